@@ -1,0 +1,62 @@
+"""medseg: two-dimensional medical imaging, from a declared pipeline to a tracked model.
+
+Research use only; not a medical device.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medseg.api import RunResult, load_pipeline, predict, resume_pipeline, run_pipeline
+    from medseg.cases.case import Case
+    from medseg.cases.manifest import Manifest
+    from medseg.errors import DataError, DefinitionError, MedsegError
+    from medseg.learning.predictor import Predictor
+
+try:
+    __version__ = version("medseg")
+except PackageNotFoundError:  # a checkout that is on the path without being installed
+    __version__ = "0+unknown"
+
+# Heavy modules (torch, MONAI) are imported when a name is first used, so that `medseg --help` is quick.
+_HOMES = {
+    "Case": "medseg.cases.case",
+    "DataError": "medseg.errors",
+    "DefinitionError": "medseg.errors",
+    "Manifest": "medseg.cases.manifest",
+    "MedsegError": "medseg.errors",
+    "Predictor": "medseg.learning.predictor",
+    "RunResult": "medseg.api",
+    "load_pipeline": "medseg.api",
+    "predict": "medseg.api",
+    "resume_pipeline": "medseg.api",
+    "run_pipeline": "medseg.api",
+}
+
+__all__ = [
+    "Case",
+    "DataError",
+    "DefinitionError",
+    "Manifest",
+    "MedsegError",
+    "Predictor",
+    "RunResult",
+    "__version__",
+    "load_pipeline",
+    "predict",
+    "resume_pipeline",
+    "run_pipeline",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'medseg' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

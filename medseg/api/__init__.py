@@ -1,0 +1,31 @@
+"""What scripts and the command line call: pipelines joined with tracking."""
+
+from __future__ import annotations
+
+from medseg.api.data import check_data, plan_data, prepare_data, show_data, write_sample
+from medseg.api.finding import find_run_folder, mark_gone
+from medseg.api.models import load_model
+from medseg.api.opening import check_pipeline, default_jobs, load_pipeline, open_pipeline
+from medseg.api.prediction import PredictedCase, predict
+from medseg.api.result import RunResult
+from medseg.api.running import resume_pipeline, run_pipeline
+
+__all__ = [
+    "PredictedCase",
+    "RunResult",
+    "check_data",
+    "check_pipeline",
+    "default_jobs",
+    "find_run_folder",
+    "load_model",
+    "load_pipeline",
+    "mark_gone",
+    "open_pipeline",
+    "plan_data",
+    "predict",
+    "prepare_data",
+    "resume_pipeline",
+    "run_pipeline",
+    "show_data",
+    "write_sample",
+]

@@ -1,0 +1,163 @@
+"""One run of one pipeline in this process: pipeline, data and trackers joined."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medseg.api.opening import default_jobs
+from medseg.api.result import RunResult
+from medseg.cases.manifest import Manifest
+from medseg.component import SHIPPED, Allowed
+from medseg.pipeline.definition import PipelineDefinition
+from medseg.pipeline.folder import RunFolder, State
+from medseg.progress import Progress
+from medseg.yaml import write_yaml
+
+if TYPE_CHECKING:
+    from medseg.pipeline.gather import Gathered
+    from medseg.pipeline.resolve import Resolved
+    from medseg.tracking.mlflow.recorder import MlflowRecorder
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep libraries from talking over the display; what matters reaches the user as an error."""
+    loggers = [logging.getLogger(name) for name in ("ignite", "ignite.engine", "monai", "nibabel.global")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+@dataclass(frozen=True)
+class Conductor:
+    """Joins one pipeline, its data and its trackers for one process."""
+
+    definition: PipelineDefinition
+    manifest: Manifest
+    root: Path | None
+    options: Mapping[str, Any]
+    tracking_uri: str | None
+    progress: Progress
+
+    def start(self) -> RunResult:
+        """Check everything, then begin a new run."""
+        from medseg.tracking.mlflow.address import default_uri, masked, reach  # noqa: PLC0415
+
+        uri = default_uri(self.tracking_uri)
+        reach(uri)
+        with quiet_libraries():
+            resolved, gathered = self._checked()
+            folder = RunFolder.create(self.definition.name)
+            self._keep_declaration(folder)
+            state = State(
+                folder.path.name,
+                self.definition.name,
+                None if self.root is None else str(self.root.resolve()),
+                dict(self.options),
+                tracking_uri=masked(uri),
+                data_fingerprint=gathered.report.fingerprint(),
+            )
+            folder.claim(replace(state, status="KILLED"))
+            return self._conduct(folder, uri, resolved, gathered)
+
+    def resume(self, folder: RunFolder, state: State) -> RunResult:
+        """Go on with a run."""
+        from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
+        from medseg.tracking.mlflow.address import default_uri, reach  # noqa: PLC0415
+
+        uri = default_uri(self.tracking_uri)
+        reach(uri)
+        with quiet_libraries():
+            folder.claim(state)
+            try:
+                resolved, gathered = self._checked()
+                refuse_changed_data(state, gathered)
+            except BaseException:
+                folder.write(replace(folder.read(), status=state.status))
+                raise
+            return self._conduct(folder, uri, resolved, gathered)
+
+    def _keep_declaration(self, folder: RunFolder) -> None:
+        write_yaml(self.definition.to_dict(), folder.path / "definition.yaml")
+        manifest = self.manifest.model_dump(by_alias=True, exclude_none=True)
+        write_yaml(manifest, folder.path / "manifest.yaml")
+
+    @property
+    def _jobs(self) -> int:
+        return int(self.options.get("jobs") or default_jobs())
+
+    @property
+    def _allowed(self) -> Allowed:
+        return SHIPPED.also(*self.options.get("allow", ()))
+
+    def _checked(self) -> tuple[Resolved, Gathered]:
+        from medseg.pipeline import gather  # noqa: PLC0415
+        from medseg.pipeline.resolve import resolve  # noqa: PLC0415
+        from medseg.pipeline.run import choose_device  # noqa: PLC0415
+
+        choose_device(self.options["device"])
+        resolved = resolve(self.definition, self.manifest, self._allowed)
+        root = gather.find_data(
+            self.definition,
+            self.manifest,
+            self.root,
+            allowed=self._allowed,
+            progress=self.progress,
+            jobs=self._jobs,
+        )
+        report = gather.check_data(
+            self.manifest, self.definition.channels, root, progress=self.progress, jobs=self._jobs
+        )
+        gathered = gather.gather(report, skip_bad=self.options["skip_bad"], generated=self.root is None)
+        if gathered.left_out:
+            self.progress.say(f"Going on without {len(gathered.left_out)} cases that have faults.", loud=True)
+        return resolved, gathered
+
+    def _conduct(self, folder: RunFolder, uri: str, resolved: Resolved, gathered: Gathered) -> RunResult:
+        from medseg.pipeline.run import Job, choose_device, execute  # noqa: PLC0415
+        from medseg.tracking.fan_out import FanOut  # noqa: PLC0415
+        from medseg.tracking.jsonl import FolderRecorder  # noqa: PLC0415
+
+        tracker = self._tracker(folder, uri, gathered.generated)
+        state = folder.write(replace(folder.read(), tracked=tracker.run_id))
+        recorder = FanOut([FolderRecorder(folder.path), tracker])
+        device = choose_device(self.options["device"])
+        job = Job(resolved, gathered, folder, recorder, self.progress, device, self._jobs)
+        work = execute(job)
+        return RunResult(
+            state.name,
+            folder.path,
+            tracker.run_id,
+            state.tracking_uri,
+            gathered.generated,
+            work.split.leaking,
+        )
+
+    def _tracker(self, folder: RunFolder, uri: str, generated: bool) -> MlflowRecorder:
+        from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415
+
+        state = folder.read()
+        if state.tracked:
+            return MlflowRecorder.resume(uri, state.tracked, folder.path, say=self.progress.say)
+        kind = "-generated" if generated else ""
+        note = f"{self.definition.about}\n\nResearch use only; not a medical device."
+        if generated:
+            note = f"**GENERATED DATA: says nothing about real patients.**\n\n{note}"
+        return MlflowRecorder.start(
+            uri,
+            experiment=f"{self.definition.name}{kind}",
+            name=state.name,
+            folder=folder.path,
+            note=note,
+            say=self.progress.say,
+        )

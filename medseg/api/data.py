@@ -1,0 +1,249 @@
+"""Looking at data, preparing them, generating them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medseg.api.opening import Opened, default_jobs, open_pipeline
+from medseg.cases.manifest import Manifest
+from medseg.component import SHIPPED
+from medseg.errors import DataError
+from medseg.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from medseg.cases.case import Case
+    from medseg.cases.checks import Report
+    from medseg.cases.labels import LabelRule
+    from medseg.cases.preparation import Preparation
+    from medseg.cases.split import Split
+    from medseg.cases.store import SliceStore
+    from medseg.cases.store_plan import StorePlan
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A data set that was read.
+
+    Attributes:
+        report: What it holds, and what is wrong.
+        manifest: What it means.
+        root: Its folder.
+        generated: Whether it is a generated sample.
+    """
+
+    report: Report
+    manifest: Manifest
+    root: Path
+    generated: bool
+
+
+def check_data(
+    name: str | Path,
+    data: str | Path | None = None,
+    *,
+    progress: Progress | None = None,
+    jobs: int | None = None,
+) -> Checked:
+    """Read every file of a data set and tell what it holds and what is wrong with it.
+
+    Args:
+        name: A pipeline.
+        data: Folder of the data; None for the generated sample of the pipeline.
+        progress: Where it is shown.
+        jobs: Cases at a time.
+    """
+    return _checked(open_pipeline(name, sample=data is None), data, progress or Silent(), jobs)
+
+
+def _checked(opened: Opened, data: str | Path | None, shown: Progress, jobs: int | None) -> Checked:
+    from medseg.pipeline import gather  # noqa: PLC0415  # imports NumPy and nibabel
+
+    at_once = jobs or default_jobs()
+    root = gather.find_data(
+        opened.definition,
+        opened.manifest,
+        None if data is None else Path(data),
+        allowed=SHIPPED,
+        progress=shown,
+        jobs=at_once,
+    )
+    report = gather.check_data(
+        opened.manifest, opened.definition.channels, root, progress=shown, jobs=at_once
+    )
+    return Checked(report, opened.manifest, root, data is None)
+
+
+def write_sample(
+    name: str | Path,
+    out: Path,
+    *,
+    cases: int,
+    seed: int,
+    progress: Progress | None = None,
+    jobs: int | None = None,
+) -> Path:
+    """Generate a data set in the layout of a pipeline's manifest.
+
+    Args:
+        name: A pipeline.
+        out: Folder to write to; whole cases that lie there already are kept.
+        cases: How many.
+        seed: The same seed gives the same bytes.
+        progress: Where it is shown.
+        jobs: Cases at a time.
+    """
+    from medseg.pipeline.gather import generator_of  # noqa: PLC0415
+
+    generator = generator_of(open_pipeline(name).manifest, SHIPPED)
+    return generator.write(
+        out, cases=cases, seed=seed, progress=progress or Silent(), jobs=jobs or default_jobs()
+    )
+
+
+def show_data(
+    name: str | Path,
+    out: Path,
+    data: str | Path | None = None,
+    *,
+    case: str | None = None,
+    progress: Progress | None = None,
+    jobs: int | None = None,
+) -> Path:
+    """Draw cases with all channels and their truth, to be looked at before training.
+
+    Args:
+        name: A pipeline.
+        out: The picture to write, PNG.
+        data: Folder of the data; None for the generated sample.
+        case: Public id of the one case to show; None shows the first few.
+        progress: Where it is shown.
+        jobs: Cases at a time.
+
+    Raises:
+        DataError: There is no such case, or no case without faults.
+    """
+    from medseg.figures.saving import save_figure  # noqa: PLC0415
+    from medseg.steps.pictures import data_picture  # noqa: PLC0415
+
+    opened = open_pipeline(name, sample=data is None)
+    checked = _checked(opened, data, progress or Silent(), jobs)
+    good = checked.report.good
+    chosen = [each for each in good if case in (None, each.id)][: None if case else 4]
+    if not chosen:
+        raise DataError(
+            f"no case {case!r} without faults among {len(good)} cases."
+            if case
+            else "no case without faults.",
+            checked.report.faults,
+        )
+    heading = "generated sample" if checked.generated else opened.manifest.name
+    definition = opened.definition
+    figure = data_picture(
+        chosen, opened.manifest, definition.channels, definition.slices.axis, heading=heading
+    )
+    return save_figure(figure, out)
+
+
+@dataclass(frozen=True)
+class Preparable:
+    """What `medseg.cases.prepare` and `medseg.cases.store_plan` take, from a pipeline and its data."""
+
+    cases: tuple[Case, ...]
+    split: Split
+    preparation: Preparation
+    labels: LabelRule
+    regions: Mapping[str, tuple[int, ...]]
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        name: str | Path,
+        data: str | Path | None,
+        assignments: Sequence[str],
+        *,
+        skip_bad: bool,
+        progress: Progress,
+        jobs: int | None,
+    ) -> Preparable:
+        """Open the pipeline, check its data, and share out the cases.
+
+        Raises:
+            DataError: There are faults and `skip_bad` is not set.
+        """
+        from medseg.cases.split import make_split  # noqa: PLC0415
+        from medseg.pipeline import gather  # noqa: PLC0415
+        from medseg.pipeline.resolve import resolve  # noqa: PLC0415
+
+        opened = open_pipeline(name, assignments=assignments, sample=data is None)
+        resolved = resolve(opened.definition, opened.manifest, SHIPPED)
+        report = _checked(opened, data, progress, jobs).report
+        cases = gather.gather(report, skip_bad=skip_bad, generated=data is None).cases
+        return cls(
+            cases,
+            make_split(opened.definition.split, cases, opened.definition.seed),
+            resolved.predictor.preparation,
+            opened.manifest.label_rule(),
+            resolved.predictor.task.regions,
+            opened.definition.seed,
+        )
+
+
+def prepare_data(
+    name: str | Path,
+    data: str | Path | None = None,
+    *,
+    set: Sequence[str] = (),  # noqa: A002  # as on the command line
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+    jobs: int | None = None,
+) -> SliceStore:
+    """Cut the slices of a pipeline into its store, as a run would do first.
+
+    Raises:
+        DataError: There are faults and `skip_bad` is not set.
+        StoreError: The slices cannot be written.
+    """
+    from medseg.cases.prepare import prepare, stores_folder  # noqa: PLC0415
+
+    shown = progress or Silent()
+    parts = Preparable.of(name, data, set, skip_bad=skip_bad, progress=shown, jobs=jobs)
+    return prepare(
+        parts.cases,
+        parts.split,
+        parts.preparation,
+        parts.labels,
+        regions=parts.regions,
+        root=stores_folder(),
+        seed=parts.seed,
+        jobs=jobs or default_jobs(),
+        progress=shown,
+    )
+
+
+def plan_data(
+    name: str | Path,
+    data: str | Path | None = None,
+    *,
+    set: Sequence[str] = (),  # noqa: A002  # as on the command line
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+    jobs: int | None = None,
+) -> StorePlan:
+    """Tell how many slices `prepare_data` would cut, their bytes, and how long it would take."""
+    from medseg.cases.store_plan import plan  # noqa: PLC0415
+
+    shown = progress or Silent()
+    parts = Preparable.of(name, data, set, skip_bad=skip_bad, progress=shown, jobs=jobs)
+    return plan(
+        parts.cases,
+        parts.split,
+        parts.preparation,
+        parts.labels,
+        regions=parts.regions,
+        seed=parts.seed,
+        jobs=jobs or default_jobs(),
+    )

@@ -1,0 +1,53 @@
+"""Loading models by folder or run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medseg.api.finding import find_run_folder
+from medseg.errors import RunError
+
+if TYPE_CHECKING:
+    from medseg.learning.predictor import Predictor
+
+
+def load_model(model: str | Path, *, tracking_uri: str | None = None, device: str = "auto") -> Predictor:
+    """Load a model by its folder, or by its run.
+
+    Args:
+        model: A saved model's folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix.
+        tracking_uri: Where to look ids up.
+        device: auto, cpu or cuda.
+
+    Raises:
+        ModelError: It cannot be loaded.
+        RunError: There is no such run, or it has no model yet.
+    """
+    from medseg.learning.predictor import Predictor  # noqa: PLC0415  # imports torch and MONAI
+    from medseg.pipeline.run import choose_device  # noqa: PLC0415
+
+    where = choose_device(device)
+    if (Path(model) / "model.json").is_file():
+        return Predictor.load(model, device=where)
+    if Path(model).is_dir() and not (Path(model) / "run.json").is_file():
+        return Predictor.load(model, device=where)
+    try:
+        folder = find_run_folder(str(model), tracking_uri).path / "model"
+    except RunError:
+        folder = _downloaded(str(model), tracking_uri)
+    if not folder.is_dir():
+        raise RunError("this run has no model yet: its training has not ended. medseg pipeline resume RUN")
+    return Predictor.load(folder, device=where)
+
+
+def _downloaded(run: str, tracking_uri: str | None) -> Path:
+    """The model of a run that is not in this folder, from the tracking store."""
+    from medseg.places import cache_folder  # noqa: PLC0415
+    from medseg.tracking.mlflow.address import default_uri  # noqa: PLC0415
+    from medseg.tracking.mlflow.runs import download_model, find_run  # noqa: PLC0415
+
+    uri = default_uri(tracking_uri)
+    run_id = find_run(uri, run)
+    into = cache_folder() / "models" / run_id
+    return into if (into / "model.json").is_file() else download_model(uri, run_id, into)

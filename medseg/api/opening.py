@@ -1,0 +1,98 @@
+"""Opening pipelines: definition, overrides, manifest, and a check of every part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medseg.cases.manifest import Manifest
+from medseg.component import SHIPPED
+from medseg.pipeline.definition import PipelineDefinition
+from medseg.pipeline.locate import Found, find_manifest, find_pipeline
+from medseg.pipeline.overrides import apply_set, override
+from medseg.yaml import read_yaml
+
+if TYPE_CHECKING:
+    from medseg.pipeline.resolve import Resolved
+
+
+def load_pipeline(
+    name: str | Path,
+    *,
+    set: Sequence[str] = (),
+    sample: bool = False,  # as on the command line
+) -> PipelineDefinition:
+    """Read a pipeline definition by its name or path.
+
+    Args:
+        name: Such as `brats2d`, or the path of a YAML file.
+        set: `path=value` strings, as on the command line.
+        sample: Apply `sample.set` first, as a run without data does.
+
+    Raises:
+        DefinitionError: It is not there, or wrong.
+    """
+    return _load(find_pipeline(str(name)), set, sample)
+
+
+def _load(found: Found, assignments: Sequence[str], sample: bool) -> PipelineDefinition:
+    data = read_yaml(found.path)
+    definition = PipelineDefinition.from_dict(data, str(found.path))
+    if sample and definition.sample is not None:
+        data = apply_set(data, definition.sample.set)
+    return PipelineDefinition.from_dict(override(data, assignments), str(found.path))
+
+
+def manifest_of(definition: PipelineDefinition, near: Path | None = None) -> Manifest:
+    """The manifest that a definition names."""
+    return Manifest.from_yaml(find_manifest(definition.manifest, near).path)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A definition with its manifest, and where it was found."""
+
+    definition: PipelineDefinition
+    manifest: Manifest
+    found: Found
+
+
+def open_pipeline(name: str | Path, *, assignments: Sequence[str] = (), sample: bool = False) -> Opened:
+    """A definition with its manifest.
+
+    Raises:
+        DefinitionError: The definition is not there, or wrong.
+        ManifestError: The manifest is wrong.
+    """
+    found = find_pipeline(str(name))
+    definition = _load(found, assignments, sample)
+    return Opened(definition, manifest_of(definition, found.path), found)
+
+
+def default_jobs() -> int:
+    """Processor cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have no affinity
+        return os.cpu_count() or 1
+
+
+def check_pipeline(
+    name: str | Path,
+    *,
+    set: Sequence[str] = (),  # noqa: A002
+    allow: Sequence[str] = (),
+    sample: bool = False,
+) -> Resolved:
+    """Resolve every part of a pipeline and send one blank batch through it.
+
+    Raises:
+        DefinitionError: Something does not exist, or does not fit.
+    """
+    from medseg.pipeline.resolve import resolve  # noqa: PLC0415  # imports torch and MONAI
+
+    opened = open_pipeline(name, assignments=set, sample=sample)
+    return resolve(opened.definition, opened.manifest, SHIPPED.also(*allow))

@@ -1,0 +1,1 @@
+"""What there is to learn from: manifests, cases, checks, splits and prepared slices."""

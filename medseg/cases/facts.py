@@ -1,0 +1,204 @@
+"""What one case's files hold: grid, intensities, labels, digests, and everything that is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.cases.case import Case
+from medseg.cases.labels import LabelRule, background_values
+from medseg.cases.layout import MASK
+from medseg.cases.reading.nifti import Geometry, StoredImage, read_nifti
+from medseg.errors import DataError, Fault
+
+#: A label map with more distinct values than this is no label map; they are not listed one by one.
+_MOST_VALUES = 256
+
+#: An affine enters digests rounded to this many decimals of a mm, so that noise of storage does not.
+_AFFINE_DECIMALS = 3
+
+
+@dataclass(frozen=True)
+class ChannelFacts:
+    """One channel of one case, as stored.
+
+    Intensities are over the voxels that differ from the background (`medseg.cases.labels.background_values`);
+    over all voxels where none differs. None where the file holds NaN or infinite values.
+
+    Attributes:
+        dtype: Type of the voxels as read.
+        digest: 32 hexadecimal digits over shape and values as float32; equal values, equal digest.
+        voxels: How many voxels are no background.
+        intensity: `min`, `max`, `mean`, `std`, and the percentiles `p01`, `p50`, `p99`.
+    """
+
+    dtype: str
+    digest: str
+    voxels: int
+    intensity: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """What the files of one case hold. Holds public names only, and private paths only within faults.
+
+    Attributes:
+        case: Public id.
+        group: Public name of the patient.
+        shape: (I, J, K) as stored in the first channel that could be read; None if none could.
+        spacing: Voxel size along these axes, mm.
+        orientation: Directions in which these axes run, such as `LPS`.
+        affine: The 16 numbers of the 4x4 affine, row by row, rounded to 0.001 mm.
+        channels: Facts of each channel that could be read.
+        labels: Voxels of each stored label value; None without a label map of whole numbers.
+        mask_digest: As `ChannelFacts.digest`, of the label map.
+        faults: Everything that is wrong.
+    """
+
+    case: str
+    group: str
+    shape: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+    orientation: str | None = None
+    affine: tuple[float, ...] | None = None
+    channels: Mapping[str, ChannelFacts] = field(default_factory=dict)
+    labels: Mapping[int, int] | None = None
+    mask_digest: str | None = None
+    faults: tuple[Fault, ...] = ()
+
+    def digest(self) -> str:
+        """32 hexadecimal digits over the content: voxels, label map and affine; no name and no path."""
+        parts = [f"{name} {facts.digest}" for name, facts in self.channels.items()]
+        written = "\n".join([*parts, f"mask {self.mask_digest}", f"affine {self.affine}"])
+        return hashlib.blake2b(written.encode(), digest_size=16).hexdigest()
+
+
+def examine(case: Case, channels: Sequence[str], rule: LabelRule) -> CaseFacts:
+    """Read every file of a case once, one at a time, and tell what it holds.
+
+    Args:
+        case: Whose files to read.
+        channels: Which channels, in this order.
+        rule: What the label map may hold.
+    """
+    faults: list[Fault] = []
+    seen: dict[str, ChannelFacts] = {}
+    grid: Geometry | None = None
+    # Arrays are looked at as (K, J, I): NIfTI voxels lie in that order, and NumPy copies all others (0.2 s).
+    for channel in channels:
+        image = _read(case, channel, faults)
+        if image is None:
+            continue
+        grid = grid or image.geometry
+        faults += _misplaced(case, channel, grid, image.geometry)
+        seen[channel] = _channel_facts(image.data.T)
+        faults += _unusable(case, channel, image.data, seen[channel])
+    labels, digest = None, None
+    mask = _read(case, MASK, faults) if case.mask is not None else None
+    if mask is not None:
+        faults += _misplaced(case, MASK, grid or mask.geometry, mask.geometry)
+        faults += _mislabelled(case, rule, mask.data.T)
+        labels, digest = _label_counts(mask.data.T), _digest(mask.data.T)
+    told = CaseFacts(
+        case.id, case.group, channels=seen, labels=labels, mask_digest=digest, faults=tuple(faults)
+    )
+    return told if grid is None else _placed(told, grid)
+
+
+def _placed(told: CaseFacts, grid: Geometry) -> CaseFacts:
+    # `+ 0.0` turns the -0.0 that rounding leaves into 0.0, which is written otherwise.
+    affine = tuple(float(x) + 0.0 for x in np.round(grid.affine, _AFFINE_DECIMALS).ravel())
+    spacing = tuple(round(size, 6) for size in grid.spacing)
+    return replace(told, shape=grid.shape, spacing=spacing, orientation=grid.orientation, affine=affine)
+
+
+def _read(case: Case, part: str, faults: list[Fault]) -> StoredImage | None:
+    path = case.files.get(part)
+    if path is None:
+        faults.append(_fault(case, part, "the file is missing", "Add it, or leave the case out."))
+        return None
+    try:
+        return read_nifti(path)
+    except DataError as error:
+        faults.append(_fault(case, part, str(error), "Unpack or copy the file again, or leave the case out."))
+        return None
+
+
+def _fault(case: Case, part: str, met: str, remedy: str) -> Fault:
+    return Fault(case.id, case.position, part, met, remedy, case.files.get(part))
+
+
+def _misplaced(case: Case, part: str, wanted: Geometry, met: Geometry) -> Iterator[Fault]:
+    if not wanted.same_grid(met):
+        apart = np.abs(wanted.affine - met.affine).max()
+        text = (
+            f"it lies on another grid: {_grid(met)}, where the first channel has {_grid(wanted)} "
+            f"(affines differ by up to {apart:.4g})"
+        )
+        yield _fault(case, part, text, "Register the files to one grid, or leave the case out.")
+
+
+def _grid(geometry: Geometry) -> str:
+    shape = " x ".join(str(size) for size in geometry.shape)
+    spacing = " x ".join(f"{size:.3g}" for size in geometry.spacing)
+    return f"{shape} voxels of {spacing} mm, {geometry.orientation}"
+
+
+def _unusable(case: Case, channel: str, data: NDArray[Any], facts: ChannelFacts) -> Iterator[Fault]:
+    if facts.intensity is None:
+        count = int(data.size - np.count_nonzero(np.isfinite(data)))
+        met = f"the image holds NaN or infinite values in {count} of {data.size} voxels"
+        yield _fault(case, channel, met, "Export the series again, or leave the case out.")
+    elif facts.voxels == 0:
+        value = facts.intensity["min"]
+        met = f"the image is empty: every voxel is {value:g}"
+        yield _fault(case, channel, met, "Export the series again, or leave the case out.")
+
+
+def _mislabelled(case: Case, rule: LabelRule, stored: NDArray[Any]) -> Iterator[Fault]:
+    try:
+        rule.counts(stored)
+    except DataError as error:
+        remedy = (
+            "Use the manifest of this edition of the data, name the value under 'label_values' of the "
+            "manifest, or leave the case out."
+        )
+        yield _fault(case, MASK, str(error), remedy)
+
+
+def _label_counts(stored: NDArray[Any]) -> dict[int, int] | None:
+    values, voxels = np.unique(stored, return_counts=True)
+    if len(values) > _MOST_VALUES or not np.array_equal(values, np.round(values)):
+        return None
+    return {int(value): int(count) for value, count in zip(values, voxels, strict=True)}
+
+
+def _channel_facts(data: NDArray[Any]) -> ChannelFacts:
+    dtype, digest = str(data.dtype), _digest(data)
+    if data.dtype.kind == "f" and not np.isfinite(data).all():
+        return ChannelFacts(dtype, digest, 0, None)
+    inside = data[data != background_values(data[None])[0]]
+    values = np.asarray(inside if inside.size else data.ravel(), dtype=np.float32)
+    low, middle, high = np.percentile(values, (1, 50, 99))
+    intensity = {
+        "min": float(values.min()),
+        "max": float(values.max()),
+        "mean": float(values.mean(dtype=np.float64)),
+        "std": float(values.std(dtype=np.float64)),
+        "p01": float(low),
+        "p50": float(middle),
+        "p99": float(high),
+    }
+    return ChannelFacts(dtype, digest, int(inside.size), intensity)
+
+
+def _digest(data: NDArray[Any]) -> str:
+    flat = np.ascontiguousarray(data, dtype="<f4")
+    told = hashlib.blake2b(str(data.shape).encode(), digest_size=16)
+    told.update(flat.data)
+    return told.hexdigest()

@@ -1,0 +1,193 @@
+"""Where a data set keeps its files: patterns that people can write, compiled to regular expressions.
+
+A pattern is a path relative to the data root, with `/` between names on every system. In it
+
+- `{case}` is the case's id (default: any name; `case:` of the layout narrows it by a regular expression);
+  a second `{case}` must repeat the first;
+- `{channel}` is one of the channels, as itself or in one of the spellings under `spelling`;
+- `**/` stands for any number of folders, also none;
+- `*` stands for any characters within one name, also none;
+- `.nii*` at the end means `.nii` or `.nii.gz`, and nothing else.
+
+Everything else stands for itself; upper and lower case differ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+#: The part of a case that holds the truth; no channel may be called so.
+MASK = "mask"
+
+_TOKEN = re.compile(r"\*\*/|\*|\{[^{}]*\}|\.nii\*$")
+
+
+class Layout(BaseModel):
+    """How a data set's files are named.
+
+    Attributes:
+        images: One pattern for all channels (with `{channel}`, unless there is but one channel), several of
+            which the first that fits counts, or patterns for each channel.
+        mask: Pattern or patterns of the label map; None where there is none.
+        case: Regular expression for `{case}`.
+        spelling: Names that stand for a channel in file names; a channel left out is spelt as itself.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: str | tuple[str, ...] | dict[str, str | tuple[str, ...]]
+    mask: str | tuple[str, ...] | None = None
+    case: str = "[^/]+"
+    spelling: dict[str, tuple[str, ...]] = {}
+
+    def compiled(self, channels: Sequence[str]) -> Matcher:
+        """The layout as regular expressions.
+
+        Raises:
+            ValueError: A pattern cannot be used; the message says which and why.
+        """
+        strange = sorted(set(self.spelling) - set(channels))
+        if strange:
+            raise ValueError(f"'spelling' names {strange}, which are no channels; they are {list(channels)}")
+        named = [name for channel in channels for name in self.spelling.get(channel, (channel,))]
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise ValueError(f"'spelling' gives {twice} to more than one channel")
+        spelt = {name: channel for channel in channels for name in self.spelling.get(channel, (channel,))}
+        rules = [_Rule(MASK, pattern, self._regex(pattern, {})) for pattern in _several(self.mask)]
+        if isinstance(self.images, dict):
+            rules += self._channel_rules(self.images, channels)
+        else:
+            rules += self._shared_rules(_several(self.images), channels, spelt)
+        return Matcher(tuple(rules), spelt)
+
+    def _channel_rules(
+        self, images: Mapping[str, str | tuple[str, ...]], channels: Sequence[str]
+    ) -> list[_Rule]:
+        if set(images) != set(channels):
+            raise ValueError(
+                f"'images' names {sorted(images)}, wanted a pattern for each of {list(channels)}"
+            )
+        return [
+            _Rule(channel, pattern, self._regex(pattern, {}))
+            for channel in channels
+            for pattern in _several(images[channel])
+        ]
+
+    def _shared_rules(
+        self, patterns: Sequence[str], channels: Sequence[str], spelt: Mapping[str, str]
+    ) -> list[_Rule]:
+        rules = []
+        for pattern in patterns:
+            if "{channel}" not in pattern and len(channels) > 1:
+                raise ValueError(
+                    f"the pattern '{pattern}' needs {{channel}}: there are {len(channels)} channels"
+                )
+            part = "" if "{channel}" in pattern else channels[0]
+            rules.append(_Rule(part, pattern, self._regex(pattern, spelt)))
+        return rules
+
+    def _regex(self, pattern: str, spelt: Mapping[str, str]) -> re.Pattern[str]:
+        if "{case}" not in pattern:
+            raise ValueError(f"the pattern '{pattern}' needs {{case}}, to tell which case a file belongs to")
+        seen: set[str] = set()
+        written, end = "", 0
+        for token in _TOKEN.finditer(pattern):
+            written += re.escape(pattern[end : token.start()])
+            written += self._meaning(token, pattern, spelt, seen)
+            end = token.end()
+        written += re.escape(pattern[end:])
+        try:
+            return re.compile(written)
+        except re.error as error:
+            raise ValueError(f"'case' is no regular expression: {error}") from error
+
+    def _meaning(self, token: re.Match[str], pattern: str, spelt: Mapping[str, str], seen: set[str]) -> str:
+        text, start = token.group(), token.start()
+        if text == "**/" and start in (0, pattern.rfind("/", 0, start) + 1):
+            return "(?:[^/]+/)*"
+        if (
+            text == "*"
+            and not pattern.startswith("**", max(start - 1, 0))
+            and not pattern.startswith("**", start)
+        ):
+            return "[^/]*"
+        if text == ".nii*":
+            return r"\.nii(?:\.gz)?"
+        allowed = {"{case}": self.case, **({"{channel}": _either(spelt)} if spelt else {})}
+        if text not in allowed:
+            raise ValueError(
+                f"the pattern '{pattern}' holds '{text}' where it has no meaning; "
+                f"known are {', '.join(allowed)}, '*' within a name and '**/' at the start of one"
+            )
+        name = text.strip("{}")
+        if name in seen:
+            return f"(?P={name})"
+        seen.add(name)
+        return f"(?P<{name}>{allowed[text]})"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a path says about a file.
+
+    Attributes:
+        case: The case's id, as the data set spells it. Private where ids are identifying.
+        part: The channel, or `mask`.
+    """
+
+    case: str
+    part: str
+
+
+@dataclass(frozen=True)
+class _Rule:
+    part: str  # empty: the pattern's {channel} says it
+    pattern: str
+    regex: re.Pattern[str]
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """A compiled layout."""
+
+    rules: tuple[_Rule, ...]
+    spelt: Mapping[str, str]
+
+    def told(self, part: str | None = None) -> str:
+        """The patterns as written, of one part (with the spellings of a channel) or of all."""
+        words = []
+        for rule in sorted(self.rules, key=lambda rule: rule.part == MASK):
+            if part is None or rule.part == part:
+                words.append(f"'{rule.pattern}'")
+            elif not rule.part and part != MASK:
+                names = [name for name, channel in self.spelt.items() if channel == part]
+                words += [f"'{rule.pattern.replace('{channel}', name)}'" for name in names]
+        return " or ".join(dict.fromkeys(words))
+
+    def place(self, relative: str) -> Place | None:
+        """What the path means, relative to the data root with `/` between names; None if no pattern fits.
+
+        A file that fits both a mask's and an image's pattern is a mask, so that `{case}.nii*` may stand
+        beside `{case}_gt.nii*`.
+        """
+        for rule in self.rules:
+            found = rule.regex.fullmatch(relative)
+            if found:
+                return Place(found["case"], rule.part or self.spelt[found["channel"]])
+        return None
+
+
+def _several(patterns: str | Sequence[str] | None) -> tuple[str, ...]:
+    if patterns is None:
+        return ()
+    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
+
+
+def _either(names: Mapping[str, str]) -> str:
+    # The longest first, so that `t1ce` is not read as `t1` followed by something.
+    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))

@@ -1,0 +1,75 @@
+"""Public names for cases whose own ids would identify a person.
+
+A name is `case-` or `patient-` and ten hexadecimal digits of HMAC-SHA256 (RFC 2104, FIPS 180-4) of the id,
+keyed with 32 random bytes that never leave this machine: without the key nobody can try names against it,
+and with it the same patient has the same name in every run. Another machine gives other names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Literal
+
+from medseg.errors import DataError
+from medseg.places import config_folder
+
+_KEY_BYTES = 32
+_DIGITS = 10
+
+
+def pseudonym(kind: Literal["case", "patient"], identifier: str, key: bytes) -> str:
+    """The public name of a case or patient, such as `case-0f3a91c27b`."""
+    digest = hmac.new(key, f"{kind}\0{identifier}".encode(), hashlib.sha256).hexdigest()
+    return f"{kind}-{digest[:_DIGITS]}"
+
+
+def secret_key(folder: Path | None = None) -> bytes:
+    """This machine's key; made at the first call, readable by its user alone.
+
+    Args:
+        folder: Where it lies; by default the user's configuration folder.
+
+    Raises:
+        DataError: It can be neither read nor made, or is damaged.
+    """
+    path = (config_folder() if folder is None else folder) / "pseudonym.key"
+    try:
+        _make(path)
+        key = _read(path)
+    except OSError as error:
+        raise DataError(
+            f"the key of pseudonyms cannot be read or made: {error.strerror}. Set MEDSEG_CONFIG to a folder "
+            "that this user may write to; ids of this data set are identifying and are never shown"
+        ) from error
+    if len(key) != _KEY_BYTES:
+        raise DataError(
+            f"the key of pseudonyms ('pseudonym.key' in the configuration folder) holds {len(key)} bytes, "
+            f"wanted {_KEY_BYTES}: put back the right one, or remove it, which gives every case a new name"
+        )
+    return key
+
+
+def _make(path: Path) -> None:
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    except FileExistsError:
+        return  # another process was first; its key counts
+    with os.fdopen(handle, "wb") as file:
+        file.write(secrets.token_bytes(_KEY_BYTES))
+
+
+def _read(path: Path) -> bytes:
+    for _ in range(50):
+        key = path.read_bytes()
+        if key:
+            break
+        time.sleep(0.02)  # the process that made the file has not written it yet
+    return key

@@ -1,0 +1,133 @@
+"""What a prepared slice depends on, as one number: the same number, the same slices."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from medseg.cases.case import Case
+from medseg.cases.keep import Selection, for_scores, for_training
+from medseg.cases.labels import LabelRule
+from medseg.errors import DataError, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from medseg.cases.slices import SliceRule
+
+STORE_VERSION = 1
+"""Raised when stored slices come out otherwise than before, or are laid out otherwise."""
+
+_PACKAGES = ("monai", "numpy", "nibabel")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything but the files that decides what is stored.
+
+    Attributes:
+        channels: Names of the channels, in order.
+        rule: Of the slices.
+        labels: What label values mean; None where no truth is read.
+        training: Which slices of training cases are kept.
+        scoring: Which slices of validation and test cases are kept.
+        seed: Of the draw; decides nothing where none is drawn.
+    """
+
+    channels: tuple[str, ...]
+    rule: SliceRule
+    labels: LabelRule | None
+    training: Selection
+    scoring: Selection
+    seed: int
+
+    def selection(self, role: str) -> Selection:
+        """Which slices are kept of a case in a role."""
+        return self.training if role == "train" else self.scoring
+
+    @property
+    def fingerprint(self) -> str:
+        """Of how every case is prepared, whichever slices are kept: 16 hexadecimal digits."""
+        return _hash(self._preparation())[:16]
+
+    def entry(self, case: Case, role: str) -> str:
+        """Name of the entry of a case: a hash of the preparation, its files and the slices kept.
+
+        A file counts by its place, size and time of change; it is not read.
+
+        Raises:
+            DataError: A file is missing; holds one fault.
+        """
+        selection = self.selection(role)
+        drawn = [self.seed, case.id] if selection.draw is not None else None
+        files = {part: _stamp(case, part) for part in self._parts(case)}
+        facts = {"files": files, "keep": asdict(selection), "drawn": drawn}
+        return _hash({**self._preparation(), **facts})[:32]
+
+    def _parts(self, case: Case) -> list[str]:
+        with_truth = self.labels is not None and case.mask is not None
+        return [*self.channels, *(["mask"] if with_truth else [])]
+
+    def _preparation(self) -> dict[str, Any]:
+        rule = self.rule.model_dump(mode="json", exclude={"keep"})
+        labels = None
+        if self.labels is not None:
+            values = sorted(self.labels.values.items())
+            derive = asdict(self.labels.derive) if self.labels.derive else None
+            labels = {"classes": self.labels.classes, "values": values, "derive": derive}
+        packages = {name: _version(name) for name in _PACKAGES}
+        return {
+            "store": STORE_VERSION,
+            "packages": packages,
+            "channels": self.channels,
+            "rule": rule,
+            "labels": labels,
+        }
+
+
+def make_recipe(
+    channels: tuple[str, ...],
+    rule: SliceRule,
+    labels: LabelRule | None,
+    *,
+    regions: Mapping[str, Sequence[int]],
+    seed: int,
+) -> Recipe:
+    """Resolve the keep rule of a definition and put the recipe together.
+
+    Raises:
+        DefinitionError: The keep rule names no class or region.
+    """
+    classes = labels.classes if labels else ()
+    foreground = labels.foreground if labels else ()
+    keep = rule.keep
+    training = for_training(keep.contains, keep.draw, classes=classes, foreground=foreground, regions=regions)
+    return Recipe(channels, rule, labels, training, for_scores(foreground), seed)
+
+
+def _stamp(case: Case, part: str) -> list[Any]:
+    remedy = "Add it, or leave the case out."
+    path = case.files.get(part)
+    try:
+        if path is None:
+            raise FileNotFoundError
+        found = path.stat()
+        return [str(path.resolve()), found.st_size, found.st_mtime_ns]
+    except OSError as error:
+        met = f"the file cannot be found: {error.strerror or 'there is none'}"
+        fault = Fault(case.id, case.position, part, met, remedy, path)
+        raise DataError(fault.text(), [fault]) from error
+
+
+@cache
+def _version(package: str) -> str:
+    return version(package)
+
+
+def _hash(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,61 @@
+"""How slices are cut from a case: axis, size, which ones, and the transforms before."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from medseg.component import Spec
+
+
+def as_tuple(value: object) -> object:
+    """A list as the tuple that it stands for: YAML has no tuples, and strict models take no list for one."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Pixels = Annotated[int, Field(gt=0)]
+
+
+class Keep(BaseModel):
+    """Which slices of a case are kept; `keep: all` in YAML stands for `keep: {contains: all}`.
+
+    Attributes:
+        contains: `all` keeps every slice; `image` those with a voxel that is not background; `foreground`
+            those with a class that the manifest stores under a value of its own (any tumour), neither derived
+            nor the first of the list; the name of a class or region those that show it.
+        draw: How many of them per case, drawn by the seed; None for all. Fewer where a case has fewer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    contains: Annotated[str, Field(min_length=1)] = "image"
+    draw: Annotated[int, Field(gt=0)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, given: Any) -> Any:
+        return {"contains": given} if isinstance(given, str) else given
+
+
+class SliceRule(BaseModel):
+    """How the slices of a data set are cut.
+
+    Attributes:
+        axis: The patient's plane; an axial slice has anterior in row 0, the patient's right in column 0.
+        size: Height and width (H, W) in pixels, by padding and cropping; nothing is resampled.
+        keep: Which slices.
+        transforms: Specs of deterministic MONAI transforms, applied in order to the volume (C, I, J, K).
+        pad: How the margin is filled: `constant` with each channel's background, `edge` and `reflect` from
+            the image, `minimum` with the channel's smallest value.
+        store: Precision of the stored images.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    axis: Literal["axial", "coronal", "sagittal"] = "axial"
+    size: Annotated[tuple[Pixels, Pixels], BeforeValidator(as_tuple)]
+    keep: Keep = Keep()
+    transforms: list[Spec] = []
+    pad: Literal["constant", "edge", "minimum", "reflect"] = "constant"
+    store: Literal["float16", "float32"] = "float16"

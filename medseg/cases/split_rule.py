@@ -1,0 +1,81 @@
+"""How cases are shared out to training, validation and test."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+DEFAULT_RATIO = 0.15
+
+
+def _is_share(value: object) -> float | dict[str, str | list[str]]:
+    """A ratio in [0, 1), or column: value(s). One validator, so that an error names one expectation."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1:
+        return float(value)
+    if isinstance(value, dict) and value and all(isinstance(column, str) for column in value):
+        return {column: _texts(each) for column, each in value.items()}
+    raise ValueError("wanted a ratio in [0, 1), or {column: value} or {column: [value, value]}")
+
+
+def _texts(value: object) -> str | list[str]:
+    if isinstance(value, list) and value:
+        return [_text(each) for each in value]
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # columns are text, and `fold: 1` is natural to write
+    raise ValueError("wanted a text, or a list of texts, for a column")
+
+
+Share = Annotated[Any, AfterValidator(_is_share)]
+"""A ratio of the groups in [0, 1), or a selection by columns of the cases: `{published_split: val}`."""
+
+
+class SplitRule(BaseModel):
+    """How cases are shared out; what is in neither validation nor test is for training.
+
+    Attributes:
+        by: `group` keeps all of a patient in one role; `slice` does not, and leaks.
+        val: Validation: a ratio of the groups, or `{column: value}`, all columns of which must match.
+        test: Test, likewise. Both are 0.15 if not given, and None with a `file`.
+        seed: Of the draw; None for the definition's.
+        stratify: A column of the cases whose values every role gets in like shares.
+        file: A JSON or CSV file with the roles, in place of ratios.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    by: Literal["group", "slice"] = "group"
+    val: Share | None = None
+    test: Share | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
+    stratify: Annotated[str, Field(min_length=1)] | None = None
+    file: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_ratios(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("file") is not None:
+            return given
+        named = {
+            key: value for key, value in given.items() if key not in {"val", "test"} or value is not None
+        }
+        return {"val": DEFAULT_RATIO, "test": DEFAULT_RATIO, **named}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.file is not None and (self.val is not None or self.test is not None):
+            raise ValueError("`file` gives the roles: remove `val` and `test`")
+        if self.file is not None and self.stratify is not None:
+            raise ValueError("`file` gives the roles: remove `stratify`")
+        ratios = [each for each in (self.val, self.test) if isinstance(each, float)]
+        if sum(ratios) >= 1:
+            raise ValueError(
+                f"val and test add up to {sum(ratios):g}; wanted less than 1, to leave some for training"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""Writing files of images, one format a module."""

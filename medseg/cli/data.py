@@ -1,0 +1,97 @@
+"""`medseg data`: check, show, prepare, sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from medseg.cli.display import display
+from medseg.cli.guard import MEND, guarded, print_faults
+from medseg.cli.pipeline import Data, Jobs, Name, Set, ShowPaths, paths_may_be_shown
+
+app = typer.Typer(help="Look at data, prepare them, generate them.", no_args_is_help=True)
+
+
+@app.command()
+def check(name: Name, data: Data = None, jobs: Jobs = None, show_paths: ShowPaths = False) -> None:
+    """Read every file and tell what it holds; exit code 2 on any fault."""
+    errors, shown = Console(stderr=True), show_paths or paths_may_be_shown(name)
+    with guarded(errors, show_paths=shown):
+        from medseg.api.data import check_data  # noqa: PLC0415  # imports NumPy and nibabel
+        from medseg.cli.tables import print_report  # noqa: PLC0415
+
+        console = Console()
+        found = check_data(name, data, progress=display(console), jobs=jobs)
+        print_report(console, found)
+        print_faults(errors, found.report.faults, show_paths=shown)
+    raise typer.Exit(MEND if found.report.faults else 0)
+
+
+@app.command()
+def show(
+    name: Name,
+    data: Data = None,
+    case: Annotated[str | None, typer.Option(help="Public id of one case; by default the first few.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The PNG to write.")] = None,
+    jobs: Jobs = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Write a picture of cases with their truth: what one looks at before training."""
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name)):
+        from medseg.api.data import show_data  # noqa: PLC0415
+
+        path = out or Path(f"{Path(name).stem}-data.png")
+        show_data(name, path, data, case=case, progress=display(Console()), jobs=jobs)
+        typer.echo(f"Wrote {path}")
+
+
+@app.command()
+def prepare(
+    name: Name,
+    data: Data = None,
+    sets: Set = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell slices, bytes and time.")] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Go on without cases that have faults.")
+    ] = False,
+    jobs: Jobs = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Cut the slices into the store, as a run does first."""
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name)):
+        from medseg.api.data import plan_data, prepare_data  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.cli.tables import print_plan, print_store  # noqa: PLC0415
+
+        console = Console()
+        if dry_run:
+            print_plan(
+                console,
+                plan_data(
+                    name, data, set=sets or (), skip_bad=skip_bad, progress=display(console), jobs=jobs
+                ),
+            )
+            return
+        store = prepare_data(
+            name, data, set=sets or (), skip_bad=skip_bad, progress=display(console), jobs=jobs
+        )
+        print_store(console, store)
+
+
+@app.command()
+def sample(
+    name: Name,
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    cases: Annotated[int, typer.Option(min=1, help="How many.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
+    jobs: Jobs = None,
+) -> None:
+    """Generate a data set in the layout of the pipeline's manifest. Its patients are made up."""
+    with guarded(Console(stderr=True)):
+        from medseg.api.data import write_sample  # noqa: PLC0415
+
+        shown = display(Console())
+        write_sample(name, out, cases=cases, seed=seed, progress=shown, jobs=jobs)
+        shown.say(f"Wrote {cases} GENERATED cases to {out}: they say nothing about real patients.", loud=True)

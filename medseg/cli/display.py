@@ -1,0 +1,139 @@
+"""Bars and messages on a terminal; plain lines where there is none."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+from rich.text import Text
+
+from medseg.progress import Bar
+
+#: Work that took less is not worth a line where there is no terminal.
+_WORTH_A_LINE_S = 2.0
+
+
+def display(console: Console) -> TerminalDisplay | PlainDisplay:
+    """What suits the console."""
+    return TerminalDisplay(console) if console.is_terminal else PlainDisplay(console)
+
+
+class _Rate(ProgressColumn):
+    """Parts a second."""
+
+    def render(self, task: Task) -> Text:
+        unit, speed = task.fields.get("unit", ""), task.finished_speed or task.speed
+        return Text(f"{speed:.1f} {unit}/s" if unit and speed else "", style="progress.data.speed")
+
+
+class _TerminalBar:
+    def __init__(self, owner: RichProgress, task: object) -> None:
+        self.owner, self.task = owner, task
+
+    def advance(self, count: float = 1, **shown: str) -> None:
+        """Move on; what is shown stays until the next."""
+        extra = "  ".join(f"{name} {value}" for name, value in shown.items())
+        self.owner.update(self.task, advance=count, **({"extra": extra} if extra else {}))  # type: ignore[arg-type]
+
+    def restart(self, total: float, label: str = "") -> None:
+        """Begin again."""
+        words = {"description": label} if label else {}
+        self.owner.reset(self.task, total=total, **words)  # type: ignore[arg-type]
+
+
+class TerminalDisplay:
+    """Live bars with rates, elapsed and remaining time; several at once, outermost first."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._open = 0
+        self._live: RichProgress | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def bar(self, label: str, total: float | None, unit: str = "") -> Iterator[Bar]:
+        """Show a bar until the block ends."""
+        with self._lock:
+            if self._live is None:
+                self._live = self._new()
+                self._live.start()
+            self._open += 1
+            live = self._live
+        task = live.add_task(label, total=total, unit=unit, extra="")
+        try:
+            yield _TerminalBar(live, task)
+        finally:
+            with self._lock:
+                live.remove_task(task)
+                self._open -= 1
+                if self._open == 0:
+                    live.stop()
+                    self._live = None
+
+    def _new(self) -> RichProgress:
+        return RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[extra]}"),
+            console=self.console,
+            transient=True,
+        )
+
+    def say(self, text: str, *, loud: bool = False) -> None:
+        """Print above the bars."""
+        self.console.print(Text(text, style="bold yellow" if loud else ""))
+
+
+class _PlainBar:
+    def __init__(self) -> None:
+        self.done = 0.0
+        self.shown: dict[str, str] = {}
+
+    def advance(self, count: float = 1, **shown: str) -> None:
+        """Count."""
+        self.done += count
+        self.shown = shown or self.shown
+
+    def restart(self, total: float, label: str = "") -> None:  # noqa: ARG002
+        """Begin again."""
+        self.done = 0.0
+
+
+class PlainDisplay:
+    """One line for each job that took a while: for log files and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    @contextmanager
+    def bar(self, label: str, total: float | None, unit: str = "") -> Iterator[Bar]:  # noqa: ARG002
+        """Print a line when the block ends."""
+        bar, started = _PlainBar(), time.perf_counter()
+        yield bar
+        seconds = time.perf_counter() - started
+        if seconds >= _WORTH_A_LINE_S and bar.done:
+            rate = f", {bar.done / seconds:.1f} {unit}/s" if unit else ""
+            extra = "".join(f", {name} {value}" for name, value in bar.shown.items())
+            self.say(f"{label}: {bar.done:g} {unit} in {seconds:.1f} s{rate}{extra}")
+
+    def say(self, text: str, *, loud: bool = False) -> None:
+        """Print a line."""
+        self.console.print(Text(f"*** {text} ***" if loud else text), soft_wrap=True)

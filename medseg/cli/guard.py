@@ -1,0 +1,89 @@
+"""Exit codes and messages: 0 done, 2 the user can mend it, 1 a defect of ours, 130 interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from medseg.errors import DataError, Fault, MedsegError
+
+MEND, DEFECT, INTERRUPTED = 2, 1, 130
+_SHOWN_FAULTS = 100
+
+
+@contextmanager
+def guarded(console: Console, *, show_paths: bool = False, hint: str = "") -> Iterator[None]:
+    """Turn what goes wrong into a message and an exit code; no known problem shows a traceback.
+
+    Args:
+        console: Of errors.
+        show_paths: Whether faults may name paths.
+        hint: What to do after an interruption.
+    """
+    _terminate_like_ctrl_c()
+    try:
+        yield
+    except DataError as error:
+        console.print(Text(f"Error: {error}", style="bold red"), soft_wrap=True)
+        print_faults(console, error.faults, show_paths=show_paths)
+        raise typer.Exit(MEND) from None
+    except MedsegError as error:
+        console.print(Text(f"Error: {error}", style="bold red"), soft_wrap=True)
+        raise typer.Exit(MEND) from None
+    except KeyboardInterrupt:
+        console.print(Text(f"Interrupted. {hint}".strip(), style="bold yellow"), soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except (typer.Exit, typer.Abort):
+        raise
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise typer.Exit(0) from None
+    except Exception as error:  # a defect: the user gets a sentence, and we get the traceback
+        place = _kept_traceback()
+        console.print(
+            Text(
+                f"This is a defect of medseg ({type(error).__name__}). The details are in {place}; they may name "
+                "your files, so look at them before you send them.",
+                style="bold red",
+            ),
+            soft_wrap=True,
+        )
+        raise typer.Exit(DEFECT) from None
+
+
+def print_faults(console: Console, faults: Sequence[Fault], *, show_paths: bool) -> None:
+    """One line a fault."""
+    for fault in faults[:_SHOWN_FAULTS]:
+        console.print(Text(f"  - {fault.text(show_path=show_paths)}"), soft_wrap=True)
+    if len(faults) > _SHOWN_FAULTS:
+        console.print(Text(f"  - and {len(faults) - _SHOWN_FAULTS} more"))
+    if faults and not show_paths and any(fault.path is not None for fault in faults):
+        console.print(
+            Text("  Paths are not shown, since they may identify patients: --show-paths shows them.")
+        )
+
+
+def _kept_traceback() -> Path:
+    handle, name = tempfile.mkstemp(prefix="medseg-defect-", suffix=".txt")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        traceback.print_exc(file=file)
+    return Path(name)
+
+
+def _terminate_like_ctrl_c() -> None:
+    """Let a polite `kill` end a run as Ctrl-C does: checkpointed, marked, resumable."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

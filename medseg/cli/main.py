@@ -1,0 +1,125 @@
+"""The `medseg` command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from medseg.cli import data, pipeline
+from medseg.cli.display import display
+from medseg.cli.guard import guarded
+
+NOTICE = "Research use only; not a medical device."
+
+app = typer.Typer(
+    name="medseg",
+    help=f"Two-dimensional medical image segmentation: declared pipelines, tracked runs. {NOTICE}",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(pipeline.app, name="pipeline")
+app.add_typer(data.app, name="data")
+cache = typer.Typer(help="Prepared slices, generated samples and remembered checks.", no_args_is_help=True)
+app.add_typer(cache, name="cache")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from medseg import __version__  # noqa: PLC0415
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def medseg(
+    version: Annotated[  # handled by its callback
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Read the options that stand before a command."""
+
+
+@app.command()
+def predict(
+    model: Annotated[
+        str, typer.Argument(help="A model's or run's folder, a run's name or MLflow id, or `latest`.")
+    ],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Case folders, or folders of them.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write the probability of each class too.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    tracking_uri: Annotated[str | None, typer.Option(help="Where to look run ids up.")] = None,
+    show_paths: Annotated[bool, typer.Option("--show-paths", help="Name files in messages.")] = False,
+) -> None:
+    """Segment new cases: label maps in the data set's own values, on the grid of the input."""
+    errors = Console(stderr=True)
+    with guarded(errors, show_paths=show_paths):
+        from medseg.api import predict as segment  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.cli.tables import print_predicted  # noqa: PLC0415
+
+        console = Console()
+        found = segment(
+            model,
+            inputs,
+            out,
+            probabilities=probabilities,
+            device=device,
+            tracking_uri=tracking_uri,
+            progress=display(console),
+        )
+        code = print_predicted(console, errors, found, out, show_paths=show_paths)
+    raise typer.Exit(code)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Of 127.0.0.1.")] = 5000,
+    tracking_uri: Annotated[str | None, typer.Option(help="What to show, by default mlflow.db here.")] = None,
+) -> None:
+    """Open the MLflow UI on 127.0.0.1, for comparing runs."""
+    with guarded(Console(stderr=True)):
+        from medseg.api import mark_gone  # noqa: PLC0415
+        from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
+        from medseg.tracking.mlflow.ui import serve_ui  # noqa: PLC0415
+
+        mark_gone()
+        uri, console = default_uri(tracking_uri), Console()
+        console.print(
+            Text(f"MLflow UI of {masked(uri)}: http://127.0.0.1:{port}  (Ctrl-C ends it)"), soft_wrap=True
+        )
+        serve_ui(uri, port=port)
+
+
+@cache.command("list")
+def cache_list() -> None:
+    """Show what is kept, and how large it is."""
+    with guarded(Console(stderr=True)):
+        from medseg.cli.tables import print_cache  # noqa: PLC0415
+        from medseg.places import cache_contents, cache_folder  # noqa: PLC0415
+
+        print_cache(Console(), cache_folder(), cache_contents())
+
+
+@cache.command("clear")
+def cache_clear(
+    kind: Annotated[
+        str | None, typer.Argument(help="stores, samples, checked or models; all when left out.")
+    ] = None,
+) -> None:
+    """Delete what is kept; it is made again when it is needed."""
+    with guarded(Console(stderr=True)):
+        from medseg.places import clear_cache  # noqa: PLC0415
+
+        freed = clear_cache(kind)
+        typer.echo(f"Freed {freed / 2**20:,.1f} MiB.")

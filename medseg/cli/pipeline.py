@@ -1,0 +1,135 @@
+"""`medseg pipeline`: list, show, check, run, resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from medseg.cli.display import display
+from medseg.cli.guard import guarded
+
+app = typer.Typer(help="Declare, check and run pipelines.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A pipeline's name, or the path of its YAML file.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change the definition, such as steps.fit.epochs=5."),
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option("--allow", metavar="PACKAGE", help="Let the definition name classes of this package."),
+]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Uri = Annotated[str | None, typer.Option(help="Of MLflow; by default MLFLOW_TRACKING_URI, else ./mlflow.db.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Cases that are read at a time.")]
+ShowPaths = Annotated[
+    bool, typer.Option("--show-paths", help="Name files in messages, though ids may identify patients.")
+]
+_HINT = "Go on with: medseg pipeline resume"
+
+
+@app.command("list")
+def list_pipelines() -> None:
+    """List every pipeline that can be named, and where it was found."""
+    with guarded(Console(stderr=True)):
+        from medseg.cli.tables import print_pipelines  # noqa: PLC0415
+        from medseg.pipeline.locate import all_pipelines  # noqa: PLC0415
+
+        print_pipelines(Console(), all_pipelines())
+
+
+@app.command()
+def show(name: Name, sets: Set = None) -> None:
+    """Print a definition, as it is after --set."""
+    with guarded(Console(stderr=True)):
+        from medseg.api.opening import open_pipeline  # noqa: PLC0415
+        from medseg.yaml import to_yaml  # noqa: PLC0415
+
+        opened = open_pipeline(name, assignments=sets or ())
+        typer.echo(f"# {opened.found.path} ({opened.found.origin})", err=True)
+        typer.echo(to_yaml(opened.definition.to_dict()), nl=False)
+
+
+@app.command()
+def check(name: Name, sets: Set = None, allow: Allow = None) -> None:
+    """Resolve every part, bind every argument, and send one blank batch through the network."""
+    with guarded(Console(stderr=True)):
+        from medseg.api import check_pipeline  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.cli.tables import print_checked  # noqa: PLC0415
+
+        print_checked(Console(), check_pipeline(name, set=sets or (), allow=allow or ()))
+
+
+@app.command()
+def run(
+    name: Name,
+    data: Data = None,
+    sets: Set = None,
+    device: Device = "auto",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Go on without cases that have faults, and record it.")
+    ] = False,
+    tracking_uri: Uri = None,
+    allow: Allow = None,
+    jobs: Jobs = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Run a pipeline, from its data to a tracked model."""
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name), hint=_HINT):
+        from medseg.api import run_pipeline  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.cli.tables import print_result  # noqa: PLC0415
+
+        console = Console()
+        result = run_pipeline(
+            name,
+            data,
+            set=sets or (),
+            device=device,
+            skip_bad=skip_bad,
+            tracking_uri=tracking_uri,
+            allow=allow or (),
+            jobs=jobs,
+            progress=display(console),
+        )
+        print_result(console, result)
+
+
+@app.command()
+def resume(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            help="A run's folder or name, `latest`, or an MLflow id; by default the latest unfinished."
+        ),
+    ] = None,
+    data: Data = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; by default as before.")] = None,
+    tracking_uri: Uri = None,
+    jobs: Jobs = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Go on with a run that was interrupted; it ends as if it had not been."""
+    with guarded(Console(stderr=True), show_paths=show_paths, hint=_HINT):
+        from medseg.api import resume_pipeline  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.cli.tables import print_result  # noqa: PLC0415
+
+        console = Console()
+        result = resume_pipeline(
+            run, data=data, device=device, tracking_uri=tracking_uri, jobs=jobs, progress=display(console)
+        )
+        print_result(console, result)
+
+
+def paths_may_be_shown(name: str) -> bool:
+    """Whether the pipeline's data have pseudonyms for ids, so that paths may be shown."""
+    from medseg.api.opening import open_pipeline  # noqa: PLC0415
+    from medseg.errors import MedsegError  # noqa: PLC0415
+
+    try:
+        return open_pipeline(name).manifest.ids == "pseudonyms"
+    except MedsegError:
+        return False  # the command itself will say what is wrong

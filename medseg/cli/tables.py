@@ -1,0 +1,194 @@
+"""Tables that close a command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from medseg.cli.guard import MEND, print_faults
+
+if TYPE_CHECKING:
+    from medseg.api.data import Checked
+    from medseg.api.prediction import Predicted
+    from medseg.api.result import RunResult
+    from medseg.cases.store import SliceStore
+    from medseg.cases.store_plan import StorePlan
+    from medseg.pipeline.locate import Found
+    from medseg.pipeline.resolve import Resolved
+
+RESEARCH = "Research use only; not a medical device."
+
+
+def _print(console: Console, text: str, style: str = "") -> None:
+    console.print(Text(text, style=style), soft_wrap=True)
+
+
+def print_pipelines(console: Console, found: Sequence[Found]) -> None:
+    """Names, what they do, and where they lie."""
+    from medseg.errors import MedsegError  # noqa: PLC0415
+    from medseg.yaml import read_yaml  # noqa: PLC0415
+
+    table = Table("pipeline", "what it does", "found", box=None, header_style="bold")
+    for each in found:
+        try:
+            about = str(read_yaml(each.path).get("about", ""))
+        except MedsegError as error:
+            about = f"cannot be read: {str(error).splitlines()[0]}"
+        table.add_row(each.name, about, each.origin)
+    console.print(table)
+
+
+def print_checked(console: Console, resolved: Resolved) -> None:
+    """What `pipeline check` found."""
+    definition = resolved.definition
+    height, width = definition.slices.size
+    _print(
+        console,
+        f"{definition.name} is in order: {len(definition.steps)} steps ({', '.join(definition.steps)}); "
+        f"{definition.network['_target_']} with {resolved.parameters:,} trainable parameters takes "
+        f"{len(definition.channels)} x {height} x {width} and gives {len(resolved.predictor.task.classes)} classes.",
+        "green",
+    )
+
+
+def print_report(console: Console, found: Checked) -> None:
+    """What `data check` found."""
+    report = found.report
+    if found.generated:
+        _print(console, "GENERATED DATA: made-up patients.", "bold yellow")
+    grids = Table("cases", "shape", "spacing (mm)", "orientation", title="Grids", header_style="bold")
+    for row in report.rows():
+        shape, spacing = " x ".join(map(str, row["shape"])), " x ".join(f"{v:g}" for v in row["spacing"])
+        grids.add_row(str(row["cases"]), shape, spacing, row["orientation"])
+    console.print(grids)
+    labels = Table("value", "class", "voxels", "cases", title="Labels", header_style="bold")
+    for row in report.label_rows():
+        labels.add_row(str(row["value"]), row["class"] or "unknown", f"{row['voxels']:,}", str(row["cases"]))
+    console.print(labels)
+    good, every = len(report.good), len(report.listing.cases) + len(report.listing.incomplete)
+    groups = len({case.group for case in report.listing.cases})
+    _print(console, f"{every} cases of {groups} patients; {good} without faults; {report.read} read now.")
+    if report.unlabelled:
+        _print(console, f"Note: {len(report.unlabelled)} cases have a label map with a single value.")
+    count = len(report.faults)
+    _print(console, f"{count} faults." if count else "No faults.", "bold red" if count else "green")
+
+
+def print_plan(console: Console, plan: StorePlan) -> None:
+    """What `data prepare --dry-run` found."""
+    bound = "" if plan.exact else "at most "
+    _print(
+        console,
+        f"{plan.cases} cases, {plan.ready} of them prepared already; {bound}{plan.slices:,} slices, "
+        f"{bound}{_size(plan.bytes)}, of which {_size(plan.missing_bytes)} are still to be written "
+        f"({_size(plan.free_bytes)} free); about {_time(plan.seconds)}.",
+    )
+
+
+def print_store(console: Console, store: SliceStore) -> None:
+    """What `data prepare` made."""
+    table = Table("role", "cases", "slices", "size", header_style="bold")
+    for role in ("train", "val", "test"):
+        samples = store.role(role)
+        cases = len({sample.case for sample in samples})
+        table.add_row(role, str(cases), f"{len(samples):,}", _size(store.nbytes(role)))
+    console.print(table)
+
+
+def print_result(console: Console, result: RunResult) -> None:
+    """The closing table of a run: scores, what to beware of, where everything is, what to do next."""
+    for path in sorted((result.folder / "scores").glob("*_summary.csv")):
+        role = path.name.removesuffix("_summary.csv")
+        console.print(_score_table(result, role))
+    if result.generated:
+        _print(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
+    if result.leaking:
+        _print(
+            console,
+            "LEAKING SPLIT: by slice, so slices of one patient are in training and in test. These scores are too "
+            "good.",
+            "bold red",
+        )
+    if (result.folder / "untracked.json").exists():
+        _print(
+            console,
+            "The tracking server went away: what it does not know is in the run's folder.",
+            "bold yellow",
+        )
+    _print(console, f"Model:   {result.folder / 'model'}")
+    _print(console, f"Run:     {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
+    _print(console, f"Predict: medseg predict {result.name} INPUT -o OUT")
+    _print(console, "Compare: medseg ui")
+    _print(console, RESEARCH, "italic")
+
+
+def _score_table(result: RunResult, role: str) -> Table:
+    summary = result.summary(role)
+    shown = ("dice", "iou", "precision", "recall", "specificity", "hd95", "volume_difference_ml")
+    heads = ("Dice (95% interval)", "IoU", "precision", "recall", "specificity", "HD95 mm", "volume mL")
+    kind = ", GENERATED DATA" if result.generated else ""
+    table = Table(title=f"{role}: mean over patients{kind}", header_style="bold")
+    table.add_column("class or region")
+    for head in heads:
+        table.add_column(head, justify="right")
+    table.add_column("patients", justify="right")
+    for name, rows in summary.groupby("name", sort=False):
+        by_score: Mapping[str, Any] = {row.score: row for row in rows.itertuples()}
+        cells = [_number(by_score[score]) if score in by_score else "-" for score in shown]
+        dice = by_score["dice"]
+        if dice.patients:
+            cells[0] = f"{dice.mean:.3f} ({dice.low:.3f} to {dice.high:.3f})"
+        table.add_row(str(name), *cells, str(int(dice.patients)))
+    return table
+
+
+def _number(row: Any) -> str:
+    if not row.patients:
+        return "-"
+    return f"{row.mean:.2f}" if row.score in ("hd95", "volume_difference_ml") else f"{row.mean:.3f}"
+
+
+def print_predicted(
+    console: Console, errors: Console, found: Predicted, out: Path, *, show_paths: bool
+) -> int:
+    """What `predict` did; gives the exit code."""
+    table = Table("case", *[f"{name} mL" for name in found.cases[0].millilitres], "s", header_style="bold")
+    for each in found.cases:
+        table.add_row(each.case, *[f"{v:.1f}" for v in each.millilitres.values()], f"{each.seconds:.1f}")
+    console.print(table)
+    for each in found.cases:
+        for warning in each.warnings:
+            _print(errors, f"Warning: {each.case}: {warning}.", "yellow")
+    if show_paths and not found.pseudonyms:
+        for case, source in found.sources.items():
+            _print(console, f"{case}: {source}")
+    mean = sum(each.seconds for each in found.cases) / len(found.cases)
+    _print(console, f"Wrote {len(found.cases)} label maps and volumes.csv to {out}; {mean:.1f} s a case.")
+    _print(console, RESEARCH, "italic")
+    if found.faults:
+        _print(errors, f"Error: {len(found.faults)} faults; these cases were not segmented:", "bold red")
+        print_faults(errors, found.faults, show_paths=show_paths or found.pseudonyms)
+        return MEND
+    return 0
+
+
+def print_cache(console: Console, folder: Path, contents: Mapping[str, tuple[int, int]]) -> None:
+    """What the cache holds."""
+    table = Table("kind", "entries", "size", header_style="bold")
+    for kind, (entries, size) in contents.items():
+        table.add_row(kind, str(entries), _size(size))
+    _print(console, f"Cache: {folder}")
+    console.print(table)
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

@@ -1,0 +1,113 @@
+"""How a training went: losses, validation scores and learning rate by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from medseg.figures.palette import inks
+
+History = Sequence[Mapping[str, float]]
+
+_SELECTION = "val/score"
+_ROLES = {"train/loss": ("training", "C7", "--"), "val/loss": ("validation", "black", "-")}
+_INSIDE = {"loc": "best", "framealpha": 0.8}
+_BESIDE = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False}
+_DASHES = ("-", "--", ":")
+_FEW = 15  # points up to which each is marked, so that a curve of one epoch can be seen
+
+
+def learning_curves(history: History, classes: Sequence[str] = ()) -> Figure:
+    """Draw losses, validation scores and learning rate, and mark the best epoch.
+
+    Args:
+        history: One row an epoch, in order: `epoch`, `train/loss`, `val/loss`, `val/<score>/<name>`,
+            `val/score` (by which the best epoch is chosen, higher is better), `learning_rate`. A row may
+            lack any but `epoch`, and what is not finite is not drawn.
+        classes: Class names in the order of their indices, so that curves have the classes' colours.
+
+    Raises:
+        ValueError: The history is empty.
+    """
+    if not history:
+        raise ValueError("learning curves want a history of at least one epoch")
+    figure = Figure(figsize=(13.5, 4.0), layout="constrained", facecolor="white")
+    losses, rates, scores = figure.subplots(1, 3, width_ratios=(1, 1, 1.35))
+    for key, (label, colour, dash) in _ROLES.items():
+        _curve(losses, history, key, label=label, color=colour, linestyle=dash)
+    losses.set_title("Loss")
+    _scores(scores, history, classes)
+    _curve(rates, history, "learning_rate", label="learning rate", color="black")
+    rates.set_title("Learning rate")
+    positive = [rate for _, rate in _points(history, "learning_rate") if rate > 0]
+    if positive and max(positive) > 10 * min(positive):
+        rates.set_yscale("log")
+    else:
+        rates.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4))
+    best = max(_points(history, _SELECTION), key=lambda point: point[1], default=None)
+    for axes in (losses, rates, scores):
+        _finish(axes, history, best)
+    for axes, place in ((losses, _INSIDE), (scores, _BESIDE)):
+        handles, labels = axes.get_legend_handles_labels()
+        if handles:
+            axes.legend(handles, labels, fontsize=8, **place)
+    return figure
+
+
+def _points(history: History, key: str) -> list[tuple[float, float]]:
+    """Epoch and value, where there is a finite one."""
+    return [(row["epoch"], row[key]) for row in history if key in row and isfinite(row[key])]
+
+
+def _curve(axes: Any, history: History, key: str, **style: Any) -> None:
+    points = _points(history, key)
+    if points:
+        marker = {"marker": "o", "markersize": 3.5} if len(points) <= _FEW else {}
+        axes.plot(*zip(*points, strict=True), linewidth=1.6, **marker, **style)
+
+
+def _scores(axes: Any, history: History, classes: Sequence[str]) -> None:
+    """One curve for each `val/<score>/<name>`: classes in their colours, anything else in further ones."""
+    keys = [key for key in dict.fromkeys(key for row in history for key in row) if _is_score(key)]
+    kinds = {key.split("/")[1] for key in keys}
+    names = dict.fromkeys([*classes, *(key.split("/")[2] for key in keys)])
+    # without the list of classes nothing is known to be class 0, whose grey is left unused then
+    first = 0 if classes else 1
+    places = {name: place for place, name in enumerate(names, start=first)}
+    tones = inks(len(names) + first)
+    for key in keys:
+        _, kind, name = key.split("/")
+        dash = _DASHES[
+            min((places[name] >= len(classes)) if classes else places[name] // 8, len(_DASHES) - 1)
+        ]
+        label = name if len(kinds) == 1 else f"{kind} {name}"
+        _curve(axes, history, key, label=label, color=tuple(tones[places[name]]), linestyle=dash)
+    _curve(axes, history, _SELECTION, label="selection score", color="black", alpha=0.75)
+    axes.set_title(f"Validation {kinds.pop()}" if len(kinds) == 1 else "Validation scores")
+    drawn = [value for key in (*keys, _SELECTION) for _, value in _points(history, key)]
+    if drawn and min(drawn) >= 0 and max(drawn) <= 1:
+        axes.set_ylim(-0.02, 1.02)
+
+
+def _is_score(key: str) -> bool:
+    return key.startswith("val/") and key.count("/") == 2
+
+
+def _finish(axes: Any, history: History, best: tuple[float, float] | None) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    epochs = [row["epoch"] for row in history]
+    room = max(0.5, 0.02 * (max(epochs) - min(epochs)))
+    axes.set_xlim(min(epochs) - room, max(epochs) + room)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if not axes.lines:
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes, color="0.5")
+    if best is not None:
+        label = f"best: epoch {best[0]:.0f} ({best[1]:.3f})"
+        axes.axvline(best[0], color="0.4", linestyle=(0, (1, 2)), linewidth=1.4, label=label)

@@ -1,0 +1,111 @@
+"""The colours of classes: told apart with any kind of colour vision, on grey images and on white paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from colorsys import hsv_to_rgb
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+# Okabe and Ito, "Color Universal Design" (2008), but for its black, in an order that keeps neighbours far
+# apart: the first four are blue, orange-red, yellow and green of clearly different lightness.
+_OKABE_ITO = (
+    (86, 180, 233),
+    (213, 94, 0),
+    (240, 228, 66),
+    (0, 158, 115),
+    (204, 121, 167),
+    (0, 114, 178),
+    (230, 159, 0),
+)
+# Tol, "Colour schemes" (SRON/EPS/TN/09-002, 2021), scheme "muted", for what Okabe and Ito do not reach.
+_TOL = (
+    (136, 34, 85),
+    (221, 204, 119),
+    (51, 34, 136),
+    (136, 204, 238),
+    (153, 153, 51),
+    (204, 102, 119),
+    (17, 119, 51),
+    (170, 68, 153),
+)
+_GOLDEN = 0.618034  # steps of the golden section never fall on a hue that was there before
+
+# A line on white wants to be darker than a tint on a grey image (contrast after WCAG 2.1, 1.4.11).
+_LIGHTEST = 0.55
+
+
+def colours(n: int) -> NDArray[np.uint8]:
+    """Give n class colours.
+
+    Args:
+        n: Number of classes, class 0 included. Up to 16 the colours are safe for colour-blind readers;
+            past that they are merely different.
+
+    Returns:
+        (n, 3) red, green and blue in 0..255. Class 0 is black, and is drawn transparent. The first
+        colours do not depend on n.
+    """
+    table = [(0, 0, 0), *_OKABE_ITO, *_TOL]
+    for index in range(max(n - len(table), 0)):
+        tone = hsv_to_rgb(index * _GOLDEN % 1, 0.55 + 0.15 * (index % 3), 0.95 - 0.2 * (index % 2))
+        table.append((round(tone[0] * 255), round(tone[1] * 255), round(tone[2] * 255)))
+    return np.array(table[:n], dtype=np.uint8).reshape(n, 3)
+
+
+def inks(n: int) -> NDArray[np.float64]:
+    """Give the same colours for lines and bars on white: light ones darkened, class 0 grey.
+
+    Returns:
+        (n, 3) red, green and blue in [0, 1], as Matplotlib takes them.
+    """
+    shades = colours(n) / 255
+    shades[:1] = 0.45
+    luminance = shades @ (0.2126, 0.7152, 0.0722)
+    return shades * np.minimum(1, _LIGHTEST / np.maximum(luminance, 1e-6))[:, None]
+
+
+def class_legend(figure: Figure, classes: Sequence[str], top: float) -> float:
+    """Draw the names of classes 1.. with their colours, centred, in as many lines as the width asks for.
+
+    Args:
+        figure: To draw on.
+        classes: Class names in the order of their indices; class 0 is transparent and is not listed.
+        top: Upper edge of the legend, in inches from the bottom of the figure.
+
+    Returns:
+        Height of the legend in inches, as `legend_height` tells beforehand.
+    """
+    width, height = figure.get_size_inches()
+    patches = [
+        Patch(facecolor=tuple(tone / 255), edgecolor="0.4", linewidth=0.5, label=name)
+        for name, tone in zip(classes[1:], colours(len(classes))[1:], strict=True)
+    ]
+    if patches:
+        columns = _legend_columns(classes, width)
+        figure.legend(
+            handles=patches,
+            loc="upper center",
+            bbox_to_anchor=(0.5, top / height),
+            ncols=columns,
+            fontsize=9,
+            frameon=False,
+            handlelength=1.2,
+            columnspacing=1.4,
+            borderaxespad=0.2,
+        )
+    return legend_height(classes, width)
+
+
+def legend_height(classes: Sequence[str], width: float) -> float:
+    """Inches that `class_legend` takes on a figure of this width in inches."""
+    lines = -(-(len(classes) - 1) // _legend_columns(classes, width))
+    return 0.21 * lines + 0.15 if lines > 0 else 0.0
+
+
+def _legend_columns(classes: Sequence[str], width: float) -> int:
+    longest = max((len(name) for name in classes[1:]), default=1)
+    return max(1, min(len(classes) - 1, int(width / (0.085 * longest + 0.5))))

@@ -1,0 +1,57 @@
+"""One score of every class and region, with its interval and the number of patients behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from medseg.figures.palette import inks
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_INTERVAL = "mean over patients, 95 % bootstrap interval"
+_UNITS = {"hd95": "hd95 (mm)", "volume_difference_ml": "volume difference (mL)"}
+
+
+def score_bars(summary: DataFrame, score: str = "dice", *, heading: str = "") -> Figure:
+    """Draw the mean of a score as a bar for each name, with its 95 % interval.
+
+    Args:
+        summary: As `medseg.learning.summaries.summarise` gives it.
+        score: Which score; one in [0, 1] is drawn on that range.
+        heading: Shown above; by default the score and what bar and whisker are.
+
+    Raises:
+        ValueError: The summary has no row of this score.
+    """
+    rows = summary[summary["score"] == score].to_dict("records")
+    if not rows:
+        raise ValueError(f"the summary has no score {score!r}; it has {sorted(summary['score'].unique())}")
+    figure = Figure(figsize=(8.0, 1.3 + 0.42 * len(rows)), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    ink = tuple(inks(7)[6])
+    defined = [(place, row) for place, row in enumerate(rows) if row["patients"]]
+    bound = max([1.0, *(row["high"] for _, row in defined)])
+    floor = min([0.0, *(row["low"] for _, row in defined)])
+    for place, row in enumerate(rows):
+        patients = int(row["patients"])
+        text = f"{row['mean']:.3f}  (n = {patients})" if patients else "undefined in every patient"
+        axes.text(1.02, place, text, va="center", fontsize=9, transform=axes.get_yaxis_transform())
+    places = [place for place, _ in defined]
+    means = [row["mean"] for _, row in defined]
+    axes.barh(places, means, height=0.62, color=ink, alpha=0.8)
+    # the mean may lie outside its percentile interval by a rounding error, and a whisker is never negative
+    below = [max(row["mean"] - row["low"], 0.0) for _, row in defined]
+    above = [max(row["high"] - row["mean"], 0.0) for _, row in defined]
+    axes.errorbar(means, places, xerr=[below, above], fmt="none", ecolor="black", elinewidth=1.3, capsize=3.5)
+    axes.set_yticks(range(len(rows)), [row["name"] for row in rows], parse_math=False)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(floor * 1.05, bound if bound == 1 else bound * 1.05)
+    axes.set_title(heading or f"{_UNITS.get(score, score)}: {_INTERVAL}", fontsize=11, parse_math=False)
+    axes.grid(axis="x", alpha=0.25)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    return figure

@@ -1,0 +1,18 @@
+"""How to learn: tasks, batches, training, prediction, scores."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "ClassMasks": "medseg.learning.masks",
+}
+
+__all__ = ["ClassMasks"]  # imported on first use
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

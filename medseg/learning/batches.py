@@ -1,0 +1,150 @@
+"""Batches of slices: where they are kept, in which order they come, and how they are augmented.
+
+A draw depends on (seed, epoch, sample) alone, never on how many were drawn before: a run that is resumed, or
+has another number of workers, sees the same augmented slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import set_track_meta
+from monai.data.meta_obj import get_track_meta
+from monai.transforms import Compose
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from medseg.cases.store import Sample, SliceStore
+
+
+class SliceDataset(Dataset[dict[str, Any]]):
+    """Slices of a store by (epoch, index).
+
+    An item has `image` (C, H, W) float32, `label` (1, H, W) uint8, and `index` into `samples`.
+
+    Args:
+        store: Where the slices lie.
+        samples: Which of them.
+        augment: MONAI dictionary transforms with the keys image and label, or None.
+        seed: Of the augmentation.
+        keep_on: Device on whose memory all slices are kept; None reads them from disk each time.
+    """
+
+    def __init__(
+        self,
+        store: SliceStore,
+        samples: Sequence[Sample],
+        *,
+        augment: Compose | None,
+        seed: int,
+        keep_on: torch.device | None,
+    ) -> None:
+        self.store, self.samples, self.augment, self.seed = store, tuple(samples), augment, seed
+        self.kept = None if keep_on is None else self._keep(keep_on)
+
+    def _keep(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        first, mask = self.store.read(self.samples[0])
+        images = torch.empty(
+            (len(self.samples), *first.shape), dtype=torch.from_numpy(np.array(first[:0])).dtype
+        )
+        labels = torch.empty((len(self.samples), *mask.shape), dtype=torch.uint8)
+        for i, sample in enumerate(self.samples):
+            image, label = self.store.read(sample)
+            images[i], labels[i] = torch.from_numpy(np.array(image)), torch.from_numpy(np.array(label))
+        return images.to(device), labels.to(device)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, place: tuple[int, int]) -> dict[str, Any]:
+        epoch, index = place
+        if self.kept is not None:
+            image, label = self.kept[0][index].float(), self.kept[1][index][None]
+        else:
+            stored, mask = self.store.read(self.samples[index])
+            image, label = torch.from_numpy(np.array(stored)).float(), torch.from_numpy(np.array(mask))[None]
+        item = {"image": image, "label": label}
+        if self.augment is not None:
+            item = self._augmented(item, epoch, index)
+        return {"image": item["image"], "label": item["label"], "index": index}
+
+    def _augmented(self, item: dict[str, Any], epoch: int, index: int) -> dict[str, Any]:
+        if self.augment is None:
+            return item
+        seed = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
+        tracked = get_track_meta()
+        set_track_meta(False)  # past reading, MetaTensors cost more than the augmentation itself
+        try:
+            self.augment.set_random_state(seed=seed)
+            changed: dict[str, Any] = self.augment(item)
+        finally:
+            set_track_meta(tracked)
+        return changed
+
+
+class EpochOrder(Sampler[tuple[int, int]]):
+    """The order of one epoch, as (epoch, index): a permutation drawn from (seed, epoch), or as listed."""
+
+    def __init__(self, length: int, *, seed: int, shuffle: bool) -> None:
+        self.length, self.seed, self.shuffle = length, seed, shuffle
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.arange(self.length)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+        return iter([(self.epoch, int(i)) for i in order])
+
+
+class Batches:
+    """A role's slices as batches, epoch by epoch.
+
+    Args:
+        dataset: The slices.
+        batch_size: Slices a batch; the last batch of an epoch may be smaller.
+        seed: Of the order.
+        shuffle: Draw an order for each epoch.
+        workers: Processes that augment; 0 does it in this one.
+        pin: Whether batches go to a CUDA device.
+    """
+
+    def __init__(
+        self,
+        dataset: SliceDataset,
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        workers: int = 0,
+        pin: bool = False,
+    ) -> None:
+        self.dataset = dataset
+        self.order = EpochOrder(len(dataset), seed=seed, shuffle=shuffle)
+        self.loader: DataLoader[dict[str, Any]] = DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=self.order,
+            num_workers=workers,
+            pin_memory=pin,
+            persistent_workers=workers > 0,
+            multiprocessing_context="spawn" if workers > 0 else None,
+        )
+
+    def at(self, epoch: int) -> DataLoader[dict[str, Any]]:
+        """The batches of one epoch."""
+        self.order.epoch = epoch
+        return self.loader
+
+    def cases(self, batch: dict[str, Any]) -> list[str]:
+        """Public name of the case of each slice of a batch."""
+        return [self.dataset.samples[int(i)].case for i in batch["index"]]
+
+    def described(self, batch: dict[str, Any]) -> str:
+        """Which slices a batch holds, for a message: public names and positions."""
+        found = [self.dataset.samples[int(i)] for i in batch["index"]]
+        return ", ".join(f"{sample.case} slice {sample.position}" for sample in found)

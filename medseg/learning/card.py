@@ -1,0 +1,38 @@
+"""The page that goes with every saved model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+RESEARCH_ONLY = "Research use only. Not a medical device: never base a diagnosis or a treatment on it."
+
+
+def model_card(described: Mapping[str, Any]) -> str:
+    """Write the card of a saved model, in Markdown.
+
+    Args:
+        described: What `model.json` holds.
+    """
+    about, manifest, task = described["about"], described["manifest"], described["task"]
+    rows = [
+        f"# {about.get('pipeline', 'medseg model')}",
+        "",
+        f"**{RESEARCH_ONLY}**",
+        "",
+        *([f"**{about['data.note']}**", ""] if about.get("data.note") else []),
+        f"- Input: 2D slices with the channels {', '.join(described['channels'])}, "
+        f"{described['slices']['axis']}, {' x '.join(map(str, described['slices']['size']))} pixels.",
+        f"- Output: the classes {', '.join(task['classes'])}.",
+        f"- Network: `{described['network']['_target_']}`.",
+        f"- Learned from: {manifest['name']}. {manifest.get('about') or ''}",
+        f"- Source: {manifest.get('source', '')}",
+        f"- Licence of the data: {manifest.get('licence', '')}",
+        f"- Cite: {manifest.get('citation', '')}",
+        *[f"- {name}: {value}" for name, value in sorted(about.items()) if name != "data.note"],
+        "",
+        "Load it with `medseg.Predictor.load(folder)`, or use it with `medseg predict folder INPUT -o OUT`.",
+        "Scores on patients that it had not seen are in the run's `scores` folder.",
+        "",
+    ]
+    return "\n".join(rows)

@@ -1,0 +1,89 @@
+"""Where a training stands: written whole at the end of each epoch, loaded without unpickling code."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from medseg.errors import RunError
+from medseg.places import written_whole
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a training has come.
+
+    Attributes:
+        epoch: Epochs done.
+        best_epoch: The epoch with the best score; 0 before the first validation.
+        best_score: Its score.
+        stale: Validations since then.
+        history: One row of numbers an epoch: `epoch`, losses, scores, learning rate, speed.
+    """
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: float = float("-inf")
+    stale: int = 0
+    history: tuple[dict[str, float], ...] = ()
+
+
+class Checkpoints:
+    """The last state and the best weights of one training, in a folder.
+
+    Random generators need no place here: each epoch seeds them anew from (seed, epoch), so that a training
+    that goes on after an epoch draws what an uninterrupted one would have drawn.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.last = folder / "last.pt"
+
+    def save(self, standing: Standing, parts: dict[str, Any]) -> None:
+        """Write the state after an epoch; `parts` are the objects with a `state_dict`.
+
+        The best weights are written first, under the name of their epoch, and those of earlier epochs
+        removed last: a process that is killed in between leaves a checkpoint whose best weights exist.
+        """
+        if standing.best_epoch == standing.epoch:
+            weights = {k: v.detach().cpu().contiguous() for k, v in parts["network"].state_dict().items()}
+            with written_whole(self._best(standing.epoch)) as target:
+                save_file(weights, target)
+        state = {name: part.state_dict() for name, part in parts.items()}
+        with written_whole(self.last) as target:
+            torch.save({"standing": asdict(standing), **state}, target)
+        for old in self.folder.glob("best-*.safetensors"):
+            if old != self._best(standing.best_epoch):
+                old.unlink()
+
+    def restore(self, parts: dict[str, Any], device: torch.device) -> Standing:
+        """Put the last state back into `parts`; an empty standing where nothing was saved.
+
+        Raises:
+            RunError: The checkpoint is damaged, or belongs to another network or optimiser.
+        """
+        if not self.last.exists():
+            return Standing()
+        try:
+            state = torch.load(self.last, map_location=device, weights_only=True)
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            known = state["standing"]
+        except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
+            raise RunError(
+                f"the checkpoint {self.last.name} of this run cannot be used: {str(error).splitlines()[0]}. "
+                "Start the pipeline again."
+            ) from error
+        return Standing(**{**known, "history": tuple(known["history"])})
+
+    def load_best(self, network: torch.nn.Module, standing: Standing) -> None:
+        """Give the network the weights of the best epoch."""
+        weights = load_file(self._best(standing.best_epoch))
+        network.load_state_dict(weights)
+
+    def _best(self, epoch: int) -> Path:
+        return self.folder / f"best-{epoch:04d}.safetensors"

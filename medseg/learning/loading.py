@@ -1,0 +1,29 @@
+"""How slices reach the network: batches, cache and random augmentation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from medseg.component import Spec
+
+
+class Loading(BaseModel):
+    """How slices are loaded during training.
+
+    Attributes:
+        batch_size: Slices in a batch.
+        cache: Where slices wait between epochs: `memory` (RAM), `disk` (read from the store each time) or
+            `gpu`; `auto` takes what fits.
+        workers: Processes that load beside the training; 0 for none, `auto` for what cache and processors
+            suggest.
+        augment: Specs of random MONAI transforms on slices (C, H, W), in order, applied in training alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    batch_size: Annotated[int, Field(gt=0)] = 32
+    cache: Literal["auto", "memory", "disk", "gpu"] = "auto"
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    augment: list[Spec] = []

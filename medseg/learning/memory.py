@@ -1,0 +1,136 @@
+"""How much memory there is, and how much a batch will take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+from medseg.errors import TrainingError
+from medseg.learning.task import Loss
+
+#: Work buffers of convolutions and the allocator's slack, over what autograd keeps (measured on the CPU
+#: against the process's peak: benchmarks/memory.py).
+_SLACK = 1.35
+
+_LIMITS = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (
+        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ),
+)
+
+
+def available_memory(limits: tuple[tuple[Path, Path], ...] = _LIMITS) -> int:
+    """Bytes of main memory that this process may still take: the machine's, or its control group's if less."""
+    free = int(psutil.virtual_memory().available)
+    for limit, usage in limits:
+        try:
+            allowed, used = limit.read_text().strip(), usage.read_text().strip()
+        except OSError:
+            continue
+        if allowed.isdigit() and used.isdigit():
+            free = min(free, max(int(allowed) - int(used), 0))
+    return free
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return available_memory()
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """What training takes.
+
+    Attributes:
+        fixed: Bytes of weights, gradients and two moments of the optimiser.
+        each: Bytes that each slice of a batch adds.
+    """
+
+    fixed: int
+    each: int
+
+    def of(self, batch: int) -> int:
+        """Bytes with this batch size."""
+        return self.fixed + batch * self.each
+
+    def fits(self, memory: int) -> int:
+        """Largest batch size for so much memory; 0 if not even one slice fits."""
+        return max((memory - self.fixed) // self.each, 0)
+
+
+def measure_need(network: torch.nn.Module, loss: Loss, shape: tuple[int, int, int]) -> MemoryNeed:
+    """Send a blank batch of two forward and add up what autograd keeps for the way back.
+
+    Args:
+        network: On any device; its mode, weights and statistics are left as they are.
+        loss: Of logits (B, K, H, W) and labels (B, 1, H, W).
+        shape: (C, H, W) of a slice.
+    """
+    parameters = list(network.parameters())
+    weights = sum(p.numel() * p.element_size() for p in parameters)
+    own = {p.data_ptr() for p in parameters}
+    kept: dict[int, int] = {}
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if tensor.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    device = parameters[0].device if parameters else torch.device("cpu")
+    with _untouched(network), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        image = torch.zeros((2, *shape), device=device)
+        loss(network(image), torch.zeros((2, 1, *shape[1:]), dtype=torch.uint8, device=device))
+    return MemoryNeed(4 * weights, max(int(sum(kept.values()) / 2 * _SLACK), 1))
+
+
+class _untouched:  # noqa: N801  # reads as a verb in a with statement
+    """Put buffers (running statistics) and random generators back after a trial pass."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self.network = network
+
+    def __enter__(self) -> None:
+        self.buffers = {name: b.detach().clone() for name, b in self.network.named_buffers()}
+        self.random = torch.get_rng_state()
+
+    def __exit__(self, *_: object) -> None:
+        for name, buffer in self.network.named_buffers():
+            buffer.data.copy_(self.buffers[name])
+        torch.set_rng_state(self.random)
+
+
+def refuse_too_large(need: MemoryNeed, batch: int, device: torch.device, free: int) -> None:
+    """Compare the predicted need with what is free.
+
+    Raises:
+        TrainingError: It will not fit; says which batch size would.
+    """
+    if need.of(batch) > free:
+        raise TrainingError(
+            f"a batch of {batch} slices needs about {_gib(need.of(batch))} on {device}, where {_gib(free)} are "
+            f"free. {_advice(need.fits(free))}"
+        )
+
+
+def out_of_memory(need: MemoryNeed, batch: int, free: int) -> TrainingError:
+    """The error for a batch that did not fit on the device after all."""
+    fits = min(need.fits(free), max(batch // 2, 1)) if batch > 1 else 0
+    return TrainingError(f"the device ran out of memory with a batch of {batch} slices. {_advice(fits)}")
+
+
+def _advice(fits: int) -> str:
+    if fits < 1:
+        return "Not even one slice fits: take a smaller network (network.channels) or slices.size."
+    return f"Set loading.batch_size={fits} or less, or take a smaller network or slices.size."
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB"

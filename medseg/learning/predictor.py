@@ -1,0 +1,242 @@
+"""A trained network with all that inference needs, saved as data and weights without code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from medseg.cases.case import Case
+from medseg.cases.manifest import Manifest
+from medseg.cases.preparation import Preparation
+from medseg.cases.slices import SliceRule
+from medseg.cases.volume import Volume, read_volume
+from medseg.component import Allowed, build
+from medseg.errors import MedsegError, ModelError
+from medseg.learning.card import model_card
+from medseg.learning.profile import TrainingProfile, profile_volume
+from medseg.learning.task import Task
+from medseg.places import written_whole
+
+#: Of the saved form; a model of another version is refused with the reason.
+FORM = 1
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one case.
+
+    Attributes:
+        labels: (I, J, K) class indices on the grid, and in the order of axes, of the input files.
+        probabilities: (N, I, J, K) in [0, 1], one a class, on the same grid; None unless asked for.
+        volume: The input.
+        millilitres: Volume of each class and region, mL.
+        warnings: What about the input lies outside the training data.
+    """
+
+    labels: NDArray[np.uint8]
+    probabilities: NDArray[np.float32] | None
+    volume: Volume
+    millilitres: Mapping[str, float]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network with the preparation of its input and the meaning of its output.
+
+    For research use only; not a medical device.
+
+    Attributes:
+        network: In eval mode, on `device`.
+        network_spec: The declaration that builds it.
+        task: What its output means.
+        preparation: From volumes to the slices that it takes.
+        manifest: What data it learned from: channels, label values, licence, citation.
+        profile: How its training data looked.
+        about: Name of the pipeline, versions, kind of data, run; shown in the model card.
+        device: Where it computes.
+        batch_size: Slices at a time; bounds memory.
+    """
+
+    network: torch.nn.Module
+    network_spec: Mapping[str, Any]
+    task: Task
+    preparation: Preparation
+    manifest: Manifest
+    profile: TrainingProfile | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
+    device: torch.device = torch.device("cpu")
+    batch_size: int = 16
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channels of the input, in order."""
+        return self.preparation.channels
+
+    def probabilities(self, slices: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Class probabilities of prepared slices.
+
+        Args:
+            slices: (B, C, H, W) float32, prepared as in training; any B, and any H and W the network takes.
+
+        Returns:
+            (B, K, H, W) in [0, 1].
+
+        Raises:
+            ModelError: The array has another number of dimensions or channels.
+        """
+        if slices.ndim != 4 or slices.shape[1] != len(self.channels):
+            raise ModelError(
+                f"the model takes slices (B, {len(self.channels)}, H, W) with the channels "
+                f"{list(self.channels)}, met an array of shape {slices.shape}"
+            )
+        found = [self.task.probabilities(logits).cpu().numpy() for logits in self._logits(slices)]
+        return np.concatenate(found)
+
+    def _logits(self, slices: NDArray[np.float32]) -> Iterator[torch.Tensor]:
+        self.network.eval()
+        for start in range(0, len(slices), self.batch_size):
+            batch = torch.from_numpy(np.ascontiguousarray(slices[start : start + self.batch_size]))
+            with torch.inference_mode():
+                yield self.network(batch.float().to(self.device))
+
+    def predict(self, case: Case, *, probabilities: bool = False) -> Prediction:
+        """Read and segment one case.
+
+        Raises:
+            DataError: A file of the case cannot be used; its truth, if any, is not read.
+        """
+        volume = read_volume(case, self.channels, labels=None)
+        return self.predict_volume(volume, probabilities=probabilities)
+
+    def predict_volume(self, volume: Volume, *, probabilities: bool = False) -> Prediction:
+        """Segment one volume.
+
+        Slices in which every channel holds nothing but background are not sent to the network: they, and
+        what was cropped away, are of the first class.
+
+        Args:
+            volume: Channels in the order of `channels`, raw intensities.
+            probabilities: Whether to give probabilities too (K times the memory of the volume).
+        """
+        prepared = self.preparation.apply(volume)
+        rows = np.flatnonzero(prepared.content)
+        labels = np.zeros((1, *prepared.image.shape[:1], *prepared.image.shape[2:]), dtype=np.uint8)
+        chances = None
+        if probabilities:
+            chances = np.zeros((self.task.out_channels, *labels.shape[1:]), dtype=np.float32)
+            chances[0] = 1.0
+        done = 0
+        for logits in self._logits(prepared.image[rows]):
+            here = rows[done : done + len(logits)]
+            labels[0, here] = self.task.decode(logits).cpu().numpy()
+            if chances is not None:
+                chances[:, here] = self.task.probabilities(logits).cpu().numpy().swapaxes(0, 1)
+            done += len(logits)
+        native = prepared.restore(labels, nearest=True)[0].astype(np.uint8)
+        restored = None if chances is None else prepared.restore(chances, nearest=False)
+        return Prediction(native, restored, volume, self._millilitres(native, volume), self._warnings(volume))
+
+    def _millilitres(self, labels: NDArray[np.uint8], volume: Volume) -> dict[str, float]:
+        each = float(np.prod(volume.geometry.spacing)) / 1000
+        counts = np.bincount(labels.ravel(), minlength=len(self.task.classes)) * each
+        found = {name: float(counts[i]) for i, name in enumerate(self.task.classes)}
+        found |= {name: float(counts[list(members)].sum()) for name, members in self.task.regions.items()}
+        return found
+
+    def _warnings(self, volume: Volume) -> tuple[str, ...]:
+        if self.profile is None:
+            return ()
+        return tuple(self.profile.warnings(profile_volume(volume, self.channels)))
+
+    def to(self, device: torch.device) -> Predictor:
+        """The same model on another device."""
+        return replace(self, network=self.network.to(device), device=device)
+
+    def save(self, folder: Path) -> Path:
+        """Write `model.json`, `weights.safetensors` and a model card, as one folder that is never half there."""
+        weights = {name: v.detach().cpu().contiguous() for name, v in self.network.state_dict().items()}
+        described = {
+            "form": FORM,
+            "about": dict(self.about),
+            "network": dict(self.network_spec),
+            "task": self.task.spec(),
+            "channels": list(self.channels),
+            "slices": self.preparation.rule.model_dump(mode="json"),
+            "manifest": self.manifest.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "profile": None if self.profile is None else self.profile.to_dict(),
+        }
+        with written_whole(folder) as target:
+            target.mkdir()
+            (target / "model.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
+            save_file(weights, target / "weights.safetensors")
+            (target / "README.md").write_text(model_card(described), encoding="utf-8")
+        return folder
+
+    @classmethod
+    def load(
+        cls, folder: Path | str, *, device: str | torch.device = "cpu", allowed: Allowed | None = None
+    ) -> Predictor:
+        """Load what `save` wrote. Nothing is unpickled, and only allowed components are built.
+
+        Raises:
+            ModelError: The folder is no saved model, is of another form, or its weights do not fit.
+        """
+        place, may = Path(folder), allowed or Allowed()
+        described = _described(place)
+        try:
+            network = build(described["network"], at="network", kind=torch.nn.Module, allowed=may)
+            task = build(described["task"], at="task", kind=None, allowed=may)
+            preparation = Preparation(
+                tuple(described["channels"]), SliceRule.model_validate(described["slices"]), may
+            )
+            manifest = Manifest.model_validate_json(json.dumps(described["manifest"]))
+            profile = described["profile"]
+        except (KeyError, ValueError, MedsegError) as error:
+            raise ModelError(f"the saved model cannot be built: {error}") from error
+        _fill(network, place / "weights.safetensors")
+        where = torch.device(device)
+        return cls(
+            network.to(where).eval(),
+            described["network"],
+            task,
+            preparation,
+            manifest,
+            None if profile is None else TrainingProfile.from_dict(profile),
+            described["about"],
+            where,
+        )
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    try:
+        described: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(
+            "no saved model there: wanted a folder with model.json and weights.safetensors"
+        ) from error
+    except ValueError as error:
+        raise ModelError("model.json of the saved model is damaged: it is not JSON") from error
+    if described.get("form") != FORM:
+        raise ModelError(f"the model is of form {described.get('form')}; this medseg reads form {FORM}")
+    return described
+
+
+def _fill(network: torch.nn.Module, path: Path) -> None:
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise ModelError("weights.safetensors of the saved model is missing or damaged") from error
+    except RuntimeError as error:
+        raise ModelError(
+            f"the weights do not fit the network: {' '.join(str(error).split())[:500]}"
+        ) from error

@@ -1,0 +1,123 @@
+"""From a definition to the cases that a run learns from: given data, or a generated sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from medseg.cases.case import Case
+from medseg.cases.checks import Report, check
+from medseg.cases.manifest import Manifest
+from medseg.cases.scan import scan
+from medseg.component import Allowed, build
+from medseg.errors import DataError, DefinitionError
+from medseg.pipeline.definition import PipelineDefinition, SampleRule
+from medseg.places import cache_folder
+from medseg.progress import Progress
+
+
+class Generator(Protocol):
+    """What generates a sample."""
+
+    version: int
+
+    def write(self, out: Path, *, cases: int, seed: int, progress: Progress, jobs: int = 1) -> Path:
+        """Write `cases` cases; byte-identical for a seed."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The cases of a run.
+
+    Attributes:
+        report: What the check found, of all cases.
+        cases: Those that are learned from.
+        left_out: Public names of cases with faults, left out on request.
+        generated: Whether the data are a generated sample.
+    """
+
+    report: Report
+    cases: tuple[Case, ...]
+    left_out: tuple[str, ...]
+    generated: bool
+
+
+def generator_of(manifest: Manifest, allowed: Allowed) -> Generator:
+    """What generates data of a manifest.
+
+    Raises:
+        DefinitionError: Nothing does.
+    """
+    if manifest.sample is None:
+        raise DefinitionError(f"the data set {manifest.name} has no generated sample. {needs_data(manifest)}")
+    made: Generator = build(manifest.sample, at="sample", kind=None, allowed=allowed)
+    return made
+
+
+def needs_data(manifest: Manifest) -> str:
+    """What to get, from where, and how to say that it is there."""
+    return (
+        f"Give its folder with --data PATH. How to get it: {' '.join(manifest.obtain.split())} "
+        f"Source: {' '.join(manifest.source.split())}"
+    )
+
+
+def sample_folder(
+    manifest: Manifest, rule: SampleRule, allowed: Allowed, progress: Progress, jobs: int
+) -> Path:
+    """The generated sample in the cache; made there if it is not there yet, or not whole."""
+    generator = generator_of(manifest, allowed)
+    kind = type(generator).__name__.lower()
+    folder = cache_folder() / "samples" / f"{kind}-v{generator.version}-seed{rule.seed}-{rule.cases}cases"
+    return generator.write(folder, cases=rule.cases, seed=rule.seed, progress=progress, jobs=jobs)
+
+
+def find_data(
+    definition: PipelineDefinition,
+    manifest: Manifest,
+    data: Path | None,
+    *,
+    allowed: Allowed,
+    progress: Progress,
+    jobs: int,
+) -> Path:
+    """The folder of the data: the given one, else the generated sample.
+
+    Raises:
+        DefinitionError: No data were given, and the pipeline has no sample.
+    """
+    if data is not None:
+        return data
+    if definition.sample is None:
+        raise DefinitionError(f"the pipeline {definition.name} needs data. {needs_data(manifest)}")
+    return sample_folder(manifest, definition.sample, allowed, progress, jobs)
+
+
+def check_data(
+    manifest: Manifest, channels: tuple[str, ...], root: Path, *, progress: Progress, jobs: int
+) -> Report:
+    """List and read every case; what was read before and has not changed is not read again."""
+    listing = scan(manifest, root, only=channels)
+    remember = cache_folder() / "checked"
+    return check(listing, manifest, channels, jobs=jobs, progress=progress, remember=remember)
+
+
+def gather(report: Report, *, skip_bad: bool, generated: bool) -> Gathered:
+    """The cases that can be learned from.
+
+    Raises:
+        DataError: There are faults and `skip_bad` is not set, or nothing is left.
+    """
+    faults = report.faults
+    good = tuple(report.good)
+    named = tuple(sorted({fault.case for fault in faults if fault.case}))
+    if faults and not skip_bad:
+        raise DataError(
+            f"{len(faults)} fault{'s' if len(faults) > 1 else ''} in the data, {len(good)} cases without. "
+            "Mend them, or go on without these cases: --skip-bad.",
+            faults,
+        )
+    if not good:
+        raise DataError("no case can be used.", faults)
+    return Gathered(report, good, named, generated)

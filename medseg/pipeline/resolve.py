@@ -1,0 +1,173 @@
+"""Resolving every part of a definition before anything runs: a typo costs a second, not a night."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from monai.transforms import Compose, Transform
+
+from medseg.cases.manifest import Manifest
+from medseg.cases.preparation import Preparation
+from medseg.cases.transform_checks import check_transforms
+from medseg.component import Allowed, build
+from medseg.errors import DefinitionError
+from medseg.learning.predictor import Predictor
+from medseg.learning.task import Task
+from medseg.pipeline.definition import PipelineDefinition
+from medseg.steps.step import Step
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A definition whose every part has been built.
+
+    Attributes:
+        definition: As declared, after overrides.
+        manifest: Of its data.
+        steps: By name, in order.
+        predictor: The network with its first weights, drawn by the definition's seed.
+        allowed: Where declared objects may come from.
+        parameters: Trainable parameters of the network.
+    """
+
+    definition: PipelineDefinition
+    manifest: Manifest
+    steps: Mapping[str, Step]
+    predictor: Predictor
+    allowed: Allowed
+    parameters: int
+
+
+def is_step(found: type) -> bool:
+    """Whether a class is a step."""
+    return callable(getattr(found, "__call__", None)) and callable(getattr(found, "recall", None))  # noqa: B004
+
+
+def is_task(found: type) -> bool:
+    """Whether a class is a task."""
+    return all(hasattr(found, name) for name in ("loss", "decode", "probabilities", "scorer", "weighted"))
+
+
+def resolve(definition: PipelineDefinition, manifest: Manifest, allowed: Allowed) -> Resolved:
+    """Build every part, and send one blank batch through network and loss.
+
+    Raises:
+        DefinitionError: Something does not exist, does not take its arguments, or does not fit the rest.
+    """
+    _refuse_unknown_channels(definition, manifest)
+    task: Task = build(definition.task, at="task", kind=is_task, allowed=allowed)
+    _refuse_other_classes(task, manifest)
+    _refuse_unknown_keep(definition, task)
+    check_transforms(
+        definition.slices.transforms, at="slices.transforms", channels=definition.channels, allowed=allowed
+    )
+    preparation = Preparation(definition.channels, definition.slices, allowed)
+    augment = [
+        build(spec, at=f"loading.augment.{i}", kind=Transform, allowed=allowed)
+        for i, spec in enumerate(definition.loading.augment)
+    ]
+    torch.manual_seed(definition.seed)
+    network = build(definition.network, at="network", kind=torch.nn.Module, allowed=allowed)
+    steps = {
+        name: build(spec, at=f"steps.{name}", kind=is_step, allowed=allowed)
+        for name, spec in definition.steps.items()
+    }
+    predictor = Predictor(
+        network,
+        dict(definition.network),
+        task,
+        preparation,
+        manifest,
+        batch_size=definition.loading.batch_size,
+    )
+    _try_blank_batch(definition, network, task, Compose(augment))
+    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return Resolved(definition, manifest, steps, predictor, allowed, parameters)
+
+
+def _refuse_unknown_channels(definition: PipelineDefinition, manifest: Manifest) -> None:
+    unknown = [name for name in definition.channels if name not in manifest.channels]
+    if unknown:
+        raise DefinitionError(
+            f"channels names {unknown}, which the data set {manifest.name} does not have: it has "
+            f"{list(manifest.channels)}."
+        )
+
+
+def _refuse_other_classes(task: Task, manifest: Manifest) -> None:
+    if tuple(task.classes) != tuple(manifest.classes):
+        raise DefinitionError(
+            f"task.classes is {list(task.classes)}, the data set {manifest.name} has {list(manifest.classes)}: "
+            "they must be the same names in the same order."
+        )
+
+
+def _refuse_unknown_keep(definition: PipelineDefinition, task: Task) -> None:
+    known = ("all", "image", "foreground", *task.classes, *task.regions)
+    if definition.slices.keep.contains not in known:
+        raise DefinitionError(
+            f"slices.keep.contains is {definition.slices.keep.contains!r}, wanted one of {list(known)}."
+        )
+
+
+def _try_blank_batch(
+    definition: PipelineDefinition, network: torch.nn.Module, task: Task, augment: Any
+) -> None:
+    height, width = definition.slices.size
+    channels, classes = len(definition.channels), task.out_channels
+    item = {
+        "image": torch.zeros(channels, height, width),
+        "label": torch.zeros(1, height, width, dtype=torch.uint8),
+    }
+    _try_augmentation(augment, item)
+    trained = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            logits = network(torch.zeros(2, channels, height, width))
+    except Exception as error:  # networks raise anything at a shape they do not take
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DefinitionError(
+            f"the network does not take a batch (2, {channels}, {height}, {width}), which channels and "
+            f"slices.size ask for: {first}. See network.in_channels, and choose a size that its strides divide."
+        ) from error
+    finally:
+        network.train(trained)
+    wanted = (2, classes, height, width)
+    if tuple(logits.shape) != wanted:
+        raise DefinitionError(
+            f"the network gives {tuple(logits.shape)} where the task, with {classes} classes, wants {wanted}. "
+            f"Set network.out_channels to {classes}, or mend task.classes."
+        )
+    _try_loss(task, classes, height, width)
+
+
+def _try_augmentation(augment: Any, item: dict[str, torch.Tensor]) -> None:
+    try:
+        changed = augment({key: value.clone() for key, value in item.items()})
+        shapes = [tuple(changed[key].shape) for key in item]
+    except Exception as error:  # transforms raise anything
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DefinitionError(f"loading.augment cannot be applied to a slice: {first}") from error
+    wanted = [tuple(value.shape) for value in item.values()]
+    if shapes != wanted:
+        raise DefinitionError(f"loading.augment gives image and label the shapes {shapes}, wanted {wanted}.")
+
+
+def _try_loss(task: Task, classes: int, height: int, width: int) -> None:
+    ones = task.weighted(torch.ones(classes, dtype=torch.int64).numpy())
+    try:
+        loss = ones.loss()(
+            torch.zeros(2, classes, height, width), torch.zeros(2, 1, height, width, dtype=torch.uint8)
+        )
+        single = loss.numel() == 1
+    except DefinitionError:
+        raise
+    except Exception as error:  # losses raise anything at a target of another form
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DefinitionError(f"task.loss cannot compare logits with labels: {first}") from error
+    if not single:
+        raise DefinitionError("task.loss gives more than one number: set its reduction to mean.")

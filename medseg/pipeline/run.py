@@ -1,0 +1,219 @@
+"""Running a pipeline: split, prepare, then step after step, each of which is done once and recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from medseg.cases.case import Case
+from medseg.cases.prepare import prepare, stores_folder
+from medseg.cases.split import Split, make_split
+from medseg.cases.store import SliceStore
+from medseg.errors import DefinitionError, RunError
+from medseg.figures.saving import save_figure
+from medseg.learning.profile import TrainingProfile, profile_facts
+from medseg.pipeline.about import run_about, run_tags
+from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.gather import Gathered
+from medseg.pipeline.resolve import Resolved
+from medseg.places import written_whole
+from medseg.progress import Progress
+from medseg.recorder import DataInput, Recorder
+from medseg.steps.pictures import data_picture
+from medseg.steps.step import Run, Work
+from medseg.yaml import to_yaml
+
+_SHOWN_CASES = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is run, where, and who is told.
+
+    Attributes:
+        resolved: The definition with all its parts.
+        gathered: The cases.
+        folder: Of the run.
+        recorder: Where it is written down.
+        progress: Where it is shown.
+        device: Where networks compute.
+        jobs: Volumes that are prepared at a time.
+    """
+
+    resolved: Resolved
+    gathered: Gathered
+    folder: RunFolder
+    recorder: Recorder
+    progress: Progress
+    device: torch.device
+    jobs: int
+
+
+def choose_device(wanted: str) -> torch.device:
+    """What `auto`, `cpu` and `cuda` mean here.
+
+    Raises:
+        DefinitionError: CUDA was asked for and is not there, or the word is none of the three.
+    """
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise DefinitionError(f"the device is {wanted!r}, wanted auto, cpu or cuda.")
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise DefinitionError(
+            "no CUDA device can be used here. Use --device auto or cpu, or install a CUDA build of torch and the "
+            "driver."
+        )
+    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+
+
+def execute(job: Job) -> Work:
+    """Do whatever of the run is not done yet, and end its record.
+
+    Raises:
+        MedsegError: What went wrong; the run is then FAILED, and can be continued.
+    """
+    try:
+        work = _all_steps(job)
+        _end(job, "FINISHED")
+    except KeyboardInterrupt:
+        _end(job, "KILLED")
+        raise
+    except BaseException:
+        _end(job, "FAILED")
+        raise
+    return work
+
+
+def _end(job: Job, status: str) -> None:
+    state = job.folder.read()
+    job.folder.write(replace(state, status=status))  # type: ignore[arg-type]  # one of the four words
+    job.recorder.close(status)  # type: ignore[arg-type]
+
+
+def _all_steps(job: Job) -> Work:
+    definition = job.resolved.definition
+    with written_whole(job.folder.path / "definition.yaml") as target:
+        target.write_text(to_yaml(definition.to_dict()), encoding="utf-8")
+    job.recorder.artifact(job.folder.path / "definition.yaml")
+    job.recorder.params(definition.flat())
+    split = _split(job)
+    store = _store(job, split)
+    work = _first_work(job, split, store)
+    job.recorder.tags(run_tags(job.resolved, job.gathered, split, job.device))
+    job.recorder.data(_inputs(job, split, store))
+    run = Run(
+        job.folder.path,
+        "",
+        definition.seed,
+        job.device,
+        definition.loading,
+        job.recorder,
+        job.progress,
+        job.resolved.allowed,
+    )
+    for name, step in job.resolved.steps.items():
+        state = job.folder.read()
+        here = run.at(name)
+        if name in state.done:
+            work = step.recall(work, here)
+            continue
+        here.place.mkdir(parents=True, exist_ok=True)
+        work = step(work, here)
+        job.folder.write(replace(state, done=(*state.done, name)))
+    folder = work.predictor.save(job.folder.path / "model")
+    job.recorder.model(folder)
+    return work
+
+
+def _split(job: Job) -> Split:
+    path, definition = job.folder.path / "split.json", job.resolved.definition
+    if path.exists():
+        split = Split.from_file(path, job.gathered.cases)
+    else:
+        split = make_split(definition.split, job.gathered.cases, definition.seed)
+        split.to_json(path)
+    state = job.folder.read()
+    if state.split_digest and state.split_digest != split.digest():
+        raise RunError("split.json of this run has changed since it began. Start the pipeline again.")
+    job.folder.write(replace(state, split_digest=split.digest()))
+    job.recorder.artifact(path)
+    return split
+
+
+def _store(job: Job, split: Split) -> SliceStore:
+    resolved = job.resolved
+    store = prepare(
+        job.gathered.cases,
+        split,
+        resolved.predictor.preparation,
+        resolved.manifest.label_rule(),
+        regions=resolved.predictor.task.regions,
+        root=stores_folder(),
+        seed=resolved.definition.seed,
+        jobs=job.jobs,
+        progress=job.progress,
+    )
+    table = job.folder.path / "slices.csv"
+    with written_whole(table) as target:
+        store.frame().to_csv(target, index=False)
+    return store
+
+
+def _first_work(job: Job, split: Split, store: SliceStore) -> Work:
+    cases = {case.id: case for case in job.gathered.cases}
+    seen = set(split.cases("train")) if not split.leaking else set(cases)
+    profiles = [profile_facts(facts) for facts in job.gathered.report.facts if facts.case in seen]
+    predictor = replace(
+        job.resolved.predictor,
+        network=job.resolved.predictor.network.to(job.device),
+        device=job.device,
+        profile=TrainingProfile.of(profiles),
+        about=run_about(job.resolved, job.gathered, split, job.folder.path.name),
+    )
+    _log_data_picture(job, split, cases)
+    return Work(cases, split, store, predictor)
+
+
+def _log_data_picture(job: Job, split: Split, cases: dict[str, Case]) -> None:
+    path = job.folder.path / "figures" / "data.png"
+    if not path.exists():
+        shown = [cases[name] for name in sorted(split.cases("train"))[:_SHOWN_CASES]]
+        definition = job.resolved.definition
+        heading = "generated sample" if job.gathered.generated else job.resolved.manifest.name
+        figure = data_picture(
+            shown, job.resolved.manifest, definition.channels, definition.slices.axis, heading=heading
+        )
+        save_figure(figure, path)
+    job.recorder.artifact(path, "figures")
+
+
+def _inputs(job: Job, split: Split, store: SliceStore) -> list[DataInput]:
+    manifest, digest = job.resolved.manifest, job.gathered.report.fingerprint()
+    return [
+        DataInput(
+            manifest.name,
+            digest,
+            role,
+            {
+                "cases": len(split.cases(role)),
+                "groups": len(split.groups(role)),
+                "slices": len(store.role(role)),
+            },
+            manifest.source,
+        )
+        for role in ("train", "val", "test")
+    ]
+
+
+def refuse_changed_data(state: State, gathered: Gathered) -> None:
+    """Compare the data of a run that goes on with those it began with.
+
+    Raises:
+        RunError: They have changed.
+    """
+    if state.data_fingerprint and state.data_fingerprint != gathered.report.fingerprint():
+        raise RunError(
+            "the data have changed since this run began, so that it cannot end as it would have. "
+            "Start the pipeline again."
+        )

@@ -1,0 +1,18 @@
+"""Generated data sets, on which a pipeline runs when no data are given."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "BrainTumours": "medseg.samples.brain_tumour",
+}
+
+__all__ = ["BrainTumours"]  # imported on first use
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

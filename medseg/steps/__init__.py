@@ -1,0 +1,19 @@
+"""What a pipeline can do, one file a step."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "Evaluate": "medseg.steps.evaluate",
+    "Fit": "medseg.steps.fit",
+}
+
+__all__ = ["Evaluate", "Fit"]  # imported on first use
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,179 @@
+"""The step that trains."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+import torch
+from monai.transforms import Compose, Transform
+
+from medseg.component import Slot, build
+from medseg.errors import DataError
+from medseg.figures.learning_curves import learning_curves
+from medseg.figures.saving import save_figure
+from medseg.learning.batches import Batches, SliceDataset
+from medseg.learning.fit import Plan, Precision, Watch, fit
+from medseg.learning.memory import available_memory, free_memory, measure_need, refuse_too_large
+from medseg.learning.placement import place_slices, worker_count
+from medseg.learning.predictor import Predictor
+from medseg.steps.pictures import validation_picture
+from medseg.steps.step import Run, Work
+
+
+class Fit:
+    """Train the network of the work, and leave it with its best weights.
+
+    Args:
+        optimiser: Makes the optimiser from `params`.
+        epochs: At most so many.
+        patience: Stop after so many validations without a better score; left out, never early.
+        schedule: Makes the learning-rate schedule from `optimizer`; its length (`T_max`, `total_iters`,
+            `total_steps`, `t_total`), when left out, is that of the training.
+        schedule_each: Whether the schedule goes on each `epoch` or each `iteration`.
+        clip: Largest norm of all gradients together.
+        precision: auto, float32, float16 or bfloat16; see `medseg.learning.fit.Plan`.
+        validate_every: Epochs from one validation to the next.
+        pictures_every: Validations from one picture of good, median and bad patients to the next; 0 for none.
+    """
+
+    declared: ClassVar[Mapping[str, Slot]] = {
+        "optimiser": Slot("torch.optim.Optimizer", ("params",)),
+        "schedule": Slot(
+            "torch.optim.lr_scheduler.LRScheduler",
+            ("optimizer", "T_max", "total_iters", "total_steps", "t_total"),
+        ),
+    }
+
+    def __init__(
+        self,
+        optimiser: Callable[..., torch.optim.Optimizer],
+        epochs: int = 50,
+        patience: int | None = None,
+        schedule: Callable[..., Any] | None = None,
+        schedule_each: Literal["epoch", "iteration"] = "epoch",
+        clip: float | None = None,
+        precision: Precision = "auto",
+        validate_every: int = 1,
+        pictures_every: int = 5,
+    ) -> None:
+        _refuse(epochs > 0, "epochs", epochs, "1 or more")
+        _refuse(patience is None or patience > 0, "patience", patience, "1 or more, or nothing")
+        _refuse(clip is None or clip > 0, "clip", clip, "more than 0, or nothing")
+        _refuse(validate_every > 0, "validate_every", validate_every, "1 or more")
+        _refuse(pictures_every >= 0, "pictures_every", pictures_every, "0 or more")
+        _refuse(schedule_each in ("epoch", "iteration"), "schedule_each", schedule_each, "epoch or iteration")
+        known = ("auto", "float32", "float16", "bfloat16")
+        _refuse(precision in known, "precision", precision, " or ".join(known))
+        self.plan = Plan(
+            epochs, optimiser, patience, schedule, schedule_each, clip, precision, validate_every
+        )
+        self.pictures_every = pictures_every
+
+    def __call__(self, work: Work, run: Run) -> Work:
+        """Train."""
+        task = work.predictor.task.weighted(work.store.voxel_counts("train"))
+        network = work.predictor.network.to(run.device)
+        train, val = self._batches(work, run, "train"), self._batches(work, run, "val")
+        shape = train.dataset[(0, 0)]["image"].shape
+        loss = task.loss().to(run.device)  # type: ignore[attr-defined]  # a torch module
+        need = measure_need(network, loss, (shape[0], shape[1], shape[2]))
+        batch = min(run.loading.batch_size, len(train.order))
+        free = free_memory(run.device)
+        refuse_too_large(need, batch, run.device, free)
+        run.progress.say(
+            f"Training on {run.device}: {len(train.order)} slices, {len(val.order)} to validate; a batch of "
+            f"{batch} will take about {need.of(batch) / 2**30:.1f} of {free / 2**30:.1f} GiB."
+        )
+        run.recorder.params({"memory.batch_bytes": need.of(batch), "memory.free_bytes": free})
+        with run.progress.bar("training", self.plan.epochs, "epochs") as bar:
+
+            def epoch_done(row: Mapping[str, float]) -> None:
+                run.recorder.metrics({k: v for k, v in row.items() if k != "epoch"}, int(row["epoch"]))
+                bar.advance(1, **({"score": f"{row['val/score']:.3f}"} if "val/score" in row else {}))
+
+            def validated(network: torch.nn.Module, epoch: int, scores: Mapping[str, float]) -> None:
+                turn = epoch // self.plan.validate_every
+                if self.pictures_every and (turn % self.pictures_every == 0 or turn == 1):
+                    self._picture(replace(work.predictor, network=network), val, scores, epoch, run)
+
+            standing = fit(
+                network,
+                task,
+                train,
+                val,
+                plan=self.plan,
+                device=run.device,
+                seed=run.seed,
+                folder=run.place,
+                need=need,
+                watch=Watch(epoch_done, validated, run.progress),
+            )
+        self._conclude(run, standing.history, standing.best_epoch, standing.best_score)
+        trained = replace(work.predictor, network=network, device=run.device)
+        trained.save(run.place / "predictor")
+        return replace(work, predictor=trained)
+
+    def recall(self, work: Work, run: Run) -> Work:
+        """Load the trained weights."""
+        saved = Predictor.load(run.place / "predictor", device=run.device, allowed=run.allowed)
+        return replace(work, predictor=replace(work.predictor, network=saved.network, device=run.device))
+
+    def _batches(self, work: Work, run: Run, role: str) -> Batches:
+        samples = work.store.role(role)
+        if not samples:
+            raise DataError(
+                f"no slice has the role {role}: nothing of those patients passes slices.keep, or the split gives "
+                "them no patient. Change slices.keep or split."
+            )
+        training = role == "train"
+        augment = None
+        if training and run.loading.augment:
+            augment = Compose(
+                [
+                    build(spec, at=f"loading.augment.{i}", kind=Transform, allowed=run.allowed)
+                    for i, spec in enumerate(run.loading.augment)
+                ]
+            )
+        needed = work.store.nbytes("train") + work.store.nbytes("val")
+        placement = place_slices(run.loading.cache, needed, run.device, available_memory())
+        if training:
+            run.progress.say(placement.said)
+            run.recorder.params({"loading.cache_used": placement.name})
+        workers = worker_count(run.loading.workers, run.device, placement) if training else 0
+        dataset = SliceDataset(work.store, samples, augment=augment, seed=run.seed, keep_on=placement.keep_on)
+        return Batches(
+            dataset,
+            batch_size=run.loading.batch_size,
+            seed=run.seed,
+            shuffle=training,
+            workers=workers,
+            pin=run.device.type == "cuda" and placement.name != "gpu",
+        )
+
+    def _picture(
+        self, predictor: Predictor, val: Batches, scores: Mapping[str, float], epoch: int, run: Run
+    ) -> None:
+        figure = validation_picture(predictor, val.dataset, scores, heading=f"validation, epoch {epoch}")
+        path = save_figure(figure, run.figures / f"{run.step}_validation_{epoch:04d}.png")
+        run.recorder.artifact(path, "figures")
+
+    def _conclude(
+        self, run: Run, history: tuple[dict[str, float], ...], best_epoch: int, best_score: float
+    ) -> None:
+        table = run.place / "history.json"
+        table.write_text(json.dumps(list(history), indent=1), encoding="utf-8")
+        figure = learning_curves(history)
+        run.recorder.artifact(save_figure(figure, run.figures / f"{run.step}_learning_curves.png"), "figures")
+        run.recorder.artifact(table, "tables")
+        run.recorder.tags({f"{run.step}.best_epoch": str(best_epoch)})
+        last = int(history[-1]["epoch"])
+        early = f", stopped early after {last}" if last < self.plan.epochs else ""
+        run.progress.say(f"Best epoch {best_epoch} of {last}{early}: validation score {best_score:.3f}.")
+
+
+def _refuse(fine: bool, name: str, met: object, wanted: str) -> None:
+    if not fine:
+        raise ValueError(f"{name} is {met!r}, wanted {wanted}")

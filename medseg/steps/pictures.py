@@ -1,0 +1,104 @@
+"""Pictures of good, median and bad patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from medseg.cases.axes import AXES, AxisName
+from medseg.cases.case import Case
+from medseg.cases.manifest import Manifest
+from medseg.cases.volume import Volume, read_volume
+from medseg.figures.slice_grid import SliceView, slice_grid
+from medseg.learning.batches import SliceDataset
+from medseg.learning.predictor import Predictor
+
+
+def good_median_bad(scores: Mapping[str, float]) -> dict[str, str]:
+    """Name the cases with the best, the middle and the worst score, each case once.
+
+    Returns:
+        Case id to what it is; fewer than three entries where there are fewer cases. Ties go by name.
+    """
+    order = sorted(scores, key=lambda case: (-scores[case], case))
+    picked: dict[str, str] = {}
+    for place, kind in ((0, "good"), (len(order) - 1, "bad"), ((len(order) - 1) // 2, "median")):
+        if order and order[place] not in picked:
+            picked[order[place]] = kind
+    rank = {"good": 0, "median": 1, "bad": 2}
+    return dict(sorted(picked.items(), key=lambda item: rank[item[1]]))
+
+
+def fullest(labels: Sequence[NDArray[Any]] | NDArray[Any]) -> int:
+    """The slice with most voxels that are not of the first class; the middle one where there are none.
+
+    For derived classes that fill the body, the rarer classes decide: each class counts by its share.
+
+    Args:
+        labels: (S, H, W) class indices.
+    """
+    stack = np.asarray(labels)
+    totals = np.bincount(stack.ravel()).astype(float)
+    weight = np.zeros_like(totals)
+    weight[1:] = np.divide(1.0, totals[1:], out=np.zeros_like(totals[1:]), where=totals[1:] > 0)
+    sums = weight[stack].sum(axis=(1, 2))
+    return int(np.argmax(sums)) if sums.any() else len(stack) // 2
+
+
+def validation_picture(
+    predictor: Predictor, dataset: SliceDataset, scores: Mapping[str, float], *, heading: str
+) -> Figure:
+    """Show the fullest slice of a good, a median and a bad validation case, as the network sees it.
+
+    Args:
+        predictor: With the network to ask.
+        dataset: The validation slices.
+        scores: Of each case, by id.
+        heading: Above the picture.
+    """
+    views = []
+    for case, kind in good_median_bad(scores).items():
+        rows = [i for i, sample in enumerate(dataset.samples) if sample.case == case]
+        row = rows[fullest(np.stack([dataset[(0, i)]["label"][0].cpu().numpy() for i in rows]))]
+        item = dataset[(0, row)]
+        image, truth = item["image"].cpu().numpy(), item["label"][0].cpu().numpy()
+        predicted = predictor.probabilities(image[None]).argmax(axis=1)[0]
+        title = f"{kind}: {case}, slice {dataset.samples[row].position}, mean Dice {scores[case]:.2f}"
+        views.append(SliceView(title, dict(zip(predictor.channels, image, strict=True)), truth, predicted))
+    return slice_grid(views, predictor.task.classes, heading=heading)
+
+
+def data_picture(
+    cases: Sequence[Case], manifest: Manifest, channels: Sequence[str], axis: AxisName, *, heading: str
+) -> Figure:
+    """Show the fullest slice of each case with all its channels and its truth, as stored, before training.
+
+    Raises:
+        DataError: A file of a case cannot be used.
+    """
+    views = []
+    for case in cases:
+        volume = read_volume(case, channels, manifest.label_rule())
+        images = AXES[axis].cut(volume.image)
+        truth = None if volume.label is None else AXES[axis].cut(volume.label)
+        place = len(images) // 2 if truth is None else fullest(truth)
+        rows, columns = AXES[axis].seen(ras_spacing(volume))[1:]
+        views.append(
+            SliceView(
+                f"{case.id}, {axis} slice {place}",
+                dict(zip(channels, images[place], strict=True)),
+                None if truth is None else truth[place],
+                spacing=(rows, columns),
+            )
+        )
+    return slice_grid(views, manifest.classes, heading=heading)
+
+
+def ras_spacing(volume: Volume) -> tuple[float, float, float]:
+    """Voxel size along I, J and K of the reoriented volume, mm."""
+    x, y, z = np.sqrt((volume.geometry.ras_affine[:3, :3] ** 2).sum(axis=0))
+    return (float(x), float(y), float(z))

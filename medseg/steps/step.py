@@ -1,0 +1,91 @@
+"""What a step is: it takes the work so far and gives more of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from medseg.cases.case import Case
+from medseg.cases.split import Role, Split
+from medseg.cases.store import SliceStore
+from medseg.component import Allowed
+from medseg.learning.loading import Loading
+from medseg.learning.predictor import Predictor
+from medseg.progress import Progress
+from medseg.recorder import Recorder
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the steps have made so far.
+
+    Attributes:
+        cases: All cases, by id.
+        split: Their roles.
+        store: Their slices.
+        predictor: The model: untrained at first, then as the last step left it.
+        tables: Files of scores by role.
+    """
+
+    cases: Mapping[str, Case]
+    split: Split
+    store: SliceStore
+    predictor: Predictor
+    tables: Mapping[str, Path] = field(default_factory=dict)
+
+    def of(self, role: Role) -> list[Case]:
+        """The cases of a role, in the order of their ids."""
+        return [self.cases[name] for name in sorted(self.split.cases(role))]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and how, never what.
+
+    Attributes:
+        folder: Of the whole run.
+        step: Name of the step that runs.
+        seed: Of everything random.
+        device: Where networks compute.
+        loading: How slices come as batches.
+        recorder: Where it is written down.
+        progress: Where it is shown.
+        allowed: Where declared objects may come from.
+    """
+
+    folder: Path
+    step: str
+    seed: int
+    device: torch.device
+    loading: Loading
+    recorder: Recorder
+    progress: Progress
+    allowed: Allowed
+
+    @property
+    def place(self) -> Path:
+        """The step's own folder."""
+        return self.folder / "steps" / self.step
+
+    @property
+    def figures(self) -> Path:
+        """Where pictures of the run lie."""
+        return self.folder / "figures"
+
+    def at(self, step: str) -> Run:
+        """The same run at another step."""
+        return replace(self, step=step)
+
+
+class Step(Protocol):
+    """One thing that a pipeline does."""
+
+    def __call__(self, work: Work, run: Run) -> Work:
+        """Do it; what was begun by a run that was interrupted goes on."""
+
+    def recall(self, work: Work, run: Run) -> Work:
+        """Give what an earlier `__call__` in this run gave, from its folder, without doing it again."""

@@ -1,0 +1,1 @@
+"""Contract tests that others can subclass, and makers of tiny cases."""

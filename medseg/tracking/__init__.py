@@ -1,0 +1,1 @@
+"""Where runs are written down: their own folder, and MLflow."""

@@ -1,0 +1,151 @@
+"""The record of a run in its own folder: plain files that outlive any tracking server."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medseg.errors import RunError
+from medseg.places import written_whole
+from medseg.recorder import DataInput, Status
+
+PARAMS = "params.json"
+TAGS = "tags.json"
+METRICS = "metrics.jsonl"
+INPUTS = "inputs.json"
+STATUS = "status.json"
+
+
+class FolderRecorder:
+    """Writes what happened into the run's own folder, and goes on where an earlier process stopped.
+
+    `params.json`, `tags.json`, `inputs.json` and `status.json` are replaced whole; `metrics.jsonl` grows by
+    one line `{"step", "time", "metrics"}` a call, with `time` in seconds since 1970. A number that is NaN or
+    infinite is written as `null`, for JSON has no other word.
+
+    Args:
+        folder: The run's folder; made if missing.
+
+    Raises:
+        RunError: A file of an earlier process is no longer JSON, other than a torn last line of metrics.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._params: dict[str, Any] = _read(folder / PARAMS, {})
+        self._tags: dict[str, Any] = _read(folder / TAGS, {})
+        self._inputs: list[Any] = _read(folder / INPUTS, [])
+        lines = read_metrics(folder)
+        self._seen = {(name, line["step"]) for line in lines for name in line["metrics"]}
+        self._write(STATUS, {"status": "RUNNING", "time": time.time()})
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Merge settings into `params.json`; what JSON cannot hold is written as text."""
+        self._params |= values
+        self._write(PARAMS, self._params)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Merge tags into `tags.json`."""
+        self._tags |= values
+        self._write(TAGS, self._tags)
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Append one line; a (name, step) that was recorded before is left out."""
+        new = {name: float(value) for name, value in values.items() if (name, step) not in self._seen}
+        if not new:
+            return
+        shown = {name: value if math.isfinite(value) else None for name, value in new.items()}
+        line = json.dumps({"step": step, "time": time.time(), "metrics": shown}, allow_nan=False)
+        with (self._folder / METRICS).open("a", encoding="utf-8", newline="\n") as handle:
+            handle.write(line + "\n")
+        self._seen |= {(name, step) for name in new}
+
+    def data(self, inputs: Sequence[DataInput]) -> None:
+        """Write what the run learned from; a role that was there before is replaced."""
+        new = [
+            {
+                "name": one.name,
+                "digest": one.digest,
+                "context": one.context,
+                "profile": dict(one.profile),
+                "source": one.source,
+            }
+            for one in inputs
+        ]
+        replaced = {(one["name"], one["context"]) for one in new}
+        kept = [one for one in self._inputs if (one["name"], one["context"]) not in replaced]
+        self._inputs = [*kept, *new]
+        self._write(INPUTS, self._inputs)
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Copy a file or folder from elsewhere; one that lies in the run's folder stays where it is."""
+        if path.resolve().is_relative_to(self._folder.resolve()):
+            return
+        target = self._folder / folder / path.name
+        with written_whole(target) as beside:
+            if path.is_dir():
+                shutil.copytree(path, beside)
+            else:
+                shutil.copyfile(path, beside)
+
+    def model(self, folder: Path) -> None:
+        """Keep a saved `Predictor` folder under its own name."""
+        self.artifact(folder)
+
+    def close(self, status: Status) -> None:
+        """Write how the run ended."""
+        self._write(STATUS, {"status": status, "time": time.time()})
+
+    def _write(self, name: str, content: object) -> None:
+        with written_whole(self._folder / name) as beside:
+            text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
+            beside.write_text(text + "\n", encoding="utf-8")
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Read the lines of `metrics.jsonl`, oldest first, and mend a last line that a kill tore.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        RunError: A line other than the last is not JSON.
+    """
+    path = folder / METRICS
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):  # the process died while it wrote: the next line must not join the torn one
+        with path.open("rb+") as handle:
+            handle.truncate(len(whole))
+    try:
+        return [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+    except ValueError as error:
+        raise RunError(
+            f"{METRICS} of run {folder.name} holds a line that is not JSON ({error}). "
+            "Someone else wrote to it: remove that line, or start a new run."
+        ) from error
+
+
+def _read(path: Path, empty: Any) -> Any:
+    if not path.exists():
+        return empty
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(
+            f"{path.name} of run {path.parent.name} is not JSON ({error}). Restore it, or start a new run."
+        ) from error
+    if not isinstance(content, type(empty)):
+        raise RunError(
+            f"{path.name} of run {path.parent.name} holds a {type(content).__name__}, "
+            f"wanted a {type(empty).__name__}. Restore it, or start a new run."
+        )
+    return content

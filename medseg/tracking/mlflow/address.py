@@ -1,0 +1,158 @@
+"""Where the tracking store is, whether it answers, and how its address is shown."""
+
+# ruff: noqa: PLC0415 - requests takes 0.2 s to import, and `medseg --help` needs none of it
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from medseg.errors import TrackingError
+
+_SQLITE = "sqlite:///"
+_USER = re.compile(r"(?<=://)[^/@\s]+@")
+_SECRET = re.compile(r"(?i)((?:pass(?:word|wd)?|pwd|token|secret|key|signature)=)[^&\s'\"]+")
+_DATABASE_PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mssql": 1433}
+
+
+def default_uri(given: str | None) -> str:
+    """Return the tracking store's address: `given`, else `MLFLOW_TRACKING_URI`, else `./mlflow.db`.
+
+    A relative sqlite path is made absolute, so that every process finds the same file.
+
+    Args:
+        given: What the user asked for, if anything.
+    """
+    uri = given or os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
+    path = sqlite_path(uri)
+    return uri if path is None else "?".join([f"{_SQLITE}{path.as_posix()}", *uri.split("?")[1:]])
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the absolute path of a sqlite store's file, None for any other address."""
+    if not uri.startswith(_SQLITE):
+        return None
+    return Path(uri.removeprefix(_SQLITE).split("?")[0]).absolute()
+
+
+def is_database(uri: str) -> bool:
+    """Whether `uri` is a database that this process opens itself, rather than a server that it asks."""
+    return urlsplit(uri).scheme.split("+")[0] in {"sqlite", *_DATABASE_PORTS}
+
+
+def artifact_location(uri: str) -> str | None:
+    """Return where a new experiment keeps files: beside a sqlite file, else where the server wants them."""
+    path = sqlite_path(uri)
+    return None if path is None else (path.parent / "mlartifacts").as_uri()
+
+
+def masked(text: str) -> str:
+    """Hide user names, passwords and keys in any address that `text` holds."""
+    return _SECRET.sub(r"\1***", _USER.sub("***@", text))
+
+
+def reach(uri: str, timeout: float = 5.0) -> None:
+    """Check that something answers at `uri`, within about `timeout` seconds.
+
+    MLflow itself retries for minutes, so it is not asked before this has passed.
+
+    Args:
+        uri: Address of the tracking store.
+        timeout: Seconds to wait for an answer.
+
+    Raises:
+        TrackingError: The address is malformed, or nothing answers there.
+    """
+    try:
+        parts = urlsplit(uri)
+        port = parts.port
+    except ValueError as error:
+        raise _malformed(uri, str(error)) from error
+    scheme = parts.scheme.split("+")[0]
+    checks: dict[str, Callable[[], None]] = {
+        "http": lambda: _reach_server(uri, parts, timeout),
+        "https": lambda: _reach_server(uri, parts, timeout),
+        "sqlite": lambda: _reach_file(uri),
+        "databricks": lambda: None,  # MLflow finds host and key in the user's profile
+        "databricks-uc": lambda: None,
+        **{
+            name: lambda: _reach_port(uri, parts, port or _DATABASE_PORTS[scheme], timeout)
+            for name in _DATABASE_PORTS
+        },
+    }
+    check = checks.get(scheme)
+    if check is None:
+        raise _malformed(uri, "MLflow 3 keeps runs in a database or on a server, not in a plain folder")
+    check()
+
+
+def _malformed(uri: str, why: str) -> TrackingError:
+    return TrackingError(
+        f"The tracking address {masked(uri)!r} cannot be used: {why}. Wanted http(s)://HOST:PORT, "
+        "sqlite:///PATH or postgresql://HOST/NAME; correct --tracking-uri or MLFLOW_TRACKING_URI, "
+        "or leave both out for sqlite:///mlflow.db in this folder."
+    )
+
+
+def unreachable(uri: str, why: str) -> TrackingError:
+    """Return the error for a store that does not answer, with credentials hidden."""
+    return TrackingError(
+        f"The tracking server {masked(uri)} cannot be used: {masked(why)}. Start it, or correct "
+        "--tracking-uri or MLFLOW_TRACKING_URI; leave both out for sqlite:///mlflow.db in this folder."
+    )
+
+
+def _reach_server(uri: str, parts: SplitResult, timeout: float) -> None:
+    import requests
+
+    if not parts.hostname:
+        raise _malformed(uri, "it names no host")
+    try:
+        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=timeout)
+    except requests.exceptions.SSLError:
+        return  # it answers; whether its certificate will do is set by MLflow's own variables
+    except requests.RequestException as error:
+        raise unreachable(uri, _first_cause(error)) from None  # the cause may hold the credentials
+    if answer.status_code >= 500:
+        raise unreachable(uri, f"it answers with status {answer.status_code}")
+
+
+def _reach_port(uri: str, parts: SplitResult, port: int, timeout: float) -> None:
+    if not parts.hostname:
+        raise _malformed(uri, "it names no host")
+    try:
+        socket.create_connection((parts.hostname, port), timeout=timeout).close()
+    except OSError as error:
+        raise unreachable(uri, str(error)) from None
+
+
+def _reach_file(uri: str) -> None:
+    path = sqlite_path(uri)
+    if path is None or not path.name:
+        raise _malformed(uri, "sqlite wants three slashes and a file name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        exists = path.exists()
+        with path.open("ab+") as handle:  # also proves that it may be written
+            handle.seek(0)
+            start = handle.read(16)
+        if not exists:
+            path.unlink()
+    except OSError as error:
+        raise unreachable(uri, f"{type(error).__name__}: {error.strerror}") from error
+    if start and start != b"SQLite format 3\x00":
+        raise unreachable(uri, "that file is no SQLite database")
+
+
+def _first_cause(error: BaseException) -> str:
+    """Return the innermost reason of a failed request, such as `Connection refused`."""
+    inner: BaseException | None = error
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, BaseException):
+        inner = reason
+    while inner is not None and inner.__context__ is not None:
+        inner = inner.__context__
+    return f"{type(inner).__name__}: {inner}"

@@ -1,0 +1,141 @@
+"""Keeps a saved predictor as an MLflow model that any MLflow tool can load and serve."""
+
+# ruff: noqa: PLC0415 - mlflow takes 2 s to import, and must find its telemetry switched off
+from __future__ import annotations
+
+import shutil
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from medseg.tracking.mlflow.quiet import hush
+
+NAME = "model"
+_SCRIPT = Path(__file__).with_name("served.py")
+
+
+def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
+    """Save an MLflow model and log it to a run, in place of one that was logged there before.
+
+    It is reachable as `models:/<id>` and as `runs:/<run id>/model`.
+
+    Args:
+        client: An `MlflowClient`; nothing of MLflow's global state is used.
+        run_id: The run that made the model.
+        predictor: Folder of a saved `Predictor`.
+        into: Where the MLflow model is saved first; replaced if it exists.
+
+    Returns:
+        Id of the logged model, `m-...`.
+    """
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
+    experiment = client.get_run(run_id).info.experiment_id
+    older = _models_of(client, run_id, experiment)
+    logged = client.create_logged_model(
+        experiment, name=NAME, source_run_id=run_id, model_type="segmentation"
+    )
+    try:
+        record = Model(
+            artifact_path=logged.artifact_location,
+            model_uuid=logged.model_id,
+            run_id=run_id,
+            model_id=logged.model_id,
+        )
+        save_model(predictor, into, record)
+        client.log_model_artifacts(logged.model_id, str(into))
+        client.finalize_logged_model(logged.model_id, "READY")
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    except Exception:
+        _delete(client, [logged.model_id])  # a half-logged one must not be found under the run's name
+        raise
+    _delete(client, older)
+    return str(logged.model_id)
+
+
+def save_model(predictor: Path, into: Path, record: Any = None) -> None:
+    """Save a predictor folder as an MLflow model *from code*: a script, the folder, no pickle.
+
+    Args:
+        predictor: Folder of a saved `Predictor`.
+        into: Where to save; replaced if it exists.
+        record: MLflow's record of the model, made by the caller who knows its id.
+    """
+    hush()
+    import mlflow.pyfunc
+
+    from medseg.learning.predictor import Predictor
+
+    loaded = Predictor.load(predictor)
+    shape = len(loaded.channels), len(loaded.task.classes)
+    shutil.rmtree(into, ignore_errors=True)
+    with warnings.catch_warnings():
+        # MLflow warns that there is no input example: it would fix batch, height and width, which the
+        # signature leaves free.
+        warnings.simplefilter("ignore")
+        mlflow.pyfunc.save_model(
+            path=str(into),
+            python_model=str(_SCRIPT),
+            artifacts={"predictor": str(predictor.resolve())},
+            signature=_signature(*shape),
+            pip_requirements=[_requirement()],
+            metadata={"use": "research use only, not a medical device"},
+            **({} if record is None else {"mlflow_model": record}),
+        )
+    for cache in into.rglob("__pycache__"):
+        shutil.rmtree(cache, ignore_errors=True)
+    _forget_paths(into)
+
+
+def _forget_paths(model: Path) -> None:
+    """Take the folders of this machine out of the record: MLflow notes them, and loads without them."""
+    from mlflow.models import Model
+
+    record = Model.load(str(model))
+    flavor = record.flavors["python_function"]
+    flavor["model_code_path"] = _SCRIPT.name
+    for artifact in flavor["artifacts"].values():
+        artifact["uri"] = artifact["path"]
+    record.save(str(model / "MLmodel"))
+
+
+def _signature(channels: int, classes: int) -> Any:
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    float32 = np.dtype(np.float32)
+    return ModelSignature(
+        inputs=Schema([TensorSpec(float32, (-1, channels, -1, -1))]),
+        outputs=Schema([TensorSpec(float32, (-1, classes, -1, -1))]),
+    )
+
+
+def _requirement() -> str:
+    try:
+        return f"medseg=={version('medseg')}"
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return "medseg"
+
+
+def _models_of(client: Any, run_id: str, experiment: str) -> list[str]:
+    found: list[str] = []
+    token: str | None = None
+    while True:
+        page = client.search_logged_models([experiment], filter_string=f"name = '{NAME}'", page_token=token)
+        found += [model.model_id for model in page if model.source_run_id == run_id]
+        token = page.token
+        if not token:
+            return found
+
+
+def _delete(client: Any, model_ids: list[str]) -> None:
+    from mlflow.exceptions import MlflowException
+
+    for model_id in model_ids:
+        try:
+            client.delete_logged_model(model_id)
+        except MlflowException:
+            continue

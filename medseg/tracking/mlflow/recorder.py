@@ -1,0 +1,240 @@
+"""The record of a run on an MLflow tracking store, by its id: no active run, no global address."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medseg.recorder import DataInput, Status
+from medseg.tracking.mlflow.address import reach, sqlite_path
+from medseg.tracking.mlflow.calls import (
+    Call,
+    data_call,
+    key_of,
+    metrics_call,
+    params_call,
+    tags_call,
+)
+from medseg.tracking.mlflow.outbox import UNTRACKED, Outbox
+from medseg.tracking.mlflow.store import existing_run, experiment_id, open_store
+from medseg.tracking.mlflow.system import SystemWatch
+
+SOURCE = "medseg"
+RUN_TAG = "medseg.run"
+
+
+def _say_nothing(_text: str) -> None:
+    """Be the listener of a library call."""
+
+
+class MlflowRecorder:
+    """Writes down what happened on an MLflow tracking store; made by `start` or `resume`.
+
+    Once made, nothing that the server does or fails to do raises: see `Outbox`.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        run_id: str,
+        folder: Path,
+        *,
+        reach_again: Callable[[], None],
+        settled: Mapping[str, str] | None = None,
+        say: Callable[[str], None] = _say_nothing,
+        system: bool = False,
+    ) -> None:
+        """Wrap a run that exists.
+
+        Args:
+            client: An `MlflowClient`.
+            run_id: The run.
+            folder: The run's own folder.
+            reach_again: Raises `TrackingError` soon if the server does not answer.
+            settled: Parameters that an earlier process recorded, None for a new run.
+            say: Told of trouble with the server, one sentence at a time.
+            system: Whether to record how busy the machine is, every ten seconds.
+        """
+        self.run_id = run_id
+        self._client = client
+        self._folder = folder.resolve()
+        self._say = say
+        self._lock = threading.RLock()
+        self._outbox = Outbox(
+            lambda call: call.send(client, run_id, self._folder), reach_again, self._folder, say
+        )
+        self._seen: dict[str, set[int]] = {}  # steps by metric
+        self._settled = dict(settled or {})
+        self._resumed = settled is not None
+        self._outbox.flush()  # what an earlier process could not tell
+        self._watch = self._watched() if system else None
+
+    @classmethod
+    def start(
+        cls,
+        uri: str,
+        *,
+        experiment: str,
+        name: str,
+        folder: Path,
+        note: str = "",
+        say: Callable[[str], None] = _say_nothing,
+        system: bool = True,
+    ) -> MlflowRecorder:
+        """Make a new run.
+
+        Args:
+            uri: Address of the tracking store, see `default_uri`.
+            experiment: Name of the experiment; made if missing.
+            name: Name of the run.
+            folder: The run's own folder. Its name is kept as tag `medseg.run`, its path is not.
+            note: Description shown on the run's page, as Markdown.
+            say: Told of trouble with the server, one sentence at a time.
+            system: Whether to record how busy the machine is, every ten seconds.
+
+        Raises:
+            TrackingError: The address is malformed, or the store does not answer.
+        """
+        database = sqlite_path(uri)
+        if database is not None and not database.exists():
+            say("Making the tracking database: about ten seconds, only this once.")
+        with open_store(uri) as client:
+            run = client.create_run(
+                experiment_id(client, uri, experiment),
+                run_name=name,
+                tags={
+                    "mlflow.user": SOURCE,  # not the login: who trained is nobody's business
+                    "mlflow.source.name": SOURCE,
+                    "mlflow.source.type": "LOCAL",
+                    RUN_TAG: folder.name,
+                    **({"mlflow.note.content": note} if note else {}),
+                },
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(
+            client, run.info.run_id, folder, reach_again=lambda: reach(uri, 2.0), say=say, system=system
+        )
+
+    @classmethod
+    def resume(
+        cls,
+        uri: str,
+        run_id: str,
+        folder: Path,
+        *,
+        say: Callable[[str], None] = _say_nothing,
+        system: bool = True,
+    ) -> MlflowRecorder:
+        """Go on with a run: it is RUNNING again, and gets first what an earlier process could not tell it.
+
+        Args:
+            uri: Address of the tracking store.
+            run_id: The run.
+            folder: The run's own folder.
+            say: Told of trouble with the server, one sentence at a time.
+            system: Whether to record how busy the machine is, every ten seconds.
+
+        Raises:
+            TrackingError: The store does not answer.
+            RunError: The store has no such run, or it was deleted.
+        """
+        with open_store(uri) as client:
+            run = existing_run(client, run_id)
+            client.update_run(run_id, status="RUNNING")
+        return cls(
+            client,
+            run_id,
+            folder,
+            reach_again=lambda: reach(uri, 2.0),
+            settled=run.data.params,
+            say=say,
+            system=system,
+        )
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Record settings; one that was recorded before keeps its first value, as MLflow wants it."""
+        call = params_call(values)
+        new = {name: text for name, text in call.body.items() if name not in self._settled}
+        self._settled |= new
+        if new:
+            self._outbox.put(Call(call.what, new))
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Record tags; a tag that was there before is replaced."""
+        if values:
+            self._outbox.put(tags_call(values))
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Record numbers at a step, but for NaN and infinite ones, and for a (name, step) recorded before."""
+        with self._lock:
+            new = {
+                name: value
+                for name, value in values.items()
+                if math.isfinite(value) and step not in self._steps(key_of(name))
+            }
+            for name in new:
+                self._steps(key_of(name)).add(step)
+        if new:
+            self._outbox.put(metrics_call(new, step, _now_ms()))
+
+    def data(self, inputs: Sequence[DataInput]) -> None:
+        """Record what the run learned from, one MLflow data set `<name>/<role>` each."""
+        if inputs:
+            self._outbox.put(data_call(inputs))
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Keep a file, or a whole folder under its own name, below `folder` of the run's artifacts."""
+        self._outbox.put(Call("artifact", {"path": self._inside(path), "folder": folder}))
+
+    def model(self, folder: Path) -> None:
+        """Keep a saved `Predictor` folder as the run's model: `runs:/<run id>/model`."""
+        self._outbox.put(Call("model", {"path": self._inside(folder)}))
+
+    def close(self, status: Status) -> None:
+        """End the run. If the server is still away, says where everything is and how it gets there."""
+        if self._watch is not None:
+            self._watch.stop()
+        self._outbox.put(Call("status", {"status": status, "time": _now_ms()}))
+        if not self._outbox.flush():
+            self._say(
+                f"The tracking server did not come back: {self._outbox.waiting} records wait in "
+                f"{UNTRACKED} of run folder {self._folder.name}, beside everything else about this run. "
+                f"'medseg pipeline resume {self._folder.name}' sends them."
+            )
+
+    def _watched(self) -> SystemWatch:
+        first = max(self._steps("system/cpu_utilization_percentage"), default=-1) + 1
+        following = itertools.count(first)
+        watch = SystemWatch(lambda numbers: self.metrics(numbers, next(following)))
+        watch.start()
+        return watch
+
+    def _steps(self, name: str) -> set[int]:
+        """Steps at which a metric is recorded; of a resumed run, asked of the server at the first use."""
+        if name not in self._seen:
+            self._seen[name] = self._asked_steps(name) if self._resumed else set()
+        return self._seen[name]
+
+    def _asked_steps(self, name: str) -> set[int]:
+        if self._outbox.waiting:  # the server is away: a number too many is better than a wait each
+            return set()
+        try:
+            return {metric.step for metric in self._client.get_metric_history(self.run_id, name)}
+        except Exception:  # noqa: BLE001 - MLflow raises whatever its stores and HTTP layers raise
+            return set()
+
+    def _inside(self, path: Path) -> str:
+        """Relative to the run's folder where it lies inside, so that the folder may be moved."""
+        whole = path.resolve()
+        return (
+            whole.relative_to(self._folder).as_posix() if whole.is_relative_to(self._folder) else str(whole)
+        )
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

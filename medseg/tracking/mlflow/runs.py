@@ -1,0 +1,173 @@
+"""Finds runs on a tracking store, and what they left."""
+
+# ruff: noqa: PLC0415 - mlflow takes 2 s to import, and must find its telemetry switched off
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from medseg.errors import MedsegError, RunError
+from medseg.tracking.mlflow.address import sqlite_path
+from medseg.tracking.mlflow.model import NAME
+from medseg.tracking.mlflow.recorder import RUN_TAG, SOURCE
+from medseg.tracking.mlflow.store import existing_run, open_store
+
+LATEST = "latest"
+_SHOWN = 10
+
+
+def find_run(uri: str, text: str) -> str:
+    """Return the id of the run that `text` names.
+
+    Args:
+        uri: Address of the tracking store.
+        text: A run id, a unique prefix of one, a run's name, or `latest` for the one started last, among
+            the runs that medseg tracked.
+
+    Raises:
+        RunError: None or several fit; the message lists candidates.
+        TrackingError: The store does not answer.
+    """
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():  # to look must not make an empty store
+        raise RunError(
+            f"No run {text!r}: nothing has been tracked here yet. Start one: medseg pipeline run NAME"
+        )
+    with open_store(uri) as client:
+        runs = list(_tracked(client))
+    if text == LATEST and runs:
+        return str(runs[0].info.run_id)
+    fitting = (
+        [run for run in runs if run.info.run_id == text]
+        or [run for run in runs if run.info.run_name == text]
+        or [run for run in runs if text and run.info.run_id.startswith(text)]
+    )
+    if len(fitting) == 1:
+        return str(fitting[0].info.run_id)
+    if fitting:
+        raise RunError(f"{text!r} names {len(fitting)} runs: {_listed(fitting)}. Give more of the id.")
+    raise RunError(f"No run {text!r}. Latest runs: {_listed(runs) or 'none'}. Give an id or a name of these.")
+
+
+def run_folder_of(uri: str, run_id: str, below: Path | None = None) -> Path | None:
+    """Return the folder of a run on this machine, None if it is not here.
+
+    The store knows the folder's name alone, so it is looked for below the working folder.
+
+    Args:
+        uri: Address of the tracking store.
+        run_id: The run.
+        below: Folder of run folders; by default `./medseg-runs`.
+
+    Raises:
+        RunError: The store has no such run.
+        TrackingError: The store does not answer.
+    """
+    with open_store(uri) as client:
+        name = existing_run(client, run_id).data.tags.get(RUN_TAG, "")
+    if (
+        name in {"", ".", ".."} or Path(name).name != name
+    ):  # a tag is anyone's to write: never a way out of the folder
+        return None
+    folder = (below or Path("medseg-runs")) / name
+    return folder if folder.is_dir() else None
+
+
+def download_model(uri: str, run_id: str, into: Path) -> Path:
+    """Fetch the saved `Predictor` folder of a run.
+
+    Args:
+        uri: Address of the tracking store.
+        run_id: The run.
+        into: Folder to put it in; made if missing.
+
+    Returns:
+        The predictor's folder.
+
+    Raises:
+        RunError: The store has no such run, or the run has no model yet.
+        TrackingError: The store does not answer.
+    """
+    with open_store(uri) as client:
+        experiment = existing_run(client, run_id).info.experiment_id
+        models = client.search_logged_models([experiment], filter_string=f"name = '{NAME}'")
+        ids = [model.model_id for model in models if model.source_run_id == run_id]
+        if not ids:
+            raise RunError(
+                f"Run {run_id} has no model: it ended before one was saved. Finish it: "
+                f"medseg pipeline resume {run_id}"
+            )
+        from mlflow.artifacts import download_artifacts
+
+        into.mkdir(parents=True, exist_ok=True)
+        fetched = Path(
+            download_artifacts(
+                artifact_uri=f"models:/{ids[0]}",
+                dst_path=str(into),
+                tracking_uri=uri,
+                registry_uri=uri,
+            )
+        )
+        return _predictor_folder(fetched)
+
+
+def mark_killed(uri: str, run_id: str) -> bool:
+    """Mark a run KILLED whose process is gone, if the store still thinks that it is RUNNING.
+
+    Args:
+        uri: Address of the tracking store.
+        run_id: The run.
+
+    Returns:
+        Whether the run was marked; False also if the store does not answer or has no such run.
+    """
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
+        return False
+    try:
+        with open_store(uri) as client:
+            if existing_run(client, run_id).info.status != "RUNNING":
+                return False
+            client.set_terminated(run_id, status="KILLED")
+    except MedsegError:
+        return False
+    return True
+
+
+def _tracked(client: Any) -> Iterator[Any]:
+    """Runs that medseg tracked, the latest first."""
+    experiments = [
+        one.experiment_id for one in _pages(lambda token: client.search_experiments(page_token=token))
+    ]
+    if experiments:
+        yield from _pages(
+            lambda token: client.search_runs(
+                experiments,
+                filter_string=f"tags.mlflow.source.name = '{SOURCE}'",
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+        )
+
+
+def _pages(fetch: Any) -> Iterator[Any]:
+    token = None
+    while True:
+        page = fetch(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _listed(runs: Sequence[Any]) -> str:
+    shown = [f"{run.info.run_id[:8]} ({run.info.run_name}, {run.info.status})" for run in runs[:_SHOWN]]
+    return ", ".join(shown) + (f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else "")
+
+
+def _predictor_folder(model: Path) -> Path:
+    from mlflow.models import Model
+
+    artifacts = Model.load(str(model)).flavors["python_function"]["artifacts"]
+    return model / artifacts["predictor"]["path"]

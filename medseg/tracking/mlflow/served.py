@@ -1,0 +1,47 @@
+"""The model as MLflow serves it: this file is copied into the model and run there, so nothing is pickled.
+
+It stands alone: a copy of it must find what it needs by absolute imports of an installed medseg.
+"""
+
+# ruff: noqa: PLC0415 - MONAI takes 10 s to import, and only a served model needs it
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+
+class ServedPredictor(PythonModel):
+    """A saved `Predictor` behind MLflow's interface."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the predictor folder that lies in the model as `artifacts/predictor`."""
+        from medseg.learning.predictor import Predictor
+
+        self._predictor = Predictor.load(Path(context.artifacts["predictor"]))
+
+    def predict(
+        self,
+        context: Any,  # noqa: ARG002 - MLflow's interface
+        model_input: np.ndarray,
+        params: dict[str, Any] | None = None,  # noqa: ARG002 - MLflow's interface
+    ) -> np.ndarray:
+        """Return class probabilities.
+
+        Args:
+            context: MLflow's; not used.
+            model_input: Prepared slices (B, C, H, W) as float32: channels in the model's order, intensities
+                normalised as in training. Any B, and any H and W that the network takes.
+            params: Not used.
+
+        Returns:
+            Probabilities (B, K, H, W) as float32 in [0, 1], classes in the model's order.
+        """
+        slices = np.ascontiguousarray(model_input, dtype=np.float32)
+        return np.asarray(self._predictor.probabilities(slices), dtype=np.float32)
+
+
+set_model(ServedPredictor())

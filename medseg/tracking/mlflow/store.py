@@ -1,0 +1,104 @@
+"""Opens a tracking store, and finds in it what a recorder needs."""
+
+# ruff: noqa: PLC0415 - mlflow takes 2 s to import, and must find its telemetry switched off
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from medseg.errors import RunError, TrackingError
+from medseg.tracking.mlflow.address import artifact_location, is_database, reach, unreachable
+from medseg.tracking.mlflow.quiet import hush
+
+
+@contextmanager
+def open_store(uri: str) -> Iterator[Any]:
+    """Yield a client of a store that answers; whatever MLflow raises inside becomes a TrackingError.
+
+    Args:
+        uri: Address of the tracking store.
+
+    Raises:
+        TrackingError: The address is malformed, or the store does not answer.
+    """
+    reach(uri)
+    hush()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        _refuse_bad_database(uri)
+        # The registry lies where the runs lie: an address from the environment would be another server.
+        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:  # ImportError: no driver
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise unreachable(uri, " ".join(lines[:2])[:500].rstrip(".")) from None
+
+
+def _refuse_bad_database(uri: str) -> None:
+    """Open a database once: MLflow tries a wrong password or a spoilt file fifteen times, for an hour."""
+    import sqlalchemy
+
+    if is_database(uri):
+        engine = sqlalchemy.create_engine(uri)
+        try:
+            sqlalchemy.inspect(engine).get_table_names()
+        finally:
+            engine.dispose()
+
+
+def experiment_id(client: Any, uri: str, name: str) -> str:
+    """Return the id of an experiment, made if missing.
+
+    Args:
+        client: An `MlflowClient`.
+        uri: Address of the tracking store.
+        name: Of the experiment.
+
+    Raises:
+        TrackingError: An experiment of that name was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=artifact_location(uri)))
+        except MlflowException:  # another run made it in between
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"The experiment {name!r} was deleted on the tracking store. Restore it "
+            f"(mlflow experiments restore -x {found.experiment_id}), or give the pipeline another name."
+        )
+    return str(found.experiment_id)
+
+
+def existing_run(client: Any, run_id: str) -> Any:
+    """Return MLflow's record of a run.
+
+    Args:
+        client: An `MlflowClient`.
+        run_id: The run.
+
+    Raises:
+        RunError: The store has no such run, or it was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise RunError(
+            f"The tracking store has no run {run_id!r}. Give the address that it was tracked at "
+            "(--tracking-uri), or start a new run."
+        ) from None
+    if run.info.lifecycle_stage != "active":
+        raise RunError(f"Run {run_id} was deleted. Restore it (mlflow runs restore --run-id {run_id}) first.")
+    return run

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medseg.cases.layout import Layout, Place
+from medseg.cases.manifest import Manifest
+from medseg.errors import ManifestError
+
+SHIPPED = sorted((Path(__file__).parents[2] / "data_manifests").glob("*.yaml"))
+
+YAML = """
+name: tiny
+about: Two channels.
+source: Here.
+licence: None.
+citation: Nobody.
+obtain: Ask.
+channels: [t1, t2]
+classes: [outside, healthy, tumour]
+label_values: {4: tumour}
+derive: {from: 0, outside: outside, inside: healthy}
+layout: {images: '**/{case}/{case}_{channel}.nii*', mask: '**/{case}/{case}_seg.nii*'}
+"""
+
+
+def manifest_from(tmp_path: Path, text: str) -> Manifest:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(text, encoding="utf-8")
+    return Manifest.from_yaml(path)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_each_shipped_manifest_is_complete_and_named_as_its_file(path: Path) -> None:
+    manifest = Manifest.from_yaml(path)
+    assert manifest.name == path.stem
+    assert manifest.ids == "pseudonyms"
+    for text in (manifest.about, manifest.licence, manifest.citation, manifest.obtain):
+        assert text.endswith(".")
+    assert len(manifest.label_rule().classes) >= 3
+
+
+def test_ids_are_identifying_unless_said_otherwise(tmp_path: Path) -> None:
+    assert manifest_from(tmp_path, YAML).ids == "identifying"
+
+
+def test_the_label_rule_holds_what_the_file_says(tmp_path: Path) -> None:
+    rule = manifest_from(tmp_path, YAML).label_rule()
+    assert rule.classes == ("outside", "healthy", "tumour")
+    assert rule.values == {4: "tumour"}
+    assert rule.derive is not None
+    assert (rule.derive.value, rule.derive.outside, rule.derive.inside) == (0, "outside", "healthy")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("channels: [t1, t2]", "channels: [t1, t1]", "'channels' holds ['t1'] more than once"),
+        ("channels: [t1, t2]", "channels: [t1, mask]", "choose another name"),
+        ("channels: [t1, t2]", "channels: []", "'channels'"),
+        ("channels: [t1, t2]", "channels: [t1, 't/2']", "letters, digits"),
+        ("[outside, healthy, tumour]", "[outside, healthy, tumour, tumour]", "more than once"),
+        (
+            "[outside, healthy, tumour]",
+            "[outside, healthy, tumour, oedema]",
+            "no label value stands for ['oedema']",
+        ),
+        ("{4: tumour}", "{4: tumor}", "['tumor'], which are not among"),
+        ("{4: tumour}", "{four: tumour}", "'label_values.four"),
+        ("{4: tumour}", "{4: tumour, 0: healthy}", "both claim the value 0"),
+        ("inside: healthy", "inside: outside", "['healthy']"),
+        ("from: 0", "from: zero", "'derive.from'"),
+        ("about: Two", "abuot: Two", "did you mean 'about'?"),
+        ("images:", "image:", "did you mean 'images'?"),
+        ("{case}_{channel}", "{case}_{chanel}", "{channel}"),
+        ("{case}/{case}_{channel}", "{channel}", "needs {case}"),
+        ("{case}_seg", "{case}_**", "no meaning"),
+        ("name: tiny", "name: tiny\ngroup: 'pat('", "'group' is no regular expression"),
+        ("name: tiny", "name: tiny\ngroup: 'pat'", "'group' needs a group (...)"),
+        ("name: tiny", "name: tiny\ncolumns: {grade: HGG}", "'columns.grade' needs a group (...)"),
+        ("name: tiny", "name: tiny\nname: tiny", "twice"),
+    ],
+)
+def test_a_contradiction_is_refused_with_its_key(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    assert old in YAML
+    with pytest.raises(ManifestError) as refused:
+        manifest_from(tmp_path, YAML.replace(old, new))
+    assert complaint in str(refused.value)
+    assert "tiny.yaml" in str(refused.value)
+
+
+def test_an_absent_manifest_is_a_manifest_error(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="cannot be read"):
+        Manifest.from_yaml(tmp_path / "none.yaml")
+
+
+def test_the_fingerprint_tells_meaning_and_not_prose(tmp_path: Path) -> None:
+    first = manifest_from(tmp_path, YAML)
+    prose = manifest_from(tmp_path, YAML.replace("Two channels.", "Others.").replace("name: tiny", "name: x"))
+    meaning = manifest_from(tmp_path, YAML.replace("{4: tumour}", "{3: tumour}"))
+    named = manifest_from(tmp_path, YAML.replace("_seg", "_truth"))
+    assert first.fingerprint() == prose.fingerprint()
+    assert len({first.fingerprint(), meaning.fingerprint(), named.fingerprint()}) == 3
+
+
+def test_reading_the_class_imports_nothing_heavy() -> None:
+    heavy = "{'torch', 'monai', 'pandas', 'numpy', 'nibabel', 'scipy'}"
+    code = f"import sys, medseg.cases.manifest; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("relative", "place"),
+    [
+        ("a/a_t1.nii", Place("a", "t1")),
+        ("HGG/x/a/a_t1ce.nii.gz", Place("a", "t1ce")),
+        ("a/a_t1post.nii.gz", Place("a", "t1ce")),
+        ("a_b_1/a_b_1_seg.nii.gz", Place("a_b_1", "mask")),
+        ("a/b_t1.nii.gz", None),
+        ("a_t1.nii.gz", None),
+        ("a/a_t1.nii.gz.part", None),
+        ("a/a_t1.niix", None),
+        ("a/a_t1.nii.bz2", None),
+        ("a/a_t1cex.nii", None),
+        ("A/a_t1.nii", None),
+    ],
+)
+def test_a_layout_reads_paths_as_documented(relative: str, place: Place | None) -> None:
+    layout = Layout(
+        images="**/{case}/{case}_{channel}.nii*",
+        mask="**/{case}/{case}_seg.nii*",
+        spelling={"t1ce": ("t1ce", "t1post")},
+    )
+    assert layout.compiled(["t1", "t1ce"]).place(relative) == place
+
+
+def test_a_star_stays_within_one_name() -> None:
+    matcher = Layout(images="{case}_*_slice*.nii*").compiled(["t1"])
+    assert matcher.place("p_x.y_slice9.nii") == Place("p", "t1")
+    assert matcher.place("p_x/y_slice9.nii") is None
+
+
+def test_a_mask_wins_over_an_image_whose_pattern_fits_as_well() -> None:
+    matcher = Layout(images="{case}.nii*", mask="{case}_gt.nii*").compiled(["cine"])
+    assert matcher.place("p1_gt.nii.gz") == Place("p1", "mask")
+    assert matcher.place("p1.nii.gz") == Place("p1", "cine")
+
+
+def test_images_may_have_a_pattern_for_each_channel() -> None:
+    layout = Layout(images={"ct": "CT/{case}.nii*", "pet": ("PET/{case}.nii*", "SUV/{case}.nii*")})
+    matcher = layout.compiled(["ct", "pet"])
+    assert matcher.place("SUV/1.nii") == Place("1", "pet")
+    assert matcher.place("CT/1.nii") == Place("1", "ct")
+    with pytest.raises(ValueError, match="wanted a pattern for each"):
+        layout.compiled(["ct"])
+
+
+def test_a_spelling_for_two_channels_is_refused() -> None:
+    layout = Layout(images="{case}_{channel}.nii*", spelling={"t1ce": ("t1", "t1c")})
+    with pytest.raises(ValueError, match="more than one channel"):
+        layout.compiled(["t1", "t1ce"])
+
+
+@given(
+    case=st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1),
+    above=st.lists(st.text("ab.", min_size=1), max_size=3),
+)
+def test_any_name_of_a_case_is_read_back(case: str, above: list[str]) -> None:
+    matcher = Layout(images="**/{case}/{case}_{channel}.nii*").compiled(["t1", "t1ce"])
+    for channel in ("t1", "t1ce"):
+        relative = "/".join([*above, case, f"{case}_{channel}.nii.gz"])
+        assert matcher.place(relative) == Place(case, channel)

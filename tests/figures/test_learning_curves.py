@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from medseg.figures.learning_curves import learning_curves
+from medseg.figures.palette import inks
+
+CLASSES = ["outside", "core"]
+NAN = float("nan")
+
+
+def history(epochs=6):
+    return [
+        {
+            "epoch": epoch,
+            "train/loss": 1 / epoch,
+            "val/loss": 1.2 / epoch,
+            "val/dice/outside": 0.9,
+            "val/dice/core": 0.5,
+            "val/dice/whole": 0.6,
+            "val/score": 0.8 - 0.01 * (epoch - 4) ** 2,
+            "learning_rate": 1e-3 / epoch,
+            "slices_per_second": 40.0,
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def curve(axes, label):
+    (line,) = [line for line in axes.lines if line.get_label() == label]
+    return line
+
+
+def labels(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_there_are_panels_for_losses_learning_rate_and_scores():
+    figure = learning_curves(history(), CLASSES)
+    figure.draw_without_rendering()
+    losses, rates, scores = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["Loss", "Learning rate", "Validation dice"]
+    assert labels(losses)[:2] == ["training", "validation"]
+    assert labels(scores)[:4] == ["outside", "core", "whole", "selection score"]
+    assert curve(losses, "training").get_ydata() == pytest.approx([1 / epoch for epoch in range(1, 7)])
+    assert len(curve(rates, "learning rate").get_xdata()) == 6
+
+
+def test_the_best_epoch_is_marked_in_every_panel():
+    for axes in learning_curves(history()).axes:
+        assert list(curve(axes, "best: epoch 4 (0.800)").get_xdata()) == [4, 4]
+
+
+def test_classes_have_their_colours_and_regions_are_dashed():
+    scores = learning_curves(history(), CLASSES).axes[2]
+    assert np.allclose(curve(scores, "core").get_color(), inks(2)[1])
+    assert curve(scores, "core").get_linestyle() == "-"
+    assert curve(scores, "whole").get_linestyle() == "--"
+
+
+def test_epochs_without_a_value_are_skipped():
+    rows = history()
+    rows[1]["val/dice/core"] = NAN
+    rows[3]["val/score"] = NAN
+    del rows[4]["val/loss"]
+    losses, _, scores = learning_curves(rows, CLASSES).axes
+    assert list(curve(scores, "core").get_xdata()) == [1, 3, 4, 5, 6]
+    assert list(curve(losses, "validation").get_xdata()) == [1, 2, 3, 4, 6]
+    assert curve(losses, "best: epoch 3 (0.790)")
+
+
+def test_what_was_never_recorded_is_said():
+    figure = learning_curves([{"epoch": 1, "train/loss": 0.5}])
+    figure.draw_without_rendering()
+    said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert said == [[], ["not recorded"], ["not recorded"]]
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 200])
+def test_any_length_is_drawn_with_the_legend_inside_the_figure(epochs):
+    figure = learning_curves(history(epochs), CLASSES)
+    figure.draw_without_rendering()
+    box = figure.axes[2].get_legend().get_window_extent()
+    assert box.x1 <= figure.bbox.x1 + 1
+    assert box.x0 >= figure.axes[2].get_window_extent().x1
+
+
+def test_several_kinds_of_score_are_told_apart_in_the_legend():
+    rows = [row | {"val/recall/core": 0.4} for row in history()]
+    scores = learning_curves(rows, CLASSES).axes[2]
+    assert {"dice core", "recall core"} <= set(labels(scores))
+    assert scores.get_title() == "Validation scores"
+
+
+def test_an_empty_history_is_refused():
+    with pytest.raises(ValueError, match="at least one epoch"):
+        learning_curves([])

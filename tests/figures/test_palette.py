@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from medseg.figures.palette import class_legend, colours, inks, legend_height
+
+# Machado, Oliveira, Fernandes, "A physiologically-based model for simulation of color vision deficiency",
+# IEEE TVCG 15 (2009): full protanopia, deuteranopia and tritanopia, in linear light.
+DEFICIENCIES = [
+    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+]
+
+
+def nearest_pair(shades):
+    """Smallest distance between two shades, with channels in [0, 1]."""
+    apart = np.linalg.norm(shades[:, None] - shades[None], axis=-1)
+    return (apart + 9 * np.eye(len(shades))).min()
+
+
+def test_class_zero_is_black_and_the_first_colours_do_not_depend_on_how_many_there_are():
+    many = colours(60)
+    assert many.shape == (60, 3)
+    assert many.dtype == np.uint8
+    assert many[0].tolist() == [0, 0, 0]
+    for n in range(60):
+        assert np.array_equal(colours(n), many[:n])
+
+
+def test_no_two_classes_share_a_colour():
+    assert len(np.unique(colours(60), axis=0)) == 60
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_the_first_eight_colours_are_told_apart_without_a_kind_of_cone(deficiency):
+    light = (colours(8) / 255) ** 2.2
+    seen = np.clip(light @ np.transpose(deficiency), 0, 1) ** (1 / 2.2)
+    assert nearest_pair(seen) > 0.1
+
+
+def test_inks_are_dark_enough_for_white_paper():
+    shades = inks(30)
+    assert (shades @ (0.2126, 0.7152, 0.0722) <= 0.55 + 1e-9).all()
+    assert shades.min() >= 0
+
+
+@pytest.mark.parametrize("width", [4, 12])
+@pytest.mark.parametrize("count", [1, 2, 9, 30])
+def test_a_legend_fits_its_figure_and_the_height_it_announces(width, count):
+    classes = [f"a_long_class_name_{index}" for index in range(count)]
+    height = 9.0
+    figure = Figure(figsize=(width, height))
+    taken = class_legend(figure, classes, top=8.0)
+    assert taken == legend_height(classes, width)
+    figure.draw_without_rendering()
+    shown = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert shown == classes[1:]
+    for legend in figure.legends:
+        box = legend.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y0 >= (8.0 - taken) * figure.dpi - 1
+        lines = sorted({round(text.get_window_extent().y0) for text in legend.get_texts()})
+        assert all(upper - lower > 8 for lower, upper in pairwise(lines))

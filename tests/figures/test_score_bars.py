@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from medseg.figures.score_bars import score_bars
+
+NAN = float("nan")
+
+
+def summary():
+    import pandas as pd
+
+    columns = ["name", "score", "mean", "median", "std", "low", "high", "patients"]
+    rows = [
+        ("core", "dice", 0.7, 0.75, 0.1, 0.6, 0.8, 12),
+        ("oedema", "dice", NAN, NAN, NAN, NAN, NAN, 0),
+        ("whole", "dice", 1.0, 1.0, NAN, 1.0, 1.0, 1),
+        ("core", "hd95", 9.0, 8.0, 1.0, 5.0, 14.0, 12),
+        ("core", "volume_difference_ml", -3.0, -2.0, 1.0, -5.0, 1.0, 12),
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_each_name_has_its_mean_its_interval_and_its_number_of_patients():
+    figure = score_bars(summary())
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["core", "oedema", "whole"]
+    assert [text.get_text() for text in axes.texts] == [
+        "0.700  (n = 12)",
+        "undefined in every patient",
+        "1.000  (n = 1)",
+    ]
+    assert [bar.get_width() for bar in axes.patches] == [0.7, 1.0]
+    whiskers = axes.collections[0].get_segments()
+    assert [segment[:, 0].tolist() for segment in whiskers] == [pytest.approx([0.6, 0.8]), [1.0, 1.0]]
+
+
+@pytest.mark.parametrize("score", ["hd95", "volume_difference_ml"])
+def test_scores_beyond_one_get_a_range_that_holds_the_interval(score):
+    figure = score_bars(summary(), score)
+    figure.draw_without_rendering()
+    row = summary()[summary()["score"] == score].iloc[0]
+    left, right = figure.axes[0].get_xlim()
+    assert left <= row["low"]
+    assert right >= row["high"]
+
+
+def test_no_text_leaves_the_figure():
+    figure = score_bars(summary(), heading="Test patients")
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    for text in (*axes.texts, *axes.get_yticklabels(), axes.title):
+        box = text.get_window_extent()
+        assert box.x0 >= -1
+        assert box.x1 <= figure.bbox.x1 + 1
+
+
+def test_a_score_that_the_summary_lacks_is_refused_with_those_it_has():
+    with pytest.raises(ValueError, match="dice"):
+        score_bars(summary(), "kappa")

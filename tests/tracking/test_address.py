@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import socket
+import sqlite3
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+import pytest
+
+from medseg.errors import TrackingError
+from medseg.tracking.mlflow.address import artifact_location, default_uri, masked, reach, sqlite_path
+
+
+def test_given_beats_environment_beats_the_working_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert sqlite_path(default_uri(None)) == tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
+    assert default_uri(None) == "http://server:5000"
+    assert default_uri("https://other") == "https://other"
+    assert sqlite_path(default_uri("sqlite:///sub/my.db")) == tmp_path / "sub" / "my.db"
+    assert default_uri("sqlite:///my.db?timeout=5").endswith("/my.db?timeout=5")
+
+
+def test_artifacts_of_a_sqlite_store_lie_beside_it(tmp_path: Path) -> None:
+    location = artifact_location(default_uri(f"sqlite:///{(tmp_path / 'a b' / 'mlflow.db').as_posix()}"))
+    assert location is not None
+    assert Path(url2pathname(unquote(urlsplit(location).path))) == tmp_path / "a b" / "mlartifacts"
+    assert artifact_location("http://server:5000") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:pa-ss@host:5000/x", "http://***@host:5000/x"),
+        ("API request to https://token@host/api failed", "API request to https://***@host/api failed"),
+        ("postgresql://u:p%40@h/db?password=abc&x=1", "postgresql://***@h/db?password=***&x=1"),
+        ("http://host:5000", "http://host:5000"),
+    ],
+)
+def test_credentials_are_never_shown(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://me:secret@127.0.0.1:1",
+        "postgresql://me:secret@127.0.0.1:1/db",
+        "http://me:secret@:5000",
+        "http://me:secret@host:notaport",
+        "ftp://me:secret@host",
+        "./mlruns",
+        "file:///somewhere/mlruns",
+        "sqlite://",
+        "",
+    ],
+)
+def test_an_address_that_cannot_work_is_refused_at_once_without_its_password(uri: str) -> None:
+    begun = time.monotonic()
+    with pytest.raises(TrackingError, match="--tracking-uri") as caught:
+        reach(uri)
+    assert time.monotonic() - begun < 5
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None or "secret" not in str(caught.value.__cause__)
+
+
+def test_a_server_that_takes_the_call_and_never_answers_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begun = time.monotonic()
+        with pytest.raises(TrackingError):
+            reach(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.5)
+        assert time.monotonic() - begun < 5
+
+
+def test_a_database_file_may_be_new_or_real_and_nothing_else(tmp_path: Path) -> None:
+    new = tmp_path / "sub" / "new.db"
+    reach(f"sqlite:///{new.as_posix()}")
+    assert not new.exists()  # asking makes no file
+    real = tmp_path / "real.db"
+    with sqlite3.connect(real) as database:
+        database.execute("create table t (x)")
+    database.close()
+    before = real.read_bytes()
+    reach(f"sqlite:///{real.as_posix()}")
+    assert real.read_bytes() == before
+    (tmp_path / "text.db").write_text("this is no database at all")
+    with pytest.raises(TrackingError, match="no SQLite database"):
+        reach(f"sqlite:///{(tmp_path / 'text.db').as_posix()}")
+    with pytest.raises(TrackingError):
+        reach(f"sqlite:///{tmp_path.as_posix()}")  # a folder

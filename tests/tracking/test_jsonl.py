@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medseg.errors import RunError
+from medseg.recorder import DataInput
+from medseg.tracking.jsonl import FolderRecorder, read_metrics
+
+
+def content(folder: Path, name: str) -> object:
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+def test_a_run_is_written_as_plain_files(tmp_path: Path) -> None:
+    recorder = FolderRecorder(tmp_path / "run")
+    recorder.params({"steps.fit.epochs": 3, "path": Path("a")})
+    recorder.params({"seed": 7})
+    recorder.tags({"data.kind": "generated"})
+    recorder.metrics({"val/dice/oedema": 0.5}, 1)
+    recorder.data([DataInput("brats", "abc", "train", {"cases": 3}, "CBICA")])
+    assert content(tmp_path / "run", "status.json")["status"] == "RUNNING"
+    recorder.close("FINISHED")
+    assert content(tmp_path / "run", "params.json") == {"steps.fit.epochs": 3, "path": "a", "seed": 7}
+    assert content(tmp_path / "run", "tags.json") == {"data.kind": "generated"}
+    assert content(tmp_path / "run", "inputs.json") == [
+        {"name": "brats", "digest": "abc", "context": "train", "profile": {"cases": 3}, "source": "CBICA"}
+    ]
+    assert content(tmp_path / "run", "status.json")["status"] == "FINISHED"
+    (line,) = read_metrics(tmp_path / "run")
+    assert (line["step"], line["metrics"]) == (1, {"val/dice/oedema": 0.5})
+    assert line["time"] > 1.6e9
+
+
+def test_a_second_process_merges_and_repeats_nothing(tmp_path: Path) -> None:
+    first = FolderRecorder(tmp_path)
+    first.params({"a": 1, "b": 2})
+    first.tags({"t": "1"})
+    first.data([DataInput("d", "x", "train", {}), DataInput("d", "x", "val", {})])
+    first.metrics({"loss": 1.0}, 1)
+    second = FolderRecorder(tmp_path)
+    second.params({"b": 3})
+    second.tags({"u": "2"})
+    second.data([DataInput("d", "y", "train", {})])
+    second.metrics({"loss": 9.0, "dice": 0.1}, 1)
+    second.metrics({"loss": 0.5}, 2)
+    assert content(tmp_path, "params.json") == {"a": 1, "b": 3}
+    assert content(tmp_path, "tags.json") == {"t": "1", "u": "2"}
+    assert {(one["context"], one["digest"]) for one in content(tmp_path, "inputs.json")} == {
+        ("train", "y"),
+        ("val", "x"),
+    }
+    assert [(line["step"], line["metrics"]) for line in read_metrics(tmp_path)] == [
+        (1, {"loss": 1.0}),
+        (1, {"dice": 0.1}),
+        (2, {"loss": 0.5}),
+    ]
+
+
+@given(cut=st.integers(1, 60))
+def test_a_line_torn_at_any_byte_is_dropped_and_recorded_anew(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    recorder = FolderRecorder(folder)
+    recorder.metrics({"löss": 1.0}, 1)
+    recorder.metrics({"löss": 2.0}, 2)
+    whole = (folder / "metrics.jsonl").read_bytes()
+    start = whole.index(b"\n") + 1
+    (folder / "metrics.jsonl").write_bytes(whole[: max(start, len(whole) - cut)])
+    again = FolderRecorder(folder)
+    again.metrics({"löss": 7.0}, 1)
+    again.metrics({"löss": 2.0}, 2)
+    assert [(line["step"], line["metrics"]) for line in read_metrics(folder)] == [
+        (1, {"löss": 1.0}),
+        (2, {"löss": 2.0}),
+    ]
+
+
+def test_numbers_that_json_lacks_become_null_and_are_not_repeated(tmp_path: Path) -> None:
+    recorder = FolderRecorder(tmp_path)
+    recorder.metrics({"a": math.nan, "b": math.inf, "c": 1.0}, 0)
+    FolderRecorder(tmp_path).metrics({"a": 1.0}, 0)
+    (line,) = (json.loads(text) for text in (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert line["metrics"] == {"a": None, "b": None, "c": 1.0}
+
+
+@pytest.mark.parametrize("name", ["params.json", "metrics.jsonl"])
+def test_a_spoilt_file_is_an_error_that_names_it_and_not_its_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("{]\n", encoding="utf-8")
+    with pytest.raises(RunError, match=name) as caught:
+        FolderRecorder(tmp_path)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_artifacts_inside_stay_and_those_outside_are_copied(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    recorder = FolderRecorder(run)
+    (run / "scores.csv").write_text("a")
+    (tmp_path / "figure.png").write_bytes(b"1")
+    (tmp_path / "predictor").mkdir()
+    (tmp_path / "predictor" / "weights").write_bytes(b"2")
+    recorder.artifact(run / "scores.csv", "tables")
+    recorder.artifact(tmp_path / "figure.png", "figures")
+    recorder.model(tmp_path / "predictor")
+    assert not (run / "tables").exists()
+    assert (run / "figures" / "figure.png").read_bytes() == b"1"
+    assert (run / "predictor" / "weights").read_bytes() == b"2"

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medseg.errors import TrackingError
+from medseg.tracking.mlflow.calls import Call
+from medseg.tracking.mlflow.outbox import UNTRACKED, Outbox
+
+
+class RefusedError(Exception):
+    error_code = "INVALID_PARAMETER_VALUE"
+
+
+class Server:
+    """A server that can be switched off, counts what it costs to ask, and has a clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.up = True
+        self.refuses: set[int] = set()
+        self.broken: set[int] = set()
+        self.got: list[int] = []
+        self.asked = 0
+        self.now = 1000.0
+        self.said: list[str] = []
+        self.folder = folder
+
+    def send(self, call: Call) -> None:
+        self.asked += 1
+        number = call.body["number"]
+        if not self.up or number in self.broken:
+            raise ConnectionError("refused http://me:secret@host/api")
+        if number in self.refuses:
+            raise RefusedError("bad name")
+        self.got.append(number)
+
+    def reach(self) -> None:
+        self.asked += 1
+        if not self.up:
+            raise TrackingError("away")
+
+    def outbox(self) -> Outbox:
+        return Outbox(self.send, self.reach, self.folder, self.said.append, lambda: self.now)
+
+
+def put(outbox: Outbox, *numbers: int) -> None:
+    for number in numbers:
+        outbox.put(Call("metrics", {"number": number}))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    return Server(tmp_path)
+
+
+def test_calls_arrive_in_order_and_leave_no_file(server: Server, tmp_path: Path) -> None:
+    put(server.outbox(), 1, 2, 3)
+    assert server.got == [1, 2, 3]
+    assert not server.said
+    assert not (tmp_path / UNTRACKED).exists()
+
+
+def test_a_dead_server_is_asked_once_in_thirty_seconds_and_spoken_of_once(server: Server) -> None:
+    outbox = server.outbox()
+    server.up = False
+    put(outbox, *range(100))
+    assert server.asked == 1
+    server.now += 31
+    put(outbox, *range(100, 200))
+    assert server.asked == 2
+    assert len(server.said) == 1
+    assert "secret" not in server.said[0]
+
+
+def test_what_waited_is_sent_in_order_when_the_server_is_back(server: Server, tmp_path: Path) -> None:
+    outbox = server.outbox()
+    put(outbox, 1)
+    server.up = False
+    put(outbox, 2, 3)
+    server.up = True
+    put(outbox, 4)
+    assert server.got == [1]
+    server.now += 31
+    put(outbox, 5)
+    assert server.got == [1, 2, 3, 4, 5]
+    assert not (tmp_path / UNTRACKED).exists()
+    assert "answers again" in server.said[-1]
+    server.up = False
+    put(outbox, 6)
+    assert len(server.said) == 3  # a second outage is news again
+
+
+def test_pauses_grow_to_five_minutes(server: Server) -> None:
+    outbox = server.outbox()
+    server.up = False
+    tried = []
+    for second in range(1200):
+        before = server.asked
+        server.now = 1000.0 + second
+        put(outbox, second)
+        if server.asked > before:
+            tried.append(second)
+    assert tried == [0, 30, 90, 210, 450, 750, 1050]
+
+
+def test_a_refused_call_is_reported_and_blocks_nothing(server: Server) -> None:
+    server.refuses = {2}
+    put(server.outbox(), 1, 2, 3)
+    assert server.got == [1, 3]
+    assert server.said == ["The tracking server refused metrics: bad name."]
+
+
+def test_what_a_process_could_not_send_is_sent_by_the_next(server: Server, tmp_path: Path) -> None:
+    server.up = False
+    put(server.outbox(), 1, 2)
+    with (tmp_path / UNTRACKED).open("a") as handle:
+        handle.write('{"what": "metr')  # killed while writing
+    server.up = True
+    outbox = server.outbox()
+    assert outbox.waiting == 2
+    assert outbox.flush()
+    put(outbox, 3)
+    assert server.got == [1, 2, 3]
+    assert not (tmp_path / UNTRACKED).exists()
+
+
+def test_a_store_that_fails_for_one_call_alone_holds_back_no_other(server: Server, tmp_path: Path) -> None:
+    server.broken = {2}
+    outbox = server.outbox()
+    put(outbox, 1, 2, 3)
+    server.now += 31
+    put(outbox, 4)
+    assert server.got == [1, 3, 4]
+    assert outbox.waiting == 1
+    assert server.outbox().waiting == 1  # the file says the same
+    server.broken = set()
+    assert outbox.flush()
+    assert server.got == [1, 3, 4, 2]
+
+
+def test_a_server_that_dies_while_it_catches_up_loses_and_repeats_nothing(server: Server) -> None:
+    outbox = server.outbox()
+    server.up = False
+    put(outbox, 1, 2, 3, 4)
+    server.up, server.broken = True, {2, 3, 4}
+    assert not outbox.flush()
+    server.broken = set()
+    assert outbox.flush()
+    assert server.got == [1, 2, 3, 4]
+
+
+def test_a_file_that_is_gone_is_not_waited_for(server: Server, tmp_path: Path) -> None:
+    def send(_call: Call) -> None:
+        raise FileNotFoundError("figure.png")
+
+    outbox = Outbox(send, server.reach, tmp_path, server.said.append)
+    put(outbox, 1)
+    assert outbox.waiting == 0
+    assert "refused" in server.said[0]

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from medseg.errors import RunError, TrackingError
+from medseg.tracking.mlflow.address import default_uri
+from medseg.tracking.mlflow.outbox import UNTRACKED
+from medseg.tracking.mlflow.recorder import MlflowRecorder
+from medseg.tracking.mlflow.ui import serve_ui, ui_command, ui_environment
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def store_in(folder: Path) -> str:
+    return default_uri(f"sqlite:///{(folder / 'mlflow.db').as_posix()}")
+
+
+def test_the_server_listens_to_this_machine_alone_and_reports_to_nobody(tmp_path: Path) -> None:
+    command, environment = ui_command(store_in(tmp_path), 5123), ui_environment(store_in(tmp_path))
+    assert command[:4] == [sys.executable, "-m", "mlflow", "server"]
+    options = dict(zip(command[4::2], command[5::2], strict=True))
+    assert options["--host"] == "127.0.0.1"
+    assert options["--port"] == "5123"
+    assert all(
+        host.startswith(("127.0.0.1:", "localhost:")) for host in options["--allowed-hosts"].split(",")
+    )
+    assert options["--artifacts-destination"] == (tmp_path / "mlartifacts").as_uri()
+    assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == store_in(tmp_path)
+
+
+def test_a_password_stays_out_of_the_list_of_processes() -> None:
+    assert "secret" not in " ".join(ui_command("postgresql://me:secret@host/db", 5000))
+
+
+def test_a_server_is_not_served_a_second_time() -> None:
+    with pytest.raises(RunError, match="open that address") as caught:
+        serve_ui("http://me:secret@host:5000")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_port_in_use_is_an_error_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(RunError, match=f"Port {port}"):
+            serve_ui(store_in(tmp_path), port)
+    assert psutil.Process().children() == []
+
+
+def test_a_store_that_is_none_is_an_error_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("this is no database at all")
+    with pytest.raises(TrackingError):
+        serve_ui(store_in(tmp_path), free_port())
+
+
+def served(uri: str, port: int) -> subprocess.Popen[str]:
+    """Serve in a process of its own, and return once the page answers."""
+    script = (
+        "import sys; from medseg.tracking.mlflow.ui import serve_ui; "
+        "serve_ui(sys.argv[1], int(sys.argv[2]), ready=lambda address: print(address, flush=True))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, uri, str(port)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == f"http://127.0.0.1:{port}"
+    return process
+
+
+def interrupted(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Press Ctrl-C; return the exit code and what was printed on the way out."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert family
+    assert not [member for member in family if member.is_running() and member.status() != "zombie"]
+    return process.returncode, errors
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT as a terminal does")
+def test_a_server_that_is_killed_amid_a_run_is_told_all_by_the_resume(tmp_path: Path) -> None:
+    import requests
+
+    store, port, folder = store_in(tmp_path), free_port(), tmp_path / "run"
+    address, said = f"http://127.0.0.1:{port}", []
+    server = served(store, port)
+    try:
+        page = requests.get(f"{address}/ajax-api/3.0/mlflow/ui-telemetry", timeout=30).json()
+        assert page["disable_ui_telemetry"] is True
+        assert requests.get(address, timeout=30).status_code == 200
+        assert requests.get(address, headers={"Host": "evil.example"}, timeout=30).status_code == 403
+        recorder = MlflowRecorder.start(
+            address, experiment="remote", name="remote", folder=folder, say=said.append, system=False
+        )
+        recorder.metrics({"loss": 1.0}, 1)
+    finally:
+        assert interrupted(server) == (0, "")
+    begun = time.monotonic()
+    for step in range(2, 50):
+        recorder.metrics({"loss": 1 / step}, step)
+    (folder / "late.txt").write_text("late")
+    recorder.artifact(folder / "late.txt")
+    recorder.close("FINISHED")
+    assert time.monotonic() - begun < 15
+    assert len(said) == 2
+    assert (folder / UNTRACKED).exists()
+
+    server = served(store, port)
+    try:
+        again = MlflowRecorder.resume(address, recorder.run_id, folder, system=False)
+        again.metrics({"loss": 9.0}, 7)
+        again.close("FINISHED")
+    finally:
+        interrupted(server)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    assert [metric.step for metric in client.get_metric_history(recorder.run_id, "loss")] == list(
+        range(1, 50)
+    )
+    assert client.get_run(recorder.run_id).info.status == "FINISHED"
+    assert (tmp_path / "mlartifacts").is_dir()
+    assert [path.read_text() for path in (tmp_path / "mlartifacts").rglob("late.txt")] == ["late"]
+    assert not (folder / UNTRACKED).exists()
