@@ -22,12 +22,11 @@ def unfinished() -> RunFolder:
     raise RunError(f"no unfinished run in {RUNS}/ of this folder. Name one: medseg pipeline resume RUN")
 
 
-def find_run_folder(run: str, tracking_uri: str | None = None) -> RunFolder:
+def find_run_folder(run: str) -> RunFolder:
     """The folder of a run on this machine.
 
     Args:
         run: A run's folder, the name of a run, `latest`, or an MLflow run id or unique prefix.
-        tracking_uri: Where to look ids up.
 
     Raises:
         RunError: There is none, or several.

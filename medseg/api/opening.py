@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def load_pipeline(
     name: str | Path,
     *,
-    set: Sequence[str] = (),
+    set: Sequence[str] = (),  # noqa: A002  # as on the command line
     sample: bool = False,  # as on the command line
 ) -> PipelineDefinition:
     """Read a pipeline definition by its name or path.

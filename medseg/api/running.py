@@ -95,7 +95,7 @@ def resume_pipeline(
         RunError: There is nothing to go on with, or the data have changed.
     """
     mark_gone()
-    folder = unfinished() if run is None else find_run_folder(run, tracking_uri)
+    folder = unfinished() if run is None else find_run_folder(run)
     state = folder.read()
     if state.status == "FINISHED":
         raise RunError(f"the run {state.name} is finished; there is nothing to go on with.")

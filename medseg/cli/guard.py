@@ -48,7 +48,7 @@ def guarded(console: Console, *, show_paths: bool = False, hint: str = "") -> It
     except BrokenPipeError:
         sys.stderr.close()
         raise typer.Exit(0) from None
-    except Exception as error:  # a defect: the user gets a sentence, and we get the traceback
+    except Exception as error:  # noqa: BLE001  # a defect: the user gets a sentence, and we get the traceback
         place = _kept_traceback()
         console.print(
             Text(

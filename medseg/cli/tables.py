@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -114,7 +115,7 @@ def print_result(console: Console, result: RunResult) -> None:
             "good.",
             "bold red",
         )
-    if (result.folder / "untracked.json").exists():
+    if (result.folder / "untracked.jsonl").exists():
         _print(
             console,
             "The tracking server went away: what it does not know is in the run's folder.",
@@ -129,21 +130,19 @@ def print_result(console: Console, result: RunResult) -> None:
 
 def _score_table(result: RunResult, role: str) -> Table:
     summary = result.summary(role)
-    shown = ("dice", "iou", "precision", "recall", "specificity", "hd95", "volume_difference_ml")
-    heads = ("Dice (95% interval)", "IoU", "precision", "recall", "specificity", "HD95 mm", "volume mL")
+    shown = ("iou", "precision", "recall", "hd95", "volume_difference_ml")
+    heads = ("IoU", "prec.", "recall", "HD95 mm", "mL off")
     kind = ", GENERATED DATA" if result.generated else ""
-    table = Table(title=f"{role}: mean over patients{kind}", header_style="bold")
-    table.add_column("class or region")
-    for head in heads:
-        table.add_column(head, justify="right")
-    table.add_column("patients", justify="right")
+    table = Table(title=f"{role}: mean over patients{kind}", header_style="bold", box=SIMPLE_HEAD)
+    table.add_column("class or region", no_wrap=True)
+    for head in ("Dice", "95% interval", *heads, "n"):
+        table.add_column(head, justify="right", no_wrap=True)
     for name, rows in summary.groupby("name", sort=False):
-        by_score: Mapping[str, Any] = {row.score: row for row in rows.itertuples()}
+        by_score: dict[str, Any] = {row.score: row for row in rows.itertuples()}
         cells = [_number(by_score[score]) if score in by_score else "-" for score in shown]
         dice = by_score["dice"]
-        if dice.patients:
-            cells[0] = f"{dice.mean:.3f} ({dice.low:.3f} to {dice.high:.3f})"
-        table.add_row(str(name), *cells, str(int(dice.patients)))
+        interval = f"{dice.low:.3f}-{dice.high:.3f}" if dice.patients else "-"
+        table.add_row(str(name), _number(dice), interval, *cells, str(int(dice.patients)))
     return table
 
 

@@ -15,14 +15,15 @@ def model_card(described: Mapping[str, Any]) -> str:
         described: What `model.json` holds.
     """
     about, manifest, task = described["about"], described["manifest"], described["task"]
+    cut = described["slices"]
+    size = " x ".join(map(str, cut["size"]))
     rows = [
         f"# {about.get('pipeline', 'medseg model')}",
         "",
         f"**{RESEARCH_ONLY}**",
         "",
         *([f"**{about['data.note']}**", ""] if about.get("data.note") else []),
-        f"- Input: 2D slices with the channels {', '.join(described['channels'])}, "
-        f"{described['slices']['axis']}, {' x '.join(map(str, described['slices']['size']))} pixels.",
+        f"- Input: 2D slices with the channels {', '.join(described['channels'])}, {cut['axis']}, {size} pixels.",
         f"- Output: the classes {', '.join(task['classes'])}.",
         f"- Network: `{described['network']['_target_']}`.",
         f"- Learned from: {manifest['name']}. {manifest.get('about') or ''}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,9 +59,9 @@ class Watch:
         progress: Where bars are shown.
     """
 
-    epoch_done: Callable[[Mapping[str, float]], None] = lambda row: None
+    epoch_done: Callable[[Mapping[str, float]], None] = lambda _: None
     validated: Callable[[torch.nn.Module, int, Mapping[str, float]], None] = lambda *_: None
-    progress: Progress = Silent()
+    progress: Progress = field(default_factory=Silent)
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ class _Epochs:
                     "steps.fit.optimiser.lr, set steps.fit.clip, or look at these slices."
                 )
 
-        def clip(engine: Engine) -> None:
+        def clip(_: Engine) -> None:
             if self.plan.clip is not None:
                 self.parts.scaler.unscale_(self.parts.optimiser)
                 torch.nn.utils.clip_grad_norm_(self.parts.network.parameters(), self.plan.clip)

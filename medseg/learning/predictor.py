@@ -74,7 +74,7 @@ class Predictor:
     manifest: Manifest
     profile: TrainingProfile | None = None
     about: Mapping[str, str] = field(default_factory=dict)
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     batch_size: int = 16
 
     @property

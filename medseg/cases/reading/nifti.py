@@ -137,10 +137,11 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _parse(raw: bytes) -> Any:
+    not_this_kind: tuple[type[Exception], ...] = (ImageFileError, HeaderDataError, WrapStructError)
     for kind in (nibabel.Nifti1Image, nibabel.Nifti2Image):
         try:
             return kind.from_bytes(raw)
-        except (ImageFileError, HeaderDataError, WrapStructError):
+        except not_this_kind:
             continue
         except (ValueError, OSError, EOFError, OverflowError, MemoryError) as error:
             raise DataError("the file is truncated or damaged behind its NIfTI header") from error
