@@ -128,7 +128,11 @@ class Conductor:
         from medseg.tracking.fan_out import FanOut  # noqa: PLC0415
         from medseg.tracking.jsonl import FolderRecorder  # noqa: PLC0415
 
-        tracker = self._tracker(folder, uri, gathered.generated)
+        try:
+            tracker = self._tracker(folder, uri, gathered.generated)
+        except BaseException:
+            folder.write(replace(folder.read(), status="FAILED"))
+            raise
         state = folder.write(replace(folder.read(), tracked=tracker.run_id))
         recorder = FanOut([FolderRecorder(folder.path), tracker])
         device = choose_device(self.options["device"])

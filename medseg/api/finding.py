@@ -22,11 +22,12 @@ def unfinished() -> RunFolder:
     raise RunError(f"no unfinished run in {RUNS}/ of this folder. Name one: medseg pipeline resume RUN")
 
 
-def find_run_folder(run: str) -> RunFolder:
+def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
     """The folder of a run on this machine.
 
     Args:
         run: A run's folder, the name of a run, `latest`, or an MLflow run id or unique prefix.
+        holding: What the latest run's folder must hold, such as `model`.
 
     Raises:
         RunError: There is none, or several.
@@ -35,8 +36,9 @@ def find_run_folder(run: str) -> RunFolder:
     if (given / "run.json").is_file():
         return RunFolder(given)
     known = list(all_runs())
-    if run == "latest" and known:
-        return max(known, key=lambda pair: pair[1].name.rsplit("-", 3)[1:])[0]
+    fit_for_use = [(f, s) for f, s in known if (f.path / holding).exists()]
+    if run == "latest" and fit_for_use:
+        return max(fit_for_use, key=lambda pair: pair[1].name.rsplit("-", 3)[1:])[0]
     exact = [f for f, s in known if run in (s.name, s.tracked)]
     fitting = exact or [f for f, s in known if run and (s.tracked.startswith(run) or s.name.startswith(run))]
     if len(fitting) == 1:

@@ -33,7 +33,7 @@ def load_model(model: str | Path, *, tracking_uri: str | None = None, device: st
     if Path(model).is_dir() and not (Path(model) / "run.json").is_file():
         return Predictor.load(model, device=where)
     try:
-        folder = find_run_folder(str(model)).path / "model"
+        folder = find_run_folder(str(model), holding="model").path / "model"
     except RunError:
         folder = _downloaded(str(model), tracking_uri)
     if not folder.is_dir():

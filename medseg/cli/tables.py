@@ -138,7 +138,7 @@ def _score_table(result: RunResult, role: str) -> Table:
     for head in ("Dice", "95% interval", *heads, "n"):
         table.add_column(head, justify="right", no_wrap=True)
     for name, rows in summary.groupby("name", sort=False):
-        by_score: dict[str, Any] = {row.score: row for row in rows.itertuples()}
+        by_score: dict[str, Any] = {str(row.score): row for row in rows.itertuples()}
         cells = [_number(by_score[score]) if score in by_score else "-" for score in shown]
         dice = by_score["dice"]
         interval = f"{dice.low:.3f}-{dice.high:.3f}" if dice.patients else "-"

@@ -114,7 +114,7 @@ def fit(
     """
     precision = resolve_precision(plan.precision, device)
     optimiser = plan.optimiser(params=[p for p in network.parameters() if p.requires_grad])
-    steps = plan.epochs * (1 if plan.schedule_each == "epoch" else len(train.order))
+    steps = plan.epochs * (1 if plan.schedule_each == "epoch" else len(train.loader))
     schedule = plan.schedule(optimizer=optimiser, **_lengths(steps)) if plan.schedule is not None else None
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
     parts = Parts(network, optimiser, schedule, scaler)

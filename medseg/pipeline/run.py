@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass, replace
 
 import torch
@@ -97,6 +98,7 @@ def _all_steps(job: Job) -> Work:
         target.write_text(to_yaml(definition.to_dict()), encoding="utf-8")
     job.recorder.artifact(job.folder.path / "definition.yaml")
     job.recorder.params(definition.flat())
+    _record_left_out(job)
     split = _split(job)
     store = _store(job, split)
     work = _first_work(job, split, store)
@@ -124,6 +126,19 @@ def _all_steps(job: Job) -> Work:
     folder = work.predictor.save(job.folder.path / "model")
     job.recorder.model(folder)
     return work
+
+
+def _record_left_out(job: Job) -> None:
+    """Keep what `skip_bad` left out, and why: public names, no paths."""
+    if not job.gathered.left_out:
+        return
+    faults = [fault for fault in job.gathered.report.faults if fault.case]
+    rows = [[fault.case, str(fault.position), fault.part, fault.met] for fault in faults]
+    path = job.folder.path / "left_out.csv"
+    with written_whole(path) as target, target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([["case", "position", "part", "fault"], *rows])
+    job.recorder.artifact(path)
 
 
 def _split(job: Job) -> Split:

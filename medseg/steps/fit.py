@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +15,7 @@ from medseg.errors import DataError
 from medseg.figures.learning_curves import learning_curves
 from medseg.figures.saving import save_figure
 from medseg.learning.batches import Batches, SliceDataset
+from medseg.learning.checkpoint import Standing
 from medseg.learning.fit import Plan, Precision, Watch, fit
 from medseg.learning.memory import available_memory, free_memory, measure_need, refuse_too_large
 from medseg.learning.placement import place_slices, worker_count
@@ -111,7 +112,7 @@ class Fit:
                 need=need,
                 watch=Watch(epoch_done, validated, run.progress),
             )
-        self._conclude(run, standing.history, standing.best_epoch, standing.best_score)
+        self._conclude(run, standing, task.classes)
         trained = replace(work.predictor, network=network, device=run.device)
         trained.save(run.place / "predictor")
         return replace(work, predictor=trained)
@@ -160,18 +161,19 @@ class Fit:
         path = save_figure(figure, run.figures / f"{run.step}_validation_{epoch:04d}.png")
         run.recorder.artifact(path, "figures")
 
-    def _conclude(
-        self, run: Run, history: tuple[dict[str, float], ...], best_epoch: int, best_score: float
-    ) -> None:
+    def _conclude(self, run: Run, standing: Standing, classes: Sequence[str]) -> None:
+        history, best_epoch = standing.history, standing.best_epoch
         table = run.place / "history.json"
         table.write_text(json.dumps(list(history), indent=1), encoding="utf-8")
-        figure = learning_curves(history)
+        figure = learning_curves(history, classes)
         run.recorder.artifact(save_figure(figure, run.figures / f"{run.step}_learning_curves.png"), "figures")
         run.recorder.artifact(table, "tables")
         run.recorder.tags({f"{run.step}.best_epoch": str(best_epoch)})
         last = int(history[-1]["epoch"])
         early = f", stopped early after {last}" if last < self.plan.epochs else ""
-        run.progress.say(f"Best epoch {best_epoch} of {last}{early}: validation score {best_score:.3f}.")
+        run.progress.say(
+            f"Best epoch {best_epoch} of {last}{early}: validation score {standing.best_score:.3f}."
+        )
 
 
 def _refuse(fine: bool, name: str, met: object, wanted: str) -> None:

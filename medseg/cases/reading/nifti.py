@@ -132,7 +132,7 @@ def _bytes_of(path: Path) -> bytes:
         return igzip.decompress(raw)
     except EOFError:
         raise DataError("the file is truncated: its compressed data end early") from None
-    except (OSError, zlib.error, isal_zlib.error, ValueError):
+    except (OSError, zlib.error, isal_zlib.error, ValueError):  # type: ignore[misc]  # its stubs call it a value
         raise DataError("the file is damaged: its compressed data cannot be unpacked") from None
 
 
