@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from medseg.api import RunResult
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,17 +26,94 @@ def real_data() -> Callable[[str], Path]:
 
     def find(name: str) -> Path:
         if not (folder / name).is_dir():
-            pytest.skip(f"real images of {name!r} are not here: set MEDSEG_TEST_DATA to the folder that has them")
+            pytest.skip(
+                f"real images of {name!r} are not here: set MEDSEG_TEST_DATA to the folder that has them"
+            )
         return folder / name
 
     return find
 
 
 @pytest.fixture(autouse=True)
-def own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test a cache, a configuration and a tracking store of its own, unless it sets others."""
     place = tmp_path_factory.mktemp("places")
     monkeypatch.setenv("MEDSEG_CACHE", str(place / "cache"))
     monkeypatch.setenv("MEDSEG_CONFIG", str(place / "config"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    yield
+
+
+#: What makes `brats2d` learn from tiny cases within a second or two, random augmentation included.
+TINY = (
+    "slices.size=[32,32]",
+    "network.channels=[4,8]",
+    "network.strides=[2]",
+    "network.num_res_units=1",
+    "loading.batch_size=8",
+    "steps.fit.epochs=2",
+    "steps.fit.patience=null",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> tuple[str, ...]:
+    """Give the settings of a tiny `brats2d`, as `--set` takes them."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write six tiny patients in the layout of BraTS; never change them, copy them."""
+    from medseg.testing.cases import write_brats
+
+    return write_brats(tmp_path_factory.mktemp("patients"), cases=6)
+
+
+@pytest.fixture(scope="session")
+def empty_tracking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a tracking database without runs: its tables take ten seconds, a copy of it none."""
+    from medseg.tracking.mlflow.address import default_uri
+    from medseg.tracking.mlflow.store import open_store
+
+    path = tmp_path_factory.mktemp("tracking") / "mlflow.db"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own
+        with open_store(default_uri(f"sqlite:///{path.as_posix()}")):
+            pass
+    return path
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_tracking: Path) -> Path:
+    """Work in a folder of one's own, with an empty tracking database, on one thread."""
+    import torch
+
+    folder = tmp_path / "work"
+    folder.mkdir()
+    shutil.copyfile(empty_tracking, folder / "mlflow.db")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path, patients: Path
+) -> RunResult:
+    """Run a tiny pipeline once for all tests that only look at what a run leaves behind."""
+    import torch
+
+    from medseg.api import run_pipeline
+
+    place = tmp_path_factory.mktemp("finished")
+    shutil.copyfile(empty_tracking, place / "mlflow.db")
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the libraries; other tests run with warnings as errors
+        patch.setenv("MEDSEG_CACHE", str(place / "cache"))
+        patch.setenv("MEDSEG_CONFIG", str(place / "config"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.chdir(place)
+        found = run_pipeline("brats2d", patients, set=TINY, device="cpu")
+        return replace(found, folder=found.folder.resolve())

@@ -39,11 +39,22 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def medseg(
-    version: Annotated[  # handled by its callback
+    version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Read the options that stand before a command."""
+    """Mark runs whose process is gone, before any command."""
+    del version  # its callback has done all
+    from medseg.pipeline.folder import gone  # noqa: PLC0415  # nothing heavy
+
+    if gone():
+        with guarded(Console(stderr=True)):
+            from medseg.api.finding import mark_gone  # noqa: PLC0415  # may ask the tracking store
+
+            for name in mark_gone():
+                typer.echo(
+                    f"The process of {name} is gone: marked KILLED. medseg pipeline resume {name}", err=True
+                )
 
 
 @app.command()
@@ -86,19 +97,18 @@ def predict(
 def ui(
     port: Annotated[int, typer.Option(help="Of 127.0.0.1.")] = 5000,
     tracking_uri: Annotated[str | None, typer.Option(help="What to show, by default mlflow.db here.")] = None,
+    browser: Annotated[bool, typer.Option("--browser", help="Open it in the browser, too.")] = False,
 ) -> None:
     """Open the MLflow UI on 127.0.0.1, for comparing runs."""
     with guarded(Console(stderr=True)):
-        from medseg.api import mark_gone  # noqa: PLC0415
         from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
         from medseg.tracking.mlflow.ui import serve_ui  # noqa: PLC0415
 
-        mark_gone()
         uri, console = default_uri(tracking_uri), Console()
         console.print(
             Text(f"MLflow UI of {masked(uri)}: http://127.0.0.1:{port}  (Ctrl-C ends it)"), soft_wrap=True
         )
-        serve_ui(uri, port=port)
+        serve_ui(uri, port=port, open_browser=browser)
 
 
 @cache.command("list")

@@ -133,7 +133,14 @@ def _score_table(result: RunResult, role: str) -> Table:
     shown = ("iou", "precision", "recall", "hd95", "volume_difference_ml")
     heads = ("IoU", "prec.", "recall", "HD95 mm", "mL off")
     kind = ", GENERATED DATA" if result.generated else ""
-    table = Table(title=f"{role}: mean over patients{kind}", header_style="bold", box=SIMPLE_HEAD)
+    # Narrow gaps: all columns fit into the 80 characters of a terminal or a log file.
+    table = Table(
+        title=f"{role}: mean over patients{kind}",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     table.add_column("class or region", no_wrap=True)
     for head in ("Dice", "95% interval", *heads, "n"):
         table.add_column(head, justify="right", no_wrap=True)
@@ -156,7 +163,10 @@ def print_predicted(
     console: Console, errors: Console, found: Predicted, out: Path, *, show_paths: bool
 ) -> int:
     """What `predict` did; gives the exit code."""
-    table = Table("case", *[f"{name} mL" for name in found.cases[0].millilitres], "s", header_style="bold")
+    table = Table(title="Volumes (mL)", header_style="bold", box=SIMPLE_HEAD)
+    table.add_column("case", overflow="fold")
+    for name in (*found.cases[0].millilitres, "seconds"):
+        table.add_column(name.replace("_", " "), justify="right")
     for each in found.cases:
         table.add_row(each.case, *[f"{v:.1f}" for v in each.millilitres.values()], f"{each.seconds:.1f}")
     console.print(table)

@@ -17,6 +17,7 @@ from monai.transforms import Compose
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from medseg.cases.store import Sample, SliceStore
+from medseg.errors import DefinitionError
 
 
 class SliceDataset(Dataset[dict[str, Any]]):
@@ -78,10 +79,27 @@ class SliceDataset(Dataset[dict[str, Any]]):
         set_track_meta(False)  # past reading, MetaTensors cost more than the augmentation itself
         try:
             self.augment.set_random_state(seed=seed)
-            changed: dict[str, Any] = self.augment(item)
+            # a copy: what is kept in memory would be changed for good by a transform that works in place
+            changed: dict[str, Any] = self.augment({key: value.clone() for key, value in item.items()})
         finally:
             set_track_meta(tracked)
-        return changed
+        return {"image": changed["image"], "label": _whole(changed["label"])}
+
+
+def _whole(label: Any) -> torch.Tensor:
+    """A label map as uint8, whatever type a transform left it in.
+
+    Raises:
+        DefinitionError: It was interpolated.
+    """
+    found = torch.as_tensor(label)
+    whole = found.to(torch.uint8)
+    if found.dtype != torch.uint8 and not torch.equal(whole.to(found.dtype), found):
+        raise DefinitionError(
+            "loading.augment made labels that are no classes: give transforms that resample "
+            "`mode: [bilinear, nearest]`, and those of intensities `keys: [image]`."
+        )
+    return whole
 
 
 class EpochOrder(Sampler[tuple[int, int]]):
@@ -133,6 +151,9 @@ class Batches:
             pin_memory=pin,
             persistent_workers=workers > 0,
             multiprocessing_context="spawn" if workers > 0 else None,
+            # Of its own: a loader draws from it when it starts workers, which persistent ones do but once, and
+            # dropout after a resume must draw what it would have drawn.
+            generator=torch.Generator().manual_seed(seed),
         )
 
     def at(self, epoch: int) -> DataLoader[dict[str, Any]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import PickleError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from medseg.errors import RunError
@@ -32,6 +34,11 @@ class Standing:
     history: tuple[dict[str, float], ...] = ()
 
 
+def plain_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Weights and buffers by name, each with memory of its own: safetensors takes no tied ones."""
+    return {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}
+
+
 class Checkpoints:
     """The last state and the best weights of one training, in a folder.
 
@@ -50,7 +57,7 @@ class Checkpoints:
         removed last: a process that is killed in between leaves a checkpoint whose best weights exist.
         """
         if standing.best_epoch == standing.epoch:
-            weights = {k: v.detach().cpu().contiguous() for k, v in parts["network"].state_dict().items()}
+            weights = plain_weights(parts["network"])
             with written_whole(self._best(standing.epoch)) as target:
                 save_file(weights, target)
         state = {name: part.state_dict() for name, part in parts.items()}
@@ -73,17 +80,29 @@ class Checkpoints:
             for name, part in parts.items():
                 part.load_state_dict(state[name])
             known = state["standing"]
-        except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
-            raise RunError(
-                f"the checkpoint {self.last.name} of this run cannot be used: {str(error).splitlines()[0]}. "
-                "Start the pipeline again."
-            ) from error
-        return Standing(**{**known, "history": tuple(known["history"])})
+            return Standing(**{**known, "history": tuple(known["history"])})
+        except (RuntimeError, LookupError, TypeError, ValueError, EOFError, OSError, PickleError) as error:
+            raise _unusable(self.last, error) from error
 
     def load_best(self, network: torch.nn.Module, standing: Standing) -> None:
-        """Give the network the weights of the best epoch."""
-        weights = load_file(self._best(standing.best_epoch))
-        network.load_state_dict(weights)
+        """Give the network the weights of the best epoch.
+
+        Raises:
+            RunError: Their file is gone or damaged.
+        """
+        try:
+            network.load_state_dict(load_file(self._best(standing.best_epoch)))
+        except (RuntimeError, OSError, SafetensorError) as error:
+            raise _unusable(self._best(standing.best_epoch), error) from error
 
     def _best(self, epoch: int) -> Path:
         return self.folder / f"best-{epoch:04d}.safetensors"
+
+
+def _unusable(file: Path, error: Exception) -> RunError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, OSError):
+        reason = error.strerror or "it cannot be read"  # the whole text holds the path
+    return RunError(
+        f"the checkpoint {file.name} of this run cannot be used: {reason}. Start the pipeline again."
+    )

@@ -25,7 +25,14 @@ _LIMITS = (
 
 
 def available_memory(limits: tuple[tuple[Path, Path], ...] = _LIMITS) -> int:
-    """Bytes of main memory that this process may still take: the machine's, or its control group's if less."""
+    """Bytes of main memory that this process may still take: the machine's, or its control group's if less.
+
+    Files that the kernel keeps in memory while nobody else wants it count as used in a control group; those
+    that were not read lately (`inactive_file`) are given up first, so they are free here.
+
+    Args:
+        limits: Files of the limit and of the use, of control groups version 2 and 1.
+    """
     free = int(psutil.virtual_memory().available)
     for limit, usage in limits:
         try:
@@ -33,8 +40,18 @@ def available_memory(limits: tuple[tuple[Path, Path], ...] = _LIMITS) -> int:
         except OSError:
             continue
         if allowed.isdigit() and used.isdigit():
-            free = min(free, max(int(allowed) - int(used), 0))
+            held = max(int(used) - _given_up_first(usage.with_name("memory.stat")), 0)
+            free = min(free, max(int(allowed) - held, 0))
     return free
+
+
+def _given_up_first(statistics: Path) -> int:
+    try:
+        rows = dict(line.split() for line in statistics.read_text().splitlines() if line.count(" ") == 1)
+    except OSError:
+        return 0
+    found = rows.get("total_inactive_file", rows.get("inactive_file", "0"))  # version 1, with its children; 2
+    return int(found) if found.isdigit() else 0
 
 
 def free_memory(device: torch.device) -> int:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from medseg.cases.case import Case
+from medseg.cases.invertible import TRANSFORMS_KEY, Chain
 from medseg.cases.manifest import Manifest
 from medseg.cases.preparation import Preparation
 from medseg.cases.slices import SliceRule
@@ -22,6 +23,7 @@ from medseg.cases.volume import Volume, read_volume
 from medseg.component import Allowed, build
 from medseg.errors import MedsegError, ModelError
 from medseg.learning.card import model_card
+from medseg.learning.checkpoint import plain_weights
 from medseg.learning.profile import TrainingProfile, profile_volume
 from medseg.learning.task import Task
 from medseg.places import written_whole
@@ -99,6 +101,8 @@ class Predictor:
                 f"the model takes slices (B, {len(self.channels)}, H, W) with the channels "
                 f"{list(self.channels)}, met an array of shape {slices.shape}"
             )
+        if not len(slices):
+            return np.zeros((0, self.task.out_channels, *slices.shape[2:]), dtype=np.float32)
         found = [self.task.probabilities(logits).cpu().numpy() for logits in self._logits(slices)]
         return np.concatenate(found)
 
@@ -164,7 +168,7 @@ class Predictor:
 
     def save(self, folder: Path) -> Path:
         """Write `model.json`, `weights.safetensors` and a model card, as one folder that is never half there."""
-        weights = {name: v.detach().cpu().contiguous() for name, v in self.network.state_dict().items()}
+        weights = plain_weights(self.network)
         described = {
             "form": FORM,
             "about": dict(self.about),
@@ -199,10 +203,13 @@ class Predictor:
             preparation = Preparation(
                 tuple(described["channels"]), SliceRule.model_validate(described["slices"]), may
             )
+            Chain(preparation.rule.transforms, at=TRANSFORMS_KEY, allowed=may)  # refused now, not at an input
             manifest = Manifest.model_validate_json(json.dumps(described["manifest"]))
-            profile = described["profile"]
-        except (KeyError, ValueError, MedsegError) as error:
-            raise ModelError(f"the saved model cannot be built: {error}") from error
+            known = described["profile"]
+            profile = None if known is None else TrainingProfile.from_dict(known)
+            about = dict(described["about"])
+        except (LookupError, TypeError, ValueError, AttributeError, MedsegError) as error:
+            raise ModelError(f"the saved model cannot be built: {error!s:.500}") from error
         _fill(network, place / "weights.safetensors")
         where = torch.device(device)
         return cls(
@@ -211,8 +218,8 @@ class Predictor:
             task,
             preparation,
             manifest,
-            None if profile is None else TrainingProfile.from_dict(profile),
-            described["about"],
+            profile,
+            about,
             where,
         )
 
@@ -226,8 +233,9 @@ def _described(folder: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise ModelError("model.json of the saved model is damaged: it is not JSON") from error
-    if described.get("form") != FORM:
-        raise ModelError(f"the model is of form {described.get('form')}; this medseg reads form {FORM}")
+    form = described.get("form") if isinstance(described, dict) else None
+    if form != FORM:
+        raise ModelError(f"the model is of form {form}; this medseg reads form {FORM}")
     return described
 
 

@@ -18,7 +18,7 @@ from medseg.learning.batches import Batches, SliceDataset
 from medseg.learning.checkpoint import Standing
 from medseg.learning.fit import Plan, Precision, Watch, fit
 from medseg.learning.memory import available_memory, free_memory, measure_need, refuse_too_large
-from medseg.learning.placement import place_slices, worker_count
+from medseg.learning.placement import Placement, place_slices, worker_count
 from medseg.learning.predictor import Predictor
 from medseg.steps.pictures import validation_picture
 from medseg.steps.step import Run, Work
@@ -77,7 +77,8 @@ class Fit:
         """Train."""
         task = work.predictor.task.weighted(work.store.voxel_counts("train"))
         network = work.predictor.network.to(run.device)
-        train, val = self._batches(work, run, "train"), self._batches(work, run, "val")
+        placement = _placement(work, run)
+        train, val = (self._batches(work, run, role, placement) for role in ("train", "val"))
         shape = train.dataset[(0, 0)]["image"].shape
         loss = task.loss().to(run.device)  # type: ignore[attr-defined]  # a torch module
         need = measure_need(network, loss, (shape[0], shape[1], shape[2]))
@@ -122,7 +123,7 @@ class Fit:
         saved = Predictor.load(run.place / "predictor", device=run.device, allowed=run.allowed)
         return replace(work, predictor=replace(work.predictor, network=saved.network, device=run.device))
 
-    def _batches(self, work: Work, run: Run, role: str) -> Batches:
+    def _batches(self, work: Work, run: Run, role: str, placement: Placement) -> Batches:
         samples = work.store.role(role)
         if not samples:
             raise DataError(
@@ -138,11 +139,6 @@ class Fit:
                     for i, spec in enumerate(run.loading.augment)
                 ]
             )
-        needed = work.store.nbytes("train") + work.store.nbytes("val")
-        placement = place_slices(run.loading.cache, needed, run.device, available_memory())
-        if training:
-            run.progress.say(placement.said)
-            run.recorder.params({"loading.cache_used": placement.name})
         workers = worker_count(run.loading.workers, run.device, placement) if training else 0
         dataset = SliceDataset(work.store, samples, augment=augment, seed=run.seed, keep_on=placement.keep_on)
         return Batches(
@@ -174,6 +170,15 @@ class Fit:
         run.progress.say(
             f"Best epoch {best_epoch} of {last}{early}: validation score {standing.best_score:.3f}."
         )
+
+
+def _placement(work: Work, run: Run) -> Placement:
+    """Chosen once for both roles: with the first in memory, less of it is free."""
+    needed = work.store.nbytes("train") + work.store.nbytes("val")
+    placement = place_slices(run.loading.cache, needed, run.device, available_memory())
+    run.progress.say(placement.said)
+    run.recorder.params({"loading.cache_used": placement.name})
+    return placement
 
 
 def _refuse(fine: bool, name: str, met: object, wanted: str) -> None:

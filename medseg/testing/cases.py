@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
+
+from medseg.cases.entry import write_entry
+from medseg.cases.store import Sample, SliceStore
 
 BRATS_CHANNELS = ("flair", "t1", "t1ce", "t2")
 
@@ -119,3 +122,49 @@ def write_brats(
         images, mask = brats_case(shape, seed * 10_000 + number)
         write_case(folder / f"{prefix}{number:03d}", images, mask)
     return folder
+
+
+def slice_store(
+    folder: Path,
+    roles: Mapping[str, str],
+    *,
+    classes: Sequence[str] = ("background", "edge", "core"),
+    channels: Sequence[str] = ("bright", "dark"),
+    slices: int = 4,
+    size: tuple[int, int] = (16, 16),
+    dtype: str = "float16",
+    seed: int = 0,
+) -> SliceStore:
+    """Prepare slices without files of volumes: each shows a ring of each class around the next, with noise.
+
+    Args:
+        folder: To write into.
+        roles: Role of each case.
+        classes: Of the labels; the last is in the middle.
+        channels: Of the images; the first grows with the class, the others are noise around it.
+        slices: Of each case.
+        size: (H, W) of a slice, each at least 8.
+        dtype: float16 or float32, of the stored images.
+        seed: Of the places and the noise.
+    """
+    height, width = size
+    rows, columns = np.mgrid[:height, :width]
+    entries, samples = {}, []
+    for number, (case, role) in enumerate(roles.items()):
+        random = np.random.default_rng([seed, number])
+        label = np.empty((slices, height, width), dtype=np.uint8)
+        for i in range(slices):
+            y, x = random.uniform(0.4, 0.6, 2) * size
+            far = np.hypot((rows - y) / height, (columns - x) / width) / random.uniform(0.35, 0.45)
+            label[i] = np.clip(len(classes) - 1 - np.floor(far * (len(classes) - 1)), 0, None)
+        image = label[:, None] + random.normal(0, 0.2, (slices, len(channels), height, width))
+        facts = {
+            "positions": list(range(slices)),
+            "counts": [np.bincount(each.ravel(), minlength=len(classes)).tolist() for each in label],
+            "geometry": {},
+            "intensities": {},
+            "seconds": 0.0,
+        }
+        entries[case] = write_entry(folder / case, image.astype(dtype), label, facts)
+        samples += [Sample(case, case, i, role, case, i) for i in range(slices)]
+    return SliceStore(folder, "tiny", tuple(samples), entries, tuple(classes), tuple(channels))
