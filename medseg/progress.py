@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+LOADING = "loading torch and MONAI"
+"""Label of the bar over their import, which takes ten seconds or so."""
+
 
 class Bar(Protocol):
     """One job with a known or unknown number of parts."""

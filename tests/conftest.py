@@ -98,9 +98,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_tracking: P
 
 
 @pytest.fixture(scope="session")
-def finished(
-    tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path, patients: Path
-) -> RunResult:
+def finished(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path, patients: Path) -> RunResult:
     """Run a tiny pipeline once for all tests that only look at what a run leaves behind."""
     import torch
 

@@ -15,7 +15,7 @@ from medseg.cases.manifest import Manifest
 from medseg.component import SHIPPED, Allowed
 from medseg.pipeline.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder, State
-from medseg.progress import Progress
+from medseg.progress import LOADING, Progress
 from medseg.yaml import write_yaml
 
 if TYPE_CHECKING:
@@ -101,10 +101,12 @@ class Conductor:
         return SHIPPED.also(*self.options.get("allow", ()))
 
     def _checked(self) -> tuple[Resolved, Gathered]:
-        from medseg.pipeline import gather  # noqa: PLC0415
-        from medseg.pipeline.resolve import resolve  # noqa: PLC0415
-        from medseg.pipeline.run import choose_device  # noqa: PLC0415
+        with self.progress.bar(LOADING, 1) as bar:
+            from medseg.pipeline import gather  # noqa: PLC0415
+            from medseg.pipeline.resolve import resolve  # noqa: PLC0415
+            from medseg.pipeline.run import choose_device  # noqa: PLC0415
 
+            bar.advance()
         choose_device(self.options["device"])
         resolved = resolve(self.definition, self.manifest, self._allowed)
         root = gather.find_data(

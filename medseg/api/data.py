@@ -11,7 +11,7 @@ from medseg.api.opening import Opened, default_jobs, open_pipeline
 from medseg.cases.manifest import Manifest
 from medseg.component import SHIPPED
 from medseg.errors import DataError
-from medseg.progress import Progress, Silent
+from medseg.progress import LOADING, Progress, Silent
 
 if TYPE_CHECKING:
     from medseg.cases.case import Case
@@ -175,9 +175,12 @@ class Preparable:
             DataError: There are faults and `skip_bad` is not set.
         """
         from medseg.cases.split import make_split  # noqa: PLC0415
-        from medseg.pipeline import gather  # noqa: PLC0415
-        from medseg.pipeline.resolve import resolve  # noqa: PLC0415
 
+        with progress.bar(LOADING, 1) as bar:
+            from medseg.pipeline import gather  # noqa: PLC0415
+            from medseg.pipeline.resolve import resolve  # noqa: PLC0415
+
+            bar.advance()
         opened = open_pipeline(name, assignments=assignments, sample=data is None)
         resolved = resolve(opened.definition, opened.manifest, SHIPPED)
         report = _checked(opened, data, progress, jobs).report

@@ -13,6 +13,7 @@ from medseg.component import SHIPPED
 from medseg.pipeline.definition import PipelineDefinition
 from medseg.pipeline.locate import Found, find_manifest, find_pipeline
 from medseg.pipeline.overrides import apply_set, override
+from medseg.progress import LOADING, Progress, Silent
 from medseg.yaml import read_yaml
 
 if TYPE_CHECKING:
@@ -86,13 +87,16 @@ def check_pipeline(
     set: Sequence[str] = (),  # noqa: A002
     allow: Sequence[str] = (),
     sample: bool = False,
+    progress: Progress | None = None,
 ) -> Resolved:
     """Resolve every part of a pipeline and send one blank batch through it.
 
     Raises:
         DefinitionError: Something does not exist, or does not fit.
     """
-    from medseg.pipeline.resolve import resolve  # noqa: PLC0415  # imports torch and MONAI
+    with (progress or Silent()).bar(LOADING, 1) as bar:
+        from medseg.pipeline.resolve import resolve  # noqa: PLC0415
 
+        bar.advance()
     opened = open_pipeline(name, assignments=set, sample=sample)
     return resolve(opened.definition, opened.manifest, SHIPPED.also(*allow))

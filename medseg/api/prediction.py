@@ -100,7 +100,7 @@ def predict(
         DataError: No input can be used.
     """
     shown, place = progress or Silent(), Path(out)
-    with shown.bar("loading the model", 1) as bar:
+    with shown.bar("loading torch, MONAI and the model", 1) as bar:
         predictor = (
             load_model(model, tracking_uri=tracking_uri, device=device)
             if isinstance(model, str | Path)

@@ -132,7 +132,8 @@ class PlainDisplay:
         if seconds >= _WORTH_A_LINE_S and bar.done:
             rate = f", {bar.done / seconds:.1f} {unit}/s" if unit else ""
             extra = "".join(f", {name} {value}" for name, value in bar.shown.items())
-            self.say(f"{label}: {bar.done:g} {unit} in {seconds:.1f} s{rate}{extra}")
+            done = f"{bar.done:g} {unit} in " if unit else ""
+            self.say(f"{label}: {done}{seconds:.1f} s{rate}{extra}")
 
     def say(self, text: str, *, loud: bool = False) -> None:
         """Print a line."""

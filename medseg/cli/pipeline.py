@@ -61,7 +61,9 @@ def check(name: Name, sets: Set = None, allow: Allow = None) -> None:
         from medseg.api import check_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_checked  # noqa: PLC0415
 
-        print_checked(Console(), check_pipeline(name, set=sets or (), allow=allow or ()))
+        console = Console()
+        found = check_pipeline(name, set=sets or (), allow=allow or (), progress=display(console))
+        print_checked(console, found)
 
 
 @app.command()

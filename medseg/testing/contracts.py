@@ -1,5 +1,7 @@
 """What every object of a kind must do, as test classes to subclass."""
 
+# ruff: noqa: D102 - the name of a test is its sentence
+
 from __future__ import annotations
 
 import math

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from medseg.learning.scores import RATIOS, Counts, SliceScorer, VolumeScorer, confusion, counts_of
+from medseg.learning.scores import RATIOS, Counts, VolumeScorer, confusion, counts_of
 
 CLASSES = ["outside", "healthy", "core", "oedema"]
 REGIONS = {"tumour": [2, 3]}
@@ -189,10 +189,9 @@ def test_a_spacing_must_be_positive_along_every_axis(spacing):
         (["a"], {"b": [-1]}),
     ],
 )
-@pytest.mark.parametrize("scorer", [VolumeScorer, SliceScorer])
-def test_contradictory_names_are_refused(scorer, classes, regions):
+def test_contradictory_names_are_refused(classes, regions):
     with pytest.raises(ValueError, match=r"wanted|give it another"):
-        scorer(classes, regions)
+        VolumeScorer(classes, regions)
 
 
 def test_a_table_without_cases_has_the_columns_of_one_with_cases():
@@ -200,27 +199,3 @@ def test_a_table_without_cases_has_the_columns_of_one_with_cases():
     columns = list(scorer.frame().columns)
     scorer.add("a", "a", *two_label_maps(8), (1, 1, 1))
     assert columns == list(scorer.frame().columns)
-
-
-def test_slices_scored_in_parts_score_as_their_whole_volumes():
-    slices, volumes = SliceScorer(CLASSES, REGIONS), VolumeScorer(CLASSES, REGIONS, distances=False)
-    for case in ("a", "b"):
-        truth, predicted = two_label_maps(ord(case))
-        volumes.add(case, case, truth, predicted, (1, 1, 1))
-        slices.add(case, truth[0], predicted[0])  # (H, W)
-        slices.add(case, truth[1:], predicted[1:])  # (B, H, W)
-    wanted = volumes.frame().groupby("name")["dice"].mean().to_dict()
-    assert slices.scores() == pytest.approx({f"dice/{name}": value for name, value in wanted.items()})
-
-
-def test_slices_omit_a_class_that_is_defined_nowhere_and_average_the_rest_over_those_who_have_it():
-    scorer = SliceScorer(CLASSES, {})
-    none = np.zeros((2, 2), np.uint8)
-    scorer.add("a", none, none)
-    scorer.add("b", none, np.array([[0, 0], [0, 2]]))
-    scores = scorer.scores()
-    assert scores == {"dice/outside": pytest.approx((1 + 6 / 7) / 2), "dice/core": 0.0}
-
-
-def test_slices_of_no_case_have_no_scores():
-    assert SliceScorer(CLASSES, REGIONS).scores() == {}

@@ -3,11 +3,14 @@
 # ruff: noqa: PLC0415 - mlflow takes 2 s to import, and must find its telemetry switched off
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from medseg.errors import MedsegError, RunError
+from medseg.places import written_whole
 from medseg.tracking.mlflow.address import sqlite_path
 from medseg.tracking.mlflow.model import NAME
 from medseg.tracking.mlflow.recorder import RUN_TAG, SOURCE
@@ -80,10 +83,10 @@ def download_model(uri: str, run_id: str, into: Path) -> Path:
     Args:
         uri: Address of the tracking store.
         run_id: The run.
-        into: Folder to put it in; made if missing.
+        into: What to call it; there afterwards whole or not at all.
 
     Returns:
-        The predictor's folder.
+        The same folder.
 
     Raises:
         RunError: The store has no such run, or the run has no model yet.
@@ -92,24 +95,19 @@ def download_model(uri: str, run_id: str, into: Path) -> Path:
     with open_store(uri) as client:
         experiment = existing_run(client, run_id).info.experiment_id
         models = client.search_logged_models([experiment], filter_string=f"name = '{NAME}'")
-        ids = [model.model_id for model in models if model.source_run_id == run_id]
-        if not ids:
+        places = [model.artifact_location for model in models if model.source_run_id == run_id]
+        if not places:
             raise RunError(
                 f"Run {run_id} has no model: it ended before one was saved. Finish it: "
                 f"medseg pipeline resume {run_id}"
             )
         from mlflow.artifacts import download_artifacts
 
-        into.mkdir(parents=True, exist_ok=True)
-        fetched = Path(
-            download_artifacts(
-                artifact_uri=f"models:/{ids[0]}",
-                dst_path=str(into),
-                tracking_uri=uri,
-                registry_uri=uri,
-            )
-        )
-        return _predictor_folder(fetched)
+        with tempfile.TemporaryDirectory() as beside, written_whole(into) as target:
+            # By its place: MLflow looks `models:/<id>` up in the default store, whatever address it is given.
+            fetched = download_artifacts(artifact_uri=places[0], dst_path=beside, tracking_uri=uri)
+            shutil.copytree(_predictor_folder(Path(fetched)), target)
+    return into
 
 
 def mark_killed(uri: str, run_id: str) -> bool:

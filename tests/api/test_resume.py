@@ -1,0 +1,295 @@
+"""Going on with a run that was interrupted, by Ctrl-C at any stage or by a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+from typer.testing import CliRunner
+
+from medseg.api import RunResult, find_run_folder, mark_gone, resume_pipeline, run_pipeline
+from medseg.cli.main import app
+from medseg.errors import MedsegError, RunError
+from medseg.pipeline.folder import RunFolder, all_runs
+from medseg.tracking.mlflow.store import open_store
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+
+
+def only_run() -> RunFolder:
+    ((folder, _),) = all_runs()
+    return folder
+
+
+def same_end(folder: Path, finished: RunResult) -> None:
+    """Weights and tables of a run are, to the byte, those of the run that was never interrupted."""
+    for name in ("model/weights.safetensors", "scores/test.csv", "scores/test_summary.csv", "split.json"):
+        assert (folder / name).read_bytes() == (finished.folder / name).read_bytes(), name
+
+
+def status_in_mlflow(uri: str, run_id: str) -> str:
+    with open_store(uri) as client:
+        return str(client.get_run(run_id).info.status)
+
+
+def interrupt(*_: Any, **__: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def once(call: Callable[..., Any], number: int) -> Callable[..., Any]:
+    """Pass calls on, except one, which is interrupted."""
+    seen = 0
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        return interrupt() if seen == number else call(*args, **kwargs)
+
+    return wrapped
+
+
+STAGES = {
+    "while slices are prepared": ("medseg.cases.prepare", "make_slices", 3),
+    "before the first step": ("medseg.pipeline.run", "_log_data_picture", 1),
+    "after the first epoch, before its checkpoint": ("medseg.learning.checkpoint.Checkpoints", "save", 1),
+    "in the second epoch": ("medseg.learning.fit._Epochs", "_train", 2),
+    "when the scores are written": ("medseg.steps.evaluate.Evaluate", "_write", 1),
+    "when the model is logged": ("medseg.tracking.jsonl.FolderRecorder", "model", 1),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.usefixtures("workspace")
+def test_a_run_interrupted_at_any_stage_ends_as_if_it_had_not_been(
+    stage: str,
+    finished: RunResult,
+    patients: Path,
+    tiny: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pydoc import locate
+
+    import medseg.learning.fit
+    import medseg.pipeline.run
+    import medseg.steps.evaluate  # noqa: F401
+
+    where, name, number = STAGES[stage]
+    owner = locate(where)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, once(getattr(owner, name), number))
+        with pytest.raises(KeyboardInterrupt):
+            run_pipeline("brats2d", patients, set=tiny, device="cpu")
+    folder = only_run()
+    state = folder.read()
+    uri = state.tracking_uri
+
+    assert state.status == "KILLED"
+    assert status_in_mlflow(uri, state.tracked) == "KILLED"
+    found = resume_pipeline()
+
+    assert found.run_id == state.tracked
+    assert folder.read().status == "FINISHED"
+    assert status_in_mlflow(uri, found.run_id) == "FINISHED"
+    same_end(folder.path, finished)
+    with open_store(uri) as client:
+        assert len(client.get_metric_history(found.run_id, "train/loss")) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX")
+def test_a_run_killed_in_training_is_marked_and_ends_bit_for_bit_as_if_it_had_not_been(
+    workspace: Path, patients: Path, tiny: tuple[str, ...]
+) -> None:
+    settings = [*tiny, "steps.fit.epochs=12", "loading.batch_size=2"]
+    words = [word for each in settings for word in ("--set", each)]
+    command = [sys.executable, "-c", "from medseg.cli.main import app; app()"]
+    command += ["pipeline", "run", "brats2d", "--data", str(patients), "--device", "cpu", *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            _wait_for(lambda: list(Path("medseg-runs").glob("*/steps/fit/last.pt")), process)
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+    folder = only_run()
+    state = folder.read()
+    assert state.status == "RUNNING"  # nobody could say otherwise
+    assert status_in_mlflow(state.tracking_uri, state.tracked) == "RUNNING"
+
+    listed = CliRunner().invoke(app, ["pipeline", "list"])
+    assert listed.exit_code == 0, listed.output
+    assert folder.read().status == "KILLED"
+    assert status_in_mlflow(state.tracking_uri, state.tracked) == "KILLED"
+
+    resumed = CliRunner().invoke(app, ["pipeline", "resume"])
+    assert resumed.exit_code == 0, resumed.output
+    assert folder.read().status == "FINISHED"
+    assert folder.read().tracked == state.tracked
+    assert status_in_mlflow(state.tracking_uri, state.tracked) == "FINISHED"
+
+    whole = run_pipeline("brats2d", patients, set=settings, device="cpu")
+    weights, expected = (
+        load_file(each / "model" / "weights.safetensors") for each in (folder.path, whole.folder)
+    )
+    assert weights.keys() == expected.keys()
+    for name, values in expected.items():
+        assert (weights[name] == values).all(), name
+    same_end(folder.path, whole)
+    with open_store(state.tracking_uri) as client:
+        for key in ("train/loss", "val/score", "val/dice/oedema", "learning_rate"):
+            points, once = (client.get_metric_history(run, key) for run in (state.tracked, whole.run_id))
+            assert [point.step for point in points] == list(range(1, 13)), key
+            assert [point.value for point in points] == [point.value for point in once], key
+
+
+def _wait_for(there: Callable[[], Any], process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 240
+    while not there():
+        if process.poll() is not None:
+            complaint = process.stderr.read().decode() if process.stderr else ""
+            pytest.fail(f"the run ended before it could be killed: {complaint}")
+        assert time.monotonic() < end, "the run wrote no checkpoint"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def killed(workspace: Path, finished: RunResult) -> RunFolder:
+    """A copy of the finished run that says that it was killed before its last step."""
+    shutil.copyfile(finished.folder.parents[1] / "mlflow.db", workspace / "mlflow.db")
+    folder = RunFolder(Path("medseg-runs") / finished.name)
+    shutil.copytree(finished.folder, folder.path)
+    state = folder.read()
+    uri = f"sqlite:///{(workspace / 'mlflow.db').as_posix()}"
+    folder.write(replace(state, status="KILLED", done=("fit",), tracking_uri=uri))
+    shutil.rmtree(folder.path / "scores")
+    return folder
+
+
+@pytest.mark.parametrize("form", ["folder", "name", "prefix of the name", "id", "prefix of the id", "latest"])
+def test_a_run_is_resumed_by_whatever_names_it(
+    form: str, killed: RunFolder, finished: RunResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {
+        "folder": str(killed.path),
+        "name": finished.name,
+        "prefix of the name": finished.name[:-2],
+        "id": finished.run_id,
+        "prefix of the id": finished.run_id[:8],
+        "latest": "latest",
+    }[form]
+
+    assert find_run_folder(named).path == killed.path
+
+
+def test_a_step_that_is_done_is_recalled_not_done_again(
+    killed: RunFolder, finished: RunResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import medseg.learning.fit
+
+    monkeypatch.setattr(medseg.learning.fit._Epochs, "run", interrupt)
+    found = resume_pipeline(str(killed.path))
+
+    assert killed.read().done == ("fit", "evaluate")
+    assert found.run_id == finished.run_id
+    same_end(killed.path, finished)
+
+
+def test_a_finished_run_is_refused(killed: RunFolder) -> None:
+    killed.write(replace(killed.read(), status="FINISHED"))
+
+    with pytest.raises(RunError, match="finished"):
+        resume_pipeline(str(killed.path))
+    with pytest.raises(RunError, match="no unfinished run"):
+        resume_pipeline()
+
+
+def test_a_run_whose_data_changed_is_refused_and_can_still_be_resumed_with_the_old_ones(
+    killed: RunFolder, patients: Path, tmp_path: Path
+) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(patients, changed)
+    shutil.rmtree(changed / "Brats_006")
+
+    with pytest.raises(RunError, match="data have changed"):
+        resume_pipeline(str(killed.path), data=changed)
+    assert killed.read().status == "KILLED"
+
+
+def test_moved_data_are_the_same_data(killed: RunFolder, patients: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(patients, moved)
+    resume_pipeline(str(killed.path), data=moved)
+
+    assert killed.read().status == "FINISHED"
+
+
+def test_a_run_that_still_goes_on_is_refused_and_left_alone(killed: RunFolder) -> None:
+    import psutil
+
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        since = psutil.Process(other.pid).create_time()
+        who = {"host": platform.node(), "pid": other.pid, "since": since}
+        killed.write(replace(killed.read(), status="RUNNING", process=who))
+        assert mark_gone() == []
+        with pytest.raises(RunError, match="still going on"):
+            resume_pipeline(str(killed.path))
+        assert killed.read().process["pid"] == other.pid
+        other.communicate(b"\n")
+    assert mark_gone() == [killed.path.name]
+    assert killed.read().status == "KILLED"
+
+
+def test_a_process_that_got_the_number_of_a_dead_one_is_told_apart(killed: RunFolder) -> None:
+    who = {"host": platform.node(), "pid": os.getppid(), "since": 1.0}
+    killed.write(replace(killed.read(), status="RUNNING", process=who))
+
+    assert mark_gone() == [killed.path.name]
+
+
+def test_a_damaged_checkpoint_is_a_message_not_a_wrong_result(
+    killed: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed.write(replace(killed.read(), done=()))
+    (killed.path / "steps" / "fit" / "last.pt").write_bytes(b"torn")
+
+    with pytest.raises(MedsegError, match="checkpoint"):
+        resume_pipeline(str(killed.path))
+    assert killed.read().status == "FAILED"
+
+
+def test_an_unknown_run_is_refused_with_those_there_are(killed: RunFolder) -> None:
+    with pytest.raises(RunError, match=killed.path.name):
+        find_run_folder("nonsense")
+
+
+def test_several_runs_of_a_prefix_are_listed(killed: RunFolder) -> None:
+    shutil.copytree(killed.path, killed.path.with_name("brats2d-20990101-000000-ffff"))
+    other = RunFolder(killed.path.with_name("brats2d-20990101-000000-ffff"))
+    other.write(replace(killed.read(), name=other.path.name, tracked="0" * 32))
+
+    with pytest.raises(RunError, match="Give more"):
+        find_run_folder("brats2d")
+    assert find_run_folder("latest").path == other.path
+
+
+def test_a_damaged_run_file_is_passed_over_or_named(killed: RunFolder) -> None:
+    (killed.path / "run.json").write_text("{", encoding="utf-8")
+
+    assert list(all_runs()) == []
+    with pytest.raises(RunError, match="damaged"):
+        resume_pipeline(str(killed.path))
+
+
+def test_run_json_is_private_to_this_machine_and_holds_what_resuming_needs(killed: RunFolder) -> None:
+    state = json.loads((killed.path / "run.json").read_text())
+
+    assert set(state) >= {"name", "pipeline", "data", "options", "tracked", "status", "process", "done"}

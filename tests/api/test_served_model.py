@@ -1,0 +1,74 @@
+"""The model as MLflow tools load it, in a process that knows nothing of the run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from medseg.api import RunResult, predict
+from medseg.cases.scan import scan
+from medseg.cases.volume import read_volume
+
+PROGRAM = """
+import sys
+import numpy as np
+import mlflow, mlflow.pyfunc
+uri, run, given, found = sys.argv[1:]
+mlflow.set_tracking_uri(uri)
+model = mlflow.pyfunc.load_model(f"runs:/{run}/model")
+with np.load(given) as slices:
+    np.savez(found, **{name: model.predict(slices[name]) for name in slices.files})
+"""
+
+NAMES = ("outside", "healthy", "necrotic_core", "oedema", "enhancing")
+
+
+def test_a_fresh_process_gives_the_probabilities_that_predict_writes(
+    finished: RunResult, patients: Path, tmp_path: Path
+) -> None:
+    predictor = finished.predictor
+    case = scan(predictor.manifest, patients).cases[0]
+    prepared = predictor.preparation.apply(read_volume(case, predictor.channels, labels=None))
+    rows = np.flatnonzero(prepared.content)
+    slices = np.ascontiguousarray(prepared.image[rows], dtype=np.float32)
+    given = {
+        "all": slices,
+        "one": slices[:1],
+        "wide": np.tile(slices[:3], (1, 1, 1, 2)),
+        "tall": slices[:2, :, :16],
+    }
+    np.savez(tmp_path / "given.npz", **given)
+    subprocess.run(
+        [
+            *(sys.executable, "-c", PROGRAM, finished.tracking_uri, finished.run_id),
+            *(str(tmp_path / "given.npz"), str(tmp_path / "found.npz")),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    predict(predictor, [patients / case.id], tmp_path / "out", probabilities=True)
+    written = np.stack(
+        [
+            nibabel.load(tmp_path / "out" / case.id / f"probability_{name}.nii.gz").get_fdata()
+            for name in NAMES
+        ]
+    )
+
+    with np.load(tmp_path / "found.npz") as found:
+        for name, values in given.items():
+            assert found[name].shape == (len(values), 5, *values.shape[2:]), name
+            assert found[name].dtype == np.float32
+            assert np.allclose(found[name].sum(axis=1), 1, atol=1e-5)
+        whole = np.zeros((5, len(prepared.content), *slices.shape[2:]), dtype=np.float32)
+        whole[0] = 1
+        whole[:, rows] = found["all"].swapaxes(0, 1)
+        assert np.abs(prepared.restore(whole, nearest=False) - written).max() < 1e-4
+        assert np.abs(found["one"] - found["all"][:1]).max() < 1e-4
