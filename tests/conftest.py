@@ -83,30 +83,37 @@ def empty_tracking(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_tracking: Path) -> Path:
-    """Work in a folder of one's own, with an empty tracking database, on one thread."""
-    import torch
+@pytest.fixture(scope="session")
+def monai_imported() -> None:
+    """Import MONAI, deaf to the deprecations that its own imports meet; one thread is enough for tiny cases."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import torch
 
+        import medseg.learning.fit  # noqa: F401
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_tracking: Path, monai_imported: None
+) -> Path:
+    """Work in a folder of one's own, with an empty tracking database."""
     folder = tmp_path / "work"
     folder.mkdir()
     shutil.copyfile(empty_tracking, folder / "mlflow.db")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
     return folder
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path, patients: Path) -> RunResult:
     """Run a tiny pipeline once for all tests that only look at what a run leaves behind."""
-    import torch
-
     from medseg.api import run_pipeline
 
     place = tmp_path_factory.mktemp("finished")
     shutil.copyfile(empty_tracking, place / "mlflow.db")
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the libraries; other tests run with warnings as errors
         patch.setenv("MEDSEG_CACHE", str(place / "cache"))

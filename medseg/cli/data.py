@@ -61,7 +61,7 @@ def prepare(
     show_paths: ShowPaths = False,
 ) -> None:
     """Cut the slices into the store, as a run does first."""
-    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name)):
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
         from medseg.api.data import plan_data, prepare_data  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_plan, print_store  # noqa: PLC0415
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -81,7 +82,7 @@ def run(
     show_paths: ShowPaths = False,
 ) -> None:
     """Run a pipeline, from its data to a tracked model."""
-    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name), hint=_HINT):
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets), hint=_HINT):
         from medseg.api import run_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_result  # noqa: PLC0415
 
@@ -126,12 +127,12 @@ def resume(
         print_result(console, result)
 
 
-def paths_may_be_shown(name: str) -> bool:
+def paths_may_be_shown(name: str, sets: Sequence[str] | None = None) -> bool:
     """Whether the pipeline's data have pseudonyms for ids, so that paths may be shown."""
     from medseg.api.opening import open_pipeline  # noqa: PLC0415
     from medseg.errors import MedsegError  # noqa: PLC0415
 
     try:
-        return open_pipeline(name).manifest.ids == "pseudonyms"
+        return open_pipeline(name, assignments=sets or ()).manifest.ids == "pseudonyms"
     except MedsegError:
         return False  # the command itself will say what is wrong

@@ -14,6 +14,9 @@ from safetensors.torch import load_file, save_file
 from medseg.errors import RunError
 from medseg.places import written_whole
 
+#: What torch raises at a file that is damaged, or holds the state of something else.
+_DAMAGED = (RuntimeError, LookupError, TypeError, ValueError, AttributeError, EOFError, OSError, PickleError)
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -81,7 +84,7 @@ class Checkpoints:
                 part.load_state_dict(state[name])
             known = state["standing"]
             return Standing(**{**known, "history": tuple(known["history"])})
-        except (RuntimeError, LookupError, TypeError, ValueError, EOFError, OSError, PickleError) as error:
+        except _DAMAGED as error:
             raise _unusable(self.last, error) from error
 
     def load_best(self, network: torch.nn.Module, standing: Standing) -> None:

@@ -30,7 +30,7 @@ class ClassMasks:
         loss_of: Makes the loss from `weight` (a (K,) tensor or None): MONAI's and torch's losses both do.
             MONAI's Dice plus cross-entropy when left out.
         class_weights: One weight a class, `frequency` (inverse frequency of its voxels in the training part,
-            with a mean of 1), or None.
+            with a mean of 1 over the classes that occur and 0 for the others), or None.
     """
 
     declared: ClassVar[Mapping[str, Slot]] = {"loss": Slot("torch.nn.Module", ("weight",))}

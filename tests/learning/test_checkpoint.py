@@ -93,7 +93,7 @@ def test_nothing_is_unpickled(tmp_path):
         torch.save(payload, checkpoints.last)
         with pytest.raises(RunError, match=r"last\.pt of this run cannot be used"):
             checkpoints.restore(make_parts(), CPU)
-    checkpoints.last.write_bytes(pickle.dumps(Hostile()))
+    checkpoints.last.write_bytes(pickle.dumps(Hostile(), protocol=2))
     with pytest.raises(RunError):
         checkpoints.restore(make_parts(), CPU)
     assert not (tmp_path / "was-run").exists()
@@ -107,7 +107,14 @@ def _saved() -> bytes:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"not a checkpoint", b"\x80\x02garbage", pickle.dumps([1, 2]), _saved()[:300], _saved()],
+    [
+        b"",
+        b"not a checkpoint",
+        b"\x80\x02garbage",
+        pickle.dumps([1, 2], protocol=2),
+        _saved()[:300],
+        _saved(),
+    ],
     ids=["empty", "text", "torn pickle", "pickle", "truncated", "incomplete"],
 )
 def test_a_damaged_file_is_a_run_error(tmp_path, content):
@@ -168,7 +175,7 @@ def test_a_process_killed_while_saving_leaves_the_checkpoint_before(tmp_path, mo
 
     if moment.endswith("best"):
         monkeypatch.setattr(
-            "medseg.learning.checkpoint.save_file", cut(lambda s, t: t.write_bytes(bytes(99)))
+            "medseg.learning.checkpoint.save_file", cut(lambda _, t: t.write_bytes(bytes(99)))
         )
     else:
         monkeypatch.setattr(torch, "save", cut(torch.save))

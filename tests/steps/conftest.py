@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROLES = {
+    "Brats_001": "train",
+    "Brats_002": "train",
+    "Brats_003": "val",
+    "Brats_004": "test",
+    "Brats_005": "test",
+}
+UNET = {
+    "_target_": "monai.networks.nets.UNet",
+    "spatial_dims": 2,
+    "in_channels": 4,
+    "out_channels": 5,
+    "channels": [4, 8],
+    "strides": [2],
+    "norm": "instance",
+}
+NORMALISE = {
+    "_target_": "monai.transforms.NormalizeIntensityd",
+    "keys": ["image"],
+    "nonzero": True,
+    "channel_wise": True,
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@dataclass
+class Heard:
+    """A recorder and a progress that keep what they are told."""
+
+    values: dict = field(default_factory=dict)
+    numbers: list = field(default_factory=list)
+    tagged: dict = field(default_factory=dict)
+    artifacts: list = field(default_factory=list)
+    said: list = field(default_factory=list)
+
+    def params(self, values):
+        self.values |= values
+
+    def tags(self, values):
+        self.tagged |= values
+
+    def metrics(self, values, step):
+        self.numbers.append((step, dict(values)))
+
+    def artifact(self, path, folder=""):
+        assert path.exists()
+        self.artifacts.append(f"{folder}/{path.name}")
+
+    def bar(self, label, total, unit=""):
+        from medseg.progress import Silent
+
+        return Silent().bar(label, total, unit)
+
+    def say(self, text, *, loud=False):
+        self.said.append(text)
+
+
+@pytest.fixture(scope="session")
+def brats(tmp_path_factory):
+    """Five tiny patients."""
+    from medseg.testing.cases import write_brats
+
+    return write_brats(tmp_path_factory.mktemp("brats"), cases=5)
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory):
+    return tmp_path_factory.mktemp("stores")
+
+
+@pytest.fixture
+def heard():
+    return Heard()
+
+
+@pytest.fixture
+def make_work(brats, stores):
+    """Make the work that a first step gets: an untrained network, a split, prepared slices."""
+    import torch
+
+    from medseg.cases.manifest import Manifest
+    from medseg.cases.preparation import Preparation
+    from medseg.cases.prepare import prepare
+    from medseg.cases.scan import scan
+    from medseg.cases.slices import SliceRule
+    from medseg.cases.split import Split
+    from medseg.component import build
+    from medseg.learning.masks import ClassMasks
+    from medseg.learning.predictor import Predictor
+    from medseg.steps.step import Work
+
+    def make(*, by="group", keep="image", roles=None, **task):
+        manifest = Manifest.from_yaml(Path(__file__).parents[2] / "data_manifests" / "brats2019.yaml")
+        cases = scan(manifest, brats).cases
+        given = {case.id: case.group for case in cases}
+        ratios = {"val": 0.25, "test": 0.25} if by == "slice" else {}
+        split = Split(by, 3, ratios, given, {} if by == "slice" else (roles or ROLES))
+        rule = SliceRule.model_validate({"size": [32, 32], "keep": keep, "transforms": [NORMALISE]})
+        preparation = Preparation(manifest.channels, rule)
+        regions = {"whole_tumour": [2, 3, 4]}
+        mask = ClassMasks(manifest.classes, regions=regions, select=["whole_tumour"], **task)
+        torch.manual_seed(0)
+        network = build(UNET, at="network", kind=torch.nn.Module)
+        store = prepare(
+            cases, split, preparation, manifest.label_rule(), regions=mask.regions, seed=3, root=stores
+        )
+        predictor = Predictor(network, UNET, mask, preparation, manifest, about={"pipeline": "tiny"})
+        return Work({case.id: case for case in cases}, split, store, predictor)
+
+    return make
+
+
+@pytest.fixture
+def make_run(tmp_path, heard):
+    import torch
+
+    from medseg.component import Allowed
+    from medseg.learning.loading import Loading
+    from medseg.steps.step import Run
+
+    def make(step="fit", folder="run", **loading):
+        chosen = Loading.model_validate({"batch_size": 8, "workers": 0, **loading})
+        place = tmp_path / folder
+        return Run(place, step, 5, torch.device("cpu"), chosen, heard, heard, Allowed())
+
+    return make

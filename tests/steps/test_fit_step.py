@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from medseg.component import build
+from medseg.errors import DataError, DefinitionError, TrainingError
+from medseg.learning.predictor import Predictor
+from medseg.steps.fit import Fit
+from medseg.steps.step import Step
+
+ADAM = {"_target_": "torch.optim.Adam", "lr": 0.02}
+COSINE = {"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR"}
+FLIP = {"_target_": "monai.transforms.RandFlipd", "keys": ["image", "label"], "prob": 0.5}
+
+
+def make_step(**given) -> Step:
+    spec = {"_target_": "medseg.steps.Fit", "optimiser": ADAM, "epochs": 2, "pictures_every": 0, **given}
+    return build(spec, at="steps.fit", kind=Fit)
+
+
+def start(step, work, run):
+    run.place.mkdir(parents=True, exist_ok=True)
+    return step(work, run)
+
+
+def weights(work):
+    return work.predictor.network.state_dict()
+
+
+def equal(one, other):
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_training_leaves_a_better_network_with_its_traces(make_work, make_run, heard):
+    run = make_run(augment=[FLIP])
+    work = start(make_step(epochs=8, pictures_every=5, schedule=COSINE, clip=5.0), make_work(), run)
+    rows = json.loads((run.place / "history.json").read_text())
+    assert [row["epoch"] for row in rows] == list(range(1, 9))
+    assert rows[-1]["val/score"] > 0.6
+    assert [step for step, _ in heard.numbers] == list(range(1, 9))
+    assert all("epoch" not in values for _, values in heard.numbers)
+    best = max(rows, key=lambda row: row["val/score"])["epoch"]
+    assert heard.tagged == {"fit.best_epoch": str(int(best))}
+    assert {"figures/fit_learning_curves.png", "tables/history.json"} <= set(heard.artifacts)
+    assert [a for a in heard.artifacts if "_validation_" in a] == [
+        "figures/fit_validation_0001.png",
+        "figures/fit_validation_0005.png",
+    ]
+    assert heard.values["loading.cache_used"] == "memory"
+    assert heard.values["memory.batch_bytes"] < heard.values["memory.free_bytes"]
+    assert any("kept in memory" in text for text in heard.said)
+    assert any(text.startswith(f"Best epoch {int(best)} of 8") for text in heard.said)
+    assert not work.predictor.network.training
+
+
+def test_recalling_gives_the_trained_network_without_training(make_work, make_run):
+    run, step = make_run(), make_step()
+    done = start(step, make_work(), run)
+    fresh = make_work()
+    recalled = step.recall(fresh, run)
+    assert equal(weights(done), weights(recalled))
+    slices = np.random.default_rng(0).normal(size=(2, 4, 32, 32)).astype(np.float32)
+    expected = done.predictor.probabilities(slices)
+    np.testing.assert_array_equal(recalled.predictor.probabilities(slices), expected)
+    np.testing.assert_array_equal(Predictor.load(run.place / "predictor").probabilities(slices), expected)
+
+
+def test_an_interrupted_step_goes_on_and_ends_as_if_it_had_not_been(make_work, make_run, heard, monkeypatch):
+    options = {"epochs": 3, "schedule": COSINE, "schedule_each": "iteration", "pictures_every": 1}
+    whole = start(make_step(**options), make_work(), make_run(folder="whole", augment=[FLIP]))
+    run, plain = make_run(folder="cut", augment=[FLIP]), heard.metrics
+
+    def interrupted(values, step):
+        plain(values, step)
+        if step == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(heard, "metrics", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        start(make_step(**options), make_work(), run)
+    assert not (run.place / "predictor").exists()
+    monkeypatch.setattr(heard, "metrics", plain)
+    resumed = start(make_step(**options), make_work(), run)
+    assert equal(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_where_slices_are_kept_changes_nothing(make_work, make_run, heard, cache):
+    auto = start(make_step(epochs=1), make_work(), make_run(folder="auto"))
+    other = start(make_step(epochs=1), make_work(), make_run(folder="other", cache=cache))
+    assert heard.values["loading.cache_used"] == cache
+    assert equal(weights(auto), weights(other))
+
+
+def test_memory_is_divided_once_for_training_and_validation_together(make_work, make_run, monkeypatch):
+    """Slices that fill what is free must not be refused because the first role took its part."""
+    work = make_work()
+    free = [work.store.nbytes("train") + work.store.nbytes("val"), work.store.nbytes("val")]
+    monkeypatch.setattr("medseg.steps.fit.available_memory", lambda: free.pop(0))
+    start(make_step(epochs=1), work, make_run(cache="memory"))
+
+
+def test_a_batch_that_cannot_fit_is_refused_before_training(make_work, make_run, heard, monkeypatch):
+    monkeypatch.setattr("medseg.steps.fit.free_memory", lambda _: 2**20)
+    with pytest.raises(TrainingError, match=r"loading\.batch_size=\d+ or less"):
+        start(make_step(), make_work(), make_run(batch_size=1000))
+    assert not heard.numbers
+
+
+def test_augmentation_is_for_training_alone(make_work, make_run):
+    noise = {"_target_": "monai.transforms.RandGaussianNoised", "keys": ["image"], "prob": 1.0, "std": 50.0}
+    still = {"_target_": "torch.optim.SGD", "lr": 0.0}
+    rows = []
+    for folder, augment in (("plain", []), ("noisy", [noise])):
+        run = make_run(folder=folder, augment=augment)
+        start(make_step(epochs=1, optimiser=still), make_work(), run)
+        rows.append(json.loads((run.place / "history.json").read_text())[0])
+    plain, noisy = rows
+    assert plain["train/loss"] != noisy["train/loss"]
+    assert plain["val/loss"] == noisy["val/loss"]
+    assert plain["val/score"] == noisy["val/score"]
+
+
+def test_weights_by_frequency_come_from_the_training_slices(make_work, make_run, monkeypatch):
+    seen = []
+    work = make_work(class_weights="frequency")
+    plain = type(work.predictor.task).weighted
+
+    def weighted(task, voxels):
+        seen.append((voxels, plain(task, voxels).class_weights))
+        return plain(task, voxels)
+
+    monkeypatch.setattr(type(work.predictor.task), "weighted", weighted)
+    start(make_step(epochs=1), work, make_run())
+    counted = sum(
+        np.bincount(work.store.read(sample)[1].ravel(), minlength=5) for sample in work.store.role("train")
+    )
+    voxels, found = seen[0]
+    np.testing.assert_array_equal(voxels, counted)
+    inverse = 1 / counted
+    np.testing.assert_allclose(found, inverse / inverse.mean())
+
+
+def test_a_role_without_slices_is_named(make_work, make_run):
+    work = make_work()
+    store = replace(work.store, samples=work.store.role("train"))
+    with pytest.raises(DataError, match="role val"):
+        start(make_step(), replace(work, store=store), make_run())
+
+
+def test_stopping_early_is_said(make_work, make_run, heard):
+    still = {"_target_": "torch.optim.SGD", "lr": 0.0}
+    start(make_step(epochs=9, patience=2, optimiser=still), make_work(), make_run())
+    assert any("stopped early after 3" in text for text in heard.said)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"patience": 0},
+        {"clip": 0.0},
+        {"validate_every": 0},
+        {"pictures_every": -1},
+        {"schedule_each": "minute"},
+        {"precision": "half"},
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(wrong):
+    with pytest.raises(DefinitionError, match=next(iter(wrong))):
+        make_step(**wrong)

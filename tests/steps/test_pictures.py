@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+from medseg.learning.batches import SliceDataset
+from medseg.steps.pictures import data_picture, fullest, good_median_bad, validation_picture
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=3), st.floats(0, 1), max_size=12))
+def test_good_median_and_bad_are_the_first_the_middle_and_the_last(scores):
+    found = good_median_bad(scores)
+    assert len(found) == min(len(scores), 3)
+    kinds = {kind: scores[case] for case, kind in found.items()}
+    if scores:
+        assert kinds["good"] == max(scores.values())
+    if len(scores) > 1:
+        assert kinds["bad"] == min(scores.values())
+    if len(scores) > 2:
+        ranked = sorted(scores.values())
+        assert kinds["median"] == ranked[len(ranked) // 2]
+    kinds_in_order = [[], ["good"], ["good", "bad"], ["good", "median", "bad"]]
+    assert list(found.values()) == kinds_in_order[len(found)]
+
+
+def test_two_cases_are_a_good_and_a_bad_one():
+    assert good_median_bad({"a": 0.2, "b": 0.9}) == {"b": "good", "a": "bad"}
+
+
+def test_ties_go_by_name():
+    assert good_median_bad(dict.fromkeys("cba", 0.5)) == {"a": "good", "b": "median", "c": "bad"}
+
+
+def test_the_fullest_slice_has_most_of_what_is_rare():
+    labels = np.zeros((6, 10, 10), dtype=np.uint8)
+    labels[:, 2:8, 2:8] = 1  # the body, everywhere
+    labels[1, 1:9, 1:9] = 1
+    labels[4, 4:6, 4:6] = 2
+    assert fullest(labels) == 4
+
+
+def test_where_nothing_is_marked_the_middle_slice_is_taken():
+    assert fullest(np.zeros((7, 4, 4), dtype=np.uint8)) == 3
+
+
+def test_a_validation_picture_shows_each_case_once_with_its_score(make_work):
+    work = make_work()
+    dataset = SliceDataset(work.store, work.store.samples, augment=None, seed=0, keep_on=None)
+    scores = dict(zip(sorted(work.cases), [0.1, 0.9, 0.5, 0.4, 0.6], strict=True))
+    figure = validation_picture(work.predictor, dataset, scores, heading="validation, epoch 3")
+    assert isinstance(figure, Figure)
+    texts = [text.get_text() for text in figure.findobj(lambda each: hasattr(each, "get_text"))]
+    for shown in ("good: Brats_002", "median: Brats_003", "bad: Brats_001", "epoch 3"):
+        assert any(shown in text for text in texts)
+
+
+def test_drawing_a_validation_picture_leaves_weights_and_generators(make_work):
+    work = make_work()
+    dataset = SliceDataset(work.store, work.store.role("val"), augment=None, seed=0, keep_on=None)
+    before = {name: value.clone() for name, value in work.predictor.network.state_dict().items()}
+    random = torch.get_rng_state()
+    validation_picture(work.predictor, dataset, {"Brats_003": 0.5}, heading="")
+    assert all(torch.equal(v, before[k]) for k, v in work.predictor.network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+@pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
+def test_a_picture_of_the_data_shows_every_case_and_channel(make_work, axis):
+    work = make_work()
+    cases = [work.cases[name] for name in ("Brats_001", "Brats_002")]
+    figure = data_picture(cases, work.predictor.manifest, ("flair", "t2"), axis, heading="brats")
+    texts = [text.get_text() for text in figure.findobj(lambda each: hasattr(each, "get_text"))]
+    for shown in ("Brats_001", "Brats_002", "flair", "t2", "truth", axis):
+        assert any(shown in text for text in texts)

@@ -1,0 +1,125 @@
+"""What is installed is whole: every package, every pipeline, every manifest, from any folder."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import medseg
+from medseg.api import check_pipeline, load_pipeline
+from medseg.cases.manifest import Manifest
+from medseg.pipeline.locate import all_manifests, all_pipelines
+
+ROOT = Path(__file__).resolve().parents[1]
+PIPELINES = sorted(path.stem for path in (ROOT / "pipelines").glob("*.yaml"))
+MANIFESTS = sorted(path.stem for path in (ROOT / "data_manifests").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def options() -> configparser.ConfigParser:
+    found = configparser.ConfigParser()
+    found.read(ROOT / "setup.cfg", encoding="utf-8")
+    return found
+
+
+def test_every_package_of_the_checkout_is_installed(options: configparser.ConfigParser) -> None:
+    listed = set(options["options"]["packages"].split())
+    there = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "medseg").rglob("__init__.py")}
+
+    assert listed - {"medseg._pipelines", "medseg._manifests"} == there
+
+
+def test_the_version_is_one(options: configparser.ConfigParser) -> None:
+    assert options["metadata"]["version"] == medseg.__version__ == version("medseg")
+    assert f"## {medseg.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_a_wheel_holds_every_module_pipeline_and_manifest_and_finds_them(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", reason="no setuptools here to build a wheel with", exc_type=ImportError)
+    source = tmp_path / "source"  # a copy: building leaves folders behind
+    shutil.copytree(
+        ROOT,
+        source,
+        ignore=lambda folder, names: (
+            set(names)
+            - {"medseg", "pipelines", "data_manifests", "pyproject.toml", "setup.cfg", "README.md", "LICENSE"}
+            if Path(folder) == ROOT
+            else {"__pycache__"} & set(names)
+        ),
+    )
+    build = "import sys, setuptools.build_meta as b; print(b.build_wheel(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", build, str(tmp_path)],
+        cwd=source,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    if "wheel" in done.stderr and done.returncode and "No module named" in done.stderr:
+        pytest.skip("this setuptools cannot build wheels by itself")
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "site")
+
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "medseg").rglob("*.py")}
+    assert modules <= names
+    assert {f"medseg/_pipelines/{name}.yaml" for name in PIPELINES} <= names
+    assert {f"medseg/_manifests/{name}.yaml" for name in MANIFESTS} <= names
+    assert "medseg/py.typed" in names
+    program = (
+        "import medseg.pipeline.locate as found; print(found.__file__)\n"
+        "print(*sorted(f.name for f in found.all_pipelines()))\n"
+        "print(*sorted(f.name for f in found.all_manifests()))"
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=elsewhere,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert str(tmp_path / "site") in told[0]
+    assert told[1].split() == PIPELINES
+    assert told[2].split() == MANIFESTS
+
+
+def test_shipped_files_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert [found.name for found in all_pipelines()] == PIPELINES
+    assert [found.name for found in all_manifests()] == MANIFESTS
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_each_shipped_pipeline_is_in_order(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, monai_imported: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    definition = load_pipeline(name)
+
+    assert definition.name == name
+    for sample in {False, definition.sample is not None}:
+        assert check_pipeline(name, sample=sample).parameters > 100_000
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_each_shipped_manifest_tells_source_licence_and_how_to_get_the_data(name: str) -> None:
+    manifest = Manifest.from_yaml(ROOT / "data_manifests" / f"{name}.yaml")
+
+    assert manifest.name == name
+    for text in (manifest.about, manifest.source, manifest.licence, manifest.citation, manifest.obtain):
+        assert len(text) > 20

@@ -1,0 +1,61 @@
+"""What scripts may rely on: a name taken away or renamed is a change to be told, not an accident."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import medseg
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(medseg.__all__) == [
+        "Case",
+        "DataError",
+        "DefinitionError",
+        "Manifest",
+        "MedsegError",
+        "Predictor",
+        "RunResult",
+        "__version__",
+        "load_pipeline",
+        "predict",
+        "resume_pipeline",
+        "run_pipeline",
+    ]
+    assert dir(medseg) == sorted(medseg.__all__)
+
+
+def test_every_public_name_is_there_and_explains_itself(monai_imported: None) -> None:
+    for name in set(medseg.__all__) - {"__version__"}:
+        assert inspect.getdoc(getattr(medseg, name)), name
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    assert not hasattr(medseg, "run_everything")
+
+
+def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None) -> None:
+    arguments = {
+        name: list(inspect.signature(getattr(medseg, name)).parameters)
+        for name in ("load_pipeline", "predict", "resume_pipeline", "run_pipeline")
+    }
+
+    assert arguments == {
+        "load_pipeline": ["name", "set", "sample"],
+        "predict": ["model", "inputs", "out", "probabilities", "device", "tracking_uri", "progress"],
+        "resume_pipeline": ["run", "data", "device", "tracking_uri", "jobs", "progress"],
+        "run_pipeline": [
+            *("name", "data", "set", "device", "skip_bad", "tracking_uri", "allow", "jobs", "progress"),
+        ],
+    }
+
+
+def test_importing_medseg_imports_nothing_heavy() -> None:
+    program = (
+        "import medseg, sys; print([n for n in ('torch', 'monai', 'mlflow', 'pandas') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"

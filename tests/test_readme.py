@@ -1,0 +1,101 @@
+"""What the README says is done here, word for word."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import medseg
+from medseg.testing.cases import write_brats
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(kind: str, page: Path) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+def test_the_python_of_the_readme_runs_as_it_is_written(
+    workspace: Path,
+    patients: Path,
+    tiny: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The one thing that is changed: the run is tiny, and on tiny patients, for the sample takes minutes."""
+    run = medseg.run_pipeline
+
+    def tiny_run(name: str, **words: Any) -> Any:
+        return run(name, patients, **{**words, "set": [*tiny, *words["set"]]})
+
+    monkeypatch.setattr(medseg, "run_pipeline", tiny_run, raising=False)
+    shutil.copytree(ROOT / "data_manifests", workspace / "data_manifests")
+    write_brats(workspace / "patients", cases=2, seed=4)
+    found = blocks("python", ROOT / "README.md")
+    assert found
+    for number, block in enumerate(found):
+        exec(compile(block, f"README block {number}", "exec"), {"__name__": "__main__"})  # noqa: S102
+
+    said = capsys.readouterr().out
+    assert "whole_tumour" in said
+    assert "Brats_002" in said
+    assert (workspace / "predictions" / "volumes.csv").exists()
+
+
+def commands() -> list[str]:
+    found = []
+    for page in PAGES:
+        for block in blocks("sh", page):
+            for line in block.splitlines():
+                for each in line.split("#")[0].split("&&"):
+                    if each.strip().startswith("medseg "):
+                        found.append(each.strip())
+    return found
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(commands()) >= 8
+
+
+@pytest.mark.parametrize("command", commands())
+def test_each_command_of_the_documents_exists_with_its_options(command: str) -> None:
+    import typer
+
+    from medseg.cli.main import app
+
+    _, *words = shlex.split(command)
+    at: Any = typer.main.get_command(app)
+    while hasattr(at, "commands"):
+        name = words.pop(0)
+        assert name in at.commands, command
+        at = at.commands[name]
+    known = {text for parameter in at.params for text in (*parameter.opts, *parameter.secondary_opts)}
+    assert {word for word in words if word.startswith("-")} <= known, command
+    for place, word in enumerate(words):
+        if word == "--set":  # a setting that a reader copies must lead somewhere
+            medseg.load_pipeline("brats2d", set=[words[place + 1]])
+
+
+def test_each_pipeline_of_the_readme_is_shipped() -> None:
+    named = re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)
+
+    assert sorted(named) == sorted(path.stem for path in (ROOT / "pipelines").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_documents_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_the_readme_says_research_use_only() -> None:
+    assert "Research use only" in README
+    assert "not a medical device" in README
