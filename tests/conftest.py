@@ -49,6 +49,7 @@ TINY = (
     "network.channels=[4,8]",
     "network.strides=[2]",
     "network.num_res_units=1",
+    "network.dropout=0.2",  # random in the network too, so that a resumed run must draw alike
     "loading.batch_size=8",
     "steps.fit.epochs=2",
     "steps.fit.patience=null",

@@ -114,6 +114,9 @@ def test_the_name_of_a_patient_is_nowhere_after_check_failure_run_and_prediction
     for what, (result, code) in said.items():
         assert result.exit_code == code, f"{what}: {result.output}"
         assert not told(result.output.encode()), f"{what}: {result.output}"
+    assert (
+        len(list(leaks(data, but=()))) > 60
+    )  # names and headers of 30 files: what looks for leaks finds these
     names = {path.name for path in (workspace / "out").glob("*.nii.gz")}
     assert len(names) == 6
     assert all(name.startswith("case-") for name in names)

@@ -51,14 +51,9 @@ def test_the_python_of_the_readme_runs_as_it_is_written(
 
 
 def commands() -> list[str]:
-    found = []
-    for page in PAGES:
-        for block in blocks("sh", page):
-            for line in block.splitlines():
-                for each in line.split("#")[0].split("&&"):
-                    if each.strip().startswith("medseg "):
-                        found.append(each.strip())
-    return found
+    lines = [line for page in PAGES for block in blocks("sh", page) for line in block.splitlines()]
+    parts = [part.strip() for line in lines for part in line.split("#")[0].split("&&")]
+    return [part for part in parts if part.startswith("medseg ")]
 
 
 def test_the_readme_has_commands() -> None:

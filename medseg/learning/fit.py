@@ -113,9 +113,8 @@ def fit(
         TrainingError: The loss is not finite, or the device ran out of memory.
     """
     precision = resolve_precision(plan.precision, device)
-    optimiser = plan.optimiser(params=[p for p in network.parameters() if p.requires_grad])
     steps = plan.epochs * (1 if plan.schedule_each == "epoch" else len(train.loader))
-    schedule = plan.schedule(optimizer=optimiser, **_lengths(steps)) if plan.schedule is not None else None
+    optimiser, schedule = make_optimiser(network, plan, steps=steps)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
     parts = Parts(network, optimiser, schedule, scaler)
     checkpoints = Checkpoints(folder)
@@ -132,6 +131,25 @@ def fit(
     checkpoints.load_best(network, standing)
     network.eval()
     return standing
+
+
+def make_optimiser(
+    network: torch.nn.Module, plan: Plan, *, steps: int
+) -> tuple[torch.optim.Optimizer, Any | None]:
+    """The optimiser of what can be trained in a network, and its schedule, `steps` steps long.
+
+    Raises:
+        DefinitionError: Nothing can be trained, or an argument is refused.
+    """
+    trained = [p for p in network.parameters() if p.requires_grad]
+    if not trained:
+        raise DefinitionError(
+            "the network has no parameter that can be trained: all are frozen, or it has none."
+        )
+    optimiser = plan.optimiser(params=trained)
+    if plan.schedule is None:
+        return optimiser, None
+    return optimiser, plan.schedule(optimizer=optimiser, **_lengths(steps))
 
 
 def resolve_precision(wanted: Precision, device: torch.device) -> Precision:

@@ -18,6 +18,9 @@ _SPACING_SLACK = 0.1
 _INTENSITY_FACTOR = 2.0
 
 
+_DIRECTIONS = ("right to left", "front to back", "up and down")
+
+
 @dataclass(frozen=True)
 class Intensities:
     """Percentiles of one channel over the voxels that are not background, raw units of the scanner."""
@@ -29,7 +32,10 @@ class Intensities:
 
 @dataclass(frozen=True)
 class CaseProfile:
-    """What one case looks like: spacing in mm along the stored axes, orientation, intensities by channel."""
+    """What one case looks like: spacing in mm, orientation as stored, intensities by channel.
+
+    Spacing is along right-left, anterior-posterior and superior-inferior, in whatever order axes are stored.
+    """
 
     spacing: tuple[float, float, float]
     orientation: str
@@ -41,7 +47,7 @@ class TrainingProfile:
     """Ranges over the training cases; no value of a single patient can be told from many.
 
     Attributes:
-        spacing: Smallest and largest (in-plane and through-plane alike) size along each stored axis, mm.
+        spacing: Smallest and largest size in each direction, mm: right to left, front to back, up and down.
         orientations: All that occurred, such as `LPS`.
         intensities: Channel to percentile name to (smallest, largest).
     """
@@ -84,11 +90,9 @@ class TrainingProfile:
     def warnings(self, met: CaseProfile) -> list[str]:
         """What about a case lies outside the training data; one sentence each, without its name."""
         found = []
-        for axis, (size, (low, high)) in enumerate(zip(met.spacing, self.spacing, strict=True)):
+        for axis, size, (low, high) in zip(_DIRECTIONS, met.spacing, self.spacing, strict=True):
             if not low * (1 - _SPACING_SLACK) <= size <= high * (1 + _SPACING_SLACK):
-                found.append(
-                    f"spacing of axis {axis} is {size:.3g} mm; in training {low:.3g} to {high:.3g} mm"
-                )
+                found.append(f"spacing {axis} is {size:.3g} mm; in training {low:.3g} to {high:.3g} mm")
         if met.orientation not in self.orientations:
             known = ", ".join(self.orientations)
             found.append(f"orientation is {met.orientation}; in training {known} (reoriented all the same)")
@@ -109,7 +113,14 @@ def profile_volume(volume: Volume, channels: Sequence[str]) -> CaseProfile:
         inside = channel[channel != empty]
         low, middle, high = np.percentile(inside if inside.size else channel, [1, 50, 99])
         intensities[name] = Intensities(float(low), float(middle), float(high))
-    return CaseProfile(volume.geometry.spacing, volume.geometry.orientation, intensities)
+    orientation = volume.geometry.orientation
+    return CaseProfile(_by_direction(volume.geometry.spacing, orientation), orientation, intensities)
+
+
+def _by_direction(spacing: tuple[float, float, float], orientation: str) -> tuple[float, float, float]:
+    """Sort what belongs to stored axes, such as those of `LPS`, to right-left, front-back, up-down."""
+    place = [next(i for i, letter in enumerate(orientation) if letter in pair) for pair in ("RL", "AP", "SI")]
+    return (spacing[place[0]], spacing[place[1]], spacing[place[2]])
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
@@ -140,4 +151,5 @@ def profile_facts(facts: CaseFacts) -> CaseProfile:
         for name, channel in facts.channels.items()
     }
     x, y, z = facts.spacing or (1.0, 1.0, 1.0)
-    return CaseProfile((x, y, z), facts.orientation or "", intensities)
+    spacing = _by_direction((x, y, z), facts.orientation or "RAS")
+    return CaseProfile(spacing, facts.orientation or "", intensities)

@@ -84,6 +84,8 @@ def resolve(definition: PipelineDefinition, manifest: Manifest, allowed: Allowed
         batch_size=definition.loading.batch_size,
     )
     _try_blank_batch(definition, network, task, Compose(augment))
+    for step in steps.values():
+        step.check(predictor)
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     return Resolved(definition, manifest, steps, predictor, allowed, parameters)
 
@@ -138,9 +140,14 @@ def _try_blank_batch(
         network.train(trained)
     wanted = (2, classes, height, width)
     if tuple(logits.shape) != wanted:
+        remedy = (
+            "Choose a slices.size that its strides divide."
+            if logits.shape[:2] == (2, classes)
+            else f"Set network.out_channels to {classes}, or mend task.classes."
+        )
         raise DefinitionError(
             f"the network gives {tuple(logits.shape)} where the task, with {classes} classes, wants {wanted}. "
-            f"Set network.out_channels to {classes}, or mend task.classes."
+            f"{remedy}"
         )
     _try_loss(task, classes, height, width)
 

@@ -19,7 +19,7 @@ from medseg.figures.confusion import confusion_figure
 from medseg.figures.saving import save_figure
 from medseg.figures.score_bars import score_bars
 from medseg.figures.slice_grid import SliceView, slice_grid
-from medseg.learning.predictor import Prediction
+from medseg.learning.predictor import Prediction, Predictor
 from medseg.learning.scores import VolumeScorer
 from medseg.learning.summaries import metrics_of, summarise
 from medseg.places import written_whole
@@ -55,6 +55,9 @@ class Evaluate:
                 self._score(case, work, scorer)
                 bar.advance()
         return self._write(scorer, work, run)
+
+    def check(self, predictor: Predictor) -> None:
+        """Find nothing: any predictor can be scored."""
 
     def recall(self, work: Work, run: Run) -> Work:
         """Point to the tables."""

@@ -11,12 +11,12 @@ import torch
 from monai.transforms import Compose, Transform
 
 from medseg.component import Slot, build
-from medseg.errors import DataError
+from medseg.errors import DataError, DefinitionError
 from medseg.figures.learning_curves import learning_curves
 from medseg.figures.saving import save_figure
 from medseg.learning.batches import Batches, SliceDataset
 from medseg.learning.checkpoint import Standing
-from medseg.learning.fit import Plan, Precision, Watch, fit
+from medseg.learning.fit import Plan, Precision, Watch, fit, make_optimiser
 from medseg.learning.memory import available_memory, free_memory, measure_need, refuse_too_large
 from medseg.learning.placement import Placement, place_slices, worker_count
 from medseg.learning.predictor import Predictor
@@ -117,6 +117,19 @@ class Fit:
         trained = replace(work.predictor, network=network, device=run.device)
         trained.save(run.place / "predictor")
         return replace(work, predictor=trained)
+
+    def check(self, predictor: Predictor) -> None:
+        """Build optimiser and schedule once, so that a rate below zero costs a second and not a night.
+
+        Raises:
+            DefinitionError: One of them refuses its arguments, or the schedule waits for a score.
+        """
+        _, schedule = make_optimiser(predictor.network, self.plan, steps=self.plan.epochs)
+        if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            raise DefinitionError(
+                "steps.fit.schedule: ReduceLROnPlateau waits for a score, which schedules are not given. Use "
+                "another, such as torch.optim.lr_scheduler.CosineAnnealingLR, with `patience` to stop early."
+            )
 
     def recall(self, work: Work, run: Run) -> Work:
         """Load the trained weights."""

@@ -87,5 +87,15 @@ class Step(Protocol):
     def __call__(self, work: Work, run: Run) -> Work:
         """Do it; what was begun by a run that was interrupted goes on."""
 
+    def check(self, predictor: Predictor) -> None:
+        """Refuse what can be known to be wrong before anything runs.
+
+        Args:
+            predictor: Untrained; the step may look at its network, and must leave it as it is.
+
+        Raises:
+            DefinitionError: The step cannot do its work.
+        """
+
     def recall(self, work: Work, run: Run) -> Work:
         """Give what an earlier `__call__` in this run gave, from its folder, without doing it again."""

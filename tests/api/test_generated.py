@@ -111,14 +111,3 @@ def test_a_generator_that_was_not_allowed_is_refused(made_up: Path) -> None:
     assert result.exit_code == 2
     assert "tinymakers" in result.stderr
     assert list(all_runs()) == []
-
-
-def test_the_shipped_sample_of_one_case_has_the_layout_of_brats(workspace: Path) -> None:
-    result = CliRunner().invoke(app, ["data", "sample", "brats2d", "new", "--cases", "1", "--seed", "9"])
-
-    assert result.exit_code == 0, result.output
-    (case,) = [path for path in Path("new").iterdir() if path.is_dir()]
-    assert {path.name.removeprefix(case.name) for path in case.iterdir()} == {
-        f"_{part}.nii.gz" for part in ("flair", "t1", "t1ce", "t2", "seg")
-    }
-    assert "GENERATED" in result.stdout

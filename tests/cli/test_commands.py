@@ -25,7 +25,8 @@ from medseg.cli.main import app
 commands = [["--help"], ["--version"], ["pipeline", "--help"], ["pipeline", "run", "--help"], ["predict", "--help"],
             ["data", "check", "--help"], ["pipeline", "list"], ["pipeline", "show", "brats2d"], ["cache", "list"]]
 codes = {" ".join(words): CliRunner().invoke(app, words).exit_code for words in commands}
-heavy = [name for name in ("torch", "monai", "mlflow", "pandas", "scipy", "nibabel", "matplotlib") if name in sys.modules]
+wanted = {"torch", "monai", "mlflow", "pandas", "scipy", "nibabel", "matplotlib"}
+heavy = sorted(wanted & set(sys.modules))
 print(json.dumps([codes, heavy]))
 """
 

@@ -12,6 +12,7 @@ from medseg.learning.memory import (
     free_memory,
     measure_need,
     out_of_memory,
+    own_limits,
     refuse_too_large,
 )
 
@@ -166,3 +167,29 @@ def test_what_autograd_keeps_is_counted():
     a_map = 50 * 40 * 4
     added = (each(11) - each(1)) / 10
     assert a_map <= added <= 2 * a_map
+
+
+def test_limits_of_nested_groups_and_of_those_above_count(tmp_path):
+    """Slurm and systemd put a process into a group below others; any of them may be the tightest."""
+    own = tmp_path / "own"
+    own.write_text("0::/slurm/job_7/step_0\n")
+    groups = tmp_path / "cgroup"
+    for folder, limit in (("slurm/job_7/step_0", 90), ("slurm/job_7", 50), ("slurm", 70)):
+        (groups / folder).mkdir(parents=True, exist_ok=True)
+        (groups / folder / "memory.max").write_text(f"{limit * MIB}\n")
+        (groups / folder / "memory.current").write_text(f"{20 * MIB}\n")
+
+    assert available_memory(own_limits(own, groups)) == 30 * MIB
+
+
+def test_a_version_1_group_is_found_below_memory(tmp_path):
+    own = tmp_path / "own"
+    own.write_text("5:cpu,cpuacct:/elsewhere\n4:memory:/job\n")
+
+    pairs = own_limits(own, tmp_path)
+
+    assert (
+        tmp_path / "memory/job/memory.limit_in_bytes",
+        tmp_path / "memory/job/memory.usage_in_bytes",
+    ) in pairs
+    assert not any("elsewhere" in str(limit) for limit, _ in pairs)

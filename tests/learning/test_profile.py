@@ -49,11 +49,23 @@ def test_percentiles_are_over_what_is_no_background():
 
 
 @pytest.mark.parametrize("spacing", [(2.0, 1.0, 1.0), (1.0, 0.8, 1.0), (1.0, 1.0, 5.0)])
-def test_another_spacing_is_named_with_axis_and_size(profile, spacing):
+def test_another_spacing_is_named_with_direction_and_size(profile, spacing):
     affine = brats_affine(SHAPE) @ np.diag([*spacing, 1.0])
     axis = int(np.flatnonzero(np.array(spacing) != 1)[0])
     (found,) = warnings_for(profile, volume_of(1, affine=affine))
-    assert f"axis {axis} is {spacing[axis]:g} mm; in training 1 to 1 mm" in found
+    direction = ("right to left", "front to back", "up and down")[axis]
+    assert f"spacing {direction} is {spacing[axis]:g} mm; in training 1 to 1 mm" in found
+
+
+def test_one_grid_whose_axes_are_stored_in_another_order_has_the_same_spacing():
+    lps = np.diag([-1.0, -1.0, 5.0, 1.0])
+    sal = lps[:, [2, 1, 0, 3]] * [1, -1, 1, 1]
+
+    stored = [volume_of(1, affine=affine).geometry for affine in (lps, sal)]
+
+    assert [geometry.orientation for geometry in stored] == ["LPS", "SAL"]
+    profiles = [profile_volume(volume_of(1, affine=affine), CHANNELS) for affine in (lps, sal)]
+    assert profiles[0].spacing == profiles[1].spacing == (1.0, 1.0, 5.0)
 
 
 def test_a_spacing_that_differs_by_rounding_is_none(profile):

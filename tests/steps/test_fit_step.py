@@ -174,3 +174,24 @@ def test_stopping_early_is_said(make_work, make_run, heard):
 def test_settings_out_of_range_are_refused_by_name(wrong):
     with pytest.raises(DefinitionError, match=next(iter(wrong))):
         make_step(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"optimiser": {"_target_": "torch.optim.Adam", "lr": -1.0}}, "Invalid learning rate"),
+        ({"schedule": {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau"}}, "waits for a score"),
+    ],
+)
+def test_what_cannot_train_is_refused_before_anything_runs(make_work, given, said):
+    with pytest.raises(DefinitionError, match=said):
+        make_step(**given).check(make_work().predictor)
+
+
+def test_a_network_that_is_all_frozen_is_refused(make_work):
+    predictor = make_work().predictor
+    for parameter in predictor.network.parameters():
+        parameter.requires_grad_(False)
+
+    with pytest.raises(DefinitionError, match="no parameter that can be trained"):
+        make_step().check(predictor)

@@ -1,0 +1,82 @@
+"""From a definition to the cases that a run learns from."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from medseg.cases.manifest import Manifest
+from medseg.component import SHIPPED
+from medseg.errors import DataError, DefinitionError
+from medseg.pipeline.definition import PipelineDefinition
+from medseg.pipeline.gather import check_data, find_data, gather, generator_of
+from medseg.pipeline.locate import find_manifest, find_pipeline
+from medseg.progress import Silent
+
+
+def manifest(name: str) -> Manifest:
+    return Manifest.from_yaml(find_manifest(name).path)
+
+
+def definition(name: str) -> PipelineDefinition:
+    return PipelineDefinition.from_yaml(find_pipeline(name).path)
+
+
+@pytest.fixture
+def spoilt(patients: Path, tmp_path: Path) -> Path:
+    data = Path(shutil.copytree(patients, tmp_path / "data"))
+    (data / "Brats_002" / "Brats_002_t1.nii.gz").write_bytes(b"")
+    return data
+
+
+def test_given_data_are_taken_as_they_are(tmp_path: Path) -> None:
+    brats = definition("brats2d")
+    found = find_data(brats, manifest("brats2019"), tmp_path, allowed=SHIPPED, progress=Silent(), jobs=1)
+
+    assert found == tmp_path
+
+
+def test_without_data_or_sample_it_says_what_to_get() -> None:
+    acdc = definition("acdc")
+    with pytest.raises(DefinitionError, match=r"--data PATH.*http"):
+        find_data(acdc, manifest("acdc"), None, allowed=SHIPPED, progress=Silent(), jobs=1)
+    with pytest.raises(DefinitionError, match="no generated sample"):
+        generator_of(manifest("acdc"), SHIPPED)
+
+
+def test_good_data_are_all_taken(patients: Path) -> None:
+    brats = manifest("brats2019")
+    report = check_data(brats, brats.channels, patients, progress=Silent(), jobs=1)
+    found = gather(report, skip_bad=False, generated=False)
+
+    assert [case.id for case in found.cases] == [f"Brats_00{n}" for n in range(1, 7)]
+    assert found.left_out == ()
+
+
+def test_faults_stop_it_unless_bad_cases_may_be_left_out(spoilt: Path) -> None:
+    brats = manifest("brats2019")
+    report = check_data(brats, brats.channels, spoilt, progress=Silent(), jobs=1)
+
+    with pytest.raises(DataError, match="--skip-bad") as caught:
+        gather(report, skip_bad=False, generated=False)
+    assert [fault.case for fault in caught.value.faults] == ["Brats_002"]
+    found = gather(report, skip_bad=True, generated=False)
+    assert found.left_out == ("Brats_002",)
+    assert len(found.cases) == 5
+
+
+def test_a_channel_that_is_not_used_may_be_bad(spoilt: Path) -> None:
+    report = check_data(manifest("brats2019"), ("flair", "t2"), spoilt, progress=Silent(), jobs=1)
+
+    assert not report.faults
+
+
+def test_nothing_left_is_an_error_even_when_bad_cases_may_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    brats = manifest("brats2019")
+    report = check_data(brats, brats.channels, tmp_path / "empty", progress=Silent(), jobs=1)
+
+    with pytest.raises(DataError, match="no case can be used"):
+        gather(report, skip_bad=True, generated=False)

@@ -1,0 +1,73 @@
+"""Every part of a definition is built before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from medseg.errors import DefinitionError
+
+
+@pytest.fixture
+def check(monai_imported: None, tiny: tuple[str, ...]) -> Callable[..., Any]:
+    from medseg.api import check_pipeline
+
+    return lambda *sets: check_pipeline("brats2d", set=[*tiny, *sets])
+
+
+def test_what_fits_is_built_with_its_parameters_counted(check: Callable[..., Any]) -> None:
+    resolved = check()
+
+    assert list(resolved.steps) == ["fit", "evaluate"]
+    assert resolved.parameters == sum(p.numel() for p in resolved.predictor.network.parameters())
+
+
+def test_the_first_weights_come_from_the_seed(check: Callable[..., Any]) -> None:
+    first, same, other = (check(f"seed={seed}").predictor.network.state_dict() for seed in (1, 1, 2))
+
+    assert all((first[name] == same[name]).all() for name in first)
+    assert any((first[name] != other[name]).any() for name in first)
+
+
+def test_a_blank_batch_leaves_running_statistics_as_they_were(check: Callable[..., Any]) -> None:
+    network = check("network.norm=batch").predictor.network
+    means = [values for name, values in network.state_dict().items() if name.endswith("running_mean")]
+
+    assert means
+    assert all(not values.any() for values in means)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ("slices.size=[33,33]", "slices.size"),
+        ("network.in_channels=3", "in_channels"),
+        ("network.out_channels=3", "out_channels to 5"),
+        ("channels=[flair, t9, t1, t2]", "t9"),
+        ("slices.keep.contains=lesion", "lesion"),
+        ("task.loss.reduction=none", r"task\.loss"),
+        ("task.loss={_target_: torch.nn.BCELoss}", r"task\.loss"),
+        ("steps.fit.epochs=0", "epochs"),
+        ("steps.fit.precision=float8", "precision"),
+        ("steps.fit.optimiser._target_=torch.nn.Linear", "optimiser"),
+        ("steps.evaluate.role=holdout", "role"),
+        ("steps.evaluate._target_=torch.nn.Linear", "steps.evaluate"),
+        ("task._target_=torch.nn.Identity", "task"),
+        ("loading.augment.0.prob=maybe", "augment"),
+        ("loading.augment.0._target_=monai.transforms.SaveImaged", "SaveImaged"),
+        ("slices.transforms.0._target_=monai.transforms.RandFlipd", "slices.transforms"),
+        ("network._target_=subprocess.Popen", "subprocess"),
+        ("network._target_=monai.networks.nets.unet.torch.hub.load", "network"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(check: Callable[..., Any], wrong: str, word: str) -> None:
+    with pytest.raises(DefinitionError, match=word):
+        check(wrong)
+
+
+def test_an_augmentation_that_changes_the_size_is_refused(check: Callable[..., Any]) -> None:
+    spec = "{_target_: monai.transforms.CenterSpatialCropd, keys: [image, label], roi_size: [16, 16]}"
+    with pytest.raises(DefinitionError, match=r"loading\.augment gives"):
+        check(f"loading.augment=[{spec}]")

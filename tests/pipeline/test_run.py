@@ -1,0 +1,86 @@
+"""Steps are done once, and what a step changes is seen by the next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from medseg.api import RunResult, resume_pipeline, run_pipeline
+from medseg.errors import DataError, DefinitionError, RunError
+from medseg.pipeline.folder import RunFolder, all_runs
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+
+
+@pytest.mark.parametrize(("wanted", "there", "kind"), [("auto", False, "cpu"), ("cpu", True, "cpu")])
+def test_a_device_is_chosen_by_what_is_there(
+    wanted: str, there: bool, kind: str, monai_imported: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from medseg.pipeline.run import choose_device
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert choose_device(wanted).type == kind
+    with pytest.raises(DefinitionError, match="auto, cpu or cuda"):
+        choose_device("tpu")
+
+
+def test_a_run_that_fails_is_marked_and_goes_on_when_its_cause_is_gone(
+    workspace: Path,
+    finished: RunResult,
+    patients: Path,
+    tiny: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from medseg.steps.evaluate import Evaluate
+
+    def fail(*_: object) -> None:
+        raise DataError("the disk was pulled out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluate, "_write", fail)
+        with pytest.raises(DataError, match="pulled out"):
+            run_pipeline("brats2d", patients, set=tiny, device="cpu")
+    ((folder, state),) = all_runs()
+    assert state.status == "FAILED"
+    assert state.done == ("fit",)
+    assert not (folder.path / "model").exists()  # nothing that could be taken for a finished run's
+    resume_pipeline()
+
+    assert folder.read().status == "FINISHED"
+    for name in ("model/weights.safetensors", "scores/test.csv"):
+        assert (folder.path / name).read_bytes() == (finished.folder / name).read_bytes()
+
+
+def test_a_split_that_was_changed_by_hand_is_refused(
+    workspace: Path, patients: Path, tiny: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from medseg.steps.fit import Fit
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Fit, "__call__", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_pipeline("brats2d", patients, set=tiny, device="cpu")
+    ((folder, state),) = all_runs()
+    folder.write(replace(state, split_digest="0" * len(state.split_digest)))
+    with pytest.raises(RunError, match="split"):
+        resume_pipeline(str(folder.path))
+
+
+def test_two_steps_that_score_write_two_tables(
+    workspace: Path, patients: Path, tiny: tuple[str, ...]
+) -> None:
+    more = "steps={fit: {_target_: medseg.steps.Fit, epochs: 1, optimiser: {_target_: torch.optim.SGD, lr: 0.1}}, "
+    more += "first: {_target_: medseg.steps.Evaluate, role: val, distances: false}, "
+    more += "second: {_target_: medseg.steps.Evaluate, role: test, distances: false}}"
+    found = run_pipeline("brats2d", patients, set=[*tiny, more], device="cpu")
+
+    assert RunFolder(found.folder).read().done == ("fit", "first", "second")
+    assert set(found.scores("val")["case"]).isdisjoint(found.scores("test")["case"])
+    assert found.scores("val")["hd95"].isna().all() if "hd95" in found.scores("val") else True
