@@ -142,7 +142,7 @@ class Conductor:
         work = execute(job)
         return RunResult(
             state.name,
-            folder.path,
+            folder.path.absolute(),
             tracker.run_id,
             state.tracking_uri,
             gathered.generated,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from medseg.api.opening import Opened, default_jobs, open_pipeline
 from medseg.cases.manifest import Manifest
-from medseg.component import SHIPPED
+from medseg.component import SHIPPED, Allowed
 from medseg.errors import DataError
 from medseg.progress import LOADING, Progress, Silent
 
@@ -44,6 +44,8 @@ def check_data(
     name: str | Path,
     data: str | Path | None = None,
     *,
+    set: Sequence[str] = (),  # noqa: A002  # as on the command line
+    allow: Sequence[str] = (),
     progress: Progress | None = None,
     jobs: int | None = None,
 ) -> Checked:
@@ -52,13 +54,18 @@ def check_data(
     Args:
         name: A pipeline.
         data: Folder of the data; None for the generated sample of the pipeline.
+        set: `path=value` strings that change the definition, such as its manifest.
+        allow: Packages that declared objects may come from, beside the usual ones.
         progress: Where it is shown.
         jobs: Cases at a time.
     """
-    return _checked(open_pipeline(name, sample=data is None), data, progress or Silent(), jobs)
+    opened = open_pipeline(name, assignments=set, sample=data is None)
+    return _checked(opened, data, progress or Silent(), jobs, SHIPPED.also(*allow))
 
 
-def _checked(opened: Opened, data: str | Path | None, shown: Progress, jobs: int | None) -> Checked:
+def _checked(
+    opened: Opened, data: str | Path | None, shown: Progress, jobs: int | None, allowed: Allowed
+) -> Checked:
     from medseg.pipeline import gather  # noqa: PLC0415  # imports NumPy and nibabel
 
     at_once = jobs or default_jobs()
@@ -66,7 +73,7 @@ def _checked(opened: Opened, data: str | Path | None, shown: Progress, jobs: int
         opened.definition,
         opened.manifest,
         None if data is None else Path(data),
-        allowed=SHIPPED,
+        allowed=allowed,
         progress=shown,
         jobs=at_once,
     )
@@ -109,6 +116,8 @@ def show_data(
     data: str | Path | None = None,
     *,
     case: str | None = None,
+    set: Sequence[str] = (),  # noqa: A002  # as on the command line
+    allow: Sequence[str] = (),
     progress: Progress | None = None,
     jobs: int | None = None,
 ) -> Path:
@@ -119,6 +128,8 @@ def show_data(
         out: The picture to write, PNG.
         data: Folder of the data; None for the generated sample.
         case: Public id of the one case to show; None shows the first few.
+        set: `path=value` strings that change the definition.
+        allow: Packages that declared objects may come from, beside the usual ones.
         progress: Where it is shown.
         jobs: Cases at a time.
 
@@ -128,8 +139,8 @@ def show_data(
     from medseg.figures.saving import save_figure  # noqa: PLC0415
     from medseg.steps.pictures import data_picture  # noqa: PLC0415
 
-    opened = open_pipeline(name, sample=data is None)
-    checked = _checked(opened, data, progress or Silent(), jobs)
+    opened = open_pipeline(name, assignments=set, sample=data is None)
+    checked = _checked(opened, data, progress or Silent(), jobs, SHIPPED.also(*allow))
     good = checked.report.good
     chosen = [each for each in good if case in (None, each.id)][: None if case else 4]
     if not chosen:
@@ -166,6 +177,7 @@ class Preparable:
         assignments: Sequence[str],
         *,
         skip_bad: bool,
+        allow: Sequence[str],
         progress: Progress,
         jobs: int | None,
     ) -> Preparable:
@@ -182,8 +194,9 @@ class Preparable:
 
             bar.advance()
         opened = open_pipeline(name, assignments=assignments, sample=data is None)
-        resolved = resolve(opened.definition, opened.manifest, SHIPPED)
-        report = _checked(opened, data, progress, jobs).report
+        allowed = SHIPPED.also(*allow)
+        resolved = resolve(opened.definition, opened.manifest, allowed)
+        report = _checked(opened, data, progress, jobs, allowed).report
         cases = gather.gather(report, skip_bad=skip_bad, generated=data is None).cases
         return cls(
             cases,
@@ -201,6 +214,7 @@ def prepare_data(
     *,
     set: Sequence[str] = (),  # noqa: A002  # as on the command line
     skip_bad: bool = False,
+    allow: Sequence[str] = (),
     progress: Progress | None = None,
     jobs: int | None = None,
 ) -> SliceStore:
@@ -213,7 +227,7 @@ def prepare_data(
     from medseg.cases.prepare import prepare, stores_folder  # noqa: PLC0415
 
     shown = progress or Silent()
-    parts = Preparable.of(name, data, set, skip_bad=skip_bad, progress=shown, jobs=jobs)
+    parts = Preparable.of(name, data, set, skip_bad=skip_bad, allow=allow, progress=shown, jobs=jobs)
     return prepare(
         parts.cases,
         parts.split,
@@ -233,6 +247,7 @@ def plan_data(
     *,
     set: Sequence[str] = (),  # noqa: A002  # as on the command line
     skip_bad: bool = False,
+    allow: Sequence[str] = (),
     progress: Progress | None = None,
     jobs: int | None = None,
 ) -> StorePlan:
@@ -240,7 +255,7 @@ def plan_data(
     from medseg.cases.store_plan import plan  # noqa: PLC0415
 
     shown = progress or Silent()
-    parts = Preparable.of(name, data, set, skip_bad=skip_bad, progress=shown, jobs=jobs)
+    parts = Preparable.of(name, data, set, skip_bad=skip_bad, allow=allow, progress=shown, jobs=jobs)
     return plan(
         parts.cases,
         parts.split,

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from medseg.cli.display import display
 from medseg.cli.guard import MEND, guarded, print_faults
-from medseg.cli.pipeline import Data, Jobs, Name, Set, ShowPaths, paths_may_be_shown
+from medseg.cli.pipeline import Allow, Data, Jobs, Name, Set, ShowPaths, paths_may_be_shown
 
 app = typer.Typer(help="Look at data, prepare them, generate them.", no_args_is_help=True)
 
 
 @app.command()
-def check(name: Name, data: Data = None, jobs: Jobs = None, show_paths: ShowPaths = False) -> None:
+def check(
+    name: Name,
+    data: Data = None,
+    sets: Set = None,
+    allow: Allow = None,
+    jobs: Jobs = None,
+    show_paths: ShowPaths = False,
+) -> None:
     """Read every file and tell what it holds; exit code 2 on any fault."""
-    errors, shown = Console(stderr=True), show_paths or paths_may_be_shown(name)
+    errors, shown = Console(stderr=True), show_paths or paths_may_be_shown(name, sets)
     with guarded(errors, show_paths=shown):
         from medseg.api.data import check_data  # noqa: PLC0415  # imports NumPy and nibabel
         from medseg.cli.tables import print_report  # noqa: PLC0415
 
         console = Console()
-        found = check_data(name, data, progress=display(console), jobs=jobs)
+        found = check_data(
+            name, data, set=sets or (), allow=allow or (), progress=display(console), jobs=jobs
+        )
         print_report(console, found)
         print_faults(errors, found.report.faults, show_paths=shown)
     raise typer.Exit(MEND if found.report.faults else 0)
@@ -36,15 +45,26 @@ def show(
     data: Data = None,
     case: Annotated[str | None, typer.Option(help="Public id of one case; by default the first few.")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The PNG to write.")] = None,
+    sets: Set = None,
+    allow: Allow = None,
     jobs: Jobs = None,
     show_paths: ShowPaths = False,
 ) -> None:
     """Write a picture of cases with their truth: what one looks at before training."""
-    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name)):
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
         from medseg.api.data import show_data  # noqa: PLC0415
 
         path = out or Path(f"{Path(name).stem}-data.png")
-        show_data(name, path, data, case=case, progress=display(Console()), jobs=jobs)
+        show_data(
+            name,
+            path,
+            data,
+            case=case,
+            set=sets or (),
+            allow=allow or (),
+            progress=display(Console()),
+            jobs=jobs,
+        )
         typer.echo(f"Wrote {path}")
 
 
@@ -57,6 +77,7 @@ def prepare(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Go on without cases that have faults.")
     ] = False,
+    allow: Allow = None,
     jobs: Jobs = None,
     show_paths: ShowPaths = False,
 ) -> None:
@@ -66,18 +87,11 @@ def prepare(
         from medseg.cli.tables import print_plan, print_store  # noqa: PLC0415
 
         console = Console()
+        how: dict[str, Any] = {"set": sets or (), "skip_bad": skip_bad, "allow": allow or (), "jobs": jobs}
         if dry_run:
-            print_plan(
-                console,
-                plan_data(
-                    name, data, set=sets or (), skip_bad=skip_bad, progress=display(console), jobs=jobs
-                ),
-            )
-            return
-        store = prepare_data(
-            name, data, set=sets or (), skip_bad=skip_bad, progress=display(console), jobs=jobs
-        )
-        print_store(console, store)
+            print_plan(console, plan_data(name, data, progress=display(console), **how))
+        else:
+            print_store(console, prepare_data(name, data, progress=display(console), **how))
 
 
 @app.command()

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,9 +31,9 @@ def guarded(console: Console, *, show_paths: bool = False, hint: str = "") -> It
         show_paths: Whether faults may name paths.
         hint: What to do after an interruption.
     """
-    _terminate_like_ctrl_c()
     try:
-        yield
+        with _terminated_like_ctrl_c():
+            yield
     except DataError as error:
         console.print(Text(f"Error: {error}", style="bold red"), soft_wrap=True)
         print_faults(console, error.faults, show_paths=show_paths)
@@ -48,6 +49,19 @@ def guarded(console: Console, *, show_paths: bool = False, hint: str = "") -> It
     except BrokenPipeError:
         sys.stderr.close()
         raise typer.Exit(0) from None
+    except OSError as error:
+        # A full disk, a folder that may not be written: reading of data has errors of its own.
+        named = f" ({error.filename})" if show_paths and error.filename else ""
+        what = error.strerror or str(error)
+        console.print(
+            Text(
+                f"Error: a file could not be written or read: {what}{named}. Nothing that was written before is "
+                "lost; free space, or choose a folder that you may write to.",
+                style="bold red",
+            ),
+            soft_wrap=True,
+        )
+        raise typer.Exit(MEND) from None
     except Exception as error:  # noqa: BLE001  # a defect: the user gets a sentence, and we get the traceback
         place = _kept_traceback()
         console.print(
@@ -80,10 +94,18 @@ def _kept_traceback() -> Path:
     return Path(name)
 
 
-def _terminate_like_ctrl_c() -> None:
+@contextmanager
+def _terminated_like_ctrl_c() -> Iterator[None]:
     """Let a polite `kill` end a run as Ctrl-C does: checkpointed, marked, resumable."""
+    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+        yield
+        return
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
