@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from platformdirs import user_cache_path, user_config_path
 
@@ -17,13 +19,27 @@ from medseg.errors import RunError
 def cache_folder() -> Path:
     """Prepared stores, samples, remembered checks: `$MEDSEG_CACHE`, or the user's cache folder."""
     named = os.environ.get("MEDSEG_CACHE")
-    return Path(named).expanduser() if named else user_cache_path("medseg", appauthor=False)
+    return _expanded(named, "MEDSEG_CACHE") if named else user_cache_path("medseg", appauthor=False)
 
 
 def config_folder() -> Path:
     """The key of pseudonyms, further `pipelines/`: `$MEDSEG_CONFIG`, or the user's own folder."""
     named = os.environ.get("MEDSEG_CONFIG")
-    return Path(named).expanduser() if named else user_config_path("medseg", appauthor=False)
+    return _expanded(named, "MEDSEG_CONFIG") if named else user_config_path("medseg", appauthor=False)
+
+
+def _expanded(named: str, variable: str) -> Path:
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:  # ~somebody, who is not on this machine
+        raise RunError(f"{variable} is {named!r}: {error} Set it to a folder's whole path.") from error
+
+
+class NotWrittenError(OSError):
+    """Something that medseg makes could not be written; `filename` is its place, which may be shown.
+
+    Such places are chosen by the user or by medseg and hold public ids only, unlike the paths of data.
+    """
 
 
 @contextmanager
@@ -32,9 +48,16 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     The yielded path does not exist yet, so that a file or a folder may be made there. A failure, or a
     process that is killed, leaves `path` as it was.
+
+    Raises:
+        NotWrittenError: The place cannot be written to: its disk is full, a file is in the way, or the rights
+            are missing.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:60]}.", suffix=".part", dir=path.parent))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:60]}.", suffix=".part", dir=path.parent))
+    except OSError as error:
+        _not_written(error, path)
     target = beside / path.name
     try:
         yield target
@@ -45,8 +68,21 @@ def written_whole(path: Path) -> Iterator[Path]:
             old = beside / "old"
             path.replace(old)
         target.replace(path)
+    except OSError as error:
+        # Others come from what the caller read meanwhile; a full disk gives no name at all.
+        if error.errno in FULL or str(beside) in str(error.filename):
+            _not_written(error, path)
+        raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _not_written(error: OSError, path: Path) -> NoReturn:
+    raise NotWrittenError(error.errno or 0, error.strerror or str(error), str(path)) from error
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
+"""What the system says where no space is left."""
 
 
 KINDS = ("stores", "samples", "checked", "models")
@@ -54,12 +90,19 @@ KINDS = ("stores", "samples", "checked", "models")
 
 
 def cache_contents() -> dict[str, tuple[int, int]]:
-    """Entries and bytes of each kind in the cache."""
+    """Entries and bytes of each kind in the cache.
+
+    Raises:
+        RunError: The cache cannot be read.
+    """
     found = {}
     for kind in KINDS:
         folder = cache_folder() / kind
-        entries = list(folder.iterdir()) if folder.is_dir() else []
-        found[kind] = (len(entries), sum(_bytes_of(entry) for entry in entries))
+        try:
+            entries = list(folder.iterdir()) if folder.is_dir() else []
+            found[kind] = (len(entries), sum(_bytes_of(entry) for entry in entries))
+        except OSError as error:
+            raise RunError(_closed(kind, "read", error)) from error
     return found
 
 
@@ -74,14 +117,21 @@ def clear_cache(kind: str | None = None) -> int:
     freed = 0
     for each in KINDS if kind is None else (kind,):
         folder = cache_folder() / each
-        if not folder.is_dir():
-            continue
-        freed += _bytes_of(folder)
         try:
+            if not folder.is_dir():
+                continue
+            freed += _bytes_of(folder)
             shutil.rmtree(folder)
         except OSError as error:
-            raise RunError(f"the cache's {each} cannot be deleted: {error.strerror}.") from error
+            raise RunError(_closed(each, "deleted", error)) from error
     return freed
+
+
+def _closed(kind: str, done: str, error: OSError) -> str:
+    return (
+        f"the {kind} in the cache {cache_folder()} cannot be {done}: {error.strerror}. Give this user the right, "
+        "or set MEDSEG_CACHE to another folder."
+    )
 
 
 def _bytes_of(path: Path) -> int:

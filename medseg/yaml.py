@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,6 +36,7 @@ _OCTAL = re.compile(r"0o[0-7]+")
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_WIDTH = 110
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -112,6 +114,17 @@ def to_yaml(data: Any) -> str:
     Raises:
         TypeError: Something in it is no mapping, list, tuple, string, number, boolean or None.
     """
+    plain = _plain(data)
+    written = _dumped(plain, _quotes, _WIDTH)
+    try:
+        alike = repr(parse_yaml(written, "")) == repr(plain)  # not ==, for which 1 is 1.0 and nan is not nan
+    except DefinitionError:
+        alike = False
+    # The library takes some texts for plain that its own reader does not, and folds some long ones wrongly.
+    return written if alike else _dumped(plain, lambda _: '"', sys.maxsize)
+
+
+def _dumped(plain: Any, quotes: Callable[[str], str | None], width: int) -> str:
     from ruamel.yaml import YAML  # noqa: PLC0415
     from ruamel.yaml.representer import SafeRepresenter  # noqa: PLC0415
 
@@ -120,8 +133,7 @@ def to_yaml(data: Any) -> str:
             return True  # the reader refuses references
 
     def text(representer: SafeRepresenter, value: str) -> Any:
-        style = None if _reads_as_text(value) else "'"
-        return representer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+        return representer.represent_scalar("tag:yaml.org,2002:str", value, style=quotes(value))
 
     Representer.add_representer(str, text)
     writer: Any = YAML(typ="safe", pure=True)
@@ -129,9 +141,9 @@ def to_yaml(data: Any) -> str:
     writer.default_flow_style = None  # the innermost lists and mappings on one line
     writer.sort_base_mapping_type_on_output = False
     writer.allow_unicode = True
-    writer.width = 110
+    writer.width = width
     stream = StringIO()
-    writer.dump(_plain(data), stream)
+    writer.dump(plain, stream)
     return stream.getvalue().removesuffix("...\n")
 
 
@@ -234,11 +246,14 @@ def _meaning(text: str) -> Any:
     return text
 
 
-def _reads_as_text(text: str) -> bool:
+def _quotes(text: str) -> str | None:
+    """Quotes that a text needs; None leaves it to the library, which knows the signs of YAML."""
+    if not text.isprintable():
+        return '"'  # the only ones that know escapes
     try:
-        return isinstance(_meaning(text), str)
+        return None if isinstance(_meaning(text), str) and not text.startswith(("?", ":")) else "'"
     except ValueError:
-        return False
+        return "'"
 
 
 def _plain(value: Any) -> Any:

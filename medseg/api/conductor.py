@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medseg.api.finding import experiment_of
 from medseg.api.opening import default_jobs
 from medseg.api.result import RunResult
 from medseg.cases.manifest import Manifest
@@ -16,6 +17,7 @@ from medseg.component import SHIPPED, Allowed
 from medseg.pipeline.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder, State
 from medseg.progress import LOADING, Progress
+from medseg.recorder import Status
 from medseg.yaml import write_yaml
 
 if TYPE_CHECKING:
@@ -70,20 +72,21 @@ class Conductor:
             folder.claim(replace(state, status="KILLED"))
             return self._conduct(folder, uri, resolved, gathered)
 
-    def resume(self, folder: RunFolder, state: State) -> RunResult:
-        """Go on with a run."""
+    def resume(self, folder: RunFolder, state: State, *, take_over: bool = False) -> RunResult:
+        """Go on with a run; with `take_over` even if a process of another machine is said to run it."""
         from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
         from medseg.tracking.mlflow.address import default_uri, reach  # noqa: PLC0415
 
         uri = default_uri(self.tracking_uri)
         reach(uri)
         with quiet_libraries():
-            folder.claim(state)
+            folder.claim(state, take_over=take_over)
             try:
                 resolved, gathered = self._checked()
                 refuse_changed_data(state, gathered)
             except BaseException:
-                folder.write(replace(folder.read(), status=state.status))
+                before: Status = "KILLED" if state.status == "RUNNING" else state.status
+                folder.write(replace(folder.read(), status=before))
                 raise
             return self._conduct(folder, uri, resolved, gathered)
 
@@ -121,21 +124,27 @@ class Conductor:
             self.manifest, self.definition.channels, root, progress=self.progress, jobs=self._jobs
         )
         gathered = gather.gather(report, skip_bad=self.options["skip_bad"], generated=self.root is None)
-        if gathered.left_out:
-            self.progress.say(f"Going on without {len(gathered.left_out)} cases that have faults.", loud=True)
+        if report.faults:
+            others = sum(not fault.case for fault in report.faults)
+            whole = f" {others} faults are of the data set itself, so more may be missing." if others else ""
+            self.progress.say(
+                f"Going on without {len(gathered.left_out)} cases that have faults (left_out.csv).{whole}",
+                loud=True,
+            )
         return resolved, gathered
 
     def _conduct(self, folder: RunFolder, uri: str, resolved: Resolved, gathered: Gathered) -> RunResult:
         from medseg.pipeline.run import Job, choose_device, execute  # noqa: PLC0415
         from medseg.tracking.fan_out import FanOut  # noqa: PLC0415
         from medseg.tracking.jsonl import FolderRecorder  # noqa: PLC0415
+        from medseg.tracking.mlflow.address import masked  # noqa: PLC0415
 
         try:
             tracker = self._tracker(folder, uri, gathered.generated)
         except BaseException:
             folder.write(replace(folder.read(), status="FAILED"))
             raise
-        state = folder.write(replace(folder.read(), tracked=tracker.run_id))
+        state = folder.write(replace(folder.read(), tracked=tracker.run_id, tracking_uri=masked(uri)))
         recorder = FanOut([FolderRecorder(folder.path), tracker])
         device = choose_device(self.options["device"])
         job = Job(resolved, gathered, folder, recorder, self.progress, device, self._jobs)
@@ -153,15 +162,16 @@ class Conductor:
         from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415
 
         state = folder.read()
-        if state.tracked:
-            return MlflowRecorder.resume(uri, state.tracked, folder.path, say=self.progress.say)
-        kind = "-generated" if generated else ""
+        # A process killed before it noted the id may have made the run.
+        tracked = state.tracked or MlflowRecorder.find(uri, experiment_of(state), folder.path)
+        if tracked:
+            return MlflowRecorder.resume(uri, tracked, folder.path, say=self.progress.say)
         note = f"{self.definition.about}\n\nResearch use only; not a medical device."
         if generated:
             note = f"**GENERATED DATA: says nothing about real patients.**\n\n{note}"
         return MlflowRecorder.start(
             uri,
-            experiment=f"{self.definition.name}{kind}",
+            experiment=experiment_of(state),
             name=state.name,
             folder=folder.path,
             note=note,

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from medseg.errors import RunError
-from medseg.pipeline.folder import RUNS, RunFolder, all_runs, gone
+from medseg.errors import MedsegError, RunError
+from medseg.pipeline.folder import RUNS, RunFolder, State, alive, all_runs, elsewhere, gone
+from medseg.recorder import Status
 
 
-def unfinished() -> RunFolder:
+def experiment_of(state: State) -> str:
+    """Name of the experiment that a run belongs to; runs on generated data are kept apart."""
+    return f"{state.pipeline}{'-generated' if state.data is None else ''}"
+
+
+def unfinished(*, take_over: bool = False) -> RunFolder:
     """The latest run of this folder that was killed or has failed.
+
+    Args:
+        take_over: Runs that are said to go on on another machine count too.
 
     Raises:
         RunError: There is none.
     """
     for folder, state in all_runs():
-        if state.status in ("KILLED", "FAILED"):
+        if state.status in ("KILLED", "FAILED") or (take_over and elsewhere(state)):
             return folder
     raise RunError(f"no unfinished run in {RUNS}/ of this folder. Name one: medseg pipeline resume RUN")
 
@@ -51,20 +61,51 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
 
 
 def mark_gone() -> list[str]:
-    """Mark runs of this folder KILLED that say RUNNING though their process is gone; their names."""
-    found = gone()
-    if not found:
-        return []
+    """Mark runs of this folder KILLED that say RUNNING though their process is gone.
+
+    One whose process went while it told the trackers how it ended is marked as ended in that way.
+
+    Returns:
+        Names of those that were marked KILLED.
+    """
+    marked = [(state.name, _marked(folder)) for folder, state in gone()]
+    return [name for name, status in marked if status == "KILLED"]
+
+
+def _marked(folder: RunFolder) -> Status | None:
+    """Mark one run; None if another command has done so, or is at it."""
+    with suppress(RunError), folder.turn(wait=0):
+        state = folder.read()
+        if state.status != "RUNNING" or alive(state):
+            return None
+        status: Status = state.ending or "KILLED"
+        tracked = _tell_trackers(folder, state, status)
+        folder.write(replace(state, status=status, tracked=tracked, ending=""))
+        return status
+    return None
+
+
+def _tell_trackers(folder: RunFolder, state: State, status: Status) -> str:
+    """Tell them how a run ended; gives its id there, empty if it has none."""
+    from medseg.tracking.jsonl import FolderRecorder  # noqa: PLC0415
+    from medseg.tracking.mlflow.ending import tell_end  # noqa: PLC0415
+    from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415
     from medseg.tracking.mlflow.runs import mark_killed  # noqa: PLC0415
 
-    for folder, state in found:
-        folder.write(replace(state, status="KILLED"))
-        if state.tracked:
-            mark_killed(_with_credentials(state.tracking_uri), state.tracked)
-    return [state.name for _, state in found]
+    with suppress(RunError):  # a damaged record is a matter of whoever goes on with the run
+        FolderRecorder(folder.path).close(status)
+    tracked, uri = state.tracked, with_credentials(state.tracking_uri)
+    if not tracked:  # killed before it noted the id, perhaps after it made the run
+        with suppress(MedsegError):
+            tracked = MlflowRecorder.find(uri, experiment_of(state), folder.path)
+    if tracked and state.ending:
+        tell_end(uri, tracked, folder.path, status)
+    elif tracked:
+        mark_killed(uri, tracked)
+    return tracked
 
 
-def _with_credentials(uri: str) -> str:
+def with_credentials(uri: str) -> str:
     """The address as the environment gives it, where that is the same server: ours are kept without passwords."""
     from medseg.tracking.mlflow.address import masked  # noqa: PLC0415
 

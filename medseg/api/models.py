@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.api.finding import find_run_folder
+from medseg.component import SHIPPED
 from medseg.errors import RunError
 
 if TYPE_CHECKING:
     from medseg.learning.predictor import Predictor
 
 
-def load_model(model: str | Path, *, tracking_uri: str | None = None, device: str = "auto") -> Predictor:
+def load_model(
+    model: str | Path, *, tracking_uri: str | None = None, device: str = "auto", allow: Sequence[str] = ()
+) -> Predictor:
     """Load a model by its folder, or by its run.
 
     Args:
         model: A saved model's folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix.
         tracking_uri: Where to look ids up.
         device: auto, cpu or cuda.
+        allow: Packages that the model's parts may come from, beside the usual ones.
 
     Raises:
         ModelError: It cannot be loaded.
@@ -27,18 +32,18 @@ def load_model(model: str | Path, *, tracking_uri: str | None = None, device: st
     from medseg.learning.predictor import Predictor  # noqa: PLC0415  # imports torch and MONAI
     from medseg.pipeline.run import choose_device  # noqa: PLC0415
 
-    where = choose_device(device)
+    where, may = choose_device(device), SHIPPED.also(*allow)
     if (Path(model) / "model.json").is_file():
-        return Predictor.load(model, device=where)
+        return Predictor.load(model, device=where, allowed=may)
     if Path(model).is_dir() and not (Path(model) / "run.json").is_file():
-        return Predictor.load(model, device=where)
+        return Predictor.load(model, device=where, allowed=may)
     try:
         folder = find_run_folder(str(model), holding="model").path / "model"
     except RunError:
         folder = _downloaded(str(model), tracking_uri)
     if not folder.is_dir():
         raise RunError("this run has no model yet: its training has not ended. medseg pipeline resume RUN")
-    return Predictor.load(folder, device=where)
+    return Predictor.load(folder, device=where, allowed=may)
 
 
 def _downloaded(run: str, tracking_uri: str | None) -> Path:

@@ -79,6 +79,7 @@ def predict(
     probabilities: bool = False,
     device: str = "auto",
     tracking_uri: str | None = None,
+    allow: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Predicted:
     """Segment cases and write label maps in the data set's own values, on the grid of the input.
@@ -93,6 +94,7 @@ def predict(
         probabilities: Write the probability of each class too, as float32.
         device: auto, cpu or cuda.
         tracking_uri: Where to look ids up.
+        allow: Packages that the model's parts may come from, beside the usual ones.
         progress: Where it is shown.
 
     Raises:
@@ -102,7 +104,7 @@ def predict(
     shown, place = progress or Silent(), Path(out)
     with shown.bar("loading torch, MONAI and the model", 1) as bar:
         predictor = (
-            load_model(model, tracking_uri=tracking_uri, device=device)
+            load_model(model, tracking_uri=tracking_uri, device=device, allow=allow)
             if isinstance(model, str | Path)
             else model
         )

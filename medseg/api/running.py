@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from medseg.api.conductor import Conductor
-from medseg.api.finding import find_run_folder, mark_gone, unfinished
+from medseg.api.finding import find_run_folder, mark_gone, unfinished, with_credentials
 from medseg.api.opening import Opened, open_pipeline
 from medseg.api.result import RunResult
 from medseg.cases.manifest import Manifest
-from medseg.errors import DefinitionError, RunError
+from medseg.errors import DefinitionError, RunError, TrackingError
 from medseg.pipeline.definition import PipelineDefinition
+from medseg.pipeline.folder import RunFolder, State
 from medseg.progress import Progress, Silent
 
 
@@ -78,37 +80,88 @@ def resume_pipeline(
     device: str | None = None,
     tracking_uri: str | None = None,
     jobs: int | None = None,
+    take_over: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
     """Go on with a run that was interrupted, in the same folder and the same MLflow run.
+
+    Of a run that is finished, records that wait for the tracking server are sent.
 
     Args:
         run: Id or unique prefix of an MLflow run, a name, `latest`, or a run's folder; by default the latest
             run of this folder that is not finished.
         data: Where the data lie now, if they were moved.
         device: Where to go on; by default as before.
-        tracking_uri: Where it is tracked, if that cannot be told from the run.
+        tracking_uri: Where it is tracked now; by default where it began, whatever MLFLOW_TRACKING_URI says.
+            Only user and password are taken from there, if it is the same server.
         jobs: Cases that are read at a time.
+        take_over: Go on even if a process of another machine is said to run it: for one whose process is gone
+            for certain, as with a container that was replaced.
         progress: Where it is shown.
 
     Raises:
-        RunError: There is nothing to go on with, or the data have changed.
+        RunError: There is nothing to go on with, another process runs it, or the data have changed.
+        TrackingError: The tracking server does not answer, or wants a password that is not kept.
     """
     mark_gone()
-    folder = unfinished() if run is None else find_run_folder(run)
+    folder = unfinished(take_over=take_over) if run is None else find_run_folder(run)
     state = folder.read()
+    shown = progress or Silent()
     if state.status == "FINISHED":
-        raise RunError(f"the run {state.name} is finished; there is nothing to go on with.")
+        return _send_rest(folder, tracking_uri, shown)
+    uri = tracking_uri or _own_address(state)
     definition = PipelineDefinition.from_yaml(folder.path / "definition.yaml")
     manifest = Manifest.from_yaml(folder.path / "manifest.yaml")
     options = {**state.options, **({"device": device} if device else {}), **({"jobs": jobs} if jobs else {})}
     root = Path(data) if data is not None else None if state.data is None else Path(state.data)
-    shown = progress or Silent()
     if root is None:
         _say_generated(definition, shown)
     shown.say(f"Going on with {state.name}.")
-    uri = tracking_uri or (state.tracking_uri if not os.environ.get("MLFLOW_TRACKING_URI") else None)
-    return Conductor(definition, manifest, root, options, uri, shown).resume(folder, state)
+    return Conductor(definition, manifest, root, options, uri, shown).resume(
+        folder, state, take_over=take_over
+    )
+
+
+def _own_address(state: State) -> str | None:
+    """Where a run is tracked, with user and password; None if it does not say."""
+    uri = with_credentials(state.tracking_uri)
+    if "***" in uri:
+        raise TrackingError(
+            f"the run {state.name} is tracked at {uri}, and user and password are never kept. Give the whole "
+            "address: --tracking-uri or MLFLOW_TRACKING_URI."
+        )
+    return uri or None
+
+
+def _send_rest(folder: RunFolder, tracking_uri: str | None, shown: Progress) -> RunResult:
+    """Send what a finished run could not tell the tracking server."""
+    from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
+    from medseg.tracking.mlflow.ending import send_rest  # noqa: PLC0415
+    from medseg.tracking.mlflow.outbox import UNTRACKED  # noqa: PLC0415
+
+    with folder.turn():
+        state = folder.read()
+        if state.status != "FINISHED" or not state.tracked or not (folder.path / UNTRACKED).exists():
+            raise RunError(f"the run {state.name} is finished; there is nothing to go on with.")
+        uri = default_uri(tracking_uri or _own_address(state))
+        shown.say(f"{state.name} is finished; sending what waits for the tracking server.")
+        waiting = send_rest(uri, state.tracked, folder.path, "FINISHED", shown.say)
+        if waiting:
+            raise TrackingError(
+                f"{waiting} records of the run {state.name} still wait in its {UNTRACKED}: the tracking server "
+                "did not take them. Try again when it works."
+            )
+        state = folder.write(replace(state, tracking_uri=masked(uri)))
+    shown.say(f"All records of {state.name} are sent; the run is FINISHED there too.")
+    split = json.loads((folder.path / "split.json").read_text(encoding="utf-8"))
+    return RunResult(
+        state.name,
+        folder.path.absolute(),
+        state.tracked,
+        state.tracking_uri,
+        state.data is None,
+        split.get("by") == "slice",
+    )
 
 
 def _say_generated(definition: PipelineDefinition, shown: Progress) -> None:

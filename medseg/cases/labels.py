@@ -102,13 +102,18 @@ class LabelRule:
     def decode(self, encoded: NDArray[Any]) -> NDArray[Any]:
         """Stored value of each class index: the data set's own values, derived classes included.
 
-        The result has the smallest of uint8 and int16 that holds every value of the rule.
+        The result has the smallest of uint8, int16 and int32 that holds every value of the rule; NIfTI has
+        all three, and a manifest refuses what does not fit the last.
         """
         value_of = {name: value for value, name in sorted(self.values.items(), reverse=True)}
         if self.derive is not None:
             value_of |= {self.derive.outside: self.derive.value, self.derive.inside: self.derive.value}
         table = np.array([value_of[name] for name in self.classes])
-        small = np.uint8 if table.min() >= 0 and table.max() <= 255 else np.int16
+        small = next(
+            each
+            for each in (np.uint8, np.int16, np.int32)
+            if np.iinfo(each).min <= table.min() and table.max() <= np.iinfo(each).max
+        )
         return table.astype(small)[encoded]
 
 

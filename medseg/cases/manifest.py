@@ -130,6 +130,10 @@ class Manifest(_Strict):
             yield f"no label value stands for {lost}: name it under 'label_values', or take it from 'classes'"
         if self.derive and self.derive.value in self.label_values:
             yield f"'label_values' and 'derive.from' both claim the value {self.derive.value}"
+        stored = [*self.label_values, *([self.derive.value] if self.derive else [])]
+        large = sorted(value for value in stored if not -(2**31) <= value < 2**31)
+        if large:
+            yield f"'label_values' and 'derive.from' hold {large}; wanted 32-bit whole numbers, as label maps do"
         if self.derive and self.derive.outside == self.derive.inside:
             yield "'derive' gives one class to outside and inside: name it under 'label_values' instead"
 

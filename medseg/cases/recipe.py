@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medseg.allowed import DEFAULT_MODULES
 from medseg.cases.case import Case
 from medseg.cases.keep import Selection, for_scores, for_training
 from medseg.cases.labels import LabelRule
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 STORE_VERSION = 1
 """Raised when stored slices come out otherwise than before, or are laid out otherwise."""
 
-_PACKAGES = ("monai", "numpy", "nibabel")
+_PACKAGES = ("monai", "numpy", "nibabel", "scipy", "torch")
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Recipe:
         return {
             "store": STORE_VERSION,
             "packages": packages,
+            "sources": _foreign_sources(self.rule),
             "channels": self.channels,
             "rule": rule,
             "labels": labels,
@@ -131,3 +135,20 @@ def _version(package: str) -> str:
 
 def _hash(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _foreign_sources(rule: SliceRule) -> dict[str, str]:
+    """Digest of the source of each transform's module that came with neither medseg nor the packages named.
+
+    Their versions tell nothing of a package that a user is still writing.
+    """
+    modules = {str(spec.get("_target_", "")).rpartition(".")[0] for spec in rule.transforms}
+    found = {}
+    for module in sorted(modules - DEFAULT_MODULES - {""}):
+        try:
+            spec = importlib.util.find_spec(module)
+        except (ImportError, ValueError):
+            continue  # it does not exist, which building it will say
+        if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
+            found[module] = hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+    return found

@@ -182,8 +182,8 @@ def _chosen(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[Case]) -> 
             met = {value for each in _values(cases, column).values() for value in each}
             if not values & met:
                 raise DataError(
-                    f"no case has {sorted(values)} in column '{column}', by which {role} is chosen; "
-                    f"values met: {sorted(met)[:20]}"
+                    f"no case has {sorted(values)} in column '{column}', by which {role} is chosen, among "
+                    f"{len(met)} distinct values. They are not shown here, since they may tell who it is"
                 )
         fits: dict[str, set[bool]] = defaultdict(set)
         for case in cases:

@@ -73,6 +73,8 @@ class SplitRule(BaseModel):
             raise ValueError("`file` gives the roles: remove `val` and `test`")
         if self.file is not None and self.stratify is not None:
             raise ValueError("`file` gives the roles: remove `stratify`")
+        if self.by == "slice" and self.stratify is not None:
+            raise ValueError("`stratify` shares out patients, and `by: slice` shares out slices: remove one")
         ratios = [each for each in (self.val, self.test) if isinstance(each, float)]
         if sum(ratios) >= 1:
             raise ValueError(

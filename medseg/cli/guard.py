@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from medseg.errors import DataError, Fault, MedsegError
+from medseg.places import FULL, NotWrittenError
 
 MEND, DEFECT, INTERRUPTED = 2, 1, 130
 _SHOWN_FAULTS = 100
@@ -51,16 +53,8 @@ def guarded(console: Console, *, show_paths: bool = False, hint: str = "") -> It
         raise typer.Exit(0) from None
     except OSError as error:
         # A full disk, a folder that may not be written: reading of data has errors of its own.
-        named = f" ({error.filename})" if show_paths and error.filename else ""
-        what = error.strerror or str(error)
-        console.print(
-            Text(
-                f"Error: a file could not be written or read: {what}{named}. Nothing that was written before is "
-                "lost; free space, or choose a folder that you may write to.",
-                style="bold red",
-            ),
-            soft_wrap=True,
-        )
+        told = _told(error, show_paths=show_paths)
+        console.print(Text(f"Error: {told}", style="bold red"), soft_wrap=True)
         raise typer.Exit(MEND) from None
     except Exception as error:  # noqa: BLE001  # a defect: the user gets a sentence, and we get the traceback
         place = _kept_traceback()
@@ -73,6 +67,30 @@ def guarded(console: Console, *, show_paths: bool = False, hint: str = "") -> It
             soft_wrap=True,
         )
         raise typer.Exit(DEFECT) from None
+
+
+_REMEDIES = {
+    **dict.fromkeys(FULL, "Free some space; nothing that was written before is lost"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS), "Give this user the right, or choose another place"
+    ),
+    **dict.fromkeys(
+        (errno.EEXIST, errno.ENOTDIR), "A file is in the way of a folder: choose another place, or move it"
+    ),
+    **dict.fromkeys(
+        (errno.EISDIR, errno.ENOTEMPTY), "A folder is in the way of a file: choose another place, or move it"
+    ),
+    errno.ENAMETOOLONG: "Give a shorter name",
+}
+
+
+def _told(error: OSError, *, show_paths: bool) -> str:
+    reason = error.strerror or str(error)
+    remedy = _REMEDIES.get(error.errno or 0, "Check the places that were named, and their rights")
+    if isinstance(error, NotWrittenError):
+        return f"{error.filename} cannot be written: {reason}. {remedy}."
+    named = f" ({error.filename})" if show_paths and error.filename else ""
+    return f"a file or folder cannot be read or written: {reason}{named}. {remedy}."
 
 
 def print_faults(console: Console, faults: Sequence[Fault], *, show_paths: bool) -> None:

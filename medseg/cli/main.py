@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from rich.text import Text
 from medseg.cli import data, pipeline
 from medseg.cli.display import display
 from medseg.cli.guard import guarded
+from medseg.errors import MedsegError
 
 NOTICE = "Research use only; not a medical device."
 
@@ -45,10 +47,11 @@ def medseg(
 ) -> None:
     """Mark runs whose process is gone, before any command."""
     del version  # its callback has done all
-    from medseg.pipeline.folder import gone  # noqa: PLC0415  # nothing heavy
+    # A favour, of which no other command may fail: runs that cannot be read or marked now are left alone.
+    with guarded(Console(stderr=True)), suppress(OSError, MedsegError):
+        from medseg.pipeline.folder import gone  # noqa: PLC0415  # nothing heavy
 
-    if gone():
-        with guarded(Console(stderr=True)):
+        if gone():
             from medseg.api.finding import mark_gone  # noqa: PLC0415  # may ask the tracking store
 
             for name in mark_gone():
@@ -71,6 +74,7 @@ def predict(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     tracking_uri: Annotated[str | None, typer.Option(help="Where to look run ids up.")] = None,
+    allow: pipeline.Allow = None,
     show_paths: Annotated[bool, typer.Option("--show-paths", help="Name files in messages.")] = False,
 ) -> None:
     """Segment new cases: label maps in the data set's own values, on the grid of the input."""
@@ -87,6 +91,7 @@ def predict(
             probabilities=probabilities,
             device=device,
             tracking_uri=tracking_uri,
+            allow=allow or (),
             progress=display(console),
         )
         code = print_predicted(console, errors, found, out, show_paths=show_paths)

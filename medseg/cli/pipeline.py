@@ -113,6 +113,12 @@ def resume(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; by default as before.")] = None,
     tracking_uri: Uri = None,
     jobs: Jobs = None,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over", help="Go on though another machine is said to run it, if that process is gone."
+        ),
+    ] = False,
     show_paths: ShowPaths = False,
 ) -> None:
     """Go on with a run that was interrupted; it ends as if it had not been."""
@@ -122,17 +128,25 @@ def resume(
 
         console = Console()
         result = resume_pipeline(
-            run, data=data, device=device, tracking_uri=tracking_uri, jobs=jobs, progress=display(console)
+            run,
+            data=data,
+            device=device,
+            tracking_uri=tracking_uri,
+            jobs=jobs,
+            take_over=take_over,
+            progress=display(console),
         )
         print_result(console, result)
 
 
 def paths_may_be_shown(name: str, sets: Sequence[str] | None = None) -> bool:
-    """Whether the pipeline's data have pseudonyms for ids, so that paths may be shown."""
+    """Whether the pipeline's data have pseudonyms for ids, so that paths may be shown.
+
+    Never raises: it is asked before a command has begun, which then meets the same and tells it.
+    """
     from medseg.api.opening import open_pipeline  # noqa: PLC0415
-    from medseg.errors import MedsegError  # noqa: PLC0415
 
     try:
         return open_pipeline(name, assignments=sets or ()).manifest.ids == "pseudonyms"
-    except MedsegError:
-        return False  # the command itself will say what is wrong
+    except Exception:  # noqa: BLE001  # whatever it is, the command itself will say it, guarded
+        return False

@@ -40,7 +40,8 @@ def print_pipelines(console: Console, found: Sequence[Found]) -> None:
             about = str(read_yaml(each.path).get("about", ""))
         except MedsegError as error:
             about = f"cannot be read: {str(error).splitlines()[0]}"
-        table.add_row(each.name, about, each.origin)
+        # Text, here and below: a string would be read as rich's markup, in which [/a] ends a style.
+        table.add_row(Text(each.name), Text(" ".join(about.split())), Text(each.origin))
     console.print(table)
 
 
@@ -65,11 +66,12 @@ def print_report(console: Console, found: Checked) -> None:
     grids = Table("cases", "shape", "spacing (mm)", "orientation", title="Grids", header_style="bold")
     for row in report.rows():
         shape, spacing = " x ".join(map(str, row["shape"])), " x ".join(f"{v:g}" for v in row["spacing"])
-        grids.add_row(str(row["cases"]), shape, spacing, row["orientation"])
+        grids.add_row(str(row["cases"]), shape, spacing, Text(row["orientation"]))
     console.print(grids)
     labels = Table("value", "class", "voxels", "cases", title="Labels", header_style="bold")
     for row in report.label_rows():
-        labels.add_row(str(row["value"]), row["class"] or "unknown", f"{row['voxels']:,}", str(row["cases"]))
+        name = Text(row["class"] or "unknown")
+        labels.add_row(str(row["value"]), name, f"{row['voxels']:,}", str(row["cases"]))
     console.print(labels)
     good, every = len(report.good), len(report.listing.cases) + len(report.listing.incomplete)
     groups = len({case.group for case in report.listing.cases})
@@ -135,7 +137,7 @@ def _score_table(result: RunResult, role: str) -> Table:
     kind = ", GENERATED DATA" if result.generated else ""
     # Narrow gaps: all columns fit into the 80 characters of a terminal or a log file.
     table = Table(
-        title=f"{role}: mean over patients{kind}",
+        title=Text(f"{role}: mean over patients{kind}"),
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -149,7 +151,7 @@ def _score_table(result: RunResult, role: str) -> Table:
         cells = [_number(by_score[score]) if score in by_score else "-" for score in shown]
         dice = by_score["dice"]
         interval = f"{dice.low:.3f}-{dice.high:.3f}" if dice.patients else "-"
-        table.add_row(str(name), _number(dice), interval, *cells, str(int(dice.patients)))
+        table.add_row(Text(str(name)), _number(dice), interval, *cells, str(int(dice.patients)))
     return table
 
 
@@ -163,13 +165,10 @@ def print_predicted(
     console: Console, errors: Console, found: Predicted, out: Path, *, show_paths: bool
 ) -> int:
     """What `predict` did; gives the exit code."""
-    table = Table(title="Volumes (mL)", header_style="bold", box=SIMPLE_HEAD)
-    table.add_column("case", overflow="fold")
-    for name in (*found.cases[0].millilitres, "seconds"):
-        table.add_column(name.replace("_", " "), justify="right")
-    for each in found.cases:
-        table.add_row(each.case, *[f"{v:.1f}" for v in each.millilitres.values()], f"{each.seconds:.1f}")
+    table, left_out = _volume_table(found, console.width)
     console.print(table)
+    if left_out:
+        _print(console, f"Too wide for this terminal, see volumes.csv: {', '.join(left_out)}.")
     for each in found.cases:
         for warning in each.warnings:
             _print(errors, f"Warning: {each.case}: {warning}.", "yellow")
@@ -184,6 +183,34 @@ def print_predicted(
         print_faults(errors, found.faults, show_paths=show_paths or found.pseudonyms)
         return MEND
     return 0
+
+
+def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
+    """Volumes, a case a row, and the columns for which there is no room.
+
+    Ids stay whole, to be copied. What goes first is what comes first: the background, then other classes;
+    the regions come last.
+    """
+    columns = {name: [f"{each.millilitres[name]:.1f}" for each in found.cases] for name in found.cases[0].millilitres}
+    columns["s"] = [f"{each.seconds:.1f}" for each in found.cases]
+    heads = {name: name.replace("_", " ") for name in columns}  # which may break between words
+    widths = {
+        name: max(map(len, [*heads[name].split(), *cells])) + 1  # and the gap
+        for name, cells in columns.items()
+    }
+    ids = min(max(len(each.case) for each in found.cases), room // 2)
+    shown = list(columns)
+    while len(shown) > 2 and ids + 1 + sum(widths[name] for name in shown) > room:
+        shown.pop(0)
+    table = Table(
+        title=Text("Volumes (mL)"), header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    table.add_column("case", overflow="fold", min_width=ids)
+    for name in shown:
+        table.add_column(Text(heads[name]), justify="right", min_width=widths[name] - 1)
+    for row, each in enumerate(found.cases):
+        table.add_row(Text(each.case), *(columns[name][row] for name in shown))
+    return table, [name for name in columns if name not in shown]
 
 
 def print_cache(console: Console, folder: Path, contents: Mapping[str, tuple[int, int]]) -> None:

@@ -82,6 +82,10 @@ class ClassMasks:
             raise DefinitionError(
                 f"task.class_weights has {len(self.class_weights)} values for {len(self.classes)} classes"
             )
+        if isinstance(self.class_weights, tuple) and not _weights(self.class_weights):
+            raise DefinitionError(
+                f"task.class_weights is {list(self.class_weights)}, wanted finite numbers, 0 or more"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,9 +112,15 @@ class ClassMasks:
         torch's losses take class indices (B, H, W); MONAI's take indices (B, 1, H, W) with `to_onehot_y`,
         else a one-hot (B, K, H, W).
         """
-        weight = torch.tensor(self.class_weights) if isinstance(self.class_weights, tuple) else None
+        given = self.class_weights if isinstance(self.class_weights, tuple) else None
+        weight = None if given is None else torch.tensor(given, dtype=torch.float32)
         make = self.loss_of or _dice_and_cross_entropy
         loss = make() if weight is None else make(weight=weight)
+        if weight is not None and not any(_same(held, weight) for held in loss.buffers()):
+            raise DefinitionError(
+                f"task.class_weights is set, but {type(loss).__name__} takes no weights of classes. Leave them out, "
+                "or take a loss that does, such as monai.losses.DiceCELoss."
+            )
         if type(loss).__module__.startswith("torch."):
             return _WithTarget(loss, lambda label: label[:, 0].long())
         if any(getattr(part, "to_onehot_y", False) for part in loss.modules()):
@@ -138,6 +148,17 @@ class ClassMasks:
             "regions": {name: list(members) for name, members in self.regions.items()},
             "select": list(self.select),
         }
+
+
+def _weights(values: tuple[Any, ...]) -> bool:
+    """Whether values can weigh classes: finite, none below zero, not all zero."""
+    if not all(isinstance(value, int | float) and 0 <= value < float("inf") for value in values):
+        return False
+    return any(values)
+
+
+def _same(held: torch.Tensor, weight: torch.Tensor) -> bool:
+    return held.shape == weight.shape and bool(torch.allclose(held.float().cpu(), weight))
 
 
 def _dice_and_cross_entropy(weight: torch.Tensor | None = None) -> Any:

@@ -25,7 +25,7 @@ from medseg.errors import MedsegError, ModelError
 from medseg.learning.card import model_card
 from medseg.learning.checkpoint import plain_weights
 from medseg.learning.profile import TrainingProfile, profile_volume
-from medseg.learning.task import Task
+from medseg.learning.task import TASK, Task
 from medseg.places import written_whole
 
 #: Of the saved form; a model of another version is refused with the reason.
@@ -199,7 +199,7 @@ class Predictor:
         described = _described(place)
         try:
             network = build(described["network"], at="network", kind=torch.nn.Module, allowed=may)
-            task = build(described["task"], at="task", kind=None, allowed=may)
+            task = build(described["task"], at="task", kind=TASK, allowed=may)
             preparation = Preparation(
                 tuple(described["channels"]), SliceRule.model_validate(described["slices"]), may
             )
@@ -208,6 +208,7 @@ class Predictor:
             known = described["profile"]
             profile = None if known is None else TrainingProfile.from_dict(known)
             about = dict(described["about"])
+            _refuse_contradictions(network, task, preparation, manifest, profile)
         except (LookupError, TypeError, ValueError, AttributeError, MedsegError) as error:
             raise ModelError(f"the saved model cannot be built: {error!s:.500}") from error
         _fill(network, place / "weights.safetensors")
@@ -237,6 +238,38 @@ def _described(folder: Path) -> dict[str, Any]:
     if form != FORM:
         raise ModelError(f"the model is of form {form}; this medseg reads form {FORM}")
     return described
+
+
+def _refuse_contradictions(
+    network: torch.nn.Module,
+    task: Task,
+    preparation: Preparation,
+    manifest: Manifest,
+    profile: TrainingProfile | None,
+) -> None:
+    """Compare the parts of a model with each other, so that no class is written under another's value.
+
+    Raises:
+        ModelError: They contradict each other.
+    """
+    if tuple(task.classes) != tuple(manifest.classes):
+        raise ModelError(f"its task has the classes {task.classes}, its manifest {manifest.classes}")
+    unknown = set(preparation.channels) - set(manifest.channels)
+    if unknown:
+        raise ModelError(f"its channels {sorted(unknown)} are none of its manifest's")
+    if profile is not None and (
+        set(profile.intensities) != set(preparation.channels) or len(profile.spacing) != 3
+    ):
+        raise ModelError("its record of the training data is of other channels or axes")
+    height, width = preparation.rule.size
+    try:
+        with torch.no_grad():
+            given = network.eval()(torch.zeros(1, len(preparation.channels), height, width))
+        met, wanted = tuple(given.shape), (1, task.out_channels, height, width)
+    except Exception as error:  # networks raise anything at a shape they do not take
+        raise ModelError(f"its network does not take its slices: {error!s:.300}") from error
+    if met != wanted:
+        raise ModelError(f"its network gives {met} where its task wants {wanted}")
 
 
 def _fill(network: torch.nn.Module, path: Path) -> None:

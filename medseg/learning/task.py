@@ -64,3 +64,12 @@ class Task(Protocol):
 
     def spec(self) -> dict[str, Any]:
         """The declaration that builds this task again for inference."""
+
+
+def _task(found: type) -> bool:
+    """Whether a class is a task, as far as its names tell."""
+    return all(hasattr(found, name) for name in ("loss", "decode", "probabilities", "scorer", "weighted"))
+
+
+TASK = _task
+"""What the slot `task` of a definition or of a saved model takes."""

@@ -27,6 +27,7 @@ def run_tags(resolved: Resolved, gathered: Gathered, split: Split, device: torch
         "data.kind": "generated" if gathered.generated else "given",
         "data.fingerprint": gathered.report.fingerprint(),
         "data.left_out": str(len(gathered.left_out)),
+        "data.faults": str(len(gathered.report.faults)),
         "split.by": split.by,
         "split.hash": split.digest(),
         "split.leaking": str(split.leaking).lower(),

@@ -125,12 +125,17 @@ class PipelineDefinition(BaseModel):
 
     def flat(self) -> dict[str, object]:
         """The same under dotted names, such as `loading.augment.0.prob`; lists of plain values stay whole."""
-        return dict(_leaves(self.to_dict(), ""))
+        return flatten(self.to_dict())
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits that change with anything in the definition, the order of steps included."""
         said = json.dumps([self.to_dict(), list(self.steps)], sort_keys=True)
         return hashlib.sha256(said.encode()).hexdigest()[:32]
+
+
+def flatten(data: Mapping[str, Any]) -> dict[str, object]:
+    """Nested plain data under dotted names; lists of plain values stay whole."""
+    return dict(_leaves(data, ""))
 
 
 def _leaves(value: Any, at: str) -> Iterator[tuple[str, object]]:

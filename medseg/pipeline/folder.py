@@ -7,14 +7,14 @@ import os
 import platform
 import secrets
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-import psutil
+from typing import Any, Literal, get_args
 
 from medseg.errors import RunError
+from medseg.pipeline.process import is_there, this_process, turn
 from medseg.places import written_whole
 from medseg.recorder import Status
 
@@ -34,6 +34,7 @@ class State:
         tracking_uri: Where it is tracked, without credentials.
         tracked: Id of the run there; empty where it is not tracked.
         status: RUNNING, FINISHED, FAILED or KILLED.
+        ending: How a RUNNING run ends, while the trackers are being told; else empty.
         process: Who runs it: host, process id and start time, so that another process of the same id is told
             apart.
         data_fingerprint: Of the content of the files.
@@ -52,6 +53,7 @@ class State:
     data_fingerprint: str = ""
     split_digest: str = ""
     done: tuple[str, ...] = ()
+    ending: Status | Literal[""] = ""
 
 
 class RunFolder:
@@ -86,10 +88,12 @@ class RunFolder:
         """
         try:
             known = json.loads((self.path / _STATE).read_text(encoding="utf-8"))
-            return State(**{**known, "done": tuple(known["done"])})
+            return _sound(State(**{**known, "done": tuple(known["done"])}))
         except FileNotFoundError:
             raise RunError(f"{self.path.name} is no run: it has no {_STATE}") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise RunError(f"{_STATE} of the run {self.path.name} cannot be read: {error.strerror}.") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(
                 f"{_STATE} of the run {self.path.name} is damaged. Start the pipeline again."
             ) from error
@@ -100,37 +104,80 @@ class RunFolder:
             target.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
         return state
 
-    def claim(self, state: State) -> State:
+    def turn(self, wait: float = 20.0) -> AbstractContextManager[None]:
+        """Be the only process that changes whose the run is; see `medseg.pipeline.process.turn`."""
+        return turn(self.path, wait)
+
+    def claim(self, state: State, *, take_over: bool = False) -> State:
         """Say that this process runs it from now on.
 
+        Args:
+            state: Of the run, as it was when this was decided; what is in the folder by now counts.
+            take_over: Take it even from a process of another machine, which cannot be asked from here.
+
         Raises:
-            RunError: Another process does.
+            RunError: Another process runs it, or has finished it in the meantime.
         """
-        if alive(state):
-            raise RunError(
-                f"the run {state.name} is still going on (process {state.process['pid']}). Wait for it."
-            )
-        return self.write(replace(state, status="RUNNING", process=this_process()))
+        with self.turn():
+            now = self.read() if (self.path / _STATE).exists() else state
+            if alive(now) and not (take_over and elsewhere(now)):
+                raise _taken(now)
+            if now.status == "FINISHED" and state.status != "FINISHED":
+                raise RunError(f"the run {now.name} has just been finished by another process.")
+            return self.write(replace(now, status="RUNNING", process=this_process(), ending=""))
 
 
-def this_process() -> dict[str, Any]:
-    """How this process can be told from all others."""
-    return {"host": platform.node(), "pid": os.getpid(), "since": psutil.Process().create_time()}
+def _sound(state: State) -> State:
+    """The state, if everything in it is of its kind: anybody may have edited the file."""
+    texts = (state.name, state.pipeline, state.tracking_uri, state.tracked, *state.done)
+    texts += (state.data_fingerprint, state.split_digest, state.data or "")
+    process, options = state.process, state.options
+    fine = (
+        all(isinstance(text, str) for text in texts)
+        and state.status in get_args(Status)
+        and isinstance(options, dict)
+        and isinstance(options["device"], str)
+        and isinstance(options["skip_bad"], bool)
+        and state.ending in (*get_args(Status), "")
+        and isinstance(process, dict)
+    )
+    if fine and process:
+        fine = (
+            isinstance(process["host"], str)
+            and type(process["pid"]) is int
+            and 0 < process["pid"] < 2**31
+            and type(process["since"]) in (int, float)
+        )
+    if not fine:
+        raise TypeError("a value of another kind")
+    return state
+
+
+def _taken(state: State) -> RunError:
+    pid, host = state.process["pid"], state.process["host"]
+    if not elsewhere(state):
+        return RunError(f"the run {state.name} is still going on (process {pid}). Wait for it.")
+    return RunError(
+        f"the run {state.name} is still going on, as far as can be told from here: process {pid} on the machine "
+        f"{host!r}; this one is {platform.node()!r}. Wait for it. If that process is gone for certain, as with a "
+        f"container that was replaced: medseg pipeline resume {state.name} --take-over"
+    )
+
+
+def elsewhere(state: State) -> bool:
+    """Whether a run says that it is RUNNING on another machine, or on this one under another name."""
+    return state.status == "RUNNING" and bool(state.process) and state.process["host"] != platform.node()
 
 
 def alive(state: State) -> bool:
     """Whether the process of a RUNNING run is still there. Of another machine it is taken to be."""
     if state.status != "RUNNING" or not state.process:
         return False
-    if state.process["host"] != platform.node():
+    if elsewhere(state):
         return True
     if state.process["pid"] == os.getpid():
         return False
-    try:
-        met = psutil.Process(state.process["pid"]).create_time()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
-    return abs(met - state.process["since"]) < 2
+    return is_there(state.process["pid"], state.process["since"])
 
 
 def all_runs(below: Path = RUNS) -> Iterator[tuple[RunFolder, State]]:

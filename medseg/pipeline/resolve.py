@@ -15,7 +15,7 @@ from medseg.cases.transform_checks import check_transforms
 from medseg.component import Allowed, build
 from medseg.errors import DefinitionError
 from medseg.learning.predictor import Predictor
-from medseg.learning.task import Task
+from medseg.learning.task import TASK, Task
 from medseg.pipeline.definition import PipelineDefinition
 from medseg.steps.step import Step
 
@@ -41,14 +41,9 @@ class Resolved:
     parameters: int
 
 
-def is_step(found: type) -> bool:
-    """Whether a class is a step."""
-    return callable(getattr(found, "__call__", None)) and callable(getattr(found, "recall", None))  # noqa: B004
-
-
-def is_task(found: type) -> bool:
-    """Whether a class is a task."""
-    return all(hasattr(found, name) for name in ("loss", "decode", "probabilities", "scorer", "weighted"))
+def _step(found: type) -> bool:
+    """Whether a class is a step, as far as its names tell."""
+    return all(hasattr(found, name) for name in ("__call__", "recall", "check"))
 
 
 def resolve(definition: PipelineDefinition, manifest: Manifest, allowed: Allowed) -> Resolved:
@@ -58,7 +53,7 @@ def resolve(definition: PipelineDefinition, manifest: Manifest, allowed: Allowed
         DefinitionError: Something does not exist, does not take its arguments, or does not fit the rest.
     """
     _refuse_unknown_channels(definition, manifest)
-    task: Task = build(definition.task, at="task", kind=is_task, allowed=allowed)
+    task: Task = build(definition.task, at="task", kind=TASK, allowed=allowed)
     _refuse_other_classes(task, manifest)
     _refuse_unknown_keep(definition, task)
     check_transforms(
@@ -72,7 +67,7 @@ def resolve(definition: PipelineDefinition, manifest: Manifest, allowed: Allowed
     torch.manual_seed(definition.seed)
     network = build(definition.network, at="network", kind=torch.nn.Module, allowed=allowed)
     steps = {
-        name: build(spec, at=f"steps.{name}", kind=is_step, allowed=allowed)
+        name: build(spec, at=f"steps.{name}", kind=_step, allowed=allowed)
         for name, spec in definition.steps.items()
     }
     predictor = Predictor(

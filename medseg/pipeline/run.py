@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,16 +12,18 @@ from medseg.cases.case import Case
 from medseg.cases.prepare import prepare, stores_folder
 from medseg.cases.split import Split, make_split
 from medseg.cases.store import SliceStore
-from medseg.errors import DefinitionError, RunError
+from medseg.errors import DataError, DefinitionError, RunError
 from medseg.figures.saving import save_figure
 from medseg.learning.profile import TrainingProfile, profile_facts
 from medseg.pipeline.about import run_about, run_tags
+from medseg.pipeline.definition import flatten
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.gather import Gathered
+from medseg.pipeline.public import public_definition
 from medseg.pipeline.resolve import Resolved
 from medseg.places import written_whole
 from medseg.progress import Progress
-from medseg.recorder import DataInput, Recorder
+from medseg.recorder import DataInput, Recorder, Status
 from medseg.steps.pictures import data_picture
 from medseg.steps.step import Run, Work
 from medseg.yaml import to_yaml
@@ -86,20 +89,25 @@ def execute(job: Job) -> Work:
     return work
 
 
-def _end(job: Job, status: str) -> None:
-    state = job.folder.read()
-    job.folder.write(replace(state, status=status))  # type: ignore[arg-type]  # one of the four words
-    job.recorder.close(status)  # type: ignore[arg-type]
+def _end(job: Job, status: Status) -> None:
+    """Note how it ends, tell the trackers, write it down: whatever fails or is killed, the rest can be done."""
+    with ExitStack() as last_first:
+        last_first.callback(lambda: job.folder.write(replace(job.folder.read(), status=status, ending="")))
+        last_first.callback(job.recorder.close, status)
+        job.folder.write(replace(job.folder.read(), ending=status))
 
 
 def _all_steps(job: Job) -> Work:
     definition = job.resolved.definition
-    with written_whole(job.folder.path / "definition.yaml") as target:
-        target.write_text(to_yaml(definition.to_dict()), encoding="utf-8")
-    job.recorder.artifact(job.folder.path / "definition.yaml")
-    job.recorder.params(definition.flat())
+    public = public_definition(definition, job.resolved.manifest)
+    tracked = job.folder.path / "tracked" / "definition.yaml"
+    with written_whole(tracked) as target:
+        target.write_text(to_yaml(public), encoding="utf-8")
+    job.recorder.artifact(tracked)
+    job.recorder.params(flatten(public))
     _record_left_out(job)
     split = _split(job)
+    _refuse_empty_roles(job, split)
     store = _store(job, split)
     work = _first_work(job, split, store)
     job.recorder.tags(run_tags(job.resolved, job.gathered, split, job.device))
@@ -129,10 +137,10 @@ def _all_steps(job: Job) -> Work:
 
 
 def _record_left_out(job: Job) -> None:
-    """Keep what `skip_bad` left out, and why: public names, no paths."""
-    if not job.gathered.left_out:
+    """Keep what `skip_bad` passed over, and why: public names, no paths; no case for the data set's own."""
+    faults = job.gathered.report.faults
+    if not faults:
         return
-    faults = [fault for fault in job.gathered.report.faults if fault.case]
     rows = [[fault.case, str(fault.position), fault.part, fault.met] for fault in faults]
     path = job.folder.path / "left_out.csv"
     with written_whole(path) as target, target.open("w", encoding="utf-8", newline="") as file:
@@ -154,6 +162,16 @@ def _split(job: Job) -> Split:
     job.folder.write(replace(state, split_digest=split.digest()))
     job.recorder.artifact(path)
     return split
+
+
+def _refuse_empty_roles(job: Job, split: Split) -> None:
+    for name, step in job.resolved.steps.items():
+        for role in step.roles:
+            if not split.cases(role):
+                raise DataError(
+                    f"steps.{name} needs patients in the role {role}, and the split gives it none of "
+                    f"{len(job.gathered.cases)} cases. Change split.{role}, or the step."
+                )
 
 
 def _store(job: Job, split: Split) -> SliceStore:

@@ -41,7 +41,14 @@ class Evaluate:
     def __init__(self, role: Role = "test", distances: bool = True) -> None:
         if role not in ("train", "val", "test"):
             raise ValueError(f"role is {role!r}, wanted train, val or test")
+        if not isinstance(distances, bool):
+            raise ValueError(f"distances is {distances!r}, wanted true or false")  # noqa: TRY004
         self.role, self.distances = role, distances
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The role that is scored."""
+        return (self.role,)
 
     def __call__(self, work: Work, run: Run) -> Work:
         """Predict and score."""
@@ -94,7 +101,7 @@ class Evaluate:
             with written_whole(path) as target:
                 content.to_csv(target, index=index)
             run.recorder.artifact(path, "scores")
-        run.recorder.metrics(metrics_of(summary, self.role), 0)
+        run.recorder.metrics(metrics_of(summary, self.role), work.epochs)
         figures: dict[str, Callable[[], Figure]] = {
             "confusion": lambda: confusion_figure(scorer.matrix, names),
             "dice": lambda: score_bars(summary, heading=f"{self.role}: Dice per patient"),

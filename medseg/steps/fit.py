@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from monai.transforms import Compose, Transform
 
+from medseg.cases.split import Role
 from medseg.component import Slot, build
 from medseg.errors import DataError, DefinitionError
 from medseg.figures.learning_curves import learning_curves
@@ -60,11 +61,13 @@ class Fit:
         validate_every: int = 1,
         pictures_every: int = 5,
     ) -> None:
-        _refuse(epochs > 0, "epochs", epochs, "1 or more")
-        _refuse(patience is None or patience > 0, "patience", patience, "1 or more, or nothing")
-        _refuse(clip is None or clip > 0, "clip", clip, "more than 0, or nothing")
-        _refuse(validate_every > 0, "validate_every", validate_every, "1 or more")
-        _refuse(pictures_every >= 0, "pictures_every", pictures_every, "0 or more")
+        _refuse(_whole(epochs, 1), "epochs", epochs, "a whole number, 1 or more")
+        patient = patience is None or _whole(patience, 1)
+        _refuse(patient, "patience", patience, "a whole number, 1 or more, or nothing")
+        clipped = clip is None or (isinstance(clip, int | float) and clip > 0)
+        _refuse(clipped, "clip", clip, "more than 0, or nothing")
+        _refuse(_whole(validate_every, 1), "validate_every", validate_every, "a whole number, 1 or more")
+        _refuse(_whole(pictures_every, 0), "pictures_every", pictures_every, "a whole number, 0 or more")
         _refuse(schedule_each in ("epoch", "iteration"), "schedule_each", schedule_each, "epoch or iteration")
         known = ("auto", "float32", "float16", "bfloat16")
         _refuse(precision in known, "precision", precision, " or ".join(known))
@@ -72,6 +75,11 @@ class Fit:
             epochs, optimiser, patience, schedule, schedule_each, clip, precision, validate_every
         )
         self.pictures_every = pictures_every
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """To learn from, and to choose the best epoch by."""
+        return ("train", "val")
 
     def __call__(self, work: Work, run: Run) -> Work:
         """Train."""
@@ -89,11 +97,13 @@ class Fit:
             f"Training on {run.device}: {len(train.order)} slices, {len(val.order)} to validate; a batch of "
             f"{batch} will take about {need.of(batch) / 2**30:.1f} of {free / 2**30:.1f} GiB."
         )
-        run.recorder.params({"memory.batch_bytes": need.of(batch), "memory.free_bytes": free})
+        sizes = {"batch_bytes": need.of(batch), "free_bytes": free}
+        run.recorder.params({f"{run.step}.memory.{name}": size for name, size in sizes.items()})
         with run.progress.bar("training", self.plan.epochs, "epochs") as bar:
 
             def epoch_done(row: Mapping[str, float]) -> None:
-                run.recorder.metrics({k: v for k, v in row.items() if k != "epoch"}, int(row["epoch"]))
+                numbers = {key: value for key, value in row.items() if key != "epoch"}
+                run.recorder.metrics(numbers, work.epochs + int(row["epoch"]))
                 bar.advance(1, **({"score": f"{row['val/score']:.3f}"} if "val/score" in row else {}))
 
             def validated(network: torch.nn.Module, epoch: int, scores: Mapping[str, float]) -> None:
@@ -116,7 +126,7 @@ class Fit:
         self._conclude(run, standing, task.classes)
         trained = replace(work.predictor, network=network, device=run.device)
         trained.save(run.place / "predictor")
-        return replace(work, predictor=trained)
+        return replace(work, predictor=trained, epochs=work.epochs + standing.epoch)
 
     def check(self, predictor: Predictor) -> None:
         """Build optimiser and schedule once, so that a rate below zero costs a second and not a night.
@@ -125,6 +135,7 @@ class Fit:
             DefinitionError: One of them refuses its arguments, or the schedule waits for a score.
         """
         _, schedule = make_optimiser(predictor.network, self.plan, steps=self.plan.epochs)
+        _rehearse(self.plan)
         if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise DefinitionError(
                 "steps.fit.schedule: ReduceLROnPlateau waits for a score, which schedules are not given. Use "
@@ -134,7 +145,9 @@ class Fit:
     def recall(self, work: Work, run: Run) -> Work:
         """Load the trained weights."""
         saved = Predictor.load(run.place / "predictor", device=run.device, allowed=run.allowed)
-        return replace(work, predictor=replace(work.predictor, network=saved.network, device=run.device))
+        history = json.loads((run.place / "history.json").read_text(encoding="utf-8"))
+        trained = replace(work.predictor, network=saved.network, device=run.device)
+        return replace(work, predictor=trained, epochs=work.epochs + len(history))
 
     def _batches(self, work: Work, run: Run, role: str, placement: Placement) -> Batches:
         samples = work.store.role(role)
@@ -192,6 +205,25 @@ def _placement(work: Work, run: Run) -> Placement:
     run.progress.say(placement.said)
     run.recorder.params({"loading.cache_used": placement.name})
     return placement
+
+
+def _rehearse(plan: Plan) -> None:
+    """Take one step with a network of one weight: what fails there would fail after the data are prepared."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    optimiser, schedule = make_optimiser(network, plan, steps=max(plan.epochs, 2))
+    if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        return
+    try:
+        network(torch.ones(1, 1)).sum().backward()
+        optimiser.step()
+        if schedule is not None:
+            schedule.step()
+    except Exception as error:  # optimisers and schedules raise anything at arguments that they took
+        raise DefinitionError(f"steps.fit: optimiser or schedule cannot take a step: {error}") from error
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _refuse(fine: bool, name: str, met: object, wanted: str) -> None:

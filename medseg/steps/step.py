@@ -29,6 +29,7 @@ class Work:
         store: Their slices.
         predictor: The model: untrained at first, then as the last step left it.
         tables: Files of scores by role.
+        epochs: How many were trained so far, by all steps: the place of what is recorded.
     """
 
     cases: Mapping[str, Case]
@@ -36,6 +37,7 @@ class Work:
     store: SliceStore
     predictor: Predictor
     tables: Mapping[str, Path] = field(default_factory=dict)
+    epochs: int = 0
 
     def of(self, role: Role) -> list[Case]:
         """The cases of a role, in the order of their ids."""
@@ -83,6 +85,10 @@ class Run:
 
 class Step(Protocol):
     """One thing that a pipeline does."""
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles that must have patients."""
 
     def __call__(self, work: Work, run: Run) -> Work:
         """Do it; what was begun by a run that was interrupted goes on."""

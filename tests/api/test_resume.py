@@ -20,9 +20,12 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from medseg.api import RunResult, find_run_folder, mark_gone, resume_pipeline, run_pipeline
+from medseg.api.finding import with_credentials
 from medseg.cli.main import app
-from medseg.errors import MedsegError, RunError
+from medseg.errors import MedsegError, RunError, TrackingError
 from medseg.pipeline.folder import RunFolder, all_runs
+from medseg.tracking.mlflow.calls import Call
+from medseg.tracking.mlflow.outbox import UNTRACKED, leave
 from medseg.tracking.mlflow.store import open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
@@ -66,6 +69,11 @@ STAGES = {
     "after the first epoch, before its checkpoint": ("medseg.learning.checkpoint.Checkpoints", "save", 1),
     "in the second epoch": ("medseg.learning.fit._Epochs", "_train", 2),
     "when the scores are written": ("medseg.steps.evaluate.Evaluate", "_write", 1),
+    "when the tracker is told that it is finished": (
+        "medseg.tracking.mlflow.recorder.MlflowRecorder",
+        "close",
+        1,
+    ),
     "when the model is logged": ("medseg.tracking.jsonl.FolderRecorder", "model", 1),
 }
 
@@ -83,7 +91,8 @@ def test_a_run_interrupted_at_any_stage_ends_as_if_it_had_not_been(
 
     import medseg.learning.fit
     import medseg.pipeline.run
-    import medseg.steps.evaluate  # noqa: F401
+    import medseg.steps.evaluate
+    import medseg.tracking.mlflow.recorder  # noqa: F401
 
     where, name, number = STAGES[stage]
     owner = locate(where)
@@ -293,3 +302,116 @@ def test_run_json_is_private_to_this_machine_and_holds_what_resuming_needs(kille
     state = json.loads((killed.path / "run.json").read_text())
 
     assert set(state) >= {"name", "pipeline", "data", "options", "tracked", "status", "process", "done"}
+
+
+GONE = {"host": platform.node(), "pid": 2**22 - 3, "since": 1.0}
+NOWHERE = "http://127.0.0.1:1"
+
+
+def set_in_mlflow(folder: RunFolder, status: str) -> None:
+    with open_store(folder.read().tracking_uri) as client:
+        client.update_run(folder.read().tracked, status=status)
+
+
+def test_records_of_a_finished_run_that_wait_are_sent_and_its_end_with_them(
+    killed: RunFolder, finished: RunResult
+) -> None:
+    state = killed.write(replace(killed.read(), status="FINISHED"))
+    set_in_mlflow(killed, "RUNNING")
+    leave(killed.path, Call("tags", {"late": "µ"}))
+
+    with pytest.raises(TrackingError, match="127"):
+        resume_pipeline(state.name, tracking_uri=NOWHERE)
+    assert (killed.path / UNTRACKED).exists()
+    found = resume_pipeline(state.name)
+
+    assert (found.run_id, found.generated, found.leaking) == (finished.run_id, False, False)
+    assert not (killed.path / UNTRACKED).exists()
+    with open_store(state.tracking_uri) as client:
+        run = client.get_run(found.run_id)
+    assert (run.info.status, run.data.tags["late"]) == ("FINISHED", "µ")
+    assert killed.read() == state
+    with pytest.raises(RunError, match="nothing to go on with"):
+        resume_pipeline(state.name)
+
+
+@pytest.mark.parametrize("told", ["RUNNING", "FINISHED"])
+def test_a_run_killed_while_it_told_how_it_ended_has_ended_so(told: str, killed: RunFolder) -> None:
+    set_in_mlflow(killed, told)
+    state = killed.write(replace(killed.read(), status="RUNNING", ending="FINISHED", process=GONE))
+
+    assert mark_gone() == []
+    assert (killed.read().status, killed.read().ending) == ("FINISHED", "")
+    assert status_in_mlflow(state.tracking_uri, state.tracked) == "FINISHED"
+
+
+def test_an_end_that_the_server_did_not_hear_waits_for_it(killed: RunFolder) -> None:
+    uri = killed.read().tracking_uri
+    set_in_mlflow(killed, "RUNNING")
+    state = replace(killed.read(), status="RUNNING", ending="FINISHED", process=GONE, tracking_uri=NOWHERE)
+    killed.write(state)
+
+    assert mark_gone() == []
+    assert killed.read().status == "FINISHED"
+    resume_pipeline(state.name, tracking_uri=uri)
+    assert status_in_mlflow(uri, state.tracked) == "FINISHED"
+    assert killed.read().tracking_uri == uri  # where it is from now on
+
+
+def test_a_run_whose_steps_are_all_done_only_ends_at_its_own_address_in_its_own_mlflow_run(
+    killed: RunFolder, finished: RunResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import medseg.learning.fit
+    import medseg.steps.evaluate
+
+    shutil.copytree(finished.folder / "scores", killed.path / "scores")
+    killed.write(replace(killed.read(), done=("fit", "evaluate"), tracked=""))  # nor was the id noted
+    monkeypatch.setattr(medseg.learning.fit._Epochs, "run", interrupt)
+    monkeypatch.setattr(medseg.steps.evaluate.Evaluate, "__call__", interrupt)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
+    found = resume_pipeline()
+
+    assert found.run_id == finished.run_id == killed.read().tracked
+    assert status_in_mlflow(found.tracking_uri, found.run_id) == "FINISHED"
+    same_end(killed.path, finished)
+
+
+def test_a_run_killed_before_it_noted_its_id_does_not_run_for_ever_in_mlflow(killed: RunFolder) -> None:
+    set_in_mlflow(killed, "RUNNING")
+    state = killed.read()
+    killed.write(replace(state, status="RUNNING", process=GONE, tracked=""))
+
+    assert mark_gone() == [state.name]
+    assert killed.read().tracked == state.tracked
+    assert status_in_mlflow(state.tracking_uri, state.tracked) == "KILLED"
+
+
+def test_a_password_is_taken_from_the_environment_for_the_same_server_alone(
+    killed: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed.write(replace(killed.read(), tracking_uri="http://***@there:5000"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@there:5000")
+    assert with_credentials("http://***@there:5000") == "http://me:secret@there:5000"
+    assert with_credentials("sqlite:///a.db") == "sqlite:///a.db"
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@elsewhere:5000")
+    with pytest.raises(TrackingError, match="never kept") as caught:
+        resume_pipeline(str(killed.path))
+    assert "secret" not in str(caught.value)
+    assert killed.read().status == "KILLED"
+
+
+def test_a_run_of_another_machine_is_left_alone_unless_it_is_taken_over(
+    killed: RunFolder, finished: RunResult
+) -> None:
+    killed.write(replace(killed.read(), status="RUNNING", process={**GONE, "host": "old-container"}))
+
+    assert mark_gone() == []
+    refused = CliRunner().invoke(app, ["pipeline", "resume", finished.name])
+    assert refused.exit_code == 2
+    assert "old-container" in refused.output
+    assert "--take-over" in refused.output
+    taken = CliRunner().invoke(app, ["pipeline", "resume", "--take-over"])
+    assert taken.exit_code == 0, taken.output
+    assert killed.read().status == "FINISHED"
+    same_end(killed.path, finished)

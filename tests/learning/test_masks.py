@@ -237,3 +237,30 @@ def test_gradients_of_the_loss_are_those_of_finite_differences(batch):
     with torch.no_grad():
         slope = (loss(logits + step, labels) - loss(logits - step, labels)) / 2e-2
     assert math.isclose(float(slope), float(gradient[1, 2, 3, 4]), rel_tol=2e-2, abs_tol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["TverskyLoss", "GeneralizedDiceLoss"])
+def test_class_weights_that_a_loss_would_ignore_are_refused(name):
+    import monai.losses
+
+    def make(**given):
+        given.pop("weight", None)
+        return getattr(monai.losses, name)(softmax=True, to_onehot_y=True, **given)
+
+    with pytest.raises(DefinitionError, match="takes no weights of classes"):
+        ClassMasks(("a", "b"), loss=make, class_weights=(1.0, 2.0)).loss()
+
+
+def test_class_weights_may_be_whole_numbers():
+    weighted = ClassMasks(("a", "b"), loss=torch.nn.CrossEntropyLoss, class_weights=(1, 3))
+    logits, label = torch.randn(2, 2, 4, 4), torch.randint(0, 2, (2, 1, 4, 4)).to(torch.uint8)
+
+    expected = torch.nn.functional.cross_entropy(logits, label[:, 0].long(), torch.tensor([1.0, 3.0]))
+
+    torch.testing.assert_close(weighted.loss()(logits, label), expected)
+
+
+@pytest.mark.parametrize("weights", [(-1.0, 1.0), (float("nan"), 1.0), (0.0, 0.0), (float("inf"), 1.0)])
+def test_class_weights_that_cannot_weigh_are_refused(weights):
+    with pytest.raises(DefinitionError, match="0 or more"):
+        ClassMasks(("a", "b"), class_weights=weights)

@@ -408,7 +408,7 @@ def test_an_input_unlike_the_training_data_is_warned_of(tmp_path, case):
     odd = {name: (data * 10).astype(np.int16) for name, data in images.items()}
     found = predictor.predict(case_in(write_case(tmp_path / "odd", odd, affine=np.diag([2.0, 1, 1, 1]))))
     assert any("orientation is RAS" in text for text in found.warnings)
-    assert any("spacing of axis 0 is 2 mm" in text for text in found.warnings)
+    assert any("spacing right to left is 2 mm" in text for text in found.warnings)
     assert any(text.startswith("t1ce:") for text in found.warnings)
 
 
@@ -418,3 +418,23 @@ def test_predicting_twice_gives_the_same_and_leaves_the_input(case):
     one, other = predictor.predict_volume(volume), predictor.predict_volume(volume)
     np.testing.assert_array_equal(one.labels, other.labels)
     np.testing.assert_array_equal(volume.image, before)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda m: m["task"]["classes"].reverse(), "its manifest"),
+        (lambda m: m.update(task={"_target_": "torch.nn.Identity"}), "no task"),
+        (lambda m: m["network"].update(out_channels=4), "its network gives|fit"),
+        (lambda m: m["channels"].pop(), "does not take its slices|other channels"),
+    ],
+)
+def test_a_model_that_contradicts_itself_is_refused(tmp_path, change, said):
+    """Else a class could be written under the value of another, and nobody told."""
+    folder = make_predictor().save(tmp_path / "model")
+    described = json.loads((folder / "model.json").read_text())
+    change(described)
+    (folder / "model.json").write_text(json.dumps(described))
+
+    with pytest.raises(ModelError, match=said):
+        Predictor.load(folder)

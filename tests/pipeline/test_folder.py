@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from medseg.errors import RunError
-from medseg.pipeline.folder import RunFolder, State, alive, all_runs, gone, this_process
+from medseg.pipeline.folder import RunFolder, State, alive, all_runs, gone
+from medseg.pipeline.process import this_process, turn
 
 
 def made(below: Path, **changes: object) -> RunFolder:
@@ -92,5 +97,101 @@ def test_who_claims_a_run_is_written_down(tmp_path: Path) -> None:
     assert folder.read().status == "RUNNING"
     assert folder.read().process["pid"] == os.getpid()
     elsewhere = replace(folder.read(), process={**this_process(), "host": "another machine"})
-    with pytest.raises(RunError, match="still going on"):
+    folder.write(elsewhere)
+    with pytest.raises(RunError, match=r"still going on.*'another machine'.*--take-over"):
         folder.claim(elsewhere)
+    assert folder.claim(elsewhere, take_over=True).process == this_process()
+
+
+def test_what_the_folder_says_by_now_counts_not_what_was_read_earlier(tmp_path: Path) -> None:
+    folder = made(tmp_path, status="KILLED", done=("fit",))
+    early = folder.read()
+    folder.write(replace(early, done=("fit", "evaluate"), ending="FAILED"))
+    assert folder.claim(early).done == ("fit", "evaluate")
+    assert folder.read().ending == ""
+    folder.write(replace(early, status="FINISHED"))
+    with pytest.raises(RunError, match="just been finished"):
+        folder.claim(early)
+
+
+CLAIM = """
+import sys, time
+from pathlib import Path
+from medseg.errors import RunError
+from medseg.pipeline.folder import RunFolder
+folder = RunFolder(Path(sys.argv[1]))
+state = folder.read()
+print("ready", flush=True)
+input()
+try:
+    folder.claim(state, take_over=True)
+    print("mine", flush=True)
+except RunError as error:
+    print("still" if "still going on" in str(error) else error, flush=True)
+input()
+"""
+
+
+def test_of_processes_that_claim_a_run_at_once_one_gets_it(tmp_path: Path) -> None:
+    folder = made(tmp_path, status="KILLED")
+    (folder.path / ".turn-00000000-1-1-abcd").touch()
+    os.utime(folder.path / ".turn-00000000-1-1-abcd", (1, 1))  # left by a machine that is gone
+    command = [sys.executable, "-c", CLAIM, str(folder.path)]
+    some = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        for _ in range(4)
+    ]
+    try:
+        answers = []
+        for word in ("ready", ""):
+            answers = [_line(process) for process in some]
+            assert not word or answers == [word] * 4
+            for process in some:
+                assert process.stdin is not None
+                process.stdin.write("\n")
+                process.stdin.flush()
+    finally:
+        for process in some:
+            process.communicate()
+    assert sorted(answers) == ["mine", "still", "still", "still"]
+    assert [path.name for path in folder.path.iterdir()] == ["run.json"]
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_turns_never_overlap(tmp_path: Path) -> None:
+    inside, most = 0, 0
+
+    def take() -> None:
+        nonlocal inside, most
+        for _ in range(3):
+            with turn(tmp_path, wait=60):
+                inside += 1
+                most = max(most, inside)
+                time.sleep(0.002)
+                inside -= 1
+
+    threads = [threading.Thread(target=take) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_turn_of_a_dead_process_blocks_nobody_and_that_of_a_living_one_does(tmp_path: Path) -> None:
+    with turn(tmp_path):
+        (mine,) = tmp_path.iterdir()
+        host = mine.name.split("-")[1]
+        with pytest.raises(RunError, match="busy"), turn(tmp_path, wait=0):
+            pass
+    (tmp_path / f".turn-{host}-{2**22 - 3}-1-abcd").touch()
+    with turn(tmp_path, wait=0):
+        assert len(list(tmp_path.iterdir())) == 1
+    (tmp_path / ".turn-00000000-1-1-abcd").touch()  # of another machine, just now
+    with pytest.raises(RunError, match="busy"), turn(tmp_path, wait=0):
+        pass

@@ -52,7 +52,7 @@ def test_training_leaves_a_better_network_with_its_traces(make_work, make_run, h
         "figures/fit_validation_0005.png",
     ]
     assert heard.values["loading.cache_used"] == "memory"
-    assert heard.values["memory.batch_bytes"] < heard.values["memory.free_bytes"]
+    assert heard.values["fit.memory.batch_bytes"] < heard.values["fit.memory.free_bytes"]
     assert any("kept in memory" in text for text in heard.said)
     assert any(text.startswith(f"Best epoch {int(best)} of 8") for text in heard.said)
     assert not work.predictor.network.training
@@ -195,3 +195,33 @@ def test_a_network_that_is_all_frozen_is_refused(make_work):
 
     with pytest.raises(DefinitionError, match="no parameter that can be trained"):
         make_step().check(predictor)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"optimiser": {"_target_": "torch.optim.LBFGS"}},
+        {"schedule": {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 0}},
+    ],
+)
+def test_what_fails_at_its_first_step_is_refused_before_anything_runs(make_work, given):
+    with pytest.raises(DefinitionError, match="cannot take a step"):
+        make_step(**given).check(make_work().predictor)
+
+
+@pytest.mark.parametrize("given", [{"epochs": 2.5}, {"epochs": "abc"}, {"patience": 1.5}, {"clip": "no"}])
+def test_settings_of_another_type_are_refused(given):
+    with pytest.raises(DefinitionError, match="wanted"):
+        make_step(**given)
+
+
+def test_two_trainings_one_after_the_other_are_both_recorded(make_work, make_run, heard):
+    """Head first, then all: the second training's epochs follow the first's."""
+    run = make_run()
+    work = start(make_step(), start_of := make_work(), run.at("head"))
+    work = start(make_step(), work, run.at("all"))
+
+    assert [step for step, _ in heard.numbers] == [1, 2, 3, 4]
+    assert (start_of.epochs, work.epochs) == (0, 4)
+    recalled = make_step().recall(make_step().recall(make_work(), run.at("head")), run.at("all"))
+    assert recalled.epochs == 4

@@ -6,7 +6,7 @@ import pytest
 
 from medseg.errors import TrackingError
 from medseg.tracking.mlflow.calls import Call
-from medseg.tracking.mlflow.outbox import UNTRACKED, Outbox
+from medseg.tracking.mlflow.outbox import UNTRACKED, Outbox, leave
 
 
 class RefusedError(Exception):
@@ -158,3 +158,23 @@ def test_a_file_that_is_gone_is_not_waited_for(server: Server, tmp_path: Path) -
     put(outbox, 1)
     assert outbox.waiting == 0
     assert "refused" in server.said[0]
+
+
+def test_a_line_torn_within_a_letter_is_left_out(server: Server, tmp_path: Path) -> None:
+    leave(tmp_path, Call("metrics", {"number": 1}))
+    with (tmp_path / UNTRACKED).open("ab") as handle:
+        handle.write('{"what": "µ'.encode()[:-1])
+    assert server.outbox().flush()
+    assert server.got == [1]
+
+
+def test_what_is_no_longer_true_is_forgotten(server: Server, tmp_path: Path) -> None:
+    leave(tmp_path, Call("metrics", {"number": 1}))
+    leave(tmp_path, Call("status", {"number": 2}))
+    outbox = server.outbox()
+    assert outbox.holds("status")
+    outbox.forget("status")
+    assert not outbox.holds("status")
+    assert server.outbox().waiting == 1
+    assert outbox.flush()
+    assert server.got == [1]

@@ -15,6 +15,7 @@ from medseg.errors import TrackingError
 _SQLITE = "sqlite:///"
 _USER = re.compile(r"(?<=://)[^/@\s]+@")
 _SECRET = re.compile(r"(?i)((?:pass(?:word|wd)?|pwd|token|secret|key|signature)=)[^&\s'\"]+")
+_DATABRICKS = ("databricks", "databricks-uc")
 _DATABASE_PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -71,13 +72,13 @@ def reach(uri: str, timeout: float = 5.0) -> None:
         port = parts.port
     except ValueError as error:
         raise _malformed(uri, str(error)) from error
-    scheme = parts.scheme.split("+")[0]
+    # `databricks` and `databricks://PROFILE` are both addresses of MLflow.
+    scheme = uri if uri in _DATABRICKS else parts.scheme.split("+")[0]
     checks: dict[str, Callable[[], None]] = {
         "http": lambda: _reach_server(uri, parts, timeout),
         "https": lambda: _reach_server(uri, parts, timeout),
         "sqlite": lambda: _reach_file(uri),
-        "databricks": lambda: None,  # MLflow finds host and key in the user's profile
-        "databricks-uc": lambda: None,
+        **dict.fromkeys(_DATABRICKS, lambda: None),  # MLflow finds host and key in the user's profile
         **{
             name: lambda: _reach_port(uri, parts, port or _DATABASE_PORTS[scheme], timeout)
             for name in _DATABASE_PORTS

@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - mlflow takes 2 s to import, and must find its telemetry switched off
 from __future__ import annotations
 
+import json
 import shutil
 import warnings
 from importlib.metadata import PackageNotFoundError, version
@@ -66,10 +67,9 @@ def save_model(predictor: Path, into: Path, record: Any = None) -> None:
     hush()
     import mlflow.pyfunc
 
-    from medseg.learning.predictor import Predictor
-
-    loaded = Predictor.load(predictor)
-    shape = len(loaded.channels), len(loaded.task.classes)
+    # Read, not built: the parts of a model may come from a package that only the caller of a run allowed.
+    described = json.loads((predictor / "model.json").read_text(encoding="utf-8"))
+    shape = len(described["channels"]), len(described["task"]["classes"])
     shutil.rmtree(into, ignore_errors=True)
     with warnings.catch_warnings():
         # MLflow warns that there is no input example: it would fix batch, height and width, which the
@@ -94,6 +94,8 @@ def _forget_paths(model: Path) -> None:
     from mlflow.models import Model
 
     record = Model.load(str(model))
+    if record.artifact_path is not None:
+        record.artifact_path = NAME  # the store knows the place; nothing is looked for under this
     flavor = record.flavors["python_function"]
     flavor["model_code_path"] = _SCRIPT.name
     for artifact in flavor["artifacts"].values():

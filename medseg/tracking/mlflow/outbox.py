@@ -64,6 +64,17 @@ class Outbox:
         """Number of calls that the server has not had yet."""
         return len(self._waiting)
 
+    def holds(self, what: str) -> bool:
+        """Whether a call of this name waits."""
+        return any(call.what == what for call in self._waiting)
+
+    def forget(self, what: str) -> None:
+        """Drop the calls of this name that wait."""
+        with self._lock:
+            if self.holds(what):
+                self._waiting = [call for call in self._waiting if call.what != what]
+                self._write()
+
     def put(self, call: Call) -> None:
         """Send a call, or keep it behind those that wait. Never raises on behalf of the server."""
         with self._lock:
@@ -127,8 +138,8 @@ class Outbox:
 
     def _keep(self, call: Call) -> None:
         self._waiting.append(call)
-        with suppress(OSError), self._path.open("a", encoding="utf-8", newline="\n") as handle:
-            handle.write(call.line() + "\n")  # a full disk must not stop the thread: memory has it
+        with suppress(OSError):  # a full disk must not stop the thread: memory has it
+            leave(self._path.parent, call)
 
     def _write(self) -> None:
         if not self._waiting:
@@ -145,6 +156,12 @@ class Outbox:
             )
         self._next_try = self._clock() + self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+
+def leave(folder: Path, call: Call) -> None:
+    """Write a call down for the next outbox of a run's folder."""
+    with (folder / UNTRACKED).open("a", encoding="utf-8", newline="\n") as handle:
+        handle.write(call.line() + "\n")
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -165,8 +182,8 @@ def _first_line(error: Exception) -> str:
 def _read(path: Path) -> list[Call]:
     if not path.exists():
         return []
-    content = path.read_text(encoding="utf-8")
-    whole = content[: content.rfind("\n") + 1]  # a kill may have torn the last line
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]  # a kill may have torn the last line, within a letter even
     if whole != content:
-        path.write_text(whole, encoding="utf-8", newline="\n")
-    return [Call.from_line(line) for line in whole.splitlines()]
+        path.write_bytes(whole)
+    return [Call.from_line(line.decode("utf-8")) for line in whole.split(b"\n") if line]

@@ -21,7 +21,7 @@ from medseg.tracking.mlflow.calls import (
     tags_call,
 )
 from medseg.tracking.mlflow.outbox import UNTRACKED, Outbox
-from medseg.tracking.mlflow.store import existing_run, experiment_id, open_store
+from medseg.tracking.mlflow.store import existing_run, experiment_id, open_store, tagged_run
 from medseg.tracking.mlflow.system import SystemWatch
 
 SOURCE = "medseg"
@@ -71,6 +71,8 @@ class MlflowRecorder:
         self._seen: dict[str, set[int]] = {}  # steps by metric
         self._settled = dict(settled or {})
         self._resumed = settled is not None
+        if self._resumed:
+            self._outbox.forget("status")  # an end that was none: the run goes on
         self._outbox.flush()  # what an earlier process could not tell
         self._watch = self._watched() if system else None
 
@@ -155,6 +157,24 @@ class MlflowRecorder:
             say=say,
             system=system,
         )
+
+    @staticmethod
+    def find(uri: str, experiment: str, folder: Path) -> str:
+        """Return the id of the run that was made for a folder, empty if there is none.
+
+        Args:
+            uri: Address of the tracking store.
+            experiment: Name of the experiment.
+            folder: The run's own folder.
+
+        Raises:
+            TrackingError: The store does not answer.
+        """
+        database = sqlite_path(uri)
+        if database is not None and not database.exists():  # to look must not make an empty store
+            return ""
+        with open_store(uri) as client:
+            return tagged_run(client, experiment, RUN_TAG, folder.name)
 
     def params(self, values: Mapping[str, object]) -> None:
         """Record settings; one that was recorded before keeps its first value, as MLflow wants it."""

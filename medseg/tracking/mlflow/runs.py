@@ -165,7 +165,18 @@ def _listed(runs: Sequence[Any]) -> str:
 
 
 def _predictor_folder(model: Path) -> Path:
+    from mlflow.exceptions import MlflowException
     from mlflow.models import Model
 
-    artifacts = Model.load(str(model)).flavors["python_function"]["artifacts"]
-    return model / artifacts["predictor"]["path"]
+    try:
+        artifacts = Model.load(str(model)).flavors["python_function"]["artifacts"]
+        folder = (model / artifacts["predictor"]["path"]).resolve()
+    except (MlflowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError("the run's model is none that medseg logged: its MLmodel names no predictor.") from error
+    # Whoever may write to the store wrote this path: never a way out of what was fetched.
+    inside = folder.is_relative_to(model.resolve()) and folder != model.resolve()
+    if not inside or any(path.is_symlink() for path in (folder, *folder.rglob("*"))):
+        raise RunError("the run's model points out of its own folder: it is not as medseg logged it.")
+    if not folder.is_dir():
+        raise RunError("the run's model is not whole: the folder of its predictor is missing.")
+    return folder

@@ -6,6 +6,7 @@ It stands alone: a copy of it must find what it needs by absolute imports of an 
 # ruff: noqa: PLC0415 - MONAI takes 10 s to import, and only a served model needs it
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,15 @@ class ServedPredictor(PythonModel):
     """A saved `Predictor` behind MLflow's interface."""
 
     def load_context(self, context: Any) -> None:
-        """Load the predictor folder that lies in the model as `artifacts/predictor`."""
+        """Load the predictor folder that lies in the model as `artifacts/predictor`.
+
+        Packages that its parts may come from, beside the usual ones, are named in `MEDSEG_ALLOW`.
+        """
+        from medseg.component import SHIPPED
         from medseg.learning.predictor import Predictor
 
-        self._predictor = Predictor.load(Path(context.artifacts["predictor"]))
+        allowed = SHIPPED.also(*os.environ.get("MEDSEG_ALLOW", "").split())
+        self._predictor = Predictor.load(Path(context.artifacts["predictor"]), allowed=allowed)
 
     def predict(
         self,

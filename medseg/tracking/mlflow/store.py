@@ -78,6 +78,27 @@ def experiment_id(client: Any, uri: str, name: str) -> str:
     return str(found.experiment_id)
 
 
+def tagged_run(client: Any, experiment: str, tag: str, value: str) -> str:
+    """Return the id of the latest run of an experiment with a tag, empty if there is none.
+
+    Args:
+        client: An `MlflowClient`.
+        experiment: Its name.
+        tag: Name of the tag.
+        value: What it says; without quotation marks.
+    """
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return ""
+    runs = client.search_runs(
+        [found.experiment_id],
+        filter_string=f"tags.`{tag}` = '{value}'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return str(runs[0].info.run_id) if runs else ""
+
+
 def existing_run(client: Any, run_id: str) -> Any:
     """Return MLflow's record of a run.
 

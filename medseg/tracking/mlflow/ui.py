@@ -108,8 +108,9 @@ def _refuse_busy(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
+            other = port + 1 if 1024 <= port < 65535 else 5001  # lower ones belong to the system
             raise RunError(
-                f"Port {port} on {HOST} cannot be used ({error}). Choose another: medseg ui --port {port + 1}"
+                f"Port {port} on {HOST} cannot be used ({error}). Choose another: medseg ui --port {other}"
             ) from error
 
 

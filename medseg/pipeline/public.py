@@ -1,0 +1,28 @@
+"""What of a definition a tracker may know: no path, and no value that may tell who a patient is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medseg.cases.manifest import Manifest
+from medseg.pipeline.definition import PipelineDefinition
+
+GIVEN = "given"
+
+
+def public_definition(definition: PipelineDefinition, manifest: Manifest) -> dict[str, Any]:
+    """The definition as plain data, with what must not leave the machine taken out.
+
+    The manifest stands by its name, a split file as `given`. Where ids are identifying, the values by which
+    columns choose validation and test patients are taken out too. The run's own folder keeps all of it.
+    """
+    known = definition.to_dict()
+    known["manifest"] = manifest.name
+    split = known["split"]
+    if split.get("file") is not None:
+        split["file"] = GIVEN
+    if manifest.ids == "identifying":
+        for role in ("val", "test"):
+            if isinstance(split.get(role), dict):
+                split[role] = dict.fromkeys(split[role], GIVEN)
+    return known
