@@ -152,10 +152,18 @@ DATA = st.recursive(
 @example({"a": ["1e-3", "on", "null", "~", "", ".5", "+.5", "0o7", "007", "1e999", "<<", "9" * 5000, "- x"]})
 @example({"<<": 1, "true": 2, "1": 3, 1: 4, "a: b": 5, "# c": "\n x\n\n"})
 @example("\u2028 é\u0085\ufeff\U0001f600\x00\x07")
+@example({"k": ["?P<x>", "? a", "?"], "?": ":a", ":a": "?"})
+@example({"k": ["\x85", "a\u2028b", "\ufeff", "\x00", "\x7f", "a \x85" * 40]})
 def test_what_is_written_is_read_back_equal(data: object) -> None:
     back = parse_yaml(to_yaml(data), "test")
 
     assert repr(back) == repr(data)
+
+
+@given(st.text(st.sampled_from("?:-,[]{}#&*!|>'\"%@` ax\n\r\t\x00\x07\x85\xa0\u2028\u2029\ufeff\U0001f600")))
+def test_any_text_is_read_back_wherever_it_stands(text: str) -> None:
+    for data in (text, [text], {"k": [text]}, {text: text}, {"k": {text: [text, {text: 1}]}}):
+        assert parse_yaml(to_yaml(data), "test") == data
 
 
 def test_writing_repeats_what_is_shared_and_makes_lists_of_tuples(tmp_path: Path) -> None:

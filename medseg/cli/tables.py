@@ -191,23 +191,25 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
     Ids stay whole, to be copied. What goes first is what comes first: the background, then other classes;
     the regions come last.
     """
-    columns = {name: [f"{each.millilitres[name]:.1f}" for each in found.cases] for name in found.cases[0].millilitres}
+    columns = {
+        name: [f"{each.millilitres[name]:.1f}" for each in found.cases] for name in found.cases[0].millilitres
+    }
     columns["s"] = [f"{each.seconds:.1f}" for each in found.cases]
     heads = {name: name.replace("_", " ") for name in columns}  # which may break between words
     widths = {
-        name: max(map(len, [*heads[name].split(), *cells])) + 1  # and the gap
+        name: max(map(len, [*heads[name].split(), *cells])) + 2  # and the gap
         for name, cells in columns.items()
     }
     ids = min(max(len(each.case) for each in found.cases), room // 2)
     shown = list(columns)
-    while len(shown) > 2 and ids + 1 + sum(widths[name] for name in shown) > room:
+    while len(shown) > 2 and ids + 3 + sum(widths[name] for name in shown) > room:
         shown.pop(0)
     table = Table(
         title=Text("Volumes (mL)"), header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )
     table.add_column("case", overflow="fold", min_width=ids)
     for name in shown:
-        table.add_column(Text(heads[name]), justify="right", min_width=widths[name] - 1)
+        table.add_column(Text(heads[name]), justify="right", min_width=widths[name] - 2)
     for row, each in enumerate(found.cases):
         table.add_row(Text(each.case), *(columns[name][row] for name in shown))
     return table, [name for name in columns if name not in shown]

@@ -92,7 +92,9 @@ class RunFolder:
         except FileNotFoundError:
             raise RunError(f"{self.path.name} is no run: it has no {_STATE}") from None
         except OSError as error:
-            raise RunError(f"{_STATE} of the run {self.path.name} cannot be read: {error.strerror}.") from error
+            raise RunError(
+                f"{_STATE} of the run {self.path.name} cannot be read: {error.strerror}."
+            ) from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(
                 f"{_STATE} of the run {self.path.name} is damaged. Start the pipeline again."

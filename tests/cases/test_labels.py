@@ -83,6 +83,16 @@ def test_negative_stored_values_are_decoded_as_signed() -> None:
     assert rule.decode(np.array([0, 1])).dtype == np.int16
 
 
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(255, "u1"), (256, "i2"), (-1, "i2"), (32767, "i2"), (32768, "i4"), (100_000, "i4"), (-(2**31), "i4")],
+)
+def test_the_smallest_type_holds_every_stored_value(value: int, dtype: str) -> None:
+    decoded = LabelRule(("a", "b"), {0: "a", value: "b"}).decode(np.array([0, 1]))
+    assert decoded.tolist() == [0, value]
+    assert decoded.dtype == np.dtype(dtype)
+
+
 @given(data=hnp.arrays(np.int8, (2, 3, 4, 5), elements=st.integers(-2, 2)))
 def test_the_background_is_the_most_frequent_value_of_the_faces(data: np.ndarray) -> None:
     for channel, met in zip(data, background_values(data), strict=True):

@@ -71,6 +71,8 @@ def test_the_label_rule_holds_what_the_file_says(tmp_path: Path) -> None:
             "no label value stands for ['oedema']",
         ),
         ("{4: tumour}", "{4: tumor}", "['tumor'], which are not among"),
+        ("{4: tumour}", "{2147483648: tumour}", "hold [2147483648]; wanted 32-bit"),
+        ("from: 0", "from: -2147483649", "hold [-2147483649]; wanted 32-bit"),
         ("{4: tumour}", "{four: tumour}", "'label_values.four"),
         ("{4: tumour}", "{4: tumour, 0: healthy}", "both claim the value 0"),
         ("inside: healthy", "inside: outside", "['healthy']"),

@@ -17,10 +17,12 @@ from medseg.errors import RunError
 from medseg.pipeline.folder import RunFolder, State, alive, all_runs, gone
 from medseg.pipeline.process import this_process, turn
 
+OPTIONS = {"device": "cpu", "skip_bad": False}
+
 
 def made(below: Path, **changes: object) -> RunFolder:
     folder = RunFolder.create("brats2d", below)
-    state = State(folder.path.name, "brats2d", "/data", {"device": "cpu"}, **changes)  # type: ignore[arg-type]
+    state = State(folder.path.name, "brats2d", "/data", OPTIONS, **changes)  # type: ignore[arg-type]
     folder.write(state)
     return folder
 
@@ -29,7 +31,7 @@ def test_a_state_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     folder = made(tmp_path, done=("fit",), tracked="abc", status="KILLED")
 
     assert folder.read().done == ("fit",)
-    assert folder.read().options == {"device": "cpu"}
+    assert folder.read().options == OPTIONS
     assert [path.name for path in folder.path.iterdir()] == ["run.json"]
 
 

@@ -77,6 +77,11 @@ def test_a_server_that_takes_the_call_and_never_answers_is_given_up() -> None:
         assert time.monotonic() - begun < 5
 
 
+@pytest.mark.parametrize("uri", ["databricks", "databricks-uc", "databricks://profile"])
+def test_databricks_is_left_to_mlflow(uri: str) -> None:
+    reach(uri)
+
+
 def test_a_database_file_may_be_new_or_real_and_nothing_else(tmp_path: Path) -> None:
     new = tmp_path / "sub" / "new.db"
     reach(f"sqlite:///{new.as_posix()}")

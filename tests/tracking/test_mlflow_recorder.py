@@ -23,7 +23,14 @@ from medseg.recorder import DataInput
 from medseg.tracking.mlflow.address import default_uri
 from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.recorder import MlflowRecorder
-from medseg.tracking.mlflow.runs import LATEST, download_model, find_run, mark_killed, run_folder_of
+from medseg.tracking.mlflow.runs import (
+    LATEST,
+    _predictor_folder,
+    download_model,
+    find_run,
+    mark_killed,
+    run_folder_of,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 
@@ -257,6 +264,21 @@ def test_the_model_is_served_from_code_in_any_batch_and_size(
     fetched = download_model(uri, recorder.run_id, tmp_path / "fetched")
     assert (fetched / "scale.txt").read_text() == "2.0"
     client.delete_logged_model(logged.model_id)
+
+
+@pytest.mark.parametrize("path", ["/etc", "../other", ".", "link", "nowhere"])
+def test_a_model_that_points_out_of_its_folder_is_refused(path: str, tmp_path: Path) -> None:
+    model, other = tmp_path / "model", tmp_path / "other"
+    model.mkdir()
+    other.mkdir()
+    (model / "link").symlink_to(other)
+    record = f"flavors: {{python_function: {{artifacts: {{predictor: {{path: {path}}}}}}}}}\n"
+    (model / "MLmodel").write_text(record)
+    with pytest.raises(RunError, match="the run's model"):
+        _predictor_folder(model)
+    (model / "artifacts").mkdir()
+    (model / "MLmodel").write_text(record.replace(path, "artifacts"))
+    assert _predictor_folder(model) == (model / "artifacts").resolve()
 
 
 def test_runs_are_found_by_id_prefix_name_and_latest(uri: str, client: Any, tmp_path: Path) -> None:

@@ -61,6 +61,16 @@ def test_a_port_in_use_is_an_error_before_anything_starts(tmp_path: Path) -> Non
     assert psutil.Process().children() == []
 
 
+@pytest.mark.parametrize("port", [65535, 99999, -1])
+def test_the_port_that_is_suggested_is_one(port: int, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        if port == 65535:
+            other.bind(("127.0.0.1", port))
+            other.listen()
+        with pytest.raises(RunError, match=r"--port 5001$"):
+            serve_ui(store_in(tmp_path), port)
+
+
 def test_a_store_that_is_none_is_an_error_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("this is no database at all")
     with pytest.raises(TrackingError):

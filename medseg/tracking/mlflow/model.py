@@ -95,7 +95,7 @@ def _forget_paths(model: Path) -> None:
 
     record = Model.load(str(model))
     if record.artifact_path is not None:
-        record.artifact_path = NAME  # the store knows the place; nothing is looked for under this
+        record.artifact_path = NAME  # the store knows the place, and finds the model without this
     flavor = record.flavors["python_function"]
     flavor["model_code_path"] = _SCRIPT.name
     for artifact in flavor["artifacts"].values():

@@ -172,7 +172,9 @@ def _predictor_folder(model: Path) -> Path:
         artifacts = Model.load(str(model)).flavors["python_function"]["artifacts"]
         folder = (model / artifacts["predictor"]["path"]).resolve()
     except (MlflowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError("the run's model is none that medseg logged: its MLmodel names no predictor.") from error
+        raise RunError(
+            "the run's model is none that medseg logged: its MLmodel names no predictor."
+        ) from error
     # Whoever may write to the store wrote this path: never a way out of what was fetched.
     inside = folder.is_relative_to(model.resolve()) and folder != model.resolve()
     if not inside or any(path.is_symlink() for path in (folder, *folder.rglob("*"))):
