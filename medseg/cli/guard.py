@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import typer
 from rich.console import Console
@@ -49,7 +50,8 @@ def guarded(console: Console, *, show_paths: bool = False, hint: str = "") -> It
     except (typer.Exit, typer.Abort):
         raise
     except BrokenPipeError:
-        sys.stderr.close()
+        if _read_to_the_end(sys.stdout):
+            raise typer.Exit(DEFECT) from None  # a process of ours died, not the reader of what we print
         raise typer.Exit(0) from None
     except OSError as error:
         # A full disk, a folder that may not be written: reading of data has errors of its own.
@@ -91,6 +93,18 @@ def _told(error: OSError, *, show_paths: bool) -> str:
         return f"{error.filename} cannot be written: {reason}. {remedy}."
     named = f" ({error.filename})" if show_paths and error.filename else ""
     return f"a file or folder cannot be read or written: {reason}{named}. {remedy}."
+
+
+def _read_to_the_end(stream: TextIO) -> bool:
+    """Whether somebody still reads what is printed; `medseg ... | head` stops reading."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), stream.fileno()
+        )  # else the interpreter complains as it ends
+        return False
+    return True
 
 
 def print_faults(console: Console, faults: Sequence[Fault], *, show_paths: bool) -> None:

@@ -34,6 +34,8 @@ from medseg.tracking.mlflow.runs import (
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 
+DESCRIBED = '{"channels": ["flair", "t1"], "task": {"classes": ["outside", "healthy", "tumour"]}}'
+
 STUB = """
 import sys, types
 from pathlib import Path
@@ -47,7 +49,7 @@ class Predictor:
         self.scale = scale
 
     @staticmethod
-    def load(folder):
+    def load(folder, *, allowed=None):
         return Predictor(float((Path(folder) / "scale.txt").read_text()))
 
     def probabilities(self, slices):
@@ -87,6 +89,7 @@ def stub_predictor() -> Iterator[None]:
 def saved_predictor(folder: Path, scale: float = 1.0) -> Path:
     folder.mkdir(parents=True)
     (folder / "scale.txt").write_text(str(scale))
+    (folder / "model.json").write_text(DESCRIBED)
     return folder
 
 
@@ -391,6 +394,7 @@ recorder.params({"a": 1})
 recorder.metrics({"loss": 1.0}, 0)
 (folder / "best").mkdir()
 (folder / "best" / "scale.txt").write_text("2")
+(folder / "best" / "model.json").write_text(DESCRIBED)
 recorder.artifact(folder / "best")
 recorder.model(folder / "best")
 recorder.close("FINISHED")
@@ -418,7 +422,13 @@ def guarded(uri: str, folder: Path, work: str, environment: dict[str, str]) -> d
     environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "HOME": str(folder.parent)}
     environment |= {"XDG_CONFIG_HOME": str(folder.parent / "config")}
     ended = subprocess.run(
-        [sys.executable, "-c", GUARD + STUB + textwrap.dedent(work), uri, str(folder)],
+        [
+            sys.executable,
+            "-c",
+            GUARD + STUB + f"DESCRIBED = {DESCRIBED!r}\n" + textwrap.dedent(work),
+            uri,
+            str(folder),
+        ],
         env=environment,
         capture_output=True,
         text=True,
