@@ -44,8 +44,8 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
 
     assert arguments == {
         "load_pipeline": ["name", "set", "sample"],
-        "predict": ["model", "inputs", "out", "probabilities", "device", "tracking_uri", "progress"],
-        "resume_pipeline": ["run", "data", "device", "tracking_uri", "jobs", "progress"],
+        "predict": ["model", "inputs", "out", "probabilities", "device", "tracking_uri", "allow", "progress"],
+        "resume_pipeline": ["run", "data", "device", "tracking_uri", "jobs", "take_over", "progress"],
         "run_pipeline": [
             *("name", "data", "set", "device", "skip_bad", "tracking_uri", "allow", "jobs", "progress"),
         ],
