@@ -132,8 +132,8 @@ def print_result(console: Console, result: RunResult) -> None:
 
 def _score_table(result: RunResult, role: str) -> Table:
     summary = result.summary(role)
-    shown = ("iou", "precision", "recall", "hd95", "volume_difference_ml")
-    heads = ("IoU", "prec.", "recall", "HD95 mm", "mL off")
+    shown = ("precision", "recall", "hd95", "volume_difference_ml")
+    heads = ("prec.", "recall", "HD95 mm", "mL off")
     kind = ", GENERATED DATA" if result.generated else ""
     # Narrow gaps: all columns fit into the 80 characters of a terminal or a log file.
     table = Table(
@@ -144,14 +144,14 @@ def _score_table(result: RunResult, role: str) -> Table:
         pad_edge=False,
     )
     table.add_column("class or region", no_wrap=True)
-    for head in ("Dice", "95% interval", *heads, "n"):
+    for head in ("Dice", "n", "95% interval", *heads):
         table.add_column(head, justify="right", no_wrap=True)
     for name, rows in summary.groupby("name", sort=False):
         by_score: dict[str, Any] = {str(row.score): row for row in rows.itertuples()}
         cells = [_number(by_score[score]) if score in by_score else "-" for score in shown]
         dice = by_score["dice"]
         interval = f"{dice.low:.3f}-{dice.high:.3f}" if dice.patients else "-"
-        table.add_row(Text(str(name)), _number(dice), interval, *cells, str(int(dice.patients)))
+        table.add_row(Text(str(name)), _number(dice), str(int(dice.patients)), interval, *cells)
     return table
 
 
