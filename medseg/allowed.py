@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 DEFAULT_MODULES = frozenset(
     {
         "medseg.learning",
+        "medseg.learning.networks",
         "medseg.samples",
         "medseg.steps",
         "monai.losses",

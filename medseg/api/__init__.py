@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medseg.api.data import check_data, plan_data, prepare_data, show_data, write_sample
+from medseg.api.description import Described, describe_pipeline
 from medseg.api.finding import find_run_folder, mark_gone
 from medseg.api.models import load_model
 from medseg.api.opening import check_pipeline, default_jobs, load_pipeline, open_pipeline
@@ -11,11 +12,13 @@ from medseg.api.result import RunResult
 from medseg.api.running import resume_pipeline, run_pipeline
 
 __all__ = [
+    "Described",
     "PredictedCase",
     "RunResult",
     "check_data",
     "check_pipeline",
     "default_jobs",
+    "describe_pipeline",
     "find_run_folder",
     "load_model",
     "load_pipeline",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,7 +82,7 @@ class Conductor:
         with quiet_libraries():
             folder.claim(state, take_over=take_over)
             try:
-                resolved, gathered = self._checked()
+                resolved, gathered = self._checked(state.done)
                 refuse_changed_data(state, gathered)
             except BaseException:
                 before: Status = "KILLED" if state.status == "RUNNING" else state.status
@@ -103,7 +103,7 @@ class Conductor:
     def _allowed(self) -> Allowed:
         return SHIPPED.also(*self.options.get("allow", ()))
 
-    def _checked(self) -> tuple[Resolved, Gathered]:
+    def _checked(self, done: Sequence[str] = ()) -> tuple[Resolved, Gathered]:
         with self.progress.bar(LOADING, 1) as bar:
             from medseg.pipeline import gather  # noqa: PLC0415
             from medseg.pipeline.resolve import resolve  # noqa: PLC0415
@@ -111,7 +111,7 @@ class Conductor:
 
             bar.advance()
         choose_device(self.options["device"])
-        resolved = resolve(self.definition, self.manifest, self._allowed)
+        resolved = resolve(self.definition, self.manifest, self._allowed, done=done)
         root = gather.find_data(
             self.definition,
             self.manifest,

@@ -17,7 +17,7 @@ from medseg.progress import Progress, Silent
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from medseg.learning.predictor import Prediction, Predictor
+    from medseg.learning.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,15 @@ class PredictedCase:
     Attributes:
         case: Public id.
         path: Its label map.
-        millilitres: Volume of each class and region, mL.
+        measures: By column: of volumes `<name>_ml` of each class and region; of pictures `<name>_px`,
+            `<name>_share` and `<name>_objects` of each class but the first.
         warnings: What about the input lies outside the training data.
         seconds: Reading, predicting and writing.
     """
 
     case: str
     path: Path
-    millilitres: dict[str, float]
+    measures: dict[str, float]
     warnings: tuple[str, ...]
     seconds: float
 
@@ -48,22 +49,28 @@ class Predicted:
         faults: What was wrong with the others.
         sources: Input of each case, by public id. Private.
         pseudonyms: Whether ids and paths may be shown.
+        title: What the measures are.
+        noun: What was written, in the plural.
+        table: Name of the file with the measures.
     """
 
     cases: tuple[PredictedCase, ...]
     faults: tuple[Fault, ...]
     sources: dict[str, Path]
     pseudonyms: bool
+    title: str
+    noun: str
+    table: str
 
     def frame(self) -> DataFrame:
-        """One row a case: volumes in mL, warnings."""
+        """One row a case: its measures, warnings."""
         import pandas as pd  # noqa: PLC0415  # half a second
 
         return pd.DataFrame(
             [
                 {
                     "case": each.case,
-                    **{f"{name}_ml": round(value, 4) for name, value in each.millilitres.items()},
+                    **each.measures,
                     "warnings": "; ".join(each.warnings),
                 }
                 for each in self.cases
@@ -84,14 +91,16 @@ def predict(
 ) -> Predicted:
     """Segment cases and write label maps in the data set's own values, on the grid of the input.
 
-    `OUT/<case>.nii.gz` is the label map; `OUT/<case>/` holds a picture and, on wish, probabilities;
-    `OUT/volumes.csv` the volumes. A case that cannot be read does not keep the others from being segmented.
+    `OUT/<case>.nii.gz` is the label map (`.png` of a picture); `OUT/<case>/` holds a picture and, on wish,
+    probabilities; `OUT/volumes.csv` the volumes (`areas.csv` areas and objects of pictures). A case that cannot
+    be read does not keep the others from being segmented.
 
     Args:
         model: A model, its folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix.
-        inputs: Case folders, or folders of them, in the layout of the model's manifest.
+        inputs: Case folders, or folders of them, in the layout of the model's manifest; where one file is a
+            case, files as well, wherever they lie.
         out: Folder to write to.
-        probabilities: Write the probability of each class too, as float32.
+        probabilities: Write the probability of each class too: float32, or 16-bit PNG in which 65535 is 1.
         device: auto, cpu or cuda.
         tracking_uri: Where to look ids up.
         allow: Packages that the model's parts may come from, beside the usual ones.
@@ -118,8 +127,12 @@ def predict(
             except DataError as error:
                 faults += error.faults or (Fault(case.id, case.position, "", str(error), "Leave it out."),)
             bar.advance()
-    sources = {case.id: next(iter(case.images.values())).parent for case in cases}
-    found = Predicted(tuple(done), tuple(faults), sources, predictor.manifest.ids == "pseudonyms")
+    sources = {case.id: _source(case) for case in cases}
+    from medseg.api.outputs import OUTPUTS  # noqa: PLC0415
+
+    output = OUTPUTS[predictor.preparation.files.noun]
+    shown_ids = predictor.manifest.ids == "pseudonyms"
+    found = Predicted(tuple(done), tuple(faults), sources, shown_ids, output.title, output.noun, output.table)
     if not done:
         raise DataError("no case could be segmented.", found.faults)
     _write_table(found, place)
@@ -142,44 +155,26 @@ def _listed(predictor: Predictor, inputs: Sequence[Path]) -> tuple[list[Case], l
     return list(cases.values()), faults
 
 
+def _source(case: Case) -> Path:
+    """The one file of the case, or the folder of its files."""
+    first, *others = dict.fromkeys(case.images.values())
+    return first.parent if others else first
+
+
 def _one(predictor: Predictor, case: Case, out: Path, *, probabilities: bool) -> PredictedCase:
-    from medseg.cases.writing.nifti import write_nifti  # noqa: PLC0415
+    from medseg.api.outputs import OUTPUTS  # noqa: PLC0415
 
-    started = time.perf_counter()
+    started, output = time.perf_counter(), OUTPUTS[predictor.preparation.files.noun]
     prediction = predictor.predict(case, probabilities=probabilities)
-    stored = predictor.manifest.label_rule().decode(prediction.labels)
-    path = out / f"{case.id}.nii.gz"
-    with written_whole(path) as target:
-        write_nifti(stored, prediction.volume.geometry, target)
-    _write_beside(predictor, prediction, out / case.id)
+    path = output.write(predictor, case, prediction, out, probabilities=probabilities)
+    measures = output.measures(predictor, prediction)
     seconds = time.perf_counter() - started
-    return PredictedCase(case.id, path, dict(prediction.millilitres), prediction.warnings, seconds)
-
-
-def _write_beside(predictor: Predictor, prediction: Prediction, folder: Path) -> None:
-    from medseg.cases.writing.nifti import write_nifti  # noqa: PLC0415
-    from medseg.figures.overlay import volume_overview  # noqa: PLC0415
-    from medseg.figures.saving import save_figure  # noqa: PLC0415
-    from medseg.steps.pictures import ras_spacing  # noqa: PLC0415
-
-    volume = prediction.volume
-    figure = volume_overview(
-        volume.image[0],
-        volume.geometry.to_ras(prediction.labels),
-        predictor.task.classes,
-        spacing=ras_spacing(volume),
-        heading="research use only, not a medical device",
-    )
-    save_figure(figure, folder / "overview.png")
-    if prediction.probabilities is not None:
-        for name, chance in zip(predictor.task.classes, prediction.probabilities, strict=True):
-            with written_whole(folder / f"probability_{name}.nii.gz") as target:
-                write_nifti(chance, volume.geometry, target)
+    return PredictedCase(case.id, path, measures, prediction.warnings, seconds)
 
 
 def _write_table(found: Predicted, out: Path) -> None:
     from medseg.learning.card import RESEARCH_ONLY  # noqa: PLC0415
 
-    with written_whole(out / "volumes.csv") as target:
+    with written_whole(out / found.table) as target:
         found.frame().to_csv(target, index=False)
     (out / "README.txt").write_text(f"{RESEARCH_ONLY}\n", encoding="utf-8")

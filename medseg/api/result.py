@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +43,22 @@ class RunResult:
     def summary(self, role: str = "test") -> DataFrame:
         """Mean, median, spread and number of patients of each score and class or region."""
         return self._table(f"{role}_summary.csv")
+
+    def verdicts(self) -> dict[str, dict[str, str]]:
+        """What the learning curves of each training step say: `kind`, `text` and `next_step`, by step."""
+        found = {}
+        for path in sorted((self.folder / "steps").glob("*/verdict.json")):
+            found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    @property
+    def grouped_by(self) -> str:
+        """What a score is the mean over: patients, or the groups of a data set of pictures."""
+        from medseg.cases.manifest import Manifest  # noqa: PLC0415
+
+        path = self.folder / "manifest.yaml"
+        pictures = path.exists() and Manifest.from_yaml(path).pictures is not None
+        return "groups" if pictures else "patients"
 
     def _table(self, name: str) -> DataFrame:
         import pandas as pd  # noqa: PLC0415  # half a second

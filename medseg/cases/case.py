@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ class Case:
         group: Public name of the patient. Splits never put one group in two roles.
         images: Path of each channel, by the channel's name. Private: never printed as such.
         mask: Path of the truth, if there is one. Private.
+        objects: Paths of the truth where each object has a file of its own; in place of `mask`. Private.
         label: Class of the whole case, for classification.
         position: Place in the listing, from 1.
         extra: Further columns, such as the grade or the published split.
@@ -29,8 +31,20 @@ class Case:
     label: str | None = None
     position: int = 0
     extra: Mapping[str, str] = field(default_factory=dict)
+    objects: tuple[Path, ...] = ()
 
     @property
     def files(self) -> dict[str, Path]:
-        """Every file of the case, by its part: the channels' names, and `mask`."""
-        return {**self.images, **({"mask": self.mask} if self.mask is not None else {})}
+        """Every file of the case, by its part: the channels' names, and `mask` or `mask 1`, `mask 2`, ..."""
+        objects = {f"mask {number}": path for number, path in enumerate(self.objects, start=1)}
+        return {**self.images, **({"mask": self.mask} if self.mask is not None else {}), **objects}
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether a truth belongs to it."""
+        return self.mask is not None or bool(self.objects)
+
+
+def safe_name(raw: str) -> str:
+    """An id as the name of a file on every system: what some system forbids there becomes `_`."""
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "_", raw).rstrip(". ") or "_"

@@ -14,6 +14,7 @@ from typing import Any
 
 from medseg.cases.case import Case
 from medseg.cases.facts import CaseFacts, examine
+from medseg.cases.files import FileKind
 from medseg.cases.labels import LabelRule
 from medseg.cases.manifest import Manifest
 from medseg.cases.remembered import Memory
@@ -57,6 +58,11 @@ class Report:
         return tuple(
             facts.case for facts in self.facts if facts.labels is not None and len(facts.labels) == 1
         )
+
+    def note_rows(self) -> list[dict[str, Any]]:
+        """What is odd though it can be used: `note` and the number of `cases`; frequent ones first."""
+        notes = Counter(note for facts in self.facts for note in facts.notes)
+        return [{"note": note, "cases": count} for note, count in notes.most_common()]
 
     def rows(self) -> list[dict[str, Any]]:
         """Distinct grids: `cases`, `shape` (I, J, K), `spacing` (mm), `orientation`; frequent ones first."""
@@ -143,7 +149,7 @@ def check(
         if case.id not in known
     ]
     with (progress or Silent()).bar("checking", len(unread), "cases") as bar:
-        for case, facts in _examined(unread, rule, jobs):
+        for case, facts in _examined(unread, rule, manifest.files(), jobs):
             known[case.id] = facts
             if memory is not None:
                 memory.keep(case, stamps[case.id], facts)
@@ -159,19 +165,23 @@ def _names(rule: LabelRule) -> dict[int, str]:
     names = dict(rule.values)
     if rule.derive is not None:
         names[rule.derive.value] = f"{rule.derive.outside} or {rule.derive.inside}"
+    if rule.instances is not None:
+        names[rule.instance_value] = rule.instances
     return names
 
 
-def _examined(unread: Sequence[_Unread], rule: LabelRule, jobs: int) -> Iterator[tuple[Case, CaseFacts]]:
+def _examined(
+    unread: Sequence[_Unread], rule: LabelRule, files: FileKind, jobs: int
+) -> Iterator[tuple[Case, CaseFacts]]:
     if jobs <= 1 or len(unread) < _WORTH_PROCESSES:
         for case, channels in unread:
-            yield case, examine(case, channels, rule)
+            yield case, examine(case, channels, rule, files)
         return
     try:
         # Spawned, not forked: a fork copies locks that threads of the caller hold.
         with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
             try:
-                yield from _gathered(pool, unread, rule, jobs)
+                yield from _gathered(pool, unread, rule, files, jobs)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
     except BrokenProcessPool as error:
@@ -181,14 +191,14 @@ def _examined(unread: Sequence[_Unread], rule: LabelRule, jobs: int) -> Iterator
 
 
 def _gathered(
-    pool: ProcessPoolExecutor, unread: Sequence[_Unread], rule: LabelRule, jobs: int
+    pool: ProcessPoolExecutor, unread: Sequence[_Unread], rule: LabelRule, files: FileKind, jobs: int
 ) -> Iterator[tuple[Case, CaseFacts]]:
     running: dict[Future[CaseFacts], Case] = {}
     waiting = list(reversed(unread))
     while waiting or running:
         while waiting and len(running) < 2 * jobs:
             case, channels = waiting.pop()
-            running[pool.submit(examine, case, channels, rule)] = case
+            running[pool.submit(examine, case, channels, rule, files)] = case
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             yield running.pop(future), future.result()

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.cases.case import Case
+from medseg.cases.files import NIFTI, FileKind
+from medseg.cases.geometry import Geometry, StoredImage
 from medseg.cases.labels import LabelRule, background_values
 from medseg.cases.layout import MASK
-from medseg.cases.reading.nifti import Geometry, StoredImage, read_nifti
+from medseg.cases.truth import UNREADABLE, read_truth
+from medseg.cases.volume import by_file
 from medseg.errors import DataError, Fault
 
 #: A label map with more distinct values than this is no label map; they are not listed one by one.
@@ -58,6 +62,7 @@ class CaseFacts:
         labels: Voxels of each stored label value; None without a label map of whole numbers.
         mask_digest: As `ChannelFacts.digest`, of the label map.
         faults: Everything that is wrong.
+        notes: What is odd about the files, though they can be used.
     """
 
     case: str
@@ -70,6 +75,7 @@ class CaseFacts:
     labels: Mapping[int, int] | None = None
     mask_digest: str | None = None
     faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """32 hexadecimal digits over the content: voxels, label map and affine; no name and no path."""
@@ -78,34 +84,50 @@ class CaseFacts:
         return hashlib.blake2b(written.encode(), digest_size=16).hexdigest()
 
 
-def examine(case: Case, channels: Sequence[str], rule: LabelRule) -> CaseFacts:
+def examine(case: Case, channels: Sequence[str], rule: LabelRule, files: FileKind = NIFTI) -> CaseFacts:
     """Read every file of a case once, one at a time, and tell what it holds.
 
     Args:
         case: Whose files to read.
         channels: Which channels, in this order.
         rule: What the label map may hold.
+        files: The kind of its files.
     """
     faults: list[Fault] = []
     seen: dict[str, ChannelFacts] = {}
     grid: Geometry | None = None
+    notes: list[str] = []
     # Arrays are looked at as (K, J, I): NIfTI voxels lie in that order, and NumPy copies all others (0.2 s).
-    for channel in channels:
-        image = _read(case, channel, faults)
-        if image is None:
-            continue
-        grid = grid or image.geometry
-        faults += _misplaced(case, channel, grid, image.geometry)
-        seen[channel] = _channel_facts(image.data.T)
-        faults += _unusable(case, channel, image.data, seen[channel])
+    for path, held in by_file(case, channels).items():
+        unusable: list[Fault] = []
+        for channel, image in _read(case, path, held, files, faults):
+            grid = grid or image.geometry
+            faults += _misplaced(case, channel, grid, image.geometry)
+            seen[channel] = _channel_facts(image.data.T)
+            unusable += _unusable(case, channel, image.data, seen[channel])
+            notes += image.notes
+        # A picture in one colour is no empty one: of the planes of a file, one has to hold something.
+        empty = [channel for channel in held if channel in seen and _empty(seen[channel])]
+        if 0 < len(empty) < len(held):
+            notes.append(f"its planes {empty} are empty")
+            unusable = [fault for fault in unusable if fault.part not in empty]
+        faults += unusable
     labels, digest = None, None
-    mask = _read(case, MASK, faults) if case.mask is not None else None
+    mask, wrong = read_truth(case, files) if case.has_truth else (None, [])
+    faults += wrong
     if mask is not None:
         faults += _misplaced(case, MASK, grid or mask.geometry, mask.geometry)
         faults += _mislabelled(case, rule, mask.data.T)
-        labels, digest = _label_counts(mask.data.T), _digest(mask.data.T)
+        labels, digest = _label_counts(rule, mask.data.T), _digest(mask.data.T)
+        notes += [f"mask: {note}" for note in mask.notes]
     told = CaseFacts(
-        case.id, case.group, channels=seen, labels=labels, mask_digest=digest, faults=tuple(faults)
+        case.id,
+        case.group,
+        channels={channel: seen[channel] for channel in channels if channel in seen},
+        labels=labels,
+        mask_digest=digest,
+        faults=tuple(faults),
+        notes=tuple(dict.fromkeys(notes)),
     )
     return told if grid is None else _placed(told, grid)
 
@@ -117,16 +139,18 @@ def _placed(told: CaseFacts, grid: Geometry) -> CaseFacts:
     return replace(told, shape=grid.shape, spacing=spacing, orientation=grid.orientation, affine=affine)
 
 
-def _read(case: Case, part: str, faults: list[Fault]) -> StoredImage | None:
-    path = case.files.get(part)
+def _read(
+    case: Case, path: Path | None, held: Sequence[str], files: FileKind, faults: list[Fault]
+) -> Iterator[tuple[str, StoredImage]]:
     if path is None:
-        faults.append(_fault(case, part, "the file is missing", "Add it, or leave the case out."))
-        return None
+        faults += [
+            _fault(case, part, "the file is missing", "Add it, or leave the case out.") for part in held
+        ]
+        return
     try:
-        return read_nifti(path)
+        yield from zip(held, files.read(path, held), strict=True)
     except DataError as error:
-        faults.append(_fault(case, part, str(error), "Unpack or copy the file again, or leave the case out."))
-        return None
+        faults.append(_fault(case, held[0], str(error), UNREADABLE))
 
 
 def _fault(case: Case, part: str, met: str, remedy: str) -> Fault:
@@ -136,28 +160,25 @@ def _fault(case: Case, part: str, met: str, remedy: str) -> Fault:
 def _misplaced(case: Case, part: str, wanted: Geometry, met: Geometry) -> Iterator[Fault]:
     if not wanted.same_grid(met):
         apart = np.abs(wanted.affine - met.affine).max()
-        text = (
-            f"it lies on another grid: {_grid(met)}, where the first channel has {_grid(wanted)} "
-            f"(affines differ by up to {apart:.4g})"
-        )
-        yield _fault(case, part, text, "Register the files to one grid, or leave the case out.")
+        moved = f" (affines differ by up to {apart:.4g})" if apart else ""
+        text = f"it lies on another grid: {met.told()}, where the first channel has {wanted.told()}{moved}"
+        yield _fault(case, part, text, "Bring the files to one grid, or leave the case out.")
 
 
-def _grid(geometry: Geometry) -> str:
-    shape = " x ".join(str(size) for size in geometry.shape)
-    spacing = " x ".join(f"{size:.3g}" for size in geometry.spacing)
-    return f"{shape} voxels of {spacing} mm, {geometry.orientation}"
+def _empty(facts: ChannelFacts) -> bool:
+    """Whether a channel holds one value only."""
+    return facts.intensity is not None and facts.voxels == 0
 
 
 def _unusable(case: Case, channel: str, data: NDArray[Any], facts: ChannelFacts) -> Iterator[Fault]:
     if facts.intensity is None:
         count = int(data.size - np.count_nonzero(np.isfinite(data)))
-        met = f"the image holds NaN or infinite values in {count} of {data.size} voxels"
-        yield _fault(case, channel, met, "Export the series again, or leave the case out.")
-    elif facts.voxels == 0:
+        met = f"the image holds NaN or infinite values in {count} of {data.size} places"
+        yield _fault(case, channel, met, "Export the image again, or leave the case out.")
+    elif _empty(facts):
         value = facts.intensity["min"]
-        met = f"the image is empty: every voxel is {value:g}"
-        yield _fault(case, channel, met, "Export the series again, or leave the case out.")
+        met = f"the image is empty: all of it is {value:g}"
+        yield _fault(case, channel, met, "Export the image again, or leave the case out.")
 
 
 def _mislabelled(case: Case, rule: LabelRule, stored: NDArray[Any]) -> Iterator[Fault]:
@@ -171,7 +192,11 @@ def _mislabelled(case: Case, rule: LabelRule, stored: NDArray[Any]) -> Iterator[
         yield _fault(case, MASK, str(error), remedy)
 
 
-def _label_counts(stored: NDArray[Any]) -> dict[int, int] | None:
+def _label_counts(rule: LabelRule, stored: NDArray[Any]) -> dict[int, int] | None:
+    try:
+        return rule.tally(stored)
+    except DataError:
+        pass  # a fault tells it; what there is is counted all the same
     values, voxels = np.unique(stored, return_counts=True)
     if len(values) > _MOST_VALUES or not np.array_equal(values, np.round(values)):
         return None

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from medseg.errors import DataError
 
+#: What predictions write for a class whose objects are numbered: white, in a picture.
+_INSTANCE = 255
+
 #: How many unknown values a message lists before it only counts them.
 _LISTED = 8
 
@@ -38,16 +41,23 @@ class LabelRule:
         classes: Names in order; an index into it is the class of a voxel.
         values: Class name of each stored value, without the value that `derive` splits.
         derive: Classes that are told apart by the images, if any.
+        instances: Class of every whole value above 0 that is not among `values`: each numbers an object.
     """
 
     classes: tuple[str, ...]
     values: Mapping[int, str]
     derive: Derive | None = None
+    instances: str | None = None
+
+    @property
+    def instance_value(self) -> int:
+        """The one value that stands for all objects of `instances` where they are not told apart."""
+        return next(value for value in (_INSTANCE, *range(1, _INSTANCE)) if value not in self.values)
 
     @property
     def foreground(self) -> tuple[int, ...]:
         """Indices of the classes that a value other than 0 stands for, such as the tumour classes."""
-        marked = {name for value, name in self.values.items() if value != 0}
+        marked = {name for value, name in self.values.items() if value != 0} | {self.instances}
         zero = {self.values.get(0)} | ({self.derive.outside, self.derive.inside} if self.derive else set())
         return tuple(i for i, name in enumerate(self.classes) if name in marked - zero)
 
@@ -66,7 +76,11 @@ class LabelRule:
                 f"the label map was interpolated: it holds {len(values)} distinct values from "
                 f"{values[0]:.4g} to {values[-1]:.4g}, wanted whole numbers of {sorted(known)}"
             )
-        unknown = [(int(v), int(n)) for v, n in zip(values, voxels, strict=True) if int(v) not in known]
+        unknown = [
+            (int(v), int(n))
+            for v, n in zip(values, voxels, strict=True)
+            if int(v) not in known and not (self.instances and v > 0)
+        ]
         if unknown:
             shown = ", ".join(f"{value} in {count} voxels" for value, count in unknown[:_LISTED])
             more = f" and {len(unknown) - _LISTED} further values" if len(unknown) > _LISTED else ""
@@ -92,6 +106,8 @@ class LabelRule:
         for value in found:
             if value in self.values:
                 encoded[stored == value] = index[self.values[value]]
+        if self.instances is not None:
+            encoded[(stored > 0) & ~np.isin(stored, list(self.values))] = index[self.instances]
         if self.derive is not None and self.derive.value in found:
             free = stored == self.derive.value
             outside = is_background(image)
@@ -99,13 +115,26 @@ class LabelRule:
             encoded[free & ~outside] = index[self.derive.inside]
         return encoded
 
+    def tally(self, stored: NDArray[Any]) -> dict[int, int]:
+        """As `counts`, with all numbered objects together under `instance_value`.
+
+        Raises:
+            DataError: As `counts`.
+        """
+        tallied: dict[int, int] = {}
+        for value, count in self.counts(stored).items():
+            key = value if self.instances is None or value in self.values else self.instance_value
+            tallied[key] = tallied.get(key, 0) + count
+        return tallied
+
     def decode(self, encoded: NDArray[Any]) -> NDArray[Any]:
         """Stored value of each class index: the data set's own values, derived classes included.
 
         The result has the smallest of uint8, int16 and int32 that holds every value of the rule; NIfTI has
         all three, and a manifest refuses what does not fit the last.
         """
-        value_of = {name: value for value, name in sorted(self.values.items(), reverse=True)}
+        value_of = {} if self.instances is None else {self.instances: self.instance_value}
+        value_of |= {name: value for value, name in sorted(self.values.items(), reverse=True)}
         if self.derive is not None:
             value_of |= {self.derive.outside: self.derive.value, self.derive.inside: self.derive.value}
         table = np.array([value_of[name] for name in self.classes])

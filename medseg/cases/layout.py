@@ -6,24 +6,33 @@ A pattern is a path relative to the data root, with `/` between names on every s
   a second `{case}` must repeat the first;
 - `{channel}` is one of the channels, as itself or in one of the spellings under `spelling`;
 - `**/` stands for any number of folders, also none;
+- `{within}` does too, and they become part of the case's id (`Train/001`), so that they tell apart cases of
+  one name; patterns have it all or none, and the files of a case must agree in it;
 - `*` stands for any characters within one name, also none;
 - `.nii*` at the end means `.nii` or `.nii.gz`, and nothing else.
 
-Everything else stands for itself; upper and lower case differ.
+Everything else stands for itself; upper and lower case differ. Letters with accents are compared in Unicode's
+composed form (NFC), whichever way a pattern or a file's name spells them.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 #: The part of a case that holds the truth; no channel may be called so.
 MASK = "mask"
 
+#: The part that holds the channels, where one file holds them all.
+IMAGE = "image"
+
 _TOKEN = re.compile(r"\*\*/|\*|\{[^{}]*\}|\.nii\*$")
+_FOLDERS = "(?:[^/]+/)*"
 
 
 class Layout(BaseModel):
@@ -33,6 +42,11 @@ class Layout(BaseModel):
         images: One pattern for all channels (with `{channel}`, unless there is but one channel), several of
             which the first that fits counts, or patterns for each channel.
         mask: Pattern or patterns of the label map; None where there is none.
+        objects: Pattern or patterns of files that hold one object each, in place of `mask`: all that fit belong
+            to the case.
+        pair: `name`: image and label map are of one case if their patterns give one id. `order`: the first
+            image belongs to the first label map of the same `{within}`, and so on, in the order of their paths
+            with numbers as numbers; there must be as many of one as of the other.
         case: Regular expression for `{case}`.
         spelling: Names that stand for a channel in file names; a channel left out is spelt as itself.
     """
@@ -41,11 +55,50 @@ class Layout(BaseModel):
 
     images: str | tuple[str, ...] | dict[str, str | tuple[str, ...]]
     mask: str | tuple[str, ...] | None = None
+    objects: str | tuple[str, ...] | None = None
+    pair: Literal["name", "order"] = "name"
     case: str = "[^/]+"
     spelling: dict[str, tuple[str, ...]] = {}
 
-    def compiled(self, channels: Sequence[str]) -> Matcher:
+    @model_validator(mode="after")
+    def _one_truth(self) -> Self:
+        if self.mask is not None and self.objects is not None:
+            raise ValueError(
+                "'mask' and 'objects' are both given: the truth is one file, or one for each object"
+            )
+        if self.pair == "order" and self.mask is None:
+            raise ValueError("'pair: order' pairs images with label maps: it needs 'mask'")
+        return self
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether a case may have a truth."""
+        return self.mask is not None or self.objects is not None
+
+    @property
+    def many(self) -> frozenset[str]:
+        """The parts of a case that may have several files."""
+        return frozenset() if self.objects is None else frozenset({MASK})
+
+    @property
+    def row_columns(self) -> tuple[str, ...]:
+        """Further columns of a case that the layout itself tells: none."""
+        return ()
+
+    def verify(self, channels: Sequence[str], *, together: bool) -> None:
+        """Whether it can find these channels.
+
+        Raises:
+            ValueError: As `compiled`.
+        """
+        self.compiled(channels, together=together)
+
+    def compiled(self, channels: Sequence[str], *, together: bool = False) -> Matcher:
         """The layout as regular expressions.
+
+        Args:
+            channels: Names of the channels.
+            together: Whether one file holds them all; it is the part `image` then.
 
         Raises:
             ValueError: A pattern cannot be used; the message says which and why.
@@ -58,12 +111,28 @@ class Layout(BaseModel):
         if twice:
             raise ValueError(f"'spelling' gives {twice} to more than one channel")
         spelt = {name: channel for channel in channels for name in self.spelling.get(channel, (channel,))}
-        rules = [_Rule(MASK, pattern, self._regex(pattern, {})) for pattern in _several(self.mask)]
-        if isinstance(self.images, dict):
+        truth = (*_several(self.mask), *_several(self.objects))
+        rules = [_Rule(MASK, pattern, self._regex(pattern, {})) for pattern in truth]
+        if together:
+            rules += self._joint_rules()
+        elif isinstance(self.images, dict):
             rules += self._channel_rules(self.images, channels)
         else:
             rules += self._shared_rules(_several(self.images), channels, spelt)
-        return Matcher(tuple(rules), spelt)
+        if len({"{within}" in rule.pattern for rule in rules}) > 1:
+            raise ValueError(
+                "some patterns hold {within} and some do not: it is part of the id, in all or none"
+            )
+        if self.pair == "order" and len(channels) > 1 and not together:
+            raise ValueError(f"'pair: order' takes one image a case, and there are {len(channels)} channels")
+        return Matcher(tuple(rules), {} if together else spelt)
+
+    def _joint_rules(self) -> list[_Rule]:
+        if isinstance(self.images, dict):
+            raise ValueError(  # noqa: TRY004 - a complaint about what is written
+                "one file holds all channels: 'images' wanted its pattern, not one for each channel"
+            )
+        return [_Rule(IMAGE, pattern, self._regex(pattern, {})) for pattern in _several(self.images)]
 
     def _channel_rules(
         self, images: Mapping[str, str | tuple[str, ...]], channels: Sequence[str]
@@ -94,6 +163,11 @@ class Layout(BaseModel):
     def _regex(self, pattern: str, spelt: Mapping[str, str]) -> re.Pattern[str]:
         if "{case}" not in pattern:
             raise ValueError(f"the pattern '{pattern}' needs {{case}}, to tell which case a file belongs to")
+        if "**/{within}" in pattern:
+            raise ValueError(
+                f"the pattern '{pattern}' has '**/' before {{within}}, which stands for the same"
+            )
+        pattern = composed(pattern)
         seen: set[str] = set()
         written, end = "", 0
         for token in _TOKEN.finditer(pattern):
@@ -102,14 +176,15 @@ class Layout(BaseModel):
             end = token.end()
         written += re.escape(pattern[end:])
         try:
-            return re.compile(written)
+            return re.compile(composed(written))
         except re.error as error:
             raise ValueError(f"'case' is no regular expression: {error}") from error
 
     def _meaning(self, token: re.Match[str], pattern: str, spelt: Mapping[str, str], seen: set[str]) -> str:
         text, start = token.group(), token.start()
-        if text == "**/" and start in (0, pattern.rfind("/", 0, start) + 1):
-            return "(?:[^/]+/)*"
+        begins = start in (0, pattern.rfind("/", 0, start) + 1)
+        if text == "**/" and begins:
+            return _FOLDERS
         if (
             text == "*"
             and not pattern.startswith("**", max(start - 1, 0))
@@ -118,7 +193,11 @@ class Layout(BaseModel):
             return "[^/]*"
         if text == ".nii*":
             return r"\.nii(?:\.gz)?"
-        allowed = {"{case}": self.case, **({"{channel}": _either(spelt)} if spelt else {})}
+        allowed = {
+            "{case}": self.case,
+            **({"{channel}": _either(spelt)} if spelt else {}),
+            **({"{within}": _FOLDERS} if begins or text != "{within}" else {}),
+        }
         if text not in allowed:
             raise ValueError(
                 f"the pattern '{pattern}' holds '{text}' where it has no meaning; "
@@ -137,11 +216,18 @@ class Place:
 
     Attributes:
         case: The case's id, as the data set spells it. Private where ids are identifying.
-        part: The channel, or `mask`.
+        part: The channel, `image` where one file holds all channels, or `mask`.
+        within: The folders that are part of the id, with a `/` behind each.
     """
 
     case: str
     part: str
+    within: str = ""
+
+    @property
+    def raw(self) -> str:
+        """The case's whole id, as the data set spells it. Private where ids are identifying."""
+        return self.within + self.case
 
 
 @dataclass(frozen=True)
@@ -170,7 +256,7 @@ class Matcher:
         return " or ".join(dict.fromkeys(words))
 
     def place(self, relative: str) -> Place | None:
-        """What the path means, relative to the data root with `/` between names; None if no pattern fits.
+        """What the path means, relative to the data root, `/` between names, NFC; None if no pattern fits.
 
         A file that fits both a mask's and an image's pattern is a mask, so that `{case}.nii*` may stand
         beside `{case}_gt.nii*`.
@@ -178,8 +264,14 @@ class Matcher:
         for rule in self.rules:
             found = rule.regex.fullmatch(relative)
             if found:
-                return Place(found["case"], rule.part or self.spelt[found["channel"]])
+                told = found.groupdict()
+                return Place(told["case"], rule.part or self.spelt[told["channel"]], told.get("within") or "")
         return None
+
+
+def composed(text: str) -> str:
+    """The text in Unicode's composed form (NFC), in which names are compared."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _several(patterns: str | Sequence[str] | None) -> tuple[str, ...]:

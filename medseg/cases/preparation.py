@@ -11,11 +11,11 @@ from monai.data.meta_tensor import MetaTensor
 from numpy.typing import NDArray
 
 from medseg.allowed import Allowed
-from medseg.cases.axes import AXES, Axis
-from medseg.cases.frame import Frame
+from medseg.cases.files import NIFTI, FileKind
+from medseg.cases.fitting import FITTINGS, Fitting
+from medseg.cases.geometry import Geometry
 from medseg.cases.invertible import TRANSFORMS_KEY, Chain, as_array, as_meta, moved, whole_label
 from medseg.cases.labels import is_background
-from medseg.cases.reading.nifti import Geometry
 from medseg.cases.transform_checks import check_transforms
 from medseg.cases.volume import Volume
 from medseg.errors import DataError
@@ -36,8 +36,7 @@ class PreparedVolume:
         content: (S,) whether some channel of the slice is not its background. The others hold nothing and
             are never sent to a network.
         geometry: The grid of the file, which `restore` leads back to.
-        axis: How the volume was cut.
-        frame: How it was padded and cropped.
+        fitting: How the volume was cut and brought to size.
         chain: The transforms that were applied.
         trace: What they did to the image (without its voxels).
     """
@@ -46,8 +45,7 @@ class PreparedVolume:
     label: NDArray[np.uint8] | None
     content: NDArray[np.bool_]
     geometry: Geometry
-    axis: Axis = field(repr=False)
-    frame: Frame = field(repr=False)
+    fitting: Fitting = field(repr=False)
     chain: Chain = field(repr=False, compare=False)
     trace: MetaTensor = field(repr=False, compare=False)
 
@@ -56,7 +54,8 @@ class PreparedVolume:
     ) -> NDArray[Any]:
         """Bring maps on the slices back to the grid and the axis order of the file.
 
-        Padding is cut off; spatial transforms are inverted by MONAI; axes are flipped back.
+        Padding is cut off, tiles are joined, stretched slices stretched back; spatial transforms are inverted
+        by MONAI; axes are flipped back.
 
         Args:
             slices: (N, S, H, W): label maps (`nearest`), or one channel for each class.
@@ -73,11 +72,11 @@ class PreparedVolume:
         background = np.zeros(len(slices)) if outside is None else np.asarray(outside, dtype=float)
         if outside is None and not nearest and len(slices) > 1:
             background[0] = 1
-        maps = self.axis.stack(np.moveaxis(slices, 1, 0))
-        fill = bool(background.any()) and (self.frame.crops or self.trace.applied_operations != [])
+        fill = bool(background.any()) and (self.fitting.crops or self.trace.applied_operations != [])
         if fill:
-            maps = np.concatenate([maps, np.ones((1, *maps.shape[1:]), dtype=maps.dtype)])
-        volume = self.chain.undo(self.frame.undo(maps), self.trace, nearest=nearest)
+            slices = np.concatenate([slices, np.ones((1, *slices.shape[1:]), dtype=slices.dtype)])
+        maps = self.fitting.undo(np.moveaxis(slices, 1, 0), nearest=nearest)
+        volume = self.chain.undo(maps, self.trace, nearest=nearest)
         if fill:
             missing = 1 - volume[-1]
             volume = volume[:-1]
@@ -96,11 +95,13 @@ class Preparation:
         channels: Names of the channels, in the order of the image's first axis.
         rule: Axis, size, padding and transforms.
         allowed: Where classes of the transforms may come from.
+        files: The kind of files that volumes are read from.
     """
 
     channels: tuple[str, ...]
     rule: SliceRule
     allowed: Allowed = field(default_factory=Allowed, compare=False, repr=False)
+    files: FileKind = NIFTI
 
     def apply(self, volume: Volume) -> PreparedVolume:
         """Transform, pad or crop, and cut one volume, which is left as it is.
@@ -109,7 +110,6 @@ class Preparation:
             DataError: A transform failed on this volume, interpolated its labels, or made NaN or infinite
                 values.
         """
-        axis = AXES[self.rule.axis]
         affine = volume.geometry.ras_affine
         chain = Chain(self.rule.transforms, at=TRANSFORMS_KEY, allowed=self.allowed)
         data = {"image": as_meta(volume.image, affine)}
@@ -121,15 +121,14 @@ class Preparation:
         self._check(image)
         content = moved(~is_background(volume.image), affine, trace)
         inner = (image.shape[1], image.shape[2], image.shape[3])
-        frame = Frame(inner, axis.volume_size(self.rule.size, inner[axis.along]))
-        label = axis.cut(frame.apply(whole_label(data["label"]))) if "label" in data else None
+        fitting = FITTINGS[self.rule.fit](self.rule, inner)
+        label = fitting.label(whole_label(data["label"])) if "label" in data else None
         return PreparedVolume(
-            image=axis.cut(frame.apply(image, self.rule.pad)),
+            image=fitting.image(image, self.rule.pad),
             label=label,
-            content=np.asarray(axis.cut(frame.apply(content)).any(axis=(1, 2))),
+            content=np.asarray(fitting.label(content).any(axis=(1, 2))),
             geometry=volume.geometry,
-            axis=axis,
-            frame=frame,
+            fitting=fitting,
             chain=chain,
             trace=_without_voxels(trace),
         )

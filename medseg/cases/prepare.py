@@ -88,7 +88,9 @@ def prepare(
         StoreError: No space is left, the folder cannot be written, or values do not fit `store: float16`.
         DefinitionError: The keep rule names no class or region.
     """
-    recipe = make_recipe(preparation.channels, preparation.rule, labels, regions=regions, seed=seed)
+    recipe = make_recipe(
+        preparation.channels, preparation.rule, labels, regions=regions, seed=seed, files=preparation.files
+    )
     folder = (root or stores_folder()) / recipe.fingerprint
     work, faults = list_jobs(cases, split, recipe)
     entries = {job.name: entry for job in work if (entry := read_entry(folder / job.name)) is not None}
@@ -116,7 +118,7 @@ def list_jobs(cases: Sequence[Case], split: Split, recipe: Recipe) -> tuple[list
         # Split by slice, a case is prepared once, with the rule of training.
         role = split.role(case.id) if split.by == "group" else "train"
         try:
-            if recipe.selection(role).needs_truth and case.mask is None:
+            if recipe.selection(role).needs_truth and not case.has_truth:
                 raise _failed(case, "mask", "there is no truth, which slices.keep asks for")
             work.append(Job(case, role, recipe.entry(case, role)))
         except DataError as error:
@@ -230,7 +232,7 @@ def make_slices(job: Job, preparation: Preparation, recipe: Recipe) -> MadeSlice
         DataError: It cannot be used; holds one fault.
         StoreError: Its values do not fit the precision of the store.
     """
-    volume = read_volume(job.case, preparation.channels, recipe.labels)
+    volume = read_volume(job.case, preparation.channels, recipe.labels, files=preparation.files)
     try:
         prepared = preparation.apply(volume)
         counts = _class_counts(prepared, recipe.labels)

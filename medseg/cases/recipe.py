@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from medseg.allowed import DEFAULT_MODULES
 from medseg.cases.case import Case
+from medseg.cases.files import NIFTI, FileKind
 from medseg.cases.keep import Selection, for_scores, for_training
 from medseg.cases.labels import LabelRule
 from medseg.errors import DataError, Fault
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from medseg.cases.slices import SliceRule
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 """Raised when stored slices come out otherwise than before, or are laid out otherwise."""
 
 _PACKAGES = ("monai", "numpy", "nibabel", "scipy", "torch")
@@ -37,6 +38,7 @@ class Recipe:
         channels: Names of the channels, in order.
         rule: Of the slices.
         labels: What label values mean; None where no truth is read.
+        files: The kind of files.
         training: Which slices of training cases are kept.
         scoring: Which slices of validation and test cases are kept.
         seed: Of the draw; decides nothing where none is drawn.
@@ -45,6 +47,7 @@ class Recipe:
     channels: tuple[str, ...]
     rule: SliceRule
     labels: LabelRule | None
+    files: FileKind
     training: Selection
     scoring: Selection
     seed: int
@@ -73,8 +76,8 @@ class Recipe:
         return _hash({**self._preparation(), **facts})[:32]
 
     def _parts(self, case: Case) -> list[str]:
-        with_truth = self.labels is not None and case.mask is not None
-        return [*self.channels, *(["mask"] if with_truth else [])]
+        truth = [part for part in case.files if part not in case.images]
+        return [*self.channels, *(truth if self.labels is not None else [])]
 
     def _preparation(self) -> dict[str, Any]:
         rule = self.rule.model_dump(mode="json", exclude={"keep"})
@@ -82,7 +85,12 @@ class Recipe:
         if self.labels is not None:
             values = sorted(self.labels.values.items())
             derive = asdict(self.labels.derive) if self.labels.derive else None
-            labels = {"classes": self.labels.classes, "values": values, "derive": derive}
+            labels = {
+                "classes": self.labels.classes,
+                "values": values,
+                "derive": derive,
+                "instances": self.labels.instances,
+            }
         packages = {name: _version(name) for name in _PACKAGES}
         return {
             "store": STORE_VERSION,
@@ -91,6 +99,7 @@ class Recipe:
             "channels": self.channels,
             "rule": rule,
             "labels": labels,
+            "files": self.files.meaning(),
         }
 
 
@@ -101,6 +110,7 @@ def make_recipe(
     *,
     regions: Mapping[str, Sequence[int]],
     seed: int,
+    files: FileKind = NIFTI,
 ) -> Recipe:
     """Resolve the keep rule of a definition and put the recipe together.
 
@@ -111,7 +121,7 @@ def make_recipe(
     foreground = labels.foreground if labels else ()
     keep = rule.keep
     training = for_training(keep.contains, keep.draw, classes=classes, foreground=foreground, regions=regions)
-    return Recipe(channels, rule, labels, training, for_scores(foreground), seed)
+    return Recipe(channels, rule, labels, files, training, for_scores(foreground), seed)
 
 
 def _stamp(case: Case, part: str) -> list[Any]:

@@ -22,7 +22,7 @@ from medseg.errors import Fault
 from medseg.places import written_whole
 
 #: Raised whenever facts, or the rules behind faults, change their meaning.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ def _facts(stored: dict[str, Any], case: Case) -> CaseFacts:
         labels=None if labels is None else {int(value): count for value, count in labels.items()},
         mask_digest=stored["mask_digest"],
         faults=tuple(faults),
+        notes=tuple(stored["notes"]),
     )
 
 

@@ -43,7 +43,10 @@ class SliceRule(BaseModel):
 
     Attributes:
         axis: The patient's plane; an axial slice has anterior in row 0, the patient's right in column 0.
-        size: Height and width (H, W) in pixels, by padding and cropping; nothing is resampled.
+        size: Height and width (H, W) in pixels.
+        fit: How slices get that size: `pad` and crop, without resampling; `resize`, which stretches them, truth
+            by the nearest pixel; `tile`, which cuts overlapping tiles of it at native resolution.
+        overlap: Share of a tile that its neighbour repeats, for `tile`.
         keep: Which slices.
         transforms: Specs of deterministic MONAI transforms, applied in order to the volume (C, I, J, K).
         pad: How the margin is filled: `constant` with each channel's background, `edge` and `reflect` from
@@ -55,6 +58,8 @@ class SliceRule(BaseModel):
 
     axis: Literal["axial", "coronal", "sagittal"] = "axial"
     size: Annotated[tuple[Pixels, Pixels], BeforeValidator(as_tuple)]
+    fit: Literal["pad", "resize", "tile"] = "pad"
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.25
     keep: Keep = Keep()
     transforms: list[Spec] = []
     pad: Literal["constant", "edge", "minimum", "reflect"] = "constant"

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from medseg.cases.case import Case
+from medseg.cases.split_column import told_roles
 from medseg.cases.split_file import ROLES, Role, read_split_file, roles_of_cases, same_cases
 from medseg.cases.split_rule import SplitRule
 from medseg.errors import DataError, Fault
@@ -128,7 +129,8 @@ def make_split(rule: SplitRule, cases: Sequence[Case], seed: int) -> Split:
         seed: Of the draw, where the rule has none of its own.
 
     Raises:
-        DataError: There are too few patients, a column is not there, or cases of one patient disagree.
+        DataError: There are too few patients, a column is not there or means something else, or cases of one
+            patient disagree.
     """
     if not cases:
         raise DataError("there are no cases to share out to training, validation and test")
@@ -145,10 +147,29 @@ def make_split(rule: SplitRule, cases: Sequence[Case], seed: int) -> Split:
         if chosen:
             raise DataError(f"a split by slice takes ratios, but {sorted(chosen)} is chosen by a column")
         return Split("slice", seed, ratios, group_of, {})
+    if rule.column is not None:
+        return Split("group", seed, ratios, group_of, _by_column(rule, rule.column, ratios, cases, seed))
     role_of = _chosen(chosen, cases)
     free = [case for case in cases if case.group not in role_of]
     role_of |= _drawn(free, ratios, rule.stratify, seed)
     return Split("group", seed, ratios, group_of, {case.id: role_of[case.group] for case in cases})
+
+
+def _by_column(
+    rule: SplitRule, column: str, ratios: Mapping[Role, float], cases: Sequence[Case], seed: int
+) -> dict[str, Role]:
+    """Role of each case: as a column tells, and what it leaves open is drawn from those it does not hold back."""
+    _values(cases, column)
+    told = told_roles(column, cases)
+    held = {group: role for group, role in told.items() if role in _OTHERS}
+    free = [case for case in cases if case.group not in held]
+    if not free:
+        raise DataError(
+            f"the column '{column}' puts all cases into validation or test: nobody is left to train on"
+        )
+    absent = {role: ratio for role, ratio in ratios.items() if role not in held.values()}
+    role_of = held | _drawn(free, absent, rule.stratify, seed)
+    return {case.id: role_of[case.group] for case in cases}
 
 
 def _uniform(key: str) -> float:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from medseg.cases.case import Case
+from medseg.cases.case import Case, safe_name
+from medseg.cases.layout import composed
 from medseg.cases.pseudonym import pseudonym, secret_key
 from medseg.errors import DataError
 
@@ -96,8 +97,7 @@ def roles_of_cases(given: Mapping[str, Sequence[str]], cases: Sequence[Case]) ->
         members[case.id].add(case.id)
         members[case.group].add(case.id)
     group_of = {case.id: case.group for case in cases}
-    hidden = any(case.id.startswith("case-") or case.group.startswith("patient-") for case in cases)
-    key = secret_key() if hidden else None
+    key = secret_key() if ids_are_hidden(cases) else None
     roles: dict[str, set[Role]] = defaultdict(set)
     named: set[str] = set()
     unknown = 0
@@ -116,9 +116,17 @@ def roles_of_cases(given: Mapping[str, Sequence[str]], cases: Sequence[Case]) ->
     return {case.id: next(iter(roles[case.group])) for case in cases}
 
 
+def ids_are_hidden(cases: Sequence[Case]) -> bool:
+    """Whether cases or patients go by pseudonyms that this machine gave them."""
+    return any(case.id.startswith("case-") or case.group.startswith("patient-") for case in cases)
+
+
 def _spellings(name: str, key: bytes | None) -> tuple[str, ...]:
-    """What a name may stand for: itself and, where ids are hidden, the pseudonyms of it."""
-    return (name,) if key is None else (name, pseudonym("case", name, key), pseudonym("patient", name, key))
+    """What a name may stand for: itself, its public form and, where ids are hidden, the pseudonyms of it."""
+    own = composed(name)
+    if key is None:
+        return (own, safe_name(own))
+    return (own, pseudonym("case", own, key), pseudonym("patient", own, key))
 
 
 def _strangers(unknown: int, left_out: int, total: int) -> DataError:

@@ -46,6 +46,9 @@ class SplitRule(BaseModel):
         seed: Of the draw; None for the definition's.
         stratify: A column of the cases whose values every role gets in like shares.
         file: A JSON or CSV file with the roles, in place of ratios.
+        column: A column of the cases that tells the roles: train or training, val, valid or validation, test or
+            testing, in upper or lower case. Validation or test that it puts nobody into is drawn by its ratio
+            from the others; cases for which it is empty are drawn from then, and are else for training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -56,6 +59,7 @@ class SplitRule(BaseModel):
     seed: Annotated[int, Field(ge=0)] | None = None
     stratify: Annotated[str, Field(min_length=1)] | None = None
     file: Annotated[str, Field(min_length=1)] | None = None
+    column: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -73,6 +77,8 @@ class SplitRule(BaseModel):
             raise ValueError("`file` gives the roles: remove `val` and `test`")
         if self.file is not None and self.stratify is not None:
             raise ValueError("`file` gives the roles: remove `stratify`")
+        if self.column is not None:
+            self._by_column()
         if self.by == "slice" and self.stratify is not None:
             raise ValueError("`stratify` shares out patients, and `by: slice` shares out slices: remove one")
         ratios = [each for each in (self.val, self.test) if isinstance(each, float)]
@@ -81,3 +87,13 @@ class SplitRule(BaseModel):
                 f"val and test add up to {sum(ratios):g}; wanted less than 1, to leave some for training"
             )
         return self
+
+    def _by_column(self) -> None:
+        if self.file is not None:
+            raise ValueError("`file` gives the roles: remove `column`")
+        if self.by == "slice":
+            raise ValueError(
+                "`column` tells the roles of patients, and `by: slice` shares out slices: remove one"
+            )
+        if isinstance(self.val, dict) or isinstance(self.test, dict):
+            raise ValueError("`column` tells the roles: `val` and `test` wanted ratios")  # noqa: TRY004

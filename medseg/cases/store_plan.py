@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import io_orientation
 
 from medseg.cases.axes import AXES
 from medseg.cases.case import Case
 from medseg.cases.entry import read_entry, write_entry
+from medseg.cases.fitting import FITTINGS
 from medseg.cases.labels import LabelRule
 from medseg.cases.preparation import Preparation
 from medseg.cases.prepare import Job, free_bytes, list_jobs, make_slices, stores_folder
@@ -70,7 +69,9 @@ def plan(
         DataError: A file is missing or has no usable header; all faults are listed.
         DefinitionError: As `prepare.prepare`.
     """
-    recipe = make_recipe(preparation.channels, preparation.rule, labels, regions=regions, seed=seed)
+    recipe = make_recipe(
+        preparation.channels, preparation.rule, labels, regions=regions, seed=seed, files=preparation.files
+    )
     where = root or stores_folder()
     work, faults = list_jobs(cases, split, recipe)
     made = {job.name: entry for job in work if (entry := read_entry(where / recipe.fingerprint / job.name))}
@@ -109,24 +110,25 @@ def plan(
 
 
 def _depth(job: Job, preparation: Preparation) -> int:
-    """Number of slices of a case as stored, along the axis of the rule, from the header alone."""
+    """Number of slices that a case makes as it is stored, from the header alone."""
     channel = preparation.channels[0]
     path = job.case.files[channel]
     try:
-        header = nibabel.load(path)
-        shape = (*header.shape, 1)[:3]
-        source = io_orientation(header.affine)[:, 0]
-    except (OSError, ValueError, EOFError, ImageFileError) as error:
+        grid = preparation.files.geometry(path)
+        source = io_orientation(grid.affine)[:, 0]
+    except (DataError, ValueError) as error:
         fault = Fault(
             job.case.id,
             job.case.position,
             channel,
-            "the file has no NIfTI header that can be read",
+            str(error),
             "Unpack or copy the file again, or leave the case out.",
             path,
         )
         raise DataError(fault.text(), [fault]) from error
-    return int(shape[int(np.flatnonzero(source == AXES[preparation.rule.axis].along)[0])])
+    rule = preparation.rule
+    shape = [grid.shape[int(np.flatnonzero(source == axis)[0])] for axis in range(3)]
+    return FITTINGS[rule.fit](rule, (shape[0], shape[1], shape[2])).count(shape[AXES[rule.axis].along])
 
 
 def _tried(job: Job, preparation: Preparation, recipe: Recipe, depth: int) -> tuple[float, float]:

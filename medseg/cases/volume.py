@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.cases.case import Case
+from medseg.cases.files import NIFTI, FileKind
+from medseg.cases.geometry import Geometry, StoredImage
 from medseg.cases.labels import LabelRule
-from medseg.cases.reading.nifti import Geometry, read_nifti
+from medseg.cases.truth import UNREADABLE, read_truth
 from medseg.errors import DataError, Fault
 
 
@@ -23,69 +25,79 @@ class Volume:
         image: (C, I, J, K) float32, raw intensities; I runs to the patient's right, J to anterior, K up.
         label: (I, J, K) uint8 class indices, None without a truth.
         geometry: The grid of the first channel's file, which leads back to its own order of axes.
+        objects: (I, J, K) int32, the stored values of a truth that numbers its objects; None of any other.
     """
 
     image: NDArray[np.float32]
     label: NDArray[np.uint8] | None
     geometry: Geometry
+    objects: NDArray[np.int32] | None = None
 
 
-def read_volume(case: Case, channels: Sequence[str], labels: LabelRule | None) -> Volume:
+def read_volume(
+    case: Case, channels: Sequence[str], labels: LabelRule | None, *, files: FileKind = NIFTI
+) -> Volume:
     """Read one case.
 
     Args:
         case: Whose files to read.
         channels: Which channels, in this order.
         labels: How to read the truth; None to leave it unread.
+        files: The kind of its files.
 
     Raises:
         DataError: A file cannot be used; `faults` holds one fault with the part and the path.
     """
-    stored = [_read(case, channel) for channel in channels]
-    geometry = stored[0][1]
-    for channel, (_, other) in zip(channels, stored, strict=True):
-        _same_grid(case, channel, geometry, other)
-    image = np.stack([geometry.to_ras(data) for data, _ in stored]).astype(np.float32)
+    stored = _channels(case, channels, files)
+    geometry = stored[0].geometry
+    for channel, other in zip(channels, stored, strict=True):
+        _same_grid(case, channel, geometry, other.geometry)
+    image = np.stack([geometry.to_ras(each.data) for each in stored]).astype(np.float32)
     if not np.isfinite(image).all():
         bad = channels[int(np.argmin(np.isfinite(image).all(axis=(1, 2, 3))))]
         raise _failed(case, bad, "the image holds NaN or infinite values", "Export the series again.")
-    if labels is None or case.mask is None:
+    if labels is None or not case.has_truth:
         return Volume(image, None, geometry)
-    data, other = _read(case, "mask")
-    _same_grid(case, "mask", geometry, other)
+    truth, faults = read_truth(case, files)
+    if truth is None or faults:
+        raise DataError("\n".join(fault.text() for fault in faults), faults)
+    _same_grid(case, "mask", geometry, truth.geometry)
+    values = geometry.to_ras(truth.data)
     try:
-        return Volume(image, labels.encode(geometry.to_ras(data), image), geometry)
+        label = labels.encode(values, image)
     except DataError as error:
         remedy = "Name the value under 'label_values' of the manifest, or leave the case out."
         raise _failed(case, "mask", str(error), remedy) from error
+    numbered = None if labels.instances is None else values.astype(np.int32)
+    return Volume(image, label, geometry, numbered)
 
 
-def _read(case: Case, part: str) -> tuple[NDArray[Any], Geometry]:
-    try:
-        image = read_nifti(case.files[part])
-    except KeyError:
-        raise _failed(case, part, "the file is missing", "Add it, or leave the case out.") from None
-    except DataError as error:
-        raise _failed(
-            case, part, str(error), "Unpack or copy the file again, or leave the case out."
-        ) from error
-    return image.data, image.geometry
+def by_file(case: Case, channels: Sequence[str]) -> dict[Path | None, list[str]]:
+    """Which of the channels each file holds; under None those that have no file."""
+    found: dict[Path | None, list[str]] = {}
+    for channel in channels:
+        found.setdefault(case.images.get(channel), []).append(channel)
+    return found
+
+
+def _channels(case: Case, channels: Sequence[str], files: FileKind) -> list[StoredImage]:
+    read: dict[str, StoredImage] = {}
+    for path, held in by_file(case, channels).items():
+        if path is None:
+            raise _failed(case, held[0], "the file is missing", "Add it, or leave the case out.")
+        try:
+            read |= dict(zip(held, files.read(path, held), strict=True))
+        except DataError as error:
+            raise _failed(case, held[0], str(error), UNREADABLE) from error
+    return [read[channel] for channel in channels]
 
 
 def _same_grid(case: Case, part: str, wanted: Geometry, met: Geometry) -> None:
     if not wanted.same_grid(met):
-        raise _failed(
-            case,
-            part,
-            f"it lies on another grid: {met.shape} voxels of {_mm(met)} mm, {met.orientation}, "
-            f"where the first channel has {wanted.shape} of {_mm(wanted)} mm, {wanted.orientation}"
-            f" (affines differ by up to {np.abs(wanted.affine - met.affine).max():.4g})",
-            "Register the files to one grid.",
-        )
-
-
-def _mm(geometry: Geometry) -> str:
-    return " x ".join(f"{size:.3g}" for size in geometry.spacing)
+        apart = np.abs(wanted.affine - met.affine).max()
+        moved = f" (affines differ by up to {apart:.4g})" if apart else ""
+        text = f"it lies on another grid: {met.told()}, where the first channel has {wanted.told()}{moved}"
+        raise _failed(case, part, text, "Bring the files to one grid.")
 
 
 def _failed(case: Case, part: str, met: str, remedy: str) -> DataError:

@@ -65,9 +65,7 @@ def predict(
     model: Annotated[
         str, typer.Argument(help="A model's or run's folder, a run's name or MLflow id, or `latest`.")
     ],
-    inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Case folders, or folders of them.")
-    ],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Cases, or folders of them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write the probability of each class too.")

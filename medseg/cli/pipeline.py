@@ -1,4 +1,4 @@
-"""`medseg pipeline`: list, show, check, run, resume."""
+"""`medseg pipeline`: list, show, check, describe, run, resume."""
 
 from __future__ import annotations
 
@@ -65,6 +65,25 @@ def check(name: Name, sets: Set = None, allow: Allow = None) -> None:
         console = Console()
         found = check_pipeline(name, set=sets or (), allow=allow or (), progress=display(console))
         print_checked(console, found)
+
+
+@app.command()
+def describe(
+    name: Name,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The picture; by default NAME_network.png here.")
+    ] = None,
+    sets: Set = None,
+    allow: Allow = None,
+) -> None:
+    """Print the network layer by layer, with shapes, parameters and memory, and draw it to a picture."""
+    with guarded(Console(stderr=True)):
+        from medseg.api import describe_pipeline  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.cli.tables import print_described  # noqa: PLC0415
+
+        console = Console()
+        found = describe_pipeline(name, out, set=sets or (), allow=allow or (), progress=display(console))
+        print_described(console, found)
 
 
 @app.command()

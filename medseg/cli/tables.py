@@ -15,12 +15,16 @@ from medseg.cli.guard import MEND, print_faults
 
 if TYPE_CHECKING:
     from medseg.api.data import Checked
+    from medseg.api.description import Described
     from medseg.api.prediction import Predicted
     from medseg.api.result import RunResult
+    from medseg.cases.checks import Report
     from medseg.cases.store import SliceStore
     from medseg.cases.store_plan import StorePlan
     from medseg.pipeline.locate import Found
     from medseg.pipeline.resolve import Resolved
+
+_SIZES = 8  # of pictures, listed one by one
 
 RESEARCH = "Research use only; not a medical device."
 
@@ -58,28 +62,78 @@ def print_checked(console: Console, resolved: Resolved) -> None:
     )
 
 
+def print_described(console: Console, found: Described) -> None:
+    """The layers of a network, their sums, and where it is drawn."""
+    network, definition = found.network, found.resolved.definition
+    table = Table(
+        title=Text(f"{definition.name}: {definition.network['_target_']}"),
+        header_style="bold",
+        box=SIMPLE_HEAD,
+    )
+    table.add_column("layer", overflow="fold")
+    table.add_column("kind")
+    for head in ("output", "parameters", "memory"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for layer in network.layers:
+        shape = "-" if layer.shape is None else " x ".join(map(str, layer.shape))
+        size = _size(layer.activation_bytes) if layer.activation_bytes else "-"
+        table.add_row(
+            Text(layer.name), layer.kind, shape, f"{layer.parameters:,}" if layer.parameters else "-", size
+        )
+    console.print(table)
+    batch = definition.loading.batch_size
+    _print(
+        console,
+        f"{network.parameters:,} parameters, {network.trainable:,} of them trainable "
+        f"({_size(network.weights_bytes)}). Outputs of all layers: {_size(network.activation_bytes)} a slice. "
+        f"Training takes about {_size(found.need.of(batch))} with batches of {batch}.",
+    )
+    _print(console, f"Drawn to {found.picture}")
+
+
 def print_report(console: Console, found: Checked) -> None:
     """What `data check` found."""
     report = found.report
     if found.generated:
         _print(console, "GENERATED DATA: made-up patients.", "bold yellow")
-    grids = Table("cases", "shape", "spacing (mm)", "orientation", title="Grids", header_style="bold")
-    for row in report.rows():
-        shape, spacing = " x ".join(map(str, row["shape"])), " x ".join(f"{v:g}" for v in row["spacing"])
-        grids.add_row(str(row["cases"]), shape, spacing, Text(row["orientation"]))
-    console.print(grids)
-    labels = Table("value", "class", "voxels", "cases", title="Labels", header_style="bold")
+    console.print((_size_table if found.manifest.pictures else _grid_table)(report))
+    each, groups_are = ("pixels", "groups") if found.manifest.pictures else ("voxels", "patients")
+    labels = Table("value", "class", each, "cases", title="Labels", header_style="bold")
     for row in report.label_rows():
         name = Text(row["class"] or "unknown")
         labels.add_row(str(row["value"]), name, f"{row['voxels']:,}", str(row["cases"]))
     console.print(labels)
     good, every = len(report.good), len(report.listing.cases) + len(report.listing.incomplete)
     groups = len({case.group for case in report.listing.cases})
-    _print(console, f"{every} cases of {groups} patients; {good} without faults; {report.read} read now.")
+    _print(console, f"{every} cases of {groups} {groups_are}; {good} without faults; {report.read} read now.")
+    for row in report.note_rows():
+        _print(console, f"Note: {row['cases']} cases: {row['note']}.")
     if report.unlabelled:
         _print(console, f"Note: {len(report.unlabelled)} cases have a label map with a single value.")
     count = len(report.faults)
     _print(console, f"{count} faults." if count else "No faults.", "bold red" if count else "green")
+
+
+def _grid_table(report: Report) -> Table:
+    grids = Table("cases", "shape", "spacing (mm)", "orientation", title="Grids", header_style="bold")
+    for row in report.rows():
+        shape, spacing = " x ".join(map(str, row["shape"])), " x ".join(f"{v:g}" for v in row["spacing"])
+        grids.add_row(str(row["cases"]), shape, spacing, Text(row["orientation"]))
+    return grids
+
+
+def _size_table(report: Report) -> Table:
+    """Sizes of pictures, rows first; the rare ones of many in one row."""
+    sizes = Table("cases", "rows x columns", title="Sizes", header_style="bold")
+    rows = report.rows()
+    for row in rows[:_SIZES]:
+        sizes.add_row(str(row["cases"]), f"{row['shape'][1]} x {row['shape'][0]}")
+    rest = rows[_SIZES:]
+    if rest:
+        high, wide = ([row["shape"][axis] for row in rest] for axis in (1, 0))
+        spread = f"{min(high)} to {max(high)} x {min(wide)} to {max(wide)}"
+        sizes.add_row(str(sum(row["cases"] for row in rest)), f"{spread} ({len(rest)} further sizes)")
+    return sizes
 
 
 def print_plan(console: Console, plan: StorePlan) -> None:
@@ -108,6 +162,8 @@ def print_result(console: Console, result: RunResult) -> None:
     for path in sorted((result.folder / "scores").glob("*_summary.csv")):
         role = path.name.removesuffix("_summary.csv")
         console.print(_score_table(result, role))
+    for step, verdict in result.verdicts().items():
+        _print(console, f"Curves of {step}: {verdict['text']}. {verdict['next_step']}")
     if result.generated:
         _print(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
     if result.leaking:
@@ -130,21 +186,32 @@ def print_result(console: Console, result: RunResult) -> None:
     _print(console, RESEARCH, "italic")
 
 
+#: Beside Dice: those of them that were computed.
+_COLUMNS = {
+    "precision": "prec.",
+    "recall": "recall",
+    "hd95": "HD95 mm",
+    "volume_difference_ml": "mL off",
+    "auroc": "AUROC",
+    "panoptic_quality": "PQ",
+}
+
+
 def _score_table(result: RunResult, role: str) -> Table:
     summary = result.summary(role)
-    shown = ("precision", "recall", "hd95", "volume_difference_ml")
-    heads = ("prec.", "recall", "HD95 mm", "mL off")
+    present = set(summary["score"])
+    shown = {score: head for score, head in _COLUMNS.items() if score in present}
     kind = ", GENERATED DATA" if result.generated else ""
     # Narrow gaps: all columns fit into the 80 characters of a terminal or a log file.
     table = Table(
-        title=Text(f"{role}: mean over patients{kind}"),
+        title=Text(f"{role}: mean over {result.grouped_by}{kind}"),
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
     table.add_column("class or region", no_wrap=True)
-    for head in ("Dice", "n", "95% interval", *heads):
+    for head in ("Dice", "n", "95% interval", *shown.values()):
         table.add_column(head, justify="right", no_wrap=True)
     for name, rows in summary.groupby("name", sort=False):
         by_score: dict[str, Any] = {str(row.score): row for row in rows.itertuples()}
@@ -168,7 +235,7 @@ def print_predicted(
     table, left_out = _volume_table(found, console.width)
     console.print(table)
     if left_out:
-        _print(console, f"Too wide for this terminal, see volumes.csv: {', '.join(left_out)}.")
+        _print(console, f"Too wide for this terminal, see {found.table}: {', '.join(left_out)}.")
     for each in found.cases:
         for warning in each.warnings:
             _print(errors, f"Warning: {each.case}: {warning}.", "yellow")
@@ -176,7 +243,7 @@ def print_predicted(
         for case, source in found.sources.items():
             _print(console, f"{case}: {source}")
     mean = sum(each.seconds for each in found.cases) / len(found.cases)
-    _print(console, f"Wrote {len(found.cases)} label maps and volumes.csv to {out}; {mean:.1f} s a case.")
+    _print(console, f"Wrote {len(found.cases)} {found.noun} and {found.table} to {out}; {mean:.1f} s a case.")
     _print(console, RESEARCH, "italic")
     if found.faults:
         _print(errors, f"Error: {len(found.faults)} faults; these cases were not segmented:", "bold red")
@@ -192,7 +259,8 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
     the regions come last.
     """
     columns = {
-        name: [f"{each.millilitres[name]:.1f}" for each in found.cases] for name in found.cases[0].millilitres
+        name.removesuffix("_ml"): [_measure(each.measures[name]) for each in found.cases]
+        for name in found.cases[0].measures
     }
     columns["s"] = [f"{each.seconds:.1f}" for each in found.cases]
     heads = {name: name.replace("_", " ") for name in columns}  # which may break between words
@@ -205,7 +273,7 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
     while len(shown) > 2 and ids + 3 + sum(widths[name] for name in shown) > room:
         shown.pop(0)
     table = Table(
-        title=Text("Volumes (mL)"), header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+        title=Text(found.title), header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )
     table.add_column("case", overflow="fold", min_width=ids)
     for name in shown:
@@ -213,6 +281,10 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
     for row, each in enumerate(found.cases):
         table.add_row(Text(each.case), *(columns[name][row] for name in shown))
     return table, [name for name in columns if name not in shown]
+
+
+def _measure(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.3f}" if value < 1 else f"{value:.1f}"
 
 
 def print_cache(console: Console, folder: Path, contents: Mapping[str, tuple[int, int]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from textwrap import wrap
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -18,10 +19,13 @@ _ROLES = {"train/loss": ("training", "C7", "--"), "val/loss": ("validation", "bl
 _INSIDE = {"loc": "best", "framealpha": 0.8}
 _BESIDE = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False}
 _DASHES = ("-", "--", ":")
+_LINE = 170  # characters of the heading
 _FEW = 15  # points up to which each is marked, so that a curve of one epoch can be seen
 
 
-def learning_curves(history: History, classes: Sequence[str] = ()) -> Figure:
+def learning_curves(
+    history: History, classes: Sequence[str] = (), *, heading: str = "", best: float | None = None
+) -> Figure:
     """Draw losses, validation scores and learning rate, and mark the best epoch.
 
     Args:
@@ -29,6 +33,8 @@ def learning_curves(history: History, classes: Sequence[str] = ()) -> Figure:
             `val/score` (by which the best epoch is chosen, higher is better), `learning_rate`. A row may
             lack any but `epoch`, and what is not finite is not drawn.
         classes: Class names in the order of their indices, so that curves have the classes' colours.
+        heading: What the curves say; shown above, may be empty.
+        best: The best epoch; by default the one with the highest `val/score`.
 
     Raises:
         ValueError: The history is empty.
@@ -36,6 +42,9 @@ def learning_curves(history: History, classes: Sequence[str] = ()) -> Figure:
     if not history:
         raise ValueError("learning curves want a history of at least one epoch")
     figure = Figure(figsize=(13.5, 4.0), layout="constrained", facecolor="white")
+    if heading:
+        lines = "\n".join(wrap(heading, _LINE))
+        figure.suptitle(lines, fontsize=10, parse_math=False)
     losses, rates, scores = figure.subplots(1, 3, width_ratios=(1, 1, 1.35))
     for key, (label, colour, dash) in _ROLES.items():
         _curve(losses, history, key, label=label, color=colour, linestyle=dash)
@@ -48,9 +57,12 @@ def learning_curves(history: History, classes: Sequence[str] = ()) -> Figure:
         rates.set_yscale("log")
     else:
         rates.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4))
-    best = max(_points(history, _SELECTION), key=lambda point: point[1], default=None)
+    points = _points(history, _SELECTION)
+    if best is not None:
+        points = [point for point in points if point[0] == best]
+    mark = max(points, key=lambda point: point[1], default=None)
     for axes in (losses, rates, scores):
-        _finish(axes, history, best)
+        _finish(axes, history, mark)
     for axes, place in ((losses, _INSIDE), (scores, _BESIDE)):
         handles, labels = axes.get_legend_handles_labels()
         if handles:

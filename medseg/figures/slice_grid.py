@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from medseg.figures.mask_grid import fit_text
 from medseg.figures.overlay import grey, overlay
 from medseg.figures.palette import class_legend, legend_height
 
@@ -89,7 +90,10 @@ def slice_grid(views: Sequence[SliceView], classes: Sequence[str], *, heading: s
     edge = height - top - _TITLE
     for view, row, row_height in zip(views, rows, heights, strict=True):
         where = (edge - _TITLE / 2) / height
-        figure.text(left / width, where, view.title, ha="left", va="center", fontsize=9, parse_math=False)
+        title = figure.text(
+            left / width, where, view.title, ha="left", va="center", fontsize=9, parse_math=False
+        )
+        fit_text(title, width - left - _MARGIN)
         edge -= _TITLE + row_height
         for number, name in enumerate(columns):
             if name in row:

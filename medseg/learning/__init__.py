@@ -6,10 +6,11 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "BinaryMask": "medseg.learning.binary_mask",
     "ClassMasks": "medseg.learning.masks",
 }
 
-__all__ = ["ClassMasks"]  # imported on first use
+__all__ = ["BinaryMask", "ClassMasks"]  # imported on first use
 
 
 def __getattr__(name: str) -> Any:

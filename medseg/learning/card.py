@@ -25,6 +25,7 @@ def model_card(described: Mapping[str, Any]) -> str:
         *([f"**{about['data.note']}**", ""] if about.get("data.note") else []),
         f"- Input: 2D slices with the channels {', '.join(described['channels'])}, {cut['axis']}, {size} pixels.",
         f"- Output: the classes {', '.join(task['classes'])}.",
+        *([f"- Threshold of the probability: {task['threshold']:.6g}."] if "threshold" in task else []),
         f"- Network: `{described['network']['_target_']}`.",
         f"- Learned from: {manifest['name']}. {manifest.get('about') or ''}",
         f"- Source: {manifest.get('source', '')}",

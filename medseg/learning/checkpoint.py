@@ -24,17 +24,23 @@ class Standing:
 
     Attributes:
         epoch: Epochs done.
-        best_epoch: The epoch with the best score; 0 before the first validation.
-        best_score: Its score.
+        best_epoch: The best epoch; 0 before the first validation.
+        best_worth: What made it the best, more is better: its validation score, or its loss below zero.
         stale: Validations since then.
         history: One row of numbers an epoch: `epoch`, losses, scores, learning rate, speed.
     """
 
     epoch: int = 0
     best_epoch: int = 0
-    best_score: float = float("-inf")
+    best_worth: float = float("-inf")
     stale: int = 0
     history: tuple[dict[str, float], ...] = ()
+
+    @property
+    def best_score(self) -> float:
+        """Validation score of the best epoch; minus infinity before the first validation."""
+        scores = (row["val/score"] for row in self.history if row["epoch"] == self.best_epoch)
+        return next(scores, float("-inf"))
 
 
 def plain_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:

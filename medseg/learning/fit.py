@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ class Plan:
         clip: Largest norm of all gradients together; None leaves them.
         precision: `auto` is bfloat16 on a CUDA device that has it, else float16; float32 on a CPU.
         validate_every: Epochs from one validation to the next; the last epoch is always validated.
+        best_by: Whether the best epoch is the one with the highest validation `score` or the least `loss`.
     """
 
     epochs: int
@@ -46,6 +48,7 @@ class Plan:
     clip: float | None = None
     precision: Precision = "auto"
     validate_every: int = 1
+    best_by: Literal["score", "loss"] = "score"
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ def fit(
         watch: Who is told.
 
     Raises:
-        TrainingError: The loss is not finite, or the device ran out of memory.
+        TrainingError: The loss is not finite (that of validation where the best epoch is chosen by it), or the
+            device ran out of memory.
     """
     precision = resolve_precision(plan.precision, device)
     steps = plan.epochs * (1 if plan.schedule_each == "epoch" else len(train.loader))
@@ -226,8 +230,14 @@ class _Epochs:
         row |= scores
         self.watch.validated(self.parts.network, epoch, cases)
         history = (*standing.history, row)
-        if row["val/score"] > standing.best_score:
-            return Standing(epoch, epoch, row["val/score"], 0, history)
+        worth = row["val/score"] if self.plan.best_by == "score" else -row["val/loss"]
+        if self.plan.best_by == "loss" and not math.isfinite(worth):
+            raise TrainingError(
+                f"the validation loss became {row['val/loss']} in epoch {epoch}, and the best epoch is chosen by it. "
+                "Lower steps.fit.optimiser.lr, set steps.fit.clip, or set steps.fit.best_by: score."
+            )
+        if worth > standing.best_worth:
+            return Standing(epoch, epoch, worth, 0, history)
         return replace(standing, epoch=epoch, stale=standing.stale + 1, history=history)
 
     def _train(self, epoch: int, bar: Bar, best: str) -> float:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from medseg.component import Slot
 from medseg.errors import DefinitionError
 from medseg.learning.scores import RATIOS, counts_of
-from medseg.learning.task import Loss, Scorer
+from medseg.learning.task import Loss, Scorer, Task
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class ClassMasks:
             raise DefinitionError(
                 f"task.class_weights has {len(self.class_weights)} values for {len(self.classes)} classes"
             )
-        if isinstance(self.class_weights, tuple) and not _weights(self.class_weights):
+        if isinstance(self.class_weights, tuple) and not are_weights(self.class_weights):
             raise DefinitionError(
                 f"task.class_weights is {list(self.class_weights)}, wanted finite numbers, 0 or more"
             )
@@ -96,6 +96,16 @@ class ClassMasks:
     def out_channels(self) -> int:
         """One logit a class."""
         return len(self.classes)
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The classes."""
+        return self.classes
+
+    @property
+    def outside(self) -> tuple[float, ...]:
+        """The first class, for certain."""
+        return (1.0, *(0.0 for _ in self.classes[1:]))
 
     def weighted(self, voxels: NDArray[np.int64]) -> ClassMasks:
         """Turn `class_weights: frequency` into numbers; other tasks come back as they are."""
@@ -136,9 +146,13 @@ class ClassMasks:
         """The most probable class; the first of equals. `max` is several times faster than `argmax` here."""
         return logits.max(dim=1).indices
 
+    def decide(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """The most probable class; the first of equals."""
+        return probabilities.argmax(axis=0).astype(np.uint8)
+
     def scorer(self) -> Scorer:
         """Dice of each class and region, per case, then the mean over cases."""
-        return _MaskScorer(self)
+        return DiceByCase(self)
 
     def spec(self) -> dict[str, Any]:
         """Declaration for inference: classes, regions and selection; the loss is left behind."""
@@ -150,7 +164,7 @@ class ClassMasks:
         }
 
 
-def _weights(values: tuple[Any, ...]) -> bool:
+def are_weights(values: tuple[Any, ...]) -> bool:
     """Whether values can weigh classes: finite, none below zero, not all zero."""
     if not all(isinstance(value, int | float) and 0 <= value < float("inf") for value in values):
         return False
@@ -177,10 +191,13 @@ class _WithTarget(torch.nn.Module):
         return self.loss(logits.float(), self.target(label))
 
 
-class _MaskScorer:
-    """One confusion matrix a case, so that a batch costs one bincount."""
+class DiceByCase:
+    """Dice of every class and region of each case.
 
-    def __init__(self, task: ClassMasks) -> None:
+    One confusion matrix a case, so that a batch costs one bincount.
+    """
+
+    def __init__(self, task: Task) -> None:
         self.task = task
         self.matrices: dict[str, NDArray[np.int64]] = {}
 
@@ -196,7 +213,7 @@ class _MaskScorer:
     def compute(self) -> dict[str, float]:
         """`dice/<name>` for every name that some case has, and their selected mean as `score`."""
         found: dict[str, float] = {}
-        for name in self.task.names:
+        for name in (*self.task.classes, *self.task.regions):
             values = [self._dice(matrix, name) for matrix in self.matrices.values()]
             defined = [value for value in values if not np.isnan(value)]
             if defined:

@@ -38,7 +38,8 @@ class Prediction:
 
     Attributes:
         labels: (I, J, K) class indices on the grid, and in the order of axes, of the input files.
-        probabilities: (N, I, J, K) in [0, 1], one a class, on the same grid; None unless asked for.
+        probabilities: (N, I, J, K) in [0, 1], one for each of the task's `maps`, on the same grid; None unless
+            asked for.
         volume: The input.
         millilitres: Volume of each class and region, mL.
         warnings: What about the input lies outside the training data.
@@ -91,20 +92,33 @@ class Predictor:
             slices: (B, C, H, W) float32, prepared as in training; any B, and any H and W the network takes.
 
         Returns:
-            (B, K, H, W) in [0, 1].
+            (B, K, H, W) in [0, 1], one for each of the task's `maps`.
 
         Raises:
             ModelError: The array has another number of dimensions or channels.
         """
+        self._refuse_other(slices)
+        if not len(slices):
+            return np.zeros((0, self.task.out_channels, *slices.shape[2:]), dtype=np.float32)
+        found = [self.task.probabilities(logits).cpu().numpy() for logits in self._logits(slices)]
+        return np.concatenate(found)
+
+    def labels(self, slices: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Class indices (B, H, W) of prepared slices (B, C, H, W), B at least 1.
+
+        Raises:
+            ModelError: As `probabilities`.
+        """
+        self._refuse_other(slices)
+        found = [self.task.decode(logits).cpu().numpy() for logits in self._logits(slices)]
+        return np.concatenate(found).astype(np.uint8)
+
+    def _refuse_other(self, slices: NDArray[np.float32]) -> None:
         if slices.ndim != 4 or slices.shape[1] != len(self.channels):
             raise ModelError(
                 f"the model takes slices (B, {len(self.channels)}, H, W) with the channels "
                 f"{list(self.channels)}, met an array of shape {slices.shape}"
             )
-        if not len(slices):
-            return np.zeros((0, self.task.out_channels, *slices.shape[2:]), dtype=np.float32)
-        found = [self.task.probabilities(logits).cpu().numpy() for logits in self._logits(slices)]
-        return np.concatenate(found)
 
     def _logits(self, slices: NDArray[np.float32]) -> Iterator[torch.Tensor]:
         self.network.eval()
@@ -113,13 +127,21 @@ class Predictor:
             with torch.inference_mode():
                 yield self.network(batch.float().to(self.device))
 
+    def read(self, case: Case) -> Volume:
+        """Read one case with its truth.
+
+        Raises:
+            DataError: A file of the case cannot be used.
+        """
+        return read_volume(case, self.channels, self.manifest.label_rule(), files=self.preparation.files)
+
     def predict(self, case: Case, *, probabilities: bool = False) -> Prediction:
         """Read and segment one case.
 
         Raises:
             DataError: A file of the case cannot be used; its truth, if any, is not read.
         """
-        volume = read_volume(case, self.channels, labels=None)
+        volume = read_volume(case, self.channels, labels=None, files=self.preparation.files)
         return self.predict_volume(volume, probabilities=probabilities)
 
     def predict_volume(self, volume: Volume, *, probabilities: bool = False) -> Prediction:
@@ -134,11 +156,12 @@ class Predictor:
         """
         prepared = self.preparation.apply(volume)
         rows = np.flatnonzero(prepared.content)
+        exact, outside = prepared.fitting.exact, self.task.outside
         labels = np.zeros((1, *prepared.image.shape[:1], *prepared.image.shape[2:]), dtype=np.uint8)
         chances = None
-        if probabilities:
-            chances = np.zeros((self.task.out_channels, *labels.shape[1:]), dtype=np.float32)
-            chances[0] = 1.0
+        if probabilities or not exact:
+            chances = np.empty((len(outside), *labels.shape[1:]), dtype=np.float32)
+            chances[:] = np.array(outside, dtype=np.float32)[:, None, None, None]
         done = 0
         for logits in self._logits(prepared.image[rows]):
             here = rows[done : done + len(logits)]
@@ -146,9 +169,15 @@ class Predictor:
             if chances is not None:
                 chances[:, here] = self.task.probabilities(logits).cpu().numpy().swapaxes(0, 1)
             done += len(logits)
-        native = prepared.restore(labels, nearest=True)[0].astype(np.uint8)
-        restored = None if chances is None else prepared.restore(chances, nearest=False)
-        return Prediction(native, restored, volume, self._millilitres(native, volume), self._warnings(volume))
+        restored = None if chances is None else prepared.restore(chances, nearest=False, outside=outside)
+        if restored is not None:
+            np.clip(restored, 0, 1, out=restored)  # interpolating rounds beyond by a bit
+        if restored is None or exact:
+            native = prepared.restore(labels, nearest=True)[0].astype(np.uint8)
+        else:  # where slices were resampled or overlap, what is interpolated is the probability
+            native = self.task.decide(restored)
+        said = restored if probabilities else None
+        return Prediction(native, said, volume, self._millilitres(native, volume), self._warnings(volume))
 
     def _millilitres(self, labels: NDArray[np.uint8], volume: Volume) -> dict[str, float]:
         each = float(np.prod(volume.geometry.spacing)) / 1000
@@ -174,6 +203,7 @@ class Predictor:
             "about": dict(self.about),
             "network": dict(self.network_spec),
             "task": self.task.spec(),
+            "maps": list(self.task.maps),
             "channels": list(self.channels),
             "slices": self.preparation.rule.model_dump(mode="json"),
             "manifest": self.manifest.model_dump(mode="json", by_alias=True, exclude_none=True),
@@ -200,11 +230,14 @@ class Predictor:
         try:
             network = build(described["network"], at="network", kind=torch.nn.Module, allowed=may)
             task = build(described["task"], at="task", kind=TASK, allowed=may)
+            manifest = Manifest.model_validate_json(json.dumps(described["manifest"]))
             preparation = Preparation(
-                tuple(described["channels"]), SliceRule.model_validate(described["slices"]), may
+                tuple(described["channels"]),
+                SliceRule.model_validate(described["slices"]),
+                may,
+                manifest.files(),
             )
             Chain(preparation.rule.transforms, at=TRANSFORMS_KEY, allowed=may)  # refused now, not at an input
-            manifest = Manifest.model_validate_json(json.dumps(described["manifest"]))
             known = described["profile"]
             profile = None if known is None else TrainingProfile.from_dict(known)
             about = dict(described["about"])

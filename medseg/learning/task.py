@@ -47,6 +47,14 @@ class Task(Protocol):
     def out_channels(self) -> int:
         """Channels that the network must give."""
 
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """What the probability in each of these channels is of."""
+
+    @property
+    def outside(self) -> tuple[float, ...]:
+        """The probabilities of a place that no network has seen, such as one outside the body."""
+
     def weighted(self, voxels: NDArray[np.int64]) -> Task:
         """The same task, with what it wants to know of the training part: voxels of each class, (K,)."""
 
@@ -58,6 +66,9 @@ class Task(Protocol):
 
     def decode(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits (B, K, H, W) to class indices (B, H, W)."""
+
+    def decide(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Probabilities (N, ...), one a map, to class indices (...): what `decode` does of logits."""
 
     def scorer(self) -> Scorer:
         """A new scorer for one pass."""

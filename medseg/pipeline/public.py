@@ -13,14 +13,18 @@ GIVEN = "given"
 def public_definition(definition: PipelineDefinition, manifest: Manifest) -> dict[str, Any]:
     """The definition as plain data, with what must not leave the machine taken out.
 
-    The manifest stands by its name, a split file as `given`. Where ids are identifying, the values by which
-    columns choose validation and test patients are taken out too. The run's own folder keeps all of it.
+    The manifest stands by its name, a split file and files of weights as `given`. Where ids are identifying,
+    the values by which columns choose validation and test patients are taken out too. The run's own folder
+    keeps all of it.
     """
     known = definition.to_dict()
     known["manifest"] = manifest.name
     split = known["split"]
     if split.get("file") is not None:
         split["file"] = GIVEN
+    for step in known["steps"].values():
+        if isinstance(step.get("weights"), str):
+            step["weights"] = GIVEN
     if manifest.ids == "identifying":
         for role in ("val", "test"):
             if isinstance(split.get(role), dict):

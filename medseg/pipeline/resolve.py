@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,17 @@ def _step(found: type) -> bool:
     return all(hasattr(found, name) for name in ("__call__", "recall", "check"))
 
 
-def resolve(definition: PipelineDefinition, manifest: Manifest, allowed: Allowed) -> Resolved:
+def resolve(
+    definition: PipelineDefinition, manifest: Manifest, allowed: Allowed, *, done: Collection[str] = ()
+) -> Resolved:
     """Build every part, and send one blank batch through network and loss.
+
+    Args:
+        definition: As declared, after overrides.
+        manifest: Of its data.
+        allowed: Where declared objects may come from.
+        done: Steps of a run that goes on, which are recalled and not checked: a file that one of them read may
+            be gone.
 
     Raises:
         DefinitionError: Something does not exist, does not take its arguments, or does not fit the rest.
@@ -56,10 +65,11 @@ def resolve(definition: PipelineDefinition, manifest: Manifest, allowed: Allowed
     task: Task = build(definition.task, at="task", kind=TASK, allowed=allowed)
     _refuse_other_classes(task, manifest)
     _refuse_unknown_keep(definition, task)
+    _refuse_leaking_tiles(definition)
     check_transforms(
         definition.slices.transforms, at="slices.transforms", channels=definition.channels, allowed=allowed
     )
-    preparation = Preparation(definition.channels, definition.slices, allowed)
+    preparation = Preparation(definition.channels, definition.slices, allowed, manifest.files())
     augment = [
         build(spec, at=f"loading.augment.{i}", kind=Transform, allowed=allowed)
         for i, spec in enumerate(definition.loading.augment)
@@ -79,8 +89,9 @@ def resolve(definition: PipelineDefinition, manifest: Manifest, allowed: Allowed
         batch_size=definition.loading.batch_size,
     )
     _try_blank_batch(definition, network, task, Compose(augment))
-    for step in steps.values():
-        step.check(predictor)
+    for name, step in steps.items():
+        if name not in done:
+            step.check(predictor)
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     return Resolved(definition, manifest, steps, predictor, allowed, parameters)
 
@@ -107,6 +118,14 @@ def _refuse_unknown_keep(definition: PipelineDefinition, task: Task) -> None:
     if definition.slices.keep.contains not in known:
         raise DefinitionError(
             f"slices.keep.contains is {definition.slices.keep.contains!r}, wanted one of {list(known)}."
+        )
+
+
+def _refuse_leaking_tiles(definition: PipelineDefinition) -> None:
+    if definition.split.by == "slice" and definition.slices.fit == "tile":
+        raise DefinitionError(
+            "split.by is `slice` and slices.fit is `tile`: overlapping tiles of one slice would be in training and "
+            "in test. Set split.by=group, or slices.fit=resize."
         )
 
 
@@ -141,10 +160,11 @@ def _try_blank_batch(
             else f"Set network.out_channels to {classes}, or mend task.classes."
         )
         raise DefinitionError(
-            f"the network gives {tuple(logits.shape)} where the task, with {classes} classes, wants {wanted}. "
+            f"the network gives {tuple(logits.shape)} where the task, with {len(task.classes)} classes, wants "
+            f"{wanted}. "
             f"{remedy}"
         )
-    _try_loss(task, classes, height, width)
+    _try_loss(task, height, width)
 
 
 def _try_augmentation(augment: Any, item: dict[str, torch.Tensor]) -> None:
@@ -159,11 +179,12 @@ def _try_augmentation(augment: Any, item: dict[str, torch.Tensor]) -> None:
         raise DefinitionError(f"loading.augment gives image and label the shapes {shapes}, wanted {wanted}.")
 
 
-def _try_loss(task: Task, classes: int, height: int, width: int) -> None:
-    ones = task.weighted(torch.ones(classes, dtype=torch.int64).numpy())
+def _try_loss(task: Task, height: int, width: int) -> None:
+    ones = task.weighted(torch.ones(len(task.classes), dtype=torch.int64).numpy())
     try:
         loss = ones.loss()(
-            torch.zeros(2, classes, height, width), torch.zeros(2, 1, height, width, dtype=torch.uint8)
+            torch.zeros(2, task.out_channels, height, width),
+            torch.zeros(2, 1, height, width, dtype=torch.uint8),
         )
         single = loss.numel() == 1
     except DefinitionError:

@@ -7,9 +7,12 @@ from typing import Any
 
 _HOMES = {
     "BrainTumours": "medseg.samples.brain_tumour",
+    "GliomaSlices": "medseg.samples.glioma_slices",
+    "Nuclei": "medseg.samples.nuclei",
+    "Particles": "medseg.samples.particles",
 }
 
-__all__ = ["BrainTumours"]  # imported on first use
+__all__ = ["BrainTumours", "GliomaSlices", "Nuclei", "Particles"]  # imported on first use
 
 
 def __getattr__(name: str) -> Any:

@@ -7,10 +7,13 @@ from typing import Any
 
 _HOMES = {
     "Evaluate": "medseg.steps.evaluate",
+    "EvaluateForeground": "medseg.steps.evaluate_foreground",
     "Fit": "medseg.steps.fit",
+    "StartFrom": "medseg.steps.start_from",
+    "TuneThreshold": "medseg.steps.tune_threshold",
 }
 
-__all__ = ["Evaluate", "Fit"]  # imported on first use
+__all__ = ["Evaluate", "EvaluateForeground", "Fit", "StartFrom", "TuneThreshold"]  # imported on first use
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from medseg.cases.axes import AXES
 from medseg.cases.case import Case
 from medseg.cases.split import Role
-from medseg.cases.volume import Volume, read_volume
+from medseg.cases.volume import Volume
 from medseg.errors import DataError
 from medseg.figures.confusion import confusion_figure
 from medseg.figures.saving import save_figure
@@ -23,7 +23,7 @@ from medseg.learning.predictor import Prediction, Predictor
 from medseg.learning.scores import VolumeScorer
 from medseg.learning.summaries import metrics_of, summarise
 from medseg.places import written_whole
-from medseg.steps.pictures import fullest, good_median_bad, ras_spacing
+from medseg.steps.pictures import fullest, good_median_bad, ras_spacing, shown_channels
 from medseg.steps.step import Run, Work
 
 
@@ -101,7 +101,7 @@ class Evaluate:
             with written_whole(path) as target:
                 content.to_csv(target, index=index)
             run.recorder.artifact(path, "scores")
-        run.recorder.metrics(metrics_of(summary, self.role), work.epochs)
+        run.recorder.metrics(metrics_of(summary, metric_role(self.role)), work.epochs)
         figures: dict[str, Callable[[], Figure]] = {
             "confusion": lambda: confusion_figure(scorer.matrix, names),
             "dice": lambda: score_bars(summary, heading=f"{self.role}: Dice per patient"),
@@ -125,15 +125,24 @@ class Evaluate:
             predicted = axis.cut(volume.geometry.to_ras(prediction.labels))
             place = fullest(truth)
             image = axis.cut(volume.image)[place]
-            title = f"{kind}: {name}, slice {place}, mean Dice {scores[name]:.2f}"
-            channels = dict(zip(work.predictor.channels, image, strict=True))
+            where = f", slice {place}" if len(truth) > 1 else ""
+            title = f"{kind}: {name}{where}, mean Dice {scores[name]:.2f}"
+            channels = shown_channels(work.predictor.channels, image)
             rows, columns = axis.seen(ras_spacing(volume))[1:]
             views.append(SliceView(title, channels, truth[place], predicted[place], (rows, columns)))
         return slice_grid(views, task.classes, heading=f"{self.role} patients")
 
 
+def metric_role(role: Role) -> str:
+    """Under which first word of its keys a role's scores are recorded.
+
+    Those of validation have a word of their own: `val/` belongs to what `Fit` records at each epoch.
+    """
+    return "val_final" if role == "val" else role
+
+
 def _predicted(case: Case, work: Work) -> tuple[Volume, Prediction]:
-    volume = read_volume(case, work.predictor.channels, work.predictor.manifest.label_rule())
+    volume = work.predictor.read(case)
     return volume, work.predictor.predict_volume(volume)
 
 

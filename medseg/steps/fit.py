@@ -21,8 +21,12 @@ from medseg.learning.fit import Plan, Precision, Watch, fit, make_optimiser
 from medseg.learning.memory import available_memory, free_memory, measure_need, refuse_too_large
 from medseg.learning.placement import Placement, place_slices, worker_count
 from medseg.learning.predictor import Predictor
+from medseg.learning.verdict import read_curves
+from medseg.places import written_whole
 from medseg.steps.pictures import validation_picture
 from medseg.steps.step import Run, Work
+
+_LONGEST_TAG = 500  # characters, of MLflow's 5000: a tag is read in a list
 
 
 class Fit:
@@ -38,6 +42,7 @@ class Fit:
         clip: Largest norm of all gradients together.
         precision: auto, float32, float16 or bfloat16; see `medseg.learning.fit.Plan`.
         validate_every: Epochs from one validation to the next.
+        best_by: Whether the best weights are those of the highest validation `score` or of the least `loss`.
         pictures_every: Validations from one picture of good, median and bad patients to the next; 0 for none.
     """
 
@@ -60,6 +65,7 @@ class Fit:
         precision: Precision = "auto",
         validate_every: int = 1,
         pictures_every: int = 5,
+        best_by: Literal["score", "loss"] = "score",
     ) -> None:
         _refuse(_whole(epochs, 1), "epochs", epochs, "a whole number, 1 or more")
         patient = patience is None or _whole(patience, 1)
@@ -71,8 +77,9 @@ class Fit:
         _refuse(schedule_each in ("epoch", "iteration"), "schedule_each", schedule_each, "epoch or iteration")
         known = ("auto", "float32", "float16", "bfloat16")
         _refuse(precision in known, "precision", precision, " or ".join(known))
+        _refuse(best_by in ("score", "loss"), "best_by", best_by, "score or loss")
         self.plan = Plan(
-            epochs, optimiser, patience, schedule, schedule_each, clip, precision, validate_every
+            epochs, optimiser, patience, schedule, schedule_each, clip, precision, validate_every, best_by
         )
         self.pictures_every = pictures_every
 
@@ -187,10 +194,16 @@ class Fit:
         history, best_epoch = standing.history, standing.best_epoch
         table = run.place / "history.json"
         table.write_text(json.dumps(list(history), indent=1), encoding="utf-8")
-        figure = learning_curves(history, classes)
+        verdict = read_curves(history, run.step)
+        said = {"kind": verdict.kind, "text": verdict.text(), "next_step": verdict.next_step}
+        with written_whole(run.place / "verdict.json") as target:
+            target.write_text(json.dumps(said, indent=1), encoding="utf-8")
+        figure = learning_curves(history, classes, heading=verdict.text(), best=best_epoch)
         run.recorder.artifact(save_figure(figure, run.figures / f"{run.step}_learning_curves.png"), "figures")
         run.recorder.artifact(table, "tables")
-        run.recorder.tags({f"{run.step}.best_epoch": str(best_epoch)})
+        run.recorder.tags(
+            {f"{run.step}.best_epoch": str(best_epoch), f"{run.step}.verdict": verdict.text()[:_LONGEST_TAG]}
+        )
         last = int(history[-1]["epoch"])
         early = f", stopped early after {last}" if last < self.plan.epochs else ""
         run.progress.say(

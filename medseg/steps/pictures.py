@@ -13,6 +13,7 @@ from medseg.cases.axes import AXES, AxisName
 from medseg.cases.case import Case
 from medseg.cases.manifest import Manifest
 from medseg.cases.volume import Volume, read_volume
+from medseg.figures.overlay import grey
 from medseg.figures.slice_grid import SliceView, slice_grid
 from medseg.learning.batches import SliceDataset
 from medseg.learning.predictor import Predictor
@@ -66,9 +67,11 @@ def validation_picture(
         row = rows[fullest(np.stack([dataset[(0, i)]["label"][0].cpu().numpy() for i in rows]))]
         item = dataset[(0, row)]
         image, truth = item["image"].cpu().numpy(), item["label"][0].cpu().numpy()
-        predicted = predictor.probabilities(image[None]).argmax(axis=1)[0]
-        title = f"{kind}: {case}, slice {dataset.samples[row].position}, mean Dice {scores[case]:.2f}"
-        views.append(SliceView(title, dict(zip(predictor.channels, image, strict=True)), truth, predicted))
+        predicted = predictor.labels(image[None])[0]
+        # a picture is one slice, which has no place to be told, unless it was cut into tiles
+        place = f", slice {dataset.samples[row].position}" if len(rows) > 1 else ""
+        title = f"{kind}: {case}{place}, mean Dice {scores[case]:.2f}"
+        views.append(SliceView(title, shown_channels(predictor.channels, image), truth, predicted))
     return slice_grid(views, predictor.task.classes, heading=heading)
 
 
@@ -82,20 +85,33 @@ def data_picture(
     """
     views = []
     for case in cases:
-        volume = read_volume(case, channels, manifest.label_rule())
+        volume = read_volume(case, channels, manifest.label_rule(), files=manifest.files())
         images = AXES[axis].cut(volume.image)
         truth = None if volume.label is None else AXES[axis].cut(volume.label)
         place = len(images) // 2 if truth is None else fullest(truth)
         rows, columns = AXES[axis].seen(ras_spacing(volume))[1:]
         views.append(
             SliceView(
-                f"{case.id}, {axis} slice {place}",
-                dict(zip(channels, images[place], strict=True)),
+                f"{case.id}, {axis} slice {place}" if len(images) > 1 else case.id,
+                shown_channels(channels, images[place]),
                 None if truth is None else truth[place],
                 spacing=(rows, columns),
             )
         )
     return slice_grid(views, manifest.classes, heading=heading)
+
+
+def shown_channels(channels: Sequence[str], image: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """What people are shown of a slice: each channel in grey, but red, green and blue as one colour picture.
+
+    Args:
+        channels: Their names.
+        image: (C, H, W) intensities of any range.
+    """
+    if tuple(channels) != ("red", "green", "blue"):
+        return dict(zip(channels, image, strict=True))
+    # one window for all three, so that colours stay true
+    return {"picture": grey(np.moveaxis(image, 0, 2), (float(image.min()), float(image.max()) + 1e-6))}
 
 
 def ras_spacing(volume: Volume) -> tuple[float, float, float]:

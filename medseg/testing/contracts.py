@@ -112,16 +112,40 @@ class TaskContract(ABC):
         assert found.max() < len(task.classes)
         assert torch.equal(task.decode(self.perfect(labels)).long(), labels[:, 0].long())
 
+    def test_every_channel_has_a_name_and_a_probability_outside(self) -> None:
+        task = self.make()
+        assert len(task.maps) == len(set(task.maps)) == len(task.outside) == task.out_channels
+        assert all(isinstance(name, str) and name for name in task.maps)
+        assert all(0 <= chance <= 1 for chance in task.outside)
+
+    def test_outside_is_the_first_class(self) -> None:
+        task = self.make()
+        outside = np.array(task.outside, dtype=np.float32)
+        found = task.decide(np.broadcast_to(outside[:, None, None], (len(outside), *self.size)))
+        assert found.shape == self.size
+        assert not found.any()
+
+    def test_deciding_of_probabilities_is_decoding_of_logits(self) -> None:
+        """Whatever the number of axes behind the maps, and also where classes are equally probable."""
+        task = self.make()
+        for logits in (self.anything(), self.perfect(self.labels()), torch.zeros_like(self.anything())):
+            wanted = task.decode(logits).numpy()
+            chances = task.probabilities(logits).numpy()
+            whole = task.decide(chances.swapaxes(0, 1))
+            assert whole.dtype == np.uint8
+            np.testing.assert_array_equal(whole, wanted)
+            for each, label in zip(chances, wanted, strict=True):
+                np.testing.assert_array_equal(task.decide(each), label)
+
     def test_its_declaration_builds_it_again(self) -> None:
         task = self.make()
         again = build(task.spec(), at="task", kind=None)
-        assert (again.classes, again.regions, again.select, again.out_channels) == (
-            task.classes,
-            task.regions,
-            task.select,
-            task.out_channels,
-        )
+        for name in ("classes", "regions", "select", "out_channels", "maps", "outside"):
+            assert getattr(again, name) == getattr(task, name), name
         logits = self.anything()
+        chances = task.probabilities(logits)
         assert torch.equal(again.decode(logits), task.decode(logits))
-        assert torch.equal(again.probabilities(logits), task.probabilities(logits))
+        assert torch.equal(again.probabilities(logits), chances)
+        maps = chances.numpy().swapaxes(0, 1)
+        np.testing.assert_array_equal(again.decide(maps), task.decide(maps))
         assert again.spec() == task.spec()

@@ -135,7 +135,7 @@ def test_two_inputs_with_one_name_are_not_written_over_each_other(model: Path, t
 
     assert len(both.cases) == 1
     assert "two inputs" in both.faults[0].met
-    assert both.cases[0].millilitres == alone.cases[0].millilitres
+    assert both.cases[0].measures == alone.cases[0].measures
 
 
 def test_an_input_that_is_named_twice_is_segmented_once(model: Path, patients: Path, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_run_is_a_model_by_its_folder(finished: RunResult, patients: Path, tmp
     by_folder = predict(finished.folder, [patients / "Brats_001"], tmp_path / "a")
     by_model = predict(finished.predictor, [patients / "Brats_001"], tmp_path / "b")
 
-    assert by_folder.cases[0].millilitres == by_model.cases[0].millilitres
+    assert by_folder.cases[0].measures == by_model.cases[0].measures
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
@@ -188,7 +188,7 @@ def test_a_run_that_is_not_here_comes_from_the_tracking_store(
             tracking_uri=finished.tracking_uri,
         )
 
-        assert there.cases[0].millilitres == here.cases[0].millilitres
+        assert there.cases[0].measures == here.cases[0].measures
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path, patients: Path, monkeypatch: pytest.MonkeyPatch) -> None:

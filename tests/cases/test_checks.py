@@ -139,8 +139,8 @@ SHIFTED = LPS + np.array([[0, 0, 0, 3.0], *[[0.0] * 4] * 3])
         (with_labels(np.full(SHAPE, np.nan, np.float32)), "mask", "NaN"),
         (with_t2(nan_at(np.nan)), "t2", "NaN or infinite values in 1 of 210"),
         (with_t2(nan_at(-np.inf)), "t2", "NaN or infinite values in 1 of 210"),
-        (with_t2(np.zeros(SHAPE, np.int16)), "t2", "empty: every voxel is 0"),
-        (with_t2(np.full(SHAPE, -3.5, np.float32)), "t2", "empty: every voxel is -3.5"),
+        (with_t2(np.zeros(SHAPE, np.int16)), "t2", "empty: all of it is 0"),
+        (with_t2(np.full(SHAPE, -3.5, np.float32)), "t2", "empty: all of it is -3.5"),
         (lambda folder: shutil.copy(folder / "p1_t2.nii.gz", folder / "p1_t2.nii"), "t2", "2 files"),
     ],
 )
@@ -204,7 +204,7 @@ def test_unchanged_files_are_not_read_again(
     with_labels(np.full(SHAPE, 9, np.uint8))(root / "p1")
     first = checked(root, tmp_path / "memory")
     assert first.read == 3
-    monkeypatch.setattr(facts_module, "read_nifti", None)
+    monkeypatch.setattr(facts_module, "_read", None)
     second = checked(root, tmp_path / "memory")
     assert second.read == 0
     assert replace(second, read=3) == first

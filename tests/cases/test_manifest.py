@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from medseg.cases.layout import Layout, Place
 from medseg.cases.manifest import Manifest
+from medseg.cases.path_list import CsvLayout
 from medseg.errors import ManifestError
 
 SHIPPED = sorted((Path(__file__).parents[2] / "data_manifests").glob("*.yaml"))
+OF_THE_USER = {"picture_pairs", "picture_table"}  # data of which nothing is known
 
 YAML = """
 name: tiny
@@ -39,10 +41,10 @@ def manifest_from(tmp_path: Path, text: str) -> Manifest:
 def test_each_shipped_manifest_is_complete_and_named_as_its_file(path: Path) -> None:
     manifest = Manifest.from_yaml(path)
     assert manifest.name == path.stem
-    assert manifest.ids == "pseudonyms"
+    assert manifest.ids == ("identifying" if path.stem in OF_THE_USER else "pseudonyms")
     for text in (manifest.about, manifest.licence, manifest.citation, manifest.obtain):
         assert text.endswith(".")
-    assert len(manifest.label_rule().classes) >= 3
+    assert len(manifest.label_rule().classes) >= 2
 
 
 def test_ids_are_identifying_unless_said_otherwise(tmp_path: Path) -> None:
@@ -82,6 +84,14 @@ def test_the_label_rule_holds_what_the_file_says(tmp_path: Path) -> None:
         ("{case}_{channel}", "{case}_{chanel}", "{channel}"),
         ("{case}/{case}_{channel}", "{channel}", "needs {case}"),
         ("{case}_seg", "{case}_**", "no meaning"),
+        ("{case}_seg", "{case}_{within}", "no meaning"),
+        ("mask: '**/", "mask: '{within}", "in all or none"),
+        ("mask: '**/", "mask: '**/{within}", "which stands for the same"),
+        ("mask:", "objects: '{case}/*', mask:", "'mask' and 'objects' are both given"),
+        ("mask:", "pair: order, mask:", "takes one image a case, and there are 2 channels"),
+        ("mask: '**/{case}/{case}_seg.nii*'", "pair: order", "it needs 'mask'"),
+        ("name: tiny", "name: tiny\ngroup: {column: doi}", "the column 'doi', which is not among"),
+        ("name: tiny", "name: tiny\ngroup: {colunm: doi}", "'group.colunm': there is no such key"),
         ("name: tiny", "name: tiny\ngroup: 'pat('", "'group' is no regular expression"),
         ("name: tiny", "name: tiny\ngroup: 'pat'", "'group' needs a group (...)"),
         ("name: tiny", "name: tiny\ncolumns: {grade: HGG}", "'columns.grade' needs a group (...)"),
@@ -94,6 +104,44 @@ def test_a_contradiction_is_refused_with_its_key(tmp_path: Path, old: str, new: 
         manifest_from(tmp_path, YAML.replace(old, new))
     assert complaint in str(refused.value)
     assert "tiny.yaml" in str(refused.value)
+
+
+LIST = "layout: {csv: list.csv, image: {t1: a, t2: b}, mask: c}"
+
+
+def test_a_list_of_paths_may_stand_in_place_of_patterns(tmp_path: Path) -> None:
+    start = YAML[: YAML.index("layout:")]
+    manifest = manifest_from(tmp_path, f"{start}{LIST[:-1]}, extra: [site]}}")
+    assert isinstance(manifest.layout, CsvLayout)
+    assert manifest.column_names == ("site",)
+    for old, new, complaint in (
+        ("{t1: a, t2: b}", "a", "wanted a column for each of ['t1', 't2']"),
+        ("{t1: a, t2: b}", "{t1: a}", "'image' names ['t1']"),
+        ("mask: c", "maks: c", "'layout.maks': there is no such key; did you mean 'mask'?"),
+        (
+            "mask: c",
+            "group: d}\ngroup: {column: site}\ncolumns: {site: '(a)'",
+            "one of them tells the patient",
+        ),
+        ("mask: c", "extra: [site]}\ncolumns: {site: '(a)'", "['site'] more than once"),
+    ):
+        with pytest.raises(ManifestError) as refused:
+            manifest_from(tmp_path, start + LIST.replace(old, new))
+        assert complaint in str(refused.value)
+
+
+def test_a_manifest_of_colours_has_one_file_for_all_channels(tmp_path: Path) -> None:
+    start = YAML[: YAML.index("channels:")] + "channels: [red, green, blue]\npictures: {channels: rgb}\n"
+    manifest = manifest_from(tmp_path, start + "layout: {images: 'i/{case}.*', objects: '{case}/*'}")
+    assert {manifest.part(channel) for channel in manifest.channels} == {"image"}
+    for layout, complaint in (
+        ("images: '{case}_{channel}.*'", "{channel}"),
+        ("images: {red: '{case}', green: '{case}', blue: '{case}'}", "one file holds all channels"),
+        ("csv: a.csv, image: {red: a, green: a, blue: a}", "one file holds all channels"),
+    ):
+        with pytest.raises(ManifestError) as refused:
+            manifest_from(tmp_path, f"{start}layout: {{{layout}}}")
+        assert complaint in str(refused.value)
 
 
 def test_an_absent_manifest_is_a_manifest_error(tmp_path: Path) -> None:
@@ -161,6 +209,17 @@ def test_images_may_have_a_pattern_for_each_channel() -> None:
     assert matcher.place("CT/1.nii") == Place("1", "ct")
     with pytest.raises(ValueError, match="wanted a pattern for each"):
         layout.compiled(["ct"])
+
+
+def test_folders_within_are_part_of_the_id_and_image_and_mask_agree_in_them() -> None:
+    layout = Layout(images="{within}Images/{case}.*", mask="{within}Masks/{case}.*")
+    matcher = layout.compiled(["x"])
+    assert matcher.place("Train/b/Images/1.png") == Place("1", "x", "Train/b/")
+    assert matcher.place("Train/b/Masks/1.tif") == Place("1", "mask", "Train/b/")
+    assert matcher.place("Images/1.png") == Place("1", "x")
+    twice = Layout(images="{within}i/{within}{case}.*").compiled(["x"])
+    assert twice.place("a/b/i/a/b/1.png") == Place("1", "x", "a/b/")
+    assert twice.place("a/b/i/a/c/1.png") is None
 
 
 def test_a_spelling_for_two_channels_is_refused() -> None:

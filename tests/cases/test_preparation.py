@@ -11,7 +11,7 @@ from monai.transforms import ResizeWithPadOrCrop
 from medseg.cases.axes import AXES
 from medseg.cases.frame import Frame
 from medseg.cases.preparation import Preparation, check_transforms
-from medseg.cases.reading.nifti import Geometry
+from medseg.cases.geometry import Geometry
 from medseg.cases.slices import SliceRule
 from medseg.cases.volume import Volume
 from medseg.errors import DataError, DefinitionError

@@ -235,6 +235,7 @@ def test_a_folder_without_rights_is_a_fault_and_the_others_are_read() -> None:
         (root / "b").chmod(0o000)
         code = (
             "import os, sys; from pathlib import Path\n"
+            "import medseg.cases.files  # what reads images is imported late, and not by that user\n"
             "from medseg.cases.manifest import Manifest; from medseg.cases.scan import scan\n"
             "manifest = Manifest.from_yaml(Path(sys.argv[1]))\n"
             "os.getuid() or os.setuid(65534)\n"

@@ -163,6 +163,81 @@ def test_cases_of_one_patient_that_disagree_are_refused_without_their_names() ->
         assert [fault.case for fault in refused.value.faults] == ["x0", "x1"]
 
 
+ROLE_WORDS = {
+    "train": ("train", "Training"),
+    "val": ("VAL", "validation", "Valid"),
+    "test": ("Test", " testing"),
+    "": ("", " "),
+}
+
+
+@given(
+    roles=st.lists(st.sampled_from(sorted(ROLE_WORDS)), min_size=4, max_size=40),
+    seed=st.integers(0, 99),
+    word=st.randoms(use_true_random=False),
+)
+def test_a_column_tells_roles_and_what_it_leaves_open_is_drawn(
+    roles: list[str], seed: int, word: random.Random
+) -> None:
+    words = [word.choice(ROLE_WORDS[role]) for role in roles]
+    cases = cohort(len(roles), 2, role=lambda p: words[p])
+    open_ones = [p for p, role in enumerate(roles) if role in {"train", ""}]
+    missing = [role for role in ("val", "test") if role not in roles]
+    if len(open_ones) < len(missing) + 1:
+        with pytest.raises(DataError, match=r"nobody is left|too few"):
+            make_split(rule(column="role"), cases, seed)
+        return
+    split = make_split(rule(column="role"), cases, seed)
+    for role in ("val", "test"):
+        groups = set(split.groups(role))
+        if role in missing:
+            assert groups
+            assert groups <= {f"p{p}" for p in open_ones}
+        else:
+            assert groups == {f"p{p}" for p, each in enumerate(roles) if each == role}
+    assert sorted(g for role in ROLES for g in split.groups(role)) == sorted(
+        f"p{p}" for p in range(len(roles))
+    )
+
+
+def test_a_column_without_any_value_is_the_draw_by_ratio() -> None:
+    cases = cohort(30, 2, role=lambda _: "")
+    assert make_split(rule(column="role"), cases, 5).roles == make_split(rule(), cases, 5).roles
+    assert make_split(rule(column="role", test=0.0), cases, 5).groups("test") == ()
+
+
+def test_a_patient_in_two_roles_of_a_column_leaks_and_is_named_by_its_public_name() -> None:
+    cases = [
+        Case(f"x{i}", "anna" if i in {0, 5} else f"g{i}", {}, extra={"role": "test" if i == 5 else "train"})
+        for i in range(9)
+    ]
+    with pytest.raises(DataError, match=r"1 patients into more than one role.*leaks.*: anna$") as refused:
+        make_split(rule(column="role"), cases, 1)
+    assert [fault.case for fault in refused.value.faults] == ["x0", "x5"]
+    half = [Case(c.id, c.group, {}, extra={"role": "" if c.id == "x0" else c.extra["role"]}) for c in cases]
+    assert make_split(rule(column="role"), half, 1).role("x0") == "test"
+
+
+def test_values_that_mean_no_role_are_listed_unless_names_are_hidden() -> None:
+    cases = cohort(9, 1, role=lambda p: ["train", "Anna", "holdout"][p % 3])
+    with pytest.raises(DataError, match=r"holds \['Anna', 'holdout'\] that mean no role; wanted train"):
+        make_split(rule(column="role"), cases, 1)
+    hidden = [Case(f"case-{c.id}", c.group, {}, extra=c.extra) for c in cases]
+    with pytest.raises(DataError, match="holds 2 values") as refused:
+        make_split(rule(column="role"), hidden, 1)
+    assert "Anna" not in str(refused.value)
+    with pytest.raises(DataError, match="no column 'part'"):
+        make_split(rule(column="part"), cases, 1)
+
+
+@pytest.mark.parametrize(
+    "more", [{"file": "a.json"}, {"by": "slice"}, {"val": {"a": "b"}}, {"test": {"a": "b"}}]
+)
+def test_a_column_beside_another_way_is_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="`column`"):
+        rule(column="role", **more)
+
+
 def test_a_split_by_slice_says_that_it_leaks_and_meets_its_shares() -> None:
     cases = cohort(20)
     split = make_split(rule(by="slice", val=0.2, test=0.1), cases, 7)
@@ -223,6 +298,13 @@ def test_a_file_with_the_data_set_s_own_ids_is_understood_where_ids_are_hidden(
     cases = [Case(pseudonym("case", name, key), pseudonym("patient", name, key), {}) for name in "abc"]
     path = tmp_path / "s.json"
     path.write_text(json.dumps({"train": ["a"], "val": [cases[1].id], "test": ["c"]}))
+    assert [Split.from_file(path, cases).role(case.id) for case in cases] == list(ROLES)
+
+
+def test_a_file_may_name_cases_by_their_path_and_in_either_form_of_accents(tmp_path: Path) -> None:
+    cases = [Case(name, name, {}) for name in ("Train_1", "\u00e9", "c")]
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps({"train": ["Train/1"], "val": ["e\u0301"], "test": ["c"]}))
     assert [Split.from_file(path, cases).role(case.id) for case in cases] == list(ROLES)
 
 

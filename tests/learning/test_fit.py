@@ -9,6 +9,7 @@ from monai.transforms import Compose, RandFlipd, RandGaussianNoised
 
 from medseg.errors import DefinitionError, RunError, TrainingError
 from medseg.learning.batches import Batches, SliceDataset
+from medseg.learning.checkpoint import Standing
 from medseg.learning.fit import Plan, Watch, fit, resolve_precision
 from medseg.learning.masks import ClassMasks
 from medseg.learning.memory import MemoryNeed
@@ -444,3 +445,89 @@ def test_the_loss_of_an_epoch_counts_every_slice_once(store, tmp_path):
         )
         found.append(standing.history[0]["train/loss"])
     assert found[0] == pytest.approx(found[1], rel=1e-6)
+
+
+class _Losing(_Scripted):
+    """Losses of each validation that are given, beside its scores, whatever the network says."""
+
+    def __init__(self, scores, losses, batches=1):
+        super().__init__(scores)
+        given = [loss for loss in losses for _ in range(batches)]
+        object.__setattr__(self, "losses", iter(given))
+
+    def loss(self):
+        plain = super().loss()
+
+        class Loss(torch.nn.Module):
+            def forward(_, logits, label):  # noqa: N805
+                if torch.is_grad_enabled():
+                    return plain(logits, label)
+                return torch.tensor(next(self.losses))
+
+        return Loss()
+
+
+def val_batches(store):
+    return len(make_batches(store, "val").loader)
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "epochs", "best"),
+    [
+        ([0.9, 0.5, 0.7, 0.6, 0.8], None, 5, 2),
+        ([0.9, 0.5, 0.5, 0.5, 0.1], 2, 4, 2),
+        ([0.3, 0.4, 0.2, 0.5, 0.6], 2, 5, 3),
+        ([0.5, 0.4, 0.3, 0.2, 0.1], 1, 5, 5),
+        ([-0.5, -0.9, -0.1, 0.0, 0.2], None, 5, 2),
+    ],
+)
+@pytest.mark.parametrize("stop_after", [0, 2])
+def test_the_best_epoch_by_loss_has_the_least_of_validation(
+    store, tmp_path, losses, patience, epochs, best, stop_after
+):
+    scores, count = [0.1, 0.2, 0.3, 0.4, 0.5], val_batches(store)
+    plan = {"epochs": 5, "patience": patience, "best_by": "loss"}
+    seen = {}
+
+    def keep(network, epoch, _):
+        seen[epoch] = {name: value.clone() for name, value in network.state_dict().items()}
+
+    if stop_after:
+
+        def stop(row):
+            if row["epoch"] == stop_after:
+                raise Interrupted
+
+        watch = Watch(epoch_done=stop, validated=keep)
+        with pytest.raises(Interrupted):
+            train(store, tmp_path, task=_Losing(scores, losses, count), watch=watch, **plan)
+    task = _Losing(scores[stop_after:], losses[stop_after:], count)
+    network, standing = train(store, tmp_path, task=task, watch=Watch(validated=keep), **plan)
+    assert (standing.epoch, standing.best_epoch) == (epochs, best)
+    assert standing.best_worth == pytest.approx(-losses[best - 1])
+    assert standing.best_score == scores[best - 1]
+    assert [row["val/loss"] for row in standing.history] == pytest.approx(losses[:epochs])
+    assert all(torch.equal(value, seen[best][name]) for name, value in network.state_dict().items())
+
+
+def test_by_score_the_loss_of_validation_decides_nothing(store, tmp_path):
+    task = _Losing([0.1, 0.9, 0.3], [0.5, 0.9, float("nan")], val_batches(store))
+    _, standing = train(store, tmp_path, task=task)
+    assert (standing.best_epoch, standing.best_worth, standing.best_score) == (2, 0.9, 0.9)
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_loss_of_validation_that_is_no_number_cannot_choose_the_best_epoch(store, tmp_path, loss, epoch):
+    losses = [0.5] * (epoch - 1) + [loss] * 3
+    task = _Losing([0.1, 0.2, 0.3], losses, val_batches(store))
+    with pytest.raises(
+        TrainingError, match=rf"validation loss became {loss} in epoch {epoch}.*best_by: score"
+    ):
+        train(store, tmp_path, task=task, best_by="loss")
+
+
+def test_before_the_first_validation_there_is_no_best_score():
+    assert Standing().best_score == float("-inf")
+    row = {"epoch": 2.0, "val/score": 0.7, "val/loss": 0.4}
+    assert Standing(3, 2, -0.4, 1, ({"epoch": 1.0}, row, {"epoch": 3.0})).best_score == 0.7

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from medseg.cases.reading.nifti import Geometry
+from medseg.cases.geometry import Geometry
 from medseg.cases.volume import Volume
 from medseg.learning.profile import TrainingProfile, profile_facts, profile_volume
 from medseg.testing.cases import BRATS_CHANNELS, brats_affine, brats_case

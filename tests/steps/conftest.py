@@ -140,3 +140,61 @@ def make_run(tmp_path, heard):
         return Run(place, step, 5, torch.device("cpu"), chosen, heard, heard, Allowed())
 
     return make
+
+
+@pytest.fixture
+def make_picture_work(tmp_path):
+    """Make the work of a binary mask on pictures: the brighter a pixel, the more probable its foreground."""
+    import torch
+
+    from medseg.cases.manifest import Manifest
+    from medseg.cases.preparation import Preparation
+    from medseg.cases.prepare import prepare
+    from medseg.cases.scan import scan
+    from medseg.cases.slices import SliceRule
+    from medseg.cases.split import Split
+    from medseg.component import build
+    from medseg.learning.binary_mask import BinaryMask
+    from medseg.learning.predictor import Predictor
+    from medseg.steps.step import Work
+
+    def make(data, name, role, *, fit="pad", size=(24, 32), threshold=0.5, epochs=0):
+        """Give cases of `data`, of the manifest `name`, the roles that `role` gives to their groups."""
+        manifest = Manifest.from_yaml(Path(__file__).parents[2] / "data_manifests" / f"{name}.yaml")
+        listing = scan(manifest, data)
+        assert not listing.faults
+        given = {case.id: case.group for case in listing.cases}
+        split = Split("group", 1, {}, given, {case: role(group) for case, group in given.items()})
+        rule = SliceRule(size=size, fit=fit, keep={"contains": "all"})
+        preparation = Preparation(manifest.channels, rule, files=manifest.files())
+        labels, channels = manifest.label_rule(), len(manifest.channels)
+        store = prepare(
+            listing.cases, split, preparation, labels, regions={}, seed=1, root=tmp_path / "picture_stores"
+        )
+        spec = {"_target_": "torch.nn.Conv2d", "in_channels": channels, "out_channels": 1, "kernel_size": 1}
+        network = build(spec, at="network", kind=torch.nn.Module).eval()
+        with torch.no_grad():
+            network.weight.fill_(0.05 / channels)
+            network.bias.fill_(-5.0)
+        task = BinaryMask(manifest.classes, threshold)
+        predictor = Predictor(network, spec, task, preparation, manifest)
+        return Work({case.id: case for case in listing.cases}, split, store, predictor, epochs=epochs)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def blur_out():
+    """Drown the pictures of a data set in noise, so that no threshold is right everywhere."""
+    import numpy as np
+    from PIL import Image
+
+    def change(data, pattern):
+        for number, path in enumerate(sorted(data.glob(pattern))):
+            values = np.asarray(Image.open(path)).astype(float)
+            noise = np.random.default_rng(number).normal(0, 50, values.shape[:2])
+            noisy = values + (noise if values.ndim == 2 else noise[..., None])
+            Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8)).save(path)
+        return data
+
+    return change

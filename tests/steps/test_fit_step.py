@@ -9,9 +9,12 @@ import torch
 
 from medseg.component import build
 from medseg.errors import DataError, DefinitionError, TrainingError
+from medseg.learning.binary_mask import BinaryMask
 from medseg.learning.predictor import Predictor
+from medseg.learning.verdict import read_curves
 from medseg.steps.fit import Fit
 from medseg.steps.step import Step
+from medseg.testing.pictures import write_emps
 
 ADAM = {"_target_": "torch.optim.Adam", "lr": 0.02}
 COSINE = {"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR"}
@@ -45,7 +48,8 @@ def test_training_leaves_a_better_network_with_its_traces(make_work, make_run, h
     assert [step for step, _ in heard.numbers] == list(range(1, 9))
     assert all("epoch" not in values for _, values in heard.numbers)
     best = max(rows, key=lambda row: row["val/score"])["epoch"]
-    assert heard.tagged == {"fit.best_epoch": str(int(best))}
+    assert set(heard.tagged) == {"fit.best_epoch", "fit.verdict"}
+    assert heard.tagged["fit.best_epoch"] == str(int(best))
     assert {"figures/fit_learning_curves.png", "tables/history.json"} <= set(heard.artifacts)
     assert [a for a in heard.artifacts if "_validation_" in a] == [
         "figures/fit_validation_0001.png",
@@ -169,6 +173,7 @@ def test_stopping_early_is_said(make_work, make_run, heard):
         {"pictures_every": -1},
         {"schedule_each": "minute"},
         {"precision": "half"},
+        {"best_by": "luck"},
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(wrong):
@@ -225,3 +230,55 @@ def test_two_trainings_one_after_the_other_are_both_recorded(make_work, make_run
     assert (start_of.epochs, work.epochs) == (0, 4)
     recalled = make_step().recall(make_step().recall(make_work(), run.at("head")), run.at("all"))
     assert recalled.epochs == 4
+
+
+def test_the_verdict_on_the_learning_curves_is_kept_tagged_and_readable(make_work, make_run, heard):
+    run = make_run("head")
+    start(make_step(epochs=3), make_work(), run)
+
+    rows = json.loads((run.place / "history.json").read_text())
+    wanted = read_curves(rows, "head")
+    verdict = json.loads((run.place / "verdict.json").read_text())
+    assert verdict == {"kind": wanted.kind, "text": wanted.text(), "next_step": wanted.next_step}
+    assert verdict["kind"]
+    assert verdict["next_step"]
+    assert heard.tagged["head.verdict"] == wanted.text()[:500]
+
+
+def test_a_verdict_is_given_of_one_epoch_too(make_work, make_run, heard):
+    run = make_run()
+    start(make_step(epochs=1), make_work(), run)
+
+    assert json.loads((run.place / "verdict.json").read_text())["text"].startswith(
+        heard.tagged["fit.verdict"]
+    )
+
+
+def test_the_best_weights_are_those_of_the_least_loss_where_that_is_asked_for(make_work, make_run, heard):
+    run = make_run()
+    work = start(make_step(epochs=4, best_by="loss"), make_work(), run)
+
+    rows = json.loads((run.place / "history.json").read_text())
+    best = min(rows, key=lambda row: row["val/loss"])
+    assert heard.tagged["fit.best_epoch"] == str(int(best["epoch"]))
+    assert any(f"validation score {best['val/score']:.3f}" in text for text in heard.said)
+    assert not work.predictor.network.training
+
+
+def test_a_binary_mask_learns_on_pictures(make_picture_work, make_run, tmp_path):
+    """The same step, without a word of what kind the task or the files are."""
+    data = write_emps(tmp_path / "emps", cases=6, size=(24, 32), seed=4)
+    roles = {"01": "train", "02": "train", "03": "val"}
+    work = make_picture_work(data, "emps", lambda doi: roles[doi[-2:]])
+    task = BinaryMask(work.predictor.task.classes, class_weights="frequency")
+    with torch.no_grad():
+        work.predictor.network.weight.fill_(0.0)
+        work.predictor.network.bias.fill_(0.0)
+    run = make_run(batch_size=2)
+    begun = replace(work, predictor=replace(work.predictor, task=task))
+    done = start(make_step(epochs=6, best_by="loss", pictures_every=6), begun, run)
+
+    rows = json.loads((run.place / "history.json").read_text())
+    assert rows[-1]["val/loss"] < rows[0]["val/loss"]
+    assert "val/dice/foreground" in rows[0]
+    assert Predictor.load(run.place / "predictor").task.spec() == done.predictor.task.spec()

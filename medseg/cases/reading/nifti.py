@@ -1,10 +1,9 @@
-"""Reading NIfTI files: voxels as stored, and the geometry that leads to RAS and back."""
+"""Reading NIfTI files: voxels as stored, with their geometry."""
 
 from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,74 +11,11 @@ import nibabel
 import numpy as np
 from isal import igzip, isal_zlib
 from nibabel.filebasedimages import ImageFileError
-from nibabel.orientations import aff2axcodes, apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
-from numpy.typing import NDArray
 
+from medseg.cases.geometry import Geometry, StoredImage
 from medseg.errors import DataError
-
-#: How far two affines may differ and still be called one grid, in mm (and mm per voxel).
-AFFINE_TOLERANCE_MM = 1e-3
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Where the voxels of a volume lie.
-
-    Attributes:
-        shape: (I, J, K) as stored in the file.
-        affine: 4x4, from stored voxel indices to world coordinates in mm, RAS+ (nibabel's world).
-        header: The file's header; written back so that a label map keeps codes, units and data grid.
-    """
-
-    shape: tuple[int, int, int]
-    affine: NDArray[np.float64] = field(compare=False)
-    header: Any = field(compare=False, repr=False, default=None)
-
-    @property
-    def orientation(self) -> str:
-        """Directions in which the stored axes run, such as `LPS`."""
-        return "".join(aff2axcodes(self.affine))
-
-    @property
-    def spacing(self) -> tuple[float, float, float]:
-        """Voxel size along the stored axes, mm."""
-        sizes = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
-        return (float(sizes[0]), float(sizes[1]), float(sizes[2]))
-
-    @property
-    def ras_affine(self) -> NDArray[np.float64]:
-        """The affine of the volume after `to_ras`."""
-        return self.affine @ inv_ornt_aff(io_orientation(self.affine), self.shape)
-
-    def to_ras(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Flip and permute a stored (I, J, K) array to the closest RAS+ order; no resampling."""
-        return apply_orientation(array, io_orientation(self.affine))
-
-    def from_ras(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Undo `to_ras`: bring an (I, J, K) RAS+ array back to the order of the file."""
-        ras = np.array([[0, 1], [1, 1], [2, 1]])
-        return apply_orientation(array, ornt_transform(ras, io_orientation(self.affine)))
-
-    def same_grid(self, other: Geometry) -> bool:
-        """Whether two volumes share shape and affine, within `AFFINE_TOLERANCE_MM`."""
-        return self.shape == other.shape and bool(
-            np.allclose(self.affine, other.affine, rtol=0, atol=AFFINE_TOLERANCE_MM)
-        )
-
-
-@dataclass(frozen=True)
-class StoredImage:
-    """One file.
-
-    Attributes:
-        data: (I, J, K) as stored; integers stay integers unless the header scales them (then float32).
-        geometry: Where the voxels lie.
-    """
-
-    data: NDArray[Any]
-    geometry: Geometry
 
 
 def read_nifti(path: Path) -> StoredImage:

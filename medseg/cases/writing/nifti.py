@@ -10,7 +10,7 @@ import nibabel
 from isal import igzip
 from numpy.typing import NDArray
 
-from medseg.cases.reading.nifti import Geometry
+from medseg.cases.geometry import Geometry
 
 #: Written into every file's description, at most 79 characters.
 NOTICE = "medseg: research use only, not a medical device"

@@ -69,7 +69,7 @@ def save_model(predictor: Path, into: Path, record: Any = None) -> None:
 
     # Read, not built: the parts of a model may come from a package that only the caller of a run allowed.
     described = json.loads((predictor / "model.json").read_text(encoding="utf-8"))
-    shape = len(described["channels"]), len(described["task"]["classes"])
+    shape = len(described["channels"]), len(described["maps"])
     shutil.rmtree(into, ignore_errors=True)
     with warnings.catch_warnings():
         # MLflow warns that there is no input example: it would fix batch, height and width, which the
@@ -103,7 +103,7 @@ def _forget_paths(model: Path) -> None:
     record.save(str(model / "MLmodel"))
 
 
-def _signature(channels: int, classes: int) -> Any:
+def _signature(channels: int, maps: int) -> Any:
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -111,7 +111,7 @@ def _signature(channels: int, classes: int) -> Any:
     float32 = np.dtype(np.float32)
     return ModelSignature(
         inputs=Schema([TensorSpec(float32, (-1, channels, -1, -1))]),
-        outputs=Schema([TensorSpec(float32, (-1, classes, -1, -1))]),
+        outputs=Schema([TensorSpec(float32, (-1, maps, -1, -1))]),
     )
 
 

@@ -1,0 +1,256 @@
+"""Finding the files of cases in folders: a walk, patterns, and which image belongs to which truth."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from medseg.cases.layout import MASK, Layout, Matcher, Place, composed
+from medseg.errors import Fault
+
+if TYPE_CHECKING:
+    from medseg.cases.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """What is wrong with one case: a `Fault` before the case has its public name."""
+
+    part: str
+    met: str
+    remedy: str
+    path: Path | None
+
+
+@dataclass
+class Draft:
+    """A case before it has its public name.
+
+    Attributes:
+        raw: Its id as the data set spells it. Private where ids are identifying.
+        files: Its files by part: `<root's name>/<path relative to the root>`, in NFC, and path.
+        complaints: What is wrong with it.
+        broken: Whether it cannot be used for what a fault of the whole data set says.
+        group: Its patient, where the finder is told; else empty.
+        label: Its class, where the finder is told.
+        extra: Further columns that the finder is told.
+    """
+
+    raw: str
+    files: dict[str, list[tuple[str, Path]]] = field(default_factory=dict)
+    complaints: list[Complaint] = field(default_factory=list)
+    broken: bool = False
+    group: str = ""
+    label: str | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Found:
+    """What a finder found; faults that belong to no case, and names of what was paired by order."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Finder(Protocol):
+    """What finds the files of cases."""
+
+    def find(self, root: Path, parts: Sequence[str]) -> Found:
+        """The cases below a root that have any of these parts, with what is wrong; faults if there are none."""
+
+
+@dataclass
+class Walk:
+    """Files below a root, and what could not be looked into.
+
+    Attributes:
+        root: A folder, or one file.
+        suffixes: Endings of names, in lower case, that `kind` counts.
+        all: Whether files of other endings are given as well.
+    """
+
+    root: Path
+    suffixes: tuple[str, ...]
+    all: bool
+    files: int = 0
+    kind: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+    def paths(self) -> Iterator[tuple[str, Path]]:
+        """Path relative to the root with `/` and in NFC, and full path, of every file that is not hidden."""
+        if self.root.is_file():
+            yield from self._counted(self.root.name, self.root)
+            return
+        waiting, linked = [("", self.root)], {os.path.realpath(self.root)}
+        while waiting:
+            prefix, folder = waiting.pop()
+            for entry in self._entries(folder):
+                path = folder / entry.name
+                if entry.is_dir():
+                    # A link may lead back to a folder above: each linked folder is entered once.
+                    real = os.path.realpath(path) if entry.is_symlink() else ""
+                    if not real or real not in linked:
+                        linked |= {real} - {""}
+                        waiting.append((f"{prefix}{entry.name}/", path))
+                else:
+                    yield from self._counted(f"{prefix}{entry.name}", path)
+
+    def _counted(self, relative: str, path: Path) -> Iterator[tuple[str, Path]]:
+        of_kind = relative.lower().endswith(self.suffixes)
+        self.files += 1
+        self.kind += of_kind
+        if of_kind or self.all:
+            yield composed(relative), path
+
+    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
+        # Hidden names are left out: macOS puts a `._name.nii.gz` that is no image beside each copied file.
+        try:
+            with os.scandir(folder) as entries:
+                return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+        except PermissionError:
+            remedy = "Give this user the right to read and enter it, and all folders within."
+            self.faults.append(Fault("", 0, "", "a folder may not be read by this user", remedy, folder))
+        except OSError as error:
+            met = f"a folder cannot be read: {error.strerror}"
+            self.faults.append(Fault("", 0, "", met, "See to the disk or the link, and try again.", folder))
+        return []
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A file that a pattern fits."""
+
+    place: Place
+    told: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class PatternFinder:
+    """Finds files by the patterns of a layout."""
+
+    manifest: Manifest
+    layout: Layout
+
+    def find(self, root: Path, parts: Sequence[str]) -> Found:
+        """The cases below a root that have any of these parts, with what they lack or have twice."""
+        kind = self.manifest.files()
+        # Patterns of volumes name their ending; those of pictures may leave it open.
+        walk = Walk(root, kind.suffixes, all=self.manifest.pictures is None)
+        seen = list(self._seen(walk))
+        found = _PAIRINGS[self.layout.pair]([each for each in seen if each.place.part in parts])
+        found.faults[:0] = walk.faults
+        if not seen:  # what a pattern fits is of another part, such as a label map
+            found.drafts += self._named_itself(walk, parts)
+        if not found.drafts:
+            found.faults.append(self._nothing(walk, kind.noun))
+        for draft in found.drafts:
+            draft.files = {part: draft.files[part] for part in parts if part in draft.files}
+            draft.complaints += [
+                *self._twice(draft, parts),
+                *([] if draft.broken else self._lacking(draft, parts)),
+            ]
+        return found
+
+    def _matcher(self) -> Matcher:
+        return self.layout.compiled(self.manifest.channels, together=self.manifest.together)
+
+    def _seen(self, walk: Walk) -> Iterator[_Seen]:
+        matcher = self._matcher()
+        above = walk.root.resolve()
+        above = above.parent if walk.root.is_file() else above
+        for relative, path in walk.paths():
+            within = f"{composed(above.name)}/{relative}"
+            place = matcher.place(relative) or matcher.place(within)
+            if place is not None:
+                yield _Seen(place, within, path)
+
+    def _named_itself(self, walk: Walk, parts: Sequence[str]) -> Iterator[Draft]:
+        """A file that is given in place of a folder is the case, whatever its name, if one file is all of it."""
+        name = composed(walk.root.name)
+        endings = [ending for ending in walk.suffixes if name.lower().endswith(ending)]
+        alone = walk.root.is_file() and len(parts) == 1 and parts[0] != MASK
+        if alone and endings:
+            stem = name[: -len(max(endings, key=len))]
+            yield Draft(stem, {parts[0]: [(name, walk.root)]})
+
+    def _nothing(self, walk: Walk, noun: str) -> Fault:
+        patterns = self._matcher().told()
+        endings = " or ".join([", ".join(walk.suffixes[:-1]), *walk.suffixes[-1:]][-len(walk.suffixes) :])
+        seen = f"{walk.files} files were seen, {walk.kind} of them {noun} ({endings})"
+        remedy = (
+            "Name the folder of the data set, unpacked, or write a manifest with the layout of these files. "
+            f"To get the data of '{self.manifest.name}': {self.manifest.obtain}"
+        )
+        met = f"no file of the data set '{self.manifest.name}' was found: {seen}, and none fits {patterns}"
+        return Fault("", 0, "", met, remedy, walk.root)
+
+    def _twice(self, draft: Draft, parts: Sequence[str]) -> Iterator[Complaint]:
+        for part in parts:
+            places = draft.files.get(part, [])
+            if len(places) > 1 and part not in self.layout.many:
+                met = f"{len(places)} files claim to be this part of the case"
+                remedy = "Keep one of them, or name a folder that holds but one copy of the data."
+                for _, path in places:
+                    yield Complaint(part, met, remedy, path)
+
+    def _lacking(self, draft: Draft, parts: Sequence[str]) -> Iterator[Complaint]:
+        near = next(draft.files[part][0][1] for part in parts if part in draft.files).parent
+        for part in parts:
+            if part not in draft.files:
+                met = f"the file is missing: none fits {self._matcher().told(part)}"
+                remedy = (
+                    "Add or rename it, use the manifest of this edition of the data, or leave the case out."
+                )
+                yield Complaint(part, met, remedy, near)
+
+
+def _by_name(files: Iterable[_Seen]) -> Found:
+    """Files of one id are one case's."""
+    drafts: dict[str, Draft] = {}
+    for seen in files:
+        draft = drafts.setdefault(seen.place.raw, Draft(seen.place.raw))
+        draft.files.setdefault(seen.place.part, []).append((seen.told, seen.path))
+    for draft in drafts.values():
+        for places in draft.files.values():
+            places.sort()
+    return Found(list(drafts.values()))
+
+
+def _by_order(files: Iterable[_Seen]) -> Found:
+    """The first image of a folder goes with the first label map, and so on."""
+    everything = sorted(files, key=lambda seen: _natural(seen.told))
+    masks = [seen for seen in everything if seen.place.part == MASK]
+    images = [seen for seen in everything if seen.place.part != MASK]
+    found = _by_name(images)
+    if not masks:
+        return found  # none is wanted, or each case lacks its own
+    drafts = {draft.raw: draft for draft in found.drafts}
+    for within in dict.fromkeys(seen.place.within for seen in everything):
+        mine = [seen for seen in images if seen.place.within == within]
+        theirs = [seen for seen in masks if seen.place.within == within]
+        if len(mine) != len(theirs):
+            met = f"'pair: order' found {len(mine)} images and {len(theirs)} label maps that belong together"
+            remedy = "Add or remove files until there are as many of each, or pair them by name."
+            found.faults.append(Fault("", 0, MASK, met, remedy, (mine or theirs)[0].path.parent.parent))
+            for seen in mine:
+                drafts[seen.place.raw].broken = True
+            continue
+        for image, mask in zip(mine, theirs, strict=True):
+            drafts[image.place.raw].files.setdefault(MASK, []).append((mask.told, mask.path))
+            found.pairs.append((composed(image.path.name), composed(mask.path.name)))
+    return found
+
+
+_PAIRINGS: dict[str, Callable[[Iterable[_Seen]], Found]] = {"name": _by_name, "order": _by_order}
+
+
+def _natural(text: str) -> tuple[tuple[str, int], ...]:
+    """A key that sorts numbers as numbers: `a2` before `a10`."""
+    return tuple((words, int(digits or 0)) for words, digits in re.findall(r"([^0-9]*)([0-9]*)", text))

@@ -1,0 +1,99 @@
+"""Where the voxels of a file lie: the grid as stored, and the way to RAS+ and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from nibabel.orientations import aff2axcodes, apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+from numpy.typing import NDArray
+
+#: How far two affines may differ and still be called one grid, in mm (and mm per voxel).
+AFFINE_TOLERANCE_MM = 1e-3
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the voxels of a volume lie.
+
+    Attributes:
+        shape: (I, J, K) as stored in the file.
+        affine: 4x4, from stored voxel indices to world coordinates in mm, RAS+ (nibabel's world).
+        header: The file's header; written back so that a label map keeps codes, units and data grid.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64] = field(compare=False)
+    header: Any = field(compare=False, repr=False, default=None)
+
+    @property
+    def orientation(self) -> str:
+        """Directions in which the stored axes run, such as `LPS`."""
+        return "".join(aff2axcodes(self.affine))
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size along the stored axes, mm."""
+        sizes = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        return (float(sizes[0]), float(sizes[1]), float(sizes[2]))
+
+    @property
+    def ras_affine(self) -> NDArray[np.float64]:
+        """The affine of the volume after `to_ras`."""
+        return self.affine @ inv_ornt_aff(io_orientation(self.affine), self.shape)
+
+    def to_ras(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Flip and permute a stored (I, J, K) array to the closest RAS+ order; no resampling."""
+        return apply_orientation(array, io_orientation(self.affine))
+
+    def from_ras(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Undo `to_ras`: bring an (I, J, K) RAS+ array back to the order of the file."""
+        ras = np.array([[0, 1], [1, 1], [2, 1]])
+        return apply_orientation(array, ornt_transform(ras, io_orientation(self.affine)))
+
+    def same_grid(self, other: Geometry) -> bool:
+        """Whether two volumes share shape and affine, within `AFFINE_TOLERANCE_MM`."""
+        return self.shape == other.shape and bool(
+            np.allclose(self.affine, other.affine, rtol=0, atol=AFFINE_TOLERANCE_MM)
+        )
+
+    def told(self) -> str:
+        """The grid in words, for messages."""
+        shape = " x ".join(str(size) for size in self.shape)
+        spacing = " x ".join(f"{size:.3g}" for size in self.spacing)
+        return f"{shape} voxels of {spacing} mm, {self.orientation}"
+
+
+@dataclass(frozen=True)
+class PixelGrid(Geometry):
+    """A picture as a volume of one slice.
+
+    The stored axes are (column, row, slice), and run to the patient's Left, Posterior and Superior: an axial
+    slice of it has the picture's own rows and columns, row 0 on top. A picture says no size of its pixels,
+    so that one stands for 1 mm.
+    """
+
+    @classmethod
+    def of(cls, height: int, width: int) -> PixelGrid:
+        """The grid of a picture of H rows and W columns."""
+        return cls((width, height, 1), np.diag([-1.0, -1.0, 1.0, 1.0]))
+
+    def told(self) -> str:
+        """The grid in words, for messages."""
+        return f"{self.shape[1]} rows x {self.shape[0]} columns"
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """One channel, or a label map, as stored.
+
+    Attributes:
+        data: (I, J, K) as stored; integers stay integers unless the header scales them (then float32).
+        geometry: Where the voxels lie.
+        notes: What is odd about the file, though it can be used.
+    """
+
+    data: NDArray[Any]
+    geometry: Geometry
+    notes: tuple[str, ...] = ()

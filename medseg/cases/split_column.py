@@ -1,0 +1,61 @@
+"""Roles that a column of the cases tells, such as the folder Train, Val or Test above a picture."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from medseg.cases.case import Case
+from medseg.cases.split_file import Role, ids_are_hidden
+from medseg.errors import DataError, Fault
+
+#: What a column may call the roles, in lower case; an empty value leaves the case to the draw.
+MEANINGS: Mapping[str, Role] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+_SHOWN = 5
+
+
+def told_roles(column: str, cases: Sequence[Case]) -> dict[str, Role]:
+    """Role of each patient that a column puts into one; those for whom it is empty are left out.
+
+    Args:
+        column: Which; every case has it.
+        cases: All cases. A patient one of whose cases has a value has it as a whole.
+
+    Raises:
+        DataError: A value means no role, or a patient is in two.
+    """
+    value_of = {case.id: case.extra[column].strip() for case in cases}
+    unknown = sorted({value for value in value_of.values() if value and value.lower() not in MEANINGS})
+    if unknown:
+        # A column of names, taken by mistake, must not be shown where names are hidden.
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        met = f"{len(unknown)} values" if ids_are_hidden(cases) else f"{unknown[:_SHOWN]}{more}"
+        raise DataError(
+            f"the column '{column}', by which cases are shared out, holds {met} that mean no role; wanted "
+            f"{', '.join(MEANINGS)}, in upper or lower case, or nothing"
+        )
+    roles: dict[str, set[Role]] = defaultdict(set)
+    for case in cases:
+        if value_of[case.id]:
+            roles[case.group].add(MEANINGS[value_of[case.id].lower()])
+    torn = sorted(group for group, each in roles.items() if len(each) > 1)
+    if torn:
+        raise _leak(column, torn, cases)
+    return {group: next(iter(each)) for group, each in roles.items()}
+
+
+def _leak(column: str, torn: Sequence[str], cases: Sequence[Case]) -> DataError:
+    met = f"cases of this patient are in several roles by the column '{column}'"
+    remedy = "Correct the column, or 'group' of the manifest."
+    faults = [Fault(case.id, case.position, "", met, remedy, None) for case in cases if case.group in torn]
+    more = f" and {len(torn) - _SHOWN} more" if len(torn) > _SHOWN else ""
+    return DataError(
+        f"the column '{column}' puts {len(torn)} patients into more than one role, so that what is learned from "
+        f"them leaks into the scores: {', '.join(torn[:_SHOWN])}{more}",
+        faults,
+    )

@@ -1,0 +1,103 @@
+"""Tables of text beside the data: CSV with commas, semicolons or tabs, in UTF-8."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medseg.cases.layout import composed
+from medseg.errors import Fault
+
+if TYPE_CHECKING:
+    from medseg.cases.manifest import Manifest
+
+#: What `read_rows` raises for a file that is no such table.
+UNREADABLE = (OSError, UnicodeDecodeError, csv.Error)
+
+_SEPARATORS = (",", ";", "\t")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table as text.
+
+    Attributes:
+        columns: Names of the columns.
+        lines: Line in the file, from 1 for the names of the columns, and values by column, of each row that
+            is not empty. A row that is too short has empty values.
+    """
+
+    columns: tuple[str, ...]
+    lines: tuple[tuple[int, Mapping[str, str]], ...]
+
+
+def read_rows(path: Path) -> Rows:
+    """Read a table; what separates its columns is what gives the first line most of them.
+
+    Raises:
+        OSError: It cannot be read.
+        UnicodeDecodeError: It is not in UTF-8.
+        csv.Error: It is no CSV.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+        separator = max(_SEPARATORS, key=lambda each: len(next(csv.reader([first], delimiter=each), [])))
+        file.seek(0)
+        reader = csv.reader(file, delimiter=separator)
+        columns = tuple(name.strip() for name in next(reader, []))
+        lines = []
+        for values in reader:
+            if any(value.strip() for value in values):
+                padded = (*values, *[""] * (len(columns) - len(values)))
+                lines.append((reader.line_num, dict(zip(columns, padded, strict=False))))
+    return Rows(columns, tuple(lines))
+
+
+def beside(root: Path, name: str) -> Path | None:
+    """The file of this name in a data set's folder, or in the folder above it; None if there is none."""
+    return next((path for path in (root / name, root.resolve().parent / name) if path.is_file()), None)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table beside the data: its wanted columns by the text in its key column."""
+
+    manifest: Manifest
+    rows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+    def row(self, raw: str) -> dict[str, str]:
+        """Values of a case, by its own id; empty ones if the table does not name it."""
+        rule = self.manifest.table
+        if rule is None:
+            return {}
+        found = self.rows.get(composed(rule.matches).replace("{case}", raw), {})
+        return {column: found.get(column, "") for column in rule.columns}
+
+    @classmethod
+    def read(cls, manifest: Manifest, root: Path) -> Table:
+        """Read the table of a manifest, if it names one and it is there."""
+        rule = manifest.table
+        path = None if rule is None else beside(root, rule.path)
+        if rule is None or path is None:
+            return cls(manifest)
+        try:
+            table = read_rows(path)
+        except UNREADABLE as error:
+            met = f"the table cannot be read: {type(error).__name__}"
+            return cls(manifest, faults=(Fault("", 0, "", met, "Save it as CSV in UTF-8.", path),))
+        lost = [column for column in (rule.key, *rule.columns) if column not in table.columns]
+        if table.lines and lost:
+            met = f"the table has no column {lost}; it has {list(table.columns)}"
+            remedy = "Correct it, or 'table' of the manifest."
+            return cls(manifest, faults=(Fault("", 0, "", met, remedy, path),))
+        by_key: dict[str, dict[str, str]] = {}
+        for _, row in table.lines:
+            values = {column: row[column] for column in rule.columns}
+            if by_key.setdefault(composed(row[rule.key]), values) != values:
+                met = "the table names a file in two rows that disagree"
+                return cls(manifest, faults=(Fault("", 0, "", met, "Keep one of the rows.", path),))
+        return cls(manifest, by_key)

@@ -1,0 +1,280 @@
+"""Given weights: reading them without running their code, and putting them into a network that they fit."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import PickleError
+from typing import Any, Literal
+
+import torch
+from monai.networks import nets
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from medseg.errors import ModelError
+
+Part = Literal["all", "encoder"]
+"""What is taken over: every tensor, or those on the way down."""
+
+#: Under which keys checkpoints of torch programs, of Lightning and of medseg's own runs hold the weights.
+_INSIDE = ("state_dict", "model_state_dict", "model", "network")
+
+#: What torch and safetensors raise at a file that is damaged or of another kind.
+_DAMAGED = (
+    SafetensorError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    EOFError,
+    OSError,
+)
+
+_DEPTH = 3  # containers around the weights that are opened; a file may hold itself
+_SHOWN = 4  # layers that an error names before it only counts
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What became of the tensors.
+
+    Attributes:
+        loaded: Names in the network that took given values.
+        left: Names in the network that kept theirs.
+        unused: Names in the file that were not asked for.
+        prefix: What all names in the file began with, beyond those of the network.
+    """
+
+    loaded: tuple[str, ...]
+    left: tuple[str, ...]
+    unused: tuple[str, ...]
+    prefix: str = ""
+
+    def text(self) -> str:
+        """One sentence on what was loaded."""
+        parts = [f"{len(self.loaded)} of {len(self.loaded) + len(self.left)} tensors loaded"]
+        if self.unused:
+            parts.append(f"{len(self.unused)} in the file not used")
+        if self.prefix:
+            parts.append(f"the prefix {self.prefix!r} of their names left out")
+        return ", ".join(parts) + "."
+
+
+def weights_file(path: Path | str) -> Path:
+    """The file itself: `weights.safetensors` where `path` is a saved model's folder.
+
+    Raises:
+        ModelError: There is no such file.
+    """
+    place = Path(path).expanduser()
+    found = place / "weights.safetensors" if place.is_dir() else place
+    if not found.is_file():
+        met = "a folder without weights.safetensors" if place.is_dir() else "no file"
+        raise ModelError(
+            f"the given weights cannot be read: met {met}; wanted a .safetensors file, a torch state dict, or the "
+            "folder of a saved model. A relative path counts from the working folder."
+        )
+    return found
+
+
+def load_weights(path: Path | str) -> dict[str, torch.Tensor]:
+    """Read tensors by name, onto the CPU; nothing is unpickled but tensors and plain containers.
+
+    Args:
+        path: A `.safetensors` file; a torch state dict, or a checkpoint that holds one under `state_dict`,
+            `model_state_dict`, `model` or `network`; or the folder of a saved model.
+
+    Raises:
+        ModelError: There is no such file, it is damaged, holds code, or holds no weights.
+    """
+    file = weights_file(path)
+    try:
+        held: Any = load_file(file) if file.suffix == ".safetensors" else _loaded(file)
+    except PickleError as error:
+        raise ModelError(
+            "the given weights are no plain state dict: the file holds Python objects, which are never run, or "
+            "is damaged. Save network.state_dict() alone, best as safetensors."
+        ) from error
+    except PermissionError as error:
+        raise ModelError(f"the given weights cannot be read: {error.strerror}.") from error
+    except _DAMAGED as error:
+        raise ModelError(
+            "the given weights cannot be read: the file is damaged, or neither safetensors nor a torch state dict."
+        ) from error
+    return _tensors(held)
+
+
+def _loaded(file: Path) -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, on the way to refusing a TorchScript archive
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _tensors(held: object) -> dict[str, torch.Tensor]:
+    for _ in range(_DEPTH):
+        if isinstance(held, Mapping):
+            held = next((held[key] for key in _INSIDE if isinstance(held.get(key), Mapping)), held)
+    if not isinstance(held, Mapping) or not held:
+        raise ModelError(f"the given weights hold no tensors by name: met {type(held).__name__}.")
+    wrong = [key for key, value in held.items() if not isinstance(value, torch.Tensor)]
+    if wrong:
+        raise ModelError(
+            f"the given weights are no plain state dict: {_some(map(str, wrong))} hold no tensor. Save "
+            "network.state_dict() alone, best as safetensors."
+        )
+    return {str(name): tensor for name, tensor in held.items()}
+
+
+def weights_digest(path: Path | str) -> str:
+    """SHA-256 of the file, its first 16 hexadecimal digits: names the weights without their path."""
+    with weights_file(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def encoder_names(network: torch.nn.Module) -> frozenset[str]:
+    """Names of the parameters and buffers on the way down, the bottom level included.
+
+    For classifiers that is everything but what comes after the last feature maps.
+
+    Raises:
+        ModelError: It is not known which they are.
+    """
+    if isinstance(getattr(network, "encoder", None), torch.nn.Module):
+        starts: Collection[str] = ("encoder.",)
+    else:
+        starts = next((find(network) for kind, find in _ENCODERS.items() if isinstance(network, kind)), ())
+    names = network.state_dict().keys()
+    found = {start: {name for name in names if name.startswith(start)} for start in starts}
+    if not found or not all(found.values()):
+        known = ", ".join(kind.__name__ for kind in _ENCODERS)
+        raise ModelError(
+            f"it is not known which layers of {type(network).__name__} are its encoder: known are {known}, and "
+            "networks with an attribute `encoder`. Take all weights (part: all), or give the network one."
+        )
+    return frozenset().union(*found.values())
+
+
+def _down_path(network: Any) -> tuple[str, ...]:
+    """MONAI's UNet: each level is (down, skip around the level below, up), the bottom level one block."""
+    levels = len(network.channels)
+    downs = (f"model.{'1.submodule.' * level}0." for level in range(levels - 1))
+    return (*downs, f"model.{'1.submodule.' * (levels - 1)}")
+
+
+def _starting(*starts: str) -> Callable[[Any], Collection[str]]:
+    return lambda _: starts
+
+
+#: Where the tensors of an encoder stand, by the class of the network (MONAI 1.6).
+_ENCODERS: Mapping[type, Callable[[Any], Collection[str]]] = {
+    nets.UNet: _down_path,
+    nets.BasicUNet: _starting("conv_0.", "down_1.", "down_2.", "down_3.", "down_4."),
+    nets.DynUNet: _starting("input_block.", "downsamples.", "bottleneck."),
+    nets.SegResNet: _starting("convInit.", "down_layers."),
+    nets.DenseNet: _starting("features."),
+    nets.ResNet: _starting("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4."),
+    nets.EfficientNet: _starting("_conv_stem.", "_bn0.", "_blocks.", "_conv_head.", "_bn1."),
+}
+
+
+def match(
+    network: torch.nn.Module,
+    weights: Mapping[str, torch.Tensor],
+    *,
+    part: Part = "all",
+    at: str = "weights",
+) -> Filled:
+    """Say what `fill` would do, without doing it.
+
+    Raises:
+        ModelError: As `fill`.
+    """
+    own = network.state_dict()
+    wanted = encoder_names(network) if part == "encoder" else frozenset(own)
+    prefix = _common_prefix(weights, wanted)
+    given = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+    common = [name for name in own if name in wanted and name in given]
+    unused = tuple(name for name in given if name not in wanted)
+    faults = {
+        "have another shape or kind": [
+            f"{name} (met {_form(given[name])}, wanted {_form(own[name])})"
+            for name in common
+            if _form(given[name]) != _form(own[name])
+        ],
+        "are missing in the file": [name for name in own if name in wanted and name not in given],
+        "are of no layer of the network": list(unused) if part == "all" else [],
+        "hold values that are not finite": [name for name in common if not _finite(given[name])],
+    }
+    met = [f"{len(names)} {text}: {_some(names)}" for text, names in faults.items() if names]
+    if met:
+        raise ModelError(
+            f"{at}: the given weights do not fit the {len(wanted)} tensors of the "
+            f"{'encoder of the ' if part == 'encoder' else ''}network {type(network).__name__}. Of the tensors, "
+            f"{'; '.join(met)}. Give weights of the same network with the same channels"
+            f"{', or take its encoder alone (part: encoder)' if part == 'all' else ''}."
+        )
+    return Filled(tuple(common), tuple(name for name in own if name not in wanted), unused, prefix)
+
+
+def fill(
+    network: torch.nn.Module,
+    weights: Mapping[str, torch.Tensor],
+    *,
+    part: Part = "all",
+    at: str = "weights",
+) -> Filled:
+    """Put given weights into a network, all of them or none.
+
+    Names and shapes must be those of the network, but for a beginning that all names in the file share, such
+    as `module.`, which is left out.
+
+    Args:
+        network: On any device; keeps its own where weights are not taken.
+        weights: Tensors by name, as `load_weights` gives them; half precision and the like are converted.
+        part: `encoder` takes what `encoder_names` lists and looks at nothing else, so that a network for
+            another number of classes can start from it.
+        at: Where the weights were asked for, for errors.
+
+    Raises:
+        ModelError: They do not fit; names the first layers with what was met and wanted. The network is as
+            it was.
+    """
+    found = match(network, weights, part=part, at=at)
+    chosen = {name: weights[found.prefix + name] for name in found.loaded}
+    network.load_state_dict(chosen, strict=False)
+    return found
+
+
+def _common_prefix(given: Iterable[str], wanted: Collection[str]) -> str:
+    """What all names begin with, as far as leaving it out makes most of them known."""
+    names = list(given)
+    parts = names[0].split(".")[:-1] if names else []
+    best, known = "", sum(name in wanted for name in names)
+    for depth in range(1, len(parts) + 1):
+        prefix = ".".join(parts[:depth]) + "."
+        if not all(name.startswith(prefix) for name in names):
+            break
+        fits = sum(name.removeprefix(prefix) in wanted for name in names)
+        if fits > known:
+            best, known = prefix, fits
+    return best
+
+
+def _form(tensor: torch.Tensor) -> str:
+    kind = "" if tensor.is_floating_point() else f" {str(tensor.dtype).removeprefix('torch.')}"
+    return f"{tuple(tensor.shape)}{kind}"
+
+
+def _finite(tensor: torch.Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def _some(names: Iterable[str]) -> str:
+    shown = list(names)
+    more = len(shown) - _SHOWN
+    return ", ".join(shown[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,125 @@
+"""The step that searches the threshold of a binary mask on the validation cases."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import replace
+from typing import Literal
+
+import pandas as pd
+
+from medseg.cases.case import Case
+from medseg.cases.split import Role
+from medseg.errors import DataError, DefinitionError
+from medseg.figures.saving import save_figure
+from medseg.figures.threshold_curve import threshold_curve
+from medseg.learning.binary_mask import BinaryMask
+from medseg.learning.predictor import Predictor
+from medseg.learning.probability_counts import ProbabilityCounts
+from medseg.learning.thresholds import SCORES, ThresholdSearch, search
+from medseg.places import written_whole
+from medseg.steps.step import Run, Work
+
+
+class TuneThreshold:
+    """Search the threshold with the best score on the validation cases, and leave it in the task.
+
+    Test cases are never looked at. Probabilities are those of whole files, as `medseg predict` writes them.
+
+    Args:
+        score: f1, dice, iou, precision, recall, specificity, accuracy, balanced_accuracy, youden or mcc.
+        over: Whether the score is that of all pixels together (`pooled`), or the mean over `groups`.
+    """
+
+    def __init__(self, score: str = "f1", over: Literal["pooled", "groups"] = "pooled") -> None:
+        if score not in SCORES:
+            raise ValueError(f"score is {score!r}, wanted one of {', '.join(SCORES)}")
+        if over not in ("pooled", "groups"):
+            raise ValueError(f"over is {over!r}, wanted pooled or groups")
+        self.score, self.over = score, over
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """Validation alone."""
+        return ("val",)
+
+    def check(self, predictor: Predictor) -> None:
+        """Refuse a task without a threshold.
+
+        Raises:
+            DefinitionError: The task is none of a binary mask.
+        """
+        _binary(predictor)
+
+    def __call__(self, work: Work, run: Run) -> Work:
+        """Predict the validation cases, and search."""
+        counts: dict[str, list[ProbabilityCounts]] = defaultdict(list)
+        cases = work.of("val")
+        with run.progress.bar("searching the threshold", len(cases), "cases") as bar:
+            for case in cases:
+                counts[case.group].append(_counted(case, work.predictor))
+                bar.advance()
+        groups = {group: ProbabilityCounts.merged(each) for group, each in counts.items()}
+        found = search(groups, score=self.score, over=self.over)
+        self._write(found, run, work.epochs)
+        with written_whole(run.place / "threshold.json") as target:
+            target.write_text(json.dumps({"threshold": found.threshold}), encoding="utf-8")
+        run.progress.say(
+            f"Threshold {found.threshold:.4f}: {self.score} {found.value:.4f} on {len(cases)} validation cases "
+            f"({found.value_at_half:.4f} at 0.5)."
+        )
+        return _with_threshold(work, found.threshold)
+
+    def recall(self, work: Work, run: Run) -> Work:
+        """Take the threshold that was found."""
+        found = json.loads((run.place / "threshold.json").read_text(encoding="utf-8"))
+        return _with_threshold(work, float(found["threshold"]))
+
+    def _write(self, found: ThresholdSearch, run: Run, epoch: int) -> None:
+        numbers = {
+            "value": found.threshold,
+            self.score: found.value,
+            f"{self.score}_at_half": found.value_at_half,
+        }
+        run.recorder.metrics({f"{run.step}/{name}": number for name, number in numbers.items()}, epoch)
+        run.recorder.tags({f"{run.step}.threshold": f"{found.threshold:.6g}", f"{run.step}.role": "val"})
+        table = run.place / "thresholds.csv"
+        with written_whole(table) as target:
+            pd.DataFrame(found.coarse, columns=["threshold", self.score]).to_csv(target, index=False)
+        run.recorder.artifact(table, "tables")
+        across, up = found.curve()
+        figure = threshold_curve(
+            found.coarse,
+            list(zip(across.tolist(), up.tolist(), strict=True)),
+            chosen=found.threshold,
+            value=found.value,
+            value_at_half=found.value_at_half,
+            score_name=self.score,
+            heading="threshold on the validation cases",
+        )
+        run.recorder.artifact(save_figure(figure, run.figures / f"{run.step}_curve.png"), "figures")
+
+
+def _binary(predictor: Predictor) -> BinaryMask:
+    if not isinstance(predictor.task, BinaryMask):
+        raise DefinitionError(
+            f"a threshold belongs to the task medseg.learning.BinaryMask, met {type(predictor.task).__name__}. "
+            "Take the step out, or change the task."
+        )
+    return predictor.task
+
+
+def _counted(case: Case, predictor: Predictor) -> ProbabilityCounts:
+    volume = predictor.read(case)
+    if volume.label is None:
+        raise DataError("a validation case has no truth. Add its mask, or leave the case out.")
+    chances = predictor.predict_volume(volume, probabilities=True).probabilities
+    if chances is None:
+        raise ValueError("a prediction that was asked for probabilities has some")
+    return ProbabilityCounts.of(chances[0], volume.geometry.from_ras(volume.label) == 1)
+
+
+def _with_threshold(work: Work, threshold: float) -> Work:
+    task = _binary(work.predictor).at(threshold)
+    return replace(work, predictor=replace(work.predictor, task=task))

@@ -1,0 +1,131 @@
+"""Every shipped pipeline on pictures is in order, with its own settings, its sample's, and the originals' networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from medseg.pipeline.resolve import Resolved
+
+PIPELINES = Path(__file__).parents[1] / "pipelines"
+ENCODER_DECODER = "network={_target_: medseg.learning.networks.EncoderDecoder}"
+
+
+def pictured() -> list[str]:
+    """Names of the shipped pipelines whose manifest is of pictures."""
+    from medseg.api.opening import open_pipeline
+
+    return [path.stem for path in sorted(PIPELINES.glob("*.yaml")) if open_pipeline(path).manifest.pictures]
+
+
+PICTURED = pictured()
+
+
+def checked(name: str, *sets: str, sample: bool = False) -> Resolved:
+    from medseg.api import check_pipeline
+
+    return check_pipeline(name, set=sets, sample=sample)
+
+
+def classic(filters: int) -> str:
+    return f"network={{_target_: medseg.learning.networks.ClassicUNet, filters: {filters}}}"
+
+
+def test_particles_nuclei_and_gliomas_are_shipped() -> None:
+    assert {"emps", "nuclei", "lgg"} <= set(PICTURED)
+
+
+@pytest.mark.parametrize("sample", [False, True], ids=["as it is", "of the sample"])
+@pytest.mark.parametrize("name", PICTURED)
+def test_each_is_in_order_and_searches_a_threshold_before_it_scores_the_test(
+    name: str, sample: bool, monai_imported: None
+) -> None:
+    resolved = checked(name, sample=sample)
+
+    assert list(resolved.steps) == ["fit", "threshold", "evaluate"]
+    assert resolved.steps["threshold"].roles == ("val",)
+    assert resolved.steps["evaluate"].roles == ("test",)
+    assert resolved.predictor.task.out_channels == 1
+    assert resolved.predictor.task.maps == ("foreground",)
+    assert resolved.definition.split.by == "group"
+    assert resolved.definition.split.val > 0
+    assert resolved.parameters == sum(p.numel() for p in resolved.predictor.network.parameters())
+
+
+@pytest.mark.parametrize("name", PICTURED)
+def test_each_has_a_sample_that_changes_what_is_said_and_nothing_else(
+    name: str, monai_imported: None
+) -> None:
+    from medseg.api import load_pipeline
+
+    given, sampled = load_pipeline(name), load_pipeline(name, sample=True)
+    assert given.sample is not None
+    before, after = given.to_dict(), sampled.to_dict()
+    for place, value in given.sample.set.items():
+        found: object = after
+        for part in place.split("."):
+            assert isinstance(found, dict)
+            found = found[part]
+        assert found == value or list(found) == list(value)  # type: ignore[call-overload]
+    changed = {place.split(".")[0] for place in given.sample.set}
+    assert {key for key in before if before[key] != after[key]} <= changed
+
+
+@pytest.mark.parametrize(
+    ("name", "sets", "parameters"),
+    [
+        ("emps", ("slices.size=[128,128]", ENCODER_DECODER), 664_961),
+        ("nuclei", (classic(4),), 2_158_705),
+        ("nuclei", (classic(8),), 8_630_497),
+        ("lgg", (classic(4),), 2_158_705),
+    ],
+)
+def test_networks_of_the_originals_take_the_place_of_ours(
+    name: str, sets: Sequence[str], parameters: int, monai_imported: None
+) -> None:
+    assert checked(name, *sets).parameters == parameters
+
+
+@pytest.mark.parametrize(
+    "loss", ["cross_entropy=0", "dice=0", "class_weights=frequency", "class_weights=[0.2,0.8]"]
+)
+def test_losses_are_chosen_by_a_word(loss: str, monai_imported: None) -> None:
+    task = checked("emps", f"task.{loss}").predictor.task
+
+    assert task.spec()["_target_"] == "medseg.learning.BinaryMask"
+
+
+@pytest.mark.parametrize("fit", ["pad", "resize", "tile"])
+def test_each_way_to_one_size_is_in_order(fit: str, monai_imported: None) -> None:
+    assert checked("emps", f"slices.fit={fit}").predictor.preparation.rule.fit == fit
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "word"),
+    [
+        ("nuclei", ENCODER_DECODER, "channels"),
+        ("emps", "network.out_channels=2", "out_channels"),
+        ("emps", "steps.threshold.score=beauty", "score"),
+        ("emps", "steps.threshold.over=all", "over"),
+        ("emps", "task.threshold=2", "threshold"),
+        ("emps", "task.class_weights=[1,2,3]", "class_weights"),
+        ("emps", "slices.fit=squeeze", "fit"),
+        (
+            "emps",
+            "task={_target_: medseg.learning.ClassMasks, classes: [background, foreground]}",
+            "BinaryMask|out_ch",
+        ),
+        ("emps", "steps.evaluate._target_=medseg.steps.EvaluateBackground", "EvaluateForeground"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_runs(
+    name: str, wrong: str, word: str, monai_imported: None
+) -> None:
+    from medseg.errors import DefinitionError
+
+    with pytest.raises(DefinitionError, match=word):
+        checked(name, wrong)
