@@ -172,13 +172,19 @@ class PatternFinder:
                 yield _Seen(place, within, path)
 
     def _named_itself(self, walk: Walk, parts: Sequence[str]) -> Iterator[Draft]:
-        """A file that is given in place of a folder is the case, whatever its name, if one file is all of it."""
-        name = composed(walk.root.name)
-        endings = [ending for ending in walk.suffixes if name.lower().endswith(ending)]
-        alone = walk.root.is_file() and len(parts) == 1 and parts[0] != MASK
-        if alone and endings:
-            stem = name[: -len(max(endings, key=len))]
-            yield Draft(stem, {parts[0]: [(name, walk.root)]})
+        """Cases that are one file each, where no name fits the layout.
+
+        A file that is given in place of a folder, whatever its name; and of pictures every one of a folder.
+        """
+        if len(parts) != 1 or parts[0] == MASK:
+            return
+        if not walk.root.is_file() and self.manifest.pictures is None:
+            return
+        for relative, path in Walk(walk.root, walk.suffixes, all=False).paths():
+            name = composed(relative)
+            endings = [ending for ending in walk.suffixes if name.lower().endswith(ending)]
+            if endings:
+                yield Draft(name[: -len(max(endings, key=len))], {parts[0]: [(name, path)]})
 
     def _nothing(self, walk: Walk, noun: str) -> Fault:
         patterns = self._matcher().told()

@@ -71,7 +71,7 @@ def print_described(console: Console, found: Described) -> None:
         box=SIMPLE_HEAD,
     )
     table.add_column("layer", overflow="fold")
-    table.add_column("kind")
+    table.add_column("kind", overflow="fold")
     for head in ("output", "parameters", "memory"):
         table.add_column(head, justify="right", no_wrap=True)
     for layer in network.layers:

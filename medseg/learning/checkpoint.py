@@ -39,8 +39,15 @@ class Standing:
     @property
     def best_score(self) -> float:
         """Validation score of the best epoch; minus infinity before the first validation."""
-        scores = (row["val/score"] for row in self.history if row["epoch"] == self.best_epoch)
-        return next(scores, float("-inf"))
+        return self._of_best("val/score", float("-inf"))
+
+    @property
+    def best_loss(self) -> float:
+        """Validation loss of the best epoch; infinite before the first validation."""
+        return self._of_best("val/loss", float("inf"))
+
+    def _of_best(self, key: str, otherwise: float) -> float:
+        return next((row[key] for row in self.history if row["epoch"] == self.best_epoch), otherwise)
 
 
 def plain_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -135,7 +136,8 @@ def _try_blank_batch(
     height, width = definition.slices.size
     channels, classes = len(definition.channels), task.out_channels
     item = {
-        "image": torch.zeros(channels, height, width),
+        # no blank one: transforms of intensities warn of it
+        "image": torch.rand(channels, height, width, generator=torch.Generator().manual_seed(0)),
         "label": torch.zeros(1, height, width, dtype=torch.uint8),
     }
     _try_augmentation(augment, item)
@@ -169,7 +171,9 @@ def _try_blank_batch(
 
 def _try_augmentation(augment: Any, item: dict[str, torch.Tensor]) -> None:
     try:
-        changed = augment({key: value.clone() for key, value in item.items()})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as that an image is blank
+            changed = augment({key: value.clone() for key, value in item.items()})
         shapes = [tuple(changed[key].shape) for key in item]
     except Exception as error:  # transforms raise anything
         first = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -10,8 +10,8 @@ from monai.transforms import ResizeWithPadOrCrop
 
 from medseg.cases.axes import AXES
 from medseg.cases.frame import Frame
-from medseg.cases.preparation import Preparation, check_transforms
 from medseg.cases.geometry import Geometry
+from medseg.cases.preparation import Preparation, check_transforms
 from medseg.cases.slices import SliceRule
 from medseg.cases.volume import Volume
 from medseg.errors import DataError, DefinitionError

@@ -365,3 +365,24 @@ def test_real_nuclei_have_a_file_for_each_object(real_data: Callable[[str], Path
     assert len(listing.cases) == 150
     assert sum(len(case.objects) for case in listing.cases) == 7108
     assert {case.extra["kind"] for case in listing.cases} == {"grey", "colour"}
+
+
+def test_for_prediction_a_plain_folder_of_pictures_is_a_case_a_picture(tmp_path: Path) -> None:
+    for name in ("a.png", "b c.JPG", "deeper/a.tif", "notes.txt"):
+        path = tmp_path / "mine" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not looked at")
+    manifest = Manifest.from_yaml(Path(__file__).parents[2] / "data_manifests" / "emps.yaml")
+
+    found = scan(manifest, tmp_path / "mine", truth=False)
+    learnt = scan(manifest, tmp_path / "mine")
+
+    assert sorted(path.name for case in found.cases for path in case.images.values()) == [
+        "a.png",
+        "a.tif",
+        "b c.JPG",
+    ]
+    assert len({case.id for case in found.cases}) == 3
+    assert not found.faults
+    assert not learnt.cases
+    assert learnt.faults

@@ -266,7 +266,7 @@ class _Says:
     [
         ([0.1, 0.2, 0.3, 0.4, 0.5], 1, 5, 5),
         ([0.5, 0.4, 0.3, 0.6, 0.7], 2, 3, 1),
-        ([0.1, 0.5, 0.5, 0.5, 0.9], 2, 4, 2),
+        ([0.1, 0.5, 0.4, 0.4, 0.9], 2, 4, 2),
         ([0.5, 0.4, 0.6, 0.5, 0.4], 2, 5, 3),
         ([0.5, 0.4, 0.3, 0.2, 0.1], None, 5, 1),
     ],
@@ -284,6 +284,15 @@ def test_early_stopping_counts_validations_without_a_better_score(
     _, standing = train(store, tmp_path, task=_Scripted(scores[stop_after:]), epochs=5, patience=patience)
     assert (standing.epoch, standing.best_epoch, standing.best_score) == (epochs, best, scores[best - 1])
     assert [row["val/score"] for row in standing.history] == scores[:epochs]
+
+
+def test_of_equal_scores_the_weights_with_the_least_loss_are_kept_while_patience_counts_on(store, tmp_path):
+    _, standing = train(store, tmp_path, task=_Scripted([0.0] * 5), epochs=5, patience=3)
+    losses = [row["val/loss"] for row in standing.history]
+    assert standing.epoch == 4
+    assert losses[standing.best_epoch - 1] == min(losses)
+    assert standing.best_loss == min(losses)
+    assert min(losses) < losses[0]
 
 
 def test_patience_counts_validations_not_epochs(store, tmp_path):

@@ -7,7 +7,11 @@ from scipy import ndimage
 
 from medseg.errors import DataError
 from medseg.progress import Silent
+from medseg.samples import glioma_slices
+from medseg.samples.atlas import CENTRE, atlas
 from medseg.samples.glioma_slices import GliomaSlices, case_name, patient_slices
+from medseg.samples.recipe import Stream, stream
+from medseg.samples.tumour import choose
 
 CASES, SEED = 3, 5
 
@@ -84,6 +88,29 @@ def test_slices_go_upwards_with_the_front_above(patients):
         assert brain[0].sum() < 0.75 * brain.sum(axis=(1, 2)).max()
         low = np.nonzero(brain[0])[0]
         assert (low > rows.mean()).mean() > 0.5
+
+
+def test_tumours_are_shown_where_they_start_in_the_template(patients):
+    """The template runs from left, back and below.
+
+    What lies right is shown at the left, what lies in front above, and the higher a tumour lies, the more of
+    the healthy slices come before it.
+    """
+    sides, heights, before = set(), [], []
+    for number, (_, masks) in enumerate(patients, start=1):
+        recipe = glioma_slices._recipe(SEED, number)
+        sites, _ = choose(atlas().sites, recipe, stream(SEED, number, Stream.TUMOUR))
+        rightwards, forwards, upwards = sites.mean(axis=0) - CENTRE
+        row, column = np.argwhere(masks > 0).mean(axis=0)[1:]
+        assert (column < 64) == (rightwards > 0)
+        assert (row < 64) == (forwards > 0)
+        sides.add((bool(rightwards > 0), bool(forwards > 0)))
+        heights.append(upwards)
+        shown = masks.any(axis=(1, 2))
+        middle = np.flatnonzero(shown).mean()
+        before.append((~shown[: int(middle)]).sum() / (~shown).sum())
+    assert len(sides) == 2  # right and left, front and back
+    assert np.corrcoef(heights, before)[0, 1] > 0.5
 
 
 def test_no_threshold_will_do(patients):
