@@ -25,6 +25,10 @@ class FileKind(Protocol):
         """What such files are called, in the plural."""
 
     @property
+    def measured(self) -> bool:
+        """Whether such files say how large a voxel is."""
+
+    @property
     def suffixes(self) -> tuple[str, ...]:
         """Endings of their names, in lower case; empty where any name may be one."""
 
@@ -58,6 +62,7 @@ class NiftiFiles:
     """`.nii` and `.nii.gz`: one channel a file."""
 
     noun: str = "NIfTI"
+    measured: bool = True
     suffixes: tuple[str, ...] = (".nii", ".nii.gz")
 
     def read(self, path: Path, channels: Sequence[str]) -> list[StoredImage]:
@@ -97,6 +102,7 @@ class PictureFiles:
     planes: tuple[str, ...]
     mask_above: int | None = None
     noun: str = "pictures"
+    measured: bool = False
     suffixes: tuple[str, ...] = SUFFIXES
 
     def read(self, path: Path, channels: Sequence[str]) -> list[StoredImage]:

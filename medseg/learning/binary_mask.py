@@ -57,7 +57,7 @@ class BinaryMask:
         class_weights: Sequence[float] | Literal["frequency"] | None = None,
         loss: Callable[..., Any] | None = None,
     ) -> None:
-        given = class_weights if class_weights is None or class_weights == _WEIGHTS else tuple(class_weights)
+        given = class_weights if class_weights is None or isinstance(class_weights, str) else tuple(class_weights)
         for name, value in (
             ("classes", tuple(classes)),
             ("threshold", threshold),
@@ -84,6 +84,8 @@ class BinaryMask:
         if self.loss_of is None and not (self.cross_entropy or self.dice):
             raise DefinitionError("task.cross_entropy and task.dice are both 0: nothing would be learned")
         weights = self.class_weights
+        if isinstance(weights, str) and weights != _WEIGHTS:
+            raise DefinitionError(f"task.class_weights is {weights!r}, wanted `{_WEIGHTS}`, or two numbers")
         if isinstance(weights, tuple) and (len(weights) != 2 or not are_weights(weights)):
             raise DefinitionError(
                 f"task.class_weights is {list(weights)}, wanted two finite numbers, 0 or more: of background and "

@@ -241,8 +241,8 @@ class _Epochs:
         # Of equal scores, as of 0 in the first epochs of a rare foreground, the weights with the lesser loss are
         # kept; patience counts on, for the score is no better.
         level = worth == standing.best_worth and row["val/loss"] < standing.best_loss
-        best = epoch if level else standing.best_epoch
-        return replace(standing, epoch=epoch, best_epoch=best, stale=standing.stale + 1, history=history)
+        kept = epoch if level else standing.best_epoch
+        return replace(standing, epoch=epoch, best_epoch=kept, stale=standing.stale + 1, history=history)
 
     def _train(self, epoch: int, bar: Bar, best: str) -> float:
         total, seen = 0.0, 0

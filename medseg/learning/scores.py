@@ -69,6 +69,9 @@ RATIOS: Mapping[str, Callable[[Counts], float]] = {
 }
 """Scores in [0, 1] by name; NaN where 0/0."""
 
+IN_MM = ("hd95", *VOLUMES)
+"""Scores that depend on the size of a voxel."""
+
 SCORES = (*RATIOS, "hd95", *VOLUMES[2:])
 """What is summarised over patients: the ratios, HD95 in mm, volume differences in mL."""
 

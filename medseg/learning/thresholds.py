@@ -130,7 +130,7 @@ def search(
     """Find the threshold of the highest score among all in [0, 1].
 
     Where several reach exactly the same, it is 0.5 if 0.5 is one of them; else the distinct probability
-    nearest to 0.5, the lower of two as near. 1.0 stands for a threshold above all probabilities.
+    nearest to 0.5, the lower of two as near. 1.0 is tried as well: only probabilities of exactly 1 reach it.
 
     Args:
         counts: Counts of each group (patient, article) of validation cases.
@@ -175,9 +175,9 @@ def _check(counts: Mapping[str, ProbabilityCounts]) -> None:
     for name, missing in (("foreground", "positives"), ("background", "negatives")):
         if not any(getattr(one, missing).any() for one in counts.values()):
             raise DataError(
-                f"no threshold can be searched: met no {name} pixel in the {len(counts)} groups of validation "
-                "cases, wanted both foreground and background. Choose validation cases that have both, look "
-                "whether the masks are read as meant, or set the threshold by hand"
+                f"no threshold can be searched: met no {name} pixel in the validation cases, wanted both "
+                "foreground and background. Choose validation cases that have both, look whether the masks are "
+                "read as meant, or set task.threshold by hand"
             )
 
 

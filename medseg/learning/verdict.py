@@ -17,8 +17,8 @@ with noise that may resemble itself from epoch to epoch, or when nearly all pair
    a score).
 4. **underfitting**: the curves stand still, and the score is below 0.5 with v at most half above t; or t fell
    by less than a quarter of its start, with a score below 0.8 or none.
-5. **overfitting**, since no certain epoch: the curves stand still, the score is below 0.5, and v is more than
-   half above t.
+5. **overfitting**, since no certain epoch: the curves stand still, v is more than half above t, and the score is
+   below 0.5 or v fell by less than a twentieth while t fell by a quarter or more.
 6. **good fit**: otherwise.
 
 The shares are conventions of medseg, chosen on made-up curves with noise of many strengths: they give a
@@ -271,7 +271,8 @@ def _standing_still(curves: _Curves, step: str) -> Verdict | None:
     reached = score.end if len(score.values) else None
     fallen = (curves.start - train.end) / abs(curves.start) if curves.start else 0.0
     low = reached is not None and reached < _LOW_SCORE
-    if low and curves.apart:
+    unmoved = val.first - val.end < _OF_FALL * abs(val.first) and fallen >= _LITTLE
+    if curves.apart and (low or unmoved):
         reason = (
             f"the validation loss stands at {val.end:.3g}, far above the training loss of {train.end:.3g}"
             f"{_score(curves)}"

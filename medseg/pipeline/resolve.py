@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from monai.transforms import Compose, Transform
+from monai.transforms import Transform
 
 from medseg.cases.manifest import Manifest
 from medseg.cases.preparation import Preparation
@@ -18,6 +17,7 @@ from medseg.errors import DefinitionError
 from medseg.learning.predictor import Predictor
 from medseg.learning.task import TASK, Task
 from medseg.pipeline.definition import PipelineDefinition
+from medseg.pipeline.rehearsal import rehearse
 from medseg.steps.step import Step
 
 
@@ -89,7 +89,7 @@ def resolve(
         manifest,
         batch_size=definition.loading.batch_size,
     )
-    _try_blank_batch(definition, network, task, Compose(augment))
+    _try_blank_batch(definition, network, task, augment)
     for name, step in steps.items():
         if name not in done:
             step.check(predictor)
@@ -131,7 +131,7 @@ def _refuse_leaking_tiles(definition: PipelineDefinition) -> None:
 
 
 def _try_blank_batch(
-    definition: PipelineDefinition, network: torch.nn.Module, task: Task, augment: Any
+    definition: PipelineDefinition, network: torch.nn.Module, task: Task, augment: Sequence[Any]
 ) -> None:
     height, width = definition.slices.size
     channels, classes = len(definition.channels), task.out_channels
@@ -140,14 +140,14 @@ def _try_blank_batch(
         "image": torch.rand(channels, height, width, generator=torch.Generator().manual_seed(0)),
         "label": torch.zeros(1, height, width, dtype=torch.uint8),
     }
-    _try_augmentation(augment, item)
+    rehearse(augment, item)
     trained = network.training
     network.eval()
     try:
         with torch.no_grad():
             logits = network(torch.zeros(2, channels, height, width))
     except Exception as error:  # networks raise anything at a shape they do not take
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DefinitionError(
             f"the network does not take a batch (2, {channels}, {height}, {width}), which channels and "
             f"slices.size ask for: {first}. See network.in_channels, and choose a size that its strides divide."
@@ -167,20 +167,6 @@ def _try_blank_batch(
             f"{remedy}"
         )
     _try_loss(task, height, width)
-
-
-def _try_augmentation(augment: Any, item: dict[str, torch.Tensor]) -> None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as that an image is blank
-            changed = augment({key: value.clone() for key, value in item.items()})
-        shapes = [tuple(changed[key].shape) for key in item]
-    except Exception as error:  # transforms raise anything
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DefinitionError(f"loading.augment cannot be applied to a slice: {first}") from error
-    wanted = [tuple(value.shape) for value in item.values()]
-    if shapes != wanted:
-        raise DefinitionError(f"loading.augment gives image and label the shapes {shapes}, wanted {wanted}.")
 
 
 def _try_loss(task: Task, height: int, width: int) -> None:

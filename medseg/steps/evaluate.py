@@ -20,7 +20,7 @@ from medseg.figures.saving import save_figure
 from medseg.figures.score_bars import score_bars
 from medseg.figures.slice_grid import SliceView, slice_grid
 from medseg.learning.predictor import Prediction, Predictor
-from medseg.learning.scores import VolumeScorer
+from medseg.learning.scores import IN_MM, VolumeScorer
 from medseg.learning.summaries import metrics_of, summarise
 from medseg.places import written_whole
 from medseg.steps.pictures import fullest, good_median_bad, ras_spacing, shown_channels
@@ -56,7 +56,8 @@ class Evaluate:
         if not cases:
             raise DataError(f"the split gives no patient the role {self.role}. Change split.{self.role}.")
         task, leaking = work.predictor.task, work.split.leaking
-        scorer = VolumeScorer(task.classes, task.regions, distances=self.distances and not leaking)
+        measured = work.predictor.preparation.files.measured
+        scorer = VolumeScorer(task.classes, task.regions, distances=self.distances and not leaking and measured)
         with run.progress.bar(f"scoring {self.role}", len(cases), "cases") as bar:
             for case in cases:
                 self._score(case, work, scorer)
@@ -90,6 +91,8 @@ class Evaluate:
     def _write(self, scorer: VolumeScorer, work: Work, run: Run) -> Work:
         table = self._table(run)
         frame = scorer.frame()
+        if not work.predictor.preparation.files.measured:
+            frame = frame.drop(columns=[*IN_MM])  # of pixels that nobody knows the size of
         summary = summarise(frame, seed=run.seed)
         names = work.predictor.task.classes
         matrix = pd.DataFrame(scorer.matrix, index=pd.Index(names, name="truth"), columns=list(names))

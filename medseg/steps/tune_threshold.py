@@ -61,15 +61,26 @@ class TuneThreshold:
                 counts[case.group].append(_counted(case, work.predictor))
                 bar.advance()
         groups = {group: ProbabilityCounts.merged(each) for group, each in counts.items()}
-        found = search(groups, score=self.score, over=self.over)
+        try:
+            found = search(groups, score=self.score, over=self.over)
+        except DataError as error:
+            # Masks without foreground are legal, and a training that is done is not thrown away for them.
+            return self._kept(work, run, str(error))
         self._write(found, run, work.epochs)
-        with written_whole(run.place / "threshold.json") as target:
-            target.write_text(json.dumps({"threshold": found.threshold}), encoding="utf-8")
+        _keep(found.threshold, run)
         run.progress.say(
             f"Threshold {found.threshold:.4f}: {self.score} {found.value:.4f} on {len(cases)} validation cases "
             f"({found.value_at_half:.4f} at 0.5)."
         )
         return _with_threshold(work, found.threshold)
+
+    def _kept(self, work: Work, run: Run, reason: str) -> Work:
+        """Go on with the threshold that the task had."""
+        threshold = _binary(work.predictor).threshold
+        run.progress.say(f"The threshold stays at {threshold:g}: {reason}.", loud=True)
+        run.recorder.tags({f"{run.step}.threshold": f"{threshold:.6g}", f"{run.step}.role": "none: not searched"})
+        _keep(threshold, run)
+        return work
 
     def recall(self, work: Work, run: Run) -> Work:
         """Take the threshold that was found."""
@@ -118,6 +129,11 @@ def _counted(case: Case, predictor: Predictor) -> ProbabilityCounts:
     if chances is None:
         raise ValueError("a prediction that was asked for probabilities has some")
     return ProbabilityCounts.of(chances[0], volume.geometry.from_ras(volume.label) == 1)
+
+
+def _keep(threshold: float, run: Run) -> None:
+    with written_whole(run.place / "threshold.json") as target:
+        target.write_text(json.dumps({"threshold": threshold}), encoding="utf-8")
 
 
 def _with_threshold(work: Work, threshold: float) -> Work:

@@ -150,10 +150,10 @@ def test_a_picture_without_foreground_is_no_fault(make_case):
 def test_notes_of_every_object_are_kept_once(make_case):
     """A PNG that is called a JPEG is fine, with a note, wherever among the objects it comes."""
     case = make_case(box(slice(2), slice(2)), names=["a.png"])
-    odd = [case.objects[0].with_name(name) for name in ("b.jpg", "c.jpg")]
-    for path in odd:
+    several = [case.objects[0], *(case.objects[0].with_name(name) for name in ("b.jpg", "c.jpg", "d.png"))]
+    for path in several[1:]:
         path.write_bytes(case.objects[0].read_bytes())
-    case = Case("one", "one", case.images, position=3, objects=(case.objects[0], *odd))
+    case = Case("one", "one", case.images, position=3, objects=tuple(several))
     truth, faults = read_truth(case, GREY)
     assert not faults
     assert len(truth.notes) == 1

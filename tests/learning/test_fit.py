@@ -519,7 +519,7 @@ def test_the_best_epoch_by_loss_has_the_least_of_validation(
     assert all(torch.equal(value, seen[best][name]) for name, value in network.state_dict().items())
 
 
-def test_by_score_the_loss_of_validation_decides_nothing(store, tmp_path):
+def test_by_score_a_loss_of_validation_that_is_no_number_decides_nothing(store, tmp_path):
     task = _Losing([0.1, 0.9, 0.3], [0.5, 0.9, float("nan")], val_batches(store))
     _, standing = train(store, tmp_path, task=task)
     assert (standing.best_epoch, standing.best_worth, standing.best_score) == (2, 0.9, 0.9)

@@ -209,8 +209,8 @@ def test_certain_probabilities_can_be_scored_after_resizing(make_picture_work, m
     """Interpolation must not bring them above 1, which the counting of probabilities refuses."""
     import torch
 
-    data = write_emps(tmp_path / "emps", cases=2, size=(37, 61), seed=6)
-    work = make_picture_work(data, "emps", lambda _: "test", fit="resize", size=(74, 41))
+    data = write_emps(tmp_path / "emps", cases=2, size=(20, 28), seed=6)
+    work = make_picture_work(data, "emps", lambda _: "test", fit="resize", size=(37, 61))
     with torch.no_grad():
         work.predictor.network.weight.fill_(0.0)
         work.predictor.network.bias.fill_(60.0)
