@@ -127,6 +127,8 @@ class Conductor:
         report = gather.check_data(
             self.manifest, self.definition.channels, root, progress=self.progress, jobs=self._jobs
         )
+        for note in report.listing.notes:
+            self.progress.say(f"{note}.", loud=True)
         gathered = gather.gather(report, skip_bad=self.options["skip_bad"], generated=self.root is None)
         if report.faults:
             others = sum(not fault.case for fault in report.faults)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from medseg.cases.files import NIFTI, FileKind
 from medseg.cases.geometry import Geometry, StoredImage
 from medseg.cases.labels import LabelRule, background_values
 from medseg.cases.layout import MASK
-from medseg.cases.truth import UNREADABLE, read_truth
+from medseg.cases.refusal import met_and_remedy
+from medseg.cases.truth import read_truth
 from medseg.cases.volume import by_file
 from medseg.errors import DataError, Fault
 
@@ -25,6 +27,8 @@ _MOST_VALUES = 256
 
 #: An affine enters digests rounded to this many decimals of a mm, so that noise of storage does not.
 _AFFINE_DECIMALS = 3
+
+_PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class CaseFacts:
         mask_digest: As `ChannelFacts.digest`, of the label map.
         faults: Everything that is wrong.
         notes: What is odd about the files, though they can be used.
+        unexpected: Whether an error that no reader foresees kept the case from being looked at: a fault names
+            it. Nothing to be remembered, since the error may be medseg's own.
     """
 
     case: str
@@ -76,6 +82,7 @@ class CaseFacts:
     mask_digest: str | None = None
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
+    unexpected: bool = False
 
     def digest(self) -> str:
         """32 hexadecimal digits over the content: voxels, label map and affine; no name and no path."""
@@ -92,7 +99,32 @@ def examine(case: Case, channels: Sequence[str], rule: LabelRule, files: FileKin
         channels: Which channels, in this order.
         rule: What the label map may hold.
         files: The kind of its files.
+
+    Raises:
+        MemoryError: The case does not fit into memory. Any other error is a fault of the case.
     """
+    try:
+        return _examined(case, channels, rule, files)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  # one odd file must not hide what is wrong with the others
+        met = (
+            f"the case could not be looked at: {type(error).__name__} in {_place(error)}, which is unforeseen"
+        )
+        remedy = "Leave the case out, and report this line as a defect of medseg."
+        path = next(iter(case.files.values()), None)
+        fault = Fault(case.id, case.position, "", met, remedy, path)
+        return CaseFacts(case.id, case.group, faults=(fault,), unexpected=True)
+
+
+def _place(error: Exception) -> str:
+    """File and line of the innermost code of this package that an error passed: no data are told."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
+    return f"{Path(own[-1].filename).relative_to(_PACKAGE).as_posix()}, line {own[-1].lineno}"
+
+
+def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileKind) -> CaseFacts:
     faults: list[Fault] = []
     seen: dict[str, ChannelFacts] = {}
     grid: Geometry | None = None
@@ -150,7 +182,7 @@ def _read(
     try:
         yield from zip(held, files.read(path, held), strict=True)
     except DataError as error:
-        faults.append(_fault(case, held[0], str(error), UNREADABLE))
+        faults.append(_fault(case, held[0], *met_and_remedy(error)))
 
 
 def _fault(case: Case, part: str, met: str, remedy: str) -> Fault:
@@ -185,11 +217,7 @@ def _mislabelled(case: Case, rule: LabelRule, stored: NDArray[Any]) -> Iterator[
     try:
         rule.counts(stored)
     except DataError as error:
-        remedy = (
-            "Use the manifest of this edition of the data, name the value under 'label_values' of the "
-            "manifest, or leave the case out."
-        )
-        yield _fault(case, MASK, str(error), remedy)
+        yield _fault(case, MASK, *met_and_remedy(error))
 
 
 def _label_counts(rule: LabelRule, stored: NDArray[Any]) -> dict[int, int] | None:
@@ -198,9 +226,10 @@ def _label_counts(rule: LabelRule, stored: NDArray[Any]) -> dict[int, int] | Non
     except DataError:
         pass  # a fault tells it; what there is is counted all the same
     values, voxels = np.unique(stored, return_counts=True)
-    if len(values) > _MOST_VALUES or not np.array_equal(values, np.round(values)):
+    if not np.isfinite(values).all() or not np.array_equal(values, np.round(values)):
         return None
-    return {int(value): int(count) for value, count in zip(values, voxels, strict=True)}
+    counts = rule.collapsed({int(value): int(count) for value, count in zip(values, voxels, strict=True)})
+    return counts if len(counts) <= _MOST_VALUES else None
 
 
 def _channel_facts(data: NDArray[Any]) -> ChannelFacts:

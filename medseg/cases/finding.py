@@ -122,6 +122,15 @@ class Walk:
         return []
 
 
+def named_itself(walk: Walk, part: str) -> Iterator[Draft]:
+    """A case for each file of the kind, with its path below the root, without its ending, for an id."""
+    for relative, path in walk.paths():
+        name = composed(relative)
+        endings = [ending for ending in walk.suffixes if name.lower().endswith(ending)]
+        if endings:
+            yield Draft(name[: -len(max(endings, key=len))], {part: [(name, path)]})
+
+
 @dataclass(frozen=True)
 class _Seen:
     """A file that a pattern fits."""
@@ -147,7 +156,7 @@ class PatternFinder:
         found = _PAIRINGS[self.layout.pair]([each for each in seen if each.place.part in parts])
         found.faults[:0] = walk.faults
         if not seen:  # what a pattern fits is of another part, such as a label map
-            found.drafts += self._named_itself(walk, parts)
+            found.drafts += self._themselves(walk, parts)
         if not found.drafts:
             found.faults.append(self._nothing(walk, kind.noun))
         for draft in found.drafts:
@@ -171,20 +180,14 @@ class PatternFinder:
             if place is not None:
                 yield _Seen(place, within, path)
 
-    def _named_itself(self, walk: Walk, parts: Sequence[str]) -> Iterator[Draft]:
+    def _themselves(self, walk: Walk, parts: Sequence[str]) -> Iterator[Draft]:
         """Cases that are one file each, where no name fits the layout.
 
         A file that is given in place of a folder, whatever its name; and of pictures every one of a folder.
         """
-        if len(parts) != 1 or parts[0] == MASK:
-            return
-        if not walk.root.is_file() and self.manifest.pictures is None:
-            return
-        for relative, path in Walk(walk.root, walk.suffixes, all=False).paths():
-            name = composed(relative)
-            endings = [ending for ending in walk.suffixes if name.lower().endswith(ending)]
-            if endings:
-                yield Draft(name[: -len(max(endings, key=len))], {parts[0]: [(name, path)]})
+        alone = len(parts) == 1 and parts[0] != MASK
+        if alone and (walk.root.is_file() or self.manifest.pictures is not None):
+            yield from named_itself(Walk(walk.root, walk.suffixes, all=False), parts[0])
 
     def _nothing(self, walk: Walk, noun: str) -> Fault:
         patterns = self._matcher().told()

@@ -9,13 +9,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.errors import DataError
+from medseg.cases.refusal import RefusedError
 
 #: What predictions write for a class whose objects are numbered: white, in a picture.
 _INSTANCE = 255
 
 #: How many unknown values a message lists before it only counts them.
 _LISTED = 8
+
+_WHOLE = "Save it as whole numbers, resampled by the nearest neighbour if at all, or leave the case out."
+_NAME_THEM = (
+    "Use the manifest of this edition of the data, name the value under 'label_values' of the manifest, or leave "
+    "the case out."
+)
+_NUMBER_THEM = (
+    "Number the objects from 1 (in 32 bits, so that large numbers do not turn negative), name what is no object "
+    "under 'label_values' of the manifest, or leave the case out."
+)
 
 
 @dataclass(frozen=True)
@@ -70,11 +80,12 @@ class LabelRule:
         values, voxels = _occurring(stored)
         known = set(self.values) | ({self.derive.value} if self.derive else set())
         if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
-            raise DataError("the label map holds NaN or infinite values")
+            raise RefusedError("the label map holds NaN or infinite values", _WHOLE)
         if values.dtype.kind == "f" and np.any(values != np.round(values)):
-            raise DataError(
+            raise RefusedError(
                 f"the label map was interpolated: it holds {len(values)} distinct values from "
-                f"{values[0]:.4g} to {values[-1]:.4g}, wanted whole numbers of {sorted(known)}"
+                f"{values[0]:.4g} to {values[-1]:.4g}, wanted whole numbers{self._known()}",
+                _WHOLE,
             )
         unknown = [
             (int(v), int(n))
@@ -82,9 +93,12 @@ class LabelRule:
             if int(v) not in known and not (self.instances and v > 0)
         ]
         if unknown:
-            shown = ", ".join(f"{value} in {count} voxels" for value, count in unknown[:_LISTED])
+            shown = ", ".join(f"{value} in {count} places" for value, count in unknown[:_LISTED])
             more = f" and {len(unknown) - _LISTED} further values" if len(unknown) > _LISTED else ""
-            raise DataError(f"the label map holds {shown}{more}; the manifest declares {sorted(known)}")
+            raise RefusedError(
+                f"the label map holds {shown}{more}; the manifest declares{self._known().removeprefix(' of')}",
+                _NAME_THEM if self.instances is None else _NUMBER_THEM,
+            )
         return {int(v): int(n) for v, n in zip(values, voxels, strict=True)}
 
     def encode(self, stored: NDArray[Any], image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -115,15 +129,24 @@ class LabelRule:
             encoded[free & ~outside] = index[self.derive.inside]
         return encoded
 
+    def _known(self) -> str:
+        named = sorted(set(self.values) | ({self.derive.value} if self.derive else set()))
+        return f" of {named}" + ("" if self.instances is None else ", and objects that are numbered from 1")
+
     def tally(self, stored: NDArray[Any]) -> dict[int, int]:
         """As `counts`, with all numbered objects together under `instance_value`.
 
         Raises:
             DataError: As `counts`.
         """
+        return self.collapsed(self.counts(stored))
+
+    def collapsed(self, counts: Mapping[int, int]) -> dict[int, int]:
+        """Counts of stored values, known or not, with all numbered objects under `instance_value`."""
         tallied: dict[int, int] = {}
-        for value, count in self.counts(stored).items():
-            key = value if self.instances is None or value in self.values else self.instance_value
+        for value, count in counts.items():
+            numbered = self.instances is not None and value > 0 and value not in self.values
+            key = self.instance_value if numbered else value
             tallied[key] = tallied.get(key, 0) + count
         return tallied
 
@@ -150,7 +173,8 @@ def background_values(image: NDArray[Any]) -> NDArray[Any]:
     """Background of each channel: its most frequent value on the six faces of the volume.
 
     Zero in BraTS, a negative constant in normalised volumes; never assumed to be zero. Of values that are
-    equally frequent the smallest is taken. Faces across an axis of length 1 (2D images) are left out.
+    equally frequent the smallest is taken. Faces across an axis of length 1 (2D images) are left out; an image of
+    one voxel is all background.
 
     Args:
         image: (C, I, J, K), raw intensities.
@@ -166,7 +190,7 @@ def background_values(image: NDArray[Any]) -> NDArray[Any]:
             if channel.shape[axis] > 1
             for place in (0, -1)
         ]
-        values, counts = np.unique(np.concatenate(faces), return_counts=True)
+        values, counts = np.unique(np.concatenate(faces or [channel.ravel()]), return_counts=True)
         found.append(values[np.argmax(counts)])
     return np.array(found)
 

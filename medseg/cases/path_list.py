@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from medseg.cases.finding import Complaint, Draft, Found
+from medseg.cases.finding import Complaint, Draft, Found, Walk, named_itself
 from medseg.cases.layout import MASK, composed
-from medseg.cases.table import UNREADABLE, Rows, beside, read_rows
+from medseg.cases.table import UNREADABLE, Rows, beside, lacking, read_rows
 from medseg.errors import Fault
 
 if TYPE_CHECKING:
@@ -104,6 +104,11 @@ class ListFinder:
         if root.is_file() and root.name.lower().endswith(endings) and len(parts) == 1:
             return Found([Draft(_names(root.name, endings)[-1], {parts[0]: [(composed(root.name), root)]})])
         path = root if root.is_file() else beside(root, self.layout.csv)
+        if self._wants_all(root, parts):
+            walk = Walk(root, endings, all=False)
+            each = list(named_itself(walk, parts[0]))
+            if each:
+                return Found(each, walk.faults)
         if path is None:
             met = f"the list of paths, '{self.layout.csv}', is not in the folder"
             remedy = f"Name the folder that holds it, or the file. To get the data: {self.manifest.obtain}"
@@ -115,10 +120,19 @@ class ListFinder:
             return Found(faults=[Fault("", 0, "", met, "Save it as CSV in UTF-8.", path)])
         lost = [column for column in self.layout.needed(parts) if column not in table.columns]
         if lost or not table.lines:
-            what = f"no column {lost}; it has {list(table.columns)}" if lost else "no rows"
-            met = f"the list of paths has {what}"
+            what = "the list of paths"
+            met = lacking(what, lost, table.columns, self.manifest) if lost else f"{what} has no rows"
             return Found(faults=[Fault("", 0, "", met, "Correct it, or 'layout' of the manifest.", path)])
         return Found(self._drafts(table, parts, (path.parent, root if root.is_dir() else path.parent)))
+
+    def _wants_all(self, root: Path, parts: Sequence[str]) -> bool:
+        """Whether every picture of a folder is a case, as in prediction, which needs no list.
+
+        A list in the folder itself still says which they are; one above it is of other pictures.
+        """
+        predicting = self.layout.has_truth and MASK not in parts
+        pictures = len(parts) == 1 and self.manifest.pictures is not None
+        return predicting and pictures and root.is_dir() and not (root / self.layout.csv).is_file()
 
     def _drafts(self, table: Rows, parts: Sequence[str], bases: tuple[Path, Path]) -> list[Draft]:
         drafts: dict[str, Draft] = {}

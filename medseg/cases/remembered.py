@@ -22,7 +22,7 @@ from medseg.errors import Fault
 from medseg.places import written_whole
 
 #: Raised whenever facts, or the rules behind faults, change their meaning.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ class Memory:
             return None  # absent, or damaged: the files are read again, and this one is replaced
 
     def keep(self, case: Case, stamp: str | None, facts: CaseFacts) -> None:
-        """Remember facts.
+        """Remember facts, unless an unforeseen error is all there is.
 
         Args:
             case: Whose facts.
             stamp: Taken before its files were read.
             facts: What they hold.
         """
-        if stamp is None:
+        if stamp is None or facts.unexpected:
             return
         with written_whole(self._path(case)) as beside:
             beside.write_text(json.dumps({"stamp": stamp, "facts": _plain(facts)}), encoding="utf-8")
@@ -96,7 +96,7 @@ class Memory:
 
 def _plain(facts: CaseFacts) -> dict[str, Any]:
     stored = asdict(replace(facts, faults=()))
-    del stored["case"], stored["group"]
+    del stored["case"], stored["group"], stored["unexpected"]
     stored["faults"] = [[fault.part, fault.met, fault.remedy] for fault in facts.faults]
     return stored
 

@@ -6,7 +6,7 @@ import difflib
 import re
 import stat
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +31,15 @@ class Listing:
             the files that are there can be checked.
         pairs: With `pair: order`, names of each image and the label map that it was paired with, for the user
             to look through. Private where ids are identifying.
+        notes: What to know before anything is learned from the cases, though it is no fault: sentences without
+            a full stop, that name nobody.
     """
 
     cases: tuple[Case, ...]
     faults: tuple[Fault, ...] = ()
     incomplete: tuple[Case, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def scan(manifest: Manifest, root: Path, *, truth: bool = True, only: Sequence[str] | None = None) -> Listing:
@@ -63,7 +66,7 @@ def scan(manifest: Manifest, root: Path, *, truth: bool = True, only: Sequence[s
     found = _finder(manifest).find(root, tuple(parts))
     if not found.drafts:
         return Listing((), tuple(found.faults))
-    return _listed(manifest, root, found, channels)
+    return _listed(manifest, root, found, channels, truth=truth)
 
 
 def _finder(manifest: Manifest) -> Finder:
@@ -97,7 +100,7 @@ def _unusable(root: Path, manifest: Manifest) -> Fault | None:
     return Fault("", 0, "", "the path is neither a folder nor a file", "Name the data set's folder.", root)
 
 
-def _listed(manifest: Manifest, root: Path, found: Found, channels: Sequence[str]) -> Listing:
+def _listed(manifest: Manifest, root: Path, found: Found, channels: Sequence[str], *, truth: bool) -> Listing:
     name = _Names(manifest)
     table = Table.read(manifest, root)
     drafts = sorted(((name.case(draft.raw), draft) for draft in found.drafts), key=lambda each: each[0])
@@ -120,7 +123,44 @@ def _listed(manifest: Manifest, root: Path, found: Found, channels: Sequence[str
         if case.files:
             (incomplete if wrong or draft.broken else cases).append(case)
         faults += [Fault(public, position, each.part, each.met, each.remedy, each.path) for each in wrong]
-    return Listing(tuple(cases), tuple(faults), tuple(incomplete), tuple(found.pairs))
+    notes = (*_alone(manifest, drafts, table, truth=truth), *_by_order(found))
+    return Listing(tuple(cases), tuple(faults), tuple(incomplete), tuple(found.pairs), notes)
+
+
+def _alone(
+    manifest: Manifest, drafts: Sequence[tuple[str, Draft]], table: Table, *, truth: bool
+) -> Iterator[str]:
+    """That a column, which is to tell what belongs together, is empty: of no matter in prediction."""
+    if not truth:
+        return
+    if isinstance(manifest.group, GroupColumn):
+        column = manifest.group.column
+        values = [
+            {**_searched(manifest, each), **table.row(each.raw), **each.extra}[column] for _, each in drafts
+        ]
+    elif isinstance(manifest.layout, CsvLayout) and manifest.layout.group:
+        column = manifest.layout.group
+        values = [draft.group for _, draft in drafts]
+    else:
+        return
+    empty = sum(not value.strip() for value in values)
+    if empty:
+        rule = manifest.table
+        of_table = rule is not None and column in rule.columns and not table.there
+        where = f", since the table '{rule.path}' is not there" if rule is not None and of_table else ""
+        noun = "cases" if manifest.pictures is None else "pictures"
+        yield (
+            f"{empty} of {len(values)} cases have no {column}{where}: each counts as a group of its own, so related "
+            f"{noun} may be in training and in test"
+        )
+
+
+def _by_order(found: Found) -> Iterator[str]:
+    if found.pairs:
+        yield (
+            f"{len(found.pairs)} images were paired with their label maps by order, not by name: look through the "
+            "pairs that `medseg data check` lists"
+        )
 
 
 def _case(

@@ -48,7 +48,7 @@ class SplitRule(BaseModel):
         file: A JSON or CSV file with the roles, in place of ratios.
         column: A column of the cases that tells the roles: train or training, val, valid or validation, test or
             testing, in upper or lower case. Validation or test that it puts nobody into is drawn by its ratio
-            from the others; cases for which it is empty are drawn from then, and are else for training.
+            from those for training. Where it is empty for everybody, all are drawn; for some only, it is refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -19,6 +19,7 @@ from medseg.cases.labels import LabelRule
 from medseg.cases.preparation import Preparation
 from medseg.cases.prepare import Job, free_bytes, list_jobs, make_slices, stores_folder
 from medseg.cases.recipe import Recipe, make_recipe
+from medseg.cases.refusal import met_and_remedy
 from medseg.cases.split import Split
 from medseg.errors import DataError, Fault
 
@@ -121,8 +122,7 @@ def _depth(job: Job, preparation: Preparation) -> int:
             job.case.id,
             job.case.position,
             channel,
-            str(error),
-            "Unpack or copy the file again, or leave the case out.",
+            *met_and_remedy(error),
             path,
         )
         raise DataError(fault.text(), [fault]) from error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 UNREADABLE = (OSError, UnicodeDecodeError, csv.Error)
 
 _SEPARATORS = (",", ";", "\t")
+_TOLD = re.compile(r'"?sep=([^\w"\r\n])"?[\r\n]*', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Rows:
 
     Attributes:
         columns: Names of the columns.
-        lines: Line in the file, from 1 for the names of the columns, and values by column, of each row that
+        lines: Line in the file, from 1, and values by column, of each row below the names of the columns that
             is not empty. A row that is too short has empty values.
     """
 
@@ -37,6 +39,8 @@ class Rows:
 def read_rows(path: Path) -> Rows:
     """Read a table; what separates its columns is what gives the first line most of them.
 
+    A line `sep=;` above the names of the columns, as Excel reads and writes it, says what separates them.
+
     Raises:
         OSError: It cannot be read.
         UnicodeDecodeError: It is not in UTF-8.
@@ -44,16 +48,30 @@ def read_rows(path: Path) -> Rows:
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline()
-        separator = max(_SEPARATORS, key=lambda each: len(next(csv.reader([first], delimiter=each), [])))
-        file.seek(0)
-        reader = csv.reader(file, delimiter=separator)
+        told = _TOLD.fullmatch(first)
+        if told is None:
+            separator = max(_SEPARATORS, key=lambda each: len(next(csv.reader([first], delimiter=each), [])))
+            file.seek(0)
+        else:
+            separator = told[1]
+        reader, above = csv.reader(file, delimiter=separator), 0 if told is None else 1
         columns = tuple(name.strip() for name in next(reader, []))
         lines = []
         for values in reader:
             if any(value.strip() for value in values):
                 padded = (*values, *[""] * (len(columns) - len(values)))
-                lines.append((reader.line_num, dict(zip(columns, padded, strict=False))))
+                lines.append((above + reader.line_num, dict(zip(columns, padded, strict=False))))
     return Rows(columns, tuple(lines))
+
+
+def lacking(what: str, lost: Sequence[str], columns: Sequence[str], manifest: Manifest) -> str:
+    """Which columns a table lacks, and what it has instead.
+
+    Without a line of names the first row of values stands in their place: it is shown only where it may be.
+    """
+    count = f"{len(columns)} column{'' if len(columns) == 1 else 's'}"
+    named = list(columns) if manifest.ids == "pseudonyms" else f"{count}, and its first line must name them"
+    return f"{what} has no column {list(lost)}; it has {named}"
 
 
 def beside(root: Path, name: str) -> Path | None:
@@ -63,11 +81,19 @@ def beside(root: Path, name: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Table:
-    """The table beside the data: its wanted columns by the text in its key column."""
+    """The table beside the data: its wanted columns by the text in its key column.
+
+    Attributes:
+        manifest: Says which table, and what of it.
+        rows: Wanted columns, by the text in the key column.
+        faults: What is wrong with it.
+        there: Whether there is such a file.
+    """
 
     manifest: Manifest
     rows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    there: bool = True
 
     def row(self, raw: str) -> dict[str, str]:
         """Values of a case, by its own id; empty ones if the table does not name it."""
@@ -83,7 +109,7 @@ class Table:
         rule = manifest.table
         path = None if rule is None else beside(root, rule.path)
         if rule is None or path is None:
-            return cls(manifest)
+            return cls(manifest, there=False)
         try:
             table = read_rows(path)
         except UNREADABLE as error:
@@ -91,7 +117,7 @@ class Table:
             return cls(manifest, faults=(Fault("", 0, "", met, "Save it as CSV in UTF-8.", path),))
         lost = [column for column in (rule.key, *rule.columns) if column not in table.columns]
         if table.lines and lost:
-            met = f"the table has no column {lost}; it has {list(table.columns)}"
+            met = lacking("the table", lost, table.columns, manifest)
             remedy = "Correct it, or 'table' of the manifest."
             return cls(manifest, faults=(Fault("", 0, "", met, remedy, path),))
         by_key: dict[str, dict[str, str]] = {}

@@ -11,10 +11,8 @@ import numpy as np
 from medseg.cases.case import Case
 from medseg.cases.files import FileKind
 from medseg.cases.geometry import StoredImage
+from medseg.cases.refusal import met_and_remedy
 from medseg.errors import DataError, Fault
-
-UNREADABLE = "Unpack or copy the file again, or leave the case out."
-"""What to do about a file that cannot be read."""
 
 
 def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fault]]:
@@ -30,7 +28,7 @@ def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fa
         try:
             return files.read_mask(case.mask), []
         except DataError as error:
-            return None, [Fault(case.id, case.position, "mask", str(error), UNREADABLE, case.mask)]
+            return None, [Fault(case.id, case.position, "mask", *met_and_remedy(error), case.mask)]
     faults: list[Fault] = []
     found: StoredImage | None = None
     notes: list[str] = []
@@ -55,7 +53,7 @@ def _pieces(case: Case, files: FileKind, faults: list[Fault]) -> Iterator[tuple[
         try:
             yield path, files.read_mask(path)
         except DataError as error:
-            faults.append(Fault(case.id, case.position, _part(case, path), str(error), UNREADABLE, path))
+            faults.append(Fault(case.id, case.position, _part(case, path), *met_and_remedy(error), path))
 
 
 def _part(case: Case, path: Path) -> str:

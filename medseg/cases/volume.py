@@ -13,7 +13,8 @@ from medseg.cases.case import Case
 from medseg.cases.files import NIFTI, FileKind
 from medseg.cases.geometry import Geometry, StoredImage
 from medseg.cases.labels import LabelRule
-from medseg.cases.truth import UNREADABLE, read_truth
+from medseg.cases.refusal import met_and_remedy
+from medseg.cases.truth import read_truth
 from medseg.errors import DataError, Fault
 
 
@@ -55,7 +56,7 @@ def read_volume(
     image = np.stack([geometry.to_ras(each.data) for each in stored]).astype(np.float32)
     if not np.isfinite(image).all():
         bad = channels[int(np.argmin(np.isfinite(image).all(axis=(1, 2, 3))))]
-        raise _failed(case, bad, "the image holds NaN or infinite values", "Export the series again.")
+        raise _failed(case, bad, "the image holds NaN or infinite values", "Export the image again.")
     if labels is None or not case.has_truth:
         return Volume(image, None, geometry)
     truth, faults = read_truth(case, files)
@@ -67,7 +68,7 @@ def read_volume(
         label = labels.encode(values, image)
     except DataError as error:
         remedy = "Name the value under 'label_values' of the manifest, or leave the case out."
-        raise _failed(case, "mask", str(error), remedy) from error
+        raise _failed(case, "mask", *met_and_remedy(error, remedy)) from error
     numbered = None if labels.instances is None else values.astype(np.int32)
     return Volume(image, label, geometry, numbered)
 
@@ -88,7 +89,7 @@ def _channels(case: Case, channels: Sequence[str], files: FileKind) -> list[Stor
         try:
             read |= dict(zip(held, files.read(path, held), strict=True))
         except DataError as error:
-            raise _failed(case, held[0], str(error), UNREADABLE) from error
+            raise _failed(case, held[0], *met_and_remedy(error)) from error
     return [read[channel] for channel in channels]
 
 

@@ -28,13 +28,13 @@ def check(
     errors, shown = Console(stderr=True), show_paths or paths_may_be_shown(name, sets)
     with guarded(errors, show_paths=shown):
         from medseg.api.data import check_data  # noqa: PLC0415  # imports NumPy and nibabel
-        from medseg.cli.tables import print_report  # noqa: PLC0415
+        from medseg.cli.report import print_report  # noqa: PLC0415
 
         console = Console()
         found = check_data(
             name, data, set=sets or (), allow=allow or (), progress=display(console), jobs=jobs
         )
-        print_report(console, found)
+        print_report(console, found, show_paths=shown)
         print_faults(errors, found.report.faults, show_paths=shown)
     raise typer.Exit(MEND if found.report.faults else 0)
 

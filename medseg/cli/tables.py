@@ -14,23 +14,25 @@ from rich.text import Text
 from medseg.cli.guard import MEND, print_faults
 
 if TYPE_CHECKING:
-    from medseg.api.data import Checked
     from medseg.api.description import Described
     from medseg.api.prediction import Predicted
     from medseg.api.result import RunResult
-    from medseg.cases.checks import Report
     from medseg.cases.store import SliceStore
     from medseg.cases.store_plan import StorePlan
     from medseg.pipeline.locate import Found
     from medseg.pipeline.resolve import Resolved
 
-_SIZES = 8  # of pictures, listed one by one
-
 RESEARCH = "Research use only; not a medical device."
 
 
-def _print(console: Console, text: str, style: str = "") -> None:
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print a line as it is, however long."""
     console.print(Text(text, style=style), soft_wrap=True)
+
+
+def many(count: int, noun: str) -> str:
+    """A number with its noun, which takes an s."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def print_pipelines(console: Console, found: Sequence[Found]) -> None:
@@ -53,7 +55,7 @@ def print_checked(console: Console, resolved: Resolved) -> None:
     """What `pipeline check` found."""
     definition = resolved.definition
     height, width = definition.slices.size
-    _print(
+    say(
         console,
         f"{definition.name} is in order: {len(definition.steps)} steps ({', '.join(definition.steps)}); "
         f"{definition.network['_target_']} with {resolved.parameters:,} trainable parameters takes "
@@ -82,64 +84,19 @@ def print_described(console: Console, found: Described) -> None:
         )
     console.print(table)
     batch = definition.loading.batch_size
-    _print(
+    say(
         console,
         f"{network.parameters:,} parameters, {network.trainable:,} of them trainable "
         f"({_size(network.weights_bytes)}). Outputs of all layers: {_size(network.activation_bytes)} a slice. "
         f"Training takes about {_size(found.need.of(batch))} with batches of {batch}.",
     )
-    _print(console, f"Drawn to {found.picture}")
-
-
-def print_report(console: Console, found: Checked) -> None:
-    """What `data check` found."""
-    report = found.report
-    if found.generated:
-        _print(console, "GENERATED DATA: made-up patients.", "bold yellow")
-    console.print((_size_table if found.manifest.pictures else _grid_table)(report))
-    each, groups_are = ("pixels", "groups") if found.manifest.pictures else ("voxels", "patients")
-    labels = Table("value", "class", each, "cases", title="Labels", header_style="bold")
-    for row in report.label_rows():
-        name = Text(row["class"] or "unknown")
-        labels.add_row(str(row["value"]), name, f"{row['voxels']:,}", str(row["cases"]))
-    console.print(labels)
-    good, every = len(report.good), len(report.listing.cases) + len(report.listing.incomplete)
-    groups = len({case.group for case in report.listing.cases})
-    _print(console, f"{every} cases of {groups} {groups_are}; {good} without faults; {report.read} read now.")
-    for row in report.note_rows():
-        _print(console, f"Note: {row['cases']} cases: {row['note']}.")
-    if report.unlabelled:
-        _print(console, f"Note: {len(report.unlabelled)} cases have a label map with a single value.")
-    count = len(report.faults)
-    _print(console, f"{count} faults." if count else "No faults.", "bold red" if count else "green")
-
-
-def _grid_table(report: Report) -> Table:
-    grids = Table("cases", "shape", "spacing (mm)", "orientation", title="Grids", header_style="bold")
-    for row in report.rows():
-        shape, spacing = " x ".join(map(str, row["shape"])), " x ".join(f"{v:g}" for v in row["spacing"])
-        grids.add_row(str(row["cases"]), shape, spacing, Text(row["orientation"]))
-    return grids
-
-
-def _size_table(report: Report) -> Table:
-    """Sizes of pictures, rows first; the rare ones of many in one row."""
-    sizes = Table("cases", "rows x columns", title="Sizes", header_style="bold")
-    rows = report.rows()
-    for row in rows[:_SIZES]:
-        sizes.add_row(str(row["cases"]), f"{row['shape'][1]} x {row['shape'][0]}")
-    rest = rows[_SIZES:]
-    if rest:
-        high, wide = ([row["shape"][axis] for row in rest] for axis in (1, 0))
-        spread = f"{min(high)} to {max(high)} x {min(wide)} to {max(wide)}"
-        sizes.add_row(str(sum(row["cases"] for row in rest)), f"{spread} ({len(rest)} further sizes)")
-    return sizes
+    say(console, f"Drawn to {found.picture}")
 
 
 def print_plan(console: Console, plan: StorePlan) -> None:
     """What `data prepare --dry-run` found."""
     bound = "" if plan.exact else "at most "
-    _print(
+    say(
         console,
         f"{plan.cases} cases, {plan.ready} of them prepared already; {bound}{plan.slices:,} slices, "
         f"{bound}{_size(plan.bytes)}, of which {_size(plan.missing_bytes)} are still to be written "
@@ -162,28 +119,28 @@ def print_result(console: Console, result: RunResult) -> None:
     for path in sorted((result.folder / "scores").glob("*_summary.csv")):
         role = path.name.removesuffix("_summary.csv")
         console.print(_score_table(result, role))
-    for step, verdict in result.verdicts().items():
-        _print(console, f"Curves of {step}: {verdict['text']}. {verdict['next_step']}")
+    if verdicts := result.verdicts():
+        console.print(_curve_table(verdicts))
     if result.generated:
-        _print(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
+        say(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
     if result.leaking:
-        _print(
+        say(
             console,
             "LEAKING SPLIT: by slice, so slices of one patient are in training and in test. These scores are too "
             "good.",
             "bold red",
         )
     if (result.folder / "untracked.jsonl").exists():
-        _print(
+        say(
             console,
             "The tracking server went away: what it does not know is in the run's folder.",
             "bold yellow",
         )
-    _print(console, f"Model:   {result.folder / 'model'}")
-    _print(console, f"Run:     {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
-    _print(console, f"Predict: medseg predict {result.name} INPUT -o OUT")
-    _print(console, "Compare: medseg ui")
-    _print(console, RESEARCH, "italic")
+    say(console, f"Model:   {result.folder / 'model'}")
+    say(console, f"Run:     {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
+    say(console, f"Predict: medseg predict {result.name} INPUT -o OUT")
+    say(console, "Compare: medseg ui")
+    say(console, RESEARCH, "italic")
 
 
 #: Beside Dice: those of them that were computed.
@@ -222,6 +179,17 @@ def _score_table(result: RunResult, role: str) -> Table:
     return table
 
 
+def _curve_table(verdicts: Mapping[str, Mapping[str, str]]) -> Table:
+    """What the learning curves of each training say, and what to do next."""
+    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("step", no_wrap=True)
+    table.add_column("learning curves")
+    table.add_column("next")
+    for step, verdict in verdicts.items():
+        table.add_row(Text(step), Text(verdict["text"]), Text(verdict["next_step"]))
+    return table
+
+
 def _number(row: Any) -> str:
     if not row.patients:
         return "-"
@@ -235,18 +203,18 @@ def print_predicted(
     table, left_out = _volume_table(found, console.width)
     console.print(table)
     if left_out:
-        _print(console, f"Too wide for this terminal, see {found.table}: {', '.join(left_out)}.")
+        say(console, f"Too wide for this terminal, see {found.table}: {', '.join(left_out)}.")
     for each in found.cases:
         for warning in each.warnings:
-            _print(errors, f"Warning: {each.case}: {warning}.", "yellow")
+            say(errors, f"Warning: {each.case}: {warning}.", "yellow")
     if show_paths and not found.pseudonyms:
         for case, source in found.sources.items():
-            _print(console, f"{case}: {source}")
+            say(console, f"{case}: {source}")
     mean = sum(each.seconds for each in found.cases) / len(found.cases)
-    _print(console, f"Wrote {len(found.cases)} {found.noun} and {found.table} to {out}; {mean:.1f} s a case.")
-    _print(console, RESEARCH, "italic")
+    say(console, f"Wrote {len(found.cases)} {found.noun} and {found.table} to {out}; {mean:.1f} s a case.")
+    say(console, RESEARCH, "italic")
     if found.faults:
-        _print(errors, f"Error: {len(found.faults)} faults; these cases were not segmented:", "bold red")
+        say(errors, f"Error: {many(len(found.faults), 'fault')}; these cases were not segmented:", "bold red")
         print_faults(errors, found.faults, show_paths=show_paths or found.pseudonyms)
         return MEND
     return 0
@@ -292,7 +260,7 @@ def print_cache(console: Console, folder: Path, contents: Mapping[str, tuple[int
     table = Table("kind", "entries", "size", header_style="bold")
     for kind, (entries, size) in contents.items():
         table.add_row(kind, str(entries), _size(size))
-    _print(console, f"Cache: {folder}")
+    say(console, f"Cache: {folder}")
     console.print(table)
 
 

@@ -57,7 +57,9 @@ class BinaryMask:
         class_weights: Sequence[float] | Literal["frequency"] | None = None,
         loss: Callable[..., Any] | None = None,
     ) -> None:
-        given = class_weights if class_weights is None or isinstance(class_weights, str) else tuple(class_weights)
+        given = (
+            class_weights if class_weights is None or isinstance(class_weights, str) else tuple(class_weights)
+        )
         for name, value in (
             ("classes", tuple(classes)),
             ("threshold", threshold),

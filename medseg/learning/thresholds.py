@@ -181,6 +181,9 @@ def _check(counts: Mapping[str, ProbabilityCounts]) -> None:
             )
 
 
+_ROUNDING = 1e-13
+
+
 @dataclass(frozen=True)
 class _Steps:
     """The mean score as a function of the threshold, constant between neighbouring probabilities.
@@ -236,9 +239,10 @@ class _Steps:
         candidates = self.thresholds if last else np.append(self.thresholds, np.float32(1))
         values = self.means[: candidates.size]
         value = float(np.nanmax(values))
-        if self.at((0.5,))[0] == value:
+        # equal but for the rounding of their sums
+        if self.at((0.5,))[0] >= value - _ROUNDING:
             return 0.5, value
-        ties = candidates[values == value].astype(float)
+        ties = candidates[values >= value - _ROUNDING].astype(float)
         return float(ties[np.argmin(np.abs(ties - 0.5))]), value
 
 

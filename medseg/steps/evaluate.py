@@ -57,7 +57,9 @@ class Evaluate:
             raise DataError(f"the split gives no patient the role {self.role}. Change split.{self.role}.")
         task, leaking = work.predictor.task, work.split.leaking
         measured = work.predictor.preparation.files.measured
-        scorer = VolumeScorer(task.classes, task.regions, distances=self.distances and not leaking and measured)
+        scorer = VolumeScorer(
+            task.classes, task.regions, distances=self.distances and not leaking and measured
+        )
         with run.progress.bar(f"scoring {self.role}", len(cases), "cases") as bar:
             for case in cases:
                 self._score(case, work, scorer)

@@ -78,7 +78,9 @@ class TuneThreshold:
         """Go on with the threshold that the task had."""
         threshold = _binary(work.predictor).threshold
         run.progress.say(f"The threshold stays at {threshold:g}: {reason}.", loud=True)
-        run.recorder.tags({f"{run.step}.threshold": f"{threshold:.6g}", f"{run.step}.role": "none: not searched"})
+        run.recorder.tags(
+            {f"{run.step}.threshold": f"{threshold:.6g}", f"{run.step}.role": "none: not searched"}
+        )
         _keep(threshold, run)
         return work
 

@@ -134,7 +134,7 @@ SHIFTED = LPS + np.array([[0, 0, 0, 3.0], *[[0.0] * 4] * 3])
         (with_t2(volume(1)[:-1]), "t2", "another grid: 5 x 7 x 5"),
         (with_t2(volume(1), SHIFTED), "t2", "affines differ by up to 3"),
         (with_labels(np.zeros((6, 7, 4), np.uint8)), "mask", "another grid"),
-        (with_labels(np.full(SHAPE, 3, np.uint8)), "mask", "3 in 210 voxels; the manifest declares [0, 4]"),
+        (with_labels(np.full(SHAPE, 3, np.uint8)), "mask", "3 in 210 places; the manifest declares [0, 4]"),
         (with_labels(np.linspace(0, 4, 210, dtype=np.float32).reshape(SHAPE)), "mask", "interpolated"),
         (with_labels(np.full(SHAPE, np.nan, np.float32)), "mask", "NaN"),
         (with_t2(nan_at(np.nan)), "t2", "NaN or infinite values in 1 of 210"),
@@ -317,3 +317,45 @@ def test_the_decathlon_spelling_of_labels_is_read_as_brats_2023(
     report = check(scan(stated, tmp_path, only=["flair"]), stated, ["flair"])
     assert report.faults == ()
     assert report.label_totals()["enhancing"] == 26448
+
+
+def test_an_unforeseen_error_is_a_fault_of_its_case_and_forgotten(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember, read = tmp_path / "remember", facts_module.background_values
+
+    def odd(image: np.ndarray) -> np.ndarray:
+        if image[0][tuple(size // 2 for size in image.shape[1:])] == volume(1)[3, 3, 2]:
+            raise ZeroDivisionError("p1 of Anna Meier")
+        return read(image)
+
+    monkeypatch.setattr(facts_module, "background_values", odd)
+    report = checked(root, remember)
+    assert [(fault.case, fault.position, fault.part) for fault in report.faults] == [("p1", 2, "")]
+    assert "ZeroDivisionError in cases/facts.py, line " in report.faults[0].met
+    assert "report this" in report.faults[0].remedy
+    assert "Meier" not in report.faults[0].text(show_path=True)
+    assert [case.id for case in report.good] == ["p0", "p2"]
+    monkeypatch.undo()
+    again = checked(root, remember)
+    assert again.faults == ()
+    assert again.read == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_want_of_memory_and_an_interruption_end_the_check(
+    root: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def failing(image: np.ndarray) -> np.ndarray:
+        raise error
+
+    monkeypatch.setattr(facts_module, "background_values", failing)
+    with pytest.raises(error):
+        checked(root)
+
+
+def test_an_infinite_label_is_a_fault(root: Path) -> None:
+    write(root / "p1" / "p1_seg.nii.gz", nan_at(np.inf))
+    (fault,) = checked(root).faults
+    assert "NaN or infinite" in fault.met
+    assert "Save it as whole numbers" in fault.remedy

@@ -58,8 +58,8 @@ def test_counts_are_those_of_counting(stored: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("stored", "complaint"),
     [
-        (np.array([[[0, 3, 3]]]), r"3 in 2 voxels; the manifest declares \[0, 1, 2, 4\]"),
-        (np.array([[[0, -1]]]), "-1 in 1 voxels"),
+        (np.array([[[0, 3, 3]]]), r"3 in 2 places; the manifest declares \[0, 1, 2, 4\]"),
+        (np.array([[[0, -1]]]), "-1 in 1 places"),
         (np.array([[[0.0, 1.5]]]), "interpolated: it holds 2 distinct values from 0 to 1.5"),
         (np.array([[[0.0, 0.99999997]]]), "interpolated"),
         (np.array([[[0.0, np.nan]]]), "NaN"),
@@ -124,3 +124,10 @@ def test_outside_needs_the_background_in_every_channel() -> None:
     assert not outside[1, 1, 1]
     assert not outside[2, 2, 2]
     assert outside.sum() == 62
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 5), (1, 4, 1), (2, 1, 1)])
+def test_images_that_are_thin_in_all_or_all_but_one_direction_have_a_background(shape):
+    image = np.arange(1, 1 + np.prod(shape)).reshape(1, *shape)
+    assert background_values(image).tolist() == [1]
+    assert is_background(image).sum() == 1

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from medseg.cases.labels import LabelRule
+from medseg.cases.refusal import RefusedError
 from medseg.errors import DataError
 
 PARTICLES = LabelRule(("background", "foreground"), {0: "background"}, instances="foreground")
@@ -67,7 +68,7 @@ def test_the_instances_are_the_foreground():
 @pytest.mark.parametrize(
     ("stored", "said"),
     [
-        (np.array([0, -1, 3]), "-1 in 1 voxels"),
+        (np.array([0, -1, 3]), "-1 in 1 "),
         (np.array([0.0, 0.5, 1.0]), "interpolated"),
         (np.array([0.0, np.nan]), "NaN"),
     ],
@@ -85,5 +86,14 @@ def test_whole_numbers_that_are_stored_as_reals_number_objects_too():
 
 def test_without_a_class_of_instances_a_number_stays_unknown():
     rule = LabelRule(("background", "foreground"), {0: "background", 255: "foreground"})
-    with pytest.raises(DataError, match="1 in 1 voxels"):
+    with pytest.raises(DataError, match="holds 1 in 1 "):
         rule.tally(np.array([0, 1, 255]))
+
+
+def test_a_negative_number_of_an_object_has_the_remedy_of_objects():
+    rule = LabelRule(("background", "foreground"), {0: "background"}, instances="foreground")
+    with pytest.raises(RefusedError) as refused:
+        rule.counts(np.array([0, -255, 7]))
+    assert "numbered from 1" in refused.value.met
+    assert refused.value.remedy.startswith("Number the objects from 1")
+    assert rule.collapsed({0: 4, -255: 3, 7: 2, 9: 1}) == {0: 4, -255: 3, 255: 3}

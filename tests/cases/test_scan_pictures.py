@@ -386,3 +386,77 @@ def test_for_prediction_a_plain_folder_of_pictures_is_a_case_a_picture(tmp_path:
     assert not found.faults
     assert not learnt.cases
     assert learnt.faults
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_the_line_above_a_table_that_names_its_separator_is_obeyed(
+    tmp_path: Path, separator: str, quote: str
+) -> None:
+    made(tmp_path, "a.png", "m.png")
+    rows = [["img", "seg"], ["a.png", "m.png"], ["gone.png", "m.png"]]
+    lines = [f"{quote}sep={separator}{quote}", *(separator.join(row) for row in rows)]
+    listing = scan(listed(tmp_path, "\r\n".join(lines)), tmp_path)
+    assert [case.id for case in listing.cases] == ["a"]
+    assert [fault.met.partition(" of ")[0] for fault in listing.faults] == ["row 4"]  # as an editor counts
+
+
+@pytest.mark.parametrize("of_cases", [True, False])
+def test_a_table_without_names_of_columns_shows_no_row_where_names_are_hidden(
+    tmp_path: Path, of_cases: bool
+) -> None:
+    made(tmp_path, "Images/Meier_Anna.png")
+    content = "Images/Meier_Anna.png,Meier,10.1\nImages/b.png,Udo,10.2\n"
+    (tmp_path / ("list.csv" if of_cases else "meta.csv")).write_text(content, encoding="utf-8")
+    changes = {"layout": LIST, "columns": {}} if of_cases else {"table": TABLE}
+    manifest = pictures(**changes)
+    (shown,) = [each for each in scan(manifest, tmp_path, truth=False).faults if "no column" in each.met]
+    hidden_ones = scan(manifest.model_copy(update={"ids": "identifying"}), tmp_path, truth=False).faults
+    (hidden,) = [each for each in hidden_ones if "no column" in each.met]
+    assert "Meier" in shown.met
+    assert not any(word in hidden.text() for word in ("Meier", "10.1", "Udo"))
+    assert "it has 3 columns" in hidden.met
+    assert "its first line must name them" in hidden.met
+
+
+def test_pictures_without_the_group_that_a_column_tells_are_noted(tmp_path: Path) -> None:
+    made(tmp_path, *(f"{folder}/{n}.png" for n in "abcd" for folder in ("Images", "Segmentation")))
+    manifest = pictures(group={"column": "doi"}, table=TABLE)
+    (absent,) = scan(manifest, tmp_path).notes
+    assert absent.startswith(
+        "4 of 4 cases have no doi, since the table 'meta.csv' is not there: each counts as"
+    )
+    assert "related pictures may be in training and in test" in absent
+    (tmp_path / "meta.csv").write_text("filename,doi\na.png,10.1\nb.png,10.1\nc.png,\n", encoding="utf-8")
+    (partly,) = scan(manifest, tmp_path).notes
+    assert partly.startswith("2 of 4 cases have no doi: each counts as a group of its own")
+    assert scan(manifest, tmp_path, truth=False).notes == ()  # in prediction nothing is shared out
+    (tmp_path / "meta.csv").write_text(
+        "filename,doi\n" + "".join(f"{n}.png,10.{n}\n" for n in "abcd"), encoding="utf-8"
+    )
+    assert scan(manifest, tmp_path).notes == ()
+    rows = "img,seg,who\nImages/a.png,Segmentation/a.png,Anna\nImages/b.png,Segmentation/b.png,\n"
+    (alone,) = scan(listed(tmp_path, rows, group="who"), tmp_path).notes
+    assert alone.startswith("1 of 2 cases have no who: ")
+
+
+def test_pairs_by_order_are_noted(tmp_path: Path) -> None:
+    made(tmp_path, "Images/a.png", "Images/b.png", "Segmentation/x.png", "Segmentation/y.png")
+    (note,) = scan(pictures(layout=ORDER), tmp_path).notes
+    assert note.startswith("2 images were paired with their label maps by order, not by name")
+
+
+def test_for_prediction_a_manifest_of_a_table_takes_pictures_without_one(tmp_path: Path) -> None:
+    folder = made(tmp_path / "new", "a.png", "deeper/b c.JPG", "notes.txt")
+    manifest = pictures(layout=LIST, columns={})
+    found = scan(manifest, folder, truth=False)
+    assert found.faults == ()
+    assert [case.id for case in found.cases] == ["a", "deeper_b c"]
+    (tmp_path / "list.csv").write_text("img,seg\nelse.png,m.png\n", encoding="utf-8")
+    assert scan(manifest, folder, truth=False) == found  # a list above is of other pictures
+    (folder / "list.csv").write_text("img,seg\na.png,m.png\n", encoding="utf-8")
+    assert [case.id for case in scan(manifest, folder, truth=False).cases] == ["a"]
+    (folder / "list.csv").unlink()
+    (tmp_path / "list.csv").unlink()
+    (fault,) = scan(manifest, folder).faults  # to learn from, a list it must be
+    assert "is not in the folder" in fault.met

@@ -176,13 +176,18 @@ ROLE_WORDS = {
     seed=st.integers(0, 99),
     word=st.randoms(use_true_random=False),
 )
-def test_a_column_tells_roles_and_what_it_leaves_open_is_drawn(
+def test_a_column_tells_all_roles_or_none_and_a_role_that_it_leaves_open_is_drawn(
     roles: list[str], seed: int, word: random.Random
 ) -> None:
     words = [word.choice(ROLE_WORDS[role]) for role in roles]
     cases = cohort(len(roles), 2, role=lambda p: words[p])
     open_ones = [p for p, role in enumerate(roles) if role in {"train", ""}]
     missing = [role for role in ("val", "test") if role not in roles]
+    if "" in roles and set(roles) != {""}:
+        with pytest.raises(DataError, match=rf"none of {2 * roles.count('')} cases: p\d") as refused:
+            make_split(rule(column="role"), cases, seed)
+        assert len(refused.value.faults) == 2 * roles.count("")
+        return
     if len(open_ones) < len(missing) + 1:
         with pytest.raises(DataError, match=r"nobody is left|too few"):
             make_split(rule(column="role"), cases, seed)
@@ -348,3 +353,17 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, text: str, complai
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         make_split(rule(file=str(tmp_path / "none.json")), cohort(3), 1)
+
+
+def test_cases_without_a_role_are_named_a_few_and_never_trained_on_silently() -> None:
+    told = {0: "train", 1: "val", 2: "test"}
+    cases = cohort(9, 1, role=lambda p: told.get(p, ""))
+    with pytest.raises(
+        DataError, match=r"none of 6 cases: p3_0, .*, p7_0 and 1 more\. Name the role"
+    ) as refused:
+        make_split(rule(column="role"), cases, 1)
+    assert "`split.column`" in str(refused.value)
+    assert [fault.case for fault in refused.value.faults] == [f"p{p}_0" for p in range(3, 9)]
+    one = cohort(3, 1, role=lambda p: "" if p == 2 else "train")
+    with pytest.raises(DataError, match=r"none of 1 case: p2_0\."):
+        make_split(rule(column="role"), one, 1)

@@ -84,4 +84,4 @@ def test_an_unknown_label_is_a_fault_that_counts_its_voxels(case):
     label = np.zeros(SHAPE, dtype=np.uint8)
     label[:2, 0, 0] = 3
     nibabel.save(nibabel.Nifti1Image(label, LPS), case.mask)
-    assert "3 in 2 voxels" in _fault(case).met
+    assert "3 in 2 places" in _fault(case).met

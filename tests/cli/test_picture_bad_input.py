@@ -143,6 +143,12 @@ def broken_numbers(data: Path) -> None:
     np.save(data / "segmaps" / "emps03.npy", instances.astype(np.float32))
 
 
+def negative(data: Path) -> None:
+    instances = stored(mask(data)).astype(np.int32)
+    mask(data).unlink()
+    np.save(data / "segmaps" / "emps03.npy", np.where(instances == 1, -1, instances))
+
+
 def lossy_mask(data: Path) -> None:
     instances = (stored(mask(data)) * 60).astype(np.uint8)
     mask(data).unlink()
@@ -181,10 +187,29 @@ FAULTS: dict[str, tuple[Change, tuple[str, ...]]] = {
         lambda data: write_picture(image(data), np.full((36, 52), 7, np.uint8)) and None,
         ("micrograph", "empty"),
     ),
+    "an image of one pixel": (
+        lambda data: (
+            [write_picture(path, np.full((1, 1), 9, np.uint8)) for path in (image(data), mask(data))] and None
+        ),
+        ("micrograph", "empty"),
+    ),
+    "negative numbers of objects": (negative, ("mask", "-1 in", "Number the objects from 1")),
     "an image twice": (
         lambda data: shutil.copyfile(image(data), image(data).with_suffix(".tif")) and None,
         ("micrograph", "2 files claim"),
     ),
+}
+
+
+OWN_REMEDY = {
+    "a colour mask",
+    "a truncated image",
+    "a bomb",
+    "a mask that is a bomb",
+    "a text",
+    "several pictures in one file",
+    "a mask of broken numbers",
+    "a mask in lossy JPEG",
 }
 
 
@@ -198,6 +223,9 @@ def test_a_fault_is_named_with_case_part_and_remedy_before_training(
         assert "no. 3" in line
         assert "voxel" not in line  # a picture has pixels
         assert "affine" not in line
+        assert "series" not in line
+        assert kind not in OWN_REMEDY or "Unpack" not in line
+        assert line.rstrip().endswith(".")
     nothing_is_left(workspace)
     refused(check(data), "case emps03", *words)
 
@@ -276,7 +304,7 @@ def test_a_png_named_jpg_is_fine_and_noted(data: Path, workspace: Path) -> None:
     result = check(data)
 
     assert result.exit_code == 0, result.output
-    assert "Note: 1 cases: it is PNG inside though named .jpg." in result.stdout
+    assert "Note: 1 case: it is PNG inside though named .jpg." in result.stdout
     assert "No faults." in result.stdout
 
 
@@ -333,7 +361,7 @@ def test_a_picture_in_one_colour_is_no_empty_one_and_is_noted(tmp_path: Path, wo
     lines = refused(result, "case nucleus02", "empty")
 
     assert all("case nucleus02" in line for line in lines)
-    assert "Note: 1 cases: its planes ['red', 'green'] are empty." in result.stdout
+    assert "Note: 1 case: its planes ['red', 'green'] are empty." in result.stdout
 
 
 def test_names_with_spaces_and_accents_are_read_and_kept(data: Path, workspace: Path) -> None:
@@ -354,6 +382,67 @@ def test_names_with_spaces_and_accents_are_read_and_kept(data: Path, workspace: 
     assert len([case for case in cases if unicodedata.normalize("NFC", case).startswith("Pr")]) == 1
     torn(named / "images" / f"{name}.png")
     refused(check(named), "Pr", "ends early")
+
+
+def test_a_picture_of_one_row_is_read(data: Path, workspace: Path) -> None:
+    for path in (image(data), mask(data)):
+        write_picture(path, stored(path)[20:21])
+    result = check(data)
+
+    assert result.exit_code == 0, result.output
+    assert "1 x 52" in result.stdout
+
+
+def test_all_numbers_of_objects_are_one_row_of_the_labels(data: Path, workspace: Path) -> None:
+    result = check(data)
+
+    (line,) = [line for line in result.stdout.splitlines() if "foreground" in line]
+    assert "1 and above" in line
+    assert "255" not in result.stdout
+
+
+def test_pictures_without_group_and_faults_of_the_data_set_are_said(data: Path, workspace: Path) -> None:
+    (data / "metadata.csv").unlink()
+    without = check(data)
+
+    assert without.exit_code == 0, without.output
+    assert "8 of 8 cases have no doi, since the table 'metadata.csv' is not there" in without.stdout
+    (data / "metadata.csv").write_text("a,b\n1,2\n")
+    image(data).write_bytes(b"")
+    spoilt = check(data)
+    assert "2 faults, 1 of them of the data set itself." in spoilt.stdout
+    write_picture(image(data), shapes((36, 52), seed=99)[0])
+    assert "\n1 fault of the data set itself." in check(data).stdout
+
+
+@pytest.mark.parametrize("ids", ["pseudonyms", "identifying"])
+def test_pairs_by_order_are_listed_where_names_may_be_shown(
+    ids: str, tmp_path: Path, workspace: Path
+) -> None:
+    data = tmp_path / "data"
+    for number in range(1, 5):
+        picture, instances = shapes((36, 52), seed=number)
+        write_picture(data / "Images" / f"Jane{number}.png", picture)
+        write_picture(
+            data / "Segmentation" / f"m_{number:03}.png", np.where(instances > 0, 255, 0).astype(np.uint8)
+        )
+    shipped = Path(__file__).parents[2] / "data_manifests" / "picture_pairs.yaml"
+    text = shipped.read_text(encoding="utf-8").replace("ids: identifying", f"ids: {ids}")
+    own = workspace / "data_manifests" / "by_order.yaml"
+    own.parent.mkdir()
+    own.write_text(text.replace("layout:\n", "layout:\n  pair: order\n"), encoding="utf-8")
+    sets = ("manifest=by_order", "channels=[picture]")
+    result = check(data, sets=sets)
+    lines = [f"Jane{number}.png  m_{number:03}.png" for number in range(1, 5)]
+
+    assert result.exit_code == 0, result.output
+    assert "4 images were paired with their label maps by order" in result.stdout
+    shown = [line.strip() for line in result.stdout.splitlines() if "Jane" in line]
+    assert shown == (lines if ids == "pseudonyms" else [])
+    if ids == "identifying":
+        assert "--show-paths lists the pairs" in result.stdout
+    all_shown = check(data, "--show-paths", sets=sets).stdout.splitlines()
+    assert [line.strip() for line in all_shown if "Jane" in line] == lines
 
 
 def listed(folder: Path, **changes: str) -> Path:

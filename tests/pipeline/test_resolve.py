@@ -69,5 +69,16 @@ def test_what_does_not_fit_is_refused_by_name(check: Callable[..., Any], wrong: 
 
 def test_an_augmentation_that_changes_the_size_is_refused(check: Callable[..., Any]) -> None:
     spec = "{_target_: monai.transforms.CenterSpatialCropd, keys: [image, label], roi_size: [16, 16]}"
-    with pytest.raises(DefinitionError, match=r"loading\.augment gives"):
+    with pytest.raises(
+        DefinitionError, match=r"loading\.augment\.0 \(CenterSpatialCropd\) turns slices of \(32, 32\)"
+    ):
         check(f"loading.augment=[{spec}]")
+
+
+def test_a_quarter_turn_of_slices_that_are_not_square_is_refused_though_it_is_rare(
+    check: Callable[..., Any],
+) -> None:
+    spec = "{_target_: monai.transforms.RandRotate90d, keys: [image, label], prob: 0.01}"
+    check(f"loading.augment=[{spec}]")
+    with pytest.raises(DefinitionError, match=r"RandRotate90d\) turns slices of \(32, 48\).*square"):
+        check(f"loading.augment=[{spec}]", "slices.size=[32, 48]")

@@ -282,12 +282,18 @@ def test_a_validation_case_without_truth_is_refused(work, make_run):
         tune(replace(work, cases=bare), make_run("threshold"))
 
 
-def test_validation_cases_without_any_foreground_are_refused(
-    make_picture_work, make_run, written, work, tmp_path
+def test_without_any_foreground_to_search_by_the_threshold_stays_and_that_is_said(
+    make_picture_work, make_run, heard, written, work, tmp_path
 ):
-    other = make_picture_work(spoilt(written, tmp_path, emptied, "val", work), "emps", role)
-    with pytest.raises(DataError, match="no foreground pixel"):
-        tune(other, make_run("threshold"))
+    """Such masks are legal, and must not throw a training away."""
+    other = make_picture_work(spoilt(written, tmp_path, emptied, "val", work), "emps", role, threshold=0.3)
+    run = make_run("threshold")
+    assert tune(other, run).predictor.task.threshold == 0.3
+    assert TuneThreshold().recall(work, run).predictor.task.threshold == 0.3
+    assert any("stays at 0.3" in text and "no foreground pixel" in text for text in heard.said)
+    assert heard.tagged == {"threshold.threshold": "0.3", "threshold.role": "none: not searched"}
+    assert not heard.numbers
+    assert not heard.artifacts
 
 
 def test_the_class_of_masks_of_several_classes_is_no_binary_mask(work, make_run):

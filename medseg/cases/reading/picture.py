@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medseg.cases.reading.picture_file import opened_picture, stored_picture
-from medseg.errors import DataError
+from medseg.cases.refusal import RefusedError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
 """What pictures are named, compared without regard to case."""
@@ -93,18 +93,19 @@ def read_mask(path: Path, *, above: int | None = None) -> Picture:
         planes = stored.palette[planes[..., 0]]
     plane = planes[..., 0]
     if any(not np.array_equal(plane, planes[..., n], equal_nan=True) for n in range(1, planes.shape[2])):
-        raise DataError(
-            "a colour mask where a label or instance map was wanted: red, green and blue differ. Save one number "
-            "a pixel (a grey or palette PNG, a TIFF or .npy of integers)"
+        raise RefusedError(
+            "a colour mask where a label or instance map was wanted: red, green and blue differ",
+            "Save one number a pixel (a grey or palette PNG, a TIFF or .npy of integers), or leave the case out.",
         )
     if above is not None:
         return Picture((plane > above).astype(np.uint8)[None], stored.notes)
     if plane.dtype == np.float32:
         plane = _whole(plane)
     if stored.lossy and (met := np.unique(plane).size) > 2:
-        raise DataError(
-            f"a mask of {met} values in lossy JPEG, which makes values up: labels cannot be told from them. Set "
-            "`pictures.mask_above: 127` to count what is brighter as foreground, or save masks as PNG"
+        raise RefusedError(
+            f"a mask of {met} values in lossy JPEG, which makes values up: labels cannot be told from them",
+            "Set `pictures.mask_above: 127` in the manifest to count what is brighter as foreground, or save masks "
+            "as PNG.",
         )
     return Picture(np.ascontiguousarray(plane)[None], stored.notes)
 
@@ -132,5 +133,5 @@ def _luma(planes: NDArray[Any]) -> NDArray[Any]:
 
 def _whole(plane: NDArray[Any]) -> NDArray[np.int32]:
     if not (np.isfinite(plane).all() and (plane == np.rint(plane)).all() and np.abs(plane).max() < 2**31):
-        raise DataError("a mask of broken numbers where whole labels were wanted. Save it as integers")
+        raise RefusedError("a mask of broken numbers where whole labels were wanted", "Save it as integers.")
     return plane.astype(np.int32)

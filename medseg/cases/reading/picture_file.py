@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from medseg.cases.reading.picture_kinds import DAMAGE, KINDS, Kind, Stored, Watched
+from medseg.cases.refusal import RefusedError
 from medseg.errors import DataError
 
 OTHERS = {
@@ -55,9 +56,11 @@ def opened_picture(path: Path) -> Iterator[tuple[Watched, Kind]]:
             handle.starved = False
             yield handle, kind
         except MemoryError:
-            raise DataError("the picture does not fit into memory. Save it smaller, or in tiles") from None
+            raise RefusedError(
+                "the picture does not fit into memory", "Save it smaller, or in tiles."
+            ) from None
         except DAMAGE as error:
-            raise DataError(failure(error, "picture" if kind is None else kind.name, handle)) from error
+            raise failure(error, "picture" if kind is None else kind.name, handle) from error
 
 
 def _kind(head: bytes) -> Kind:
@@ -71,22 +74,23 @@ def _kind(head: bytes) -> Kind:
         (name for name, (at, met) in OTHERS.items() if head[at:].startswith(met)),
         "text" if text else "other data",
     )
-    raise DataError(
-        f"the file is not a picture that medseg reads: it holds {looks}, wanted PNG, JPEG, TIFF, BMP or .npy"
+    raise RefusedError(
+        f"the file is not a picture that medseg reads: it holds {looks}, wanted PNG, JPEG, TIFF, BMP or .npy",
+        "Save it as one of these, or leave the case out.",
     )
 
 
-def failure(error: Exception, name: str, handle: Watched) -> str:
-    """What is said of an error met in decoding."""
+def failure(error: Exception, name: str, handle: Watched) -> DataError:
+    """What is raised for an error met in decoding."""
     text = str(error)
     if isinstance(error, OSError) and error.errno is not None:
-        return f"the file cannot be read: {error.strerror}"
+        return DataError(f"the file cannot be read: {error.strerror}")
     if "Decompressed data too large" in text or "Too much memory" in text:
-        return (
-            f"text in the {name} file unpacks to far more than text, as decompression bombs do. Save it anew"
-        )
+        met = f"text in the {name} file unpacks to far more than text, as decompression bombs do"
+        return RefusedError(met, "Save it anew, without that text, or leave the case out.")
     if handle.starved or isinstance(error, EOFError) or "truncated" in text.lower() or "mmap length" in text:
-        return f"the {name} file ends early: it holds fewer pixels than its header says. Copy or save it anew"
-    return (
+        met = f"the {name} file ends early: it holds fewer pixels than its header says"
+        return RefusedError(met, "Copy or save it anew, or leave the case out.")
+    return DataError(
         f"the {name} file is damaged, ends early, or holds a kind of {name} that cannot be decoded ({text})"
     )

@@ -19,7 +19,7 @@ from PIL.MpoImagePlugin import MpoImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import PREFIXES, TiffImageFile
 
-from medseg.errors import DataError
+from medseg.cases.refusal import RefusedError
 
 MAX_PIXELS = 100_000_000
 """More in one picture are refused before anything is decoded."""
@@ -93,7 +93,7 @@ class _Array(Kind):
         kept = array.dtype.newbyteorder("=")
         kept = kept if kept in (np.uint8, np.uint16) else np.dtype(kinds[array.dtype.kind])
         if kept == np.int32 and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
-            raise DataError("the array holds integers beyond 32 bits. Number its labels from 1")
+            raise RefusedError("the array holds integers beyond 32 bits", "Number its labels from 1.")
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, for the caller to find
             planes = np.array(array, dtype=kept, order="C")
         planes = planes.reshape(*planes.shape[:2], -1)
@@ -105,14 +105,18 @@ class _Array(Kind):
     def _mapped(handle: Watched) -> NDArray[Any]:
         array = np.lib.format.open_memmap(handle.name, mode="r")
         if array.dtype.kind not in "buif":
-            raise DataError(f"the array is of type {array.dtype}, wanted integers or real numbers")
+            raise RefusedError(
+                f"the array is of type {array.dtype}, wanted integers or real numbers",
+                "Save it as such, or leave the case out.",
+            )
         if (
             0 in array.shape
             or array.ndim not in {2, 3}
             or (array.ndim == 3 and array.shape[2] not in {1, 3, 4})
         ):
-            raise DataError(
-                f"the array is of shape {array.shape}, wanted (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+            raise RefusedError(
+                f"the array is of shape {array.shape}, wanted (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)",
+                "Save it as such, or leave the case out.",
             )
         within_limit(*array.shape[:2])
         return array
@@ -135,9 +139,9 @@ class _Pillow(Kind):
     def read(self, handle: Watched) -> Stored:
         image = self._opened(handle)
         if self.reduced(image):
-            raise DataError(
-                "16-bit colour (or grey with alpha), of which Pillow would keep 8 bits. Save it as 8-bit colour, as "
-                "16-bit grey, or as a .npy array (H, W, 3)"
+            raise RefusedError(
+                "16-bit colour (or grey with alpha), of which Pillow would keep 8 bits",
+                "Save it as 8-bit colour, as 16-bit grey, or as a .npy array (H, W, 3).",
             )
         image.load()
         if ImageFile.LOAD_TRUNCATED_IMAGES and handle.starved:  # set by some program, it hides this
@@ -154,7 +158,9 @@ class _Pillow(Kind):
         image = self.plugin(handle)
         within_limit(image.height, image.width)
         if (frames := self.frames(image, handle)) > 1:
-            raise DataError(f"{frames} pictures in one file, wanted one. Save each in a file of its own")
+            raise RefusedError(
+                f"{frames} pictures in one file, wanted one", "Save each in a file of its own."
+            )
         return image
 
     def frames(self, image: Any, handle: Watched) -> int:  # noqa: ARG002  # MPO needs it
@@ -263,7 +269,7 @@ class _Tiff(_Pillow):
         if image.mode == "L" and bits == 8 and signed:
             return planes.view(np.int8).astype(np.int32)
         if image.mode == "I" and not signed and planes.min() < 0:
-            raise DataError("the TIFF holds integers above 2147483647. Number its labels from 1")
+            raise RefusedError("the TIFF holds integers above 2147483647", "Number its labels from 1.")
         if image.mode == "I;16" and image.tag_v2.get(262) == 0:  # white is zero: Pillow turns 8 bits, not 16
             return np.uint16(65535) - planes
         return planes
@@ -281,9 +287,10 @@ ALPHA_DROPPED = "its alpha channel was dropped"
 def within_limit(height: int, width: int) -> None:
     """Refuse a picture of too many pixels."""
     if height * width > MAX_PIXELS:
-        raise DataError(
+        raise RefusedError(
             f"the header says {height} x {width} pixels (H x W), above the limit of {MAX_PIXELS}, as decompression "
-            "bombs do. If it is a real picture, cut it into tiles"
+            "bombs do",
+            "If it is a real picture, cut it into tiles, else leave the case out.",
         )
 
 

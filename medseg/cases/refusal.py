@@ -1,0 +1,32 @@
+"""What a reader says of a file that it refuses, with what to do about it."""
+
+from __future__ import annotations
+
+from medseg.errors import DataError
+
+UNREADABLE = "Unpack or copy the file again, or leave the case out."
+"""What to do about a file that cannot be read, where nothing better is known."""
+
+
+class RefusedError(DataError):
+    """Data that are refused for a reason that has a remedy of its own.
+
+    Attributes:
+        met: What was met, and what was wanted.
+        remedy: What to do about it, in place of a general advice.
+    """
+
+    def __init__(self, met: str, remedy: str) -> None:
+        super().__init__(f"{met}. {remedy}")
+        self.args = (met, remedy)  # with which a copy is made, such as one from another process
+        self.met = met
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """Both, in one line."""
+        return f"{self.met}. {self.remedy}"
+
+
+def met_and_remedy(error: Exception, otherwise: str = UNREADABLE) -> tuple[str, str]:
+    """What an error says was met, and its own remedy, or `otherwise` where it has none."""
+    return (error.met, error.remedy) if isinstance(error, RefusedError) else (str(error), otherwise)

@@ -1,0 +1,99 @@
+"""What `medseg data check` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from medseg.cli.tables import many, say
+
+if TYPE_CHECKING:
+    from medseg.api.data import Checked
+    from medseg.cases.checks import Report
+    from medseg.cases.manifest import Manifest
+    from medseg.cases.scan import Listing
+
+_SIZES = 8  # of pictures, listed one by one
+
+
+def print_report(console: Console, found: Checked, *, show_paths: bool = False) -> None:
+    """What `data check` found; names of files that were paired by order only with `show_paths`."""
+    report, numbered = found.report, _numbered(found.manifest)
+    if found.generated:
+        say(console, "GENERATED DATA: made-up patients.", "bold yellow")
+    console.print((_size_table if found.manifest.pictures else _grid_table)(report))
+    each, groups_are = ("pixels", "group") if found.manifest.pictures else ("voxels", "patient")
+    labels = Table("value", "class", each, "cases", title="Labels", header_style="bold")
+    for row in report.label_rows():
+        name = Text(row["class"] or "unknown")
+        labels.add_row(
+            numbered.get(row["value"], str(row["value"])), name, f"{row['voxels']:,}", str(row["cases"])
+        )
+    console.print(labels)
+    good, every = len(report.good), len(report.listing.cases) + len(report.listing.incomplete)
+    groups = len({case.group for case in report.listing.cases})
+    of = f"{many(every, 'case')} of {many(groups, groups_are)}"
+    say(console, f"{of}; {good} without faults; {report.read} read now.")
+    for note in report.listing.notes:
+        say(console, f"Note: {note}.", "bold yellow")
+    _print_pairs(console, report.listing, show_paths=show_paths)
+    for row in report.note_rows():
+        say(console, f"Note: {many(row['cases'], 'case')}: {row['note']}.")
+    if report.unlabelled:
+        have = "has" if len(report.unlabelled) == 1 else "have"
+        say(console, f"Note: {many(len(report.unlabelled), 'case')} {have} a label map with a single value.")
+    say(console, f"{_told_faults(report)}.", "bold red" if report.faults else "green")
+
+
+def _told_faults(report: Report) -> str:
+    """How many there are, and how many of them belong to no case."""
+    count, whole = len(report.faults), sum(not fault.case for fault in report.faults)
+    if not count:
+        return "No faults"
+    of = " of the data set itself" if whole == count else f", {whole} of them of the data set itself"
+    return many(count, "fault") + (of if whole else "")
+
+
+def _numbered(manifest: Manifest) -> dict[int, str]:
+    """What to say in place of the one value that stands for all numbers of objects."""
+    if manifest.instances is None:
+        return {}
+    others = any(value > 0 for value in manifest.label_values)
+    return {manifest.label_rule().instance_value: "others above 0" if others else "1 and above"}
+
+
+def _print_pairs(console: Console, listing: Listing, *, show_paths: bool) -> None:
+    """Who was paired with whom by order, for the user to look through."""
+    if listing.pairs and not show_paths:
+        say(
+            console,
+            "  Names of files are not shown, since they may identify patients: --show-paths lists the pairs.",
+        )
+        return
+    for image, mask in listing.pairs:
+        say(console, f"  {image}  {mask}")
+
+
+def _grid_table(report: Report) -> Table:
+    grids = Table("cases", "shape", "spacing (mm)", "orientation", title="Grids", header_style="bold")
+    for row in report.rows():
+        shape, spacing = " x ".join(map(str, row["shape"])), " x ".join(f"{v:g}" for v in row["spacing"])
+        grids.add_row(str(row["cases"]), shape, spacing, Text(row["orientation"]))
+    return grids
+
+
+def _size_table(report: Report) -> Table:
+    """Sizes of pictures, rows first; the rare ones of many in one row."""
+    sizes = Table("cases", "rows x columns", title="Sizes", header_style="bold")
+    rows = report.rows()
+    for row in rows[:_SIZES]:
+        sizes.add_row(str(row["cases"]), f"{row['shape'][1]} x {row['shape'][0]}")
+    rest = rows[_SIZES:]
+    if rest:
+        high, wide = ([row["shape"][axis] for row in rest] for axis in (1, 0))
+        spread = f"{min(high)} to {max(high)} x {min(wide)} to {max(wide)}"
+        sizes.add_row(str(sum(row["cases"] for row in rest)), f"{spread} ({len(rest)} further sizes)")
+    return sizes
