@@ -26,7 +26,7 @@ def pixels(path: Path) -> np.ndarray:
     [
         ("emps", SMALL),
         ("emps", ("slices.size=[32,32]", PLAIN)),
-        ("nuclei", ("slices.size=[32,48]", CLASSIC)),
+        ("nuclei", ("slices.size=[48,48]", CLASSIC)),
     ],
 )
 def test_the_rows_add_up_to_all_parameters_and_the_picture_is_written(

@@ -168,7 +168,11 @@ def test_a_case_is_named_on_one_line_however_many_volumes_there_are(
     cases = tuple(PredictedCase(case, Path("x"), dict.fromkeys(names, 1234.5), (), 1.0) for case in ids)
     console = Console(width=80)
     print_predicted(
-        console, console, Predicted(cases, (), {}, pseudonyms=True), Path("out"), show_paths=False
+        console,
+        console,
+        Predicted(cases, (), {}, True, "Volumes (mL)", "label maps", "volumes.csv"),
+        Path("out"),
+        show_paths=False,
     )
 
     told = capsys.readouterr().out
