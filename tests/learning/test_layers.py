@@ -20,10 +20,7 @@ NETWORKS = {
     "unet": (lambda: nets.UNet(2, 1, 2, (4, 8, 16), (2, 2), num_res_units=2, norm="batch"), (1, 16, 16)),
     "basic": (lambda: nets.BasicUNet(2, 1, 2, features=(4, 4, 8, 8, 8, 4)), (1, 32, 32)),
     "dense": (lambda: nets.DenseNet121(spatial_dims=2, in_channels=1, out_channels=3), (1, 32, 32)),
-    "vit": (
-        lambda: nets.ViT(1, (16, 16), (8, 8), 12, 16, 1, 2, spatial_dims=2, classification=True),
-        (1, 16, 16),
-    ),
+    "residual": (lambda: nets.SegResNet(2, 8, 1, 2), (1, 32, 32)),
     "attention": (lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), (3, 8)),
 }
 

@@ -34,7 +34,7 @@ from medseg.tracking.mlflow.runs import (
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 
-DESCRIBED = '{"channels": ["flair", "t1"], "task": {"classes": ["outside", "healthy", "tumour"]}}'
+DESCRIBED = '{"channels": ["flair", "t1"], "maps": ["outside", "healthy", "tumour"]}'
 
 STUB = """
 import sys, types
