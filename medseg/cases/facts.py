@@ -221,14 +221,11 @@ def _mislabelled(case: Case, rule: LabelRule, stored: NDArray[Any]) -> Iterator[
 
 
 def _label_counts(rule: LabelRule, stored: NDArray[Any]) -> dict[int, int] | None:
-    try:
-        return rule.tally(stored)
-    except DataError:
-        pass  # a fault tells it; what there is is counted all the same
-    values, voxels = np.unique(stored, return_counts=True)
+    """Places of each stored value, those that the rule does not know among them: a fault tells of these."""
+    values, places = np.unique(stored, return_counts=True)
     if not np.isfinite(values).all() or not np.array_equal(values, np.round(values)):
         return None
-    counts = rule.collapsed({int(value): int(count) for value, count in zip(values, voxels, strict=True)})
+    counts = rule.collapsed({int(value): int(count) for value, count in zip(values, places, strict=True)})
     return counts if len(counts) <= _MOST_VALUES else None
 
 

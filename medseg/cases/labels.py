@@ -133,14 +133,6 @@ class LabelRule:
         named = sorted(set(self.values) | ({self.derive.value} if self.derive else set()))
         return f" of {named}" + ("" if self.instances is None else ", and objects that are numbered from 1")
 
-    def tally(self, stored: NDArray[Any]) -> dict[int, int]:
-        """As `counts`, with all numbered objects together under `instance_value`.
-
-        Raises:
-            DataError: As `counts`.
-        """
-        return self.collapsed(self.counts(stored))
-
     def collapsed(self, counts: Mapping[int, int]) -> dict[int, int]:
         """Counts of stored values, known or not, with all numbered objects under `instance_value`."""
         tallied: dict[int, int] = {}

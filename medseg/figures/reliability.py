@@ -47,15 +47,8 @@ def reliability_diagram(
     Raises:
         ValueError: The arrays differ in length, hold no bin, or a filled bin lies outside [0, 1].
     """
-    bins = len(count)
-    edges = np.linspace(0, 1, bins + 1) if edges is None else edges
-    shapes = [np.shape(one) for one in (mean_probability, observed, count)]
-    if not bins or shapes != [(bins,)] * 3 or np.shape(edges) != (bins + 1,):
-        raise ValueError(f"bins are {shapes} with edges {np.shape(edges)}; wanted (B,) thrice and (B + 1,)")
-    filled = np.asarray(count) > 0
+    edges, filled = _checked(mean_probability, observed, count, edges)
     across, up = np.asarray(mean_probability)[filled], np.asarray(observed)[filled]
-    if not ((across >= 0) & (across <= 1) & (up >= 0) & (up <= 1)).all():
-        raise ValueError("a bin that holds pixels has a probability or a frequency outside [0, 1]")
     layout = ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.09)
     figure = Figure(figsize=_SIZE, dpi=DPI, layout=layout, facecolor="white")
     main, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -85,6 +78,25 @@ def reliability_diagram(
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _checked(
+    mean_probability: NDArray[np.float64],
+    observed: NDArray[np.float64],
+    count: NDArray[np.int64],
+    edges: NDArray[np.float64] | None,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The edges of the bins, and which of them hold pixels."""
+    bins = len(count)
+    edges = np.linspace(0, 1, bins + 1) if edges is None else edges
+    shapes = [np.shape(one) for one in (mean_probability, observed, count)]
+    if not bins or shapes != [(bins,)] * 3 or np.shape(edges) != (bins + 1,):
+        raise ValueError(f"bins are {shapes} with edges {np.shape(edges)}; wanted (B,) thrice and (B + 1,)")
+    filled = np.asarray(count) > 0
+    across, up = np.asarray(mean_probability)[filled], np.asarray(observed)[filled]
+    if not ((across >= 0) & (across <= 1) & (up >= 0) & (up <= 1)).all():
+        raise ValueError("a bin that holds pixels has a probability or a frequency outside [0, 1]")
+    return edges, filled
 
 
 def _histogram(axes: Any, lefts: Any, widths: Any, counts: NDArray[np.int64], tone: Any) -> None:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import multiprocessing
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +12,6 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.errors import DataError
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.samples.anatomy import SHAPE, Placement, bend
@@ -24,6 +19,7 @@ from medseg.samples.atlas import atlas
 from medseg.samples.contrast import scan
 from medseg.samples.distractors import distract
 from medseg.samples.recipe import Stream, draw, stream
+from medseg.samples.series import write_missing
 from medseg.samples.tumour import choose, grow
 
 # Of BraTS: 1 mm, running to the patient's left, back and top.
@@ -62,26 +58,13 @@ def _case(out: Path, seed: int, number: int) -> None:
         _make(folder, seed, number)
 
 
+def _there(out: Path, number: int) -> bool:
+    return (out / case_name(number)).is_dir()
+
+
 def case_name(number: int) -> str:
     """Name of case `number`, counted from 1."""
     return f"MedsegSample_{number:04d}"
-
-
-@contextmanager
-def _done(make: partial[None], numbers: list[int], jobs: int) -> Iterator[Iterable[object]]:
-    """Give an iterable that yields once for each finished case; on failure nothing new is started."""
-    if jobs == 1 or not numbers:
-        yield (make(number) for number in numbers)
-        return
-    # Started afresh rather than forked: a fork copies locks that threads of the caller may hold.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(numbers)), mp_context=context) as pool:
-        try:
-            yield (
-                future.result() for future in as_completed([pool.submit(make, number) for number in numbers])
-            )
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -116,15 +99,13 @@ class BrainTumours:
         Raises:
             DataError: A number is out of range, or the template is not installed.
         """
-        if cases < 1 or jobs < 1 or seed < 0:
-            raise DataError(
-                f"Asked for {cases} generated cases with seed {seed} in {jobs} processes. Cases and "
-                "processes must be 1 or more, the seed 0 or more."
-            )
-        missing = [number for number in range(1, cases + 1) if not (out / case_name(number)).is_dir()]
-        with progress.bar("generating brain tumours", cases, "cases") as bar:
-            bar.advance(cases - len(missing))
-            with _done(partial(_case, out, seed), missing, jobs) as done:
-                for _ in done:
-                    bar.advance()
+        write_missing(
+            partial(_case, out, seed),
+            partial(_there, out),
+            "generating brain tumours",
+            cases=cases,
+            seed=seed,
+            progress=progress,
+            jobs=jobs,
+        )
         return out

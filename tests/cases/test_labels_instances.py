@@ -28,7 +28,7 @@ def test_every_number_above_zero_is_the_class_of_the_instances(stored, large):
 
 @given(stored=maps)
 def test_a_tally_puts_all_objects_under_one_value_and_counts_keep_them_apart(stored):
-    tally, counts = PARTICLES.tally(stored), PARTICLES.counts(stored)
+    tally, counts = PARTICLES.collapsed(PARTICLES.counts(stored)), PARTICLES.counts(stored)
     assert set(tally) <= {0, 255}
     assert tally.get(255, 0) == (stored > 0).sum()
     assert tally.get(0, 0) == (stored == 0).sum()
@@ -37,7 +37,7 @@ def test_a_tally_puts_all_objects_under_one_value_and_counts_keep_them_apart(sto
 
 def test_a_tally_of_thousands_of_objects_is_one_number():
     stored = np.arange(5000, dtype=np.int32).reshape(50, 100, 1)
-    assert PARTICLES.tally(stored) == {0: 1, 255: 4999}
+    assert PARTICLES.collapsed(PARTICLES.counts(stored)) == {0: 1, 255: 4999}
 
 
 def test_predictions_are_written_as_black_and_white():
@@ -55,7 +55,7 @@ def test_what_is_written_is_read_as_the_same_classes(stored):
 def test_a_named_value_is_no_object():
     stored = np.array([0, 1, 254, 255, 7], dtype=np.uint8).reshape(5, 1, 1)
     assert BOTH.encode(stored, IMAGE[:, :1]).ravel().tolist() == [0, 2, 2, 1, 2]
-    assert BOTH.tally(stored) == {0: 1, 255: 1, 1: 3}
+    assert BOTH.collapsed(BOTH.counts(stored)) == {0: 1, 255: 1, 1: 3}
     assert BOTH.decode(np.array([0, 1, 2])).tolist() == [0, 255, 1]
     assert BOTH.foreground == (1, 2)
 
@@ -81,13 +81,13 @@ def test_numbers_that_number_nothing_are_refused(stored, said):
 def test_whole_numbers_that_are_stored_as_reals_number_objects_too():
     stored = np.array([0.0, 3.0, 70_000.0]).reshape(3, 1, 1)
     assert PARTICLES.encode(stored, IMAGE[:, :3, :1]).ravel().tolist() == [0, 1, 1]
-    assert PARTICLES.tally(stored) == {0: 1, 255: 2}
+    assert PARTICLES.collapsed(PARTICLES.counts(stored)) == {0: 1, 255: 2}
 
 
 def test_without_a_class_of_instances_a_number_stays_unknown():
     rule = LabelRule(("background", "foreground"), {0: "background", 255: "foreground"})
     with pytest.raises(DataError, match="holds 1 in 1 "):
-        rule.tally(np.array([0, 1, 255]))
+        rule.collapsed(rule.counts(np.array([0, 1, 255])))
 
 
 def test_a_negative_number_of_an_object_has_the_remedy_of_objects():

@@ -256,7 +256,7 @@ def test_the_same_colour_picture_in_two_groups_is_refused_once(tmp_path: Path, w
     data = write_nuclei(tmp_path / "data", cases=4, size=(32, 40))
     places = [data / "stage1_train" / name / "images" / f"{name}.png" for name in ("nucleus01", "nucleus04")]
     shutil.copyfile(*places)
-    refused(check(data, name="nuclei"), "case nucleus04", "case nucleus01")
+    assert len(refused(check(data, name="nuclei"), "case nucleus04", "case nucleus01")) == 1
 
 
 def test_one_mask_of_a_nucleus_of_another_size_or_torn_is_named(tmp_path: Path, workspace: Path) -> None:

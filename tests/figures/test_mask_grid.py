@@ -64,7 +64,9 @@ def test_the_outline_runs_along_the_edge_of_the_truth_in_pixels_of_the_image(sha
 @pytest.mark.parametrize("filled", [False, True])
 def test_empty_and_full_masks_are_drawn(filled):
     mask = np.full((9, 9), filled)
-    mask_grid([MaskView("", np.ones((9, 9)), mask, mask)]).draw_without_rendering()
+    figure = mask_grid([MaskView("", np.ones((9, 9)), mask, mask)])
+    figure.draw_without_rendering()
+    assert (len(figure.axes[0].lines) + len(figure.axes[0].collections) > 0) is filled
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (20, 30), (30, 20), (10, 900), (900, 10), (1500, 2000)])

@@ -214,7 +214,11 @@ def test_certain_probabilities_can_be_scored_after_resizing(make_picture_work, m
     with torch.no_grad():
         work.predictor.network.weight.fill_(0.0)
         work.predictor.network.bias.fill_(60.0)
-    evaluate(work, make_run("evaluate"))
+    run = make_run("evaluate")
+    evaluate(work, run)
+    table = pd.read_csv(run.folder / "scores" / "test.csv")
+    assert (table["predicted_pixels"] == 20 * 28).all()
+    assert (table["recall"] == 1).all()
 
 
 def test_touching_objects_that_the_truth_numbers_are_counted_apart(make_picture_work, make_run, tmp_path):

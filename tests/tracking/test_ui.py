@@ -81,6 +81,8 @@ def test_a_store_that_is_none_is_an_error_before_anything_starts(tmp_path: Path)
 def served(uri: str, port: int) -> subprocess.Popen[str]:
     """Serve in a process of its own, and return once the page answers."""
     script = (
+        # what runs in the background of a shell, as these tests may, and its children are deaf to Ctrl-C
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "import sys; from medseg.tracking.mlflow.ui import serve_ui; "
         "serve_ui(sys.argv[1], int(sys.argv[2]), ready=lambda address: print(address, flush=True))"
     )

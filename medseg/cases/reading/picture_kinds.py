@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from tokenize import TokenError
@@ -64,20 +65,20 @@ class Watched(io.BufferedReader):
         return data
 
 
-class Kind:
+class Kind(ABC):
     """A kind of file."""
 
     name: ClassVar[str]
     starts: ClassVar[tuple[bytes, ...]]
     suffixes: ClassVar[tuple[str, ...]]
 
+    @abstractmethod
     def size(self, handle: Watched) -> tuple[int, int]:
         """Height and width as read, from the header."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, handle: Watched) -> Stored:
         """Decode."""
-        raise NotImplementedError
 
 
 class _Array(Kind):
