@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from medseg import networks
     from medseg.api import RunResult, load_pipeline, predict, resume_pipeline, run_pipeline
     from medseg.cases.case import Case
     from medseg.cases.manifest import Manifest
@@ -46,6 +47,7 @@ __all__ = [
     "RunResult",
     "__version__",
     "load_pipeline",
+    "networks",
     "predict",
     "resume_pipeline",
     "run_pipeline",
@@ -53,6 +55,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "networks":
+        return import_module("medseg.networks")
     if name not in _HOMES:
         raise AttributeError(f"module 'medseg' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

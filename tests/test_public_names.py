@@ -20,6 +20,7 @@ def test_the_public_names_are_these() -> None:
         "RunResult",
         "__version__",
         "load_pipeline",
+        "networks",
         "predict",
         "resume_pipeline",
         "run_pipeline",
@@ -44,12 +45,46 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
 
     assert arguments == {
         "load_pipeline": ["name", "set", "sample"],
-        "predict": ["model", "inputs", "out", "probabilities", "device", "tracking_uri", "allow", "progress"],
+        "predict": [
+            *(
+                "model",
+                "inputs",
+                "out",
+                "probabilities",
+                "heat_maps",
+                "device",
+                "tracking_uri",
+                "allow",
+                "progress",
+            ),
+        ],
         "resume_pipeline": ["run", "data", "device", "tracking_uri", "jobs", "take_over", "progress"],
         "run_pipeline": [
-            *("name", "data", "set", "device", "skip_bad", "tracking_uri", "allow", "jobs", "progress"),
+            *("name", "data", "set", "device", "skip_bad", "allow_duplicates"),
+            *("tracking_uri", "allow", "jobs", "progress"),
         ],
     }
+
+
+def test_networks_are_one_name_away_and_imported_on_first_use() -> None:
+    program = (
+        "import medseg, sys; medseg.networks; print([n for n in ('torch', 'monai', 'timm') if n in sys.modules]);"
+        "print(medseg.networks.build_cnn((8, 8)).classifier, 'monai' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split("\n")[:2] == ["[]", "Linear(in_features=64, out_features=2, bias=True) False"]
+
+
+def test_the_public_networks_are_those_of_the_learning_floor(monai_imported: None) -> None:
+    from medseg.learning import networks
+
+    assert medseg.networks.__all__ == networks.__all__ == dir(networks) == dir(medseg.networks)
+    for name in networks.__all__:
+        assert getattr(medseg.networks, name) is getattr(networks, name)
+        assert inspect.getdoc(getattr(networks, name)), name
+    assert not hasattr(networks, "VNet")
+    assert not hasattr(medseg.networks, "VNet")
 
 
 def test_importing_medseg_imports_nothing_heavy() -> None:

@@ -125,7 +125,12 @@ class Conductor:
             jobs=self._jobs,
         )
         report = gather.check_data(
-            self.manifest, self.definition.channels, root, progress=self.progress, jobs=self._jobs
+            self.manifest,
+            self.definition.channels,
+            root,
+            progress=self.progress,
+            jobs=self._jobs,
+            generated=self.root is None,
         )
         for note in report.listing.notes:
             self.progress.say(f"{note}.", loud=True)
@@ -153,7 +158,8 @@ class Conductor:
         state = folder.write(replace(folder.read(), tracked=tracker.run_id, tracking_uri=masked(uri)))
         recorder = FanOut([FolderRecorder(folder.path), tracker])
         device = choose_device(self.options["device"])
-        job = Job(resolved, gathered, folder, recorder, self.progress, device, self._jobs)
+        allowed = bool(self.options.get("allow_duplicates"))
+        job = Job(resolved, gathered, folder, recorder, self.progress, device, self._jobs, allowed)
         work = execute(job)
         return RunResult(
             state.name,

@@ -77,10 +77,9 @@ def _checked(
         progress=shown,
         jobs=at_once,
     )
-    report = gather.check_data(
-        opened.manifest, opened.definition.channels, root, progress=shown, jobs=at_once
-    )
-    return Checked(report, opened.manifest, root, data is None)
+    manifest = gather.with_known_classes(opened.manifest, root, allowed)
+    report = gather.check_data(manifest, opened.definition.channels, root, progress=shown, jobs=at_once)
+    return Checked(report, manifest, root, data is None)
 
 
 def write_sample(
@@ -137,12 +136,12 @@ def show_data(
         DataError: There is no such case, or no case without faults.
     """
     from medseg.figures.saving import save_figure  # noqa: PLC0415
-    from medseg.steps.pictures import data_picture  # noqa: PLC0415
+    from medseg.steps.pictures import data_picture, shown_cases  # noqa: PLC0415
 
     opened = open_pipeline(name, assignments=set, sample=data is None)
     checked = _checked(opened, data, progress or Silent(), jobs, SHIPPED.also(*allow))
     good = checked.report.good
-    chosen = [each for each in good if case in (None, each.id)][: None if case else 4]
+    chosen = [each for each in good if each.id == case] if case else shown_cases(good, 4)
     if not chosen:
         raise DataError(
             f"no case {case!r} without faults among {len(good)} cases."
@@ -153,7 +152,7 @@ def show_data(
     heading = "generated sample" if checked.generated else opened.manifest.name
     definition = opened.definition
     figure = data_picture(
-        chosen, opened.manifest, definition.channels, definition.slices.axis, heading=heading
+        chosen, checked.manifest, definition.channels, definition.slices.axis, heading=heading
     )
     return save_figure(figure, out)
 
@@ -190,19 +189,24 @@ class Preparable:
 
         with progress.bar(LOADING, 1) as bar:
             from medseg.pipeline import gather  # noqa: PLC0415
+            from medseg.pipeline.completion import complete  # noqa: PLC0415
+            from medseg.pipeline.duplicates import copies  # noqa: PLC0415
             from medseg.pipeline.resolve import resolve  # noqa: PLC0415
 
             bar.advance()
         opened = open_pipeline(name, assignments=assignments, sample=data is None)
         allowed = SHIPPED.also(*allow)
-        resolved = resolve(opened.definition, opened.manifest, allowed)
+        whole = complete(opened.definition, opened.manifest, None if data is None else Path(data), allowed)
+        resolved = resolve(whole.definition, whole.manifest, allowed)
         report = _checked(opened, data, progress, jobs, allowed).report
-        cases = gather.gather(report, skip_bad=skip_bad, generated=data is None).cases
+        gathered = gather.gather(report, skip_bad=skip_bad, generated=data is None)
         return cls(
-            cases,
-            make_split(opened.definition.split, cases, opened.definition.seed),
+            gathered.cases,
+            make_split(
+                opened.definition.split, gathered.cases, opened.definition.seed, copies(gathered).groups()
+            ),
             resolved.predictor.preparation,
-            opened.manifest.label_rule(),
+            resolved.manifest.label_rule(),
             resolved.predictor.task.regions,
             opened.definition.seed,
         )

@@ -40,6 +40,7 @@ def describe_pipeline(
     *,
     set: Sequence[str] = (),  # noqa: A002  # as on the command line
     allow: Sequence[str] = (),
+    data: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Described:
     """Send one blank image through the network of a pipeline, and draw it.
@@ -49,13 +50,15 @@ def describe_pipeline(
         out: The picture to write, PNG; by default `<name>_network.png` in the working folder.
         set: `path=value` strings that change the definition.
         allow: Packages that declared objects may come from, beside the usual ones.
+        data: Folder of the data, where they tell the classes.
         progress: Where it is shown.
 
     Raises:
         DefinitionError: The definition is wrong.
     """
-    resolved = check_pipeline(name, set=set, allow=allow, progress=progress)
+    resolved = check_pipeline(name, set=set, allow=allow, data=data, progress=progress)
     import numpy as np  # noqa: PLC0415
+    import torch  # noqa: PLC0415
 
     from medseg.figures.network_drawing import network_drawing  # noqa: PLC0415
     from medseg.figures.saving import save_figure  # noqa: PLC0415
@@ -67,7 +70,9 @@ def describe_pipeline(
     shape = (len(definition.channels), height, width)
     found = describe(network, shape)
     ones = np.ones(len(resolved.predictor.task.classes), dtype=np.int64)
-    need = measure_need(network, resolved.predictor.task.weighted(ones).loss(), shape)
+    task = resolved.predictor.task
+    label = torch.from_numpy(task.target.blank(len(task.classes), (height, width)))
+    need = measure_need(network, task.weighted(ones).loss(), shape, label=label)
     kind = definition.network["_target_"].rpartition(".")[2]
     title = f"{definition.name}: {kind}, {found.trainable:,} trainable parameters"
     figure = network_drawing(_boxes(found), title=title)

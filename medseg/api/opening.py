@@ -87,16 +87,28 @@ def check_pipeline(
     set: Sequence[str] = (),  # noqa: A002
     allow: Sequence[str] = (),
     sample: bool = False,
+    data: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Resolved:
     """Resolve every part of a pipeline and send one blank batch through it.
+
+    Args:
+        name: A pipeline.
+        set: `path=value` strings that change the definition.
+        allow: Packages that declared objects may come from, beside the usual ones.
+        sample: Apply `sample.set` first, as a run without data does.
+        data: Folder of the data, where they tell the classes; by default those of the generated sample.
+        progress: Where it is shown.
 
     Raises:
         DefinitionError: Something does not exist, or does not fit.
     """
     with (progress or Silent()).bar(LOADING, 1) as bar:
+        from medseg.pipeline.completion import complete  # noqa: PLC0415
         from medseg.pipeline.resolve import resolve  # noqa: PLC0415
 
         bar.advance()
-    opened = open_pipeline(name, assignments=set, sample=sample)
-    return resolve(opened.definition, opened.manifest, SHIPPED.also(*allow))
+    opened, allowed = open_pipeline(name, assignments=set, sample=sample), SHIPPED.also(*allow)
+    root = None if data is None else Path(data)
+    whole = complete(opened.definition, opened.manifest, root, allowed)
+    return resolve(whole.definition, whole.manifest, allowed)

@@ -1,25 +1,60 @@
-"""What a prediction leaves behind: files of the kind that it was made from, and measures of each case."""
+"""What a prediction leaves behind: label maps or heat maps of each case, and its measures."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.errors import DefinitionError
 from medseg.places import written_whole
 
 if TYPE_CHECKING:
     from medseg.cases.case import Case
-    from medseg.learning.predictor import Prediction, Predictor
+    from medseg.learning.prediction import Classification, Prediction
+    from medseg.learning.predictor import Predictor
 
 RESEARCH_HEADING = "research use only, not a medical device"
 
+Measures = dict[str, float | str]
+"""Of a case, by the name of their column."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is written beside the usual.
+
+    Attributes:
+        probabilities: The probability of each class in each place.
+        heat_maps: Where the network looked.
+    """
+
+    probabilities: bool = False
+    heat_maps: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said of a case.
+
+    Attributes:
+        path: What was written of it, if anything was.
+        measures: For the table.
+        warnings: What about the input lies outside the training data.
+    """
+
+    path: Path | None
+    measures: Measures
+    warnings: tuple[str, ...]
+
 
 class Output(Protocol):
-    """How predictions of one kind of files are written."""
+    """How the predictions of one kind of model are made and written."""
 
     @property
     def table(self) -> str:
@@ -31,18 +66,57 @@ class Output(Protocol):
 
     @property
     def noun(self) -> str:
-        """What label maps are called, in the plural."""
+        """What it writes of each case, in the plural; empty for nothing."""
 
+    @property
+    def first(self) -> tuple[str, ...]:
+        """Columns that are shown however narrow the terminal is."""
+
+    def refuse(self, wishes: Wishes) -> None:
+        """Refuse what such a model cannot give.
+
+        Raises:
+            DefinitionError: It was wished.
+        """
+
+    def predict(self, predictor: Predictor, case: Case, out: Path, wishes: Wishes) -> Answer:
+        """Read a case, ask the model, and write what it says.
+
+        Raises:
+            DataError: The case cannot be used.
+        """
+
+
+class _MaskOutput(ABC):
+    """What label maps of volumes and of pictures have in common."""
+
+    first: tuple[str, ...] = ()
+
+    def refuse(self, wishes: Wishes) -> None:
+        """Heat maps are of classes."""
+        if wishes.heat_maps:
+            raise DefinitionError(
+                "the model gives label maps: heat maps show where a model looked that tells the class of an image."
+            )
+
+    def predict(self, predictor: Predictor, case: Case, out: Path, wishes: Wishes) -> Answer:
+        """Segment and write."""
+        prediction = predictor.predict(case, probabilities=wishes.probabilities)
+        path = self.write(predictor, case, prediction, out, probabilities=wishes.probabilities)
+        return Answer(path, self.measures(predictor, prediction), prediction.warnings)
+
+    @abstractmethod
     def write(
         self, predictor: Predictor, case: Case, prediction: Prediction, out: Path, *, probabilities: bool
     ) -> Path:
         """Write label map, picture and, on wish, probabilities; gives the path of the label map."""
 
-    def measures(self, predictor: Predictor, prediction: Prediction) -> dict[str, float]:
-        """Numbers of a case, by the name of their column."""
+    @abstractmethod
+    def measures(self, predictor: Predictor, prediction: Prediction) -> Measures:
+        """Measures of a case."""
 
 
-class VolumeOutput:
+class VolumeOutput(_MaskOutput):
     """`<case>.nii.gz`, and beside it `<case>/overview.png` and `probability_<name>.nii.gz`; volumes in mL."""
 
     table = "volumes.csv"
@@ -75,13 +149,13 @@ class VolumeOutput:
                     write_nifti(chance, volume.geometry, target)
         return path
 
-    def measures(self, predictor: Predictor, prediction: Prediction) -> dict[str, float]:
+    def measures(self, predictor: Predictor, prediction: Prediction) -> Measures:
         """Volume of each class and region, mL."""
         del predictor
         return {f"{name}_ml": round(value, 4) for name, value in prediction.millilitres.items()}
 
 
-class PictureOutput:
+class PictureOutput(_MaskOutput):
     """`<case>.png`, and beside it `<case>/overlay.png` and `probability_<name>.png`; areas and objects."""
 
     table = "areas.csv"
@@ -115,12 +189,12 @@ class PictureOutput:
                     write_probability_picture(_rows(chance), target)
         return path
 
-    def measures(self, predictor: Predictor, prediction: Prediction) -> dict[str, float]:
+    def measures(self, predictor: Predictor, prediction: Prediction) -> Measures:
         """Of each class but the first: area in pixels, its share of the picture, and connected objects."""
         from medseg.learning.objects import connected  # noqa: PLC0415
 
         labels = _rows(prediction.labels)
-        found: dict[str, float] = {}
+        found: Measures = {}
         for index, name in enumerate(predictor.task.classes[1:], start=1):
             mask = labels == index
             found[f"{name}_px"] = int(mask.sum())
@@ -129,8 +203,50 @@ class PictureOutput:
         return found
 
 
-OUTPUTS: Mapping[str, Output] = {"NIfTI": VolumeOutput(), "pictures": PictureOutput()}
-"""How to write, by the noun of the kind of files."""
+class ClassOutput:
+    """Classes and their probabilities; on wish `<case>/heat_map.png`."""
+
+    table = "classes.csv"
+    title = "Classes and probabilities"
+    noun = ""
+    first: tuple[str, ...] = ("class",)
+
+    def refuse(self, wishes: Wishes) -> None:
+        """Probabilities are in the table; there are none of single places."""
+        if wishes.probabilities:
+            raise DefinitionError(
+                "the model tells the class of the whole image: the probabilities are in classes.csv. Leave out "
+                "--probabilities, or ask for --heat-maps."
+            )
+
+    def predict(self, predictor: Predictor, case: Case, out: Path, wishes: Wishes) -> Answer:
+        """Classify, and draw where the network looked."""
+        found = predictor.classify(predictor.read_image(case))
+        measures: Measures = {"class": "; ".join(found.names)}
+        for name, chance in zip(predictor.task.classes, found.probabilities, strict=True):
+            measures[f"probability_{name}"] = float(chance)
+        path = self._heat_map(predictor, case, found, out) if wishes.heat_maps else None
+        return Answer(path, measures, found.warnings)
+
+    def _heat_map(self, predictor: Predictor, case: Case, found: Classification, out: Path) -> Path:
+        from medseg.figures.saving import save_figure  # noqa: PLC0415
+        from medseg.steps.attention_pictures import attention_picture  # noqa: PLC0415
+
+        figure = attention_picture(predictor, {case.id: found}, {}, heading=RESEARCH_HEADING)
+        return save_figure(figure, out / case.id / "heat_map.png")
+
+
+_MASK_OUTPUTS: Mapping[str, Output] = {"NIfTI": VolumeOutput(), "pictures": PictureOutput()}
+"""How label maps are written, by the noun of the kind of files."""
+
+_CLASSES = ClassOutput()
+
+
+def output_of(predictor: Predictor) -> Output:
+    """How to write what a model says."""
+    masks = _MASK_OUTPUTS[predictor.preparation.files.noun]
+    by_truth: Mapping[str, Output] = {"masks": masks, "one": _CLASSES, "many": _CLASSES}
+    return by_truth[predictor.task.target.truth]
 
 
 def _rows(volume: NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Segmenting new cases with a saved model, and writing what it says."""
+"""Asking a saved model about new cases, and writing what it says."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ from medseg.progress import Progress, Silent
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from medseg.api.outputs import Output, Wishes
     from medseg.learning.predictor import Predictor
 
 
 @dataclass(frozen=True)
 class PredictedCase:
-    """One case that was segmented.
+    """One case that was predicted.
 
     Attributes:
         case: Public id.
-        path: Its label map.
+        path: Its label map, or its heat map if there is one.
         measures: By column: of volumes `<name>_ml` of each class and region; of pictures `<name>_px`,
-            `<name>_share` and `<name>_objects` of each class but the first.
+            `<name>_share` and `<name>_objects` of each class but the first; of whole images `class` (several
+            joined by `; `) and `probability_<name>` of each class.
         warnings: What about the input lies outside the training data.
         seconds: Reading, predicting and writing.
     """
 
     case: str
-    path: Path
-    measures: dict[str, float]
+    path: Path | None
+    measures: dict[str, float | str]
     warnings: tuple[str, ...]
     seconds: float
 
@@ -45,13 +47,14 @@ class Predicted:
     """What `predict` did.
 
     Attributes:
-        cases: Those that were segmented, in order.
+        cases: Those that were predicted, in order.
         faults: What was wrong with the others.
         sources: Input of each case, by public id. Private.
         pseudonyms: Whether ids and paths may be shown.
         title: What the measures are.
-        noun: What was written, in the plural.
+        noun: What was written of each case, in the plural; empty for nothing.
         table: Name of the file with the measures.
+        first: Columns of it that matter most.
     """
 
     cases: tuple[PredictedCase, ...]
@@ -61,6 +64,7 @@ class Predicted:
     title: str
     noun: str
     table: str
+    first: tuple[str, ...] = ()
 
     def frame(self) -> DataFrame:
         """One row a case: its measures, warnings."""
@@ -84,23 +88,27 @@ def predict(
     out: str | Path,
     *,
     probabilities: bool = False,
+    heat_maps: bool = False,
     device: str = "auto",
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Predicted:
-    """Segment cases and write label maps in the data set's own values, on the grid of the input.
+    """Segment or classify cases, and write label maps or classes.
 
-    `OUT/<case>.nii.gz` is the label map (`.png` of a picture); `OUT/<case>/` holds a picture and, on wish,
-    probabilities; `OUT/volumes.csv` the volumes (`areas.csv` areas and objects of pictures). A case that cannot
-    be read does not keep the others from being segmented.
+    Of label maps, in the data set's own values and on the grid of the input: `OUT/<case>.nii.gz` (`.png` of a
+    picture); `OUT/<case>/` holds a picture and, on wish, probabilities; `OUT/volumes.csv` the volumes (`areas.csv`
+    areas and objects of pictures). Of classes of whole images: `OUT/classes.csv`, and on wish
+    `OUT/<case>/heat_map.png`. A case that cannot be read does not keep the others from being predicted.
 
     Args:
         model: A model, its folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix.
         inputs: Case folders, or folders of them, in the layout of the model's manifest; where one file is a
             case, files as well, wherever they lie.
         out: Folder to write to.
-        probabilities: Write the probability of each class too: float32, or 16-bit PNG in which 65535 is 1.
+        probabilities: Write the probability of each class in each place too: float32, or 16-bit PNG in which
+            65535 is 1.
+        heat_maps: Of whole images, draw where the network looked (Grad-CAM of the class it says).
         device: auto, cpu or cuda.
         tracking_uri: Where to look ids up.
         allow: Packages that the model's parts may come from, beside the usual ones.
@@ -109,6 +117,7 @@ def predict(
     Raises:
         ModelError, RunError: The model cannot be loaded.
         DataError: No input can be used.
+        DefinitionError: The model cannot give what was wished.
     """
     shown, place = progress or Silent(), Path(out)
     with shown.bar("loading torch, MONAI and the model", 1) as bar:
@@ -118,23 +127,26 @@ def predict(
             else model
         )
         bar.advance()
+    from medseg.api.outputs import Wishes, output_of  # noqa: PLC0415
+
+    output, wishes = output_of(predictor), Wishes(probabilities, heat_maps)
+    output.refuse(wishes)
     cases, faults = _listed(predictor, [Path(each) for each in inputs])
     done: list[PredictedCase] = []
-    with shown.bar("segmenting", len(cases), "cases") as bar:
+    with shown.bar("predicting", len(cases), "cases") as bar:
         for case in cases:
             try:
-                done.append(_one(predictor, case, place, probabilities=probabilities))
+                done.append(_one(predictor, case, place, output, wishes))
             except DataError as error:
                 faults += error.faults or (Fault(case.id, case.position, "", str(error), "Leave it out."),)
             bar.advance()
     sources = {case.id: _source(case) for case in cases}
-    from medseg.api.outputs import OUTPUTS  # noqa: PLC0415
-
-    output = OUTPUTS[predictor.preparation.files.noun]
     shown_ids = predictor.manifest.ids == "pseudonyms"
-    found = Predicted(tuple(done), tuple(faults), sources, shown_ids, output.title, output.noun, output.table)
+    found = Predicted(
+        tuple(done), tuple(faults), sources, shown_ids, output.title, output.noun, output.table, output.first
+    )
     if not done:
-        raise DataError("no case could be segmented.", found.faults)
+        raise DataError("no case could be predicted.", found.faults)
     _write_table(found, place)
     return found
 
@@ -161,20 +173,17 @@ def _source(case: Case) -> Path:
     return first.parent if others else first
 
 
-def _one(predictor: Predictor, case: Case, out: Path, *, probabilities: bool) -> PredictedCase:
-    from medseg.api.outputs import OUTPUTS  # noqa: PLC0415
-
-    started, output = time.perf_counter(), OUTPUTS[predictor.preparation.files.noun]
-    prediction = predictor.predict(case, probabilities=probabilities)
-    path = output.write(predictor, case, prediction, out, probabilities=probabilities)
-    measures = output.measures(predictor, prediction)
+def _one(predictor: Predictor, case: Case, out: Path, output: Output, wishes: Wishes) -> PredictedCase:
+    started = time.perf_counter()
+    answer = output.predict(predictor, case, out, wishes)
     seconds = time.perf_counter() - started
-    return PredictedCase(case.id, path, measures, prediction.warnings, seconds)
+    return PredictedCase(case.id, answer.path, answer.measures, answer.warnings, seconds)
 
 
 def _write_table(found: Predicted, out: Path) -> None:
     from medseg.learning.card import RESEARCH_ONLY  # noqa: PLC0415
 
+    out.mkdir(parents=True, exist_ok=True)
     with written_whole(out / found.table) as target:
         found.frame().to_csv(target, index=False)
     (out / "README.txt").write_text(f"{RESEARCH_ONLY}\n", encoding="utf-8")

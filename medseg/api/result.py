@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from medseg.learning.predictor import Predictor
 
 
+#: Columns of tables that hold text.
+_TEXTS = ("case", "group", "name", "score", "truth", "predicted")
+
+
 @dataclass(frozen=True)
 class RunResult:
     """A run that has ended.
@@ -37,11 +41,14 @@ class RunResult:
     leaking: bool
 
     def scores(self, role: str = "test") -> DataFrame:
-        """Scores of every patient volume, one row for each case and class or region."""
+        """Scores of every case: one row for each case and class or region, or what was said of each image."""
         return self._table(f"{role}.csv")
 
     def summary(self, role: str = "test") -> DataFrame:
-        """Mean, median, spread and number of patients of each score and class or region."""
+        """Each score and class or region with its interval and the number of patients.
+
+        Of images, the name of the rows for all classes together is empty.
+        """
         return self._table(f"{role}_summary.csv")
 
     def verdicts(self) -> dict[str, dict[str, str]]:
@@ -66,7 +73,10 @@ class RunResult:
         path = self.folder / "scores" / name
         if not path.exists():
             raise RunError(f"the run {self.name} has no table {name}: no step of it scores that role")
-        return pd.read_csv(path, dtype={"case": str, "group": str})
+        columns = pd.read_csv(path, nrows=0).columns
+        # names stay what they are: a class may be called `None`, and all classes together have none
+        numbers = {column: [""] for column in columns if column not in _TEXTS}
+        return pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=numbers)
 
     @cached_property
     def predictor(self) -> Predictor:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from medseg.api.conductor import Conductor
+from medseg.api.conductor import Conductor, quiet_libraries
 from medseg.api.finding import find_run_folder, mark_gone, unfinished, with_credentials
 from medseg.api.opening import Opened, open_pipeline
 from medseg.api.result import RunResult
 from medseg.cases.manifest import Manifest
+from medseg.component import SHIPPED
 from medseg.errors import DefinitionError, RunError, TrackingError
 from medseg.pipeline.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder, State
-from medseg.progress import Progress, Silent
+from medseg.progress import LOADING, Progress, Silent
+
+if TYPE_CHECKING:
+    from medseg.pipeline.completion import Completed
 
 
 def run_pipeline(
@@ -25,6 +30,7 @@ def run_pipeline(
     set: Sequence[str] = (),  # noqa: A002  # as on the command line
     device: str = "auto",
     skip_bad: bool = False,
+    allow_duplicates: bool = False,
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
@@ -38,6 +44,7 @@ def run_pipeline(
         set: `path=value` strings that change the definition.
         device: auto, cpu or cuda.
         skip_bad: Go on without cases that have faults.
+        allow_duplicates: Go on though pictures that are one, or nearly, are in different roles.
         tracking_uri: Of MLflow; by default MLFLOW_TRACKING_URI, else `mlflow.db` in the working folder.
         allow: Packages that declared objects may come from, beside the usual ones.
         jobs: Cases that are read at a time; by default as many as there are cores.
@@ -49,6 +56,7 @@ def run_pipeline(
     options = {
         "device": device,
         "skip_bad": skip_bad,
+        "allow_duplicates": allow_duplicates,
         "allow": list(allow),
         "jobs": jobs,
     }
@@ -60,7 +68,20 @@ def run_pipeline(
     root = None if data is None else Path(data)
     mark_gone()
     _refuse_needless_run(opened, root)
-    return Conductor(opened.definition, opened.manifest, root, options, tracking_uri, shown).start()
+    whole = _completed(opened, root, options, shown)
+    return Conductor(whole.definition, whole.manifest, root, options, tracking_uri, shown).start()
+
+
+def _completed(opened: Opened, root: Path | None, options: Mapping[str, Any], shown: Progress) -> Completed:
+    """With nothing left to the data: their classes, and what follows from them."""
+    with shown.bar(LOADING, 1) as bar:
+        from medseg.pipeline.completion import complete  # noqa: PLC0415
+        from medseg.pipeline.run import choose_device  # noqa: PLC0415
+
+        bar.advance()
+    choose_device(options["device"])
+    with quiet_libraries():
+        return complete(opened.definition, opened.manifest, root, SHIPPED.also(*options["allow"]))
 
 
 def _refuse_needless_run(opened: Opened, root: Path | None) -> None:

@@ -19,7 +19,8 @@ class Case:
         images: Path of each channel, by the channel's name. Private: never printed as such.
         mask: Path of the truth, if there is one. Private.
         objects: Paths of the truth where each object has a file of its own; in place of `mask`. Private.
-        label: Class of the whole case, for classification.
+        labels: Classes of the whole image: one, or any number where a data set has several at once, () if none
+            of them is there. None: they are not known, or the truth is a label map.
         position: Place in the listing, from 1.
         extra: Further columns, such as the grade or the published split.
     """
@@ -28,7 +29,7 @@ class Case:
     group: str
     images: Mapping[str, Path]
     mask: Path | None = None
-    label: str | None = None
+    labels: tuple[str, ...] | None = None
     position: int = 0
     extra: Mapping[str, str] = field(default_factory=dict)
     objects: tuple[Path, ...] = ()
@@ -41,7 +42,7 @@ class Case:
 
     @property
     def has_truth(self) -> bool:
-        """Whether a truth belongs to it."""
+        """Whether a label map belongs to it; the classes of a whole image are `labels`."""
         return self.mask is not None or bool(self.objects)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.cases.case import Case
+from medseg.cases.duplicates import Duplicates, contradictions, find_duplicates
 from medseg.cases.facts import CaseFacts, examine
 from medseg.cases.files import FileKind
 from medseg.cases.labels import LabelRule
@@ -38,6 +39,7 @@ class Report:
         listing: What was checked.
         names: Class of each stored label value; two classes where a value is told apart by the images.
         read: How many cases were read now; the others were remembered.
+        duplicates: Images with classes that are one image, or nearly: no fault, unless their classes differ.
     """
 
     facts: tuple[CaseFacts, ...]
@@ -45,6 +47,7 @@ class Report:
     listing: Listing
     names: Mapping[int, str] = field(default_factory=dict)
     read: int = 0
+    duplicates: Duplicates = field(default_factory=Duplicates)
 
     @property
     def good(self) -> tuple[Case, ...]:
@@ -92,6 +95,11 @@ class Report:
             for value in sorted(voxels)
         ]
 
+    def class_rows(self) -> list[dict[str, Any]]:
+        """Classes of whole images: `class` and the number of `cases`; none where label maps are the truth."""
+        counts = Counter(name for facts in self.facts for name in facts.classes or ())
+        return [{"class": name, "cases": counts[name]} for name in sorted(counts)]
+
     def label_totals(self) -> dict[str, int]:
         """Voxels of each class, or of `value N` where a stored value has no class."""
         totals: Counter[str] = Counter()
@@ -100,7 +108,7 @@ class Report:
         return dict(totals)
 
     def fingerprint(self) -> str:
-        """32 hexadecimal digits of what the good cases hold: voxels, label maps and affines.
+        """32 hexadecimal digits of what the good cases hold: voxels, label maps, affines, and their classes.
 
         Neither names, paths nor the order of cases enter: a copy has the fingerprint of its original.
         """
@@ -157,8 +165,10 @@ def check(
     faults = [fault for case in cases for fault in known[case.id].faults]
     complete = tuple(known[case.id] for case in listing.cases)
     told = [*listing.faults, *faults, *_repeated(listing.cases, known)]
+    told += contradictions(listing.cases, complete)
     told.sort(key=lambda fault: fault.position)
-    return Report(complete, tuple(told), listing, _names(rule), len(unread))
+    duplicates = find_duplicates(listing.cases, complete)
+    return Report(complete, tuple(told), listing, _names(rule), len(unread), duplicates)
 
 
 def _names(rule: LabelRule) -> dict[int, str]:
@@ -205,10 +215,12 @@ def _gathered(
 
 
 def _repeated(cases: Sequence[Case], known: Mapping[str, CaseFacts]) -> Iterator[Fault]:
-    """Images that an earlier case holds as well."""
+    """Images that an earlier case holds as well; of images with classes `Report.duplicates` tells them."""
     first: dict[str, Case] = {}
     named = {case.id: case for case in cases}
     for case in cases:
+        if case.labels is not None:
+            continue
         shared: dict[str, list[str]] = defaultdict(list)
         for channel, facts in known[case.id].channels.items():
             if facts.voxels == 0:

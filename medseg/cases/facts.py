@@ -17,6 +17,7 @@ from medseg.cases.files import NIFTI, FileKind
 from medseg.cases.geometry import Geometry, StoredImage
 from medseg.cases.labels import LabelRule, background_values
 from medseg.cases.layout import MASK
+from medseg.cases.likeness import likeness
 from medseg.cases.refusal import met_and_remedy
 from medseg.cases.truth import read_truth
 from medseg.cases.volume import by_file
@@ -65,6 +66,9 @@ class CaseFacts:
         channels: Facts of each channel that could be read.
         labels: Voxels of each stored label value; None without a label map of whole numbers.
         mask_digest: As `ChannelFacts.digest`, of the label map.
+        classes: Classes of the whole image, where these are the truth.
+        likeness: Hash of an image of one slice with such a truth, as `medseg.cases.likeness.likeness`; None of
+            others, and where the image is blank or nearly so.
         faults: Everything that is wrong.
         notes: What is odd about the files, though they can be used.
         unexpected: Whether an error that no reader foresees kept the case from being looked at: a fault names
@@ -80,14 +84,18 @@ class CaseFacts:
     channels: Mapping[str, ChannelFacts] = field(default_factory=dict)
     labels: Mapping[int, int] | None = None
     mask_digest: str | None = None
+    classes: tuple[str, ...] | None = None
+    likeness: str | None = None
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
     unexpected: bool = False
 
     def digest(self) -> str:
-        """32 hexadecimal digits over the content: voxels, label map and affine; no name and no path."""
+        """32 hexadecimal digits over the content: voxels, truth and affine; no name of a patient and no path."""
         parts = [f"{name} {facts.digest}" for name, facts in self.channels.items()]
-        written = "\n".join([*parts, f"mask {self.mask_digest}", f"affine {self.affine}"])
+        parts += [f"mask {self.mask_digest}", f"affine {self.affine}"]
+        parts += [] if self.classes is None else [f"classes {sorted(self.classes)}"]
+        written = "\n".join(parts)
         return hashlib.blake2b(written.encode(), digest_size=16).hexdigest()
 
 
@@ -127,6 +135,7 @@ def _place(error: Exception) -> str:
 def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileKind) -> CaseFacts:
     faults: list[Fault] = []
     seen: dict[str, ChannelFacts] = {}
+    planes: list[NDArray[Any]] = []
     grid: Geometry | None = None
     notes: list[str] = []
     # Arrays are looked at as (K, J, I): NIfTI voxels lie in that order, and NumPy copies all others (0.2 s).
@@ -136,6 +145,7 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
             grid = grid or image.geometry
             faults += _misplaced(case, channel, grid, image.geometry)
             seen[channel] = _channel_facts(image.data.T)
+            planes += [image.data.T[0]] if case.labels is not None and image.data.shape[2] == 1 else []
             unusable += _unusable(case, channel, image.data, seen[channel])
             notes += image.notes
         # A picture in one colour is no empty one: of the planes of a file, one has to hold something.
@@ -158,10 +168,19 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
         channels={channel: seen[channel] for channel in channels if channel in seen},
         labels=labels,
         mask_digest=digest,
+        classes=case.labels,
+        likeness=_likeness(planes, seen),
         faults=tuple(faults),
         notes=tuple(dict.fromkeys(notes)),
     )
     return told if grid is None else _placed(told, grid)
+
+
+def _likeness(planes: Sequence[NDArray[Any]], seen: Mapping[str, ChannelFacts]) -> str | None:
+    """Hash of a picture's planes; None unless all of its channels are finite and of one shape."""
+    whole = len(planes) == len(seen) > 0 and len({plane.shape for plane in planes}) == 1
+    finite = all(facts.intensity is not None for facts in seen.values())
+    return likeness(np.stack(planes)) if whole and finite else None
 
 
 def _placed(told: CaseFacts, grid: Geometry) -> CaseFacts:

@@ -12,8 +12,11 @@ import nibabel
 from nibabel.filebasedimages import ImageFileError
 
 from medseg.cases.geometry import Geometry, PixelGrid, StoredImage
+from medseg.cases.reading.dicom import SUFFIXES as DICOM_SUFFIXES
+from medseg.cases.reading.dicom import Window, decoders, dicom_size, dicom_tag, is_dicom, read_dicom
 from medseg.cases.reading.nifti import read_nifti
 from medseg.cases.reading.picture import SUFFIXES, ChannelRule, Picture, picture_size, read_mask, read_picture
+from medseg.cases.refusal import RefusedError
 from medseg.errors import DataError
 
 
@@ -53,6 +56,13 @@ class FileKind(Protocol):
             DataError: It has no header that can be read.
         """
 
+    def tag(self, path: Path, keyword: str) -> str:
+        """What a file says of itself under a name, such as DICOM's `PatientID`; empty where it says nothing.
+
+        Raises:
+            DataError: Files of this kind can never have it.
+        """
+
     def meaning(self) -> Mapping[str, Any]:
         """All that decides what `read` gives for a file, as plain data."""
 
@@ -83,6 +93,10 @@ class NiftiFiles:
         except (OSError, ValueError, EOFError, TypeError, ImageFileError) as error:
             raise DataError("the file has no NIfTI header that can be read") from error
 
+    def tag(self, path: Path, keyword: str) -> str:  # noqa: ARG002 - as the other kinds
+        """Nothing."""
+        return ""
+
     def meaning(self) -> Mapping[str, Any]:
         """Nothing but its kind."""
         return {"kind": "nifti"}
@@ -90,12 +104,14 @@ class NiftiFiles:
 
 @dataclass(frozen=True)
 class PictureFiles:
-    """Pictures as volumes of one slice: rows stay rows.
+    """Pictures as volumes of one slice: rows stay rows. DICOM images of one frame are among them.
 
     Attributes:
         rule: `grey`: one channel a file; `rgb`: three.
         planes: Names of a file's channels, where it holds three.
         mask_above: A mask is what is brighter than this; None takes its values as they are.
+        window: How values of DICOM are shown: by the window of the `file`, as they are (`none`), or by a
+            centre and width in modality units; see `medseg.cases.reading.dicom`.
     """
 
     rule: ChannelRule
@@ -103,22 +119,33 @@ class PictureFiles:
     mask_above: int | None = None
     noun: str = "pictures"
     measured: bool = False
-    suffixes: tuple[str, ...] = SUFFIXES
+    suffixes: tuple[str, ...] = (*SUFFIXES, *DICOM_SUFFIXES)
+    window: Window = "file"
 
     def read(self, path: Path, channels: Sequence[str]) -> list[StoredImage]:
         """The planes of the picture that were asked for."""
-        picture = read_picture(path, self.rule)
+        dicom = is_dicom(path)
+        picture = read_dicom(path, self.rule, self.window) if dicom else read_picture(path, self.rule)
         if self.rule == "grey":
             return [_stored(picture, 0) for _ in channels]
         return [_stored(picture, self.planes.index(channel)) for channel in channels]
 
     def read_mask(self, path: Path) -> StoredImage:
         """The label or instance map."""
+        if is_dicom(path):
+            raise RefusedError(
+                "a mask in DICOM, whose values are for showing, where a label or instance map was wanted",
+                "Save it as a PNG, TIFF or .npy of one number a pixel, or leave the case out.",
+            )
         return _stored(read_mask(path, above=self.mask_above), 0)
 
     def geometry(self, path: Path) -> Geometry:
         """Height and width."""
-        return PixelGrid.of(*picture_size(path))
+        return PixelGrid.of(*(dicom_size(path) if is_dicom(path) else picture_size(path)))
+
+    def tag(self, path: Path, keyword: str) -> str:
+        """The text of an attribute of DICOM; empty in pictures of other kinds."""
+        return dicom_tag(path, keyword) if is_dicom(path) else ""
 
     def meaning(self) -> Mapping[str, Any]:
         """The rules, and the library that decodes."""
@@ -127,7 +154,9 @@ class PictureFiles:
             "rule": self.rule,
             "planes": list(self.planes),
             "mask_above": self.mask_above,
+            "window": self.window if isinstance(self.window, str) else [float(each) for each in self.window],
             "pillow": version("pillow"),
+            "dicom": decoders(),
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,10 @@ from medseg.errors import Fault
 
 if TYPE_CHECKING:
     from medseg.cases.manifest import Manifest
+
+
+#: Folders that programs leave beside those of the user: macOS in archives, and Synology's disks.
+_OF_PROGRAMS = frozenset({"__MACOSX", "@eaDir"})
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Draft:
         complaints: What is wrong with it.
         broken: Whether it cannot be used for what a fault of the whole data set says.
         group: Its patient, where the finder is told; else empty.
-        label: Its class, where the finder is told.
+        labels: Its classes, where the finder is told.
         extra: Further columns that the finder is told.
     """
 
@@ -45,24 +50,35 @@ class Draft:
     complaints: list[Complaint] = field(default_factory=list)
     broken: bool = False
     group: str = ""
-    label: str | None = None
+    labels: tuple[str, ...] | None = None
     extra: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Found:
-    """What a finder found; faults that belong to no case, and names of what was paired by order."""
+    """What a finder found.
+
+    Attributes:
+        drafts: The cases.
+        faults: What is wrong, and belongs to no case.
+        pairs: Names of what was paired by order.
+        notes: What to know of it, though it is no fault: sentences without a full stop.
+    """
 
     drafts: list[Draft] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     pairs: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class Finder(Protocol):
     """What finds the files of cases."""
 
-    def find(self, root: Path, parts: Sequence[str]) -> Found:
-        """The cases below a root that have any of these parts, with what is wrong; faults if there are none."""
+    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
+        """The cases below a root that have any of these parts, with what is wrong; faults if there are none.
+
+        Without a wish for truth nothing is wrong that concerns the truth alone.
+        """
 
 
 @dataclass
@@ -90,7 +106,7 @@ class Walk:
         waiting, linked = [("", self.root)], {os.path.realpath(self.root)}
         while waiting:
             prefix, folder = waiting.pop()
-            for entry in self._entries(folder):
+            for entry in self.entries(folder):
                 path = folder / entry.name
                 if entry.is_dir():
                     # A link may lead back to a folder above: each linked folder is entered once.
@@ -108,11 +124,13 @@ class Walk:
         if of_kind or self.all:
             yield composed(relative), path
 
-    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
+    def entries(self, folder: Path) -> list[os.DirEntry[str]]:
+        """Files and folders in a folder, sorted by name, without those that are hidden or of programs."""
         # Hidden names are left out: macOS puts a `._name.nii.gz` that is no image beside each copied file.
         try:
             with os.scandir(folder) as entries:
-                return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+                kept = [e for e in entries if not e.name.startswith(".") and e.name not in _OF_PROGRAMS]
+                return sorted(kept, key=lambda e: e.name)
         except PermissionError:
             remedy = "Give this user the right to read and enter it, and all folders within."
             self.faults.append(Fault("", 0, "", "a folder may not be read by this user", remedy, folder))
@@ -122,13 +140,44 @@ class Walk:
         return []
 
 
-def named_itself(walk: Walk, part: str) -> Iterator[Draft]:
-    """A case for each file of the kind, with its path below the root, without its ending, for an id."""
-    for relative, path in walk.paths():
-        name = composed(relative)
-        endings = [ending for ending in walk.suffixes if name.lower().endswith(ending)]
-        if endings:
-            yield Draft(name[: -len(max(endings, key=len))], {part: [(name, path)]})
+def named_itself(walk: Walk, part: str, *, pictures: bool) -> Iterator[Draft]:
+    """A case for each file of the kind, with its path below the root for an id.
+
+    The ending of the name is no part of the id, unless it is all that tells two files apart.
+
+    Args:
+        walk: Through all files.
+        part: What each file is.
+        pictures: Whether DICOM files of other endings, or of none, are of the kind.
+    """
+    above = composed(walk.root.resolve().parent.name if walk.root.is_file() else walk.root.resolve().name)
+    there = [
+        (relative, path)
+        for relative, path in walk.paths()
+        if relative.lower().endswith(walk.suffixes) or (pictures and looks_dicom(path))
+    ]
+    stems = [without_ending(relative, walk.suffixes) for relative, _ in there]
+    counts = Counter(stems)
+    for (relative, path), stem in zip(there, stems, strict=True):
+        yield Draft(stem if counts[stem] == 1 else relative, {part: [(f"{above}/{relative}", path)]})
+
+
+def without_ending(name: str, endings: Sequence[str]) -> str:
+    """A file's name without the ending of its kind, if it has one."""
+    ending = max((each for each in endings if name.lower().endswith(each)), key=len, default="")
+    return name[: len(name) - len(ending)]
+
+
+def looks_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its content, other than a directory of such files."""
+    from medseg.cases.reading.dicom import is_dicom  # noqa: PLC0415 - numpy takes 0.1 s to import
+
+    return path.name.upper() != "DICOMDIR" and is_dicom(path)
+
+
+def kinds_told(suffixes: Sequence[str]) -> str:
+    """Endings of names as a list for people."""
+    return " or ".join([", ".join(suffixes[:-1]), *suffixes[-1:]][-len(suffixes) :])
 
 
 @dataclass(frozen=True)
@@ -147,7 +196,7 @@ class PatternFinder:
     manifest: Manifest
     layout: Layout
 
-    def find(self, root: Path, parts: Sequence[str]) -> Found:
+    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:  # noqa: ARG002 - parts say it
         """The cases below a root that have any of these parts, with what they lack or have twice."""
         kind = self.manifest.files()
         # Patterns of volumes name their ending; those of pictures may leave it open.
@@ -187,12 +236,12 @@ class PatternFinder:
         """
         alone = len(parts) == 1 and parts[0] != MASK
         if alone and (walk.root.is_file() or self.manifest.pictures is not None):
-            yield from named_itself(Walk(walk.root, walk.suffixes, all=False), parts[0])
+            pictures = self.manifest.pictures is not None
+            yield from named_itself(Walk(walk.root, walk.suffixes, all=True), parts[0], pictures=pictures)
 
     def _nothing(self, walk: Walk, noun: str) -> Fault:
         patterns = self._matcher().told()
-        endings = " or ".join([", ".join(walk.suffixes[:-1]), *walk.suffixes[-1:]][-len(walk.suffixes) :])
-        seen = f"{walk.files} files were seen, {walk.kind} of them {noun} ({endings})"
+        seen = f"{walk.files} files were seen, {walk.kind} of them {noun} ({kinds_told(walk.suffixes)})"
         remedy = (
             "Name the folder of the data set, unpacked, or write a manifest with the layout of these files. "
             f"To get the data of '{self.manifest.name}': {self.manifest.obtain}"

@@ -7,22 +7,28 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     StrictInt,
     Tag,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
-from medseg.cases.layout import IMAGE, MASK, Layout
+from medseg.cases.class_folders import ClassFolders
+from medseg.cases.grouping import GroupRule
+from medseg.cases.image_labels import ImageLabels
+from medseg.cases.label_columns import JoinedColumn
+from medseg.cases.layout import IMAGE, MASK, Layout, composed
+from medseg.cases.manifest_classes import misclassed
+from medseg.cases.manifest_rules import DeriveRule, HounsfieldWindow, PictureRule, Strict, TableRule
 from medseg.cases.path_list import CsvLayout
 from medseg.errors import DefinitionError, ManifestError
 
@@ -34,90 +40,34 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 #: Fields that change what is learned from the data; the others only tell about them.
 _MEANING = (
-    *("channels", "classes", "label_values", "instances", "derive", "pictures"),
+    *("channels", "image_labels", "classes", "label_values", "instances", "derive", "pictures"),
     *("layout", "group", "columns", "table"),
 )
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DeriveRule(_Strict):
-    """Two classes that the data set does not store, told apart by the images.
-
-    Attributes:
-        value: Written `from`: the stored value that stands for both.
-        outside: Class of voxels where every channel has its background value.
-        inside: Class of all other voxels with that stored value.
-    """
-
-    value: StrictInt = Field(alias="from")
-    outside: str
-    inside: str
-
-
-class TableRule(_Strict):
-    """A CSV table beside the data that says more about each case.
-
-    Attributes:
-        path: Relative to the data root; looked for in the root's parent as well, so that the folder of the
-            images may be given. Where it is not there, its columns are empty.
-        key: The column that names the file.
-        matches: What stands in it, with `{case}` for the case's id.
-        columns: Those that are wanted.
-    """
-
-    path: str
-    key: str
-    matches: str
-    columns: tuple[str, ...]
-
-
-class GroupColumn(_Strict):
-    """The patient, as a column of `columns` or `table` tells it.
-
-    Attributes:
-        column: The column; where its value is empty, the case is its own patient.
-    """
-
-    column: str
-
-
-class PictureRule(_Strict):
-    """How the files of a data set of pictures (PNG, JPEG, TIFF, BMP, npy) become channels.
-
-    Attributes:
-        channels: `grey`: each file holds one channel; colours become their brightness. `rgb`: each file holds
-            three channels, its red, green and blue planes, in the order of the manifest's `channels`.
-        mask_above: A mask's foreground is what is brighter than this, 0 to 65535; it then holds 0 and 1. None
-            takes its values as they are.
-    """
-
-    channels: Literal["grey", "rgb"]
-    mask_above: Annotated[int, Field(ge=0, le=65535)] | None = None
-
-
-#: Tags of the two kinds of layout; never shown.
-_PATTERNS, _LIST = "<patterns>", "<list>"
+#: Tags of the kinds of layout and of group; never shown.
+_PATTERNS, _LIST, _FOLDERS, _RULE = "<patterns>", "<list>", "<folders>", "<rule>"
 
 
 def _kind(layout: object) -> str:
-    is_list = isinstance(layout, CsvLayout) or (isinstance(layout, dict) and "csv" in layout)
-    return _LIST if is_list else _PATTERNS
+    keys = layout if isinstance(layout, dict) else vars(layout) if isinstance(layout, BaseModel) else {}
+    return _LIST if "csv" in keys else _FOLDERS if "class_folders" in keys else _PATTERNS
 
 
 AnyLayout = Annotated[
-    Annotated[Layout, Tag(_PATTERNS)] | Annotated[CsvLayout, Tag(_LIST)], Discriminator(_kind)
+    Annotated[Layout, Tag(_PATTERNS)]
+    | Annotated[CsvLayout, Tag(_LIST)]
+    | Annotated[ClassFolders, Tag(_FOLDERS)],
+    Discriminator(_kind),
 ]
-"""Patterns of file names, or a CSV of paths."""
+"""Patterns of file names, a table of paths, or folders of classes."""
 
 
 def _how(group: object) -> str:
-    return _LIST if isinstance(group, dict | GroupColumn) else _PATTERNS
+    return _RULE if isinstance(group, dict | GroupRule) else _PATTERNS
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """What a data set means, where it comes from, and how its files are found.
 
     Attributes:
@@ -129,15 +79,19 @@ class Manifest(_Strict):
         obtain: How to get the data; shown where none are given.
         ids: Whether the ids in file names are pseudonyms already, or must never be shown.
         channels: Names of the images of a case, in order.
-        classes: Names in order; an index into it is the class of a voxel.
+        image_labels: Whether the truth is classes of whole images: `one` each, or `many` at once. None: it is a
+            label map.
+        classes: Names in order; an index into it is the class of a voxel, or of an image. Of images it may be
+            left out: they are found in the data.
         label_values: Class name of each stored value.
         instances: Class of every whole value above 0 that `label_values` does not name: label maps then number
             the objects of that class.
         derive: Classes that are told apart by the images, if any.
         pictures: How picture files become channels; None for NIfTI files.
-        layout: How files are named, or the CSV that lists their paths.
-        group: Regular expression searched in the case's id; its first group is the patient. Or `{column: ...}`,
-            a column that tells the patient. None: each case is a patient, unless a CSV of paths tells more.
+        layout: How files are named, the table that lists their paths, or that they lie in folders by class.
+        group: Regular expression searched in the case's id, which must find the patient as its first group. Or a
+            rule `{tag: ..., pattern: ..., column: ...}` of what may tell the patient. None: each case is a patient,
+            unless a table of paths tells more.
         columns: Further columns of a case: a regular expression searched in `<root's name>/<relative path>`
             of the first channel, whose first group is the value; empty where it finds nothing.
         table: A table with further columns, if any.
@@ -152,25 +106,31 @@ class Manifest(_Strict):
     obtain: str
     ids: Literal["pseudonyms", "identifying"] = "identifying"
     channels: tuple[str, ...] = Field(min_length=1)
+    image_labels: ImageLabels | None = None
     classes: tuple[str, ...] = ()
-    label_values: dict[StrictInt, str] = {}
+    label_values: dict[StrictInt, str] = Field(default_factory=dict)
     instances: str | None = None
     derive: DeriveRule | None = None
     pictures: PictureRule | None = None
     layout: AnyLayout
     group: (
-        Annotated[Annotated[str, Tag(_PATTERNS)] | Annotated[GroupColumn, Tag(_LIST)], Discriminator(_how)]
+        Annotated[Annotated[str, Tag(_PATTERNS)] | Annotated[GroupRule, Tag(_RULE)], Discriminator(_how)]
         | None
     ) = None
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
     table: TableRule | None = None
     sample: dict[str, Any] | None = None
+
+    @field_validator("classes")
+    @classmethod
+    def _compared_in_nfc(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(composed(name) for name in classes)
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
         for complaint in (
             *self._misnamed(),
-            *self._mislabelled(),
+            *(self._mislabelled() if self.image_labels is None else misclassed(self)),
             *self._mispictured(),
             *self._mispatterned(),
         ):
@@ -178,7 +138,8 @@ class Manifest(_Strict):
         return self
 
     def _misnamed(self) -> Iterator[str]:
-        for key, names in (("channels", self.channels), ("classes", self.classes)):
+        of_voxels = () if self.image_labels else self.classes
+        for key, names in (("channels", self.channels), ("classes", of_voxels)):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 yield f"'{key}' holds {twice} more than once"
@@ -189,6 +150,9 @@ class Manifest(_Strict):
             yield f"'channels' holds '{MASK}', which is what medseg calls the label map; choose another name"
 
     def _mislabelled(self) -> Iterator[str]:
+        tells_class = isinstance(self.layout, CsvLayout) and self.layout.tells is not None
+        if tells_class or isinstance(self.layout, ClassFolders):
+            yield "'layout' tells the class of each image: say 'image_labels: one' or 'image_labels: many'"
         derived = {self.derive.outside, self.derive.inside} if self.derive else set()
         counted = {self.instances} if self.instances else set()
         used = set(self.label_values.values()) | derived | counted
@@ -228,6 +192,9 @@ class Manifest(_Strict):
         rules = {f"columns.{name}": text for name, text in self.columns.items()}
         if isinstance(self.group, str):
             rules["group"] = self.group
+        elif self.group is not None:
+            yield from self.group.complaints(pictures=self.pictures is not None)
+            rules |= {"group.pattern": self.group.pattern} if self.group.pattern is not None else {}
         for key, text in rules.items():
             try:
                 groups = re.compile(text).groups
@@ -238,10 +205,11 @@ class Manifest(_Strict):
                     yield f"'{key}' needs a group (...) around what it looks for"
         both = sorted(name for name, count in Counter(self.column_names).items() if count > 1)
         if both:
-            yield f"'columns', 'table.columns' and 'layout.extra' name {both} more than once"
-        if isinstance(self.group, GroupColumn) and self.group.column not in self.column_names:
+            yield f"'columns', 'table.columns' and 'layout' name {both} more than once"
+        column = self.group.column if isinstance(self.group, GroupRule) else None
+        if column is not None and column not in self.column_names:
             yield (
-                f"'group' wants the column '{self.group.column}', which is not among those of 'columns', "
+                f"'group' wants the column '{column}', which is not among those of 'columns', "
                 f"'table.columns' and 'layout.extra': {list(self.column_names)}"
             )
         if self.group is not None and isinstance(self.layout, CsvLayout) and self.layout.group:
@@ -263,8 +231,33 @@ class Manifest(_Strict):
         """The part of a case that holds a channel: the channel itself, or `image` if one file holds all."""
         return IMAGE if self.together else channel
 
+    @property
+    def truth(self) -> Literal["masks", "one", "many"]:
+        """What the truth of an image is: a label map, one class, or any number of classes."""
+        return self.image_labels or "masks"
+
+    @property
+    def open_classes(self) -> bool:
+        """Whether the classes are yet to be found in the data: see `medseg.cases.scan.found_classes`."""
+        return self.image_labels is not None and not self.classes
+
+    def with_classes(self, names: Sequence[str]) -> Self:
+        """The manifest with these classes of whole images.
+
+        Raises:
+            ManifestError: They cannot be its classes.
+        """
+        if self.image_labels is None:
+            raise ManifestError(
+                f"manifest '{self.name}': its classes are those of label maps, and {list(names)} cannot replace them"
+            )
+        try:
+            return type(self).model_validate({**self.model_dump(by_alias=True), "classes": tuple(names)})
+        except ValidationError as error:
+            raise ManifestError(f"manifest '{self.name}': {_told(error)}") from error
+
     def label_rule(self) -> LabelRule:
-        """How stored label values become class indices."""
+        """How stored label values become class indices; of whole images the classes alone."""
         from medseg.cases.labels import Derive, LabelRule  # noqa: PLC0415 - numpy takes 0.1 s to import
 
         rule = self.derive
@@ -276,7 +269,9 @@ class Manifest(_Strict):
         from medseg.cases.files import NiftiFiles, PictureFiles  # noqa: PLC0415 - nibabel takes a while
 
         rule = self.pictures
-        return NiftiFiles() if rule is None else PictureFiles(rule.channels, self.channels, rule.mask_above)
+        if rule is None:
+            return NiftiFiles()
+        return PictureFiles(rule.channels, self.channels, rule.mask_above, window=rule.shown)
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of what the manifest means; texts, name and `ids` do not enter."""
@@ -305,18 +300,27 @@ class Manifest(_Strict):
 def _told(error: ValidationError) -> str:
     lines = []
     for item in error.errors(include_url=False, include_input=False):
-        key = ".".join(str(part) for part in item["loc"] if part not in {_PATTERNS, _LIST})
+        key = ".".join(str(part) for part in item["loc"] if part not in _TAGS)
         if item["type"] == "extra_forbidden":
-            text = f"there is no such key{_nearest(str(item['loc'][-1]), _LIST in item['loc'])}"
+            text = f"there is no such key{_nearest(str(item['loc'][-1]), item['loc'])}"
         else:
             text = item["msg"].removeprefix("Value error, ")
         lines.append(f"'{key}': {text}" if key else text)
     return "; ".join(lines)
 
 
-def _nearest(key: str, in_list: bool) -> str:
-    models: tuple[type[BaseModel], ...] = (
-        (CsvLayout, GroupColumn) if in_list else (Manifest, Layout, DeriveRule, TableRule, PictureRule)
+_TAGS: dict[str, tuple[type[BaseModel], ...]] = {
+    _PATTERNS: (Layout,),
+    _LIST: (CsvLayout, JoinedColumn),
+    _FOLDERS: (ClassFolders,),
+    _RULE: (GroupRule,),
+}
+
+
+def _nearest(key: str, place: Sequence[int | str]) -> str:
+    models = next(
+        (_TAGS[part] for part in place if part in _TAGS),
+        (Manifest, DeriveRule, TableRule, PictureRule, HounsfieldWindow),
     )
     known = [field.alias or name for model in models for name, field in model.model_fields.items()]
     near = difflib.get_close_matches(key, known, n=1)

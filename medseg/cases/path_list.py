@@ -1,4 +1,4 @@
-"""A data set that a CSV of paths lists, in place of patterns: one row a case."""
+"""A data set that a table of paths lists, in place of patterns: one row a case."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from medseg.cases.finding import Complaint, Draft, Found, Walk, named_itself
+from medseg.cases.class_checks import Wording, classes_of, judged, missing_elsewhere
+from medseg.cases.finding import Complaint, Draft, Found, Walk, looks_dicom, named_itself, without_ending
+from medseg.cases.label_columns import JoinedColumn, LabelColumns, Told, label_columns
 from medseg.cases.layout import MASK, composed
-from medseg.cases.table import UNREADABLE, Rows, beside, lacking, read_rows
+from medseg.cases.table import Rows, beside, lacking, open_table
 from medseg.errors import Fault
 
 if TYPE_CHECKING:
@@ -20,9 +22,21 @@ if TYPE_CHECKING:
 
 _REMEDY = "Correct the row, add the file, or remove the row."
 
+_WHAT = "the list of paths"
+
+_WORDS = Wording(
+    noun="row",
+    fewer="Name the class of each picture in the list, or correct 'layout' of the manifest.",
+    absent="Add rows of pictures that have it, or take it from 'classes' of the manifest, or from 'layout.labels'.",
+    unknown="Correct the row, add pictures of the class to training, or name it in 'classes' of the manifest.",
+)
+
+#: From this many classes on, a column that holds a value of its own in most rows is taken for no class at all.
+_SUSPECT = 20
+
 
 class CsvLayout(BaseModel):
-    """How a table lists a data set's files: comma, semicolon or tab between columns, UTF-8.
+    """How a table lists a data set's files: CSV with comma, semicolon or tab in UTF-8, or an Excel sheet (.xlsx).
 
     Paths are relative to the table's folder or to the data set's, or absolute.
 
@@ -33,7 +47,9 @@ class CsvLayout(BaseModel):
         case: Column of the case's id; None, or an empty value, takes the image's name without its ending, with
             as many folders before it as tell it from others.
         group: Column of the patient; where it is empty, or None, the case is its own.
-        label: Column of the whole case's class.
+        label: Column of the one class of the whole image.
+        labels: What tells any number of classes of the whole image: a column for each, called as the class, that
+            holds 1 or 0; or one column with a separator.
         extra: Further columns of the cases.
     """
 
@@ -45,12 +61,18 @@ class CsvLayout(BaseModel):
     case: str | None = None
     group: str | None = None
     label: str | None = None
+    labels: tuple[str, ...] | JoinedColumn | None = None
     extra: tuple[str, ...] = ()
 
     @property
     def has_truth(self) -> bool:
         """Whether a case may have a label map."""
         return self.mask is not None
+
+    @property
+    def tells(self) -> LabelColumns | None:
+        """What tells the classes of an image; None where nothing does."""
+        return label_columns(self.label, self.labels)
 
     @property
     def row_columns(self) -> tuple[str, ...]:
@@ -85,10 +107,11 @@ class CsvLayout(BaseModel):
             return self.mask or ""
         return self.image if isinstance(self.image, str) else self.image[part]
 
-    def needed(self, parts: Sequence[str]) -> tuple[str, ...]:
-        """The columns that must be there."""
-        told = (self.case, self.group, self.label, *self.extra)
-        return (*map(self.column, parts), *(column for column in told if column is not None))
+    def needed(self, parts: Sequence[str], *, truth: bool) -> tuple[str, ...]:
+        """The columns that must be there: in prediction those of the images alone."""
+        told = [column for column in (self.case, self.group, *self.extra) if column is not None]
+        labels = self.tells.columns if self.tells is not None else ()
+        return (*map(self.column, parts), *((*told, *labels) if truth else ()))
 
 
 @dataclass(frozen=True)
@@ -98,48 +121,92 @@ class ListFinder:
     manifest: Manifest
     layout: CsvLayout
 
-    def find(self, root: Path, parts: Sequence[str]) -> Found:
+    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
         """The cases that the list names, with what is missing told by its row; or the one image that is given."""
-        endings = self.manifest.files().suffixes
-        if root.is_file() and root.name.lower().endswith(endings) and len(parts) == 1:
-            return Found([Draft(_names(root.name, endings)[-1], {parts[0]: [(composed(root.name), root)]})])
+        if self._is_image(root, parts, truth=truth):
+            name = without_ending(composed(root.name), self.manifest.files().suffixes)
+            return Found([Draft(name, {parts[0]: [(composed(root.name), root)]}, extra=self._unsaid())])
         path = root if root.is_file() else beside(root, self.layout.csv)
-        if self._wants_all(root, parts):
-            walk = Walk(root, endings, all=False)
-            each = list(named_itself(walk, parts[0]))
+        if self._wants_all(root, parts, truth=truth):
+            walk = Walk(root, self.manifest.files().suffixes, all=True)
+            each = list(named_itself(walk, parts[0], pictures=True))
+            for draft in each:
+                draft.extra = self._unsaid()
             if each:
                 return Found(each, walk.faults)
         if path is None:
-            met = f"the list of paths, '{self.layout.csv}', is not in the folder"
+            met = f"{_WHAT}, '{self.layout.csv}', is not in the folder"
             remedy = f"Name the folder that holds it, or the file. To get the data: {self.manifest.obtain}"
             return Found(faults=[Fault("", 0, "", met, remedy, root)])
-        try:
-            table = read_rows(path)
-        except UNREADABLE as error:
-            met = f"the list of paths cannot be read: {type(error).__name__}"
-            return Found(faults=[Fault("", 0, "", met, "Save it as CSV in UTF-8.", path)])
-        lost = [column for column in self.layout.needed(parts) if column not in table.columns]
-        if lost or not table.lines:
-            what = "the list of paths"
-            met = lacking(what, lost, table.columns, self.manifest) if lost else f"{what} has no rows"
+        table = open_table(path, _WHAT)
+        if isinstance(table, Fault):
+            return Found(faults=[table])
+        met = self._unfit(table, parts, truth=truth)
+        if met:
             return Found(faults=[Fault("", 0, "", met, "Correct it, or 'layout' of the manifest.", path)])
-        return Found(self._drafts(table, parts, (path.parent, root if root.is_dir() else path.parent)))
+        bases = (path.parent, root if root.is_dir() else path.parent)
+        found = Found(self._drafts(table, parts, bases, truth=truth))
+        if truth and self.layout.tells is not None:
+            named = self.layout.tells.names
+            found.faults += self._classes(found, named, path)
+            found.notes += missing_elsewhere(found.drafts, classes_of(self.manifest, found.drafts, named))
+        return found
 
-    def _wants_all(self, root: Path, parts: Sequence[str]) -> bool:
+    def _is_image(self, root: Path, parts: Sequence[str], *, truth: bool) -> bool:
+        """Whether one image was given in place of a folder or a list."""
+        wants_truth = truth and (self.layout.has_truth or self.layout.tells is not None)
+        if not root.is_file() or len(parts) != 1 or wants_truth:
+            return False
+        of_kind = root.name.lower().endswith(self.manifest.files().suffixes)
+        return of_kind or (self.manifest.pictures is not None and looks_dicom(root))
+
+    def _wants_all(self, root: Path, parts: Sequence[str], *, truth: bool) -> bool:
         """Whether every picture of a folder is a case, as in prediction, which needs no list.
 
         A list in the folder itself still says which they are; one above it is of other pictures.
         """
-        predicting = self.layout.has_truth and MASK not in parts
+        predicting = not truth and (self.layout.has_truth or self.layout.tells is not None)
         pictures = len(parts) == 1 and self.manifest.pictures is not None
         return predicting and pictures and root.is_dir() and not (root / self.layout.csv).is_file()
 
-    def _drafts(self, table: Rows, parts: Sequence[str], bases: tuple[Path, Path]) -> list[Draft]:
+    def _unsaid(self) -> dict[str, str]:
+        """Further columns of an image that no list names."""
+        return dict.fromkeys(self.layout.extra, "")
+
+    def _unfit(self, table: Rows, parts: Sequence[str], *, truth: bool) -> str:
+        """Why the table cannot be the list; empty if it can."""
+        needed = self.layout.needed(parts, truth=truth)
+        lost = [column for column in needed if column not in table.columns]
+        if lost:
+            return lacking(_WHAT, lost, table.columns, self.manifest)
+        twice = [column for column in dict.fromkeys(needed) if table.columns.count(column) > 1]
+        if twice:
+            return f"{_WHAT} has more than one column {twice}"
+        return "" if table.lines else f"{_WHAT} has no rows"
+
+    def _classes(self, found: Found, named: Sequence[str], path: Path) -> list[Fault]:
+        """What is wrong with the classes that the rows tell."""
+        classes = classes_of(self.manifest, found.drafts, named)
+        if not self.manifest.classes and len(classes) > max(_SUSPECT, len(found.drafts) // 2):
+            met = (
+                f"{_WHAT} tells {len(classes)} classes of {len(found.drafts)} pictures: these are no classes"
+            )
+            remedy = "Name the column of the class below 'layout' of the manifest."
+            for draft in found.drafts:
+                draft.broken = True
+            return [Fault("", 0, "", met, remedy, path)]
+        return list(judged(self.manifest, found.drafts, _WORDS, path, named))
+
+    def _drafts(
+        self, table: Rows, parts: Sequence[str], bases: tuple[Path, Path], *, truth: bool
+    ) -> list[Draft]:
         drafts: dict[str, Draft] = {}
         first_of: dict[Path, tuple[int, Draft]] = {}
         line_of: dict[str, int] = {}
         for (line, row), raw in zip(table.lines, self._ids(table, parts), strict=True):
             draft = self._draft(raw, line, row, parts, bases)
+            if truth:
+                self._label(draft, line, row, bases[0])
             images = [place[0][1].resolve() for part, place in draft.files.items() if part != MASK]
             shared = next((first_of[image] for image in images if image in first_of), None)
             if shared is not None:
@@ -158,9 +225,8 @@ class ListFinder:
         self, raw: str, line: int, row: Mapping[str, str], parts: Sequence[str], bases: tuple[Path, Path]
     ) -> Draft:
         layout = self.layout
-        draft = Draft(raw, extra={column: row[column] for column in layout.extra})
-        draft.group = composed(row[layout.group].strip()) if layout.group else ""
-        draft.label = (row[layout.label].strip() or None) if layout.label else None
+        draft = Draft(raw, extra={column: row.get(column, "") for column in layout.extra})
+        draft.group = composed(row.get(layout.group, "").strip()) if layout.group else ""
         for part in parts:
             column = layout.column(part)
             text = row[column].strip()
@@ -173,11 +239,27 @@ class ListFinder:
                 draft.complaints.append(Complaint(part, met, _REMEDY, bases[0] / text))
         return draft
 
+    def _label(self, draft: Draft, line: int, row: Mapping[str, str], near: Path) -> None:
+        """Give an image the classes that its row tells."""
+        if self.layout.tells is None:
+            return
+        told = self.layout.tells.read(row)
+        known = self.manifest.classes
+        unknown = [name for name in told.labels or () if known and name not in known]
+        if unknown:
+            # A column taken by mistake may hold names of people.
+            value = str(unknown) if self.manifest.ids == "pseudonyms" else "something"
+            wrong = f"says {value} in column '{self.layout.tells.columns[0]}', which is none of {list(known)}"
+            told = Told(None, wrong, _WORDS.unknown)
+        draft.labels = told.labels
+        if told.wrong:
+            draft.complaints.append(Complaint("", f"row {line} of the list {told.wrong}", told.remedy, near))
+
     def _ids(self, table: Rows, parts: Sequence[str]) -> list[str]:
         """Id of each row."""
         column = self.layout.column(parts[0])
         endings = self.manifest.files().suffixes
-        given = [row[self.layout.case].strip() if self.layout.case else "" for _, row in table.lines]
+        given = [row.get(self.layout.case or "", "").strip() for _, row in table.lines]
         images = [_names(row[column].strip(), endings) for _, row in table.lines]
         short = _shortest([image for image, each in zip(images, given, strict=True) if not each])
         named = [composed(each) or short[image] for image, each in zip(images, given, strict=True)]
@@ -189,8 +271,7 @@ def _names(text: str, endings: Sequence[str]) -> tuple[str, ...]:
     *folders, name = [
         each for each in composed(text).replace("\\", "/").split("/") if each not in {"", "."}
     ] or [""]
-    ending = max((each for each in endings if name.lower().endswith(each)), key=len, default="")
-    return (*folders, name[: len(name) - len(ending)])
+    return (*folders, without_ending(name, endings))
 
 
 def _shortest(images: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:

@@ -135,7 +135,7 @@ def _index(work: Sequence[Job], split: Split, entries: Mapping[str, Entry]) -> t
             role=split.role(job.case.id, position),
             entry=job.name,
             row=row,
-            label=job.case.label,
+            labels=job.case.labels,
         )
         for job in work
         for row, position in enumerate(entries[job.name].positions)

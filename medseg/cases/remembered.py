@@ -22,7 +22,7 @@ from medseg.errors import Fault
 from medseg.places import written_whole
 
 #: Raised whenever facts, or the rules behind faults, change their meaning.
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ class Memory:
 
     def _path(self, case: Case) -> Path:
         places = [(part, str(path.absolute())) for part, path in sorted(case.files.items())]
-        return self.folder / f"{self._digest(f'{self.meaning} {places}')}.json"
+        # Whether the image as a whole has classes, on which its facts depend, no file of its own tells.
+        meaning = f"{self.meaning}{'' if case.labels is None else ' classes'}"
+        return self.folder / f"{self._digest(f'{meaning} {places}')}.json"
 
     def _digest(self, text: str) -> str:
         raw = text.encode("utf-8", "surrogateescape")
@@ -96,7 +98,7 @@ class Memory:
 
 def _plain(facts: CaseFacts) -> dict[str, Any]:
     stored = asdict(replace(facts, faults=()))
-    del stored["case"], stored["group"], stored["unexpected"]
+    del stored["case"], stored["group"], stored["classes"], stored["unexpected"]
     stored["faults"] = [[fault.part, fault.met, fault.remedy] for fault in facts.faults]
     return stored
 
@@ -118,6 +120,8 @@ def _facts(stored: dict[str, Any], case: Case) -> CaseFacts:
         channels=channels,
         labels=None if labels is None else {int(value): count for value, count in labels.items()},
         mask_digest=stored["mask_digest"],
+        classes=case.labels,
+        likeness=stored["likeness"],
         faults=tuple(faults),
         notes=tuple(stored["notes"]),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medseg.cases.case import Case, safe_name
+from medseg.cases.class_checks import classes_of
+from medseg.cases.class_folders import ClassFolderFinder, ClassFolders
 from medseg.cases.finding import Complaint, Draft, Finder, Found, PatternFinder
-from medseg.cases.layout import MASK, composed
-from medseg.cases.manifest import GroupColumn, Manifest
+from medseg.cases.grouping import GroupRule, Patients, searched
+from medseg.cases.image_labels import misnamed
+from medseg.cases.layout import MASK
+from medseg.cases.manifest import Manifest
 from medseg.cases.path_list import CsvLayout, ListFinder
 from medseg.cases.pseudonym import pseudonym, secret_key
 from medseg.cases.table import Table
-from medseg.errors import DefinitionError, Fault
+from medseg.errors import DataError, DefinitionError, Fault
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def scan(manifest: Manifest, root: Path, *, truth: bool = True, only: Sequence[s
     Args:
         manifest: Says how files are named.
         root: The data set's folder, a folder within it, one case's folder, or a single image file.
-        truth: Whether a case must have a label map; else label maps are not looked for.
+        truth: Whether a case must have a truth, be it a label map or its class; else none is looked for.
         only: The channels that a case must have, in this order; by default all of the manifest's.
 
     Raises:
@@ -63,14 +66,40 @@ def scan(manifest: Manifest, root: Path, *, truth: bool = True, only: Sequence[s
     parts = dict.fromkeys(manifest.part(channel) for channel in channels)
     if truth and manifest.layout.has_truth:
         parts[MASK] = None
-    found = _finder(manifest).find(root, tuple(parts))
+    found = _finder(manifest).find(root, tuple(parts), truth=truth)
     if not found.drafts:
         return Listing((), tuple(found.faults))
     return _listed(manifest, root, found, channels, truth=truth)
 
 
+def found_classes(manifest: Manifest, root: Path) -> tuple[str, ...]:
+    """The classes of whole images: those of the manifest, or where it names none, those that the data tell.
+
+    Found ones are sorted by code point; where the data have a role of training, they are those of its images.
+    No image is opened.
+
+    Raises:
+        DataError: There are too few of them, or they cannot be classes; `faults` say why.
+    """
+    if not manifest.open_classes:
+        return manifest.classes
+    root = Path(root)
+    fault = _unusable(root, manifest)
+    parts = tuple(dict.fromkeys(manifest.part(channel) for channel in manifest.channels))
+    found = Found(faults=[fault]) if fault else _finder(manifest).find(root, parts, truth=True)
+    tells = manifest.layout.tells if isinstance(manifest.layout, CsvLayout) else None
+    sound = [draft for draft in found.drafts if not draft.broken]
+    names = classes_of(manifest, sound, tells.names if sound and tells else ())
+    if len(names) < (2 if manifest.image_labels == "one" else 1) or any(misnamed(names)):
+        told = "\n".join(each.text() for each in found.faults)
+        raise DataError(f"the classes cannot be told from the data:\n{told}", found.faults)
+    return names
+
+
 def _finder(manifest: Manifest) -> Finder:
     layout = manifest.layout
+    if isinstance(layout, ClassFolders):
+        return ClassFolderFinder(manifest)
     return ListFinder(manifest, layout) if isinstance(layout, CsvLayout) else PatternFinder(manifest, layout)
 
 
@@ -123,18 +152,17 @@ def _listed(manifest: Manifest, root: Path, found: Found, channels: Sequence[str
         if case.files:
             (incomplete if wrong or draft.broken else cases).append(case)
         faults += [Fault(public, position, each.part, each.met, each.remedy, each.path) for each in wrong]
-    notes = (*_alone(manifest, drafts, table, truth=truth), *_by_order(found))
+    notes: tuple[str, ...] = (*_by_order(found), *found.notes)
+    if truth:  # in prediction nothing is shared out
+        notes = (*_alone(manifest, drafts, table), *name.patients.notes(), *notes)
     return Listing(tuple(cases), tuple(faults), tuple(incomplete), tuple(found.pairs), notes)
 
 
-def _alone(
-    manifest: Manifest, drafts: Sequence[tuple[str, Draft]], table: Table, *, truth: bool
-) -> Iterator[str]:
-    """That a column, which is to tell what belongs together, is empty: of no matter in prediction."""
-    if not truth:
-        return
-    if isinstance(manifest.group, GroupColumn):
-        column = manifest.group.column
+def _alone(manifest: Manifest, drafts: Sequence[tuple[str, Draft]], table: Table) -> Iterator[str]:
+    """That a column, which alone is to tell what belongs together, is empty."""
+    rule = manifest.group
+    if isinstance(rule, GroupRule) and rule.column and not rule.tag and not rule.pattern:
+        column = rule.column
         values = [
             {**_searched(manifest, each), **table.row(each.raw), **each.extra}[column] for _, each in drafts
         ]
@@ -145,9 +173,9 @@ def _alone(
         return
     empty = sum(not value.strip() for value in values)
     if empty:
-        rule = manifest.table
-        of_table = rule is not None and column in rule.columns and not table.there
-        where = f", since the table '{rule.path}' is not there" if rule is not None and of_table else ""
+        beside = manifest.table
+        of_table = beside is not None and column in beside.columns and not table.there
+        where = f", since the table '{beside.path}' is not there" if beside is not None and of_table else ""
         noun = "cases" if manifest.pictures is None else "pictures"
         yield (
             f"{empty} of {len(values)} cases have no {column}{where}: each counts as a group of its own, so related "
@@ -177,25 +205,20 @@ def _case(
     truth = tuple(path for _, path in draft.files.get(MASK, ()))
     many = MASK in manifest.layout.many
     mask = truth[0] if truth and not many else None
-    return Case(public, group, images, mask, draft.label, position, extra, truth if many else ())
+    return Case(public, group, images, mask, draft.labels, position, extra, truth if many else ())
 
 
 def _searched(manifest: Manifest, draft: Draft) -> dict[str, str]:
     """Columns that are read from the path of the first file."""
     told = next((places[0][0] for places in draft.files.values()), "")
-    return {column: _search(rule, told) for column, rule in manifest.columns.items()}
-
-
-def _search(rule: str, text: str) -> str:
-    found = re.search(composed(rule), text)
-    return (found[1] or "") if found else ""
+    return {column: searched(rule, told) for column, rule in manifest.columns.items()}
 
 
 class _Names:
     """Public names of cases and patients."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self._rule = manifest.group
+        self.patients = Patients(manifest)
         self._key = secret_key() if manifest.ids == "identifying" else None
 
     def case(self, raw: str) -> str:
@@ -203,14 +226,7 @@ class _Names:
 
     def group(self, draft: Draft, extra: Mapping[str, str]) -> str | None:
         """Public name of the patient; None if the manifest's rule finds none."""
-        patient = draft.group or self._patient(draft.raw, extra)
+        patient = self.patients.of(draft, extra)
         if not patient:
             return None
         return patient if self._key is None else pseudonym("patient", patient, self._key)
-
-    def _patient(self, raw: str, extra: Mapping[str, str]) -> str:
-        if self._rule is None:
-            return raw
-        if isinstance(self._rule, GroupColumn):
-            return composed(extra[self._rule.column].strip()) or raw
-        return _search(self._rule, raw)

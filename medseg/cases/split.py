@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from medseg.cases.case import Case
 from medseg.cases.split_column import told_roles
+from medseg.cases.split_draw import draw, joined_patients
 from medseg.cases.split_file import ROLES, Role, read_split_file, roles_of_cases, same_cases
 from medseg.cases.split_rule import SplitRule
 from medseg.errors import DataError, Fault
@@ -118,15 +117,19 @@ class Split:
         return cls("group", 0, {}, group_of, roles_of_cases(given, cases))
 
 
-def make_split(rule: SplitRule, cases: Sequence[Case], seed: int) -> Split:
+def make_split(
+    rule: SplitRule, cases: Sequence[Case], seed: int, together: Sequence[Collection[str]] = ()
+) -> Split:
     """Share out cases by a rule.
 
-    The draw depends on seed, ids and patients alone: not on the order of the cases.
+    The draw depends on seed, ids and patients alone, and on who belongs together: not on the order of the cases.
 
     Args:
         rule: How.
         cases: Whom.
         seed: Of the draw, where the rule has none of its own.
+        together: Sets of ids of cases, such as copies of each other, whose patients are drawn as one. They do
+            not matter where a role is given by a file or a column, nor in a split by slice.
 
     Raises:
         DataError: There are too few patients, a column is not there or means something else, or cases of one
@@ -143,20 +146,28 @@ def make_split(rule: SplitRule, cases: Sequence[Case], seed: int) -> Split:
     }
     chosen: dict[Role, Mapping[str, Any]] = {r: s for r, s in wanted.items() if isinstance(s, Mapping)}
     group_of = {case.id: case.group for case in cases}
+    unit_of = joined_patients(group_of, together)
     if rule.by == "slice":
         if chosen:
             raise DataError(f"a split by slice takes ratios, but {sorted(chosen)} is chosen by a column")
         return Split("slice", seed, ratios, group_of, {})
     if rule.column is not None:
-        return Split("group", seed, ratios, group_of, _by_column(rule, rule.column, ratios, cases, seed))
+        return Split(
+            "group", seed, ratios, group_of, _by_column(rule, rule.column, ratios, cases, seed, unit_of)
+        )
     role_of = _chosen(chosen, cases)
     free = [case for case in cases if case.group not in role_of]
-    role_of |= _drawn(free, ratios, rule.stratify, seed)
+    role_of |= _drawn(free, ratios, rule.stratify, seed, unit_of)
     return Split("group", seed, ratios, group_of, {case.id: role_of[case.group] for case in cases})
 
 
 def _by_column(
-    rule: SplitRule, column: str, ratios: Mapping[Role, float], cases: Sequence[Case], seed: int
+    rule: SplitRule,
+    column: str,
+    ratios: Mapping[Role, float],
+    cases: Sequence[Case],
+    seed: int,
+    unit_of: Mapping[str, str],
 ) -> dict[str, Role]:
     """Role of each case: as a column tells, and what it leaves open is drawn from those it does not hold back."""
     _values(cases, column)
@@ -168,7 +179,7 @@ def _by_column(
             f"the column '{column}' puts all cases into validation or test: nobody is left to train on"
         )
     absent = {role: ratio for role, ratio in ratios.items() if role not in held.values()}
-    role_of = held | _drawn(free, absent, rule.stratify, seed)
+    role_of = held | _drawn(free, absent, rule.stratify, seed, unit_of)
     return {case.id: role_of[case.group] for case in cases}
 
 
@@ -230,7 +241,11 @@ def _refuse_torn(groups: Sequence[str], cases: Sequence[Case], what: str) -> Non
 
 
 def _drawn(
-    cases: Sequence[Case], ratios: Mapping[Role, float], stratify: str | None, seed: int
+    cases: Sequence[Case],
+    ratios: Mapping[Role, float],
+    stratify: str | None,
+    seed: int,
+    unit_of: Mapping[str, str],
 ) -> dict[str, Role]:
     """Role of each patient that is left: drawn within each stratum, in like shares."""
     groups = sorted({case.group for case in cases})
@@ -239,9 +254,13 @@ def _drawn(
         raise DataError(
             f"val and test take {1 - shares['train']:g} of the patients: nobody is left to train on"
         )
-    if len(groups) < len(shares):
+    members: dict[str, list[str]] = defaultdict(list)
+    for group in groups:
+        members[unit_of[group]].append(group)
+    if len(members) < len(shares):
+        torn = "" if len(members) == len(groups) else f" sets of duplicates, of {len(groups)} patients,"
         raise DataError(
-            f"there are too few patients to share out: {len(groups)} for {sorted(shares)}, wanted at least "
+            f"there are too few patients to share out: {len(members)}{torn} for {sorted(shares)}, wanted at least "
             f"{len(shares)}. Add data, set a ratio to 0, or split by slice, which leaks"
         )
     strata = dict.fromkeys(groups, "")
@@ -249,43 +268,4 @@ def _drawn(
         values = _values(cases, stratify)
         _refuse_torn([g for g in groups if len(values[g]) > 1], cases, f"of one '{stratify}'")
         strata = {group: next(iter(values[group])) for group in groups}
-    random = np.random.Generator(np.random.PCG64(seed))
-    role_of: dict[str, Role] = {}
-    carried: dict[Role, float] = dict.fromkeys(shares, 0.0)
-    for stratum in sorted(set(strata.values())):
-        members = [group for group in groups if strata[group] == stratum]
-        shuffled = [members[i] for i in random.permutation(len(members))]
-        for role, count in _allotted(len(members), shares, carried).items():
-            role_of |= dict.fromkeys(shuffled[:count], role)
-            shuffled = shuffled[count:]
-    return _nobody_empty(role_of, shares)
-
-
-def _allotted(count: int, shares: Mapping[Role, float], carried: dict[Role, float]) -> dict[Role, int]:
-    """How many of a stratum each role gets: Hamilton's method of largest remainders.
-
-    What a role got too little of in earlier strata is carried, so that many small strata do not all round
-    the same way; each role still gets its exact share of each stratum, rounded down or up.
-    """
-    exact = {role: count * share for role, share in shares.items()}
-    allotted = {role: int(np.floor(value + 1e-9)) for role, value in exact.items()}
-    left = count - sum(allotted.values())
-    need = {role: exact[role] - allotted[role] + carried[role] for role in shares}
-    # Only roles whose share is not whole may be rounded up.
-    broken = [role for role in sorted(shares) if exact[role] - allotted[role] > 1e-9]
-    for role in sorted(broken, key=lambda role: -round(need[role], 9))[:left]:
-        allotted[role] += 1
-    for role in shares:
-        carried[role] += exact[role] - allotted[role]
-    return allotted
-
-
-def _nobody_empty(role_of: dict[str, Role], shares: Mapping[Role, float]) -> dict[str, Role]:
-    """Give each role that has a share at least one patient, from the role that has most."""
-    for role in sorted(shares):
-        counts = Counter(role_of.values())
-        if counts[role] == 0:
-            donor = max(sorted(counts), key=lambda each: counts[each])
-            last = [group for group, given in role_of.items() if given == donor][-1]  # of a shuffled order
-            role_of[last] = role
-    return role_of
+    return draw(members, strata, shares, seed)

@@ -29,7 +29,7 @@ class Sample:
         role: `train`, `val` or `test`.
         entry: Name of the entry that holds it.
         row: Of the slice in that entry.
-        label: Class of the whole case, for classification.
+        labels: Classes of the whole case, () if it has none of them; None where they are not known.
         weight: How much it counts in training.
         pseudo: Whether its truth was predicted rather than drawn by a person.
     """
@@ -40,7 +40,7 @@ class Sample:
     role: str
     entry: str
     row: int
-    label: str | None = None
+    labels: tuple[str, ...] | None = None
     weight: float = 1.0
     pseudo: bool = False
 
@@ -75,11 +75,19 @@ class SliceStore:
         Raises:
             StoreError: The case has no truth (`image` reads the image alone), or the store was cleared.
         """
-        return self.image(sample), self.entries[sample.entry].read("label", sample.row)
+        return self.image(sample), self.mask(sample)
 
     def image(self, sample: Sample) -> NDArray[Any]:
         """Image (C, H, W) alone, in the stored precision."""
         return self.entries[sample.entry].read("image", sample.row)
+
+    def mask(self, sample: Sample) -> NDArray[np.uint8]:
+        """Label (H, W) of class indices alone.
+
+        Raises:
+            StoreError: As `read`.
+        """
+        return self.entries[sample.entry].read("label", sample.row)
 
     def arrays(self, case: str, role: str) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """All stored slices of a case in one role: images (N, C, H, W) and labels (N, H, W).
@@ -111,8 +119,11 @@ class SliceStore:
         return sum(self.entries[sample.entry].slice_bytes for sample in self.role(role))
 
     def digest(self, role: str) -> str:
-        """Fingerprint of what one role holds, 32 hexadecimal digits: files, preparation and kept slices."""
-        rows = [f"{sample.entry}/{sample.position}" for sample in self.role(role)]
+        """Fingerprint of what one role holds, 32 hexadecimal digits: files, preparation, slices, classes."""
+        rows = [
+            f"{sample.entry}/{sample.position}{'' if sample.labels is None else list(sample.labels)}"
+            for sample in self.role(role)
+        ]
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:32]
 
     def frame(self) -> pd.DataFrame:

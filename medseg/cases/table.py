@@ -1,4 +1,4 @@
-"""Tables of text beside the data: CSV with commas, semicolons or tabs, in UTF-8."""
+"""Tables of text beside the data: CSV with commas, semicolons or tabs, in UTF-8, or an Excel sheet."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.cases.layout import composed
+from medseg.cases.refusal import RefusedError, met_and_remedy
+from medseg.cases.spreadsheet import is_spreadsheet, read_sheet
 from medseg.errors import Fault
 
 if TYPE_CHECKING:
     from medseg.cases.manifest import Manifest
-
-#: What `read_rows` raises for a file that is no such table.
-UNREADABLE = (OSError, UnicodeDecodeError, csv.Error)
 
 _SEPARATORS = (",", ";", "\t")
 _TOLD = re.compile(r'"?sep=([^\w"\r\n])"?[\r\n]*', re.IGNORECASE)
@@ -28,24 +27,55 @@ class Rows:
 
     Attributes:
         columns: Names of the columns.
-        lines: Line in the file, from 1, and values by column, of each row below the names of the columns that
-            is not empty. A row that is too short has empty values.
+        lines: Line in the file or row in the sheet, from 1, and values by column, of each row below the names of
+            the columns that is not empty. A row that is too short has empty values.
     """
 
     columns: tuple[str, ...]
     lines: tuple[tuple[int, Mapping[str, str]], ...]
 
 
-def read_rows(path: Path) -> Rows:
-    """Read a table; what separates its columns is what gives the first line most of them.
+def open_table(path: Path, what: str) -> Rows | Fault:
+    """Read a table, or say what keeps it from being read.
 
-    A line `sep=;` above the names of the columns, as Excel reads and writes it, says what separates them.
+    Args:
+        path: Of the file.
+        what: What the table is, such as `the list of paths`.
+    """
+    try:
+        return read_rows(path)
+    except RefusedError as error:
+        met, remedy = met_and_remedy(error)
+        return Fault("", 0, "", f"{what} cannot be read: {met}", remedy, path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        met = f"{what} cannot be read: {type(error).__name__}"
+        return Fault("", 0, "", met, "Save it as CSV in UTF-8.", path)
+
+
+def read_rows(path: Path) -> Rows:
+    """Read a table: an Excel file by its first sheet, any other as CSV.
+
+    What separates the columns of a CSV is what gives the first line most of them. A line `sep=;` above the names
+    of the columns, as Excel reads and writes it, says what separates them.
 
     Raises:
         OSError: It cannot be read.
         UnicodeDecodeError: It is not in UTF-8.
         csv.Error: It is no CSV.
+        RefusedError: It is an Excel file that cannot be read.
     """
+    return _of_sheet(path) if is_spreadsheet(path) else _of_csv(path)
+
+
+def _of_sheet(path: Path) -> Rows:
+    filled = [(line, values) for line, values in read_sheet(path) if any(value.strip() for value in values)]
+    if not filled:
+        return Rows((), ())
+    columns = tuple(name.strip() for name in filled[0][1])
+    return Rows(columns, tuple((line, _by_column(columns, values)) for line, values in filled[1:]))
+
+
+def _of_csv(path: Path) -> Rows:
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline()
         told = _TOLD.fullmatch(first)
@@ -56,12 +86,17 @@ def read_rows(path: Path) -> Rows:
             separator = told[1]
         reader, above = csv.reader(file, delimiter=separator), 0 if told is None else 1
         columns = tuple(name.strip() for name in next(reader, []))
-        lines = []
-        for values in reader:
-            if any(value.strip() for value in values):
-                padded = (*values, *[""] * (len(columns) - len(values)))
-                lines.append((above + reader.line_num, dict(zip(columns, padded, strict=False))))
+        lines = [
+            (above + reader.line_num, _by_column(columns, values))
+            for values in reader
+            if any(value.strip() for value in values)
+        ]
     return Rows(columns, tuple(lines))
+
+
+def _by_column(columns: Sequence[str], values: Sequence[str]) -> dict[str, str]:
+    padded = (*values, *[""] * (len(columns) - len(values)))
+    return dict(zip(columns, padded, strict=False))
 
 
 def lacking(what: str, lost: Sequence[str], columns: Sequence[str], manifest: Manifest) -> str:
@@ -110,11 +145,9 @@ class Table:
         path = None if rule is None else beside(root, rule.path)
         if rule is None or path is None:
             return cls(manifest, there=False)
-        try:
-            table = read_rows(path)
-        except UNREADABLE as error:
-            met = f"the table cannot be read: {type(error).__name__}"
-            return cls(manifest, faults=(Fault("", 0, "", met, "Save it as CSV in UTF-8.", path),))
+        table = open_table(path, "the table")
+        if isinstance(table, Fault):
+            return cls(manifest, faults=(table,))
         lost = [column for column in (rule.key, *rule.columns) if column not in table.columns]
         if table.lines and lost:
             met = lacking("the table", lost, table.columns, manifest)

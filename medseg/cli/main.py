@@ -19,7 +19,7 @@ NOTICE = "Research use only; not a medical device."
 
 app = typer.Typer(
     name="medseg",
-    help=f"Two-dimensional medical image segmentation: declared pipelines, tracked runs. {NOTICE}",
+    help=f"Two-dimensional medical imaging: declared pipelines, tracked runs. {NOTICE}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -68,25 +68,29 @@ def predict(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Cases, or folders of them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Write the probability of each class too.")
+        bool, typer.Option("--probabilities", help="Write the probability of each class in each place too.")
+    ] = False,
+    heat_maps: Annotated[
+        bool, typer.Option("--heat-maps", help="Of whole images: draw where the network looked.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     tracking_uri: Annotated[str | None, typer.Option(help="Where to look run ids up.")] = None,
     allow: pipeline.Allow = None,
     show_paths: Annotated[bool, typer.Option("--show-paths", help="Name files in messages.")] = False,
 ) -> None:
-    """Segment new cases: label maps in the data set's own values, on the grid of the input."""
+    """Segment or classify new cases: label maps on the grid of the input, or a table of classes."""
     errors = Console(stderr=True)
     with guarded(errors, show_paths=show_paths):
-        from medseg.api import predict as segment  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.api import predict as ask  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_predicted  # noqa: PLC0415
 
         console = Console()
-        found = segment(
+        found = ask(
             model,
             inputs,
             out,
             probabilities=probabilities,
+            heat_maps=heat_maps,
             device=device,
             tracking_uri=tracking_uri,
             allow=allow or (),

@@ -56,14 +56,14 @@ def show(name: Name, sets: Set = None) -> None:
 
 
 @app.command()
-def check(name: Name, sets: Set = None, allow: Allow = None) -> None:
+def check(name: Name, data: Data = None, sets: Set = None, allow: Allow = None) -> None:
     """Resolve every part, bind every argument, and send one blank batch through the network."""
     with guarded(Console(stderr=True)):
         from medseg.api import check_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_checked  # noqa: PLC0415
 
         console = Console()
-        found = check_pipeline(name, set=sets or (), allow=allow or (), progress=display(console))
+        found = check_pipeline(name, set=sets or (), allow=allow or (), data=data, progress=display(console))
         print_checked(console, found)
 
 
@@ -73,6 +73,7 @@ def describe(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="The picture; by default NAME_network.png here.")
     ] = None,
+    data: Data = None,
     sets: Set = None,
     allow: Allow = None,
 ) -> None:
@@ -82,7 +83,9 @@ def describe(
         from medseg.cli.tables import print_described  # noqa: PLC0415
 
         console = Console()
-        found = describe_pipeline(name, out, set=sets or (), allow=allow or (), progress=display(console))
+        found = describe_pipeline(
+            name, out, set=sets or (), allow=allow or (), data=data, progress=display(console)
+        )
         print_described(console, found)
 
 
@@ -94,6 +97,13 @@ def run(
     device: Device = "auto",
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Go on without cases that have faults, and record it.")
+    ] = False,
+    allow_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--allow-duplicates",
+            help="Go on though pictures that are (nearly) one are in different roles, and record it.",
+        ),
     ] = False,
     tracking_uri: Uri = None,
     allow: Allow = None,
@@ -112,6 +122,7 @@ def run(
             set=sets or (),
             device=device,
             skip_bad=skip_bad,
+            allow_duplicates=allow_duplicates,
             tracking_uri=tracking_uri,
             allow=allow or (),
             jobs=jobs,

@@ -25,6 +25,8 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     if found.generated:
         say(console, "GENERATED DATA: made-up patients.", "bold yellow")
     console.print((_size_table if found.manifest.pictures else _grid_table)(report))
+    if report.class_rows():
+        console.print(_class_table(report))
     each, groups_are = ("pixels", "group") if found.manifest.pictures else ("voxels", "patient")
     labels = Table("value", "class", each, "cases", title="Labels", header_style="bold")
     for row in report.label_rows():
@@ -32,7 +34,8 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
         labels.add_row(
             numbered.get(row["value"], str(row["value"])), name, f"{row['voxels']:,}", str(row["cases"])
         )
-    console.print(labels)
+    if labels.row_count or not report.class_rows():
+        console.print(labels)
     good, every = len(report.good), len(report.listing.cases) + len(report.listing.incomplete)
     groups = len({case.group for case in report.listing.cases})
     of = f"{many(every, 'case')} of {many(groups, groups_are)}"
@@ -40,6 +43,10 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     for note in report.listing.notes:
         say(console, f"Note: {note}.", "bold yellow")
     _print_pairs(console, report.listing, show_paths=show_paths)
+    if report.duplicates.pairs:
+        say(console, f"Note: {report.duplicates.told()}.", "bold yellow")
+    elif report.class_rows():
+        say(console, "No picture was found to be a copy of another.")
     for row in report.note_rows():
         say(console, f"Note: {many(row['cases'], 'case')}: {row['note']}.")
     if report.unlabelled:
@@ -83,6 +90,14 @@ def _grid_table(report: Report) -> Table:
         shape, spacing = " x ".join(map(str, row["shape"])), " x ".join(f"{v:g}" for v in row["spacing"])
         grids.add_row(str(row["cases"]), shape, spacing, Text(row["orientation"]))
     return grids
+
+
+def _class_table(report: Report) -> Table:
+    """Classes of whole images."""
+    classes = Table("class", "cases", title="Classes", header_style="bold")
+    for row in report.class_rows():
+        classes.add_row(Text(row["class"]), str(row["cases"]))
+    return classes
 
 
 def _size_table(report: Report) -> Table:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from medseg.cli.class_table import class_score_table
 from medseg.cli.guard import MEND, print_faults
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def print_result(console: Console, result: RunResult) -> None:
     """The closing table of a run: scores, what to beware of, where everything is, what to do next."""
     for path in sorted((result.folder / "scores").glob("*_summary.csv")):
         role = path.name.removesuffix("_summary.csv")
-        console.print(_score_table(result, role))
+        table = _score_table if "dice" in set(result.summary(role)["score"]) else class_score_table
+        console.print(table(result, role))
     if verdicts := result.verdicts():
         console.print(_curve_table(verdicts))
     if result.generated:
@@ -211,10 +213,11 @@ def print_predicted(
         for case, source in found.sources.items():
             say(console, f"{case}: {source}")
     mean = sum(each.seconds for each in found.cases) / len(found.cases)
-    say(console, f"Wrote {len(found.cases)} {found.noun} and {found.table} to {out}; {mean:.1f} s a case.")
+    files = f"{len(found.cases)} {found.noun} and {found.table}" if found.noun else found.table
+    say(console, f"Wrote {files} to {out}; {mean:.1f} s a case.")
     say(console, RESEARCH, "italic")
     if found.faults:
-        say(errors, f"Error: {many(len(found.faults), 'fault')}; these cases were not segmented:", "bold red")
+        say(errors, f"Error: {many(len(found.faults), 'fault')}; these cases were not predicted:", "bold red")
         print_faults(errors, found.faults, show_paths=show_paths or found.pseudonyms)
         return MEND
     return 0
@@ -227,7 +230,9 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
     the regions come last.
     """
     columns = {
-        name.removesuffix("_ml"): [_measure(each.measures[name]) for each in found.cases]
+        name.removesuffix("_ml").removeprefix("probability_"): [
+            _measure(each.measures[name]) for each in found.cases
+        ]
         for name in found.cases[0].measures
     }
     columns["s"] = [f"{each.seconds:.1f}" for each in found.cases]
@@ -239,7 +244,7 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
     ids = min(max(len(each.case) for each in found.cases), room // 2)
     shown = list(columns)
     while len(shown) > 2 and ids + 3 + sum(widths[name] for name in shown) > room:
-        shown.pop(0)
+        shown.remove(next(name for name in shown if name not in found.first))
     table = Table(
         title=Text(found.title), header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )
@@ -251,8 +256,8 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
     return table, [name for name in columns if name not in shown]
 
 
-def _measure(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.3f}" if value < 1 else f"{value:.1f}"
+def _measure(value: float | str) -> str:
+    return str(value) if isinstance(value, int | str) else f"{value:.3f}" if value < 1 else f"{value:.1f}"
 
 
 def print_cache(console: Console, folder: Path, contents: Mapping[str, tuple[int, int]]) -> None:

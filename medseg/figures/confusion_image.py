@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from medseg.figures.mask_grid import check_shapes, draw_picture, fit_text, shrunk, shrunk_mask
+from medseg.figures.lettering import fit_text
+from medseg.figures.mask_grid import check_shapes, draw_picture, shrunk, shrunk_mask
 from medseg.figures.overlay import overlay
 from medseg.figures.palette import colours
 from medseg.figures.saving import DPI

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import Stroke, withStroke
-from matplotlib.text import Text
 from numpy.typing import NDArray
 
+from medseg.figures.lettering import fit_text
 from medseg.figures.overlay import grey, overlay
 from medseg.figures.palette import colours
 from medseg.figures.saving import DPI
@@ -220,19 +220,3 @@ def draw_picture(axes: Any, picture: NDArray[np.uint8], shape: tuple[int, ...]) 
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=extent)
     axes.autoscale(False)  # outlines along the border do not widen the view
     axes.set_axis_off()
-
-
-def fit_text(text: Text, room: float) -> None:
-    """Take characters out of the middle of a line until it fits: names begin, and scores end, a title.
-
-    Args:
-        text: A line of text that is on its figure already.
-        room: Inches it may take.
-    """
-    figure: Any = text.get_figure(root=True)
-    whole = text.get_text().replace("\n", " ")
-    kept, room = len(whole), 0.97 * room  # letters are some pixels wider at other resolutions
-    text.set_text(whole)
-    while kept > 2 and (width := text.get_window_extent().width / figure.dpi) > room:
-        kept = min(kept - 1, max(2, int(kept * room / width)))
-        text.set_text(f"{whole[: kept - kept // 2]}…{whole[len(whole) - kept // 2 :]}")

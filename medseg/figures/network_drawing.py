@@ -15,7 +15,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.path import Path
 
 from medseg.figures.confusion import short
-from medseg.figures.mask_grid import fit_text
+from medseg.figures.lettering import fit_text
 from medseg.figures.palette import class_legend, colours, legend_height
 from medseg.figures.saving import DPI
 

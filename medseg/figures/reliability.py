@@ -12,7 +12,7 @@ from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from medseg.figures.confusion import short
-from medseg.figures.mask_grid import fit_text
+from medseg.figures.lettering import fit_text
 from medseg.figures.palette import inks
 from medseg.figures.saving import DPI
 
@@ -29,20 +29,25 @@ def reliability_diagram(
     name: str = "foreground",
     heading: str = "",
     edges: NDArray[np.float64] | None = None,
+    unit: str = "pixels",
 ) -> Figure:
-    """Draw the observed frequency over the predicted probability, and how many pixels each bin holds.
+    """Draw the observed frequency over the predicted probability, and how many each bin holds.
+
+    Of images with a class, two things may be drawn so: the probability of one class against how often it is
+    the truth, or the probability of the class that was chosen against how often the choice is right.
 
     After DeGroot and Fienberg, "The comparison and evaluation of forecasters", The Statistician 32 (1983).
 
     Args:
         mean_probability: (B,) mean of the predicted probabilities in each bin; anything in empty bins.
-        observed: (B,) share of pixels that are so, in each bin; anything in empty bins.
-        count: (B,) pixels in each bin.
+        observed: (B,) share of what is counted that is so, in each bin; anything in empty bins.
+        count: (B,) how many each bin holds.
         calibration_error: Mean distance from the diagonal, weighted by the counts.
         brier: Mean squared distance of the probabilities from what is so.
         name: Of what the probability is predicted.
         heading: Shown above; may be empty.
         edges: (B + 1,) rising edges of the bins in [0, 1]; by default bins of equal width.
+        unit: What is counted, in the plural.
 
     Raises:
         ValueError: The arrays differ in length, hold no bin, or a filled bin lies outside [0, 1].
@@ -71,7 +76,7 @@ def reliability_diagram(
         title.set_text(heading)
         fit_text(title, _SIZE[0] - 1.2)
         title.set_text(f"{title.get_text()}\n{scores}")
-    _histogram(below, lefts, widths, np.asarray(count)[filled], tones[1])
+    _histogram(below, lefts, widths, np.asarray(count)[filled], tones[1], unit)
     for axes in (main, below):
         axes.set_xlim(-0.02, 1.02)
         axes.grid(alpha=0.25)
@@ -99,12 +104,21 @@ def _checked(
     return edges, filled
 
 
-def _histogram(axes: Any, lefts: Any, widths: Any, counts: NDArray[np.int64], tone: Any) -> None:
+def _histogram(axes: Any, lefts: Any, widths: Any, counts: NDArray[np.int64], tone: Any, unit: str) -> None:
     axes.set_xlabel("predicted probability")
-    axes.set_ylabel("pixels (log)")
+    axes.set_ylabel(f"{unit} (log)", parse_math=False)
     if not counts.size:
         axes.set_yticks([])
-        axes.text(0.5, 0.5, "no pixels", ha="center", va="center", transform=axes.transAxes, color="0.5")
+        axes.text(
+            0.5,
+            0.5,
+            f"no {unit}",
+            ha="center",
+            va="center",
+            transform=axes.transAxes,
+            color="0.5",
+            parse_math=False,
+        )
         return
     axes.set_yscale("log")
     # a bin of one pixel is seen too: the axis begins below one

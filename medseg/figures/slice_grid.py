@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from medseg.figures.mask_grid import fit_text
+from medseg.figures.lettering import fit_text
 from medseg.figures.overlay import grey, overlay
 from medseg.figures.palette import class_legend, legend_height
 

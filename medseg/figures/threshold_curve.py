@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import ArrayLike, NDArray
 
-from medseg.figures.mask_grid import fit_text
+from medseg.figures.lettering import fit_text
 from medseg.figures.palette import inks
 from medseg.figures.saving import DPI
 

@@ -8,9 +8,11 @@ from typing import Any
 _HOMES = {
     "BinaryMask": "medseg.learning.binary_mask",
     "ClassMasks": "medseg.learning.masks",
+    "ImageClasses": "medseg.learning.image_classes",
+    "ImageTags": "medseg.learning.image_classes",
 }
 
-__all__ = ["BinaryMask", "ClassMasks"]  # imported on first use
+__all__ = ["BinaryMask", "ClassMasks", "ImageClasses", "ImageTags"]  # imported on first use
 
 
 def __getattr__(name: str) -> Any:

@@ -17,20 +17,22 @@ from monai.transforms import Compose
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from medseg.cases.store import Sample, SliceStore
+from medseg.cases.target import MASKS, Target
 from medseg.errors import DefinitionError
 
 
 class SliceDataset(Dataset[dict[str, Any]]):
     """Slices of a store by (epoch, index).
 
-    An item has `image` (C, H, W) float32, `label` (1, H, W) uint8, and `index` into `samples`.
+    An item has `image` (C, H, W) float32, `label` uint8 as the target gives it, and `index` into `samples`.
 
     Args:
         store: Where the slices lie.
         samples: Which of them.
-        augment: MONAI dictionary transforms with the keys image and label, or None.
+        augment: MONAI dictionary transforms with the keys image and label (`keys` of the target), or None.
         seed: Of the augmentation.
         keep_on: Device on whose memory all slices are kept; None reads them from disk each time.
+        target: What is learned from: (1, H, W) class indices of a label map, or (K,) the classes of an image.
     """
 
     def __init__(
@@ -41,20 +43,23 @@ class SliceDataset(Dataset[dict[str, Any]]):
         augment: Compose | None,
         seed: int,
         keep_on: torch.device | None,
+        target: Target = MASKS,
     ) -> None:
         self.store, self.samples, self.augment, self.seed = store, tuple(samples), augment, seed
+        self.target = target
         self.kept = None if keep_on is None else self._keep(keep_on)
 
     def _keep(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        first, mask = self.store.read(self.samples[0])
-        images = torch.empty(
-            (len(self.samples), *first.shape), dtype=torch.from_numpy(np.array(first[:0])).dtype
-        )
-        labels = torch.empty((len(self.samples), *mask.shape), dtype=torch.uint8)
+        first, label = self._read(self.samples[0])
+        images = torch.empty((len(self.samples), *first.shape), dtype=first.dtype)
+        labels = torch.empty((len(self.samples), *label.shape), dtype=torch.uint8)
         for i, sample in enumerate(self.samples):
-            image, label = self.store.read(sample)
-            images[i], labels[i] = torch.from_numpy(np.array(image)), torch.from_numpy(np.array(label))
+            images[i], labels[i] = self._read(sample)
         return images.to(device), labels.to(device)
+
+    def _read(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+        label = self.target.read(self.store, sample)
+        return torch.from_numpy(np.array(self.store.image(sample))), torch.from_numpy(np.array(label))
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -62,11 +67,10 @@ class SliceDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, place: tuple[int, int]) -> dict[str, Any]:
         epoch, index = place
         if self.kept is not None:
-            image, label = self.kept[0][index].float(), self.kept[1][index][None]
+            image, label = self.kept[0][index], self.kept[1][index]
         else:
-            stored, mask = self.store.read(self.samples[index])
-            image, label = torch.from_numpy(np.array(stored)).float(), torch.from_numpy(np.array(mask))[None]
-        item = {"image": image, "label": label}
+            image, label = self._read(self.samples[index])
+        item = {"image": image.float(), "label": label}
         if self.augment is not None:
             item = self._augmented(item, epoch, index)
         return {"image": item["image"], "label": item["label"], "index": index}
@@ -80,10 +84,11 @@ class SliceDataset(Dataset[dict[str, Any]]):
         try:
             self.augment.set_random_state(seed=seed)
             # a copy: what is kept in memory would be changed for good by a transform that works in place
-            changed: dict[str, Any] = self.augment({key: value.clone() for key, value in item.items()})
+            changed: dict[str, Any] = self.augment({key: item[key].clone() for key in self.target.keys})
         finally:
             set_track_meta(tracked)
-        return {"image": changed["image"], "label": _whole(changed["label"])}
+        found = {**item, **changed}
+        return {"image": found["image"], "label": _whole(found["label"])}
 
 
 def _whole(label: Any) -> torch.Tensor:

@@ -12,6 +12,7 @@ from monai.losses import DiceLoss
 from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from medseg.cases.target import MASKS, Target
 from medseg.component import Slot
 from medseg.errors import DefinitionError
 from medseg.learning.masks import DiceByCase, are_weights
@@ -100,6 +101,11 @@ class BinaryMask:
             )
 
     @property
+    def target(self) -> Target:
+        """Label maps."""
+        return MASKS
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The classes."""
         return self.classes
@@ -135,16 +141,16 @@ class BinaryMask:
             self.classes, threshold, self.cross_entropy, self.dice, self.class_weights, self.loss_of
         )
 
-    def weighted(self, voxels: NDArray[np.int64]) -> BinaryMask:
+    def weighted(self, counts: NDArray[np.int64]) -> BinaryMask:
         """Turn `class_weights: frequency` into numbers; other tasks come back as they are."""
         if self.class_weights != _WEIGHTS:
             return self
-        if not voxels.all():
+        if not counts.all():
             raise DefinitionError(
-                f"task.class_weights is `{_WEIGHTS}`, and the training part holds {int(voxels[0])} pixels of "
-                f"background and {int(voxels[1])} of foreground. Give numbers, or leave the weights out."
+                f"task.class_weights is `{_WEIGHTS}`, and the training part holds {int(counts[0])} pixels of "
+                f"background and {int(counts[1])} of foreground. Give numbers, or leave the weights out."
             )
-        inverse = voxels.sum() / voxels
+        inverse = counts.sum() / counts
         weights = tuple(float(weight) for weight in 2 * inverse / inverse.sum())
         return BinaryMask(self.classes, self.threshold, self.cross_entropy, self.dice, weights)
 

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from medseg.errors import ModelError
-from medseg.learning.memory import _untouched
+from medseg.learning.untouched import blank_image, evaluating
 
 #: Functions that join what they are given.
 _JOINING = frozenset(
@@ -98,11 +98,10 @@ def describe(network: torch.nn.Module, shape: Sequence[int]) -> NetworkDescripti
         ModelError: The network does not take such an image.
     """
     parameters, buffers = list(network.parameters()), list(network.buffers())
-    first = next((p for p in parameters if p.is_floating_point()), torch.zeros(0))
-    image = torch.zeros((1, *shape), device=first.device, dtype=first.dtype)
+    image = blank_image(network, tuple(shape))
     notes = _Notes()
     try:
-        with _evaluating(network), _hooked(network, notes), notes.flow, torch.no_grad():
+        with evaluating(network), _hooked(network, notes), notes.flow, torch.no_grad():
             given = network(image)
     except Exception as error:  # networks raise anything at a shape they do not take
         raise ModelError(f"the network does not take an image {tuple(shape)}: {error!s:.300}") from error
@@ -117,19 +116,6 @@ def describe(network: torch.nn.Module, shape: Sequence[int]) -> NetworkDescripti
         sum(row.activation_bytes for row in notes.rows),
         tuple(sorted(notes.flow.joins(_tensors(given)))),
     )
-
-
-@contextmanager
-def _evaluating(network: torch.nn.Module) -> Iterator[None]:
-    """Every module in evaluation mode; afterwards each in its own again, frozen ones too."""
-    modes = [(module, module.training) for module in network.modules()]
-    try:
-        with _untouched(network):
-            network.eval()
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from monai.losses import DiceCELoss
 from monai.networks import one_hot
 from numpy.typing import NDArray
 
+from medseg.cases.target import MASKS, Target
 from medseg.component import Slot
 from medseg.errors import DefinitionError
 from medseg.learning.scores import RATIOS, counts_of
-from medseg.learning.task import Loss, Scorer, Task
+from medseg.learning.task import Loss, MaskTask, Scorer
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,11 @@ class ClassMasks:
             )
 
     @property
+    def target(self) -> Target:
+        """Label maps."""
+        return MASKS
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Classes, then regions."""
         return (*self.classes, *self.regions)
@@ -107,14 +113,11 @@ class ClassMasks:
         """The first class, for certain."""
         return (1.0, *(0.0 for _ in self.classes[1:]))
 
-    def weighted(self, voxels: NDArray[np.int64]) -> ClassMasks:
+    def weighted(self, counts: NDArray[np.int64]) -> ClassMasks:
         """Turn `class_weights: frequency` into numbers; other tasks come back as they are."""
         if self.class_weights != "frequency":
             return self
-        inverse = voxels.sum() / np.maximum(voxels, 1)
-        inverse[voxels == 0] = 0.0
-        weights = tuple(float(w) for w in inverse * np.count_nonzero(voxels) / inverse.sum())
-        return ClassMasks(self.classes, self.regions, self.select, self.loss_of, weights)
+        return ClassMasks(self.classes, self.regions, self.select, self.loss_of, inverse_frequency(counts))
 
     def loss(self) -> Loss:
         """The loss, with the target in the form that its library wants.
@@ -164,6 +167,13 @@ class ClassMasks:
         }
 
 
+def inverse_frequency(counts: NDArray[np.int64]) -> tuple[float, ...]:
+    """Weights of classes that occur so often: with a mean of 1 over those that occur, 0 for the others."""
+    inverse = counts.sum() / np.maximum(counts, 1)
+    inverse[counts == 0] = 0.0
+    return tuple(float(w) for w in inverse * np.count_nonzero(counts) / inverse.sum())
+
+
 def are_weights(values: tuple[Any, ...]) -> bool:
     """Whether values can weigh classes: finite, none below zero, not all zero."""
     if not all(isinstance(value, int | float) and 0 <= value < float("inf") for value in values):
@@ -197,7 +207,7 @@ class DiceByCase:
     One confusion matrix a case, so that a batch costs one bincount.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: MaskTask) -> None:
         self.task = task
         self.matrices: dict[str, NDArray[np.int64]] = {}
 

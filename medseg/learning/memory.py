@@ -10,6 +10,7 @@ import torch
 
 from medseg.errors import TrainingError
 from medseg.learning.task import Loss
+from medseg.learning.untouched import untouched
 
 #: Work buffers of convolutions and the allocator's slack, over what autograd keeps (measured on the CPU
 #: against the process's peak: benchmarks/memory.py).
@@ -102,16 +103,20 @@ class MemoryNeed:
         return max((memory - self.fixed) // self.each, 0)
 
 
-def measure_need(network: torch.nn.Module, loss: Loss, shape: tuple[int, int, int]) -> MemoryNeed:
+def measure_need(
+    network: torch.nn.Module, loss: Loss, shape: tuple[int, int, int], *, label: torch.Tensor | None = None
+) -> MemoryNeed:
     """Send a blank batch of two forward and add up what autograd keeps for the way back.
 
     Args:
         network: On any device; its mode, weights and statistics are left as they are.
-        loss: Of logits (B, K, H, W) and labels (B, 1, H, W).
+        loss: Of logits and labels.
         shape: (C, H, W) of a slice.
+        label: Of one slice, such as a target's `blank`; by default a label map (1, H, W) of zeros.
     """
     parameters = list(network.parameters())
     weights = sum(p.numel() * p.element_size() for p in parameters)
+    trained = sum(p.numel() * p.element_size() for p in parameters if p.requires_grad)
     own = {p.data_ptr() for p in parameters}
     kept: dict[int, int] = {}
 
@@ -122,26 +127,11 @@ def measure_need(network: torch.nn.Module, loss: Loss, shape: tuple[int, int, in
         return tensor
 
     device = parameters[0].device if parameters else torch.device("cpu")
-    with _untouched(network), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+    with untouched(network), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         image = torch.zeros((2, *shape), device=device)
-        loss(network(image), torch.zeros((2, 1, *shape[1:]), dtype=torch.uint8, device=device))
-    return MemoryNeed(4 * weights, max(int(sum(kept.values()) / 2 * _SLACK), 1))
-
-
-class _untouched:  # noqa: N801  # reads as a verb in a with statement
-    """Put buffers (running statistics) and random generators back after a trial pass."""
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        self.network = network
-
-    def __enter__(self) -> None:
-        self.buffers = {name: b.detach().clone() for name, b in self.network.named_buffers()}
-        self.random = torch.get_rng_state()
-
-    def __exit__(self, *_: object) -> None:
-        for name, buffer in self.network.named_buffers():
-            buffer.data.copy_(self.buffers[name])
-        torch.set_rng_state(self.random)
+        each = torch.zeros((1, *shape[1:]), dtype=torch.uint8) if label is None else label
+        loss(network(image), torch.stack([each, each]).to(device))
+    return MemoryNeed(weights + 3 * trained, max(int(sum(kept.values()) / 2 * _SLACK), 1))
 
 
 def refuse_too_large(need: MemoryNeed, batch: int, device: torch.device, free: int) -> None:

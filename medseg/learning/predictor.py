@@ -24,32 +24,13 @@ from medseg.component import Allowed, build
 from medseg.errors import MedsegError, ModelError
 from medseg.learning.card import model_card
 from medseg.learning.checkpoint import plain_weights
+from medseg.learning.prediction import Classification, Prediction
 from medseg.learning.profile import TrainingProfile, profile_volume
-from medseg.learning.task import TASK, Task
+from medseg.learning.task import TASK, LabelTask, MaskTask, Task
 from medseg.places import written_whole
 
 #: Of the saved form; a model of another version is refused with the reason.
 FORM = 1
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of one case.
-
-    Attributes:
-        labels: (I, J, K) class indices on the grid, and in the order of axes, of the input files.
-        probabilities: (N, I, J, K) in [0, 1], one for each of the task's `maps`, on the same grid; None unless
-            asked for.
-        volume: The input.
-        millilitres: Volume of each class and region, mL.
-        warnings: What about the input lies outside the training data.
-    """
-
-    labels: NDArray[np.uint8]
-    probabilities: NDArray[np.float32] | None
-    volume: Volume
-    millilitres: Mapping[str, float]
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -92,14 +73,16 @@ class Predictor:
             slices: (B, C, H, W) float32, prepared as in training; any B, and any H and W the network takes.
 
         Returns:
-            (B, K, H, W) in [0, 1], one for each of the task's `maps`.
+            (B, K, H, W) in [0, 1], one for each of the task's `maps`; of whole images (B, K).
 
         Raises:
             ModelError: The array has another number of dimensions or channels.
         """
         self._refuse_other(slices)
         if not len(slices):
-            return np.zeros((0, self.task.out_channels, *slices.shape[2:]), dtype=np.float32)
+            height, width = slices.shape[2:]
+            shape = self.task.target.output(self.task.out_channels, (height, width))
+            return np.zeros((0, *shape), dtype=np.float32)
         found = [self.task.probabilities(logits).cpu().numpy() for logits in self._logits(slices)]
         return np.concatenate(found)
 
@@ -110,7 +93,8 @@ class Predictor:
             ModelError: As `probabilities`.
         """
         self._refuse_other(slices)
-        found = [self.task.decode(logits).cpu().numpy() for logits in self._logits(slices)]
+        decode = self._mask_task().decode
+        found = [decode(logits).cpu().numpy() for logits in self._logits(slices)]
         return np.concatenate(found).astype(np.uint8)
 
     def _refuse_other(self, slices: NDArray[np.float32]) -> None:
@@ -135,14 +119,21 @@ class Predictor:
         """
         return read_volume(case, self.channels, self.manifest.label_rule(), files=self.preparation.files)
 
+    def read_image(self, case: Case) -> Volume:
+        """Read one case without its truth.
+
+        Raises:
+            DataError: A file of the case cannot be used.
+        """
+        return read_volume(case, self.channels, labels=None, files=self.preparation.files)
+
     def predict(self, case: Case, *, probabilities: bool = False) -> Prediction:
         """Read and segment one case.
 
         Raises:
             DataError: A file of the case cannot be used; its truth, if any, is not read.
         """
-        volume = read_volume(case, self.channels, labels=None, files=self.preparation.files)
-        return self.predict_volume(volume, probabilities=probabilities)
+        return self.predict_volume(self.read_image(case), probabilities=probabilities)
 
     def predict_volume(self, volume: Volume, *, probabilities: bool = False) -> Prediction:
         """Segment one volume.
@@ -154,9 +145,10 @@ class Predictor:
             volume: Channels in the order of `channels`, raw intensities.
             probabilities: Whether to give probabilities too (K times the memory of the volume).
         """
+        task = self._mask_task()
         prepared = self.preparation.apply(volume)
         rows = np.flatnonzero(prepared.content)
-        exact, outside = prepared.fitting.exact, self.task.outside
+        exact, outside = prepared.fitting.exact, task.outside
         labels = np.zeros((1, *prepared.image.shape[:1], *prepared.image.shape[2:]), dtype=np.uint8)
         chances = None
         if probabilities or not exact:
@@ -165,9 +157,9 @@ class Predictor:
         done = 0
         for logits in self._logits(prepared.image[rows]):
             here = rows[done : done + len(logits)]
-            labels[0, here] = self.task.decode(logits).cpu().numpy()
+            labels[0, here] = task.decode(logits).cpu().numpy()
             if chances is not None:
-                chances[:, here] = self.task.probabilities(logits).cpu().numpy().swapaxes(0, 1)
+                chances[:, here] = task.probabilities(logits).cpu().numpy().swapaxes(0, 1)
             done += len(logits)
         restored = None if chances is None else prepared.restore(chances, nearest=False, outside=outside)
         if restored is not None:
@@ -175,9 +167,37 @@ class Predictor:
         if restored is None or exact:
             native = prepared.restore(labels, nearest=True)[0].astype(np.uint8)
         else:  # where slices were resampled or overlap, what is interpolated is the probability
-            native = self.task.decide(restored)
+            native = task.decide(restored)
         said = restored if probabilities else None
         return Prediction(native, said, volume, self._millilitres(native, volume), self._warnings(volume))
+
+    def classify(self, volume: Volume) -> Classification:
+        """Say which classes one case has.
+
+        The probabilities are the mean over its slices that show something; over all where none does.
+
+        Args:
+            volume: Channels in the order of `channels`, raw intensities.
+
+        Raises:
+            ModelError: The model gives label maps.
+            DataError: A transform cannot be applied to it.
+        """
+        task = self._label_task()
+        prepared = self.preparation.apply(volume)
+        slices = prepared.image[prepared.content] if prepared.content.any() else prepared.image
+        chances = self.probabilities(slices).mean(axis=0)
+        return Classification(chances, task.chosen(chances), volume, self._warnings(volume))
+
+    def _mask_task(self) -> MaskTask:
+        if not isinstance(self.task, MaskTask):
+            raise ModelError("the model tells classes of whole images: it gives no label maps.")
+        return self.task
+
+    def _label_task(self) -> LabelTask:
+        if not isinstance(self.task, LabelTask):
+            raise ModelError("the model gives label maps: it tells no class of a whole image.")
+        return self.task
 
     def _millilitres(self, labels: NDArray[np.uint8], volume: Volume) -> dict[str, float]:
         each = float(np.prod(volume.geometry.spacing)) / 1000
@@ -203,6 +223,7 @@ class Predictor:
             "about": dict(self.about),
             "network": dict(self.network_spec),
             "task": self.task.spec(),
+            "truth": self.task.target.truth,
             "maps": list(self.task.maps),
             "channels": list(self.channels),
             "slices": self.preparation.rule.model_dump(mode="json"),
@@ -287,6 +308,8 @@ def _refuse_contradictions(
     """
     if tuple(task.classes) != tuple(manifest.classes):
         raise ModelError(f"its task has the classes {task.classes}, its manifest {manifest.classes}")
+    if task.target.truth != (manifest.image_labels or "masks"):
+        raise ModelError(f"its task learns {task.target.noun}, which its manifest does not tell")
     unknown = set(preparation.channels) - set(manifest.channels)
     if unknown:
         raise ModelError(f"its channels {sorted(unknown)} are none of its manifest's")
@@ -298,7 +321,7 @@ def _refuse_contradictions(
     try:
         with torch.no_grad():
             given = network.eval()(torch.zeros(1, len(preparation.channels), height, width))
-        met, wanted = tuple(given.shape), (1, task.out_channels, height, width)
+        met, wanted = tuple(given.shape), (1, *task.target.output(task.out_channels, (height, width)))
     except Exception as error:  # networks raise anything at a shape they do not take
         raise ModelError(f"its network does not take its slices: {error!s:.300}") from error
     if met != wanted:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import PickleError
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from monai.networks import nets
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from medseg.errors import ModelError
-
-Part = Literal["all", "encoder"]
-"""What is taken over: every tensor, or those on the way down."""
+from medseg.learning.parts import Part, part_names
+from medseg.learning.stem import fitted_stem
 
 #: Under which keys checkpoints of torch programs, of Lightning and of medseg's own runs hold the weights.
 _INSIDE = ("state_dict", "model_state_dict", "model", "network")
@@ -48,12 +46,14 @@ class Filled:
         left: Names in the network that kept theirs.
         unused: Names in the file that were not asked for.
         prefix: What all names in the file began with, beyond those of the network.
+        adapted: How filters were made to fit the channels of the images; empty where they did.
     """
 
     loaded: tuple[str, ...]
     left: tuple[str, ...]
     unused: tuple[str, ...]
     prefix: str = ""
+    adapted: str = ""
 
     def text(self) -> str:
         """One sentence on what was loaded."""
@@ -62,7 +62,19 @@ class Filled:
             parts.append(f"{len(self.unused)} in the file not used")
         if self.prefix:
             parts.append(f"the prefix {self.prefix!r} of their names left out")
+        if self.adapted:
+            parts.append(self.adapted)
         return ", ".join(parts) + "."
+
+
+def tensors_digest(weights: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of tensors with their names, types and shapes, in the order of the names: its first 16 digits."""
+    found = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()[:16]
 
 
 def weights_file(path: Path | str) -> Path:
@@ -136,68 +148,68 @@ def weights_digest(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def encoder_names(network: torch.nn.Module) -> frozenset[str]:
-    """Names of the parameters and buffers on the way down, the bottom level included.
-
-    For classifiers that is everything but what comes after the last feature maps.
-
-    Raises:
-        ModelError: It is not known which they are.
-    """
-    if isinstance(getattr(network, "encoder", None), torch.nn.Module):
-        starts: Collection[str] = ("encoder.",)
-    else:
-        starts = next((find(network) for kind, find in _ENCODERS.items() if isinstance(network, kind)), ())
-    names = network.state_dict().keys()
-    found = {start: {name for name in names if name.startswith(start)} for start in starts}
-    if not found or not all(found.values()):
-        known = ", ".join(kind.__name__ for kind in _ENCODERS)
-        raise ModelError(
-            f"it is not known which layers of {type(network).__name__} are its encoder: known are {known}, and "
-            "networks with an attribute `encoder`. Take all weights (part: all), or give the network one."
-        )
-    return frozenset().union(*found.values())
-
-
-def _down_path(network: Any) -> tuple[str, ...]:
-    """MONAI's UNet: each level is (down, skip around the level below, up), the bottom level one block."""
-    levels = len(network.channels)
-    downs = (f"model.{'1.submodule.' * level}0." for level in range(levels - 1))
-    return (*downs, f"model.{'1.submodule.' * (levels - 1)}")
-
-
-def _starting(*starts: str) -> Callable[[Any], Collection[str]]:
-    return lambda _: starts
-
-
-#: Where the tensors of an encoder stand, by the class of the network (MONAI 1.6).
-_ENCODERS: Mapping[type, Callable[[Any], Collection[str]]] = {
-    nets.UNet: _down_path,
-    nets.BasicUNet: _starting("conv_0.", "down_1.", "down_2.", "down_3.", "down_4."),
-    nets.DynUNet: _starting("input_block.", "downsamples.", "bottleneck."),
-    nets.SegResNet: _starting("convInit.", "down_layers."),
-    nets.DenseNet: _starting("features."),
-    nets.ResNet: _starting("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4."),
-    nets.EfficientNet: _starting("_conv_stem.", "_bn0.", "_blocks.", "_conv_head.", "_bn1."),
-}
-
-
 def match(
     network: torch.nn.Module,
     weights: Mapping[str, torch.Tensor],
     *,
     part: Part = "all",
+    shape: tuple[int, int, int] | None = None,
     at: str = "weights",
 ) -> Filled:
     """Say what `fill` would do, without doing it.
 
     Raises:
+        DefinitionError: As `fill`.
         ModelError: As `fill`.
     """
+    return _matched(network, weights, part, shape, at)[0]
+
+
+def fill(
+    network: torch.nn.Module,
+    weights: Mapping[str, torch.Tensor],
+    *,
+    part: Part = "all",
+    shape: tuple[int, int, int] | None = None,
+    at: str = "weights",
+) -> Filled:
+    """Put given weights into a network, all of them or none.
+
+    Names and shapes must be those of the network, but for a beginning that all names in the file share, such
+    as `module.`, which is left out, and for filters of colour images in a network for grey ones or the other
+    way round (see `medseg.learning.stem`).
+
+    Args:
+        network: On any device; keeps its own where weights are not taken.
+        weights: Tensors by name, as `load_weights` gives them; half precision and the like are converted.
+        part: `encoder` takes what `encoder_names` lists, `features` all but the head; neither looks at
+            anything else, so that a network for another number of classes can start from it.
+        shape: (C, H, W) of an image. Without it `features` are not known, and filters must fit as they are.
+        at: Where the weights were asked for, for errors.
+
+    Raises:
+        DefinitionError: It is not known what the features of the network are.
+        ModelError: They do not fit; names the first layers with what was met and wanted. The network is as
+            it was.
+    """
+    found, chosen = _matched(network, weights, part, shape, at)
+    network.load_state_dict(chosen, strict=False)
+    return found
+
+
+def _matched(
+    network: torch.nn.Module,
+    weights: Mapping[str, torch.Tensor],
+    part: Part,
+    shape: tuple[int, int, int] | None,
+    at: str,
+) -> tuple[Filled, dict[str, torch.Tensor]]:
+    """What becomes of the weights, and those that the network takes, by its own names."""
     own = network.state_dict()
-    wanted = encoder_names(network) if part == "encoder" else frozenset(own)
+    wanted = part_names(network, part, shape)
     prefix = _common_prefix(weights, wanted)
     given = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+    given, adapted = (given, "") if shape is None else fitted_stem(network, shape, given)
     common = [name for name in own if name in wanted and name in given]
     unused = tuple(name for name in given if name not in wanted)
     faults = {
@@ -214,40 +226,13 @@ def match(
     if met:
         raise ModelError(
             f"{at}: the given weights do not fit the {len(wanted)} tensors of the "
-            f"{'encoder of the ' if part == 'encoder' else ''}network {type(network).__name__}. Of the tensors, "
+            f"{'' if part == 'all' else f'{part} of the '}network {type(network).__name__}. Of the tensors, "
             f"{'; '.join(met)}. Give weights of the same network with the same channels"
-            f"{', or take its encoder alone (part: encoder)' if part == 'all' else ''}."
+            f"{', or take a part of it alone (part: features or encoder)' if part == 'all' else ''}."
         )
-    return Filled(tuple(common), tuple(name for name in own if name not in wanted), unused, prefix)
-
-
-def fill(
-    network: torch.nn.Module,
-    weights: Mapping[str, torch.Tensor],
-    *,
-    part: Part = "all",
-    at: str = "weights",
-) -> Filled:
-    """Put given weights into a network, all of them or none.
-
-    Names and shapes must be those of the network, but for a beginning that all names in the file share, such
-    as `module.`, which is left out.
-
-    Args:
-        network: On any device; keeps its own where weights are not taken.
-        weights: Tensors by name, as `load_weights` gives them; half precision and the like are converted.
-        part: `encoder` takes what `encoder_names` lists and looks at nothing else, so that a network for
-            another number of classes can start from it.
-        at: Where the weights were asked for, for errors.
-
-    Raises:
-        ModelError: They do not fit; names the first layers with what was met and wanted. The network is as
-            it was.
-    """
-    found = match(network, weights, part=part, at=at)
-    chosen = {name: weights[found.prefix + name] for name in found.loaded}
-    network.load_state_dict(chosen, strict=False)
-    return found
+    left = tuple(name for name in own if name not in wanted)
+    filled = Filled(tuple(common), left, unused, prefix, adapted)
+    return filled, {name: given[name] for name in common}
 
 
 def _common_prefix(given: Iterable[str], wanted: Collection[str]) -> str:

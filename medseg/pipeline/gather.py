@@ -9,7 +9,7 @@ from typing import Protocol
 from medseg.cases.case import Case
 from medseg.cases.checks import Report, check
 from medseg.cases.manifest import Manifest
-from medseg.cases.scan import scan
+from medseg.cases.scan import found_classes, scan
 from medseg.component import Allowed, build
 from medseg.errors import DataError, DefinitionError
 from medseg.pipeline.definition import PipelineDefinition, SampleRule
@@ -55,6 +55,31 @@ def generator_of(manifest: Manifest, allowed: Allowed) -> Generator:
     return made
 
 
+def with_known_classes(manifest: Manifest, root: Path | None, allowed: Allowed) -> Manifest:
+    """The manifest with names for its classes: its own, else those of the data, else of the generated sample.
+
+    Args:
+        manifest: Of the data.
+        root: Their folder; None where only the declaration is looked at.
+        allowed: Where the generator may come from.
+
+    Raises:
+        DefinitionError: The classes cannot be known without data.
+        DataError: The data tell no classes.
+    """
+    if not manifest.open_classes:
+        return manifest
+    if root is not None:
+        return manifest.with_classes(found_classes(manifest, root))
+    known = None if manifest.sample is None else getattr(generator_of(manifest, allowed), "classes", None)
+    if not known:
+        raise DefinitionError(
+            f"the classes of the data set {manifest.name} are those that are found in the data: give its folder with "
+            "--data, or name them under 'classes' of the manifest."
+        )
+    return manifest.with_classes(tuple(known))
+
+
 def needs_data(manifest: Manifest) -> str:
     """What to get, from where, and how to say that it is there."""
     return (
@@ -95,9 +120,19 @@ def find_data(
 
 
 def check_data(
-    manifest: Manifest, channels: tuple[str, ...], root: Path, *, progress: Progress, jobs: int
+    manifest: Manifest,
+    channels: tuple[str, ...],
+    root: Path,
+    *,
+    progress: Progress,
+    jobs: int,
+    generated: bool = False,
 ) -> Report:
-    """List and read every case; what was read before and has not changed is not read again."""
+    """List and read every case; what was read before and has not changed is not read again.
+
+    Names in a generated sample hide nobody: they stay as they are, so that a sample is shared out alike everywhere.
+    """
+    manifest = manifest.model_copy(update={"ids": "pseudonyms"}) if generated else manifest
     listing = scan(manifest, root, only=channels)
     remember = cache_folder() / "checked"
     return check(listing, manifest, channels, jobs=jobs, progress=progress, remember=remember)

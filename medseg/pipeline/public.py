@@ -9,6 +9,8 @@ from medseg.pipeline.definition import PipelineDefinition
 
 GIVEN = "given"
 
+_OWN = "own"  # the weights that a network brings itself: no path
+
 
 def public_definition(definition: PipelineDefinition, manifest: Manifest) -> dict[str, Any]:
     """The definition as plain data, with what must not leave the machine taken out.
@@ -23,7 +25,7 @@ def public_definition(definition: PipelineDefinition, manifest: Manifest) -> dic
     if split.get("file") is not None:
         split["file"] = GIVEN
     for step in known["steps"].values():
-        if isinstance(step.get("weights"), str):
+        if isinstance(step.get("weights"), str) and step["weights"] != _OWN:
             step["weights"] = GIVEN
     if manifest.ids == "identifying":
         for role in ("val", "test"):

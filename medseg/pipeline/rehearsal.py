@@ -21,7 +21,7 @@ def rehearse(augment: Sequence[Any], item: Mapping[str, torch.Tensor]) -> None:
 
     Args:
         augment: MONAI dictionary transforms, which are left as they are.
-        item: `image` (C, H, W) and `label` (1, H, W).
+        item: `image` (C, H, W) and, where the label is a map that changes with it, `label` (1, H, W).
 
     Raises:
         DefinitionError: A transform cannot be applied, or gives other shapes; names it by its place.
@@ -37,10 +37,10 @@ def rehearse(augment: Sequence[Any], item: Mapping[str, torch.Tensor]) -> None:
                 transform.set_random_state(seed=seed)
             met = _shapes(transform, item, where)
             if met != wanted:
+                labels = f", and labels into {met['label'][1:]}" if "label" in met else ""
                 raise DefinitionError(
-                    f"{where} turns slices of {wanted['image'][1:]} into {met['image'][1:]}, and labels into "
-                    f"{met['label'][1:]}: a batch could not be put together. Choose a square slices.size, or take "
-                    "it out."
+                    f"{where} turns slices of {wanted['image'][1:]} into {met['image'][1:]}{labels}: a batch could "
+                    "not be put together. Choose a square slices.size, or take it out."
                 )
 
 
@@ -52,4 +52,6 @@ def _shapes(transform: Any, item: Mapping[str, torch.Tensor], where: str) -> dic
         return {key: tuple(changed[key].shape) for key in item}
     except Exception as error:  # transforms raise anything
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DefinitionError(f"{where} cannot be applied to a slice: {first}") from error
+        keys = getattr(transform, "keys", ())
+        hint = "" if "label" in item or "label" not in keys else ". Classes are no map: set `keys: [image]`"
+        raise DefinitionError(f"{where} cannot be applied to a slice: {first}{hint}") from error

@@ -64,6 +64,7 @@ def resolve(
     """
     _refuse_unknown_channels(definition, manifest)
     task: Task = build(definition.task, at="task", kind=TASK, allowed=allowed)
+    _refuse_other_truth(task, manifest)
     _refuse_other_classes(task, manifest)
     _refuse_unknown_keep(definition, task)
     _refuse_leaking_tiles(definition)
@@ -106,6 +107,19 @@ def _refuse_unknown_channels(definition: PipelineDefinition, manifest: Manifest)
         )
 
 
+def _refuse_other_truth(task: Task, manifest: Manifest) -> None:
+    has = manifest.image_labels or "masks"
+    if task.target.truth != has:
+        known = {
+            "masks": "label maps: take medseg.learning.ClassMasks or BinaryMask",
+            "one": "one class of each image: take medseg.learning.ImageClasses",
+            "many": "any number of classes of each image: take medseg.learning.ImageTags",
+        }
+        raise DefinitionError(
+            f"task is {type(task).__name__}, and the truth of the data set {manifest.name} is {known[has]}."
+        )
+
+
 def _refuse_other_classes(task: Task, manifest: Manifest) -> None:
     if tuple(task.classes) != tuple(manifest.classes):
         raise DefinitionError(
@@ -135,12 +149,11 @@ def _try_blank_batch(
 ) -> None:
     height, width = definition.slices.size
     channels, classes = len(definition.channels), task.out_channels
-    item = {
-        # no blank one: transforms of intensities warn of it
-        "image": torch.rand(channels, height, width, generator=torch.Generator().manual_seed(0)),
-        "label": torch.zeros(1, height, width, dtype=torch.uint8),
-    }
-    rehearse(augment, item)
+    label = torch.from_numpy(task.target.blank(len(task.classes), (height, width)))
+    # no blank one: transforms of intensities warn of it
+    image = torch.rand(channels, height, width, generator=torch.Generator().manual_seed(0))
+    item = {"image": image, "label": label}
+    rehearse(augment, {key: item[key] for key in task.target.keys})
     trained = network.training
     network.eval()
     try:
@@ -154,28 +167,28 @@ def _try_blank_batch(
         ) from error
     finally:
         network.train(trained)
-    wanted = (2, classes, height, width)
+    wanted = (2, *task.target.output(classes, (height, width)))
     if tuple(logits.shape) != wanted:
+        fits = logits.ndim == len(wanted) and logits.shape[:2] == (2, classes)
         remedy = (
             "Choose a slices.size that its strides divide."
-            if logits.shape[:2] == (2, classes)
+            if fits
             else f"Set network.out_channels to {classes}, or mend task.classes."
+            if logits.ndim == len(wanted)
+            else f"Take a network for {task.target.noun}."
         )
         raise DefinitionError(
             f"the network gives {tuple(logits.shape)} where the task, with {len(task.classes)} classes, wants "
             f"{wanted}. "
             f"{remedy}"
         )
-    _try_loss(task, height, width)
+    _try_loss(task, logits, label)
 
 
-def _try_loss(task: Task, height: int, width: int) -> None:
+def _try_loss(task: Task, logits: torch.Tensor, label: torch.Tensor) -> None:
     ones = task.weighted(torch.ones(len(task.classes), dtype=torch.int64).numpy())
     try:
-        loss = ones.loss()(
-            torch.zeros(2, task.out_channels, height, width),
-            torch.zeros(2, 1, height, width, dtype=torch.uint8),
-        )
+        loss = ones.loss()(torch.zeros_like(logits), torch.stack([label, label]))
         single = loss.numel() == 1
     except DefinitionError:
         raise

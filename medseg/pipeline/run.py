@@ -17,6 +17,7 @@ from medseg.figures.saving import save_figure
 from medseg.learning.profile import TrainingProfile, profile_facts
 from medseg.pipeline.about import run_about, run_tags
 from medseg.pipeline.definition import flatten
+from medseg.pipeline.duplicates import SharedCopies, copies
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.gather import Gathered
 from medseg.pipeline.public import public_definition
@@ -24,7 +25,7 @@ from medseg.pipeline.resolve import Resolved
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.recorder import DataInput, Recorder, Status
-from medseg.steps.pictures import data_picture
+from medseg.steps.pictures import data_picture, shown_cases
 from medseg.steps.step import Run, Work
 from medseg.yaml import to_yaml
 
@@ -43,6 +44,7 @@ class Job:
         progress: Where it is shown.
         device: Where networks compute.
         jobs: Volumes that are prepared at a time.
+        allow_duplicates: Whether pictures that are (nearly) one may be in different roles.
     """
 
     resolved: Resolved
@@ -52,6 +54,7 @@ class Job:
     progress: Progress
     device: torch.device
     jobs: int
+    allow_duplicates: bool = False
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -151,16 +154,21 @@ def _record_left_out(job: Job) -> None:
 
 def _split(job: Job) -> Split:
     path, definition = job.folder.path / "split.json", job.resolved.definition
+    found = copies(job.gathered)
     if path.exists():
         split = Split.from_file(path, job.gathered.cases)
     else:
-        split = make_split(definition.split, job.gathered.cases, definition.seed)
+        split = make_split(definition.split, job.gathered.cases, definition.seed, found.groups())
         split.to_json(path)
     state = job.folder.read()
     if state.split_digest and state.split_digest != split.digest():
         raise RunError("split.json of this run has changed since it began. Start the pipeline again.")
     job.folder.write(replace(state, split_digest=split.digest()))
     job.recorder.artifact(path)
+    shared = SharedCopies(found, split, job.gathered.cases)
+    if not job.allow_duplicates:
+        shared.refuse()
+    shared.record(definition.split, job.folder.path, job.recorder, job.progress)
     return split
 
 
@@ -211,7 +219,7 @@ def _first_work(job: Job, split: Split, store: SliceStore) -> Work:
 def _log_data_picture(job: Job, split: Split, cases: dict[str, Case]) -> None:
     path = job.folder.path / "figures" / "data.png"
     if not path.exists():
-        shown = [cases[name] for name in sorted(split.cases("train"))[:_SHOWN_CASES]]
+        shown = shown_cases([cases[name] for name in sorted(split.cases("train"))], _SHOWN_CASES)
         definition = job.resolved.definition
         heading = "generated sample" if job.gathered.generated else job.resolved.manifest.name
         figure = data_picture(

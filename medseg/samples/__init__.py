@@ -10,9 +10,10 @@ _HOMES = {
     "GliomaSlices": "medseg.samples.glioma_slices",
     "Nuclei": "medseg.samples.nuclei",
     "Particles": "medseg.samples.particles",
+    "Radiology": "medseg.samples.radiology",
 }
 
-__all__ = ["BrainTumours", "GliomaSlices", "Nuclei", "Particles"]  # imported on first use
+__all__ = ["BrainTumours", "GliomaSlices", "Nuclei", "Particles", "Radiology"]  # imported on first use
 
 
 def __getattr__(name: str) -> Any:

@@ -7,13 +7,21 @@ from typing import Any
 
 _HOMES = {
     "Evaluate": "medseg.steps.evaluate",
+    "EvaluateClasses": "medseg.steps.evaluate_classes",
     "EvaluateForeground": "medseg.steps.evaluate_foreground",
     "Fit": "medseg.steps.fit",
     "StartFrom": "medseg.steps.start_from",
     "TuneThreshold": "medseg.steps.tune_threshold",
 }
 
-__all__ = ["Evaluate", "EvaluateForeground", "Fit", "StartFrom", "TuneThreshold"]  # imported on first use
+__all__ = [
+    "Evaluate",
+    "EvaluateClasses",
+    "EvaluateForeground",
+    "Fit",
+    "StartFrom",
+    "TuneThreshold",
+]  # imported on first use
 
 
 def __getattr__(name: str) -> Any:

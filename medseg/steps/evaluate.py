@@ -14,14 +14,16 @@ from medseg.cases.axes import AXES
 from medseg.cases.case import Case
 from medseg.cases.split import Role
 from medseg.cases.volume import Volume
-from medseg.errors import DataError
+from medseg.errors import DataError, DefinitionError
 from medseg.figures.confusion import confusion_figure
 from medseg.figures.saving import save_figure
 from medseg.figures.score_bars import score_bars
 from medseg.figures.slice_grid import SliceView, slice_grid
-from medseg.learning.predictor import Prediction, Predictor
+from medseg.learning.prediction import Prediction
+from medseg.learning.predictor import Predictor
 from medseg.learning.scores import IN_MM, VolumeScorer
 from medseg.learning.summaries import metrics_of, summarise
+from medseg.learning.task import MaskTask
 from medseg.places import written_whole
 from medseg.steps.pictures import fullest, good_median_bad, ras_spacing, shown_channels
 from medseg.steps.step import Run, Work
@@ -55,7 +57,7 @@ class Evaluate:
         cases = work.of(self.role)
         if not cases:
             raise DataError(f"the split gives no patient the role {self.role}. Change split.{self.role}.")
-        task, leaking = work.predictor.task, work.split.leaking
+        task, leaking = _of_masks(work.predictor), work.split.leaking
         measured = work.predictor.preparation.files.measured
         scorer = VolumeScorer(
             task.classes, task.regions, distances=self.distances and not leaking and measured
@@ -67,7 +69,12 @@ class Evaluate:
         return self._write(scorer, work, run)
 
     def check(self, predictor: Predictor) -> None:
-        """Find nothing: any predictor can be scored."""
+        """Refuse a task without label maps.
+
+        Raises:
+            DefinitionError: The task tells classes of whole images.
+        """
+        _of_masks(predictor)
 
     def recall(self, work: Work, run: Run) -> Work:
         """Point to the tables."""
@@ -118,7 +125,7 @@ class Evaluate:
         return replace(work, tables={**work.tables, self.role: table})
 
     def _slices(self, frame: pd.DataFrame, work: Work) -> Figure:
-        task = work.predictor.task
+        task = _of_masks(work.predictor)
         chosen = frame[frame["name"].isin(task.select)]
         means = chosen.groupby("case")["dice"].mean().fillna(1.0)
         scores = {str(case): float(value) for case, value in means.items()}
@@ -136,6 +143,15 @@ class Evaluate:
             rows, columns = axis.seen(ras_spacing(volume))[1:]
             views.append(SliceView(title, channels, truth[place], predicted[place], (rows, columns)))
         return slice_grid(views, task.classes, heading=f"{self.role} patients")
+
+
+def _of_masks(predictor: Predictor) -> MaskTask:
+    if not isinstance(predictor.task, MaskTask):
+        raise DefinitionError(
+            f"medseg.steps.Evaluate scores label maps, met the task {type(predictor.task).__name__}. Take "
+            "medseg.steps.EvaluateClasses."
+        )
+    return predictor.task
 
 
 def metric_role(role: Role) -> str:

@@ -18,13 +18,14 @@ from medseg.figures.saving import save_figure
 from medseg.learning.batches import Batches, SliceDataset
 from medseg.learning.checkpoint import Standing
 from medseg.learning.fit import Plan, Precision, Watch, fit, make_optimiser
+from medseg.learning.freeze import Freeze, counted, frozen, frozen_part, trained_blocks
 from medseg.learning.memory import available_memory, free_memory, measure_need, refuse_too_large
 from medseg.learning.placement import Placement, place_slices, worker_count
 from medseg.learning.predictor import Predictor
 from medseg.learning.verdict import read_curves
 from medseg.places import written_whole
-from medseg.steps.pictures import validation_picture
 from medseg.steps.step import Run, Work
+from medseg.steps.validation_pictures import VALIDATION_PICTURES
 
 _LONGEST_TAG = 500  # characters, of MLflow's 5000: a tag is read in a list
 
@@ -44,6 +45,8 @@ class Fit:
         validate_every: Epochs from one validation to the next.
         best_by: Whether the best weights are those of the highest validation `score` or of the least `loss`.
         pictures_every: Validations from one picture of good, median and bad patients to the next; 0 for none.
+        freeze: What stands still, running statistics and all: `features` is all but the head,
+            `{all_but_last_blocks: N}` all but the head and the N blocks before it; left out, nothing.
     """
 
     declared: ClassVar[Mapping[str, Slot]] = {
@@ -66,6 +69,7 @@ class Fit:
         validate_every: int = 1,
         pictures_every: int = 5,
         best_by: Literal["score", "loss"] = "score",
+        freeze: Freeze = None,
     ) -> None:
         _refuse(_whole(epochs, 1), "epochs", epochs, "a whole number, 1 or more")
         patient = patience is None or _whole(patience, 1)
@@ -82,6 +86,7 @@ class Fit:
             epochs, optimiser, patience, schedule, schedule_each, clip, precision, validate_every, best_by
         )
         self.pictures_every = pictures_every
+        self.freeze, self.blocks = freeze, trained_blocks(freeze)
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -89,14 +94,31 @@ class Fit:
         return ("train", "val")
 
     def __call__(self, work: Work, run: Run) -> Work:
-        """Train."""
-        task = work.predictor.task.weighted(work.store.voxel_counts("train"))
+        """Train; what was frozen meanwhile is not so afterwards."""
+        network = work.predictor.network
+        part = frozen_part(network, _shape(work.predictor), self.blocks, at=f"steps.{run.step}.freeze")
+        with frozen(network, part):
+            if part:
+                trained, all_of_it = counted(network)
+                run.progress.say(
+                    f"Training {trained:,} of {all_of_it:,} parameters; frozen: {len(part)} blocks, "
+                    f"{part[0].name} to {part[-1].name}."
+                )
+                run.recorder.params({f"{run.step}.trained_parameters": trained})
+            done = self._train(work, run)
+        done.predictor.network.eval()  # the frozen part, too, which is now in the mode that it had before
+        return done
+
+    def _train(self, work: Work, run: Run) -> Work:
+        task = work.predictor.task
+        task = task.weighted(task.target.counts(work.store, "train"))
         network = work.predictor.network.to(run.device)
         placement = _placement(work, run)
         train, val = (self._batches(work, run, role, placement) for role in ("train", "val"))
-        shape = train.dataset[(0, 0)]["image"].shape
+        first = train.dataset[(0, 0)]
+        shape = first["image"].shape
         loss = task.loss().to(run.device)  # type: ignore[attr-defined]  # a torch module
-        need = measure_need(network, loss, (shape[0], shape[1], shape[2]))
+        need = measure_need(network, loss, (shape[0], shape[1], shape[2]), label=first["label"].cpu())
         batch = min(run.loading.batch_size, len(train.order))
         free = free_memory(run.device)
         refuse_too_large(need, batch, run.device, free)
@@ -139,9 +161,12 @@ class Fit:
         """Build optimiser and schedule once, so that a rate below zero costs a second and not a night.
 
         Raises:
-            DefinitionError: One of them refuses its arguments, or the schedule waits for a score.
+            DefinitionError: One of them refuses its arguments, the schedule waits for a score, or `freeze` does
+                not fit the network.
         """
-        _, schedule = make_optimiser(predictor.network, self.plan, steps=self.plan.epochs)
+        part = frozen_part(predictor.network, _shape(predictor), self.blocks, at="steps.fit.freeze")
+        with frozen(predictor.network, part):
+            _, schedule = make_optimiser(predictor.network, self.plan, steps=self.plan.epochs)
         _rehearse(self.plan)
         if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise DefinitionError(
@@ -173,7 +198,14 @@ class Fit:
                 ]
             )
         workers = worker_count(run.loading.workers, run.device, placement) if training else 0
-        dataset = SliceDataset(work.store, samples, augment=augment, seed=run.seed, keep_on=placement.keep_on)
+        dataset = SliceDataset(
+            work.store,
+            samples,
+            augment=augment,
+            seed=run.seed,
+            keep_on=placement.keep_on,
+            target=work.predictor.task.target,
+        )
         return Batches(
             dataset,
             batch_size=run.loading.batch_size,
@@ -186,7 +218,8 @@ class Fit:
     def _picture(
         self, predictor: Predictor, val: Batches, scores: Mapping[str, float], epoch: int, run: Run
     ) -> None:
-        figure = validation_picture(predictor, val.dataset, scores, heading=f"validation, epoch {epoch}")
+        draw = VALIDATION_PICTURES[predictor.task.target.truth]
+        figure = draw(predictor, val.dataset, scores, heading=f"validation, epoch {epoch}")
         path = save_figure(figure, run.figures / f"{run.step}_validation_{epoch:04d}.png")
         run.recorder.artifact(path, "figures")
 
@@ -209,6 +242,12 @@ class Fit:
         run.progress.say(
             f"Best epoch {best_epoch} of {last}{early}: validation score {standing.best_score:.3f}."
         )
+
+
+def _shape(predictor: Predictor) -> tuple[int, int, int]:
+    """(C, H, W) of a slice that the network gets."""
+    height, width = predictor.preparation.rule.size
+    return len(predictor.channels), height, width
 
 
 def _placement(work: Work, run: Run) -> Placement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from medseg.cases.axes import AXES, AxisName
 from medseg.cases.case import Case
 from medseg.cases.manifest import Manifest
 from medseg.cases.volume import Volume, read_volume
+from medseg.figures.claim import Claim
+from medseg.figures.claim_grid import claim_grid
 from medseg.figures.overlay import grey
 from medseg.figures.slice_grid import SliceView, slice_grid
 from medseg.learning.batches import SliceDataset
@@ -80,9 +83,13 @@ def data_picture(
 ) -> Figure:
     """Show the fullest slice of each case with all its channels and its truth, as stored, before training.
 
+    Of cases with classes, the middle slice of each, with its classes above.
+
     Raises:
         DataError: A file of a case cannot be used.
     """
+    if any(case.labels is not None for case in cases):
+        return _labelled_picture(cases, manifest, channels, axis, heading=heading)
     views = []
     for case in cases:
         volume = read_volume(case, channels, manifest.label_rule(), files=manifest.files())
@@ -99,6 +106,34 @@ def data_picture(
             )
         )
     return slice_grid(views, manifest.classes, heading=heading)
+
+
+def shown_cases(cases: Sequence[Case], count: int) -> list[Case]:
+    """The first few cases; where they have classes, the first few of every class in turn.
+
+    Args:
+        cases: In the order of their ids.
+        count: How many; of cases with classes four times as many, since these are small pictures.
+    """
+    if all(case.labels is None for case in cases):
+        return list(cases[:count])
+    by_class: dict[tuple[str, ...], list[Case]] = {}
+    for case in cases:
+        by_class.setdefault(case.labels or (), []).append(case)
+    turns = zip_longest(*(by_class[labels] for labels in sorted(by_class)))
+    return [case for turn in turns for case in turn if case is not None][: 4 * count]
+
+
+def _labelled_picture(
+    cases: Sequence[Case], manifest: Manifest, channels: Sequence[str], axis: AxisName, *, heading: str
+) -> Figure:
+    claims = []
+    for case in cases:
+        volume = read_volume(case, channels, None, files=manifest.files())
+        slices = AXES[axis].cut(volume.image)
+        image = next(iter(shown_channels(channels, slices[len(slices) // 2]).values()))
+        claims.append(Claim(image, "; ".join(case.labels or ("none",)), "", float("nan")))
+    return claim_grid(claims, heading=heading)
 
 
 def shown_channels(channels: Sequence[str], image: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -1,31 +1,43 @@
-"""The step that gives a network its first weights from a file: fine-tuning."""
+"""The step that gives a network its first weights: fine-tuning, transfer learning."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
 
 from medseg.cases.split import Role
+from medseg.errors import DefinitionError, ModelError
+from medseg.learning.parts import Part
 from medseg.learning.predictor import Predictor
-from medseg.learning.weights import Part, fill, load_weights, match, weights_digest
+from medseg.learning.weights import fill, load_weights, match, tensors_digest, weights_digest, weights_file
 from medseg.steps.step import Run, Work
+
+OWN = "own"
+"""Stands for the weights that a network brings itself."""
 
 
 class StartFrom:
     """Fill the network with given weights, before or instead of training.
 
     The filled network is kept in the run's own folder, so that the run can go on when the file is gone. A
-    tracker learns the digest of the file, never its path.
+    tracker learns the digest of the file, never its path. Filters for colour images are summed for grey ones.
 
     Args:
         weights: A `.safetensors` file, a torch state dict, or the folder of a saved model; a relative path
-            counts from the working folder. Nothing in it is run.
-        part: `all`, or only the `encoder`, the way down: then the number of classes may differ.
+            counts from the working folder. Nothing in it is run. Or `own`: those that the network brings
+            itself, through its method `own_weights`. (A file of that name is `./own`.)
+        part: `all`; only the `encoder`, the way down; or the `features`, all but the head. With a part the
+            number of classes may differ.
     """
 
     def __init__(self, weights: str, part: Part = "all") -> None:
         if not isinstance(weights, str) or not weights.strip():
-            raise ValueError(f"weights is {weights!r}, wanted the path of a file")
+            raise ValueError(f"weights is {weights!r}, wanted the path of a file, or {OWN}")
         if part not in get_args(Part):
             raise ValueError(f"part is {part!r}, wanted {' or '.join(get_args(Part))}")
         self.weights, self.part = weights, part
@@ -37,25 +49,83 @@ class StartFrom:
 
     def __call__(self, work: Work, run: Run) -> Work:
         """Fill the network of the work."""
+        at = f"steps.{run.step}.weights"
         network = work.predictor.network
-        found = fill(network, load_weights(self.weights), part=self.part, at=f"steps.{run.step}.weights")
-        digest = weights_digest(self.weights)
-        run.progress.say(f"Starting from given weights {digest}: {found.text()}")
-        run.recorder.tags({f"{run.step}.weights": digest, f"{run.step}.part": self.part})
+        given = self._given(work.predictor, at)
+        found = fill(network, given, part=self.part, shape=_shape(work.predictor), at=at)
+        if self.weights == OWN:
+            digest, said = tensors_digest(given), "the network's own weights"
+            tags = {f"{run.step}.weights": OWN, f"{run.step}.weights_digest": digest}
+        else:
+            digest, said = weights_digest(self.weights), "given weights"
+            tags = {f"{run.step}.weights": digest}
+        run.progress.say(f"Starting from {said} {digest}: {found.text()}")
+        run.recorder.tags({**tags, f"{run.step}.part": self.part})
         run.recorder.params({f"{run.step}.loaded": len(found.loaded), f"{run.step}.left": len(found.left)})
         started = replace(work.predictor, network=network.eval())
         started.save(run.place / "predictor")
         return replace(work, predictor=started)
 
     def check(self, predictor: Predictor) -> None:
-        """Read the file and compare it with the network, so that a wrong one costs a second.
+        """Read the weights and compare them with the network, so that wrong ones cost a second.
 
         Raises:
-            ModelError: The weights cannot be read, or do not fit.
+            DefinitionError: They are of a model of other classes, or it is not known what the features are.
+            ModelError: The weights cannot be read, or do not fit; or the network brings none.
         """
-        match(predictor.network, load_weights(self.weights), part=self.part, at="the step StartFrom")
+        at = "the step StartFrom"
+        given = self._given(predictor, at)
+        match(predictor.network, given, part=self.part, shape=_shape(predictor), at=at)
 
     def recall(self, work: Work, run: Run) -> Work:
         """Load the filled network from the run's folder."""
         saved = Predictor.load(run.place / "predictor", device=run.device, allowed=run.allowed)
         return replace(work, predictor=replace(work.predictor, network=saved.network, device=run.device))
+
+    def _given(self, predictor: Predictor, at: str) -> dict[str, torch.Tensor]:
+        """The tensors by name."""
+        if self.weights != OWN:
+            if self.part == "all":
+                _refuse_other_classes(self.weights, predictor.task.classes, at)
+            return _renamed(predictor, load_weights(self.weights))
+        bring: Any = getattr(predictor.network, "own_weights", None)
+        if not callable(bring):
+            raise ModelError(
+                f"{at}: {type(predictor.network).__name__} brings no weights of its own. Give the path of a file "
+                "(weights: PATH), or choose a network that brings them (it has a method `own_weights`)."
+            )
+        return _renamed(predictor, dict(bring()))
+
+
+def _renamed(predictor: Predictor, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors by the names of the network, where it knows under which others its weights are published."""
+    rename: Any = getattr(predictor.network, "renamed", None)
+    return dict(rename(weights)) if callable(rename) else weights
+
+
+def _shape(predictor: Predictor) -> tuple[int, int, int]:
+    """(C, H, W) of an image that the network gets."""
+    height, width = predictor.preparation.rule.size
+    return len(predictor.channels), height, width
+
+
+def _refuse_other_classes(weights: str, wanted: Sequence[str], at: str) -> None:
+    """Compare the classes of a saved model with those of the data, where the weights are such a model's.
+
+    Raises:
+        DefinitionError: They differ, or stand in another order.
+        ModelError: The model's description cannot be read.
+    """
+    described = weights_file(Path(weights)).with_name("model.json")
+    if not described.is_file():
+        return
+    try:
+        met = [str(name) for name in json.loads(described.read_text(encoding="utf-8"))["task"]["classes"]]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ModelError(f"{at}: model.json beside the given weights is damaged.") from error
+    if met != list(wanted):
+        raise DefinitionError(
+            f"{at}: the model that the weights are of has the classes {met}, the data have {list(wanted)}: they "
+            "must be the same names in the same order. Take a part of it alone (part: features or encoder), or "
+            "change the classes."
+        )

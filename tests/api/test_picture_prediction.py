@@ -256,7 +256,7 @@ def test_one_bad_picture_does_not_keep_good_ones_from_being_segmented(
 def test_only_bad_pictures_are_an_error_and_leave_nothing(model: Path, tmp_path: Path) -> None:
     (tmp_path / "in" / "images").mkdir(parents=True)
     (tmp_path / "in" / "images" / "a.png").write_text("no picture")
-    with pytest.raises(DataError, match="no case could be segmented") as caught:
+    with pytest.raises(DataError, match="no case could be predicted") as caught:
         predict(model, [tmp_path / "in"], tmp_path / "out")
 
     assert "text" in caught.value.faults[0].met

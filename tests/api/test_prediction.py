@@ -148,7 +148,7 @@ def test_an_input_that_is_named_twice_is_segmented_once(model: Path, patients: P
 def test_nothing_to_segment_is_an_error_and_leaves_nothing(model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
-    with pytest.raises(DataError, match="no case could be segmented"):
+    with pytest.raises(DataError, match="no case could be predicted"):
         predict(model, [tmp_path / "empty"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -12,8 +12,10 @@ from medseg.cases.case import Case
 from medseg.cases.facts import examine
 from medseg.cases.files import NIFTI, PictureFiles
 from medseg.cases.labels import LabelRule
+from medseg.cases.reading.dicom import read_dicom
 from medseg.cases.volume import read_volume
 from medseg.errors import DataError
+from medseg.testing.dicoms import write_dicom
 from medseg.testing.pictures import write_picture
 
 PLANES = ("red", "green", "blue")
@@ -199,3 +201,52 @@ def test_a_picture_with_another_suffix_than_its_kind_is_read_with_a_note(tmp_pat
     assert not facts.faults
     assert len(facts.notes) == 1
     assert "PNG" in facts.notes[0]
+
+
+def test_dicom_images_are_pictures_with_their_rows_and_columns(tmp_path, colours):
+    rising = np.add.outer(np.arange(60) * 100, np.arange(100)).astype(np.uint16)
+    path = write_dicom(tmp_path / "no_suffix", rising, WindowCenter=3000, WindowWidth=6000)
+    (shown,) = GREY.read(path, ["grey"])
+    assert shown.data.shape == shown.geometry.shape == (100, 60, 1)
+    np.testing.assert_array_equal(shown.data[:, :, 0].T, read_dicom(path, "grey").pixels[0])
+    assert np.ptp(shown.data) > 200
+    assert GREY.geometry(path).same_grid(shown.geometry)
+    (plain,) = PictureFiles("grey", ("grey",), window="none").read(path, ["grey"])
+    np.testing.assert_array_equal(plain.data[:, :, 0].T, rising)
+    (fixed,) = PictureFiles("grey", ("grey",), window=(50.5, 100)).read(path, ["grey"])
+    np.testing.assert_array_equal(np.unique(fixed.data[:, 1:]), [255])
+    several = RGB.read(write_dicom(tmp_path / "b.dcm", colours), ["blue", "red"])
+    np.testing.assert_array_equal(several[0].data[:, :, 0].T, colours[..., 2])
+    np.testing.assert_array_equal(several[1].data[:, :, 0].T, colours[..., 0])
+
+
+def test_a_tag_is_told_by_dicom_and_empty_elsewhere(tmp_path, colours):
+    path = write_dicom(tmp_path / "a.dcm", colours, PatientID="p1")
+    assert RGB.tag(path, "PatientID") == "p1"
+    assert RGB.tag(write_picture(tmp_path / "a.png", colours), "PatientID") == ""
+    assert NIFTI.tag(path, "PatientID") == ""
+
+
+def test_a_mask_in_dicom_is_refused(tmp_path, colours):
+    path = write_dicom(tmp_path / "secret.dcm", colours[..., 0])
+    with pytest.raises(DataError, match="a mask in DICOM") as caught:
+        GREY.read_mask(path)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_dicom_that_cannot_be_read_is_a_fault_of_its_case(tmp_path):
+    path = write_dicom(tmp_path / "secret.dcm", None, Modality="SR")
+    case = Case("one", "one", {"grey": path}, None, position=4)
+    with pytest.raises(DataError, match="holds no pixels") as caught:
+        read_volume(case, ("grey",), None, files=GREY)
+    assert "secret" not in str(caught.value)
+    assert caught.value.faults[0].path == path
+
+
+def test_the_window_decides_the_meaning_and_endings_of_dicom_are_among_those_of_pictures():
+    windows = ["file", "none", (40, 400), (40, 401)]
+    meanings = [PictureFiles("grey", ("grey",), window=window).meaning() for window in windows]
+    assert len({str(each) for each in meanings}) == len(windows)
+    assert meanings[2] == PictureFiles("grey", ("grey",), window=(40.0, 400.0)).meaning()
+    assert set(meanings[0]["dicom"]) == {"pydicom", "pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg"}
+    assert set(GREY.suffixes) >= {".png", ".dcm", ".dicom", ".ima"}

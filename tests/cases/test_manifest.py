@@ -14,7 +14,8 @@ from medseg.cases.path_list import CsvLayout
 from medseg.errors import ManifestError
 
 SHIPPED = sorted((Path(__file__).parents[2] / "data_manifests").glob("*.yaml"))
-OF_THE_USER = {"picture_pairs", "picture_table"}  # data of which nothing is known
+#: Data of which nothing is known; `radiology` is generated, unless folders are given in its place.
+OF_THE_USER = {"picture_pairs", "picture_table", "image_folders", "image_table", "radiology"}
 
 YAML = """
 name: tiny
@@ -44,7 +45,7 @@ def test_each_shipped_manifest_is_complete_and_named_as_its_file(path: Path) -> 
     assert manifest.ids == ("identifying" if path.stem in OF_THE_USER else "pseudonyms")
     for text in (manifest.about, manifest.licence, manifest.citation, manifest.obtain):
         assert text.endswith(".")
-    assert len(manifest.label_rule().classes) >= 2
+    assert manifest.open_classes or len(manifest.label_rule().classes) >= 2
 
 
 def test_ids_are_identifying_unless_said_otherwise(tmp_path: Path) -> None:
@@ -142,6 +143,146 @@ def test_a_manifest_of_colours_has_one_file_for_all_channels(tmp_path: Path) -> 
         with pytest.raises(ManifestError) as refused:
             manifest_from(tmp_path, f"{start}layout: {{{layout}}}")
         assert complaint in str(refused.value)
+
+
+IMAGES = """
+name: tiny
+about: Classes of images.
+source: Here.
+licence: None.
+citation: Nobody.
+obtain: Ask.
+channels: [grey]
+pictures: {channels: grey}
+image_labels: one
+layout: {class_folders: true}
+"""
+MANY = IMAGES.replace("image_labels: one", "image_labels: many")
+
+
+def test_classes_of_images_may_be_given_later(tmp_path: Path) -> None:
+    opened = manifest_from(tmp_path, IMAGES)
+    assert opened.open_classes
+    assert opened.truth == "one"
+    assert opened.classes == opened.label_rule().classes == ()
+    assert opened.column_names == ("role",)
+    closed = opened.with_classes(["e\u0301", "10_x", "A b"])
+    assert closed.classes == closed.label_rule().classes == ("\u00e9", "10_x", "A b")
+    assert not closed.open_classes
+    assert closed.label_rule().values == {}
+    assert closed.model_copy(update={"classes": ()}) == opened
+    with pytest.raises(ManifestError, match=r"'classes': .* more than once"):
+        opened.with_classes(["a", "b", "a"])
+    with pytest.raises(ManifestError, match="those of label maps"):
+        manifest_from(tmp_path, YAML).with_classes(["a", "b"])
+    assert manifest_from(tmp_path, YAML).truth == "masks"
+
+
+def test_classes_and_how_they_are_told_enter_the_fingerprint(tmp_path: Path) -> None:
+    texts = [
+        IMAGES,
+        f"{IMAGES}classes: [a, b]",
+        f"{IMAGES}classes: [b, a]",
+        f"{IMAGES}group: {{tag: PatientID}}",
+        IMAGES.replace("channels: grey}", "channels: grey, window: none}"),
+        IMAGES.replace("channels: grey}", "channels: grey, window: {centre: 40, width: 400}}"),
+        *(
+            IMAGES.replace("layout: {class_folders: true}", f"layout: {{csv: a, image: i, label: {x}}}")
+            for x in "kl"
+        ),
+        *(
+            MANY.replace("layout: {class_folders: true}", f"layout: {{csv: a, image: i, labels: {x}}}")
+            for x in ("[k]", "{column: k}", "{column: k, separator: ';'}", "{column: k, empty_is_none: true}")
+        ),
+    ]
+    prints = {manifest_from(tmp_path, text).fingerprint() for text in texts}
+    assert len(prints) == len(texts)
+    resolved = manifest_from(tmp_path, IMAGES).with_classes(["a", "b"])
+    assert resolved.fingerprint() == manifest_from(tmp_path, texts[1]).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("image_labels: one", "image_labels: two", "'image_labels'"),
+        ("image_labels: one", "image_labels: many", "a folder tells one class"),
+        ("image_labels: one\n", "", "say 'image_labels: one'"),
+        ("pictures: {channels: grey}", "", "say how they become channels under 'pictures'"),
+        ("channels: grey}", "channels: grey, mask_above: 1}", "'pictures.mask_above' is of label maps"),
+        ("channels: grey}", "channels: grey, window: bright}", "'pictures.window"),
+        ("channels: grey}", "channels: grey, window: {center: 1, width: 2}}", "did you mean 'centre'?"),
+        ("channels: [grey]", "channels: [a, b]", "is one file, and there are ['a', 'b']"),
+        ("image_labels: one", "image_labels: one\nclasses: [a]", "name at least two"),
+        ("image_labels: one", "image_labels: one\nclasses: [a, a]", "more than once"),
+        ("image_labels: one", "image_labels: one\nclasses: [a, '../b']", "cannot be the name of a class"),
+        (
+            "image_labels: one",
+            "image_labels: one\nclasses: [a+, a*]",
+            "cannot be told apart in the names of scores",
+        ),
+        ("image_labels: one", "image_labels: one\nlabel_values: {1: a}", "are of label maps"),
+        ("image_labels: one", "image_labels: one\ninstances: a", "are of label maps"),
+        ("class_folders: true", "class_folders: false", "'layout.class_folders'"),
+        ("class_folders: true", "class_folders: true, case: a", "'layout.case': there is no such key"),
+        ("class_folders: true", "images: '{case}.*'", "'layout' tells no class"),
+        ("class_folders: true", "images: '{case}.*', mask: 'm/{case}.*'", "take out 'mask' or 'objects'"),
+        ("class_folders: true", "csv: a, image: i", "wanted 'label' and not 'labels'"),
+        ("class_folders: true", "csv: a, image: i, labels: [k]", "wanted 'label' and not 'labels'"),
+        ("class_folders: true", "csv: a, image: i, label: l, mask: m", "take out 'mask' or 'objects'"),
+        ("class_folders: true", "csv: a, image: i, lables: l", "did you mean 'label"),
+        (
+            "class_folders: true}",
+            "class_folders: true}\ngroup: {}",
+            "name a 'tag', a 'pattern' or a 'column'",
+        ),
+        ("class_folders: true}", "class_folders: true}\ngroup: {tag: patient id}", "wanted the keyword"),
+        ("class_folders: true}", "class_folders: true}\ngroup: {tags: PatientID}", "did you mean 'tag'?"),
+        (
+            "class_folders: true}",
+            "class_folders: true}\ngroup: {pattern: a}",
+            "'group.pattern' needs a group (...)",
+        ),
+        (
+            "class_folders: true}",
+            "class_folders: true}\ngroup: {pattern: '('}",
+            "'group.pattern' is no regular",
+        ),
+        ("class_folders: true}", "class_folders: true}\ncolumns: {role: '(a)'}", "['role'] more than once"),
+    ],
+)
+def test_a_contradiction_about_classes_of_images_is_refused(
+    tmp_path: Path, old: str, new: str, complaint: str
+) -> None:
+    assert old in IMAGES
+    with pytest.raises(ManifestError) as refused:
+        manifest_from(tmp_path, IMAGES.replace(old, new))
+    assert complaint in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("layout", "complaint"),
+    [
+        ("csv: a, image: i, label: l", "wanted 'labels' and not 'label'"),
+        ("csv: a, image: i, labels: [k, k]", "'layout.labels': ['k'] are named more than once"),
+        (
+            "csv: a, image: i, labels: [k, l]}\nclasses: [k, m]\ncolumns: {",
+            "wanted a column for each of ['k', 'm']",
+        ),
+        ("csv: a, image: i, labels: {columns: k}", "did you mean 'column'?"),
+        ("csv: a, image: i, labels: {column: k, separator: ''}", "'layout.labels"),
+    ],
+)
+def test_a_contradiction_about_several_classes_at_once_is_refused(
+    tmp_path: Path, layout: str, complaint: str
+) -> None:
+    with pytest.raises(ManifestError) as refused:
+        manifest_from(tmp_path, MANY.replace("class_folders: true", layout))
+    assert complaint in str(refused.value)
+
+
+def test_a_tag_is_read_from_pictures_alone(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"'group.tag' is read from DICOM pictures"):
+        manifest_from(tmp_path, f"{YAML}group: {{tag: PatientID}}")
 
 
 def test_an_absent_manifest_is_a_manifest_error(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_nothing_found_counts_the_pictures_that_were_seen(tmp_path: Path) -> Non
     made(tmp_path, "photos/a.jpeg", "photos/b.png", "notes.txt", "c.nii.gz")
     (fault,) = scan(pictures(), tmp_path).faults
     assert "4 files were seen, 2 of them pictures (.png, " in fault.met
-    assert " or .npy)" in fault.met
+    assert ".bmp, .npy" in fault.met
     assert "Ask at the desk." in fault.remedy
 
 
@@ -242,12 +242,12 @@ def test_a_list_names_images_masks_and_more(tmp_path: Path, separator: str) -> N
         [str(tmp_path / "elsewhere" / "c.png"), "./m/../m/1.png", "Anna", "III", ""],
     ]
     text = "\r\n".join(separator.join(row) for row in rows)
-    manifest = listed(tmp_path, text, group="who", label="grade", extra=["site"])
+    manifest = listed(tmp_path, text, group="who", extra=["site", "grade"])
     listing = scan(manifest, tmp_path)
     assert listing.faults == ()
-    assert [(c.id, c.group, c.label, c.extra["site"]) for c in listing.cases] == [
+    assert [(c.id, c.group, c.extra["grade"], c.extra["site"]) for c in listing.cases] == [
         ("a", "Anna", "II", "Ulm"),
-        ("b", "b", None, "Bonn"),
+        ("b", "b", "", "Bonn"),
         ("c", "Anna", "III", ""),
     ]
     assert all(path.is_file() for case in listing.cases for path in case.files.values())

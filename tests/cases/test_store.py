@@ -84,7 +84,7 @@ def _store(folder: Path) -> tuple[SliceStore, np.ndarray, np.ndarray]:
     entries["f"] = write_entry(folder / "f", image[:1], None, bare)
     roles = ["train", "train", "val", "train", "val"]
     samples = [Sample("a", "g", p, roles[i], "e", i) for i, p in enumerate(facts["positions"])]
-    samples.append(Sample("b", "h", 0, "test", "f", 0, label="ill"))
+    samples.append(Sample("b", "h", 0, "test", "f", 0, labels=("ill",)))
     return SliceStore(folder, "p", tuple(samples), entries, CLASSES, ("x", "y")), image, label
 
 

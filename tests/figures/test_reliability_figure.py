@@ -72,6 +72,13 @@ def test_without_pixels_that_is_said():
     assert [text.get_text() for text in figure.axes[1].texts] == ["no pixels"]
 
 
+def test_what_is_counted_has_a_name():
+    figure = draw(unit="pictures")
+    assert figure.axes[1].get_ylabel() == "pictures (log)"
+    figure = draw(count=np.zeros(4, int), unit="pictures")
+    assert [text.get_text() for text in figure.axes[1].texts] == ["no pictures"]
+
+
 def test_texts_of_any_length_and_signs_stay_on_the_figure():
     figure = draw(heading="é $a_b$ \\frac " * 20, name="$x_1$ " * 40)
     figure.draw_without_rendering()

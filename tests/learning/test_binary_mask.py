@@ -20,11 +20,11 @@ from medseg.component import build
 from medseg.errors import DefinitionError
 from medseg.learning.binary_mask import BinaryMask
 from medseg.learning.predictor import Predictor
-from medseg.testing.contracts import TaskContract
+from medseg.testing.contracts import MaskTaskContract
 from medseg.testing.pictures import write_picture
 
 
-class BinaryContract(TaskContract):
+class BinaryContract(MaskTaskContract):
     def perfect(self, labels):
         return 20.0 * labels.float() - 10.0
 

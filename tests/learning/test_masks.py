@@ -12,23 +12,23 @@ from torch.nn import functional
 from medseg.component import build
 from medseg.errors import DefinitionError
 from medseg.learning.masks import ClassMasks
-from medseg.testing.contracts import TaskContract
+from medseg.testing.contracts import MaskTaskContract
 
 CLASSES = ("outside", "oedema", "core")
 
 
-class TestClassMasks(TaskContract):
+class TestClassMasks(MaskTaskContract):
     def make(self):
         return ClassMasks(CLASSES, regions={"tumour": [1, 2]}, select=["tumour", "core"])
 
 
-class TestClassMasksWithWeights(TaskContract):
+class TestClassMasksWithWeights(MaskTaskContract):
     def make(self):
         task = ClassMasks(CLASSES, loss=torch.nn.CrossEntropyLoss, class_weights="frequency")
         return task.weighted(np.array([900, 90, 10]))
 
 
-class TestTwoClasses(TaskContract):
+class TestTwoClasses(MaskTaskContract):
     def make(self):
         return ClassMasks(["background", "lesion"])
 

@@ -10,9 +10,10 @@ from monai.networks import nets
 from safetensors.torch import save_file
 from torch import nn
 
-from medseg.errors import ModelError
+from medseg.errors import DefinitionError, ModelError
 from medseg.learning.networks import ClassicUNet, EncoderDecoder
-from medseg.learning.weights import encoder_names, fill, load_weights, match, weights_digest
+from medseg.learning.parts import encoder_names
+from medseg.learning.weights import fill, load_weights, match, tensors_digest, weights_digest
 
 
 def state(network):
@@ -275,3 +276,116 @@ def test_a_network_whose_encoder_is_not_known_says_which_are():
     network = nn.Sequential(nn.Conv2d(1, 1, 1))
     with pytest.raises(ModelError, match=r"encoder: known are UNet, BasicUNet.*attribute `encoder`"):
         fill(network, state(network), part="encoder")
+
+
+SMALL = {
+    "dense": lambda channels, classes: nets.DenseNet(2, channels, classes, 4, 2, (1, 2)),
+    "resnet": lambda channels, classes: nets.ResNet(
+        "basic",
+        (1, 1, 1, 1),
+        (4, 8, 8, 8),
+        spatial_dims=2,
+        n_input_channels=channels,
+        num_classes=classes,
+        bias_downsample=False,
+    ),
+    "unet": lambda channels, classes: unet(classes, channels),
+}
+
+
+def lived(network, channels):
+    """The network after some images in training mode: its running statistics are not those it began with."""
+    with torch.no_grad():
+        for _ in range(3):
+            network.train()(torch.rand(4, channels, 32, 32) * 3)
+    return network.eval()
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(("given", "taking"), [(3, 1), (1, 3)])
+def test_a_grey_image_gives_the_same_logits_in_one_channel_as_repeated_in_three(name, given, taking):
+    torch.manual_seed(1)
+    source = lived(SMALL[name](given, 4), given)
+    network = SMALL[name](taking, 4).eval()
+    found = fill(network, state(source), shape=(taking, 32, 32))
+    grey = torch.rand(5, 1, 32, 32)
+    with torch.no_grad():
+        expected = source(grey.expand(-1, given, -1, -1))
+        met = network(grey.expand(-1, taking, -1, -1))
+    torch.testing.assert_close(met, expected, rtol=1e-5, atol=1e-5)
+    assert ("summed over the 3 channels" if given == 3 else "thirds over 3 channels") in found.text()
+    stem = (
+        [key for key, value in state(network).items() if not torch.equal(value, source.state_dict()[key])]
+        if given == taking
+        else [k for k, v in state(source).items() if v.shape != state(network)[k].shape]
+    )
+    assert stem
+    assert all(key in found.adapted for key in stem)
+
+
+def test_filters_that_fit_are_taken_as_they_are():
+    source, network = SMALL["dense"](3, 2), SMALL["dense"](3, 2)
+    assert fill(network, state(source), shape=(3, 32, 32)).adapted == ""
+    assert equal(state(network), state(source))
+
+
+@pytest.mark.parametrize(("given", "taking"), [(3, 2), (4, 1), (2, 3), (1, 4)])
+def test_other_channels_are_refused_and_the_layer_is_named(given, taking):
+    network = SMALL["dense"](taking, 2)
+    before = state(network)
+    with pytest.raises(
+        ModelError, match=rf"features\.conv0\.weight \(met \(4, {given}, 7, 7\), wanted"
+    ) as caught:
+        fill(network, state(SMALL["dense"](given, 2)), part="features", shape=(taking, 32, 32))
+    assert str(caught.value).count("met (") == 1
+    assert equal(state(network), before)
+
+
+def test_only_what_sees_the_image_is_summed():
+    """A later layer of 3 channels in the file and 1 in the network is another network's."""
+    make = lambda width: nn.Sequential(nn.Conv2d(1, width, 1), nn.Conv2d(width, 2, 1))  # noqa: E731
+    with pytest.raises(ModelError, match=r"1\.weight \(met \(2, 3, 1, 1\), wanted \(2, 1, 1, 1\)\)"):
+        fill(make(1), state(make(3)), shape=(1, 4, 4))
+
+
+def test_half_precision_is_summed_in_full():
+    source, network = SMALL["dense"](3, 2), SMALL["dense"](1, 2)
+    held = {key: value.half() if value.is_floating_point() else value for key, value in state(source).items()}
+    fill(network, held, shape=(1, 32, 32))
+    expected = held["features.conv0.weight"].float().sum(1, keepdim=True)
+    assert torch.equal(network.features.conv0.weight.detach(), expected)
+
+
+@pytest.mark.parametrize("name", ["dense", "resnet"])
+def test_features_start_a_network_for_other_classes_and_leave_its_head(name):
+    torch.manual_seed(1)
+    source, network = lived(SMALL[name](3, 7), 3), SMALL[name](1, 2)
+    before = state(network)
+    found = fill(network, state(source), part="features", shape=(1, 32, 32))
+    assert all(key.startswith(("class_layers.", "fc.")) for key in found.left)
+    assert len(found.left) == len(found.unused) == 2
+    for key, value in state(network).items():
+        if key in found.left:
+            assert torch.equal(value, before[key])
+        elif key not in found.adapted:
+            assert torch.equal(value, source.state_dict()[key]), key
+
+
+def test_features_cannot_be_told_without_the_shape_of_an_image():
+    with pytest.raises(DefinitionError, match="shape of an image"):
+        fill(SMALL["dense"](1, 2), state(SMALL["dense"](1, 2)), part="features")
+
+
+def test_tensors_are_named_by_what_they_are_and_in_no_order():
+    held = state(SMALL["dense"](1, 2))
+    name = "class_layers.out.bias"
+    backwards = dict(reversed(held.items()))
+    others = [
+        held | {name: held[name] + 1},
+        held | {name: held[name][None]},
+        held | {name: held[name].double()},
+        {key: value for key, value in held.items() if key != name},
+        {("x" if key == name else key): value for key, value in held.items()},
+    ]
+    assert tensors_digest(held) == tensors_digest(backwards)
+    assert len({tensors_digest(each) for each in (held, *others)}) == 6

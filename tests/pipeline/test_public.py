@@ -40,3 +40,13 @@ def test_all_else_is_public_as_it_is() -> None:
     definition, manifest = opened("identifying")
 
     assert definition.to_dict() == public_definition(definition, manifest)
+
+
+def test_weights_that_a_network_brings_itself_are_public_and_files_are_not() -> None:
+    start = {"_target_": "medseg.steps.StartFrom"}
+    steps = {"own": {**start, "weights": "own"}, "file": {**start, "weights": "/home/jane_doe/own"}}
+    definition, manifest = opened("pseudonyms", steps=steps)
+
+    public = public_definition(definition, manifest)["steps"]
+
+    assert {name: step["weights"] for name, step in public.items()} == {"own": "own", "file": "given"}

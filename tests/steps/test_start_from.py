@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from medseg.component import build
-from medseg.errors import ModelError
+from medseg.errors import DefinitionError, ModelError
 from medseg.learning.predictor import Predictor
-from medseg.learning.weights import weights_digest
+from medseg.learning.weights import tensors_digest, weights_digest
 from medseg.steps.fit import Fit
 from medseg.steps.start_from import StartFrom
 
@@ -143,3 +144,116 @@ def test_settings_are_refused_by_name(wrong, named):
 
 def test_it_needs_no_patients():
     assert StartFrom("a.pt").roles == ()
+
+
+class Bringing(torch.nn.Sequential):
+    """Brings weights for three channels and seven classes, under the name that they are published by."""
+
+    def __init__(self, in_channels=4, out_channels=5):
+        super().__init__(torch.nn.Conv2d(in_channels, 6, 3, padding=1), torch.nn.Conv2d(6, out_channels, 1))
+
+    def head(self):
+        return self[1]
+
+    def own_weights(self):
+        torch.manual_seed(21)
+        return {f"published.{key}": value for key, value in Bringing(3, 7).state_dict().items()}
+
+    def renamed(self, weights):
+        return {key.removeprefix("published."): value for key, value in weights.items()}
+
+
+@pytest.fixture
+def grey(make_work, monkeypatch):
+    """Work of one channel, with a network that brings weights."""
+    work = make_work()
+    monkeypatch.setattr(Predictor, "channels", property(lambda _: ("t1",)))
+    spec = {"_target_": "torch.nn.Conv2d"}  # never built: nothing is recalled
+    network = Bringing(1, 5)
+    return replace(work, predictor=replace(work.predictor, network=network, network_spec=spec))
+
+
+def test_a_network_brings_its_own_weights_which_are_named_by_their_digest(grey, make_run, heard):
+    brought = grey.predictor.network.own_weights()
+    before = state(grey)
+    step = StartFrom("own", part="features")
+    step.check(grey.predictor)
+    assert equal(state(grey), before)
+    after = state(start(step, grey, make_run("start")))
+    torch.testing.assert_close(after["0.weight"], brought["published.0.weight"].sum(1, keepdim=True))
+    assert torch.equal(after["0.bias"], brought["published.0.bias"])
+    assert torch.equal(after["1.weight"], before["1.weight"])
+    digest = tensors_digest(grey.predictor.network.renamed(brought))
+    assert heard.tagged == {
+        "start.weights": "own",
+        "start.weights_digest": digest,
+        "start.part": "features",
+    }
+    assert heard.values == {"start.loaded": 2, "start.left": 2}
+    line = f"Starting from the network's own weights {digest}: 2 of 4 tensors loaded"
+    assert any(text.startswith(line) for text in heard.said)
+    assert any(
+        "the filters of 0.weight summed over the 3 channels of the file" in text for text in heard.said
+    )
+
+
+def test_the_published_names_of_a_file_are_known_to_the_network(grey, make_run, tmp_path):
+    brought = grey.predictor.network.own_weights()
+    save_file(brought, tmp_path / "published.safetensors")
+    step = StartFrom(str(tmp_path / "published.safetensors"), part="features")
+    after = state(start(step, grey, make_run("start")))
+    torch.testing.assert_close(after["0.weight"], brought["published.0.weight"].sum(1, keepdim=True))
+
+
+def test_own_weights_for_other_classes_are_not_taken_whole(grey):
+    with pytest.raises(
+        ModelError, match=r"1\.weight \(met \(7, 6, 1, 1\), wanted \(5, 6, 1, 1\)\).*features or enc"
+    ):
+        StartFrom("own").check(grey.predictor)
+
+
+def test_a_network_that_brings_none_is_refused_with_advice(make_work):
+    with pytest.raises(ModelError, match=r"UNet brings no weights of its own.*weights: PATH"):
+        StartFrom("own").check(make_work().predictor)
+
+
+def other_classes(folder, names):
+    described = json.loads((folder / "model.json").read_text())
+    described["task"]["classes"] = names
+    (folder / "model.json").write_text(json.dumps(described))
+
+
+@pytest.fixture
+def saved(make_work, tmp_path):
+    work = make_work()
+    work.predictor.save(tmp_path / "model")
+    return tmp_path / "model", list(work.predictor.task.classes)
+
+
+@pytest.mark.parametrize("file", ["", "weights.safetensors"])
+@pytest.mark.parametrize("change", [lambda names: names[::-1], lambda names: [*names[:-1], "x"]])
+def test_a_model_of_other_classes_is_refused_with_both_lists(make_work, make_run, saved, file, change):
+    folder, classes = saved
+    other_classes(folder, change(classes))
+    for part in ("encoder", "features"):
+        StartFrom(str(folder / file), part).check(make_work().predictor)
+    step = StartFrom(str(folder / file))
+    for attempt in (lambda: step.check(make_work().predictor), lambda: step(make_work(), make_run("start"))):
+        with pytest.raises(DefinitionError) as caught:
+            attempt()
+        assert str(change(classes)) in str(caught.value)
+        assert str(classes) in str(caught.value)
+        assert str(folder) not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"task": 3}', '{"task": {"classes": 3}}'])
+def test_a_damaged_description_beside_the_weights_is_refused(make_work, saved, text):
+    (saved[0] / "model.json").write_text(text)
+    with pytest.raises(ModelError, match=r"model\.json beside the given weights is damaged"):
+        StartFrom(str(saved[0])).check(make_work().predictor)
+
+
+def test_features_of_a_network_without_a_known_head_are_refused(make_work, given):
+    predictor = replace(make_work().predictor, network=torch.nn.Conv2d(4, 5, 1))
+    with pytest.raises(DefinitionError, match=r"which part of Conv2d are its features"):
+        StartFrom(str(given[0]), "features").check(predictor)

@@ -70,7 +70,7 @@ def read_picture(path: Path, channels: ChannelRule) -> Picture:
     stored = stored_picture(path)
     planes = stored.planes if stored.palette is None else stored.palette[stored.planes[..., 0]]
     if channels == "grey":
-        planes = planes if planes.shape[2] == 1 else _luma(planes)[..., None]
+        planes = planes if planes.shape[2] == 1 else luma(planes)[..., None]
     elif planes.shape[2] == 1:
         planes = np.repeat(planes, 3, axis=2)
     return Picture(np.ascontiguousarray(planes.transpose(2, 0, 1)), stored.notes)
@@ -120,7 +120,8 @@ def picture_size(path: Path) -> tuple[int, int]:
         return kind.size(handle)
 
 
-def _luma(planes: NDArray[Any]) -> NDArray[Any]:
+def luma(planes: NDArray[Any]) -> NDArray[Any]:
+    """Brightness (H, W) of colours (H, W, 3), of the same type; see above."""
     if planes.dtype == np.uint8:  # the same, faster
         return np.array(Image.fromarray(planes).convert("L"))
     wide: Any = {"f": np.float64, "i": np.int64}.get(planes.dtype.kind, np.uint32)

@@ -36,7 +36,7 @@ def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
     experiment = client.get_run(run_id).info.experiment_id
     older = _models_of(client, run_id, experiment)
     logged = client.create_logged_model(
-        experiment, name=NAME, source_run_id=run_id, model_type="segmentation"
+        experiment, name=NAME, source_run_id=run_id, model_type=_kind(predictor)
     )
     try:
         record = Model(
@@ -56,6 +56,11 @@ def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
     return str(logged.model_id)
 
 
+def _kind(predictor: Path) -> str:
+    described = json.loads((predictor / "model.json").read_text(encoding="utf-8"))
+    return "segmentation" if described.get("truth", "masks") == "masks" else "classification"
+
+
 def save_model(predictor: Path, into: Path, record: Any = None) -> None:
     """Save a predictor folder as an MLflow model *from code*: a script, the folder, no pickle.
 
@@ -69,7 +74,8 @@ def save_model(predictor: Path, into: Path, record: Any = None) -> None:
 
     # Read, not built: the parts of a model may come from a package that only the caller of a run allowed.
     described = json.loads((predictor / "model.json").read_text(encoding="utf-8"))
-    shape = len(described["channels"]), len(described["maps"])
+    spatial = described.get("truth", "masks") == "masks"
+    signature = _signature(len(described["channels"]), len(described["maps"]), spatial=spatial)
     shutil.rmtree(into, ignore_errors=True)
     with warnings.catch_warnings():
         # MLflow warns that there is no input example: it would fix batch, height and width, which the
@@ -79,7 +85,7 @@ def save_model(predictor: Path, into: Path, record: Any = None) -> None:
             path=str(into),
             python_model=str(_SCRIPT),
             artifacts={"predictor": str(predictor.resolve())},
-            signature=_signature(*shape),
+            signature=signature,
             pip_requirements=[_requirement()],
             metadata={"use": "research use only, not a medical device"},
             **({} if record is None else {"mlflow_model": record}),
@@ -103,7 +109,7 @@ def _forget_paths(model: Path) -> None:
     record.save(str(model / "MLmodel"))
 
 
-def _signature(channels: int, maps: int) -> Any:
+def _signature(channels: int, maps: int, *, spatial: bool) -> Any:
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -111,7 +117,7 @@ def _signature(channels: int, maps: int) -> Any:
     float32 = np.dtype(np.float32)
     return ModelSignature(
         inputs=Schema([TensorSpec(float32, (-1, channels, -1, -1))]),
-        outputs=Schema([TensorSpec(float32, (-1, maps, -1, -1))]),
+        outputs=Schema([TensorSpec(float32, (-1, maps, -1, -1) if spatial else (-1, maps))]),
     )
 
 

@@ -44,7 +44,8 @@ class ServedPredictor(PythonModel):
             params: Not used.
 
         Returns:
-            Probabilities (B, K, H, W) as float32 in [0, 1], classes in the model's order.
+            Probabilities (B, K, H, W) as float32 in [0, 1], classes in the model's order; of a model that tells
+            classes of whole images (B, K).
         """
         slices = np.ascontiguousarray(model_input, dtype=np.float32)
         return np.asarray(self._predictor.probabilities(slices), dtype=np.float32)

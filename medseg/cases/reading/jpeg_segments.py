@@ -1,0 +1,90 @@
+"""What the header of a JPEG, JPEG-LS or JPEG 2000 codestream says, before anything is decoded."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+#: Start of frame of JPEG (SOF0 to SOF15 without DHT, JPG, DAC) and of JPEG-LS (SOF55).
+#: Source: ITU-T T.81, table B.1; ITU-T T.87, table C.1.
+_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+
+_START_OF_SCAN = 0xDA
+
+#: How JPEG 2000 begins: bare, and as a file. Source: ITU-T T.800, A.4.1, A.5.1, I.5.1.
+_WAVELETS, _BOXED = b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What a codestream says that it holds.
+
+    Attributes:
+        height: Rows.
+        width: Columns.
+        samples: Of each pixel.
+        bits: Of a sample.
+    """
+
+    height: int
+    width: int
+    samples: int
+    bits: int
+
+
+def header(data: bytes) -> Coded | None:
+    """Read the size out of a codestream; None if it holds none."""
+    try:
+        return _of_jpeg_2000(data) if data.startswith(_WAVELETS) else _of_jpeg(data)
+    except (struct.error, ValueError):
+        return None
+
+
+def bare(data: bytes) -> bytes:
+    """A codestream out of the JP2 file around it, which DICOM does not allow; others as they are."""
+    begin = data.find(_WAVELETS)
+    return data[begin:] if data.startswith(_BOXED) and begin > 0 else data
+
+
+def complete(data: bytes) -> bool:
+    """Whether a codestream ends with its end marker, FF D9 in all three kinds; padding may follow."""
+    return data.rstrip(b"\0\xff").endswith(b"\xff\xd9") or data.rstrip(b"\0").endswith(b"\xff\xd9")
+
+
+def segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Each marker segment of a JPEG up to its first scan: marker, content, and where the next begins.
+
+    Raises:
+        ValueError: No marker stands where one has to.
+    """
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            raise ValueError("no marker")
+        if data[at + 1] == 0xFF:  # a fill byte
+            at += 1
+            continue
+        marker, length = data[at + 1], struct.unpack_from(">H", data, at + 2)[0]
+        end = at + 2 + max(2, length)
+        yield marker, data[at + 4 : end], end
+        if marker == _START_OF_SCAN:
+            return
+        at = end
+
+
+def _of_jpeg(data: bytes) -> Coded | None:
+    if not data.startswith(b"\xff\xd8"):
+        return None
+    for marker, content, _ in segments(data):
+        if marker in _FRAMES:
+            bits, height, width, samples = struct.unpack_from(">BHHB", content)
+            return Coded(height, width, samples, bits)
+    return None
+
+
+def _of_jpeg_2000(data: bytes) -> Coded:
+    """Read its segment SIZ. Source: ITU-T T.800, A.5.1."""
+    right, down, left, above = struct.unpack_from(">4I", data, 8)
+    samples, bits = struct.unpack_from(">HB", data, 40)
+    return Coded(down - above, right - left, samples, (bits & 0x7F) + 1)

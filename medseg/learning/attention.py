@@ -1,0 +1,236 @@
+"""Where a classifying network looked: Grad-CAM."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from monai.visualize.class_activation_maps import GradCAM, ModelWithHooks
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from medseg.errors import ModelError
+
+# Feature maps keep about the shape of the image. (H, W, C), as some transformers hold them, does not.
+_MOST_STRETCHED = 4
+# Less than this share of a map's height is rounding, not a place that stands out.
+_ROUNDING = 1e-5
+
+
+@dataclass(frozen=True)
+class MapLayer:
+    """The layer whose output still knows places, as deep as possible.
+
+    Attributes:
+        name: Dotted name in the network; empty if it is the network itself.
+        use: Which of its uses, from 0: a layer may stand in several places.
+        size: Height and width of its output.
+    """
+
+    name: str
+    use: int
+    size: tuple[int, int]
+
+
+def grad_cam(
+    network: nn.Module,
+    image: NDArray[Any] | Tensor,
+    classes: NDArray[Any] | Tensor,
+    *,
+    device: torch.device | str | None = None,
+) -> NDArray[np.float32]:
+    """Tell which parts of each image spoke for a class.
+
+    After Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
+    localization" (ICCV 2017): the feature maps of the deepest layer that still knows places, each weighted
+    by the spatial mean of the gradient of the class's logit, are added up; what is negative speaks against
+    the class and is cut off; the rest is drawn out to the image. It shows where the evidence was, not why it
+    was evidence, and no finer than the layer's maps are.
+
+    The network itself is not touched: a copy of its layers works on the same numbers, as it would for
+    prediction (dropout off, batch normalisation frozen), whatever mode it is in.
+
+    Args:
+        network: Convolutional, giving logits (B, K).
+        image: (B, C, H, W) as the network takes them. The caller may be in inference mode.
+        classes: (B,) class indices: what is explained, of each image.
+        device: Where the network is; by default where its first parameter is.
+
+    Returns:
+        (B, H, W) in [0, 1]: in each image 0 where the least and 1 where the
+        most spoke for the class, so that two images cannot be compared by it. All 0 where no place stands out.
+
+    Raises:
+        ModelError: The network has no feature maps, or its output is not (B, K), or not finite.
+        ValueError: Image or classes have other shapes, or a class is none of the network's.
+    """
+    if image.ndim != 4 or not image.shape[0] or tuple(classes.shape) != tuple(image.shape[:1]):
+        raise ValueError(
+            f"image is {tuple(image.shape)}, classes are {tuple(classes.shape)}; wanted (B, C, H, W) and (B,)"
+        )
+    where = torch.device(device) if device is not None else _device(network)
+    with (
+        torch.inference_mode(mode=False),
+        torch.enable_grad(),
+        torch.autocast(where.type, enabled=False),
+    ):
+        working = _working_copy(network)
+        shown = _plain(image, where, torch.float32)
+        wanted = _plain(classes, where, torch.int64)
+        layer = map_layer(working, shown)
+        recorded = _Recorded(working, layer)
+        maps = GradCAM(nn_module=recorded, target_layers=layer.name, postprocessing=_normalised)
+        heat: NDArray[np.float32] = maps(shown, class_idx=wanted)[:, 0].detach().float().cpu().numpy()
+    return heat
+
+
+def map_layer(network: nn.Module, image: Tensor) -> MapLayer:
+    """Find the layer for Grad-CAM: the last one to compute whose output has height and width above 1.
+
+    A blank image of the same shape is sent through.
+
+    Args:
+        network: Convolutional; it is called as it is, in the mode it is in.
+        image: (B, C, H, W) as the network takes them.
+
+    Raises:
+        ModelError: There is no such layer, or what follows it is not made for such maps: a transformer
+            mixes all places past its only one.
+    """
+    size = (int(image.shape[-2]), int(image.shape[-1]))
+    uses: Counter[str] = Counter()
+    found: list[MapLayer] = []
+    mixed = False
+
+    def seen(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_module: nn.Module, _given: Any, output: Any) -> None:
+            nonlocal mixed
+            use = uses[name]
+            uses[name] += 1
+            if not isinstance(output, Tensor):
+                return
+            if _is_map(output, size):
+                found[:] = [MapLayer(name, use, (int(output.shape[-2]), int(output.shape[-1])))]
+                mixed = False
+            elif output.ndim >= 3 and min(output.shape[1:]) > 1:
+                mixed = True
+
+        return hook
+
+    handles = [module.register_forward_hook(seen(name)) for name, module in network.named_modules()]
+    try:
+        with torch.no_grad():
+            network(torch.zeros_like(image[:1]))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not found:
+        raise ModelError(
+            f"{type(network).__name__} has no feature map of more than one pixel for an image of "
+            f"{size[0]}x{size[1]}, so that it cannot be shown where it looked (Grad-CAM). Take larger images, "
+            "or a convolutional network"
+        )
+    if mixed:
+        raise ModelError(
+            f"{type(network).__name__} draws its answer from tokens, as transformers do, and not from feature maps "
+            "(B, C, H, W), so that it cannot be shown where it looked (Grad-CAM). Take a convolutional network"
+        )
+    return found[0]
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
+
+
+def _plain(values: NDArray[Any] | Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A copy that is nothing but a tensor: no MONAI metadata, and not made in inference mode."""
+    tensor = values.detach().as_subclass(Tensor) if isinstance(values, Tensor) else torch.from_numpy(values)
+    copied: Tensor = tensor.to(device, dtype, copy=True)
+    return copied
+
+
+def _is_map(output: Tensor, size: tuple[int, int]) -> bool:
+    if output.ndim != 4 or min(output.shape[-2:]) < 2:
+        return False
+    stretch = (output.shape[-2] * size[1]) / (output.shape[-1] * size[0])
+    return 1 / _MOST_STRETCHED <= stretch <= _MOST_STRETCHED
+
+
+class _Recorded(ModelWithHooks):
+    """A network that gives, beside its logits, the maps of one layer and the gradient of a score by them.
+
+    MONAI's own way is not taken. Its hooks on the backward pass fail where a later layer works in place, they
+    mix up the uses of a layer that stands in several places, and its score of a batch adds up the classes of
+    all images for each of them.
+    """
+
+    def __init__(self, network: nn.Module, layer: MapLayer) -> None:
+        super().__init__(network, layer.name)  # without any hooks
+        self.layer = layer
+        self.uses = 0
+        network.get_submodule(layer.name).register_forward_hook(self._cut)
+
+    def _cut(self, _module: nn.Module, _given: Any, output: Tensor) -> Tensor | None:
+        """Let the gradient begin here, on numbers that no later layer overwrites."""
+        self.uses += 1
+        if self.uses != self.layer.use + 1:
+            return None
+        self.maps = output.detach().requires_grad_()
+        return self.maps.clone()
+
+    def class_score(self, logits: Tensor, class_idx: Any) -> Tensor:
+        """Each image's logit of its own class: (B,)."""
+        return logits.gather(1, class_idx[:, None])[:, 0]
+
+    def __call__(
+        self, x: Tensor, class_idx: Any = None, retain_graph: bool = False, **kwargs: Any
+    ) -> tuple[Tensor, tuple[Tensor], tuple[Tensor]]:
+        self.uses = 0
+        logits = self.model(x, **kwargs)
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
+            met = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ModelError(f"{type(self.model).__name__} gives {met}; wanted logits (B, K)")
+        if not torch.isfinite(logits).all():
+            raise ModelError(f"{type(self.model).__name__} gives logits that are not finite")
+        if not 0 <= int(class_idx.min()) <= int(class_idx.max()) < logits.shape[1]:
+            raise ValueError(f"classes are {class_idx.tolist()}; wanted 0..{logits.shape[1] - 1}")
+        score = self.class_score(logits, class_idx)
+        if score.requires_grad:
+            (gradient,) = torch.autograd.grad(
+                score.sum(), self.maps, retain_graph=retain_graph, allow_unused=True
+            )
+        else:
+            gradient = None
+        # a logit that does not depend on the maps has no gradient by them: no place speaks for the class
+        return logits, (self.maps,), (torch.zeros_like(self.maps) if gradient is None else gradient,)
+
+
+def _working_copy(network: nn.Module) -> nn.Module:
+    """The same layers around the same numbers, for prediction, and with nothing to train.
+
+    Parameters are shared, and no gradient is kept of them; what layers keep beside them is copied.
+    """
+    shared: dict[int, Any] = {}
+    for tensor in network.parameters():
+        numbers = tensor.detach()
+        # what was made in inference mode may not take part in a backward pass
+        shared[id(tensor)] = nn.Parameter(
+            numbers.clone() if numbers.is_inference() else numbers, requires_grad=False
+        )
+    held = (value for module in network.modules() for value in vars(module).values())
+    for tensor in chain(network.buffers(), (value for value in held if isinstance(value, Tensor))):
+        shared.setdefault(id(tensor), tensor.detach().clone())
+    return copy.deepcopy(network, shared).eval()
+
+
+def _normalised(maps: Tensor) -> Tensor:
+    """Scale each map (B, 1, H, W) to [0, 1], as MONAI does, but with 1 for the most instead of the least."""
+    low, high = (edge(maps, dim=(1, 2, 3), keepdim=True) for edge in (torch.amin, torch.amax))
+    told = high - low > _ROUNDING * high
+    return torch.where(told, (maps - low) / torch.where(told, high - low, 1.0), 0.0).clamp(0, 1)

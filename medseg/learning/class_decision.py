@@ -1,0 +1,79 @@
+"""What follows from the probabilities of an image's classes, and how it is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """How many cases, by class; R resamples at once.
+
+    Attributes:
+        tp: (K, R) cases that have the class, and were said to.
+        truth: (K, R) cases that have the class.
+        predicted: (K, R) cases that were said to have it.
+        cases: (R,) all cases.
+    """
+
+    tp: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    cases: NDArray[np.float64]
+
+
+class Decision(Protocol):
+    """What probabilities lead to, and which scores of all classes together suit it. Without state."""
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Names of `per_case` and `pooled`, in the order of tables."""
+
+    @property
+    def means(self) -> Mapping[str, str]:
+        """Scores of all classes together that are means over classes, and of which score of a class."""
+
+    def refuse(self, truth: NDArray[np.bool_], probabilities: NDArray[np.float32]) -> None:
+        """Refuse the truth (K,) or probabilities (K,) in [0, 1] that contradict it.
+
+        Raises:
+            ValueError: They do.
+        """
+
+    def chosen(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """(N, K) the classes that probabilities (N, K) lead to."""
+
+    def confidence(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N,) the probability that the decision rests on."""
+
+    def of_truth(self, truth: NDArray[np.bool_], probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N,) the probability given to what is so, the mean over classes where each is said by itself."""
+
+    def forecasts(
+        self, truth: NDArray[np.bool_], probabilities: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """(N, F) what was said to be how probable, and whether it was so: what calibration is judged by."""
+
+    def per_case(
+        self, truth: NDArray[np.bool_], probabilities: NDArray[np.float32]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """(N,) what each case adds to scores that are means over cases; NaN where it has no say."""
+
+    def pooled(self, counts: ClassCounts) -> Mapping[str, NDArray[np.float64]]:
+        """(R,) scores that follow from the counts of all classes."""
+
+
+def surprise(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Negative natural logarithm of probabilities, away from 0 and 1 by the step of float32 as scikit-learn does.
+
+    A case that was thought impossible costs about 16, not infinity.
+    """
+    step = np.finfo(np.float32).eps
+    kept = np.clip(probabilities.astype(np.float32), step, np.float32(1) - step)
+    result: NDArray[np.float64] = -np.log(kept.astype(float))
+    return result

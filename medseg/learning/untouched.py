@@ -1,0 +1,40 @@
+"""Trial passes that leave a network as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def untouched(network: torch.nn.Module) -> Iterator[None]:
+    """Put buffers (running statistics) and random generators back after a trial pass."""
+    buffers = {name: buffer.detach().clone() for name, buffer in network.named_buffers()}
+    random = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        for name, buffer in network.named_buffers():
+            buffer.data.copy_(buffers[name])
+        torch.set_rng_state(random)
+
+
+@contextmanager
+def evaluating(network: torch.nn.Module) -> Iterator[None]:
+    """Every module in evaluation mode; afterwards each in its own again, and the network untouched."""
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        with untouched(network):
+            network.eval()
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def blank_image(network: torch.nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
+    """One blank image (1, C, H, W) of the device and the type that the network computes in."""
+    first = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(0))
+    return torch.zeros((1, *shape), device=first.device, dtype=first.dtype)

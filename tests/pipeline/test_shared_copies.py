@@ -1,0 +1,242 @@
+"""Copies in different roles are refused, unless they are allowed; what is drawn keeps them together."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from medseg.cases.checks import check
+from medseg.cases.manifest import Manifest
+from medseg.cases.scan import scan
+from medseg.cases.split import Split, make_split
+from medseg.cases.split_rule import SplitRule
+from medseg.errors import DataError, RunError
+from medseg.pipeline.duplicates import SharedCopies, copies
+from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.gather import Gathered, gather
+from medseg.progress import Silent
+from medseg.recorder import NoRecord
+from medseg.testing.pictures import write_picture
+
+FOLDERS = Manifest.model_validate(
+    {
+        **dict.fromkeys(["name", "about", "source", "licence", "citation", "obtain"], "x"),
+        "channels": ["grey"],
+        "image_labels": "one",
+        "classes": ["cat", "dog"],
+        "pictures": {"channels": "grey"},
+        "layout": {"class_folders": True},
+        "ids": "pseudonyms",
+    }
+)
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str, *, loud: bool = False) -> None:
+        assert loud
+        self.lines.append(text)
+
+
+class Kept(NoRecord):
+    def __init__(self) -> None:
+        self.named: dict[str, str] = {}
+        self.files: list[str] = []
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        self.named |= values
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        self.files.append(path.name)
+
+
+def picture(seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return np.kron(random.integers(0, 250, (12, 14)), np.ones((4, 4))).astype(np.uint8)
+
+
+def brighter(seed: int) -> np.ndarray:
+    return np.rint(picture(seed) * 0.9 + 5).astype(np.uint8)
+
+
+def gathered(root: Path, pictures: Mapping[str, np.ndarray], *, skip_bad: bool = False) -> Gathered:
+    for name, pixels in pictures.items():
+        write_picture(root / f"{name}.png", pixels)
+    report = check(scan(FOLDERS, root), FOLDERS, ("grey",))
+    return gather(report, skip_bad=skip_bad, generated=False)
+
+
+def roles() -> dict[str, np.ndarray]:
+    """Train and Test with two pictures of each class."""
+    places = [f"{role}/{kind}/{n}" for role in ("Train", "Test") for kind in ("cat", "dog") for n in (1, 2)]
+    return {place: picture(seed) for seed, place in enumerate(places)}
+
+
+BY_FOLDER = SplitRule.model_validate({"column": "role", "val": 0.0})
+
+
+def job(
+    found: Gathered, folder: Path, *, rule: SplitRule = BY_FOLDER, allow: bool = False, seed: int = 1
+) -> Any:
+    folder.mkdir(exist_ok=True)
+    home = RunFolder(folder)
+    if not (folder / "run.json").exists():
+        home.write(State("x", "x", None, {"device": "cpu", "skip_bad": False}))
+    return SimpleNamespace(
+        resolved=SimpleNamespace(definition=SimpleNamespace(split=rule, seed=seed)),
+        gathered=found,
+        folder=home,
+        recorder=Kept(),
+        progress=Heard(),
+        allow_duplicates=allow,
+    )
+
+
+@pytest.fixture
+def split_of(monai_imported: None) -> Any:
+    from medseg.pipeline.run import _split
+
+    return _split
+
+
+def test_a_near_copy_in_test_is_refused_and_named(tmp_path: Path, split_of: Any) -> None:
+    found = gathered(tmp_path / "data", {**roles(), "Test/cat/3": brighter(0)})
+    work = job(found, tmp_path / "run")
+    with pytest.raises(DataError, match=r"1 pair of pictures is one picture.*--allow-duplicates") as refusal:
+        split_of(work)
+    (fault,) = refusal.value.faults
+    named = {case.id: case for case in found.cases}
+    assert named[fault.case].position == fault.position
+    assert named[fault.case].extra["role"] == "Train"  # listed after those of Test
+    assert "of case Test_cat_3 (no. 3), which is in test, while this one is in train" in fault.met
+    assert "--allow-duplicates" not in fault.remedy
+    with pytest.raises(DataError, match="1 pair of pictures"):  # the same when the run goes on
+        split_of(job(found, tmp_path / "run"))
+
+
+def test_an_allowed_copy_is_recorded(tmp_path: Path, split_of: Any) -> None:
+    found = gathered(tmp_path / "data", {**roles(), "Test/cat/3": brighter(0), "Train/dog/3": picture(2)})
+    work = job(found, tmp_path / "run", allow=True)
+    split = split_of(work)
+    assert work.recorder.named == {
+        "duplicates.exact": "1",
+        "duplicates.near": "1",
+        "duplicates.sets": "2",
+        "duplicates.across_roles": "1",
+    }
+    assert work.recorder.files == ["split.json", "duplicates.csv"]
+    with (tmp_path / "run" / "duplicates.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["kind"] for row in rows] == ["exact", "near"]
+    assert [row["patients"] for row in rows] == ["different", "different"]
+    for row in rows:
+        assert row["first_role"] == split.role(row["first"])
+        assert row["second_role"] == split.role(row["second"])
+    assert (rows[0]["first_role"], rows[0]["second_role"]) == ("train", "train")
+    assert {rows[1]["first_role"], rows[1]["second_role"]} == {"train", "test"}
+    assert any(line.startswith("DUPLICATES ACROSS ROLES") and ": 1. " in line for line in work.progress.lines)
+
+    again = job(found, tmp_path / "run", allow=True)
+    assert split_of(again).digest() == split.digest()
+    assert again.recorder.named == work.recorder.named
+
+
+def test_without_copies_zeros_are_recorded_and_nothing_is_said(tmp_path: Path, split_of: Any) -> None:
+    work = job(gathered(tmp_path / "data", roles()), tmp_path / "run")
+    split_of(work)
+    assert set(work.recorder.named.values()) == {"0"}
+    assert work.recorder.files == ["split.json"]
+    assert work.progress.lines == []
+
+
+def test_a_draw_keeps_copies_together_and_resumes_with_its_own_split(tmp_path: Path, split_of: Any) -> None:
+    pictures = {
+        f"{kind}/{n}": picture(10 * k + n) for k, kind in enumerate(("cat", "dog")) for n in range(10)
+    }
+    pictures |= {"cat/20": brighter(1), "cat/21": picture(2), "dog/22": brighter(11)}
+    found = gathered(tmp_path / "data", pictures)
+    for seed in range(8):
+        place = tmp_path / f"run{seed}"
+        split = split_of(job(found, place, rule=SplitRule(), seed=seed))
+        shared = SharedCopies(copies(found), split, found.cases)
+        assert len(shared.duplicates.pairs) == 3
+        assert shared.across == ()
+        assert split_of(job(found, place, rule=SplitRule(), seed=99)).digest() == split.digest()
+    work = job(found, place, rule=SplitRule())
+    (place / "split.json").write_text((tmp_path / "run0" / "split.json").read_text())
+    with pytest.raises(RunError, match=r"split\.json"):
+        split_of(work)
+
+
+def test_what_is_left_out_no_longer_joins_others(tmp_path: Path) -> None:
+    """A picture that both a broken pair and another resemble is gone with the pair."""
+    pictures = {
+        **roles(),
+        "Train/cat/8": picture(50),
+        "Train/dog/9": picture(50),
+        "Train/cat/7": brighter(50),
+    }
+    found = gathered(tmp_path, pictures, skip_bad=True)
+    assert len(found.left_out) == 2
+    assert len(found.report.duplicates.pairs) == 2
+    assert copies(found).pairs == ()
+
+
+def test_equal_pictures_whose_first_is_left_out_are_still_found(tmp_path: Path) -> None:
+    found = gathered(tmp_path, {**roles(), "Test/cat/8": picture(0), "Test/cat/9": picture(0)})
+    some = Gathered(found.report, found.cases[1:], (found.cases[0].id,), False)
+    assert found.report.duplicates.count("exact") == 2
+    assert copies(some).count("exact") >= 1
+
+
+def test_parts_that_duplicates_make_odd_are_said_and_recorded(tmp_path: Path, split_of: Any) -> None:
+    pictures = {f"cat/{n}": np.clip(picture(1).astype(int) + n, 0, 255).astype(np.uint8) for n in range(18)}
+    pictures |= {"dog/1": picture(2), "dog/2": picture(3)}
+    found = gathered(tmp_path / "data", pictures)
+    assert max(map(len, copies(found).groups())) == 18
+    work = job(found, tmp_path / "run", rule=SplitRule.model_validate({"val": 0.2, "test": 0.2}))
+    split_of(work)
+    assert "val has 1 of 20 patients, wanted 20%" in work.recorder.named["duplicates.odd_parts"]
+    assert any(line.startswith("ODD PARTS") for line in work.progress.lines)
+
+
+def test_parts_of_given_roles_are_never_odd(tmp_path: Path) -> None:
+    found = gathered(tmp_path, {**roles(), "Train/cat/3": brighter(0)})
+    rule = SplitRule.model_validate({"column": "role", "test": 0.15, "val": 0.0})
+    split = make_split(rule, found.cases, 1)
+    shared = SharedCopies(copies(found), split, found.cases)
+    assert shared.duplicates.pairs
+    assert shared.odd_parts(rule) == ""
+    split.to_json(tmp_path / "s.json")
+    told = SplitRule.model_validate({"file": str(tmp_path / "s.json")})
+    assert (
+        SharedCopies(copies(found), Split.from_file(tmp_path / "s.json", found.cases), found.cases).odd_parts(
+            told
+        )
+        == ""
+    )
+
+
+def test_the_command_line_hands_it_on_and_it_is_kept_for_resuming(monkeypatch: pytest.MonkeyPatch) -> None:
+    from medseg.api import conductor
+    from medseg.cli.main import app
+
+    options: list[Mapping[str, object]] = []
+
+    def stop(self: conductor.Conductor) -> None:
+        options.append(self.options)
+        raise DataError("stopped")
+
+    monkeypatch.setattr(conductor.Conductor, "start", stop)
+    for words in ([], ["--allow-duplicates"]):
+        CliRunner().invoke(app, ["pipeline", "run", "brats2d", *words])
+    assert [cast("bool", each["allow_duplicates"]) for each in options] == [False, True]
