@@ -5,6 +5,7 @@ from __future__ import annotations
 from medseg.api.data import check_data, plan_data, prepare_data, show_data, write_sample
 from medseg.api.description import Described, describe_pipeline
 from medseg.api.finding import find_run_folder, mark_gone
+from medseg.api.folds import FoldsResult, run_folds
 from medseg.api.models import load_model
 from medseg.api.opening import check_pipeline, default_jobs, load_pipeline, open_pipeline
 from medseg.api.prediction import PredictedCase, predict
@@ -13,6 +14,7 @@ from medseg.api.running import resume_pipeline, run_pipeline
 
 __all__ = [
     "Described",
+    "FoldsResult",
     "PredictedCase",
     "RunResult",
     "check_data",
@@ -28,6 +30,7 @@ __all__ = [
     "predict",
     "prepare_data",
     "resume_pipeline",
+    "run_folds",
     "run_pipeline",
     "show_data",
     "write_sample",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.errors import DefinitionError
+from medseg.cases.image_labels import joined
+from medseg.errors import DefinitionError, ModelError
 from medseg.places import written_whole
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ class ClassOutput:
     def predict(self, predictor: Predictor, case: Case, out: Path, wishes: Wishes) -> Answer:
         """Classify, and draw where the network looked."""
         found = predictor.classify(predictor.read_image(case))
-        measures: Measures = {"class": "; ".join(found.names)}
+        measures: Measures = {"class": joined(found.names)}
         for name, chance in zip(predictor.task.classes, found.probabilities, strict=True):
             measures[f"probability_{name}"] = float(chance)
         path = self._heat_map(predictor, case, found, out) if wishes.heat_maps else None
@@ -232,7 +233,10 @@ class ClassOutput:
         from medseg.figures.saving import save_figure  # noqa: PLC0415
         from medseg.steps.attention_pictures import attention_picture  # noqa: PLC0415
 
-        figure = attention_picture(predictor, {case.id: found}, {}, heading=RESEARCH_HEADING)
+        try:
+            figure = attention_picture(predictor, [(found, None)], heading=RESEARCH_HEADING)
+        except ModelError as error:
+            raise ModelError(f"{error}. Leave out --heat-maps.") from error
         return save_figure(figure, out / case.id / "heat_map.png")
 
 

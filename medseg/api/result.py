@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 _TEXTS = ("case", "group", "name", "score", "truth", "predicted")
 
 
+def read_scores(path: Path) -> DataFrame:
+    """A table of scores; names stay what they are: a class may be called `None`, all together have none."""
+    import pandas as pd  # noqa: PLC0415  # half a second
+
+    columns = pd.read_csv(path, nrows=0).columns
+    numbers = {column: [""] for column in columns if column not in _TEXTS}
+    return pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=numbers)
+
+
 @dataclass(frozen=True)
 class RunResult:
     """A run that has ended.
@@ -68,15 +77,10 @@ class RunResult:
         return "groups" if pictures else "patients"
 
     def _table(self, name: str) -> DataFrame:
-        import pandas as pd  # noqa: PLC0415  # half a second
-
         path = self.folder / "scores" / name
         if not path.exists():
             raise RunError(f"the run {self.name} has no table {name}: no step of it scores that role")
-        columns = pd.read_csv(path, nrows=0).columns
-        # names stay what they are: a class may be called `None`, and all classes together have none
-        numbers = {column: [""] for column in columns if column not in _TEXTS}
-        return pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=numbers)
+        return read_scores(path)
 
     @cached_property
     def predictor(self) -> Predictor:

@@ -27,6 +27,9 @@ _BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 _SHOWN = 5
 
+BETWEEN = "; "
+"""Between the names of several classes of one image, in tables and figures."""
+
 
 def class_name(text: str) -> str:
     """A class as it is compared and shown: without spaces around it, in Unicode's composed form (NFC)."""
@@ -67,6 +70,11 @@ def ordered(labels: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:
     """Labels of one image, each once, in the order of the classes, then by code point."""
     place = {name: number for number, name in enumerate(classes)}
     return tuple(sorted(set(labels), key=lambda name: (place.get(name, len(place)), name)))
+
+
+def joined(labels: Iterable[str], none: str = "") -> str:
+    """The classes of one image in a line; `none` where it has none of them."""
+    return BETWEEN.join(labels) or none
 
 
 def shown(names: Iterable[str]) -> str:

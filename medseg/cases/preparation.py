@@ -49,6 +49,12 @@ class PreparedVolume:
     chain: Chain = field(repr=False, compare=False)
     trace: MetaTensor = field(repr=False, compare=False)
 
+    @property
+    def telling(self) -> NDArray[np.intp]:
+        """Places of the slices from which the class of the whole is told: those with content, or all without any."""
+        rows = np.flatnonzero(self.content)
+        return rows if rows.size else np.arange(len(self.content))
+
     def restore(
         self, slices: NDArray[Any], *, nearest: bool, outside: Sequence[float] | None = None
     ) -> NDArray[Any]:

@@ -22,6 +22,9 @@ __all__ = ["ROLES", "Role", "Split", "make_split"]
 
 _OTHERS: tuple[Role, ...] = ("val", "test")
 
+CLASS = "class"
+"""What `stratify` calls the class of an image."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -155,10 +158,29 @@ def make_split(
         return Split(
             "group", seed, ratios, group_of, _by_column(rule, rule.column, ratios, cases, seed, unit_of)
         )
+    if rule.folds is not None and rule.fold is not None:
+        return Split(
+            "group", seed, ratios, group_of, _by_fold(rule.folds, rule.fold, rule, cases, seed, unit_of)
+        )
     role_of = _chosen(chosen, cases)
     free = [case for case in cases if case.group not in role_of]
     role_of |= _drawn(free, ratios, rule.stratify, seed, unit_of)
     return Split("group", seed, ratios, group_of, {case.id: role_of[case.group] for case in cases})
+
+
+def _by_fold(
+    folds: int, fold: int, rule: SplitRule, cases: Sequence[Case], seed: int, unit_of: Mapping[str, str]
+) -> dict[str, Role]:
+    """Role of each case: one fold is the test part, and validation is drawn from the others."""
+    members, strata = _units(cases, rule.stratify, unit_of)
+    if len(members) < folds:
+        raise DataError(f"there are too few patients for {folds} folds: {len(members)}. Take fewer folds")
+    fold_of = draw(members, strata, dict.fromkeys(range(1, folds + 1), 1 / folds), seed)
+    held: dict[str, Role] = {group: "test" for group, number in fold_of.items() if number == fold}
+    free = [case for case in cases if case.group not in held]
+    val = float(rule.val or 0.0) / (1 - 1 / folds)  # of what the fold leaves
+    role_of = held | _drawn(free, {"val": val} if val else {}, rule.stratify, seed, unit_of)
+    return {case.id: role_of[case.group] for case in cases}
 
 
 def _by_column(
@@ -193,6 +215,9 @@ def _values(cases: Iterable[Case], column: str) -> dict[str, set[str]]:
     """Values of a column, by patient."""
     found: dict[str, set[str]] = defaultdict(set)
     for case in cases:
+        if column == CLASS and column not in case.extra and case.labels is not None:
+            found[case.group].add("; ".join(case.labels))
+            continue
         if column not in case.extra:
             columns = sorted({name for each in cases for name in each.extra})
             raise DataError(
@@ -248,24 +273,32 @@ def _drawn(
     unit_of: Mapping[str, str],
 ) -> dict[str, Role]:
     """Role of each patient that is left: drawn within each stratum, in like shares."""
-    groups = sorted({case.group for case in cases})
     shares: dict[Role, float] = {**ratios, "train": 1.0 - sum(ratios.values())}
     if shares["train"] <= 0:
         raise DataError(
             f"val and test take {1 - shares['train']:g} of the patients: nobody is left to train on"
         )
-    members: dict[str, list[str]] = defaultdict(list)
-    for group in groups:
-        members[unit_of[group]].append(group)
+    members, strata = _units(cases, stratify, unit_of)
     if len(members) < len(shares):
-        torn = "" if len(members) == len(groups) else f" sets of duplicates, of {len(groups)} patients,"
+        groups = len({case.group for case in cases})
+        torn = "" if len(members) == groups else f" sets of duplicates, of {groups} patients,"
         raise DataError(
             f"there are too few patients to share out: {len(members)}{torn} for {sorted(shares)}, wanted at least "
             f"{len(shares)}. Add data, set a ratio to 0, or split by slice, which leaks"
         )
-    strata = dict.fromkeys(groups, "")
-    if stratify is not None:
-        values = _values(cases, stratify)
-        _refuse_torn([g for g in groups if len(values[g]) > 1], cases, f"of one '{stratify}'")
-        strata = {group: next(iter(values[group])) for group in groups}
     return draw(members, strata, shares, seed)
+
+
+def _units(
+    cases: Sequence[Case], stratify: str | None, unit_of: Mapping[str, str]
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Patients of each unit that is drawn as one, sorted, and the stratum of each patient."""
+    groups = sorted({case.group for case in cases})
+    members: dict[str, list[str]] = defaultdict(list)
+    for group in groups:
+        members[unit_of[group]].append(group)
+    if stratify is None:
+        return members, dict.fromkeys(groups, "")
+    values = _values(cases, stratify)
+    _refuse_torn([g for g in groups if len(values[g]) > 1], cases, f"of one '{stratify}'")
+    return members, {group: next(iter(values[group])) for group in groups}

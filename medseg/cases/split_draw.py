@@ -1,13 +1,14 @@
-"""Drawing roles: each unit, a patient or several who belong together, gets one, in the shares that are wanted."""
+"""Drawing roles or folds: each unit, a patient or several who belong together, gets one, in the wanted shares."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
-from medseg.cases.split_file import Role
+Role = TypeVar("Role", bound=Any)  # str or int: what can be sorted
 
 
 def draw(

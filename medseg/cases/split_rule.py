@@ -44,11 +44,15 @@ class SplitRule(BaseModel):
         val: Validation: a ratio of the groups, or `{column: value}`, all columns of which must match.
         test: Test, likewise. Both are 0.15 if not given, and None with a `file`.
         seed: Of the draw; None for the definition's.
-        stratify: A column of the cases whose values every role gets in like shares.
+        stratify: A column of the cases whose values every role gets in like shares; `class` is the class of an
+            image, where no column is called so.
         file: A JSON or CSV file with the roles, in place of ratios.
         column: A column of the cases that tells the roles: train or training, val, valid or validation, test or
             testing, in upper or lower case. Validation or test that it puts nobody into is drawn by its ratio
             from those for training. Where it is empty for everybody, all are drawn; for some only, it is refused.
+        folds: For cross-validation: the patients are shared out to so many folds of like size, the same ones for a
+            seed, and `fold` is the test part; `val` is drawn from the others.
+        fold: Which of them, from 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -60,6 +64,8 @@ class SplitRule(BaseModel):
     stratify: Annotated[str, Field(min_length=1)] | None = None
     file: Annotated[str, Field(min_length=1)] | None = None
     column: Annotated[str, Field(min_length=1)] | None = None
+    folds: Annotated[int, Field(ge=2, le=1000)] | None = None
+    fold: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -69,7 +75,10 @@ class SplitRule(BaseModel):
         named = {
             key: value for key, value in given.items() if key not in {"val", "test"} or value is not None
         }
-        return {"val": DEFAULT_RATIO, "test": DEFAULT_RATIO, **named}
+        drawn = (
+            {"val": DEFAULT_RATIO} if given.get("folds") else {"val": DEFAULT_RATIO, "test": DEFAULT_RATIO}
+        )
+        return {**drawn, **named}
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -79,6 +88,8 @@ class SplitRule(BaseModel):
             raise ValueError("`file` gives the roles: remove `stratify`")
         if self.column is not None:
             self._by_column()
+        if self.folds is not None or self.fold is not None:
+            self._by_fold()
         if self.by == "slice" and self.stratify is not None:
             raise ValueError("`stratify` shares out patients, and `by: slice` shares out slices: remove one")
         ratios = [each for each in (self.val, self.test) if isinstance(each, float)]
@@ -87,6 +98,22 @@ class SplitRule(BaseModel):
                 f"val and test add up to {sum(ratios):g}; wanted less than 1, to leave some for training"
             )
         return self
+
+    def _by_fold(self) -> None:
+        if self.folds is None or self.fold is None or self.fold > self.folds:
+            raise ValueError(
+                f"`folds` is {self.folds} and `fold` is {self.fold}: wanted both, and a fold from 1 to `folds`"
+            )
+        if self.by == "slice" or self.file is not None or self.column is not None or self.test is not None:
+            raise ValueError(
+                "`fold` is the test part: remove `test`, `file` and `column`, and share out by `group`"
+            )
+        if isinstance(self.val, dict):
+            raise ValueError("`folds` shares out by drawing: `val` wanted a ratio")  # noqa: TRY004
+        if isinstance(self.val, float) and self.val + 1 / self.folds >= 1:
+            raise ValueError(
+                f"val and a fold of {self.folds} add up to 1 or more: nobody is left to train on"
+            )
 
     def _by_column(self) -> None:
         if self.file is not None:

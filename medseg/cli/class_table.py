@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from medseg.api.result import RunResult
 
 #: What is shown of all classes together, a row each, where it was computed.
@@ -16,8 +18,8 @@ _TOGETHER = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "subset_accuracy": "all classes right",
-    "f1": "F1, mean over classes",
-    "auroc": "AUROC, mean over classes",
+    "f1": "mean F1",
+    "auroc": "mean AUROC",
     "cohen_kappa": "Cohen's kappa",
     "calibration_error": "calibration error",
 }
@@ -28,10 +30,14 @@ _OF_CLASS = {"recall": "recall", "specificity": "spec.", "precision": "prec.", "
 
 def class_score_table(result: RunResult, role: str) -> Table:
     """Scores of all classes together with their intervals, then each class."""
-    summary = result.summary(role)
     kind = ", GENERATED DATA" if result.generated else ""
+    return table_of(result.summary(role), f"{role}: images{kind}")
+
+
+def table_of(summary: DataFrame, title: str) -> Table:
+    """A summary as `ClassScorer.summary` gives it."""
     table = Table(
-        title=Text(f"{role}: images{kind}"),
+        title=Text(title),
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -54,7 +60,10 @@ def class_score_table(result: RunResult, role: str) -> Table:
 
 
 def _interval(row: Any) -> str:
-    return "-" if row.low != row.low else f"{row.low:.3f}-{row.high:.3f}"  # NaN
+    if row.low != row.low:  # NaN
+        return "-"
+    between = " to " if row.low < 0 else "-"  # chance agrees with kappas below 0
+    return f"{row.low:.3f}{between}{row.high:.3f}"
 
 
 def _number(value: float) -> str:

@@ -30,6 +30,16 @@ Jobs = Annotated[int | None, typer.Option(min=1, help="Cases that are read at a 
 ShowPaths = Annotated[
     bool, typer.Option("--show-paths", help="Name files in messages, though ids may identify patients.")
 ]
+AllowDuplicates = Annotated[
+    bool,
+    typer.Option(
+        "--allow-duplicates",
+        help="Go on though pictures that are (nearly) one are in different roles, and record it.",
+    ),
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Go on without cases that have faults, and record it.")
+]
 _HINT = "Go on with: medseg pipeline resume"
 
 
@@ -95,16 +105,8 @@ def run(
     data: Data = None,
     sets: Set = None,
     device: Device = "auto",
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Go on without cases that have faults, and record it.")
-    ] = False,
-    allow_duplicates: Annotated[
-        bool,
-        typer.Option(
-            "--allow-duplicates",
-            help="Go on though pictures that are (nearly) one are in different roles, and record it.",
-        ),
-    ] = False,
+    skip_bad: SkipBad = False,
+    allow_duplicates: AllowDuplicates = False,
     tracking_uri: Uri = None,
     allow: Allow = None,
     jobs: Jobs = None,
@@ -180,3 +182,39 @@ def paths_may_be_shown(name: str, sets: Sequence[str] | None = None) -> bool:
         return open_pipeline(name, assignments=sets or ()).manifest.ids == "pseudonyms"
     except Exception:  # noqa: BLE001  # whatever it is, the command itself will say it, guarded
         return False
+
+
+@app.command()
+def folds(
+    name: Name,
+    data: Data = None,
+    count: Annotated[int, typer.Option("--folds", min=2, help="How many.")] = 5,
+    sets: Set = None,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+    allow_duplicates: AllowDuplicates = False,
+    tracking_uri: Uri = None,
+    allow: Allow = None,
+    jobs: Jobs = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Cross-validate a pipeline of whole images: a run for each fold, and all test parts scored as one."""
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets), hint=_HINT):
+        from medseg.api import run_folds  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.cli.tables import print_folds  # noqa: PLC0415
+
+        console = Console()
+        result = run_folds(
+            name,
+            data,
+            folds=count,
+            set=sets or (),
+            device=device,
+            skip_bad=skip_bad,
+            allow_duplicates=allow_duplicates,
+            tracking_uri=tracking_uri,
+            allow=allow or (),
+            jobs=jobs,
+            progress=display(console),
+        )
+        print_folds(console, result)

@@ -11,17 +11,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from medseg.cli.class_table import class_score_table
+from medseg.cli.class_table import class_score_table, table_of
 from medseg.cli.guard import MEND, print_faults
 
 if TYPE_CHECKING:
     from medseg.api.description import Described
+    from medseg.api.folds import FoldsResult
     from medseg.api.prediction import Predicted
     from medseg.api.result import RunResult
     from medseg.cases.store import SliceStore
     from medseg.cases.store_plan import StorePlan
     from medseg.pipeline.locate import Found
     from medseg.pipeline.resolve import Resolved
+
+#: Of the time that a case took, among the names of measures.
+_SECONDS = ""
 
 RESEARCH = "Research use only; not a medical device."
 
@@ -145,6 +149,19 @@ def print_result(console: Console, result: RunResult) -> None:
     say(console, RESEARCH, "italic")
 
 
+def print_folds(console: Console, result: FoldsResult) -> None:
+    """The closing table of a cross-validation."""
+    kind = ", GENERATED DATA" if result.generated else ""
+    console.print(table_of(result.summary(), f"{len(result.results)} folds, each image tested once{kind}"))
+    if result.generated:
+        say(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
+    for fold, each in enumerate(result.results, start=1):
+        say(console, f"Fold {fold}: {each.folder}")
+    say(console, f"Together: {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
+    say(console, "Compare: medseg ui")
+    say(console, RESEARCH, "italic")
+
+
 #: Beside Dice: those of them that were computed.
 _COLUMNS = {
     "precision": "prec.",
@@ -230,13 +247,11 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
     the regions come last.
     """
     columns = {
-        name.removesuffix("_ml").removeprefix("probability_"): [
-            _measure(each.measures[name]) for each in found.cases
-        ]
-        for name in found.cases[0].measures
+        name: [_measure(each.measures[name]) for each in found.cases] for name in found.cases[0].measures
     }
-    columns["s"] = [f"{each.seconds:.1f}" for each in found.cases]
-    heads = {name: name.replace("_", " ") for name in columns}  # which may break between words
+    heads = {name: _of(name).replace("_", " ") for name in columns}  # which may break between words
+    heads[_SECONDS] = "s"
+    columns[_SECONDS] = [f"{each.seconds:.1f}" for each in found.cases]
     widths = {
         name: max(map(len, [*heads[name].split(), *cells])) + 2  # and the gap
         for name, cells in columns.items()
@@ -252,8 +267,13 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
     for name in shown:
         table.add_column(Text(heads[name]), justify="right", min_width=widths[name] - 2)
     for row, each in enumerate(found.cases):
-        table.add_row(Text(each.case), *(columns[name][row] for name in shown))
-    return table, [name for name in columns if name not in shown]
+        table.add_row(Text(each.case), *(Text(columns[name][row]) for name in shown))
+    return table, [_of(name) for name in columns if name not in shown]
+
+
+def _of(measure: str) -> str:
+    """What a measure is of; the title of the table says what it is."""
+    return measure.removesuffix("_ml").removeprefix("probability_")
 
 
 def _measure(value: float | str) -> str:

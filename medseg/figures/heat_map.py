@@ -29,6 +29,7 @@ _TITLE = 0.3
 _BAR = 0.75
 _STRETCH = (0.5, 1.6)  # height over width of a cell
 _BAR_WIDTH = 3.4
+_BAR_SIDE = 0.8  # for what its ends are called
 
 
 @dataclass(frozen=True)
@@ -72,21 +73,24 @@ def heat_overlay(image: NDArray[Any], heat: NDArray[np.floating[Any]]) -> NDArra
     return (shown * (1 - _OPACITY) + tints * _OPACITY).round().astype(np.uint8)
 
 
-def heat_maps(hits: Sequence[HeatView], misses: Sequence[HeatView], *, heading: str = "") -> Figure:
+def heat_maps(hits: Sequence[HeatView], misses: Sequence[HeatView] | None, *, heading: str = "") -> Figure:
     """Show pictures with their heat beside them: on the left what was taken rightly, on the right wrongly.
 
     Args:
         hits: Pictures of which the predicted class is the true one, in the order of the rows.
-        misses: The others; where there are none on a side, that is said.
+        misses: The others; where there are none on a side, that is said. None: which are hits is not known,
+            and all that are given stand in one column.
         heading: Shown above; may be empty.
     """
-    rows = max(len(hits), len(misses))
-    views = [*hits, *misses]
+    sides = {"": hits} if misses is None else {"hits": hits, "misses": misses}
+    rows = max(map(len, sides.values()))
+    views = [view for side in sides.values() for view in side]
     stretches = [view.image.shape[0] / view.image.shape[1] for view in views]
     up = _CELL * min(max(float(np.median(stretches)), _STRETCH[0]), _STRETCH[1]) if views else 0.5
     pair = 2 * _CELL + _INSIDE
-    width = 2 * _MARGIN + 2 * pair + _BETWEEN
-    top = (_HEADING if heading else 0.08) + _TITLE
+    width = 2 * _MARGIN + len(sides) * (pair + _BETWEEN) - _BETWEEN
+    title = 0.0 if misses is None else _TITLE
+    top = (_HEADING if heading else 0.08) + title
     height = top + max(rows, 1) * (CLAIM_HEIGHT + up + _GAP) + _BAR
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     if heading:
@@ -94,21 +98,16 @@ def heat_maps(hits: Sequence[HeatView], misses: Sequence[HeatView], *, heading: 
             0.5, 1 - 0.22 / height, heading, ha="center", va="center", fontsize=12, parse_math=False
         )
         fit_text(line, width - 2 * _MARGIN)
-    for number, (name, side) in enumerate((("hits", hits), ("misses", misses))):
+    for number, (name, side) in enumerate(sides.items()):
         left = _MARGIN + number * (pair + _BETWEEN)
         middle = (left + pair / 2) / width
-        figure.text(
-            middle,
-            1 - (top - _TITLE / 2) / height,
-            name,
-            ha="center",
-            va="center",
-            fontsize=11,
-            weight="bold",
-        )
+        level = 1 - (top - title / 2) / height
+        if name:
+            figure.text(middle, level, name, ha="center", va="center", fontsize=11, weight="bold")
         if not side:
             where = 1 - (top + (CLAIM_HEIGHT + up) / 2) / height
-            figure.text(middle, where, f"no {name}", ha="center", va="center", fontsize=11, color="0.4")
+            said = f"no {name or 'pictures'}"
+            figure.text(middle, where, said, ha="center", va="center", fontsize=11, color="0.4")
         for row, view in enumerate(side):
             edge = height - top - row * (CLAIM_HEIGHT + up + _GAP) - CLAIM_HEIGHT
             write_claim(figure, view, (left + pair / 2, edge), pair)
@@ -142,7 +141,8 @@ def _pair(figure: Figure, view: HeatView, corner: tuple[float, float], up: float
 def _bar(figure: Figure) -> None:
     """Draw the scale of the heat below all rows, as it looks over mid-grey."""
     width, height = figure.get_size_inches()
-    axes = figure.add_axes((0.5 - _BAR_WIDTH / 2 / width, 0.45 / height, _BAR_WIDTH / width, 0.13 / height))
+    across = min(_BAR_WIDTH, width - 2 * _BAR_SIDE)
+    axes = figure.add_axes((0.5 - across / 2 / width, 0.45 / height, across / width, 0.13 / height))
     bar = figure.colorbar(ScalarMappable(cmap=_MAP), cax=axes, orientation="horizontal", ticks=(0, 0.5, 1))
     bar.ax.set_xticklabels(["0: least", "0.5", "1: most of this picture"], fontsize=8.5)
     bar.outline.set_visible(False)

@@ -24,7 +24,12 @@ _FEW = 15  # points up to which each is marked, so that a curve of one epoch can
 
 
 def learning_curves(
-    history: History, classes: Sequence[str] = (), *, heading: str = "", best: float | None = None
+    history: History,
+    classes: Sequence[str] = (),
+    *,
+    heading: str = "",
+    best: float | None = None,
+    background: bool = True,
 ) -> Figure:
     """Draw losses, validation scores and learning rate, and mark the best epoch.
 
@@ -35,6 +40,8 @@ def learning_curves(
         classes: Class names in the order of their indices, so that curves have the classes' colours.
         heading: What the curves say; shown above, may be empty.
         best: The best epoch; by default the one with the highest `val/score`.
+        background: Whether the first class is the background, whose colour is grey; classes of whole images have
+            none, and the colours that they have in their ROC curves.
 
     Raises:
         ValueError: The history is empty.
@@ -49,7 +56,7 @@ def learning_curves(
     for key, (label, colour, dash) in _ROLES.items():
         _curve(losses, history, key, label=label, color=colour, linestyle=dash)
     losses.set_title("Loss")
-    _scores(scores, history, classes)
+    _scores(scores, history, classes, background=background)
     _curve(rates, history, "learning_rate", label="learning rate", color="black")
     rates.set_title("Learning rate")
     positive = [rate for _, rate in _points(history, "learning_rate") if rate > 0]
@@ -82,19 +89,19 @@ def _curve(axes: Any, history: History, key: str, **style: Any) -> None:
         axes.plot(*zip(*points, strict=True), linewidth=1.6, **marker, **style)
 
 
-def _scores(axes: Any, history: History, classes: Sequence[str]) -> None:
+def _scores(axes: Any, history: History, classes: Sequence[str], *, background: bool) -> None:
     """One curve for each `val/<score>/<name>`: classes in their colours, anything else in further ones."""
     keys = [key for key in dict.fromkeys(key for row in history for key in row) if _is_score(key)]
     kinds = {key.split("/")[1] for key in keys}
     names = dict.fromkeys([*classes, *(key.split("/")[2] for key in keys)])
     # without the list of classes nothing is known to be class 0, whose grey is left unused then
-    first = 0 if classes else 1
+    first = 0 if classes and background else 1
     places = {name: place for place, name in enumerate(names, start=first)}
     tones = inks(len(names) + first)
     for key in keys:
         _, kind, name = key.split("/")
         dash = _DASHES[
-            min((places[name] >= len(classes)) if classes else places[name] // 8, len(_DASHES) - 1)
+            min((places[name] >= len(classes) + first) if classes else places[name] // 8, len(_DASHES) - 1)
         ]
         label = name if len(kinds) == 1 else f"{kind} {name}"
         _curve(axes, history, key, label=label, color=tuple(tones[places[name]]), linestyle=dash)

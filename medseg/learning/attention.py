@@ -17,6 +17,10 @@ from torch import Tensor, nn
 
 from medseg.errors import ModelError
 
+# Small images leave two by two numbers at the end of a network, which show nothing: a map should have as many as
+# this on each side, as those of 224x224 have in the usual networks (7), or else as many as there are.
+_LEAST_SIDE = 6
+
 # Feature maps keep about the shape of the image. (H, W, C), as some transformers hold them, does not.
 _MOST_STRETCHED = 4
 # Less than this share of a map's height is rounding, not a place that stands out.
@@ -25,7 +29,7 @@ _ROUNDING = 1e-5
 
 @dataclass(frozen=True)
 class MapLayer:
-    """The layer whose output still knows places, as deep as possible.
+    """The layer whose output still knows places enough, as deep as possible.
 
     Attributes:
         name: Dotted name in the network; empty if it is the network itself.
@@ -48,7 +52,7 @@ def grad_cam(
     """Tell which parts of each image spoke for a class.
 
     After Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
-    localization" (ICCV 2017): the feature maps of the deepest layer that still knows places, each weighted
+    localization" (ICCV 2017): the feature maps of the deepest layer that still knows places enough, each weighted
     by the spatial mean of the gradient of the class's logit, are added up; what is negative speaks against
     the class and is cut off; the rest is drawn out to the image. It shows where the evidence was, not why it
     was evidence, and no finer than the layer's maps are.
@@ -91,7 +95,9 @@ def grad_cam(
 
 
 def map_layer(network: nn.Module, image: Tensor) -> MapLayer:
-    """Find the layer for Grad-CAM: the last one to compute whose output has height and width above 1.
+    """Find the layer for Grad-CAM: the last one to compute whose output has six places or more on each side.
+
+    Where none has, the one with most places is taken.
 
     A blank image of the same shape is sent through.
 
@@ -116,7 +122,7 @@ def map_layer(network: nn.Module, image: Tensor) -> MapLayer:
             if not isinstance(output, Tensor):
                 return
             if _is_map(output, size):
-                found[:] = [MapLayer(name, use, (int(output.shape[-2]), int(output.shape[-1])))]
+                found.append(MapLayer(name, use, (int(output.shape[-2]), int(output.shape[-1]))))
                 mixed = False
             elif output.ndim >= 3 and min(output.shape[1:]) > 1:
                 mixed = True
@@ -141,7 +147,7 @@ def map_layer(network: nn.Module, image: Tensor) -> MapLayer:
             f"{type(network).__name__} draws its answer from tokens, as transformers do, and not from feature maps "
             "(B, C, H, W), so that it cannot be shown where it looked (Grad-CAM). Take a convolutional network"
         )
-    return found[0]
+    return max(reversed(found), key=lambda layer: min(*layer.size, _LEAST_SIDE))
 
 
 def _device(network: nn.Module) -> torch.device:

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.cases.image_labels import key_name
+from medseg.cases.image_labels import joined, key_name
 from medseg.learning.class_measures import ClassMeasures
 from medseg.learning.class_summary import STATISTICS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-BETWEEN = "; "
-"""Between the names of several classes."""
 LEADING = ("case", "group", "truth", "predicted", "confidence", "correct")
 
 
@@ -100,4 +98,4 @@ def class_metrics(summary: DataFrame, role: str) -> dict[str, float]:
 def _names(indicators: NDArray[np.bool_], classes: Sequence[str]) -> list[str]:
     """The names of each row, joined."""
     names = np.asarray(classes, dtype=object)
-    return [BETWEEN.join(names[row]) for row in indicators]
+    return [joined(names[row]) for row in indicators]

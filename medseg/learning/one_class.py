@@ -40,7 +40,8 @@ class OneClass:
         if top_k is None:
             return cls(tuple(k for k in TOPS if k < classes) if classes >= MANY else ())
         if not 2 <= top_k < classes:
-            raise ValueError(f"top_k {top_k} of {classes} classes; wanted 2..{classes - 1}")
+            wanted = f"wanted 2..{classes - 1}" if classes > 2 else "of two there is none: leave it out"
+            raise ValueError(f"top_k is {top_k} of {classes} classes; {wanted}")
         return cls((top_k,))
 
     @property

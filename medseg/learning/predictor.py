@@ -180,13 +180,17 @@ class Predictor:
             volume: Channels in the order of `channels`, raw intensities.
 
         Raises:
-            ModelError: The model gives label maps.
+            ModelError: The model gives label maps, or the network probabilities that are no numbers.
             DataError: A transform cannot be applied to it.
         """
         task = self._label_task()
         prepared = self.preparation.apply(volume)
-        slices = prepared.image[prepared.content] if prepared.content.any() else prepared.image
-        chances = self.probabilities(slices).mean(axis=0)
+        chances = self.probabilities(prepared.image[prepared.telling]).mean(axis=0)
+        if not np.isfinite(chances).all():
+            raise ModelError(
+                "the network gives probabilities that are no numbers: its training went astray, or this image is far "
+                "from what it learned."
+            )
         return Classification(chances, task.chosen(chances), volume, self._warnings(volume))
 
     def _mask_task(self) -> MaskTask:

@@ -2,102 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from medseg.cases.axes import AXES
-from medseg.errors import ModelError
-from medseg.figures.claim import Claim
 from medseg.figures.heat_map import HeatView, heat_maps
 from medseg.learning.attention import grad_cam
 from medseg.learning.prediction import Classification
 from medseg.learning.predictor import Predictor
-from medseg.steps.pictures import shown_channels
+from medseg.steps.claims import claim_of, middle
 
-BETWEEN = "; "
-"""Between the names of several classes."""
-
-
-def claim_of(predictor: Predictor, found: Classification, truth: tuple[str, ...] | None) -> Claim:
-    """What a model says of a case, with the picture that it saw, on the grid of its file."""
-    place = _middle(predictor, found)
-    return Claim(
-        _image(predictor, found, place),
-        "" if truth is None else BETWEEN.join(truth) or "none",
-        BETWEEN.join(found.names) or "none",
-        _confidence(predictor, found),
-    )
+Told = tuple[Classification, tuple[str, ...] | None]
+"""What a model says of a case, and its true classes; None where they are not known."""
 
 
-def heat_view(predictor: Predictor, found: Classification, truth: tuple[str, ...] | None) -> HeatView:
-    """The same with where the network looked: Grad-CAM of the most probable class.
+def attention_picture(predictor: Predictor, told: Sequence[Told], *, heading: str) -> Figure:
+    """Draw where the network looked: hits on the left, misses on the right.
 
-    Raises:
-        ModelError: The network has no feature maps to look at.
-    """
-    claim = claim_of(predictor, found, truth)
-    heat = heat_of(predictor, found)
-    return HeatView(claim.image, claim.truth, claim.predicted, claim.probability, heat)
-
-
-def heat_of(predictor: Predictor, found: Classification) -> NDArray[np.float32]:
-    """Where the network looked for the most probable class: (H, W) in [0, 1], on the grid of the file."""
-    axis = AXES[predictor.preparation.rule.axis]
-    prepared = predictor.preparation.apply(found.volume)
-    classes = np.full(len(prepared.image), int(np.argmax(found.probabilities)))
-    heat = grad_cam(predictor.network, prepared.image, classes, device=predictor.device)
-    restored = prepared.restore(heat[None], nearest=False)[0]
-    plane: NDArray[np.float32] = axis.cut(found.volume.geometry.to_ras(restored))[_middle(predictor, found)]
-    return np.clip(plane, 0, 1)
-
-
-def attention_picture(
-    predictor: Predictor,
-    found: Mapping[str, Classification],
-    truth: Mapping[str, tuple[str, ...]],
-    *,
-    heading: str,
-) -> Figure:
-    """Draw where the network looked: hits on the left, misses on the right; without a truth all are hits.
+    Where the truth of a case is not known, all are shown in one column.
 
     Args:
         predictor: The model.
-        found: What it says, by case.
-        truth: True classes, by case.
+        told: The cases, in the order of the rows.
         heading: Above the picture.
 
     Raises:
         ModelError: The network has no feature maps to look at.
     """
-    hits: list[HeatView] = []
-    misses: list[HeatView] = []
-    for case, each in found.items():
-        known = truth.get(case)
-        side = hits if known is None or set(known) == set(each.names) else misses
-        side.append(heat_view(predictor, each, known))
-    return heat_maps(hits, misses, heading=heading)
+    sides: dict[bool, list[HeatView]] = {True: [], False: []}
+    for found, truth in told:
+        sides[truth is None or set(truth) == set(found.names)].append(heat_view(predictor, found, truth))
+    if any(truth is None for _, truth in told):
+        return heat_maps([*sides[True], *sides[False]], None, heading=heading)
+    return heat_maps(sides[True], sides[False], heading=heading)
 
 
-def _confidence(predictor: Predictor, found: Classification) -> float:
-    """The probability of the most probable of the classes that were said; NaN where none was."""
-    names = predictor.task.classes
-    chosen = [float(found.probabilities[names.index(name)]) for name in found.names]
-    return max(chosen, default=float("nan"))
+def heat_view(predictor: Predictor, found: Classification, truth: tuple[str, ...] | None) -> HeatView:
+    """A case, what a model says of it, and where it looked.
+
+    Raises:
+        ModelError: The network has no feature maps to look at.
+    """
+    claim = claim_of(predictor, found, truth)
+    return HeatView(claim.image, claim.truth, claim.predicted, claim.probability, heat_of(predictor, found))
 
 
-def _middle(predictor: Predictor, found: Classification) -> int:
-    axis = AXES[predictor.preparation.rule.axis]
-    return len(axis.cut(found.volume.image)) // 2
+def heat_of(predictor: Predictor, found: Classification) -> NDArray[np.float32]:
+    """Where the network looked for the most probable class: Grad-CAM on the grid of the file.
 
+    Where a case has several slices, as tiles of a picture are, each has heat of its own, whose largest is 1. A
+    slice is as warm as its class is probable there, next to the slice where it is most so: that is what it adds to
+    the probability of the whole. Slices that the network is not asked about stay cold, as does what was cropped.
 
-def _image(predictor: Predictor, found: Classification, place: int) -> NDArray[np.float32]:
-    image = AXES[predictor.preparation.rule.axis].cut(found.volume.image)[place]
-    shown = shown_channels(predictor.channels, image)
-    picture: NDArray[np.float32] = next(iter(shown.values()))
-    return picture
+    Returns:
+        (H, W) in [0, 1]: rows and columns of the slice that stands for the case.
 
-
-__all__ = ["ModelError", "attention_picture", "claim_of", "heat_of", "heat_view"]
+    Raises:
+        ModelError: The network has no feature maps to look at.
+    """
+    prepared = predictor.preparation.apply(found.volume)
+    rows, chosen = prepared.telling, int(np.argmax(found.probabilities))
+    chances = predictor.probabilities(prepared.image[rows])[:, chosen]
+    shares = chances / (float(chances.max()) or 1.0)
+    heat = np.zeros((1, len(prepared.image), *prepared.image.shape[2:]), dtype=np.float32)
+    for start in range(0, len(rows), predictor.batch_size):
+        here = slice(start, start + predictor.batch_size)
+        asked = np.ascontiguousarray(prepared.image[rows[here]])
+        warmth = grad_cam(predictor.network, asked, np.full(len(asked), chosen), device=predictor.device)
+        heat[0, rows[here]] = warmth * shares[here, None, None]
+    restored = found.volume.geometry.to_ras(prepared.restore(heat, nearest=False)[0])
+    plane: NDArray[np.float32] = AXES[predictor.preparation.rule.axis].cut(restored)[middle(predictor, found)]
+    return np.clip(plane, 0, 1)

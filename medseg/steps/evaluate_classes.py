@@ -13,19 +13,16 @@ from medseg.cases.case import Case
 from medseg.cases.split import Role
 from medseg.cases.target import indicator
 from medseg.errors import DataError, DefinitionError, ModelError
-from medseg.figures.class_curves import class_curves
-from medseg.figures.confusion import confusion_figure
 from medseg.figures.mistakes import mistake_grid
-from medseg.figures.reliability import reliability_diagram
-from medseg.figures.roc import RocCurve
 from medseg.figures.saving import save_figure
 from medseg.learning.class_scores import ClassScorer
 from medseg.learning.class_tables import class_metrics
-from medseg.learning.prediction import Classification
 from medseg.learning.predictor import Predictor
 from medseg.learning.task import LabelTask
 from medseg.places import written_whole
-from medseg.steps.attention_pictures import attention_picture, claim_of
+from medseg.steps.attention_pictures import Told, attention_picture
+from medseg.steps.claims import claim_of
+from medseg.steps.class_figures import class_figures
 from medseg.steps.evaluate import metric_role
 from medseg.steps.step import Run, Work
 
@@ -45,9 +42,9 @@ class EvaluateClasses:
     def __init__(self, role: Role = "test", top_k: int | None = None, beta: float = 2.0) -> None:
         if role not in ("train", "val", "test"):
             raise ValueError(f"role is {role!r}, wanted train, val or test")
-        whole = isinstance(top_k, int) and not isinstance(top_k, bool) and top_k >= 1
+        whole = isinstance(top_k, int) and not isinstance(top_k, bool) and top_k >= 2
         if top_k is not None and not whole:
-            raise ValueError(f"top_k is {top_k!r}, wanted a whole number, 1 or more, or nothing")
+            raise ValueError(f"top_k is {top_k!r}, wanted a whole number, 2 or more, or nothing")
         if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 < beta < float("inf"):
             raise ValueError(f"beta is {beta!r}, wanted a number more than 0")
         self.role, self.top_k, self.beta = role, top_k, float(beta)
@@ -136,19 +133,17 @@ class EvaluateClasses:
     def _draw(self, scorer: ClassScorer, work: Work, run: Run) -> None:
         frame = scorer.frame()
         figures: dict[str, Callable[[], Figure]] = {
-            "curves": lambda: _curves(scorer, self.role),
-            "reliability": lambda: _reliability(scorer, self.role),
+            **class_figures(scorer, self.role),
             "mistakes": lambda: _mistakes(frame, work, self.role),
-            "attention": lambda: _attention(frame, work, self.role),
         }
-        if scorer.exclusive:
-            figures["confusion"] = lambda: confusion_figure(scorer.matrix, scorer.classes, unit="images")
+        try:
+            looked = _attention(frame, work, self.role)
+        except ModelError as error:  # a network without feature maps has no place to look at
+            run.progress.say(f"No picture of where the network looked: {error}.")
+        else:
+            figures["attention"] = lambda: looked
         for name, draw in figures.items():
-            try:
-                path = save_figure(draw(), run.figures / f"{self.role}_{name}.png")
-            except ModelError as error:  # a network without feature maps has no place to look at
-                run.progress.say(f"No picture of where the network looked: {error}")
-                continue
+            path = save_figure(draw(), run.figures / f"{self.role}_{name}.png")
             run.recorder.artifact(path, "figures")
 
 
@@ -158,62 +153,23 @@ def _labels(case: Case) -> tuple[str, ...]:
     return case.labels
 
 
-def _asked(case: str, work: Work) -> tuple[Classification, tuple[str, ...]]:
+def _asked(case: str, work: Work) -> Told:
     chosen = work.cases[case]
     return work.predictor.classify(work.predictor.read_image(chosen)), _labels(chosen)
 
 
-def _curves(scorer: ClassScorer, role: str) -> Figure:
-    drawn = {}
-    for name in scorer.classes:
-        curve = scorer.curves(name)
-        drawn[name] = RocCurve(
-            curve.fpr,
-            curve.tpr,
-            curve.auroc,
-            curve.recall,
-            curve.precision,
-            curve.average_precision,
-            curve.prevalence,
-        )
-    return class_curves(drawn, heading=f"{role}: each class against the rest")
-
-
-def _reliability(scorer: ClassScorer, role: str) -> Figure:
-    counts = scorer.counts()
-    bins = counts.reliability()
-    what = "the class that is said" if scorer.exclusive else "every class of every image"
-    return reliability_diagram(
-        bins.mean_probability,
-        bins.observed,
-        bins.count,
-        calibration_error=bins.calibration_error(),
-        brier=counts.brier(),
-        name=what,
-        heading=f"{role}: probability of {what}, and how often it is so",
-        edges=bins.edges,
-        unit="images" if scorer.exclusive else "classes of images",
-    )
-
-
 def _mistakes(frame: pd.DataFrame, work: Work, role: str) -> Figure:
     wrong = frame[~frame["correct"]].sort_values(["confidence", "case"], ascending=[False, True])
-    claims = []
-    for case in wrong["case"].head(_MISTAKES):
-        found, truth = _asked(str(case), work)
-        claims.append(claim_of(work.predictor, found, truth))
+    told = (_asked(str(case), work) for case in wrong["case"].head(_MISTAKES))
+    claims = [claim_of(work.predictor, found, truth) for found, truth in told]
     return mistake_grid(claims, wrong=len(wrong), total=len(frame), heading=f"{role}: the surest mistakes")
 
 
 def _attention(frame: pd.DataFrame, work: Work, role: str) -> Figure:
-    """Hits of as many classes as there is room for, and the surest misses."""
+    """The surest hit of each class, of as many as there is room for, and the surest misses."""
     order = frame.sort_values(["confidence", "case"], ascending=[False, True])
     hits = order[order["correct"]].groupby("truth", sort=True).head(1)["case"].head(_LOOKED_AT)
     misses = order[~order["correct"]]["case"].head(_LOOKED_AT)
-    asked = {str(case): _asked(str(case), work) for case in [*hits, *misses]}
-    return attention_picture(
-        work.predictor,
-        {case: found for case, (found, _) in asked.items()},
-        {case: truth for case, (_, truth) in asked.items()},
-        heading=f"{role}: where the network looked",
-    )
+    told = [_asked(str(case), work) for case in [*hits, *misses]]
+    heading = f"{role}: where the network looked for the most probable class"
+    return attention_picture(work.predictor, told, heading=heading)

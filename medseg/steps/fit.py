@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import torch
 from monai.transforms import Compose, Transform
 
+from medseg.cases.image_labels import key_name
 from medseg.cases.split import Role
 from medseg.component import Slot, build
 from medseg.errors import DataError, DefinitionError
@@ -22,6 +23,7 @@ from medseg.learning.freeze import Freeze, counted, frozen, frozen_part, trained
 from medseg.learning.memory import available_memory, free_memory, measure_need, refuse_too_large
 from medseg.learning.placement import Placement, place_slices, worker_count
 from medseg.learning.predictor import Predictor
+from medseg.learning.task import Task
 from medseg.learning.verdict import read_curves
 from medseg.places import written_whole
 from medseg.steps.step import Run, Work
@@ -152,7 +154,7 @@ class Fit:
                 need=need,
                 watch=Watch(epoch_done, validated, run.progress),
             )
-        self._conclude(run, standing, task.classes)
+        self._conclude(run, standing, task)
         trained = replace(work.predictor, network=network, device=run.device)
         trained.save(run.place / "predictor")
         return replace(work, predictor=trained, epochs=work.epochs + standing.epoch)
@@ -223,7 +225,7 @@ class Fit:
         path = save_figure(figure, run.figures / f"{run.step}_validation_{epoch:04d}.png")
         run.recorder.artifact(path, "figures")
 
-    def _conclude(self, run: Run, standing: Standing, classes: Sequence[str]) -> None:
+    def _conclude(self, run: Run, standing: Standing, task: Task) -> None:
         history, best_epoch = standing.history, standing.best_epoch
         table = run.place / "history.json"
         table.write_text(json.dumps(list(history), indent=1), encoding="utf-8")
@@ -231,7 +233,14 @@ class Fit:
         said = {"kind": verdict.kind, "text": verdict.text(), "next_step": verdict.next_step}
         with written_whole(run.place / "verdict.json") as target:
             target.write_text(json.dumps(said, indent=1), encoding="utf-8")
-        figure = learning_curves(history, classes, heading=verdict.text(), best=best_epoch)
+        masks = task.target.truth == "masks"
+        figure = learning_curves(
+            history,
+            task.classes if masks else [key_name(name) for name in task.classes],
+            heading=verdict.text(),
+            best=best_epoch,
+            background=masks,
+        )
         run.recorder.artifact(save_figure(figure, run.figures / f"{run.step}_learning_curves.png"), "figures")
         run.recorder.artifact(table, "tables")
         run.recorder.tags(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from medseg.cases.axes import AXES, AxisName
 from medseg.cases.case import Case
+from medseg.cases.image_labels import joined
 from medseg.cases.manifest import Manifest
 from medseg.cases.volume import Volume, read_volume
 from medseg.figures.claim import Claim
@@ -132,7 +133,8 @@ def _labelled_picture(
         volume = read_volume(case, channels, None, files=manifest.files())
         slices = AXES[axis].cut(volume.image)
         image = next(iter(shown_channels(channels, slices[len(slices) // 2]).values()))
-        claims.append(Claim(image, "; ".join(case.labels or ("none",)), "", float("nan")))
+        truth = "" if case.labels is None else joined(case.labels, "none")
+        claims.append(Claim(image, truth, "", float("nan")))
     return claim_grid(claims, heading=heading)
 
 

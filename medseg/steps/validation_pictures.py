@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -13,7 +14,7 @@ from medseg.figures.claim_grid import claim_grid
 from medseg.learning.batches import SliceDataset
 from medseg.learning.predictor import Predictor
 from medseg.learning.task import LabelTask
-from medseg.steps.attention_pictures import BETWEEN
+from medseg.steps.claims import claim
 from medseg.steps.pictures import shown_channels, validation_picture
 
 _SHOWN = 12
@@ -23,6 +24,8 @@ def class_picture(
     predictor: Predictor, dataset: SliceDataset, scores: Mapping[str, float], *, heading: str
 ) -> Figure:
     """Show up to twelve validation images, evenly from the best to the worst, as the network sees them.
+
+    Of an image of several slices, as tiles are, the middle one is shown; what is said is said of all together.
 
     Args:
         predictor: With the network to ask.
@@ -38,19 +41,23 @@ def class_picture(
         raise TypeError(f"{type(task).__name__} tells no classes of whole images")
     order = sorted(scores, key=lambda case: (-scores[case], case))
     places = np.unique(np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).round().astype(int))
-    first = {sample.case: row for row, sample in reversed([*enumerate(dataset.samples)])}
-    claims = []
-    for case in (order[place] for place in places):
-        item = dataset[(0, first[case])]
-        image, label = item["image"].cpu().numpy(), item["label"].cpu().numpy()
-        chances = predictor.probabilities(image[None])[0]
-        said = task.chosen(chances)
-        truth = [name for name, there in zip(task.classes, label, strict=True) if there]
-        sure = max((float(chances[task.classes.index(name)]) for name in said), default=float("nan"))
-        picture = next(iter(shown_channels(predictor.channels, image).values()))
-        claims.append(Claim(picture, BETWEEN.join(truth) or "none", BETWEEN.join(said) or "none", sure))
+    rows: defaultdict[str, list[int]] = defaultdict(list)
+    for row, sample in enumerate(dataset.samples):
+        rows[sample.case].append(row)
+    claims = [_claim(predictor, task, dataset, rows[order[place]]) for place in places]
     note = f"{len(claims)} of {len(order)} images, evenly from the best to the worst"
     return claim_grid(claims, heading=heading, note=note)
+
+
+def _claim(predictor: Predictor, task: LabelTask, dataset: SliceDataset, rows: list[int]) -> Claim:
+    """What is said of the case that has these rows."""
+    items = [dataset[(0, row)] for row in rows]
+    images = np.stack([item["image"].cpu().numpy() for item in items])
+    chances = predictor.probabilities(images).mean(axis=0)
+    label = items[0]["label"].cpu().numpy()  # that of the case: all have it
+    truth = [name for name, there in zip(task.classes, label, strict=True) if there]
+    picture = next(iter(shown_channels(predictor.channels, images[len(images) // 2]).values()))
+    return claim(picture, truth, task.chosen(chances), chances, task.classes)
 
 
 Drawing = Callable[..., Figure]

@@ -96,3 +96,11 @@ def test_several_kinds_of_score_are_told_apart_in_the_legend():
 def test_an_empty_history_is_refused():
     with pytest.raises(ValueError, match="at least one epoch"):
         learning_curves([])
+
+
+def test_classes_of_whole_images_have_no_background_and_the_colours_of_their_roc_curves():
+    scores = learning_curves(history(), CLASSES, background=False).axes[2]
+    for place, name in enumerate(CLASSES, start=1):
+        assert np.allclose(curve(scores, name).get_color(), inks(3)[place])
+        assert curve(scores, name).get_linestyle() == "-"
+    assert curve(scores, "whole").get_linestyle() == "--"

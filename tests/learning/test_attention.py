@@ -182,48 +182,43 @@ def test_a_logit_that_does_not_see_the_image_gives_zeros():
 
 
 @pytest.mark.parametrize(
-    ("network", "name", "shape"),
+    ("network", "shape"),
     [
-        (lambda: DenseNet121(spatial_dims=2, in_channels=1, out_channels=3), "class_layers.relu", (64, 96)),
+        (lambda: DenseNet121(spatial_dims=2, in_channels=1, out_channels=3), (64, 96)),
         (
             lambda: ResNet(
                 "basic", [1, 1, 1, 1], [8, 8, 16, 16], spatial_dims=2, n_input_channels=1, num_classes=3
             ),
-            "layer4",
             (48, 48),
         ),
         (
             lambda: EfficientNetBN(
                 "efficientnet-b0", spatial_dims=2, in_channels=1, num_classes=3, pretrained=False
             ),
-            "_swish",
             (64, 64),
         ),
-        (lambda: EfficientNetLite0(1, 3, size=(64, 64)), "_swish", (50, 70)),
-        (lambda: build_cnn((32, 40), out_channels=3, feature_maps=4), "features", (32, 40)),
+        (lambda: EfficientNetLite0(1, 3, size=(64, 64)), (50, 70)),
+        (lambda: build_cnn((32, 40), out_channels=3, feature_maps=4), (32, 40)),
     ],
     ids=["densenet", "resnet", "efficientnet", "lite", "tutorial"],
 )
-def test_shipped_networks_are_explained(network, name, shape):
+def test_shipped_networks_are_explained(network, shape):
     torch.manual_seed(0)
     made = network()
     image = torch.rand(2, 1, *shape)
-    assert name in map_layer(made.eval(), image).name
+    assert min(map_layer(made.eval(), image).size) >= 6
     heat = grad_cam(made, image, CLASSES)
     assert heat.shape == (2, *shape)
     assert np.isfinite(heat).all()
     assert ((heat >= 0) & (heat <= 1)).all()
 
 
-@pytest.mark.parametrize(
-    ("name", "layer"),
-    [("MobileNetV2", "model.bn2"), ("convnext_atto", "model.norm_pre")],
-)
+@pytest.mark.parametrize(("name", "size"), [("MobileNetV2", (8, 8)), ("convnext_atto", (8, 8))])
 @pytest.mark.usefixtures("torchvision_schemas")
-def test_models_of_timm_are_explained(name, layer):
+def test_models_of_timm_are_explained(name, size):
     torch.manual_seed(0)
     network = TimmNetwork(name, 1, 3, size=(64, 64))
-    assert map_layer(network.eval(), IMAGE).name == layer
+    assert map_layer(network.eval(), IMAGE).size == size
     heat = grad_cam(network, IMAGE, CLASSES)
     assert heat.shape == (2, 32, 32)
     assert np.isfinite(heat).all()
@@ -236,10 +231,13 @@ def test_transformers_of_timm_are_refused(name):
         grad_cam(TimmNetwork(name, 1, 3), IMAGE, CLASSES)
 
 
-def test_the_deepest_map_is_taken_where_the_last_is_a_single_pixel():
+@pytest.mark.parametrize(
+    ("side", "name", "size"), [(224, "4", 7), (32, "1", 8), (64, "2", 8), (8, "0", 4), (4, "0", 2)]
+)
+def test_the_deepest_map_with_places_enough_is_taken_else_the_largest(side, name, size):
     network = nn.Sequential(*(nn.Conv2d(1, 1, 3, stride=2, padding=1) for _ in range(5)), nn.Flatten())
-    found = map_layer(network, torch.zeros(1, 1, 32, 32))
-    assert (found.name, found.size) == ("3", (2, 2))
+    found = map_layer(network, torch.zeros(1, 1, side, side))
+    assert (found.name, found.size) == (name, (size, size))
 
 
 def test_a_network_without_feature_maps_is_refused():

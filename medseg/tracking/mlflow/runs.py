@@ -17,6 +17,8 @@ from medseg.tracking.mlflow.recorder import RUN_TAG, SOURCE
 from medseg.tracking.mlflow.store import existing_run, open_store
 
 LATEST = "latest"
+GATHERS = "medseg.gathers"
+"""Tag of a run that gathers the scores of others: how many."""
 _SHOWN = 10
 
 
@@ -133,8 +135,26 @@ def mark_killed(uri: str, run_id: str) -> bool:
     return True
 
 
+def put_below(uri: str, parent: str, children: Sequence[str]) -> None:
+    """Show runs below another, which gathers their scores and has no model of its own.
+
+    Raises:
+        TrackingError: The store does not answer.
+    """
+    with open_store(uri) as client:
+        client.set_tag(parent, GATHERS, str(len(children)))
+        for child in children:
+            client.set_tag(child, "mlflow.parentRunId", parent)
+
+
 def _tracked(client: Any) -> Iterator[Any]:
-    """Runs that medseg tracked, the latest first."""
+    """Runs that medseg tracked, the latest first; not those that only gather the scores of others."""
+    for run in _runs(client):
+        if GATHERS not in run.data.tags:
+            yield run
+
+
+def _runs(client: Any) -> Iterator[Any]:
     experiments = [
         one.experiment_id for one in _pages(lambda token: client.search_experiments(page_token=token))
     ]

@@ -1,0 +1,59 @@
+"""What is drawn of the scores of whole images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from matplotlib.figure import Figure
+
+from medseg.figures.class_curves import class_curves
+from medseg.figures.confusion import confusion_figure
+from medseg.figures.reliability import reliability_diagram
+from medseg.figures.roc import RocCurve
+from medseg.learning.class_scores import ClassScorer
+
+
+def class_figures(scorer: ClassScorer, role: str) -> dict[str, Callable[[], Figure]]:
+    """What draws each figure, by its name: confusion (of exclusive classes), curves, reliability.
+
+    Args:
+        scorer: Holds what was said.
+        role: For the headings.
+    """
+    figures = {"curves": lambda: _curves(scorer, role), "reliability": lambda: _reliability(scorer, role)}
+    if scorer.exclusive:
+        figures["confusion"] = lambda: confusion_figure(scorer.matrix, scorer.classes, unit="images")
+    return figures
+
+
+def _curves(scorer: ClassScorer, role: str) -> Figure:
+    drawn = {}
+    for name in scorer.classes:
+        curve = scorer.curves(name)
+        drawn[name] = RocCurve(
+            curve.fpr,
+            curve.tpr,
+            curve.auroc,
+            curve.recall,
+            curve.precision,
+            curve.average_precision,
+            curve.prevalence,
+        )
+    return class_curves(drawn, heading=f"{role}: each class against the rest")
+
+
+def _reliability(scorer: ClassScorer, role: str) -> Figure:
+    counts = scorer.counts()
+    bins = counts.reliability()
+    what = "the class that is said" if scorer.exclusive else "every class of every image"
+    return reliability_diagram(
+        bins.mean_probability,
+        bins.observed,
+        bins.count,
+        calibration_error=bins.calibration_error(),
+        brier=counts.brier(),
+        name=what,
+        heading=f"{role}: {what}",
+        edges=bins.edges,
+        unit="images" if scorer.exclusive else "classes of images",
+    )
