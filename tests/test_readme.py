@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -15,11 +16,22 @@ from medseg.testing.cases import write_brats
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SHIPPED = sorted(path.stem for path in (ROOT / "pipelines").glob("*.yaml"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "docs").glob("*.ipynb"))]
+
+
+def text_of(page: Path) -> str:
+    """A page, or the prose of a notebook."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix != ".ipynb":
+        return text
+    return "\n".join(
+        "".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"
+    )
 
 
 def blocks(kind: str, page: Path) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{kind}\n(.*?)^```", text_of(page), re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
@@ -76,18 +88,20 @@ def test_each_command_of_the_documents_exists_with_its_options(command: str) -> 
     assert {word for word in words if word.startswith("-")} <= known, command
     for place, word in enumerate(words):
         if word == "--set":  # a setting that a reader copies must lead somewhere
-            medseg.load_pipeline("brats2d", set=[words[place + 1]])
+            name = words[0] if words[0] in SHIPPED else "brats2d"
+            medseg.load_pipeline(name, set=[words[place + 1]])
 
 
 def test_each_pipeline_of_the_readme_is_shipped() -> None:
-    named = re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)
+    cells = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", README, re.MULTILINE)
+    named = [name for cell in cells for name in re.findall(r"\w+", cell)]
 
-    assert sorted(named) == sorted(path.stem for path in (ROOT / "pipelines").glob("*.yaml"))
+    assert sorted(named) == SHIPPED
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_documents_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\(([^)#]+)", text_of(page)):
         assert target.startswith("http") or (page.parent / target).exists(), target
 
 

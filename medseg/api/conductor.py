@@ -44,6 +44,18 @@ def quiet_libraries() -> Iterator[None]:
             logger.setLevel(level)
 
 
+def _without(gathered: Gathered) -> str:
+    """What a run goes on without, and in spite of what, as a sentence without a full stop."""
+    count, others = len(gathered.left_out), sum(not fault.case for fault in gathered.report.faults)
+    have, are = (
+        "case that has" if count == 1 else "cases that have",
+        "fault is" if others == 1 else "faults are",
+    )
+    cases = f"Going on without {count} {have} faults" if count else ""
+    whole = f"{others} {are} of the data set itself, so more may be missing"
+    return f"{cases}. {whole}" if cases and others else cases or f"Going on, though {whole}"
+
+
 @dataclass(frozen=True)
 class Conductor:
     """Joins one pipeline, its data and its trackers for one process."""
@@ -136,12 +148,7 @@ class Conductor:
             self.progress.say(f"{note}.", loud=True)
         gathered = gather.gather(report, skip_bad=self.options["skip_bad"], generated=self.root is None)
         if report.faults:
-            others = sum(not fault.case for fault in report.faults)
-            whole = f" {others} faults are of the data set itself, so more may be missing." if others else ""
-            self.progress.say(
-                f"Going on without {len(gathered.left_out)} cases that have faults (left_out.csv).{whole}",
-                loud=True,
-            )
+            self.progress.say(f"{_without(gathered)} (left_out.csv).", loud=True)
         return resolved, gathered
 
     def _conduct(self, folder: RunFolder, uri: str, resolved: Resolved, gathered: Gathered) -> RunResult:

@@ -78,7 +78,9 @@ def _checked(
         jobs=at_once,
     )
     manifest = gather.with_known_classes(opened.manifest, root, allowed)
-    report = gather.check_data(manifest, opened.definition.channels, root, progress=shown, jobs=at_once)
+    report = gather.check_data(
+        manifest, opened.definition.channels, root, progress=shown, jobs=at_once, generated=data is None
+    )
     return Checked(report, manifest, root, data is None)
 
 

@@ -97,7 +97,8 @@ class _MaskOutput(ABC):
         """Heat maps are of classes."""
         if wishes.heat_maps:
             raise DefinitionError(
-                "the model gives label maps: heat maps show where a model looked that tells the class of an image."
+                "the model gives label maps: heat maps show where a model looked that tells the class of an image. "
+                "Leave out --heat-maps, or ask for --probabilities."
             )
 
     def predict(self, predictor: Predictor, case: Case, out: Path, wishes: Wishes) -> Answer:

@@ -61,10 +61,14 @@ class RunResult:
         return self._table(f"{role}_summary.csv")
 
     def verdicts(self) -> dict[str, dict[str, str]]:
-        """What the learning curves of each training step say: `kind`, `text` and `next_step`, by step."""
+        """What the learning curves of each training step say: `kind`, `text` and `next_step`, by step, in order."""
+        from medseg.yaml import read_yaml  # noqa: PLC0415 - only where files are read
+
         found = {}
-        for path in sorted((self.folder / "steps").glob("*/verdict.json")):
-            found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
+        for step in read_yaml(self.folder / "definition.yaml")["steps"]:
+            path = self.folder / "steps" / step / "verdict.json"
+            if path.exists():
+                found[step] = json.loads(path.read_text(encoding="utf-8"))
         return found
 
     @property

@@ -28,12 +28,14 @@ class Wording:
         fewer: What to do about too few classes.
         absent: What to do about a class without an image.
         unknown: What to do about an image of a class that is none of the data set's.
+        misnamed: What to do about names that cannot be those of classes.
     """
 
     noun: str
     fewer: str
     absent: str
     unknown: str
+    misnamed: str
 
 
 def learnt(drafts: Sequence[Draft]) -> list[Draft]:
@@ -70,7 +72,7 @@ def judged(
         yield Fault("", 0, "", met, words.fewer, root)
     if not manifest.classes:
         for complaint in misnamed(classes):
-            yield Fault("", 0, "", complaint, f"Rename what each {words.noun} says.", root)
+            yield Fault("", 0, "", complaint, words.misnamed, root)
     have = {name for draft in learnt(drafts) for name in draft.labels or ()}
     for name in classes:
         if name not in have:
@@ -109,7 +111,7 @@ def _strangers(
         where = f" in '{role}'" if role else ""
         count = f"{len(each)} picture{'' if len(each) == 1 else 's'}"
         if manifest.classes:
-            met = f"the {words.noun} of {count}{where} says {told}, which is none of {list(classes)}"
+            met = f"the {words.noun} of {count}{where} says {told}, which is none of the classes {list(classes)}"
         else:
             met = f"the {words.noun} of {count}{where} says {told}, a class that training does not know"
         near = next((places[0][1] for places in each[0].files.values()), None)

@@ -30,6 +30,7 @@ _WORDS = Wording(
         "Rename the folder or take it out of the data, add the class to training, or name the folder that holds the "
         "folders of the classes with --data."
     ),
+    misnamed="Rename the folders.",
 )
 
 
@@ -168,9 +169,12 @@ def _misplaced(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
         remedy = "Move each into the folder of its class, or out of the data set."
         yield Fault("", 0, "", met, remedy, root / role)
     if by_folder.beside:
-        met = f"{shown(by_folder.beside)} with pictures lie beside folders of roles such as Train"
+        noun, verb = ("folder", "lies") if len(by_folder.beside) == 1 else ("folders", "lie")
+        roles = shown(({role for role, _ in by_folder.folders} | set(by_folder.loose)) - {""})
+        met = f"the {noun} {shown(by_folder.beside)} with pictures {verb} beside {roles}, read as roles"
         remedy = (
-            "Move folders of classes into Train, Val or Test, or all out of these; no class may be called so."
+            "Move folders of classes into Train, Val or Test, or all out of these. A class that is called as a role "
+            "needs one above it: Train/train."
         )
         yield Fault("", 0, "", met, remedy, root)
     if by_folder.below:

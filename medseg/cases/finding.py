@@ -151,15 +151,25 @@ def named_itself(walk: Walk, part: str, *, pictures: bool) -> Iterator[Draft]:
         pictures: Whether DICOM files of other endings, or of none, are of the kind.
     """
     above = composed(walk.root.resolve().parent.name if walk.root.is_file() else walk.root.resolve().name)
-    there = [
-        (relative, path)
-        for relative, path in walk.paths()
-        if relative.lower().endswith(walk.suffixes) or (pictures and looks_dicom(path))
-    ]
+    there: list[tuple[str, Path]] = []
+    others: list[tuple[str, Path]] = []
+    for relative, path in walk.paths():
+        of_kind = relative.lower().endswith(walk.suffixes) or (pictures and looks_dicom(path))
+        (there if of_kind else others).append((relative, path))
+    bare = {path.parent for _, path in there if not path.suffix}
+    # An empty file among DICOM files without endings is one that was not copied: reading it will say so.
+    there += [each for each in others if each[1].parent in bare and not each[1].suffix and _is_empty(each[1])]
     stems = [without_ending(relative, walk.suffixes) for relative, _ in there]
     counts = Counter(stems)
     for (relative, path), stem in zip(there, stems, strict=True):
         yield Draft(stem if counts[stem] == 1 else relative, {part: [(f"{above}/{relative}", path)]})
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def without_ending(name: str, endings: Sequence[str]) -> str:

@@ -280,6 +280,18 @@ class Manifest(Strict):
         return hashlib.blake2b(written.encode(), digest_size=16).hexdigest()
 
     @classmethod
+    def from_json(cls, described: object) -> Manifest:
+        """Build a manifest from what JSON holds, such as a saved model's description.
+
+        Raises:
+            ManifestError: It contradicts itself; all complaints with their keys.
+        """
+        try:
+            return cls.model_validate_json(json.dumps(described))
+        except ValidationError as error:
+            raise ManifestError(f"its manifest: {_told(error)}") from error
+
+    @classmethod
     def from_yaml(cls, path: Path) -> Manifest:
         """Read a manifest.
 

@@ -29,6 +29,7 @@ _WORDS = Wording(
     fewer="Name the class of each picture in the list, or correct 'layout' of the manifest.",
     absent="Add rows of pictures that have it, or take it from 'classes' of the manifest, or from 'layout.labels'.",
     unknown="Correct the row, add pictures of the class to training, or name it in 'classes' of the manifest.",
+    misnamed="Correct the rows, or take another column below 'layout' of the manifest.",
 )
 
 #: From this many classes on, a column that holds a value of its own in most rows is taken for no class at all.
@@ -234,8 +235,8 @@ class ListFinder:
             if path is not None:
                 draft.files[part] = [(_told(path, bases[1]), path)]
             else:
-                what = "names a file that is missing" if text else "names no file"
-                met = f"row {line} of the list {what} in column '{column}'"
+                what = "a file that is missing" if text else "no file"
+                met = f"row {line} of the list names in column '{column}' {what}"
                 draft.complaints.append(Complaint(part, met, _REMEDY, bases[0] / text))
         return draft
 

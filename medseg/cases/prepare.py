@@ -6,7 +6,7 @@ import errno
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,15 +161,13 @@ class _Filler:
         ):
             pending: dict[Future[Entry], Job] = {pool.submit(self._one, job): job for job in work}
             try:
-                while pending:
-                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                        job = pending.pop(future)
-                        self._left -= 1
-                        try:
-                            made[job.name] = future.result()
-                        except DataError as error:
-                            faults += error.faults
-                        bar.advance()
+                for future in as_completed(pending):
+                    self._left -= 1
+                    try:
+                        made[pending[future].name] = future.result()
+                    except DataError as error:
+                        faults += error.faults
+                    bar.advance()
             except BaseException:
                 # Ctrl-C or no space: what has begun is finished or cleaned up, the rest is not begun.
                 pool.shutdown(wait=True, cancel_futures=True)

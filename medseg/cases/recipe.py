@@ -7,7 +7,7 @@ import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ class Recipe:
     @property
     def fingerprint(self) -> str:
         """Of how every case is prepared, whichever slices are kept: 16 hexadecimal digits."""
-        return _hash(self._preparation())[:16]
+        return _hash(self._preparation)[:16]
 
     def entry(self, case: Case, role: str) -> str:
         """Name of the entry of a case: a hash of the preparation, its files and the slices kept.
@@ -73,12 +73,13 @@ class Recipe:
         drawn = [self.seed, case.id] if selection.draw is not None else None
         files = {part: _stamp(case, part) for part in self._parts(case)}
         facts = {"files": files, "keep": asdict(selection), "drawn": drawn}
-        return _hash({**self._preparation(), **facts})[:32]
+        return _hash({**self._preparation, **facts})[:32]
 
     def _parts(self, case: Case) -> list[str]:
         truth = [part for part in case.files if part not in case.images]
         return [*self.channels, *(truth if self.labels is not None else [])]
 
+    @cached_property  # versions of packages are looked up, which takes 20 ms: not again for each of many cases
     def _preparation(self) -> dict[str, Any]:
         rule = self.rule.model_dump(mode="json", exclude={"keep"})
         labels = None

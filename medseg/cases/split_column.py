@@ -72,7 +72,10 @@ def _untold(column: str, without: Sequence[Case]) -> DataError:
 
 def _leak(column: str, torn: Sequence[str], cases: Sequence[Case]) -> DataError:
     met = f"cases of this patient are in several roles by the column '{column}'"
-    remedy = "Correct the column, or 'group' of the manifest."
+    remedy = (
+        "Correct the column (where folders such as Train tell the role: move the files into one of them), or 'group' "
+        "of the manifest."
+    )
     faults = [Fault(case.id, case.position, "", met, remedy, None) for case in cases if case.group in torn]
     more = f" and {len(torn) - _SHOWN} more" if len(torn) > _SHOWN else ""
     return DataError(

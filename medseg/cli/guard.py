@@ -38,7 +38,7 @@ def guarded(console: Console, *, show_paths: bool = False, hint: str = "") -> It
         with _terminated_like_ctrl_c():
             yield
     except DataError as error:
-        console.print(Text(f"Error: {error}", style="bold red"), soft_wrap=True)
+        console.print(Text(f"Error: {_headline(error)}", style="bold red"), soft_wrap=True)
         print_faults(console, error.faults, show_paths=show_paths)
         raise typer.Exit(MEND) from None
     except MedsegError as error:
@@ -105,6 +105,13 @@ def _read_to_the_end(stream: TextIO) -> bool:
         )  # else the interpreter complains as it ends
         return False
     return True
+
+
+def _headline(error: DataError) -> str:
+    """The message without the faults that it tells line by line, for their list follows."""
+    told = {fault.text() for fault in error.faults}
+    lines = [line for line in str(error).splitlines() if line not in told]
+    return "\n".join(lines) or "the data cannot be used:"
 
 
 def print_faults(console: Console, faults: Sequence[Fault], *, show_paths: bool) -> None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: Of the time that a case took, among the names of measures.
 _SECONDS = ""
 
+#: Before the name of a class of whole images, among the names of measures.
+_CHANCE = "probability_"
+
 RESEARCH = "Research use only; not a medical device."
 
 
@@ -249,7 +252,10 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
     columns = {
         name: [_measure(each.measures[name]) for each in found.cases] for name in found.cases[0].measures
     }
-    heads = {name: _of(name).replace("_", " ") for name in columns}  # which may break between words
+    # Heads may break between words, but classes of images are called as in the data: `10_x`.
+    heads = {
+        name: _of(name) if name.startswith(_CHANCE) else _of(name).replace("_", " ") for name in columns
+    }
     heads[_SECONDS] = "s"
     columns[_SECONDS] = [f"{each.seconds:.1f}" for each in found.cases]
     widths = {
@@ -273,7 +279,7 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
 
 def _of(measure: str) -> str:
     """What a measure is of; the title of the table says what it is."""
-    return measure.removesuffix("_ml").removeprefix("probability_")
+    return measure.removesuffix("_ml").removeprefix(_CHANCE)
 
 
 def _measure(value: float | str) -> str:

@@ -34,7 +34,7 @@ def model_card(described: Mapping[str, Any]) -> str:
         *[f"- {name}: {value}" for name, value in sorted(about.items()) if name != "data.note"],
         "",
         "Load it with `medseg.Predictor.load(folder)`, or use it with `medseg predict folder INPUT -o OUT`.",
-        "Scores on patients that it had not seen are in the run's `scores` folder.",
+        "Scores of what was kept back from training are in the run's `scores` folder.",
         "",
     ]
     return "\n".join(rows)

@@ -234,7 +234,7 @@ class _Epochs:
         if self.plan.best_by == "loss" and not math.isfinite(worth):
             raise TrainingError(
                 f"the validation loss became {row['val/loss']} in epoch {epoch}, and the best epoch is chosen by it. "
-                "Lower steps.fit.optimiser.lr, set steps.fit.clip, or set steps.fit.best_by: score."
+                "Lower optimiser.lr of the step, set its clip, or set its best_by: score."
             )
         if worth > standing.best_worth:
             return Standing(epoch, epoch, worth, 0, history)
@@ -267,7 +267,7 @@ class _Epochs:
                 raise TrainingError(
                     f"the loss became {loss.item()} in epoch {epoch}, batch "
                     f"{engine.state.iteration} ({self.train.described(engine.state.batch)}). Lower "
-                    "steps.fit.optimiser.lr, set steps.fit.clip, or look at these slices."
+                    "optimiser.lr of the step, set its clip, or look at these slices."
                 )
 
         def clip(_: Engine) -> None:

@@ -255,7 +255,7 @@ class Predictor:
         try:
             network = build(described["network"], at="network", kind=torch.nn.Module, allowed=may)
             task = build(described["task"], at="task", kind=TASK, allowed=may)
-            manifest = Manifest.model_validate_json(json.dumps(described["manifest"]))
+            manifest = Manifest.from_json(described["manifest"])
             preparation = Preparation(
                 tuple(described["channels"]),
                 SliceRule.model_validate(described["slices"]),
@@ -268,7 +268,11 @@ class Predictor:
             about = dict(described["about"])
             _refuse_contradictions(network, task, preparation, manifest, profile)
         except (LookupError, TypeError, ValueError, AttributeError, MedsegError) as error:
-            raise ModelError(f"the saved model cannot be built: {error!s:.500}") from error
+            told = " ".join(str(error).split())[:500].rstrip(".")
+            raise ModelError(
+                f"the saved model cannot be built: {told}. Its model.json was changed, or is of another version of "
+                "medseg: take the folder anew from its run."
+            ) from error
         _fill(network, place / "weights.safetensors")
         where = torch.device(device)
         return cls(

@@ -116,7 +116,8 @@ def load_weights(path: Path | str) -> dict[str, torch.Tensor]:
         raise ModelError(f"the given weights cannot be read: {error.strerror}.") from error
     except _DAMAGED as error:
         raise ModelError(
-            "the given weights cannot be read: the file is damaged, or neither safetensors nor a torch state dict."
+            "the given weights cannot be read: the file is damaged, or neither safetensors nor a torch state dict. "
+            "Copy or download it anew, or save it as one of these."
         ) from error
     return _tensors(held)
 

@@ -148,9 +148,11 @@ def gather(report: Report, *, skip_bad: bool, generated: bool) -> Gathered:
     good = tuple(report.good)
     named = tuple(sorted({fault.case for fault in faults if fault.case}))
     if faults and not skip_bad:
+        count, them = (f"{len(faults)} faults", "them") if len(faults) > 1 else ("1 fault", "it")
+        go_on = "go on without these cases" if named else "go on all the same"
         raise DataError(
-            f"{len(faults)} fault{'s' if len(faults) > 1 else ''} in the data, {len(good)} cases without. "
-            "Mend them, or go on without these cases: --skip-bad.",
+            f"{count} in the data, {len(good)} case{'' if len(good) == 1 else 's'} without. Mend {them}, or {go_on}: "
+            "--skip-bad.",
             faults,
         )
     if not good:

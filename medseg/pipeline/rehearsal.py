@@ -51,7 +51,8 @@ def _shapes(transform: Any, item: Mapping[str, torch.Tensor], where: str) -> dic
             changed = transform({key: value.clone() for key, value in item.items()})
         return {key: tuple(changed[key].shape) for key in item}
     except Exception as error:  # transforms raise anything
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        said = str(error.args[0] if isinstance(error, KeyError) and error.args else error)  # without quotes
+        first = (said.splitlines() or [type(error).__name__])[0].rstrip(".")
         keys = getattr(transform, "keys", ())
-        hint = "" if "label" in item or "label" not in keys else ". Classes are no map: set `keys: [image]`"
-        raise DefinitionError(f"{where} cannot be applied to a slice: {first}{hint}") from error
+        hint = "" if "label" in item or "label" not in keys else " Classes are no map: set `keys: [image]`."
+        raise DefinitionError(f"{where} cannot be applied to a slice: {first}.{hint}") from error

@@ -13,7 +13,7 @@ from medseg.cases.manifest import Manifest
 from medseg.cases.preparation import Preparation
 from medseg.cases.transform_checks import check_transforms
 from medseg.component import Allowed, build
-from medseg.errors import DefinitionError
+from medseg.errors import DefinitionError, ModelError
 from medseg.learning.predictor import Predictor
 from medseg.learning.task import TASK, Task
 from medseg.pipeline.definition import PipelineDefinition
@@ -61,6 +61,7 @@ def resolve(
 
     Raises:
         DefinitionError: Something does not exist, does not take its arguments, or does not fit the rest.
+        ModelError: Weights that a step starts from cannot be read, or do not fit.
     """
     _refuse_unknown_channels(definition, manifest)
     task: Task = build(definition.task, at="task", kind=TASK, allowed=allowed)
@@ -93,9 +94,17 @@ def resolve(
     _try_blank_batch(definition, network, task, augment)
     for name, step in steps.items():
         if name not in done:
-            step.check(predictor)
+            _check(name, step, predictor)
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     return Resolved(definition, manifest, steps, predictor, allowed, parameters)
+
+
+def _check(name: str, step: Step, predictor: Predictor) -> None:
+    try:
+        step.check(predictor)
+    except (DefinitionError, ModelError) as error:  # a step does not know what it is called
+        at = f"at steps.{name}"
+        raise type(error)(str(error) if str(error).startswith(at) else f"{at}: {error}") from error
 
 
 def _refuse_unknown_channels(definition: PipelineDefinition, manifest: Manifest) -> None:
@@ -129,7 +138,8 @@ def _refuse_other_classes(task: Task, manifest: Manifest) -> None:
 
 
 def _refuse_unknown_keep(definition: PipelineDefinition, task: Task) -> None:
-    known = ("all", "image", "foreground", *task.classes, *task.regions)
+    of_masks = ("foreground", *task.classes, *task.regions) if task.target.truth == "masks" else ()
+    known = ("all", "image", *of_masks)
     if definition.slices.keep.contains not in known:
         raise DefinitionError(
             f"slices.keep.contains is {definition.slices.keep.contains!r}, wanted one of {list(known)}."

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from medseg.cases.case import Case
+from medseg.cases.image_labels import shown
 from medseg.cases.prepare import prepare, stores_folder
 from medseg.cases.split import Split, make_split
 from medseg.cases.store import SliceStore
@@ -111,6 +112,7 @@ def _all_steps(job: Job) -> Work:
     _record_left_out(job)
     split = _split(job)
     _refuse_empty_roles(job, split)
+    _refuse_unlearned(job, split)
     store = _store(job, split)
     work = _first_work(job, split, store)
     job.recorder.tags(run_tags(job.resolved, job.gathered, split, job.device))
@@ -180,6 +182,23 @@ def _refuse_empty_roles(job: Job, split: Split) -> None:
                     f"steps.{name} needs patients in the role {role}, and the split gives it none of "
                     f"{len(job.gathered.cases)} cases. Change split.{role}, or the step."
                 )
+
+
+def _refuse_unlearned(job: Job, split: Split) -> None:
+    """Refuse a split whose training part lacks a class of whole images that other parts have."""
+    resolved, learned = job.resolved, set(split.cases("train"))
+    trains = any("train" in step.roles for step in resolved.steps.values())
+    if resolved.predictor.task.target.truth == "masks" or split.leaking or not trains:
+        return
+    known = {name for case in job.gathered.cases if case.id in learned for name in case.labels or ()}
+    there = {name for case in job.gathered.cases for name in case.labels or ()}
+    lost = [name for name in resolved.manifest.classes if name in there - known]
+    if lost:
+        raise DataError(
+            f"the split gives training no picture of the class {shown(lost)}, of which validation or test have some: "
+            "it could not be learned. Add pictures of more patients to it, share out otherwise "
+            "(split.stratify=class), or take it out of the data."
+        )
 
 
 def _store(job: Job, split: Split) -> SliceStore:

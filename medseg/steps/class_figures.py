@@ -43,15 +43,14 @@ def _curves(scorer: ClassScorer, role: str) -> Figure:
 
 
 def _reliability(scorer: ClassScorer, role: str) -> Figure:
-    counts = scorer.counts()
-    bins = counts.reliability()
+    bins = scorer.reliability()
     what = "the class that is said" if scorer.exclusive else "every class of every image"
     return reliability_diagram(
         bins.mean_probability,
         bins.observed,
         bins.count,
         calibration_error=bins.calibration_error(),
-        brier=counts.brier(),
+        brier=float(scorer.measures.point[None, "brier"][0]),  # the one of the tables: over all classes
         name=what,
         heading=f"{role}: {what}",
         edges=bins.edges,

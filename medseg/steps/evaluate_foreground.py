@@ -57,10 +57,10 @@ class EvaluateForeground:
             DefinitionError: The task is no binary mask, or the data are no pictures.
         """
         if not isinstance(predictor.task, BinaryMask) or predictor.preparation.files.noun != "pictures":
+            other = "Evaluate" if predictor.task.target.truth == "masks" else "EvaluateClasses"
             raise DefinitionError(
                 f"medseg.steps.EvaluateForeground scores medseg.learning.BinaryMask on pictures, met "
-                f"{type(predictor.task).__name__} on {predictor.preparation.files.noun}. Take "
-                "medseg.steps.Evaluate."
+                f"{type(predictor.task).__name__} on {predictor.preparation.files.noun}. Take medseg.steps.{other}."
             )
 
     def __call__(self, work: Work, run: Run) -> Work:

@@ -166,13 +166,13 @@ class Fit:
             DefinitionError: One of them refuses its arguments, the schedule waits for a score, or `freeze` does
                 not fit the network.
         """
-        part = frozen_part(predictor.network, _shape(predictor), self.blocks, at="steps.fit.freeze")
+        part = frozen_part(predictor.network, _shape(predictor), self.blocks, at="freeze")
         with frozen(predictor.network, part):
             _, schedule = make_optimiser(predictor.network, self.plan, steps=self.plan.epochs)
         _rehearse(self.plan)
         if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise DefinitionError(
-                "steps.fit.schedule: ReduceLROnPlateau waits for a score, which schedules are not given. Use "
+                "schedule: ReduceLROnPlateau waits for a score, which schedules are not given. Use "
                 "another, such as torch.optim.lr_scheduler.CosineAnnealingLR, with `patience` to stop early."
             )
 
@@ -280,7 +280,7 @@ def _rehearse(plan: Plan) -> None:
         if schedule is not None:
             schedule.step()
     except Exception as error:  # optimisers and schedules raise anything at arguments that they took
-        raise DefinitionError(f"steps.fit: optimiser or schedule cannot take a step: {error}") from error
+        raise DefinitionError(f"optimiser or schedule cannot take a step: {error}") from error
 
 
 def _whole(value: object, least: int) -> bool:

@@ -73,7 +73,7 @@ class StartFrom:
             DefinitionError: They are of a model of other classes, or it is not known what the features are.
             ModelError: The weights cannot be read, or do not fit; or the network brings none.
         """
-        at = "the step StartFrom"
+        at = "weights"
         given = self._given(predictor, at)
         match(predictor.network, given, part=self.part, shape=_shape(predictor), at=at)
 
@@ -85,9 +85,12 @@ class StartFrom:
     def _given(self, predictor: Predictor, at: str) -> dict[str, torch.Tensor]:
         """The tensors by name."""
         if self.weights != OWN:
-            if self.part == "all":
-                _refuse_other_classes(self.weights, predictor.task.classes, at)
-            return _renamed(predictor, load_weights(self.weights))
+            try:
+                if self.part == "all":
+                    _refuse_other_classes(self.weights, predictor.task.classes)
+                return _renamed(predictor, load_weights(self.weights))
+            except (DefinitionError, ModelError) as error:
+                raise type(error)(f"{at}: {error}") from error
         bring: Any = getattr(predictor.network, "own_weights", None)
         if not callable(bring):
             raise ModelError(
@@ -109,7 +112,7 @@ def _shape(predictor: Predictor) -> tuple[int, int, int]:
     return len(predictor.channels), height, width
 
 
-def _refuse_other_classes(weights: str, wanted: Sequence[str], at: str) -> None:
+def _refuse_other_classes(weights: str, wanted: Sequence[str]) -> None:
     """Compare the classes of a saved model with those of the data, where the weights are such a model's.
 
     Raises:
@@ -122,10 +125,12 @@ def _refuse_other_classes(weights: str, wanted: Sequence[str], at: str) -> None:
     try:
         met = [str(name) for name in json.loads(described.read_text(encoding="utf-8"))["task"]["classes"]]
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ModelError(f"{at}: model.json beside the given weights is damaged.") from error
+        raise ModelError(
+            "model.json beside the given weights is damaged. Take the folder anew from its run."
+        ) from error
     if met != list(wanted):
         raise DefinitionError(
-            f"{at}: the model that the weights are of has the classes {met}, the data have {list(wanted)}: they "
+            f"the model that the weights are of has the classes {met}, the data have {list(wanted)}: they "
             "must be the same names in the same order. Take a part of it alone (part: features or encoder), or "
             "change the classes."
         )

@@ -1,15 +1,20 @@
-"""A tiny run on pictures, once for all tests that only look at what it leaves behind."""
+"""Tiny runs on pictures, once for all tests that only look at what it leaves behind."""
 
 from __future__ import annotations
 
 import shutil
+import unicodedata
 import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from medseg.api import RunResult, run_pipeline
+from medseg.testing.dicoms import write_dicom
+from medseg.testing.labelled import disc, write_class_folders
 from medseg.testing.pictures import shapes, write_emps, write_picture
 
 #: What makes `emps` learn from tiny pictures within seconds.
@@ -62,3 +67,82 @@ def pictured(
         patch.chdir(place)
         found = run_pipeline("emps", particles, set=TINY_EMPS, device="cpu", jobs=1)
         return replace(found, folder=found.folder.resolve())
+
+
+#: Names of classes that sort otherwise as words than by code point; the last is one letter, or two when decomposed.
+CLASS_NAMES = ("10_x", "2_y", "A", "b", "é")
+
+#: What makes `radiology_cnn` learn from tiny pictures within seconds.
+TINY_RADIOLOGY = (
+    "slices.size=[24,32]",
+    "network.feature_maps=8",
+    "network.dense=16",
+    "network.dropout=0.2",
+    "loading.batch_size=8",
+    "steps.fit.epochs=4",
+    "steps.fit.pictures_every=2",
+    "steps.fit.optimiser.lr=0.003",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_radiology() -> tuple[str, ...]:
+    """Give the settings of a tiny `radiology_cnn`, as `--set` takes them."""
+    return TINY_RADIOLOGY
+
+
+@pytest.fixture(scope="session")
+def class_names() -> tuple[str, ...]:
+    """Give the classes of `sorted_pictures`, in the one order that they have everywhere."""
+    return CLASS_NAMES
+
+
+@pytest.fixture(scope="session")
+def sorted_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write pictures of five classes below Train, Val and Test; never change them.
+
+    Those of Test are DICOM, two of each patient, and one of each of the first four classes shows another class: there
+    are mistakes to be seen. The folder of the last class is spelt in two ways, one of which is composed of two
+    characters.
+    """
+    folder = tmp_path_factory.mktemp("sorted")
+    write_class_folders(folder, CLASS_NAMES, cases=6, roles=("Train", "Val"))
+    decomposed = [unicodedata.normalize("NFD", name) for name in CLASS_NAMES]
+    write_class_folders(folder, decomposed, cases=6, roles=("Test",), seed=1, suffix=".dcm", write=_dicom)
+    for place, name in enumerate(decomposed[:4]):
+        wrong = disc([(place + 1) % len(decomposed)], len(decomposed), seed=(77, place))
+        _dicom(folder / "Test" / name / "0007.dcm", wrong)
+    return folder
+
+
+def _dicom(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Two pictures of each patient; seen through a window that leaves values from 0 to 255 as they are."""
+    place = CLASS_NAMES.index(unicodedata.normalize("NFC", path.parent.name))
+    told = {"PatientID": f"Zylinski-{place}-{int(path.stem) // 2}", "PatientName": "Zylinski^Ada"}
+    write_dicom(path, picture, WindowCenter=128, WindowWidth=256, **told)
+
+
+@pytest.fixture(scope="session")
+def classified(
+    tmp_path_factory: pytest.TempPathFactory,
+    empty_tracking: Path,
+    sorted_pictures: Path,
+    monai_imported: None,
+) -> RunResult:
+    """Run a tiny `radiology_cnn` once; as `pictured` does with masks."""
+    place = tmp_path_factory.mktemp("classified")
+    shutil.copyfile(empty_tracking, place / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the libraries; other tests run with warnings as errors
+        patch.setenv("MEDSEG_CACHE", str(place / "cache"))
+        patch.setenv("MEDSEG_CONFIG", str(place / "config"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.chdir(place)
+        found = run_pipeline("radiology_cnn", sorted_pictures, set=TINY_RADIOLOGY, device="cpu", jobs=1)
+        return replace(found, folder=found.folder.resolve())
+
+
+@pytest.fixture
+def same_pseudonyms(classified: RunResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call pictures as the run of `classified` did: pseudonyms depend on a secret of the configuration."""
+    monkeypatch.setenv("MEDSEG_CONFIG", str(classified.folder.parents[1] / "config"))

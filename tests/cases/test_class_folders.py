@@ -106,11 +106,14 @@ def test_dicom_files_without_an_ending_are_pictures_by_their_content(root: Path)
     write_class_folders(root, ("a", "b"), 2, suffix="", write=write_dicom)
     write_dicom(root / "a" / "1.2.840.5", disc([0], 2))
     write_dicom(root / "a" / "DICOMDIR", disc([0], 2))
-    made(root, "a/NOTES", "b/list")
+    for name in ("a/NOTES", "b/list"):
+        (root / name).write_text("no picture")
     listing = scan(folders(), root)
     assert [case.id for case in listing.cases] == ["a_0001", "a_0002", "a_1.2.840.5", "b_0001", "b_0002"]
     assert listing.faults == ()
     assert len(scan(folders(), root / "a" / "0001", truth=False).cases) == 1
+    (root / "a" / "0001").write_bytes(b"")  # one that was not copied is not passed over
+    assert scan(folders(), root).cases[0].id == "a_0001"
 
 
 names = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=8).filter(
@@ -231,7 +234,7 @@ def test_classes_that_are_given_must_be_those_of_the_folders(root: Path) -> None
     listing = scan(folders(classes=["no", "yes"]), root)
     assert [fault.met for fault in listing.faults] == [
         "no picture is of the class 'no'",
-        "the folder of 1 picture says 'maybe', which is none of ['no', 'yes']",
+        "the folder of 1 picture says 'maybe', which is none of the classes ['no', 'yes']",
     ]
     assert told(listing) == [("yes_1", ("yes",), "")]
 
@@ -242,7 +245,7 @@ def test_pictures_in_no_class_folder_are_a_fault_without_their_names(root: Path)
     text = complaints(listing)
     assert "1 picture lies directly in the data set's folder, in no folder of a class" in text
     assert "1 picture lies directly in the folder 'Train'" in text
-    assert "'other' with pictures lie beside folders of roles" in text
+    assert "'other' with pictures lies beside" in text
     assert len(listing.faults) == 3
     assert not any(word in text for word in ("Meier", "Anna", "Udo", str(root)))
     assert len(listing.cases) == 2
@@ -377,5 +380,5 @@ def test_of_real_tumours_the_labelled_pictures_alone_are_learned_from(
     assert all((case.extra["tumour"],) == case.labels for case in listing.cases)
     above = scan(shipped("brain_tumor"), root)
     assert above.cases == ()
-    assert "says 'unlabelled', which is none of ['no', 'yes']" in complaints(above)
+    assert "says 'unlabelled', which is none of the classes ['no', 'yes']" in complaints(above)
     assert len(scan(shipped("brain_tumor"), root / "unlabelled", truth=False).cases) == 461

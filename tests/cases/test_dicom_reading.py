@@ -360,7 +360,7 @@ MADE = {
     ),
     "an unknown syntax": (
         lambda p: write_dicom(p, COLOURS, PixelData=encapsulate([b"ab"]), transfer_syntax="1.2.3.4.5"),
-        "compressed as in a transfer syntax that is not known",
+        "are in a transfer syntax that is not known",
     ),
     "odd bits": (lambda p: write_dicom(p, TWELVE, BitsAllocated=12), "wanted 1, 8, 16 or 32"),
     "a high bit elsewhere": (lambda p: write_dicom(p, TWELVE, BitsStored=12, HighBit=15), "high bit at 15"),

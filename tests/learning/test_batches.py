@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,7 +21,8 @@ from monai.transforms import (
     RandZoomd,
 )
 
-from medseg.errors import DefinitionError
+from medseg.cases.target import MANY_LABELS, ONE_LABEL
+from medseg.errors import DefinitionError, StoreError
 from medseg.learning.batches import Batches, EpochOrder, SliceDataset
 from medseg.testing.cases import slice_store
 
@@ -243,3 +245,84 @@ def test_a_worker_gives_the_same_batches_and_takes_no_numbers_either(store):
     finally:
         if helped.loader._iterator is not None:
             helped.loader._iterator._shutdown_workers()
+
+
+# --- classes of whole images in place of label maps
+
+LABELS = {"a": ("core",), "b": (), "c": ("background", "core")}
+MANY = {"a": [0, 0, 1], "b": [0, 0, 0]}
+
+
+@pytest.fixture
+def labelled(store):
+    return replace(store, samples=tuple(replace(each, labels=LABELS[each.case]) for each in store.samples))
+
+
+def with_classes(store, target=MANY_LABELS, **given):
+    return SliceDataset(
+        store, store.role("train"), seed=1, target=target, **{"augment": None, "keep_on": None, **given}
+    )
+
+
+@pytest.mark.parametrize("keep_on", [None, torch.device("cpu")])
+def test_the_label_of_a_slice_is_that_of_its_case(labelled, keep_on):
+    items = with_classes(labelled, keep_on=keep_on)
+    for i, sample in enumerate(labelled.role("train")):
+        item = items[1, i]
+        assert item["label"].dtype == torch.uint8
+        assert item["label"].tolist() == MANY[sample.case]
+        np.testing.assert_array_equal(item["image"], labelled.image(sample))
+
+
+def images_alone():
+    return Compose(
+        [
+            RandFlipd(["image"], prob=1.0, spatial_axis=1),
+            RandAffined(["image"], prob=1.0, rotate_range=0.5, mode="bilinear", padding_mode="zeros"),
+            RandGaussianNoised(["image"], prob=1.0),
+            _DoublesInPlace(["image"]),
+        ]
+    )
+
+
+def test_augmentation_changes_images_and_leaves_classes_alone(labelled):
+    plain, changed = with_classes(labelled), with_classes(labelled, augment=images_alone())
+    for i, sample in enumerate(labelled.role("train")):
+        first, again = changed[1, i], changed[1, i]
+        assert same(first, again)
+        assert not torch.equal(first["image"], plain[1, i]["image"])
+        assert first["label"].tolist() == MANY[sample.case]
+        assert first["label"].dtype == torch.uint8
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_memory_and_disk_give_equal_items_with_classes(tmp_path, dtype):
+    store = slice_store(tmp_path, {"a": "train", "b": "train"}, dtype=dtype)
+    store = replace(store, samples=tuple(replace(each, labels=LABELS[each.case]) for each in store.samples))
+    disk = with_classes(store, augment=images_alone())
+    memory = with_classes(store, augment=images_alone(), keep_on=torch.device("cpu"))
+    assert memory.kept[0].dtype == getattr(torch, dtype)
+    assert memory.kept[1].shape == (len(disk), 3)
+    for epoch in (1, 2):
+        assert all(same(disk[epoch, i], memory[epoch, i]) for i in range(len(disk)))
+    for kept, sample in zip(memory.kept[1], store.samples, strict=True):
+        assert kept.tolist() == MANY[sample.case]
+
+
+def test_a_transform_of_labels_finds_none_where_they_are_classes(labelled):
+    wrong = with_classes(labelled, augment=Compose([RandFlipd(BOTH, prob=1.0)]))
+    with pytest.raises(RuntimeError) as caught:
+        wrong[1, 0]
+    assert "label" in str(caught.value.__cause__)
+
+
+def test_a_slice_without_a_class_is_refused(store):
+    for keep_on in (None, torch.device("cpu")):
+        with pytest.raises(StoreError, match="case a has no class"):
+            with_classes(store, ONE_LABEL, keep_on=keep_on)[1, 0]
+
+
+def test_classes_come_as_a_batch_of_one_row_an_image(labelled):
+    (batch, *_) = Batches(with_classes(labelled), batch_size=5, seed=1, shuffle=False).at(1)
+    assert batch["label"].tolist() == [MANY["a"]] * 4 + [MANY["b"]]
+    assert batch["label"].dtype == torch.uint8

@@ -198,3 +198,70 @@ def blur_out():
         return data
 
     return change
+
+
+@pytest.fixture(scope="session")
+def class_manifest():
+    """Make the manifest of pictures in folders by class, or of those that `write_labelled_table` writes."""
+    from medseg.cases.manifest import Manifest
+
+    folder = Path(__file__).parents[2] / "data_manifests"
+
+    def make(classes, *, many=False, colours=False):
+        name = "image_table" if many else "image_folders"
+        given = Manifest.from_yaml(folder / f"{name}.yaml").model_dump(by_alias=True)
+        given |= {"classes": classes, "ids": "pseudonyms"}
+        if many:
+            layout = {"csv": "labels.csv", "image": "image", "labels": list(classes), "group": "patient"}
+            given |= {"image_labels": "many", "layout": layout}
+        if colours:
+            given |= {"channels": ["red", "green", "blue"], "pictures": {"channels": "rgb"}}
+        return Manifest.model_validate(given)
+
+    return make
+
+
+@pytest.fixture
+def make_class_work(tmp_path, class_manifest):
+    """Make the work of telling the classes of pictures by a network that tells the places of discs untrained."""
+    from medseg.cases.preparation import Preparation
+    from medseg.cases.prepare import prepare
+    from medseg.cases.scan import scan
+    from medseg.cases.slices import SliceRule
+    from medseg.cases.split import Split
+    from medseg.learning.image_classes import ImageClasses, ImageTags
+    from medseg.learning.predictor import Predictor
+    from medseg.steps.step import Work
+    from medseg.testing.disc_reader import DiscReader
+
+    def make(data, classes, role=lambda _: "test", *, many=False, colours=False, by=None, epochs=0, **rule):
+        """Give the cases of `data` the roles that `role` gives; `by` are the ratios of a split by slice."""
+        manifest = class_manifest(classes, many=many, colours=colours)
+        listing = scan(manifest, data)
+        assert not listing.faults
+        given = {case.id: case.group for case in listing.cases}
+        split = Split("group", 1, {}, given, {case.id: role(case) for case in listing.cases})
+        if by is not None:
+            split = Split("slice", 1, by, given, {})
+        rule = SliceRule.model_validate({"size": (24, 32), "fit": "pad", "keep": "all"} | rule)
+        preparation = Preparation(manifest.channels, rule, files=manifest.files())
+        store = prepare(
+            listing.cases,
+            split,
+            preparation,
+            manifest.label_rule(),
+            regions={},
+            seed=1,
+            root=tmp_path / "class_stores",
+        )
+        spec = {
+            "_target_": "medseg.testing.disc_reader.DiscReader",
+            "in_channels": len(manifest.channels),
+            "out_channels": len(classes),
+        }
+        network = DiscReader(spec["in_channels"], spec["out_channels"]).eval()
+        task = ImageTags(classes) if many else ImageClasses(classes)
+        predictor = Predictor(network, spec, task, preparation, manifest)
+        return Work({case.id: case for case in listing.cases}, split, store, predictor, epochs=epochs)
+
+    return make

@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+from medseg.cases.case import Case
 from medseg.learning.batches import SliceDataset
-from medseg.steps.pictures import data_picture, fullest, good_median_bad, validation_picture
+from medseg.steps.pictures import data_picture, fullest, good_median_bad, shown_cases, validation_picture
+from medseg.testing.labelled import disc
+from medseg.testing.pictures import write_picture
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=3), st.floats(0, 1), max_size=12))
@@ -76,3 +79,59 @@ def test_a_picture_of_the_data_shows_every_case_and_channel(make_work, axis):
     texts = [text.get_text() for text in figure.findobj(lambda each: hasattr(each, "get_text"))]
     for shown in ("Brats_001", "Brats_002", "flair", "t2", "truth", axis):
         assert any(shown in text for text in texts)
+
+
+def labelled(*labels):
+    return [Case(f"{number:02d}", f"{number:02d}", {}, labels=each) for number, each in enumerate(labels)]
+
+
+def test_of_cases_without_classes_the_first_few_are_shown():
+    cases = labelled(*[None] * 5)
+    assert shown_cases(cases, 3) == cases[:3]
+    assert shown_cases([], 3) == []
+
+
+def test_of_cases_with_classes_every_class_has_its_turn():
+    cases = labelled(("b",), ("b",), ("b",), ("b",), ("b",), ("b",), ("a",), ("a", "b"), ())
+    assert [case.id for case in shown_cases(cases, 1)] == ["08", "06", "07", "00"]
+    assert [case.id for case in shown_cases(cases, 2)] == ["08", "06", "07", "00", "01", "02", "03", "04"]
+    assert sorted(shown_cases(cases, 9), key=cases.index) == cases
+
+
+@given(st.lists(st.sampled_from([("a",), ("b",), ("c",)]), min_size=1, max_size=30), st.integers(1, 4))
+def test_no_class_is_shown_twice_before_another_is_shown_once(labels, count):
+    shown = shown_cases(labelled(*labels), count)
+    assert len(shown) == min(4 * count, len(labels))
+    seen = [case.labels for case in shown[: len(set(labels))]]
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_picture_of_data_with_classes_shows_each_image_below_its_classes(class_manifest, tmp_path):
+    cases = []
+    for name, labels in (("a", ("left",)), ("b", ("left", "right")), ("c", ()), ("d", None)):
+        path = write_picture(tmp_path / f"{name}.png", disc([len(cases) % 2], 2, seed=(len(cases),)))
+        cases.append(Case(name, name, {"picture": path}, labels=labels))
+    manifest = class_manifest(("left", "right"), many=True)
+    figure = data_picture(cases, manifest, ("picture",), "axial", heading="my data")
+    figure.draw_without_rendering()
+    # where no class is known nothing is said, and `none` where it is known that there is none
+    assert [text.get_text() for text in figure.texts] == ["my data", "left", "left; right", "none", ""]
+    for case, axes in zip(cases, figure.axes, strict=True):
+        number = cases.index(case)
+        shown, wanted = axes.images[0].get_array(), disc([number % 2], 2, seed=(number,))
+        assert np.corrcoef(shown.ravel(), wanted.ravel())[0, 1] > 0.99
+
+
+def test_a_colour_picture_of_data_with_classes_keeps_its_colours(class_manifest, tmp_path):
+    colours = np.zeros((24, 32, 3), np.uint8)
+    colours[:, :16, 0] = 200
+    colours[:, 16:, 2] = 100
+    path = write_picture(tmp_path / "a.png", colours)
+    channels = ("red", "green", "blue")
+    case = Case("a", "a", dict.fromkeys(channels, path), labels=("left",))
+    figure = data_picture(
+        [case], class_manifest(("left", "right"), colours=True), channels, "axial", heading=""
+    )
+    shown = figure.axes[0].images[0].get_array()
+    assert shown[5, 5].tolist() == [255, 0, 0]
+    assert shown[5, 20].tolist() == pytest.approx([0, 0, 127], abs=1)

@@ -163,12 +163,9 @@ def _refuse_unknown_syntax(head: Header) -> None:
     if head.syntax in _NATIVE | _OWN:
         return
     if head.syntax not in _PLUGINS:
-        named = (
-            head.syntax.name if head.syntax.name != head.syntax else "in a transfer syntax that is not known"
-        )
-        raise RefusedError(
-            f"the pixels of the DICOM file are compressed as {named}, which medseg does not decode", _EXPORT
-        )
+        known = head.syntax.name != head.syntax
+        named = f"compressed as {head.syntax.name}" if known else "in a transfer syntax that is not known"
+        raise RefusedError(f"the pixels of the DICOM file are {named}, which medseg does not decode", _EXPORT)
     plugin, packages = _PLUGINS[head.syntax]
     if plugin not in get_decoder(head.syntax).available_plugins:
         raise RefusedError(

@@ -74,6 +74,7 @@ class EfficientNetLite0(nets.EfficientNet):
         for part in self.modules():
             if hasattr(part, "_swish"):
                 part._swish = nn.ReLU6(inplace=True)  # noqa: SLF001  # MONAI's only way to its activation
+        self._fc.reset_parameters()  # MONAI's rule suits 1000 classes: of 6 the first logits would be near 10
         self.prepare = Prepared(
             [127 / 255] * _IN_CHANNELS, [128 / 255] * _IN_CHANNELS, channels=in_channels, size=(height, width)
         )

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from monai.transforms import (
+    MapTransform,
+    RandAffined,
+    RandCropByPosNegLabeld,
+    RandFlipd,
+    RandGaussianNoised,
+    RandRotate90d,
+    RandSpatialCropd,
+)
+
+from medseg.errors import DefinitionError
+from medseg.pipeline.rehearsal import rehearse
+
+BOTH = ["image", "label"]
+MODES = ["bilinear", "nearest"]
+
+
+class _Seen(MapTransform):
+    """Keeps what it is given, and spoils it."""
+
+    def __init__(self, keys):
+        super().__init__(keys)
+        self.met = []
+
+    def __call__(self, data):
+        self.met.append({key: value.clone() for key, value in data.items()})
+        for key in self.keys:
+            data[key].fill_(7)
+        return data
+
+    def __deepcopy__(self, memo):
+        return self  # so that a test can look into it
+
+
+class _Warns(MapTransform):
+    def __call__(self, data):
+        warnings.warn("blank", stacklevel=1)
+        return data
+
+
+@pytest.fixture
+def masks():
+    return {"image": torch.rand(2, 16, 24), "label": torch.zeros(1, 16, 24, dtype=torch.uint8)}
+
+
+@pytest.fixture
+def classes():
+    return {"image": torch.rand(2, 16, 24)}
+
+
+def test_what_keeps_the_shape_passes(masks):
+    rehearse(
+        [
+            RandFlipd(BOTH, prob=0.1),
+            RandAffined(BOTH, prob=0.1, rotate_range=1.0, mode=MODES, padding_mode="zeros"),
+            RandGaussianNoised(["image"], prob=0.1),
+            _Warns(BOTH),
+        ],
+        masks,
+    )
+    rehearse([], masks)
+
+
+def test_of_classes_the_image_alone_is_changed(classes):
+    rehearse([RandFlipd(["image"], prob=0.1), RandGaussianNoised(["image"], prob=0.1)], classes)
+
+
+def test_what_is_rare_is_tried_all_the_same(masks):
+    with pytest.raises(
+        DefinitionError, match=r"loading\.augment\.1 \(RandRotate90d\).*\(16, 24\) into \(24, 16\)"
+    ) as caught:
+        rehearse([RandFlipd(BOTH, prob=0.1), RandRotate90d(BOTH, prob=1e-9)], masks)
+    assert "labels into (24, 16)" in str(caught.value)
+    assert "Choose a square slices.size, or take it out" in str(caught.value)
+
+
+def test_of_an_image_with_a_class_no_labels_are_told(classes):
+    with pytest.raises(DefinitionError, match=r"\(24, 16\): a batch"):
+        rehearse([RandRotate90d(["image"], prob=0.5)], classes)
+    with pytest.raises(DefinitionError, match=r"into \(8, 8\)"):
+        rehearse([RandSpatialCropd(["image"], roi_size=(8, 8), random_size=False)], classes)
+
+
+def test_a_transform_that_wants_a_label_map_is_told_that_classes_are_none(classes):
+    with pytest.raises(
+        DefinitionError, match=r"augment\.0 \(RandFlipd\).*Classes are no map: set `keys: \[image\]`"
+    ):
+        rehearse([RandFlipd(BOTH, prob=1.0)], classes)
+
+
+def test_what_cannot_be_applied_is_told_by_its_place(masks):
+    crops = RandCropByPosNegLabeld(["image"], label_key="truth", spatial_size=(8, 8))
+    with pytest.raises(
+        DefinitionError, match=r"loading\.augment\.0 \(RandCropByPosNegLabeld\) cannot be applied"
+    ) as caught:
+        rehearse([crops], masks)
+    assert "Classes are no map" not in str(caught.value)
+
+
+def test_each_transform_meets_the_item_itself_and_leaves_it_as_it_is(masks):
+    before = {key: value.clone() for key, value in masks.items()}
+    seen = [_Seen(BOTH), _Seen(BOTH)]
+    rehearse(seen, masks)
+    for each in seen:
+        assert each.met
+        assert all(torch.equal(met[key], before[key]) for met in each.met for key in before)
+    assert all(torch.equal(masks[key], before[key]) for key in before)
+
+
+def test_the_transforms_and_the_generators_of_others_are_left_as_they_are(masks):
+    flip = RandFlipd(BOTH, prob=0.25)
+    state = flip.R.get_state()[1].tolist()
+    random = torch.get_rng_state()
+    rehearse([flip], masks)
+    assert flip.prob == 0.25
+    assert flip.R.get_state()[1].tolist() == state
+    assert torch.equal(torch.get_rng_state(), random)
