@@ -16,6 +16,9 @@ import pytest
 if TYPE_CHECKING:
     from medseg.api import RunResult
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # processes that share the cores compute on one thread each
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

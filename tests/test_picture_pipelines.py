@@ -16,10 +16,11 @@ ENCODER_DECODER = "network={_target_: medseg.learning.networks.EncoderDecoder}"
 
 
 def pictured() -> list[str]:
-    """Names of the shipped pipelines whose manifest is of pictures."""
+    """Names of the shipped pipelines whose manifest is of pictures with masks."""
     from medseg.api.opening import open_pipeline
 
-    return [path.stem for path in sorted(PIPELINES.glob("*.yaml")) if open_pipeline(path).manifest.pictures]
+    manifests = {path.stem: open_pipeline(path).manifest for path in sorted(PIPELINES.glob("*.yaml"))}
+    return [name for name, each in manifests.items() if each.pictures and each.truth == "masks"]
 
 
 PICTURED = pictured()
@@ -104,7 +105,7 @@ def test_each_way_to_one_size_is_in_order(fit: str, monai_imported: None) -> Non
 @pytest.mark.parametrize(
     ("name", "wrong", "word"),
     [
-        ("nuclei", ENCODER_DECODER, "channels"),
+        ("nuclei", "network={_target_: medseg.learning.networks.EncoderDecoder, in_channels: 1}", "channels"),
         ("emps", "network.out_channels=2", "out_channels"),
         ("emps", "steps.threshold.score=beauty", "score"),
         ("emps", "steps.threshold.over=all", "over"),

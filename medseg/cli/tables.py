@@ -253,9 +253,7 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
         name: [_measure(each.measures[name]) for each in found.cases] for name in found.cases[0].measures
     }
     # Heads may break between words, but classes of images are called as in the data: `10_x`.
-    heads = {
-        name: _of(name) if name.startswith(_CHANCE) else _of(name).replace("_", " ") for name in columns
-    }
+    heads = {name: _of(name) if name.startswith(_CHANCE) else _of(name).replace("_", " ") for name in columns}
     heads[_SECONDS] = "s"
     columns[_SECONDS] = [f"{each.seconds:.1f}" for each in found.cases]
     widths = {

@@ -32,6 +32,10 @@ def intervals(
     and says nothing. Resamples have larger calibration errors than the images, since each bin's error adds up
     without its sign: they are moved together so that their median is the value.
 
+    Where all that is counted is right, or all wrong, every resample agrees, which would be an interval of no
+    width. Of scores that are a share of images (`is_share`) the other end is then the exact one, with patients
+    for trials (Clopper and Pearson, "The use of confidence or fiducial limits", Biometrika 26, 1934).
+
     Args:
         measures: Of N images.
         groups: (N,) indices 0..G-1 of each image's group.
@@ -58,9 +62,24 @@ def intervals(
             if key[1] == "calibration_error":
                 values = np.clip(values + (point - np.median(values)), 0, 1)
             low, high = (float(end) for end in np.quantile(values, (0.025, 0.975)))
+            if low == high == point and is_share(*key):
+                low, high = _exact_ends(point, patients)
         ends = {"mean": point, "low": low, "high": high}
         found[key] = ends | {"patients": patients, "cases": cases, "resamples": values.size}
     return found
+
+
+def is_share(place: int | None, score: str) -> bool:
+    """Whether a score is the share of images of which something holds; not a mean over classes."""
+    if place is None:
+        return "accuracy" in score and score != "balanced_accuracy"
+    return score in ("precision", "recall", "specificity")
+
+
+def _exact_ends(point: float, patients: int) -> tuple[float, float]:
+    """Clopper and Pearson's ends of a share that is 0 or 1; the share itself of any other."""
+    room = 0.025 ** (1 / patients)
+    return {1.0: (room, 1.0), 0.0: (0.0, 1 - room)}.get(point, (point, point))
 
 
 def _weights(groups: NDArray[np.intp], seed: int) -> Iterator[NDArray[np.float64]]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from medseg.errors import DefinitionError
 from medseg.learning.stages import Stage, stages
@@ -96,6 +97,29 @@ def frozen(network: nn.Module, part: Sequence[Stage]) -> Iterator[None]:
             module.training = training
 
 
+@contextmanager
+def still_statistics(network: nn.Module, *, still: bool) -> Iterator[None]:
+    """Let batch normalisation use the statistics that it has, and leave them; its weights are trained all the same.
+
+    Fine-tuning with small batches needs it: their statistics differ from those that the weights were learned with,
+    and the features change at once.
+
+    Args:
+        network: Whose layers of batch normalisation are meant.
+        still: Whether to; else nothing happens.
+    """
+    layers = [module for module in network.modules() if still and isinstance(module, _BatchNorm)]
+    modes = [layer.training for layer in layers]
+    handle = network.register_forward_pre_hook(_StillStatistics()) if layers else None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()
+        for layer, training in zip(layers, modes, strict=True):
+            layer.training = training
+
+
 def counted(network: nn.Module) -> tuple[int, int]:
     """How many numbers of a network are trained, and how many it has."""
     parameters = list(network.parameters())
@@ -111,6 +135,15 @@ class _Stillness:
     def __call__(self, network: nn.Module, _: Any) -> None:
         for module in _modules(network, self.part):
             module.training = False
+
+
+class _StillStatistics:
+    """A hook before each pass of the network."""
+
+    def __call__(self, network: nn.Module, _: Any) -> None:
+        for module in network.modules():
+            if isinstance(module, _BatchNorm):
+                module.training = False
 
 
 def _modules(network: nn.Module, part: Iterable[Stage]) -> Iterator[nn.Module]:

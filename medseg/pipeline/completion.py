@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,13 +66,18 @@ def complete(
     return Completed(PipelineDefinition.from_dict(whole, definition.name), manifest)
 
 
-def _taken(spec: Mapping[str, Any], at: str, allowed: Allowed) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(resolve(spec["_target_"], at=at, allowed=allowed)).parameters
+def _taken(spec: Mapping[str, Any], at: str, allowed: Allowed) -> frozenset[str]:
+    """Arguments that a class takes by name, and those of its base that it hands on without naming them."""
+    found: set[str] = set()
+    for each in resolve(spec["_target_"], at=at, allowed=allowed).__mro__:
+        parameters = inspect.signature(each).parameters
+        found |= set(parameters)
+        if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+            break
+    return frozenset(found)
 
 
-def _missing(
-    names: Sequence[str], spec: Mapping[str, Any], taken: Mapping[str, inspect.Parameter]
-) -> list[str]:
+def _missing(names: Sequence[str], spec: Mapping[str, Any], taken: Collection[str]) -> list[str]:
     """The argument of these that the spec leaves out, if it gives none of them."""
     if any(name in spec for name in names):
         return []

@@ -19,7 +19,7 @@ from medseg.figures.saving import save_figure
 from medseg.learning.batches import Batches, SliceDataset
 from medseg.learning.checkpoint import Standing
 from medseg.learning.fit import Plan, Precision, Watch, fit, make_optimiser
-from medseg.learning.freeze import Freeze, counted, frozen, frozen_part, trained_blocks
+from medseg.learning.freeze import Freeze, counted, frozen, frozen_part, still_statistics, trained_blocks
 from medseg.learning.memory import available_memory, free_memory, measure_need, refuse_too_large
 from medseg.learning.placement import Placement, place_slices, worker_count
 from medseg.learning.predictor import Predictor
@@ -49,6 +49,8 @@ class Fit:
         pictures_every: Validations from one picture of good, median and bad patients to the next; 0 for none.
         freeze: What stands still, running statistics and all: `features` is all but the head,
             `{all_but_last_blocks: N}` all but the head and the N blocks before it; left out, nothing.
+        statistics: Whether batch normalisation learns the statistics of these images (`moving`), or keeps those that
+            it has (`still`), as fine-tuning in small batches needs it.
     """
 
     declared: ClassVar[Mapping[str, Slot]] = {
@@ -72,6 +74,7 @@ class Fit:
         pictures_every: int = 5,
         best_by: Literal["score", "loss"] = "score",
         freeze: Freeze = None,
+        statistics: Literal["moving", "still"] = "moving",
     ) -> None:
         _refuse(_whole(epochs, 1), "epochs", epochs, "a whole number, 1 or more")
         patient = patience is None or _whole(patience, 1)
@@ -84,11 +87,13 @@ class Fit:
         known = ("auto", "float32", "float16", "bfloat16")
         _refuse(precision in known, "precision", precision, " or ".join(known))
         _refuse(best_by in ("score", "loss"), "best_by", best_by, "score or loss")
+        _refuse(statistics in ("moving", "still"), "statistics", statistics, "moving or still")
         self.plan = Plan(
             epochs, optimiser, patience, schedule, schedule_each, clip, precision, validate_every, best_by
         )
         self.pictures_every = pictures_every
         self.freeze, self.blocks = freeze, trained_blocks(freeze)
+        self.statistics = statistics
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -99,7 +104,7 @@ class Fit:
         """Train; what was frozen meanwhile is not so afterwards."""
         network = work.predictor.network
         part = frozen_part(network, _shape(work.predictor), self.blocks, at=f"steps.{run.step}.freeze")
-        with frozen(network, part):
+        with frozen(network, part), still_statistics(network, still=self.statistics == "still"):
             if part:
                 trained, all_of_it = counted(network)
                 run.progress.say(

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from medseg.learning.class_scores import ClassScorer
-from medseg.learning.class_summary import LEAST
+from medseg.learning.class_summary import LEAST, is_share
 from medseg.learning.class_tables import class_metrics
 from medseg.learning.summaries import RESAMPLES
 
@@ -68,7 +69,11 @@ def test_intervals_are_those_of_an_explicit_loop_over_resampled_patients(exclusi
         if score == "calibration_error":
             kept = np.clip(kept + row["mean"] - np.median(kept), 0, 1)
         assert row["resamples"] == len(kept)
-        assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(kept, (0.025, 0.975))))
+        low, high = np.quantile(kept, (0.025, 0.975))
+        if low == high and is_share(k, score):
+            right = round(row["mean"]) * int(row["patients"])
+            low, high = binomtest(right, int(row["patients"])).proportion_ci(0.95, "exact")
+        assert (row["low"], row["high"]) == pytest.approx((low, high))
     # the rare class is missing in some resamples
     assert np.isnan(series[2, "recall"]).any() == exclusive
 
@@ -138,7 +143,18 @@ def test_too_few_defined_resamples_give_no_interval():
     assert row["mean"] == 1
     assert row["resamples"] < LEAST
     assert np.isnan([row["low"], row["high"]]).all()
-    assert rows["", "accuracy"]["low"] == 1
+    assert rows["", "accuracy"]["low"] == pytest.approx(0.025 ** (1 / 9))
+
+
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("patients", [2, 9, 40])
+def test_a_perfect_share_still_has_an_interval(right, patients):
+    truth = np.tile(np.eye(2, dtype=np.uint8), (patients, 1))
+    p = np.where(truth == right, 0.9, 0.1).astype(np.float32)
+    rows = records(scored(truth, p, [f"g{i // 2}" for i in range(2 * patients)]).summary())
+    low, high = binomtest(patients * right, patients).proportion_ci(0.95, "exact")
+    for key in (("", "accuracy"), ("c0", "recall"), ("c0", "specificity")):
+        assert (rows[key]["low"], rows[key]["high"]) == pytest.approx((low, high)), key
 
 
 def test_a_resample_that_lacks_a_class_has_no_mean_over_classes():

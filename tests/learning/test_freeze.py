@@ -10,7 +10,7 @@ from torch import nn
 from medseg.errors import DefinitionError
 from medseg.learning.batches import Batches, SliceDataset
 from medseg.learning.fit import Plan, Watch, fit, make_optimiser
-from medseg.learning.freeze import counted, frozen, frozen_part, trained_blocks
+from medseg.learning.freeze import counted, frozen, frozen_part, still_statistics, trained_blocks
 from medseg.learning.masks import ClassMasks
 from medseg.learning.memory import MemoryNeed, measure_need
 from medseg.testing.cases import slice_store
@@ -248,3 +248,32 @@ def test_a_network_without_a_known_head_is_refused_where_it_was_asked_for():
     with pytest.raises(DefinitionError, match=r"^steps\.fit\.freeze: it is not known"):
         frozen_part(nn.Conv2d(2, 3, 1), SHAPE, 0, at="steps.fit.freeze")
     assert frozen_part(nn.Conv2d(2, 3, 1), SHAPE, None) == ()
+
+
+def test_still_statistics_stay_while_weights_of_normalisation_are_trained():
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 3, 3),
+        torch.nn.BatchNorm2d(3),
+        torch.nn.ReLU(),
+        torch.nn.Dropout(0.5),
+        torch.nn.Flatten(),
+    )
+    norm, image = network[1], torch.randn(4, 1, 8, 8) * 5 + 3
+    before = {name: buffer.clone() for name, buffer in norm.named_buffers()}
+    with still_statistics(network, still=True):
+        network.train()  # as the trainer does in each iteration
+        network(image).square().sum().backward()
+        assert network[3].training
+    assert all(torch.equal(buffer, before[name]) for name, buffer in norm.named_buffers())
+    assert norm.weight.grad.abs().sum() > 0
+    network.train()
+    network(image)
+    assert not torch.equal(norm.running_mean, before["running_mean"])
+
+
+def test_moving_statistics_move():
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(1))
+    with still_statistics(network, still=False):
+        network.train()
+        network(torch.randn(4, 1, 8, 8) + 3)
+    assert network[0].running_mean.abs().sum() > 0

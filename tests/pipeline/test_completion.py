@@ -32,7 +32,12 @@ def definition(network, task=None):
     )
 
 
-DENSE = {"_target_": "monai.networks.nets.DenseNet", "spatial_dims": 2, "init_features": 4, "block_config": [1]}
+DENSE = {
+    "_target_": "monai.networks.nets.DenseNet",
+    "spatial_dims": 2,
+    "init_features": 4,
+    "block_config": [1],
+}
 
 
 @pytest.fixture
@@ -85,7 +90,10 @@ def test_each_network_is_told_by_the_names_it_uses(manifest, folders, network, i
 def test_a_network_of_one_size_of_image_is_told_that_of_the_slices(manifest, folders):
     network = {"_target_": "medseg.learning.networks.TutorialCNN"}
 
-    assert complete(definition(network), manifest, folders, Allowed()).definition.network["image_size"] == [32, 32]
+    assert complete(definition(network), manifest, folders, Allowed()).definition.network["image_size"] == [
+        32,
+        32,
+    ]
 
 
 def test_without_data_the_classes_are_those_of_the_sample():

@@ -319,14 +319,24 @@ def test_recalled_is_what_a_call_gave_and_another_call_gives_the_same(
 # --- figures
 
 
-def test_the_surest_mistakes_are_shown_the_surest_first(make_class_work, make_run, drawn, ring):
+@pytest.mark.parametrize("room", [16, 3])
+def test_the_surest_mistakes_are_shown_the_surest_first(
+    make_class_work, make_run, drawn, monkeypatch, ring, room
+):
+    monkeypatch.setattr("medseg.steps.evaluate_classes._MISTAKES", room)
+    monkeypatch.setattr("medseg.steps.evaluate_classes._LOOKED_AT", room)
     evaluate(make_class_work(ring, ROUND), make_run())
     frame = table(make_run())
     wrong = frame[~frame["correct"]].sort_values("confidence", ascending=False)
+    said = [f"{row.truth} → {row.predicted}, {row.confidence:.3f}" for row in wrong.itertuples()]
+    count = f"all mistakes ({len(wrong)})" if room == 16 else f"3 of {len(wrong)} mistakes"
+    assert len(wrong) > 3
     assert texts(drawn["test_mistakes"])[1:] == [
-        f"all mistakes ({len(wrong)}) among 12 pictures, the surest first",
-        *(f"{row.truth} → {row.predicted}, {row.confidence:.3f}" for row in wrong.itertuples()),
+        f"{count} among 12 pictures, the surest first",
+        *said[:room],
     ]
+    looked = texts(drawn["test_attention"])
+    assert looked[looked.index("misses") + 1 :] == said[:room]
 
 
 def test_mistakes_about_several_classes_go_by_the_confidence_of_the_table(
