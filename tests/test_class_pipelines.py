@@ -50,8 +50,7 @@ def test_each_is_in_order_and_scores_the_test_part(name: str, sample: bool, mona
     "network",
     [
         "{_target_: monai.networks.nets.DenseNet169, spatial_dims: 2}",
-        "{_target_: monai.networks.nets.EfficientNetBN, model_name: efficientnet-b0, spatial_dims: 2, "
-        "pretrained: false}",
+        "{_target_: monai.networks.nets.EfficientNetBN, model_name: efficientnet-b0, pretrained: false}",
         "{_target_: monai.networks.nets.SEResNet50, spatial_dims: 2}",
         "{_target_: medseg.learning.networks.ResNet, depth: 18}",
         "{_target_: medseg.learning.networks.EfficientNetLite0, size: [32, 32]}",
