@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.api.opening import Opened, default_jobs, open_pipeline
 from medseg.cases.manifest import Manifest
 from medseg.component import SHIPPED, Allowed
-from medseg.errors import DataError
+from medseg.errors import DataError, Fault
 from medseg.progress import LOADING, Progress, Silent
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from medseg.cases.split import Split
     from medseg.cases.store import SliceStore
     from medseg.cases.store_plan import StorePlan
+    from medseg.pipeline.definition import PipelineDefinition
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,27 @@ def check_data(
         jobs: Cases at a time.
     """
     opened = open_pipeline(name, assignments=set, sample=data is None)
-    return _checked(opened, data, progress or Silent(), jobs, SHIPPED.also(*allow))
+    found = _checked(opened, data, progress or Silent(), jobs, SHIPPED.also(*allow))
+    return replace(found, report=_with_roles(found, opened.definition))
+
+
+def _with_roles(found: Checked, definition: PipelineDefinition) -> Report:
+    """The report, with what a run would refuse of the roles of labelled pictures: a patient or a copy in two."""
+    from medseg.cases.duplicates import find_duplicates  # noqa: PLC0415
+    from medseg.cases.split import make_split  # noqa: PLC0415
+    from medseg.pipeline.duplicates import SharedCopies  # noqa: PLC0415
+
+    report = found.report
+    if found.manifest.truth == "masks" or not report.good:
+        return report
+    copies = find_duplicates(report.good, report.facts)
+    try:
+        split = make_split(definition.split, report.good, definition.seed, copies.groups())
+        SharedCopies(copies, split, report.good).refuse()
+    except DataError as error:
+        more = error.faults or (Fault("", 0, "", str(error).rstrip("."), "Then check again.", found.root),)
+        return replace(report, faults=(*report.faults, *more))
+    return report
 
 
 def _checked(

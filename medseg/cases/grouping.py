@@ -57,11 +57,21 @@ class Patients:
         self._files = manifest.files()
         self.told: Counter[Teller] = Counter()
         self.names: set[str] = set()
+        self._spellings: dict[str, set[str]] = {}
+        self._first: dict[str, str] = {}
 
     def of(self, draft: Draft, extra: Mapping[str, str]) -> str:
-        """Patient of a case as the data spell it, private; empty if a pattern that must tell does not."""
+        """Patient of a case as the data spell it, private; empty if a pattern that must tell does not.
+
+        Spellings that differ in upper and lower case, spaces, or a `.0` behind a number are of one patient, by
+        the first that is met: to join too many can leak nothing. A pattern that must tell is taken at its word.
+        """
         teller, patient = self._of(draft, extra)
         self.told[teller] += 1
+        if teller != "itself" and not isinstance(self._manifest.group, str):
+            folded = _folded(patient)
+            self._spellings.setdefault(folded, set()).add(patient)
+            patient = self._first.setdefault(folded, patient)
         self.names.add(patient)
         return patient
 
@@ -100,6 +110,17 @@ class Patients:
             }
             by = [f"{self.told[way]} by {text}" for way, text in words.items() if self.told[way]]
             yield f"the patient is told of {total - own} of {total} pictures: {', '.join(by)}"
+            if len(by) > 1:
+                yield (
+                    "if these do not spell a patient alike, pictures of one patient count as those of two, so that "
+                    "leakage cannot be excluded: look through the patients"
+                )
+        joined = sum(len(spellings) > 1 for spellings in self._spellings.values())
+        if joined:
+            yield (
+                f"{joined} patient{' is' if joined == 1 else 's are'} spelt in more than one way (upper and lower "
+                "case, spaces, numbers with .0), each taken for one"
+            )
         by_column = isinstance(rule, GroupRule) and not rule.tag and not rule.pattern
         if own and (self._manifest.image_labels or isinstance(rule, GroupRule)) and not by_column:
             count = "no picture tells" if own == total else f"{own} of {total} pictures do not tell"
@@ -109,6 +130,12 @@ class Patients:
             )
         if len(self.names) == 1 and total > 1 and not own:
             yield f"all {total} cases are of one and the same patient, so that they cannot be shared out by patient"
+
+
+def _folded(patient: str) -> str:
+    """What spellings of one patient have in common."""
+    plain = re.sub(r"\s+", "", patient).casefold()
+    return re.sub(r"^(\d+)\.0+$", r"\1", plain)
 
 
 def searched(rule: str, text: str) -> str:

@@ -58,6 +58,12 @@ def misnamed(names: Sequence[str]) -> Iterator[str]:
             f"{odd} cannot be the name of a class; wanted text without '/', '\\', control characters or spaces "
             "around it, and not '.' or '..'"
         )
+    formulas = sorted({name for name in names if name.startswith(("=", "+", "-", "@"))})
+    if formulas:
+        yield (
+            f"{formulas} cannot be the name of a class: tables are opened in spreadsheet programs, which would take "
+            "a name that begins with =, +, - or @ for a formula"
+        )
     sharing: defaultdict[str, set[str]] = defaultdict(set)
     for name in names:
         sharing[key_name(name)].add(name)

@@ -222,7 +222,8 @@ def _values(cases: Iterable[Case], column: str) -> dict[str, set[str]]:
             columns = sorted({name for each in cases for name in each.extra})
             raise DataError(
                 f"the cases have no column '{column}' to split by; they have {columns or 'none'}. "
-                "Columns are declared under 'columns' or 'table' of the manifest"
+                "Columns are declared under 'columns', 'table' or 'layout.extra' of the manifest; --set "
+                "split.column=null or --set split.stratify=null goes on without one"
             )
         found[case.group].add(case.extra[column])
     return found

@@ -190,8 +190,9 @@ def _refuse_unlearned(job: Job, split: Split) -> None:
     trains = any("train" in step.roles for step in resolved.steps.values())
     if resolved.predictor.task.target.truth == "masks" or split.leaking or not trains:
         return
-    known = {name for case in job.gathered.cases if case.id in learned for name in case.labels or ()}
-    there = {name for case in job.gathered.cases for name in case.labels or ()}
+    labels = {case.id: case.labels for case in job.gathered.cases}
+    known = {name for case in learned for name in labels[case] or ()}
+    there = {name for each in labels.values() for name in each or ()}
     lost = [name for name in resolved.manifest.classes if name in there - known]
     if lost:
         raise DataError(
@@ -199,6 +200,15 @@ def _refuse_unlearned(job: Job, split: Split) -> None:
             "it could not be learned. Add pictures of more patients to it, share out otherwise "
             "(split.stratify=class), or take it out of the data."
         )
+    for role in ("val", "test"):
+        mine = {name for case in split.cases(role) for name in labels[case] or ()}
+        lacking = [name for name in resolved.manifest.classes if name in there - mine]
+        if mine and lacking:
+            job.progress.say(
+                f"The role {role} has no picture of the class {shown(lacking)}: its scores leave it out. Share out "
+                "otherwise, such as by split.stratify=class.",
+                loud=True,
+            )
 
 
 def _store(job: Job, split: Split) -> SliceStore:

@@ -61,3 +61,8 @@ def test_labels_of_an_image_have_the_order_of_the_classes(labels: list[str], cla
 
 def test_long_lists_of_names_are_cut() -> None:
     assert shown("gfedcba") == "'a', 'b', 'c', 'd', 'e' and 2 more"
+
+
+@pytest.mark.parametrize("name", ["=cmd|calc", "+", "-1", "@SUM(A1)"])
+def test_a_name_that_a_spreadsheet_would_run_is_refused(name):
+    assert any("spreadsheet programs" in complaint for complaint in misnamed(["a", name]))
