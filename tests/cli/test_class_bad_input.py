@@ -458,7 +458,8 @@ def test_copies_across_roles_are_refused_unless_they_are_allowed(tmp_path: Path,
     checked = check(data)
     lines = refused(run(data), "2 pairs of pictures", "--allow-duplicates")
 
-    assert checked.exit_code == 0
+    assert checked.exit_code == 2, "what a run refuses, a check tells"
+    assert checked.output.count("Put both into one role, or leave one out.") == 2
     assert "1 repeats an earlier one pixel by pixel, 1 pair looks alike" in checked.stdout
     assert len(lines) == 2
     assert all("Put both into one role, or leave one out." in line for line in lines)
