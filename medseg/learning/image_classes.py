@@ -72,14 +72,11 @@ class ImageClasses(_OfWholeImages):
         class_weights: Sequence[float] | Literal["frequency"] | None = None,
         label_smoothing: float = 0.0,
     ) -> None:
-        given = (
-            class_weights if class_weights is None or isinstance(class_weights, str) else tuple(class_weights)
-        )
         for name, value in (
             ("classes", tuple(classes)),
             ("select", select),
             ("loss_of", loss),
-            ("class_weights", given),
+            ("class_weights", _given(class_weights)),
             ("label_smoothing", label_smoothing),
         ):
             object.__setattr__(self, name, value)
@@ -165,14 +162,11 @@ class ImageTags(_OfWholeImages):
         loss: Callable[..., Any] | None = None,
         class_weights: Sequence[float] | Literal["frequency"] | None = None,
     ) -> None:
-        given = (
-            class_weights if class_weights is None or isinstance(class_weights, str) else tuple(class_weights)
-        )
         for name, value in (
             ("classes", tuple(classes)),
             ("select", select),
             ("loss_of", loss),
-            ("class_weights", given),
+            ("class_weights", _given(class_weights)),
         ):
             object.__setattr__(self, name, value)
         _refuse_classes(self.classes, least=1)
@@ -238,6 +232,10 @@ def _refuse_settings(classes: tuple[str, ...], select: str, weights: Weights) ->
             f"task.class_weights is {list(weights)}, wanted {len(classes)} finite numbers, 0 or more, in the order "
             f"of {list(classes)}"
         )
+
+
+def _given(weights: Sequence[float] | Literal["frequency"] | None) -> Weights:
+    return weights if weights is None or isinstance(weights, str) else tuple(weights)
 
 
 def _tensor(weights: Weights) -> torch.Tensor | None:

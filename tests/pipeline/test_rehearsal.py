@@ -54,7 +54,8 @@ def classes():
     return {"image": torch.rand(2, 16, 24)}
 
 
-def test_what_keeps_the_shape_passes(masks):
+def test_what_keeps_the_shape_passes_and_leaves_the_slice_as_it_was(masks):
+    before = {key: value.clone() for key, value in masks.items()}
     rehearse(
         [
             RandFlipd(BOTH, prob=0.1),
@@ -65,6 +66,8 @@ def test_what_keeps_the_shape_passes(masks):
         masks,
     )
     rehearse([], masks)
+
+    assert all(torch.equal(value, before[key]) for key, value in masks.items())
 
 
 def test_of_classes_the_image_alone_is_changed(classes):
