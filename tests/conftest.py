@@ -7,6 +7,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,12 +39,24 @@ def real_data() -> Callable[[str], Path]:
     return find
 
 
+def config_with_key(place: Path) -> Path:
+    """Make a configuration folder whose key of pseudonyms is known.
+
+    Splits are drawn by the names of cases: with a key of each test's own, where ids are identifying, every run
+    of the tests would train on other patients.
+    """
+    folder = place / "config"
+    folder.mkdir(parents=True)
+    (folder / "pseudonym.key").write_bytes(bytes(range(32)))
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test a cache, a configuration and a tracking store of its own, unless it sets others."""
     place = tmp_path_factory.mktemp("places")
     monkeypatch.setenv("MEDSEG_CACHE", str(place / "cache"))
-    monkeypatch.setenv("MEDSEG_CONFIG", str(place / "config"))
+    monkeypatch.setenv("MEDSEG_CONFIG", str(config_with_key(place)))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
@@ -142,18 +155,38 @@ def workspace(
     return folder
 
 
+LongWorkspace = Callable[[str], AbstractContextManager[Path]]
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path, patients: Path) -> RunResult:
+def long_workspace(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path) -> LongWorkspace:
+    """Give fixtures that outlive a test what `workspace` and `own_places` give to a test, in a `with` block.
+
+    The same name is the same place.
+    """
+
+    @contextmanager
+    def work_in(name: str) -> Iterator[Path]:
+        place = tmp_path_factory.getbasetemp() / name
+        if not place.exists():
+            config_with_key(place)
+            shutil.copyfile(empty_tracking, place / "mlflow.db")
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the libraries; other tests run with warnings as errors
+            patch.setenv("MEDSEG_CACHE", str(place / "cache"))
+            patch.setenv("MEDSEG_CONFIG", str(place / "config"))
+            patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+            patch.chdir(place)
+            yield place
+
+    return work_in
+
+
+@pytest.fixture(scope="session")
+def finished(long_workspace: LongWorkspace, patients: Path) -> RunResult:
     """Run a tiny pipeline once for all tests that only look at what a run leaves behind."""
     from medseg.api import run_pipeline
 
-    place = tmp_path_factory.mktemp("finished")
-    shutil.copyfile(empty_tracking, place / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the libraries; other tests run with warnings as errors
-        patch.setenv("MEDSEG_CACHE", str(place / "cache"))
-        patch.setenv("MEDSEG_CONFIG", str(place / "config"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.chdir(place)
+    with long_workspace("finished"):
         found = run_pipeline("brats2d", patients, set=TINY, device="cpu")
         return replace(found, folder=found.folder.resolve())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import unicodedata
-import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from medseg.api import RunResult, run_pipeline
 from medseg.testing.dicoms import write_dicom
 from medseg.testing.labelled import disc, write_class_folders
 from medseg.testing.pictures import shapes, write_emps, write_picture
+
+LongWorkspace = Callable[[str], AbstractContextManager[Path]]
 
 #: What makes `emps` learn from tiny pictures within seconds.
 TINY_EMPS = (
@@ -53,18 +55,9 @@ def particles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pictured(
-    tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path, particles: Path, monai_imported: None
-) -> RunResult:
+def pictured(long_workspace: LongWorkspace, particles: Path, monai_imported: None) -> RunResult:
     """Run a tiny `emps` once; as `finished` does with patients."""
-    place = tmp_path_factory.mktemp("pictured")
-    shutil.copyfile(empty_tracking, place / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the libraries; other tests run with warnings as errors
-        patch.setenv("MEDSEG_CACHE", str(place / "cache"))
-        patch.setenv("MEDSEG_CONFIG", str(place / "config"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.chdir(place)
+    with long_workspace("pictured"):
         found = run_pipeline("emps", particles, set=TINY_EMPS, device="cpu", jobs=1)
         return replace(found, folder=found.folder.resolve())
 
@@ -123,26 +116,8 @@ def _dicom(path: Path, picture: NDArray[np.uint8]) -> None:
 
 
 @pytest.fixture(scope="session")
-def classified(
-    tmp_path_factory: pytest.TempPathFactory,
-    empty_tracking: Path,
-    sorted_pictures: Path,
-    monai_imported: None,
-) -> RunResult:
+def classified(long_workspace: LongWorkspace, sorted_pictures: Path, monai_imported: None) -> RunResult:
     """Run a tiny `radiology_cnn` once; as `pictured` does with masks."""
-    place = tmp_path_factory.mktemp("classified")
-    shutil.copyfile(empty_tracking, place / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the libraries; other tests run with warnings as errors
-        patch.setenv("MEDSEG_CACHE", str(place / "cache"))
-        patch.setenv("MEDSEG_CONFIG", str(place / "config"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.chdir(place)
+    with long_workspace("classified"):
         found = run_pipeline("radiology_cnn", sorted_pictures, set=TINY_RADIOLOGY, device="cpu", jobs=1)
         return replace(found, folder=found.folder.resolve())
-
-
-@pytest.fixture
-def same_pseudonyms(classified: RunResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Call pictures as the run of `classified` did: pseudonyms depend on a secret of the configuration."""
-    monkeypatch.setenv("MEDSEG_CONFIG", str(classified.folder.parents[1] / "config"))

@@ -130,7 +130,6 @@ def test_the_table_is_to_the_last_bit_what_the_predictor_says(
         assert np.array_equal(chances_of(rows[case.id], class_names).astype(np.float32), found.probabilities)
 
 
-@pytest.mark.usefixtures("same_pseudonyms")
 def test_predicting_the_data_of_the_run_gives_the_probabilities_that_were_scored(
     classified: RunResult, model: Path, sorted_pictures: Path, class_names: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -84,15 +84,8 @@ def start(course: Path) -> RunResult:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path, course: Path) -> RunResult:
-    place = tmp_path_factory.mktemp("whole")
-    shutil.copyfile(empty_tracking, place / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the libraries; other tests run with warnings as errors
-        patch.setenv("MEDSEG_CACHE", str(place / "cache"))
-        patch.setenv("MEDSEG_CONFIG", str(place / "config"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.chdir(place)
+def whole(long_workspace: Callable[[str], AbstractContextManager[Path]], course: Path) -> RunResult:
+    with long_workspace("whole"):
         return start(course)
 
 
@@ -159,8 +152,6 @@ def test_a_transfer_run_whose_weights_are_gone_goes_on_to_the_same_bits(
 
     where, name, number = STAGES[stage]
     owner = locate(where)
-    # pseudonyms, which the tables hold, depend on a secret of the configuration
-    monkeypatch.setenv("MEDSEG_CONFIG", str(whole.folder.parents[1] / "config"))
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, interrupted(getattr(owner, name), number))
         with pytest.raises(KeyboardInterrupt):

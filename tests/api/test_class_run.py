@@ -133,7 +133,6 @@ def test_intervals_are_over_patients_and_not_over_pictures(tracked: Any, classif
     assert tracked.data.metrics["test/accuracy/patients"] == 20
 
 
-@pytest.mark.usefixtures("same_pseudonyms")
 def test_the_table_holds_what_the_saved_model_says_of_each_picture(
     classified: RunResult, sorted_pictures: Path, class_names: tuple[str, ...]
 ) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import warnings
-
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
@@ -26,16 +23,9 @@ TINY = (
 
 
 @pytest.fixture(scope="module")
-def folded(tmp_path_factory, empty_tracking, monai_imported):
-    place = tmp_path_factory.mktemp("folded")
-    data = write_class_folders(place / "data", ("no", "yes"), cases=6, size=(16, 16))
-    shutil.copyfile(empty_tracking, place / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        patch.setenv("MEDSEG_CACHE", str(place / "cache"))
-        patch.setenv("MEDSEG_CONFIG", str(place / "config"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.chdir(place)
+def folded(long_workspace, monai_imported):
+    with long_workspace("folded") as place:
+        data = write_class_folders(place / "data", ("no", "yes"), cases=6, size=(16, 16))
         found = run_folds("radiology_cnn", data, folds=2, set=TINY, device="cpu", jobs=1)
         return found, place / "mlflow.db"
 
