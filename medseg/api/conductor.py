@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from medseg.recorder import Status
 from medseg.yaml import write_yaml
 
 if TYPE_CHECKING:
+    from medseg.pipeline.duplicates import SharedCopies
     from medseg.pipeline.gather import Gathered
     from medseg.pipeline.resolve import Resolved
     from medseg.tracking.mlflow.recorder import MlflowRecorder
@@ -75,6 +77,7 @@ class Conductor:
         reach(uri)
         with quiet_libraries():
             resolved, gathered = self._checked()
+            shared = self._shared(resolved, gathered)
             folder = RunFolder.create(self.definition.name)
             self._keep_declaration(folder)
             state = State(
@@ -86,7 +89,7 @@ class Conductor:
                 data_fingerprint=gathered.report.fingerprint(),
             )
             folder.claim(replace(state, status="KILLED"))
-            return self._conduct(folder, uri, resolved, gathered)
+            return self._conduct(folder, uri, resolved, gathered, shared)
 
     def resume(self, folder: RunFolder, state: State, *, take_over: bool = False) -> RunResult:
         """Go on with a run; with `take_over` even if a process of another machine is said to run it."""
@@ -100,11 +103,13 @@ class Conductor:
             try:
                 resolved, gathered = self._checked(state.done)
                 refuse_changed_data(state, gathered)
+                split = folder.path / "split.json"
+                shared = self._shared(resolved, gathered, split if split.exists() else None)
             except BaseException:
                 before: Status = "KILLED" if state.status == "RUNNING" else state.status
                 folder.write(replace(folder.read(), status=before))
                 raise
-            return self._conduct(folder, uri, resolved, gathered)
+            return self._conduct(folder, uri, resolved, gathered, shared)
 
     def _keep_declaration(self, folder: RunFolder) -> None:
         write_yaml(self.definition.to_dict(), folder.path / "definition.yaml")
@@ -151,7 +156,17 @@ class Conductor:
             self.progress.say(f"{_without(gathered)} (left_out.csv).", loud=True)
         return resolved, gathered
 
-    def _conduct(self, folder: RunFolder, uri: str, resolved: Resolved, gathered: Gathered) -> RunResult:
+    def _shared(self, resolved: Resolved, gathered: Gathered, kept: Path | None = None) -> SharedCopies:
+        from medseg.pipeline.sharing import refuse, share_out  # noqa: PLC0415
+
+        shared = share_out(self.definition, gathered.cases, gathered.report, kept)
+        allowed = bool(self.options.get("allow_duplicates"))
+        refuse(resolved, shared, allow_duplicates=allowed, say=partial(self.progress.say, loud=True))
+        return shared
+
+    def _conduct(
+        self, folder: RunFolder, uri: str, resolved: Resolved, gathered: Gathered, shared: SharedCopies
+    ) -> RunResult:
         from medseg.pipeline.run import Job, choose_device, execute  # noqa: PLC0415
         from medseg.tracking.fan_out import FanOut  # noqa: PLC0415
         from medseg.tracking.jsonl import FolderRecorder  # noqa: PLC0415
@@ -165,8 +180,7 @@ class Conductor:
         state = folder.write(replace(folder.read(), tracked=tracker.run_id, tracking_uri=masked(uri)))
         recorder = FanOut([FolderRecorder(folder.path), tracker])
         device = choose_device(self.options["device"])
-        allowed = bool(self.options.get("allow_duplicates"))
-        job = Job(resolved, gathered, folder, recorder, self.progress, device, self._jobs, allowed)
+        job = Job(resolved, gathered, shared, folder, recorder, self.progress, device, self._jobs)
         work = execute(job)
         return RunResult(
             state.name,

@@ -67,17 +67,13 @@ def check_data(
 
 def _with_roles(found: Checked, definition: PipelineDefinition) -> Report:
     """The report, with what a run would refuse of the roles of labelled pictures: a patient or a copy in two."""
-    from medseg.cases.duplicates import find_duplicates  # noqa: PLC0415
-    from medseg.cases.split import make_split  # noqa: PLC0415
-    from medseg.pipeline.duplicates import SharedCopies  # noqa: PLC0415
+    from medseg.pipeline.sharing import share_out  # noqa: PLC0415
 
     report = found.report
     if found.manifest.truth == "masks" or not report.good:
         return report
-    copies = find_duplicates(report.good, report.facts)
     try:
-        split = make_split(definition.split, report.good, definition.seed, copies.groups())
-        SharedCopies(copies, split, report.good).refuse()
+        share_out(definition, report.good, report).refuse()
     except DataError as error:
         more = error.faults or (Fault("", 0, "", str(error).rstrip("."), "Then check again.", found.root),)
         return replace(report, faults=(*report.faults, *more))
@@ -208,13 +204,11 @@ class Preparable:
         Raises:
             DataError: There are faults and `skip_bad` is not set.
         """
-        from medseg.cases.split import make_split  # noqa: PLC0415
-
         with progress.bar(LOADING, 1) as bar:
             from medseg.pipeline import gather  # noqa: PLC0415
             from medseg.pipeline.completion import complete  # noqa: PLC0415
-            from medseg.pipeline.duplicates import copies  # noqa: PLC0415
             from medseg.pipeline.resolve import resolve  # noqa: PLC0415
+            from medseg.pipeline.sharing import share_out  # noqa: PLC0415
 
             bar.advance()
         opened = open_pipeline(name, assignments=assignments, sample=data is None)
@@ -225,9 +219,7 @@ class Preparable:
         gathered = gather.gather(report, skip_bad=skip_bad, generated=data is None)
         return cls(
             gathered.cases,
-            make_split(
-                opened.definition.split, gathered.cases, opened.definition.seed, copies(gathered).groups()
-            ),
+            share_out(opened.definition, gathered.cases, report).split,
             resolved.predictor.preparation,
             resolved.manifest.label_rule(),
             resolved.predictor.task.regions,

@@ -2,61 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from secrets import token_hex
+from shutil import rmtree
+from typing import Any
 
 from medseg.api.conductor import quiet_libraries
+from medseg.api.finding import mark_gone
+from medseg.api.folds_result import FoldsResult, put_together
 from medseg.api.opening import load_pipeline
 from medseg.api.result import RunResult
-from medseg.api.running import run_pipeline
-from medseg.cases.manifest import Manifest
-from medseg.errors import DefinitionError
-from medseg.places import written_whole
+from medseg.api.running import begin, ended, own_address, resume_pipeline, run_options
+from medseg.errors import DefinitionError, RunError
+from medseg.pipeline.cross_validation import FOLDS, PART_OF, CrossValidation, all_cross_validations
+from medseg.pipeline.definition import PipelineDefinition
+from medseg.pipeline.folder import all_runs
 from medseg.progress import Progress, Silent
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-    from medseg.learning.class_scores import ClassScorer
-
-FOLDER = Path("medseg-folds")
-"""Where the pooled tables and figures lie, below the working folder."""
-
-_ROLE = "folds"
-
-
-@dataclass(frozen=True)
-class FoldsResult:
-    """A cross-validation that has ended.
-
-    Attributes:
-        name: Of the run above the folds, which is that of its folder.
-        folder: Where pooled tables and figures lie.
-        run_id: Of the run above the folds, on the tracking store.
-        tracking_uri: Where that is.
-        results: Of each fold.
-        generated: Whether it ran on a generated sample.
-    """
-
-    name: str
-    folder: Path
-    run_id: str
-    tracking_uri: str
-    results: tuple[RunResult, ...]
-    generated: bool
-
-    def summary(self, role: str = "test") -> DataFrame:
-        """Scores of all test parts together, as `RunResult.summary` gives those of one.
-
-        Args:
-            role: `test`; the pooled parts are no other.
-        """
-        from medseg.api.result import read_scores  # noqa: PLC0415
-
-        return read_scores(self.folder / f"{role}_summary.csv")
 
 
 def run_folds(
@@ -76,7 +41,8 @@ def run_folds(
     """Run a pipeline of whole images once for each fold, and score all test parts together.
 
     Every image is tested once, by a model that saw neither it nor another of its patient. Intervals are over
-    patients; they hold the models of the folds for given, and say nothing of how much these differ.
+    patients; they hold the models of the folds for given, and say nothing of how much these differ. What is
+    interrupted goes on with `resume_folds`.
 
     Args:
         name: A pipeline whose last step is `EvaluateClasses` of the role test.
@@ -95,31 +61,109 @@ def run_folds(
         DefinitionError: The pipeline does not score classes of whole images.
         MedsegError: What is wrong with a run.
     """
-    shown = progress or Silent()
-    _refuse_others(name, set)
-    results = []
-    for fold in range(1, folds + 1):
-        shown.say(f"Fold {fold} of {folds}.")
-        roles = ("split.test=null", "split.column=null", "split.file=null")
-        changes = [*set, *roles, f"split.folds={folds}", f"split.fold={fold}"]
-        result = run_pipeline(
-            name,
-            data,
-            set=changes,
-            device=device,
-            skip_bad=skip_bad,
-            allow_duplicates=allow_duplicates,
-            tracking_uri=tracking_uri,
-            allow=allow,
-            jobs=jobs,
-            progress=progress,
+    from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
+
+    definition = _scored_last(name, set)
+    uri = default_uri(tracking_uri)
+    options = run_options(device, allow, jobs, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
+    asked = CrossValidation(
+        name=f"{definition.name}-folds-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{token_hex(2)}",
+        pipeline=str(name),
+        data=None if data is None else str(Path(data).resolve()),
+        folds=folds,
+        set=tuple(set),
+        options=options,
+        definition=_plain(definition),
+        tracking_uri=masked(uri),
+    ).write()
+    try:
+        return _go_on(asked, uri, progress or Silent(), {})
+    except BaseException:
+        if asked.run_of(1) is None:  # refused before anything was learned: there is nothing to go on with
+            rmtree(asked.folder, ignore_errors=True)
+        raise
+
+
+def resume_folds(
+    name: str | None = None,
+    *,
+    data: str | Path | None = None,
+    device: str | None = None,
+    tracking_uri: str | None = None,
+    jobs: int | None = None,
+    take_over: bool = False,
+    progress: Progress | None = None,
+) -> FoldsResult:
+    """Go on with a cross-validation that was interrupted: folds that have ended are not run again.
+
+    Args:
+        name: Of the cross-validation, or its folder; by default the latest of this folder that has not ended.
+        data: Where the data lie now, if they were moved.
+        device: Where to go on; by default as before.
+        tracking_uri: Where it is tracked now; by default where it began.
+        jobs: Cases that are read at a time.
+        take_over: As of `resume_pipeline`, for the fold that was interrupted.
+        progress: Where it is shown.
+
+    Raises:
+        RunError: There is nothing to go on with, or the definition or the data have changed.
+        MedsegError: What is wrong with a run.
+    """
+    mark_gone()
+    asked = interrupted_folds() if name is None else find_folds(name)
+    if asked is None:
+        raise RunError(
+            f"no cross-validation {'that was interrupted' if name is None else repr(name)} in {FOLDS}/ of this folder"
         )
-        results.append(result)
-    with quiet_libraries():
-        return _together(results, shown, tracking_uri)
+    if asked.run_id:
+        raise RunError(f"the cross-validation {asked.name} has ended; there is nothing to go on with.")
+    if _plain(_scored_last(asked.pipeline, asked.set)) != asked.definition:
+        raise RunError(
+            f"the definition of {asked.pipeline} has changed since {asked.name} began, so that its folds would not "
+            "be alike. Put it back, or start the folds again."
+        )
+    changed = {key: value for key, value in (("device", device), ("jobs", jobs)) if value is not None}
+    moved = asked.data if data is None else str(Path(data).resolve())
+    asked = replace(asked, data=moved, options={**asked.options, **changed})
+    uri = tracking_uri or own_address(asked.name, asked.tracking_uri)
+    again = {"data": data, "device": device, "jobs": jobs, "take_over": take_over}
+    return _go_on(asked, uri, progress or Silent(), again)
 
 
-def _refuse_others(name: str | Path, changes: Sequence[str]) -> None:
+def are_folds(name: str | None) -> bool:
+    """Whether `resume_folds` is the one to go on, and not `resume_pipeline`.
+
+    Args:
+        name: As the user gives it; None for what was interrupted last.
+    """
+    mark_gone()
+    return (interrupted_folds() if name is None else find_folds(name)) is not None
+
+
+def find_folds(name: str) -> CrossValidation | None:
+    """A cross-validation of this working folder by its name or folder; None if there is none."""
+    return next((each for each in all_cross_validations() if name == each.name or _same(name, each)), None)
+
+
+def _same(name: str, found: CrossValidation) -> bool:
+    return Path(name).is_dir() and Path(name).resolve() == found.folder.resolve()
+
+
+def interrupted_folds() -> CrossValidation | None:
+    """The latest cross-validation that has not ended, unless another run was interrupted after it."""
+    found = next((each for each in all_cross_validations() if not each.run_id), None)
+    if found is None:
+        return None
+    for _, state in all_runs():
+        if (state.options.get(PART_OF) or {}).get("name") == found.name:
+            break
+        if state.status in ("KILLED", "FAILED"):
+            return None
+    return found
+
+
+def _scored_last(name: str | Path, changes: Sequence[str]) -> PipelineDefinition:
+    """The definition, if it ends with what folds can put together."""
     definition = load_pipeline(name, set=changes)
     last = list(definition.steps.values())[-1]
     if last["_target_"] != "medseg.steps.EvaluateClasses" or last.get("role", "test") != "test":
@@ -127,51 +171,60 @@ def _refuse_others(name: str | Path, changes: Sequence[str]) -> None:
             f"folds are of pipelines that end with medseg.steps.EvaluateClasses of the role test, and "
             f"{definition.name} ends with {last['_target_']}."
         )
+    return definition
 
 
-def _together(results: Sequence[RunResult], shown: Progress, tracking_uri: str | None) -> FoldsResult:
-    from medseg.learning.class_tables import class_metrics  # noqa: PLC0415
-    from medseg.learning.pooling import pooled  # noqa: PLC0415
-    from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
-    from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415
-    from medseg.tracking.mlflow.runs import put_below  # noqa: PLC0415
+def _plain(definition: PipelineDefinition) -> Mapping[str, Any]:
+    """The definition as it comes back from a file."""
+    found: Mapping[str, Any] = json.loads(json.dumps(definition.to_dict()))
+    return found
 
-    first = results[0]
-    manifest = Manifest.from_yaml(first.folder / "manifest.yaml")
-    scorer = pooled(
-        [result.scores() for result in results], manifest.classes, exclusive=manifest.image_labels == "one"
-    )
-    pipeline = first.name.rsplit("-", 3)[0]
-    name = f"{pipeline}-folds-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    folder = (FOLDER / name).absolute()
-    uri = default_uri(tracking_uri)
-    recorder = MlflowRecorder.start(
+
+def _go_on(asked: CrossValidation, uri: str | None, shown: Progress, again: Mapping[str, Any]) -> FoldsResult:
+    """Run the folds that have not ended, then score all together.
+
+    Args:
+        asked: What was asked for.
+        uri: Of MLflow, with credentials.
+        shown: Where progress is shown.
+        again: What `resume_pipeline` takes, for a fold that was interrupted.
+    """
+    results = []
+    for fold in range(1, asked.folds + 1):
+        shown.say(f"Fold {fold} of {asked.folds}.")
+        results.append(_fold(asked, fold, uri, shown, again))
+        _refuse_other_data(asked)
+    with quiet_libraries():
+        return put_together(asked, results, shown, uri)
+
+
+def _fold(
+    asked: CrossValidation, fold: int, uri: str | None, shown: Progress, again: Mapping[str, Any]
+) -> RunResult:
+    begun = asked.run_of(fold)
+    if begun is not None:
+        folder, state = begun
+        if state.status == "FINISHED":
+            shown.say(f"It has ended: {state.name}.")
+            return ended(folder)
+        return resume_pipeline(str(folder.path), tracking_uri=uri, progress=shown, **again)
+    roles = ("split.test=null", "split.column=null", "split.file=null")
+    changes = [*asked.set, *roles, f"split.folds={asked.folds}", f"split.fold={fold}"]
+    return begin(
+        asked.pipeline,
+        None if asked.data is None else Path(asked.data),
+        changes,
+        {**asked.options, **asked.option_of(fold)},
         uri,
-        experiment=f"{pipeline}{'-generated' if first.generated else ''}",
-        name=name,
-        folder=folder,
-        note=f"{len(results)} folds, each image tested once. Research use only; not a medical device.",
-        say=shown.say,
-        system=False,
+        shown,
     )
-    summary = scorer.summary()
-    recorder.tags({"pipeline": pipeline, "folds": str(len(results))})
-    recorder.metrics(class_metrics(summary, _ROLE), 0)
-    for path in _written(scorer, summary, folder):
-        recorder.artifact(path, "figures" if path.suffix == ".png" else "scores")
-    recorder.close("FINISHED")
-    put_below(uri, recorder.run_id, [result.run_id for result in results])
-    return FoldsResult(name, folder, recorder.run_id, masked(uri), tuple(results), first.generated)
 
 
-def _written(scorer: ClassScorer, summary: DataFrame, folder: Path) -> list[Path]:
-    from medseg.figures.saving import save_figure  # noqa: PLC0415
-    from medseg.steps.class_figures import class_figures  # noqa: PLC0415
-
-    paths = [folder / "test.csv", folder / "test_summary.csv"]
-    for path, content in zip(paths, (scorer.frame(), summary), strict=True):
-        with written_whole(path) as target:
-            content.to_csv(target, index=False)
-    for name, draw in class_figures(scorer, _ROLE).items():
-        paths.append(save_figure(draw(), folder / f"{_ROLE}_{name}.png"))
-    return paths
+def _refuse_other_data(asked: CrossValidation) -> None:
+    """Refuse to put together what was learned from different data."""
+    begun = [asked.run_of(fold) for fold in range(1, asked.folds + 1)]
+    if len({pair[1].data_fingerprint for pair in begun if pair is not None}) > 1:
+        raise RunError(
+            f"the data have changed since {asked.name} began, so that its folds cannot be put together. Start the "
+            "folds again."
+        )

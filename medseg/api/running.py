@@ -16,7 +16,7 @@ from medseg.cases.manifest import Manifest
 from medseg.component import SHIPPED
 from medseg.errors import DefinitionError, RunError, TrackingError
 from medseg.pipeline.definition import PipelineDefinition
-from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.folder import RunFolder
 from medseg.progress import LOADING, Progress, Silent
 
 if TYPE_CHECKING:
@@ -53,19 +53,45 @@ def run_pipeline(
     Raises:
         MedsegError: What is wrong, before training where it can be known.
     """
-    options = {
+    options = run_options(device, allow, jobs, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
+    root = None if data is None else Path(data)
+    return begin(name, root, set, options, tracking_uri, progress or Silent())
+
+
+def run_options(
+    device: str, allow: Sequence[str], jobs: int | None, *, skip_bad: bool, allow_duplicates: bool
+) -> Mapping[str, Any]:
+    """What a run keeps of how it was called, to go on in the same way; arguments as of `run_pipeline`."""
+    return {
         "device": device,
         "skip_bad": skip_bad,
         "allow_duplicates": allow_duplicates,
         "allow": list(allow),
         "jobs": jobs,
     }
-    shown = progress or Silent()
-    opened = open_pipeline(name, assignments=set, sample=data is None)
-    sample = opened.definition.sample if data is None else None
-    if sample is not None:
+
+
+def begin(
+    name: str | Path,
+    root: Path | None,
+    changes: Sequence[str],
+    options: Mapping[str, Any],
+    tracking_uri: str | None,
+    shown: Progress,
+) -> RunResult:
+    """Begin a run, by itself or as one fold of several, and see it to its end.
+
+    Args:
+        name: A pipeline.
+        root: Folder of the data; None for its generated sample.
+        changes: `path=value` strings that change the definition.
+        options: Those of `run_options`, and what else the run shall keep.
+        tracking_uri: Of MLflow.
+        shown: Where progress is shown.
+    """
+    opened = open_pipeline(name, assignments=changes, sample=root is None)
+    if root is None and opened.definition.sample is not None:
         _say_generated(opened.definition, shown)
-    root = None if data is None else Path(data)
     mark_gone()
     _refuse_needless_run(opened, root)
     whole = _completed(opened, root, options, shown)
@@ -130,7 +156,7 @@ def resume_pipeline(
     shown = progress or Silent()
     if state.status == "FINISHED":
         return _send_rest(folder, tracking_uri, shown)
-    uri = tracking_uri or _own_address(state)
+    uri = tracking_uri or own_address(state.name, state.tracking_uri)
     definition = PipelineDefinition.from_yaml(folder.path / "definition.yaml")
     manifest = Manifest.from_yaml(folder.path / "manifest.yaml")
     options = {**state.options, **({"device": device} if device else {}), **({"jobs": jobs} if jobs else {})}
@@ -143,12 +169,20 @@ def resume_pipeline(
     )
 
 
-def _own_address(state: State) -> str | None:
-    """Where a run is tracked, with user and password; None if it does not say."""
-    uri = with_credentials(state.tracking_uri)
+def own_address(name: str, kept: str) -> str | None:
+    """Where a run is tracked, with user and password; None if it does not say.
+
+    Args:
+        name: Of the run.
+        kept: Its address as it was kept.
+
+    Raises:
+        TrackingError: User and password are wanted, and not given.
+    """
+    uri = with_credentials(kept)
     if "***" in uri:
         raise TrackingError(
-            f"the run {state.name} is tracked at {uri}, and user and password are never kept. Give the whole "
+            f"the run {name} is tracked at {uri}, and user and password are never kept. Give the whole "
             "address: --tracking-uri or MLFLOW_TRACKING_URI."
         )
     return uri or None
@@ -164,7 +198,7 @@ def _send_rest(folder: RunFolder, tracking_uri: str | None, shown: Progress) -> 
         state = folder.read()
         if state.status != "FINISHED" or not state.tracked or not (folder.path / UNTRACKED).exists():
             raise RunError(f"the run {state.name} is finished; there is nothing to go on with.")
-        uri = default_uri(tracking_uri or _own_address(state))
+        uri = default_uri(tracking_uri or own_address(state.name, state.tracking_uri))
         shown.say(f"{state.name} is finished; sending what waits for the tracking server.")
         waiting = send_rest(uri, state.tracked, folder.path, "FINISHED", shown.say)
         if waiting:
@@ -174,6 +208,12 @@ def _send_rest(folder: RunFolder, tracking_uri: str | None, shown: Progress) -> 
             )
         state = folder.write(replace(state, tracking_uri=masked(uri)))
     shown.say(f"All records of {state.name} are sent; the run is FINISHED there too.")
+    return ended(folder)
+
+
+def ended(folder: RunFolder) -> RunResult:
+    """The result of a run that has ended, from its folder."""
+    state = folder.read()
     split = json.loads((folder.path / "split.json").read_text(encoding="utf-8"))
     return RunResult(
         state.name,

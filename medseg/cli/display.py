@@ -32,11 +32,16 @@ def display(console: Console) -> TerminalDisplay | PlainDisplay:
 
 
 class _Rate(ProgressColumn):
-    """Parts a second."""
+    """How fast it goes."""
 
     def render(self, task: Task) -> Text:
         unit, speed = task.fields.get("unit", ""), task.finished_speed or task.speed
-        return Text(f"{speed:.1f} {unit}/s" if unit and speed else "", style="progress.data.speed")
+        return Text(_rate(speed, unit) if unit and speed else "", style="progress.data.speed")
+
+
+def _rate(speed: float, unit: str) -> str:
+    """Parts a second; of slow ones, seconds a part."""
+    return f"{speed:.1f} {unit}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
 
 
 class _TerminalBar:
@@ -130,7 +135,7 @@ class PlainDisplay:
         yield bar
         seconds = time.perf_counter() - started
         if seconds >= _WORTH_A_LINE_S and bar.done:
-            rate = f", {bar.done / seconds:.1f} {unit}/s" if unit else ""
+            rate = f", {_rate(bar.done / seconds, unit)}" if unit else ""
             extra = "".join(f", {name} {value}" for name, value in bar.shown.items())
             done = f"{bar.done:g} {unit} in " if unit else ""
             self.say(f"{label}: {done}{seconds:.1f} s{rate}{extra}")

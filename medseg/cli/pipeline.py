@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -138,7 +138,8 @@ def resume(
     run: Annotated[
         str | None,
         typer.Argument(
-            help="A run's folder or name, `latest`, or an MLflow id; by default the latest unfinished."
+            help="A run's folder or name, `latest`, or an MLflow id; by default the latest unfinished. Of folds "
+            "their name or folder."
         ),
     ] = None,
     data: Data = None,
@@ -153,22 +154,24 @@ def resume(
     ] = False,
     show_paths: ShowPaths = False,
 ) -> None:
-    """Go on with a run that was interrupted; it ends as if it had not been."""
+    """Go on with a run that was interrupted, or with folds; it ends as if it had not been."""
     with guarded(Console(stderr=True), show_paths=show_paths, hint=_HINT):
-        from medseg.api import resume_pipeline  # noqa: PLC0415  # imports torch and MONAI
-        from medseg.cli.tables import print_result  # noqa: PLC0415
+        from medseg.api import are_folds, resume_folds, resume_pipeline  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.cli.tables import print_folds, print_result  # noqa: PLC0415
 
         console = Console()
-        result = resume_pipeline(
-            run,
-            data=data,
-            device=device,
-            tracking_uri=tracking_uri,
-            jobs=jobs,
-            take_over=take_over,
-            progress=display(console),
-        )
-        print_result(console, result)
+        options: dict[str, Any] = {
+            "data": data,
+            "device": device,
+            "tracking_uri": tracking_uri,
+            "jobs": jobs,
+            "take_over": take_over,
+            "progress": display(console),
+        }
+        if are_folds(run):
+            print_folds(console, resume_folds(run, **options))
+        else:
+            print_result(console, resume_pipeline(run, **options))
 
 
 def paths_may_be_shown(name: str, sets: Sequence[str] | None = None) -> bool:

@@ -16,7 +16,7 @@ from medseg.cli.guard import MEND, print_faults
 
 if TYPE_CHECKING:
     from medseg.api.description import Described
-    from medseg.api.folds import FoldsResult
+    from medseg.api.folds_result import FoldsResult
     from medseg.api.prediction import Predicted
     from medseg.api.result import RunResult
     from medseg.cases.store import SliceStore

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 
 from medseg.cases.case import Case
+from medseg.cases.checks import Report
 from medseg.cases.duplicates import Duplicates, Pair, find_duplicates
 from medseg.cases.split import Split
 from medseg.cases.split_column import told_roles
 from medseg.cases.split_file import Role
 from medseg.cases.split_rule import SplitRule
 from medseg.errors import DataError, Fault
-from medseg.pipeline.gather import Gathered
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.recorder import Recorder
@@ -29,12 +29,11 @@ _COLUMNS = ("first", "first_role", "second", "second_role", "kind", "distance", 
 _ODD = 0.1
 
 
-def copies(gathered: Gathered) -> Duplicates:
-    """Pictures of a run that are one, or nearly, whatever the check found of cases that are left out."""
-    report = gathered.report
-    if len(gathered.cases) == len(report.listing.cases):
+def copies(cases: Sequence[Case], report: Report) -> Duplicates:
+    """Those of the cases that are one picture, or nearly, whatever the check found of others."""
+    if len(cases) == len(report.listing.cases):
         return report.duplicates
-    return find_duplicates(gathered.cases, report.facts)
+    return find_duplicates(cases, report.facts)
 
 
 @dataclass(frozen=True)

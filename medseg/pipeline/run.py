@@ -9,16 +9,15 @@ from dataclasses import dataclass, replace
 import torch
 
 from medseg.cases.case import Case
-from medseg.cases.image_labels import shown
 from medseg.cases.prepare import prepare, stores_folder
-from medseg.cases.split import Split, make_split
+from medseg.cases.split import Split
 from medseg.cases.store import SliceStore
-from medseg.errors import DataError, DefinitionError, RunError
+from medseg.errors import DefinitionError, RunError
 from medseg.figures.saving import save_figure
 from medseg.learning.profile import TrainingProfile, profile_facts
 from medseg.pipeline.about import run_about, run_tags
 from medseg.pipeline.definition import flatten
-from medseg.pipeline.duplicates import SharedCopies, copies
+from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.gather import Gathered
 from medseg.pipeline.public import public_definition
@@ -40,22 +39,22 @@ class Job:
     Attributes:
         resolved: The definition with all its parts.
         gathered: The cases.
+        shared: Their roles, and the copies among them.
         folder: Of the run.
         recorder: Where it is written down.
         progress: Where it is shown.
         device: Where networks compute.
         jobs: Volumes that are prepared at a time.
-        allow_duplicates: Whether pictures that are (nearly) one may be in different roles.
     """
 
     resolved: Resolved
     gathered: Gathered
+    shared: SharedCopies
     folder: RunFolder
     recorder: Recorder
     progress: Progress
     device: torch.device
     jobs: int
-    allow_duplicates: bool = False
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -111,8 +110,6 @@ def _all_steps(job: Job) -> Work:
     job.recorder.params(flatten(public))
     _record_left_out(job)
     split = _split(job)
-    _refuse_empty_roles(job, split)
-    _refuse_unlearned(job, split)
     store = _store(job, split)
     work = _first_work(job, split, store)
     job.recorder.tags(run_tags(job.resolved, job.gathered, split, job.device))
@@ -155,60 +152,17 @@ def _record_left_out(job: Job) -> None:
 
 
 def _split(job: Job) -> Split:
-    path, definition = job.folder.path / "split.json", job.resolved.definition
-    found = copies(job.gathered)
-    if path.exists():
-        split = Split.from_file(path, job.gathered.cases)
-    else:
-        split = make_split(definition.split, job.gathered.cases, definition.seed, found.groups())
+    """Write the split down, or compare it with what was written, and record it."""
+    path, split = job.folder.path / "split.json", job.shared.split
+    if not path.exists():
         split.to_json(path)
     state = job.folder.read()
     if state.split_digest and state.split_digest != split.digest():
         raise RunError("split.json of this run has changed since it began. Start the pipeline again.")
     job.folder.write(replace(state, split_digest=split.digest()))
     job.recorder.artifact(path)
-    shared = SharedCopies(found, split, job.gathered.cases)
-    if not job.allow_duplicates:
-        shared.refuse()
-    shared.record(definition.split, job.folder.path, job.recorder, job.progress)
+    job.shared.record(job.resolved.definition.split, job.folder.path, job.recorder, job.progress)
     return split
-
-
-def _refuse_empty_roles(job: Job, split: Split) -> None:
-    for name, step in job.resolved.steps.items():
-        for role in step.roles:
-            if not split.cases(role):
-                raise DataError(
-                    f"steps.{name} needs patients in the role {role}, and the split gives it none of "
-                    f"{len(job.gathered.cases)} cases. Change split.{role}, or the step."
-                )
-
-
-def _refuse_unlearned(job: Job, split: Split) -> None:
-    """Refuse a split whose training part lacks a class of whole images that other parts have."""
-    resolved, learned = job.resolved, set(split.cases("train"))
-    trains = any("train" in step.roles for step in resolved.steps.values())
-    if resolved.predictor.task.target.truth == "masks" or split.leaking or not trains:
-        return
-    labels = {case.id: case.labels for case in job.gathered.cases}
-    known = {name for case in learned for name in labels[case] or ()}
-    there = {name for each in labels.values() for name in each or ()}
-    lost = [name for name in resolved.manifest.classes if name in there - known]
-    if lost:
-        raise DataError(
-            f"the split gives training no picture of the class {shown(lost)}, of which validation or test have some: "
-            "it could not be learned. Add pictures of more patients to it, share out otherwise "
-            "(split.stratify=class), or take it out of the data."
-        )
-    for role in ("val", "test"):
-        mine = {name for case in split.cases(role) for name in labels[case] or ()}
-        lacking = [name for name in resolved.manifest.classes if name in there - mine]
-        if mine and lacking:
-            job.progress.say(
-                f"The role {role} has no picture of the class {shown(lacking)}: its scores leave it out. Share out "
-                "otherwise, such as by split.stratify=class.",
-                loud=True,
-            )
 
 
 def _store(job: Job, split: Split) -> SliceStore:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import time
+from dataclasses import replace
+from importlib import import_module
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
+from typer.testing import CliRunner
 
-from medseg.api import run_folds
-from medseg.errors import DefinitionError
+from medseg.api import are_folds, resume_folds, run_folds
+from medseg.errors import DataError, DefinitionError, RunError
+from medseg.pipeline.cross_validation import all_cross_validations
+from medseg.pipeline.folder import RunFolder, State, all_runs
 from medseg.testing.labelled import write_class_folders
+from medseg.testing.pictures import write_picture
+from medseg.tracking.mlflow.address import default_uri
+from medseg.tracking.mlflow.store import open_store
 
 TINY = (
     "manifest=image_folders",
@@ -22,11 +33,18 @@ TINY = (
 )
 
 
+def pictures(place):
+    return write_class_folders(place / "data", ("no", "yes"), cases=6, size=(16, 16))
+
+
+def start(data):
+    return run_folds("radiology_cnn", data, folds=2, set=TINY, device="cpu", jobs=1)
+
+
 @pytest.fixture(scope="module")
 def folded(long_workspace, monai_imported):
     with long_workspace("folded") as place:
-        data = write_class_folders(place / "data", ("no", "yes"), cases=6, size=(16, 16))
-        found = run_folds("radiology_cnn", data, folds=2, set=TINY, device="cpu", jobs=1)
+        found = start(pictures(place))
         return found, place / "mlflow.db"
 
 
@@ -79,3 +97,103 @@ def test_the_run_above_is_not_the_latest_model(folded):
 def test_pipelines_of_masks_have_no_folds():
     with pytest.raises(DefinitionError, match=r"end with medseg\.steps\.EvaluateClasses"):
         run_folds("emps")
+
+
+def metrics_of(result, database):
+    with open_store(f"sqlite:///{database}") as client:
+        return client.get_run(result.run_id).data.metrics
+
+
+def interrupt(monkeypatch, owner, name, call):
+    """Stop the process, as far as a test can, at one of the calls of a function."""
+    original, calls = getattr(owner, name), []
+
+    def counted(*args, **kwargs):
+        calls.append(name)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, counted)
+
+
+@pytest.mark.parametrize("stopped", ["within the second fold", "between the folds", "before all are scored"])
+def test_folds_that_were_interrupted_end_as_if_they_had_not_been(stopped, folded, workspace, monkeypatch):
+    from medseg.api import folds
+    from medseg.cli.main import app
+    from medseg.steps import EvaluateClasses
+
+    owner, name, call = {
+        "within the second fold": (EvaluateClasses, "__call__", 2),
+        "between the folds": (folds, "_fold", 2),
+        "before all are scored": (import_module("medseg.steps.class_figures"), "class_figures", 1),
+    }[stopped]
+    data = pictures(workspace)
+    with monkeypatch.context() as patch:
+        interrupt(patch, owner, name, call)
+        with pytest.raises(KeyboardInterrupt):
+            start(data)
+    begun = {state.name for _, state in all_runs()}
+    result = CliRunner().invoke(app, ["pipeline", "resume", "--jobs", "1"])
+
+    assert result.exit_code == 0, result.output
+    assert "2 folds, each image tested once" in result.output
+    assert begun <= {state.name for _, state in all_runs()}
+    assert [state.status for _, state in all_runs()] == ["FINISHED"] * 2
+    (again,) = all_cross_validations()
+    whole, _ = folded
+    for table in ("test.csv", "test_summary.csv"):
+        assert (again.folder / table).read_bytes() == (whole.folder / table).read_bytes()
+    with open_store(default_uri(None)) as client:
+        gathered = client.get_run(again.run_id)
+    assert gathered.data.metrics == pytest.approx(metrics_of(whole, folded[1]), nan_ok=True)
+
+
+def test_folds_that_have_ended_are_not_run_again(folded, monkeypatch):
+    monkeypatch.chdir(folded[1].parent)
+    with pytest.raises(RunError, match="has ended; there is nothing to go on with"):
+        resume_folds(str(folded[0].folder))
+    assert not are_folds(None)
+
+
+def test_folds_of_another_definition_are_not_put_together(workspace, monkeypatch):
+    from medseg.api import folds
+
+    data = pictures(workspace)
+    with monkeypatch.context() as patch:
+        interrupt(patch, folds, "_fold", 2)
+        with pytest.raises(KeyboardInterrupt):
+            start(data)
+    (asked,) = all_cross_validations()
+    replace(asked, set=(*asked.set, "seed=12")).write()
+    with pytest.raises(RunError, match="definition of radiology_cnn has changed"):
+        resume_folds()
+    replace(asked, definition=asked.definition).write()
+    write_picture(data / "no" / "more.png", np.arange(256, dtype=np.uint8).reshape(16, 16))
+    with pytest.raises(RunError, match="data have changed"):
+        resume_folds(asked.name)
+
+
+def test_folds_that_are_refused_leave_nothing_to_go_on_with(workspace):
+    data = pictures(workspace)
+    (data / "yes" / "torn.png").write_bytes(b"no picture")
+    with pytest.raises(DataError):
+        start(data)
+    assert list(all_cross_validations()) == []
+    with pytest.raises(RunError, match="no cross-validation that was interrupted"):
+        resume_folds()
+
+
+def test_a_run_that_was_interrupted_after_folds_is_the_one_that_goes_on(workspace, monkeypatch):
+    from medseg.api import folds
+
+    with monkeypatch.context() as patch:
+        interrupt(patch, folds, "_fold", 2)
+        with pytest.raises(KeyboardInterrupt):
+            start(pictures(workspace))
+    assert are_folds(None)
+    other = RunFolder.create("another")
+    other.write(State("another", "another", None, {"device": "cpu", "skip_bad": False}, status="KILLED"))
+    os.utime(other.path / "run.json", (time.time() + 5, time.time() + 5))
+
+    assert not are_folds(None)

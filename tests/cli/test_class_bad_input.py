@@ -24,6 +24,7 @@ from medseg.pipeline.folder import RunFolder, State, all_runs
 from medseg.testing.dicoms import write_dicom
 from medseg.testing.labelled import write_class_folders, write_labelled_table
 from medseg.testing.pictures import write_nuclei, write_picture
+from medseg.tracking.mlflow.address import default_uri
 from medseg.tracking.mlflow.store import open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
@@ -221,6 +222,9 @@ def test_a_class_of_which_the_split_leaves_training_nothing_is_refused(data: Pat
     (workspace / "split.json").write_text(json.dumps(roles), encoding="utf-8")
     result = run(data, sets=("split={file: split.json}",))
     refused(result, "gives training no picture of the class 'right'", "split.stratify=class")
+    assert not (workspace / "medseg-runs").exists()
+    with open_store(default_uri(None)) as client:
+        assert [each.name for each in client.search_experiments()] == ["Default"]
 
 
 # --- files that cannot be read --------------------------------------------------------------------------------------

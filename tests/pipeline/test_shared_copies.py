@@ -15,12 +15,13 @@ from typer.testing import CliRunner
 from medseg.cases.checks import check
 from medseg.cases.manifest import Manifest
 from medseg.cases.scan import scan
-from medseg.cases.split import Split, make_split
+from medseg.cases.split import make_split
 from medseg.cases.split_rule import SplitRule
 from medseg.errors import DataError, RunError
 from medseg.pipeline.duplicates import SharedCopies, copies
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.gather import Gathered, gather
+from medseg.pipeline.sharing import share_out
 from medseg.progress import Silent
 from medseg.recorder import NoRecord
 from medseg.testing.pictures import write_picture
@@ -87,17 +88,21 @@ BY_FOLDER = SplitRule.model_validate({"column": "role", "val": 0.0})
 def job(
     found: Gathered, folder: Path, *, rule: SplitRule = BY_FOLDER, allow: bool = False, seed: int = 1
 ) -> Any:
+    """A run of the folder, new or going on."""
+    definition, kept = SimpleNamespace(split=rule, seed=seed), folder / "split.json"
+    shared = share_out(definition, found.cases, found.report, kept if kept.exists() else None)
+    if not allow:
+        shared.refuse()
     folder.mkdir(exist_ok=True)
     home = RunFolder(folder)
     if not (folder / "run.json").exists():
         home.write(State("x", "x", None, {"device": "cpu", "skip_bad": False}))
     return SimpleNamespace(
-        resolved=SimpleNamespace(definition=SimpleNamespace(split=rule, seed=seed)),
-        gathered=found,
+        resolved=SimpleNamespace(definition=definition),
+        shared=shared,
         folder=home,
         recorder=Kept(),
         progress=Heard(),
-        allow_duplicates=allow,
     )
 
 
@@ -108,19 +113,17 @@ def split_of(monai_imported: None) -> Any:
     return _split
 
 
-def test_a_near_copy_in_test_is_refused_and_named(tmp_path: Path, split_of: Any) -> None:
+def test_a_near_copy_in_test_is_refused_and_named(tmp_path: Path) -> None:
     found = gathered(tmp_path / "data", {**roles(), "Test/cat/3": brighter(0)})
-    work = job(found, tmp_path / "run")
     with pytest.raises(DataError, match=r"1 pair of pictures is one picture.*--allow-duplicates") as refusal:
-        split_of(work)
+        job(found, tmp_path / "run")
     (fault,) = refusal.value.faults
     named = {case.id: case for case in found.cases}
     assert named[fault.case].position == fault.position
     assert named[fault.case].extra["role"] == "Train"  # listed after those of Test
     assert "of case Test_cat_3 (no. 3), which is in test, while this one is in train" in fault.met
     assert "--allow-duplicates" not in fault.remedy
-    with pytest.raises(DataError, match="1 pair of pictures"):  # the same when the run goes on
-        split_of(job(found, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_allowed_copy_is_recorded(tmp_path: Path, split_of: Any) -> None:
@@ -167,12 +170,12 @@ def test_a_draw_keeps_copies_together_and_resumes_with_its_own_split(tmp_path: P
     for seed in range(8):
         place = tmp_path / f"run{seed}"
         split = split_of(job(found, place, rule=SplitRule(), seed=seed))
-        shared = SharedCopies(copies(found), split, found.cases)
+        shared = SharedCopies(copies(found.cases, found.report), split, found.cases)
         assert len(shared.duplicates.pairs) == 3
         assert shared.across == ()
         assert split_of(job(found, place, rule=SplitRule(), seed=99)).digest() == split.digest()
-    work = job(found, place, rule=SplitRule())
     (place / "split.json").write_text((tmp_path / "run0" / "split.json").read_text())
+    work = job(found, place, rule=SplitRule())
     with pytest.raises(RunError, match=r"split\.json"):
         split_of(work)
 
@@ -188,21 +191,20 @@ def test_what_is_left_out_no_longer_joins_others(tmp_path: Path) -> None:
     found = gathered(tmp_path, pictures, skip_bad=True)
     assert len(found.left_out) == 2
     assert len(found.report.duplicates.pairs) == 2
-    assert copies(found).pairs == ()
+    assert copies(found.cases, found.report).pairs == ()
 
 
 def test_equal_pictures_whose_first_is_left_out_are_still_found(tmp_path: Path) -> None:
     found = gathered(tmp_path, {**roles(), "Test/cat/8": picture(0), "Test/cat/9": picture(0)})
-    some = Gathered(found.report, found.cases[1:], (found.cases[0].id,), False)
     assert found.report.duplicates.count("exact") == 2
-    assert copies(some).count("exact") >= 1
+    assert copies(found.cases[1:], found.report).count("exact") >= 1
 
 
 def test_parts_that_duplicates_make_odd_are_said_and_recorded(tmp_path: Path, split_of: Any) -> None:
     pictures = {f"cat/{n}": np.clip(picture(1).astype(int) + n, 0, 255).astype(np.uint8) for n in range(18)}
     pictures |= {"dog/1": picture(2), "dog/2": picture(3)}
     found = gathered(tmp_path / "data", pictures)
-    assert max(map(len, copies(found).groups())) == 18
+    assert max(map(len, copies(found.cases, found.report).groups())) == 18
     work = job(found, tmp_path / "run", rule=SplitRule.model_validate({"val": 0.2, "test": 0.2}))
     split_of(work)
     assert "val has 1 of 20 patients, wanted 20%" in work.recorder.named["duplicates.odd_parts"]
@@ -213,17 +215,13 @@ def test_parts_of_given_roles_are_never_odd(tmp_path: Path) -> None:
     found = gathered(tmp_path, {**roles(), "Train/cat/3": brighter(0)})
     rule = SplitRule.model_validate({"column": "role", "test": 0.15, "val": 0.0})
     split = make_split(rule, found.cases, 1)
-    shared = SharedCopies(copies(found), split, found.cases)
+    shared = SharedCopies(copies(found.cases, found.report), split, found.cases)
     assert shared.duplicates.pairs
     assert shared.odd_parts(rule) == ""
     split.to_json(tmp_path / "s.json")
     told = SplitRule.model_validate({"file": str(tmp_path / "s.json")})
-    assert (
-        SharedCopies(copies(found), Split.from_file(tmp_path / "s.json", found.cases), found.cases).odd_parts(
-            told
-        )
-        == ""
-    )
+    kept = share_out(SimpleNamespace(), found.cases, found.report, tmp_path / "s.json")
+    assert kept.odd_parts(told) == ""
 
 
 def test_the_command_line_hands_it_on_and_it_is_kept_for_resuming(monkeypatch: pytest.MonkeyPatch) -> None:

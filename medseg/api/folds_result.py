@@ -1,0 +1,122 @@
+"""The scores of all folds of a cross-validation, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medseg.api.result import RunResult
+from medseg.cases.manifest import Manifest
+from medseg.pipeline.cross_validation import CrossValidation
+from medseg.places import written_whole
+from medseg.progress import Progress
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from medseg.learning.class_scores import ClassScorer
+    from medseg.tracking.mlflow.recorder import MlflowRecorder
+
+_ROLE = "folds"
+
+
+@dataclass(frozen=True)
+class FoldsResult:
+    """A cross-validation that has ended.
+
+    Attributes:
+        name: Of the run above the folds, which is that of its folder.
+        folder: Where pooled tables and figures lie.
+        run_id: Of the run above the folds, on the tracking store.
+        tracking_uri: Where that is.
+        results: Of each fold.
+        generated: Whether it ran on a generated sample.
+    """
+
+    name: str
+    folder: Path
+    run_id: str
+    tracking_uri: str
+    results: tuple[RunResult, ...]
+    generated: bool
+
+    def summary(self, role: str = "test") -> DataFrame:
+        """Scores of all test parts together, as `RunResult.summary` gives those of one.
+
+        Args:
+            role: `test`; the pooled parts are no other.
+        """
+        from medseg.api.result import read_scores  # noqa: PLC0415
+
+        return read_scores(self.folder / f"{role}_summary.csv")
+
+
+def put_together(
+    asked: CrossValidation, results: Sequence[RunResult], shown: Progress, uri: str | None
+) -> FoldsResult:
+    """Score the test parts of all folds as one, and track that in a run above them.
+
+    Args:
+        asked: The cross-validation.
+        results: Of its folds, in order.
+        shown: Where progress is shown.
+        uri: Of MLflow, with credentials; None as by default.
+    """
+    from medseg.learning.class_tables import class_metrics  # noqa: PLC0415
+    from medseg.learning.pooling import pooled  # noqa: PLC0415
+    from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
+    from medseg.tracking.mlflow.runs import put_below  # noqa: PLC0415
+
+    first, uri = results[0], default_uri(uri)
+    manifest = Manifest.from_yaml(first.folder / "manifest.yaml")
+    scorer = pooled(
+        [result.scores() for result in results], manifest.classes, exclusive=manifest.image_labels == "one"
+    )
+    summary = scorer.summary()
+    paths = _written(scorer, summary, asked.folder)
+    recorder = _recorder(asked, uri, generated=first.generated, say=shown.say)
+    recorder.tags({"pipeline": str(asked.definition["name"]), "folds": str(len(results))})
+    recorder.metrics(class_metrics(summary, _ROLE), 0)
+    for path in paths:
+        recorder.artifact(path, "figures" if path.suffix == ".png" else "scores")
+    recorder.close("FINISHED")
+    put_below(uri, recorder.run_id, [result.run_id for result in results])
+    replace(asked, run_id=recorder.run_id).write()
+    return FoldsResult(
+        asked.name, asked.folder, recorder.run_id, masked(uri), tuple(results), first.generated
+    )
+
+
+def _recorder(
+    asked: CrossValidation, uri: str, *, generated: bool, say: Callable[[str], None]
+) -> MlflowRecorder:
+    from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415
+
+    experiment = f"{asked.definition['name']}{'-generated' if generated else ''}"
+    begun = MlflowRecorder.find(uri, experiment, asked.folder)  # by a process that was killed at it
+    if begun:
+        return MlflowRecorder.resume(uri, begun, asked.folder, say=say, system=False)
+    return MlflowRecorder.start(
+        uri,
+        experiment=experiment,
+        name=asked.name,
+        folder=asked.folder,
+        note=f"{asked.folds} folds, each image tested once. Research use only; not a medical device.",
+        say=say,
+        system=False,
+    )
+
+
+def _written(scorer: ClassScorer, summary: DataFrame, folder: Path) -> list[Path]:
+    from medseg.figures.saving import save_figure  # noqa: PLC0415
+    from medseg.steps.class_figures import class_figures  # noqa: PLC0415
+
+    paths = [folder / "test.csv", folder / "test_summary.csv"]
+    for path, content in zip(paths, (scorer.frame(), summary), strict=True):
+        with written_whole(path) as target:
+            content.to_csv(target, index=False)
+    for name, draw in class_figures(scorer, _ROLE).items():
+        paths.append(save_figure(draw(), folder / f"{_ROLE}_{name}.png"))
+    return paths

@@ -1,0 +1,105 @@
+"""Who learns, who is validated and who is tested: the split of a run, and what speaks against it.
+
+It is known before anything is written or tracked, so that a run which cannot be begun leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medseg.cases.case import Case
+from medseg.cases.checks import Report
+from medseg.cases.image_labels import shown
+from medseg.cases.split import Split, make_split
+from medseg.cases.split_file import Role
+from medseg.errors import DataError
+from medseg.pipeline.definition import PipelineDefinition
+from medseg.pipeline.duplicates import SharedCopies, copies
+
+if TYPE_CHECKING:
+    from medseg.pipeline.resolve import Resolved
+
+
+def share_out(
+    definition: PipelineDefinition, cases: Sequence[Case], report: Report, kept: Path | None = None
+) -> SharedCopies:
+    """Give each case its role; copies of one picture stay together where roles are drawn.
+
+    Args:
+        definition: Its split and seed.
+        cases: Those that can be used.
+        report: What was found of all.
+        kept: The `split.json` of a run that goes on; None draws.
+
+    Raises:
+        DataError: The cases cannot be shared out so.
+    """
+    found = copies(cases, report)
+    if kept is not None:
+        return SharedCopies(found, Split.from_file(kept, cases), cases)
+    return SharedCopies(found, make_split(definition.split, cases, definition.seed, found.groups()), cases)
+
+
+def refuse(
+    resolved: Resolved, shared: SharedCopies, *, allow_duplicates: bool, say: Callable[[str], None]
+) -> None:
+    """Refuse what cannot be learned or would be scored too well, and say what is only odd.
+
+    Args:
+        resolved: The definition with all its parts.
+        shared: The cases and their roles.
+        allow_duplicates: Whether pictures that are (nearly) one may be in different roles.
+        say: Tells the user.
+
+    Raises:
+        DataError: Copies are in different roles, a step's role is empty, or training lacks a class.
+    """
+    if not allow_duplicates:
+        shared.refuse()
+    _refuse_empty_roles(resolved, shared)
+    _refuse_unlearned(resolved, shared, say)
+
+
+def _refuse_empty_roles(resolved: Resolved, shared: SharedCopies) -> None:
+    for name, step in resolved.steps.items():
+        for role in step.roles:
+            if not shared.split.cases(role):
+                raise DataError(
+                    f"steps.{name} needs patients in the role {role}, and the split gives it none of "
+                    f"{len(shared.cases)} cases. Change split.{role}, or the step."
+                )
+
+
+def _refuse_unlearned(resolved: Resolved, shared: SharedCopies, say: Callable[[str], None]) -> None:
+    """A class of whole images that training lacks cannot be learned; one that others lack is not scored."""
+    trains = any("train" in step.roles for step in resolved.steps.values())
+    if resolved.predictor.task.target.truth == "masks" or shared.split.leaking or not trains:
+        return
+    there = _classes_of({"train", "val", "test"}, shared)
+    lost = _lacking(resolved, there, _classes_of({"train"}, shared))
+    if lost:
+        raise DataError(
+            f"the split gives training no picture of the class {shown(lost)}, of which validation or test have some: "
+            "it could not be learned. Add pictures of more patients to it, share out otherwise "
+            "(split.stratify=class), or take it out of the data."
+        )
+    roles: tuple[Role, ...] = ("val", "test")
+    for role in roles:
+        mine = _classes_of({role}, shared)
+        lacking = _lacking(resolved, there, mine)
+        if mine and lacking:
+            say(
+                f"The role {role} has no picture of the class {shown(lacking)}: its scores leave it out. Share out "
+                "otherwise, such as by split.stratify=class."
+            )
+
+
+def _classes_of(roles: set[str], shared: SharedCopies) -> set[str]:
+    role_of: Mapping[str, Role] = shared.split.roles
+    return {name for case in shared.cases if role_of[case.id] in roles for name in case.labels or ()}
+
+
+def _lacking(resolved: Resolved, wanted: set[str], there: set[str]) -> list[str]:
+    return [name for name in resolved.manifest.classes if name in wanted - there]
