@@ -1,10 +1,12 @@
-"""The closing table of a run that tells classes of whole images."""
+"""The closing tables of a run that tells classes of whole images."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -28,34 +30,46 @@ _TOGETHER = {
 _OF_CLASS = {"recall": "recall", "specificity": "spec.", "precision": "prec.", "f1": "F1", "auroc": "AUROC"}
 
 
-def class_score_table(result: RunResult, role: str) -> Table:
+def class_score_table(result: RunResult, role: str) -> Group:
     """Scores of all classes together with their intervals, then each class."""
     kind = ", GENERATED DATA" if result.generated else ""
-    return table_of(result.summary(role), f"{role}: images{kind}")
+    return tables_of(result.summary(role), f"{role}: images{kind}")
 
 
-def table_of(summary: DataFrame, title: str) -> Table:
-    """A summary as `ClassScorer.summary` gives it."""
-    table = Table(
-        title=Text(title),
-        header_style="bold",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    table.add_column("class", overflow="fold")
-    for head in ("n", "score", "95% interval", *_OF_CLASS.values()):
-        table.add_column(head, justify="right", no_wrap=True)
-    together: dict[str, Any] = {str(row.score): row for row in summary[summary["name"] == ""].itertuples()}
+def tables_of(summary: DataFrame, title: str) -> Group:
+    """A summary as `ClassScorer.summary` gives it, in two tables that fit a narrow terminal."""
+    return Group(_together(summary[summary["name"] == ""], title), _each(summary[summary["name"] != ""]))
+
+
+def _together(rows: DataFrame, title: str) -> Table:
+    several = bool(
+        (rows["patients"] != rows["cases"]).any()
+    )  # else an image counts as a patient, known or not
+    table = _table("all classes", ("score", "95% interval", "images", *(["patients"] if several else [])))
+    table.title = Text(title)
+    found: dict[str, Any] = {str(row.score): row for row in rows.itertuples()}
     for score, told in _TOGETHER.items():
-        if score in together:
-            row = together[score]
-            table.add_row(Text(told), str(int(row.cases)), _number(row.mean), _interval(row))
-    table.add_section()
-    for name, rows in summary[summary["name"] != ""].groupby("name", sort=False):
-        by_score: dict[str, Any] = {str(row.score): row for row in rows.itertuples()}
-        cells = [_number(by_score[score].mean) if score in by_score else "-" for score in _OF_CLASS]
-        table.add_row(Text(str(name)), str(int(by_score["support"].mean)), "", "", *cells)
+        if score in found:
+            row = found[score]
+            counts = [str(int(count)) for count in (row.cases, *([row.patients] if several else []))]
+            table.add_row(Text(told), _number(row.mean), _interval(row), *counts)
+    return table
+
+
+def _each(rows: DataFrame) -> Table:
+    table = _table("class", ("images", *_OF_CLASS.values()))
+    for name, of_class in rows.groupby("name", sort=False):
+        found: dict[str, Any] = {str(row.score): row for row in of_class.itertuples()}
+        cells = [_number(found[score].mean) if score in found else "-" for score in _OF_CLASS]
+        table.add_row(Text(str(name)), str(int(found["support"].mean)), *cells)
+    return table
+
+
+def _table(first: str, others: Sequence[str]) -> Table:
+    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for head in others:
+        table.add_column(head, justify="right", no_wrap=True)
     return table
 
 

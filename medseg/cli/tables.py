@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from medseg.cli.class_table import class_score_table, table_of
+from medseg.cli.class_table import class_score_table, tables_of
 from medseg.cli.guard import MEND, print_faults
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def print_result(console: Console, result: RunResult) -> None:
 def print_folds(console: Console, result: FoldsResult) -> None:
     """The closing table of a cross-validation."""
     kind = ", GENERATED DATA" if result.generated else ""
-    console.print(table_of(result.summary(), f"{len(result.results)} folds, each image tested once{kind}"))
+    console.print(tables_of(result.summary(), f"{len(result.results)} folds, each image tested once{kind}"))
     if result.generated:
         say(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
     for fold, each in enumerate(result.results, start=1):

@@ -76,7 +76,8 @@ def test_scores_of_all_stand_with_their_intervals_and_then_each_class(result):
     }
     for name, score in told.items():
         row = found["", score]
-        assert cells(text, name) == [str(row.cases), f"{row.mean:.3f}", f"{row.low:.3f}-{row.high:.3f}"]
+        between = f"{row.low:.3f}-{row.high:.3f}"
+        assert cells(text, name) == [f"{row.mean:.3f}", between, str(row.cases), str(row.patients)]
     for name in scorer.classes:
         shown = [found[name, score].mean for score in ("recall", "specificity", "precision", "f1", "auroc")]
         assert cells(text, name) == ["20", *(f"{each:.3f}" for each in shown)]
@@ -87,6 +88,14 @@ def test_scores_of_all_stand_with_their_intervals_and_then_each_class(result):
 class _Row:
     def __init__(self, row: dict) -> None:
         self.__dict__.update(row)
+
+
+def test_images_that_count_as_patients_are_not_counted_twice(result):
+    scorer = ClassScorer(("cat", "dog"), exclusive=True)
+    for number in range(20):
+        truth = np.eye(2, dtype=np.uint8)[number % 2]
+        scorer.add(f"{number}", f"{number}", truth, np.array([0.6, 0.4], dtype=np.float32))
+    assert "patients" not in written(class_score_table(result(scorer), "test"))
 
 
 def test_of_several_classes_at_once_it_is_told_how_often_all_are_right(result):
@@ -127,13 +136,14 @@ def test_ends_below_nothing_are_no_range_of_dashes(result):
     assert f"{row['low']:.3f} to {row['high']:.3f}" in text
 
 
-@pytest.mark.parametrize("width", [80, 70])
+@pytest.mark.parametrize("width", [80, 60])
 def test_the_table_fits_a_narrow_terminal(result, width):
     text = written(
         class_score_table(result(scored(("cat", "a name that is rather long"), 30)), "test"), width
     )
     assert max(map(len, text.splitlines())) <= width
     assert cells(text, "cat")[0] == "15"
+    assert len(cells(text, "calibration error")) == 4
 
 
 # --- of a prediction
