@@ -204,7 +204,7 @@ class ClassScorer:
         patients = len(set(self._groups))
         found = []
         if patients == 1:
-            found.append("all images are of one patient: the intervals say nothing")
+            found.append("all images are of one patient: there are no intervals")
         support = self.measures.truth.sum(axis=0)
         missing = [name for name, images in zip(self.classes, support, strict=True) if not images]
         if missing:

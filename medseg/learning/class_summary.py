@@ -28,13 +28,13 @@ def intervals(
     data", Journal of the Royal Statistical Society B 69, 2007).
 
     A resample that does not define a score, since it lacks a class, is left out of that score; with fewer than
-    100 left, there is no interval. Where one group alone is behind a score, the interval is the value itself,
-    and says nothing. Resamples have larger calibration errors than the images, since each bin's error adds up
+    100 left, there is no interval, nor where one group alone is behind a score. Resamples have larger calibration errors than the images, since each bin's error adds up
     without its sign: they are moved together so that their median is the value.
 
-    Where all that is counted is right, or all wrong, every resample agrees, which would be an interval of no
-    width. Of scores that are a share of images (`is_share`) the other end is then the exact one, with patients
-    for trials (Clopper and Pearson, "The use of confidence or fiducial limits", Biometrika 26, 1934).
+    Where all that is counted is right, or all wrong, every resample agrees. An interval of no width would claim
+    that nothing is uncertain: of scores that are a share of images (`is_share`) the other end is then the exact
+    one, with patients for trials (Clopper and Pearson, "The use of confidence or fiducial limits", Biometrika
+    26, 1934); other scores have none.
 
     Args:
         measures: Of N images.
@@ -54,16 +54,14 @@ def intervals(
         values = drawn[key][~np.isnan(drawn[key])]
         if not patients:
             low, high, values = np.nan, np.nan, values[:0]
-        elif patients == 1:
-            low, high = point, point
-        elif values.size < LEAST:
+        elif patients == 1 or values.size < LEAST:
             low, high = np.nan, np.nan
         else:
             if key[1] == "calibration_error":
                 values = np.clip(values + (point - np.median(values)), 0, 1)
             low, high = (float(end) for end in np.quantile(values, (0.025, 0.975)))
-            if low == high == point and is_share(*key):
-                low, high = _exact_ends(point, patients)
+            if low == high:
+                low, high = _exact_ends(point, patients) if is_share(*key) else (np.nan, np.nan)
         ends = {"mean": point, "low": low, "high": high}
         found[key] = ends | {"patients": patients, "cases": cases, "resamples": values.size}
     return found
@@ -77,9 +75,9 @@ def is_share(place: int | None, score: str) -> bool:
 
 
 def _exact_ends(point: float, patients: int) -> tuple[float, float]:
-    """Clopper and Pearson's ends of a share that is 0 or 1; the share itself of any other."""
+    """Clopper and Pearson's ends of a share that is 0 or 1; none of any other."""
     room = 0.025 ** (1 / patients)
-    return {1.0: (room, 1.0), 0.0: (0.0, 1 - room)}.get(point, (point, point))
+    return {1.0: (room, 1.0), 0.0: (0.0, 1 - room)}.get(point, (np.nan, np.nan))
 
 
 def _weights(groups: NDArray[np.intp], seed: int) -> Iterator[NDArray[np.float64]]:

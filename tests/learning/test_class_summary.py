@@ -73,7 +73,9 @@ def test_intervals_are_those_of_an_explicit_loop_over_resampled_patients(exclusi
         if low == high and is_share(k, score):
             right = round(row["mean"]) * int(row["patients"])
             low, high = binomtest(right, int(row["patients"])).proportion_ci(0.95, "exact")
-        assert (row["low"], row["high"]) == pytest.approx((low, high))
+        elif low == high:
+            low, high = np.nan, np.nan
+        assert (row["low"], row["high"]) == pytest.approx((low, high), nan_ok=True)
     # the rare class is missing in some resamples
     assert np.isnan(series[2, "recall"]).any() == exclusive
 
@@ -91,14 +93,15 @@ def test_an_interval_is_wider_where_images_of_a_patient_resemble_each_other():
     assert (wide["patients"], wide["cases"], narrow["patients"]) == (30, 600, 600)
 
 
-def test_the_interval_of_one_patient_is_the_value():
+def test_one_patient_gives_no_interval():
     truth, p = images()
     for row in scored(truth, p, ["g"] * len(truth)).summary().to_dict("records"):
         if row["score"] in ("support", "predicted"):
             assert np.isnan(row["low"])
             continue
         assert row["patients"] == 1
-        assert row["low"] == row["mean"] == row["high"]
+        assert np.isnan([row["low"], row["high"]]).all()
+        assert np.isfinite(row["mean"])
 
 
 def test_every_value_of_calibration_lies_in_its_interval():
@@ -155,6 +158,8 @@ def test_a_perfect_share_still_has_an_interval(right, patients):
     low, high = binomtest(patients * right, patients).proportion_ci(0.95, "exact")
     for key in (("", "accuracy"), ("c0", "recall"), ("c0", "specificity")):
         assert (rows[key]["low"], rows[key]["high"]) == pytest.approx((low, high)), key
+    for score in ("balanced_accuracy", "auroc"):  # of no width, as if it were certain
+        assert np.isnan([rows["", score]["low"], rows["", score]["high"]]).all(), score
 
 
 def test_a_resample_that_lacks_a_class_has_no_mean_over_classes():

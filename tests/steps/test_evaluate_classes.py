@@ -283,7 +283,7 @@ def test_one_class_alone_and_one_patient_are_scored_as_far_as_they_can_be(
     evaluate(one, make_run())
     assert value(make_run(), "accuracy") == value(make_run(), "recall", "left")
     assert np.isnan(value(make_run(), "auroc"))
-    assert "test: all images are of one patient: the intervals say nothing." in heard.said
+    assert "test: all images are of one patient: there are no intervals." in heard.said
     assert set(drawn) == FIGURES
 
 
