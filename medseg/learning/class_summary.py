@@ -28,8 +28,9 @@ def intervals(
     data", Journal of the Royal Statistical Society B 69, 2007).
 
     A resample that does not define a score, since it lacks a class, is left out of that score; with fewer than
-    100 left, there is no interval, nor where one group alone is behind a score. Resamples have larger calibration errors than the images, since each bin's error adds up
-    without its sign: they are moved together so that their median is the value.
+    100 left, there is no interval, nor where one group alone is behind a score. Resamples have larger calibration
+    errors than the images, since each bin's error adds up without its sign: they are moved together so that their
+    median is the value.
 
     Where all that is counted is right, or all wrong, every resample agrees. An interval of no width would claim
     that nothing is uncertain: of scores that are a share of images (`is_share`) the other end is then the exact
