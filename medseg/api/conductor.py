@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -69,14 +69,20 @@ class Conductor:
     tracking_uri: str | None
     progress: Progress
 
-    def start(self) -> RunResult:
-        """Check everything, then begin a new run."""
+    def start(self, look: Callable[[Gathered], None] | None = None) -> RunResult:
+        """Check everything, then begin a new run.
+
+        Args:
+            look: Looks at the cases before anything is made, and may refuse them.
+        """
         from medseg.tracking.mlflow.address import default_uri, masked, reach  # noqa: PLC0415
 
         uri = default_uri(self.tracking_uri)
         reach(uri)
         with quiet_libraries():
             resolved, gathered = self._checked()
+            if look is not None:
+                look(gathered)
             shared = self._shared(resolved, gathered)
             folder = RunFolder.create(self.definition.name)
             self._keep_declaration(folder)

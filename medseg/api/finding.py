@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from medseg.errors import MedsegError, RunError
-from medseg.pipeline.folder import RUNS, RunFolder, State, alive, all_runs, elsewhere, gone
+from medseg.pipeline.claim import alive, elsewhere
+from medseg.pipeline.folder import RUNS, RunFolder, State, all_runs, gone
 from medseg.recorder import Status
 
 

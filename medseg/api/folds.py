@@ -6,22 +6,30 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medseg.api.conductor import quiet_libraries
 from medseg.api.finding import mark_gone
 from medseg.api.folds_result import FoldsResult, put_together
-from medseg.api.opening import load_pipeline
+from medseg.api.opening import open_pipeline
 from medseg.api.result import RunResult
 from medseg.api.running import begin, ended, own_address, resume_pipeline, run_options
 from medseg.errors import DefinitionError, RunError
 from medseg.pipeline.cross_validation import FOLDS, PART_OF, CrossValidation, all_cross_validations
-from medseg.pipeline.definition import PipelineDefinition
 from medseg.pipeline.folder import all_runs
+from medseg.pipeline.process import this_process
 from medseg.progress import Progress, Silent
+from medseg.recorder import Status
+
+if TYPE_CHECKING:
+    from medseg.pipeline.gather import Gathered
+
+#: What the folds say themselves.
+_OWN_PARTS = ("split.test", "split.column", "split.file")
 
 
 def run_folds(
@@ -63,25 +71,25 @@ def run_folds(
     """
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
 
-    definition = _scored_last(name, set)
     uri = default_uri(tracking_uri)
-    options = run_options(device, allow, jobs, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
+    _refuse_own_parts(set)
+    declared = _declared(name, set)
     asked = CrossValidation(
-        name=f"{definition.name}-folds-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{token_hex(2)}",
+        name=f"{declared['definition']['name']}-folds-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{token_hex(2)}",
         pipeline=str(name),
         data=None if data is None else str(Path(data).resolve()),
         folds=folds,
         set=tuple(set),
-        options=options,
-        definition=_plain(definition),
+        options=run_options(device, allow, jobs, skip_bad=skip_bad, allow_duplicates=allow_duplicates),
+        declared=declared,
         tracking_uri=masked(uri),
+        process=this_process(),
     ).write()
     try:
-        return _go_on(asked, uri, progress or Silent(), {})
-    except BaseException:
+        return _seen_to_its_end(asked, uri, progress or Silent(), {})
+    finally:
         if asked.run_of(1) is None:  # refused before anything was learned: there is nothing to go on with
             rmtree(asked.folder, ignore_errors=True)
-        raise
 
 
 def resume_folds(
@@ -100,34 +108,28 @@ def resume_folds(
         name: Of the cross-validation, or its folder; by default the latest of this folder that has not ended.
         data: Where the data lie now, if they were moved.
         device: Where to go on; by default as before.
-        tracking_uri: Where it is tracked now; by default where it began.
+        tracking_uri: Where the runs of its folds are tracked now, if that address has changed.
         jobs: Cases that are read at a time.
-        take_over: As of `resume_pipeline`, for the fold that was interrupted.
+        take_over: Go on even if a process of another machine is said to work on it, as of `resume_pipeline`.
         progress: Where it is shown.
 
     Raises:
-        RunError: There is nothing to go on with, or the definition or the data have changed.
+        RunError: There is nothing to go on with, another process works on it, or definition, manifest or data have
+            changed.
         MedsegError: What is wrong with a run.
     """
     mark_gone()
-    asked = interrupted_folds() if name is None else find_folds(name)
-    if asked is None:
-        raise RunError(
-            f"no cross-validation {'that was interrupted' if name is None else repr(name)} in {FOLDS}/ of this folder"
-        )
-    if asked.run_id:
-        raise RunError(f"the cross-validation {asked.name} has ended; there is nothing to go on with.")
-    if _plain(_scored_last(asked.pipeline, asked.set)) != asked.definition:
-        raise RunError(
-            f"the definition of {asked.pipeline} has changed since {asked.name} began, so that its folds would not "
-            "be alike. Put it back, or start the folds again."
-        )
+    found = interrupted_folds() if name is None else find_folds(name)
+    if found is None:
+        which = "that was interrupted" if name is None else repr(name)
+        raise RunError(f"no cross-validation {which} in {FOLDS}/ of this folder")
+    uri = tracking_uri or own_address(found.name, found.tracking_uri)
+    asked = found.claim(take_over=take_over)
     changed = {key: value for key, value in (("device", device), ("jobs", jobs)) if value is not None}
     moved = asked.data if data is None else str(Path(data).resolve())
     asked = replace(asked, data=moved, options={**asked.options, **changed})
-    uri = tracking_uri or own_address(asked.name, asked.tracking_uri)
     again = {"data": data, "device": device, "jobs": jobs, "take_over": take_over}
-    return _go_on(asked, uri, progress or Silent(), again)
+    return _seen_to_its_end(asked, uri, progress or Silent(), again)
 
 
 def are_folds(name: str | None) -> bool:
@@ -150,8 +152,8 @@ def _same(name: str, found: CrossValidation) -> bool:
 
 
 def interrupted_folds() -> CrossValidation | None:
-    """The latest cross-validation that has not ended, unless another run was interrupted after it."""
-    found = next((each for each in all_cross_validations() if not each.run_id), None)
+    """The latest cross-validation that was interrupted, unless another run was interrupted after it."""
+    found = next((each for each in all_cross_validations() if each.is_interrupted), None)
     if found is None:
         return None
     for _, state in all_runs():
@@ -162,69 +164,138 @@ def interrupted_folds() -> CrossValidation | None:
     return found
 
 
-def _scored_last(name: str | Path, changes: Sequence[str]) -> PipelineDefinition:
-    """The definition, if it ends with what folds can put together."""
-    definition = load_pipeline(name, set=changes)
+def _declared(name: str | Path, changes: Sequence[str]) -> Mapping[str, Any]:
+    """Definition and manifest as they come back from a file, if the folds can be put together."""
+    opened = open_pipeline(name, assignments=changes)
+    definition = opened.definition
     last = list(definition.steps.values())[-1]
     if last["_target_"] != "medseg.steps.EvaluateClasses" or last.get("role", "test") != "test":
         raise DefinitionError(
             f"folds are of pipelines that end with medseg.steps.EvaluateClasses of the role test, and "
             f"{definition.name} ends with {last['_target_']}."
         )
-    return definition
-
-
-def _plain(definition: PipelineDefinition) -> Mapping[str, Any]:
-    """The definition as it comes back from a file."""
-    found: Mapping[str, Any] = json.loads(json.dumps(definition.to_dict()))
+    manifest = opened.manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
+    found: Mapping[str, Any] = json.loads(
+        json.dumps({"definition": definition.to_dict(), "manifest": manifest})
+    )
     return found
 
 
-def _go_on(asked: CrossValidation, uri: str | None, shown: Progress, again: Mapping[str, Any]) -> FoldsResult:
-    """Run the folds that have not ended, then score all together.
+def _refuse_own_parts(changes: Sequence[str]) -> None:
+    """The folds are the test parts: others cannot be asked for beside."""
+    asked = [change for change in changes if change.startswith(_OWN_PARTS)]
+    if asked:
+        raise DefinitionError(
+            f"{asked[0].partition('=')[0]} was set, and each fold is the test part once. Leave it out, or run the "
+            "pipeline itself: medseg pipeline run."
+        )
+
+
+def _seen_to_its_end(
+    asked: CrossValidation, uri: str | None, shown: Progress, again: Mapping[str, Any]
+) -> FoldsResult:
+    """Run the folds that have not ended, score all together, and keep how that ended.
 
     Args:
-        asked: What was asked for.
+        asked: What was asked for; this process works on it.
         uri: Of MLflow, with credentials.
         shown: Where progress is shown.
         again: What `resume_pipeline` takes, for a fold that was interrupted.
     """
-    results = []
-    for fold in range(1, asked.folds + 1):
-        shown.say(f"Fold {fold} of {asked.folds}.")
-        results.append(_fold(asked, fold, uri, shown, again))
-        _refuse_other_data(asked)
-    with quiet_libraries():
-        return put_together(asked, results, shown, uri)
+    status: Status = "KILLED"
+    try:
+        _refuse_changed(asked)
+        _refuse_other_store(asked, uri)
+        results = []
+        for fold in range(1, asked.folds + 1):
+            shown.say(f"Fold {fold} of {asked.folds}.")
+            results.append(_fold(asked, fold, uri, shown, again))
+        with quiet_libraries():
+            result = put_together(asked, results, shown, uri)
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        asked.end(status)
+    return result
+
+
+def _refuse_changed(asked: CrossValidation) -> None:
+    for what, now in _declared(asked.pipeline, asked.set).items():
+        if now != asked.declared[what]:
+            raise RunError(
+                f"the {what} of {asked.pipeline} has changed since {asked.name} began, so that its folds would not "
+                f"be alike. Put it back; or start again, and delete {FOLDS}/{asked.name}."
+            )
+
+
+def _refuse_other_store(asked: CrossValidation, uri: str | None) -> None:
+    """Refuse a store that does not have the runs of the folds so far."""
+    from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
+    from medseg.tracking.mlflow.store import existing_run, open_store  # noqa: PLC0415
+
+    tracked = {fold: state.tracked for fold, state in asked.begun() if state.tracked}
+    if not tracked:
+        return
+    address = default_uri(uri)
+    with open_store(address) as client:
+        for fold, run_id in tracked.items():
+            try:
+                existing_run(client, run_id)
+            except RunError as error:
+                raise RunError(
+                    f"fold {fold} of {asked.name} is tracked at {asked.tracking_uri}, and {masked(address)} does not "
+                    "have its run: all folds are tracked in one place. Leave --tracking-uri out."
+                ) from error
 
 
 def _fold(
     asked: CrossValidation, fold: int, uri: str | None, shown: Progress, again: Mapping[str, Any]
 ) -> RunResult:
-    begun = asked.run_of(fold)
-    if begun is not None:
-        folder, state = begun
+    run = asked.run_of(fold)
+    if run is not None:
+        folder, state = run
         if state.status == "FINISHED":
             shown.say(f"It has ended: {state.name}.")
             return ended(folder)
         return resume_pipeline(str(folder.path), tracking_uri=uri, progress=shown, **again)
-    roles = ("split.test=null", "split.column=null", "split.file=null")
-    changes = [*asked.set, *roles, f"split.folds={asked.folds}", f"split.fold={fold}"]
+    changes = [*asked.set, *(f"{part}=null" for part in _OWN_PARTS)]
     return begin(
         asked.pipeline,
         None if asked.data is None else Path(asked.data),
-        changes,
+        [*changes, f"split.folds={asked.folds}", f"split.fold={fold}"],
         {**asked.options, **asked.option_of(fold)},
         uri,
         shown,
+        partial(_look, asked, fold, shown),
     )
 
 
-def _refuse_other_data(asked: CrossValidation) -> None:
-    """Refuse to put together what was learned from different data."""
-    begun = [asked.run_of(fold) for fold in range(1, asked.folds + 1)]
-    if len({pair[1].data_fingerprint for pair in begun if pair is not None}) > 1:
-        raise RunError(
-            f"the data have changed since {asked.name} began, so that its folds cannot be put together. Start the "
-            "folds again."
+def _look(asked: CrossValidation, fold: int, shown: Progress, gathered: Gathered) -> None:
+    """Before a fold is learned: refuse other data than those of the folds before, say what of them is overruled."""
+    from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
+
+    for _, state in asked.begun():
+        refuse_changed_data(state, gathered)
+    if fold == 1:
+        _say_overruled(asked.declared["definition"]["split"], gathered, shown)
+
+
+def _say_overruled(split: Mapping[str, Any], gathered: Gathered, shown: Progress) -> None:
+    """Say that roles which somebody gave do not count: a test part that was kept aside is learned from."""
+    from medseg.cases.split_column import told_roles  # noqa: PLC0415
+
+    column = split.get("column")
+    if column is not None and column in gathered.cases[0].extra:
+        given = set(told_roles(column, gathered.cases).values()) - {"train"}
+        where = f"the column '{column}'"
+    else:
+        given = {"test"} if split.get("file") or isinstance(split.get("test"), Mapping) else set()
+        where = "the definition"
+    if given:
+        shown.say(
+            f"FOLDS OVERRULE ROLES: {where} keeps patients for {' and '.join(sorted(given))}, and the folds share "
+            "out all, so that none are kept aside from training.",
+            loud=True,
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.api.result import RunResult
-from medseg.cases.manifest import Manifest
+from medseg.component import SHIPPED, build
 from medseg.pipeline.cross_validation import CrossValidation
 from medseg.places import written_whole
 from medseg.progress import Progress
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from medseg.learning.class_scores import ClassScorer
+    from medseg.steps import EvaluateClasses
     from medseg.tracking.mlflow.recorder import MlflowRecorder
 
 _ROLE = "folds"
@@ -70,20 +71,23 @@ def put_together(
     from medseg.tracking.mlflow.runs import put_below  # noqa: PLC0415
 
     first, uri = results[0], default_uri(uri)
-    manifest = Manifest.from_yaml(first.folder / "manifest.yaml")
-    scorer = pooled(
-        [result.scores() for result in results], manifest.classes, exclusive=manifest.image_labels == "one"
+    definition = asked.declared["definition"]
+    step: EvaluateClasses = build(
+        list(definition["steps"].values())[-1],
+        at="steps",
+        kind=None,
+        allowed=SHIPPED.also(*asked.options["allow"]),
     )
-    summary = scorer.summary()
+    scorer = pooled([result.scores() for result in results], step.scorer(first.predictor))
+    summary = scorer.summary(definition["seed"])
     paths = _written(scorer, summary, asked.folder)
     recorder = _recorder(asked, uri, generated=first.generated, say=shown.say)
-    recorder.tags({"pipeline": str(asked.definition["name"]), "folds": str(len(results))})
+    recorder.tags({"pipeline": str(definition["name"]), "folds": str(len(results))})
     recorder.metrics(class_metrics(summary, _ROLE), 0)
     for path in paths:
         recorder.artifact(path, "figures" if path.suffix == ".png" else "scores")
-    recorder.close("FINISHED")
     put_below(uri, recorder.run_id, [result.run_id for result in results])
-    replace(asked, run_id=recorder.run_id).write()
+    recorder.close("FINISHED")
     return FoldsResult(
         asked.name, asked.folder, recorder.run_id, masked(uri), tuple(results), first.generated
     )
@@ -94,7 +98,7 @@ def _recorder(
 ) -> MlflowRecorder:
     from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415
 
-    experiment = f"{asked.definition['name']}{'-generated' if generated else ''}"
+    experiment = f"{asked.declared['definition']['name']}{'-generated' if generated else ''}"
     begun = MlflowRecorder.find(uri, experiment, asked.folder)  # by a process that was killed at it
     if begun:
         return MlflowRecorder.resume(uri, begun, asked.folder, say=say, system=False)

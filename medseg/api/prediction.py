@@ -82,6 +82,15 @@ class Predicted:
         )
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """Where answers go, what kind they are of, and what more was wished."""
+
+    out: Path
+    output: Output
+    wishes: Wishes
+
+
 def predict(
     model: str | Path | Predictor,
     inputs: Sequence[str | Path],
@@ -99,7 +108,8 @@ def predict(
     Of label maps, in the data set's own values and on the grid of the input: `OUT/<case>.nii.gz` (`.png` of a
     picture); `OUT/<case>/` holds a picture and, on wish, probabilities; `OUT/volumes.csv` the volumes (`areas.csv`
     areas and objects of pictures). Of classes of whole images: `OUT/classes.csv`, and on wish
-    `OUT/<case>/heat_map.png`. A case that cannot be read does not keep the others from being predicted.
+    `OUT/<case>/heat_map.png`. A case that cannot be read does not keep the others from being predicted, and what
+    was predicted stays, with its table, whatever ends the rest.
 
     Args:
         model: A model, its folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix.
@@ -132,22 +142,42 @@ def predict(
     output, wishes = output_of(predictor), Wishes(probabilities, heat_maps)
     output.refuse(wishes)
     cases, faults = _listed(predictor, [Path(each) for each in inputs])
-    done: list[PredictedCase] = []
-    with shown.bar("predicting", len(cases), "cases") as bar:
-        for case in cases:
-            try:
-                done.append(_one(predictor, case, place, output, wishes))
-            except DataError as error:
-                faults += error.faults or (Fault(case.id, case.position, "", str(error), "Leave it out."),)
-            bar.advance()
-    sources = {case.id: _source(case) for case in cases}
-    shown_ids = predictor.manifest.ids == "pseudonyms"
-    found = Predicted(
-        tuple(done), tuple(faults), sources, shown_ids, output.title, output.noun, output.table, output.first
-    )
-    if not done:
+    found = _all(predictor, cases, faults, _Asked(place, output, wishes), shown)
+    if not found.cases:
         raise DataError("no case could be predicted.", found.faults)
-    _write_table(found, place)
+    return found
+
+
+def _all(
+    predictor: Predictor, cases: Sequence[Case], faults: Sequence[Fault], asked: _Asked, shown: Progress
+) -> Predicted:
+    """Predict one case after the other, and write the table of those that were, whatever ends it."""
+    done: list[PredictedCase] = []
+    met = list(faults)
+    try:
+        with shown.bar("predicting", len(cases), "cases") as bar:
+            for case in cases:
+                try:
+                    done.append(_one(predictor, case, asked))
+                except DataError as error:
+                    met += error.faults or (Fault(case.id, case.position, "", str(error), "Leave it out."),)
+                except Exception:
+                    shown.say(f"Met at case {case.id} (no. {case.position}).", loud=True)
+                    raise
+                bar.advance()
+    finally:
+        found = Predicted(
+            tuple(done),
+            tuple(met),
+            {case.id: _source(case) for case in cases},
+            predictor.manifest.ids == "pseudonyms",
+            asked.output.title,
+            asked.output.noun,
+            asked.output.table,
+            asked.output.first,
+        )
+        if done:
+            _write_table(found, asked.out)
     return found
 
 
@@ -173,9 +203,9 @@ def _source(case: Case) -> Path:
     return first.parent if others else first
 
 
-def _one(predictor: Predictor, case: Case, out: Path, output: Output, wishes: Wishes) -> PredictedCase:
+def _one(predictor: Predictor, case: Case, asked: _Asked) -> PredictedCase:
     started = time.perf_counter()
-    answer = output.predict(predictor, case, out, wishes)
+    answer = asked.output.predict(predictor, case, asked.out, asked.wishes)
     seconds = time.perf_counter() - started
     return PredictedCase(case.id, answer.path, answer.measures, answer.warnings, seconds)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from medseg.progress import LOADING, Progress, Silent
 
 if TYPE_CHECKING:
     from medseg.pipeline.completion import Completed
+    from medseg.pipeline.gather import Gathered
 
 
 def run_pipeline(
@@ -78,6 +79,7 @@ def begin(
     options: Mapping[str, Any],
     tracking_uri: str | None,
     shown: Progress,
+    look: Callable[[Gathered], None] | None = None,
 ) -> RunResult:
     """Begin a run, by itself or as one fold of several, and see it to its end.
 
@@ -88,6 +90,7 @@ def begin(
         options: Those of `run_options`, and what else the run shall keep.
         tracking_uri: Of MLflow.
         shown: Where progress is shown.
+        look: Looks at the cases before anything is made or learned, and may refuse them.
     """
     opened = open_pipeline(name, assignments=changes, sample=root is None)
     if root is None and opened.definition.sample is not None:
@@ -95,7 +98,7 @@ def begin(
     mark_gone()
     _refuse_needless_run(opened, root)
     whole = _completed(opened, root, options, shown)
-    return Conductor(whole.definition, whole.manifest, root, options, tracking_uri, shown).start()
+    return Conductor(whole.definition, whole.manifest, root, options, tracking_uri, shown).start(look)
 
 
 def _completed(opened: Opened, root: Path | None, options: Mapping[str, Any], shown: Progress) -> Completed:

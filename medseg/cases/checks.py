@@ -100,13 +100,6 @@ class Report:
         counts = Counter(name for facts in self.facts for name in facts.classes or ())
         return [{"class": name, "cases": counts[name]} for name in sorted(counts)]
 
-    def label_totals(self) -> dict[str, int]:
-        """Voxels of each class, or of `value N` where a stored value has no class."""
-        totals: Counter[str] = Counter()
-        for row in self.label_rows():
-            totals[row["class"] or f"value {row['value']}"] += row["voxels"]
-        return dict(totals)
-
     def fingerprint(self) -> str:
         """32 hexadecimal digits of what the good cases hold: voxels, label maps, affines, and their classes.
 

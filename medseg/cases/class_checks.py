@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
-from medseg.cases.finding import Draft
+from medseg.cases.finding import Draft, Found
 from medseg.cases.image_labels import misnamed, ordered, shown
 from medseg.errors import Fault
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 ROLE = "role"
 """The column that holds the role of an image, where the data share images out."""
+
+#: Fewer names than these are taken for classes, however few images they have: someone may be trying things out.
+_LEAST = 9
+
+#: So many images of a class are enough, however many classes there are.
+_ENOUGH = 20
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class Wording:
         absent: What to do about a class without an image.
         unknown: What to do about an image of a class that is none of the data set's.
         misnamed: What to do about names that cannot be those of classes.
+        unlikely: What to do about so many names with so few images each that they are hardly classes.
     """
 
     noun: str
@@ -36,6 +44,7 @@ class Wording:
     absent: str
     unknown: str
     misnamed: str
+    unlikely: str
 
 
 def learnt(drafts: Sequence[Draft]) -> list[Draft]:
@@ -57,10 +66,73 @@ def classes_of(manifest: Manifest, drafts: Sequence[Draft], named: Sequence[str]
     return tuple(sorted({*named, *(name for draft in learnt(drafts) for name in draft.labels or ())}))
 
 
-def judged(
-    manifest: Manifest, drafts: Sequence[Draft], words: Wording, root: Path, named: Sequence[str] = ()
+def unlikely(counts: Mapping[str, int]) -> bool:
+    """Whether names are hardly those of classes, but of patients or files: many, with few images each.
+
+    That is from 9 names on, where half of them have fewer images than half as many as there are names, and than
+    20. So 10 classes want 5 images each, 30 classes 15, 40 classes and more want 20.
+
+    Args:
+        counts: Images by name.
+    """
+    return len(counts) >= _LEAST and median(counts.values()) < min(len(counts) / 2, _ENOUGH)
+
+
+def judge(
+    found: Found,
+    manifest: Manifest,
+    words: Wording,
+    root: Path,
+    *,
+    named: Sequence[str] = (),
+    beside: Mapping[str, int] | None = None,
+    naming: Iterable[Fault] = (),
+) -> None:
+    """Add to what was found what is wrong with its classes, and what to know of them.
+
+    Drafts of a class that is none of the data set's are marked broken. Where names that neither the manifest nor
+    its columns give are hardly classes, they are names of people perhaps: one fault says so, and none names them.
+
+    Args:
+        found: The images, and faults that name no class.
+        manifest: Of the data.
+        words: What tells the class of an image.
+        root: Where to look.
+        named: Classes that the data name besides those of single images, such as by columns.
+        beside: Images that are not among the drafts, by what they would name as their class.
+        naming: Faults that name classes.
+    """
+    given = {*manifest.classes, *named}
+    counts = Counter({name: count for name, count in (beside or {}).items() if name not in given})
+    images = counts.total()
+    for draft in found.drafts:
+        strange = set(draft.labels or ()) - given
+        counts.update(strange)
+        images += bool(strange)
+    if unlikely(counts):
+        found.faults.append(_no_classes(manifest, counts, images, words, root))
+        for draft in found.drafts:
+            draft.broken = draft.broken or not counts.keys().isdisjoint(draft.labels or ())
+        if not given:
+            return
+        naming = ()
+    found.faults += [*naming, *_judged(manifest, found.drafts, words, root, named)]
+    found.notes += _missing_elsewhere(found.drafts, classes_of(manifest, found.drafts, named))
+
+
+def _no_classes(
+    manifest: Manifest, counts: Mapping[str, int], images: int, words: Wording, root: Path
+) -> Fault:
+    others = f"classes besides {list(manifest.classes)}" if manifest.classes else "classes"
+    # Names that are no classes are those of people, as likely as not.
+    told = f": {shown(counts)}" if manifest.ids == "pseudonyms" else ""
+    met = f"the {words.noun}s tell {len(counts)} {others} of {images} pictures: these are no classes, it seems{told}"
+    return Fault("", 0, "", met, words.unlikely, root)
+
+
+def _judged(
+    manifest: Manifest, drafts: Sequence[Draft], words: Wording, root: Path, named: Sequence[str]
 ) -> Iterator[Fault]:
-    """What is wrong with the classes; drafts of a class that is none of the data set's are marked broken."""
     classes = classes_of(manifest, drafts, named)
     least = 2 if manifest.image_labels == "one" else 1
     if len(classes) < least:
@@ -83,7 +155,7 @@ def judged(
         draft.labels = None if draft.labels is None else ordered(draft.labels, classes)
 
 
-def missing_elsewhere(drafts: Sequence[Draft], classes: Sequence[str]) -> Iterator[str]:
+def _missing_elsewhere(drafts: Sequence[Draft], classes: Sequence[str]) -> Iterator[str]:
     """Classes that have no image in a role other than training: of note, for their scores will be empty."""
     have: defaultdict[str, set[str]] = defaultdict(set)
     for draft in drafts:
@@ -101,7 +173,7 @@ def _strangers(
     found: defaultdict[tuple[str, str], list[Draft]] = defaultdict(list)
     for draft in drafts:
         for name in draft.labels or ():
-            if name not in classes:
+            if name not in classes and not draft.broken:
                 found[name, draft.extra.get(ROLE, "")].append(draft)
     for (name, role), each in sorted(found.items(), key=lambda item: item[0]):
         for draft in each:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from medseg.cases.class_checks import ROLE, Wording, classes_of, judged, missing_elsewhere
-from medseg.cases.finding import Draft, Found, Walk, kinds_told, named_itself
+from medseg.cases.class_checks import ROLE, Wording, judge
+from medseg.cases.finding import Draft, Found, kinds_told, named_itself
 from medseg.cases.image_labels import class_name, shown
 from medseg.cases.layout import composed
+from medseg.cases.walk import Walk
 from medseg.errors import Fault
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ _WORDS = Wording(
         "folders of the classes with --data."
     ),
     misnamed="Rename the folders.",
+    unlikely=(
+        "If they are patients, move their folders one level down, into those of their classes: <class>/<patient>/. "
+        "If these are classes indeed, name them all under 'classes' of the manifest."
+    ),
 )
 
 
@@ -38,8 +43,9 @@ class ClassFolders(BaseModel):
     """Pictures lie in `<class>/` or in `Train/<class>/`, `Val/<class>/` and `Test/<class>/`, at any depth below.
 
     Folders of roles have the names of `medseg.cases.split_column.MEANINGS` in upper or lower case, and lie in the
-    data set's folder itself. Any of them may be missing; they become the column `role`, else it is empty. Files
-    that are no pictures are left out, whatever lies where; pictures that are DICOM need no ending.
+    data set's folder itself. Any of them may be missing; they become the column `role`, else it is empty. Pictures
+    are known by their content if not by their ending. Images of kinds that are not read are a fault; files that
+    are no images are left out, whatever lies where.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,14 +84,18 @@ class _Sorted:
     Attributes:
         folders: Pictures by role folder and class folder, empty ones included; names as stored, in NFC.
         loose: How many lie in no folder of a class, by the folder that they lie in.
-        beside: Folders with pictures beside those of roles.
+        beside: Pictures by folder beside those of roles.
         below: Folders of classes that hold folders of roles.
     """
 
     folders: dict[tuple[str, str], list[Draft]] = field(default_factory=dict)
     loose: Counter[str] = field(default_factory=Counter)
-    beside: set[str] = field(default_factory=set)
+    beside: Counter[str] = field(default_factory=Counter)
     below: set[str] = field(default_factory=set)
+
+    def unused(self) -> Counter[str]:
+        """Pictures that have no class, by the folder that might be one; none for folders that are empty."""
+        return Counter({**{class_name(name): 0 for _, name in self.folders}, **self.beside})
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,9 @@ class ClassFolderFinder:
         found = Found(drafts, walk.faults)
         if not drafts:
             found.faults.append(self._nothing(walk))
-        elif truth:
+            return found
+        found.faults += walk.unread_faults()
+        if truth:
             self._label(root, found)
         return found
 
@@ -115,15 +127,14 @@ class ClassFolderFinder:
             return
         by_folder = _sorted(root, found.drafts)
         found.drafts = [draft for each in by_folder.folders.values() for draft in each]
-        found.faults += _misplaced(by_folder, root)
-        found.faults += _empty(by_folder, root)
-        found.faults += _misspelt(by_folder, root)
-        found.faults += judged(self.manifest, found.drafts, _WORDS, root)
-        found.notes += missing_elsewhere(found.drafts, classes_of(self.manifest, found.drafts))
+        found.faults += _loose(by_folder, root)
+        naming = (*_misplaced(by_folder, root), *_empty(by_folder, root), *_misspelt(by_folder, root))
+        judge(found, self.manifest, _WORDS, root, beside=by_folder.unused(), naming=naming)
 
     def _nothing(self, walk: Walk) -> Fault:
         seen = f"{walk.files} file{' was' if walk.files == 1 else 's were'} seen, none of them a picture"
-        met = f"no picture was found: {seen} ({kinds_told(walk.suffixes)}; of DICOM any name)"
+        unread = f"; {walk.unread_told()}" if walk.unread else ""
+        met = f"no picture was found: {seen} ({kinds_told(walk.suffixes)}; any name if the content is such){unread}"
         remedy = f"Name the folder of the data set, unpacked. To get the data: {self.manifest.obtain}"
         return Fault("", 0, "", met, remedy, walk.root)
 
@@ -158,16 +169,19 @@ def _strayed(made: _Sorted, folder: str) -> None:
     if not folder:
         made.loose[""] += 1
     else:
-        made.beside.add(folder)
+        made.beside[folder] += 1
 
 
-def _misplaced(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
+def _loose(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
     for role, count in sorted(by_folder.loose.items()):
         verb = "lies" if count == 1 else "lie"
         where = f"directly in the folder {role!r}" if role else "directly in the data set's folder"
         met = f"{count} picture{'' if count == 1 else 's'} {verb} {where}, in no folder of a class"
         remedy = "Move each into the folder of its class, or out of the data set."
         yield Fault("", 0, "", met, remedy, root / role)
+
+
+def _misplaced(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
     if by_folder.beside:
         noun, verb = ("folder", "lies") if len(by_folder.beside) == 1 else ("folders", "lie")
         roles = shown(({role for role, _ in by_folder.folders} | set(by_folder.loose)) - {""})

@@ -1,8 +1,7 @@
-"""Finding the files of cases in folders: a walk, patterns, and which image belongs to which truth."""
+"""Finding the files of cases in folders: patterns, and which image belongs to which truth."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,14 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from medseg.cases.layout import MASK, Layout, Matcher, Place, composed
+from medseg.cases.walk import Walk
 from medseg.errors import Fault
 
 if TYPE_CHECKING:
     from medseg.cases.manifest import Manifest
-
-
-#: Folders that programs leave beside those of the user: macOS in archives, and Synology's disks.
-_OF_PROGRAMS = frozenset({"__MACOSX", "@eaDir"})
 
 
 @dataclass(frozen=True)
@@ -81,65 +77,6 @@ class Finder(Protocol):
         """
 
 
-@dataclass
-class Walk:
-    """Files below a root, and what could not be looked into.
-
-    Attributes:
-        root: A folder, or one file.
-        suffixes: Endings of names, in lower case, that `kind` counts.
-        all: Whether files of other endings are given as well.
-    """
-
-    root: Path
-    suffixes: tuple[str, ...]
-    all: bool
-    files: int = 0
-    kind: int = 0
-    faults: list[Fault] = field(default_factory=list)
-
-    def paths(self) -> Iterator[tuple[str, Path]]:
-        """Path relative to the root with `/` and in NFC, and full path, of every file that is not hidden."""
-        if self.root.is_file():
-            yield from self._counted(self.root.name, self.root)
-            return
-        waiting, linked = [("", self.root)], {os.path.realpath(self.root)}
-        while waiting:
-            prefix, folder = waiting.pop()
-            for entry in self.entries(folder):
-                path = folder / entry.name
-                if entry.is_dir():
-                    # A link may lead back to a folder above: each linked folder is entered once.
-                    real = os.path.realpath(path) if entry.is_symlink() else ""
-                    if not real or real not in linked:
-                        linked |= {real} - {""}
-                        waiting.append((f"{prefix}{entry.name}/", path))
-                else:
-                    yield from self._counted(f"{prefix}{entry.name}", path)
-
-    def _counted(self, relative: str, path: Path) -> Iterator[tuple[str, Path]]:
-        of_kind = relative.lower().endswith(self.suffixes)
-        self.files += 1
-        self.kind += of_kind
-        if of_kind or self.all:
-            yield composed(relative), path
-
-    def entries(self, folder: Path) -> list[os.DirEntry[str]]:
-        """Files and folders in a folder, sorted by name, without those that are hidden or of programs."""
-        # Hidden names are left out: macOS puts a `._name.nii.gz` that is no image beside each copied file.
-        try:
-            with os.scandir(folder) as entries:
-                kept = [e for e in entries if not e.name.startswith(".") and e.name not in _OF_PROGRAMS]
-                return sorted(kept, key=lambda e: e.name)
-        except PermissionError:
-            remedy = "Give this user the right to read and enter it, and all folders within."
-            self.faults.append(Fault("", 0, "", "a folder may not be read by this user", remedy, folder))
-        except OSError as error:
-            met = f"a folder cannot be read: {error.strerror}"
-            self.faults.append(Fault("", 0, "", met, "See to the disk or the link, and try again.", folder))
-        return []
-
-
 def named_itself(walk: Walk, part: str, *, pictures: bool) -> Iterator[Draft]:
     """A case for each file of the kind, with its path below the root for an id.
 
@@ -148,13 +85,14 @@ def named_itself(walk: Walk, part: str, *, pictures: bool) -> Iterator[Draft]:
     Args:
         walk: Through all files.
         part: What each file is.
-        pictures: Whether DICOM files of other endings, or of none, are of the kind.
+        pictures: Whether files of other endings, or of none, are of the kind if their content is: pictures and
+            DICOM. Images of kinds that are not read are counted by the walk.
     """
     above = composed(walk.root.resolve().parent.name if walk.root.is_file() else walk.root.resolve().name)
     there: list[tuple[str, Path]] = []
     others: list[tuple[str, Path]] = []
     for relative, path in walk.paths():
-        of_kind = relative.lower().endswith(walk.suffixes) or (pictures and looks_dicom(path))
+        of_kind = relative.lower().endswith(walk.suffixes) or (pictures and walk.is_picture(path))
         (there if of_kind else others).append((relative, path))
     bare = {path.parent for _, path in there if not path.suffix}
     # An empty file among DICOM files without endings is one that was not copied: reading it will say so.
@@ -176,13 +114,6 @@ def without_ending(name: str, endings: Sequence[str]) -> str:
     """A file's name without the ending of its kind, if it has one."""
     ending = max((each for each in endings if name.lower().endswith(each)), key=len, default="")
     return name[: len(name) - len(ending)]
-
-
-def looks_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its content, other than a directory of such files."""
-    from medseg.cases.reading.dicom import is_dicom  # noqa: PLC0415 - numpy takes 0.1 s to import
-
-    return path.name.upper() != "DICOMDIR" and is_dicom(path)
 
 
 def kinds_told(suffixes: Sequence[str]) -> str:
@@ -214,8 +145,12 @@ class PatternFinder:
         seen = list(self._seen(walk))
         found = _PAIRINGS[self.layout.pair]([each for each in seen if each.place.part in parts])
         found.faults[:0] = walk.faults
-        if not seen:  # what a pattern fits is of another part, such as a label map
-            found.drafts += self._themselves(walk, parts)
+        if seen:
+            found.notes += filter(None, [walk.unread_told()])
+        else:  # what a pattern fits is of another part, such as a label map
+            every = Walk(walk.root, walk.suffixes, all=True)
+            found.drafts += self._themselves(every, parts)
+            found.faults += every.unread_faults()
         if not found.drafts:
             found.faults.append(self._nothing(walk, kind.noun))
         for draft in found.drafts:
@@ -246,8 +181,7 @@ class PatternFinder:
         """
         alone = len(parts) == 1 and parts[0] != MASK
         if alone and (walk.root.is_file() or self.manifest.pictures is not None):
-            pictures = self.manifest.pictures is not None
-            yield from named_itself(Walk(walk.root, walk.suffixes, all=True), parts[0], pictures=pictures)
+            yield from named_itself(walk, parts[0], pictures=self.manifest.pictures is not None)
 
     def _nothing(self, walk: Walk, noun: str) -> Fault:
         patterns = self._matcher().told()

@@ -205,7 +205,8 @@ def _origins(length: int, tile: int, overlap: float) -> list[int]:
 
 
 def _stretched(slices: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    given = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32))
+    # A true copy: one pixel counts as contiguous whatever its strides, and torch refuses those that are negative.
+    given = torch.from_numpy(np.array(slices, dtype=np.float32, order="C"))
     made = torch.nn.functional.interpolate(
         given, size=size, mode="bilinear", align_corners=False, antialias=True
     )

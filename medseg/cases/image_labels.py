@@ -28,7 +28,7 @@ _BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _SHOWN = 5
 
 BETWEEN = "; "
-"""Between the names of several classes of one image, in tables and figures."""
+"""Between the names of several classes of one image, in tables and figures; no name holds it."""
 
 
 def class_name(text: str) -> str:
@@ -58,6 +58,12 @@ def misnamed(names: Sequence[str]) -> Iterator[str]:
             f"{odd} cannot be the name of a class; wanted text without '/', '\\', control characters or spaces "
             "around it, and not '.' or '..'"
         )
+    several = sorted({name for name in names if BETWEEN in name})
+    if several:
+        yield (
+            f"{several} cannot be the name of a class: '{BETWEEN}' stands between the classes of one image in tables "
+            "and figures"
+        )
     formulas = sorted({name for name in names if name.startswith(("=", "+", "-", "@"))})
     if formulas:
         yield (
@@ -67,9 +73,9 @@ def misnamed(names: Sequence[str]) -> Iterator[str]:
     sharing: defaultdict[str, set[str]] = defaultdict(set)
     for name in names:
         sharing[key_name(name)].add(name)
-    for key, several in sorted(sharing.items()):
-        if len(several) > 1:
-            yield f"{sorted(several)} cannot be told apart in the names of scores, where each is '{key}'"
+    for key, alike in sorted(sharing.items()):
+        if len(alike) > 1:
+            yield f"{sorted(alike)} cannot be told apart in the names of scores, where each is '{key}'"
 
 
 def ordered(labels: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:

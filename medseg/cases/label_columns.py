@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from medseg.cases.image_labels import class_name
+
+#: What programs write for an empty cell, as R and pandas do; `None` may well be a class.
+_NOTHING = frozenset({"", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null"})
 
 
 class JoinedColumn(BaseModel):
@@ -44,7 +47,10 @@ class Told:
 
 
 class LabelColumns(Protocol):
-    """How the classes of an image are told by its row."""
+    """How the classes of an image are told by its row.
+
+    A cell that holds what programs write for an empty one, such as NA, is empty.
+    """
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -54,8 +60,13 @@ class LabelColumns(Protocol):
     def names(self) -> tuple[str, ...]:
         """The classes, where the columns alone tell them; else none."""
 
-    def read(self, row: Mapping[str, str]) -> Told:
-        """The classes of an image."""
+    def read(self, row: Mapping[str, str], known: Collection[str] = ()) -> Told:
+        """The classes of an image.
+
+        Args:
+            row: Text by column.
+            known: The classes that the manifest names, if it names them: one of them may be called NA.
+        """
 
 
 @dataclass(frozen=True)
@@ -70,13 +81,15 @@ class OneClass:
         """The one column."""
         return (self.column,)
 
-    def read(self, row: Mapping[str, str]) -> Told:
+    def read(self, row: Mapping[str, str], known: Collection[str] = ()) -> Told:
         """Its class; an empty cell is none."""
         name = class_name(row[self.column])
-        if name:
+        if not _is_empty(name, known):
             return Told((name,))
         return Told(
-            None, f"has no class in column '{self.column}'", "Name the class there, or remove the row."
+            None,
+            f"has no class in column '{self.column}'",
+            f"Name the class there, or remove the row.{_or_a_class(name)}",
         )
 
 
@@ -91,12 +104,13 @@ class Flags:
         """The classes are called as the columns."""
         return tuple(class_name(column) for column in self.columns)
 
-    def read(self, row: Mapping[str, str]) -> Told:
+    def read(self, row: Mapping[str, str], known: Collection[str] = ()) -> Told:
         """The classes whose column holds 1."""
+        del known  # a cell holds no name
         values = {column: _flag(row[column]) for column in self.columns}
         odd = [column for column, value in values.items() if value is None]
         if odd:
-            blank = [column for column in odd if not row[column].strip()]
+            blank = [column for column in odd if _is_empty(row[column].strip())]
             met = f"holds nothing in {_named(blank)}" if blank else f"holds neither 0 nor 1 in {_named(odd)}"
             return Told(
                 None, met, "Write 1 where the image has the class and 0 where not, or remove the row."
@@ -116,17 +130,19 @@ class Joined:
         """The one column."""
         return (self.rule.column,)
 
-    def read(self, row: Mapping[str, str]) -> Told:
-        """The classes between the separators; an empty cell as the rule says."""
-        pieces = [class_name(piece) for piece in row[self.rule.column].split(self.rule.separator)]
-        named = tuple(dict.fromkeys(piece for piece in pieces if piece))
+    def read(self, row: Mapping[str, str], known: Collection[str] = ()) -> Told:
+        """The classes between the separators, where a place may be empty; an empty cell as the rule says."""
+        cell = row[self.rule.column]
+        empty = _is_empty(class_name(cell), known)  # as a whole first: N/A may hold the separator
+        pieces = [class_name(piece) for piece in ([cell] if empty else cell.split(self.rule.separator))]
+        named = tuple(dict.fromkeys(piece for piece in pieces if not _is_empty(piece, known)))
         if named or self.rule.empty_is_none:
             return Told(named)
         return Told(
             None,
             f"has no class in column '{self.rule.column}'",
             "Name the classes there or remove the row; if an empty cell means that the image has none of them, say "
-            "`empty_is_none: true` below 'layout.labels' of the manifest.",
+            f"`empty_is_none: true` below 'layout.labels' of the manifest.{_or_a_class(*pieces)}",
         )
 
 
@@ -137,6 +153,17 @@ def label_columns(label: str | None, labels: Sequence[str] | JoinedColumn | None
     if labels is not None:
         return Flags(tuple(labels))
     return None if label is None else OneClass(label)
+
+
+def _is_empty(text: str, known: Collection[str] = ()) -> bool:
+    """Whether a cell says nothing, unless what it holds is a class."""
+    return text in _NOTHING and text not in known
+
+
+def _or_a_class(*pieces: str) -> str:
+    """What else to do where a cell that counts as empty is not."""
+    written = next((piece for piece in pieces if piece), "")
+    return f" If {written} is a class, name all classes below 'classes' of the manifest." if written else ""
 
 
 def _flag(text: str) -> bool | None:

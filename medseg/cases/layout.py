@@ -270,8 +270,11 @@ class Matcher:
 
 
 def composed(text: str) -> str:
-    """The text in Unicode's composed form (NFC), in which names are compared."""
-    return unicodedata.normalize("NFC", text)
+    """The text in Unicode's composed form (NFC), in which names are compared.
+
+    What is no Unicode, as in names of files from an older system, is escaped, so that it can be written down.
+    """
+    return unicodedata.normalize("NFC", text.encode(errors="backslashreplace").decode())
 
 
 def _several(patterns: str | Sequence[str] | None) -> tuple[str, ...]:

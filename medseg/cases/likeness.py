@@ -72,12 +72,6 @@ def likeness(pixels: NDArray[Any]) -> str | None:
     return np.packbits(bits, axis=1).tobytes().hex()
 
 
-def distance(first: str, second: str) -> int:
-    """Bits of 255 by which two pictures differ: the least of one picture whole and a view of the other."""
-    a, b = _codes([first]), _codes([second])
-    return int(_distances(a, b)[0])
-
-
 def near_pairs(hashes: Sequence[str], within: int = NEAR) -> NDArray[np.int64]:
     """All pairs that are alike.
 

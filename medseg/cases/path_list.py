@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from medseg.cases.class_checks import Wording, classes_of, judged, missing_elsewhere
-from medseg.cases.finding import Complaint, Draft, Found, Walk, looks_dicom, named_itself, without_ending
+from medseg.cases.class_checks import Wording, judge
+from medseg.cases.finding import Complaint, Draft, Found, named_itself, without_ending
 from medseg.cases.label_columns import JoinedColumn, LabelColumns, Told, label_columns
 from medseg.cases.layout import MASK, composed
 from medseg.cases.table import Rows, beside, lacking, open_table
+from medseg.cases.walk import Walk, looks_picture
 from medseg.errors import Fault
 
 if TYPE_CHECKING:
@@ -29,11 +30,15 @@ _WORDS = Wording(
     fewer="Name the class of each picture in the list, or correct 'layout' of the manifest.",
     absent="Add rows of pictures that have it, or take it from 'classes' of the manifest, or from 'layout.labels'.",
     unknown="Correct the row, add pictures of the class to training, or name it in 'classes' of the manifest.",
-    misnamed="Correct the rows, or take another column below 'layout' of the manifest.",
+    misnamed=(
+        "Correct the rows, or take another column below 'layout' of the manifest; if a cell names several classes, "
+        "say `image_labels: many`, and what stands between them under `labels`."
+    ),
+    unlikely=(
+        "Name the column of the class below 'layout' of the manifest; if these are classes indeed, name them all "
+        "under 'classes' of the manifest."
+    ),
 )
-
-#: From this many classes on, a column that holds a value of its own in most rows is taken for no class at all.
-_SUSPECT = 20
 
 
 class CsvLayout(BaseModel):
@@ -134,7 +139,7 @@ class ListFinder:
             for draft in each:
                 draft.extra = self._unsaid()
             if each:
-                return Found(each, walk.faults)
+                return Found(each, [*walk.faults, *walk.unread_faults()])
         if path is None:
             met = f"{_WHAT}, '{self.layout.csv}', is not in the folder"
             remedy = f"Name the folder that holds it, or the file. To get the data: {self.manifest.obtain}"
@@ -148,9 +153,7 @@ class ListFinder:
         bases = (path.parent, root if root.is_dir() else path.parent)
         found = Found(self._drafts(table, parts, bases, truth=truth))
         if truth and self.layout.tells is not None:
-            named = self.layout.tells.names
-            found.faults += self._classes(found, named, path)
-            found.notes += missing_elsewhere(found.drafts, classes_of(self.manifest, found.drafts, named))
+            judge(found, self.manifest, _WORDS, path, named=self.layout.tells.names)
         return found
 
     def _is_image(self, root: Path, parts: Sequence[str], *, truth: bool) -> bool:
@@ -159,7 +162,7 @@ class ListFinder:
         if not root.is_file() or len(parts) != 1 or wants_truth:
             return False
         of_kind = root.name.lower().endswith(self.manifest.files().suffixes)
-        return of_kind or (self.manifest.pictures is not None and looks_dicom(root))
+        return of_kind or (self.manifest.pictures is not None and looks_picture(root))
 
     def _wants_all(self, root: Path, parts: Sequence[str], *, truth: bool) -> bool:
         """Whether every picture of a folder is a case, as in prediction, which needs no list.
@@ -184,19 +187,6 @@ class ListFinder:
         if twice:
             return f"{_WHAT} has more than one column {twice}"
         return "" if table.lines else f"{_WHAT} has no rows"
-
-    def _classes(self, found: Found, named: Sequence[str], path: Path) -> list[Fault]:
-        """What is wrong with the classes that the rows tell."""
-        classes = classes_of(self.manifest, found.drafts, named)
-        if not self.manifest.classes and len(classes) > max(_SUSPECT, len(found.drafts) // 2):
-            met = (
-                f"{_WHAT} tells {len(classes)} classes of {len(found.drafts)} pictures: these are no classes"
-            )
-            remedy = "Name the column of the class below 'layout' of the manifest."
-            for draft in found.drafts:
-                draft.broken = True
-            return [Fault("", 0, "", met, remedy, path)]
-        return list(judged(self.manifest, found.drafts, _WORDS, path, named))
 
     def _drafts(
         self, table: Rows, parts: Sequence[str], bases: tuple[Path, Path], *, truth: bool
@@ -244,7 +234,7 @@ class ListFinder:
         """Give an image the classes that its row tells."""
         if self.layout.tells is None:
             return
-        told = self.layout.tells.read(row)
+        told = self.layout.tells.read(row, self.manifest.classes)
         known = self.manifest.classes
         unknown = [name for name in told.labels or () if known and name not in known]
         if unknown:

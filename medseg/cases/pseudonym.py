@@ -24,7 +24,9 @@ _DIGITS = 10
 
 def pseudonym(kind: Literal["case", "patient"], identifier: str, key: bytes) -> str:
     """The public name of a case or patient, such as `case-0f3a91c27b`."""
-    digest = hmac.new(key, f"{kind}\0{identifier}".encode(), hashlib.sha256).hexdigest()
+    # A file's name need not be Unicode: Python then holds halves of characters in its place.
+    named = f"{kind}\0{identifier}".encode(errors="surrogatepass")
+    digest = hmac.new(key, named, hashlib.sha256).hexdigest()
     return f"{kind}-{digest[:_DIGITS]}"
 
 

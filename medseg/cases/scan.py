@@ -159,14 +159,17 @@ def _listed(manifest: Manifest, root: Path, found: Found, channels: Sequence[str
 
 
 def _alone(manifest: Manifest, drafts: Sequence[tuple[str, Draft]], table: Table) -> Iterator[str]:
-    """That a column, which alone is to tell what belongs together, is empty."""
+    """That a column, which alone is to tell what belongs together, is empty.
+
+    Of images with classes in a table `Patients.notes` says it.
+    """
     rule = manifest.group
     if isinstance(rule, GroupRule) and rule.column and not rule.tag and not rule.pattern:
         column = rule.column
         values = [
             {**_searched(manifest, each), **table.row(each.raw), **each.extra}[column] for _, each in drafts
         ]
-    elif isinstance(manifest.layout, CsvLayout) and manifest.layout.group:
+    elif isinstance(manifest.layout, CsvLayout) and manifest.layout.group and not manifest.image_labels:
         column = manifest.layout.group
         values = [draft.group for _, draft in drafts]
     else:

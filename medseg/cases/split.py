@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,12 @@ from medseg.cases.split_rule import SplitRule
 from medseg.errors import DataError, Fault
 from medseg.places import written_whole
 
-__all__ = ["ROLES", "Role", "Split", "make_split"]
+__all__ = ["CLASS", "ROLES", "Role", "Split", "make_split"]
 
 _OTHERS: tuple[Role, ...] = ("val", "test")
 
 CLASS = "class"
-"""What `stratify` calls the class of an image."""
+"""What `stratify` calls the classes of images."""
 
 
 @dataclass(frozen=True)
@@ -215,9 +215,6 @@ def _values(cases: Iterable[Case], column: str) -> dict[str, set[str]]:
     """Values of a column, by patient."""
     found: dict[str, set[str]] = defaultdict(set)
     for case in cases:
-        if column == CLASS and column not in case.extra and case.labels is not None:
-            found[case.group].add("; ".join(case.labels))
-            continue
         if column not in case.extra:
             columns = sorted({name for each in cases for name in each.extra})
             raise DataError(
@@ -300,6 +297,24 @@ def _units(
         members[unit_of[group]].append(group)
     if stratify is None:
         return members, dict.fromkeys(groups, "")
+    if stratify == CLASS and all(CLASS not in case.extra and case.labels is not None for case in cases):
+        return members, _rarest(cases)
     values = _values(cases, stratify)
     _refuse_torn([g for g in groups if len(values[g]) > 1], cases, f"of one '{stratify}'")
     return members, {group: next(iter(values[group])) for group in groups}
+
+
+def _rarest(cases: Sequence[Case]) -> dict[str, str]:
+    """The class of each patient that fewest of these patients have an image of; empty for one who has none.
+
+    A class that few patients have is the one that a part is most easily left without. Of classes that as many
+    have, the first by code point counts.
+    """
+    classes: dict[str, set[str]] = defaultdict(set)
+    for case in cases:
+        classes[case.group].update(case.labels or ())
+    patients = Counter(name for names in classes.values() for name in names)
+    return {
+        group: min(names, key=lambda name: (patients[name], name), default="")
+        for group, names in classes.items()
+    }

@@ -44,8 +44,10 @@ class SplitRule(BaseModel):
         val: Validation: a ratio of the groups, or `{column: value}`, all columns of which must match.
         test: Test, likewise. Both are 0.15 if not given, and None with a `file`.
         seed: Of the draw; None for the definition's.
-        stratify: A column of the cases whose values every role gets in like shares; `class` is the class of an
-            image, where no column is called so.
+        stratify: A column of the cases whose values every role gets in like shares; all cases of a patient must
+            agree in it. `class`, where no column is called so, is the class of the images: a patient whose images
+            have several counts as the one of them that fewest patients have (the first by code point, of classes
+            that as many have), and one whose images have none of the classes as of a class of its own.
         file: A JSON or CSV file with the roles, in place of ratios.
         column: A column of the cases that tells the roles: train or training, val, valid or validation, test or
             testing, in upper or lower case. Validation or test that it puts nobody into is drawn by its ratio

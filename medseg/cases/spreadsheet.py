@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,9 @@ _SUFFIXES = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 
 _ZIP = b"PK\x03\x04"
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # what older Excel wrote, and what holds a file under a password
+
+#: An Excel file that unpacks to more is refused before openpyxl reads any of it.
+MAX_BYTES = 200_000_000
 
 _REMEDY = "Open it in Excel or LibreOffice and save it as .xlsx without a password, or as CSV in UTF-8."
 
@@ -31,7 +35,7 @@ def read_sheet(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
 
     Raises:
         OSError: The file cannot be read.
-        RefusedError: It is under a password, of another format, or damaged.
+        RefusedError: It is under a password, of another format, damaged, or unpacks to more than `MAX_BYTES`.
     """
     _refuse_other(path)
     import openpyxl  # noqa: PLC0415 - only where there is such a file
@@ -39,12 +43,13 @@ def read_sheet(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
     try:
         with warnings.catch_warnings():  # of styles and forms, which are of no matter here
             warnings.simplefilter("ignore")
+            _refuse_bomb(path)
             book = openpyxl.load_workbook(path, read_only=True, data_only=True)
             try:
                 rows = [tuple(_text(cell) for cell in row) for row in _cells(book)]
             finally:
                 book.close()
-    except OSError:
+    except (OSError, RefusedError):
         raise
     except Exception as error:  # openpyxl raises what its many parsers raise
         raise RefusedError(f"the Excel file is damaged ({type(error).__name__})", _REMEDY) from error
@@ -66,6 +71,17 @@ def _refuse_other(path: Path) -> None:
         raise RefusedError("the Excel file is under a password, or of the format before 2007", _REMEDY)
     if not start.startswith(_ZIP) or not path.name.lower().endswith((".xlsx", ".xlsm")):
         raise RefusedError("the file is no .xlsx, whatever its name", _REMEDY)
+
+
+def _refuse_bomb(path: Path) -> None:
+    # No more than this is unpacked of any of its parts, whatever they hold.
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(part.file_size for part in archive.infolist())
+    if unpacked > MAX_BYTES:
+        raise RefusedError(
+            f"the Excel file unpacks to {unpacked} bytes, above the limit of {MAX_BYTES}, as decompression bombs do",
+            "If it is a real table, save it as .xlsx with the needed rows and columns alone, or as CSV in UTF-8.",
+        )
 
 
 def _text(cell: object) -> str:

@@ -17,6 +17,8 @@ from medseg.errors import Fault
 if TYPE_CHECKING:
     from medseg.cases.manifest import Manifest
 
+_REMEDY = "Save it as CSV in UTF-8."
+
 _SEPARATORS = (",", ";", "\t")
 _TOLD = re.compile(r'"?sep=([^\w"\r\n])"?[\r\n]*', re.IGNORECASE)
 
@@ -47,9 +49,11 @@ def open_table(path: Path, what: str) -> Rows | Fault:
     except RefusedError as error:
         met, remedy = met_and_remedy(error)
         return Fault("", 0, "", f"{what} cannot be read: {met}", remedy, path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        met = f"{what} cannot be read: {type(error).__name__}"
-        return Fault("", 0, "", met, "Save it as CSV in UTF-8.", path)
+    except OSError as error:
+        remedy = "Give this user the right to read it, or copy it again."
+        return Fault(
+            "", 0, "", f"{what} cannot be read: {error.strerror or 'the file is damaged'}", remedy, path
+        )
 
 
 def read_rows(path: Path) -> Rows:
@@ -60,11 +64,16 @@ def read_rows(path: Path) -> Rows:
 
     Raises:
         OSError: It cannot be read.
-        UnicodeDecodeError: It is not in UTF-8.
-        csv.Error: It is no CSV.
-        RefusedError: It is an Excel file that cannot be read.
+        RefusedError: It is neither CSV in UTF-8 nor an Excel file that can be read.
     """
-    return _of_sheet(path) if is_spreadsheet(path) else _of_csv(path)
+    if is_spreadsheet(path):
+        return _of_sheet(path)
+    try:
+        return _of_csv(path)
+    except UnicodeDecodeError as error:
+        raise RefusedError("the file is not UTF-8 text", _REMEDY) from error
+    except csv.Error as error:
+        raise RefusedError(f"the file is no CSV ({error})", _REMEDY) from error
 
 
 def _of_sheet(path: Path) -> Rows:
@@ -78,6 +87,8 @@ def _of_sheet(path: Path) -> Rows:
 def _of_csv(path: Path) -> Rows:
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline()
+        if "\0" in first:  # UTF-16 that does not begin with its mark
+            raise RefusedError("the file is not UTF-8 text", _REMEDY)
         told = _TOLD.fullmatch(first)
         if told is None:
             separator = max(_SEPARATORS, key=lambda each: len(next(csv.reader([first], delimiter=each), [])))

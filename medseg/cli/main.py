@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +49,9 @@ def medseg(
 ) -> None:
     """Mark runs whose process is gone, before any command."""
     del version  # its callback has done all
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that a terminal cannot show end no command
     # A favour, of which no other command may fail: runs that cannot be read or marked now are left alone.
     with guarded(Console(stderr=True)), suppress(OSError, MedsegError):
         from medseg.pipeline.folder import gone  # noqa: PLC0415  # nothing heavy

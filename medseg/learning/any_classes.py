@@ -12,6 +12,7 @@ from medseg.learning.class_decision import ClassCounts, surprise
 from medseg.learning.probability_counts import ratio
 
 THRESHOLD = 0.5
+"""From which probability on a class is said to be there, where nothing else was chosen."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,15 @@ class AnyClasses:
     """An image has any number of K classes: each one whose probability reaches the threshold is said.
 
     Attributes:
-        threshold: In [0, 1]; taken as the nearest float32.
+        threshold: In (0, 1); taken as the nearest float32, as NumPy does when it compares with float32.
     """
 
     threshold: float = THRESHOLD
+
+    @property
+    def exclusive(self) -> bool:
+        """No."""
+        return False
 
     @property
     def own(self) -> tuple[str, ...]:
@@ -35,9 +41,18 @@ class AnyClasses:
         return {"balanced_accuracy": "balanced_accuracy"}
 
     def __post_init__(self) -> None:
-        """Refuse a threshold that is no probability."""
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold {self.threshold}; wanted a number in [0, 1]")
+        """Refuse a threshold by which every class of every image would be said, or none."""
+        given = self.threshold
+        number = isinstance(given, int | float) and not isinstance(given, bool)
+        if not number or not 0 < given < 1 or not 0 < np.float32(given) < 1:
+            raise ValueError(f"threshold is {given!r}, wanted a number more than 0 and less than 1")
+
+    def with_top(self, k: int | None, classes: int) -> AnyClasses:
+        """As it is: without a most probable class there is no top-k accuracy."""
+        del classes
+        if k is not None:
+            raise ValueError("top_k is of exclusive classes; leave it out where an image has several")
+        return self
 
     def refuse(self, truth: NDArray[np.bool_], probabilities: NDArray[np.float32]) -> None:
         """Every truth and all probabilities suit it."""

@@ -28,7 +28,14 @@ class ClassCounts:
 
 
 class Decision(Protocol):
-    """What probabilities lead to, and which scores of all classes together suit it. Without state."""
+    """What probabilities lead to, and which scores of all classes together suit it. Without state.
+
+    A task of whole images holds one, and whatever says or scores classes asks it.
+    """
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether an image has exactly one class."""
 
     @property
     def own(self) -> tuple[str, ...]:
@@ -37,6 +44,13 @@ class Decision(Protocol):
     @property
     def means(self) -> Mapping[str, str]:
         """Scores of all classes together that are means over classes, and of which score of a class."""
+
+    def with_top(self, k: int | None, classes: int) -> Decision:
+        """The same with the top-k accuracies that suit so many classes: that of `k`, or the usual ones.
+
+        Raises:
+            ValueError: There is none for that `k`.
+        """
 
     def refuse(self, truth: NDArray[np.bool_], probabilities: NDArray[np.float32]) -> None:
         """Refuse the truth (K,) or probabilities (K,) in [0, 1] that contradict it.

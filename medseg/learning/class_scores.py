@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.learning.any_classes import THRESHOLD, AnyClasses
 from medseg.learning.class_decision import Decision
 from medseg.learning.class_measures import ClassMeasures
 from medseg.learning.class_summary import intervals
 from medseg.learning.class_tables import case_table, summary_table
-from medseg.learning.one_class import OneClass
 from medseg.learning.probability_counts import ProbabilityCounts, Reliability
 
 if TYPE_CHECKING:
@@ -53,42 +51,29 @@ class ClassScorer:
 
     Args:
         classes: Names, in the order of their indices.
-        exclusive: Whether each image has exactly one of them; else any number, each decided by itself where
-            its probability reaches the threshold.
-        top_k: The k of top-k accuracy, of exclusive classes alone; without, 2, 3 and 5 (those below the number
-            of classes) where there are 5 classes or more.
-        threshold: Of classes that are not exclusive.
+        decision: That of the task, with the top-k accuracies that are wanted.
         beta: Of the F-beta score, which is named after it: `f2`.
 
     Raises:
-        ValueError: No two names, one of them twice, or `top_k`, `threshold` or `beta` that do not suit.
+        ValueError: Too few names, one of them twice or empty, or `beta` is not positive.
     """
 
-    def __init__(
-        self,
-        classes: Sequence[str],
-        *,
-        exclusive: bool,
-        top_k: int | None = None,
-        threshold: float = THRESHOLD,
-        beta: float = 2.0,
-    ) -> None:
-        if len(classes) < 1 + exclusive or len(set(classes)) != len(classes) or "" in classes:
-            raise ValueError(
-                f"classes {list(classes)}; wanted {1 + exclusive} or more names, none twice or empty"
-            )
-        if top_k is not None and not exclusive:
-            raise ValueError("top_k is of exclusive classes; leave it out where an image has several")
+    def __init__(self, classes: Sequence[str], decision: Decision, *, beta: float = 2.0) -> None:
+        least = 2 if decision.exclusive else 1
+        if len(classes) < least or len(set(classes)) != len(classes) or "" in classes:
+            raise ValueError(f"classes {list(classes)}; wanted {least} or more names, none twice or empty")
         if not 0 < beta < np.inf:
             raise ValueError(f"beta {beta}; wanted a positive number")
         self.classes = tuple(classes)
-        self.exclusive = exclusive
         self._beta = beta
-        self._decision: Decision = (
-            OneClass.of(len(self.classes), top_k) if exclusive else AnyClasses(threshold)
-        )
+        self._decision = decision
         self._rows: dict[str, tuple[str, NDArray[np.bool_], NDArray[np.float32]]] = {}
         self._measures: ClassMeasures | None = None
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether each image has exactly one of the classes."""
+        return self._decision.exclusive
 
     def add(self, case: str, group: str, truth: NDArray[Any], probabilities: NDArray[np.float32]) -> None:
         """Take what was said of one image.
@@ -178,14 +163,9 @@ class ClassScorer:
         groups = np.unique(self._groups, return_inverse=True)[1]
         return summary_table(self.measures, self.classes, groups, intervals(self.measures, groups, seed))
 
-    def reliability(self, name: str | None = None) -> Reliability:
-        """Compare probabilities with observed shares.
-
-        Args:
-            name: A class; without, what the calibration error of all together is of: the class that was
-                said of each image, or where there are several, every class of every image.
-        """
-        return self.counts(name).reliability()
+    def reliability(self) -> Reliability:
+        """Compare probabilities with observed shares: that of which `calibration_error` of all together is."""
+        return self.counts().reliability()
 
     def curves(self, name: str) -> ClassCurves:
         """Give the ROC and the precision-recall curve of a class against the rest."""
@@ -220,7 +200,12 @@ class ClassScorer:
         return [self._rows[case][0] for case in self._cases]
 
     def counts(self, name: str | None = None) -> ProbabilityCounts:
-        """How often each probability was given, and how often it was so; of `name` as in `reliability`."""
+        """How often each probability was given, and how often it was so.
+
+        Args:
+            name: A class; without, the class that was said of each image, or where there are several, every
+                class of every image.
+        """
         if name is None:
             said = self._decision.forecasts(self.measures.truth, self.measures.probabilities)
             return ProbabilityCounts.of(*said)

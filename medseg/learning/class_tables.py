@@ -15,8 +15,6 @@ from medseg.learning.class_summary import STATISTICS
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-LEADING = ("case", "group", "truth", "predicted", "confidence", "correct")
-
 
 def case_table(
     measures: ClassMeasures, classes: Sequence[str], cases: Sequence[str], groups: Sequence[str]

@@ -10,10 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from medseg.cases.image_labels import key_name
-from medseg.learning.any_classes import THRESHOLD, AnyClasses
 from medseg.learning.class_decision import Decision
 from medseg.learning.class_measures import ClassMeasures
-from medseg.learning.one_class import OneClass
 
 MEANS = ("balanced_accuracy", "f1", "auroc", "average_precision")
 """Over classes."""
@@ -29,8 +27,8 @@ class TaskOfClasses(Protocol):
         """Names of the K classes."""
 
     @property
-    def exclusive(self) -> bool:
-        """Whether an image has exactly one of them; else, `threshold` may say from which probability on."""
+    def decision(self) -> Decision:
+        """What probabilities lead to."""
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits (B, K) to probabilities of the same shape."""
@@ -57,9 +55,7 @@ class EpochClassScorer:
             raise ValueError(f"select {select!r}; wanted one of {EPOCH_SCORES}")
         self.task = task
         self.select = select
-        self._decision: Decision = (
-            OneClass() if task.exclusive else AnyClasses(getattr(task, "threshold", THRESHOLD))
-        )
+        self._decision = task.decision
         self._accuracy = next(name for name in self._decision.own if name.endswith("accuracy"))
         self._cases: list[str] = []
         self._probabilities: list[torch.Tensor] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -13,17 +14,25 @@ from numpy.typing import NDArray
 from medseg.cases.target import MANY_LABELS, ONE_LABEL, Target
 from medseg.component import Slot
 from medseg.errors import DefinitionError
+from medseg.learning.any_classes import THRESHOLD, AnyClasses
+from medseg.learning.class_decision import Decision
 from medseg.learning.epoch_class_scores import EPOCH_SCORES, EpochClassScorer
 from medseg.learning.masks import are_weights, inverse_frequency
+from medseg.learning.one_class import OneClass
 from medseg.learning.task import Loss, Scorer
 
 Weights = tuple[float, ...] | Literal["frequency"] | None
 
 
-class _OfWholeImages:
-    """What both tasks share: a logit for each class, and no regions."""
+class _OfWholeImages(ABC):
+    """What both tasks share: a logit for each class, a decision on their probabilities, and no regions."""
 
     classes: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def decision(self) -> Decision:
+        """What probabilities (N, K) lead to."""
 
     @property
     def regions(self) -> Mapping[str, tuple[int, ...]]:
@@ -39,6 +48,11 @@ class _OfWholeImages:
     def maps(self) -> tuple[str, ...]:
         """The classes."""
         return self.classes
+
+    def chosen(self, probabilities: NDArray[np.float32]) -> tuple[str, ...]:
+        """The classes, in their order, that the decision says of probabilities (K,)."""
+        said = self.decision.chosen(probabilities[None])[0]
+        return tuple(name for name, is_said in zip(self.classes, said, strict=True) if is_said)
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,6 @@ class ImageClasses(_OfWholeImages):
     """
 
     declared: ClassVar[Mapping[str, Slot]] = {"loss": Slot("torch.nn.Module", ("weight",))}
-    exclusive: ClassVar[bool] = True
 
     classes: tuple[str, ...]
     select: str = "balanced_accuracy"
@@ -89,6 +102,11 @@ class ImageClasses(_OfWholeImages):
             raise DefinitionError("task.label_smoothing is of the cross-entropy: set it in task.loss instead")
 
     @property
+    def decision(self) -> OneClass:
+        """The most probable class; the first of equals."""
+        return OneClass()
+
+    @property
     def target(self) -> Target:
         """One class of the whole image."""
         return ONE_LABEL
@@ -119,10 +137,6 @@ class ImageClasses(_OfWholeImages):
         """Softmax over classes, (B, K)."""
         return torch.softmax(logits.float(), dim=1)
 
-    def chosen(self, probabilities: NDArray[np.float32]) -> tuple[str, ...]:
-        """The most probable class; the first of equals."""
-        return (self.classes[int(np.argmax(probabilities))],)
-
     def scorer(self) -> Scorer:
         """Scores over cases."""
         return EpochClassScorer(self, self.select)
@@ -137,7 +151,7 @@ class ImageClasses(_OfWholeImages):
 class ImageTags(_OfWholeImages):
     """Every image has any number of K classes, also none; the network gives K logits, each with a sigmoid.
 
-    A class is said to be there where its probability is 0.5 or more.
+    A class is said to be there where its probability reaches the threshold.
 
     Attributes:
         classes: Names, in the order of their indices; those of the data when a definition leaves them out.
@@ -145,15 +159,16 @@ class ImageTags(_OfWholeImages):
         loss_of: Makes the loss from `weight` (a (K,) tensor or None); torch's binary cross-entropy when left
             out.
         class_weights: As of `ImageClasses`; they weigh the terms of each class.
+        threshold: Of all classes, in (0, 1); predictions, scores and figures go by it, and the model keeps it.
     """
 
     declared: ClassVar[Mapping[str, Slot]] = {"loss": Slot("torch.nn.Module", ("weight",))}
-    exclusive: ClassVar[bool] = False
 
     classes: tuple[str, ...]
     select: str = "f1"
     loss_of: Callable[..., Any] | None = None
     class_weights: Weights = None
+    threshold: float = THRESHOLD
 
     def __init__(
         self,
@@ -161,16 +176,27 @@ class ImageTags(_OfWholeImages):
         select: str = "f1",
         loss: Callable[..., Any] | None = None,
         class_weights: Sequence[float] | Literal["frequency"] | None = None,
+        threshold: float = THRESHOLD,
     ) -> None:
         for name, value in (
             ("classes", tuple(classes)),
             ("select", select),
             ("loss_of", loss),
             ("class_weights", _given(class_weights)),
+            ("threshold", threshold),
         ):
             object.__setattr__(self, name, value)
         _refuse_classes(self.classes, least=1)
         _refuse_settings(self.classes, self.select, self.class_weights)
+        try:
+            _ = self.decision
+        except ValueError as error:
+            raise DefinitionError(f"task.{error}") from error
+
+    @property
+    def decision(self) -> AnyClasses:
+        """Each class whose probability reaches the threshold."""
+        return AnyClasses(self.threshold)
 
     @property
     def target(self) -> Target:
@@ -182,7 +208,7 @@ class ImageTags(_OfWholeImages):
         if self.class_weights != "frequency":
             return self
         weights = inverse_frequency(counts)
-        return ImageTags(self.classes, self.select, self.loss_of, weights)
+        return ImageTags(self.classes, self.select, self.loss_of, weights, self.threshold)
 
     def loss(self) -> Loss:
         """The loss of logits (B, K) and labels (B, K), as numbers of 0 and 1.
@@ -199,19 +225,18 @@ class ImageTags(_OfWholeImages):
         """The sigmoid of each logit, (B, K)."""
         return torch.sigmoid(logits.float())
 
-    def chosen(self, probabilities: NDArray[np.float32]) -> tuple[str, ...]:
-        """The classes whose probability is 0.5 or more, in their order."""
-        there = probabilities >= np.float32(0.5)
-        return tuple(name for name, is_there in zip(self.classes, there, strict=True) if is_there)
-
     def scorer(self) -> Scorer:
         """Scores over cases."""
         return EpochClassScorer(self, self.select)
 
     def spec(self) -> dict[str, Any]:
-        """Declaration for inference: classes and selection; the loss is left behind."""
-        target = "medseg.learning.ImageTags"
-        return {"_target_": target, "classes": list(self.classes), "select": self.select}
+        """Declaration for inference: classes, selection and threshold; the loss is left behind."""
+        return {
+            "_target_": "medseg.learning.ImageTags",
+            "classes": list(self.classes),
+            "select": self.select,
+            "threshold": self.threshold,
+        }
 
 
 def _refuse_classes(classes: tuple[str, ...], *, least: int) -> None:

@@ -30,19 +30,23 @@ class OneClass:
 
     tops: tuple[int, ...] = ()
 
-    @classmethod
-    def of(cls, classes: int, top_k: int | None) -> OneClass:
+    @property
+    def exclusive(self) -> bool:
+        """Yes."""
+        return True
+
+    def with_top(self, k: int | None, classes: int) -> OneClass:
         """Choose the k of top-k accuracy: the given one, else those of 2, 3 and 5 below K where K is 5 or more.
 
         Raises:
             ValueError: The given one is not in 2..K - 1.
         """
-        if top_k is None:
-            return cls(tuple(k for k in TOPS if k < classes) if classes >= MANY else ())
-        if not 2 <= top_k < classes:
+        if k is None:
+            return OneClass(tuple(each for each in TOPS if each < classes) if classes >= MANY else ())
+        if not 2 <= k < classes:
             wanted = f"wanted 2..{classes - 1}" if classes > 2 else "of two there is none: leave it out"
-            raise ValueError(f"top_k is {top_k} of {classes} classes; {wanted}")
-        return cls((top_k,))
+            raise ValueError(f"top_k is {k} of {classes} classes; {wanted}")
+        return OneClass((k,))
 
     @property
     def own(self) -> tuple[str, ...]:

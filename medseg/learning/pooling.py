@@ -8,34 +8,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medseg.cases.image_labels import BETWEEN
-from medseg.learning.class_scores import ClassScorer
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from medseg.learning.class_scores import ClassScorer
 
-def pooled(frames: Sequence[DataFrame], classes: Sequence[str], *, exclusive: bool) -> ClassScorer:
+
+def pooled(frames: Sequence[DataFrame], scorer: ClassScorer) -> ClassScorer:
     """Put the tables of several test parts together.
 
     Probabilities of different models are compared with each other in what is ranked (AUROC, average precision).
 
     Args:
         frames: As `ClassScorer.frame` gives them; no image is in two.
-        classes: Names, in the order of their indices.
-        exclusive: Whether each image has exactly one class.
+        scorer: Of the same classes and settings, empty; it is filled.
 
     Raises:
         ValueError: An image is in two of them.
     """
-    scorer = ClassScorer(classes, exclusive=exclusive)
-    columns = [f"probability_{name}" for name in classes]
+    columns = [f"probability_{name}" for name in scorer.classes]
     for frame in frames:
         chances = frame[columns].to_numpy(dtype=np.float32)
         for (case, group, truth), row in zip(
             frame[["case", "group", "truth"]].itertuples(index=False), chances, strict=True
         ):
-            has = set(str(truth).split(BETWEEN))
-            scorer.add(
-                str(case), str(group), np.array([name in has for name in classes], dtype=np.uint8), row
-            )
+            has = {truth} if scorer.exclusive else set(str(truth).split(BETWEEN))
+            wanted = np.array([name in has for name in scorer.classes], dtype=np.uint8)
+            scorer.add(str(case), str(group), wanted, row)
     return scorer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,11 @@ class Predictor:
     def channels(self) -> tuple[str, ...]:
         """Channels of the input, in order."""
         return self.preparation.channels
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a slice that the network gets."""
+        return len(self.channels), *self.preparation.rule.size
 
     def probabilities(self, slices: NDArray[np.float32]) -> NDArray[np.float32]:
         """Class probabilities of prepared slices.
@@ -215,10 +220,6 @@ class Predictor:
             return ()
         return tuple(self.profile.warnings(profile_volume(volume, self.channels)))
 
-    def to(self, device: torch.device) -> Predictor:
-        """The same model on another device."""
-        return replace(self, network=self.network.to(device), device=device)
-
     def save(self, folder: Path) -> Path:
         """Write `model.json`, `weights.safetensors` and a model card, as one folder that is never half there."""
         weights = plain_weights(self.network)
@@ -275,16 +276,8 @@ class Predictor:
             ) from error
         _fill(network, place / "weights.safetensors")
         where = torch.device(device)
-        return cls(
-            network.to(where).eval(),
-            described["network"],
-            task,
-            preparation,
-            manifest,
-            profile,
-            about,
-            where,
-        )
+        network = network.to(where).eval()
+        return cls(network, described["network"], task, preparation, manifest, profile, about, where)
 
 
 def _described(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from medseg.cases.target import Target
+from medseg.learning.class_decision import Decision
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -92,6 +93,10 @@ class MaskTask(Task, Protocol):
 @runtime_checkable
 class LabelTask(Task, Protocol):
     """A task that learns from the classes of whole images."""
+
+    @property
+    def decision(self) -> Decision:
+        """What probabilities (N, K) lead to: the one that predictions and all scores ask."""
 
     def chosen(self, probabilities: NDArray[np.float32]) -> tuple[str, ...]:
         """The classes that an image is said to have, of its probabilities (K,)."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from medseg.errors import RunError
+from medseg.pipeline.claim import alive, elsewhere, is_claim, taken
 from medseg.pipeline.folder import RunFolder, State, all_runs
+from medseg.pipeline.process import this_process, turn
 from medseg.places import written_whole
+from medseg.recorder import Status
 
 FOLDS = Path("medseg-folds")
 """Where cross-validations are kept, below the working folder."""
@@ -32,9 +35,10 @@ class CrossValidation:
         folds: How many.
         set: `path=value` strings that change the definition.
         options: What was said on the command line, needed for folds that have not begun.
-        definition: The definition when it began, without what tells one fold from the others.
+        declared: Definition and manifest when it began, without what tells one fold from the others.
         tracking_uri: Where it is tracked, without credentials.
-        run_id: Of the run above the folds; empty as long as it has not ended.
+        status: RUNNING, FINISHED, FAILED or KILLED.
+        process: Who works on it, as of a run.
     """
 
     name: str
@@ -43,9 +47,10 @@ class CrossValidation:
     folds: int
     set: tuple[str, ...]
     options: Mapping[str, Any]
-    definition: Mapping[str, Any]
+    declared: Mapping[str, Any]
     tracking_uri: str
-    run_id: str = ""
+    status: Status = "RUNNING"
+    process: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -69,6 +74,27 @@ class CrossValidation:
             ) from error
         return self
 
+    def claim(self, *, take_over: bool = False) -> CrossValidation:
+        """Say that this process works on it from now on.
+
+        Args:
+            take_over: Take it even from a process of another machine, which cannot be asked from here.
+
+        Raises:
+            RunError: Another process works on it, or it has ended.
+        """
+        with turn(self.folder):
+            now = CrossValidation.read(self.folder)
+            if alive(now) and not (take_over and elsewhere(now)):
+                raise taken(now)
+            if now.status == "FINISHED":
+                raise RunError(f"the cross-validation {self.name} has ended; there is nothing to go on with.")
+            return replace(now, status="RUNNING", process=this_process()).write()
+
+    def end(self, status: Status) -> None:
+        """Say how it ended, for this process."""
+        replace(CrossValidation.read(self.folder), status=status).write()
+
     @classmethod
     def read(cls, folder: Path) -> CrossValidation:
         """Read what was kept.
@@ -86,6 +112,18 @@ class CrossValidation:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(f"{_FILE} of {folder.name} is damaged. Start the folds again.") from error
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether it has not ended, and nobody works on it."""
+        return self.status != "FINISHED" and not alive(self)
+
+    def begun(self) -> Iterator[tuple[int, State]]:
+        """Folds that have a run in this working folder, in order."""
+        for fold in range(1, self.folds + 1):
+            found = self.run_of(fold)
+            if found is not None:
+                yield fold, found[1]
+
     def run_of(self, fold: int) -> tuple[RunFolder, State] | None:
         """The run of one fold in this working folder, if it has begun."""
         mine = {"name": self.name, "fold": fold}
@@ -98,13 +136,20 @@ class CrossValidation:
 
 def _sound(found: CrossValidation) -> CrossValidation:
     """What was read, if everything in it is of its kind: anybody may have edited the file."""
-    texts = (found.name, found.pipeline, found.tracking_uri, found.run_id, found.data or "", *found.set)
+    texts = (found.name, found.pipeline, found.tracking_uri, found.data or "", *found.set)
+    options = found.options
     fine = (
         all(isinstance(text, str) for text in texts)
         and type(found.folds) is int
         and found.folds > 1
-        and isinstance(found.options, dict)
-        and isinstance(found.definition, dict)
+        and isinstance(options, dict)
+        and isinstance(options["device"], str)
+        and all(isinstance(options[name], bool) for name in ("skip_bad", "allow_duplicates"))
+        and all(isinstance(name, str) for name in options["allow"])
+        and (options["jobs"] is None or type(options["jobs"]) is int)
+        and isinstance(found.declared, dict)
+        and found.status in get_args(Status)
+        and is_claim(found.process)
     )
     if not fine:
         raise TypeError("a value of another kind")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -14,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from medseg.errors import RunError
-from medseg.pipeline.process import is_there, this_process, turn
+from medseg.pipeline.claim import alive, elsewhere, is_claim, taken
+from medseg.pipeline.process import this_process, turn
 from medseg.places import written_whole
 from medseg.recorder import Status
 
@@ -123,7 +122,7 @@ class RunFolder:
         with self.turn():
             now = self.read() if (self.path / _STATE).exists() else state
             if alive(now) and not (take_over and elsewhere(now)):
-                raise _taken(now)
+                raise taken(now)
             if now.status == "FINISHED" and state.status != "FINISHED":
                 raise RunError(f"the run {now.name} has just been finished by another process.")
             return self.write(replace(now, status="RUNNING", process=this_process(), ending=""))
@@ -141,45 +140,11 @@ def _sound(state: State) -> State:
         and isinstance(options["device"], str)
         and isinstance(options["skip_bad"], bool)
         and state.ending in (*get_args(Status), "")
-        and isinstance(process, dict)
     )
-    if fine and process:
-        fine = (
-            isinstance(process["host"], str)
-            and type(process["pid"]) is int
-            and 0 < process["pid"] < 2**31
-            and type(process["since"]) in (int, float)
-        )
+    fine = fine and is_claim(process)
     if not fine:
         raise TypeError("a value of another kind")
     return state
-
-
-def _taken(state: State) -> RunError:
-    pid, host = state.process["pid"], state.process["host"]
-    if not elsewhere(state):
-        return RunError(f"the run {state.name} is still going on (process {pid}). Wait for it.")
-    return RunError(
-        f"the run {state.name} is still going on, as far as can be told from here: process {pid} on the machine "
-        f"{host!r}; this one is {platform.node()!r}. Wait for it. If that process is gone for certain, as with a "
-        f"container that was replaced: medseg pipeline resume {state.name} --take-over"
-    )
-
-
-def elsewhere(state: State) -> bool:
-    """Whether a run says that it is RUNNING on another machine, or on this one under another name."""
-    return state.status == "RUNNING" and bool(state.process) and state.process["host"] != platform.node()
-
-
-def alive(state: State) -> bool:
-    """Whether the process of a RUNNING run is still there. Of another machine it is taken to be."""
-    if state.status != "RUNNING" or not state.process:
-        return False
-    if elsewhere(state):
-        return True
-    if state.process["pid"] == os.getpid():
-        return False
-    return is_there(state.process["pid"], state.process["since"])
 
 
 def all_runs(below: Path = RUNS) -> Iterator[tuple[RunFolder, State]]:

@@ -238,6 +238,6 @@ def refuse_changed_data(state: State, gathered: Gathered) -> None:
     """
     if state.data_fingerprint and state.data_fingerprint != gathered.report.fingerprint():
         raise RunError(
-            "the data have changed since this run began, so that it cannot end as it would have. "
-            "Start the pipeline again."
+            f"the data have changed since {state.name} began, so that it cannot end as it would have. Start the "
+            "pipeline again."
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from medseg.cases.case import Case
 from medseg.cases.checks import Report
 from medseg.cases.image_labels import shown
-from medseg.cases.split import Split, make_split
+from medseg.cases.split import CLASS, Split, make_split
 from medseg.cases.split_file import Role
 from medseg.errors import DataError
 from medseg.pipeline.definition import PipelineDefinition
@@ -82,8 +82,8 @@ def _refuse_unlearned(resolved: Resolved, shared: SharedCopies, say: Callable[[s
     if lost:
         raise DataError(
             f"the split gives training no picture of the class {shown(lost)}, of which validation or test have some: "
-            "it could not be learned. Add pictures of more patients to it, share out otherwise "
-            "(split.stratify=class), or take it out of the data."
+            "it could not be learned. Add pictures of more patients to it, "
+            f"{_otherwise(resolved, 'train')}, or take it out of the data."
         )
     roles: tuple[Role, ...] = ("val", "test")
     for role in roles:
@@ -91,9 +91,18 @@ def _refuse_unlearned(resolved: Resolved, shared: SharedCopies, say: Callable[[s
         lacking = _lacking(resolved, there, mine)
         if mine and lacking:
             say(
-                f"The role {role} has no picture of the class {shown(lacking)}: its scores leave it out. Share out "
-                "otherwise, such as by split.stratify=class."
+                f"The role {role} has no picture of the class {shown(lacking)}: its scores leave it out. To change "
+                f"that, add pictures of more patients to it, or {_otherwise(resolved, role)}."
             )
+
+
+def _otherwise(resolved: Resolved, role: Role) -> str:
+    """What may bring a class to a role that lacks it, besides pictures of it."""
+    if (
+        resolved.definition.split.stratify == CLASS
+    ):  # there are too few patients for a share to be one of them
+        return f"give the role {role} a larger part"
+    return "share out otherwise (split.stratify=class)"
 
 
 def _classes_of(roles: set[str], shared: SharedCopies) -> set[str]:

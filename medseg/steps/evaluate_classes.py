@@ -60,9 +60,14 @@ class EvaluateClasses:
         Raises:
             DefinitionError: One of them.
         """
-        self._scorer(predictor)
+        self.scorer(predictor)
 
-    def _scorer(self, predictor: Predictor) -> ClassScorer:
+    def scorer(self, predictor: Predictor) -> ClassScorer:
+        """An empty scorer with the settings of this step.
+
+        Raises:
+            DefinitionError: The task is one of label maps, or `top_k` does not suit.
+        """
         task = predictor.task
         if not isinstance(task, LabelTask):
             raise DefinitionError(
@@ -70,16 +75,15 @@ class EvaluateClasses:
                 "Take medseg.steps.Evaluate."
             )
         try:
-            return ClassScorer(
-                task.classes, exclusive=task.target.truth == "one", top_k=self.top_k, beta=self.beta
-            )
+            decision = task.decision.with_top(self.top_k, len(task.classes))
+            return ClassScorer(task.classes, decision, beta=self.beta)
         except ValueError as error:
             raise DefinitionError(f"medseg.steps.EvaluateClasses: {error}") from error
 
     def __call__(self, work: Work, run: Run) -> Work:
         """Predict and score."""
         cases = self._cases(work)
-        scorer = self._scorer(work.predictor)
+        scorer = self.scorer(work.predictor)
         with run.progress.bar(f"scoring {self.role}", len(cases), "images") as bar:
             for case in cases:
                 truth = indicator(_labels(case), work.predictor.task.classes)

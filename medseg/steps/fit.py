@@ -103,7 +103,7 @@ class Fit:
     def __call__(self, work: Work, run: Run) -> Work:
         """Train; what was frozen meanwhile is not so afterwards."""
         network = work.predictor.network
-        part = frozen_part(network, _shape(work.predictor), self.blocks, at=f"steps.{run.step}.freeze")
+        part = frozen_part(network, work.predictor.input_shape, self.blocks, at=f"steps.{run.step}.freeze")
         with frozen(network, part), still_statistics(network, still=self.statistics == "still"):
             if part:
                 trained, all_of_it = counted(network)
@@ -171,7 +171,7 @@ class Fit:
             DefinitionError: One of them refuses its arguments, the schedule waits for a score, or `freeze` does
                 not fit the network.
         """
-        part = frozen_part(predictor.network, _shape(predictor), self.blocks, at="freeze")
+        part = frozen_part(predictor.network, predictor.input_shape, self.blocks, at="freeze")
         with frozen(predictor.network, part):
             _, schedule = make_optimiser(predictor.network, self.plan, steps=self.plan.epochs)
         _rehearse(self.plan)
@@ -256,12 +256,6 @@ class Fit:
         run.progress.say(
             f"Best epoch {best_epoch} of {last}{early}: validation score {standing.best_score:.3f}."
         )
-
-
-def _shape(predictor: Predictor) -> tuple[int, int, int]:
-    """(C, H, W) of a slice that the network gets."""
-    height, width = predictor.preparation.rule.size
-    return len(predictor.channels), height, width
 
 
 def _placement(work: Work, run: Run) -> Placement:

@@ -30,7 +30,8 @@ class StartFrom:
     Args:
         weights: A `.safetensors` file, a torch state dict, or the folder of a saved model; a relative path
             counts from the working folder. Nothing in it is run. Or `own`: those that the network brings
-            itself, through its method `own_weights`. (A file of that name is `./own`.)
+            itself, through its method `own_weights`; one that must fetch them gives, through `own_forms`,
+            tensors of the same names and shapes to check with. (A file of that name is `./own`.)
         part: `all`; only the `encoder`, the way down; or the `features`, all but the head. With a part the
             number of classes may differ.
     """
@@ -51,8 +52,8 @@ class StartFrom:
         """Fill the network of the work."""
         at = f"steps.{run.step}.weights"
         network = work.predictor.network
-        given = self._given(work.predictor, at)
-        found = fill(network, given, part=self.part, shape=_shape(work.predictor), at=at)
+        given = self._given(work.predictor, at, "own_weights")
+        found = fill(network, given, part=self.part, shape=work.predictor.input_shape, at=at)
         if self.weights == OWN:
             digest, said = tensors_digest(given), "the network's own weights"
             tags = {f"{run.step}.weights": OWN, f"{run.step}.weights_digest": digest}
@@ -69,21 +70,23 @@ class StartFrom:
     def check(self, predictor: Predictor) -> None:
         """Read the weights and compare them with the network, so that wrong ones cost a second.
 
+        Of weights that would be fetched, names and shapes alone are compared; nothing is fetched.
+
         Raises:
             DefinitionError: They are of a model of other classes, or it is not known what the features are.
             ModelError: The weights cannot be read, or do not fit; or the network brings none.
         """
         at = "weights"
-        given = self._given(predictor, at)
-        match(predictor.network, given, part=self.part, shape=_shape(predictor), at=at)
+        given = self._given(predictor, at, "own_forms", "own_weights")
+        match(predictor.network, given, part=self.part, shape=predictor.input_shape, at=at)
 
     def recall(self, work: Work, run: Run) -> Work:
         """Load the filled network from the run's folder."""
         saved = Predictor.load(run.place / "predictor", device=run.device, allowed=run.allowed)
         return replace(work, predictor=replace(work.predictor, network=saved.network, device=run.device))
 
-    def _given(self, predictor: Predictor, at: str) -> dict[str, torch.Tensor]:
-        """The tensors by name."""
+    def _given(self, predictor: Predictor, at: str, *methods: str) -> dict[str, torch.Tensor]:
+        """The tensors by name; the network's own from the first of the methods that it has."""
         if self.weights != OWN:
             try:
                 if self.part == "all":
@@ -91,8 +94,9 @@ class StartFrom:
                 return _renamed(predictor, load_weights(self.weights))
             except (DefinitionError, ModelError) as error:
                 raise type(error)(f"{at}: {error}") from error
-        bring: Any = getattr(predictor.network, "own_weights", None)
-        if not callable(bring):
+        brought = [getattr(predictor.network, method, None) for method in methods]
+        bring: Any = next(filter(callable, brought), None)
+        if bring is None:
             raise ModelError(
                 f"{at}: {type(predictor.network).__name__} brings no weights of its own. Give the path of a file "
                 "(weights: PATH), or choose a network that brings them (it has a method `own_weights`)."
@@ -104,12 +108,6 @@ def _renamed(predictor: Predictor, weights: dict[str, torch.Tensor]) -> dict[str
     """The tensors by the names of the network, where it knows under which others its weights are published."""
     rename: Any = getattr(predictor.network, "renamed", None)
     return dict(rename(weights)) if callable(rename) else weights
-
-
-def _shape(predictor: Predictor) -> tuple[int, int, int]:
-    """(C, H, W) of an image that the network gets."""
-    height, width = predictor.preparation.rule.size
-    return len(predictor.channels), height, width
 
 
 def _refuse_other_classes(weights: str, wanted: Sequence[str]) -> None:

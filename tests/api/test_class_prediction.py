@@ -145,6 +145,30 @@ def test_predicting_the_data_of_the_run_gives_the_probabilities_that_were_scored
         assert np.abs(chances_of(told, class_names) - written).max() <= 1e-7
 
 
+@pytest.mark.parametrize("ends", [ZeroDivisionError, KeyboardInterrupt])
+def test_what_was_predicted_stays_whatever_ends_the_rest(
+    ends: type[BaseException], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from medseg.api.outputs import ClassOutput
+
+    original, calls = ClassOutput.predict, iter((False, False, True))
+
+    def thrice(*words: Any) -> Any:
+        if next(calls):
+            raise ends
+        return original(*words)
+
+    monkeypatch.setattr(ClassOutput, "predict", thrice)
+    found = CliRunner().invoke(
+        app, ["predict", str(model), str(mixed(tmp_path / "in")), "-o", str(tmp_path / "out")]
+    )
+
+    assert found.exit_code == (1 if ends is ZeroDivisionError else 130)
+    assert len(rows_of(tmp_path / "out")) == 2
+    assert ("Met at case case-" in found.output) == (ends is ZeroDivisionError)
+    assert NAME not in found.output
+
+
 def test_heat_maps_are_drawn_on_wish_and_else_nothing_of_a_case(model: Path, tmp_path: Path) -> None:
     mixed(tmp_path / "in")
     predict(model, [tmp_path / "in"], tmp_path / "without")

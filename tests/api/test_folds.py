@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import psutil
 import pytest
 from sklearn.metrics import accuracy_score
 from typer.testing import CliRunner
 
 from medseg.api import are_folds, resume_folds, run_folds
 from medseg.errors import DataError, DefinitionError, RunError
-from medseg.pipeline.cross_validation import all_cross_validations
+from medseg.learning.class_scores import ClassScorer
+from medseg.learning.one_class import OneClass
+from medseg.learning.pooling import pooled
+from medseg.pipeline.cross_validation import CrossValidation, all_cross_validations
 from medseg.pipeline.folder import RunFolder, State, all_runs
-from medseg.testing.labelled import write_class_folders
+from medseg.progress import Silent
+from medseg.testing.labelled import write_class_folders, write_labelled_table
 from medseg.testing.pictures import write_picture
 from medseg.tracking.mlflow.address import default_uri
 from medseg.tracking.mlflow.store import open_store
@@ -57,8 +68,6 @@ def test_every_image_is_tested_once(folded):
 
 
 def test_the_scores_together_are_those_of_all_tables(folded):
-    import pandas as pd
-
     result, _ = folded
     frame = pd.concat([each.scores() for each in result.results])
     summary = result.summary()
@@ -144,8 +153,13 @@ def test_folds_that_were_interrupted_end_as_if_they_had_not_been(stopped, folded
     whole, _ = folded
     for table in ("test.csv", "test_summary.csv"):
         assert (again.folder / table).read_bytes() == (whole.folder / table).read_bytes()
+    assert again.status == "FINISHED"
     with open_store(default_uri(None)) as client:
-        gathered = client.get_run(again.run_id)
+        (gathered,) = client.search_runs(
+            [each.experiment_id for each in client.search_experiments()],
+            f"attributes.run_name = '{again.name}'",
+        )
+    assert gathered.info.status == "FINISHED"
     assert gathered.data.metrics == pytest.approx(metrics_of(whole, folded[1]), nan_ok=True)
 
 
@@ -165,13 +179,21 @@ def test_folds_of_another_definition_are_not_put_together(workspace, monkeypatch
         with pytest.raises(KeyboardInterrupt):
             start(data)
     (asked,) = all_cross_validations()
-    replace(asked, set=(*asked.set, "seed=12")).write()
-    with pytest.raises(RunError, match="definition of radiology_cnn has changed"):
-        resume_folds()
-    replace(asked, definition=asked.definition).write()
+    for what in ("definition", "manifest"):
+        before = {**asked.declared, what: {**asked.declared[what], "about": "As it was."}}
+        replace(asked, declared=before).write()
+        with pytest.raises(RunError, match=f"the {what} of radiology_cnn has changed.*delete medseg-folds/"):
+            resume_folds()
+    asked.write()
     write_picture(data / "no" / "more.png", np.arange(256, dtype=np.uint8).reshape(16, 16))
     with pytest.raises(RunError, match="data have changed"):
         resume_folds(asked.name)
+    assert len(list(all_runs())) == 1  # nothing was learned from them
+    (data / "no" / "more.png").unlink()
+    other = f"sqlite:///{workspace / 'other.db'}"
+    with pytest.raises(RunError, match=r"fold 1 of .* is tracked at .* Leave --tracking-uri out"):
+        resume_folds(tracking_uri=other)
+    assert resume_folds().results[1].scores()["case"].size == 6
 
 
 def test_folds_that_are_refused_leave_nothing_to_go_on_with(workspace):
@@ -182,6 +204,104 @@ def test_folds_that_are_refused_leave_nothing_to_go_on_with(workspace):
     assert list(all_cross_validations()) == []
     with pytest.raises(RunError, match="no cross-validation that was interrupted"):
         resume_folds()
+
+
+def test_folds_that_another_process_works_on_are_left_to_it(workspace, monkeypatch):
+    from medseg.api import folds
+
+    with monkeypatch.context() as patch:
+        interrupt(patch, folds, "_fold", 2)
+        with pytest.raises(KeyboardInterrupt):
+            start(pictures(workspace))
+    (asked,) = all_cross_validations()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        there = {"host": platform.node(), "pid": other.pid, "since": psutil.Process(other.pid).create_time()}
+        replace(asked, status="RUNNING", process=there).write()
+        assert not are_folds(None)
+        with pytest.raises(RunError, match=f"is still going on .process {other.pid}"):
+            resume_folds(asked.name)
+        other.communicate(b"\n")
+    assert are_folds(None)  # it is gone
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"options": {}},
+        {"folds": 1},
+        {"folds": "2"},
+        {"status": "DONE"},
+        {"set": [1]},
+        {"process": {"pid": 1}},
+    ],
+    ids=str,
+)
+def test_an_edited_file_of_folds_is_damaged_and_no_defect_of_ours(change, folded, monkeypatch, tmp_path):
+    whole = json.loads((folded[0].folder / "folds.json").read_text())
+    (tmp_path / "folds.json").write_text(json.dumps({**whole, **change}))
+    with pytest.raises(RunError, match="damaged"):
+        CrossValidation.read(tmp_path)
+
+
+def test_a_test_part_of_ones_own_is_refused(workspace):
+    with pytest.raises(DefinitionError, match=r"split\.test was set, and each fold is the test part once"):
+        run_folds("radiology_cnn", pictures(workspace), set=[*TINY, "split.test=0.2"])
+
+
+def test_that_roles_of_the_data_are_overruled_is_said(workspace):
+    data = write_class_folders(
+        workspace / "data", ("no", "yes"), cases=4, roles=("Train", "Test"), size=(16, 16)
+    )
+    said = []
+
+    class Heard(Silent):
+        def say(self, text, *, loud=False):
+            said.append((loud, text))
+
+    run_folds("radiology_cnn", data, folds=2, set=TINY, device="cpu", jobs=1, progress=Heard())
+    (overruled,) = [text for loud, text in said if loud and "OVERRULE" in text]
+
+    assert "the column 'role' keeps patients for test" in overruled
+
+
+def test_settings_of_the_evaluation_and_odd_names_count_for_all_folds_together(workspace):
+    data = write_class_folders(workspace / "data", ("None", "no", "nan"), cases=4, size=(16, 16))
+    sets = [*TINY, "steps.evaluate.beta=0.5", "steps.evaluate.top_k=2", "seed=3"]
+    result = run_folds("radiology_cnn", data, folds=2, set=sets, device="cpu", jobs=1)
+    of_one, together = set(result.results[0].summary()["score"]), result.summary()
+
+    assert of_one == set(together["score"]) >= {"f0.5", "top_2_accuracy"}
+    assert set(together["name"]) == {"", "None", "no", "nan"}
+    frame = pd.concat([each.scores() for each in result.results])
+    scorer = pooled([frame], ClassScorer(("None", "nan", "no"), OneClass((2,)), beta=0.5))
+    again = scorer.summary(3).set_index(["name", "score"])
+    assert again["low"].to_numpy() == pytest.approx(
+        together.set_index(["name", "score"])["low"].to_numpy(), nan_ok=True
+    )
+
+
+def test_images_of_several_classes_at_once_are_pooled_as_such(workspace):
+    data = write_labelled_table(workspace / "data", many=True, cases=12, size=(16, 16))
+    table = (Path(__file__).parents[2] / "data_manifests" / "image_table.yaml").read_text(encoding="utf-8")
+    for old, new in (
+        ("image_labels: one", "image_labels: many"),
+        ("csv: images.csv", "csv: labels.csv"),
+        ("label: label", "labels: [left, right]"),
+        ("extra: [role]", "extra: []"),
+    ):
+        table = table.replace(f"{old}\n", f"{new}\n")
+    (workspace / "several.yaml").write_text(
+        table.replace("name: image_table", "name: several"), encoding="utf-8"
+    )
+    sets = [each for each in TINY if not each.startswith(("manifest", "split"))]
+    sets += ["manifest=several.yaml", "task={_target_: medseg.learning.ImageTags}"]
+    result = run_folds("radiology_cnn", data, folds=2, set=sets, device="cpu", jobs=1)
+    frame = pd.concat([each.scores() for each in result.results])
+    together = result.summary().set_index(["name", "score"])["mean"]
+
+    assert frame["truth"].str.contains("; ").any()
+    right = (frame["truth"] == frame["predicted"]).mean()
+    assert together["", "subset_accuracy"] == pytest.approx(right)
 
 
 def test_a_run_that_was_interrupted_after_folds_is_the_one_that_goes_on(workspace, monkeypatch):

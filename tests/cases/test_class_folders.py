@@ -5,12 +5,15 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from medseg.cases.case import safe_name
-from medseg.cases.image_labels import key_name
+from medseg.cases.checks import check
+from medseg.cases.image_labels import BETWEEN, key_name
 from medseg.cases.manifest import Manifest
 from medseg.cases.scan import Listing, found_classes, scan
 from medseg.errors import DataError, ManifestError
@@ -19,6 +22,7 @@ from medseg.testing.labelled import disc, write_class_folders
 
 MANIFESTS = Path(__file__).parents[2] / "data_manifests"
 NO_PATIENT = "cannot be excluded"
+SURNAME = "Zwackelmann"
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +125,7 @@ names = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_
         name == unicodedata.normalize("NFC", name.strip())
         and not set(name) & set('/\\\0<>:"|?*')
         and not name.startswith((".", "=", "+", "-", "@"))
+        and BETWEEN not in name
         and len(name.encode()) < 200
     )
 )
@@ -358,6 +363,170 @@ def test_the_shipped_manifest_of_folders_hides_names_and_shows_classes(root: Pat
     assert all(case.id.startswith("case-") and case.group.startswith("patient-") for case in listing.cases)
     assert {case.labels for case in listing.cases} == {("ill",), ("well",)}
     assert found_classes(shipped("image_folders"), root) == ("ill", "well")
+
+
+def people(count: int, pictures: int, *above: str) -> list[str]:
+    """Names of pictures that are sorted by patient."""
+    return [
+        f"{place}{SURNAME}{number:02}_Hans/{each}.png"
+        for place in above or ("",)
+        for number in range(count)
+        for each in range(pictures)
+    ]
+
+
+@pytest.mark.parametrize("ids", ["identifying", "pseudonyms"])
+@pytest.mark.parametrize(("count", "pictures"), [(30, 3), (20, 1), (10, 2), (100, 9)])
+@pytest.mark.parametrize("above", [(), ("Train/", "Test/")])
+def test_folders_of_patients_are_no_classes_and_are_not_shown(
+    root: Path, count: int, pictures: int, above: tuple[str, ...], ids: str
+) -> None:
+    made(root, *people(count, pictures, *above))
+    total = count * pictures * max(1, len(above))
+    listing = scan(folders(ids=ids), root)
+    (fault,) = listing.faults
+    assert fault.met.startswith(f"the folders tell {count} classes of {total} pictures: these are no classes")
+    assert "<class>/<patient>/" in fault.remedy
+    assert "'classes' of the manifest" in fault.remedy
+    assert listing.cases == ()
+    assert len(listing.incomplete) == total
+    with pytest.raises(DataError, match="these are no classes") as refused:
+        found_classes(folders(ids=ids), root)
+    assert (SURNAME in str(refused.value) + complaints(listing)) == (ids == "pseudonyms")
+    assert not any(SURNAME in note for note in listing.notes)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        people(25, 3, "Train/") + people(30, 3, "Test/"),  # 5 that training does not know
+        people(2, 3, "Train/") + people(30, 3, "Test/"),
+        [*people(30, 3, "Train/"), "Test/other/1.png"],
+        [*people(30, 3), *(f"{SURNAME}{number:02}_Udo/x.txt" for number in range(30))],  # empty ones
+        [*people(2, 3), *(f"{SURNAME}{number:02}_Udo/x.txt" for number in range(30))],
+        [*people(30, 3), f"{SURNAME}00_Hans /1.png"],  # spelt in two ways
+        [*people(30, 3), "Train/a/1.png", "Train/b/1.png"],  # beside roles
+        [f"{SURNAME}{number:02}_Hans/Train/1.png" for number in range(30)],  # roles below
+    ],
+)
+def test_no_other_fault_names_the_patients(root: Path, spoil: list[str]) -> None:
+    made(root, *spoil)
+    listing = scan(shipped("image_folders"), root)
+    assert listing.faults
+    assert SURNAME not in complaints(listing) + " ".join(listing.notes)
+    with pytest.raises(DataError) as refused:
+        found_classes(shipped("image_folders"), root)
+    assert SURNAME not in str(refused.value)
+
+
+def test_patients_beside_classes_that_are_named_are_told_as_one_fault(root: Path) -> None:
+    made(root, "no/1.png", "yes/1.png", *people(30, 3))
+    named = folders(classes=["no", "yes"], ids="identifying")
+    (fault,) = scan(named, root).faults
+    assert fault.met.startswith(
+        "the folders tell 30 classes besides ['no', 'yes'] of 90 pictures: these are no classes"
+    )
+    assert len(scan(named, root).cases) == 2
+    made(root, f"{SURNAME}_Udo/notes.txt")
+    (fault,) = scan(named, root).faults
+    assert "31 classes besides" in fault.met
+
+
+@pytest.mark.parametrize(
+    ("count", "pictures"), [(6, 2), (5, 1), (8, 1), (9, 5), (12, 6), (25, 13), (100, 50), (100, 20)]
+)
+def test_a_few_small_classes_and_many_large_ones_are_classes(root: Path, count: int, pictures: int) -> None:
+    made(root, *people(count, pictures))
+    listing = scan(folders(ids="identifying"), root)
+    assert listing.faults == ()
+    assert len(listing.cases) == count * pictures
+    assert len(found_classes(folders(), root)) == count
+
+
+def test_classes_that_the_manifest_names_are_classes_whatever_their_number(root: Path) -> None:
+    made(root, *people(30, 1))
+    named = folders(classes=sorted({name.split("/")[0] for name in people(30, 1)}))
+    assert scan(named, root).faults == ()
+
+
+def test_a_name_that_reads_as_two_classes_is_refused(root: Path) -> None:
+    made(root, "a; b/1.png", "a/1.png", "b;c/1.png")
+    (fault,) = scan(folders(), root).faults
+    assert "['a; b'] cannot be the name of a class: '; ' stands between the classes of one image" in fault.met
+    assert fault.remedy == "Rename the folders."
+    with pytest.raises(ManifestError, match=r"'classes': .*'; ' stands between"):
+        Manifest.from_json(folders().model_dump(mode="json") | {"classes": ["a", "a; b"]})
+
+
+def image(path: Path, kind: str) -> Path:
+    """One of its own, by its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(disc([0], 2, seed=tuple(path.name.encode()))).save(path, format=kind)
+    return path
+
+
+def test_pictures_are_known_by_their_content_whatever_their_ending(root: Path) -> None:
+    for name, kind in {
+        "a/1.webp": "PNG",
+        "a/2": "PNG",
+        "a/3.JFIF": "JPEG",
+        "b/1.dat": "TIFF",
+        "b/2.x": "BMP",
+        "b/4.jpe": "JPEG",
+    }.items():
+        image(root / name, kind)
+    with (root / "b" / "3.array").open("wb") as file:
+        np.save(file, disc([0], 2, seed=(4,)))
+    (root / "a" / "BM.csv").write_text("BMI,age\n20,30\n" * 9)
+    (root / "a" / "BM.bin").write_bytes(b"BM" + bytes(range(200)))
+    listing = scan(folders(), root)
+    assert listing.faults == ()
+    assert [case.id for case in listing.cases] == [
+        *("a_1.webp", "a_2", "a_3", "b_1.dat", "b_2.x", "b_3.array", "b_4")
+    ]
+    report = check(listing, folders(), ["grey"])
+    assert report.faults == ()
+    assert {"note": "it is PNG inside though named .webp", "cases": 1} in report.note_rows()
+    assert not any("named .JFIF" in row["note"] for row in report.note_rows())
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_images_that_are_not_read_are_a_fault_with_their_endings(root: Path, truth: bool) -> None:
+    write_class_folders(root, ("a", "b"), 2)
+    image(root / "a" / f"{SURNAME}.webp", "WEBP")
+    image(root / "a" / "odd.dat", "WEBP")
+    image(root / "b" / "1.GIF", "GIF")
+    image(root / "b" / "bare", "GIF")
+    made(root, "a/2.heic", "a/x.svg", "b/x.nii.gz", "b/2.gif")
+    for name in (
+        "x.txt",
+        "x.csv",
+        "x.pdf",
+        "Thumbs.db",
+        ".DS_Store",
+        "._x.webp",
+        "x.json",
+        "x.zip",
+        "x.xlsx",
+    ):
+        made(root, f"a/{name}")
+    (root / "a" / "report.pdf").write_bytes(b"%PDF-1.4 " + bytes(400))
+    listing = scan(folders(ids="identifying"), root, truth=truth)
+    (fault,) = listing.faults
+    assert fault.met == (
+        "8 images are of kinds that are not read: 2 .gif, 2 of other endings, 1 .heic, 1 .nii.gz, "
+        "1 .svg, 1 .webp"
+    )
+    assert fault.remedy == "Save each as PNG, TIFF, JPEG or DICOM, or move it out of the data set."
+    assert fault.path == root
+    assert len(listing.cases) == 4
+
+
+def test_one_image_of_an_unusual_ending_may_be_given_for_prediction(root: Path) -> None:
+    listing = scan(folders(), image(root / "one.dat", "PNG"), truth=False)
+    assert [case.id for case in listing.cases] == ["one.dat"]
+    (fault,) = scan(folders(), image(root / "one.webp", "WEBP"), truth=False).faults
+    assert "1 image is of a kind that is not read: 1 .webp" in fault.met
 
 
 @pytest.mark.real_data

@@ -430,6 +430,38 @@ def test_a_deflated_file_that_unpacks_to_very_much_is_refused(tmp_path, monkeypa
         read_dicom(path, "grey")
 
 
+def meta_changed(path: Path, how: str) -> Path:
+    """Change the meta information of a file, and nothing else."""
+    whole = path.read_bytes()
+    end = 144 + int.from_bytes(whole[140:144], "little")
+    preamble, length, rest, data = whole[:132], whole[132:144], whole[144:end], whole[end:]
+    private = b"\x02\x00\x02\x01OB\x00\x00" + (2000).to_bytes(4, "little") + bytes(2000)
+    changed = {
+        "as it is": preamble + length + rest,
+        "no length": preamble + rest,
+        "a wrong length": preamble + length[:8] + bytes(4) + rest,
+        "long before it": preamble + private + rest,
+        "no preamble": length + rest,
+        "neither": rest,
+    }
+    path.write_bytes(changed[how] + data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "how", ["as it is", "no length", "a wrong length", "long before it", "no preamble", "neither"]
+)
+def test_a_deflated_file_is_measured_wherever_its_meta_information_ends(tmp_path, monkeypatch, how):
+    syntax = uid.DeflatedExplicitVRLittleEndian
+    zeros = np.zeros((200, 200), np.uint8)
+    path = meta_changed(write_dicom(tmp_path / "a.dcm", zeros, transfer_syntax=syntax), how)
+    np.testing.assert_array_equal(read_one(path, "none"), zeros)
+    monkeypatch.setattr(dicom_file, "_MOST_BYTES", 10**4)
+    monkeypatch.setattr(dicom_file, "dcmread", lambda *_, **__: pytest.fail("it was unpacked whole"))
+    with pytest.raises(RefusedError, match="bombs"):
+        read_dicom(path, "grey")
+
+
 def test_a_decoder_that_is_not_installed_is_named(tmp_path, monkeypatch):
     path = write_dicom(tmp_path / "a.dcm", TWELVE, transfer_syntax=uid.JPEG2000Lossless)
     from pydicom.pixels.decoders.base import JPEG2000LosslessDecoder

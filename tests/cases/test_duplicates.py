@@ -18,7 +18,7 @@ from medseg.cases.checks import Report, check
 from medseg.cases.duplicates import Duplicates, Pair, contradictions, find_duplicates
 from medseg.cases.facts import CaseFacts, ChannelFacts, examine
 from medseg.cases.labels import LabelRule
-from medseg.cases.likeness import NEAR, distance
+from medseg.cases.likeness import NEAR, near_pairs
 from medseg.cases.manifest import Manifest
 from medseg.cases.scan import scan
 from medseg.cli.report import print_report
@@ -148,6 +148,10 @@ def likenesses(count: int, seed: int) -> list[str]:
         else:
             found.append(random.integers(0, 256, (6, 32), dtype=np.uint8))
     return [each.tobytes().hex() for each in found]
+
+
+def distance(first: str, second: str) -> int:
+    return int(near_pairs([first, second], within=255)[0, 2])
 
 
 @given(count=st.integers(0, 25), seed=st.integers(0, 2**32), repeats=st.lists(st.integers(0, 24), max_size=6))

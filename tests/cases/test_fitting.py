@@ -307,3 +307,19 @@ def test_colours_come_as_three_planes_in_order(tmp_path):
     prepared = Preparation(("blue", "red"), SliceRule(size=(60, 100)), files=RGB).apply(volume)
     np.testing.assert_array_equal(prepared.image[0, 0], 2 * rows)
     np.testing.assert_array_equal(prepared.image[0, 1], rows)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (9, 1)])
+@pytest.mark.parametrize("fit", list(FITTINGS))
+def test_a_picture_of_one_row_or_column_goes_through_and_comes_back(tmp_path, fit, height, width):
+    grey = np.random.default_rng(4).integers(1, 255, (height, width)).astype(np.uint8)
+    case = Case("a", "a", {"grey": write_picture(tmp_path / "a.png", grey)}, position=1)
+    volume = read_volume(case, ("grey",), None, files=GREY)
+    prepared = Preparation(("grey",), SliceRule(size=(18, 18), fit=fit), files=GREY).apply(volume)
+    assert prepared.image.shape == (1, 1, 18, 18)
+    restored = rows_first(prepared.restore(prepared.image.transpose(1, 0, 2, 3), nearest=False)[0])
+    assert restored.shape == (height, width)
+    if fit != "resize":
+        np.testing.assert_array_equal(restored, grey)
+    elif height == width == 1:
+        np.testing.assert_allclose(restored, grey)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medseg.cases.image_labels import class_name, key_name, misnamed, ordered, shown
+from medseg.cases.image_labels import BETWEEN, class_name, joined, key_name, misnamed, ordered, shown
 
 #: As MLflow writes it, for systems other than Windows and for Windows.
 KEYS = (re.compile(r"^[/\w.\- :]*$"), re.compile(r"^[/\w.\- ]*$"))
@@ -66,3 +66,9 @@ def test_long_lists_of_names_are_cut() -> None:
 @pytest.mark.parametrize("name", ["=cmd|calc", "+", "-1", "@SUM(A1)"])
 def test_a_name_that_a_spreadsheet_would_run_is_refused(name):
     assert any("spreadsheet programs" in complaint for complaint in misnamed(["a", name]))
+
+
+@given(st.lists(st.text(st.sampled_from("a; |,"), min_size=1, max_size=5), max_size=4))
+def test_classes_of_one_image_in_a_line_can_be_told_apart(texts: list[str]) -> None:
+    names = [name for name in dict.fromkeys(map(class_name, texts)) if not any(misnamed([name]))]
+    assert joined(names, "none").split(BETWEEN) == (names or ["none"])

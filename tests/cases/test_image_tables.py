@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medseg.cases import spreadsheet
 from medseg.cases.manifest import Manifest
 from medseg.cases.scan import Listing, found_classes, scan
 from medseg.cases.spreadsheet import read_sheet
@@ -155,12 +156,21 @@ def test_rows_that_tell_no_class_are_faults_with_the_numbers_of_their_rows(
     assert labels(listing) == {"1": ("a",), "4": ("b",)}
 
 
+def test_na_is_a_blank_unless_the_manifest_names_such_a_class(tmp_path: Path) -> None:
+    root = written(tmp_path, [["img", "label"], ["1.png", "a"], ["2.png", "NA"], ["3.png", "a"]])
+    blank = scan(manifest(), root)
+    named = scan(manifest(classes=["a", "NA"]), root)
+
+    assert ("2", "row 3 of the list has no class in column 'label'") in complaints(blank)
+    assert (complaints(named), labels(named)["2"]) == ([], ("NA",))
+
+
 @pytest.mark.parametrize(
     ("cell", "met"),
     [
         ("2", "holds neither 0 nor 1 in column 'old'"),
         ("yes", "holds neither 0 nor 1 in column 'old'"),
-        ("nan", "holds neither 0 nor 1 in column 'old'"),
+        ("nan", "holds nothing in column 'old'"),
         ("", "holds nothing in column 'old'"),
     ],
 )
@@ -212,14 +222,41 @@ def test_a_class_that_the_rows_of_training_do_not_have_is_refused(tmp_path: Path
     assert found_classes(listed, tmp_path) == ("a", "b")
 
 
-def test_a_column_of_names_taken_for_classes_is_refused_and_not_shown(tmp_path: Path) -> None:
-    written(tmp_path, [["img", "label"], *([f"{n}.png", f"Meier {n}"] for n in range(40))])
-    listing = scan(manifest(), tmp_path)
+@pytest.mark.parametrize("ids", ["identifying", "pseudonyms"])
+@pytest.mark.parametrize(("people", "pictures"), [(40, 1), (20, 1), (30, 3)])
+@pytest.mark.parametrize("how", [{}, JOINED])
+def test_a_column_of_names_taken_for_classes_is_refused_and_not_shown(
+    tmp_path: Path, people: int, pictures: int, ids: str, how: dict[str, Any]
+) -> None:
+    total = people * pictures
+    rows = [[f"{n}.png", f"Meier {n // pictures}", "test" if n < 9 else "train"] for n in range(total)]
+    written(tmp_path, [["img", "label", "role"], *rows])
+    listed = manifest(ids=ids, extra=["role"], **how)
+    listing = scan(listed, tmp_path)
     (fault,) = listing.faults
-    assert fault.met == "the list of paths tells 40 classes of 40 pictures: these are no classes"
+    assert fault.met.startswith(f"the rows tell {people} classes of {total} pictures: these are no classes")
+    assert "column of the class below 'layout'" in fault.remedy
+    assert "'classes' of the manifest" in fault.remedy
     with pytest.raises(DataError, match="these are no classes") as refused:
-        found_classes(manifest(), tmp_path)
-    assert "Meier" not in str(refused.value)
+        found_classes(listed, tmp_path)
+    assert ("Meier" in str(refused.value)) == ("Meier" in fault.met) == (ids == "pseudonyms")
+    assert not any("Meier" in note for note in listing.notes)
+
+
+def test_columns_that_the_manifest_names_are_classes_however_few_have_them(tmp_path: Path) -> None:
+    columns = [f"c{number}" for number in range(30)]
+    rows = [[f"{n}.png", *(int(n == m) for m in range(30))] for n in range(30)]
+    written(tmp_path, [["img", *columns], *rows])
+    assert scan(manifest(**{**FLAGS, "labels": columns}), tmp_path).faults == ()
+
+
+def test_two_classes_in_the_cell_of_one_are_refused_with_what_is_meant(tmp_path: Path) -> None:
+    written(tmp_path, [["img", "label"], ["1.png", "a; b"], ["2.png", "a"], ["3.png", "b;c"]])
+    (fault,) = scan(manifest(), tmp_path).faults
+    assert "['a; b'] cannot be the name of a class: '; ' stands between the classes of one image" in fault.met
+    assert "`image_labels: many`" in fault.remedy
+    several = {**JOINED, "labels": {"column": "label", "separator": ";"}}
+    assert labels(scan(manifest(**several), tmp_path)) == {"1": ("a", "b"), "2": ("a",), "3": ("b", "c")}
 
 
 @pytest.mark.parametrize(
@@ -258,7 +295,9 @@ def test_where_no_column_tells_the_patient_that_is_noted(tmp_path: Path) -> None
     rows = [["img", "label", "who"], ["1.png", "a", "p1"], ["2.png", "b", "p1"], ["3.png", "a", ""]]
     listing = scan(manifest(group="who"), written(tmp_path, rows))
     assert [case.group for case in listing.cases] == ["p1", "p1", "3"]
-    assert any("1 of 3 pictures do not tell of which patient" in note for note in listing.notes)
+    (note,) = listing.notes
+    assert note.startswith("1 of 3 pictures do not tell of which patient it is")
+    assert "cannot be excluded" in note
 
 
 def test_a_sheet_is_read_as_text_with_the_numbers_of_its_rows(tmp_path: Path) -> None:
@@ -361,3 +400,22 @@ def test_a_sheet_whose_file_says_a_wrong_size_is_read_whole(tmp_path: Path) -> N
             archive.writestr(name, content.replace(b'ref="A1:B3"', b'ref="A1:A2"'))
     assert sum(b'ref="A1:B3"' in content for content in members.values()) == 1
     assert [tuple(row.values()) for _, row in read_rows(path).lines] == [("1.png", "a"), ("2.png", "b")]
+
+
+def test_a_sheet_that_unpacks_to_very_much_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = as_sheet(tmp_path, [["img", "label"], ["1.png", "a" * 30000], ["2.png", "b"]])
+    assert len(list(read_sheet(path))) == 3
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(len(archive.read(name)) for name in archive.namelist())
+    monkeypatch.setattr(spreadsheet, "MAX_BYTES", unpacked)
+    assert len(list(read_sheet(path))) == 3
+    monkeypatch.setattr(spreadsheet, "MAX_BYTES", unpacked - 1)
+    monkeypatch.setattr(openpyxl, "load_workbook", lambda *_, **__: pytest.fail("it was unpacked"))
+    (fault,) = scan(manifest(), path).faults
+    assert (
+        f"unpacks to {unpacked} bytes, above the limit of {unpacked - 1}, as decompression bombs do"
+        in fault.met
+    )
+    assert "save it as .xlsx" in fault.remedy

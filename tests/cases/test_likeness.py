@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.fft import dctn
 
 from medseg.cases import likeness as module
-from medseg.cases.likeness import NEAR, distance, likeness, near_pairs
+from medseg.cases.likeness import NEAR, likeness, near_pairs
 from medseg.cases.reading.picture import read_picture
 
 
@@ -35,6 +35,20 @@ def hashed(pixels: np.ndarray) -> str:
     found = likeness(pixels)
     assert found is not None
     return found
+
+
+def distance(first: str, second: str) -> int:
+    """Bits that differ: the least of one picture whole and any view of the other, counted one by one."""
+    a, b = (
+        np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8)).reshape(6, 256)
+        for text in (first, second)
+    )
+    return min(
+        int((one != other).sum())
+        for ones, others in ((a[:1], b), (a, b[:1]))
+        for one in ones
+        for other in others
+    )
 
 
 def as_jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
@@ -113,8 +127,9 @@ def test_distance_is_symmetric_and_none_between_equal_pictures(
     if first is None or second is None:
         return
     assert len(first) == len(second) == 384
-    assert distance(first, first) == 0
-    assert distance(first, second) == distance(second, first) <= 255
+    assert near_pairs([first, first], 0).tolist() == [[0, 1, 0]]
+    assert near_pairs([first, second], 255).tolist() == [[0, 1, distance(first, second)]]
+    assert near_pairs([second, first], 255).tolist() == [[0, 1, distance(first, second)]]
 
 
 def test_the_first_view_holds_the_signs_of_the_lowest_cosine_frequencies() -> None:

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import hmac
 import multiprocessing
 import os
 import re
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medseg.cases.checks import check
+from medseg.cases.manifest import Manifest
 from medseg.cases.pseudonym import pseudonym, secret_key
+from medseg.cases.scan import scan
 from medseg.errors import DataError
+from medseg.testing.pictures import write_picture
 
 KEY = bytes(range(32))
 
@@ -23,6 +29,34 @@ def test_a_pseudonym_is_short_stable_and_of_a_fixed_form(identifier: str) -> Non
     assert name == pseudonym("case", identifier, KEY)
     assert name != pseudonym("case", identifier, KEY[::-1])
     assert name[5:] != pseudonym("patient", identifier, KEY)[8:]
+
+
+@given(identifier=st.text(min_size=1))
+def test_a_pseudonym_is_the_hash_of_the_name_in_utf_8(identifier: str) -> None:
+    wanted = hmac.digest(KEY, b"case\0" + identifier.encode(), "sha256").hex()[:10]
+    assert pseudonym("case", identifier, KEY) == f"case-{wanted}"
+
+
+def test_names_that_are_no_unicode_have_pseudonyms_of_their_own() -> None:
+    names = [os.fsdecode(b"caf\xe9"), os.fsdecode(b"caf\xe8"), "caf\ud800", "caf\u00e9", "caf"]
+    assert len({pseudonym("case", name, KEY) for name in names}) == 5
+
+
+def test_a_file_whose_name_is_no_unicode_is_a_case_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDSEG_CONFIG", str(tmp_path / "config"))
+    files = [tmp_path / kind / os.fsdecode(b"caf\xe9.png") for kind in ("a", "b")]
+    try:
+        for seed, path in enumerate(files):
+            write_picture(path, np.random.default_rng(seed).integers(0, 255, (9, 9)).astype(np.uint8))
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes names in Unicode only")
+    manifest = Manifest.from_yaml(Path(__file__).parents[2] / "data_manifests" / "image_folders.yaml")
+    report = check(scan(manifest, tmp_path), manifest, ("picture",))
+    assert report.faults == ()
+    assert sorted(case.labels or () for case in report.good) == [("a",), ("b",)]
+    assert len({case.id for case in report.good}) == 2
 
 
 def test_many_ids_have_many_names() -> None:

@@ -307,7 +307,7 @@ def test_a_list_in_one_form_of_accents_finds_files_in_the_other(tmp_path: Path) 
         (b"image,seg\na.png,b.png\n", "no column ['img']; it has ['image', 'seg']"),
         (b"img,seg\n\n", "no rows"),
         (b"", "no column ['img', 'seg']"),
-        ("img,seg\nä.png,b.png".encode("latin-1"), "UnicodeDecodeError"),
+        ("img,seg\nä.png,b.png".encode("latin-1"), "the file is not UTF-8 text"),
     ],
 )
 def test_a_list_that_cannot_be_used_says_why(tmp_path: Path, content: bytes | None, met: str) -> None:
@@ -438,6 +438,15 @@ def test_pictures_without_the_group_that_a_column_tells_are_noted(tmp_path: Path
     rows = "img,seg,who\nImages/a.png,Segmentation/a.png,Anna\nImages/b.png,Segmentation/b.png,\n"
     (alone,) = scan(listed(tmp_path, rows, group="who"), tmp_path).notes
     assert alone.startswith("1 of 2 cases have no who: ")
+
+
+def test_images_that_are_not_read_are_noted_where_patterns_name_pictures(tmp_path: Path) -> None:
+    made(tmp_path, *(f"{folder}/{n}.png" for n in "ab" for folder in ("Images", "Segmentation")))
+    assert scan(pictures(), tmp_path).notes == ()
+    made(tmp_path, "Images/c.webp", "Segmentation/c.GIF", "Images/d.webp", "Images/x.txt", "Images/._e.webp")
+    listing = scan(pictures(), tmp_path)
+    assert listing.faults == ()
+    assert listing.notes == ("3 images are of kinds that are not read: 2 .webp, 1 .gif",)
 
 
 def test_pairs_by_order_are_noted(tmp_path: Path) -> None:

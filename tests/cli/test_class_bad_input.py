@@ -756,3 +756,53 @@ def test_classes_are_not_learned_from_label_maps(tmp_path: Path, workspace: Path
     result = medseg("pipeline", "run", "nuclei", "--device", "cpu", "--data", data, "--set", score)
     refused(result, "at steps.evaluate", "scores classes of whole images", "Take medseg.steps.Evaluate.")
     nothing_is_left(workspace)
+
+
+# --- what is easily passed over -------------------------------------------------------------------------------------
+
+
+def test_folders_of_patients_taken_for_classes_are_refused_and_nobody_is_named(
+    tmp_path: Path, workspace: Path
+) -> None:
+    for roles in ((), ("Train", "Test")):
+        people = tuple(f"{SURNAME}{number:02}_Hans" for number in range(10))
+        data = write_class_folders(tmp_path / f"{len(roles)}", people, 2, roles)
+        for result in (run(data), check(data), run(data, "--skip-bad"), check(data, "--show-paths")):
+            lines = [
+                line
+                for line in refused(result, "10 classes of", "these are no classes")
+                if "10 classes" in line
+            ]
+            assert len(lines) == 1
+            assert "<class>/<patient>/" in lines[0]
+            assert "name them all under 'classes' of the manifest" in lines[0]
+    nothing_is_left(workspace)
+
+
+def test_images_of_kinds_that_are_not_read_are_not_passed_over(
+    data: Path, model: Path, workspace: Path
+) -> None:
+    for path in (first(data), first(data, "right")):
+        with Image.open(path) as picture:
+            picture.save(path.with_suffix(".webp"))
+        path.unlink()
+    plain = min((data / "left").glob("*.png"))
+    plain.rename(plain.with_suffix(".jfif"))
+    (data / "left" / "notes.txt").write_text(SURNAME)
+    for result in (run(data), check(data)):
+        assert (
+            len(refused(result, "2 images are of kinds that are not read: 2 .webp", "Save each as PNG")) == 1
+        )
+    nothing_is_left(workspace)
+    refused(medseg("predict", model, data, "-o", "out"), "2 images are of kinds that are not read: 2 .webp")
+    with Path("out", "classes.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 6
+
+
+def test_a_folder_whose_name_reads_as_two_classes_is_refused(data: Path, workspace: Path) -> None:
+    (data / "left").rename(data / "left; up")
+    for result in (run(data), check(data)):
+        refused(
+            result, "['left; up'] cannot be the name of a class: '; ' stands between", "Rename the folders"
+        )
+    nothing_is_left(workspace)

@@ -13,7 +13,9 @@ from medseg.api.prediction import Predicted, PredictedCase
 from medseg.api.result import RunResult
 from medseg.cli.class_table import class_score_table
 from medseg.cli.tables import print_predicted
+from medseg.learning.any_classes import AnyClasses
 from medseg.learning.class_scores import ClassScorer
+from medseg.learning.one_class import OneClass
 
 ODD = ("None", "nan", "[/red]")  # that pandas or rich would take for something else
 
@@ -27,7 +29,7 @@ def written(thing: object, width: int = 100) -> str:
 def scored(classes: tuple[str, ...], rows: int, *, exclusive: bool = True, seed: int = 0) -> ClassScorer:
     """Images of two patients each, of which somewhat more than half are told rightly."""
     random = np.random.default_rng(seed)
-    scorer = ClassScorer(classes, exclusive=exclusive)
+    scorer = ClassScorer(classes, OneClass().with_top(None, len(classes)) if exclusive else AnyClasses())
     for number in range(rows):
         truth = np.zeros(len(classes), dtype=np.uint8)
         truth[number % len(classes)] = 1
@@ -91,7 +93,7 @@ class _Row:
 
 
 def test_images_that_count_as_patients_are_not_counted_twice(result):
-    scorer = ClassScorer(("cat", "dog"), exclusive=True)
+    scorer = ClassScorer(("cat", "dog"), OneClass())
     for number in range(20):
         truth = np.eye(2, dtype=np.uint8)[number % 2]
         scorer.add(f"{number}", f"{number}", truth, np.array([0.6, 0.4], dtype=np.float32))
@@ -112,7 +114,7 @@ def test_names_are_shown_as_they_are(result):
 
 
 def test_what_is_undefined_is_a_dash(result):
-    scorer = ClassScorer(("cat", "dog", "cow"), exclusive=True)
+    scorer = ClassScorer(("cat", "dog", "cow"), OneClass())
     for number in range(6):
         truth = np.eye(3, dtype=np.uint8)[number % 2]
         chances = np.array([0.5, 0.3, 0.2] if number < 3 else [0.2, 0.5, 0.3], dtype=np.float32)
@@ -124,7 +126,7 @@ def test_what_is_undefined_is_a_dash(result):
 
 
 def test_ends_below_nothing_are_no_range_of_dashes(result):
-    scorer = ClassScorer(("cat", "dog"), exclusive=True)
+    scorer = ClassScorer(("cat", "dog"), OneClass())
     random = np.random.default_rng(2)
     for number in range(40):
         chance = np.float32(random.uniform(0.1, 0.9))

@@ -8,13 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from medseg.learning.any_classes import AnyClasses
 from medseg.learning.class_scores import ClassScorer
+from medseg.learning.one_class import OneClass
 
 RARE = settings(max_examples=25, deadline=None)
 
 
-def scored(truth, probabilities, *, exclusive=True, groups=None, **options):
-    scorer = ClassScorer([f"c{k}" for k in range(truth.shape[1])], exclusive=exclusive, **options)
+def scored(truth, probabilities, *, exclusive=True, groups=None, top_k=None, **options):
+    classes = [f"c{k}" for k in range(truth.shape[1])]
+    decision = OneClass() if exclusive else AnyClasses()
+    scorer = ClassScorer(classes, decision.with_top(top_k, len(classes)), **options)
     for i, (t, p) in enumerate(zip(truth, probabilities, strict=True)):
         scorer.add(f"case{i:03}", groups[i] if groups else f"patient{i:03}", t, p)
     return scorer
@@ -214,10 +218,10 @@ def test_reliability_shows_what_the_calibration_error_is_of():
         found = values(scorer)
         for name in (None, *scorer.classes):
             expected = found[name or "", "calibration_error"]
-            assert scorer.reliability(name).calibration_error() == pytest.approx(expected)
+            assert scorer.counts(name).calibration_error() == pytest.approx(expected)
     assert scored(truth, p).reliability().count.sum() == len(truth)
     with pytest.raises(ValueError, match="no class 'x'"):
-        scored(truth, p).reliability("x")
+        scored(truth, p).counts("x")
 
 
 def test_the_given_k_replaces_the_rule_for_top_k_accuracy():
@@ -234,7 +238,7 @@ def test_the_given_k_replaces_the_rule_for_top_k_accuracy():
 def test_nothing_depends_on_the_order_of_images():
     truth, p = some_images()
     groups = [f"g{i % 7}" for i in range(len(truth))]
-    one, other = scored(truth, p, groups=groups), ClassScorer(["c0", "c1", "c2"], exclusive=True)
+    one, other = scored(truth, p, groups=groups), ClassScorer(["c0", "c1", "c2"], OneClass())
     for i in np.random.default_rng(1).permutation(len(truth)):
         other.add(f"case{i:03}", groups[i], truth[i], p[i])
     assert one.frame().equals(other.frame())
@@ -242,7 +246,7 @@ def test_nothing_depends_on_the_order_of_images():
 
 
 def test_the_table_tells_what_was_said_of_each_image():
-    scorer = ClassScorer(["a", "b", "c"], exclusive=True)
+    scorer = ClassScorer(["a", "b", "c"], OneClass())
     scorer.add("y", "p1", np.array([0, 1, 0]), np.float32([0.25, 0.5, 0.25]))
     scorer.add("x", "p2", np.array([0, 0, 1]), np.float32([0.375, 0.375, 0.25]))
     rows = scorer.frame().to_dict("records")
@@ -255,7 +259,7 @@ def test_the_table_tells_what_was_said_of_each_image():
 
 
 def test_several_names_are_joined_and_none_is_empty():
-    scorer = ClassScorer(["a", "b", "c"], exclusive=False, threshold=0.75)
+    scorer = ClassScorer(["a", "b", "c"], AnyClasses(0.75))
     scorer.add("x", "p", np.array([1, 0, 1]), np.float32([0.75, 0.5, 0.875]))
     scorer.add("y", "p", np.array([0, 0, 0]), np.float32([0.25, 1.0, 0.0]))
     frame = scorer.frame()
@@ -297,11 +301,11 @@ GOOD = (np.array([1, 0]), np.float32([0.75, 0.25]))
 )
 def test_what_is_no_answer_to_a_truth_is_refused(truth, p, says):
     with pytest.raises(ValueError, match=says):
-        ClassScorer(["a", "b"], exclusive=True).add("x", "p", truth, p)
+        ClassScorer(["a", "b"], OneClass()).add("x", "p", truth, p)
 
 
 def test_an_image_is_scored_once_and_kept_as_it_was():
-    scorer, p = ClassScorer(["a", "b"], exclusive=True), GOOD[1].copy()
+    scorer, p = ClassScorer(["a", "b"], OneClass()), GOOD[1].copy()
     scorer.add("x", "p", GOOD[0], p)
     p[:] = 0
     assert scorer.frame()["confidence"].tolist() == [0.75]
@@ -312,24 +316,40 @@ def test_an_image_is_scored_once_and_kept_as_it_was():
 
 
 @pytest.mark.parametrize(
-    ("classes", "options"),
+    ("classes", "decision", "options"),
     [
-        (["a"], {"exclusive": True}),
-        (["a", "a"], {"exclusive": True}),
-        (["a", ""], {"exclusive": True}),
-        ([], {"exclusive": False}),
-        (["a", "b"], {"exclusive": True, "top_k": 2}),
-        (["a", "b", "c"], {"exclusive": True, "top_k": 1}),
-        (["a", "b", "c"], {"exclusive": False, "top_k": 2}),
-        (["a", "b"], {"exclusive": True, "beta": 0}),
-        (["a", "b"], {"exclusive": False, "threshold": 1.5}),
+        (["a"], OneClass(), {}),
+        (["a", "a"], OneClass(), {}),
+        (["a", ""], OneClass(), {}),
+        ([], AnyClasses(), {}),
+        (["a", "b"], OneClass(), {"beta": 0}),
     ],
 )
-def test_classes_and_settings_that_make_no_sense_are_refused(classes, options):
-    with pytest.raises(ValueError, match=r"wanted|leave it out"):
-        ClassScorer(classes, **options)
+def test_classes_and_settings_that_make_no_sense_are_refused(classes, decision, options):
+    with pytest.raises(ValueError, match="wanted"):
+        ClassScorer(classes, decision, **options)
+
+
+@pytest.mark.parametrize(
+    ("decision", "classes", "k", "said"),
+    [
+        (OneClass(), 2, 2, "of two there is none: leave it out"),
+        (OneClass(), 3, 1, r"wanted 2\.\.2"),
+        (OneClass(), 3, 3, r"wanted 2\.\.2"),
+        (AnyClasses(), 3, 2, "of exclusive classes; leave it out"),
+    ],
+)
+def test_a_top_k_that_says_nothing_is_refused(decision, classes, k, said):
+    with pytest.raises(ValueError, match=said):
+        decision.with_top(k, classes)
+
+
+@pytest.mark.parametrize("threshold", [0, 1, -0.1, 1.5, float("nan"), 1e-60, 1 - 1e-12, 10**400, "0.5", True])
+def test_a_threshold_by_which_all_or_none_would_be_said_is_refused(threshold):
+    with pytest.raises(ValueError, match=r"threshold is .*, wanted a number more than 0 and less than 1"):
+        AnyClasses(threshold)
 
 
 def test_without_images_there_is_nothing_to_score():
     with pytest.raises(ValueError, match="no image"):
-        ClassScorer(["a", "b"], exclusive=True).summary()
+        ClassScorer(["a", "b"], OneClass()).summary()

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from medseg.learning.any_classes import AnyClasses
 from medseg.learning.class_scores import ClassScorer
 from medseg.learning.class_summary import LEAST, is_share
 from medseg.learning.class_tables import class_metrics
+from medseg.learning.one_class import OneClass
 from medseg.learning.summaries import RESAMPLES
 
 
@@ -24,7 +26,8 @@ def images(seed=0, count=40, classes=3, exclusive=True):
 
 
 def scored(truth, p, groups, *, exclusive=True, classes=None):
-    scorer = ClassScorer(classes or [f"c{k}" for k in range(truth.shape[1])], exclusive=exclusive)
+    names = classes or [f"c{k}" for k in range(truth.shape[1])]
+    scorer = ClassScorer(names, OneClass().with_top(None, len(names)) if exclusive else AnyClasses())
     for i, group in enumerate(groups):
         scorer.add(f"case{i:03}", group, truth[i], p[i])
     return scorer

@@ -5,12 +5,14 @@ import pytest
 import torch
 from sklearn import metrics
 
+from medseg.learning.any_classes import AnyClasses
 from medseg.learning.epoch_class_scores import EPOCH_SCORES, EpochClassScorer
+from medseg.learning.one_class import OneClass
 
 
 class Exclusive:
     classes = ("a", "low", "c")
-    exclusive = True
+    decision = OneClass()
 
     def probabilities(self, logits):
         return torch.softmax(logits.float(), dim=1)
@@ -18,8 +20,7 @@ class Exclusive:
 
 class Several:
     classes = ("a", "b")
-    exclusive = False
-    threshold = 0.25
+    decision = AnyClasses(0.25)
 
     def probabilities(self, logits):
         return torch.sigmoid(logits.float())
@@ -29,7 +30,7 @@ def batches(task, cases=20, seed=0):
     """Slices in any order, 1 to 4 a case; each has the label of its case."""
     rng = np.random.default_rng(seed)
     k = len(task.classes)
-    if task.exclusive:
+    if task.decision.exclusive:
         labels = np.eye(k, dtype=np.uint8)[rng.integers(k, size=cases)]
     else:
         labels = (rng.random((cases, k)) < 0.4).astype(np.uint8)

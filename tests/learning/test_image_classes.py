@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from medseg.component import build
 from medseg.errors import DefinitionError
+from medseg.learning.any_classes import AnyClasses
 from medseg.learning.image_classes import ImageClasses, ImageTags
 from medseg.learning.task import TASK, LabelTask, MaskTask
 from medseg.testing.contracts import LabelTaskContract
@@ -41,10 +42,14 @@ class TestImageTagsWithWeights(LabelTaskContract):
         return ImageTags(NAMES, class_weights=[1.0, 2.0, 0.5, 1.0])
 
 
-def declared(**settings):
-    return build(
-        {"_target_": "medseg.learning.ImageClasses", "classes": list(NAMES), **settings}, at="task", kind=TASK
-    )
+class TestImageTagsAtAnotherThreshold(LabelTaskContract):
+    def make(self):
+        return ImageTags(NAMES, threshold=0.9)
+
+
+def declared(name="ImageClasses", **settings):
+    spec = {"_target_": f"medseg.learning.{name}", "classes": list(NAMES), **settings}
+    return build(spec, at="task", kind=TASK)
 
 
 @pytest.fixture
@@ -120,6 +125,39 @@ def test_tags_are_chosen_each_by_itself():
 
     assert task.chosen(np.array([0.5, 0.49, 0.9, 0.1], dtype=np.float32)) == ("10_x", "A")
     assert task.chosen(np.zeros(4, dtype=np.float32)) == ()
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+def test_one_threshold_decides_for_predictions_and_for_the_scores_of_epochs(threshold):
+    task = declared("ImageTags", threshold=threshold, select="accuracy", class_weights="frequency")
+    task = task.weighted(np.arange(1, 5))  # as for training
+    p = np.array([[0.2, 0.3, 0.4, 0.5], [0.6, 0.7, 0.8, 0.3]], dtype=np.float32)
+    said = [
+        {name for name, each in zip(NAMES, row, strict=True) if each >= np.float32(threshold)} for row in p
+    ]
+    assert [set(task.chosen(row)) for row in p] == said
+    logits = torch.special.logit(torch.tensor(p))
+    p = task.probabilities(logits).numpy()  # those that the scorer sees: rounding may cross a threshold
+    scorer = task.scorer()
+    truth = torch.tensor(task.decision.chosen(p)).to(torch.uint8)
+    scorer.update(["x", "y"], logits, truth)
+    assert scorer.compute()["score"] == 1
+    assert truth.numpy().tolist() == (p >= np.float32(threshold)).astype(int).tolist()
+
+
+def test_the_declaration_keeps_the_threshold_and_an_old_one_without_means_one_half():
+    spec = ImageTags(NAMES, threshold=0.25).spec()
+    assert build(spec, at="task", kind=TASK).decision == AnyClasses(0.25)
+    del spec["threshold"]
+    assert build(spec, at="task", kind=TASK).threshold == 0.5
+
+
+@pytest.mark.parametrize("threshold", [0, 1, -1, 2, float("nan"), True, "half", None])
+def test_a_threshold_that_decides_nothing_is_refused_by_name(threshold):
+    with pytest.raises(
+        DefinitionError, match=r"task\.threshold is .*, wanted a number more than 0 and less than 1"
+    ):
+        declared("ImageTags", threshold=threshold)
 
 
 def test_the_first_of_equally_probable_classes_is_chosen():

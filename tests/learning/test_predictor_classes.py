@@ -128,6 +128,10 @@ def test_a_picture_of_another_look_than_those_of_training_is_warned_of(tmp_path)
     assert knowing.classify(knowing.read_image(cases[1])).warnings == knowing.classify(volumes[1]).warnings
 
 
+def test_the_shape_of_the_input_is_channels_rows_and_columns():
+    assert make_predictor().input_shape == (1, 24, 32)
+
+
 def test_no_slices_have_no_probabilities():
     assert make_predictor().probabilities(np.zeros((0, 1, 24, 32), np.float32)).shape == (0, 3)
 
@@ -151,6 +155,19 @@ def test_a_saved_model_of_classes_comes_back_with_equal_answers(tmp_path, networ
     assert (again.task.classes, again.task.target) == (CLASSES, first.task.target)
     assert type(again.task) is type(first.task)
     assert not again.network.training
+
+
+def test_the_model_keeps_the_threshold_and_one_that_was_saved_without_has_one_half(tmp_path):
+    low = replace(make_predictor(many=True), task=ImageTags(CLASSES, threshold=0.01))
+    folder = low.save(tmp_path / "model")
+    volume = volume_of(disc([1], 3, seed=(2,)))
+    found = Predictor.load(folder, allowed=TESTING).classify(volume)
+    assert found.names == tuple(n for n, p in zip(CLASSES, found.probabilities, strict=True) if p >= 0.01)
+    assert "0.01" in (folder / "README.md").read_text("utf-8")
+    edit(folder, lambda d: d["task"].pop("threshold"))
+    again = Predictor.load(folder, allowed=TESTING)
+    assert again.task.threshold == 0.5
+    assert again.classify(volume).names == ("2_y",) != found.names
 
 
 def test_the_saved_form_tells_what_it_learned_from(tmp_path):

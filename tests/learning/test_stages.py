@@ -9,6 +9,7 @@ from torch import nn
 
 from medseg.errors import DefinitionError
 from medseg.learning.networks import ClassicUNet, EncoderDecoder, TutorialCNN
+from medseg.learning.parts import encoder_names
 from medseg.learning.stages import head_names, stages
 
 SHAPE = (1, 32, 32)
@@ -165,6 +166,12 @@ def test_what_a_network_says_of_its_head_wins():
     assert [stage.name for stage in stages(network, SHAPE)] == ["0", "3.0", "3.3"]
     assert stages(network, SHAPE)[-1].modules == ("3.1", "3.2", "3.3")
     assert head_names(network, SHAPE) == {"3.3.weight", "3.3.bias"}
+
+
+@pytest.mark.parametrize("make", [dense, resnet, efficient])
+def test_all_but_the_head_of_a_classifier_is_what_is_called_its_encoder(make):
+    network = make()
+    assert encoder_names(network) == network.state_dict().keys() - head_names(network, SHAPE)
 
 
 def test_a_layer_called_head_is_no_method():

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import RunError
-from medseg.pipeline.folder import RunFolder, State, alive, all_runs, gone
+from medseg.pipeline.claim import alive
+from medseg.pipeline.folder import RunFolder, State, all_runs, gone
 from medseg.pipeline.process import this_process, turn
 
 OPTIONS = {"device": "cpu", "skip_bad": False}

@@ -227,6 +227,35 @@ def test_images_with_several_classes_or_none_are_scored_class_by_class(make_clas
     assert summary(run).loc[("", "subset_accuracy"), "patients"] == len(groups) == 5
 
 
+def test_the_threshold_of_the_task_decides_for_prediction_table_scores_and_figures(
+    make_class_work, make_run, drawn, tagged
+):
+    work = make_class_work(tagged, TAGS, many=True)
+    evaluate(work, make_run())
+    halves = table(make_run())
+    at = float(np.sort(columns(halves, TAGS)[columns(halves, TAGS) >= 0.5])[1])  # one that matters
+    work = replace(work, predictor=replace(work.predictor, task=ImageTags(TAGS, threshold=at)))
+    run = make_run(folder="other")
+    evaluate(work, run)
+    frame = table(run)
+    p = columns(frame, TAGS).astype(np.float32)
+    assert np.array_equal(p, columns(halves, TAGS).astype(np.float32))
+    assert ((p >= 0.5) != (p >= np.float32(at))).any()
+    said = ["; ".join(n for n, there in zip(TAGS, row, strict=True) if there) for row in p >= np.float32(at)]
+    assert frame["predicted"].tolist() == said
+    predictor = work.predictor
+    asked = [predictor.classify(predictor.read_image(work.cases[case])).names for case in frame["case"]]
+    assert ["; ".join(names) for names in asked] == said
+    truth = np.array([[name in each.split("; ") for name in TAGS] for each in frame["truth"]])
+    assert value(run, "f1") == pytest.approx(metrics.f1_score(truth, p >= np.float32(at), average="macro"))
+    wrong = frame[~frame["correct"]].sort_values("confidence", ascending=False)
+    shown = [
+        f"{row.truth or 'none'} → {row.predicted or 'none'}, {row.confidence:.3f}"
+        for row in wrong.itertuples()
+    ]
+    assert texts(drawn["test_mistakes"])[2:] == shown
+
+
 def test_scores_are_recorded_by_role_score_and_class_at_the_epoch_that_was_reached(
     make_class_work, make_run, heard, tagged
 ):

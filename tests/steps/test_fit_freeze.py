@@ -140,6 +140,43 @@ def test_a_transfer_that_is_interrupted_goes_on_and_ends_as_if_it_had_not_been(
     assert not changed(resumed, state(whole))
 
 
+def test_statistics_that_stand_still_are_those_of_before_while_the_weights_beside_them_learn(
+    make_frozen_work, make_run
+):
+    for statistics, moved in (("still", False), (None, True)):
+        work = make_frozen_work()
+        before = state(work)
+        step = make_step(epochs=1, **({} if statistics is None else {"statistics": statistics}))
+        after = state(start(step, work, make_run(folder=str(statistics))))
+        running = [name for name in before if "running_" in name]
+        learned = [name.replace("running_mean", "weight") for name in running if name.endswith("_mean")]
+        assert len(running) == 2 * len(learned) > 0
+        assert [not torch.equal(after[name], before[name]) for name in running] == [moved] * len(running)
+        assert not any(torch.equal(after[name], before[name]) for name in learned)
+
+
+def test_training_with_still_statistics_that_is_interrupted_goes_on_to_the_same_bits(
+    make_frozen_work, make_run, heard, monkeypatch
+):
+    def train(run):
+        return start(make_step(statistics="still", clip=0.1), make_frozen_work(), run)
+
+    whole, plain = train(make_run(folder="whole")), heard.metrics
+
+    def interrupted(values, step):
+        plain(values, step)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(heard, "metrics", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(make_run(folder="cut"))
+    heard.numbers.clear()
+    resumed = train(make_run(folder="cut"))
+    assert [step for step, _ in heard.numbers][-1] == 2
+    assert not changed(resumed, state(whole))
+
+
 @pytest.mark.parametrize(
     "freeze", ["encoder", 2, True, {"all_but_last_blocks": 0}, {"all_but_last_blocks": "1"}, {"last": 1}]
 )

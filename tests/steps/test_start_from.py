@@ -217,6 +217,35 @@ def test_a_network_that_brings_none_is_refused_with_advice(make_work):
         StartFrom("own").check(make_work().predictor)
 
 
+@pytest.mark.usefixtures("torchvision_schemas")
+def test_a_check_fetches_no_weights_of_timm_and_a_run_fetches_them_once(grey, make_run, monkeypatch):
+    import timm
+
+    from medseg.learning.networks import TimmNetwork
+
+    torch.manual_seed(5)
+    network, plain = TimmNetwork("MobileNetV2", 1, 5, size=[32, 32]), timm.create_model
+    published = plain("mobilenetv2_100")
+    asked = []
+
+    def counted(name, *, pretrained):
+        asked.append(pretrained)
+        return published if pretrained else plain(name, pretrained=False)
+
+    monkeypatch.setattr(timm, "create_model", counted)
+    work = replace(grey, predictor=replace(grey.predictor, network=network))
+    StartFrom("own", "features").check(work.predictor)
+    with pytest.raises(
+        ModelError, match=r"model\.classifier\.weight \(met \(1000, 1280\), wanted \(5, 1280\)\)"
+    ):
+        StartFrom("own").check(work.predictor)
+    assert not any(asked)
+    asked.clear()
+    start(StartFrom("own", "features"), work, make_run("start"))
+    assert asked == [True]
+    assert torch.equal(network.model.conv_head.weight, published.conv_head.weight)
+
+
 def other_classes(folder, names):
     described = json.loads((folder / "model.json").read_text())
     described["task"]["classes"] = names

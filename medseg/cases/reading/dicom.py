@@ -65,10 +65,15 @@ def is_dicom(path: Path) -> bool:
             head = handle.read(352)
     except OSError:
         return False
-    if head[_PREAMBLE : _PREAMBLE + 4] == b"DICM" or begins_with_element(head):
+    if begins_as_dicom(head):
         return True
     picture = any(head.startswith(kind.starts) for kind in KINDS)
     return bool(head) and not picture and path.suffix.lower() in SUFFIXES
+
+
+def begins_as_dicom(head: bytes) -> bool:
+    """Whether the first 132 bytes of a file, or more, are those of DICOM, with or without a preamble."""
+    return head[_PREAMBLE : _PREAMBLE + 4] == b"DICM" or begins_with_element(head)
 
 
 def begins_with_element(head: bytes) -> bool:

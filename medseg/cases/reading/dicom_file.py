@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import struct
 import threading
 import warnings
 import zlib
@@ -17,6 +16,7 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import (
     UID,
@@ -169,8 +169,7 @@ def _parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple
             raise RefusedError("the file is named as DICOM, but does not begin as DICOM does", COPY)
         handle.seek(0)
         try:
-            if not bare:
-                _refuse_bomb(handle)
+            _refuse_bomb(handle, 0 if bare else 132)
             data = dcmread(handle, force=bare, stop_before_pixels=not pixels, specific_tags=only)
         except DataError:
             raise
@@ -184,11 +183,17 @@ def _parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple
     return data, notes
 
 
-def _refuse_bomb(handle: io.BufferedReader) -> None:
-    """Refuse a deflated data set that unpacks to very much; leaves the file at its beginning."""
-    head = handle.read(1024)
-    if DeflatedExplicitVRLittleEndian.encode() in head and head[132:136] == b"\x02\x00\x00\x00":
-        handle.seek(144 + struct.unpack_from("<I", head, 140)[0])  # behind the meta information
+def _refuse_bomb(handle: io.BufferedReader, start: int) -> None:
+    """Refuse a deflated data set that unpacks to very much; leaves the file at its beginning.
+
+    The meta information is walked as pydicom does that unpacks what follows: its stated length may be missing or
+    wrong.
+    """
+    handle.seek(start)
+    meta = read_dataset(
+        handle, False, True, stop_when=lambda tag, *_: tag >> 16 != 2
+    )  # explicit, little endian
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         unpacker, total, packed = zlib.decompressobj(-zlib.MAX_WBITS), 0, handle.read()
         while packed and total <= _MOST_BYTES:
             total += len(unpacker.decompress(packed, 1 << 24))

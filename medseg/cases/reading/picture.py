@@ -38,7 +38,7 @@ from PIL import Image
 from medseg.cases.reading.picture_file import opened_picture, stored_picture
 from medseg.cases.refusal import RefusedError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".npy")
 """What pictures are named, compared without regard to case."""
 
 ChannelRule = Literal["grey", "rgb"]

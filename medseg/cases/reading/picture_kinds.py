@@ -72,6 +72,10 @@ class Kind(ABC):
     starts: ClassVar[tuple[bytes, ...]]
     suffixes: ClassVar[tuple[str, ...]]
 
+    def surely(self, head: bytes) -> bool:
+        """Whether the first bytes of a file tell this kind whatever its name; two letters alone do not."""
+        return head.startswith(self.starts)
+
     @abstractmethod
     def size(self, handle: Watched) -> tuple[int, int]:
         """Height and width as read, from the header."""
@@ -221,7 +225,7 @@ class _Png(_Pillow):
 
 
 class _Jpeg(_Pillow):
-    name, starts, suffixes = "JPEG", (b"\xff\xd8\xff",), (".jpg", ".jpeg")
+    name, starts, suffixes = "JPEG", (b"\xff\xd8\xff",), (".jpg", ".jpeg", ".jpe", ".jfif")
     plugin = JpegImageFile
 
     def frames(self, image: Any, handle: Watched) -> int:
@@ -279,6 +283,11 @@ class _Tiff(_Pillow):
 class _Bmp(_Pillow):
     name, starts, suffixes = "BMP", (b"BM",), (".bmp",)
     plugin = BmpImageFile
+
+    def surely(self, head: bytes) -> bool:
+        # Behind the 14 bytes of the file's own header stands the length of the next, of which there are a few.
+        length = int.from_bytes(head[14:18], "little")
+        return super().surely(head) and length in {12, 16, 40, 52, 56, 64, 108, 124}
 
 
 KINDS = (_Png(), _Jpeg(), _Tiff(), _Bmp(), _Array())

@@ -89,10 +89,7 @@ class TimmNetwork(nn.Module):
         Raises:
             ModelError: There are none, or they cannot be fetched.
         """
-        timm = import_timm()
-        published = self.model.pretrained_cfg
-        if not any(published.get(key) for key in ("hf_hub_id", "url", "file")):
-            raise ModelError(f"timm publishes no weights of {self.name}: give a file, weights: PATH.")
+        timm, published = import_timm(), self._published()
         try:
             model = timm.create_model(self.name, pretrained=True)
         except Exception as error:  # urllib, the client of the hub and timm raise anything
@@ -103,6 +100,24 @@ class TimmNetwork(nn.Module):
                 "weights: PATH."
             ) from error
         return self.renamed(model.state_dict())
+
+    def own_forms(self) -> dict[str, torch.Tensor]:
+        """Tensors of the names and shapes of `own_weights`, of a new model: nothing is fetched.
+
+        Whether the weights can be fetched is not known before they are.
+
+        Raises:
+            ModelError: There are none.
+        """
+        self._published()
+        return self.renamed(import_timm().create_model(self.name, pretrained=False).state_dict())
+
+    def _published(self) -> Mapping[str, Any]:
+        """What timm says of the weights that it publishes."""
+        published: Mapping[str, Any] = self.model.pretrained_cfg
+        if not any(published.get(key) for key in ("hf_hub_id", "url", "file")):
+            raise ModelError(f"timm publishes no weights of {self.name}: give a file, weights: PATH.")
+        return published
 
     def renamed(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Give timm's tensors the names of this network; its own stay as they are."""

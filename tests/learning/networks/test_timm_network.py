@@ -263,6 +263,22 @@ def test_own_weights_come_from_timms_loader_and_only_when_asked(monkeypatch):
     assert found["model.classifier.weight"].shape == (1000, 1280)
 
 
+@pytest.mark.parametrize(("name", "size"), [("MobileNetV2", [32, 32]), ("vit_tiny_patch16_224", [32, 48])])
+def test_names_and_shapes_of_own_weights_are_known_without_fetching_them(
+    name, size, no_connection, monkeypatch
+):
+    import timm
+
+    network, published = TimmNetwork(name, 1, 2, size=size), timm.create_model(timm_name(name))
+    forms = network.own_forms()
+    assert no_connection == []
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: published)
+    own = network.own_weights()
+    assert {key: value.shape for key, value in forms.items()} == {
+        key: value.shape for key, value in own.items()
+    }
+
+
 @pytest.mark.parametrize("name", ["MobileNetV2", "Xception"])  # one from the hub, one from an address
 def test_without_a_network_the_error_says_how_to_bring_a_file(name, no_connection, monkeypatch, tmp_path):
     from huggingface_hub import constants
@@ -280,8 +296,10 @@ def test_a_model_without_weights_says_so():
     import timm
 
     name = next(each for each in timm.list_models("resnet*") if not timm.list_pretrained(f"{each}*"))
-    with pytest.raises(ModelError, match="publishes no weights"):
-        TimmNetwork(name, 1, 2).own_weights()
+    network = TimmNetwork(name, 1, 2)
+    for ask in (network.own_weights, network.own_forms):
+        with pytest.raises(ModelError, match="publishes no weights"):
+            ask()
 
 
 @pytest.mark.parametrize(
