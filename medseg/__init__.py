@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medseg import networks
-    from medseg.api import RunResult, load_pipeline, predict, resume_pipeline, run_folds, run_pipeline
+    from medseg.api import (
+        RunResult,
+        load_pipeline,
+        predict,
+        resume_folds,
+        resume_pipeline,
+        run_folds,
+        run_pipeline,
+    )
     from medseg.cases.case import Case
     from medseg.cases.manifest import Manifest
     from medseg.errors import DataError, DefinitionError, MedsegError
@@ -33,6 +41,7 @@ _HOMES = {
     "RunResult": "medseg.api",
     "load_pipeline": "medseg.api",
     "predict": "medseg.api",
+    "resume_folds": "medseg.api",
     "resume_pipeline": "medseg.api",
     "run_folds": "medseg.api",
     "run_pipeline": "medseg.api",
@@ -50,6 +59,7 @@ __all__ = [
     "load_pipeline",
     "networks",
     "predict",
+    "resume_folds",
     "resume_pipeline",
     "run_folds",
     "run_pipeline",

@@ -22,7 +22,9 @@ def test_the_public_names_are_these() -> None:
         "load_pipeline",
         "networks",
         "predict",
+        "resume_folds",
         "resume_pipeline",
+        "run_folds",
         "run_pipeline",
     ]
     assert dir(medseg) == sorted(medseg.__all__)
@@ -40,7 +42,14 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None) -> None:
     arguments = {
         name: list(inspect.signature(getattr(medseg, name)).parameters)
-        for name in ("load_pipeline", "predict", "resume_pipeline", "run_pipeline")
+        for name in (
+            "load_pipeline",
+            "predict",
+            "resume_folds",
+            "resume_pipeline",
+            "run_folds",
+            "run_pipeline",
+        )
     }
 
     assert arguments == {
@@ -58,7 +67,12 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
                 "progress",
             ),
         ],
+        "resume_folds": ["name", "data", "device", "tracking_uri", "jobs", "take_over", "progress"],
         "resume_pipeline": ["run", "data", "device", "tracking_uri", "jobs", "take_over", "progress"],
+        "run_folds": [
+            *("name", "data", "folds", "set", "device", "skip_bad", "allow_duplicates"),
+            *("tracking_uri", "allow", "jobs", "progress"),
+        ],
         "run_pipeline": [
             *("name", "data", "set", "device", "skip_bad", "allow_duplicates"),
             *("tracking_uri", "allow", "jobs", "progress"),

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from medseg.figures.claim import CLAIM_HEIGHT, Claim, write_claim
-from medseg.figures.lettering import fit_text
+from medseg.figures.lettering import write_heading
 from medseg.figures.mask_grid import draw_picture, shrunk
 from medseg.figures.saving import DPI
 
@@ -55,9 +55,7 @@ def claim_grid(
     height = top + (rows * (CLAIM_HEIGHT + up + _GAP) + _MARGIN if claims else _BLANK)
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     for place, (words, size) in enumerate(lines):
-        level = 1 - (0.22 + _LINE * place) / height
-        line = figure.text(0.5, level, words, ha="center", va="center", fontsize=size, parse_math=False)
-        fit_text(line, width - 2 * _MARGIN)
+        write_heading(figure, words, 0.22 + _LINE * place, size=size)
     if not claims:
         figure.text(0.5, _BLANK / 2 / height, empty, ha="center", va="center", fontsize=13)
     for number, claim in enumerate(claims):

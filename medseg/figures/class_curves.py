@@ -36,4 +36,5 @@ def class_curves(curves: Mapping[str, RocCurve], *, most: int = 12, heading: str
     if hidden := [name for name in undefined if name not in drawn]:
         reasons.append(f"{len(hidden)} whose AUROC is undefined")
     note = f"the {most} of {len(curves)} classes with the lowest AUROC; left out: {', '.join(reasons)}"
-    return roc_and_precision_recall({name: curves[name] for name in drawn}, heading, note=note)
+    chosen = {name: curves[name] for name in drawn}
+    return roc_and_precision_recall(chosen, heading, note=note, names=list(curves))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from medseg.figures.lettering import fit_names, fit_text
+from medseg.figures.lettering import FittedName, fit_names, fit_text
 
 _MOST_WITH_COUNTS = 30  # classes; past it the cells are too small for a count below the share
 _MOST_WITH_SHARES = 36
@@ -57,20 +58,8 @@ def confusion_figure(
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
     axes.set_facecolor("0.9")  # seen where a class is absent from the truth
     drawn = axes.imshow(np.ma.masked_invalid(shares), cmap="Blues", vmin=0, vmax=1)
-    # the pitch of a cell in points decides how large its two lines of text may be
-    font = min(10.0, max(5.0, side * 72 / size / 6.2))
-    for row, column in np.ndindex(size, size):
-        share, count = shares[row, column], int(matrix[row, column])
-        tone = "white" if share > 0.55 else "black" if count else _QUIET
-        text = _cell(share, count, size)
-        axes.text(column, row, text, ha="center", va="center", color=tone, fontsize=font)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(range(size), [name.text for name in names], parse_math=False)
-        for label, name in zip(axis.get_ticklabels(), names, strict=True):
-            label.set_fontfamily(name.families)
-    axes.tick_params(axis="x", labelrotation=30 if size > 1 else 0)
-    for label in axes.get_xticklabels():
-        label.set_horizontalalignment("right")
+    _write_cells(axes, matrix, shares, side)
+    _write_names(axes, names)
     grey = f"\n(grey rows: no {unit} are of this class)" if lacking else ""
     axes.set_xlabel(f"predicted{grey}", parse_math=False)
     axes.set_ylabel("truth")
@@ -78,12 +67,36 @@ def confusion_figure(
     title = axes.set_title(heading, fontsize=11, parse_math=False)
     fit_text(title, side + 2 * min(left, right) - 0.2)
     title.set_text(f"{title.get_text()}\n{told}" if heading else told)
-    axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     place = ((left + side + _GAP) / width, (bottom + 0.1 * side) / height, _BAR / width, 0.8 * side / height)
     bar = figure.colorbar(drawn, cax=figure.add_axes(place), format="{x:.0%}")
     bar.outline.set_visible(False)
     return figure
+
+
+def _write_cells(axes: Any, matrix: NDArray[np.int64], shares: NDArray[np.float64], side: float) -> None:
+    """Write share and count into each cell of a square of so many inches a side."""
+    size = len(matrix)
+    # the pitch of a cell in points decides how large its two lines of text may be
+    font = min(10.0, max(5.0, side * 72 / size / 6.2))
+    for row, column in np.ndindex(size, size):
+        share, count = float(shares[row, column]), int(matrix[row, column])
+        tone = "white" if share > 0.55 else "black" if count else _QUIET
+        text = _cell(share, count, size)
+        axes.text(column, row, text, ha="center", va="center", color=tone, fontsize=font)
+
+
+def _write_names(axes: Any, names: Sequence[FittedName]) -> None:
+    """Write the classes below the columns, slanted where there are several, and beside the rows."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(range(len(names)), [name.text for name in names], parse_math=False)
+        for label, name in zip(axis.get_ticklabels(), names, strict=True):
+            label.set_fontfamily(name.families)
+    slanted = len(names) > 1
+    axes.tick_params(length=0)
+    axes.tick_params(axis="x", labelrotation=30 if slanted else 0)
+    for label in axes.get_xticklabels():
+        label.set_horizontalalignment("right" if slanted else "center")
 
 
 def _cell(share: float, count: int, size: int) -> str:

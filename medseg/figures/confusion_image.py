@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from medseg.figures.lettering import fit_text
+from medseg.figures.lettering import fit_text, write_heading
 from medseg.figures.mask_grid import check_shapes, draw_picture, shrunk, shrunk_mask
 from medseg.figures.overlay import overlay
 from medseg.figures.palette import colours
@@ -74,11 +74,7 @@ def confusion_images(views: Sequence[ConfusionView], *, heading: str = "") -> Fi
     top = _HEADING if heading else 0.05
     height = top + _TITLE + sum(heights) + len(views) * (_TITLE + _GAP) + _MARGIN
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    if heading:
-        line = figure.text(
-            0.5, 1 - 0.22 / height, heading, ha="center", va="center", fontsize=12, parse_math=False
-        )
-        fit_text(line, width - 2 * _MARGIN)
+    write_heading(figure, heading, 0.22, size=12)
     for number, name in enumerate(("image", "confusion")):
         across = _MARGIN + number * (_CELL + _GAP) + _CELL / 2
         where = 1 - (top + _TITLE / 2) / height

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from medseg.figures.claim import CLAIM_HEIGHT, Claim, write_claim
-from medseg.figures.lettering import fit_text
+from medseg.figures.lettering import write_heading
 from medseg.figures.mask_grid import draw_picture, shrunk
 from medseg.figures.saving import DPI
 
@@ -93,11 +93,7 @@ def heat_maps(hits: Sequence[HeatView], misses: Sequence[HeatView] | None, *, he
     top = (_HEADING if heading else 0.08) + title
     height = top + max(rows, 1) * (CLAIM_HEIGHT + up + _GAP) + _BAR
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    if heading:
-        line = figure.text(
-            0.5, 1 - 0.22 / height, heading, ha="center", va="center", fontsize=12, parse_math=False
-        )
-        fit_text(line, width - 2 * _MARGIN)
+    write_heading(figure, heading, 0.22, size=12)
     for number, (name, side) in enumerate(sides.items()):
         left = _MARGIN + number * (pair + _BETWEEN)
         middle = (left + pair / 2) / width

@@ -10,7 +10,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from medseg.figures.palette import inks
+from medseg.cases.image_labels import key_name
+from medseg.figures.legend import write_legend
+from medseg.figures.lettering import fit_names, settle
+from medseg.figures.palette import inks, strokes
 
 History = Sequence[Mapping[str, float]]
 
@@ -18,7 +21,11 @@ _SELECTION = "val/score"
 _ROLES = {"train/loss": ("training", "C7", "--"), "val/loss": ("validation", "black", "-")}
 _INSIDE = {"loc": "best", "framealpha": 0.8}
 _BESIDE = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False}
-_DASHES = ("-", "--", ":")
+_SIZE = (13.5, 4.0)  # inches; higher where the legend wants it
+_HEAD, _ROW = 1.0, 0.17  # inches: around the panels, and a line of a legend
+_LETTERS = 8  # points of a legend
+_HANDLE = 3.0  # letters, so that broken lines are told apart
+_NAME, _ROOM = 2.1, 2.7  # inches that a name may take, and a line of a legend
 _LINE = 170  # characters of the heading
 _FEW = 15  # points up to which each is marked, so that a curve of one epoch can be seen
 
@@ -37,21 +44,21 @@ def learning_curves(
         history: One row an epoch, in order: `epoch`, `train/loss`, `val/loss`, `val/<score>/<name>`,
             `val/score` (by which the best epoch is chosen, higher is better), `learning_rate`. A row may
             lack any but `epoch`, and what is not finite is not drawn.
-        classes: Class names in the order of their indices, so that curves have the classes' colours.
+        classes: Class names in the order of their indices, so that curves have the classes' colours and names;
+            in the history a class may be called so, or as `medseg.cases.image_labels.key_name` writes it.
         heading: What the curves say; shown above, may be empty.
         best: The best epoch; by default the one with the highest `val/score`.
         background: Whether the first class is the background, whose colour is grey; classes of whole images have
-            none, and the colours that they have in their ROC curves.
+            none, and the colours and lines that they have in their ROC curves.
 
     Raises:
         ValueError: The history is empty.
     """
     if not history:
         raise ValueError("learning curves want a history of at least one epoch")
-    figure = Figure(figsize=(13.5, 4.0), layout="constrained", facecolor="white")
+    figure = Figure(figsize=_SIZE, layout="constrained", facecolor="white")
     if heading:
-        lines = "\n".join(wrap(heading, _LINE))
-        figure.suptitle(lines, fontsize=10, parse_math=False)
+        settle(figure.suptitle("\n".join(wrap(heading, _LINE)), fontsize=10, parse_math=False))
     losses, rates, scores = figure.subplots(1, 3, width_ratios=(1, 1, 1.35))
     for key, (label, colour, dash) in _ROLES.items():
         _curve(losses, history, key, label=label, color=colour, linestyle=dash)
@@ -70,10 +77,10 @@ def learning_curves(
     mark = max(points, key=lambda point: point[1], default=None)
     for axes in (losses, rates, scores):
         _finish(axes, history, mark)
+    figure.set_size_inches(_SIZE[0], max(_SIZE[1], _HEAD + _ROW * len(scores.lines)))
     for axes, place in ((losses, _INSIDE), (scores, _BESIDE)):
-        handles, labels = axes.get_legend_handles_labels()
-        if handles:
-            axes.legend(handles, labels, fontsize=8, **place)
+        if axes.lines:  # each of them has a label
+            write_legend(axes, axes.lines, _ROOM, fontsize=_LETTERS, handlelength=_HANDLE, **place)
     return figure
 
 
@@ -93,23 +100,34 @@ def _scores(axes: Any, history: History, classes: Sequence[str], *, background: 
     """One curve for each `val/<score>/<name>`: classes in their colours, anything else in further ones."""
     keys = [key for key in dict.fromkeys(key for row in history for key in row) if _is_score(key)]
     kinds = {key.split("/")[1] for key in keys}
-    names = dict.fromkeys([*classes, *(key.split("/")[2] for key in keys)])
-    # without the list of classes nothing is known to be class 0, whose grey is left unused then
-    first = 0 if classes and background else 1
-    places = {name: place for place, name in enumerate(names, start=first)}
-    tones = inks(len(names) + first)
-    for key in keys:
-        _, kind, name = key.split("/")
-        dash = _DASHES[
-            min((places[name] >= len(classes) + first) if classes else places[name] // 8, len(_DASHES) - 1)
-        ]
-        label = name if len(kinds) == 1 else f"{kind} {name}"
-        _curve(axes, history, key, label=label, color=tuple(tones[places[name]]), linestyle=dash)
+    written = {key_name(name): name for name in classes} | {name: name for name in classes}
+    meant = {key: written.get(part, part) for key in keys for part in key.split("/")[2:]}
+    names = list(dict.fromkeys([*classes, *meant.values()]))
+    looks = _looks(names, classes, background=background)
+    fitted = fit_names(axes.get_figure(), names, _NAME, size=_LETTERS)
+    called = {name: fit.text for name, fit in zip(names, fitted, strict=True)}
+    for key, name in meant.items():
+        label = called[name] if len(kinds) == 1 else f"{key.split('/')[1]} {called[name]}"
+        _curve(axes, history, key, label=label, **looks[name])
     _curve(axes, history, _SELECTION, label="selection score", color="black", alpha=0.75)
     axes.set_title(f"Validation {kinds.pop()}" if len(kinds) == 1 else "Validation scores")
     drawn = [value for key in (*keys, _SELECTION) for _, value in _points(history, key)]
     if drawn and min(drawn) >= 0 and max(drawn) <= 1:
         axes.set_ylim(-0.02, 1.02)
+
+
+def _looks(names: Sequence[str], classes: Sequence[str], *, background: bool) -> dict[str, dict[str, Any]]:
+    """Colour and line of each name: of a class as in its masks or its ROC curve, of anything else broken."""
+    # without the list of classes nothing is known to be class 0, whose grey is left unused then
+    if background and classes:
+        looks = [{"color": tuple(tone), "linestyle": "-"} for tone in inks(len(names))]
+    else:
+        looks = strokes(len(names))
+    others = set(names) - set(classes) if classes else set()
+    return {
+        name: look | {"linestyle": "--"} if name in others else look
+        for name, look in zip(names, looks, strict=True)
+    }
 
 
 def _is_score(key: str) -> bool:

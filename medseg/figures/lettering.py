@@ -15,6 +15,7 @@ from matplotlib.text import Text
 
 # Fonts of last resort have a box for every letter there is, and so tell none from another.
 _SHOWS_BOXES = "lastresort"
+_SIDE = 0.15  # inches free on both sides of a heading
 _PLAIN = ("normal", 400, "normal")  # style, weight and stretch
 
 
@@ -78,6 +79,22 @@ def fit_text(text: Text, room: float) -> None:
     while kept > 2 and (width := text.get_window_extent().width / figure.dpi) > room:
         kept = min(kept - 1, max(2, int(kept * room / width)))
         text.set_text(f"{whole[: kept - kept // 2]}…{whole[len(whole) - kept // 2 :]}")
+
+
+def write_heading(figure: Figure, words: str, down: float, *, size: float) -> None:
+    """Write a line in the middle of a figure's width, shortened until it fits.
+
+    Args:
+        figure: To write on, of its final size.
+        words: The line; none is written where it is empty.
+        down: Inches from the upper edge to the middle of the line.
+        size: Of the letters, in points.
+    """
+    if words:
+        width, height = figure.get_size_inches()
+        up = 1 - down / height
+        line = figure.text(0.5, up, words, ha="center", va="center", fontsize=size, parse_math=False)
+        fit_text(line, width - 2 * _SIDE)
 
 
 def fit_names(figure: Figure, names: Sequence[str], room: float, *, size: float) -> list[FittedName]:

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import Stroke, withStroke
 from numpy.typing import NDArray
 
-from medseg.figures.lettering import fit_text
+from medseg.figures.lettering import fit_text, write_heading
 from medseg.figures.overlay import grey, overlay
 from medseg.figures.palette import colours
 from medseg.figures.saving import DPI
@@ -77,11 +77,7 @@ def mask_grid(views: Sequence[MaskView], *, columns: int = 3, heading: str = "")
     top = _HEADING if heading else 0.08
     height = top + rows * (_TITLE + up + _GAP) + _LEGEND
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    if heading:
-        line = figure.text(
-            0.5, 1 - 0.22 / height, heading, ha="center", va="center", fontsize=12, parse_math=False
-        )
-        fit_text(line, width - 2 * _MARGIN)
+    write_heading(figure, heading, 0.22, size=12)
     for number, view in enumerate(views):
         row, column = divmod(number, columns)
         left = (width - across) / 2 + column * (_CELL + _GAP)

@@ -15,8 +15,9 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.path import Path
 
 from medseg.figures.confusion import short
-from medseg.figures.lettering import fit_text
-from medseg.figures.palette import class_legend, colours, legend_height
+from medseg.figures.legend import class_legend, legend_height
+from medseg.figures.lettering import write_heading
+from medseg.figures.palette import colours
 from medseg.figures.saving import DPI
 
 _FEW = 12  # layers up to which each has a box of its own
@@ -124,8 +125,7 @@ def network_drawing(boxes: Sequence[LayerBox], *, title: str) -> Figure:
     legend = legend_height(["", *kinds], width)
     height = _TOP + plan.height + legend + 0.1
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    line = figure.text(0.5, 1 - 0.24 / height, title, ha="center", va="center", fontsize=12, parse_math=False)
-    fit_text(line, width - 2 * _MARGIN)
+    write_heading(figure, title, 0.24, size=12)
     total = sum(box.parameters for box in boxes)
     shared = "" if len(runs) == len(boxes) else f" in {len(runs)} boxes"
     said = f"{_counted(len(boxes), 'layer')}{shared}, {_counted(total, 'parameter')}"

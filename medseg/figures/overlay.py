@@ -9,7 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from medseg.figures.palette import class_legend, colours, legend_height
+from medseg.figures.legend import class_legend, legend_height
+from medseg.figures.lettering import write_heading
+from medseg.figures.palette import colours
 
 _OVERVIEW_SLICES = 12
 _OVERVIEW_COLUMNS = 4
@@ -123,8 +125,7 @@ def volume_overview(
     below = legend_height(classes, width)
     height = top + rows * cell_height + below
     figure = Figure(figsize=(width, height), facecolor="white")
-    if heading:
-        figure.text(0.5, 1 - 0.2 / height, heading, ha="center", va="center", fontsize=11, parse_math=False)
+    write_heading(figure, heading, 0.2, size=11)
     left = (width - columns * cell) / 2
     for number, place in enumerate(places):
         row, column = divmod(number, columns)

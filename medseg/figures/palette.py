@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from colorsys import hsv_to_rgb
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 # Okabe and Ito, "Color Universal Design" (2008), but for its black, in an order that keeps neighbours far
@@ -36,6 +34,15 @@ _GOLDEN = 0.618034  # steps of the golden section never fall on a hue that was t
 
 # A line on white wants to be darker than a tint on a grey image (contrast after WCAG 2.1, 1.4.11).
 _LIGHTEST = 0.55
+
+_TONES = 7  # told apart by any eye; past them, curves are broken too
+_LINES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (5, 1.5, 1.2, 1.5)),
+    (0, (5, 1.5, 1.2, 1.5, 1.2, 1.5)),
+)
 
 
 def colours(n: int) -> NDArray[np.uint8]:
@@ -68,44 +75,15 @@ def inks(n: int) -> NDArray[np.float64]:
     return shades * np.minimum(1, _LIGHTEST / np.maximum(luminance, 1e-6))[:, None]
 
 
-def class_legend(figure: Figure, classes: Sequence[str], top: float) -> float:
-    """Draw the names of classes 1.. with their colours, centred, in as many lines as the width asks for.
-
-    Args:
-        figure: To draw on.
-        classes: Class names in the order of their indices; class 0 is transparent and is not listed.
-        top: Upper edge of the legend, in inches from the bottom of the figure.
+def strokes(n: int) -> list[dict[str, Any]]:
+    """Give n curves the first seven of these inks, and the same again in broken lines.
 
     Returns:
-        Height of the legend in inches, as `legend_height` tells beforehand.
+        Colour and line of each, as Matplotlib's `plot` takes them. Up to 35 differ, and the first ones do not
+        depend on n.
     """
-    width, height = figure.get_size_inches()
-    patches = [
-        Patch(facecolor=tuple(tone / 255), edgecolor="0.4", linewidth=0.5, label=name)
-        for name, tone in zip(classes[1:], colours(len(classes))[1:], strict=True)
+    tones = [tuple(tone) for tone in inks(_TONES + 1)[1:]]
+    return [
+        {"color": tones[place % _TONES], "linestyle": _LINES[place // _TONES % len(_LINES)]}
+        for place in range(n)
     ]
-    if patches:
-        columns = _legend_columns(classes, width)
-        figure.legend(
-            handles=patches,
-            loc="upper center",
-            bbox_to_anchor=(0.5, top / height),
-            ncols=columns,
-            fontsize=9,
-            frameon=False,
-            handlelength=1.2,
-            columnspacing=1.4,
-            borderaxespad=0.2,
-        )
-    return legend_height(classes, width)
-
-
-def legend_height(classes: Sequence[str], width: float) -> float:
-    """Inches that `class_legend` takes on a figure of this width in inches."""
-    lines = -(-(len(classes) - 1) // _legend_columns(classes, width))
-    return 0.21 * lines + 0.15 if lines > 0 else 0.0
-
-
-def _legend_columns(classes: Sequence[str], width: float) -> int:
-    longest = max((len(name) for name in classes[1:]), default=1)
-    return max(1, min(len(classes) - 1, int(width / (0.085 * longest + 0.5))))

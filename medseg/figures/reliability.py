@@ -12,6 +12,7 @@ from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from medseg.figures.confusion import short
+from medseg.figures.legend import write_legend
 from medseg.figures.lettering import fit_text
 from medseg.figures.palette import inks
 from medseg.figures.saving import DPI
@@ -53,30 +54,20 @@ def reliability_diagram(
         ValueError: The arrays differ in length, hold no bin, or a filled bin lies outside [0, 1].
     """
     edges, filled = _checked(mean_probability, observed, count, edges)
-    across, up = np.asarray(mean_probability)[filled], np.asarray(observed)[filled]
     layout = ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.09)
     figure = Figure(figsize=_SIZE, dpi=DPI, layout=layout, facecolor="white")
     main, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    tones = [tuple(tone) for tone in inks(3)]
     lefts, widths = edges[:-1][filled], np.diff(edges)[filled]
-    main.bar(lefts, up, widths, align="edge", color=tones[1], alpha=0.3, edgecolor="white", linewidth=0.8)
-    main.plot((0, 1), (0, 1), color="0.4", linestyle=(0, (4, 3)), linewidth=1.2, label="perfect calibration")
-    main.vlines(
-        across, np.minimum(across, up), np.maximum(across, up), color=tones[2], linewidth=1.6, alpha=0.8
+    _frequencies(
+        main, lefts, widths, np.asarray(mean_probability)[filled], np.asarray(observed)[filled], name
     )
-    main.plot(across, up, "o-", color=tones[1], markersize=5, linewidth=1.4, label=name)
-    for text in main.legend(loc="upper left", fontsize=9, frameon=False).get_texts():
-        text.set_parse_math(False)
-        fit_text(text, _SIZE[0] - 1.9)
-    main.set_ylim(-0.02, 1.02)
-    main.set_ylabel("observed frequency")
     scores = f"calibration error {_shown(calibration_error)}     Brier score {_shown(brier)}"
     title = main.set_title(f"{heading}\n{scores}" if heading else scores, fontsize=10.5, parse_math=False)
     if heading:
         title.set_text(heading)
         fit_text(title, _SIZE[0] - 1.2)
         title.set_text(f"{title.get_text()}\n{scores}")
-    _histogram(below, lefts, widths, np.asarray(count)[filled], tones[1], unit)
+    _histogram(below, lefts, widths, np.asarray(count)[filled], unit)
     for axes in (main, below):
         axes.set_xlim(-0.02, 1.02)
         axes.grid(alpha=0.25)
@@ -104,7 +95,23 @@ def _checked(
     return edges, filled
 
 
-def _histogram(axes: Any, lefts: Any, widths: Any, counts: NDArray[np.int64], tone: Any, unit: str) -> None:
+def _frequencies(
+    axes: Any, lefts: Any, widths: Any, across: NDArray[np.float64], up: NDArray[np.float64], name: str
+) -> None:
+    """Draw a bar a bin, a point at its mean probability, and how far that is from the diagonal."""
+    ink, gap = (tuple(tone) for tone in inks(3)[1:])
+    axes.bar(lefts, up, widths, align="edge", color=ink, alpha=0.3, edgecolor="white", linewidth=0.8)
+    right = axes.plot(
+        (0, 1), (0, 1), color="0.4", linestyle=(0, (4, 3)), linewidth=1.2, label="perfect calibration"
+    )
+    axes.vlines(across, np.minimum(across, up), np.maximum(across, up), color=gap, linewidth=1.6, alpha=0.8)
+    found = axes.plot(across, up, "o-", color=ink, markersize=5, linewidth=1.4, label=name)
+    write_legend(axes, [*right, *found], _SIZE[0] - 1.9, loc="upper left", fontsize=9, frameon=False)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylabel("observed frequency")
+
+
+def _histogram(axes: Any, lefts: Any, widths: Any, counts: NDArray[np.int64], unit: str) -> None:
     axes.set_xlabel("predicted probability")
     axes.set_ylabel(f"{unit} (log)", parse_math=False)
     if not counts.size:
@@ -122,8 +129,9 @@ def _histogram(axes: Any, lefts: Any, widths: Any, counts: NDArray[np.int64], to
         return
     axes.set_yscale("log")
     # a bin of one pixel is seen too: the axis begins below one
+    ink = tuple(inks(2)[1])
     axes.bar(
-        lefts, counts - 0.5, widths, bottom=0.5, align="edge", color=tone, edgecolor="white", linewidth=0.8
+        lefts, counts - 0.5, widths, bottom=0.5, align="edge", color=ink, edgecolor="white", linewidth=0.8
     )
     axes.set_ylim(0.5, 3.0 * float(counts.max()))
     axes.yaxis.set_major_formatter(lambda number, _: short(round(number)))

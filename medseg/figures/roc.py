@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from medseg.figures.lettering import fit_names, fit_text
-from medseg.figures.palette import inks
+from medseg.figures.legend import write_legend
+from medseg.figures.lettering import fit_names, write_heading
+from medseg.figures.palette import strokes
 from medseg.figures.saving import DPI
 from medseg.figures.threshold_curve import telling
 
@@ -23,10 +25,12 @@ _HEADING = 0.4
 _UNDER = 0.55
 _LINE = 0.2
 _NOTE = 0.24
+_LETTERS = 9  # points of a legend
+_THICK = 1.8  # points of a curve
+_HANDLE = 3.0  # letters, so that broken lines are told apart
 _NAME = 2.1  # so that a name is shortened alike in both legends
-_TONES = 7  # told apart by any eye; past them, curves are broken too
-_BROKEN: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
 _MOST_GUESSES = 4  # lines of prevalence, past which only their range is shown
+_GUESS: dict[str, Any] = {"color": "0.55", "linestyle": (0, (4, 3)), "linewidth": 1.2}
 _MARK: dict[str, Any] = {
     "linestyle": "none",
     "marker": "o",
@@ -34,6 +38,7 @@ _MARK: dict[str, Any] = {
     "markeredgecolor": "black",
     "zorder": 4,
 }
+Looks = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,9 @@ class RocCurve:
         return points[::-1] if falling else points
 
 
-def roc_and_precision_recall(curves: Mapping[str, RocCurve], heading: str = "", *, note: str = "") -> Figure:
+def roc_and_precision_recall(
+    curves: Mapping[str, RocCurve], heading: str = "", *, note: str = "", names: Sequence[str] = ()
+) -> Figure:
     """Draw ROC curves beside precision-recall curves, with the lines that guessing would give.
 
     Precision is drawn in steps, as the average precision counts it: between two thresholds a line would
@@ -84,6 +91,8 @@ def roc_and_precision_recall(curves: Mapping[str, RocCurve], heading: str = "", 
         curves: By the name of what was tested, at least one.
         heading: Shown above; may be empty.
         note: Shown below it in smaller letters: what is not drawn, say; may be empty.
+        names: What else could have been drawn too, in an order that gives each curve its colour and line; by
+            default the names of the curves.
 
     Raises:
         ValueError: No curves.
@@ -95,85 +104,93 @@ def roc_and_precision_recall(curves: Mapping[str, RocCurve], heading: str = "", 
     top = _TITLE + (_HEADING if heading else 0.05) + (_NOTE if note else 0)
     width, height = _LEFT + 2 * _PANEL + _BETWEEN + _RIGHT, top + _PANEL + under
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    if heading:
-        line = figure.text(
-            0.5, 1 - 0.22 / height, heading, ha="center", va="center", fontsize=12, parse_math=False
-        )
-        fit_text(line, width - 0.4)
-    if note:
-        below = _HEADING if heading else 0.05
-        line = figure.text(
-            0.5, 1 - (below + 0.05) / height, note, ha="center", va="center", fontsize=9, parse_math=False
-        )
-        fit_text(line, width - 0.4)
+    write_heading(figure, heading, 0.22, size=12)
+    write_heading(figure, note, (_HEADING if heading else 0.05) + 0.05, size=9)
     roc, recalls = (
         figure.add_axes((left / width, under / height, _PANEL / width, _PANEL / height))
         for left in (_LEFT, _LEFT + _PANEL + _BETWEEN)
     )
-    _draw(figure, curves, roc, recalls)
-    _finish(roc, "ROC", "false positive rate", "true positive rate (recall)")
-    _finish(recalls, "Precision and recall", "recall", "precision")
+    everything = names or list(curves)
+    looks = dict(zip(everything, strokes(len(everything)), strict=True))
+    fitted = fit_names(figure, list(curves), _NAME, size=_LETTERS)
+    called = {name: fit.text for name, fit in zip(curves, fitted, strict=True)}
+    _finish(roc, _draw_roc(roc, curves, looks, called))
+    roc.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate (recall)")
+    _finish(recalls, _draw_recalls(recalls, curves, looks, called))
+    recalls.set(title="Precision and recall", xlabel="recall", ylabel="precision")
     return figure
 
 
-def _draw(figure: Figure, curves: Mapping[str, RocCurve], roc: Any, recalls: Any) -> None:
-    roc.plot((0, 1), (0, 1), color="0.55", linestyle=(0, (4, 3)), linewidth=1.2, label="chance")
-    guesses = {curve.prevalence for curve in curves.values() if isfinite(curve.prevalence)}
-    tones = [tuple(tone) for tone in inks(_TONES + 1)[1:]]
-    names = [name.text for name in fit_names(figure, list(curves), _NAME, size=9)]
-    for place, (name, curve) in enumerate(zip(names, curves.values(), strict=True)):
-        tone, broken = tones[place % _TONES], _BROKEN[place // _TONES % len(_BROKEN)]
-        look: dict[str, Any] = {"color": tone, "linestyle": broken, "linewidth": 1.8}
+def _draw_roc(
+    axes: Any, curves: Mapping[str, RocCurve], looks: Looks, called: Mapping[str, str]
+) -> list[Artist]:
+    """Draw the curves, and the marks on them; gives what the legend names."""
+    drawn: list[Artist] = axes.plot((0, 1), (0, 1), label="chance", **_GUESS)
+    for name, curve in curves.items():
         keep = telling(curve.fpr, curve.tpr)
-        label = f"{name}: {_shown('AUROC', curve.auroc)}"
-        roc.plot(curve.fpr[keep], curve.tpr[keep], label=label, **look)
-        if isfinite(curve.prevalence) and 1 < len(guesses) <= _MOST_GUESSES:
-            recalls.axhline(curve.prevalence, color=tone, linestyle=(0, (4, 3)), linewidth=1.2)
+        label = f"{called[name]}: {_shown('AUROC', curve.auroc)}"
+        drawn += axes.plot(curve.fpr[keep], curve.tpr[keep], linewidth=_THICK, label=label, **looks[name])
+    marks = {name: curve.operating[:2] for name, curve in curves.items() if curve.operating}
+    return drawn + _mark(axes, marks, looks)
+
+
+def _draw_recalls(
+    axes: Any, curves: Mapping[str, RocCurve], looks: Looks, called: Mapping[str, str]
+) -> list[Artist]:
+    """Draw the curves, what guessing would give, and the marks; gives what the legend names."""
+    drawn: list[Artist] = []
+    for name, curve in curves.items():
         points = curve.steps()
-        label = f"{name}: {_shown('average precision', curve.average_precision)}"
         points = points[telling(*points.T)]
-        recalls.plot(*points.T, drawstyle="steps-pre", label=label, **look)
-        if curve.operating is not None:
-            roc.plot(*curve.operating[:2], color=tone, **_MARK)
-            recalls.plot(*curve.operating[2:], color=tone, **_MARK)
-    _chance(recalls, sorted(guesses))
-    if any(curve.operating is not None for curve in curves.values()):
-        for axes in (roc, recalls):
-            axes.plot([], [], color="white", label="threshold in use", **_MARK)
+        label = f"{called[name]}: {_shown('average precision', curve.average_precision)}"
+        drawn += axes.plot(*points.T, drawstyle="steps-pre", linewidth=_THICK, label=label, **looks[name])
+    guesses = {name: curve.prevalence for name, curve in curves.items() if isfinite(curve.prevalence)}
+    marks = {name: curve.operating[2:] for name, curve in curves.items() if curve.operating}
+    return drawn + _guess(axes, guesses, looks) + _mark(axes, marks, looks)
 
 
-def _chance(axes: Any, guesses: list[float]) -> None:
+def _guess(axes: Any, guesses: Mapping[str, float], looks: Looks) -> list[Artist]:
     """Draw one prevalence, name the lines of several, which have their curves' colours, or shade many."""
-    style: dict[str, Any] = {"color": "0.55", "linestyle": (0, (4, 3)), "linewidth": 1.2}
-    if len(guesses) == 1:
-        axes.axhline(guesses[0], label=f"prevalence {guesses[0]:.3f}", zorder=1, **style)
-    elif len(guesses) > _MOST_GUESSES:
-        label = f"prevalences {guesses[0]:.3f}–{guesses[-1]:.3f}"
-        axes.axhspan(guesses[0], guesses[-1], color="0.85", linewidth=0, zorder=0, label=label)
-    elif guesses:
-        axes.plot([], [], label=f"prevalence {guesses[0]:.3f}–{guesses[-1]:.3f}", **style)
+    several = sorted(set(guesses.values()))
+    if not several:
+        return []
+    low, high = several[0], several[-1]
+    if len(several) == 1:
+        return [axes.axhline(low, zorder=1, label=f"prevalence {low:.3f}", **_GUESS)]
+    if len(several) > _MOST_GUESSES:
+        label = f"prevalences {low:.3f}–{high:.3f}"
+        return [axes.axhspan(low, high, color="0.85", linewidth=0, zorder=0, label=label)]
+    for name, guess in guesses.items():
+        axes.axhline(guess, **_GUESS | {"color": looks[name]["color"]})
+    return list(axes.plot([], [], label=f"prevalence {low:.3f}–{high:.3f}", **_GUESS))
+
+
+def _mark(axes: Any, marks: Mapping[str, tuple[float, ...]], looks: Looks) -> list[Artist]:
+    """Mark the threshold in use on each curve that has one."""
+    for name, place in marks.items():
+        axes.plot(*place, color=looks[name]["color"], **_MARK)
+    return list(axes.plot([], [], color="white", label="threshold in use", **_MARK)) if marks else []
 
 
 def _shown(name: str, area: float) -> str:
     return f"{name} {area:.4f}" if isfinite(area) else f"{name} undefined"
 
 
-def _finish(axes: Any, title: str, across: str, up: str) -> None:
+def _finish(axes: Any, drawn: Sequence[Artist]) -> None:
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
-    axes.set_title(title, fontsize=11)
-    axes.set_xlabel(across)
-    axes.set_ylabel(up)
+    axes.title.set_fontsize(11)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    legend = axes.legend(
+    write_legend(
+        axes,
+        drawn,
+        _PANEL - 0.4,
         loc="upper left",
         bbox_to_anchor=(-0.03, -_UNDER / _PANEL + 0.02),
-        fontsize=9,
+        fontsize=_LETTERS,
         frameon=False,
+        handlelength=_HANDLE,
         borderaxespad=0.0,
         labelspacing=0.35,
     )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-        fit_text(text, _PANEL - 0.4)

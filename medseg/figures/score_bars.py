@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from medseg.figures.lettering import fit_names, fit_text
 from medseg.figures.palette import inks
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _INTERVAL = "mean over patients, 95 % bootstrap interval"
 _UNITS = {"hd95": "hd95 (mm)", "volume_difference_ml": "volume difference (mL)"}
+_NAME, _TITLE = 2.4, 6.0  # inches that they may take
 
 
 def score_bars(summary: DataFrame, score: str = "dice", *, heading: str = "") -> Figure:
@@ -46,10 +48,14 @@ def score_bars(summary: DataFrame, score: str = "dice", *, heading: str = "") ->
     below = [max(row["mean"] - row["low"], 0.0) for _, row in defined]
     above = [max(row["high"] - row["mean"], 0.0) for _, row in defined]
     axes.errorbar(means, places, xerr=[below, above], fmt="none", ecolor="black", elinewidth=1.3, capsize=3.5)
-    axes.set_yticks(range(len(rows)), [row["name"] for row in rows], parse_math=False)
+    names = fit_names(figure, [row["name"] for row in rows], _NAME, size=10)
+    axes.set_yticks(range(len(rows)), [name.text for name in names], parse_math=False, fontsize=10)
+    for label, name in zip(axes.get_yticklabels(), names, strict=True):
+        label.set_fontfamily(name.families)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(floor * 1.05, bound if bound == 1 else bound * 1.05)
-    axes.set_title(heading or f"{_UNITS.get(score, score)}: {_INTERVAL}", fontsize=11, parse_math=False)
+    title = heading or f"{_UNITS.get(score, score)}: {_INTERVAL}"
+    fit_text(axes.set_title(title, fontsize=11, parse_math=False), _TITLE)
     axes.grid(axis="x", alpha=0.25)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)

@@ -9,9 +9,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from medseg.figures.lettering import fit_text
+from medseg.figures.legend import class_legend, legend_height
+from medseg.figures.lettering import fit_text, write_heading
 from medseg.figures.overlay import grey, overlay
-from medseg.figures.palette import class_legend, legend_height
 
 _CELL = 1.9  # inches across
 _GAP = 0.05
@@ -78,15 +78,15 @@ def slice_grid(views: Sequence[SliceView], classes: Sequence[str], *, heading: s
     top = _HEADING if heading else 0.05
     height = top + _TITLE + sum(heights) + len(rows) * (_TITLE + _GAP) + below
     figure = Figure(figsize=(width, height), facecolor="white")
-    if heading:
-        figure.text(0.5, 1 - 0.2 / height, heading, ha="center", va="center", fontsize=12, parse_math=False)
+    write_heading(figure, heading, 0.2, size=12)
     left = (width - len(columns) * (_CELL + _GAP) + _GAP) / 2
     for number, name in enumerate(columns):
         across = (left + number * (_CELL + _GAP) + _CELL / 2) / width
         where = 1 - (top + _TITLE / 2) / height
-        figure.text(
+        title = figure.text(
             across, where, name, ha="center", va="center", fontsize=10, weight="bold", parse_math=False
         )
+        fit_text(title, _CELL)
     edge = height - top - _TITLE
     for view, row, row_height in zip(views, rows, heights, strict=True):
         where = (edge - _TITLE / 2) / height

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import ArrayLike, NDArray
 
-from medseg.figures.lettering import fit_text
+from medseg.figures.lettering import fit_text, settle
 from medseg.figures.palette import inks
 from medseg.figures.saving import DPI
 
@@ -52,10 +53,10 @@ def threshold_curve(
     layout = ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.09)
     figure = Figure(figsize=_SIZE, dpi=DPI, layout=layout, facecolor="white")
     axes = figure.subplots()
-    tones = [tuple(tone) for tone in inks(3)]
+    ink, mark = (tuple(tone) for tone in inks(3)[1:])
     if len(fine):
         keep = telling(fine[:, 0], fine[:, 1])
-        axes.plot(*fine[keep].T, color=tones[1], linewidth=1.6, label="all distinct probabilities")
+        axes.plot(*fine[keep].T, color=ink, linewidth=1.6, label="all distinct probabilities")
     if len(rough):
         axes.plot(*rough.T, "o", color="black", markersize=5, markerfacecolor="white", label="first search")
     if isfinite(value_at_half):
@@ -63,23 +64,29 @@ def threshold_curve(
         axes.plot(0.5, value_at_half, "D", color="0.35", markersize=7, label=label, zorder=3)
     if isfinite(chosen) and isfinite(value):
         label = f"chosen, {chosen:.4g}: {value:.4f}"
-        axes.axvline(chosen, color=tones[2], linestyle=(0, (4, 2)), linewidth=1.3)
-        axes.plot(chosen, value, "*", color=tones[2], markersize=15, label=label, zorder=4)
+        axes.axvline(chosen, color=mark, linestyle=(0, (4, 2)), linewidth=1.3)
+        axes.plot(chosen, value, "*", color=mark, markersize=15, label=label, zorder=4)
+    scores = [*rough[:, 1], *fine[:, 1], *(one for one in (value, value_at_half) if isfinite(one))]
+    _finish(axes, scores)
+    settle(axes.set_ylabel(score_name, parse_math=False))
+    if heading:
+        fit_text(axes.set_title(heading, fontsize=11, parse_math=False), _SIZE[0] - 1.4)
+    return figure
+
+
+def _finish(axes: Any, scores: Sequence[float]) -> None:
+    """Name what was drawn, or say that there is nothing, and show all scores and those from 0 to 1."""
     if axes.lines:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9, frameon=False)
     else:
         axes.text(0.5, 0.5, "undefined at every threshold", ha="center", va="center", color="0.4")
-    scores = [*rough[:, 1], *fine[:, 1], *(one for one in (value, value_at_half) if isfinite(one)), 0, 1]
-    room = 0.03 * (max(scores) - min(scores))
-    axes.set_ylim(min(scores) - room, max(scores) + room)
+    low, high = min(*scores, 0, 1), max(*scores, 0, 1)
+    room = 0.03 * (high - low)
+    axes.set_ylim(low - room, high + room)
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("threshold")
-    axes.set_ylabel(score_name, parse_math=False)
-    if heading:
-        fit_text(axes.set_title(heading, fontsize=11, parse_math=False), _SIZE[0] - 1.4)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure
 
 
 def _finite(points: Points) -> NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 RESEARCH_ONLY = "Research use only. Not a medical device: never base a diagnosis or a treatment on it."
@@ -23,8 +24,8 @@ def model_card(described: Mapping[str, Any]) -> str:
         f"**{RESEARCH_ONLY}**",
         "",
         *([f"**{about['data.note']}**", ""] if about.get("data.note") else []),
-        f"- Input: 2D slices with the channels {', '.join(described['channels'])}, {cut['axis']}, {size} pixels.",
-        f"- Output: the classes {', '.join(task['classes'])}.",
+        f"- Input: 2D slices with the channels {_listed(described['channels'])}, {cut['axis']}, {size} pixels.",
+        f"- Output: the classes {_listed(task['classes'])}.",
         *([f"- Threshold of the probability: {task['threshold']:.6g}."] if "threshold" in task else []),
         f"- Network: `{described['network']['_target_']}`.",
         f"- Learned from: {manifest['name']}. {manifest.get('about') or ''}",
@@ -38,3 +39,15 @@ def model_card(described: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(rows)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names as code, between commas, so that a comma or markup within a name is only its own."""
+    return ", ".join(map(_code, names))
+
+
+def _code(name: str) -> str:
+    """A name as a code span: its fence is longer than any run of backticks within (CommonMark 0.31.2, 6.1)."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", name)), default=0))
+    space = " " if name.startswith("`") or name.endswith("`") else ""
+    return f"{fence}{space}{name}{space}{fence}"

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from monai.transforms import Compose, Transform
 
-from medseg.cases.image_labels import key_name
 from medseg.cases.split import Role
 from medseg.component import Slot, build
 from medseg.errors import DataError, DefinitionError
@@ -241,7 +240,7 @@ class Fit:
         masks = task.target.truth == "masks"
         figure = learning_curves(
             history,
-            task.classes if masks else [key_name(name) for name in task.classes],
+            task.classes,
             heading=verdict.text(),
             best=best_epoch,
             background=masks,

@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from medseg.figures.class_curves import class_curves
+from medseg.figures.palette import strokes
 from medseg.figures.roc import RocCurve
 
 NONE = np.array([])
@@ -85,6 +86,24 @@ def test_curves_of_one_colour_are_broken_differently():
     ]
     assert len(looks) == len(set(looks)) == 12
     assert len({colour for colour, _ in looks}) == 7
+
+
+def test_a_class_looks_the_same_whether_all_are_drawn_or_some():
+    made = curves(30, 1500)
+    roc, recalls = class_curves(made).axes
+    looks = dict(zip(made, strokes(30), strict=True))
+    for axes in (roc, recalls):
+        drawn = {one.get_label().split(":")[0]: one.get_color() for one in axes.lines}
+        shown = [name for name in drawn if name in made]
+        assert len(shown) == 12
+        assert [drawn[name] for name in shown] == [looks[name]["color"] for name in shown]
+
+
+def test_the_note_counts_the_classes_of_the_legend_whatever_they_are_called():
+    made = {f"_{name}": one for name, one in curves(13).items()}
+    figure = class_curves(made)
+    assert texts(figure)[0].startswith("the 12 of 13 classes")
+    assert len([label for label in labels(figure.axes[0]) if "AUROC" in label]) == 12
 
 
 @pytest.mark.parametrize("number", [2, 12, 30])

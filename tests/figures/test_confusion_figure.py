@@ -116,3 +116,14 @@ def test_a_matrix_of_other_classes_is_refused():
         confusion_figure(np.array([[1, -1], [0, 0]]), ["a", "b"])
     with pytest.raises(ValueError, match="for the classes given"):
         confusion_figure(np.zeros((0, 0), int), [])
+
+
+def test_the_name_of_an_only_class_stands_below_the_middle_of_its_column():
+    figure = confusion_figure(np.array([[3]]), ["_only $x$ class"])
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    (label,) = axes.get_xticklabels()
+    assert label.get_text() == "_only $x$ class"
+    boxes = [part.get_window_extent() for part in (label, axes)]
+    middles = [(box.x0 + box.x1) / 2 for box in boxes]
+    assert middles[0] == pytest.approx(middles[1], abs=2)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
+from medseg.cases.image_labels import key_name
 from medseg.figures.learning_curves import learning_curves
-from medseg.figures.palette import inks
+from medseg.figures.palette import inks, strokes
 
 CLASSES = ["outside", "core"]
+ODD = ["Tumour (grade 2)", "_hidden", "(normal)", "$x$", "<b>", "low", "`tick`, odd", "a$b$c_d"]
 NAN = float("nan")
 
 
@@ -104,3 +108,53 @@ def test_classes_of_whole_images_have_no_background_and_the_colours_of_their_roc
         assert np.allclose(curve(scores, name).get_color(), inks(3)[place])
         assert curve(scores, name).get_linestyle() == "-"
     assert curve(scores, "whole").get_linestyle() == "--"
+
+
+def of_classes(names, score="recall"):
+    """A history whose classes are called as trackers call them."""
+    return [
+        {"epoch": epoch, "val/score": 0.5, **{f"val/{score}/{key_name(name)}": epoch / 9 for name in names}}
+        for epoch in (1, 2, 3)
+    ]
+
+
+def test_classes_are_called_by_their_names_and_not_by_the_keys_of_their_scores():
+    figure = learning_curves(of_classes(ODD), ODD, background=False)
+    figure.savefig(io.BytesIO())
+    scores = figure.axes[2]
+    assert labels(scores)[: len(ODD)] == ODD
+    assert labels(scores)[len(ODD)] == "selection score"
+    for name, look in zip(ODD, strokes(len(ODD)), strict=True):
+        assert curve(scores, name).get_color() == look["color"]
+
+
+def test_classes_with_a_background_are_called_by_their_names_too():
+    classes = ["outside", "low"]
+    scores = learning_curves(of_classes(classes, "dice"), classes).axes[2]
+    assert labels(scores)[:2] == classes
+    assert np.allclose(curve(scores, "low").get_color(), inks(2)[1])
+    assert curve(scores, "low").get_linestyle() == "-"
+
+
+def test_a_letter_that_no_font_has_is_written_as_its_code(monkeypatch):
+    monkeypatch.setattr("medseg.figures.lettering._family_with", lambda _: None)
+    figure = learning_curves(of_classes(["日本"]), ["日本"], heading="日", background=False)
+    figure.savefig(io.BytesIO())  # a letter that is missing is a warning, and so an error
+    assert labels(figure.axes[2])[0] == "[U+65E5][U+672C]"
+    assert figure.get_suptitle() == "[U+65E5]"
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_names_of_any_length_leave_the_panels_their_room(count):
+    names = [f"{place} {'x' * 90} {place}" for place in range(count)]
+    figure = learning_curves(of_classes(names), names, background=False)
+    figure.draw_without_rendering()
+    assert len(set(labels(figure.axes[2])[:count])) == count
+    for axes in figure.axes:
+        panel = axes.get_window_extent()
+        assert panel.width > 2.3 * figure.dpi
+        assert panel.height > 2.3 * figure.dpi
+    box = figure.axes[2].get_legend().get_window_extent()
+    assert box.x1 <= figure.bbox.x1 + 1
+    assert box.y0 >= 0
+    assert box.y1 <= figure.bbox.y1

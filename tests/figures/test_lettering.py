@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from medseg.figures import lettering
-from medseg.figures.lettering import fit_names, fit_text, settle
+from medseg.figures.lettering import fit_names, fit_text, settle, write_heading
 
 
 def settled(words: str, **looks: object) -> object:
@@ -75,3 +75,17 @@ def test_names_that_would_be_shortened_to_the_same_are_numbered():
     assert fitted[0].startswith("1: Thorax")
     assert fitted[11].startswith("12: Thorax")
     assert fitted[12] == "Hand"
+
+
+def test_a_heading_stays_on_its_figure_and_an_empty_one_is_no_text():
+    figure = Figure(figsize=(4, 3))
+    write_heading(figure, "", 0.2, size=12)
+    assert not figure.texts
+    write_heading(figure, "_a$b$ " * 40 + "end", 0.2, size=12)
+    (line,) = figure.texts
+    box = line.get_window_extent()
+    assert line.get_text().startswith("_a$b$")
+    assert line.get_text().endswith("end")
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    assert (box.y0 + box.y1) / 2 == pytest.approx(2.8 * figure.dpi, abs=2)

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
-from medseg.figures.palette import class_legend, colours, inks, legend_height
+from medseg.figures.palette import colours, inks, strokes
 
 # Machado, Oliveira, Fernandes, "A physiologically-based model for simulation of color vision deficiency",
 # IEEE TVCG 15 (2009): full protanopia, deuteranopia and tritanopia, in linear light.
@@ -49,21 +46,10 @@ def test_inks_are_dark_enough_for_white_paper():
     assert shades.min() >= 0
 
 
-@pytest.mark.parametrize("width", [4, 12])
-@pytest.mark.parametrize("count", [1, 2, 9, 30])
-def test_a_legend_fits_its_figure_and_the_height_it_announces(width, count):
-    classes = [f"a_long_class_name_{index}" for index in range(count)]
-    height = 9.0
-    figure = Figure(figsize=(width, height))
-    taken = class_legend(figure, classes, top=8.0)
-    assert taken == legend_height(classes, width)
-    figure.draw_without_rendering()
-    shown = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-    assert shown == classes[1:]
-    for legend in figure.legends:
-        box = legend.get_window_extent()
-        assert box.x0 >= 0
-        assert box.x1 <= figure.bbox.x1
-        assert box.y0 >= (8.0 - taken) * figure.dpi - 1
-        lines = sorted({round(text.get_window_extent().y0) for text in legend.get_texts()})
-        assert all(upper - lower > 8 for lower, upper in pairwise(lines))
+def test_the_first_35_strokes_differ_and_do_not_depend_on_how_many_there_are():
+    many = strokes(35)
+    assert len({(stroke["color"], str(stroke["linestyle"])) for stroke in many}) == 35
+    assert strokes(9) == many[:9]
+    assert [stroke["color"] for stroke in many[:7]] == [tuple(tone) for tone in inks(8)[1:]]
+    assert {stroke["linestyle"] for stroke in many[:7]} == {"-"}
+    assert strokes(36)[35] == many[0]

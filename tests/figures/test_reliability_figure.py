@@ -79,6 +79,12 @@ def test_what_is_counted_has_a_name():
     assert [text.get_text() for text in figure.axes[1].texts] == ["no pictures"]
 
 
+@pytest.mark.parametrize("name", ["_hidden", "$x$", "a, b"])
+def test_the_legend_says_what_is_predicted_as_it_is_called(name):
+    legend = draw(name=name).axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["perfect calibration", name]
+
+
 def test_texts_of_any_length_and_signs_stay_on_the_figure():
     figure = draw(heading="é $a_b$ \\frac " * 20, name="$x_1$ " * 40)
     figure.draw_without_rendering()

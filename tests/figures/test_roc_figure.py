@@ -107,6 +107,15 @@ def test_nothing_overlaps_and_nothing_is_cut(number):
         assert not box.count_overlaps(boxes[place + 1 :])
 
 
+def test_names_with_signs_of_their_own_are_in_both_legends():
+    names = ["_hidden", "__init__", "(normal)", "$x$", "a$b$c_d", "<b>", "`tick`, odd"]
+    one = curve()
+    roc, recalls = roc_and_precision_recall(dict.fromkeys(names, one)).axes
+    assert labels(roc) == ["chance", *(f"{name}: AUROC {one.auroc:.4f}" for name in names)]
+    shown = [f"{name}: average precision {one.average_precision:.4f}" for name in names]
+    assert labels(recalls) == [*shown, "prevalence 0.300"]
+
+
 def test_curves_of_two_lengths_are_refused():
     with pytest.raises(ValueError, match="recall and precision are"):
         replace(curve(), recall=np.zeros(3), precision=np.zeros(4))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from medseg.figures.score_bars import score_bars
@@ -50,6 +52,22 @@ def test_no_text_leaves_the_figure():
     figure = score_bars(summary(), heading="Test patients")
     figure.draw_without_rendering()
     axes = figure.axes[0]
+    for text in (*axes.texts, *axes.get_yticklabels(), axes.title):
+        box = text.get_window_extent()
+        assert box.x0 >= -1
+        assert box.x1 <= figure.bbox.x1 + 1
+
+
+def test_names_of_any_length_and_signs_stay_on_the_figure_and_leave_the_bars_their_room(monkeypatch):
+    monkeypatch.setattr("medseg.figures.lettering._family_with", lambda _: None)
+    rows = summary()[:3].assign(name=["_a$b$", "日", "x" * 100])
+    figure = score_bars(rows, heading="日 " * 90)
+    figure.savefig(io.BytesIO())  # a letter that is missing is a warning, and so an error
+    axes = figure.axes[0]
+    ticks = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert ticks[:2] == ["_a$b$", "[U+65E5]"]
+    assert "…" in ticks[2]
+    assert axes.get_window_extent().width > 2 * figure.dpi
     for text in (*axes.texts, *axes.get_yticklabels(), axes.title):
         box = text.get_window_extent()
         assert box.x0 >= -1

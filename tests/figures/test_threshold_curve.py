@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
@@ -54,9 +56,11 @@ def test_thresholds_that_are_no_probabilities_are_refused(chosen):
 
 
 def test_a_title_of_any_length_and_signs_stays_on_the_figure():
-    figure = draw(heading="é $a_b$ \\frac " * 20, score_name="mean $F_1$ \\x")
-    figure.draw_without_rendering()
-    for part in (figure.axes[0].title, figure.axes[0].get_legend()):
+    figure = draw(heading="é $a_b$ \\frac " * 20, score_name="mean $F_1$ \\x \U0010fffd")
+    figure.savefig(io.BytesIO())  # a letter that is missing is a warning, and so an error
+    assert figure.axes[0].get_ylabel() == "mean $F_1$ \\x [U+10FFFD]"
+    parts = (figure.axes[0].title, figure.axes[0].yaxis.label, figure.axes[0].get_legend())
+    for part in parts:
         box = part.get_window_extent()
         assert box.x0 >= 0
         assert box.y0 >= 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from medseg.learning.card import RESEARCH_ONLY, model_card
 
 DESCRIBED = {
@@ -15,10 +17,10 @@ DESCRIBED = {
 def test_a_card_says_what_goes_in_and_out_where_from_and_under_which_terms():
     card = model_card(DESCRIBED)
     for part in (
-        "flair, t1",
+        "`flair`, `t1`",
         "axial",
         "24 x 32",
-        "outside, tumour",
+        "`outside`, `tumour`",
         "UNet",
         "BraTS",
         "research",
@@ -38,3 +40,18 @@ def test_a_note_on_the_data_is_loud_and_not_repeated():
     assert "- data.kind: generated" in lines
     quiet = {**DESCRIBED, "about": {}}
     assert model_card(quiet).splitlines()[0] == "# medseg model"
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("rare, odd", "`rare, odd`"),
+        ("<b>", "`<b>`"),
+        ("**x** [a](b)", "`**x** [a](b)`"),
+        ("a`b", "``a`b``"),
+        ("`a``b`", "``` `a``b` ```"),
+    ],
+)
+def test_a_class_with_a_comma_or_markup_is_one_class(name, written):
+    card = model_card({**DESCRIBED, "task": {"classes": ["oedema", name, "other"]}})
+    assert f"- Output: the classes `oedema`, {written}, `other`." in card.splitlines()
