@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -19,11 +21,11 @@ from medseg.api.opening import open_pipeline
 from medseg.api.result import RunResult
 from medseg.api.running import begin, ended, own_address, resume_pipeline, run_options
 from medseg.errors import DefinitionError, RunError
-from medseg.pipeline.cross_validation import FOLDS, PART_OF, CrossValidation, all_cross_validations
+from medseg.pipeline.claim import elsewhere
+from medseg.pipeline.cross_validation import FOLDS, CrossValidation, all_cross_validations
 from medseg.pipeline.folder import all_runs
 from medseg.pipeline.process import this_process
 from medseg.progress import Progress, Silent
-from medseg.recorder import Status
 
 if TYPE_CHECKING:
     from medseg.pipeline.gather import Gathered
@@ -71,6 +73,8 @@ def run_folds(
     """
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
 
+    if folds < 2:
+        raise DefinitionError(f"folds is {folds}, wanted 2 or more")
     uri = default_uri(tracking_uri)
     _refuse_own_parts(set)
     declared = _declared(name, set)
@@ -119,7 +123,7 @@ def resume_folds(
         MedsegError: What is wrong with a run.
     """
     mark_gone()
-    found = interrupted_folds() if name is None else find_folds(name)
+    found = interrupted_folds(take_over=take_over) if name is None else find_folds(name)
     if found is None:
         which = "that was interrupted" if name is None else repr(name)
         raise RunError(f"no cross-validation {which} in {FOLDS}/ of this folder")
@@ -132,14 +136,16 @@ def resume_folds(
     return _seen_to_its_end(asked, uri, progress or Silent(), again)
 
 
-def are_folds(name: str | None) -> bool:
+def are_folds(name: str | None, *, take_over: bool = False) -> bool:
     """Whether `resume_folds` is the one to go on, and not `resume_pipeline`.
 
     Args:
         name: As the user gives it; None for what was interrupted last.
+        take_over: What another machine is said to work on counts too.
     """
     mark_gone()
-    return (interrupted_folds() if name is None else find_folds(name)) is not None
+    found = interrupted_folds(take_over=take_over) if name is None else find_folds(name)
+    return found is not None
 
 
 def find_folds(name: str) -> CrossValidation | None:
@@ -148,19 +154,26 @@ def find_folds(name: str) -> CrossValidation | None:
 
 
 def _same(name: str, found: CrossValidation) -> bool:
-    return Path(name).is_dir() and Path(name).resolve() == found.folder.resolve()
+    return os.path.realpath(name) == os.path.realpath(found.folder)
 
 
-def interrupted_folds() -> CrossValidation | None:
-    """The latest cross-validation that was interrupted, unless another run was interrupted after it."""
-    found = next((each for each in all_cross_validations() if each.is_interrupted), None)
+def interrupted_folds(*, take_over: bool = False) -> CrossValidation | None:
+    """The latest cross-validation that was interrupted, unless another run was interrupted after it.
+
+    Args:
+        take_over: What another machine is said to work on counts too.
+    """
+    waiting = (
+        each for each in all_cross_validations() if each.is_interrupted or (take_over and elsewhere(each))
+    )
+    found = next(waiting, None)
     if found is None:
         return None
-    for _, state in all_runs():
-        if (state.options.get(PART_OF) or {}).get("name") == found.name:
-            break
+    for folder, state in all_runs():
+        if found.holds(state):
+            return found
         if state.status in ("KILLED", "FAILED"):
-            return None
+            return found if found.touched > folder.touched else None
     return found
 
 
@@ -202,7 +215,6 @@ def _seen_to_its_end(
         shown: Where progress is shown.
         again: What `resume_pipeline` takes, for a fold that was interrupted.
     """
-    status: Status = "KILLED"
     try:
         _refuse_changed(asked)
         _refuse_other_store(asked, uri)
@@ -212,12 +224,11 @@ def _seen_to_its_end(
             results.append(_fold(asked, fold, uri, shown, again))
         with quiet_libraries():
             result = put_together(asked, results, shown, uri)
-        status = "FINISHED"
-    except Exception:
-        status = "FAILED"
+        asked.end("FINISHED")
+    except BaseException as error:
+        with suppress(RunError, OSError):  # what went wrong is told, and not that it cannot be noted
+            asked.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    finally:
-        asked.end(status)
     return result
 
 

@@ -67,18 +67,16 @@ def put_together(
     """
     from medseg.learning.class_tables import class_metrics  # noqa: PLC0415
     from medseg.learning.pooling import pooled  # noqa: PLC0415
+    from medseg.learning.predictor import Predictor  # noqa: PLC0415
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
     from medseg.tracking.mlflow.runs import put_below  # noqa: PLC0415
 
     first, uri = results[0], default_uri(uri)
-    definition = asked.declared["definition"]
-    step: EvaluateClasses = build(
-        list(definition["steps"].values())[-1],
-        at="steps",
-        kind=None,
-        allowed=SHIPPED.also(*asked.options["allow"]),
-    )
-    scorer = pooled([result.scores() for result in results], step.scorer(first.predictor))
+    definition, allowed = asked.declared["definition"], SHIPPED.also(*asked.options["allow"])
+    last = list(definition["steps"].values())[-1]
+    step: EvaluateClasses = build(last, at="steps", kind=None, allowed=allowed)
+    model = Predictor.load(first.folder / "model", allowed=allowed)
+    scorer = pooled([result.scores() for result in results], step.scorer(model))
     summary = scorer.summary(definition["seed"])
     paths = _written(scorer, summary, asked.folder)
     recorder = _recorder(asked, uri, generated=first.generated, say=shown.say)

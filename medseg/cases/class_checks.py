@@ -69,13 +69,15 @@ def classes_of(manifest: Manifest, drafts: Sequence[Draft], named: Sequence[str]
 def unlikely(counts: Mapping[str, int]) -> bool:
     """Whether names are hardly those of classes, but of patients or files: many, with few images each.
 
-    That is from 9 names on, where half of them have fewer images than half as many as there are names, and than
-    20. So 10 classes want 5 images each, 30 classes 15, 40 classes and more want 20.
+    That is from 9 names on, where half of the images have names with fewer images than half as many as there are
+    names, and than 20. So 10 classes want 5 images each, 30 classes 15, 40 classes and more want 20; some may have
+    fewer, where others have many.
 
     Args:
         counts: Images by name.
     """
-    return len(counts) >= _LEAST and median(counts.values()) < min(len(counts) / 2, _ENOUGH)
+    of_images = [count for count in counts.values() for _ in range(max(count, 1))]
+    return len(counts) >= _LEAST and median(of_images) < min(len(counts) / 2, _ENOUGH)
 
 
 def judge(

@@ -168,7 +168,7 @@ def resume(
             "take_over": take_over,
             "progress": display(console),
         }
-        if are_folds(run):
+        if are_folds(run, take_over=take_over):
             print_folds(console, resume_folds(run, **options))
         else:
             print_result(console, resume_pipeline(run, **options))

@@ -114,10 +114,12 @@ def roc_and_precision_recall(
     looks = dict(zip(everything, strokes(len(everything)), strict=True))
     fitted = fit_names(figure, list(curves), _NAME, size=_LETTERS)
     called = {name: fit.text for name, fit in zip(curves, fitted, strict=True)}
+    roc.set_title("ROC", fontsize=11)
     _finish(roc, _draw_roc(roc, curves, looks, called))
-    roc.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate (recall)")
+    roc.set(xlabel="false positive rate", ylabel="true positive rate (recall)")
+    recalls.set_title("Precision and recall", fontsize=11)
     _finish(recalls, _draw_recalls(recalls, curves, looks, called))
-    recalls.set(title="Precision and recall", xlabel="recall", ylabel="precision")
+    recalls.set(xlabel="recall", ylabel="precision")
     return figure
 
 
@@ -179,7 +181,6 @@ def _shown(name: str, area: float) -> str:
 def _finish(axes: Any, drawn: Sequence[Artist]) -> None:
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
-    axes.title.set_fontsize(11)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     write_legend(

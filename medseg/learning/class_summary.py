@@ -13,6 +13,7 @@ from medseg.learning.summaries import RESAMPLES
 STATISTICS = ("mean", "low", "high", "patients", "cases", "resamples")
 LEAST = 100
 """Resamples that an interval needs: of fewer, no 2.5 % lie beyond its ends."""
+_AGREE = 1e-9  # resamples that add up the same values in another order differ by less
 BLOCK = 1 << 20
 """Weights held at once."""
 
@@ -61,8 +62,8 @@ def intervals(
             if key[1] == "calibration_error":
                 values = np.clip(values + (point - np.median(values)), 0, 1)
             low, high = (float(end) for end in np.quantile(values, (0.025, 0.975)))
-            if low == high:
-                low, high = _exact_ends(point, patients) if is_share(*key) else (np.nan, np.nan)
+            if high - low <= _AGREE:
+                low, high = _exact_ends(round(point, 9), patients) if is_share(*key) else (np.nan, np.nan)
         ends = {"mean": point, "low": low, "high": high}
         found[key] = ends | {"patients": patients, "cases": cases, "resamples": values.size}
     return found

@@ -92,8 +92,11 @@ class CrossValidation:
             return replace(now, status="RUNNING", process=this_process()).write()
 
     def end(self, status: Status) -> None:
-        """Say how it ended, for this process."""
-        replace(CrossValidation.read(self.folder), status=status).write()
+        """Say how it ended, unless another process has taken it over."""
+        with turn(self.folder):
+            now = CrossValidation.read(self.folder)
+            if now.process == self.process:
+                replace(now, status=status).write()
 
     @classmethod
     def read(cls, folder: Path) -> CrossValidation:
@@ -104,7 +107,7 @@ class CrossValidation:
         """
         try:
             known = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-            return _sound(cls(**{**known, "set": tuple(known["set"])}))
+            return _sound(cls(**{**known, "set": tuple(known["set"])}), folder)
         except FileNotFoundError:
             raise RunError(f"{folder.name} is no cross-validation: it has no {_FILE}") from None
         except OSError as error:
@@ -126,20 +129,32 @@ class CrossValidation:
 
     def run_of(self, fold: int) -> tuple[RunFolder, State] | None:
         """The run of one fold in this working folder, if it has begun."""
-        mine = {"name": self.name, "fold": fold}
+        mine = self.option_of(fold)[PART_OF]
         return next((pair for pair in all_runs() if pair[1].options.get(PART_OF) == mine), None)
+
+    def holds(self, state: State) -> bool:
+        """Whether a run is one of its folds."""
+        return state.options.get(PART_OF) in [
+            self.option_of(fold)[PART_OF] for fold in range(1, self.folds + 1)
+        ]
+
+    @property
+    def touched(self) -> float:
+        """When its file was last written, in seconds since 1970."""
+        return (self.folder / _FILE).stat().st_mtime
 
     def option_of(self, fold: int) -> Mapping[str, Any]:
         """What the run of a fold keeps, so that `run_of` finds it."""
         return {PART_OF: {"name": self.name, "fold": fold}}
 
 
-def _sound(found: CrossValidation) -> CrossValidation:
+def _sound(found: CrossValidation, folder: Path) -> CrossValidation:
     """What was read, if everything in it is of its kind: anybody may have edited the file."""
     texts = (found.name, found.pipeline, found.tracking_uri, found.data or "", *found.set)
     options = found.options
     fine = (
         all(isinstance(text, str) for text in texts)
+        and found.name == folder.absolute().name
         and type(found.folds) is int
         and found.folds > 1
         and isinstance(options, dict)

@@ -105,6 +105,11 @@ class RunFolder:
             target.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
         return state
 
+    @property
+    def touched(self) -> float:
+        """When the state was last written, in seconds since 1970."""
+        return (self.path / _STATE).stat().st_mtime
+
     def turn(self, wait: float = 20.0) -> AbstractContextManager[None]:
         """Be the only process that changes whose the run is; see `medseg.pipeline.process.turn`."""
         return turn(self.path, wait)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -222,6 +223,10 @@ def test_folds_that_another_process_works_on_are_left_to_it(workspace, monkeypat
             resume_folds(asked.name)
         other.communicate(b"\n")
     assert are_folds(None)  # it is gone
+    replace(asked, status="RUNNING", process={**there, "host": "a container"}).write()
+    assert not are_folds(None)
+    assert are_folds(None, take_over=True)
+    assert len(resume_folds(take_over=True).results) == 2
 
 
 @pytest.mark.parametrize(
@@ -238,12 +243,42 @@ def test_folds_that_another_process_works_on_are_left_to_it(workspace, monkeypat
 )
 def test_an_edited_file_of_folds_is_damaged_and_no_defect_of_ours(change, folded, monkeypatch, tmp_path):
     whole = json.loads((folded[0].folder / "folds.json").read_text())
-    (tmp_path / "folds.json").write_text(json.dumps({**whole, **change}))
+    place = tmp_path / whole["name"]
+    place.mkdir()
+    (place / "folds.json").write_text(json.dumps(whole))
+    assert CrossValidation.read(place).status == "FINISHED"
+    (place / "folds.json").write_text(json.dumps({**whole, **change}))
     with pytest.raises(RunError, match="damaged"):
-        CrossValidation.read(tmp_path)
+        CrossValidation.read(place)
+
+
+def test_folds_whose_folder_was_renamed_are_in_nobodys_way(folded, workspace):
+    shutil.copytree(folded[0].folder, workspace / "medseg-folds" / "nicer")
+    assert list(all_cross_validations()) == []
+    with pytest.raises(RunError, match="no cross-validation"):
+        resume_folds("medseg-folds/nicer")
+    assert not are_folds("x" * 300)
+
+
+def test_folds_of_a_network_from_a_package_that_was_allowed_end(workspace, monkeypatch):
+    package = workspace / "ownpackage"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "from medseg.learning.networks import TutorialCNN\n\n\nclass Own(TutorialCNN):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(workspace))
+    sets = [each for each in TINY if not each.startswith("network")]
+    sets.append("network={_target_: ownpackage.Own, feature_maps: 4, dense: 8}")
+    result = run_folds(
+        "radiology_cnn", pictures(workspace), folds=2, set=sets, device="cpu", jobs=1, allow=["ownpackage"]
+    )
+
+    assert len(result.results) == 2
 
 
 def test_a_test_part_of_ones_own_is_refused(workspace):
+    with pytest.raises(DefinitionError, match="folds is 1, wanted 2 or more"):
+        run_folds("radiology_cnn", pictures(workspace), folds=1)
     with pytest.raises(DefinitionError, match=r"split\.test was set, and each fold is the test part once"):
         run_folds("radiology_cnn", pictures(workspace), set=[*TINY, "split.test=0.2"])
 

@@ -365,6 +365,22 @@ def test_the_shipped_manifest_of_folders_hides_names_and_shows_classes(root: Pat
     assert found_classes(shipped("image_folders"), root) == ("ill", "well")
 
 
+def test_a_camera_s_raw_file_is_not_learned_from_by_its_preview(root: Path) -> None:
+    made(root, "a/1.png", "b/1.png")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(root / "a" / "2.dng", "TIFF")
+    (fault,) = scan(folders(), root).faults
+    assert "1 image is of a kind that is not read: 1 .dng" in fault.met
+
+
+@pytest.mark.parametrize("counts", [(100, 50, 20, 10, 5, 5, 2, 2, 1, 1, 1), (6, 5, 5, 5, 5, 5, 5, 5, 5, 5)])
+def test_rare_classes_beside_common_ones_are_classes(root: Path, counts: tuple[int, ...]) -> None:
+    made(
+        root,
+        *(f"finding{place:02}/{each}.png" for place, count in enumerate(counts) for each in range(count)),
+    )
+    assert scan(folders(), root).faults == ()
+
+
 def people(count: int, pictures: int, *above: str) -> list[str]:
     """Names of pictures that are sorted by patient."""
     return [

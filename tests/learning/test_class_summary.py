@@ -165,6 +165,16 @@ def test_a_perfect_share_still_has_an_interval(right, patients):
         assert np.isnan([rows["", score]["low"], rows["", score]["high"]]).all(), score
 
 
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_resamples_that_agree_but_for_their_last_bits_are_no_interval(classes):
+    truth = np.eye(classes, dtype=np.uint8)[np.arange(60 * classes) % classes]
+    p = np.full(truth.shape, 1 / classes, np.float32)  # of a network that has learned nothing
+    rows = records(scored(truth, p, [f"g{i}" for i in range(len(truth))]).summary())
+    for score in ("average_precision", "auroc", "brier", "log_loss"):
+        assert np.isnan([rows["", score]["low"], rows["", score]["high"]]).all(), score
+    assert rows["", "accuracy"]["high"] > rows["", "accuracy"]["low"]
+
+
 def test_a_resample_that_lacks_a_class_has_no_mean_over_classes():
     truth, p = images()
     measures = scored(truth, p, [f"g{i}" for i in range(len(truth))]).measures

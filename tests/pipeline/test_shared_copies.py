@@ -230,7 +230,7 @@ def test_the_command_line_hands_it_on_and_it_is_kept_for_resuming(monkeypatch: p
 
     options: list[Mapping[str, object]] = []
 
-    def stop(self: conductor.Conductor) -> None:
+    def stop(self: conductor.Conductor, look: object) -> None:
         options.append(self.options)
         raise DataError("stopped")
 

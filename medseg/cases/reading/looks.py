@@ -12,12 +12,15 @@ from medseg.cases.reading.picture_kinds import KINDS
 Look = Literal["picture", "image", "neither"]
 """A picture that is read, an image of a kind that is not, or no image."""
 
+#: Raw files of cameras begin as TIFF files do, and what could be read of them is a small preview.
+_RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw")
+
 UNREAD = (
     *(".gif", ".webp", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".jxr"),
     *(".svg", ".psd", ".xcf", ".pcx", ".tga", ".ppm", ".pgm", ".pbm", ".pnm", ".exr", ".hdr", ".ico", ".dib"),
-    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz"),
+    *(*_RAW, ".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz"),
 )
-"""Endings of images that are not read as pictures, in lower case; a picture that is called so is read."""
+"""Endings of images that are not read, in lower case; a picture that is called so is read, but for raw files."""
 
 #: Where in a file which bytes stand, if it is an image that is not read.
 _SIGNS = (
@@ -43,7 +46,7 @@ def look(path: Path) -> Look:
         head = b""
     if begins_as_dicom(head):
         return "neither" if path.name.upper() == "DICOMDIR" else "picture"
-    if any(kind.surely(head) for kind in KINDS):
+    if not path.name.lower().endswith(_RAW) and any(kind.surely(head) for kind in KINDS):
         return "picture"
     signed = any(head.startswith(sign, at) for at, sign in _SIGNS)
     return "image" if signed or unread_ending(path.name) else "neither"
