@@ -13,12 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from medseg.api import RunResult
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # processes that share the cores compute on one thread each
+
+# The same examples every time, however slow the machine is; `--hypothesis-profile=default` looks for new ones.
+settings.register_profile(
+    "medseg", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("medseg")
 
 ROOT = Path(__file__).resolve().parents[1]
 
