@@ -50,9 +50,9 @@ def taken(claimed: Claimed) -> RunError:
     """That another process works on it."""
     pid, host = claimed.process["pid"], claimed.process["host"]
     if not elsewhere(claimed):
-        return RunError(f"the run {claimed.name} is still going on (process {pid}). Wait for it.")
+        return RunError(f"{claimed.name} is still going on (process {pid}). Wait for it.")
     return RunError(
-        f"the run {claimed.name} is still going on, as far as can be told from here: process {pid} on the machine "
+        f"{claimed.name} is still going on, as far as can be told from here: process {pid} on the machine "
         f"{host!r}; this one is {platform.node()!r}. Wait for it. If that process is gone for certain, as with a "
         f"container that was replaced: medseg pipeline resume {claimed.name} --take-over"
     )

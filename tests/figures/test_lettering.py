@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 
 import matplotlib as mpl
 import pytest
@@ -50,7 +51,10 @@ def test_names_of_any_script_are_drawn_without_a_warning():
     figure = Figure()
     for place, words in enumerate(("猫と犬", "кошка", "قطة", "बिल्ली", "🧠", "\U0010fffd")):
         fit_text(figure.text(0.1, 0.1 * place, words, parse_math=False), 3)
-    figure.savefig(io.BytesIO())
+    with warnings.catch_warnings(record=True) as met:
+        warnings.simplefilter("always")
+        figure.savefig(io.BytesIO())
+    assert [str(each.message) for each in met] == []
 
 
 def test_fonts_of_last_resort_are_not_taken():

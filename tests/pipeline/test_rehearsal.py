@@ -71,7 +71,10 @@ def test_what_keeps_the_shape_passes_and_leaves_the_slice_as_it_was(masks):
 
 
 def test_of_classes_the_image_alone_is_changed(classes):
+    before = {key: value.clone() for key, value in classes.items()}
     rehearse([RandFlipd(["image"], prob=0.1), RandGaussianNoised(["image"], prob=0.1)], classes)
+
+    assert all(torch.equal(value, before[key]) for key, value in classes.items())
 
 
 def test_what_is_rare_is_tried_all_the_same(masks):
