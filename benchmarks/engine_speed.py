@@ -18,11 +18,11 @@ import torch
 from monai.networks.nets import UNet
 from monai.transforms import Compose, RandAffined, RandFlipd, RandScaleIntensityd
 
-from medseg.cases.store import Sample
-from medseg.learning.batches import Batches, SliceDataset
-from medseg.learning.fit import Plan, fit
-from medseg.learning.masks import ClassMasks
-from medseg.learning.memory import MemoryNeed
+from medseg.learning.tasks.class_masks import ClassMasks
+from medseg.learning.training.batches import Batches, SliceDataset
+from medseg.learning.training.fit import Plan, fit
+from medseg.learning.training.memory import MemoryNeed
+from medseg.slices.store.store import Sample
 
 SLICES, SIZE, BATCH = 96, (192, 160), 16
 

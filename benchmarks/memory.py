@@ -34,8 +34,8 @@ def measure(name: str, batch: int) -> None:
     import torch
     from monai.networks.nets import UNet
 
-    from medseg.learning.masks import ClassMasks
-    from medseg.learning.memory import measure_need
+    from medseg.learning.tasks.class_masks import ClassMasks
+    from medseg.learning.training.memory import measure_need
 
     declared, size = CASES[name]
     network = UNet(spatial_dims=2, in_channels=4, out_channels=5, strides=[2, 2, 2, 2], **declared)

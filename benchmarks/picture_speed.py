@@ -22,8 +22,8 @@ from pydicom import dcmread
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
-from medseg.cases.reading.dicom import read_dicom
-from medseg.cases.reading.picture import read_picture
+from medseg.images.dicom.reader import read_dicom
+from medseg.images.pictures.read import read_picture
 from medseg.testing.dicoms import write_dicom
 
 SIZE = (512, 512)

@@ -18,12 +18,12 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from medseg.cases.case import Case
-from medseg.cases.labels import Derive, LabelRule
-from medseg.cases.preparation import Preparation
-from medseg.cases.prepare import prepare
-from medseg.cases.slices import SliceRule
-from medseg.cases.split import Split
+from medseg.datasets.case import Case
+from medseg.datasets.manifest.label_map import Derive, LabelRule
+from medseg.slices.preparation import Preparation
+from medseg.slices.rule import SliceRule
+from medseg.slices.store.fill import prepare
+from medseg.splits.split import Split
 
 CHANNELS = ("flair", "t1", "t1ce", "t2")
 LABELS = LabelRule(

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
         run_folds,
         run_pipeline,
     )
-    from medseg.cases.case import Case
-    from medseg.cases.manifest import Manifest
+    from medseg.datasets.case import Case
+    from medseg.datasets.manifest.manifest import Manifest
     from medseg.errors import DataError, DefinitionError, MedsegError
-    from medseg.learning.predictor import Predictor
+    from medseg.learning.inference.predictor import Predictor
 
 try:
     __version__ = version("medseg")
@@ -32,12 +32,12 @@ except PackageNotFoundError:  # a checkout that is on the path without being ins
 
 # Heavy modules (torch, MONAI) are imported when a name is first used, so that `medseg --help` is quick.
 _HOMES = {
-    "Case": "medseg.cases.case",
+    "Case": "medseg.datasets.case",
     "DataError": "medseg.errors",
     "DefinitionError": "medseg.errors",
-    "Manifest": "medseg.cases.manifest",
+    "Manifest": "medseg.datasets.manifest.manifest",
     "MedsegError": "medseg.errors",
-    "Predictor": "medseg.learning.predictor",
+    "Predictor": "medseg.learning.inference.predictor",
     "RunResult": "medseg.api",
     "load_pipeline": "medseg.api",
     "predict": "medseg.api",

@@ -115,7 +115,7 @@ def monai_imported() -> None:
         warnings.simplefilter("ignore")
         import torch
 
-        import medseg.learning.fit  # noqa: F401
+        import medseg.learning.training.fit  # noqa: F401
     torch.set_num_threads(1)
 
 

@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 from medseg.api import RunResult, run_pipeline
-from medseg.cases.scan import scan
+from medseg.datasets.finding.scan import scan
 from medseg.errors import DataError
 from medseg.testing.pictures import write_picture
 from medseg.tracking.mlflow.store import open_store

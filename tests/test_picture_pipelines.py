@@ -60,7 +60,7 @@ def test_each_is_in_order_and_searches_a_threshold_before_it_scores_the_test(
 @pytest.mark.parametrize("name", PICTURED)
 def test_each_has_a_sample_with_settings_of_its_own_and_no_others(name: str) -> None:
     from medseg.api import load_pipeline
-    from medseg.pipeline.definition import flatten
+    from medseg.pipeline.declaration.definition import flatten
 
     given, sampled = load_pipeline(name), load_pipeline(name, sample=True)
     assert given.sample is not None

@@ -51,8 +51,8 @@ def pipeline(workspace: Path, tiny: tuple[str, ...]) -> str:
     (workspace / "data_manifests" / "hospital.yaml").write_text(
         told.replace("ids: pseudonyms", "ids: identifying").replace("name: brats2019", "name: hospital")
     )
-    from medseg.pipeline.locate import find_pipeline
-    from medseg.pipeline.overrides import override
+    from medseg.pipeline.declaration.locate import find_pipeline
+    from medseg.pipeline.declaration.overrides import override
     from medseg.yaml import read_yaml, to_yaml
 
     changed = override(read_yaml(find_pipeline("brats2d").path), [*tiny, "manifest=hospital"])

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from medseg.api.finding import experiment_of
 from medseg.api.opening import default_jobs
 from medseg.api.result import RunResult
-from medseg.cases.manifest import Manifest
 from medseg.component import SHIPPED, Allowed
-from medseg.pipeline.definition import PipelineDefinition
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder, State
 from medseg.progress import LOADING, Progress
 from medseg.recorder import Status

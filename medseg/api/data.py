@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.api.opening import Opened, default_jobs, open_pipeline
-from medseg.cases.manifest import Manifest
 from medseg.component import SHIPPED, Allowed
+from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, Fault
 from medseg.progress import LOADING, Progress, Silent
 
 if TYPE_CHECKING:
-    from medseg.cases.case import Case
-    from medseg.cases.checks import Report
-    from medseg.cases.labels import LabelRule
-    from medseg.cases.preparation import Preparation
-    from medseg.cases.split import Split
-    from medseg.cases.store import SliceStore
-    from medseg.cases.store_plan import StorePlan
-    from medseg.pipeline.definition import PipelineDefinition
+    from medseg.datasets.case import Case
+    from medseg.datasets.checks.check import Report
+    from medseg.datasets.manifest.label_map import LabelRule
+    from medseg.pipeline.declaration.definition import PipelineDefinition
+    from medseg.slices.preparation import Preparation
+    from medseg.slices.store.estimate import StorePlan
+    from medseg.slices.store.store import SliceStore
+    from medseg.splits.split import Split
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def show_data(
 
 @dataclass(frozen=True)
 class Preparable:
-    """What `medseg.cases.prepare` and `medseg.cases.store_plan` take, from a pipeline and its data."""
+    """What `medseg.slices.store.fill` and `medseg.slices.store.estimate` take, from a pipeline and its data."""
 
     cases: tuple[Case, ...]
     split: Split
@@ -206,7 +206,7 @@ class Preparable:
         """
         with progress.bar(LOADING, 1) as bar:
             from medseg.pipeline import gather  # noqa: PLC0415
-            from medseg.pipeline.completion import complete  # noqa: PLC0415
+            from medseg.pipeline.declaration.completion import complete  # noqa: PLC0415
             from medseg.pipeline.resolve import resolve  # noqa: PLC0415
             from medseg.pipeline.sharing import share_out  # noqa: PLC0415
 
@@ -243,7 +243,7 @@ def prepare_data(
         DataError: There are faults and `skip_bad` is not set.
         StoreError: The slices cannot be written.
     """
-    from medseg.cases.prepare import prepare, stores_folder  # noqa: PLC0415
+    from medseg.slices.store.fill import prepare, stores_folder  # noqa: PLC0415
 
     shown = progress or Silent()
     parts = Preparable.of(name, data, set, skip_bad=skip_bad, allow=allow, progress=shown, jobs=jobs)
@@ -271,7 +271,7 @@ def plan_data(
     jobs: int | None = None,
 ) -> StorePlan:
     """Tell how many slices `prepare_data` would cut, their bytes, and how long it would take."""
-    from medseg.cases.store_plan import plan  # noqa: PLC0415
+    from medseg.slices.store.estimate import plan  # noqa: PLC0415
 
     shown = progress or Silent()
     parts = Preparable.of(name, data, set, skip_bad=skip_bad, allow=allow, progress=shown, jobs=jobs)

@@ -12,8 +12,8 @@ from medseg.progress import Progress
 
 if TYPE_CHECKING:
     from medseg.figures.network_drawing import LayerBox
-    from medseg.learning.layers import NetworkDescription
-    from medseg.learning.memory import MemoryNeed
+    from medseg.learning.inspection.layer_table import NetworkDescription
+    from medseg.learning.training.memory import MemoryNeed
     from medseg.pipeline.resolve import Resolved
 
 
@@ -62,8 +62,8 @@ def describe_pipeline(
 
     from medseg.figures.network_drawing import network_drawing  # noqa: PLC0415
     from medseg.figures.saving import save_figure  # noqa: PLC0415
-    from medseg.learning.layers import describe  # noqa: PLC0415
-    from medseg.learning.memory import measure_need  # noqa: PLC0415
+    from medseg.learning.inspection.layer_table import describe  # noqa: PLC0415
+    from medseg.learning.training.memory import measure_need  # noqa: PLC0415
 
     definition, network = resolved.definition, resolved.predictor.network
     height, width = definition.slices.size

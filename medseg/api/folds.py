@@ -22,9 +22,9 @@ from medseg.api.result import RunResult
 from medseg.api.running import begin, ended, own_address, resume_pipeline, run_options
 from medseg.errors import DefinitionError, RunError
 from medseg.pipeline.claim import elsewhere
-from medseg.pipeline.cross_validation import FOLDS, CrossValidation, all_cross_validations
 from medseg.pipeline.folder import all_runs
 from medseg.pipeline.process import this_process
+from medseg.pipeline.study.cross_validation import FOLDS, CrossValidation, all_cross_validations
 from medseg.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ def _look(asked: CrossValidation, fold: int, shown: Progress, gathered: Gathered
 
 def _say_overruled(split: Mapping[str, Any], gathered: Gathered, shown: Progress) -> None:
     """Say that roles which somebody gave do not count: a test part that was kept aside is learned from."""
-    from medseg.cases.split_column import told_roles  # noqa: PLC0415
+    from medseg.splits.column import told_roles  # noqa: PLC0415
 
     column = split.get("column")
     if column is not None and column in gathered.cases[0].extra:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from medseg.api.result import RunResult
 from medseg.component import SHIPPED, build
-from medseg.pipeline.cross_validation import CrossValidation
+from medseg.pipeline.study.cross_validation import CrossValidation
 from medseg.places import written_whole
 from medseg.progress import Progress
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from medseg.learning.class_scores import ClassScorer
+    from medseg.learning.scores.classes import ClassScorer
     from medseg.steps import EvaluateClasses
     from medseg.tracking.mlflow.recorder import MlflowRecorder
 
@@ -65,9 +65,9 @@ def put_together(
         shown: Where progress is shown.
         uri: Of MLflow, with credentials; None as by default.
     """
-    from medseg.learning.class_tables import class_metrics  # noqa: PLC0415
-    from medseg.learning.pooling import pooled  # noqa: PLC0415
-    from medseg.learning.predictor import Predictor  # noqa: PLC0415
+    from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415
+    from medseg.learning.scores.pooled_folds import pooled  # noqa: PLC0415
+    from medseg.learning.scores.tables import class_metrics  # noqa: PLC0415
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
     from medseg.tracking.mlflow.runs import put_below  # noqa: PLC0415
 

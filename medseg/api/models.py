@@ -11,7 +11,7 @@ from medseg.component import SHIPPED
 from medseg.errors import RunError
 
 if TYPE_CHECKING:
-    from medseg.learning.predictor import Predictor
+    from medseg.learning.inference.predictor import Predictor
 
 
 def load_model(
@@ -29,7 +29,7 @@ def load_model(
         ModelError: It cannot be loaded.
         RunError: There is no such run, or it has no model yet.
     """
-    from medseg.learning.predictor import Predictor  # noqa: PLC0415  # imports torch and MONAI
+    from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415  # imports torch and MONAI
     from medseg.pipeline.run import choose_device  # noqa: PLC0415
 
     where, may = choose_device(device), SHIPPED.also(*allow)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medseg.cases.manifest import Manifest
 from medseg.component import SHIPPED
-from medseg.pipeline.definition import PipelineDefinition
-from medseg.pipeline.locate import Found, find_manifest, find_pipeline
-from medseg.pipeline.overrides import apply_set, override
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.declaration.locate import Found, find_manifest, find_pipeline
+from medseg.pipeline.declaration.overrides import apply_set, override
 from medseg.progress import LOADING, Progress, Silent
 from medseg.yaml import read_yaml
 
@@ -104,7 +104,7 @@ def check_pipeline(
         DefinitionError: Something does not exist, or does not fit.
     """
     with (progress or Silent()).bar(LOADING, 1) as bar:
-        from medseg.pipeline.completion import complete  # noqa: PLC0415
+        from medseg.pipeline.declaration.completion import complete  # noqa: PLC0415
         from medseg.pipeline.resolve import resolve  # noqa: PLC0415
 
         bar.advance()

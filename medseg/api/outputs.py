@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.cases.image_labels import joined
+from medseg.class_names import joined
 from medseg.errors import DefinitionError, ModelError
 from medseg.places import written_whole
 
 if TYPE_CHECKING:
-    from medseg.cases.case import Case
-    from medseg.learning.prediction import Classification, Prediction
-    from medseg.learning.predictor import Predictor
+    from medseg.datasets.case import Case
+    from medseg.learning.inference.prediction import Classification, Prediction
+    from medseg.learning.inference.predictor import Predictor
 
 RESEARCH_HEADING = "research use only, not a medical device"
 
@@ -129,9 +129,9 @@ class VolumeOutput(_MaskOutput):
         self, predictor: Predictor, case: Case, prediction: Prediction, out: Path, *, probabilities: bool
     ) -> Path:
         """Label maps in the data set's own values, on the grid of the input."""
-        from medseg.cases.writing.nifti import write_nifti  # noqa: PLC0415
         from medseg.figures.overlay import volume_overview  # noqa: PLC0415
         from medseg.figures.saving import save_figure  # noqa: PLC0415
+        from medseg.images.nifti.write import write_nifti  # noqa: PLC0415
         from medseg.steps.pictures import ras_spacing  # noqa: PLC0415
 
         volume, path = prediction.volume, out / f"{case.id}.nii.gz"
@@ -168,12 +168,12 @@ class PictureOutput(_MaskOutput):
         self, predictor: Predictor, case: Case, prediction: Prediction, out: Path, *, probabilities: bool
     ) -> Path:
         """Masks in the data set's own values, of the size of the input; probabilities as 16-bit PNG, 65535 is 1."""
-        from medseg.cases.writing.picture import (  # noqa: PLC0415
+        from medseg.figures.overlay import overlay  # noqa: PLC0415
+        from medseg.images.pictures.write import (  # noqa: PLC0415
             write_colour_picture,
             write_label_picture,
             write_probability_picture,
         )
-        from medseg.figures.overlay import overlay  # noqa: PLC0415
         from medseg.steps.pictures import shown_channels  # noqa: PLC0415
 
         labels, path = _rows(prediction.labels), out / f"{case.id}.png"
@@ -193,7 +193,7 @@ class PictureOutput(_MaskOutput):
 
     def measures(self, predictor: Predictor, prediction: Prediction) -> Measures:
         """Of each class but the first: area in pixels, its share of the picture, and connected objects."""
-        from medseg.learning.objects import connected  # noqa: PLC0415
+        from medseg.learning.scores.objects import connected  # noqa: PLC0415
 
         labels = _rows(prediction.labels)
         found: Measures = {}

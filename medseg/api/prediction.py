@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.api.models import load_model
-from medseg.cases.case import Case
+from medseg.datasets.case import Case
 from medseg.errors import DataError, Fault
 from medseg.places import written_whole
 from medseg.progress import Progress, Silent
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from medseg.api.outputs import Output, Wishes
-    from medseg.learning.predictor import Predictor
+    from medseg.learning.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _all(
 
 
 def _listed(predictor: Predictor, inputs: Sequence[Path]) -> tuple[list[Case], list[Fault]]:
-    from medseg.cases.scan import scan  # noqa: PLC0415
+    from medseg.datasets.finding.scan import scan  # noqa: PLC0415
 
     cases: dict[str, Case] = {}
     faults: list[Fault] = []
@@ -211,7 +211,7 @@ def _one(predictor: Predictor, case: Case, asked: _Asked) -> PredictedCase:
 
 
 def _write_table(found: Predicted, out: Path) -> None:
-    from medseg.learning.card import RESEARCH_ONLY  # noqa: PLC0415
+    from medseg.learning.inference.model_card import RESEARCH_ONLY  # noqa: PLC0415
 
     out.mkdir(parents=True, exist_ok=True)
     with written_whole(out / found.table) as target:

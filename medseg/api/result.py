@@ -13,7 +13,7 @@ from medseg.errors import RunError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from medseg.learning.predictor import Predictor
+    from medseg.learning.inference.predictor import Predictor
 
 
 #: Columns of tables that hold text.
@@ -74,7 +74,7 @@ class RunResult:
     @property
     def grouped_by(self) -> str:
         """What a score is the mean over: patients, or the groups of a data set of pictures."""
-        from medseg.cases.manifest import Manifest  # noqa: PLC0415
+        from medseg.datasets.manifest.manifest import Manifest  # noqa: PLC0415
 
         path = self.folder / "manifest.yaml"
         pictures = path.exists() and Manifest.from_yaml(path).pictures is not None
@@ -89,6 +89,6 @@ class RunResult:
     @cached_property
     def predictor(self) -> Predictor:
         """The trained model."""
-        from medseg.learning.predictor import Predictor  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415  # imports torch and MONAI
 
         return Predictor.load(self.folder / "model")

@@ -12,15 +12,15 @@ from medseg.api.conductor import Conductor, quiet_libraries
 from medseg.api.finding import find_run_folder, mark_gone, unfinished, with_credentials
 from medseg.api.opening import Opened, open_pipeline
 from medseg.api.result import RunResult
-from medseg.cases.manifest import Manifest
 from medseg.component import SHIPPED
+from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, RunError, TrackingError
-from medseg.pipeline.definition import PipelineDefinition
+from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder
 from medseg.progress import LOADING, Progress, Silent
 
 if TYPE_CHECKING:
-    from medseg.pipeline.completion import Completed
+    from medseg.pipeline.declaration.completion import Completed
     from medseg.pipeline.gather import Gathered
 
 
@@ -104,7 +104,7 @@ def begin(
 def _completed(opened: Opened, root: Path | None, options: Mapping[str, Any], shown: Progress) -> Completed:
     """With nothing left to the data: their classes, and what follows from them."""
     with shown.bar(LOADING, 1) as bar:
-        from medseg.pipeline.completion import complete  # noqa: PLC0415
+        from medseg.pipeline.declaration.completion import complete  # noqa: PLC0415
         from medseg.pipeline.run import choose_device  # noqa: PLC0415
 
         bar.advance()

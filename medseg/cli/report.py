@@ -12,9 +12,9 @@ from medseg.cli.tables import many, say
 
 if TYPE_CHECKING:
     from medseg.api.data import Checked
-    from medseg.cases.checks import Report
-    from medseg.cases.manifest import Manifest
-    from medseg.cases.scan import Listing
+    from medseg.datasets.checks.check import Report
+    from medseg.datasets.finding.scan import Listing
+    from medseg.datasets.manifest.manifest import Manifest
 
 _SIZES = 8  # of pictures, listed one by one
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from medseg.api.folds_result import FoldsResult
     from medseg.api.prediction import Predicted
     from medseg.api.result import RunResult
-    from medseg.cases.store import SliceStore
-    from medseg.cases.store_plan import StorePlan
-    from medseg.pipeline.locate import Found
+    from medseg.pipeline.declaration.locate import Found
     from medseg.pipeline.resolve import Resolved
+    from medseg.slices.store.estimate import StorePlan
+    from medseg.slices.store.store import SliceStore
 
 #: Of the time that a case took, among the names of measures.
 _SECONDS = ""

@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from medseg.figures.claim import CLAIM_HEIGHT, Claim, write_claim
+from medseg.figures.classes.claim import CLAIM_HEIGHT, Claim, write_claim
 from medseg.figures.lettering import write_heading
 from medseg.figures.mask_grid import draw_picture, shrunk
 from medseg.figures.saving import DPI

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from medseg.cases.image_labels import key_name
+from medseg.class_names import key_name
 from medseg.figures.legend import write_legend
 from medseg.figures.lettering import fit_names, settle
 from medseg.figures.palette import inks, strokes
@@ -45,7 +45,7 @@ def learning_curves(
             `val/score` (by which the best epoch is chosen, higher is better), `learning_rate`. A row may
             lack any but `epoch`, and what is not finite is not drawn.
         classes: Class names in the order of their indices, so that curves have the classes' colours and names;
-            in the history a class may be called so, or as `medseg.cases.image_labels.key_name` writes it.
+            in the history a class may be called so, or as `medseg.class_names.key_name` writes it.
         heading: What the curves say; shown above, may be empty.
         best: The best epoch; by default the one with the highest `val/score`.
         background: Whether the first class is the background, whose colour is grey; classes of whole images have

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.path import Path
 
-from medseg.figures.confusion import short
+from medseg.figures.classes.confusion import short
 from medseg.figures.legend import class_legend, legend_height
 from medseg.figures.lettering import write_heading
 from medseg.figures.palette import colours

@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "BinaryMask": "medseg.learning.binary_mask",
-    "ClassMasks": "medseg.learning.masks",
-    "ImageClasses": "medseg.learning.image_classes",
-    "ImageTags": "medseg.learning.image_classes",
+    "BinaryMask": "medseg.learning.tasks.binary_mask",
+    "ClassMasks": "medseg.learning.tasks.class_masks",
+    "ImageClasses": "medseg.learning.tasks.image_classes",
+    "ImageTags": "medseg.learning.tasks.image_classes",
 }
 
 __all__ = ["BinaryMask", "ClassMasks", "ImageClasses", "ImageTags"]  # imported on first use

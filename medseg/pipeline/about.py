@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 import medseg
-from medseg.cases.split import Split
 from medseg.pipeline.gather import Gathered
 from medseg.pipeline.resolve import Resolved
+from medseg.splits.split import Split
 
 GENERATED = "Trained on a generated sample: says nothing about real patients."
 LEAKING = "Split by slice: slices of one patient are in training and in test; the scores are too good."

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from medseg.cases.case import Case
-from medseg.cases.checks import Report
-from medseg.cases.duplicates import Duplicates, Pair, find_duplicates
-from medseg.cases.split import Split
-from medseg.cases.split_column import told_roles
-from medseg.cases.split_file import Role
-from medseg.cases.split_rule import SplitRule
+from medseg.datasets.case import Case
+from medseg.datasets.checks.check import Report
+from medseg.datasets.checks.duplicates import Duplicates, Pair, find_duplicates
 from medseg.errors import DataError, Fault
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.recorder import Recorder
+from medseg.splits.column import told_roles
+from medseg.splits.file import Role
+from medseg.splits.rule import SplitRule
+from medseg.splits.split import Split
 
 TABLE = "duplicates.csv"
 """File of a run's folder that lists all pairs, where there are any."""

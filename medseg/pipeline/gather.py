@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from medseg.cases.case import Case
-from medseg.cases.checks import Report, check
-from medseg.cases.manifest import Manifest
-from medseg.cases.scan import found_classes, scan
 from medseg.component import Allowed, build
+from medseg.datasets.case import Case
+from medseg.datasets.checks.check import Report, check
+from medseg.datasets.finding.scan import found_classes, scan
+from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError
-from medseg.pipeline.definition import PipelineDefinition, SampleRule
+from medseg.pipeline.declaration.definition import PipelineDefinition, SampleRule
 from medseg.places import cache_folder
 from medseg.progress import Progress
 

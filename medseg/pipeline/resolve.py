@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from monai.transforms import Transform
 
-from medseg.cases.manifest import Manifest
-from medseg.cases.preparation import Preparation
-from medseg.cases.transform_checks import check_transforms
 from medseg.component import Allowed, build
+from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, ModelError
-from medseg.learning.predictor import Predictor
-from medseg.learning.task import TASK, Task
-from medseg.pipeline.definition import PipelineDefinition
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.tasks.task import TASK, Task
+from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.rehearsal import rehearse
+from medseg.slices.preparation import Preparation
+from medseg.slices.transform_checks import check_transforms
 from medseg.steps.step import Step
 
 

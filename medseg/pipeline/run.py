@@ -8,23 +8,23 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from medseg.cases.case import Case
-from medseg.cases.prepare import prepare, stores_folder
-from medseg.cases.split import Split
-from medseg.cases.store import SliceStore
+from medseg.datasets.case import Case
 from medseg.errors import DefinitionError, RunError
 from medseg.figures.saving import save_figure
-from medseg.learning.profile import TrainingProfile, profile_facts
+from medseg.learning.inference.training_profile import TrainingProfile, profile_facts
 from medseg.pipeline.about import run_about, run_tags
-from medseg.pipeline.definition import flatten
+from medseg.pipeline.declaration.definition import flatten
+from medseg.pipeline.declaration.public import public_definition
 from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.gather import Gathered
-from medseg.pipeline.public import public_definition
 from medseg.pipeline.resolve import Resolved
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.recorder import DataInput, Recorder, Status
+from medseg.slices.store.fill import prepare, stores_folder
+from medseg.slices.store.store import SliceStore
+from medseg.splits.split import Split
 from medseg.steps.pictures import data_picture, shown_cases
 from medseg.steps.step import Run, Work
 from medseg.yaml import to_yaml

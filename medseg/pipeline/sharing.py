@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medseg.cases.case import Case
-from medseg.cases.checks import Report
-from medseg.cases.image_labels import shown
-from medseg.cases.split import CLASS, Split, make_split
-from medseg.cases.split_file import Role
+from medseg.class_names import shown
+from medseg.datasets.case import Case
+from medseg.datasets.checks.check import Report
 from medseg.errors import DataError
-from medseg.pipeline.definition import PipelineDefinition
+from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.duplicates import SharedCopies, copies
+from medseg.splits.file import Role
+from medseg.splits.split import CLASS, Split, make_split
 
 if TYPE_CHECKING:
     from medseg.pipeline.resolve import Resolved

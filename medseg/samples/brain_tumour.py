@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from medseg.places import written_whole
 from medseg.progress import Progress
-from medseg.samples.anatomy import SHAPE, Placement, bend
-from medseg.samples.atlas import atlas
-from medseg.samples.contrast import scan
-from medseg.samples.distractors import distract
-from medseg.samples.recipe import Stream, draw, stream
+from medseg.samples.brain.anatomy import SHAPE, Placement, bend
+from medseg.samples.brain.atlas import atlas
+from medseg.samples.brain.contrast import scan
+from medseg.samples.brain.distractors import distract
+from medseg.samples.brain.sequences import Stream, draw, stream
+from medseg.samples.brain.tumour import choose, grow
 from medseg.samples.series import write_missing
-from medseg.samples.tumour import choose, grow
 
 # Of BraTS: 1 mm, running to the patient's left, back and top.
 _AFFINE = np.array([[-1.0, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])

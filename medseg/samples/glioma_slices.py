@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from medseg.places import written_whole
 from medseg.progress import Progress
-from medseg.samples.anatomy import SHAPE, Placement, bend
-from medseg.samples.atlas import HALF, atlas
-from medseg.samples.contrast import scan
-from medseg.samples.distractors import distract
-from medseg.samples.picture_writing import as_bytes, write_tiff
-from medseg.samples.recipe import Channel, Recipe, Stream, draw, stream
+from medseg.samples.brain.anatomy import SHAPE, Placement, bend
+from medseg.samples.brain.atlas import HALF, atlas
+from medseg.samples.brain.contrast import scan
+from medseg.samples.brain.distractors import distract
+from medseg.samples.brain.sequences import Channel, Recipe, Stream, draw, stream
+from medseg.samples.brain.tumour import choose, grow
+from medseg.samples.drawing.files import as_bytes, write_tiff
 from medseg.samples.series import write_missing
-from medseg.samples.tumour import choose, grow
 
 _PLANES: tuple[Channel, ...] = ("t1", "flair", "t1ce")  # red, green and blue of the Kaggle set
 _SIDE = 128  # pixels of a slice

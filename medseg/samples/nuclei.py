@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from medseg.places import written_whole
 from medseg.progress import Progress
-from medseg.samples.picture_writing import as_bytes, write_png
+from medseg.samples.drawing.files import as_bytes, write_png
+from medseg.samples.drawing.stains import Fluorescent, Stain, Stained
+from medseg.samples.drawing.tissue import Tissue, scatter
 from medseg.samples.series import write_missing
-from medseg.samples.stains import Fluorescent, Stain, Stained
-from medseg.samples.tissue import Tissue, scatter
 
 Mode = Literal["RGBA", "RGB", "L"]
 _BLOCK = 6  # pictures, one of them stained, one grey, one without alpha

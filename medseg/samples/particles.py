@@ -14,11 +14,11 @@ from PIL import Image
 
 from medseg.places import written_whole
 from medseg.progress import Progress
-from medseg.samples.burnt_in import burn
-from medseg.samples.fields import Floats
-from medseg.samples.micrograph import Look, add, detected, fine, ground
-from medseg.samples.outlines import Placed, place
-from medseg.samples.picture_writing import as_bytes, write_png
+from medseg.samples.drawing.burnt_in import burn
+from medseg.samples.drawing.fields import Floats
+from medseg.samples.drawing.files import as_bytes, write_png
+from medseg.samples.drawing.micrograph import Look, add, detected, fine, ground
+from medseg.samples.drawing.outlines import Placed, place
 from medseg.samples.series import write_missing
 
 _SHORT = 256  # pixels of the shorter side

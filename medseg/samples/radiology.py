@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from medseg.places import written_whole
 from medseg.progress import Progress
-from medseg.samples.picture_writing import write_png
+from medseg.samples.drawing.files import write_png
 from medseg.samples.radiology_dicom import series_of, write_dicom
 from medseg.samples.radiology_pictures import (
     CLASSES,

@@ -9,14 +9,14 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.samples.anatomy import Placement, bend
-from medseg.samples.atlas import atlas
-from medseg.samples.contrast import scan
-from medseg.samples.distractors import distract
-from medseg.samples.fields import Floats
-from medseg.samples.picture_writing import as_bytes
-from medseg.samples.recipe import Channel, Recipe, Stream, draw, stream
-from medseg.samples.tumour import choose, grow
+from medseg.samples.brain.anatomy import Placement, bend
+from medseg.samples.brain.atlas import atlas
+from medseg.samples.brain.contrast import scan
+from medseg.samples.brain.distractors import distract
+from medseg.samples.brain.sequences import Channel, Recipe, Stream, draw, stream
+from medseg.samples.brain.tumour import choose, grow
+from medseg.samples.drawing.fields import Floats
+from medseg.samples.drawing.files import as_bytes
 
 CHANNELS: tuple[Channel, ...] = ("flair", "t1")
 SIDE = 128  # pixels of a picture

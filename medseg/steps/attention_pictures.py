@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from medseg.cases.axes import AXES
 from medseg.figures.heat_map import HeatView, heat_maps
-from medseg.learning.attention import grad_cam
-from medseg.learning.prediction import Classification
-from medseg.learning.predictor import Predictor
+from medseg.geometry.axes import AXES
+from medseg.learning.inference.prediction import Classification
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.inspection.grad_cam import grad_cam
 from medseg.steps.claims import claim_of, middle
 
 Told = tuple[Classification, tuple[str, ...] | None]

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.cases.axes import AXES
-from medseg.cases.image_labels import joined
-from medseg.cases.target import indicator
-from medseg.figures.claim import Claim
-from medseg.learning.prediction import Classification
-from medseg.learning.predictor import Predictor
+from medseg.class_names import joined
+from medseg.figures.classes.claim import Claim
+from medseg.geometry.axes import AXES
+from medseg.learning.inference.prediction import Classification
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.tasks.target import indicator
 from medseg.steps.pictures import shown_channels
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from medseg.figures.class_curves import class_curves
-from medseg.figures.confusion import confusion_figure
-from medseg.figures.reliability import reliability_diagram
-from medseg.figures.roc import RocCurve
-from medseg.learning.class_scores import ClassScorer
+from medseg.figures.classes.class_curves import class_curves
+from medseg.figures.classes.confusion import confusion_figure
+from medseg.figures.classes.reliability import reliability_diagram
+from medseg.figures.classes.roc import RocCurve
+from medseg.learning.scores.classes import ClassScorer
 
 
 def class_figures(scorer: ClassScorer, role: str) -> dict[str, Callable[[], Figure]]:

@@ -10,21 +10,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from medseg.cases.axes import AXES
-from medseg.cases.case import Case
-from medseg.cases.split import Role
-from medseg.cases.volume import Volume
+from medseg.datasets.case import Case
+from medseg.datasets.reading.volume import Volume
 from medseg.errors import DataError, DefinitionError
-from medseg.figures.confusion import confusion_figure
+from medseg.figures.classes.confusion import confusion_figure
 from medseg.figures.saving import save_figure
 from medseg.figures.score_bars import score_bars
 from medseg.figures.slice_grid import SliceView, slice_grid
-from medseg.learning.prediction import Prediction
-from medseg.learning.predictor import Predictor
-from medseg.learning.scores import IN_MM, VolumeScorer
-from medseg.learning.summaries import metrics_of, summarise
-from medseg.learning.task import MaskTask
+from medseg.geometry.axes import AXES
+from medseg.learning.inference.prediction import Prediction
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.scores.summaries import metrics_of, summarise
+from medseg.learning.scores.volumes import IN_MM, VolumeScorer
+from medseg.learning.tasks.task import MaskTask
 from medseg.places import written_whole
+from medseg.splits.split import Role
 from medseg.steps.pictures import fullest, good_median_bad, ras_spacing, shown_channels
 from medseg.steps.step import Run, Work
 

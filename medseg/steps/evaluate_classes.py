@@ -9,17 +9,17 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from medseg.cases.case import Case
-from medseg.cases.split import Role
-from medseg.cases.target import indicator
+from medseg.datasets.case import Case
 from medseg.errors import DataError, DefinitionError, ModelError
-from medseg.figures.mistakes import mistake_grid
+from medseg.figures.classes.mistakes import mistake_grid
 from medseg.figures.saving import save_figure
-from medseg.learning.class_scores import ClassScorer
-from medseg.learning.class_tables import class_metrics
-from medseg.learning.predictor import Predictor
-from medseg.learning.task import LabelTask
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.scores.classes import ClassScorer
+from medseg.learning.scores.tables import class_metrics
+from medseg.learning.tasks.target import indicator
+from medseg.learning.tasks.task import LabelTask
 from medseg.places import written_whole
+from medseg.splits.split import Role
 from medseg.steps.attention_pictures import Told, attention_picture
 from medseg.steps.claims import claim_of
 from medseg.steps.class_figures import class_figures

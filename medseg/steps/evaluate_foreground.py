@@ -11,19 +11,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from medseg.cases.split import Role
 from medseg.errors import DataError, DefinitionError
-from medseg.figures.confusion import confusion_figure
-from medseg.figures.confusion_image import ConfusionView, confusion_images
+from medseg.figures.classes.confusion import confusion_figure
+from medseg.figures.classes.confusion_image import ConfusionView, confusion_images
+from medseg.figures.classes.reliability import reliability_diagram
+from medseg.figures.classes.roc import RocCurve, roc_and_precision_recall
 from medseg.figures.mask_grid import MaskView, mask_grid
-from medseg.figures.reliability import reliability_diagram
-from medseg.figures.roc import RocCurve, roc_and_precision_recall
 from medseg.figures.saving import save_figure
-from medseg.learning.binary_mask import BinaryMask
-from medseg.learning.foreground_scores import ForegroundScorer
-from medseg.learning.predictor import Predictor
-from medseg.learning.summaries import metrics_of
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.scores.pictures import ForegroundScorer
+from medseg.learning.scores.summaries import metrics_of
+from medseg.learning.tasks.binary_mask import BinaryMask
 from medseg.places import written_whole
+from medseg.splits.split import Role
 from medseg.steps.evaluate import metric_role
 from medseg.steps.pictures import good_median_bad
 from medseg.steps.seen import SeenPicture, see

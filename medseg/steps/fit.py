@@ -10,21 +10,28 @@ from typing import Any, ClassVar, Literal
 import torch
 from monai.transforms import Compose, Transform
 
-from medseg.cases.split import Role
 from medseg.component import Slot, build
 from medseg.errors import DataError, DefinitionError
 from medseg.figures.learning_curves import learning_curves
 from medseg.figures.saving import save_figure
-from medseg.learning.batches import Batches, SliceDataset
-from medseg.learning.checkpoint import Standing
-from medseg.learning.fit import Plan, Precision, Watch, fit, make_optimiser
-from medseg.learning.freeze import Freeze, counted, frozen, frozen_part, still_statistics, trained_blocks
-from medseg.learning.memory import available_memory, free_memory, measure_need, refuse_too_large
-from medseg.learning.placement import Placement, place_slices, worker_count
-from medseg.learning.predictor import Predictor
-from medseg.learning.task import Task
-from medseg.learning.verdict import read_curves
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.tasks.task import Task
+from medseg.learning.training.batches import Batches, SliceDataset
+from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
+from medseg.learning.training.checkpoint import Standing
+from medseg.learning.training.curve_verdict import read_curves
+from medseg.learning.training.fit import Plan, Precision, Watch, fit, make_optimiser
+from medseg.learning.training.memory import available_memory, free_memory, measure_need, refuse_too_large
+from medseg.learning.transfer.freeze import (
+    Freeze,
+    counted,
+    frozen,
+    frozen_part,
+    still_statistics,
+    trained_blocks,
+)
 from medseg.places import written_whole
+from medseg.splits.split import Role
 from medseg.steps.step import Run, Work
 from medseg.steps.validation_pictures import VALIDATION_PICTURES
 
@@ -42,7 +49,7 @@ class Fit:
             `total_steps`, `t_total`), when left out, is that of the training.
         schedule_each: Whether the schedule goes on each `epoch` or each `iteration`.
         clip: Largest norm of all gradients together.
-        precision: auto, float32, float16 or bfloat16; see `medseg.learning.fit.Plan`.
+        precision: auto, float32, float16 or bfloat16; see `medseg.learning.training.fit.Plan`.
         validate_every: Epochs from one validation to the next.
         best_by: Whether the best weights are those of the highest validation `score` or of the least `loss`.
         pictures_every: Validations from one picture of good, median and bad patients to the next; 0 for none.

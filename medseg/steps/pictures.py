@@ -10,17 +10,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from medseg.cases.axes import AXES, AxisName
-from medseg.cases.case import Case
-from medseg.cases.image_labels import joined
-from medseg.cases.manifest import Manifest
-from medseg.cases.volume import Volume, read_volume
-from medseg.figures.claim import Claim
-from medseg.figures.claim_grid import claim_grid
+from medseg.class_names import joined
+from medseg.datasets.case import Case
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.datasets.reading.volume import Volume, read_volume
+from medseg.figures.classes.claim import Claim
+from medseg.figures.classes.claim_grid import claim_grid
 from medseg.figures.overlay import grey
 from medseg.figures.slice_grid import SliceView, slice_grid
-from medseg.learning.batches import SliceDataset
-from medseg.learning.predictor import Predictor
+from medseg.geometry.axes import AXES, AxisName
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.training.batches import SliceDataset
 
 
 def good_median_bad(scores: Mapping[str, float]) -> dict[str, str]:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.cases.axes import AXES
-from medseg.cases.case import Case
+from medseg.datasets.case import Case
 from medseg.errors import DataError
-from medseg.learning.predictor import Predictor
+from medseg.geometry.axes import AXES
+from medseg.learning.inference.predictor import Predictor
 from medseg.steps.pictures import shown_channels
 
 

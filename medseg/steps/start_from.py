@@ -10,11 +10,18 @@ from typing import Any, get_args
 
 import torch
 
-from medseg.cases.split import Role
 from medseg.errors import DefinitionError, ModelError
-from medseg.learning.parts import Part
-from medseg.learning.predictor import Predictor
-from medseg.learning.weights import fill, load_weights, match, tensors_digest, weights_digest, weights_file
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.transfer.parts import Part
+from medseg.learning.transfer.weights import (
+    fill,
+    load_weights,
+    match,
+    tensors_digest,
+    weights_digest,
+    weights_file,
+)
+from medseg.splits.split import Role
 from medseg.steps.step import Run, Work
 
 OWN = "own"

@@ -9,14 +9,14 @@ from typing import Protocol
 
 import torch
 
-from medseg.cases.case import Case
-from medseg.cases.split import Role, Split
-from medseg.cases.store import SliceStore
 from medseg.component import Allowed
-from medseg.learning.loading import Loading
-from medseg.learning.predictor import Predictor
+from medseg.datasets.case import Case
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.training.loading import Loading
 from medseg.progress import Progress
 from medseg.recorder import Recorder
+from medseg.slices.store.store import SliceStore
+from medseg.splits.split import Role, Split
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from typing import Literal
 
 import pandas as pd
 
-from medseg.cases.case import Case
-from medseg.cases.split import Role
+from medseg.datasets.case import Case
 from medseg.errors import DataError, DefinitionError
 from medseg.figures.saving import save_figure
 from medseg.figures.threshold_curve import threshold_curve
-from medseg.learning.binary_mask import BinaryMask
-from medseg.learning.predictor import Predictor
-from medseg.learning.probability_counts import ProbabilityCounts
-from medseg.learning.thresholds import SCORES, ThresholdSearch, search
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.scores.probability_counts import ProbabilityCounts
+from medseg.learning.scores.threshold_search import SCORES, ThresholdSearch, search
+from medseg.learning.tasks.binary_mask import BinaryMask
 from medseg.places import written_whole
+from medseg.splits.split import Role
 from medseg.steps.step import Run, Work
 
 

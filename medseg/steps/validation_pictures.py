@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from medseg.cases.target import Truth
-from medseg.figures.claim import Claim
-from medseg.figures.claim_grid import claim_grid
-from medseg.learning.batches import SliceDataset
-from medseg.learning.predictor import Predictor
-from medseg.learning.task import LabelTask
+from medseg.figures.classes.claim import Claim
+from medseg.figures.classes.claim_grid import claim_grid
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.tasks.target import Truth
+from medseg.learning.tasks.task import LabelTask
+from medseg.learning.training.batches import SliceDataset
 from medseg.steps.claims import claim
 from medseg.steps.pictures import shown_channels, validation_picture
 

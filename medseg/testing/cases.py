@@ -10,8 +10,8 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.cases.entry import write_entry
-from medseg.cases.store import Sample, SliceStore
+from medseg.slices.store.entry import write_entry
+from medseg.slices.store.store import Sample, SliceStore
 
 BRATS_CHANNELS = ("flair", "t1", "t1ce", "t2")
 

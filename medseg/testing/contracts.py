@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from medseg.component import build
-from medseg.learning.task import LabelTask, MaskTask, Task
+from medseg.learning.tasks.task import LabelTask, MaskTask, Task
 
 
 class TaskContract(ABC):

@@ -13,10 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from medseg.api import RunResult, predict
-from medseg.cases.scan import scan
 from medseg.cli.main import app
+from medseg.datasets.finding.scan import scan
 from medseg.errors import DataError, DefinitionError
-from medseg.learning.predictor import Predictor
+from medseg.learning.inference.predictor import Predictor
 from medseg.testing.dicoms import write_dicom
 from medseg.testing.labelled import disc, write_class_folders
 from medseg.testing.pictures import write_picture

@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn import metrics as oracle
 
 from medseg.api import RunResult, check_data, predict, prepare_data, run_pipeline
-from medseg.cases.scan import scan
+from medseg.datasets.finding.scan import scan
 from medseg.errors import DataError
 from medseg.testing.dicoms import write_dicom
 from medseg.testing.labelled import write_class_folders, write_labelled_table

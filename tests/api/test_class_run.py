@@ -18,9 +18,9 @@ from rich.console import Console
 from sklearn import metrics as oracle
 
 from medseg.api import RunResult
-from medseg.cases.scan import scan
 from medseg.cli.tables import print_result
-from medseg.learning.predictor import Predictor
+from medseg.datasets.finding.scan import scan
+from medseg.learning.inference.predictor import Predictor
 from medseg.tracking.mlflow.store import open_store
 from medseg.yaml import read_yaml
 

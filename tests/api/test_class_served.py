@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from medseg.api import RunResult, predict
-from medseg.cases.scan import scan
+from medseg.datasets.finding.scan import scan
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and load
 

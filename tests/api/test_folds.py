@@ -22,11 +22,11 @@ from typer.testing import CliRunner
 
 from medseg.api import are_folds, resume_folds, run_folds
 from medseg.errors import DataError, DefinitionError, RunError
-from medseg.learning.class_scores import ClassScorer
-from medseg.learning.one_class import OneClass
-from medseg.learning.pooling import pooled
-from medseg.pipeline.cross_validation import CrossValidation, all_cross_validations
+from medseg.learning.scores.classes import ClassScorer
+from medseg.learning.scores.pooled_folds import pooled
+from medseg.learning.tasks.exclusive import OneClass
 from medseg.pipeline.folder import RunFolder, State, all_runs
+from medseg.pipeline.study.cross_validation import CrossValidation, all_cross_validations
 from medseg.progress import Silent
 from medseg.testing.labelled import write_class_folders, write_labelled_table
 from medseg.testing.pictures import write_picture

@@ -13,12 +13,12 @@ from PIL import Image
 
 from medseg.api import predict
 from medseg.api.outputs import ClassOutput, PictureOutput, VolumeOutput, Wishes, output_of
-from medseg.cases.manifest import Manifest
-from medseg.cases.preparation import Preparation
-from medseg.cases.slices import SliceRule
+from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError, ModelError
-from medseg.learning.image_classes import ImageClasses, ImageTags
-from medseg.learning.predictor import Predictor
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.tasks.image_classes import ImageClasses, ImageTags
+from medseg.slices.preparation import Preparation
+from medseg.slices.rule import SliceRule
 from medseg.testing.disc_reader import DiscReader
 from medseg.testing.labelled import disc
 from medseg.testing.pictures import write_picture

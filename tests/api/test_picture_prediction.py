@@ -18,10 +18,10 @@ from scipy import ndimage
 from typer.testing import CliRunner
 
 from medseg.api import RunResult, predict
-from medseg.cases.scan import scan
 from medseg.cli.main import app
+from medseg.datasets.finding.scan import scan
 from medseg.errors import DataError
-from medseg.learning.predictor import Predictor
+from medseg.learning.inference.predictor import Predictor
 from medseg.testing.pictures import shapes, write_picture
 
 CORNERS = np.ones((3, 3), dtype=int)  # pixels that touch at a corner belong together

@@ -17,9 +17,9 @@ from PIL import Image
 from sklearn import metrics as oracle
 
 from medseg.api import RunResult, predict, run_pipeline
-from medseg.cases.case import Case
-from medseg.cases.scan import scan
-from medseg.learning.predictor import Predictor
+from medseg.datasets.case import Case
+from medseg.datasets.finding.scan import scan
+from medseg.learning.inference.predictor import Predictor
 from medseg.testing.pictures import write_picture
 from medseg.tracking.mlflow.store import open_store
 

@@ -11,8 +11,8 @@ import nibabel
 import numpy as np
 
 from medseg.api import RunResult, predict
-from medseg.cases.scan import scan
-from medseg.cases.volume import read_volume
+from medseg.datasets.finding.scan import scan
+from medseg.datasets.reading.volume import read_volume
 
 PROGRAM = """
 import sys

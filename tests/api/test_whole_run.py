@@ -219,8 +219,8 @@ def test_slices_name_case_position_and_role_and_follow_the_split(finished: RunRe
 
 
 def test_the_model_of_the_result_is_the_one_that_was_scored(finished: RunResult, patients: Path) -> None:
-    from medseg.cases.scan import scan
-    from medseg.cases.volume import read_volume
+    from medseg.datasets.finding.scan import scan
+    from medseg.datasets.reading.volume import read_volume
 
     predictor = finished.predictor
     table = finished.scores()

@@ -240,7 +240,7 @@ def test_a_folder_without_read_permission_is_named(tmp_path_factory: pytest.Temp
 def test_no_space_left_while_preparing_leaves_no_entry_and_a_failed_run(
     data: Path, workspace: Path, medseg: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from medseg.cases import entry
+    from medseg.slices.store import entry
 
     save, saved = entry._save, 0
 
@@ -307,7 +307,7 @@ def test_a_wrong_definition_is_refused_before_anything_runs(
 
 
 def test_a_misspelt_key_in_a_file_is_named_with_the_nearest(workspace: Path) -> None:
-    from medseg.pipeline.locate import find_pipeline
+    from medseg.pipeline.declaration.locate import find_pipeline
 
     told = find_pipeline("brats2d").path.read_text().replace("batch_size:", "batchsize:", 1)
     (workspace / "mine.yaml").write_text(told)

@@ -13,9 +13,9 @@ from medseg.api.prediction import Predicted, PredictedCase
 from medseg.api.result import RunResult
 from medseg.cli.class_table import class_score_table
 from medseg.cli.tables import print_predicted
-from medseg.learning.any_classes import AnyClasses
-from medseg.learning.class_scores import ClassScorer
-from medseg.learning.one_class import OneClass
+from medseg.learning.scores.classes import ClassScorer
+from medseg.learning.tasks.exclusive import OneClass
+from medseg.learning.tasks.multilabel import AnyClasses
 
 ODD = ("None", "nan", "[/red]")  # that pandas or rich would take for something else
 

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from medseg.cases.image_labels import key_name
+from medseg.class_names import key_name
 from medseg.figures.learning_curves import learning_curves
 from medseg.figures.palette import inks, strokes
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from medseg.cases.manifest import Manifest
 from medseg.component import SHIPPED
+from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError
-from medseg.pipeline.definition import PipelineDefinition
+from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.declaration.locate import find_manifest, find_pipeline
 from medseg.pipeline.gather import check_data, find_data, gather, generator_of
-from medseg.pipeline.locate import find_manifest, find_pipeline
 from medseg.progress import Silent
 
 

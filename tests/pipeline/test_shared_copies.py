@@ -12,11 +12,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from medseg.cases.checks import check
-from medseg.cases.manifest import Manifest
-from medseg.cases.scan import scan
-from medseg.cases.split import make_split
-from medseg.cases.split_rule import SplitRule
+from medseg.datasets.checks.check import check
+from medseg.datasets.finding.scan import scan
+from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, RunError
 from medseg.pipeline.duplicates import SharedCopies, copies
 from medseg.pipeline.folder import RunFolder, State
@@ -24,6 +22,8 @@ from medseg.pipeline.gather import Gathered, gather
 from medseg.pipeline.sharing import share_out
 from medseg.progress import Silent
 from medseg.recorder import NoRecord
+from medseg.splits.rule import SplitRule
+from medseg.splits.split import make_split
 from medseg.testing.pictures import write_picture
 
 FOLDERS = Manifest.model_validate(

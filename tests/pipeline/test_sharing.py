@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from medseg.cases.case import Case
-from medseg.cases.split import Split
-from medseg.cases.split_rule import SplitRule
+from medseg.datasets.case import Case
 from medseg.errors import DataError
 from medseg.pipeline.sharing import refuse
+from medseg.splits.rule import SplitRule
+from medseg.splits.split import Split
 
 HINT = "split.stratify=class"
 

@@ -9,9 +9,9 @@ import pytest
 
 from medseg.errors import DataError
 from medseg.progress import Silent
-from medseg.samples.atlas import CENTRE, HALF, atlas
+from medseg.samples.brain.atlas import CENTRE, HALF, atlas
+from medseg.samples.brain.sequences import CHANNELS, draw
 from medseg.samples.brain_tumour import BrainTumours, case_name
-from medseg.samples.recipe import CHANNELS, draw
 
 SEED = 3
 
@@ -182,7 +182,7 @@ def test_numbers_out_of_range_are_refused(tmp_path, asked):
 
 
 def test_a_missing_template_is_named(monkeypatch):
-    monkeypatch.setattr("medseg.samples.atlas.find_spec", lambda _: None)
+    monkeypatch.setattr("medseg.samples.brain.atlas.find_spec", lambda _: None)
     with pytest.raises(DataError, match="Install nilearn"):
         atlas.__wrapped__()
 

@@ -8,10 +8,10 @@ from scipy import ndimage
 from medseg.errors import DataError
 from medseg.progress import Silent
 from medseg.samples import glioma_slices
-from medseg.samples.atlas import CENTRE, atlas
+from medseg.samples.brain.atlas import CENTRE, atlas
+from medseg.samples.brain.sequences import Stream, stream
+from medseg.samples.brain.tumour import choose
 from medseg.samples.glioma_slices import GliomaSlices, case_name, patient_slices
-from medseg.samples.recipe import Stream, stream
-from medseg.samples.tumour import choose
 
 CASES, SEED = 3, 5
 

@@ -7,8 +7,8 @@ from PIL import Image
 
 from medseg.errors import DataError
 from medseg.progress import Silent
+from medseg.samples.drawing.stains import Stained
 from medseg.samples.nuclei import Nuclei, case_name, picture, plan
-from medseg.samples.stains import Stained
 
 CASES, SEED = 12, 2
 

@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from medseg.errors import DataError
 from medseg.progress import Silent
-from medseg.samples.burnt_in import Marking, burn, lettering
-from medseg.samples.outlines import disc, irregular, place, polygon, rod
+from medseg.samples.drawing.burnt_in import Marking, burn, lettering
+from medseg.samples.drawing.outlines import disc, irregular, place, polygon, rod
 from medseg.samples.particles import Particles, picture, source_of
 
 CASES, SEED = 20, 3

@@ -10,11 +10,11 @@ from scipy import ndimage
 from medseg.errors import DataError
 from medseg.progress import Silent
 from medseg.samples import Radiology, radiology, radiology_pictures
-from medseg.samples.atlas import CENTRE, atlas
+from medseg.samples.brain.atlas import CENTRE, atlas
+from medseg.samples.brain.sequences import Stream, stream
+from medseg.samples.brain.tumour import choose
 from medseg.samples.radiology import is_dicom, patient_name, role_folder
 from medseg.samples.radiology_pictures import PLANES, class_name, patient_pictures
-from medseg.samples.recipe import Stream, stream
-from medseg.samples.tumour import choose
 
 pydicom = pytest.importorskip("pydicom")
 

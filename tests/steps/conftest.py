@@ -94,15 +94,15 @@ def make_work(brats, stores):
     """Make the work that a first step gets: an untrained network, a split, prepared slices."""
     import torch
 
-    from medseg.cases.manifest import Manifest
-    from medseg.cases.preparation import Preparation
-    from medseg.cases.prepare import prepare
-    from medseg.cases.scan import scan
-    from medseg.cases.slices import SliceRule
-    from medseg.cases.split import Split
     from medseg.component import build
-    from medseg.learning.masks import ClassMasks
-    from medseg.learning.predictor import Predictor
+    from medseg.datasets.finding.scan import scan
+    from medseg.datasets.manifest.manifest import Manifest
+    from medseg.learning.inference.predictor import Predictor
+    from medseg.learning.tasks.class_masks import ClassMasks
+    from medseg.slices.preparation import Preparation
+    from medseg.slices.rule import SliceRule
+    from medseg.slices.store.fill import prepare
+    from medseg.splits.split import Split
     from medseg.steps.step import Work
 
     def make(*, by="group", keep="image", roles=None, **task):
@@ -131,7 +131,7 @@ def make_run(tmp_path, heard):
     import torch
 
     from medseg.component import Allowed
-    from medseg.learning.loading import Loading
+    from medseg.learning.training.loading import Loading
     from medseg.steps.step import Run
 
     def make(step="fit", folder="run", **loading):
@@ -147,15 +147,15 @@ def make_picture_work(tmp_path):
     """Make the work of a binary mask on pictures: the brighter a pixel, the more probable its foreground."""
     import torch
 
-    from medseg.cases.manifest import Manifest
-    from medseg.cases.preparation import Preparation
-    from medseg.cases.prepare import prepare
-    from medseg.cases.scan import scan
-    from medseg.cases.slices import SliceRule
-    from medseg.cases.split import Split
     from medseg.component import build
-    from medseg.learning.binary_mask import BinaryMask
-    from medseg.learning.predictor import Predictor
+    from medseg.datasets.finding.scan import scan
+    from medseg.datasets.manifest.manifest import Manifest
+    from medseg.learning.inference.predictor import Predictor
+    from medseg.learning.tasks.binary_mask import BinaryMask
+    from medseg.slices.preparation import Preparation
+    from medseg.slices.rule import SliceRule
+    from medseg.slices.store.fill import prepare
+    from medseg.splits.split import Split
     from medseg.steps.step import Work
 
     def make(data, name, role, *, fit="pad", size=(24, 32), threshold=0.5, epochs=0):
@@ -203,7 +203,7 @@ def blur_out():
 @pytest.fixture(scope="session")
 def class_manifest():
     """Make the manifest of pictures in folders by class, or of those that `write_labelled_table` writes."""
-    from medseg.cases.manifest import Manifest
+    from medseg.datasets.manifest.manifest import Manifest
 
     folder = Path(__file__).parents[2] / "data_manifests"
 
@@ -224,13 +224,13 @@ def class_manifest():
 @pytest.fixture
 def make_class_work(tmp_path, class_manifest):
     """Make the work of telling the classes of pictures by a network that tells the places of discs untrained."""
-    from medseg.cases.preparation import Preparation
-    from medseg.cases.prepare import prepare
-    from medseg.cases.scan import scan
-    from medseg.cases.slices import SliceRule
-    from medseg.cases.split import Split
-    from medseg.learning.image_classes import ImageClasses, ImageTags
-    from medseg.learning.predictor import Predictor
+    from medseg.datasets.finding.scan import scan
+    from medseg.learning.inference.predictor import Predictor
+    from medseg.learning.tasks.image_classes import ImageClasses, ImageTags
+    from medseg.slices.preparation import Preparation
+    from medseg.slices.rule import SliceRule
+    from medseg.slices.store.fill import prepare
+    from medseg.splits.split import Split
     from medseg.steps.step import Work
     from medseg.testing.disc_reader import DiscReader
 

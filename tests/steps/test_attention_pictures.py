@@ -8,17 +8,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medseg.cases.axes import AXES
-from medseg.cases.files import NIFTI
-from medseg.cases.geometry import Geometry
-from medseg.cases.preparation import Preparation
-from medseg.cases.slices import SliceRule
-from medseg.cases.volume import Volume
+from medseg.datasets.reading.volume import Volume
 from medseg.errors import ModelError
-from medseg.learning.any_classes import AnyClasses
-from medseg.learning.attention import grad_cam
-from medseg.learning.image_classes import ImageClasses, ImageTags
-from medseg.learning.one_class import OneClass
+from medseg.geometry.axes import AXES
+from medseg.geometry.grid import Geometry
+from medseg.images.formats import NIFTI
+from medseg.learning.inspection.grad_cam import grad_cam
+from medseg.learning.tasks.exclusive import OneClass
+from medseg.learning.tasks.image_classes import ImageClasses, ImageTags
+from medseg.learning.tasks.multilabel import AnyClasses
+from medseg.slices.preparation import Preparation
+from medseg.slices.rule import SliceRule
 from medseg.steps.attention_pictures import attention_picture, heat_of, heat_view
 from medseg.steps.claims import claim, claim_of
 from medseg.testing.disc_reader import DiscReader

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from sklearn import metrics
 
-from medseg.cases.files import NIFTI
 from medseg.component import build
 from medseg.errors import DataError, DefinitionError, ModelError
-from medseg.learning.image_classes import ImageClasses, ImageTags
-from medseg.learning.masks import ClassMasks
+from medseg.images.formats import NIFTI
+from medseg.learning.tasks.class_masks import ClassMasks
+from medseg.learning.tasks.image_classes import ImageClasses, ImageTags
 from medseg.steps.evaluate_classes import EvaluateClasses
 from medseg.testing.labelled import write_class_folders, write_labelled_table
 from medseg.testing.pictures import write_picture

@@ -20,9 +20,9 @@ from sklearn.metrics import (
 
 from medseg.component import build
 from medseg.errors import DataError, DefinitionError
-from medseg.learning.binary_mask import BinaryMask
-from medseg.learning.foreground_scores import SCORES
-from medseg.learning.masks import ClassMasks
+from medseg.learning.scores.pictures import SCORES
+from medseg.learning.tasks.binary_mask import BinaryMask
+from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.steps.evaluate_foreground import EvaluateForeground
 from medseg.steps.seen import see
 from medseg.testing.pictures import shapes, write_emps, write_lgg, write_nuclei, write_picture

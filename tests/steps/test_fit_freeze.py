@@ -7,7 +7,7 @@ import torch
 
 from medseg.component import build
 from medseg.errors import DefinitionError
-from medseg.learning.predictor import Predictor
+from medseg.learning.inference.predictor import Predictor
 from medseg.steps.fit import Fit
 
 ADAM = {"_target_": "torch.optim.AdamW", "lr": 0.02, "weight_decay": 0.1}

@@ -9,9 +9,9 @@ import torch
 
 from medseg.component import build
 from medseg.errors import DataError, DefinitionError, TrainingError
-from medseg.learning.binary_mask import BinaryMask
-from medseg.learning.predictor import Predictor
-from medseg.learning.verdict import read_curves
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.tasks.binary_mask import BinaryMask
+from medseg.learning.training.curve_verdict import read_curves
 from medseg.steps.fit import Fit
 from medseg.steps.step import Step
 from medseg.testing.pictures import write_emps

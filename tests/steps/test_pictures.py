@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from medseg.cases.case import Case
-from medseg.learning.batches import SliceDataset
+from medseg.datasets.case import Case
+from medseg.learning.training.batches import SliceDataset
 from medseg.steps.pictures import data_picture, fullest, good_median_bad, shown_cases, validation_picture
 from medseg.testing.labelled import disc
 from medseg.testing.pictures import write_picture

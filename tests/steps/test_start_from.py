@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 
 from medseg.component import build
 from medseg.errors import DefinitionError, ModelError
-from medseg.learning.predictor import Predictor
-from medseg.learning.weights import tensors_digest, weights_digest
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.transfer.weights import tensors_digest, weights_digest
 from medseg.steps.fit import Fit
 from medseg.steps.start_from import StartFrom
 

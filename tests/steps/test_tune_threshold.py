@@ -11,8 +11,8 @@ from PIL import Image
 
 from medseg.component import build
 from medseg.errors import DataError, DefinitionError
-from medseg.learning.masks import ClassMasks
-from medseg.learning.predictor import Predictor
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.steps.step import Step
 from medseg.steps.tune_threshold import TuneThreshold
 from medseg.testing.pictures import write_emps, write_lgg

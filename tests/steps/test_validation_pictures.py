@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from medseg.cases.target import Truth
-from medseg.learning.any_classes import AnyClasses
-from medseg.learning.batches import SliceDataset
-from medseg.learning.masks import ClassMasks
+from medseg.learning.tasks.class_masks import ClassMasks
+from medseg.learning.tasks.multilabel import AnyClasses
+from medseg.learning.tasks.target import Truth
+from medseg.learning.training.batches import SliceDataset
 from medseg.steps.pictures import validation_picture
 from medseg.steps.validation_pictures import VALIDATION_PICTURES, class_picture
 from medseg.testing.labelled import write_class_folders, write_labelled_table

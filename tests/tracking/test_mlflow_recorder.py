@@ -56,9 +56,9 @@ class Predictor:
         assert slices.dtype == np.float32 and slices.flags.c_contiguous
         return np.repeat(slices.mean(axis=1, keepdims=True) * self.scale, 3, axis=1).astype(np.float64)
 
-module = types.ModuleType("medseg.learning.predictor")
+module = types.ModuleType("medseg.learning.inference.predictor")
 module.Predictor = Predictor
-sys.modules["medseg.learning.predictor"] = module
+sys.modules["medseg.learning.inference.predictor"] = module
 """
 
 
@@ -78,12 +78,12 @@ def client(uri: str) -> Any:
 @pytest.fixture
 def stub_predictor() -> Iterator[None]:
     """Put a predictor of three lines in the place of the real one, which needs a network and MONAI."""
-    before = sys.modules.get("medseg.learning.predictor")
+    before = sys.modules.get("medseg.learning.inference.predictor")
     exec(STUB, {})  # noqa: S102 - the same text runs in the other processes of these tests
     yield
-    del sys.modules["medseg.learning.predictor"]
+    del sys.modules["medseg.learning.inference.predictor"]
     if before is not None:
-        sys.modules["medseg.learning.predictor"] = before
+        sys.modules["medseg.learning.inference.predictor"] = before
 
 
 def saved_predictor(folder: Path, scale: float = 1.0) -> Path:

@@ -24,7 +24,7 @@ class ServedPredictor(PythonModel):
         Packages that its parts may come from, beside the usual ones, are named in `MEDSEG_ALLOW`.
         """
         from medseg.component import SHIPPED
-        from medseg.learning.predictor import Predictor
+        from medseg.learning.inference.predictor import Predictor
 
         allowed = SHIPPED.also(*os.environ.get("MEDSEG_ALLOW", "").split())
         self._predictor = Predictor.load(Path(context.artifacts["predictor"]), allowed=allowed)

@@ -147,7 +147,7 @@ def test_a_file_of_the_package_fits_in_any_order_of_its_tensors(file, pretrained
 
 def test_a_grey_image_gets_the_logits_of_the_same_image_in_colour(pretrained):
     """The stem sums its filters, and the normalisation is the same of all colours: nothing is lost."""
-    from medseg.learning.weights import fill
+    from medseg.learning.transfer.weights import fill
 
     grey = EfficientNetLite0(1, 1000).eval()
     fill(grey, grey.own_weights(), shape=(1, 224, 224))

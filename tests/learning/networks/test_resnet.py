@@ -32,7 +32,7 @@ def test_weights_of_timm_fit_and_give_the_same_logits(depth, torchvision_schemas
 
 
 def test_its_encoder_is_known_as_monais_is():
-    from medseg.learning.parts import encoder_names
+    from medseg.learning.transfer.parts import encoder_names
 
     network = ResNet(18)
     assert set(network.state_dict()) - encoder_names(network) == {"fc.weight", "fc.bias"}

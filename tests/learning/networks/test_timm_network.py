@@ -231,7 +231,7 @@ def test_weights_in_timms_names_get_those_of_the_network():
 def test_features_of_a_file_of_timm_fit_a_grey_network_of_other_classes():
     import timm
 
-    from medseg.learning.weights import fill
+    from medseg.learning.transfer.weights import fill
 
     torch.manual_seed(0)
     colour = timm.create_model("mobilenetv2_100")

@@ -1,1 +1,0 @@
-"""What there is to learn from: manifests, cases, checks, splits and prepared slices."""

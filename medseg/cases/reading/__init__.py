@@ -1,1 +1,0 @@
-"""Reading files of images, one format a module."""

@@ -1,1 +1,0 @@
-"""Writing files of images, one format a module."""

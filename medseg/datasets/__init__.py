@@ -1,0 +1,1 @@
+"""What there is to learn from: cases, their patients and roles."""

@@ -1,0 +1,273 @@
+"""What one case's files hold: grid, intensities, labels, digests, and everything that is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.datasets.case import Case
+from medseg.datasets.checks.perceptual_hash import likeness
+from medseg.datasets.manifest.label_map import LabelRule, background_values
+from medseg.datasets.manifest.patterns import MASK
+from medseg.datasets.reading.masks import read_truth
+from medseg.datasets.reading.volume import by_file
+from medseg.errors import DataError, Fault
+from medseg.geometry.grid import Geometry, StoredImage
+from medseg.images.formats import NIFTI, FileKind
+from medseg.images.refusal import met_and_remedy
+
+#: A label map with more distinct values than this is no label map; they are not listed one by one.
+_MOST_VALUES = 256
+
+#: An affine enters digests rounded to this many decimals of a mm, so that noise of storage does not.
+_AFFINE_DECIMALS = 3
+
+_PACKAGE = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class ChannelFacts:
+    """One channel of one case, as stored.
+
+    Intensities are over the voxels that differ from the background (`background_values`); over all voxels where none differs. None where the file holds NaN or infinite values.
+
+    Attributes:
+        dtype: Type of the voxels as read.
+        digest: 32 hexadecimal digits over shape and values as float32; equal values, equal digest.
+        voxels: How many voxels are no background.
+        intensity: `min`, `max`, `mean`, `std`, and the percentiles `p01`, `p50`, `p99`.
+    """
+
+    dtype: str
+    digest: str
+    voxels: int
+    intensity: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """What the files of one case hold. Holds public names only, and private paths only within faults.
+
+    Attributes:
+        case: Public id.
+        group: Public name of the patient.
+        shape: (I, J, K) as stored in the first channel that could be read; None if none could.
+        spacing: Voxel size along these axes, mm.
+        orientation: Directions in which these axes run, such as `LPS`.
+        affine: The 16 numbers of the 4x4 affine, row by row, rounded to 0.001 mm.
+        channels: Facts of each channel that could be read.
+        labels: Voxels of each stored label value; None without a label map of whole numbers.
+        mask_digest: As `ChannelFacts.digest`, of the label map.
+        classes: Classes of the whole image, where these are the truth.
+        likeness: Hash of an image of one slice with such a truth, as `perceptual_hash.likeness`; None of
+            others, and where the image is blank or nearly so.
+        faults: Everything that is wrong.
+        notes: What is odd about the files, though they can be used.
+        unexpected: Whether an error that no reader foresees kept the case from being looked at: a fault names
+            it. Nothing to be remembered, since the error may be medseg's own.
+    """
+
+    case: str
+    group: str
+    shape: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+    orientation: str | None = None
+    affine: tuple[float, ...] | None = None
+    channels: Mapping[str, ChannelFacts] = field(default_factory=dict)
+    labels: Mapping[int, int] | None = None
+    mask_digest: str | None = None
+    classes: tuple[str, ...] | None = None
+    likeness: str | None = None
+    faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
+    unexpected: bool = False
+
+    def digest(self) -> str:
+        """32 hexadecimal digits over the content: voxels, truth and affine; no name of a patient and no path."""
+        parts = [f"{name} {facts.digest}" for name, facts in self.channels.items()]
+        parts += [f"mask {self.mask_digest}", f"affine {self.affine}"]
+        parts += [] if self.classes is None else [f"classes {sorted(self.classes)}"]
+        written = "\n".join(parts)
+        return hashlib.blake2b(written.encode(), digest_size=16).hexdigest()
+
+
+def examine(case: Case, channels: Sequence[str], rule: LabelRule, files: FileKind = NIFTI) -> CaseFacts:
+    """Read every file of a case once, one at a time, and tell what it holds.
+
+    Args:
+        case: Whose files to read.
+        channels: Which channels, in this order.
+        rule: What the label map may hold.
+        files: The kind of its files.
+
+    Raises:
+        MemoryError: The case does not fit into memory. Any other error is a fault of the case.
+    """
+    try:
+        return _examined(case, channels, rule, files)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  # one odd file must not hide what is wrong with the others
+        met = (
+            f"the case could not be looked at: {type(error).__name__} in {_place(error)}, which is unforeseen"
+        )
+        remedy = "Leave the case out, and report this line as a defect of medseg."
+        path = next(iter(case.files.values()), None)
+        fault = Fault(case.id, case.position, "", met, remedy, path)
+        return CaseFacts(case.id, case.group, faults=(fault,), unexpected=True)
+
+
+def _place(error: Exception) -> str:
+    """File and line of the innermost code of this package that an error passed: no data are told."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
+    return f"{Path(own[-1].filename).relative_to(_PACKAGE).as_posix()}, line {own[-1].lineno}"
+
+
+def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileKind) -> CaseFacts:
+    faults: list[Fault] = []
+    seen: dict[str, ChannelFacts] = {}
+    planes: list[NDArray[Any]] = []
+    grid: Geometry | None = None
+    notes: list[str] = []
+    # Arrays are looked at as (K, J, I): NIfTI voxels lie in that order, and NumPy copies all others (0.2 s).
+    for path, held in by_file(case, channels).items():
+        unusable: list[Fault] = []
+        for channel, image in _read(case, path, held, files, faults):
+            grid = grid or image.geometry
+            faults += _misplaced(case, channel, grid, image.geometry)
+            seen[channel] = _channel_facts(image.data.T)
+            planes += [image.data.T[0]] if case.labels is not None and image.data.shape[2] == 1 else []
+            unusable += _unusable(case, channel, image.data, seen[channel])
+            notes += image.notes
+        # A picture in one colour is no empty one: of the planes of a file, one has to hold something.
+        empty = [channel for channel in held if channel in seen and _empty(seen[channel])]
+        if 0 < len(empty) < len(held):
+            notes.append(f"its planes {empty} are empty")
+            unusable = [fault for fault in unusable if fault.part not in empty]
+        faults += unusable
+    labels, digest = None, None
+    mask, wrong = read_truth(case, files) if case.has_truth else (None, [])
+    faults += wrong
+    if mask is not None:
+        faults += _misplaced(case, MASK, grid or mask.geometry, mask.geometry)
+        faults += _mislabelled(case, rule, mask.data.T)
+        labels, digest = _label_counts(rule, mask.data.T), _digest(mask.data.T)
+        notes += [f"mask: {note}" for note in mask.notes]
+    told = CaseFacts(
+        case.id,
+        case.group,
+        channels={channel: seen[channel] for channel in channels if channel in seen},
+        labels=labels,
+        mask_digest=digest,
+        classes=case.labels,
+        likeness=_likeness(planes, seen),
+        faults=tuple(faults),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+    return told if grid is None else _placed(told, grid)
+
+
+def _likeness(planes: Sequence[NDArray[Any]], seen: Mapping[str, ChannelFacts]) -> str | None:
+    """Hash of a picture's planes; None unless all of its channels are finite and of one shape."""
+    whole = len(planes) == len(seen) > 0 and len({plane.shape for plane in planes}) == 1
+    finite = all(facts.intensity is not None for facts in seen.values())
+    return likeness(np.stack(planes)) if whole and finite else None
+
+
+def _placed(told: CaseFacts, grid: Geometry) -> CaseFacts:
+    # `+ 0.0` turns the -0.0 that rounding leaves into 0.0, which is written otherwise.
+    affine = tuple(float(x) + 0.0 for x in np.round(grid.affine, _AFFINE_DECIMALS).ravel())
+    spacing = tuple(round(size, 6) for size in grid.spacing)
+    return replace(told, shape=grid.shape, spacing=spacing, orientation=grid.orientation, affine=affine)
+
+
+def _read(
+    case: Case, path: Path | None, held: Sequence[str], files: FileKind, faults: list[Fault]
+) -> Iterator[tuple[str, StoredImage]]:
+    if path is None:
+        faults += [
+            _fault(case, part, "the file is missing", "Add it, or leave the case out.") for part in held
+        ]
+        return
+    try:
+        yield from zip(held, files.read(path, held), strict=True)
+    except DataError as error:
+        faults.append(_fault(case, held[0], *met_and_remedy(error)))
+
+
+def _fault(case: Case, part: str, met: str, remedy: str) -> Fault:
+    return Fault(case.id, case.position, part, met, remedy, case.files.get(part))
+
+
+def _misplaced(case: Case, part: str, wanted: Geometry, met: Geometry) -> Iterator[Fault]:
+    if not wanted.same_grid(met):
+        apart = np.abs(wanted.affine - met.affine).max()
+        moved = f" (affines differ by up to {apart:.4g})" if apart else ""
+        text = f"it lies on another grid: {met.told()}, where the first channel has {wanted.told()}{moved}"
+        yield _fault(case, part, text, "Bring the files to one grid, or leave the case out.")
+
+
+def _empty(facts: ChannelFacts) -> bool:
+    """Whether a channel holds one value only."""
+    return facts.intensity is not None and facts.voxels == 0
+
+
+def _unusable(case: Case, channel: str, data: NDArray[Any], facts: ChannelFacts) -> Iterator[Fault]:
+    if facts.intensity is None:
+        count = int(data.size - np.count_nonzero(np.isfinite(data)))
+        met = f"the image holds NaN or infinite values in {count} of {data.size} places"
+        yield _fault(case, channel, met, "Export the image again, or leave the case out.")
+    elif _empty(facts):
+        value = facts.intensity["min"]
+        met = f"the image is empty: all of it is {value:g}"
+        yield _fault(case, channel, met, "Export the image again, or leave the case out.")
+
+
+def _mislabelled(case: Case, rule: LabelRule, stored: NDArray[Any]) -> Iterator[Fault]:
+    try:
+        rule.counts(stored)
+    except DataError as error:
+        yield _fault(case, MASK, *met_and_remedy(error))
+
+
+def _label_counts(rule: LabelRule, stored: NDArray[Any]) -> dict[int, int] | None:
+    """Places of each stored value, those that the rule does not know among them: a fault tells of these."""
+    values, places = np.unique(stored, return_counts=True)
+    if not np.isfinite(values).all() or not np.array_equal(values, np.round(values)):
+        return None
+    counts = rule.collapsed({int(value): int(count) for value, count in zip(values, places, strict=True)})
+    return counts if len(counts) <= _MOST_VALUES else None
+
+
+def _channel_facts(data: NDArray[Any]) -> ChannelFacts:
+    dtype, digest = str(data.dtype), _digest(data)
+    if data.dtype.kind == "f" and not np.isfinite(data).all():
+        return ChannelFacts(dtype, digest, 0, None)
+    inside = data[data != background_values(data[None])[0]]
+    values = np.asarray(inside if inside.size else data.ravel(), dtype=np.float32)
+    low, middle, high = np.percentile(values, (1, 50, 99))
+    intensity = {
+        "min": float(values.min()),
+        "max": float(values.max()),
+        "mean": float(values.mean(dtype=np.float64)),
+        "std": float(values.std(dtype=np.float64)),
+        "p01": float(low),
+        "p50": float(middle),
+        "p99": float(high),
+    }
+    return ChannelFacts(dtype, digest, int(inside.size), intensity)
+
+
+def _digest(data: NDArray[Any]) -> str:
+    flat = np.ascontiguousarray(data, dtype="<f4")
+    told = hashlib.blake2b(str(data.shape).encode(), digest_size=16)
+    told.update(flat.data)
+    return told.hexdigest()

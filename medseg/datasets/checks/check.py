@@ -1,0 +1,229 @@
+"""Checking a data set before anything is learned from it: every file is read, every fault is told."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medseg.datasets.case import Case
+from medseg.datasets.checks.cache import Memory
+from medseg.datasets.checks.case_facts import CaseFacts, examine
+from medseg.datasets.checks.duplicates import Duplicates, contradictions, find_duplicates
+from medseg.datasets.finding.scan import Listing
+from medseg.datasets.manifest.label_map import LabelRule
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.errors import DataError, Fault
+from medseg.images.formats import FileKind
+from medseg.progress import Progress, Silent
+
+#: Below this many unread cases, starting processes costs more than it saves.
+_WORTH_PROCESSES = 8
+
+_Unread = tuple[Case, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found.
+
+    Attributes:
+        facts: Of each case that has all its files, in the order of the listing.
+        faults: Everything that is wrong, in the order of the listing; what belongs to no case first.
+        listing: What was checked.
+        names: Class of each stored label value; two classes where a value is told apart by the images.
+        read: How many cases were read now; the others were remembered.
+        duplicates: Images with classes that are one image, or nearly: no fault, unless their classes differ.
+    """
+
+    facts: tuple[CaseFacts, ...]
+    faults: tuple[Fault, ...]
+    listing: Listing
+    names: Mapping[int, str] = field(default_factory=dict)
+    read: int = 0
+    duplicates: Duplicates = field(default_factory=Duplicates)
+
+    @property
+    def good(self) -> tuple[Case, ...]:
+        """Cases without any fault, in the order of the listing."""
+        bad = {fault.case for fault in self.faults}
+        return tuple(case for case in self.listing.cases if case.id not in bad)
+
+    @property
+    def unlabelled(self) -> tuple[str, ...]:
+        """Cases whose label map holds one value only, such as no tumour at all. Worth a note; no fault."""
+        return tuple(
+            facts.case for facts in self.facts if facts.labels is not None and len(facts.labels) == 1
+        )
+
+    def note_rows(self) -> list[dict[str, Any]]:
+        """What is odd though it can be used: `note` and the number of `cases`; frequent ones first."""
+        notes = Counter(note for facts in self.facts for note in facts.notes)
+        return [{"note": note, "cases": count} for note, count in notes.most_common()]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Distinct grids: `cases`, `shape` (I, J, K), `spacing` (mm), `orientation`; frequent ones first."""
+        grids = Counter(
+            (facts.shape, facts.spacing, facts.orientation) for facts in self.facts if facts.shape is not None
+        )
+        ordered = sorted(grids.items(), key=lambda item: (-item[1], str(item[0])))
+        return [
+            {"cases": count, "shape": shape, "spacing": spacing, "orientation": orientation}
+            for (shape, spacing, orientation), count in ordered
+        ]
+
+    def label_rows(self) -> list[dict[str, Any]]:
+        """Stored label values: `value`, `class` (empty if unknown), `voxels` and `cases` that hold it."""
+        voxels: Counter[int] = Counter()
+        cases: Counter[int] = Counter()
+        for facts in self.facts:
+            voxels.update(facts.labels or {})
+            cases.update((facts.labels or {}).keys())
+        return [
+            {
+                "value": value,
+                "class": self.names.get(value, ""),
+                "voxels": voxels[value],
+                "cases": cases[value],
+            }
+            for value in sorted(voxels)
+        ]
+
+    def class_rows(self) -> list[dict[str, Any]]:
+        """Classes of whole images: `class` and the number of `cases`; none where label maps are the truth."""
+        counts = Counter(name for facts in self.facts for name in facts.classes or ())
+        return [{"class": name, "cases": counts[name]} for name in sorted(counts)]
+
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits of what the good cases hold: voxels, label maps, affines, and their classes.
+
+        Neither names, paths nor the order of cases enter: a copy has the fingerprint of its original.
+        """
+        good = {case.id for case in self.good}
+        digests = sorted(facts.digest() for facts in self.facts if facts.case in good)
+        return hashlib.blake2b("\n".join(digests).encode(), digest_size=16).hexdigest()
+
+
+def check(
+    listing: Listing,
+    manifest: Manifest,
+    channels: Sequence[str],
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    remember: Path | None = None,
+) -> Report:
+    """Read every file of a listing once, and tell what it holds and what is wrong.
+
+    Args:
+        listing: The cases; incomplete ones are read as well, to tell all that is wrong with them.
+        manifest: What the data mean.
+        channels: Which channels to read.
+        jobs: Processes; each holds about one volume and its float32 copy in memory.
+        progress: Where to say how far it is.
+        remember: Folder of earlier findings; files that did not change since are not read again.
+
+    Raises:
+        DataError: A process ended unexpectedly.
+    """
+    cases = (*listing.cases, *listing.incomplete)
+    rule = manifest.label_rule()
+    memory = None if remember is None else Memory.of(remember, manifest, channels)
+    known: dict[str, CaseFacts] = {}
+    stamps: dict[str, str | None] = {}
+    for case in cases if memory else ():
+        stamps[case.id] = memory.stamp(case) if memory else None
+        facts = memory.recall(case, stamps[case.id]) if memory else None
+        if facts is not None:
+            known[case.id] = facts
+    # What an incomplete case lacks is told by the listing already.
+    lacking = {case.id for case in listing.incomplete}
+    unread = [
+        (case, tuple(name for name in channels if name in case.images or case.id not in lacking))
+        for case in cases
+        if case.id not in known
+    ]
+    with (progress or Silent()).bar("checking", len(unread), "cases") as bar:
+        for case, facts in _examined(unread, rule, manifest.files(), jobs):
+            known[case.id] = facts
+            if memory is not None:
+                memory.keep(case, stamps[case.id], facts)
+            bar.advance()
+    faults = [fault for case in cases for fault in known[case.id].faults]
+    complete = tuple(known[case.id] for case in listing.cases)
+    told = [*listing.faults, *faults, *_repeated(listing.cases, known)]
+    told += contradictions(listing.cases, complete)
+    told.sort(key=lambda fault: fault.position)
+    duplicates = find_duplicates(listing.cases, complete)
+    return Report(complete, tuple(told), listing, _names(rule), len(unread), duplicates)
+
+
+def _names(rule: LabelRule) -> dict[int, str]:
+    names = dict(rule.values)
+    if rule.derive is not None:
+        names[rule.derive.value] = f"{rule.derive.outside} or {rule.derive.inside}"
+    if rule.instances is not None:
+        names[rule.instance_value] = rule.instances
+    return names
+
+
+def _examined(
+    unread: Sequence[_Unread], rule: LabelRule, files: FileKind, jobs: int
+) -> Iterator[tuple[Case, CaseFacts]]:
+    if jobs <= 1 or len(unread) < _WORTH_PROCESSES:
+        for case, channels in unread:
+            yield case, examine(case, channels, rule, files)
+        return
+    try:
+        # Spawned, not forked: a fork copies locks that threads of the caller hold.
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            try:
+                yield from _gathered(pool, unread, rule, files, jobs)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a process that reads images ended unexpectedly, perhaps for want of memory. Use fewer jobs"
+        ) from error
+
+
+def _gathered(
+    pool: ProcessPoolExecutor, unread: Sequence[_Unread], rule: LabelRule, files: FileKind, jobs: int
+) -> Iterator[tuple[Case, CaseFacts]]:
+    running: dict[Future[CaseFacts], Case] = {}
+    waiting = list(reversed(unread))
+    while waiting or running:
+        while waiting and len(running) < 2 * jobs:
+            case, channels = waiting.pop()
+            running[pool.submit(examine, case, channels, rule, files)] = case
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield running.pop(future), future.result()
+
+
+def _repeated(cases: Sequence[Case], known: Mapping[str, CaseFacts]) -> Iterator[Fault]:
+    """Images that an earlier case holds as well; of images with classes `Report.duplicates` tells them."""
+    first: dict[str, Case] = {}
+    named = {case.id: case for case in cases}
+    for case in cases:
+        if case.labels is not None:
+            continue
+        shared: dict[str, list[str]] = defaultdict(list)
+        for channel, facts in known[case.id].channels.items():
+            if facts.voxels == 0:
+                continue  # empty images are all alike, and a fault of their own
+            other = first.setdefault(facts.digest, case)
+            if other is not case:
+                shared[other.id].append(channel)
+        for other_id, channels in shared.items():
+            other = named[other_id]
+            whose = "the same patient" if other.group == case.group else "another patient"
+            met = f"its images {channels} are those of case {other.id} (no. {other.position}), of {whose}"
+            remedy = "Find out whose images they are, and leave one of the two cases out."
+            yield Fault(case.id, case.position, channels[0], met, remedy, case.images.get(channels[0]))

@@ -1,0 +1,1 @@
+"""Finding the files of cases in folders and tables."""

@@ -1,0 +1,236 @@
+"""A data set whose pictures are sorted into folders by class, below folders of roles or not."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from medseg.class_names import class_name, shown
+from medseg.datasets.finding.by_pattern import Draft, Found, kinds_told, named_itself
+from medseg.datasets.finding.class_faults import ROLE, Wording, judge
+from medseg.datasets.finding.walk import Walk
+from medseg.datasets.manifest.patterns import composed
+from medseg.errors import Fault
+
+if TYPE_CHECKING:
+    from medseg.datasets.manifest.manifest import Manifest
+
+_WORDS = Wording(
+    noun="folder",
+    fewer=(
+        "Name the folder that holds the folders of the classes with --data, at least two of them, or Train, Val and "
+        "Test with those folders in each."
+    ),
+    absent="Add a folder of this name with pictures, or take the class from 'classes' of the manifest.",
+    unknown=(
+        "Rename the folder or take it out of the data, add the class to training, or name the folder that holds the "
+        "folders of the classes with --data."
+    ),
+    misnamed="Rename the folders.",
+    unlikely=(
+        "If they are patients, move their folders one level down, into those of their classes: <class>/<patient>/. "
+        "If these are classes indeed, name them all under 'classes' of the manifest."
+    ),
+)
+
+
+class ClassFolders(BaseModel):
+    """Pictures lie in `<class>/` or in `Train/<class>/`, `Val/<class>/` and `Test/<class>/`, at any depth below.
+
+    Folders of roles have the names of `medseg.splits.column.MEANINGS` in upper or lower case, and lie in the
+    data set's folder itself. Any of them may be missing; they become the column `role`, else it is empty. Pictures
+    are known by their content if not by their ending. Images of kinds that are not read are a fault; files that
+    are no images are left out, whatever lies where.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    class_folders: Literal[True]
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether a case may have a label map: none has."""
+        return False
+
+    @property
+    def row_columns(self) -> tuple[str, ...]:
+        """The column of roles."""
+        return (ROLE,)
+
+    @property
+    def many(self) -> frozenset[str]:
+        """The parts of a case that may have several files: none."""
+        return frozenset()
+
+    def verify(self, channels: Sequence[str], *, together: bool) -> None:
+        """Whether it can find these channels.
+
+        Raises:
+            ValueError: A picture would have to be several files.
+        """
+        if len(channels) > 1 and not together:
+            raise ValueError(f"a picture in a folder of a class is one file, and there are {list(channels)}")
+
+
+@dataclass
+class _Sorted:
+    """Pictures of a data set by their folders.
+
+    Attributes:
+        folders: Pictures by role folder and class folder, empty ones included; names as stored, in NFC.
+        loose: How many lie in no folder of a class, by the folder that they lie in.
+        beside: Pictures by folder beside those of roles.
+        below: Folders of classes that hold folders of roles.
+    """
+
+    folders: dict[tuple[str, str], list[Draft]] = field(default_factory=dict)
+    loose: Counter[str] = field(default_factory=Counter)
+    beside: Counter[str] = field(default_factory=Counter)
+    below: set[str] = field(default_factory=set)
+
+    def unused(self) -> Counter[str]:
+        """Pictures that have no class, by the folder that might be one; none for folders that are empty."""
+        return Counter({**{class_name(name): 0 for _, name in self.folders}, **self.beside})
+
+
+@dataclass(frozen=True)
+class ClassFolderFinder:
+    """Finds pictures by the folders that they lie in."""
+
+    manifest: Manifest
+
+    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
+        """The pictures below a root with their class; without a wish for truth every picture, wherever it lies."""
+        walk = Walk(root, self.manifest.files().suffixes, all=True)
+        drafts = list(named_itself(walk, parts[0], pictures=True))
+        for draft in drafts:
+            draft.extra = {ROLE: ""}
+        found = Found(drafts, walk.faults)
+        if not drafts:
+            found.faults.append(self._nothing(walk))
+            return found
+        found.faults += walk.unread_faults()
+        if truth:
+            self._label(root, found)
+        return found
+
+    def _label(self, root: Path, found: Found) -> None:
+        """Give each picture the class of its folder, and tell what is wrong with the folders."""
+        if root.is_file():
+            met = "a picture was given, and its class is told by the folder that it lies in"
+            found.drafts, found.faults = [], [*found.faults, Fault("", 0, "", met, _WORDS.fewer, root)]
+            return
+        by_folder = _sorted(root, found.drafts)
+        found.drafts = [draft for each in by_folder.folders.values() for draft in each]
+        found.faults += _loose(by_folder, root)
+        naming = (*_misplaced(by_folder, root), *_empty(by_folder, root), *_misspelt(by_folder, root))
+        judge(found, self.manifest, _WORDS, root, beside=by_folder.unused(), naming=naming)
+
+    def _nothing(self, walk: Walk) -> Fault:
+        seen = f"{walk.files} file{' was' if walk.files == 1 else 's were'} seen, none of them a picture"
+        unread = f"; {walk.unread_told()}" if walk.unread else ""
+        met = f"no picture was found: {seen} ({kinds_told(walk.suffixes)}; any name if the content is such){unread}"
+        remedy = f"Name the folder of the data set, unpacked. To get the data: {self.manifest.obtain}"
+        return Fault("", 0, "", met, remedy, walk.root)
+
+
+def _sorted(root: Path, drafts: Sequence[Draft]) -> _Sorted:
+    """Pictures by folder; each gets its class and role."""
+    tops = _folders(root)
+    roles = [name for name in tops if _is_role(name)]
+    made = _Sorted()
+    for role in roles or [""]:
+        for name in _folders(root / tops[role]) if role else tops:
+            made.folders[role, name] = []
+    for draft in drafts:
+        (told, _), *_ = next(iter(draft.files.values()))
+        _, *below = told.split("/")
+        role, *inner = below if roles else ("", *below)
+        if roles and role not in roles:
+            _strayed(made, role if inner else "")
+        elif len(inner) < 2:
+            made.loose[role] += 1
+        else:
+            name = inner[0]
+            draft.labels, draft.extra = (class_name(name),), {ROLE: role}
+            made.folders.setdefault((role, name), []).append(draft)
+            if len(inner) > 2 and _is_role(inner[1]):
+                made.below.add(name)
+    return made
+
+
+def _strayed(made: _Sorted, folder: str) -> None:
+    """A picture that lies neither in the folder of a role nor below it."""
+    if not folder:
+        made.loose[""] += 1
+    else:
+        made.beside[folder] += 1
+
+
+def _loose(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
+    for role, count in sorted(by_folder.loose.items()):
+        verb = "lies" if count == 1 else "lie"
+        where = f"directly in the folder {role!r}" if role else "directly in the data set's folder"
+        met = f"{count} picture{'' if count == 1 else 's'} {verb} {where}, in no folder of a class"
+        remedy = "Move each into the folder of its class, or out of the data set."
+        yield Fault("", 0, "", met, remedy, root / role)
+
+
+def _misplaced(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
+    if by_folder.beside:
+        noun, verb = ("folder", "lies") if len(by_folder.beside) == 1 else ("folders", "lie")
+        roles = shown(({role for role, _ in by_folder.folders} | set(by_folder.loose)) - {""})
+        met = f"the {noun} {shown(by_folder.beside)} with pictures {verb} beside {roles}, read as roles"
+        remedy = (
+            "Move folders of classes into Train, Val or Test, or all out of these. A class that is called as a role "
+            "needs one above it: Train/train."
+        )
+        yield Fault("", 0, "", met, remedy, root)
+    if by_folder.below:
+        met = f"folders of roles lie within {shown(by_folder.below)}"
+        remedy = "Put the folders of roles above those of classes: Train/<class>, Val/<class>, Test/<class>."
+        yield Fault("", 0, "", met, remedy, root)
+
+
+def _empty(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
+    for (role, name), pictures in sorted(by_folder.folders.items()):
+        if not pictures:
+            where = f" in {role!r}" if role else ""
+            met = f"the class folder {shown([name])}{where} holds no picture"
+            remedy = "Put pictures of the class there, or take the folder out of the data set."
+            yield Fault("", 0, "", met, remedy, root / role / name)
+
+
+def _misspelt(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
+    """Folders whose names have spaces around them: two would look like one class."""
+    spelt: defaultdict[str, set[str]] = defaultdict(set)
+    for (_, name), pictures in by_folder.folders.items():
+        if pictures:
+            spelt[class_name(name)].add(name)
+    for name, spellings in sorted(spelt.items()):
+        if spellings != {name}:
+            met = f"the folders {shown(spellings)} all name the class {name!r}"
+            met = (
+                met
+                if len(spellings) > 1
+                else f"the class folder {shown(spellings)} has spaces around its name"
+            )
+            yield Fault("", 0, "", met, f"Rename to {name!r}.", root)
+
+
+def _folders(folder: Path) -> dict[str, str]:
+    """Folders in a folder: names in NFC, and as stored."""
+    entries = Walk(folder, (), all=False).entries(folder)
+    names = [each.name for each in entries if each.is_dir()]
+    return {composed(name): name for name in names}
+
+
+def _is_role(name: str) -> bool:
+    from medseg.splits.column import MEANINGS  # noqa: PLC0415 - imports what manifests do not need
+
+    return name.lower() in MEANINGS

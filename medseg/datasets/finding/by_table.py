@@ -1,0 +1,315 @@
+"""A data set that a table of paths lists, in place of patterns: one row a case."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from medseg.datasets.finding.by_pattern import Complaint, Draft, Found, named_itself, without_ending
+from medseg.datasets.finding.class_faults import Wording, judge
+from medseg.datasets.finding.text_table import Rows, beside, lacking, open_table
+from medseg.datasets.finding.walk import Walk, looks_picture
+from medseg.datasets.manifest.label_columns import JoinedColumn, LabelColumns, Told, label_columns
+from medseg.datasets.manifest.patterns import MASK, composed
+from medseg.errors import Fault
+
+if TYPE_CHECKING:
+    from medseg.datasets.manifest.manifest import Manifest
+
+_REMEDY = "Correct the row, add the file, or remove the row."
+
+_WHAT = "the list of paths"
+
+_WORDS = Wording(
+    noun="row",
+    fewer="Name the class of each picture in the list, or correct 'layout' of the manifest.",
+    absent="Add rows of pictures that have it, or take it from 'classes' of the manifest, or from 'layout.labels'.",
+    unknown="Correct the row, add pictures of the class to training, or name it in 'classes' of the manifest.",
+    misnamed=(
+        "Correct the rows, or take another column below 'layout' of the manifest; if a cell names several classes, "
+        "say `image_labels: many`, and what stands between them under `labels`."
+    ),
+    unlikely=(
+        "Name the column of the class below 'layout' of the manifest; if these are classes indeed, name them all "
+        "under 'classes' of the manifest."
+    ),
+)
+
+
+class CsvLayout(BaseModel):
+    """How a table lists a data set's files: CSV with comma, semicolon or tab in UTF-8, or an Excel sheet (.xlsx).
+
+    Paths are relative to the table's folder or to the data set's, or absolute.
+
+    Attributes:
+        csv: Name of the file, in the data set's folder. Another is read if it is given in place of a folder.
+        image: Column of the image's path; with several channels that are files of their own, a column for each.
+        mask: Column of the label map's path; None where there is none.
+        case: Column of the case's id; None, or an empty value, takes the image's name without its ending, with
+            as many folders before it as tell it from others.
+        group: Column of the patient; where it is empty, or None, the case is its own.
+        label: Column of the one class of the whole image.
+        labels: What tells any number of classes of the whole image: a column for each, called as the class, that
+            holds 1 or 0; or one column with a separator.
+        extra: Further columns of the cases.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    csv: str = Field(min_length=1)
+    image: str | dict[str, str]
+    mask: str | None = None
+    case: str | None = None
+    group: str | None = None
+    label: str | None = None
+    labels: tuple[str, ...] | JoinedColumn | None = None
+    extra: tuple[str, ...] = ()
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether a case may have a label map."""
+        return self.mask is not None
+
+    @property
+    def tells(self) -> LabelColumns | None:
+        """What tells the classes of an image; None where nothing does."""
+        return label_columns(self.label, self.labels)
+
+    @property
+    def row_columns(self) -> tuple[str, ...]:
+        """Further columns of a case that the list itself tells."""
+        return self.extra
+
+    @property
+    def many(self) -> frozenset[str]:
+        """The parts of a case that may have several files: none."""
+        return frozenset()
+
+    def verify(self, channels: Sequence[str], *, together: bool) -> None:
+        """Whether it can find these channels.
+
+        Raises:
+            ValueError: The columns of images do not fit the channels.
+        """
+        if isinstance(self.image, str) and len(channels) > 1 and not together:
+            raise ValueError(f"'image' wanted a column for each of {list(channels)}")
+        if isinstance(self.image, dict) and together:
+            raise ValueError(
+                "one file holds all channels: 'image' wanted its column, not one for each channel"
+            )
+        if isinstance(self.image, dict) and set(self.image) != set(channels):
+            raise ValueError(
+                f"'image' names {sorted(self.image)}, wanted a column for each of {list(channels)}"
+            )
+
+    def column(self, part: str) -> str:
+        """The column that holds the path of a channel, of `image` or of `mask`."""
+        if part == MASK:
+            return self.mask or ""
+        return self.image if isinstance(self.image, str) else self.image[part]
+
+    def needed(self, parts: Sequence[str], *, truth: bool) -> tuple[str, ...]:
+        """The columns that must be there: in prediction those of the images alone."""
+        told = [column for column in (self.case, self.group, *self.extra) if column is not None]
+        labels = self.tells.columns if self.tells is not None else ()
+        return (*map(self.column, parts), *((*told, *labels) if truth else ()))
+
+
+@dataclass(frozen=True)
+class ListFinder:
+    """Finds files by the rows of a list."""
+
+    manifest: Manifest
+    layout: CsvLayout
+
+    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
+        """The cases that the list names, with what is missing told by its row; or the one image that is given."""
+        if self._is_image(root, parts, truth=truth):
+            name = without_ending(composed(root.name), self.manifest.files().suffixes)
+            return Found([Draft(name, {parts[0]: [(composed(root.name), root)]}, extra=self._unsaid())])
+        path = root if root.is_file() else beside(root, self.layout.csv)
+        if self._wants_all(root, parts, truth=truth):
+            walk = Walk(root, self.manifest.files().suffixes, all=True)
+            each = list(named_itself(walk, parts[0], pictures=True))
+            for draft in each:
+                draft.extra = self._unsaid()
+            if each:
+                return Found(each, [*walk.faults, *walk.unread_faults()])
+        if path is None:
+            met = f"{_WHAT}, '{self.layout.csv}', is not in the folder"
+            remedy = f"Name the folder that holds it, or the file. To get the data: {self.manifest.obtain}"
+            return Found(faults=[Fault("", 0, "", met, remedy, root)])
+        table = open_table(path, _WHAT)
+        if isinstance(table, Fault):
+            return Found(faults=[table])
+        met = self._unfit(table, parts, truth=truth)
+        if met:
+            return Found(faults=[Fault("", 0, "", met, "Correct it, or 'layout' of the manifest.", path)])
+        bases = (path.parent, root if root.is_dir() else path.parent)
+        found = Found(self._drafts(table, parts, bases, truth=truth))
+        if truth and self.layout.tells is not None:
+            judge(found, self.manifest, _WORDS, path, named=self.layout.tells.names)
+        return found
+
+    def _is_image(self, root: Path, parts: Sequence[str], *, truth: bool) -> bool:
+        """Whether one image was given in place of a folder or a list."""
+        wants_truth = truth and (self.layout.has_truth or self.layout.tells is not None)
+        if not root.is_file() or len(parts) != 1 or wants_truth:
+            return False
+        of_kind = root.name.lower().endswith(self.manifest.files().suffixes)
+        return of_kind or (self.manifest.pictures is not None and looks_picture(root))
+
+    def _wants_all(self, root: Path, parts: Sequence[str], *, truth: bool) -> bool:
+        """Whether every picture of a folder is a case, as in prediction, which needs no list.
+
+        A list in the folder itself still says which they are; one above it is of other pictures.
+        """
+        predicting = not truth and (self.layout.has_truth or self.layout.tells is not None)
+        pictures = len(parts) == 1 and self.manifest.pictures is not None
+        return predicting and pictures and root.is_dir() and not (root / self.layout.csv).is_file()
+
+    def _unsaid(self) -> dict[str, str]:
+        """Further columns of an image that no list names."""
+        return dict.fromkeys(self.layout.extra, "")
+
+    def _unfit(self, table: Rows, parts: Sequence[str], *, truth: bool) -> str:
+        """Why the table cannot be the list; empty if it can."""
+        needed = self.layout.needed(parts, truth=truth)
+        lost = [column for column in needed if column not in table.columns]
+        if lost:
+            return lacking(_WHAT, lost, table.columns, self.manifest)
+        twice = [column for column in dict.fromkeys(needed) if table.columns.count(column) > 1]
+        if twice:
+            return f"{_WHAT} has more than one column {twice}"
+        return "" if table.lines else f"{_WHAT} has no rows"
+
+    def _drafts(
+        self, table: Rows, parts: Sequence[str], bases: tuple[Path, Path], *, truth: bool
+    ) -> list[Draft]:
+        drafts: dict[str, Draft] = {}
+        first_of: dict[Path, tuple[int, Draft]] = {}
+        line_of: dict[str, int] = {}
+        for (line, row), raw in zip(table.lines, self._ids(table, parts), strict=True):
+            draft = self._draft(raw, line, row, parts, bases)
+            if truth:
+                self._label(draft, line, row, bases[0])
+            images = [place[0][1].resolve() for part, place in draft.files.items() if part != MASK]
+            shared = next((first_of[image] for image in images if image in first_of), None)
+            if shared is not None:
+                other, first = shared
+                met = f"rows {other} and {line} of the list name one image"
+                first.complaints.append(Complaint("", met, "Keep one of the rows.", bases[0]))
+            elif raw in drafts:
+                met = f"rows {line_of[raw]} and {line} of the list are of one case"
+                drafts[raw].complaints.append(Complaint("", met, "Keep one, or give each its id.", bases[0]))
+            else:
+                drafts[raw], line_of[raw] = draft, line
+                first_of |= dict.fromkeys(images, (line, draft))
+        return list(drafts.values())
+
+    def _draft(
+        self, raw: str, line: int, row: Mapping[str, str], parts: Sequence[str], bases: tuple[Path, Path]
+    ) -> Draft:
+        layout = self.layout
+        draft = Draft(raw, extra={column: row.get(column, "") for column in layout.extra})
+        draft.group = composed(row.get(layout.group, "").strip()) if layout.group else ""
+        for part in parts:
+            column = layout.column(part)
+            text = row[column].strip()
+            path = _there(text, bases) if text else None
+            if path is not None:
+                draft.files[part] = [(_told(path, bases[1]), path)]
+            else:
+                what = "a file that is missing" if text else "no file"
+                met = f"row {line} of the list names in column '{column}' {what}"
+                draft.complaints.append(Complaint(part, met, _REMEDY, bases[0] / text))
+        return draft
+
+    def _label(self, draft: Draft, line: int, row: Mapping[str, str], near: Path) -> None:
+        """Give an image the classes that its row tells."""
+        if self.layout.tells is None:
+            return
+        told = self.layout.tells.read(row, self.manifest.classes)
+        known = self.manifest.classes
+        unknown = [name for name in told.labels or () if known and name not in known]
+        if unknown:
+            # A column taken by mistake may hold names of people.
+            value = str(unknown) if self.manifest.ids == "pseudonyms" else "something"
+            wrong = f"says {value} in column '{self.layout.tells.columns[0]}', which is none of {list(known)}"
+            told = Told(None, wrong, _WORDS.unknown)
+        draft.labels = told.labels
+        if told.wrong:
+            draft.complaints.append(Complaint("", f"row {line} of the list {told.wrong}", told.remedy, near))
+
+    def _ids(self, table: Rows, parts: Sequence[str]) -> list[str]:
+        """Id of each row."""
+        column = self.layout.column(parts[0])
+        endings = self.manifest.files().suffixes
+        given = [row.get(self.layout.case or "", "").strip() for _, row in table.lines]
+        images = [_names(row[column].strip(), endings) for _, row in table.lines]
+        short = _shortest([image for image, each in zip(images, given, strict=True) if not each])
+        named = [composed(each) or short[image] for image, each in zip(images, given, strict=True)]
+        return [each or f"row {line}" for each, (line, _) in zip(named, table.lines, strict=True)]
+
+
+def _names(text: str, endings: Sequence[str]) -> tuple[str, ...]:
+    """Folders and name of an image without its ending, in NFC."""
+    *folders, name = [
+        each for each in composed(text).replace("\\", "/").split("/") if each not in {"", "."}
+    ] or [""]
+    return (*folders, without_ending(name, endings))
+
+
+def _shortest(images: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """The name of each image, with as many folders before it as tell it from the others."""
+    short: dict[tuple[str, ...], str] = {}
+    left, depth = set(images), 0
+    while left:
+        depth += 1
+        counts = Counter(image[-depth:] for image in left)
+        done = {image for image in left if counts[image[-depth:]] == 1 or depth >= len(image)}
+        short |= {image: "/".join(image[-depth:]) for image in done}
+        left -= done
+    return short
+
+
+def _there(text: str, bases: Sequence[Path]) -> Path | None:
+    """The file that a row names, if it is there; a backslash may stand for a slash."""
+    for spelling in dict.fromkeys((text, text.replace("\\", "/"))):
+        for base in dict.fromkeys(bases):
+            path = _spelt(base, Path(spelling))
+            if path is not None:
+                return path
+    return None
+
+
+def _spelt(base: Path, written: Path) -> Path | None:
+    """The file, with names spelt as they are stored: with composed accents, or with decomposed ones."""
+    path = base / written
+    try:
+        if path.is_file():
+            return path
+        if written.is_absolute():
+            return None
+        path = base
+        for name in written.parts:
+            step = path / name
+            if not step.exists():
+                step = next((each for each in path.iterdir() if composed(each.name) == composed(name)), step)
+            path = step
+        return path if path.is_file() else None
+    except (OSError, ValueError):  # no folder, no right to enter it, or no name of a file at all
+        return None
+
+
+def _told(path: Path, root: Path) -> str:
+    """`<root's name>/<relative path>`, in which further columns are searched; the name alone if not below."""
+    try:
+        return composed(f"{root.resolve().name}/{path.relative_to(root).as_posix()}")
+    except ValueError:
+        return composed(path.name)

@@ -1,0 +1,144 @@
+"""Which pictures are of one patient: by the file itself, by its name, or by a table."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from medseg.datasets.finding.by_pattern import Draft
+from medseg.datasets.manifest.patterns import composed
+from medseg.errors import ManifestError
+from medseg.images.refusal import RefusedError
+
+if TYPE_CHECKING:
+    from medseg.datasets.manifest.manifest import Manifest
+
+_KEYWORD = re.compile(r"[A-Z][A-Za-z0-9]*")
+
+Teller = Literal["layout", "tag", "pattern", "column", "itself"]
+"""What told the patient of a case; `itself` if nothing did, so that the case is its own patient."""
+
+
+class GroupRule(BaseModel):
+    """What tells the patient; tried in this order, and the first that says something counts.
+
+    Attributes:
+        tag: Keyword of an attribute of DICOM files, such as `PatientID`.
+        pattern: Regular expression searched in the case's id; its first group is the patient. The id of a picture
+            in a folder of a class is its path, `Train/yes/p17_3`.
+        column: A column of `columns`, `table` or the list.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tag: str | None = None
+    pattern: str | None = None
+    column: str | None = None
+
+    def complaints(self, *, pictures: bool) -> Iterator[str]:
+        """What is wrong with the rule itself."""
+        if self.tag is self.pattern is self.column is None:
+            yield "'group' says nothing: name a 'tag', a 'pattern' or a 'column' below it"
+        if self.tag is not None and not pictures:
+            yield "'group.tag' is read from DICOM pictures: it needs 'pictures'"
+        if self.tag is not None and not _KEYWORD.fullmatch(self.tag):
+            yield f"'group.tag' is {self.tag!r}; wanted the keyword of a DICOM attribute, such as PatientID"
+
+
+class Patients:
+    """Tells the patient of each case of a data set."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._files = manifest.files()
+        self.told: Counter[Teller] = Counter()
+        self.names: set[str] = set()
+        self._spellings: dict[str, set[str]] = {}
+        self._first: dict[str, str] = {}
+
+    def of(self, draft: Draft, extra: Mapping[str, str]) -> str:
+        """Patient of a case as the data spell it, private; empty if a pattern that must tell does not.
+
+        Spellings that differ in upper and lower case, spaces, or a `.0` behind a number are of one patient, by
+        the first that is met: to join too many can leak nothing. A pattern that must tell is taken at its word.
+        """
+        teller, patient = self._of(draft, extra)
+        self.told[teller] += 1
+        if teller != "itself" and not isinstance(self._manifest.group, str):
+            folded = _folded(patient)
+            self._spellings.setdefault(folded, set()).add(patient)
+            patient = self._first.setdefault(folded, patient)
+        self.names.add(patient)
+        return patient
+
+    def _of(self, draft: Draft, extra: Mapping[str, str]) -> tuple[Teller, str]:
+        rule = self._manifest.group
+        if draft.group:
+            return "layout", draft.group
+        if isinstance(rule, str):
+            return "pattern", searched(rule, draft.raw)
+        if rule is not None:
+            if rule.tag and (found := self._tag(draft, rule.tag)):
+                return "tag", found
+            if rule.pattern and (found := searched(rule.pattern, draft.raw)):
+                return "pattern", found
+            if rule.column and (found := composed(extra[rule.column].strip())):
+                return "column", found
+        return "itself", draft.raw
+
+    def _tag(self, draft: Draft, keyword: str) -> str:
+        """The attribute of the first of a case's files, if that is DICOM and has it."""
+        path = next((places[0][1] for places in draft.files.values()), None)
+        try:
+            return "" if path is None else composed(self._files.tag(path, keyword).strip())
+        except RefusedError as error:
+            raise ManifestError(f"manifest '{self._manifest.name}', 'group.tag': {error}") from error
+
+    def notes(self) -> Iterator[str]:
+        """How many cases tell their patient, and what that means; nothing if each was to tell and did."""
+        rule = self._manifest.group
+        total, own = sum(self.told.values()), self.told["itself"]
+        if isinstance(rule, GroupRule) and (rule.tag or rule.pattern) and own < total:
+            words: dict[Teller, str] = {
+                "tag": f"the DICOM attribute {rule.tag}",
+                "pattern": "the name",
+                "column": f"{rule.column}",
+            }
+            by = [f"{self.told[way]} by {text}" for way, text in words.items() if self.told[way]]
+            yield f"the patient is told of {total - own} of {total} pictures: {', '.join(by)}"
+            if len(by) > 1:
+                yield (
+                    "if these do not spell a patient alike, pictures of one patient count as those of two, so that "
+                    "leakage cannot be excluded: look through the patients"
+                )
+        joined = sum(len(spellings) > 1 for spellings in self._spellings.values())
+        if joined:
+            yield (
+                f"{joined} patient{' is' if joined == 1 else 's are'} spelt in more than one way (upper and lower "
+                "case, spaces, numbers with .0), each taken for one"
+            )
+        by_column = isinstance(rule, GroupRule) and not rule.tag and not rule.pattern
+        if own and (self._manifest.image_labels or isinstance(rule, GroupRule)) and not by_column:
+            count = "no picture tells" if own == total else f"{own} of {total} pictures do not tell"
+            yield (
+                f"{count} of which patient it is: each such picture counts as a patient of its own, so that leakage "
+                "between neighbouring images of one patient cannot be excluded"
+            )
+        if len(self.names) == 1 and total > 1 and not own:
+            yield f"all {total} cases are of one and the same patient, so that they cannot be shared out by patient"
+
+
+def _folded(patient: str) -> str:
+    """What spellings of one patient have in common."""
+    plain = re.sub(r"\s+", "", patient).casefold()
+    return re.sub(r"^(\d+)\.0+$", r"\1", plain)
+
+
+def searched(rule: str, text: str) -> str:
+    """What the first group of a regular expression finds in a text; empty if it finds nothing."""
+    found = re.search(composed(rule), text)
+    return (found[1] or "") if found else ""

@@ -1,0 +1,173 @@
+"""Tables of text beside the data: CSV with commas, semicolons or tabs, in UTF-8, or an Excel sheet."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medseg.datasets.finding.excel import is_spreadsheet, read_sheet
+from medseg.datasets.manifest.patterns import composed
+from medseg.errors import Fault
+from medseg.images.refusal import RefusedError, met_and_remedy
+
+if TYPE_CHECKING:
+    from medseg.datasets.manifest.manifest import Manifest
+
+_REMEDY = "Save it as CSV in UTF-8."
+
+_SEPARATORS = (",", ";", "\t")
+_TOLD = re.compile(r'"?sep=([^\w"\r\n])"?[\r\n]*', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table as text.
+
+    Attributes:
+        columns: Names of the columns.
+        lines: Line in the file or row in the sheet, from 1, and values by column, of each row below the names of
+            the columns that is not empty. A row that is too short has empty values.
+    """
+
+    columns: tuple[str, ...]
+    lines: tuple[tuple[int, Mapping[str, str]], ...]
+
+
+def open_table(path: Path, what: str) -> Rows | Fault:
+    """Read a table, or say what keeps it from being read.
+
+    Args:
+        path: Of the file.
+        what: What the table is, such as `the list of paths`.
+    """
+    try:
+        return read_rows(path)
+    except RefusedError as error:
+        met, remedy = met_and_remedy(error)
+        return Fault("", 0, "", f"{what} cannot be read: {met}", remedy, path)
+    except OSError as error:
+        remedy = "Give this user the right to read it, or copy it again."
+        return Fault(
+            "", 0, "", f"{what} cannot be read: {error.strerror or 'the file is damaged'}", remedy, path
+        )
+
+
+def read_rows(path: Path) -> Rows:
+    """Read a table: an Excel file by its first sheet, any other as CSV.
+
+    What separates the columns of a CSV is what gives the first line most of them. A line `sep=;` above the names
+    of the columns, as Excel reads and writes it, says what separates them.
+
+    Raises:
+        OSError: It cannot be read.
+        RefusedError: It is neither CSV in UTF-8 nor an Excel file that can be read.
+    """
+    if is_spreadsheet(path):
+        return _of_sheet(path)
+    try:
+        return _of_csv(path)
+    except UnicodeDecodeError as error:
+        raise RefusedError("the file is not UTF-8 text", _REMEDY) from error
+    except csv.Error as error:
+        raise RefusedError(f"the file is no CSV ({error})", _REMEDY) from error
+
+
+def _of_sheet(path: Path) -> Rows:
+    filled = [(line, values) for line, values in read_sheet(path) if any(value.strip() for value in values)]
+    if not filled:
+        return Rows((), ())
+    columns = tuple(name.strip() for name in filled[0][1])
+    return Rows(columns, tuple((line, _by_column(columns, values)) for line, values in filled[1:]))
+
+
+def _of_csv(path: Path) -> Rows:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+        if "\0" in first:  # UTF-16 that does not begin with its mark
+            raise RefusedError("the file is not UTF-8 text", _REMEDY)
+        told = _TOLD.fullmatch(first)
+        if told is None:
+            separator = max(_SEPARATORS, key=lambda each: len(next(csv.reader([first], delimiter=each), [])))
+            file.seek(0)
+        else:
+            separator = told[1]
+        reader, above = csv.reader(file, delimiter=separator), 0 if told is None else 1
+        columns = tuple(name.strip() for name in next(reader, []))
+        lines = [
+            (above + reader.line_num, _by_column(columns, values))
+            for values in reader
+            if any(value.strip() for value in values)
+        ]
+    return Rows(columns, tuple(lines))
+
+
+def _by_column(columns: Sequence[str], values: Sequence[str]) -> dict[str, str]:
+    padded = (*values, *[""] * (len(columns) - len(values)))
+    return dict(zip(columns, padded, strict=False))
+
+
+def lacking(what: str, lost: Sequence[str], columns: Sequence[str], manifest: Manifest) -> str:
+    """Which columns a table lacks, and what it has instead.
+
+    Without a line of names the first row of values stands in their place: it is shown only where it may be.
+    """
+    count = f"{len(columns)} column{'' if len(columns) == 1 else 's'}"
+    named = list(columns) if manifest.ids == "pseudonyms" else f"{count}, and its first line must name them"
+    return f"{what} has no column {list(lost)}; it has {named}"
+
+
+def beside(root: Path, name: str) -> Path | None:
+    """The file of this name in a data set's folder, or in the folder above it; None if there is none."""
+    return next((path for path in (root / name, root.resolve().parent / name) if path.is_file()), None)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table beside the data: its wanted columns by the text in its key column.
+
+    Attributes:
+        manifest: Says which table, and what of it.
+        rows: Wanted columns, by the text in the key column.
+        faults: What is wrong with it.
+        there: Whether there is such a file.
+    """
+
+    manifest: Manifest
+    rows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    there: bool = True
+
+    def row(self, raw: str) -> dict[str, str]:
+        """Values of a case, by its own id; empty ones if the table does not name it."""
+        rule = self.manifest.table
+        if rule is None:
+            return {}
+        found = self.rows.get(composed(rule.matches).replace("{case}", raw), {})
+        return {column: found.get(column, "") for column in rule.columns}
+
+    @classmethod
+    def read(cls, manifest: Manifest, root: Path) -> Table:
+        """Read the table of a manifest, if it names one and it is there."""
+        rule = manifest.table
+        path = None if rule is None else beside(root, rule.path)
+        if rule is None or path is None:
+            return cls(manifest, there=False)
+        table = open_table(path, "the table")
+        if isinstance(table, Fault):
+            return cls(manifest, faults=(table,))
+        lost = [column for column in (rule.key, *rule.columns) if column not in table.columns]
+        if table.lines and lost:
+            met = lacking("the table", lost, table.columns, manifest)
+            remedy = "Correct it, or 'table' of the manifest."
+            return cls(manifest, faults=(Fault("", 0, "", met, remedy, path),))
+        by_key: dict[str, dict[str, str]] = {}
+        for _, row in table.lines:
+            values = {column: row[column] for column in rule.columns}
+            if by_key.setdefault(composed(row[rule.key]), values) != values:
+                met = "the table names a file in two rows that disagree"
+                return cls(manifest, faults=(Fault("", 0, "", met, "Keep one of the rows.", path),))
+        return cls(manifest, by_key)

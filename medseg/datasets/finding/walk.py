@@ -1,0 +1,121 @@
+"""Walking through the files of a folder: which there are, and what was passed over."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medseg.datasets.manifest.patterns import composed
+from medseg.errors import Fault
+
+if TYPE_CHECKING:
+    from medseg.images.sniff import Look
+
+#: Folders that programs leave beside those of the user: macOS in archives, and Synology's disks.
+_OF_PROGRAMS = frozenset({"__MACOSX", "@eaDir"})
+
+
+@dataclass
+class Walk:
+    """Files below a root, and what could not be looked into.
+
+    Attributes:
+        root: A folder, or one file.
+        suffixes: Endings of names, in lower case, that `kind` counts.
+        all: Whether files of other endings are given as well.
+        unread: Images of kinds that are not read, by what is told of their ending. Where not all files are given,
+            by their names alone.
+    """
+
+    root: Path
+    suffixes: tuple[str, ...]
+    all: bool
+    files: int = 0
+    kind: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    unread: Counter[str] = field(default_factory=Counter)
+
+    def paths(self) -> Iterator[tuple[str, Path]]:
+        """Path relative to the root with `/` and in NFC, and full path, of every file that is not hidden."""
+        if self.root.is_file():
+            yield from self._counted(self.root.name, self.root)
+            return
+        waiting, linked = [("", self.root)], {os.path.realpath(self.root)}
+        while waiting:
+            prefix, folder = waiting.pop()
+            for entry in self.entries(folder):
+                path = folder / entry.name
+                if entry.is_dir():
+                    # A link may lead back to a folder above: each linked folder is entered once.
+                    real = os.path.realpath(path) if entry.is_symlink() else ""
+                    if not real or real not in linked:
+                        linked |= {real} - {""}
+                        waiting.append((f"{prefix}{entry.name}/", path))
+                else:
+                    yield from self._counted(f"{prefix}{entry.name}", path)
+
+    def _counted(self, relative: str, path: Path) -> Iterator[tuple[str, Path]]:
+        of_kind = relative.lower().endswith(self.suffixes)
+        self.files += 1
+        self.kind += of_kind
+        if of_kind or self.all:
+            yield composed(relative), path
+        elif ending := _unread_ending(relative):
+            self.unread[ending] += 1
+
+    def is_picture(self, path: Path) -> bool:
+        """Whether a file is a picture by its content, whatever its ending; counts an image that is not read."""
+        seen = _look(path)
+        if seen == "image":
+            self.unread[_unread_ending(path.name) or "of other endings"] += 1
+        return seen == "picture"
+
+    def unread_told(self) -> str:
+        """That images of kinds that are not read were seen, without a full stop; empty if none were."""
+        total = self.unread.total()
+        listed = sorted(self.unread.items(), key=lambda item: (-item[1], item[0]))
+        kinds = "1 image is of a kind" if total == 1 else f"{total} images are of kinds"
+        told = ", ".join(f"{count} {ending}" for ending, count in listed)
+        return f"{kinds} that {'is' if total == 1 else 'are'} not read: {told}" if total else ""
+
+    def unread_faults(self) -> Iterator[Fault]:
+        """The same as a fault, where every image was to be a case."""
+        if self.unread:
+            remedy = "Save each as PNG, TIFF, JPEG or DICOM, or move it out of the data set."
+            yield Fault("", 0, "", self.unread_told(), remedy, self.root)
+
+    def entries(self, folder: Path) -> list[os.DirEntry[str]]:
+        """Files and folders in a folder, sorted by name, without those that are hidden or of programs."""
+        # Hidden names are left out: macOS puts a `._name.nii.gz` that is no image beside each copied file.
+        try:
+            with os.scandir(folder) as entries:
+                kept = [e for e in entries if not e.name.startswith(".") and e.name not in _OF_PROGRAMS]
+                return sorted(kept, key=lambda e: e.name)
+        except PermissionError:
+            remedy = "Give this user the right to read and enter it, and all folders within."
+            self.faults.append(Fault("", 0, "", "a folder may not be read by this user", remedy, folder))
+        except OSError as error:
+            met = f"a folder cannot be read: {error.strerror}"
+            self.faults.append(Fault("", 0, "", met, "See to the disk or the link, and try again.", folder))
+        return []
+
+
+def looks_picture(path: Path) -> bool:
+    """Whether a file is a picture or DICOM by its content, other than a directory of DICOM files."""
+    return _look(path) == "picture"
+
+
+def _look(path: Path) -> Look:
+    from medseg.images.sniff import look  # noqa: PLC0415 - Pillow takes 0.1 s to import
+
+    return look(path)
+
+
+def _unread_ending(name: str) -> str:
+    from medseg.images.sniff import unread_ending  # noqa: PLC0415 - as above
+
+    return unread_ending(name)

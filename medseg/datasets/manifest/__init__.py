@@ -1,0 +1,1 @@
+"""What a data set means, as its manifest declares it."""

@@ -1,0 +1,211 @@
+"""What the numbers in a label map mean: stored values to class indices and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.images.refusal import RefusedError
+
+#: What predictions write for a class whose objects are numbered: white, in a picture.
+_INSTANCE = 255
+
+#: How many unknown values a message lists before it only counts them.
+_LISTED = 8
+
+_WHOLE = "Save it as whole numbers, resampled by the nearest neighbour if at all, or leave the case out."
+_NAME_THEM = (
+    "Use the manifest of this edition of the data, name the value under 'label_values' of the manifest, or leave "
+    "the case out."
+)
+_NUMBER_THEM = (
+    "Number the objects from 1 (in 32 bits, so that large numbers do not turn negative), name what is no object "
+    "under 'label_values' of the manifest, or leave the case out."
+)
+
+
+@dataclass(frozen=True)
+class Derive:
+    """Two classes that the data set does not store, told apart by the images.
+
+    Attributes:
+        value: The stored value that stands for both.
+        outside: Class of voxels where every channel has its background value.
+        inside: Class of all other voxels with that stored value.
+    """
+
+    value: int
+    outside: str
+    inside: str
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """Stored label values and their classes.
+
+    Attributes:
+        classes: Names in order; an index into it is the class of a voxel.
+        values: Class name of each stored value, without the value that `derive` splits.
+        derive: Classes that are told apart by the images, if any.
+        instances: Class of every whole value above 0 that is not among `values`: each numbers an object.
+    """
+
+    classes: tuple[str, ...]
+    values: Mapping[int, str]
+    derive: Derive | None = None
+    instances: str | None = None
+
+    @property
+    def instance_value(self) -> int:
+        """The one value that stands for all objects of `instances` where they are not told apart."""
+        return next(value for value in (_INSTANCE, *range(1, _INSTANCE)) if value not in self.values)
+
+    @property
+    def foreground(self) -> tuple[int, ...]:
+        """Indices of the classes that a value other than 0 stands for, such as the tumour classes."""
+        marked = {name for value, name in self.values.items() if value != 0} | {self.instances}
+        zero = {self.values.get(0)} | ({self.derive.outside, self.derive.inside} if self.derive else set())
+        return tuple(i for i, name in enumerate(self.classes) if name in marked - zero)
+
+    def counts(self, stored: NDArray[Any]) -> dict[int, int]:
+        """Voxels of each stored value.
+
+        Raises:
+            DataError: A value is unknown, not whole, or not finite; the message says which and how often.
+        """
+        values, voxels = _occurring(stored)
+        known = set(self.values) | ({self.derive.value} if self.derive else set())
+        if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
+            raise RefusedError("the label map holds NaN or infinite values", _WHOLE)
+        if values.dtype.kind == "f" and np.any(values != np.round(values)):
+            raise RefusedError(
+                f"the label map was interpolated: it holds {len(values)} distinct values from "
+                f"{values[0]:.4g} to {values[-1]:.4g}, wanted whole numbers{self._known()}",
+                _WHOLE,
+            )
+        unknown = [
+            (int(v), int(n))
+            for v, n in zip(values, voxels, strict=True)
+            if int(v) not in known and not (self.instances and v > 0)
+        ]
+        if unknown:
+            shown = ", ".join(f"{value} in {count} places" for value, count in unknown[:_LISTED])
+            more = f" and {len(unknown) - _LISTED} further values" if len(unknown) > _LISTED else ""
+            raise RefusedError(
+                f"the label map holds {shown}{more}; the manifest declares{self._known().removeprefix(' of')}",
+                _NAME_THEM if self.instances is None else _NUMBER_THEM,
+            )
+        return {int(v): int(n) for v, n in zip(values, voxels, strict=True)}
+
+    def encode(self, stored: NDArray[Any], image: NDArray[Any]) -> NDArray[np.uint8]:
+        """Class index of each voxel.
+
+        Args:
+            stored: (I, J, K) label map as stored.
+            image: (C, I, J, K) all channels of the same case, raw intensities; read only by `derive`.
+
+        Returns:
+            (I, J, K) indices into `classes`. A stored label always wins over a derived class.
+
+        Raises:
+            DataError: As `counts`.
+        """
+        found = self.counts(stored)
+        index = {name: i for i, name in enumerate(self.classes)}
+        encoded = np.zeros_like(stored, dtype=np.uint8)  # in the memory order of what is compared with it
+        for value in found:
+            if value in self.values:
+                encoded[stored == value] = index[self.values[value]]
+        if self.instances is not None:
+            encoded[(stored > 0) & ~np.isin(stored, list(self.values))] = index[self.instances]
+        if self.derive is not None and self.derive.value in found:
+            free = stored == self.derive.value
+            outside = is_background(image)
+            encoded[free & outside] = index[self.derive.outside]
+            encoded[free & ~outside] = index[self.derive.inside]
+        return encoded
+
+    def _known(self) -> str:
+        named = sorted(set(self.values) | ({self.derive.value} if self.derive else set()))
+        return f" of {named}" + ("" if self.instances is None else ", and objects that are numbered from 1")
+
+    def collapsed(self, counts: Mapping[int, int]) -> dict[int, int]:
+        """Counts of stored values, known or not, with all numbered objects under `instance_value`."""
+        tallied: dict[int, int] = {}
+        for value, count in counts.items():
+            numbered = self.instances is not None and value > 0 and value not in self.values
+            key = self.instance_value if numbered else value
+            tallied[key] = tallied.get(key, 0) + count
+        return tallied
+
+    def decode(self, encoded: NDArray[Any]) -> NDArray[Any]:
+        """Stored value of each class index: the data set's own values, derived classes included.
+
+        The result has the smallest of uint8, int16 and int32 that holds every value of the rule; NIfTI has
+        all three, and a manifest refuses what does not fit the last.
+        """
+        value_of = {} if self.instances is None else {self.instances: self.instance_value}
+        value_of |= {name: value for value, name in sorted(self.values.items(), reverse=True)}
+        if self.derive is not None:
+            value_of |= {self.derive.outside: self.derive.value, self.derive.inside: self.derive.value}
+        table = np.array([value_of[name] for name in self.classes])
+        small = next(
+            each
+            for each in (np.uint8, np.int16, np.int32)
+            if np.iinfo(each).min <= table.min() and table.max() <= np.iinfo(each).max
+        )
+        return table.astype(small)[encoded]
+
+
+def background_values(image: NDArray[Any]) -> NDArray[Any]:
+    """Background of each channel: its most frequent value on the six faces of the volume.
+
+    Zero in BraTS, a negative constant in normalised volumes; never assumed to be zero. Of values that are
+    equally frequent the smallest is taken. Faces across an axis of length 1 (2D images) are left out; an image of
+    one voxel is all background.
+
+    Args:
+        image: (C, I, J, K), raw intensities.
+
+    Returns:
+        (C,) values.
+    """
+    found = []
+    for channel in image:
+        faces = [
+            np.moveaxis(channel, axis, 0)[place].ravel()  # a view: np.take would copy the volume first
+            for axis in range(channel.ndim)
+            if channel.shape[axis] > 1
+            for place in (0, -1)
+        ]
+        values, counts = np.unique(np.concatenate(faces or [channel.ravel()]), return_counts=True)
+        found.append(values[np.argmax(counts)])
+    return np.array(found)
+
+
+def is_background(image: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether a voxel has the background value in every channel.
+
+    Args:
+        image: (C, I, J, K), raw intensities.
+
+    Returns:
+        (I, J, K) mask.
+    """
+    outside = np.ones_like(image[0], dtype=bool)  # in the memory order of the image
+    for channel, value in zip(image, background_values(image), strict=True):
+        outside &= channel == value
+    return outside
+
+
+def _occurring(stored: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Distinct values and how often each occurs; counting small whole numbers beats sorting all voxels."""
+    if stored.dtype.kind not in "iu" or not stored.size or stored.min() < 0 or stored.max() > 10_000:
+        return np.unique(stored, return_counts=True)
+    voxels = np.bincount(stored.ravel(order="K"))
+    values = np.flatnonzero(voxels)
+    return values, voxels[values]

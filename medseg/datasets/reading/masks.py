@@ -1,0 +1,60 @@
+"""The truth of a case as stored: one label map, or a file for each object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from medseg.datasets.case import Case
+from medseg.errors import DataError, Fault
+from medseg.geometry.grid import StoredImage
+from medseg.images.formats import FileKind
+from medseg.images.refusal import met_and_remedy
+
+
+def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fault]]:
+    """Read the truth of a case that has one.
+
+    Where each object has a file, they are numbered in the order of their names, from 1; where two overlap the
+    later wins, and pixels of none are 0.
+
+    Returns:
+        The label map, None if there is none that can be used; and what is wrong with its files.
+    """
+    if case.mask is not None:
+        try:
+            return files.read_mask(case.mask), []
+        except DataError as error:
+            return None, [Fault(case.id, case.position, "mask", *met_and_remedy(error), case.mask)]
+    faults: list[Fault] = []
+    found: StoredImage | None = None
+    notes: list[str] = []
+    for number, (path, stored) in enumerate(_pieces(case, files, faults), start=1):
+        if found is None:
+            found = StoredImage(np.zeros(stored.data.shape, np.int32), stored.geometry)
+        notes += stored.notes
+        if not found.geometry.same_grid(stored.geometry):
+            met = (
+                f"it lies on another grid: {stored.geometry.told()}, where the first object has "
+                f"{found.geometry.told()}"
+            )
+            remedy = "Draw the objects of a picture on one grid, or leave the case out."
+            faults.append(Fault(case.id, case.position, _part(case, path), met, remedy, path))
+            continue
+        found.data[stored.data != 0] = number
+    return (None if found is None else replace(found, notes=tuple(dict.fromkeys(notes)))), faults
+
+
+def _pieces(case: Case, files: FileKind, faults: list[Fault]) -> Iterator[tuple[Path, StoredImage]]:
+    for path in case.objects:
+        try:
+            yield path, files.read_mask(path)
+        except DataError as error:
+            faults.append(Fault(case.id, case.position, _part(case, path), *met_and_remedy(error), path))
+
+
+def _part(case: Case, path: Path) -> str:
+    return f"mask {case.objects.index(path) + 1}"

@@ -1,0 +1,106 @@
+"""One case in memory: all channels and the truth on one grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.datasets.case import Case
+from medseg.datasets.manifest.label_map import LabelRule
+from medseg.datasets.reading.masks import read_truth
+from medseg.errors import DataError, Fault
+from medseg.geometry.grid import Geometry, StoredImage
+from medseg.images.formats import NIFTI, FileKind
+from medseg.images.refusal import met_and_remedy
+
+
+@dataclass(frozen=True)
+class Volume:
+    """All channels and the truth of one case, RAS+.
+
+    Attributes:
+        image: (C, I, J, K) float32, raw intensities; I runs to the patient's right, J to anterior, K up.
+        label: (I, J, K) uint8 class indices, None without a truth.
+        geometry: The grid of the first channel's file, which leads back to its own order of axes.
+        objects: (I, J, K) int32, the stored values of a truth that numbers its objects; None of any other.
+    """
+
+    image: NDArray[np.float32]
+    label: NDArray[np.uint8] | None
+    geometry: Geometry
+    objects: NDArray[np.int32] | None = None
+
+
+def read_volume(
+    case: Case, channels: Sequence[str], labels: LabelRule | None, *, files: FileKind = NIFTI
+) -> Volume:
+    """Read one case.
+
+    Args:
+        case: Whose files to read.
+        channels: Which channels, in this order.
+        labels: How to read the truth; None to leave it unread.
+        files: The kind of its files.
+
+    Raises:
+        DataError: A file cannot be used; `faults` holds one fault with the part and the path.
+    """
+    stored = _channels(case, channels, files)
+    geometry = stored[0].geometry
+    for channel, other in zip(channels, stored, strict=True):
+        _same_grid(case, channel, geometry, other.geometry)
+    image = np.stack([geometry.to_ras(each.data) for each in stored]).astype(np.float32)
+    if not np.isfinite(image).all():
+        bad = channels[int(np.argmin(np.isfinite(image).all(axis=(1, 2, 3))))]
+        raise _failed(case, bad, "the image holds NaN or infinite values", "Export the image again.")
+    if labels is None or not case.has_truth:
+        return Volume(image, None, geometry)
+    truth, faults = read_truth(case, files)
+    if truth is None or faults:
+        raise DataError("\n".join(fault.text() for fault in faults), faults)
+    _same_grid(case, "mask", geometry, truth.geometry)
+    values = geometry.to_ras(truth.data)
+    try:
+        label = labels.encode(values, image)
+    except DataError as error:
+        remedy = "Name the value under 'label_values' of the manifest, or leave the case out."
+        raise _failed(case, "mask", *met_and_remedy(error, remedy)) from error
+    numbered = None if labels.instances is None else values.astype(np.int32)
+    return Volume(image, label, geometry, numbered)
+
+
+def by_file(case: Case, channels: Sequence[str]) -> dict[Path | None, list[str]]:
+    """Which of the channels each file holds; under None those that have no file."""
+    found: dict[Path | None, list[str]] = {}
+    for channel in channels:
+        found.setdefault(case.images.get(channel), []).append(channel)
+    return found
+
+
+def _channels(case: Case, channels: Sequence[str], files: FileKind) -> list[StoredImage]:
+    read: dict[str, StoredImage] = {}
+    for path, held in by_file(case, channels).items():
+        if path is None:
+            raise _failed(case, held[0], "the file is missing", "Add it, or leave the case out.")
+        try:
+            read |= dict(zip(held, files.read(path, held), strict=True))
+        except DataError as error:
+            raise _failed(case, held[0], *met_and_remedy(error)) from error
+    return [read[channel] for channel in channels]
+
+
+def _same_grid(case: Case, part: str, wanted: Geometry, met: Geometry) -> None:
+    if not wanted.same_grid(met):
+        apart = np.abs(wanted.affine - met.affine).max()
+        moved = f" (affines differ by up to {apart:.4g})" if apart else ""
+        text = f"it lies on another grid: {met.told()}, where the first channel has {wanted.told()}{moved}"
+        raise _failed(case, part, text, "Bring the files to one grid.")
+
+
+def _failed(case: Case, part: str, met: str, remedy: str) -> DataError:
+    fault = Fault(case.id, case.position, part, met, remedy, case.files.get(part))
+    return DataError(fault.text(), [fault])

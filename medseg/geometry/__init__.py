@@ -1,0 +1,1 @@
+"""Where a voxel lies: grids, axes, background."""

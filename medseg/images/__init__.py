@@ -1,0 +1,1 @@
+"""One file in, an array and its grid out."""

@@ -1,0 +1,281 @@
+"""Opening a DICOM file: its header, what it says of its pixels, and what is refused before they are decoded."""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.filereader import read_dataset
+from pydicom.multival import MultiValue
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from medseg.errors import DataError
+from medseg.images.dicom.reader import begins_with_element
+from medseg.images.pictures.decoders import within_limit
+from medseg.images.refusal import RefusedError
+
+COPY = "Copy or export it anew, or leave the case out."
+EXPORT = "Export the image that is meant, or leave the case out."
+
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+#: A deflated data set that unpacks to more is refused before pydicom unpacks it whole.
+_MOST_BYTES = 1 << 30
+
+_NO_TEXT = {"SQ", "OB", "OW", "OF", "OD", "OL", "OV", "UN", "OB or OW", "US or OW"}
+
+_NOTES = {
+    "excess padding": "its pixel data are longer than its pixels, and what follows them was passed over",
+    "codestream": "its compressed pixels name another colour space than its header, and were believed",
+    "using implicit VR": "its header is implicit where it says explicit",
+    "using explicit VR": "its header is explicit where it says implicit",
+    "sufficient to contain": "it holds more pixels than its header says, of which the first picture was read",
+}
+"""What is said of warnings of pydicom: those that have to do with pixels, by a part of their text."""
+
+_LOGGERS = ("pydicom", "pylibjpeg", "openjpeg")
+
+_LOCK = threading.Lock()  # warnings are caught for the whole process
+
+
+@contextmanager
+def quiet() -> Iterator[list[str]]:
+    """Catch what pydicom warns of and logs, which may tell values; gives the notes that are worth telling."""
+    logs = [logging.getLogger(name) for name in _LOGGERS]
+    notes: list[str] = []
+    with _LOCK, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        before = [log.propagate for log in logs]
+        for log in logs:
+            log.propagate = False
+        try:
+            yield notes
+        finally:
+            for log, propagate in zip(logs, before, strict=True):
+                log.propagate = propagate
+            told = [note for each in caught for part, note in _NOTES.items() if part in str(each.message)]
+            notes += dict.fromkeys(told)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its pixels, checked.
+
+    Attributes:
+        data: All attributes.
+        syntax: The transfer syntax.
+        height: Rows.
+        width: Columns.
+        samples: Of each pixel, 1 or 3.
+        colours: Photometric Interpretation.
+        allocated: Bits that a sample takes.
+        stored: Bits that count.
+        signed: Whether samples are.
+        keyword: The attribute that holds the pixels; empty in a header alone.
+        notes: What is odd about the file.
+    """
+
+    data: FileDataset
+    syntax: UID
+    height: int
+    width: int
+    samples: int
+    colours: str
+    allocated: int
+    stored: int
+    signed: bool
+    keyword: str
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether samples are real numbers."""
+        return self.keyword in PIXELS[1:]
+
+    def value(self, keyword: str) -> Any:
+        """The value of an attribute, None where there is none.
+
+        Raises:
+            RefusedError: It is written in a way that cannot be read.
+        """
+        return _value(self.data, keyword)
+
+
+def opened(path: Path, *, pixels: bool) -> Header:
+    """Read a file's attributes, within `quiet`; its pixels are not yet decoded.
+
+    Raises:
+        DataError: It cannot be read, or is no single-frame image.
+    """
+    return _checked(*_parsed(path, pixels=pixels), pixels=pixels)
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Height and width, from the header alone."""
+    with quiet():
+        head = opened(path, pixels=False)
+    return head.height, head.width
+
+
+def tag(path: Path, keyword: str) -> str:
+    """The text of an attribute, or none."""
+    number = tag_for_keyword(keyword)
+    if number is None or dictionary_VR(number) in _NO_TEXT:
+        raise RefusedError(
+            f"`{keyword}` is no attribute of DICOM that holds a text",
+            "Name one by its keyword, such as `PatientID` or `StudyInstanceUID`.",
+        )
+    with quiet():
+        try:
+            value = _parsed(path, pixels=False, only=[number])[0].get(keyword)
+            values = [] if value is None else value if isinstance(value, MultiValue) else [value]
+            return "\\".join(str(each).strip(" \0") for each in values)
+        except Exception:  # noqa: BLE001 - what is wrong with the file, reading its pixels will tell
+            return ""
+
+
+def _parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[FileDataset, list[str]]:
+    try:
+        handle = path.open("rb")
+    except FileNotFoundError:
+        raise DataError("the file is not there") from None
+    except PermissionError:
+        raise DataError("the file may not be read by this user") from None
+    except OSError as error:
+        raise DataError(f"the file cannot be read: {error.strerror}") from error
+    with handle:
+        head = handle.read(352)
+        if not head:
+            raise DataError("the file is empty (0 bytes)")
+        bare = head[128:132] != b"DICM"
+        if bare and not begins_with_element(head):
+            raise RefusedError("the file is named as DICOM, but does not begin as DICOM does", COPY)
+        handle.seek(0)
+        try:
+            _refuse_bomb(handle, 0 if bare else 132)
+            data = dcmread(handle, force=bare, stop_before_pixels=not pixels, specific_tags=only)
+        except DataError:
+            raise
+        except MemoryError:
+            raise RefusedError("the DICOM file does not fit into memory", "Leave the case out.") from None
+        except Exception as error:
+            raise RefusedError(
+                "the DICOM file ends early or is damaged: its header cannot be read", COPY
+            ) from error
+    notes = ["it has no DICOM preamble and meta information"] if bare else []
+    return data, notes
+
+
+def _refuse_bomb(handle: io.BufferedReader, start: int) -> None:
+    """Refuse a deflated data set that unpacks to very much; leaves the file at its beginning.
+
+    The meta information is walked as pydicom does that unpacks what follows: its stated length may be missing or
+    wrong.
+    """
+    handle.seek(start)
+    meta = read_dataset(
+        handle, False, True, stop_when=lambda tag, *_: tag >> 16 != 2
+    )  # explicit, little endian
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        unpacker, total, packed = zlib.decompressobj(-zlib.MAX_WBITS), 0, handle.read()
+        while packed and total <= _MOST_BYTES:
+            total += len(unpacker.decompress(packed, 1 << 24))
+            packed = unpacker.unconsumed_tail
+        if total > _MOST_BYTES:
+            raise RefusedError(
+                f"the deflated DICOM file unpacks to more than {_MOST_BYTES} bytes, as decompression bombs do",
+                "Leave the case out.",
+            )
+    handle.seek(0)
+
+
+def _checked(data: FileDataset, notes: list[str], *, pixels: bool) -> Header:
+    meta = getattr(data, "file_meta", Dataset())
+    syntax = _value(meta, "TransferSyntaxUID")
+    held = [keyword for keyword in PIXELS if keyword in data]
+    _refuse_other_objects(data, held, pixels=pixels)
+    if not syntax and len(meta):
+        raise RefusedError(
+            "the DICOM file names no transfer syntax: how its pixels are coded is not known", COPY
+        )
+    keyword = held[0] if held else ""
+    integers = keyword in {"", PIXELS[0]}
+    height, width = _whole(data, "Rows"), _whole(data, "Columns")
+    if not height or not width:
+        raise RefusedError("the DICOM header says a picture of no rows or no columns", EXPORT)
+    within_limit(height, width)
+    head = Header(
+        data=data,
+        syntax=UID(syntax) if syntax else _seen(data),
+        height=height,
+        width=width,
+        samples=_whole(data, "SamplesPerPixel", None if integers else 1),
+        colours=str(_value(data, "PhotometricInterpretation") or "").strip().upper(),
+        allocated=_whole(data, "BitsAllocated"),
+        stored=_whole(data, "BitsStored", None if integers else 64),
+        signed=bool(_whole(data, "PixelRepresentation", None if integers else 1)),
+        keyword=keyword,
+        notes=notes,
+    )
+    if (frames := _whole(data, "NumberOfFrames", 1)) > 1:
+        raise RefusedError(
+            f"the DICOM file holds {frames} frames, wanted a single one", "Export each in a file of its own."
+        )
+    return head
+
+
+def _refuse_other_objects(data: FileDataset, held: list[str], *, pixels: bool) -> None:
+    uid = UID(str(_value(data, "SOPClassUID") or ""))
+    kind = f"of the kind {uid.name}" if uid and not uid.is_private and uid.name != uid else "of no known kind"
+    if "Segmentation" in uid.name or _value(data, "Modality") == "SEG":
+        raise RefusedError(f"the DICOM file is {kind}: label maps, wanted an image", EXPORT)
+    if held or (not pixels and "Rows" in data):
+        return
+    if "Rows" in data or "Image Storage" in uid.name:
+        raise RefusedError(
+            f"the DICOM file is {kind}, but ends early or was stripped: it holds no pixels", COPY
+        )
+    raise RefusedError(f"the DICOM file is {kind}: it holds no pixels, wanted an image", EXPORT)
+
+
+def _value(data: Dataset, keyword: str) -> Any:
+    try:
+        return data.get(keyword)
+    except Exception as error:  # pydicom converts a value as it is asked for, and raises whatever it meets
+        raise RefusedError(f"the DICOM header is damaged: its `{keyword}` cannot be read", COPY) from error
+
+
+def _whole(data: FileDataset, keyword: str, otherwise: int | None = None) -> int:
+    value = _value(data, keyword)
+    if value is None and otherwise is not None:
+        return otherwise
+    try:
+        return int(str(value))
+    except ValueError:
+        met = "is missing" if value is None else "is no whole number"
+        raise RefusedError(f"the DICOM header is damaged: its `{keyword}` {met}", COPY) from None
+
+
+def _seen(data: FileDataset) -> UID:
+    """The transfer syntax of a file without meta information, as its bytes look."""
+    implicit, little = data.original_encoding
+    if not little:
+        return ExplicitVRBigEndian
+    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian

@@ -1,0 +1,249 @@
+"""Decoding the pixels of a DICOM file: one decoder for each transfer syntax, the same on every machine.
+
+| transfer syntax                          | decoder                                                |
+|------------------------------------------|--------------------------------------------------------|
+| uncompressed, deflated                   | pydicom                                                |
+| RLE                                      | pydicom                                                |
+| JPEG baseline; extended with 8 bits      | Pillow                                                 |
+| JPEG lossless, all predictors            | `medseg.images.dicom.jpeg_lossless`                   |
+| JPEG-LS, lossless and near-lossless      | CharLS (pyjpegls)                                      |
+| JPEG 2000, HTJ2K, lossless and lossy     | OpenJPEG (pylibjpeg-openjpeg)                          |
+
+pydicom would take whichever of several decoders is installed, and their results differ for some files. GDCM is
+not among these: it ends the whole program over some damaged files. JPEG Extended with 12 bits, video and
+others are refused by name.
+
+A compressed picture must be complete and of the size that the header says before a decoder sees it: over
+truncated data CharLS never comes to an end, and OpenJPEG makes the rest up. JPEG 2000 is taken out of a JP2
+file around it, which DICOM does not allow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut, convert_color_space
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from medseg.images.dicom.codestream import bare, complete, header
+from medseg.images.dicom.header import COPY, Header
+from medseg.images.dicom.jpeg_lossless import decode
+from medseg.images.dicom.lookup_table import table
+from medseg.images.refusal import RefusedError
+
+_NATIVE = {
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+}
+_PLUGINS: dict[UID, tuple[str, str]] = {
+    RLELossless: ("pydicom", "pydicom"),
+    JPEGBaseline8Bit: ("pillow", "pillow"),
+    JPEGExtended12Bit: ("pillow", "pillow"),
+    JPEGLSLossless: ("pyjpegls", "pyjpegls"),
+    JPEGLSNearLossless: ("pyjpegls", "pyjpegls"),
+    **dict.fromkeys(
+        (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K),
+        ("pylibjpeg", "pylibjpeg and pylibjpeg-openjpeg"),
+    ),
+}
+"""Each syntax's plug-in of pydicom, and the packages that it takes."""
+
+_OWN = {JPEGLossless, JPEGLosslessSV1}
+
+_GREYS = {"MONOCHROME1", "MONOCHROME2"}
+_WAVELET_COLOURS = {"YBR_ICT", "YBR_RCT"}
+_COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", *_WAVELET_COLOURS}
+_KNOWN = {"HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "XYB"}
+
+_EXPORT = "Export it uncompressed (as with dcmtk's dcmdjpeg or gdcmconv --raw), or leave the case out."
+
+
+def stored_values(head: Header) -> NDArray[Any]:
+    """Decode the picture: (H, W) stored values of greys and of palettes, or (H, W, 3) red, green and blue.
+
+    Raises:
+        RefusedError: Its pixels are not of a kind that is decoded, or are damaged.
+    """
+    _refuse_odd_samples(head)
+    _refuse_unknown_syntax(head)
+    _refuse_incomplete(head)
+    try:
+        found = _own(head) if head.syntax in _OWN else _of_pydicom(head)
+    except MemoryError:
+        raise RefusedError("the picture does not fit into memory", "Save it smaller, or in tiles.") from None
+    except Exception as error:  # decoders raise whatever they meet
+        raise RefusedError(
+            f"the pixels of the DICOM file ({head.syntax.name}) are damaged and cannot be decoded", COPY
+        ) from error
+    shape = (head.height, head.width, 3)[: 2 if head.samples == 1 else 3]
+    if found.shape != shape:
+        raise RefusedError("the pixels of the DICOM file are not of the size that its header says", COPY)
+    return found.astype(found.dtype.newbyteorder("="), copy=False)
+
+
+def is_palette(head: Header) -> bool:
+    """Whether stored values are places in a table of colours."""
+    return head.colours == "PALETTE COLOR"
+
+
+def palette_colours(head: Header, stored: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """Colours (H, W, 3) of stored values, and how many bits they have.
+
+    Raises:
+        RefusedError: The palette is missing or damaged.
+    """
+    data, colours = head.data, ("Red", "Green", "Blue")
+    try:
+        if f"Segmented{colours[0]}PaletteColorLookupTableData" in data:
+            unpacked = apply_color_lut(stored.astype(np.int32), data)[..., :3]
+            return unpacked, 8 * unpacked.dtype.itemsize
+        tables = [
+            table(
+                data[f"{colour}PaletteColorLookupTableDescriptor"].value,
+                data[f"{colour}PaletteColorLookupTableData"].value,
+                little=head.syntax.is_little_endian,
+                signed=head.signed,
+            )
+            for colour in colours
+        ]
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise RefusedError("the palette of the DICOM file is missing or damaged", COPY) from error
+    return np.stack([each.of(stored) for each in tables], axis=-1), tables[0].bits
+
+
+def _refuse_odd_samples(head: Header) -> None:
+    name = head.colours if head.colours in _KNOWN else "no known photometric interpretation"
+    greys = head.colours in _GREYS or is_palette(head) or (head.is_float and not head.colours)
+    if head.samples not in {1, 3} or not (greys if head.samples == 1 else head.colours in _COLOURS):
+        raise RefusedError(
+            f"the DICOM file holds {head.samples} samples a pixel of {name if not greys else head.colours}, wanted "
+            "greys, a palette, RGB or YBR",
+            "Export it as one of these, or leave the case out.",
+        )
+    if head.is_float:
+        return
+    if head.allocated not in {1, 8, 16, 32} or not 1 <= head.stored <= head.allocated:
+        raise RefusedError(
+            f"the DICOM file holds {head.stored} bits stored in {head.allocated}, wanted 1, 8, 16 or 32 allocated",
+            "Export it as such, or leave the case out.",
+        )
+    high = head.value("HighBit")
+    if head.syntax in _NATIVE and isinstance(high, int) and high != head.stored - 1:
+        raise RefusedError(
+            f"the DICOM file has its high bit at {high}, wanted one less than its {head.stored} bits stored",
+            "Export it anew, or leave the case out.",
+        )
+
+
+def _refuse_unknown_syntax(head: Header) -> None:
+    if head.syntax in _NATIVE | _OWN:
+        return
+    if head.syntax not in _PLUGINS:
+        known = head.syntax.name != head.syntax
+        named = f"compressed as {head.syntax.name}" if known else "in a transfer syntax that is not known"
+        raise RefusedError(f"the pixels of the DICOM file are {named}, which medseg does not decode", _EXPORT)
+    plugin, packages = _PLUGINS[head.syntax]
+    if plugin not in get_decoder(head.syntax).available_plugins:
+        raise RefusedError(
+            f"the pixels of the DICOM file are compressed as {head.syntax.name}, for which {packages} is missing",
+            f"Install {packages}.",
+        )
+
+
+def _refuse_incomplete(head: Header) -> None:
+    early = RefusedError("the DICOM file ends early: it holds fewer pixels than its header says", COPY)
+    raw = head.data[head.keyword].value
+    if not raw:
+        raise RefusedError("the pixel data of the DICOM file are empty", COPY)
+    if head.syntax in _NATIVE:
+        if head.data[head.keyword].is_undefined_length:
+            raise RefusedError("the DICOM file holds compressed pixels, but does not say of which kind", COPY)
+        samples = head.height * head.width * (2 if head.colours == "YBR_FULL_422" else head.samples)
+        if len(raw) < (samples * head.allocated + 7) // 8:
+            raise early
+        return
+    if head.syntax == RLELossless:
+        return
+    coded = _frame(head)
+    told = header(coded)
+    if told is not None and (told.height, told.width, told.samples) != (
+        head.height,
+        head.width,
+        head.samples,
+    ):
+        raise RefusedError(
+            f"the compressed pixels of the DICOM file say {told.height} x {told.width} x {told.samples} (rows x "
+            f"columns x samples), its header {head.height} x {head.width} x {head.samples}: one is damaged",
+            COPY,
+        )
+    if told is None or not complete(coded):
+        raise (
+            early
+            if told is not None
+            else RefusedError(
+                f"the pixels of the DICOM file are not {head.syntax.name}, though its header says so", COPY
+            )
+        )
+    if head.syntax == JPEGExtended12Bit and told.bits != 8:
+        raise RefusedError(
+            f"the pixels of the DICOM file are compressed as {head.syntax.name} with {told.bits} bits, of which "
+            "medseg decodes 8: no package of permissive licence decodes more",
+            _EXPORT,
+        )
+
+
+def _frame(head: Header) -> bytes:
+    try:
+        return bare(get_frame(head.data.PixelData, 0, number_of_frames=1))
+    except Exception as error:
+        raise RefusedError(
+            "the DICOM file ends early or is damaged: its compressed pixels cannot be taken apart", COPY
+        ) from error
+
+
+def _of_pydicom(head: Header) -> NDArray[Any]:
+    plugin = _PLUGINS[head.syntax][0] if head.syntax in _PLUGINS else ""
+    if not getattr(head.data, "file_meta", None) or "TransferSyntaxUID" not in head.data.file_meta:
+        head.data.file_meta.TransferSyntaxUID = head.syntax
+    if plugin == "pylibjpeg":  # OpenJPEG may look for a damaged JP2 file's end for ever
+        head.data.PixelData = encapsulate([_frame(head)])
+    options: Any = {"allow_excess_frames": False}
+    array, _ = get_decoder(head.syntax).as_array(head.data, index=0, decoding_plugin=plugin, **options)
+    return array
+
+
+def _own(head: Header) -> NDArray[Any]:
+    found = decode(_frame(head))
+    dtype = np.dtype(f"{'ui'[head.signed]}{head.allocated // 8}")
+    array = found.astype(f"u{head.allocated // 8}").view(dtype)
+    unused = head.allocated - head.stored
+    array = array << unused >> unused
+    if head.samples == 1:
+        return array[..., 0]
+    if head.colours.startswith("YBR_FULL"):
+        return convert_color_space(array, "YBR_FULL", "RGB")
+    return array

@@ -1,0 +1,169 @@
+"""The kinds of files that images and truths are stored in: each reads its own into volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import nibabel
+from nibabel.filebasedimages import ImageFileError
+
+from medseg.errors import DataError
+from medseg.geometry.grid import Geometry, PixelGrid, StoredImage
+from medseg.images.dicom.reader import SUFFIXES as DICOM_SUFFIXES
+from medseg.images.dicom.reader import Window, decoders, dicom_size, dicom_tag, is_dicom, read_dicom
+from medseg.images.nifti.read import read_nifti
+from medseg.images.pictures.read import SUFFIXES, ChannelRule, Picture, picture_size, read_mask, read_picture
+from medseg.images.refusal import RefusedError
+
+
+class FileKind(Protocol):
+    """How files of one kind are read; without state, so that it may be sent to another process."""
+
+    @property
+    def noun(self) -> str:
+        """What such files are called, in the plural."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether such files say how large a voxel is."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Endings of their names, in lower case; empty where any name may be one."""
+
+    def read(self, path: Path, channels: Sequence[str]) -> list[StoredImage]:
+        """Read some channels, all of which the file holds, in the order given.
+
+        Raises:
+            DataError: The file cannot be used; the message holds no path.
+        """
+
+    def read_mask(self, path: Path) -> StoredImage:
+        """Read a label map, with its values as stored.
+
+        Raises:
+            DataError: As `read`.
+        """
+
+    def geometry(self, path: Path) -> Geometry:
+        """The grid of a file, from its header alone.
+
+        Raises:
+            DataError: It has no header that can be read.
+        """
+
+    def tag(self, path: Path, keyword: str) -> str:
+        """What a file says of itself under a name, such as DICOM's `PatientID`; empty where it says nothing.
+
+        Raises:
+            DataError: Files of this kind can never have it.
+        """
+
+    def meaning(self) -> Mapping[str, Any]:
+        """All that decides what `read` gives for a file, as plain data."""
+
+
+@dataclass(frozen=True)
+class NiftiFiles:
+    """`.nii` and `.nii.gz`: one channel a file."""
+
+    noun: str = "NIfTI"
+    measured: bool = True
+    suffixes: tuple[str, ...] = (".nii", ".nii.gz")
+
+    def read(self, path: Path, channels: Sequence[str]) -> list[StoredImage]:
+        """The one channel of the file."""
+        stored = read_nifti(path)
+        return [stored for _ in channels]
+
+    def read_mask(self, path: Path) -> StoredImage:
+        """The label map."""
+        return read_nifti(path)
+
+    def geometry(self, path: Path) -> Geometry:
+        """Shape and affine."""
+        try:
+            header = nibabel.load(path)
+            shape = (*header.shape, 1)[:3]
+            return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), header.affine)
+        except (OSError, ValueError, EOFError, TypeError, ImageFileError) as error:
+            raise DataError("the file has no NIfTI header that can be read") from error
+
+    def tag(self, path: Path, keyword: str) -> str:  # noqa: ARG002 - as the other kinds
+        """Nothing."""
+        return ""
+
+    def meaning(self) -> Mapping[str, Any]:
+        """Nothing but its kind."""
+        return {"kind": "nifti"}
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """Pictures as volumes of one slice: rows stay rows. DICOM images of one frame are among them.
+
+    Attributes:
+        rule: `grey`: one channel a file; `rgb`: three.
+        planes: Names of a file's channels, where it holds three.
+        mask_above: A mask is what is brighter than this; None takes its values as they are.
+        window: How values of DICOM are shown: by the window of the `file`, as they are (`none`), or by a
+            centre and width in modality units; see `medseg.images.dicom.reader`.
+    """
+
+    rule: ChannelRule
+    planes: tuple[str, ...]
+    mask_above: int | None = None
+    noun: str = "pictures"
+    measured: bool = False
+    suffixes: tuple[str, ...] = (*SUFFIXES, *DICOM_SUFFIXES)
+    window: Window = "file"
+
+    def read(self, path: Path, channels: Sequence[str]) -> list[StoredImage]:
+        """The planes of the picture that were asked for."""
+        dicom = is_dicom(path)
+        picture = read_dicom(path, self.rule, self.window) if dicom else read_picture(path, self.rule)
+        if self.rule == "grey":
+            return [_stored(picture, 0) for _ in channels]
+        return [_stored(picture, self.planes.index(channel)) for channel in channels]
+
+    def read_mask(self, path: Path) -> StoredImage:
+        """The label or instance map."""
+        if is_dicom(path):
+            raise RefusedError(
+                "a mask in DICOM, whose values are for showing, where a label or instance map was wanted",
+                "Save it as a PNG, TIFF or .npy of one number a pixel, or leave the case out.",
+            )
+        return _stored(read_mask(path, above=self.mask_above), 0)
+
+    def geometry(self, path: Path) -> Geometry:
+        """Height and width."""
+        return PixelGrid.of(*(dicom_size(path) if is_dicom(path) else picture_size(path)))
+
+    def tag(self, path: Path, keyword: str) -> str:
+        """The text of an attribute of DICOM; empty in pictures of other kinds."""
+        return dicom_tag(path, keyword) if is_dicom(path) else ""
+
+    def meaning(self) -> Mapping[str, Any]:
+        """The rules, and the library that decodes."""
+        return {
+            "kind": "pictures",
+            "rule": self.rule,
+            "planes": list(self.planes),
+            "mask_above": self.mask_above,
+            "window": self.window if isinstance(self.window, str) else [float(each) for each in self.window],
+            "pillow": version("pillow"),
+            "dicom": decoders(),
+        }
+
+
+NIFTI = NiftiFiles()
+"""What volumes are stored in where nothing else is said."""
+
+
+def _stored(picture: Picture, plane: int) -> StoredImage:
+    height, width = picture.pixels.shape[1:]
+    return StoredImage(picture.pixels[plane].T[..., None], PixelGrid.of(height, width), picture.notes)

@@ -1,0 +1,337 @@
+"""What pictures hold, kind of file by kind of file: PNG, JPEG, TIFF, BMP, NumPy."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from tokenize import TokenError
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.MpoImagePlugin import MpoImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import PREFIXES, TiffImageFile
+
+from medseg.images.refusal import RefusedError
+
+MAX_PIXELS = 100_000_000
+"""More in one picture are refused before anything is decoded."""
+
+TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    2: np.fliplr,
+    3: lambda planes: np.rot90(planes, 2),
+    4: np.flipud,
+    5: lambda planes: planes.swapaxes(0, 1),
+    6: lambda planes: np.rot90(planes, -1),
+    7: lambda planes: np.rot90(planes, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+"""What each EXIF orientation but 1 does to an array (H, W, C). Source: EXIF 2.32 (CIPA DC-008), tag 0x0112."""
+
+DAMAGE: tuple[type[Exception], ...] = (
+    *(OSError, EOFError, SyntaxError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
+    *(ArithmeticError, RuntimeError, BufferError, struct.error, zlib.error, TokenError, Warning),
+)
+"""What Pillow and NumPy raise over damaged files (warnings only where the user made them errors)."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds: planes (H, W, 1 or 3), and the palette (256, 3) if they are its indices."""
+
+    planes: NDArray[Any]
+    palette: NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = ()
+    lossy: bool = False
+
+
+class Watched(io.BufferedReader):
+    """An open file that remembers whether anybody read on past its end."""
+
+    starved = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, and remember if there was nothing left."""
+        data = super().read(size)
+        self.starved = self.starved or (bool(size) and not data)
+        return data
+
+
+class Kind(ABC):
+    """A kind of file."""
+
+    name: ClassVar[str]
+    starts: ClassVar[tuple[bytes, ...]]
+    suffixes: ClassVar[tuple[str, ...]]
+
+    def surely(self, head: bytes) -> bool:
+        """Whether the first bytes of a file tell this kind whatever its name; two letters alone do not."""
+        return head.startswith(self.starts)
+
+    @abstractmethod
+    def size(self, handle: Watched) -> tuple[int, int]:
+        """Height and width as read, from the header."""
+
+    @abstractmethod
+    def read(self, handle: Watched) -> Stored:
+        """Decode."""
+
+
+class _Array(Kind):
+    name, starts, suffixes = "NumPy", (b"\x93NUMPY",), (".npy",)
+
+    def size(self, handle: Watched) -> tuple[int, int]:
+        height, width = self._mapped(handle).shape[:2]
+        return height, width
+
+    def read(self, handle: Watched) -> Stored:
+        array = self._mapped(handle)
+        kinds = {"b": np.uint8, "u": np.int32, "i": np.int32, "f": np.float32}
+        kept = array.dtype.newbyteorder("=")
+        kept = kept if kept in (np.uint8, np.uint16) else np.dtype(kinds[array.dtype.kind])
+        if kept == np.int32 and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
+            raise RefusedError("the array holds integers beyond 32 bits", "Number its labels from 1.")
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, for the caller to find
+            planes = np.array(array, dtype=kept, order="C")
+        planes = planes.reshape(*planes.shape[:2], -1)
+        opaque = 1 if kept == np.float32 else np.iinfo(kept).max
+        dropped = planes.shape[2] == 4 and bool((planes[..., 3] != opaque).any())
+        return Stored(planes[..., :3], notes=(ALPHA_DROPPED,) if dropped else ())
+
+    @staticmethod
+    def _mapped(handle: Watched) -> NDArray[Any]:
+        array = np.lib.format.open_memmap(handle.name, mode="r")
+        if array.dtype.kind not in "buif":
+            raise RefusedError(
+                f"the array is of type {array.dtype}, wanted integers or real numbers",
+                "Save it as such, or leave the case out.",
+            )
+        if (
+            0 in array.shape
+            or array.ndim not in {2, 3}
+            or (array.ndim == 3 and array.shape[2] not in {1, 3, 4})
+        ):
+            raise RefusedError(
+                f"the array is of shape {array.shape}, wanted (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)",
+                "Save it as such, or leave the case out.",
+            )
+        within_limit(*array.shape[:2])
+        return array
+
+
+class _Pillow(Kind):
+    """A kind of file that Pillow decodes; its plugin is called directly.
+
+    `Image.open` would try others, and warn or fail by a limit that the whole process shares.
+    """
+
+    plugin: ClassVar[type[ImageFile.ImageFile]]
+
+    def size(self, handle: Watched) -> tuple[int, int]:
+        image = self._opened(handle)
+        width, height = image.size
+        turned = self.orientation_early(image)[0] in {5, 6, 7, 8}
+        return (width, height) if turned else (height, width)
+
+    def read(self, handle: Watched) -> Stored:
+        image = self._opened(handle)
+        if self.reduced(image):
+            raise RefusedError(
+                "16-bit colour (or grey with alpha), of which Pillow would keep 8 bits",
+                "Save it as 8-bit colour, as 16-bit grey, or as a .npy array (H, W, 3).",
+            )
+        image.load()
+        if ImageFile.LOAD_TRUNCATED_IMAGES and handle.starved:  # set by some program, it hides this
+            raise EOFError
+        orientation, notes = self.orientation(image)
+        stored = decoded(image)
+        planes = self.mended(image, stored.planes)
+        if orientation in TURNS:
+            planes = TURNS[orientation](planes)
+            notes = (*notes, f"EXIF rotation {orientation} was applied")
+        return replace(stored, planes=planes, notes=(*notes, *stored.notes), lossy=self.lossy(image))
+
+    def _opened(self, handle: Watched) -> Any:
+        image = self.plugin(handle)
+        within_limit(image.height, image.width)
+        if (frames := self.frames(image, handle)) > 1:
+            raise RefusedError(
+                f"{frames} pictures in one file, wanted one", "Save each in a file of its own."
+            )
+        return image
+
+    def frames(self, image: Any, handle: Watched) -> int:  # noqa: ARG002  # MPO needs it
+        return getattr(image, "n_frames", 1)
+
+    def orientation(self, image: Any) -> tuple[int, tuple[str, ...]]:
+        try:
+            return int(
+                Image.Image.getexif(image).get(0x0112, 1)
+            ), ()  # the PNG plugin's own would decode first
+        except DAMAGE:
+            return 1, ("its EXIF block is damaged and was passed over",)
+
+    def orientation_early(self, image: Any) -> tuple[int, tuple[str, ...]]:
+        """As `orientation`, of a picture that is not loaded."""
+        return self.orientation(image)
+
+    def reduced(self, image: Any) -> bool:  # noqa: ARG002
+        """Whether Pillow would keep fewer bits than there are."""
+        return False
+
+    def lossy(self, image: Any) -> bool:  # noqa: ARG002
+        return False
+
+    def mended(self, image: Any, planes: NDArray[Any]) -> NDArray[Any]:  # noqa: ARG002
+        """Planes (H, W, C) as they are meant, where Pillow knows no better."""
+        return planes
+
+
+class _Png(_Pillow):
+    name, starts, suffixes = "PNG", (b"\x89PNG\r\n\x1a\n",), (".png",)
+    plugin = PngImageFile
+
+    def read(self, handle: Watched) -> Stored:
+        self._opened(handle)  # what is too large is not even read through
+        handle.seek(0)
+        PngImageFile(handle).verify()  # check sums, which Pillow passes over as it decodes
+        handle.seek(0)
+        return super().read(handle)
+
+    def orientation_early(self, image: Any) -> tuple[int, tuple[str, ...]]:
+        handle = image.fp
+        handle.seek(image.tile[0].offset - 8)
+        while len(head := handle.read(8)) == 8 and not head.endswith(b"IEND"):
+            length, name = struct.unpack(">I4s", head)
+            start = name + handle.read(min(length, 21))
+            if start.startswith(
+                (b"eXIf", b"tEXtRaw profile type exif", b"zTXtRaw profile type exif", b"iTXtXML:com")
+            ):
+                image.load()  # what stands behind the pixels, Pillow reads only after them
+                break
+            handle.seek(length - min(length, 21) + 4, io.SEEK_CUR)
+        return self.orientation(image)
+
+    def reduced(self, image: Any) -> bool:
+        return image.mode in {"RGB", "RGBA"} and image.tile[0].args.endswith(";16B")
+
+
+class _Jpeg(_Pillow):
+    name, starts, suffixes = "JPEG", (b"\xff\xd8\xff",), (".jpg", ".jpeg", ".jpe", ".jfif")
+    plugin = JpegImageFile
+
+    def frames(self, image: Any, handle: Watched) -> int:
+        if "mp" not in image.info:
+            return 1
+        try:
+            handle.seek(0)
+            return MpoImageFile(handle).n_frames
+        except DAMAGE:  # a plain JPEG with a broken index
+            return 1
+
+    def lossy(self, image: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+class _StoredTiff(TiffImageFile):
+    """A TIFF whose pixels come as stored: not turned, nor held to the limit of the whole process."""
+
+    def load_prepare(self) -> None:
+        if self._im is None:
+            self.im = Image.new(self.mode, self._tile_size).im
+        super().load_prepare()
+
+    def load_end(self) -> None:
+        self._size = self.im.size
+
+
+class _Tiff(_Pillow):
+    name, starts, suffixes = "TIFF", tuple(PREFIXES), (".tif", ".tiff")
+    plugin = _StoredTiff
+
+    def orientation(self, image: Any) -> tuple[int, tuple[str, ...]]:
+        return int(image.tag_v2.get(274, 1)), ()
+
+    def orientation_early(self, image: Any) -> tuple[int, tuple[str, ...]]:  # noqa: ARG002
+        return 1, ()  # its size is the turned one before it is loaded
+
+    def reduced(self, image: Any) -> bool:
+        return len(image.getbands()) > 1 and max(image.tag_v2.get(258, (1,))) > 8
+
+    def lossy(self, image: Any) -> bool:
+        return image.tag_v2.get(259, 1) in {6, 7, 34892, 50001}  # JPEG, old and new, lossy DNG, WebP
+
+    def mended(self, image: Any, planes: NDArray[Any]) -> NDArray[Any]:
+        bits, signed = image.tag_v2.get(258, (1,))[0], image.tag_v2.get(339, (1,))[0] == 2
+        if image.mode == "L" and bits == 8 and signed:
+            return planes.view(np.int8).astype(np.int32)
+        if image.mode == "I" and not signed and planes.min() < 0:
+            raise RefusedError("the TIFF holds integers above 2147483647", "Number its labels from 1.")
+        if image.mode == "I;16" and image.tag_v2.get(262) == 0:  # white is zero: Pillow turns 8 bits, not 16
+            return np.uint16(65535) - planes
+        return planes
+
+
+class _Bmp(_Pillow):
+    name, starts, suffixes = "BMP", (b"BM",), (".bmp",)
+    plugin = BmpImageFile
+
+    def surely(self, head: bytes) -> bool:
+        # Behind the 14 bytes of the file's own header stands the length of the next, of which there are a few.
+        length = int.from_bytes(head[14:18], "little")
+        return super().surely(head) and length in {12, 16, 40, 52, 56, 64, 108, 124}
+
+
+KINDS = (_Png(), _Jpeg(), _Tiff(), _Bmp(), _Array())
+ALPHA_DROPPED = "its alpha channel was dropped"
+
+
+def within_limit(height: int, width: int) -> None:
+    """Refuse a picture of too many pixels."""
+    if height * width > MAX_PIXELS:
+        raise RefusedError(
+            f"the header says {height} x {width} pixels (H x W), above the limit of {MAX_PIXELS}, as decompression "
+            "bombs do",
+            "If it is a real picture, cut it into tiles, else leave the case out.",
+        )
+
+
+def decoded(image: Image.Image) -> Stored:
+    """What Pillow has loaded, as planes."""
+    mode = image.mode
+    if mode not in {"1", "L", "LA", "I", "F", "P", "PA", "RGB", "RGBA", "RGBX"} and not mode.startswith(
+        "I;16"
+    ):
+        image = image.convert("LA" if mode == "La" else "RGB")
+    planes = np.array(image)
+    planes = planes.astype(planes.dtype.newbyteorder("="), copy=False)
+    planes = planes * np.uint8(255) if planes.dtype == np.bool_ else planes
+    planes = planes[..., None] if planes.ndim == 2 else planes
+    clear = _transparent(image, planes)
+    colours = planes[..., : 3 if mode.startswith("RGB") or planes.shape[2] == 3 else 1]
+    palette = None
+    if mode in {"P", "PA"}:
+        flat = np.array(image.getpalette("RGB") or [], dtype=np.uint8)[:768]
+        palette = np.zeros((256, 3), dtype=np.uint8)
+        palette.reshape(-1)[: flat.size] = flat
+    return Stored(colours, palette, (ALPHA_DROPPED,) if clear else ())
+
+
+def _transparent(image: Image.Image, planes: NDArray[Any]) -> bool:
+    """Whether some pixel is not opaque."""
+    if image.mode in {"LA", "PA", "RGBA"}:
+        return bool((planes[..., -1] != 255).any())
+    key = image.info.get("transparency")
+    if isinstance(key, bytes):
+        opacity = np.full(256, 255)
+        opacity[: len(key)] = np.frombuffer(key, dtype=np.uint8)[:256]
+        return bool((opacity[planes] != 255).any())
+    return key is not None and bool((planes == np.array(key)).all(axis=-1).any())

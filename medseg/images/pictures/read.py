@@ -1,0 +1,138 @@
+"""Reading pictures: PNG, JPEG, TIFF, BMP and NumPy arrays, each kind of pixel by one stated rule.
+
+What a file is, its first bytes say, not its name. Rows stay rows: pixels are (C, H, W), row 0 on top.
+
+| stored                       | `grey`                           | `rgb`            | as a mask                  |
+|------------------------------|----------------------------------|------------------|----------------------------|
+| 1 bit                        | 0 or 255                         | repeated         | 0 or 255                   |
+| grey, 2 to 8 bits            | as decoded, uint8                | repeated         | as decoded                 |
+| grey, 16 bits                | uint16, never cut to 8 bits      | repeated         | uint16                     |
+| TIFF, signed or 32 bits      | int32; above 2**31 - 1 refused   | repeated         | int32                      |
+| TIFF, real numbers           | float32, NaN kept                | repeated         | int32 if whole, or refused |
+| colour, 8 bits               | luma, see below                  | as stored        | one plane if all are equal |
+| colour or grey + alpha, 16   | refused: Pillow keeps 8 bits     | refused          | refused                    |
+| palette                      | luma of its colours              | its colours      | indices; greys if all grey |
+| CMYK, YCbCr, LAB             | luma of Pillow's RGB             | Pillow's RGB     | one plane if all are equal |
+| alpha, transparent colours   | dropped, never blended           | dropped          | dropped                    |
+| `.npy`, 1, 3 or 4 channels   | as above; bool is 0 or 1         | as above         | as above                   |
+
+- Luma is ITU-R BT.601 in the integers that Pillow's `L` uses, exact where red, green and blue are equal:
+  (19595 R + 38470 G + 7471 B + 32768) >> 16. Source: ITU-R Recommendation BT.601-7, section 2.5.1.
+- `.npy` is (H, W) or (H, W, channels). Of float16 or float64 it becomes float32; of other integers int32,
+  if they fit.
+- The rotation that EXIF (or, in TIFF, its own tag) asks for is applied, to masks as well. A TIFF that counts
+  white as zero is read as it is shown.
+- Several pictures in one file (animation, pages, stereo) are refused, and so are more than `MAX_PIXELS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from medseg.images.pictures.open import opened_picture, stored_picture
+from medseg.images.refusal import RefusedError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".npy")
+"""What pictures are named, compared without regard to case."""
+
+ChannelRule = Literal["grey", "rgb"]
+
+LUMA = (19595, 38470, 7471)
+"""Weights of red, green and blue in 1/65536."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture.
+
+    Attributes:
+        pixels: (C, H, W), row 0 on top; uint8, uint16, int32 or float32.
+        notes: What a user should know of the file, such as `its alpha channel was dropped`.
+    """
+
+    pixels: NDArray[Any]
+    notes: tuple[str, ...] = ()
+
+
+def read_picture(path: Path, channels: ChannelRule) -> Picture:
+    """Read one picture as 1 (`grey`) or 3 (`rgb`) channels, by the rules above.
+
+    Raises:
+        DataError: The file is missing, not readable, empty, truncated, damaged, too large, no picture, several
+            pictures, or of pixels that cannot be kept as they are. The message holds no path.
+    """
+    stored = stored_picture(path)
+    planes = stored.planes if stored.palette is None else stored.palette[stored.planes[..., 0]]
+    if channels == "grey":
+        planes = planes if planes.shape[2] == 1 else luma(planes)[..., None]
+    elif planes.shape[2] == 1:
+        planes = np.repeat(planes, 3, axis=2)
+    return Picture(np.ascontiguousarray(planes.transpose(2, 0, 1)), stored.notes)
+
+
+def read_mask(path: Path, *, above: int | None = None) -> Picture:
+    """Read one label or instance map (1, H, W) of integers, by the rules above.
+
+    Args:
+        path: The file.
+        above: If given, the mask is 1 where the stored value is larger, else 0 (uint8). JPEG makes values up,
+            so that without it a JPEG may hold no more than two.
+
+    Raises:
+        DataError: As `read_picture`, and where the file holds colours, broken numbers, or what JPEG made up.
+    """
+    stored = stored_picture(path)
+    planes = stored.planes
+    if stored.palette is not None and np.ptp(stored.palette, axis=1).max() == 0:
+        planes = stored.palette[planes[..., 0]]
+    plane = planes[..., 0]
+    if any(not np.array_equal(plane, planes[..., n], equal_nan=True) for n in range(1, planes.shape[2])):
+        raise RefusedError(
+            "a colour mask where a label or instance map was wanted: red, green and blue differ",
+            "Save one number a pixel (a grey or palette PNG, a TIFF or .npy of integers), or leave the case out.",
+        )
+    if above is not None:
+        return Picture((plane > above).astype(np.uint8)[None], stored.notes)
+    if plane.dtype == np.float32:
+        plane = _whole(plane)
+    if stored.lossy and (met := np.unique(plane).size) > 2:
+        raise RefusedError(
+            f"a mask of {met} values in lossy JPEG, which makes values up: labels cannot be told from them",
+            "Set `pictures.mask_above: 127` in the manifest to count what is brighter as foreground, or save masks "
+            "as PNG.",
+        )
+    return Picture(np.ascontiguousarray(plane)[None], stored.notes)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Height and width as read, the EXIF rotation included, from the header alone.
+
+    Raises:
+        DataError: As `read_picture`, as far as the header shows it.
+    """
+    with opened_picture(path) as (handle, kind):
+        return kind.size(handle)
+
+
+def luma(planes: NDArray[Any]) -> NDArray[Any]:
+    """Brightness (H, W) of colours (H, W, 3), of the same type; see above."""
+    if planes.dtype == np.uint8:  # the same, faster
+        return np.array(Image.fromarray(planes).convert("L"))
+    wide: Any = {"f": np.float64, "i": np.int64}.get(planes.dtype.kind, np.uint32)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite values are the caller's to find
+        weighted = planes.astype(wide) @ np.array(LUMA, dtype=wide)
+        if planes.dtype.kind == "f":  # float64 keeps this exact where the three are equal
+            return np.asarray(weighted / 65536, dtype=planes.dtype)
+    return np.asarray((weighted + 32768) >> 16, dtype=planes.dtype)
+
+
+def _whole(plane: NDArray[Any]) -> NDArray[np.int32]:
+    if not (np.isfinite(plane).all() and (plane == np.rint(plane)).all() and np.abs(plane).max() < 2**31):
+        raise RefusedError("a mask of broken numbers where whole labels were wanted", "Save it as integers.")
+    return plane.astype(np.int32)

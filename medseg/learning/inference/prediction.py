@@ -1,0 +1,48 @@
+"""What a model says of one case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.datasets.reading.volume import Volume
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one case.
+
+    Attributes:
+        labels: (I, J, K) class indices on the grid, and in the order of axes, of the input files.
+        probabilities: (N, I, J, K) in [0, 1], one for each of the task's `maps`, on the same grid; None unless
+            asked for.
+        volume: The input.
+        millilitres: Volume of each class and region, mL.
+        warnings: What about the input lies outside the training data.
+    """
+
+    labels: NDArray[np.uint8]
+    probabilities: NDArray[np.float32] | None
+    volume: Volume
+    millilitres: Mapping[str, float]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a model says of the whole of one case.
+
+    Attributes:
+        probabilities: (K,) float32 in [0, 1], one for each class: the mean over the slices of the case.
+        names: The classes that it is said to have: one, or any number where classes are no alternatives.
+        volume: The input.
+        warnings: What about the input lies outside the training data.
+    """
+
+    probabilities: NDArray[np.float32]
+    names: tuple[str, ...]
+    volume: Volume
+    warnings: tuple[str, ...]

@@ -1,0 +1,340 @@
+"""A trained network with all that inference needs, saved as data and weights without code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from medseg.component import Allowed, build
+from medseg.datasets.case import Case
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.datasets.reading.volume import Volume, read_volume
+from medseg.errors import MedsegError, ModelError
+from medseg.learning.inference.model_card import model_card
+from medseg.learning.inference.prediction import Classification, Prediction
+from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
+from medseg.learning.tasks.task import TASK, LabelTask, MaskTask, Task
+from medseg.learning.training.checkpoint import plain_weights
+from medseg.places import written_whole
+from medseg.slices.preparation import Preparation
+from medseg.slices.rule import SliceRule
+from medseg.slices.transforms import TRANSFORMS_KEY, Chain
+
+#: Of the saved form; a model of another version is refused with the reason.
+FORM = 1
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network with the preparation of its input and the meaning of its output.
+
+    For research use only; not a medical device.
+
+    Attributes:
+        network: In eval mode, on `device`.
+        network_spec: The declaration that builds it.
+        task: What its output means.
+        preparation: From volumes to the slices that it takes.
+        manifest: What data it learned from: channels, label values, licence, citation.
+        profile: How its training data looked.
+        about: Name of the pipeline, versions, kind of data, run; shown in the model card.
+        device: Where it computes.
+        batch_size: Slices at a time; bounds memory.
+    """
+
+    network: torch.nn.Module
+    network_spec: Mapping[str, Any]
+    task: Task
+    preparation: Preparation
+    manifest: Manifest
+    profile: TrainingProfile | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    batch_size: int = 16
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channels of the input, in order."""
+        return self.preparation.channels
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a slice that the network gets."""
+        return len(self.channels), *self.preparation.rule.size
+
+    def probabilities(self, slices: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Class probabilities of prepared slices.
+
+        Args:
+            slices: (B, C, H, W) float32, prepared as in training; any B, and any H and W the network takes.
+
+        Returns:
+            (B, K, H, W) in [0, 1], one for each of the task's `maps`; of whole images (B, K).
+
+        Raises:
+            ModelError: The array has another number of dimensions or channels.
+        """
+        self._refuse_other(slices)
+        if not len(slices):
+            height, width = slices.shape[2:]
+            shape = self.task.target.output(self.task.out_channels, (height, width))
+            return np.zeros((0, *shape), dtype=np.float32)
+        found = [self.task.probabilities(logits).cpu().numpy() for logits in self._logits(slices)]
+        return np.concatenate(found)
+
+    def labels(self, slices: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Class indices (B, H, W) of prepared slices (B, C, H, W), B at least 1.
+
+        Raises:
+            ModelError: As `probabilities`.
+        """
+        self._refuse_other(slices)
+        decode = self._mask_task().decode
+        found = [decode(logits).cpu().numpy() for logits in self._logits(slices)]
+        return np.concatenate(found).astype(np.uint8)
+
+    def _refuse_other(self, slices: NDArray[np.float32]) -> None:
+        if slices.ndim != 4 or slices.shape[1] != len(self.channels):
+            raise ModelError(
+                f"the model takes slices (B, {len(self.channels)}, H, W) with the channels "
+                f"{list(self.channels)}, met an array of shape {slices.shape}"
+            )
+
+    def _logits(self, slices: NDArray[np.float32]) -> Iterator[torch.Tensor]:
+        self.network.eval()
+        for start in range(0, len(slices), self.batch_size):
+            batch = torch.from_numpy(np.ascontiguousarray(slices[start : start + self.batch_size]))
+            with torch.inference_mode():
+                yield self.network(batch.float().to(self.device))
+
+    def read(self, case: Case) -> Volume:
+        """Read one case with its truth.
+
+        Raises:
+            DataError: A file of the case cannot be used.
+        """
+        return read_volume(case, self.channels, self.manifest.label_rule(), files=self.preparation.files)
+
+    def read_image(self, case: Case) -> Volume:
+        """Read one case without its truth.
+
+        Raises:
+            DataError: A file of the case cannot be used.
+        """
+        return read_volume(case, self.channels, labels=None, files=self.preparation.files)
+
+    def predict(self, case: Case, *, probabilities: bool = False) -> Prediction:
+        """Read and segment one case.
+
+        Raises:
+            DataError: A file of the case cannot be used; its truth, if any, is not read.
+        """
+        return self.predict_volume(self.read_image(case), probabilities=probabilities)
+
+    def predict_volume(self, volume: Volume, *, probabilities: bool = False) -> Prediction:
+        """Segment one volume.
+
+        Slices in which every channel holds nothing but background are not sent to the network: they, and
+        what was cropped away, are of the first class.
+
+        Args:
+            volume: Channels in the order of `channels`, raw intensities.
+            probabilities: Whether to give probabilities too (K times the memory of the volume).
+        """
+        task = self._mask_task()
+        prepared = self.preparation.apply(volume)
+        rows = np.flatnonzero(prepared.content)
+        exact, outside = prepared.fitting.exact, task.outside
+        labels = np.zeros((1, *prepared.image.shape[:1], *prepared.image.shape[2:]), dtype=np.uint8)
+        chances = None
+        if probabilities or not exact:
+            chances = np.empty((len(outside), *labels.shape[1:]), dtype=np.float32)
+            chances[:] = np.array(outside, dtype=np.float32)[:, None, None, None]
+        done = 0
+        for logits in self._logits(prepared.image[rows]):
+            here = rows[done : done + len(logits)]
+            labels[0, here] = task.decode(logits).cpu().numpy()
+            if chances is not None:
+                chances[:, here] = task.probabilities(logits).cpu().numpy().swapaxes(0, 1)
+            done += len(logits)
+        restored = None if chances is None else prepared.restore(chances, nearest=False, outside=outside)
+        if restored is not None:
+            np.clip(restored, 0, 1, out=restored)  # interpolating rounds beyond by a bit
+        if restored is None or exact:
+            native = prepared.restore(labels, nearest=True)[0].astype(np.uint8)
+        else:  # where slices were resampled or overlap, what is interpolated is the probability
+            native = task.decide(restored)
+        said = restored if probabilities else None
+        return Prediction(native, said, volume, self._millilitres(native, volume), self._warnings(volume))
+
+    def classify(self, volume: Volume) -> Classification:
+        """Say which classes one case has.
+
+        The probabilities are the mean over its slices that show something; over all where none does.
+
+        Args:
+            volume: Channels in the order of `channels`, raw intensities.
+
+        Raises:
+            ModelError: The model gives label maps, or the network probabilities that are no numbers.
+            DataError: A transform cannot be applied to it.
+        """
+        task = self._label_task()
+        prepared = self.preparation.apply(volume)
+        chances = self.probabilities(prepared.image[prepared.telling]).mean(axis=0)
+        if not np.isfinite(chances).all():
+            raise ModelError(
+                "the network gives probabilities that are no numbers: its training went astray, or this image is far "
+                "from what it learned."
+            )
+        return Classification(chances, task.chosen(chances), volume, self._warnings(volume))
+
+    def _mask_task(self) -> MaskTask:
+        if not isinstance(self.task, MaskTask):
+            raise ModelError("the model tells classes of whole images: it gives no label maps.")
+        return self.task
+
+    def _label_task(self) -> LabelTask:
+        if not isinstance(self.task, LabelTask):
+            raise ModelError("the model gives label maps: it tells no class of a whole image.")
+        return self.task
+
+    def _millilitres(self, labels: NDArray[np.uint8], volume: Volume) -> dict[str, float]:
+        each = float(np.prod(volume.geometry.spacing)) / 1000
+        counts = np.bincount(labels.ravel(), minlength=len(self.task.classes)) * each
+        found = {name: float(counts[i]) for i, name in enumerate(self.task.classes)}
+        found |= {name: float(counts[list(members)].sum()) for name, members in self.task.regions.items()}
+        return found
+
+    def _warnings(self, volume: Volume) -> tuple[str, ...]:
+        if self.profile is None:
+            return ()
+        return tuple(self.profile.warnings(profile_volume(volume, self.channels)))
+
+    def save(self, folder: Path) -> Path:
+        """Write `model.json`, `weights.safetensors` and a model card, as one folder that is never half there."""
+        weights = plain_weights(self.network)
+        described = {
+            "form": FORM,
+            "about": dict(self.about),
+            "network": dict(self.network_spec),
+            "task": self.task.spec(),
+            "truth": self.task.target.truth,
+            "maps": list(self.task.maps),
+            "channels": list(self.channels),
+            "slices": self.preparation.rule.model_dump(mode="json"),
+            "manifest": self.manifest.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "profile": None if self.profile is None else self.profile.to_dict(),
+        }
+        with written_whole(folder) as target:
+            target.mkdir()
+            (target / "model.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
+            save_file(weights, target / "weights.safetensors")
+            (target / "README.md").write_text(model_card(described), encoding="utf-8")
+        return folder
+
+    @classmethod
+    def load(
+        cls, folder: Path | str, *, device: str | torch.device = "cpu", allowed: Allowed | None = None
+    ) -> Predictor:
+        """Load what `save` wrote. Nothing is unpickled, and only allowed components are built.
+
+        Raises:
+            ModelError: The folder is no saved model, is of another form, or its weights do not fit.
+        """
+        place, may = Path(folder), allowed or Allowed()
+        described = _described(place)
+        try:
+            network = build(described["network"], at="network", kind=torch.nn.Module, allowed=may)
+            task = build(described["task"], at="task", kind=TASK, allowed=may)
+            manifest = Manifest.from_json(described["manifest"])
+            preparation = Preparation(
+                tuple(described["channels"]),
+                SliceRule.model_validate(described["slices"]),
+                may,
+                manifest.files(),
+            )
+            Chain(preparation.rule.transforms, at=TRANSFORMS_KEY, allowed=may)  # refused now, not at an input
+            known = described["profile"]
+            profile = None if known is None else TrainingProfile.from_dict(known)
+            about = dict(described["about"])
+            _refuse_contradictions(network, task, preparation, manifest, profile)
+        except (LookupError, TypeError, ValueError, AttributeError, MedsegError) as error:
+            told = " ".join(str(error).split())[:500].rstrip(".")
+            raise ModelError(
+                f"the saved model cannot be built: {told}. Its model.json was changed, or is of another version of "
+                "medseg: take the folder anew from its run."
+            ) from error
+        _fill(network, place / "weights.safetensors")
+        where = torch.device(device)
+        network = network.to(where).eval()
+        return cls(network, described["network"], task, preparation, manifest, profile, about, where)
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    try:
+        described: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(
+            "no saved model there: wanted a folder with model.json and weights.safetensors"
+        ) from error
+    except ValueError as error:
+        raise ModelError("model.json of the saved model is damaged: it is not JSON") from error
+    form = described.get("form") if isinstance(described, dict) else None
+    if form != FORM:
+        raise ModelError(f"the model is of form {form}; this medseg reads form {FORM}")
+    return described
+
+
+def _refuse_contradictions(
+    network: torch.nn.Module,
+    task: Task,
+    preparation: Preparation,
+    manifest: Manifest,
+    profile: TrainingProfile | None,
+) -> None:
+    """Compare the parts of a model with each other, so that no class is written under another's value.
+
+    Raises:
+        ModelError: They contradict each other.
+    """
+    if tuple(task.classes) != tuple(manifest.classes):
+        raise ModelError(f"its task has the classes {task.classes}, its manifest {manifest.classes}")
+    if task.target.truth != (manifest.image_labels or "masks"):
+        raise ModelError(f"its task learns {task.target.noun}, which its manifest does not tell")
+    unknown = set(preparation.channels) - set(manifest.channels)
+    if unknown:
+        raise ModelError(f"its channels {sorted(unknown)} are none of its manifest's")
+    if profile is not None and (
+        set(profile.intensities) != set(preparation.channels) or len(profile.spacing) != 3
+    ):
+        raise ModelError("its record of the training data is of other channels or axes")
+    height, width = preparation.rule.size
+    try:
+        with torch.no_grad():
+            given = network.eval()(torch.zeros(1, len(preparation.channels), height, width))
+        met, wanted = tuple(given.shape), (1, *task.target.output(task.out_channels, (height, width)))
+    except Exception as error:  # networks raise anything at a shape they do not take
+        raise ModelError(f"its network does not take its slices: {error!s:.300}") from error
+    if met != wanted:
+        raise ModelError(f"its network gives {met} where its task wants {wanted}")
+
+
+def _fill(network: torch.nn.Module, path: Path) -> None:
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise ModelError("weights.safetensors of the saved model is missing or damaged") from error
+    except RuntimeError as error:
+        raise ModelError(
+            f"the weights do not fit the network: {' '.join(str(error).split())[:500]}"
+        ) from error

@@ -1,0 +1,1 @@
+"""Looking into a network: its layers, and where it looks."""

@@ -1,0 +1,115 @@
+"""Scores of the classes of images after each epoch: light, without intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medseg.class_names import key_name
+from medseg.learning.scores.class_measures import ClassMeasures
+from medseg.learning.tasks.decision import Decision
+
+MEANS = ("balanced_accuracy", "f1", "auroc", "average_precision")
+"""Over classes."""
+EPOCH_SCORES = ("accuracy", *MEANS)
+"""By which the best weights may be chosen: larger is better, and 1 is perfect."""
+
+
+class TaskOfClasses(Protocol):
+    """What is wanted of a task here."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the K classes."""
+
+    @property
+    def decision(self) -> Decision:
+        """What probabilities lead to."""
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits (B, K) to probabilities of the same shape."""
+
+
+class EpochClassScorer:
+    """Scores what a network says of images, after each epoch.
+
+    The probabilities of a case of several slices are averaged over them. A class that a score does not define,
+    since no case has it (or all have), is left out of the mean over classes; where no class is left, the accuracy
+    stands in for the selected score, so that there is always one, and a perfect prediction has a score of 1. A
+    probability that is NaN counts as wrong.
+
+    Args:
+        task: The task.
+        select: What `score` is: one of `EPOCH_SCORES`; of several classes, `accuracy` is `subset_accuracy`.
+
+    Raises:
+        ValueError: `select` is none of them.
+    """
+
+    def __init__(self, task: TaskOfClasses, select: str = "balanced_accuracy") -> None:
+        if select not in EPOCH_SCORES:
+            raise ValueError(f"select {select!r}; wanted one of {EPOCH_SCORES}")
+        self.task = task
+        self.select = select
+        self._decision = task.decision
+        self._accuracy = next(name for name in self._decision.own if name.endswith("accuracy"))
+        self._cases: list[str] = []
+        self._probabilities: list[torch.Tensor] = []
+        self._labels: list[torch.Tensor] = []
+
+    def update(self, cases: Sequence[str], logits: torch.Tensor, label: torch.Tensor) -> None:
+        """Take one batch: the case of each slice, logits (B, K) and labels (B, K), 1 for each class.
+
+        Raises:
+            ValueError: The shapes do not fit.
+        """
+        wanted = (len(cases), len(self.task.classes))
+        if tuple(logits.shape) != wanted or tuple(label.shape) != wanted:
+            raise ValueError(
+                f"logits are {tuple(logits.shape)} and labels {tuple(label.shape)}; wanted {wanted}: slices, classes"
+            )
+        self._cases.extend(cases)
+        # left where they are until the end: a copy from the device would wait for it in every batch
+        self._probabilities.append(self.task.probabilities(logits.detach()).float())
+        self._labels.append(label.detach().to(torch.uint8))
+
+    def compute(self) -> dict[str, float]:
+        """Accuracy (of several classes, `subset_accuracy`), means over classes, recalls, and `score`."""
+        if not self._cases:
+            return {"score": 0.0}
+        _, truth, probabilities = self._by_case()
+        values = ClassMeasures(self._decision, truth, probabilities).point
+        found = {score: float(values[None, score][0]) for score in (self._accuracy, *MEANS)}
+        for k, name in enumerate(self.task.classes):
+            found[f"recall/{key_name(name)}"] = float(values[k, "recall"][0])
+        found = {name: value for name, value in found.items() if not np.isnan(value)}
+        accuracy = found[self._accuracy]
+        found["score"] = accuracy if self.select == "accuracy" else found.get(self.select, accuracy)
+        return found
+
+    def by_case(self) -> dict[str, float]:
+        """The probability given to what is so: of the true class; of several, the mean over classes."""
+        if not self._cases:
+            return {}
+        names, truth, probabilities = self._by_case()
+        values = self._decision.of_truth(truth, probabilities)
+        return dict(zip(names, values.tolist(), strict=True))
+
+    def _by_case(self) -> tuple[list[str], NDArray[np.bool_], NDArray[np.float32]]:
+        """Cases, their truth (N, K), and the mean of their probabilities over slices (N, K)."""
+        probabilities = torch.cat(self._probabilities).cpu().numpy()
+        labels = torch.cat(self._labels).cpu().numpy().astype(bool)
+        probabilities = np.where(np.isnan(probabilities), ~labels, probabilities)
+        place = {case: i for i, case in enumerate(dict.fromkeys(self._cases))}
+        places = np.array([place[case] for case in self._cases])
+        slices = np.bincount(places, minlength=len(place))[:, None]
+        means, has = np.zeros((2, len(place), labels.shape[1]))
+        np.add.at(means, places, probabilities)
+        np.add.at(has, places, labels)
+        if ((has != 0) & (has != slices)).any():
+            raise ValueError("slices of one case have different classes; wanted those of the case")
+        return list(place), has > 0, (means / slices).astype(np.float32)

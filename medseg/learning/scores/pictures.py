@@ -1,0 +1,297 @@
+"""Scores of foreground masks: per image, per group (a patient over all its slices), and of all pixels pooled.
+
+Empty classes are treated by the one rule of `medseg.learning.scores.volumes`: a ratio 0/0 is NaN and left out. AUROC
+needs both classes, average precision needs foreground, object scores need an object in truth or prediction.
+
+Everything but AUROC and average precision follows from a few sums for each image, which add up to those of
+its group and of all. For these two, probabilities are kept: see `medseg.learning.scores.probability_store`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.learning.scores.objects import OBJECT_RATIOS, connected, match_objects, plane, truth_objects
+from medseg.learning.scores.probability_counts import (
+    BINS,
+    ProbabilityCounts,
+    auroc,
+    average_precision,
+    pack,
+    ratio,
+)
+from medseg.learning.scores.probability_store import ProbabilityStore
+from medseg.learning.scores.summaries import RESAMPLES, STATISTICS, _statistics
+from medseg.learning.scores.threshold_search import SCORES as MASK_SCORES
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+OF_MASKS = ("accuracy", "iou", "dice", "precision", "recall", "f1", "specificity")
+OF_PROBABILITIES = {"auroc": auroc, "average_precision": average_precision}
+OF_OBJECTS = ("object_precision", "object_recall", "object_f1", "panoptic_quality")
+SCORES = (*OF_MASKS, *OF_PROBABILITIES, "brier", "calibration_error", *OF_OBJECTS)
+"""Scores in [0, 1]; of Brier score and calibration error less is better, of all others more."""
+AMOUNTS = ("truth_pixels", "predicted_pixels", "truth_objects", "predicted_objects")
+
+BLOCK = 100
+"""Resamples computed at once."""
+
+
+class ForegroundScorer:
+    """Scores the masks of images.
+
+    Nothing depends on the order in which images are added. AUROC and average precision are exact for each
+    image; for groups of several and pooled they are so up to the limits of `ProbabilityStore`: see `exact`.
+
+    Args:
+        classes: Two class names, background and foreground; the second names the rows.
+
+    Raises:
+        ValueError: Not two different names.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        if len(set(classes)) != 2 or len(classes) != 2:
+            raise ValueError(f"classes {list(classes)}; wanted two names, background and foreground")
+        self.name = classes[1]
+        self._rows: dict[str, tuple[str, _Sums, dict[str, float]]] = {}
+        self._probabilities = ProbabilityStore()
+
+    def add(
+        self,
+        case: str,
+        group: str,
+        truth: NDArray[np.bool_],
+        probability: NDArray[np.float32],
+        predicted: NDArray[np.bool_],
+        objects: NDArray[Any] | None = None,
+    ) -> None:
+        """Score one image.
+
+        Args:
+            case: Public name of the image; each is scored once.
+            group: Public name of what it belongs to: a patient, an article.
+            truth: (H, W) bool, whether each pixel is foreground.
+            probability: (H, W) float32 foreground probability in [0, 1].
+            predicted: (H, W) bool, the predicted mask.
+            objects: (H, W) instance map of the truth, read by `truth_objects`; without, the connected
+                components of the truth are its objects. Those of the prediction always are.
+
+        Raises:
+            ValueError: A case twice, other shapes or types, NaN, or probabilities outside [0, 1].
+        """
+        if case in self._rows:
+            raise ValueError("a case was scored twice; score each image once, whole")
+        truth, probability, predicted = plane(truth), plane(probability), plane(predicted)
+        packed = pack(probability, truth)
+        if predicted.shape != truth.shape or predicted.dtype != np.bool_:
+            raise ValueError(
+                f"prediction is {predicted.dtype} of {predicted.shape}; wanted bool of {truth.shape}, as the truth"
+            )
+        true_objects = connected(truth) if objects is None else truth_objects(objects)
+        counts = ProbabilityCounts.of_packed(packed)
+        sums = _Sums.of(truth, predicted, counts, true_objects)
+        own = {name: float(of(counts.positives, counts.negatives)) for name, of in OF_PROBABILITIES.items()}
+        self._rows[case] = group, sums, own
+        self._probabilities.add(group, packed)
+
+    @property
+    def exact(self) -> bool:
+        """Whether AUROC and average precision of groups of several images are of unrounded probabilities."""
+        return self._probabilities.exact
+
+    @property
+    def counts(self) -> ProbabilityCounts:
+        """Counts of the probabilities of all pixels, unrounded up to 2^25 distinct: see `ProbabilityStore`."""
+        return self._probabilities.pooled()
+
+    @property
+    def matrix(self) -> NDArray[np.int64]:
+        """(2, 2) pixels by true (rows) and predicted class, background first."""
+        tp, fp, fn, tn = _Sums.total(sums for _, sums, _ in self._rows.values()).pixels.astype(np.int64)
+        return np.array([[tn, fp], [fn, tp]])
+
+    def frame(self) -> DataFrame:
+        """Give the scores of each image.
+
+        Returns:
+            One row per image: case, group, name, `SCORES`, and pixels and objects in truth and prediction.
+        """
+        from pandas import DataFrame  # noqa: PLC0415 - half a second that training's validation does without
+
+        rows = [
+            {"case": case, "group": group, "name": self.name, **sums.scores(), **own, **sums.amounts()}
+            for case, (group, sums, own) in self._rows.items()
+        ]
+        return DataFrame(rows, columns=["case", "group", "name", *SCORES, *AMOUNTS])
+
+    def group_frame(self) -> DataFrame:
+        """Give the scores of each group, of the pixels and objects of all its images together.
+
+        Returns:
+            One row per group, sorted: group, name, images, `SCORES`, and pixels and objects.
+        """
+        from pandas import DataFrame  # noqa: PLC0415 - as above
+
+        rows = []
+        for group, members in self._groups().items():
+            sums = _Sums.total(sums for sums, _ in members)
+            if len(members) == 1:
+                ranked = members[0][1]
+            else:
+                counts = self._probabilities.of_group(group)
+                ranked = {
+                    name: float(of(counts.positives, counts.negatives))
+                    for name, of in OF_PROBABILITIES.items()
+                }
+            images = {"group": group, "name": self.name, "images": len(members)}
+            rows.append(images | sums.scores() | ranked | sums.amounts())
+        return DataFrame(rows, columns=["group", "name", "images", *SCORES, *AMOUNTS])
+
+    def summary(self, seed: int = 0) -> DataFrame:
+        """Summarise over groups, and over all pixels.
+
+        Args:
+            seed: Of the bootstrap.
+
+        Returns:
+            Rows of name, score, mean, median, std, low, high, patients, as `summaries.summarise` has them.
+            Named after the foreground: over the groups' scores. Named `<foreground>/pooled`: mean and median
+            are the score of all pixels (or objects) together, low and high its 95 % percentile interval when
+            groups are drawn with replacement, 1000 times, std is NaN and patients is the number of groups.
+            AUROC and average precision of the draws come from `ProbabilityCounts.coarse`, shifted by what this
+            grid moves in the score of all pixels;
+            draws where a score is undefined are left out.
+        """
+        from pandas import DataFrame  # noqa: PLC0415 - as above
+
+        groups = self.group_frame()
+        rows = [
+            {"name": self.name, "score": score} | _statistics(groups[score].to_numpy(dtype=float), seed)
+            for score in SCORES
+        ]
+        rows += [
+            {"name": f"{self.name}/pooled", "score": score} | row for score, row in self._pooled(seed).items()
+        ]
+        return DataFrame(rows, columns=["name", "score", *STATISTICS])
+
+    def _groups(self) -> dict[str, list[tuple[_Sums, dict[str, float]]]]:
+        groups: dict[str, list[tuple[_Sums, dict[str, float]]]] = {}
+        # cases in order too: floats add up to the same last bit however they came
+        for _, (group, sums, own) in sorted(self._rows.items()):
+            groups.setdefault(group, []).append((sums, own))
+        return dict(sorted(groups.items()))
+
+    def _pooled(self, seed: int) -> dict[str, dict[str, float]]:
+        nothing = dict.fromkeys(STATISTICS[:-1], np.nan) | {"patients": 0}
+        groups = self._groups()
+        if not groups:
+            return dict.fromkeys(SCORES, nothing)
+        sums = [_Sums.total(one for one, _ in members) for members in groups.values()]
+        counts = self.counts
+        point = _Sums.total(sums).scores()
+        point |= {
+            name: float(of(counts.positives, counts.negatives)) for name, of in OF_PROBABILITIES.items()
+        }
+        drawn = np.random.default_rng(seed).integers(len(groups), size=(RESAMPLES, len(groups)))
+        times = np.stack([np.bincount(row, minlength=len(groups)) for row in drawn]).astype(float)
+        resampled = _scores(times @ np.stack([one.all for one in sums]))
+        # the last draw takes each group once: what the grid moves there, it moves in all draws alike
+        once = np.append(times, np.ones((1, len(groups))), axis=0)
+        for name, values in _ranked(once, [self._probabilities.coarse(group) for group in groups]).items():
+            resampled[name] = np.clip(values[:-1] + (point[name] - values[-1]), 0, 1)
+        rows = {}
+        for score in SCORES:
+            mean = point[score]
+            if np.isnan(mean):
+                rows[score] = nothing
+                continue
+            low, high = np.nanquantile(resampled[score], (0.025, 0.975)) if len(groups) > 1 else (mean, mean)
+            own = {"mean": mean, "median": mean, "std": np.nan, "low": float(low), "high": float(high)}
+            rows[score] = own | {"patients": len(groups)}
+        return rows
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What adds up over images.
+
+    Attributes:
+        all: (8 + 1 + 3 * BINS,) float64, exact for counts below 2^53: tp, fp, fn, tn, objects matched, true and
+            predicted, their sum of IoU; the squared error; by bin: pixels, foreground, probabilities.
+    """
+
+    all: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        truth: NDArray[np.bool_],
+        predicted: NDArray[np.bool_],
+        counts: ProbabilityCounts,
+        objects: NDArray[np.int32],
+    ) -> _Sums:
+        tp, in_truth, in_prediction = (
+            int(np.count_nonzero(m)) for m in (truth & predicted, truth, predicted)
+        )
+        fp, fn = in_prediction - tp, in_truth - tp
+        found = match_objects(objects, connected(predicted))
+        bins = counts.reliability()
+        parts: list[Any] = [
+            [tp, fp, fn, truth.size - tp - fp - fn],
+            [found.matched, found.truth, found.predicted, found.iou_sum, counts.squared_error()],
+            bins.count,
+            np.nan_to_num(bins.observed) * bins.count,
+            np.nan_to_num(bins.mean_probability) * bins.count,
+        ]
+        return cls(np.concatenate(parts).astype(float))
+
+    @classmethod
+    def total(cls, sums: Iterable[_Sums]) -> _Sums:
+        return cls(sum((one.all for one in sums), np.zeros(9 + 3 * BINS)))
+
+    @property
+    def pixels(self) -> NDArray[np.float64]:
+        return self.all[:4]
+
+    def scores(self) -> dict[str, float]:
+        return {name: float(value) for name, value in _scores(self.all).items()}
+
+    def amounts(self) -> dict[str, int]:
+        tp, fp, fn, _, _, true_objects, predicted_objects = (int(one) for one in self.all[:7])
+        return dict(zip(AMOUNTS, (tp + fn, tp + fp, true_objects, predicted_objects), strict=True))
+
+
+def _scores(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """All scores but those of ranked probabilities, of sums along the last axis."""
+    pixels, objects = np.moveaxis(sums, -1, 0)[:4], np.moveaxis(sums, -1, 0)[4:8]
+    count, positives, probabilities = (sums[..., 9 + i * BINS : 9 + (i + 1) * BINS] for i in range(3))
+    total = pixels.sum(axis=0)
+    found = {name: MASK_SCORES[name](*pixels) for name in OF_MASKS}
+    found["brier"] = ratio(sums[..., 8], total)
+    # bin by bin, share of all pixels times |observed - mean probability|
+    found["calibration_error"] = ratio(np.abs(positives - probabilities).sum(axis=-1), count.sum(axis=-1))
+    return found | {name: OBJECT_RATIOS[name](*objects) for name in OF_OBJECTS}
+
+
+def _ranked(
+    times: NDArray[np.float64], groups: Sequence[ProbabilityCounts]
+) -> Mapping[str, NDArray[np.float64]]:
+    """AUROC and average precision of resamples, each of which takes the groups so many times."""
+    union = ProbabilityCounts.merged(groups)
+    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in OF_PROBABILITIES}
+    places = [np.searchsorted(union.values, counts.values) for counts in groups]
+    for block in np.array_split(times, max(1, len(times) // BLOCK)):
+        positives, negatives = np.zeros((2, len(block), union.positives.size))
+        for weight, place, counts in zip(block.T, places, groups, strict=True):
+            positives[:, place] += np.outer(weight, counts.positives)
+            negatives[:, place] += np.outer(weight, counts.negatives)
+        for name, of in OF_PROBABILITIES.items():
+            found[name].append(of(positives, negatives))
+    return {name: np.concatenate(blocks) for name, blocks in found.items()}

@@ -1,0 +1,99 @@
+"""Tables of the classes of images: what was said of each, and the scores; and what trackers keep of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.class_names import joined, key_name
+from medseg.learning.scores.class_measures import ClassMeasures
+from medseg.learning.scores.intervals import STATISTICS
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def case_table(
+    measures: ClassMeasures, classes: Sequence[str], cases: Sequence[str], groups: Sequence[str]
+) -> DataFrame:
+    """Give what was said of each image: see `ClassScorer.frame`."""
+    from pandas import DataFrame  # noqa: PLC0415 - half a second that training's validation does without
+
+    columns: dict[str, Any] = {
+        "case": list(cases),
+        "group": list(groups),
+        "truth": _names(measures.truth, classes),
+        "predicted": _names(measures.chosen, classes),
+        "confidence": measures.confidence,
+        "correct": measures.correct,
+    }
+    probabilities = zip(classes, measures.probabilities.T, strict=True)
+    return DataFrame(columns | {f"probability_{name}": values for name, values in probabilities})
+
+
+def summary_table(
+    measures: ClassMeasures,
+    classes: Sequence[str],
+    groups: NDArray[np.intp],
+    found: Mapping[tuple[int | None, str], Mapping[str, float]],
+) -> DataFrame:
+    """Arrange the scores, all classes together first: see `ClassScorer.summary`.
+
+    Args:
+        measures: Of N images.
+        classes: Names.
+        groups: (N,) indices of each image's group.
+        found: As `class_summary.intervals` gives it.
+    """
+    from pandas import DataFrame  # noqa: PLC0415 - as above
+
+    rows: list[dict[str, Any]] = [
+        {"name": "", "score": score, **found[None, score]} for score in measures.of_all
+    ]
+    for k, name in enumerate(classes):
+        rows += [{"name": name, "score": score, **found[k, score]} for score in measures.of_class]
+        for score, has in (("support", measures.truth[:, k]), ("predicted", measures.chosen[:, k])):
+            behind = {"patients": len(np.unique(groups[has])), "cases": int(has.sum()), "resamples": 0}
+            rows.append(
+                {"name": name, "score": score, "mean": float(has.sum()), "low": np.nan, "high": np.nan}
+                | behind
+            )
+    return DataFrame(rows, columns=["name", "score", *STATISTICS])
+
+
+def class_metrics(summary: DataFrame, role: str) -> dict[str, float]:
+    """Name the figures of a summary as a tracker keeps them.
+
+    Args:
+        summary: As `ClassScorer.summary` gives it.
+        role: `train`, `val` or `test`.
+
+    Returns:
+        `<role>/<score>` of all classes together and `<role>/<score>/<class>` (as `key_name` writes it) are the
+        values; `/low`, `/high` and `/patients` follow them. What is undefined (NaN) is omitted.
+
+    Raises:
+        ValueError: Two figures would have one key.
+    """
+    endings = {"mean": "", "low": "/low", "high": "/high", "patients": "/patients"}
+    rows: Sequence[Mapping[Any, Any]] = summary.to_dict("records")
+    found: dict[str, float] = {}
+    for row in rows:
+        part = key_name(row["name"]) if row["name"] else ""
+        stem = "/".join(filter(None, (role, row["score"], part)))
+        for statistic, ending in endings.items():
+            if np.isnan(row[statistic]):
+                continue
+            if stem + ending in found:
+                raise ValueError(f"two figures would both be kept as {stem + ending}; rename a class")
+            found[stem + ending] = float(row[statistic])
+    return found
+
+
+def _names(indicators: NDArray[np.bool_], classes: Sequence[str]) -> list[str]:
+    """The names of each row, joined."""
+    names = np.asarray(classes, dtype=object)
+    return [joined(names[row]) for row in indicators]

@@ -1,0 +1,245 @@
+"""Segmentation into exclusive classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from monai.losses import DiceCELoss
+from monai.networks import one_hot
+from numpy.typing import NDArray
+
+from medseg.component import Slot
+from medseg.errors import DefinitionError
+from medseg.learning.scores.volumes import RATIOS, counts_of
+from medseg.learning.tasks.target import MASKS, Target
+from medseg.learning.tasks.task import Loss, MaskTask, Scorer
+
+
+@dataclass(frozen=True)
+class ClassMasks:
+    """Every voxel has one of K classes; the network gives K logits.
+
+    Attributes:
+        classes: Names, in the order of their indices.
+        regions: Unions of classes by name, as indices, scored beside the classes.
+        select: Names of the classes and regions whose mean Dice chooses the best weights; all but the first
+            class when left out.
+        loss_of: Makes the loss from `weight` (a (K,) tensor or None): MONAI's and torch's losses both do.
+            MONAI's Dice plus cross-entropy when left out.
+        class_weights: One weight a class, `frequency` (inverse frequency of its voxels in the training part,
+            with a mean of 1 over the classes that occur and 0 for the others), or None.
+    """
+
+    declared: ClassVar[Mapping[str, Slot]] = {"loss": Slot("torch.nn.Module", ("weight",))}
+
+    classes: tuple[str, ...]
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    select: tuple[str, ...] = ()
+    loss_of: Callable[..., Any] | None = None
+    class_weights: tuple[float, ...] | Literal["frequency"] | None = None
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        regions: Mapping[str, Sequence[int]] | None = None,
+        select: Sequence[str] = (),
+        loss: Callable[..., Any] | None = None,
+        class_weights: Sequence[float] | Literal["frequency"] | None = None,
+    ) -> None:
+        weights = (
+            class_weights if class_weights is None or class_weights == "frequency" else tuple(class_weights)
+        )
+        chosen = {name: tuple(members) for name, members in (regions or {}).items()}
+        for name, value in (
+            ("classes", tuple(classes)),
+            ("regions", chosen),
+            ("select", tuple(select) or tuple(classes[1:])),
+            ("loss_of", loss),
+            ("class_weights", weights),
+        ):
+            object.__setattr__(self, name, value)
+        self._refuse_contradictions()
+
+    def _refuse_contradictions(self) -> None:
+        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
+            raise DefinitionError(
+                f"wanted two or more distinct classes at task.classes, met {list(self.classes)}"
+            )
+        for name, members in self.regions.items():
+            wrong = [i for i in members if not 0 <= i < len(self.classes)]
+            if wrong or not members or name in self.classes:
+                raise DefinitionError(
+                    f"region {name!r} at task.regions must have a name of its own and indices in "
+                    f"0..{len(self.classes) - 1}, met {list(members)}"
+                )
+        unknown = [name for name in self.select if name not in self.names]
+        if unknown:
+            raise DefinitionError(f"task.select names {unknown}, which are not among {list(self.names)}")
+        if isinstance(self.class_weights, tuple) and len(self.class_weights) != len(self.classes):
+            raise DefinitionError(
+                f"task.class_weights has {len(self.class_weights)} values for {len(self.classes)} classes"
+            )
+        if isinstance(self.class_weights, tuple) and not are_weights(self.class_weights):
+            raise DefinitionError(
+                f"task.class_weights is {list(self.class_weights)}, wanted finite numbers, 0 or more"
+            )
+
+    @property
+    def target(self) -> Target:
+        """Label maps."""
+        return MASKS
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Classes, then regions."""
+        return (*self.classes, *self.regions)
+
+    @property
+    def out_channels(self) -> int:
+        """One logit a class."""
+        return len(self.classes)
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The classes."""
+        return self.classes
+
+    @property
+    def outside(self) -> tuple[float, ...]:
+        """The first class, for certain."""
+        return (1.0, *(0.0 for _ in self.classes[1:]))
+
+    def weighted(self, counts: NDArray[np.int64]) -> ClassMasks:
+        """Turn `class_weights: frequency` into numbers; other tasks come back as they are."""
+        if self.class_weights != "frequency":
+            return self
+        return ClassMasks(self.classes, self.regions, self.select, self.loss_of, inverse_frequency(counts))
+
+    def loss(self) -> Loss:
+        """The loss, with the target in the form that its library wants.
+
+        torch's losses take class indices (B, H, W); MONAI's take indices (B, 1, H, W) with `to_onehot_y`,
+        else a one-hot (B, K, H, W).
+        """
+        given = self.class_weights if isinstance(self.class_weights, tuple) else None
+        weight = None if given is None else torch.tensor(given, dtype=torch.float32)
+        make = self.loss_of or _dice_and_cross_entropy
+        loss = make() if weight is None else make(weight=weight)
+        if weight is not None and not any(_same(held, weight) for held in loss.buffers()):
+            raise DefinitionError(
+                f"task.class_weights is set, but {type(loss).__name__} takes no weights of classes. Leave them out, "
+                "or take a loss that does, such as monai.losses.DiceCELoss."
+            )
+        if type(loss).__module__.startswith("torch."):
+            return _WithTarget(loss, lambda label: label[:, 0].long())
+        if any(getattr(part, "to_onehot_y", False) for part in loss.modules()):
+            return _WithTarget(loss, lambda label: label.long())
+        classes = len(self.classes)
+        return _WithTarget(loss, lambda label: one_hot(label.long(), classes))
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Softmax over classes."""
+        return torch.softmax(logits.float(), dim=1)
+
+    def decode(self, logits: torch.Tensor) -> torch.Tensor:
+        """The most probable class; the first of equals. `max` is several times faster than `argmax` here."""
+        return logits.max(dim=1).indices
+
+    def decide(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """The most probable class; the first of equals."""
+        return probabilities.argmax(axis=0).astype(np.uint8)
+
+    def scorer(self) -> Scorer:
+        """Dice of each class and region, per case, then the mean over cases."""
+        return DiceByCase(self)
+
+    def spec(self) -> dict[str, Any]:
+        """Declaration for inference: classes, regions and selection; the loss is left behind."""
+        return {
+            "_target_": "medseg.learning.ClassMasks",
+            "classes": list(self.classes),
+            "regions": {name: list(members) for name, members in self.regions.items()},
+            "select": list(self.select),
+        }
+
+
+def inverse_frequency(counts: NDArray[np.int64]) -> tuple[float, ...]:
+    """Weights of classes that occur so often: with a mean of 1 over those that occur, 0 for the others."""
+    inverse = counts.sum() / np.maximum(counts, 1)
+    inverse[counts == 0] = 0.0
+    return tuple(float(w) for w in inverse * np.count_nonzero(counts) / inverse.sum())
+
+
+def are_weights(values: tuple[Any, ...]) -> bool:
+    """Whether values can weigh classes: finite, none below zero, not all zero."""
+    if not all(isinstance(value, int | float) and 0 <= value < float("inf") for value in values):
+        return False
+    return any(values)
+
+
+def _same(held: torch.Tensor, weight: torch.Tensor) -> bool:
+    return held.shape == weight.shape and bool(torch.allclose(held.float().cpu(), weight))
+
+
+def _dice_and_cross_entropy(weight: torch.Tensor | None = None) -> Any:
+    return DiceCELoss(to_onehot_y=True, softmax=True, weight=weight)
+
+
+class _WithTarget(torch.nn.Module):
+    """A loss that first brings the label into the form it wants."""
+
+    def __init__(self, loss: Any, target: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.loss, self.target = loss, target
+
+    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Loss of logits (B, K, H, W) and labels (B, 1, H, W)."""
+        return self.loss(logits.float(), self.target(label))
+
+
+class DiceByCase:
+    """Dice of every class and region of each case.
+
+    One confusion matrix a case, so that a batch costs one bincount.
+    """
+
+    def __init__(self, task: MaskTask) -> None:
+        self.task = task
+        self.matrices: dict[str, NDArray[np.int64]] = {}
+
+    def update(self, cases: Sequence[str], logits: torch.Tensor, label: torch.Tensor) -> None:
+        """Take one batch."""
+        k = len(self.task.classes)
+        pair = label[:, 0].long() * k + self.task.decode(logits)
+        slots = torch.arange(len(pair), device=pair.device).view(-1, 1, 1) * k * k
+        counts = torch.bincount((pair + slots).flatten(), minlength=len(pair) * k * k)
+        for case, matrix in zip(cases, counts.view(-1, k, k).cpu().numpy(), strict=True):
+            self.matrices[case] = self.matrices.get(case, 0) + matrix
+
+    def compute(self) -> dict[str, float]:
+        """`dice/<name>` for every name that some case has, and their selected mean as `score`."""
+        found: dict[str, float] = {}
+        for name in (*self.task.classes, *self.task.regions):
+            values = [self._dice(matrix, name) for matrix in self.matrices.values()]
+            defined = [value for value in values if not np.isnan(value)]
+            if defined:
+                found[f"dice/{name}"] = float(np.mean(defined))
+        selected = [found[f"dice/{name}"] for name in self.task.select if f"dice/{name}" in found]
+        found["score"] = float(np.mean(selected)) if selected else 0.0
+        return found
+
+    def by_case(self) -> dict[str, float]:
+        """Mean Dice over the selected names that a case has; 1 where it rightly has none of them."""
+        found = {}
+        for case, matrix in self.matrices.items():
+            values = np.array([self._dice(matrix, name) for name in self.task.select])
+            found[case] = float(np.nanmean(values)) if not np.isnan(values).all() else 1.0
+        return found
+
+    def _dice(self, matrix: NDArray[np.int64], name: str) -> float:
+        members = self.task.regions.get(name) or (self.task.classes.index(name),)
+        return RATIOS["dice"](counts_of(matrix, members))

@@ -1,0 +1,298 @@
+"""Classification of whole images: into exclusive classes, or with any number of them at once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medseg.component import Slot
+from medseg.errors import DefinitionError
+from medseg.learning.scores.epoch import EPOCH_SCORES, EpochClassScorer
+from medseg.learning.tasks.class_masks import are_weights, inverse_frequency
+from medseg.learning.tasks.decision import Decision
+from medseg.learning.tasks.exclusive import OneClass
+from medseg.learning.tasks.multilabel import THRESHOLD, AnyClasses
+from medseg.learning.tasks.target import MANY_LABELS, ONE_LABEL, Target
+from medseg.learning.tasks.task import Loss, Scorer
+
+Weights = tuple[float, ...] | Literal["frequency"] | None
+
+
+class _OfWholeImages(ABC):
+    """What both tasks share: a logit for each class, a decision on their probabilities, and no regions."""
+
+    classes: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def decision(self) -> Decision:
+        """What probabilities (N, K) lead to."""
+
+    @property
+    def regions(self) -> Mapping[str, tuple[int, ...]]:
+        """None."""
+        return {}
+
+    @property
+    def out_channels(self) -> int:
+        """One logit a class."""
+        return len(self.classes)
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The classes."""
+        return self.classes
+
+    def chosen(self, probabilities: NDArray[np.float32]) -> tuple[str, ...]:
+        """The classes, in their order, that the decision says of probabilities (K,)."""
+        said = self.decision.chosen(probabilities[None])[0]
+        return tuple(name for name, is_said in zip(self.classes, said, strict=True) if is_said)
+
+
+@dataclass(frozen=True)
+class ImageClasses(_OfWholeImages):
+    """Every image has one of K classes; the network gives K logits.
+
+    Attributes:
+        classes: Names, in the order of their indices; those of the data when a definition leaves them out.
+        select: The score by which the best weights are chosen: balanced_accuracy, accuracy, f1, auroc or
+            average_precision.
+        loss_of: Makes the loss from `weight` (a (K,) tensor or None); torch's cross-entropy when left out.
+        class_weights: One weight a class, `frequency` (inverse frequency of its images in the training part,
+            with a mean of 1 over the classes that occur), or None.
+        label_smoothing: Of the cross-entropy, in [0, 1).
+    """
+
+    declared: ClassVar[Mapping[str, Slot]] = {"loss": Slot("torch.nn.Module", ("weight",))}
+
+    classes: tuple[str, ...]
+    select: str = "balanced_accuracy"
+    loss_of: Callable[..., Any] | None = None
+    class_weights: Weights = None
+    label_smoothing: float = 0.0
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        select: str = "balanced_accuracy",
+        loss: Callable[..., Any] | None = None,
+        class_weights: Sequence[float] | Literal["frequency"] | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        for name, value in (
+            ("classes", tuple(classes)),
+            ("select", select),
+            ("loss_of", loss),
+            ("class_weights", _given(class_weights)),
+            ("label_smoothing", label_smoothing),
+        ):
+            object.__setattr__(self, name, value)
+        _refuse_classes(self.classes, least=2)
+        _refuse_settings(self.classes, self.select, self.class_weights)
+        smooth = self.label_smoothing
+        if not isinstance(smooth, int | float) or isinstance(smooth, bool) or not 0 <= smooth < 1:
+            raise DefinitionError(f"task.label_smoothing is {smooth!r}, wanted a number in [0, 1)")
+        if smooth and self.loss_of is not None:
+            raise DefinitionError("task.label_smoothing is of the cross-entropy: set it in task.loss instead")
+
+    @property
+    def decision(self) -> OneClass:
+        """The most probable class; the first of equals."""
+        return OneClass()
+
+    @property
+    def target(self) -> Target:
+        """One class of the whole image."""
+        return ONE_LABEL
+
+    def weighted(self, counts: NDArray[np.int64]) -> ImageClasses:
+        """Turn `class_weights: frequency` into numbers; other tasks come back as they are."""
+        if self.class_weights != "frequency":
+            return self
+        weights = inverse_frequency(counts)
+        return ImageClasses(self.classes, self.select, self.loss_of, weights, self.label_smoothing)
+
+    def loss(self) -> Loss:
+        """The loss of logits (B, K) and labels (B, K), with the target in the form that its library wants.
+
+        torch's losses take class indices (B,); MONAI's a one-hot (B, K).
+
+        Raises:
+            DefinitionError: Weights are given, and the declared loss does not take them.
+        """
+        weight = _tensor(self.class_weights)
+        if self.loss_of is None:
+            made = torch.nn.CrossEntropyLoss(weight=weight, label_smoothing=self.label_smoothing)
+            return _OfLabels(made, _index)
+        loss = _declared(self.loss_of, weight)
+        return _OfLabels(loss, _index if type(loss).__module__.startswith("torch.") else _numbers)
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Softmax over classes, (B, K)."""
+        return torch.softmax(logits.float(), dim=1)
+
+    def scorer(self) -> Scorer:
+        """Scores over cases."""
+        return EpochClassScorer(self, self.select)
+
+    def spec(self) -> dict[str, Any]:
+        """Declaration for inference: classes and selection; the loss is left behind."""
+        target = "medseg.learning.ImageClasses"
+        return {"_target_": target, "classes": list(self.classes), "select": self.select}
+
+
+@dataclass(frozen=True)
+class ImageTags(_OfWholeImages):
+    """Every image has any number of K classes, also none; the network gives K logits, each with a sigmoid.
+
+    A class is said to be there where its probability reaches the threshold.
+
+    Attributes:
+        classes: Names, in the order of their indices; those of the data when a definition leaves them out.
+        select: As of `ImageClasses`; macro averages over classes.
+        loss_of: Makes the loss from `weight` (a (K,) tensor or None); torch's binary cross-entropy when left
+            out.
+        class_weights: As of `ImageClasses`; they weigh the terms of each class.
+        threshold: Of all classes, in (0, 1); predictions, scores and figures go by it, and the model keeps it.
+    """
+
+    declared: ClassVar[Mapping[str, Slot]] = {"loss": Slot("torch.nn.Module", ("weight",))}
+
+    classes: tuple[str, ...]
+    select: str = "f1"
+    loss_of: Callable[..., Any] | None = None
+    class_weights: Weights = None
+    threshold: float = THRESHOLD
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        select: str = "f1",
+        loss: Callable[..., Any] | None = None,
+        class_weights: Sequence[float] | Literal["frequency"] | None = None,
+        threshold: float = THRESHOLD,
+    ) -> None:
+        for name, value in (
+            ("classes", tuple(classes)),
+            ("select", select),
+            ("loss_of", loss),
+            ("class_weights", _given(class_weights)),
+            ("threshold", threshold),
+        ):
+            object.__setattr__(self, name, value)
+        _refuse_classes(self.classes, least=1)
+        _refuse_settings(self.classes, self.select, self.class_weights)
+        try:
+            _ = self.decision
+        except ValueError as error:
+            raise DefinitionError(f"task.{error}") from error
+
+    @property
+    def decision(self) -> AnyClasses:
+        """Each class whose probability reaches the threshold."""
+        return AnyClasses(self.threshold)
+
+    @property
+    def target(self) -> Target:
+        """Any number of classes of the whole image."""
+        return MANY_LABELS
+
+    def weighted(self, counts: NDArray[np.int64]) -> ImageTags:
+        """Turn `class_weights: frequency` into numbers; other tasks come back as they are."""
+        if self.class_weights != "frequency":
+            return self
+        weights = inverse_frequency(counts)
+        return ImageTags(self.classes, self.select, self.loss_of, weights, self.threshold)
+
+    def loss(self) -> Loss:
+        """The loss of logits (B, K) and labels (B, K), as numbers of 0 and 1.
+
+        Raises:
+            DefinitionError: Weights are given, and the declared loss does not take them.
+        """
+        weight = _tensor(self.class_weights)
+        if self.loss_of is None:
+            return _OfLabels(torch.nn.BCEWithLogitsLoss(weight=weight), _numbers)
+        return _OfLabels(_declared(self.loss_of, weight), _numbers)
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """The sigmoid of each logit, (B, K)."""
+        return torch.sigmoid(logits.float())
+
+    def scorer(self) -> Scorer:
+        """Scores over cases."""
+        return EpochClassScorer(self, self.select)
+
+    def spec(self) -> dict[str, Any]:
+        """Declaration for inference: classes, selection and threshold; the loss is left behind."""
+        return {
+            "_target_": "medseg.learning.ImageTags",
+            "classes": list(self.classes),
+            "select": self.select,
+            "threshold": self.threshold,
+        }
+
+
+def _refuse_classes(classes: tuple[str, ...], *, least: int) -> None:
+    if len(classes) < least or len(set(classes)) != len(classes):
+        wanted = "two or more distinct classes" if least > 1 else "distinct classes"
+        raise DefinitionError(f"wanted {wanted} at task.classes, met {list(classes)}")
+
+
+def _refuse_settings(classes: tuple[str, ...], select: str, weights: Weights) -> None:
+    if select not in EPOCH_SCORES:
+        raise DefinitionError(f"task.select is {select!r}, wanted one of {', '.join(EPOCH_SCORES)}")
+    if isinstance(weights, str) and weights != "frequency":
+        raise DefinitionError(
+            f"task.class_weights is {weights!r}, wanted `frequency`, or a number for each class"
+        )
+    if isinstance(weights, tuple) and (len(weights) != len(classes) or not are_weights(weights)):
+        raise DefinitionError(
+            f"task.class_weights is {list(weights)}, wanted {len(classes)} finite numbers, 0 or more, in the order "
+            f"of {list(classes)}"
+        )
+
+
+def _given(weights: Sequence[float] | Literal["frequency"] | None) -> Weights:
+    return weights if weights is None or isinstance(weights, str) else tuple(weights)
+
+
+def _tensor(weights: Weights) -> torch.Tensor | None:
+    return torch.tensor(weights, dtype=torch.float32) if isinstance(weights, tuple) else None
+
+
+def _declared(make: Callable[..., Any], weight: torch.Tensor | None) -> Any:
+    loss = make() if weight is None else make(weight=weight)
+    held = (each for each in loss.buffers() if weight is not None and each.shape == weight.shape)
+    if weight is not None and not any(torch.allclose(each.float().cpu(), weight) for each in held):
+        raise DefinitionError(
+            f"task.class_weights is set, but {type(loss).__name__} takes no weights of classes. Leave them out, or "
+            "take a loss that does, such as torch.nn.CrossEntropyLoss."
+        )
+    return loss
+
+
+def _index(label: torch.Tensor) -> torch.Tensor:
+    return label.argmax(dim=1)
+
+
+def _numbers(label: torch.Tensor) -> torch.Tensor:
+    return label.float()
+
+
+class _OfLabels(torch.nn.Module):
+    """A loss that first brings the labels into the form it wants."""
+
+    def __init__(self, loss: Any, target: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.loss, self.target = loss, target
+
+    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Loss of logits (B, K) and labels (B, K)."""
+        return self.loss(logits.float(), self.target(label))

@@ -1,0 +1,128 @@
+"""What a network learns from: a label map of each slice, or the classes of the whole image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.errors import StoreError
+from medseg.slices.store.store import Sample, SliceStore
+
+Truth = Literal["masks", "one", "many"]
+"""What the truth of a data set is: label maps, one class an image, or any number of classes an image."""
+
+
+class Target(Protocol):
+    """What a network learns from, and the shape of its answer. Without state."""
+
+    @property
+    def truth(self) -> Truth:
+        """The truth that a data set must have."""
+
+    @property
+    def noun(self) -> str:
+        """What such a truth is called, in the plural."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The parts of an item that augmentation changes."""
+
+    def read(self, store: SliceStore, sample: Sample) -> NDArray[np.uint8]:
+        """The label of one slice.
+
+        Raises:
+            StoreError: Its case has no truth.
+        """
+
+    def counts(self, store: SliceStore, role: str) -> NDArray[np.int64]:
+        """(K,) how often each class occurs in a role."""
+
+    def blank(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """A label of the first class."""
+
+    def output(self, channels: int, size: tuple[int, int]) -> tuple[int, ...]:
+        """Shape of what a network gives for one slice (H, W)."""
+
+
+@dataclass(frozen=True)
+class MaskTarget:
+    """A class for each pixel: labels (1, H, W) of class indices, logits (C, H, W)."""
+
+    truth: Truth = "masks"
+    noun: str = "label maps"
+    keys: tuple[str, ...] = ("image", "label")
+
+    def read(self, store: SliceStore, sample: Sample) -> NDArray[np.uint8]:
+        """The label map (1, H, W)."""
+        return store.mask(sample)[None]
+
+    def counts(self, store: SliceStore, role: str) -> NDArray[np.int64]:
+        """Pixels of each class."""
+        return store.voxel_counts(role)
+
+    def blank(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Zeros (1, H, W)."""
+        del classes
+        return np.zeros((1, *size), dtype=np.uint8)
+
+    def output(self, channels: int, size: tuple[int, int]) -> tuple[int, ...]:
+        """(C, H, W)."""
+        return (channels, *size)
+
+
+@dataclass(frozen=True)
+class LabelTarget:
+    """Classes of the whole image: labels (K,) that are 1 for each class it has, logits (K,)."""
+
+    truth: Truth
+    noun: str = "classes of images"
+    keys: tuple[str, ...] = ("image",)
+
+    def read(self, store: SliceStore, sample: Sample) -> NDArray[np.uint8]:
+        """1 for each class of the slice's case, else 0: (K,)."""
+        if sample.labels is None:
+            raise StoreError(f"case {sample.case} has no class: its label cannot be read.")
+        return indicator(sample.labels, store.classes)
+
+    def counts(self, store: SliceStore, role: str) -> NDArray[np.int64]:
+        """Slices of each class."""
+        total: NDArray[Any] = np.zeros(len(store.classes), dtype=np.int64)
+        for sample in store.role(role):
+            if sample.labels is not None:
+                total += indicator(sample.labels, store.classes)
+        return total
+
+    def blank(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """The first class alone, (K,)."""
+        del size
+        return np.eye(classes, dtype=np.uint8)[0]
+
+    def output(self, channels: int, size: tuple[int, int]) -> tuple[int, ...]:
+        """(K,)."""
+        del size
+        return (channels,)
+
+
+def indicator(labels: tuple[str, ...], classes: tuple[str, ...]) -> NDArray[np.uint8]:
+    """(K,) uint8: 1 at each class that is among the labels.
+
+    Raises:
+        StoreError: A label is none of the classes.
+    """
+    unknown = sorted(set(labels) - set(classes))
+    if unknown:
+        raise StoreError(f"{unknown} are none of the classes {list(classes)}.")
+    return np.array([name in labels for name in classes], dtype=np.uint8)
+
+
+MASKS = MaskTarget()
+"""A label map of each slice."""
+
+ONE_LABEL = LabelTarget("one")
+"""One class of the whole image."""
+
+MANY_LABELS = LabelTarget("many")
+"""Any number of classes of the whole image."""

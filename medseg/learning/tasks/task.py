@@ -1,0 +1,111 @@
+"""What a task is: the meaning of labels and of a network's output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medseg.learning.tasks.decision import Decision
+from medseg.learning.tasks.target import Target
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Scorer(Protocol):
+    """Gathers predictions of one pass over a role and scores them per case."""
+
+    def update(self, cases: Sequence[str], logits: torch.Tensor, label: torch.Tensor) -> None:
+        """Take one batch: the case of each slice, logits and labels."""
+
+    def compute(self) -> dict[str, float]:
+        """Scores by name, never NaN; `score` is the one by which weights are chosen (larger is better)."""
+
+    def by_case(self) -> dict[str, float]:
+        """The score of each case, for choosing good, median and bad ones; never NaN."""
+
+
+class Task(Protocol):
+    """What labels and outputs mean. `fit` never asks which task it has.
+
+    A perfect prediction has a `score` of 1. Shapes of labels and logits are those of the target: of label maps
+    (B, 1, H, W) and (B, K, H, W), of classes of images (B, K) and (B, K).
+    """
+
+    @property
+    def target(self) -> Target:
+        """What is learned from."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their indices."""
+
+    @property
+    def regions(self) -> Mapping[str, tuple[int, ...]]:
+        """Unions of classes that are scored as one, by name."""
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that the network must give."""
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """What the probability in each of these channels is of."""
+
+    def weighted(self, counts: NDArray[np.int64]) -> Task:
+        """The same task, with what it wants to know of the training part: how often each class occurs, (K,)."""
+
+    def loss(self) -> Loss:
+        """Loss of logits and labels."""
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits to probabilities of the same shape, in [0, 1]."""
+
+    def scorer(self) -> Scorer:
+        """A new scorer for one pass."""
+
+    def spec(self) -> dict[str, Any]:
+        """The declaration that builds this task again for inference."""
+
+
+@runtime_checkable
+class MaskTask(Task, Protocol):
+    """A task that learns from label maps."""
+
+    @property
+    def select(self) -> tuple[str, ...]:
+        """Names whose mean score chooses the best weights and ranks the cases."""
+
+    @property
+    def outside(self) -> tuple[float, ...]:
+        """The probabilities of a place that no network has seen, such as one outside the body."""
+
+    def decode(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits (B, K, H, W) to class indices (B, H, W)."""
+
+    def decide(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Probabilities (N, ...), one a map, to class indices (...): what `decode` does of logits."""
+
+
+@runtime_checkable
+class LabelTask(Task, Protocol):
+    """A task that learns from the classes of whole images."""
+
+    @property
+    def decision(self) -> Decision:
+        """What probabilities (N, K) lead to: the one that predictions and all scores ask."""
+
+    def chosen(self, probabilities: NDArray[np.float32]) -> tuple[str, ...]:
+        """The classes that an image is said to have, of its probabilities (K,)."""
+
+
+def _task(found: type) -> bool:
+    """Whether a class is a task, as far as its names tell."""
+    return all(hasattr(found, name) for name in ("loss", "target", "probabilities", "scorer", "weighted"))
+
+
+TASK = _task
+"""What the slot `task` of a definition or of a saved model takes."""

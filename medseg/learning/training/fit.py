@@ -1,0 +1,338 @@
+"""Training: one engine for every task, on MONAI's trainer and evaluator."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.engines.utils import IterationEvents
+
+from medseg.errors import DefinitionError, TrainingError
+from medseg.learning.tasks.task import Loss, Scorer, Task
+from medseg.learning.training.batches import Batches
+from medseg.learning.training.checkpoint import Checkpoints, Standing
+from medseg.learning.training.memory import MemoryNeed, free_memory, out_of_memory
+from medseg.progress import Bar, Progress, Silent
+
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train.
+
+    Attributes:
+        epochs: At most so many.
+        patience: Stop after so many validations without a better score; None never stops early.
+        optimiser: Makes the optimiser from `params`.
+        schedule: Makes the learning-rate schedule from `optimizer`; None keeps the rate.
+        schedule_each: When the schedule goes on.
+        clip: Largest norm of all gradients together; None leaves them.
+        precision: `auto` is bfloat16 on a CUDA device that has it, else float16; float32 on a CPU.
+        validate_every: Epochs from one validation to the next; the last epoch is always validated.
+        best_by: Whether the best epoch is the one with the highest validation `score` or the least `loss`.
+    """
+
+    epochs: int
+    optimiser: Callable[..., torch.optim.Optimizer]
+    patience: int | None = None
+    schedule: Callable[..., Any] | None = None
+    schedule_each: Literal["epoch", "iteration"] = "epoch"
+    clip: float | None = None
+    precision: Precision = "auto"
+    validate_every: int = 1
+    best_by: Literal["score", "loss"] = "score"
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told about each epoch.
+
+    Attributes:
+        epoch_done: Called with the row of an epoch after its checkpoint was written, and again, on going on,
+            for the rows that the checkpoint holds.
+        validated: Called with the network, the epoch and the score of each case after each validation.
+        progress: Where bars are shown.
+    """
+
+    epoch_done: Callable[[Mapping[str, float]], None] = lambda _: None
+    validated: Callable[[torch.nn.Module, int, Mapping[str, float]], None] = lambda *_: None
+    progress: Progress = field(default_factory=Silent)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The objects that a training changes."""
+
+    network: torch.nn.Module
+    optimiser: torch.optim.Optimizer
+    schedule: Any | None
+    scaler: torch.amp.GradScaler
+
+    def stateful(self) -> dict[str, Any]:
+        """Those whose state a checkpoint holds."""
+        kept = {"network": self.network, "optimiser": self.optimiser, "scaler": self.scaler}
+        return {**kept, "schedule": self.schedule} if self.schedule is not None else kept
+
+
+def fit(
+    network: torch.nn.Module,
+    task: Task,
+    train: Batches,
+    val: Batches,
+    *,
+    plan: Plan,
+    device: torch.device,
+    seed: int,
+    folder: Path,
+    need: MemoryNeed,
+    watch: Watch = Watch(),  # frozen
+) -> Standing:
+    """Train `network` and leave it with the weights that scored best on `val`.
+
+    Goes on from the checkpoint in `folder`, if there is one; then the result is that of a training that was
+    never interrupted (bit for bit on a CPU).
+
+    Args:
+        network: On `device`.
+        task: What labels and outputs mean.
+        train: Slices to learn from.
+        val: Slices to choose the best epoch by.
+        plan: How to train.
+        device: Where.
+        seed: Of everything random in the training.
+        folder: Where checkpoints are kept.
+        need: Predicted memory, for the message when it did not suffice.
+        watch: Who is told.
+
+    Raises:
+        TrainingError: The loss is not finite (that of validation where the best epoch is chosen by it), or the
+            device ran out of memory.
+    """
+    precision = resolve_precision(plan.precision, device)
+    steps = plan.epochs * (1 if plan.schedule_each == "epoch" else len(train.loader))
+    optimiser, schedule = make_optimiser(network, plan, steps=steps)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
+    parts = Parts(network, optimiser, schedule, scaler)
+    checkpoints = Checkpoints(folder)
+    standing = checkpoints.restore(parts.stateful(), device)
+    for row in standing.history:
+        watch.epoch_done(row)
+    loss = task.loss().to(device)  # type: ignore[attr-defined]  # a torch module
+    engine = _Epochs(parts, task, loss, train, val, plan, device, precision, need, watch)
+    while standing.epoch < plan.epochs and not _gave_up(standing, plan):
+        torch.manual_seed(_seed_of(seed, standing.epoch + 1))
+        standing = engine.run(standing)
+        checkpoints.save(standing, parts.stateful())
+        watch.epoch_done(standing.history[-1])
+    checkpoints.load_best(network, standing)
+    network.eval()
+    return standing
+
+
+def make_optimiser(
+    network: torch.nn.Module, plan: Plan, *, steps: int
+) -> tuple[torch.optim.Optimizer, Any | None]:
+    """The optimiser of what can be trained in a network, and its schedule, `steps` steps long.
+
+    Raises:
+        DefinitionError: Nothing can be trained, or an argument is refused.
+    """
+    trained = [p for p in network.parameters() if p.requires_grad]
+    if not trained:
+        raise DefinitionError(
+            "the network has no parameter that can be trained: all are frozen, or it has none."
+        )
+    optimiser = plan.optimiser(params=trained)
+    if plan.schedule is None:
+        return optimiser, None
+    return optimiser, plan.schedule(optimizer=optimiser, **_lengths(steps))
+
+
+def resolve_precision(wanted: Precision, device: torch.device) -> Precision:
+    """What `auto` means on a device.
+
+    Raises:
+        DefinitionError: Reduced precision was asked for without a CUDA device.
+    """
+    if wanted not in ("auto", "float32") and device.type != "cuda":
+        raise DefinitionError(f"precision {wanted} needs a CUDA device, met {device}. Use auto or float32.")
+    if wanted != "auto":
+        return wanted
+    if device.type != "cuda":
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
+def _gave_up(standing: Standing, plan: Plan) -> bool:
+    return plan.patience is not None and standing.stale >= plan.patience
+
+
+def _seed_of(seed: int, epoch: int) -> int:
+    return (seed * 1_000_003 + epoch) % 2**63
+
+
+def _lengths(steps: int) -> dict[str, int]:
+    """The names under which torch's and MONAI's schedules ask how long the training is."""
+    return {"T_max": steps, "total_iters": steps, "total_steps": steps, "t_total": steps}
+
+
+class _Epochs:
+    """Runs one epoch at a time on MONAI's trainer, then its validation on MONAI's evaluator."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        task: Task,
+        loss: Loss,
+        train: Batches,
+        val: Batches,
+        plan: Plan,
+        device: torch.device,
+        precision: Precision,
+        need: MemoryNeed,
+        watch: Watch,
+    ) -> None:
+        self.parts, self.task, self.loss, self.train, self.val = parts, task, loss, train, val
+        self.plan, self.device, self.need, self.watch = plan, device, need, watch
+        self.amp: dict[str, Any] = {"amp": precision != "float32"}
+        if precision != "float32":
+            self.amp["amp_kwargs"] = {"dtype": getattr(torch, precision)}
+
+    def run(self, standing: Standing) -> Standing:
+        """Train one epoch, validate where it is due, and say where the training stands now."""
+        epoch = standing.epoch + 1
+        label = f"epoch {epoch}/{self.plan.epochs}"
+        rate = float(self.parts.optimiser.param_groups[0]["lr"])
+        started = time.perf_counter()
+        best = "" if not standing.best_epoch else f"{standing.best_score:.3f}"
+        with self.watch.progress.bar(label, len(self.train.order), "slices") as bar:
+            losses = self._train(epoch, bar, best)
+        seconds = time.perf_counter() - started
+        row = {
+            "epoch": float(epoch),
+            "train/loss": losses,
+            "learning_rate": rate,
+            "slices_per_second": len(self.train.order) / seconds,
+        }
+        if self.parts.schedule is not None and self.plan.schedule_each == "epoch":
+            self.parts.schedule.step()
+        if epoch % self.plan.validate_every and epoch != self.plan.epochs:
+            return replace(standing, epoch=epoch, history=(*standing.history, row))
+        scores, cases = self._validate(epoch)
+        row |= scores
+        self.watch.validated(self.parts.network, epoch, cases)
+        history = (*standing.history, row)
+        worth = row["val/score"] if self.plan.best_by == "score" else -row["val/loss"]
+        if self.plan.best_by == "loss" and not math.isfinite(worth):
+            raise TrainingError(
+                f"the validation loss became {row['val/loss']} in epoch {epoch}, and the best epoch is chosen by it. "
+                "Lower optimiser.lr of the step, set its clip, or set its best_by: score."
+            )
+        if worth > standing.best_worth:
+            return Standing(epoch, epoch, worth, 0, history)
+        # Of equal scores, as of 0 in the first epochs of a rare foreground, the weights with the lesser loss are
+        # kept; patience counts on, for the score is no better.
+        level = worth == standing.best_worth and row["val/loss"] < standing.best_loss
+        kept = epoch if level else standing.best_epoch
+        return replace(standing, epoch=epoch, best_epoch=kept, stale=standing.stale + 1, history=history)
+
+    def _train(self, epoch: int, bar: Bar, best: str) -> float:
+        total, seen = 0.0, 0
+        trainer = SupervisedTrainer(
+            device=self.device,
+            max_epochs=1,
+            train_data_loader=self.train.at(epoch),
+            network=self.parts.network,
+            optimizer=self.parts.optimiser,
+            loss_function=self.loss,
+            prepare_batch=_image_and_label,
+            decollate=False,
+            optim_set_to_none=True,
+            **self.amp,
+        )
+        if self.amp["amp"]:  # a scaler that is switched off, for bfloat16, still opens MONAI's autocast
+            trainer.scaler = self.parts.scaler
+
+        def check_loss(engine: Engine) -> None:
+            loss = engine.state.output["loss"].detach()
+            if not torch.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss.item()} in epoch {epoch}, batch "
+                    f"{engine.state.iteration} ({self.train.described(engine.state.batch)}). Lower "
+                    "optimiser.lr of the step, set its clip, or look at these slices."
+                )
+
+        def clip(_: Engine) -> None:
+            if self.plan.clip is not None:
+                self.parts.scaler.unscale_(self.parts.optimiser)
+                torch.nn.utils.clip_grad_norm_(self.parts.network.parameters(), self.plan.clip)
+
+        def count(engine: Engine) -> None:
+            nonlocal total, seen
+            size, value = len(engine.state.batch["index"]), float(engine.state.output["loss"].detach())
+            total, seen = total + value * size, seen + size
+            shown = {"loss": f"{total / seen:.4f}", **({"best": best} if best else {})}
+            bar.advance(size, **shown)
+            if self.parts.schedule is not None and self.plan.schedule_each == "iteration":
+                self.parts.schedule.step()
+
+        trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, check_loss)
+        trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, clip)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, count)
+        self._run(trainer)
+        return total / seen
+
+    def _validate(self, epoch: int) -> tuple[dict[str, float], Mapping[str, float]]:
+        scorer: Scorer = self.task.scorer()
+        total, seen = 0.0, 0
+        evaluator = SupervisedEvaluator(
+            device=self.device,
+            val_data_loader=self.val.at(0),
+            network=self.parts.network,
+            prepare_batch=_image_and_label,
+            decollate=False,
+            **self.amp,
+        )
+        with self.watch.progress.bar(f"validation {epoch}", len(self.val.order), "slices") as bar:
+
+            def count(engine: Engine) -> None:
+                nonlocal total, seen
+                logits, label = engine.state.output["pred"], engine.state.output["label"]
+                size = len(label)
+                with torch.no_grad():
+                    total += float(self.loss(logits, label)) * size
+                scorer.update(self.val.cases(engine.state.batch), logits, label)
+                seen += size
+                bar.advance(size)
+
+            evaluator.add_event_handler(Events.ITERATION_COMPLETED, count)
+            self._run(evaluator)
+        found = {"val/loss": total / seen, **{f"val/{name}": v for name, v in scorer.compute().items()}}
+        return found, scorer.by_case()
+
+    def _run(self, engine: Any) -> None:
+        try:
+            engine.run()
+        except torch.OutOfMemoryError as error:
+            batch = len(engine.state.batch["index"])
+            raise out_of_memory(self.need, batch, free_memory(self.device)) from error
+
+
+def _image_and_label(
+    batch: dict[str, Any],
+    device: torch.device,
+    non_blocking: bool,
+    **_: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return (
+        batch["image"].to(device, non_blocking=non_blocking),
+        batch["label"].to(device, non_blocking=non_blocking),
+    )

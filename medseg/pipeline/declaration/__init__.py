@@ -1,0 +1,1 @@
+"""What a pipeline definition says, where it lies, and how it is changed."""

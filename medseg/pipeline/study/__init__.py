@@ -1,0 +1,1 @@
+"""One parent run with many children."""

@@ -1,0 +1,1 @@
+"""Made-up brains with tumours."""

@@ -1,0 +1,1 @@
+"""From a volume to slices of one size."""

@@ -1,0 +1,140 @@
+"""What preparing a data set will take, before it is done."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from nibabel.orientations import io_orientation
+
+from medseg.datasets.case import Case
+from medseg.datasets.manifest.label_map import LabelRule
+from medseg.errors import DataError, Fault
+from medseg.geometry.axes import AXES
+from medseg.images.refusal import met_and_remedy
+from medseg.slices.preparation import Preparation
+from medseg.slices.sizes import FITTINGS
+from medseg.slices.store.entry import read_entry, write_entry
+from medseg.slices.store.fill import Job, free_bytes, list_jobs, make_slices, stores_folder
+from medseg.slices.store.fingerprint import Recipe, make_recipe
+from medseg.splits.split import Split
+
+
+@dataclass(frozen=True)
+class StorePlan:
+    """What preparing takes.
+
+    Attributes:
+        cases: Number of cases.
+        ready: How many of them are prepared already.
+        slices: Slices that will be stored, the ready ones included; at most, unless `exact`.
+        bytes: What they take on disk, likewise.
+        missing_bytes: What is still to be written of that.
+        free_bytes: What is free where they go.
+        seconds: What preparing the rest takes with the given number of jobs, as the first of them took.
+        exact: Whether `slices` is exact: the rule keeps every slice, or draws no more than there are, or all
+            is ready. Otherwise it depends on voxels that a plan does not read.
+    """
+
+    cases: int
+    ready: int
+    slices: int
+    bytes: int
+    missing_bytes: int
+    free_bytes: int
+    seconds: float
+    exact: bool
+
+
+def plan(
+    cases: Sequence[Case],
+    split: Split,
+    preparation: Preparation,
+    labels: LabelRule | None,
+    *,
+    regions: Mapping[str, Sequence[int]],
+    seed: int,
+    root: Path | None = None,
+    jobs: int = 1,
+) -> StorePlan:
+    """Plan a call of `prepare.prepare` with the same arguments; nothing is left on disk.
+
+    Reads the header of each case's first channel, and prepares one missing case in a temporary folder to
+    learn the time, and how many slices the transforms make of it.
+
+    Raises:
+        DataError: A file is missing or has no usable header; all faults are listed.
+        DefinitionError: As `prepare.prepare`.
+    """
+    recipe = make_recipe(
+        preparation.channels, preparation.rule, labels, regions=regions, seed=seed, files=preparation.files
+    )
+    where = root or stores_folder()
+    work, faults = list_jobs(cases, split, recipe)
+    made = {job.name: entry for job in work if (entry := read_entry(where / recipe.fingerprint / job.name))}
+    missing = [job for job in work if job.name not in made]
+    depths: dict[str, int] = {}
+    for job in missing:
+        try:
+            depths[job.name] = _depth(job, preparation)
+        except DataError as error:
+            faults += error.faults
+    if faults:
+        raise DataError("\n".join(fault.text() for fault in faults), faults)
+    seconds, scale = 0.0, 1.0
+    if missing:
+        seconds, scale = _tried(missing[0], preparation, recipe, depths[missing[0].name])
+    bound, exact = 0, True
+    for job in missing:
+        selection = recipe.selection(job.role)
+        most = round(depths[job.name] * scale)
+        bound += most if selection.draw is None else min(most, selection.draw)
+        exact &= not selection.content
+    height, width = preparation.rule.size
+    truth = 1 if labels is not None else 0
+    each = height * width * (len(preparation.channels) * np.dtype(preparation.rule.store).itemsize + truth)
+    there = sum(sum(entry.sizes.values()) for entry in made.values())
+    return StorePlan(
+        cases=len(cases),
+        ready=len(work) - len(missing),
+        slices=bound + sum(len(entry.positions) for entry in made.values()),
+        bytes=bound * each + there,
+        missing_bytes=bound * each,
+        free_bytes=free_bytes(where),
+        seconds=seconds * len(missing) / max(1, min(jobs, len(missing))),
+        exact=exact,
+    )
+
+
+def _depth(job: Job, preparation: Preparation) -> int:
+    """Number of slices that a case makes as it is stored, from the header alone."""
+    channel = preparation.channels[0]
+    path = job.case.files[channel]
+    try:
+        grid = preparation.files.geometry(path)
+        source = io_orientation(grid.affine)[:, 0]
+    except (DataError, ValueError) as error:
+        fault = Fault(
+            job.case.id,
+            job.case.position,
+            channel,
+            *met_and_remedy(error),
+            path,
+        )
+        raise DataError(fault.text(), [fault]) from error
+    rule = preparation.rule
+    shape = [grid.shape[int(np.flatnonzero(source == axis)[0])] for axis in range(3)]
+    return FITTINGS[rule.fit](rule, (shape[0], shape[1], shape[2])).count(shape[AXES[rule.axis].along])
+
+
+def _tried(job: Job, preparation: Preparation, recipe: Recipe, depth: int) -> tuple[float, float]:
+    """Seconds for one case, and how many slices the transforms make of one."""
+    begin = time.perf_counter()
+    made = make_slices(job, preparation, recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        write_entry(Path(folder) / job.name, made.image, made.label, {**made.facts, "seconds": 0.0})
+    return time.perf_counter() - begin, made.whole / depth

@@ -1,0 +1,323 @@
+"""Filling the slice store: reading, transforming and cutting each case once."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.datasets.case import Case
+from medseg.datasets.manifest.label_map import LabelRule, background_values
+from medseg.datasets.reading.volume import Volume, read_volume
+from medseg.errors import DataError, Fault, StoreError
+from medseg.places import cache_folder
+from medseg.progress import Progress, Silent
+from medseg.slices.preparation import Preparation, PreparedVolume
+from medseg.slices.selection import Selection
+from medseg.slices.store.entry import Entry, read_entry, write_entry
+from medseg.slices.store.fingerprint import Recipe, make_recipe
+from medseg.slices.store.store import Sample, SliceStore
+from medseg.slices.transforms import TRANSFORMS_KEY
+from medseg.splits.split import Split
+
+_HALF_MAX = float(np.finfo(np.float16).max)
+_FACT_VOXELS = 200_000  # intensity percentiles of this many voxels are right to a fraction of a per cent
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+
+
+def stores_folder() -> Path:
+    """Where prepared stores are kept."""
+    return cache_folder() / "stores"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One case to be prepared.
+
+    Attributes:
+        case: Which.
+        role: Whose rule of keeping applies to it.
+        name: Of its entry.
+    """
+
+    case: Case
+    role: str
+    name: str
+
+
+def prepare(
+    cases: Sequence[Case],
+    split: Split,
+    preparation: Preparation,
+    labels: LabelRule | None,
+    *,
+    regions: Mapping[str, Sequence[int]],
+    seed: int,
+    root: Path | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> SliceStore:
+    """Prepare what is not prepared yet, and index all of it.
+
+    An entry is reused when and only when nothing that matters has changed: files, channels, meaning of the
+    labels, rule, kept slices, versions. An interrupted call is continued by the next. At most `jobs` volumes
+    are in memory at a time.
+
+    Args:
+        cases: All cases.
+        split: Who is in which role.
+        preparation: How volumes become slices.
+        labels: What label values mean; None to read no truth.
+        regions: Class indices of each region that the keep rule may name.
+        seed: Of the draw of slices.
+        root: Folder of all stores; None for `stores_folder()`.
+        jobs: How many cases to prepare at once. They are threads: reading and arithmetic release the
+            interpreter, and a process would import MONAI first, 11 s each.
+        progress: Where to show a bar.
+
+    Raises:
+        DataError: Some cases cannot be used; all the others have been prepared, and all faults are listed.
+        StoreError: No space is left, the folder cannot be written, or values do not fit `store: float16`.
+        DefinitionError: The keep rule names no class or region.
+    """
+    recipe = make_recipe(
+        preparation.channels, preparation.rule, labels, regions=regions, seed=seed, files=preparation.files
+    )
+    folder = (root or stores_folder()) / recipe.fingerprint
+    work, faults = list_jobs(cases, split, recipe)
+    entries = {job.name: entry for job in work if (entry := read_entry(folder / job.name)) is not None}
+    missing = [job for job in work if job.name not in entries]
+    if missing:
+        filler = _Filler(folder, preparation, recipe, len(missing))
+        made, more = filler.run(missing, jobs, progress or Silent())
+        entries |= made
+        faults += more
+    if faults:
+        faults.sort(key=lambda fault: fault.position)
+        noun = "case cannot" if len(faults) == 1 else "cases cannot"
+        listed = "\n".join(fault.text() for fault in faults)
+        raise DataError(f"{len(faults)} {noun} be prepared:\n{listed}", faults)
+    classes = labels.classes if labels else ()
+    samples = _index(work, split, entries)
+    return SliceStore(folder, recipe.fingerprint, samples, entries, classes, preparation.channels)
+
+
+def list_jobs(cases: Sequence[Case], split: Split, recipe: Recipe) -> tuple[list[Job], list[Fault]]:
+    """What there is to prepare, and the faults of cases that cannot be."""
+    work: list[Job] = []
+    faults: list[Fault] = []
+    for case in cases:
+        # Split by slice, a case is prepared once, with the rule of training.
+        role = split.role(case.id) if split.by == "group" else "train"
+        try:
+            if recipe.selection(role).needs_truth and not case.has_truth:
+                raise _failed(case, "mask", "there is no truth, which slices.keep asks for")
+            work.append(Job(case, role, recipe.entry(case, role)))
+        except DataError as error:
+            faults += error.faults
+    return work, faults
+
+
+def _index(work: Sequence[Job], split: Split, entries: Mapping[str, Entry]) -> tuple[Sample, ...]:
+    return tuple(
+        Sample(
+            case=job.case.id,
+            group=job.case.group,
+            position=position,
+            role=split.role(job.case.id, position),
+            entry=job.name,
+            row=row,
+            labels=job.case.labels,
+        )
+        for job in work
+        for row, position in enumerate(entries[job.name].positions)
+    )
+
+
+class _Filler:
+    """Prepares cases into one folder, and knows how much space the rest will need."""
+
+    def __init__(self, folder: Path, preparation: Preparation, recipe: Recipe, count: int) -> None:
+        self._folder = folder
+        self._preparation = preparation
+        self._recipe = recipe
+        self._left = count
+        self._largest = 0
+
+    def run(self, work: Sequence[Job], jobs: int, progress: Progress) -> tuple[dict[str, Entry], list[Fault]]:
+        made: dict[str, Entry] = {}
+        faults: list[Fault] = []
+        with (
+            progress.bar("preparing slices", len(work), "cases") as bar,
+            ThreadPoolExecutor(max(1, min(jobs, len(work))), thread_name_prefix="prepare") as pool,
+        ):
+            pending: dict[Future[Entry], Job] = {pool.submit(self._one, job): job for job in work}
+            try:
+                for future in as_completed(pending):
+                    self._left -= 1
+                    try:
+                        made[pending[future].name] = future.result()
+                    except DataError as error:
+                        faults += error.faults
+                    bar.advance()
+            except BaseException:
+                # Ctrl-C or no space: what has begun is finished or cleaned up, the rest is not begun.
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        return made, faults
+
+    def _one(self, job: Job) -> Entry:
+        begin = time.perf_counter()
+        made = make_slices(job, self._preparation, self._recipe)
+        self._largest = max(self._largest, made.nbytes)
+        facts = {**made.facts, "seconds": round(time.perf_counter() - begin, 3)}
+        try:
+            return write_entry(self._folder / job.name, made.image, made.label, facts)
+        except OSError as error:
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: OSError) -> StoreError:
+        if error.errno not in _NO_SPACE:
+            reason = error.strerror or str(error)
+            return StoreError(
+                f"the folder of prepared slices cannot be written: {reason}. "
+                "Set MEDSEG_CACHE to a folder that can be."
+            )
+        free = free_bytes(self._folder)
+        need = self._largest * max(1, self._left)
+        return StoreError(
+            f"no space is left to prepare slices: about {_size(need)} more are needed for "
+            f"{max(1, self._left)} cases, {_size(free)} are free in {self._folder.parent}. "
+            "What was prepared so far is kept. Free some space (`medseg cache clear`), or set MEDSEG_CACHE "
+            "to a folder on another disk; `medseg data prepare NAME --dry-run` tells the size beforehand."
+        )
+
+
+@dataclass(frozen=True)
+class MadeSlices:
+    """The kept slices of one case before they are written.
+
+    Attributes:
+        image: (N, C, H, W).
+        label: (N, H, W), None without a truth.
+        facts: What `entry.write_entry` wants beside them, without `seconds`.
+        whole: Number of all slices of the prepared volume.
+    """
+
+    image: NDArray[Any]
+    label: NDArray[np.uint8] | None
+    facts: Mapping[str, Any]
+    whole: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return self.image.nbytes + (self.label.nbytes if self.label is not None else 0)
+
+
+def make_slices(job: Job, preparation: Preparation, recipe: Recipe) -> MadeSlices:
+    """Read one case, prepare it and take the slices that its role keeps.
+
+    Raises:
+        DataError: It cannot be used; holds one fault.
+        StoreError: Its values do not fit the precision of the store.
+    """
+    volume = read_volume(job.case, preparation.channels, recipe.labels, files=preparation.files)
+    try:
+        prepared = preparation.apply(volume)
+        counts = _class_counts(prepared, recipe.labels)
+    except DataError as error:
+        raise _failed(job.case, "", str(error), f"Change {TRANSFORMS_KEY}, or leave the case out.") from error
+    selection: Selection = recipe.selection(job.role)
+    kept = selection.positions(prepared.content, counts, seed=recipe.seed, case=job.case.id)
+    image = gather(prepared.image, kept, np.dtype(preparation.rule.store))
+    if not np.isfinite(image).all():
+        peak = float(np.abs(prepared.image[kept]).max())
+        raise StoreError(
+            f"case {job.case.id}: values reach {peak:.6g} after {TRANSFORMS_KEY}, and float16 ends at "
+            f"{_HALF_MAX:g}. Add a transform that normalises, such as NormalizeIntensityd, "
+            "or set `slices.store: float32`."
+        )
+    facts = {
+        "positions": kept.tolist(),
+        "counts": None if counts is None else counts[kept].tolist(),
+        "geometry": {
+            "shape": volume.geometry.shape,
+            "spacing": volume.geometry.spacing,
+            "orientation": volume.geometry.orientation,
+        },
+        "intensities": intensity_facts(volume),
+    }
+    label = None if prepared.label is None else gather(prepared.label, kept, np.dtype(np.uint8))
+    return MadeSlices(image, label, facts, len(prepared.content))
+
+
+def _class_counts(prepared: PreparedVolume, labels: LabelRule | None) -> NDArray[np.int64] | None:
+    """(S, K) voxels of each class in each slice."""
+    if prepared.label is None or labels is None:
+        return None
+    classes = len(labels.classes)
+    flat = [np.bincount(each.ravel(), minlength=classes) for each in prepared.label]
+    if any(len(each) > classes for each in flat):
+        highest = max(len(each) for each in flat) - 1
+        raise DataError(f"{TRANSFORMS_KEY} made the label {highest}, and there are {classes} classes")
+    return np.array(flat, dtype=np.int64).reshape(len(flat), classes)
+
+
+def intensity_facts(volume: Volume) -> dict[str, list[float]]:
+    """Background and percentiles of the raw intensities, one number for each channel.
+
+    The percentiles are taken over voxels that are not background, on a regular subset of large volumes.
+    """
+    background = background_values(volume.image)
+    step = max(1, round((volume.image[0].size / _FACT_VOXELS) ** (1 / 3)))
+    few = volume.image[:, ::step, ::step, ::step]
+    shown = (few != background[:, None, None, None]).any(axis=0)
+    voxels = few[:, shown] if shown.any() else few.reshape(len(few), -1)
+    low, middle, high = np.percentile(voxels, [1, 50, 99], axis=1)
+    numbers = {"background": background, "p01": low, "p50": middle, "p99": high}
+    return {name: [float(value) for value in values] for name, values in numbers.items()}
+
+
+def gather(slices: NDArray[Any], kept: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Copy some slices (S, ..., H, W) in a given precision; a value beyond its range becomes infinite.
+
+    Slices across the order in memory are copied row by row: what lies together is then read together, which
+    takes half the time.
+    """
+    made = np.empty((len(kept), *slices.shape[1:]), dtype=dtype)
+    with np.errstate(over="ignore"):
+        if abs(slices.strides[-2]) > abs(slices.strides[0]):
+            for row in range(slices.shape[-2]):
+                made[..., row, :] = slices[..., row, :][kept]
+        else:
+            for place, position in enumerate(kept):
+                made[place] = slices[position]
+    return made
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space where a folder is or will be."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    return shutil.disk_usage(there).free
+
+
+def _failed(case: Case, part: str, met: str, remedy: str = "Leave the case out.") -> DataError:
+    fault = Fault(case.id, case.position, part, met, remedy, case.files.get(part))
+    return DataError(fault.text(), [fault])
+
+
+def _size(nbytes: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if nbytes < 1000:
+            return f"{nbytes:.3g} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.3g} TB"

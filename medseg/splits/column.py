@@ -1,0 +1,85 @@
+"""Roles that a column of the cases tells, such as the folder Train, Val or Test above a picture."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from medseg.datasets.case import Case
+from medseg.errors import DataError, Fault
+from medseg.splits.file import ROLES, Role, ids_are_hidden
+
+#: What a column may call the roles, in lower case; it is empty for all of a patient only where it is for everybody.
+MEANINGS: Mapping[str, Role] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+_SHOWN = 5
+
+
+def told_roles(column: str, cases: Sequence[Case]) -> dict[str, Role]:
+    """Role of each patient that a column puts into one; none where it is empty for everybody.
+
+    Args:
+        column: Which; every case has it.
+        cases: All cases. A patient one of whose cases has a value has it as a whole.
+
+    Raises:
+        DataError: A value means no role, a patient is in two, or some patients have a role and others none.
+    """
+    value_of = {case.id: case.extra[column].strip() for case in cases}
+    unknown = sorted({value for value in value_of.values() if value and value.lower() not in MEANINGS})
+    if unknown:
+        # A column of names, taken by mistake, must not be shown where names are hidden.
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        met = f"{len(unknown)} values" if ids_are_hidden(cases) else f"{unknown[:_SHOWN]}{more}"
+        raise DataError(
+            f"the column '{column}', by which cases are shared out, holds {met} that mean no role; wanted "
+            f"{', '.join(MEANINGS)}, in upper or lower case, or nothing for everybody"
+        )
+    roles: dict[str, set[Role]] = defaultdict(set)
+    for case in cases:
+        if value_of[case.id]:
+            roles[case.group].add(MEANINGS[value_of[case.id].lower()])
+    torn = sorted(group for group, each in roles.items() if len(each) > 1)
+    if torn:
+        raise _leak(column, torn, cases)
+    without = [case for case in cases if case.group not in roles]
+    if roles and without:
+        raise _untold(column, without)
+    return {group: next(iter(each)) for group, each in roles.items()}
+
+
+def _untold(column: str, without: Sequence[Case]) -> DataError:
+    met = f"the column '{column}' tells no role of this case, and tells those of others"
+    remedy = f"Name its role there ({', '.join(ROLES)}), or leave the case out."
+    faults = [
+        Fault(case.id, case.position, "", met, remedy, next(iter(case.images.values()), None))
+        for case in without
+    ]
+    names = sorted(case.id for case in without)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    count = f"{len(names)} case{'' if len(names) == 1 else 's'}"
+    return DataError(
+        f"the column '{column}' tells the roles of some cases, and none of {count}: {', '.join(names[:_SHOWN])}"
+        f"{more}. Name the role of each there ({', '.join(ROLES)}), leave them out of the data, or take "
+        "`split.column` out, so that all are drawn by ratio",
+        faults,
+    )
+
+
+def _leak(column: str, torn: Sequence[str], cases: Sequence[Case]) -> DataError:
+    met = f"cases of this patient are in several roles by the column '{column}'"
+    remedy = (
+        "Correct the column (where folders such as Train tell the role: move the files into one of them), or 'group' "
+        "of the manifest."
+    )
+    faults = [Fault(case.id, case.position, "", met, remedy, None) for case in cases if case.group in torn]
+    more = f" and {len(torn) - _SHOWN} more" if len(torn) > _SHOWN else ""
+    return DataError(
+        f"the column '{column}' puts {len(torn)} patients into more than one role, so that what is learned from "
+        f"them leaks into the scores: {', '.join(torn[:_SHOWN])}{more}",
+        faults,
+    )

@@ -1,0 +1,320 @@
+"""Sharing out cases to training, validation and test, so that no patient is in two of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from medseg.datasets.case import Case
+from medseg.errors import DataError, Fault
+from medseg.places import written_whole
+from medseg.splits.column import told_roles
+from medseg.splits.draw import draw, joined_patients
+from medseg.splits.file import ROLES, Role, read_split_file, roles_of_cases, same_cases
+from medseg.splits.rule import SplitRule
+
+__all__ = ["CLASS", "ROLES", "Role", "Split", "make_split"]
+
+_OTHERS: tuple[Role, ...] = ("val", "test")
+
+CLASS = "class"
+"""What `stratify` calls the classes of images."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Who is in which role.
+
+    Attributes:
+        by: `group`: all of a patient is in one role. `slice`: each slice is drawn by itself, so that slices
+            of one patient are in several roles; scores on them are too good.
+        seed: Of the draw.
+        ratios: Share of `val` and `test`, where they were drawn.
+        group_of: Patient of each case.
+        roles: Role of each case; empty with `slice`.
+    """
+
+    by: Literal["group", "slice"]
+    seed: int
+    ratios: Mapping[Role, float]
+    group_of: Mapping[str, str]
+    roles: Mapping[str, Role]
+
+    @property
+    def leaking(self) -> bool:
+        """Whether slices of one patient may be in several roles."""
+        return self.by == "slice"
+
+    def role(self, case: str, position: int = 0) -> Role:
+        """Role of one slice.
+
+        Args:
+            case: Public id of its case.
+            position: Its place in the volume; tells only where the split is by slice.
+
+        Raises:
+            KeyError: The case is not in the split.
+        """
+        if self.by == "group":
+            return self.roles[case]
+        if case not in self.group_of:
+            raise KeyError(case)
+        drawn = _uniform(f"{self.seed}\0{case}\0{position}")
+        if drawn < self.ratios.get("test", 0.0):
+            return "test"
+        return "val" if drawn < self.ratios.get("test", 0.0) + self.ratios.get("val", 0.0) else "train"
+
+    def cases(self, role: Role) -> tuple[str, ...]:
+        """Ids of the cases in a role, sorted; by slice, of all that may have slices in it."""
+        if self.by == "group":
+            return tuple(sorted(case for case, given in self.roles.items() if given == role))
+        possible = role == "train" or self.ratios.get(role, 0.0) > 0
+        return tuple(sorted(self.group_of)) if possible else ()
+
+    def groups(self, role: Role) -> tuple[str, ...]:
+        """Patients in a role, sorted."""
+        return tuple(sorted({self.group_of[case] for case in self.cases(role)}))
+
+    def digest(self) -> str:
+        """32 hexadecimal digits of who is in which role."""
+        told = json.dumps(self._plain(), sort_keys=True)
+        return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+
+    def to_json(self, path: Path) -> None:
+        """Write the split, with public ids only; `from_file` reads it back."""
+        with written_whole(path) as beside:
+            beside.write_text(json.dumps(self._plain(), indent=1) + "\n", encoding="utf-8")
+
+    def _plain(self) -> dict[str, Any]:
+        if self.by == "slice":
+            ratios = {role: self.ratios.get(role, 0.0) for role in _OTHERS}
+            return {"by": "slice", "seed": self.seed, "ratios": ratios, "cases": sorted(self.group_of)}
+        return {"by": "group", **{role: list(self.cases(role)) for role in ROLES}}
+
+    @classmethod
+    def from_file(cls, path: Path, cases: Sequence[Case]) -> Split:
+        """Read who is in which role.
+
+        JSON: `{"train": [...], "val": [...], "test": [...]}` with ids of cases or of patients, or what
+        `to_json` wrote. CSV: columns `case` or `group`, and `role`. Where ids are identifying, both the
+        pseudonyms and the data set's own ids are understood.
+
+        Args:
+            path: The file.
+            cases: The cases that are to be shared out; each must be named, by itself or by its patient.
+
+        Raises:
+            DataError: The file cannot be read, names what is not there, leaves out a case, or puts a patient
+                into two roles. No id is named in the message.
+        """
+        given = read_split_file(Path(path))
+        group_of = {case.id: case.group for case in cases}
+        if given.get("by") == "slice":
+            same_cases(given["cases"], cases)
+            return cls("slice", given["seed"], given["ratios"], group_of, {})
+        return cls("group", 0, {}, group_of, roles_of_cases(given, cases))
+
+
+def make_split(
+    rule: SplitRule, cases: Sequence[Case], seed: int, together: Sequence[Collection[str]] = ()
+) -> Split:
+    """Share out cases by a rule.
+
+    The draw depends on seed, ids and patients alone, and on who belongs together: not on the order of the cases.
+
+    Args:
+        rule: How.
+        cases: Whom.
+        seed: Of the draw, where the rule has none of its own.
+        together: Sets of ids of cases, such as copies of each other, whose patients are drawn as one. They do
+            not matter where a role is given by a file or a column, nor in a split by slice.
+
+    Raises:
+        DataError: There are too few patients, a column is not there or means something else, or cases of one
+            patient disagree.
+    """
+    if not cases:
+        raise DataError("there are no cases to share out to training, validation and test")
+    if rule.file is not None:
+        return Split.from_file(Path(rule.file), cases)
+    seed = rule.seed if rule.seed is not None else seed
+    wanted: dict[Role, Any] = {"val": rule.val, "test": rule.test}
+    ratios: dict[Role, float] = {
+        r: float(s) for r, s in wanted.items() if isinstance(s, int | float) and s > 0
+    }
+    chosen: dict[Role, Mapping[str, Any]] = {r: s for r, s in wanted.items() if isinstance(s, Mapping)}
+    group_of = {case.id: case.group for case in cases}
+    unit_of = joined_patients(group_of, together)
+    if rule.by == "slice":
+        if chosen:
+            raise DataError(f"a split by slice takes ratios, but {sorted(chosen)} is chosen by a column")
+        return Split("slice", seed, ratios, group_of, {})
+    if rule.column is not None:
+        return Split(
+            "group", seed, ratios, group_of, _by_column(rule, rule.column, ratios, cases, seed, unit_of)
+        )
+    if rule.folds is not None and rule.fold is not None:
+        return Split(
+            "group", seed, ratios, group_of, _by_fold(rule.folds, rule.fold, rule, cases, seed, unit_of)
+        )
+    role_of = _chosen(chosen, cases)
+    free = [case for case in cases if case.group not in role_of]
+    role_of |= _drawn(free, ratios, rule.stratify, seed, unit_of)
+    return Split("group", seed, ratios, group_of, {case.id: role_of[case.group] for case in cases})
+
+
+def _by_fold(
+    folds: int, fold: int, rule: SplitRule, cases: Sequence[Case], seed: int, unit_of: Mapping[str, str]
+) -> dict[str, Role]:
+    """Role of each case: one fold is the test part, and validation is drawn from the others."""
+    members, strata = _units(cases, rule.stratify, unit_of)
+    if len(members) < folds:
+        raise DataError(f"there are too few patients for {folds} folds: {len(members)}. Take fewer folds")
+    fold_of = draw(members, strata, dict.fromkeys(range(1, folds + 1), 1 / folds), seed)
+    held: dict[str, Role] = {group: "test" for group, number in fold_of.items() if number == fold}
+    free = [case for case in cases if case.group not in held]
+    val = float(rule.val or 0.0) / (1 - 1 / folds)  # of what the fold leaves
+    role_of = held | _drawn(free, {"val": val} if val else {}, rule.stratify, seed, unit_of)
+    return {case.id: role_of[case.group] for case in cases}
+
+
+def _by_column(
+    rule: SplitRule,
+    column: str,
+    ratios: Mapping[Role, float],
+    cases: Sequence[Case],
+    seed: int,
+    unit_of: Mapping[str, str],
+) -> dict[str, Role]:
+    """Role of each case: as a column tells, and what it leaves open is drawn from those it does not hold back."""
+    _values(cases, column)
+    told = told_roles(column, cases)
+    held = {group: role for group, role in told.items() if role in _OTHERS}
+    free = [case for case in cases if case.group not in held]
+    if not free:
+        raise DataError(
+            f"the column '{column}' puts all cases into validation or test: nobody is left to train on"
+        )
+    absent = {role: ratio for role, ratio in ratios.items() if role not in held.values()}
+    role_of = held | _drawn(free, absent, rule.stratify, seed, unit_of)
+    return {case.id: role_of[case.group] for case in cases}
+
+
+def _uniform(key: str) -> float:
+    """A number in [0, 1) that depends on the text alone, on every machine: 53 bits of BLAKE2b."""
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2.0**53
+
+
+def _values(cases: Iterable[Case], column: str) -> dict[str, set[str]]:
+    """Values of a column, by patient."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for case in cases:
+        if column not in case.extra:
+            columns = sorted({name for each in cases for name in each.extra})
+            raise DataError(
+                f"the cases have no column '{column}' to split by; they have {columns or 'none'}. "
+                "Columns are declared under 'columns', 'table' or 'layout.extra' of the manifest; --set "
+                "split.column=null or --set split.stratify=null goes on without one"
+            )
+        found[case.group].add(case.extra[column])
+    return found
+
+
+def _chosen(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[Case]) -> dict[str, Role]:
+    """Role of each patient whom a column puts into one."""
+    role_of: dict[str, Role] = {}
+    for role, columns in chosen.items():
+        wanted = {
+            column: {value} if isinstance(value, str) else set(value) for column, value in columns.items()
+        }
+        for column, values in wanted.items():
+            met = {value for each in _values(cases, column).values() for value in each}
+            if not values & met:
+                raise DataError(
+                    f"no case has {sorted(values)} in column '{column}', by which {role} is chosen, among "
+                    f"{len(met)} distinct values. They are not shown here, since they may tell who it is"
+                )
+        fits: dict[str, set[bool]] = defaultdict(set)
+        for case in cases:
+            fits[case.group].add(all(case.extra[column] in values for column, values in wanted.items()))
+        _refuse_torn([group for group, each in fits.items() if len(each) > 1], cases, f"chosen for {role}")
+        groups = {group for group, each in fits.items() if each == {True}}
+        if not groups:
+            raise DataError(f"no case fits all columns by which {role} is chosen: {dict(columns)}")
+        twice = groups & set(role_of)
+        if twice:
+            raise DataError(f"the columns choose {len(twice)} patients for val and for test; one role each")
+        role_of |= dict.fromkeys(groups, role)
+    return role_of
+
+
+def _refuse_torn(groups: Sequence[str], cases: Sequence[Case], what: str) -> None:
+    if groups:
+        met = f"cases of this patient disagree about being {what}"
+        remedy = "Correct the column, or 'group' of the manifest."
+        torn = set(groups)
+        faults = [Fault(c.id, c.position, "", met, remedy, None) for c in cases if c.group in torn]
+        raise DataError(f"cases of one patient disagree about being {what}, in {len(torn)} patients", faults)
+
+
+def _drawn(
+    cases: Sequence[Case],
+    ratios: Mapping[Role, float],
+    stratify: str | None,
+    seed: int,
+    unit_of: Mapping[str, str],
+) -> dict[str, Role]:
+    """Role of each patient that is left: drawn within each stratum, in like shares."""
+    shares: dict[Role, float] = {**ratios, "train": 1.0 - sum(ratios.values())}
+    if shares["train"] <= 0:
+        raise DataError(
+            f"val and test take {1 - shares['train']:g} of the patients: nobody is left to train on"
+        )
+    members, strata = _units(cases, stratify, unit_of)
+    if len(members) < len(shares):
+        groups = len({case.group for case in cases})
+        torn = "" if len(members) == groups else f" sets of duplicates, of {groups} patients,"
+        raise DataError(
+            f"there are too few patients to share out: {len(members)}{torn} for {sorted(shares)}, wanted at least "
+            f"{len(shares)}. Add data, set a ratio to 0, or split by slice, which leaks"
+        )
+    return draw(members, strata, shares, seed)
+
+
+def _units(
+    cases: Sequence[Case], stratify: str | None, unit_of: Mapping[str, str]
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Patients of each unit that is drawn as one, sorted, and the stratum of each patient."""
+    groups = sorted({case.group for case in cases})
+    members: dict[str, list[str]] = defaultdict(list)
+    for group in groups:
+        members[unit_of[group]].append(group)
+    if stratify is None:
+        return members, dict.fromkeys(groups, "")
+    if stratify == CLASS and all(CLASS not in case.extra and case.labels is not None for case in cases):
+        return members, _rarest(cases)
+    values = _values(cases, stratify)
+    _refuse_torn([g for g in groups if len(values[g]) > 1], cases, f"of one '{stratify}'")
+    return members, {group: next(iter(values[group])) for group in groups}
+
+
+def _rarest(cases: Sequence[Case]) -> dict[str, str]:
+    """The class of each patient that fewest of these patients have an image of; empty for one who has none.
+
+    A class that few patients have is the one that a part is most easily left without. Of classes that as many
+    have, the first by code point counts.
+    """
+    classes: dict[str, set[str]] = defaultdict(set)
+    for case in cases:
+        classes[case.group].update(case.labels or ())
+    patients = Counter(name for names in classes.values() for name in names)
+    return {
+        group: min(names, key=lambda name: (patients[name], name), default="")
+        for group, names in classes.items()
+    }

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from medseg.datasets.case import Case
+from medseg.datasets.checks.case_facts import examine
+from medseg.datasets.finding.scan import scan
+from medseg.datasets.manifest.label_map import LabelRule
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.datasets.reading.masks import read_truth
+from medseg.datasets.reading.volume import read_volume
+from medseg.errors import DataError
+from medseg.images.formats import PictureFiles
+from medseg.testing.pictures import write_emps, write_nuclei, write_picture
+
+GREY = PictureFiles("grey", ("grey",))
+LABELS = LabelRule(("background", "foreground"), {0: "background"}, instances="foreground")
+SIZE = (20, 30)
+
+
+def box(rows, columns, value=255, size=SIZE):
+    mask = np.zeros(size, dtype=np.uint8)
+    mask[rows, columns] = value
+    return mask
+
+
+@pytest.fixture
+def make_case(tmp_path):
+    """Write a picture and one file for each object."""
+
+    def make(*objects, names=None):
+        noise = np.random.default_rng(0).integers(1, 255, SIZE).astype(np.uint8)
+        image = write_picture(tmp_path / "image.png", noise)
+        called = names or [f"secret{number}.png" for number in range(1, len(objects) + 1)]
+        pairs = zip(called, objects, strict=True)
+        paths = tuple(write_picture(tmp_path / "masks" / name, mask) for name, mask in pairs)
+        return Case("one", "one", {"grey": image}, position=3, objects=paths)
+
+    return make
+
+
+def rows_first(stored):
+    return stored.data[:, :, 0].T
+
+
+def test_objects_are_numbered_in_their_order_and_the_later_wins_where_two_overlap(make_case):
+    first, second, third = (
+        box(slice(2, 10), slice(3, 12)),
+        box(slice(6, 14), slice(8, 20), 1),
+        box(slice(0, 3), slice(25, 30), 77),
+    )
+    truth, faults = read_truth(make_case(first, second, third), GREY)
+    assert not faults
+    wanted = np.zeros(SIZE, dtype=int)
+    for number, mask in enumerate((first, second, third), start=1):
+        wanted[mask > 0] = number
+    np.testing.assert_array_equal(rows_first(truth), wanted)
+    assert truth.data.dtype == np.int32
+    back, _ = read_truth(make_case(third, second, first), GREY)
+    assert rows_first(back)[7, 9] == 3
+    assert rows_first(back)[1, 27] == 1
+
+
+def test_more_objects_than_eight_bits_can_number(make_case):
+    masks = [box(slice(i // 30, i // 30 + 1), slice(i % 30, i % 30 + 1)) for i in range(300)]
+    case = make_case(*masks)
+    volume = read_volume(case, ("grey",), LABELS, files=GREY)
+    objects = volume.geometry.from_ras(volume.objects)[:, :, 0].T
+    np.testing.assert_array_equal(objects.ravel()[:300], np.arange(1, 301))
+    assert volume.label.sum() == 300
+    assert examine(case, ("grey",), LABELS, GREY).labels == {0: 300, 255: 300}
+
+
+def test_every_broken_object_is_a_fault_with_its_part_and_file(make_case):
+    case = make_case(*[box(slice(i, i + 2), slice(0, 5)) for i in range(4)])
+    case.objects[0].write_bytes(b"")
+    case.objects[2].write_bytes(b"no picture")
+    truth, faults = read_truth(case, GREY)
+    assert [(fault.part, fault.path) for fault in faults] == [
+        ("mask 1", case.objects[0]),
+        ("mask 3", case.objects[2]),
+    ]
+    assert {(fault.case, fault.position) for fault in faults} == {("one", 3)}
+    assert "secret" not in "".join(fault.text() for fault in faults)
+    assert truth is not None
+    with pytest.raises(DataError) as caught:
+        read_volume(case, ("grey",), LABELS, files=GREY)
+    assert [fault.part for fault in caught.value.faults] == ["mask 1", "mask 3"]
+    assert [fault.part for fault in examine(case, ("grey",), LABELS, GREY).faults] == ["mask 1", "mask 3"]
+
+
+def test_objects_that_are_all_broken_leave_no_truth(make_case):
+    case = make_case(box(slice(2), slice(2)))
+    case.objects[0].write_bytes(b"")
+    truth, faults = read_truth(case, GREY)
+    assert truth is None
+    assert [fault.part for fault in faults] == ["mask 1"]
+    assert examine(case, ("grey",), LABELS, GREY).labels is None
+
+
+def test_an_object_of_another_size_is_a_fault_with_its_part_and_both_sizes(make_case):
+    case = make_case(box(slice(2), slice(2)), box(slice(2), slice(2), size=(30, 20)), box(slice(3), slice(3)))
+    truth, (fault,) = read_truth(case, GREY)
+    assert (fault.part, fault.path) == ("mask 2", case.objects[1])
+    assert "30 rows x 20 columns, where the first object has 20 rows x 30 columns" in fault.text()
+    assert set(np.unique(truth.data)) == {0, 3}
+    with pytest.raises(DataError, match="mask 2"):
+        read_volume(case, ("grey",), LABELS, files=GREY)
+
+
+@pytest.mark.parametrize("objects", [True, False])
+def test_a_truth_of_another_size_than_its_picture_is_a_fault_of_the_mask(make_case, objects):
+    small = box(slice(2), slice(2), size=(19, 30))
+    case = make_case(small, small)
+    if not objects:
+        case = Case("one", "one", case.images, case.objects[0], position=3)
+    said = r"19 rows x 30 columns, where the first channel has 20 rows x 30"
+    with pytest.raises(DataError, match=said) as caught:
+        read_volume(case, ("grey",), LABELS, files=GREY)
+    assert [fault.part for fault in caught.value.faults] == ["mask"]
+    faults = examine(case, ("grey",), LABELS, GREY).faults
+    assert [fault.part for fault in faults] == ["mask"]
+    assert "19 rows x 30 columns" in faults[0].text()
+
+
+def test_a_colour_mask_where_a_map_is_wanted_is_a_fault(make_case, tmp_path):
+    colour = np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
+    case = make_case(box(slice(2), slice(2)), colour)
+    _, (fault,) = read_truth(case, GREY)
+    assert fault.part == "mask 2"
+    assert "colour mask" in fault.text()
+
+
+def test_an_object_without_a_pixel_leaves_its_number_free(make_case):
+    case = make_case(box(slice(2), slice(2)), box(slice(0), slice(0)), box(slice(5, 6), slice(3)))
+    truth, faults = read_truth(case, GREY)
+    assert not faults
+    assert set(np.unique(truth.data)) == {0, 1, 3}
+
+
+def test_a_picture_without_foreground_is_no_fault(make_case):
+    case = make_case(box(slice(0), slice(0)))
+    volume = read_volume(case, ("grey",), LABELS, files=GREY)
+    assert not volume.label.any()
+    assert not examine(case, ("grey",), LABELS, GREY).faults
+    assert examine(case, ("grey",), LABELS, GREY).labels == {0: 600}
+
+
+def test_notes_of_every_object_are_kept_once(make_case):
+    """A PNG that is called a JPEG is fine, with a note, wherever among the objects it comes."""
+    case = make_case(box(slice(2), slice(2)), names=["a.png"])
+    several = [case.objects[0], *(case.objects[0].with_name(name) for name in ("b.jpg", "c.jpg", "d.png"))]
+    for path in several[1:]:
+        path.write_bytes(case.objects[0].read_bytes())
+    case = Case("one", "one", case.images, position=3, objects=tuple(several))
+    truth, faults = read_truth(case, GREY)
+    assert not faults
+    assert len(truth.notes) == 1
+    assert "PNG" in truth.notes[0]
+    assert examine(case, ("grey",), LABELS, GREY).notes == (f"mask: {truth.notes[0]}",)
+
+
+def test_the_digest_of_a_truth_of_objects_is_that_of_the_same_map_in_one_file(make_case, tmp_path):
+    masks = [box(slice(2, 5), slice(3, 9)), box(slice(9, 14), slice(1, 20))]
+    case = make_case(*masks)
+    numbered = write_picture(
+        tmp_path / "map.png", (masks[0] > 0) * np.uint16(1) + (masks[1] > 0) * np.uint16(2)
+    )
+    joined = Case("one", "one", case.images, numbered, position=3)
+    one, other = (examine(each, ("grey",), LABELS, GREY) for each in (case, joined))
+    assert one.digest() == other.digest()
+    assert one.labels == other.labels
+    volumes = [read_volume(each, ("grey",), LABELS, files=GREY) for each in (case, joined)]
+    np.testing.assert_array_equal(volumes[0].objects, volumes[1].objects)
+    np.testing.assert_array_equal(volumes[0].label, volumes[1].label)
+
+
+def test_an_instance_map_keeps_its_numbers_as_objects(tmp_path):
+    values = np.zeros(SIZE, dtype=np.uint16)
+    values[2:5, 3:9], values[9:14, 1:20] = 7, 40_000
+    image = write_picture(tmp_path / "a.png", np.arange(600, dtype=np.uint16).reshape(SIZE))
+    case = Case("one", "one", {"grey": image}, write_picture(tmp_path / "m.png", values), position=1)
+    volume = read_volume(case, ("grey",), LABELS, files=GREY)
+    assert volume.objects.dtype == np.int32
+    np.testing.assert_array_equal(volume.geometry.from_ras(volume.objects)[:, :, 0].T, values)
+    np.testing.assert_array_equal(volume.geometry.from_ras(volume.label)[:, :, 0].T, values > 0)
+
+
+def test_a_truth_that_numbers_nothing_has_no_objects(tmp_path):
+    image = write_picture(tmp_path / "a.png", np.arange(600, dtype=np.uint16).reshape(SIZE))
+    mask = write_picture(tmp_path / "m.png", box(slice(3), slice(9)))
+    plain = LabelRule(("background", "foreground"), {0: "background", 255: "foreground"})
+    volume = read_volume(Case("a", "a", {"grey": image}, mask), ("grey",), plain, files=GREY)
+    assert volume.objects is None
+    assert volume.label.sum() == 27
+
+
+def manifest(name):
+    from pathlib import Path
+
+    return Manifest.from_yaml(Path(__file__).parents[3] / "data_manifests" / f"{name}.yaml")
+
+
+@pytest.mark.parametrize(("name", "write"), [("emps", write_emps), ("nuclei", write_nuclei)])
+def test_truths_of_written_data_sets_hold_what_was_drawn(tmp_path, name, write):
+    from medseg.testing.pictures import shapes
+
+    said = manifest(name)
+    listing = scan(said, write(tmp_path / name, cases=3, size=(24, 33), seed=4))
+    assert not listing.faults
+    for number, case in enumerate(listing.cases, start=1):
+        _, instances = shapes((24, 33), 40_000 + number)
+        volume = read_volume(case, said.channels, said.label_rule(), files=said.files())
+        found = volume.geometry.from_ras(volume.objects)[:, :, 0].T
+        np.testing.assert_array_equal(found, instances)
+        np.testing.assert_array_equal(volume.geometry.from_ras(volume.label)[:, :, 0].T, instances > 0)

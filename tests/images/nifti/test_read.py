@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import gzip
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
+
+from medseg.errors import DataError
+from medseg.images.nifti.read import read_nifti
+from medseg.images.nifti.write import write_nifti
+
+SHAPE = (4, 5, 6)
+CODES = [
+    "".join(letters)
+    for order in itertools.permutations(("RL", "AP", "SI"))
+    for letters in itertools.product(*order)
+]
+
+
+def oriented(codes: str, tilt: float = 0.0) -> np.ndarray:
+    """An affine whose stored axes run as `codes`, of 1 x 2 x 3 mm, turned a little."""
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]]
+    ornt = ornt_transform(axcodes2ornt("RAS"), axcodes2ornt(codes))
+    base = turn @ np.diag([1.0, 2.0, 3.0, 1.0])
+    base[:3, 3] = [-7, 11, 5]
+    inner = tuple(int(n) for n in np.array(SHAPE)[np.argsort(ornt[:, 0])])
+    return base @ inv_ornt_aff(ornt, inner)
+
+
+def saved(path: Path, data: np.ndarray, affine: np.ndarray | None = None) -> Path:
+    nibabel.save(nibabel.Nifti1Image(data, np.eye(4) if affine is None else affine), path)
+    return path
+
+
+@pytest.mark.parametrize("codes", CODES)
+@pytest.mark.parametrize("tilt", [0.0, 0.3])
+def test_every_orientation_comes_as_nibabel_s_canonical_and_goes_back(
+    tmp_path: Path, codes: str, tilt: float
+) -> None:
+    data = np.random.default_rng(1).integers(0, 999, SHAPE).astype(np.int16)
+    path = saved(tmp_path / "a.nii", data, oriented(codes, tilt))
+    stored = read_nifti(path)
+    canonical = nibabel.as_closest_canonical(nibabel.load(path))
+    ras = stored.geometry.to_ras(stored.data)
+    np.testing.assert_array_equal(ras, np.asanyarray(canonical.dataobj))
+    np.testing.assert_allclose(stored.geometry.ras_affine, canonical.affine, atol=1e-6)
+    np.testing.assert_array_equal(stored.geometry.from_ras(ras), data)
+    assert stored.geometry.orientation == "".join(nibabel.aff2axcodes(nibabel.load(path).affine))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "read"),
+    [("u1", "u1"), ("i2", "i2"), (">i2", "i2"), ("i4", "i4"), ("f4", "f4"), ("f8", "f4"), (">f4", "f4")],
+)
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_integers_stay_integers_and_reals_become_float32(
+    tmp_path: Path, dtype: str, read: str, suffix: str
+) -> None:
+    data = np.arange(24).reshape(2, 3, 4)
+    image = nibabel.Nifti1Image(data.astype(dtype), np.eye(4))
+    image.to_filename(tmp_path / f"a{suffix}")
+    stored = read_nifti(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(stored.data, data)
+    assert stored.data.dtype.kind == np.dtype(read).kind
+    assert stored.data.dtype.itemsize == np.dtype(read).itemsize
+
+
+def test_a_scale_in_the_header_is_applied(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.arange(8, dtype=np.int16).reshape(2, 2, 2), np.eye(4))
+    image.header.set_slope_inter(0.5, -1)
+    path = tmp_path / "a.nii"
+    nibabel.save(image, path)
+    wanted = nibabel.load(path).get_fdata()
+    np.testing.assert_allclose(read_nifti(path).data, wanted)
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"), [((4, 5), (4, 5, 1)), ((4, 5, 1), (4, 5, 1)), ((4, 5, 2, 1), (4, 5, 2))]
+)
+def test_slices_and_empty_axes_become_volumes(
+    tmp_path: Path, stored: tuple[int, ...], read: tuple[int, ...]
+) -> None:
+    data = np.random.default_rng(0).integers(0, 9, stored).astype(np.uint8)
+    met = read_nifti(saved(tmp_path / "a.nii.gz", data))
+    assert met.geometry.shape == met.data.shape == read
+    np.testing.assert_array_equal(met.data, data.reshape(read))
+
+
+def spoilt(path: Path, change: Callable[[bytes], bytes]) -> Path:
+    path.write_bytes(change(path.read_bytes()))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda _: b"", "0 bytes"),
+        (lambda _: b"a short text", "not NIfTI.*text"),
+        (lambda _: b"a long text\n" * 99, "not NIfTI.*text"),
+        (lambda _: bytes(range(200, 255)) * 20, "not NIfTI.*other data"),
+        (lambda _: gzip.compress(b"a text, packed"), "not NIfTI"),
+        (lambda raw: raw[: len(raw) // 2], "truncated"),
+        (lambda raw: raw[:-4], "truncated|damaged"),
+        (lambda raw: raw[:30] + bytes(40) + raw[70:], "damaged|truncated|not NIfTI"),
+        (lambda raw: gzip.compress(gzip.decompress(raw)[:-1]), "truncated"),
+        (lambda raw: gzip.compress(gzip.decompress(raw)[:352]), "truncated"),
+        (lambda raw: gzip.compress(gzip.decompress(raw)[:200]), "not NIfTI|truncated"),
+    ],
+)
+def test_a_damaged_file_is_a_data_error_that_says_how(
+    tmp_path: Path, change: Callable[[bytes], bytes], complaint: str
+) -> None:
+    data = np.random.default_rng(0).integers(0, 999, SHAPE).astype(np.int16)
+    path = spoilt(saved(tmp_path / "a.nii.gz", data), change)
+    with pytest.raises(DataError, match=complaint) as refused:
+        read_nifti(path)
+    assert str(tmp_path) not in str(refused.value)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@given(places=st.lists(st.tuples(st.integers(0, 351), st.integers(0, 255)), min_size=1, max_size=4))
+@pytest.mark.filterwarnings("ignore")  # nibabel warns of odd headers; only the outcome counts here
+def test_any_header_is_read_or_refused(tmp_path: Path, places: list[tuple[int, int]]) -> None:
+    path = saved(tmp_path / "a.nii", np.zeros(SHAPE, np.int16))
+    raw = bytearray(path.read_bytes())
+    for place, value in places:
+        raw[place] = value
+    path.write_bytes(bytes(raw))
+    try:
+        stored = read_nifti(path)
+    except DataError:
+        return
+    assert stored.data.shape == stored.geometry.shape
+
+
+@pytest.mark.parametrize(
+    ("data", "affine", "complaint"),
+    [
+        (np.zeros((3, 3, 3, 2), np.int16), None, r"shape \(3, 3, 3, 2\), wanted a volume"),
+        (np.zeros(SHAPE, np.complex64), None, "complex64"),
+        (np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")]), None, "wanted integers or real numbers"),
+        (np.zeros(SHAPE, np.int16), np.diag([1.0, 1, 0, 1]), "singular"),
+        (np.zeros(SHAPE, np.int16), np.diag([1.0, 1, np.nan, 1]), "singular or not finite"),
+    ],
+)
+def test_what_is_no_volume_is_refused(
+    tmp_path: Path, data: np.ndarray, affine: np.ndarray | None, complaint: str
+) -> None:
+    image = nibabel.Nifti1Image(data, np.eye(4))
+    if affine is not None:
+        image.header.set_sform(affine, 2)
+        image.header["qform_code"] = 0
+        image = nibabel.Nifti1Image(data, None, image.header)
+    path = tmp_path / "a.nii"
+    nibabel.save(image, path)
+    with pytest.raises(DataError, match=complaint):
+        read_nifti(path)
+
+
+def test_a_header_that_claims_more_than_the_file_holds_asks_for_no_memory(tmp_path: Path) -> None:
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.float64)
+    header.set_data_shape((32767, 32767, 32767))
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    path = tmp_path / "a.nii"
+    path.write_bytes(header.binaryblock + bytes(104))
+    with pytest.raises(DataError, match="truncated"):
+        read_nifti(path)
+
+
+def test_an_absent_file_and_a_folder_are_data_errors(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not there"):
+        read_nifti(tmp_path / "none.nii")
+    with pytest.raises(DataError, match=r"cannot be read|may not be read"):
+        read_nifti(tmp_path)
+
+
+@pytest.mark.parametrize("codes", ["LPS", "RAS", "ASL"])
+def test_a_label_map_is_written_on_the_grid_it_came_from(tmp_path: Path, codes: str) -> None:
+    image = nibabel.Nifti1Image(np.zeros(SHAPE, np.int16), oriented(codes, 0.2))
+    image.set_sform(oriented(codes, 0.2), 4)
+    image.set_qform(oriented(codes, 0.2), 1)
+    image.header["descrip"] = b"Anna Meier, born 1950"
+    image.header.set_xyzt_units("mm", "sec")
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    geometry = read_nifti(tmp_path / "a.nii.gz").geometry
+    label = np.random.default_rng(0).integers(0, 5, SHAPE).astype(np.uint8)
+    write_nifti(label, geometry, tmp_path / "b.nii.gz")
+    old, new = nibabel.load(tmp_path / "a.nii.gz"), nibabel.load(tmp_path / "b.nii.gz")
+    np.testing.assert_array_equal(np.asanyarray(new.dataobj), label)
+    np.testing.assert_array_equal(new.affine, old.affine)
+    np.testing.assert_array_equal(new.get_qform(), old.get_qform())
+    for name in ("sform_code", "qform_code", "pixdim", "xyzt_units"):
+        np.testing.assert_array_equal(new.header[name], old.header[name])
+    assert new.get_data_dtype() == np.uint8
+    assert b"Anna" not in gzip.decompress((tmp_path / "b.nii.gz").read_bytes())
+    assert read_nifti(tmp_path / "b.nii.gz").geometry.same_grid(geometry)
+
+
+def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    geometry = read_nifti(saved(tmp_path / "a.nii", np.zeros(SHAPE, np.uint8))).geometry
+    for name in ("b.nii.gz", "c.nii.gz"):
+        write_nifti(np.ones(SHAPE, np.uint8), geometry, tmp_path / name)
+    assert (tmp_path / "b.nii.gz").read_bytes() == (tmp_path / "c.nii.gz").read_bytes()
+
+
+def test_grids_are_the_same_within_a_micrometre_and_not_beyond(tmp_path: Path) -> None:
+    def geometry(shift: float, shape: tuple[int, int, int] = SHAPE) -> object:
+        affine = np.eye(4)
+        affine[0, 3] = shift
+        return read_nifti(saved(tmp_path / "a.nii", np.zeros(shape, np.uint8), affine)).geometry
+
+    assert geometry(0.0).same_grid(geometry(0.0005))
+    assert not geometry(0.0).same_grid(geometry(0.01))
+    assert not geometry(0.0).same_grid(geometry(0.0, (4, 5, 7)))
+
+
+@pytest.mark.real_data
+def test_a_real_case_reads_as_nibabel_reads_it(real_data: Callable[[str], Path]) -> None:
+    path = next((real_data("brats2d") / "other_labels").rglob("*_flair.nii.gz"))
+    stored, wanted = read_nifti(path), nibabel.load(path)
+    np.testing.assert_array_equal(stored.data, np.asanyarray(wanted.dataobj))
+    np.testing.assert_array_equal(stored.geometry.affine, wanted.affine)
+    assert stored.geometry.orientation == "LPS"

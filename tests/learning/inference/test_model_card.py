@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from medseg.learning.inference.model_card import RESEARCH_ONLY, model_card
+
+DESCRIBED = {
+    "about": {"pipeline": "brats2d", "medseg": "0.1", "data.kind": "generated", "data.note": "Not real."},
+    "network": {"_target_": "monai.networks.nets.UNet"},
+    "task": {"classes": ["outside", "tumour"]},
+    "channels": ["flair", "t1"],
+    "slices": {"size": [24, 32], "axis": "axial"},
+    "manifest": {"name": "brats2019", "source": "BraTS", "licence": "research", "citation": "Menze 2015"},
+}
+
+
+def test_a_card_says_what_goes_in_and_out_where_from_and_under_which_terms():
+    card = model_card(DESCRIBED)
+    for part in (
+        "`flair`, `t1`",
+        "axial",
+        "24 x 32",
+        "`outside`, `tumour`",
+        "UNet",
+        "BraTS",
+        "research",
+        "Menze 2015",
+    ):
+        assert part in card
+
+
+def test_a_card_says_that_the_model_is_no_medical_device():
+    assert RESEARCH_ONLY in model_card(DESCRIBED)
+    assert "Not a medical device" in RESEARCH_ONLY
+
+
+def test_a_note_on_the_data_is_loud_and_not_repeated():
+    lines = model_card(DESCRIBED).splitlines()
+    assert [line for line in lines if "Not real." in line] == ["**Not real.**"]
+    assert "- data.kind: generated" in lines
+    quiet = {**DESCRIBED, "about": {}}
+    assert model_card(quiet).splitlines()[0] == "# medseg model"
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("rare, odd", "`rare, odd`"),
+        ("<b>", "`<b>`"),
+        ("**x** [a](b)", "`**x** [a](b)`"),
+        ("a`b", "``a`b``"),
+        ("`a``b`", "``` `a``b` ```"),
+    ],
+)
+def test_a_class_with_a_comma_or_markup_is_one_class(name, written):
+    card = model_card({**DESCRIBED, "task": {"classes": ["oedema", name, "other"]}})
+    assert f"- Output: the classes `oedema`, {written}, `other`." in card.splitlines()

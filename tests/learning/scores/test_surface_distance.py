@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from medseg.learning.scores.surface_distance import hausdorff95, surface
+
+SPACINGS = [(1.0, 1.0, 1.0), (0.7, 1.3, 5.0)]
+
+
+def brute_surface(mask):
+    """Look at every voxel and its face neighbours, one by one."""
+    points = []
+    for place in product(*map(range, mask.shape)):
+        neighbours = [
+            tuple(np.add(place, step * np.eye(mask.ndim, dtype=int)[axis]))
+            for axis in range(mask.ndim)
+            for step in (-1, 1)
+        ]
+        inner = all(
+            all(0 <= at < size for at, size in zip(near, mask.shape, strict=True)) and mask[near]
+            for near in neighbours
+        )
+        if mask[place] and not inner:
+            points.append(place)
+    return np.array(points)
+
+
+def brute_hausdorff95(truth, predicted, spacing):
+    one, other = brute_surface(truth) * spacing, brute_surface(predicted) * spacing
+    distances = np.sqrt(((one[:, None] - other[None]) ** 2).sum(axis=-1))
+    return max(np.percentile(distances.min(axis=1), 95), np.percentile(distances.min(axis=0), 95))
+
+
+def two_masks(seed, shape=(12, 11, 9)):
+    from scipy.ndimage import gaussian_filter
+
+    random = np.random.default_rng(seed)
+    smooth = gaussian_filter(random.normal(size=shape), 1.5)
+    masks = smooth > 0.05, smooth + gaussian_filter(random.normal(size=shape), 1.0) > 0.1
+    assert all(mask.any() for mask in masks)
+    return masks
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("seed", range(4))
+def test_it_is_what_brute_force_finds_in_volumes(seed, spacing):
+    masks = two_masks(seed)
+    assert hausdorff95(*masks, spacing) == pytest.approx(brute_hausdorff95(*masks, spacing), abs=1e-9)
+
+
+def test_it_is_what_brute_force_finds_in_slices():
+    masks = two_masks(5, shape=(20, 15))
+    assert hausdorff95(*masks, (0.5, 2.0)) == pytest.approx(brute_hausdorff95(*masks, (0.5, 2.0)), abs=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI warns about itself
+@pytest.mark.parametrize("seed", range(3))
+def test_it_agrees_with_monai_on_an_anisotropic_grid(seed):
+    import torch
+    from monai.metrics import compute_hausdorff_distance
+
+    truth, predicted = two_masks(seed)
+    spacing = (0.9, 1.4, 5.0)
+    one_hot = [torch.from_numpy(mask)[None, None].float() for mask in (predicted, truth)]
+    monai = compute_hausdorff_distance(*one_hot, include_background=True, percentile=95, spacing=spacing)
+    assert hausdorff95(truth, predicted, spacing) == pytest.approx(float(monai), rel=1e-5)
+
+
+def test_the_surface_is_the_mask_less_its_erosion():
+    from scipy.ndimage import binary_erosion
+
+    mask, _ = two_masks(6)
+    before = mask.copy()
+    assert np.array_equal(surface(mask), mask ^ binary_erosion(mask))
+    assert np.array_equal(mask, before)
+
+
+def test_it_is_symmetric_and_grows_with_the_spacing():
+    truth, predicted = two_masks(7)
+    there = hausdorff95(truth, predicted, (1, 2, 3))
+    assert there == hausdorff95(predicted, truth, (1, 2, 3))
+    assert hausdorff95(truth, predicted, (2, 4, 6)) == pytest.approx(2 * there)
+
+
+def test_it_overlooks_a_stray_voxel_far_away_but_not_a_shift():
+    truth = np.zeros((30, 30, 30), bool)
+    truth[5:15, 5:15, 5:15] = True
+    stray = truth.copy()
+    stray[29, 29, 29] = True
+    assert hausdorff95(truth, stray, (1, 1, 1)) == 0
+    assert hausdorff95(truth, np.roll(truth, 3, axis=2), (1, 1, 4)) == 12
+
+
+def test_two_empty_masks_have_no_distance_and_one_has_the_diagonal_of_the_volume():
+    none = np.zeros((240, 240, 155), bool)
+    some = none.copy()
+    some[3, 4, 5] = True
+    assert np.isnan(hausdorff95(none, none, (1, 1, 1)))
+    assert hausdorff95(none, some, (1, 1, 1)) == pytest.approx(373.1287, abs=1e-4)  # as BraTS has it
+    assert hausdorff95(some, none, (1, 1, 2)) == pytest.approx(np.sqrt(240**2 + 240**2 + 310**2))
+
+
+@pytest.mark.parametrize(("shape", "spacing"), [((3, 3), (1, 1)), ((3, 4), (1, 1, 1))])
+def test_masks_on_different_grids_are_refused(shape, spacing):
+    with pytest.raises(ValueError, match="one grid"):
+        hausdorff95(np.ones((3, 4), bool), np.ones(shape, bool), spacing)

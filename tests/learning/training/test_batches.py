@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from monai.data import set_track_meta
+from monai.data.meta_obj import get_track_meta
+from monai.transforms import (
+    Compose,
+    MapTransform,
+    OneOf,
+    RandAffined,
+    RandFlipd,
+    RandGaussianNoised,
+    RandScaleIntensityd,
+    RandZoomd,
+)
+
+from medseg.errors import DefinitionError, StoreError
+from medseg.learning.tasks.target import MANY_LABELS, ONE_LABEL
+from medseg.learning.training.batches import Batches, EpochOrder, SliceDataset
+from medseg.testing.cases import slice_store
+
+BOTH = ["image", "label"]
+MODES = ["bilinear", "nearest"]
+
+
+def augmentation():
+    return Compose(
+        [
+            RandFlipd(BOTH, prob=0.5, spatial_axis=1),
+            RandAffined(BOTH, prob=0.7, rotate_range=0.5, scale_range=0.2, mode=MODES, padding_mode="zeros"),
+            OneOf([RandGaussianNoised(["image"], prob=1.0), RandScaleIntensityd(["image"], 0.3, prob=1.0)]),
+        ]
+    )
+
+
+class _DoublesInPlace(MapTransform):
+    def __call__(self, data):
+        for key in self.keys:
+            data[key].mul_(2)
+        return data
+
+
+@pytest.fixture
+def store(tmp_path):
+    return slice_store(tmp_path, {"a": "train", "b": "train", "c": "val"}, dtype="float32")
+
+
+def dataset(store, *, augment=None, seed=1, keep_on=None):
+    return SliceDataset(store, store.role("train"), augment=augment, seed=seed, keep_on=keep_on)
+
+
+def same(one, other):
+    return torch.equal(one["image"], other["image"]) and torch.equal(one["label"], other["label"])
+
+
+@given(st.integers(0, 200), st.integers(0, 2**40), st.integers(0, 1000))
+def test_an_order_is_a_permutation_that_depends_on_seed_and_epoch_alone(length, seed, epoch):
+    orders = []
+    for before in (0, epoch):
+        order = EpochOrder(length, seed=seed, shuffle=True)
+        order.epoch = before
+        list(order)  # what was drawn before must not matter
+        order.epoch = epoch
+        orders.append(list(order))
+    assert orders[0] == orders[1]
+    assert {e for e, _ in orders[0]} <= {epoch}
+    assert sorted(i for _, i in orders[0]) == list(range(length))
+
+
+def test_orders_differ_by_epoch_and_by_seed():
+    found = set()
+    for seed in (1, 2):
+        order = EpochOrder(20, seed=seed, shuffle=True)
+        for order.epoch in (1, 2):
+            found.add(tuple(i for _, i in order))
+    assert len(found) == 4
+
+
+def test_without_shuffling_slices_come_as_listed():
+    assert [i for _, i in EpochOrder(5, seed=1, shuffle=False)] == [0, 1, 2, 3, 4]
+
+
+def test_an_item_is_the_stored_slice(store):
+    for keep_on in (None, torch.device("cpu")):
+        for i, sample in enumerate(store.role("train")):
+            image, label = store.read(sample)
+            item = dataset(store, keep_on=keep_on)[3, i]
+            assert item["image"].dtype == torch.float32
+            assert item["label"].dtype == torch.uint8
+            assert item["index"] == i
+            np.testing.assert_array_equal(item["image"], image)
+            np.testing.assert_array_equal(item["label"][0], label)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_memory_and_disk_give_equal_items(tmp_path, dtype):
+    store = slice_store(tmp_path, {"a": "train"}, dtype=dtype)
+    disk = dataset(store, augment=augmentation())
+    memory = dataset(store, augment=augmentation(), keep_on=torch.device("cpu"))
+    assert memory.kept[0].dtype == getattr(torch, dtype)
+    assert all(same(disk[2, i], memory[2, i]) for i in range(len(disk)))
+
+
+def test_augmentation_depends_on_seed_epoch_and_index_alone(store):
+    first, second = dataset(store, augment=augmentation()), dataset(store, augment=augmentation())
+    expected = {(e, i): first[e, i] for e in (1, 2) for i in range(len(first))}
+    np.random.default_rng(0).random()
+    torch.manual_seed(99)
+    for place in sorted(expected, reverse=True):
+        assert same(second[place], expected[place])
+    other = dataset(store, augment=augmentation(), seed=2)
+    assert not all(same(other[place], expected[place]) for place in expected)
+    assert not all(same(expected[1, i], expected[2, i]) for i in range(len(first)))
+
+
+def test_slices_of_one_epoch_are_augmented_differently(store):
+    noise = dataset(store, augment=Compose([RandGaussianNoised(["image"], prob=1.0)]))
+    added = [noise[1, i]["image"] - dataset(store)[1, i]["image"] for i in range(4)]
+    assert all(not torch.allclose(one, other) for one, other in pairwise(added))
+
+
+def test_augmentation_takes_no_numbers_from_the_generators_of_others(store):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    augmented = dataset(store, augment=augmentation())
+    for i in range(len(augmented)):
+        augmented[1, i]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("keep_on", [None, torch.device("cpu")])
+def test_augmentation_never_changes_what_is_stored(store, keep_on):
+    changing = dataset(store, augment=Compose([_DoublesInPlace(BOTH)]), keep_on=keep_on)
+    first, again = changing[1, 0], changing[1, 0]
+    image, label = store.read(store.role("train")[0])
+    assert same(first, again)
+    np.testing.assert_array_equal(first["image"], 2 * image)
+    np.testing.assert_array_equal(first["label"][0], 2 * label)
+
+
+def test_image_and_label_move_together(store):
+    plain, moved = (
+        dataset(store),
+        dataset(store, augment=Compose([RandFlipd(BOTH, prob=1.0, spatial_axis=0)])),
+    )
+    assert torch.equal(moved[1, 0]["image"], plain[1, 0]["image"].flip(1))
+    assert torch.equal(moved[1, 0]["label"], plain[1, 0]["label"].flip(1))
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        RandAffined(BOTH, prob=0.7, rotate_range=1.0, mode=MODES, padding_mode="zeros"),
+        RandZoomd(BOTH, prob=0.7, min_zoom=0.7, max_zoom=1.3, mode=["bilinear", "nearest"]),
+        RandFlipd(BOTH, prob=0.5),
+    ],
+    ids=["affine", "zoom", "flip"],
+)
+def test_labels_stay_the_classes_that_were_there(store, transform):
+    augmented, plain = dataset(store, augment=Compose([transform])), dataset(store)
+    for i in range(len(augmented)):
+        label = augmented[1, i]["label"]
+        assert label.dtype == torch.uint8
+        assert set(label.unique().tolist()) <= set(plain[1, i]["label"].unique().tolist()) | {0}
+
+
+def test_interpolated_labels_are_refused(store):
+    wrong = Compose([RandAffined(BOTH, prob=1.0, rotate_range=[(0.5, 0.5)], mode="bilinear")])
+    with pytest.raises(DefinitionError, match="bilinear, nearest"):
+        dataset(store, augment=wrong)[1, 0]
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_what_monai_was_told_to_track_is_put_back(store, tracked):
+    class Fails(MapTransform):
+        def __call__(self, data):
+            raise ValueError("on purpose")
+
+    before = get_track_meta()
+    try:
+        set_track_meta(tracked)
+        dataset(store, augment=augmentation())[1, 0]
+        assert get_track_meta() is tracked
+        with pytest.raises(RuntimeError):
+            dataset(store, augment=Compose([Fails(BOTH)]))[1, 0]
+        assert get_track_meta() is tracked
+    finally:
+        set_track_meta(before)
+
+
+def make_batches(store, *, workers=0, shuffle=True):
+    return Batches(
+        dataset(store, augment=augmentation()), batch_size=3, seed=4, shuffle=shuffle, workers=workers
+    )
+
+
+def test_an_epoch_has_every_slice_once_and_keeps_the_smaller_last_batch(store):
+    sizes, seen = [], []
+    for batch in make_batches(store).at(1):
+        sizes.append(len(batch["image"]))
+        seen += batch["index"].tolist()
+    assert sizes == [3, 3, 2]
+    assert sorted(seen) == list(range(8))
+
+
+def test_an_epoch_is_the_same_whenever_it_comes(store):
+    straight, jumped = make_batches(store), make_batches(store)
+    for epoch in (1, 2):
+        list(straight.at(epoch))
+    for one, other in zip(straight.at(3), jumped.at(3), strict=True):
+        assert same(one, other)
+
+
+def test_batches_take_no_numbers_from_the_generator_of_the_network(store):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    list(make_batches(store).at(1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_batches_name_their_cases_and_slices(store):
+    batches = make_batches(store, shuffle=False)
+    first, second, _ = batches.at(1)
+    assert batches.cases(second) == ["a", "b", "b"]
+    assert batches.described(first) == "a slice 0, a slice 1, a slice 2"
+
+
+def test_a_worker_gives_the_same_batches_and_takes_no_numbers_either(store):
+    alone, helped = make_batches(store), make_batches(store, workers=1)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    try:
+        for epoch in (1, 2):
+            for one, other in zip(alone.at(epoch), helped.at(epoch), strict=True):
+                assert same(one, other)
+                assert torch.equal(one["index"], other["index"])
+        assert torch.equal(torch.get_rng_state(), before)
+    finally:
+        if helped.loader._iterator is not None:
+            helped.loader._iterator._shutdown_workers()
+
+
+# --- classes of whole images in place of label maps
+
+LABELS = {"a": ("core",), "b": (), "c": ("background", "core")}
+MANY = {"a": [0, 0, 1], "b": [0, 0, 0]}
+
+
+@pytest.fixture
+def labelled(store):
+    return replace(store, samples=tuple(replace(each, labels=LABELS[each.case]) for each in store.samples))
+
+
+def with_classes(store, target=MANY_LABELS, **given):
+    return SliceDataset(
+        store, store.role("train"), seed=1, target=target, **{"augment": None, "keep_on": None, **given}
+    )
+
+
+@pytest.mark.parametrize("keep_on", [None, torch.device("cpu")])
+def test_the_label_of_a_slice_is_that_of_its_case(labelled, keep_on):
+    items = with_classes(labelled, keep_on=keep_on)
+    for i, sample in enumerate(labelled.role("train")):
+        item = items[1, i]
+        assert item["label"].dtype == torch.uint8
+        assert item["label"].tolist() == MANY[sample.case]
+        np.testing.assert_array_equal(item["image"], labelled.image(sample))
+
+
+def images_alone():
+    return Compose(
+        [
+            RandFlipd(["image"], prob=1.0, spatial_axis=1),
+            RandAffined(["image"], prob=1.0, rotate_range=0.5, mode="bilinear", padding_mode="zeros"),
+            RandGaussianNoised(["image"], prob=1.0),
+            _DoublesInPlace(["image"]),
+        ]
+    )
+
+
+def test_augmentation_changes_images_and_leaves_classes_alone(labelled):
+    plain, changed = with_classes(labelled), with_classes(labelled, augment=images_alone())
+    for i, sample in enumerate(labelled.role("train")):
+        first, again = changed[1, i], changed[1, i]
+        assert same(first, again)
+        assert not torch.equal(first["image"], plain[1, i]["image"])
+        assert first["label"].tolist() == MANY[sample.case]
+        assert first["label"].dtype == torch.uint8
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_memory_and_disk_give_equal_items_with_classes(tmp_path, dtype):
+    store = slice_store(tmp_path, {"a": "train", "b": "train"}, dtype=dtype)
+    store = replace(store, samples=tuple(replace(each, labels=LABELS[each.case]) for each in store.samples))
+    disk = with_classes(store, augment=images_alone())
+    memory = with_classes(store, augment=images_alone(), keep_on=torch.device("cpu"))
+    assert memory.kept[0].dtype == getattr(torch, dtype)
+    assert memory.kept[1].shape == (len(disk), 3)
+    for epoch in (1, 2):
+        assert all(same(disk[epoch, i], memory[epoch, i]) for i in range(len(disk)))
+    for kept, sample in zip(memory.kept[1], store.samples, strict=True):
+        assert kept.tolist() == MANY[sample.case]
+
+
+def test_a_transform_of_labels_finds_none_where_they_are_classes(labelled):
+    wrong = with_classes(labelled, augment=Compose([RandFlipd(BOTH, prob=1.0)]))
+    with pytest.raises(RuntimeError) as caught:
+        wrong[1, 0]
+    assert "label" in str(caught.value.__cause__)
+
+
+def test_a_slice_without_a_class_is_refused(store):
+    for keep_on in (None, torch.device("cpu")):
+        with pytest.raises(StoreError, match="case a has no class"):
+            with_classes(store, ONE_LABEL, keep_on=keep_on)[1, 0]
+
+
+def test_classes_come_as_a_batch_of_one_row_an_image(labelled):
+    (batch, *_) = Batches(with_classes(labelled), batch_size=5, seed=1, shuffle=False).at(1)
+    assert batch["label"].tolist() == [MANY["a"]] * 4 + [MANY["b"]]
+    assert batch["label"].dtype == torch.uint8

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import io
+import pickle
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from medseg.errors import RunError
+from medseg.learning.training.checkpoint import Checkpoints, Standing
+
+CPU = torch.device("cpu")
+
+
+class Killed(BaseException):
+    """What `kill -9` does, as far as a test in one process can."""
+
+
+def make_parts(seed=0):
+    torch.manual_seed(seed)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Conv2d(2, 1, 1))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=0.1)
+    return {"network": network, "optimiser": optimiser, "scaler": torch.amp.GradScaler("cpu", enabled=False)}
+
+
+def learn(parts):
+    parts["optimiser"].zero_grad()
+    parts["network"](torch.ones(1, 1, 5, 5) + torch.randn(1, 1, 5, 5)).square().mean().backward()
+    parts["optimiser"].step()
+
+
+def row(epoch):
+    return {"epoch": float(epoch), "train/loss": 1 / epoch}
+
+
+def after(epoch, best):
+    return Standing(epoch, best, 0.5 + best / 100, epoch - best, tuple(row(i + 1) for i in range(epoch)))
+
+
+def weights_of(parts):
+    return {name: value.clone() for name, value in parts["network"].state_dict().items()}
+
+
+def assert_equal(one, other):
+    assert set(one) == set(other)
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_an_empty_folder_gives_an_empty_standing(tmp_path):
+    parts = make_parts()
+    before = weights_of(parts)
+    assert Checkpoints(tmp_path).restore(parts, CPU) == Standing()
+    assert_equal(before, weights_of(parts))
+
+
+def test_what_was_saved_comes_back(tmp_path):
+    parts, standing = make_parts(), after(3, 2)
+    learn(parts)
+    Checkpoints(tmp_path / "new").save(after(2, 2), parts)
+    best = weights_of(parts)
+    learn(parts)
+    Checkpoints(tmp_path / "new").save(standing, parts)
+    other = make_parts(seed=1)
+    again = Checkpoints(tmp_path / "new")
+    assert again.restore(other, CPU) == standing
+    assert_equal(weights_of(parts), weights_of(other))
+    for number, state in parts["optimiser"].state_dict()["state"].items():
+        assert_equal(state, other["optimiser"].state_dict()["state"][number])
+    again.load_best(other["network"], standing)
+    assert_equal(best, weights_of(other))
+
+
+def test_only_the_best_weights_are_kept(tmp_path):
+    parts, checkpoints = make_parts(), Checkpoints(tmp_path)
+    for standing in (after(1, 1), after(2, 2), after(3, 2), after(4, 4)):
+        learn(parts)
+        checkpoints.save(standing, parts)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best-0004.safetensors", "last.pt"]
+
+
+def test_nothing_is_unpickled(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "was-run",)
+
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(after(1, 1), make_parts())
+    state = torch.load(checkpoints.last, weights_only=True)
+    for payload in ({**state, "standing": Hostile()}, Hostile()):
+        torch.save(payload, checkpoints.last)
+        with pytest.raises(RunError, match=r"last\.pt of this run cannot be used"):
+            checkpoints.restore(make_parts(), CPU)
+    checkpoints.last.write_bytes(pickle.dumps(Hostile(), protocol=2))
+    with pytest.raises(RunError):
+        checkpoints.restore(make_parts(), CPU)
+    assert not (tmp_path / "was-run").exists()
+
+
+def _saved() -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"standing": {}}, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a checkpoint",
+        b"\x80\x02garbage",
+        pickle.dumps([1, 2], protocol=2),
+        _saved()[:300],
+        _saved(),
+    ],
+    ids=["empty", "text", "torn pickle", "pickle", "truncated", "incomplete"],
+)
+def test_a_damaged_file_is_a_run_error(tmp_path, content):
+    (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(
+        RunError, match=r"last\.pt of this run cannot be used.*Start the pipeline again"
+    ) as error:
+        Checkpoints(tmp_path).restore(make_parts(), CPU)
+    assert str(tmp_path) not in str(error.value)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_checkpoint_is_a_run_error(tmp_path, share):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(after(1, 1), make_parts())
+    whole = checkpoints.last.read_bytes()
+    checkpoints.last.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(RunError):
+        checkpoints.restore(make_parts(), CPU)
+
+
+def test_a_standing_of_another_version_is_a_run_error(tmp_path):
+    parts = make_parts()
+    state = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({"standing": {"history": [], "mood": 1}, **state}, tmp_path / "last.pt")
+    with pytest.raises(RunError):
+        Checkpoints(tmp_path).restore(parts, CPU)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, partial(Path.write_bytes, data=b"short")])
+def test_lost_or_damaged_best_weights_are_a_run_error(tmp_path, damage):
+    parts, checkpoints = make_parts(), Checkpoints(tmp_path)
+    checkpoints.save(after(1, 1), parts)
+    damage(tmp_path / "best-0001.safetensors")
+    with pytest.raises(RunError, match=r"best-0001\.safetensors") as error:
+        checkpoints.load_best(parts["network"], after(1, 1))
+    assert str(tmp_path) not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "moment", ["before the best", "within the best", "before the last", "within the last"]
+)
+def test_a_process_killed_while_saving_leaves_the_checkpoint_before(tmp_path, monkeypatch, moment):
+    parts, checkpoints = make_parts(), Checkpoints(tmp_path)
+    learn(parts)
+    checkpoints.save(after(1, 1), parts)
+    first = weights_of(parts)
+    learn(parts)
+
+    def cut(save):
+        def saves(state, target):
+            if moment.startswith("within"):
+                save(state, target)
+                target.write_bytes(target.read_bytes()[:50])
+            raise Killed
+
+        return saves
+
+    if moment.endswith("best"):
+        monkeypatch.setattr(
+            "medseg.learning.training.checkpoint.save_file", cut(lambda _, t: t.write_bytes(bytes(99)))
+        )
+    else:
+        monkeypatch.setattr(torch, "save", cut(torch.save))
+    with pytest.raises(Killed):
+        checkpoints.save(after(2, 2), parts)
+    monkeypatch.undo()
+    other, again = make_parts(seed=4), Checkpoints(tmp_path)
+    standing = again.restore(other, CPU)
+    assert standing == after(1, 1)
+    assert_equal(first, weights_of(other))
+    again.load_best(other["network"], standing)
+    assert_equal(first, weights_of(other))
+
+
+def test_a_process_killed_before_old_weights_are_removed_leaves_the_new_ones_valid(tmp_path, monkeypatch):
+    parts, checkpoints = make_parts(), Checkpoints(tmp_path)
+    checkpoints.save(after(1, 1), parts)
+    learn(parts)
+
+    def killed(_):
+        raise Killed
+
+    monkeypatch.setattr(Path, "unlink", killed)
+    with pytest.raises(Killed):
+        checkpoints.save(after(2, 2), parts)
+    monkeypatch.undo()
+    standing = checkpoints.restore(make_parts(), CPU)
+    assert standing == after(2, 2)
+    assert_equal(weights_of(parts), load_file(tmp_path / "best-0002.safetensors"))
+    checkpoints.save(after(3, 2), parts)
+    assert [path.name for path in tmp_path.glob("best-*")] == ["best-0002.safetensors"]
+
+
+SCHEDULES = {
+    "step": partial(torch.optim.lr_scheduler.StepLR, step_size=2),
+    "multistep": partial(torch.optim.lr_scheduler.MultiStepLR, milestones=[1, 3]),
+    "exponential": partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5),
+    "cosine": partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=6),
+    "restarts": partial(torch.optim.lr_scheduler.CosineAnnealingWarmRestarts, T_0=2),
+    "cycle": partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1.0, total_steps=9),
+    "polynomial": partial(torch.optim.lr_scheduler.PolynomialLR, total_iters=6),
+    "linear": partial(torch.optim.lr_scheduler.LinearLR, total_iters=6),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_go_on_where_they_were(tmp_path, name):
+    rates = []
+    parts = make_parts()
+    schedule = SCHEDULES[name](parts["optimiser"])
+    for step in range(6):
+        if step == 3:
+            Checkpoints(tmp_path).save(after(1, 1), {**parts, "schedule": schedule})
+        parts["optimiser"].step()
+        schedule.step()
+        rates.append(parts["optimiser"].param_groups[0]["lr"])
+    other = make_parts(seed=1)
+    again = SCHEDULES[name](other["optimiser"])
+    Checkpoints(tmp_path).restore({**other, "schedule": again}, CPU)
+    for expected in rates[3:]:
+        other["optimiser"].step()
+        again.step()
+        assert other["optimiser"].param_groups[0]["lr"] == expected

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from medseg.learning.training.curve_verdict import read_curves
+
+SEEDS = range(8)
+
+
+def history(train, val, score=None, *, every=1):
+    rows = []
+    for i, loss in enumerate(train):
+        row = {"epoch": float(i + 1), "train/loss": float(loss), "learning_rate": 1e-3}
+        if (i + 1) % every == 0 or i + 1 == len(train):
+            row |= {"val/loss": float(val[i])} | ({} if score is None else {"val/score": float(score[i])})
+        rows.append(row)
+    return rows
+
+
+def cosine(u):
+    """Share of the way that a rate which falls as a cosine has gone."""
+    return u + np.sin(np.pi * u) / np.pi
+
+
+def good(u):
+    return 0.1 + 1.2 * np.exp(-8 * u), 0.15 + 1.2 * np.exp(-8 * u), 0.9 - 0.7 * np.exp(-8 * u)
+
+
+def good_cosine(u):
+    return good(cosine(u) * 0.6)
+
+
+def unfinished(u):
+    return 0.1 + 1.2 * np.exp(-1.5 * u), 0.15 + 1.2 * np.exp(-1.5 * u), 0.9 - 0.7 * np.exp(-1.5 * u)
+
+
+def straight(u):
+    return 1.5 - u, 1.6 - u, 0.1 + 0.5 * u
+
+
+def stuck(u):
+    return (
+        0.69 - 0.03 * (1 - np.exp(-8 * u)),
+        0.69 - 0.03 * (1 - np.exp(-8 * u)),
+        0.3 + 0.1 * (1 - np.exp(-8 * u)),
+    )
+
+
+def memorising(u):
+    """The validation loss falls until 0.4 of the training, and then rises by 0.24."""
+    rise = 0.4 * np.maximum(u - 0.4, 0)
+    return 0.02 + 1.2 * np.exp(-4 * u), 0.3 + 1.1 * np.exp(-12 * u) + rise, 0.8 - 0.6 * np.exp(-12 * u)
+
+
+def memorising_cosine(u):
+    train, _, score = memorising(u)
+    return train, 0.3 + 1.1 * np.exp(-12 * u) + 0.4 * np.maximum(cosine(u) - 0.5, 0), score
+
+
+CURVES = {
+    "good": (good, "good fit"),
+    "good, cosine": (good_cosine, "good fit"),
+    "unfinished": (unfinished, "not yet converged"),
+    "straight": (straight, "not yet converged"),
+    "stuck": (stuck, "underfitting"),
+    "memorising": (memorising, "overfitting"),
+    "memorising, cosine": (memorising_cosine, "overfitting"),
+}
+
+
+def made(name, epochs, *, noise=0.0, seed=0, every=1, alike=0.0):
+    """Curves with noise: on the validation loss the most; each resembling the one before by `alike`."""
+    rng = np.random.default_rng(seed)
+    curves = []
+    for curve, size in zip(CURVES[name][0](np.arange(1, epochs + 1) / epochs), (0.25, 1, 0.5), strict=True):
+        errors = rng.normal(size=epochs)
+        for i in range(1, epochs):
+            errors[i] = alike * errors[i - 1] + np.sqrt(1 - alike**2) * errors[i]
+        curves.append(curve + noise * size * errors)
+    return history(*curves, every=every)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "every"), [(12, 1), (30, 1), (100, 1), (400, 1), (40, 2), (55, 3), (60, 5)]
+)
+@pytest.mark.parametrize("name", CURVES)
+def test_clean_curves_are_read_as_they_were_made(name, epochs, every):
+    assert read_curves(made(name, epochs, every=every)).kind == CURVES[name][1]
+
+
+@pytest.mark.parametrize(("epochs", "every", "noise"), [(100, 1, 0.02), (40, 1, 0.01), (60, 2, 0.01)])
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", CURVES)
+def test_noise_changes_no_verdict(name, seed, epochs, every, noise):
+    assert read_curves(made(name, epochs, noise=noise, seed=seed, every=every)).kind == CURVES[name][1]
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.2])
+@pytest.mark.parametrize("alike", [0.0, 0.5])
+@pytest.mark.parametrize("name", ["good", "good, cosine", "stuck"])
+def test_strong_noise_is_hardly_ever_taken_for_overfitting(name, alike, noise):
+    found = Counter(
+        read_curves(made(name, epochs, noise=noise, seed=seed, alike=alike)).kind
+        for seed in range(40)
+        for epochs in (20, 60)
+    )
+    assert found["overfitting"] <= 4
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_overfitting_begins_where_the_curve_turns(seed):
+    clean = read_curves(made("memorising", 100))
+    noisy = read_curves(made("memorising", 100, noise=0.01, seed=seed))
+    lowest = min(made("memorising", 100), key=lambda row: row["val/loss"])["epoch"]
+    assert abs(clean.since - (lowest + 1)) <= 1  # smoothing rounds a corner
+    assert 25 <= noisy.since <= 55
+
+
+def test_since_is_a_validated_epoch():
+    found = read_curves(made("memorising", 60, every=4))
+    assert found.since % 4 == 0
+    assert 24 <= found.since <= 32
+
+
+@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_spikes_decide_nothing(name, seed):
+    rng = np.random.default_rng(seed)
+    rows = made(name, 60, noise=0.003, seed=seed)
+    for place in rng.choice(np.arange(5, 60), 5, replace=False):
+        rows[place]["val/loss"] *= rng.uniform(2, 10)
+        rows[place]["val/score"] *= 0.3
+    assert read_curves(rows).kind == CURVES[name][1]
+
+
+@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize("factor", [1e-3, 1.0, 50.0])
+def test_the_scale_of_the_losses_does_not_matter(name, factor):
+    rows = made(name, 50)
+    scaled = [row | {key: row[key] * factor for key in ("train/loss", "val/loss")} for row in rows]
+    assert read_curves(scaled).kind == read_curves(rows).kind
+    assert read_curves(scaled).since == read_curves(rows).since
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_few_validations_are_too_few(count):
+    found = read_curves(made("good", 20)[:count])
+    assert (found.kind, found.since) == ("too short", None)
+    assert str(count) in found.reason
+    assert "steps.fit.epochs" in found.next_step
+
+
+def test_few_validations_of_many_epochs_are_too_few():
+    assert read_curves(made("good", 40, every=10)).kind == "too short"
+
+
+def test_a_training_that_diverges_is_not_called_overfitting():
+    u = np.arange(1, 61) / 60
+    train, val, score = good(u)
+    apart = 1.5 * np.maximum(u - 0.5, 0)
+    found = read_curves(history(train + apart, val + apart, score - apart / 2))
+    assert (found.kind, found.since) == ("not yet converged", None)
+    assert "diverges" in found.reason
+    assert "steps.fit.optimiser.lr" in found.next_step
+
+
+def test_a_low_score_far_from_the_training_loss_is_overfitting_since_no_certain_epoch():
+    u = np.arange(1, 61) / 60
+    found = read_curves(history(0.05 + np.exp(-20 * u), 0.8 + np.exp(-20 * u), 0.3 - 0.2 * np.exp(-20 * u)))
+    assert (found.kind, found.since) == ("overfitting", None)
+    assert found.text().startswith("overfitting: ")
+
+
+def test_memorised_training_data_count_as_a_fall():
+    """The training loss can fall no further, and the validation loss rises."""
+    u = np.arange(1, 61) / 60
+    rows = history(1e-4 + np.exp(-60 * u), 0.3 + np.exp(-60 * u) + 0.3 * u, 0.7 + 0 * u)
+    assert read_curves(rows).kind == "overfitting"
+
+
+def test_a_rise_without_a_fall_of_the_training_loss_is_none():
+    u = np.arange(1, 61) / 60
+    found = read_curves(history(0.3 + 0 * u, 0.3 + 0.06 * u, 0.9 + 0 * u))
+    assert found.kind != "overfitting"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_curves_that_part_near_each_other_are_overfitting_too(seed):
+    """With a validation loss less than half above the training loss, it is the fall of the latter that tells."""
+    u = np.arange(1, 61) / 60
+    rng = np.random.default_rng(seed)
+    train = 0.7 + 0.5 * np.exp(-3 * u) + 0.005 * rng.normal(size=60)
+    val = 0.8 + 0.5 * np.exp(-12 * u) + 0.2 * np.maximum(u - 0.3, 0) + 0.005 * rng.normal(size=60)
+    assert read_curves(history(train, val, 0.7 + 0 * u)).kind == "overfitting"
+
+
+def test_a_smooth_rise_is_sure_though_it_is_no_straight_line():
+    u = np.arange(1, 56) / 55
+    val = 0.3 + 1.1 * np.exp(-10 * u) + 0.3 * np.maximum(cosine(u) - 0.5, 0)
+    found = read_curves(history(0.02 + 1.2 * np.exp(-4 * u), val, 0.8 - 0.6 * np.exp(-10 * u), every=2))
+    assert found.kind == "overfitting"
+
+
+def test_little_gained_from_good_weights_is_no_underfitting():
+    u = np.arange(1, 41) / 40
+    rows = history(0.2 - 0.02 * (1 - np.exp(-9 * u)), 0.21 - 0.02 * (1 - np.exp(-9 * u)), 0.9 + 0 * u)
+    assert read_curves(rows).kind == "good fit"
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, (_, kind) in CURVES.items()])
+def test_losses_alone_suffice(name, kind):
+    rows = [{k: v for k, v in row.items() if k != "val/score"} for row in made(name, 60)]
+    assert read_curves(rows).kind == kind
+
+
+def test_a_score_that_still_rises_is_enough_to_go_on():
+    u = np.arange(1, 61) / 60
+    train, val, _ = good(u)
+    found = read_curves(history(train, val, 0.5 + 0.3 * u))
+    assert found.kind == "not yet converged"
+    assert "score still rises" in found.reason
+
+
+def test_what_is_not_finite_is_passed_over():
+    rows = made("memorising", 60)
+    rows[7] |= {"val/loss": float("nan"), "val/score": float("nan")}
+    rows[30]["val/loss"] = float("inf")
+    assert read_curves(rows).kind == "overfitting"
+
+
+def test_constant_curves_are_read():
+    flat = np.ones(20)
+    assert read_curves(history(flat, flat, 0.2 * flat)).kind == "underfitting"
+    assert read_curves(history(0 * flat, 0 * flat, flat)).kind == "good fit"
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_the_text_is_one_line_with_numbers_and_the_advice_names_settings(name):
+    found = read_curves(made(name, 50), step="head")
+    text = found.text()
+    assert "\n" not in text
+    assert text.startswith(found.kind)
+    assert len(re.findall(r"\d\.\d", text)) >= 2
+    assert not text.endswith(".")
+    assert ("steps.head." in found.next_step) == (found.kind != "good fit")
+    assert (f"since epoch {found.since}: " in text) == (found.since is not None)

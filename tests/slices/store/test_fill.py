@@ -1,0 +1,362 @@
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+import medseg.slices.store.entry
+import medseg.slices.store.fill as module
+from medseg.datasets.case import Case
+from medseg.datasets.manifest.label_map import LabelRule
+from medseg.datasets.reading.volume import read_volume
+from medseg.errors import DataError, StoreError
+from medseg.geometry.axes import AXES
+from medseg.slices.preparation import Preparation
+from medseg.slices.rule import SliceRule
+from medseg.slices.store.estimate import plan
+from medseg.slices.store.fill import prepare
+from medseg.splits.split import Split
+
+SHAPE = (20, 24, 10)
+CHANNELS = ("t1", "t2")
+LABELS = LabelRule(("background", "edge", "core"), {0: "background", 1: "edge", 4: "core"})
+NORMALISE = {
+    "_target_": "monai.transforms.NormalizeIntensityd",
+    "keys": ["image"],
+    "nonzero": True,
+    "channel_wise": True,
+}
+RULE = SliceRule.model_validate(
+    {"size": [24, 20], "keep": {"contains": "foreground"}, "transforms": [NORMALISE]}
+)
+ROLES = {"secret-a": "train", "secret-b": "train", "secret-c": "val", "secret-d": "test"}
+
+
+def write_case(folder: Path, name: str, number: int) -> Case:
+    """A box that shows something in slices 2 to 8, marked in 4 and 5 (and `core` in 5)."""
+    random = np.random.default_rng(number)
+    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
+    files = {}
+    for channel in CHANNELS:
+        voxels = np.zeros(SHAPE, dtype=np.int16)
+        voxels[3:17, 4:20, 2:9] = random.integers(1, 900, (14, 16, 7))
+        files[channel] = folder / f"{name}_{channel}.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(voxels, affine), files[channel])
+    label = np.zeros(SHAPE, dtype=np.uint8)
+    label[6:10, 8:12, 4:6] = 1
+    label[7, 9, 5] = 4
+    mask = folder / f"{name}_seg.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(label, affine), mask)
+    return Case(name, f"group-{name}", files, mask, position=number)
+
+
+@pytest.fixture
+def cases(tmp_path):
+    (tmp_path / "data").mkdir()
+    return [write_case(tmp_path / "data", name, i) for i, name in enumerate(ROLES, 1)]
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The cases that are read, in order."""
+    seen = []
+
+    def counted(case, *rest, **more):
+        seen.append(case.id)
+        return read_volume(case, *rest, **more)
+
+    monkeypatch.setattr(module, "read_volume", counted)
+    return seen
+
+
+def split_of(cases, **roles) -> Split:
+    return Split("group", 1, {}, {c.id: c.group for c in cases}, {c.id: ROLES[c.id] for c in cases} | roles)
+
+
+def run(cases, tmp_path, rule=RULE, *, labels=LABELS, split=None, seed=1, channels=CHANNELS, jobs=1):
+    return prepare(
+        cases,
+        split or split_of(cases),
+        Preparation(channels, rule),
+        labels,
+        regions={"whole": [1, 2]},
+        seed=seed,
+        root=tmp_path / "stores",
+        jobs=jobs,
+    )
+
+
+def changed(**more) -> SliceRule:
+    return SliceRule.model_validate(RULE.model_dump() | more)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_every_slice_has_its_case_position_role_and_pixels(cases, tmp_path, jobs):
+    store = run(cases, tmp_path, jobs=jobs)
+    for case in cases:
+        found = [s for s in store.samples if s.case == case.id]
+        kept = [4, 5] if ROLES[case.id] == "train" else list(range(2, 9))
+        assert [s.position for s in found] == kept
+        assert {(s.role, s.group) for s in found} == {(ROLES[case.id], case.group)}
+        volume = read_volume(case, CHANNELS, LABELS)
+        image, label = AXES["axial"].cut(volume.image), AXES["axial"].cut(volume.label)
+        for sample in found:
+            stored, truth = store.read(sample)
+            np.testing.assert_array_equal(truth, label[sample.position])
+            for c in range(2):
+                shown = volume.image[c][volume.image[c] != 0]
+                raw = image[sample.position, c]
+                wanted = np.where(raw != 0, (raw - shown.mean()) / shown.std(), 0)
+                np.testing.assert_allclose(stored[c], wanted, atol=2e-3)  # float16
+    assert [s.case for s in store.samples] == sorted(s.case for s in store.samples)
+
+
+def test_voxel_counts_are_those_of_a_brute_force_count(cases, tmp_path):
+    store = run(cases, tmp_path)
+    for role in ("train", "val", "test"):
+        labels = [store.read(sample)[1] for sample in store.role(role)]
+        wanted = np.bincount(np.stack(labels).ravel(), minlength=3)
+        np.testing.assert_array_equal(store.voxel_counts(role), wanted)
+
+
+def test_nothing_in_the_store_tells_who_it_is(cases, tmp_path):
+    store = run(cases, tmp_path)
+    for path in store.root.rglob("*"):
+        assert "secret" not in path.name
+        if path.suffix == ".json":
+            assert "secret" not in path.read_text()
+
+
+def test_what_is_prepared_is_used_again_without_reading(cases, tmp_path, reads):
+    first = run(cases, tmp_path)
+    assert len(reads) == 4
+    again = run(list(reversed(cases)), tmp_path)
+    assert len(reads) == 4
+    assert sorted(s.entry for s in again.samples) == sorted(s.entry for s in first.samples)
+    assert again.digest("val") == first.digest("val")
+
+
+def test_a_seed_matters_only_where_slices_are_drawn(cases, tmp_path, reads):
+    run(cases, tmp_path, seed=1)
+    run(cases, tmp_path, seed=2)
+    assert len(reads) == 4
+    drawn = changed(keep={"contains": "image", "draw": 3})
+    one = run(cases, tmp_path, drawn, seed=1)
+    assert reads[4:] == ["secret-a", "secret-b"]
+    other = run(list(reversed(cases)), tmp_path, drawn, seed=2)
+    assert sorted(reads[6:]) == ["secret-a", "secret-b"]
+    assert len(one.role("train")) == len(other.role("train")) == 6
+    assert [s.position for s in one.role("train")] != [s.position for s in other.role("train")]
+
+
+@pytest.mark.parametrize(
+    ("more", "again"),
+    [
+        ({"rule": changed(size=[26, 20])}, 4),
+        ({"rule": changed(axis="coronal")}, 4),
+        ({"rule": changed(transforms=[])}, 4),
+        ({"rule": changed(transforms=[{**NORMALISE, "nonzero": False}])}, 4),
+        ({"rule": changed(pad="edge")}, 4),
+        ({"rule": changed(store="float32")}, 4),
+        ({"rule": changed(keep={"contains": "core"})}, 2),
+        ({"channels": ("t2", "t1")}, 4),
+        ({"channels": ("t1",)}, 4),
+        ({"labels": replace(LABELS, values={0: "background", 1: "core", 4: "edge"})}, 4),
+    ],
+)
+def test_what_matters_is_prepared_anew(cases, tmp_path, reads, more, again):
+    run(cases, tmp_path)
+    run(cases, tmp_path, **more)
+    assert len(reads) == 4 + again
+
+
+def test_a_case_that_changes_its_role_is_kept_by_the_rule_of_the_new_one(cases, tmp_path, reads):
+    run(cases, tmp_path)
+    store = run(cases, tmp_path, split=split_of(cases, **{"secret-a": "val"}))
+    assert reads[4:] == ["secret-a"]
+    assert len([s for s in store.role("val") if s.case == "secret-a"]) == 7
+
+
+def test_a_changed_file_is_read_again_and_the_others_are_not(cases, tmp_path, reads):
+    run(cases, tmp_path)
+    touched = cases[1].images["t2"]
+    stat = touched.stat()
+    os.utime(touched, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    run(cases, tmp_path)
+    assert reads[4:] == ["secret-b"]
+
+
+def test_split_by_slice_gives_the_slices_of_a_case_different_roles(cases, tmp_path):
+    split = Split("slice", 3, {"val": 0.3, "test": 0.3}, {c.id: c.group for c in cases}, {})
+    store = run(cases, tmp_path, changed(keep={"contains": "image"}), split=split)
+    assert len(store.samples) == 28
+    for sample in store.samples:
+        assert sample.role == split.role(sample.case, sample.position)
+    assert {s.role for s in store.samples} == {"train", "val", "test"}
+    image, _ = store.arrays("secret-a", "val")
+    assert len(image) == len([s for s in store.role("val") if s.case == "secret-a"])
+
+
+def test_all_faults_are_told_at_once_and_the_rest_is_prepared(cases, tmp_path, reads):
+    cases[0].images["t1"].write_bytes(b"no image " * 100)
+    cases[2].mask.unlink()
+    with pytest.raises(DataError) as error:
+        run(cases, tmp_path)
+    assert [fault.case for fault in error.value.faults] == ["secret-a", "secret-c"]
+    assert str(tmp_path) not in str(error.value)
+    cases[0] = write_case(tmp_path / "data", "secret-a", 1)
+    cases[2] = write_case(tmp_path / "data", "secret-c", 3)
+    reads.clear()
+    run(cases, tmp_path)
+    assert reads == ["secret-a", "secret-c"]
+
+
+def test_a_training_case_without_truth_is_a_fault_where_the_rule_asks_for_it(cases, tmp_path):
+    cases[0] = replace(cases[0], mask=None)
+    with pytest.raises(DataError, match="no truth"):
+        run(cases, tmp_path)
+    assert len(run(cases, tmp_path, changed(keep={"contains": "image"})).role("train")) == 14
+
+
+def test_an_interrupted_call_leaves_whole_entries_and_is_continued(cases, tmp_path, reads, monkeypatch):
+    real = medseg.slices.store.entry._save
+    calls = []
+
+    def dying(array, path):
+        calls.append(path)
+        if len(calls) == 4:
+            path.write_bytes(b"half")
+            raise KeyboardInterrupt
+        return real(array, path)
+
+    monkeypatch.setattr(medseg.slices.store.entry, "_save", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(cases, tmp_path)
+    monkeypatch.setattr(medseg.slices.store.entry, "_save", real)
+    left = list((tmp_path / "stores").glob("*/*"))
+    assert len(left) < 4
+    assert not list((tmp_path / "stores").rglob("*.part"))
+    before = len(reads)
+    assert len(run(cases, tmp_path).samples) == 18
+    assert len(reads) - before == 4 - len(left)
+
+
+def test_a_killed_process_leaves_nothing_that_is_trusted(cases, tmp_path, reads, monkeypatch):
+    """What a kill leaves: a folder of parts, never the entry."""
+
+    def killed(path, target):
+        raise OSError(errno.EINTR, "killed")
+
+    monkeypatch.setattr("medseg.places.shutil.rmtree", lambda *_, **__: None)
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(StoreError):
+        run(cases, tmp_path)
+    monkeypatch.undo()
+    assert len(run(cases, tmp_path).samples) == 18
+
+
+def test_no_space_left_is_told_with_what_to_do_and_nothing_is_trusted(cases, tmp_path, monkeypatch):
+    real = Path.open
+
+    def full(self, mode="r", *rest, **more):
+        if self.name == "label.npy" and "w" in mode:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(self, mode, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(StoreError, match=r"no space.*are needed.*free.*MEDSEG_CACHE.*--dry-run"):
+        run(cases, tmp_path)
+    assert not list((tmp_path / "stores").glob("*/*"))
+    monkeypatch.undo()
+    assert len(run(cases, tmp_path).samples) == 18
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_told(cases, tmp_path):
+    (tmp_path / "stores").mkdir(mode=0o500)
+    with pytest.raises(StoreError, match="MEDSEG_CACHE"):
+        run(cases, tmp_path)
+
+
+def test_values_beyond_float16_are_refused_with_what_to_do(cases, tmp_path):
+    large = [{"_target_": "monai.transforms.ScaleIntensityd", "keys": ["image"], "minv": 0, "maxv": 1e6}]
+    with pytest.raises(StoreError, match=r"secret-.*normalis.*store: float32"):
+        run(cases, tmp_path, changed(transforms=large))
+    store = run(cases, tmp_path, changed(transforms=large, store="float32"))
+    assert store.image(store.samples[0]).dtype == np.float32
+
+
+def test_nan_after_a_transform_names_the_case(cases, tmp_path):
+    made = [
+        {"_target_": "monai.transforms.NormalizeIntensityd", "keys": ["image"], "subtrahend": 0.0}
+        | {"divisor": float("nan")}
+    ]
+    with pytest.raises(DataError, match=r"secret-a.*NaN or infinite values in channel t1"):
+        run(cases[:1], tmp_path, changed(transforms=made))
+
+
+def test_an_empty_volume_gives_no_slice(cases, tmp_path):
+    for path in cases[2].images.values():
+        nibabel.save(nibabel.Nifti1Image(np.zeros(SHAPE, np.int16), np.diag([-1.0, -1, 2, 1])), path)
+    nibabel.save(nibabel.Nifti1Image(np.zeros(SHAPE, np.uint8), np.diag([-1.0, -1, 2, 1])), cases[2].mask)
+    store = run(cases, tmp_path)
+    assert store.role("val") == ()
+    assert run(cases, tmp_path).samples == store.samples
+
+
+def test_a_plan_tells_what_preparing_will_make_and_leaves_nothing(cases, tmp_path):
+    rule = changed(keep={"contains": "all"})
+    arguments = [cases, split_of(cases), Preparation(CHANNELS, rule), LABELS]
+    more = {"regions": {}, "seed": 1, "root": tmp_path / "stores"}
+    planned = plan(*arguments, **more)
+    assert not (tmp_path / "stores").exists()
+    assert (planned.cases, planned.ready, planned.slices, planned.exact) == (4, 0, 40, False)
+    assert planned.seconds > 0
+    store = prepare(*arguments, **more)
+    assert len(store.samples) <= planned.slices
+    after = plan(*arguments, **more)
+    assert (after.ready, after.slices, after.missing_bytes, after.seconds) == (4, len(store.samples), 0, 0)
+    assert after.exact
+    assert after.bytes == sum(f.stat().st_size for f in store.root.rglob("*.npy"))
+
+
+def test_a_plan_of_training_on_all_slices_is_exact_and_follows_the_axis(cases, tmp_path):
+    split = split_of(cases, **dict.fromkeys(ROLES, "train"))
+    rule = changed(keep={"contains": "all"}, axis="sagittal", size=[10, 24])
+    more = {"regions": {}, "seed": 1, "root": tmp_path / "stores"}
+    planned = plan(cases, split, Preparation(CHANNELS, rule), LABELS, **more)
+    assert planned.exact
+    assert planned.slices == 80
+    store = prepare(cases, split, Preparation(CHANNELS, rule), LABELS, **more)
+    assert len(store.samples) == 80
+    assert planned.bytes == store.nbytes("train")
+
+
+def test_real_patients_are_prepared(real_data, tmp_path):
+    from medseg.datasets.manifest.label_map import Derive
+
+    channels = ("flair", "t1", "t1ce", "t2")
+    folder = real_data("brats2d") / "cases" / "BraTS2021_00006"
+    images = {name: folder / f"{folder.name}_{name}.nii.gz" for name in channels}
+    case = Case("real", "real", images, folder / f"{folder.name}_seg.nii.gz")
+    labels = LabelRule(
+        ("outside", "healthy", "necrotic_core", "oedema", "enhancing"),
+        {1: "necrotic_core", 2: "oedema", 4: "enhancing"},
+        Derive(0, "outside", "healthy"),
+    )
+    split = Split("group", 1, {}, {"real": "real"}, {"real": "train"})
+    store = prepare(
+        [case],
+        split,
+        Preparation(channels, changed(size=[240, 240])),
+        labels,
+        regions={},
+        seed=1,
+        root=tmp_path,
+    )
+    assert len(store.samples) == 68  # slices with tumour, by the data set's own listing
