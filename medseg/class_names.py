@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
-from medseg.datasets.manifest.patterns import composed
+from medseg.text import composed
 
 ImageLabels = Literal["one", "many"]
 """Whether an image has one class, or any number of classes at once."""

@@ -13,8 +13,10 @@ from nibabel.filebasedimages import ImageFileError
 
 from medseg.errors import DataError
 from medseg.geometry.grid import Geometry, PixelGrid, StoredImage
-from medseg.images.dicom.reader import SUFFIXES as DICOM_SUFFIXES
-from medseg.images.dicom.reader import Window, decoders, dicom_size, dicom_tag, is_dicom, read_dicom
+from medseg.images.dicom.reader import decoders, dicom_size, dicom_tag, read_dicom
+from medseg.images.dicom.sniff import SUFFIXES as DICOM_SUFFIXES
+from medseg.images.dicom.sniff import is_dicom
+from medseg.images.dicom.window import Window
 from medseg.images.nifti.read import read_nifti
 from medseg.images.pictures.read import SUFFIXES, ChannelRule, Picture, picture_size, read_mask, read_picture
 from medseg.images.refusal import RefusedError

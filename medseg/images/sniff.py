@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from medseg.images.dicom.reader import begins_as_dicom
+from medseg.images.dicom.sniff import begins_as_dicom
 from medseg.images.pictures.decoders import KINDS
 from medseg.images.pictures.open import OTHERS
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from medseg.datasets.case import Case
 from medseg.datasets.checks.check import Report
 from medseg.datasets.checks.duplicates import Duplicates, Pair, find_duplicates
+from medseg.datasets.roles import Role
 from medseg.errors import DataError, Fault
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.recorder import Recorder
 from medseg.splits.column import told_roles
-from medseg.splits.file import Role
 from medseg.splits.rule import SplitRule
 from medseg.splits.split import Split
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from medseg.class_names import shown
 from medseg.datasets.case import Case
 from medseg.datasets.checks.check import Report
+from medseg.datasets.roles import Role
 from medseg.errors import DataError
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.duplicates import SharedCopies, copies
-from medseg.splits.file import Role
 from medseg.splits.split import CLASS, Split, make_split
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.datasets.manifest.label_map import background_values
+from medseg.geometry.background import background_values
 
 Pad = Literal["constant", "edge", "minimum", "reflect"]
 """What fills the border that padding adds; see `PADDING`."""

@@ -11,9 +11,9 @@ from monai.data.meta_tensor import MetaTensor
 from numpy.typing import NDArray
 
 from medseg.allowed import Allowed
-from medseg.datasets.manifest.label_map import is_background
 from medseg.datasets.reading.volume import Volume
 from medseg.errors import DataError
+from medseg.geometry.background import is_background
 from medseg.geometry.grid import Geometry
 from medseg.images.formats import NIFTI, FileKind
 from medseg.slices.sizes import FITTINGS, Fitting

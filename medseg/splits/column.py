@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from medseg.datasets.case import Case
+from medseg.datasets.roles import MEANINGS, ROLES, Role
 from medseg.errors import DataError, Fault
-from medseg.splits.file import ROLES, Role, ids_are_hidden
-
-#: What a column may call the roles, in lower case; it is empty for all of a patient only where it is for everybody.
-MEANINGS: Mapping[str, Role] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
+from medseg.splits.file import ids_are_hidden
 
 _SHOWN = 5
 

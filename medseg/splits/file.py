@@ -7,15 +7,13 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from medseg.datasets.case import Case, safe_name
-from medseg.datasets.manifest.patterns import composed
 from medseg.datasets.pseudonym import pseudonym, secret_key
+from medseg.datasets.roles import ROLES, Role
 from medseg.errors import DataError
-
-Role = Literal["train", "val", "test"]
-ROLES: tuple[Role, ...] = get_args(Role)
+from medseg.text import composed
 
 
 def read_split_file(path: Path) -> dict[str, Any]:

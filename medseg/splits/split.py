@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medseg.datasets.case import Case
+from medseg.datasets.roles import ROLES, Role
 from medseg.errors import DataError, Fault
 from medseg.places import written_whole
 from medseg.splits.column import told_roles
 from medseg.splits.draw import draw, joined_patients
-from medseg.splits.file import ROLES, Role, read_split_file, roles_of_cases, same_cases
+from medseg.splits.file import read_split_file, roles_of_cases, same_cases
 from medseg.splits.rule import SplitRule
 
 __all__ = ["CLASS", "ROLES", "Role", "Split", "make_split"]

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from medseg.datasets.case import Case
 from medseg.datasets.checks.perceptual_hash import likeness
-from medseg.datasets.manifest.label_map import LabelRule, background_values
+from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.reading.masks import read_truth
 from medseg.datasets.reading.volume import by_file
 from medseg.errors import DataError, Fault
+from medseg.geometry.background import background_values
 from medseg.geometry.grid import Geometry, StoredImage
 from medseg.images.formats import NIFTI, FileKind
 from medseg.images.refusal import met_and_remedy
@@ -36,7 +37,8 @@ _PACKAGE = Path(__file__).parents[2]
 class ChannelFacts:
     """One channel of one case, as stored.
 
-    Intensities are over the voxels that differ from the background (`background_values`); over all voxels where none differs. None where the file holds NaN or infinite values.
+    Intensities are over the voxels that differ from the background (`background_values`); over
+    all voxels where none differs. None where the file holds NaN or infinite values.
 
     Attributes:
         dtype: Type of the voxels as read.

@@ -6,16 +6,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING
 
 from medseg.class_names import class_name, shown
-from medseg.datasets.finding.by_pattern import Draft, Found, kinds_told, named_itself
-from medseg.datasets.finding.class_faults import ROLE, Wording, judge
-from medseg.datasets.finding.walk import Walk
-from medseg.datasets.manifest.patterns import composed
+from medseg.datasets.finding.class_faults import Wording, judge
+from medseg.datasets.finding.draft import Draft, Found
+from medseg.datasets.finding.walk import Walk, kinds_told, named_itself
+from medseg.datasets.roles import MEANINGS, ROLE
 from medseg.errors import Fault
+from medseg.text import composed
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
@@ -37,44 +36,6 @@ _WORDS = Wording(
         "If these are classes indeed, name them all under 'classes' of the manifest."
     ),
 )
-
-
-class ClassFolders(BaseModel):
-    """Pictures lie in `<class>/` or in `Train/<class>/`, `Val/<class>/` and `Test/<class>/`, at any depth below.
-
-    Folders of roles have the names of `medseg.splits.column.MEANINGS` in upper or lower case, and lie in the
-    data set's folder itself. Any of them may be missing; they become the column `role`, else it is empty. Pictures
-    are known by their content if not by their ending. Images of kinds that are not read are a fault; files that
-    are no images are left out, whatever lies where.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    class_folders: Literal[True]
-
-    @property
-    def has_truth(self) -> bool:
-        """Whether a case may have a label map: none has."""
-        return False
-
-    @property
-    def row_columns(self) -> tuple[str, ...]:
-        """The column of roles."""
-        return (ROLE,)
-
-    @property
-    def many(self) -> frozenset[str]:
-        """The parts of a case that may have several files: none."""
-        return frozenset()
-
-    def verify(self, channels: Sequence[str], *, together: bool) -> None:
-        """Whether it can find these channels.
-
-        Raises:
-            ValueError: A picture would have to be several files.
-        """
-        if len(channels) > 1 and not together:
-            raise ValueError(f"a picture in a folder of a class is one file, and there are {list(channels)}")
 
 
 @dataclass
@@ -231,6 +192,4 @@ def _folders(folder: Path) -> dict[str, str]:
 
 
 def _is_role(name: str) -> bool:
-    from medseg.splits.column import MEANINGS  # noqa: PLC0415 - imports what manifests do not need
-
     return name.lower() in MEANINGS

@@ -3,122 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from medseg.datasets.finding.walk import Walk
-from medseg.datasets.manifest.patterns import MASK, Layout, Matcher, Place, composed
+from medseg.datasets.finding.draft import Complaint, Draft, Found
+from medseg.datasets.finding.walk import Walk, kinds_told, named_itself
+from medseg.datasets.manifest.patterns import MASK, Layout, Matcher, Place
 from medseg.errors import Fault
+from medseg.text import composed
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
-
-
-@dataclass(frozen=True)
-class Complaint:
-    """What is wrong with one case: a `Fault` before the case has its public name."""
-
-    part: str
-    met: str
-    remedy: str
-    path: Path | None
-
-
-@dataclass
-class Draft:
-    """A case before it has its public name.
-
-    Attributes:
-        raw: Its id as the data set spells it. Private where ids are identifying.
-        files: Its files by part: `<root's name>/<path relative to the root>`, in NFC, and path.
-        complaints: What is wrong with it.
-        broken: Whether it cannot be used for what a fault of the whole data set says.
-        group: Its patient, where the finder is told; else empty.
-        labels: Its classes, where the finder is told.
-        extra: Further columns that the finder is told.
-    """
-
-    raw: str
-    files: dict[str, list[tuple[str, Path]]] = field(default_factory=dict)
-    complaints: list[Complaint] = field(default_factory=list)
-    broken: bool = False
-    group: str = ""
-    labels: tuple[str, ...] | None = None
-    extra: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Found:
-    """What a finder found.
-
-    Attributes:
-        drafts: The cases.
-        faults: What is wrong, and belongs to no case.
-        pairs: Names of what was paired by order.
-        notes: What to know of it, though it is no fault: sentences without a full stop.
-    """
-
-    drafts: list[Draft] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    pairs: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-class Finder(Protocol):
-    """What finds the files of cases."""
-
-    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
-        """The cases below a root that have any of these parts, with what is wrong; faults if there are none.
-
-        Without a wish for truth nothing is wrong that concerns the truth alone.
-        """
-
-
-def named_itself(walk: Walk, part: str, *, pictures: bool) -> Iterator[Draft]:
-    """A case for each file of the kind, with its path below the root for an id.
-
-    The ending of the name is no part of the id, unless it is all that tells two files apart.
-
-    Args:
-        walk: Through all files.
-        part: What each file is.
-        pictures: Whether files of other endings, or of none, are of the kind if their content is: pictures and
-            DICOM. Images of kinds that are not read are counted by the walk.
-    """
-    above = composed(walk.root.resolve().parent.name if walk.root.is_file() else walk.root.resolve().name)
-    there: list[tuple[str, Path]] = []
-    others: list[tuple[str, Path]] = []
-    for relative, path in walk.paths():
-        of_kind = relative.lower().endswith(walk.suffixes) or (pictures and walk.is_picture(path))
-        (there if of_kind else others).append((relative, path))
-    bare = {path.parent for _, path in there if not path.suffix}
-    # An empty file among DICOM files without endings is one that was not copied: reading it will say so.
-    there += [each for each in others if each[1].parent in bare and not each[1].suffix and _is_empty(each[1])]
-    stems = [without_ending(relative, walk.suffixes) for relative, _ in there]
-    counts = Counter(stems)
-    for (relative, path), stem in zip(there, stems, strict=True):
-        yield Draft(stem if counts[stem] == 1 else relative, {part: [(f"{above}/{relative}", path)]})
-
-
-def _is_empty(path: Path) -> bool:
-    try:
-        return path.stat().st_size == 0
-    except OSError:
-        return False
-
-
-def without_ending(name: str, endings: Sequence[str]) -> str:
-    """A file's name without the ending of its kind, if it has one."""
-    ending = max((each for each in endings if name.lower().endswith(each)), key=len, default="")
-    return name[: len(name) - len(ending)]
-
-
-def kinds_told(suffixes: Sequence[str]) -> str:
-    """Endings of names as a list for people."""
-    return " or ".join([", ".join(suffixes[:-1]), *suffixes[-1:]][-len(suffixes) :])
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from medseg.datasets.finding.by_pattern import Complaint, Draft, Found, named_itself, without_ending
 from medseg.datasets.finding.class_faults import Wording, judge
+from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.finding.text_table import Rows, beside, lacking, open_table
-from medseg.datasets.finding.walk import Walk, looks_picture
-from medseg.datasets.manifest.label_columns import JoinedColumn, LabelColumns, Told, label_columns
-from medseg.datasets.manifest.patterns import MASK, composed
+from medseg.datasets.finding.walk import Walk, looks_picture, named_itself, without_ending
+from medseg.datasets.manifest.csv_layout import CsvLayout
+from medseg.datasets.manifest.label_columns import Told
+from medseg.datasets.manifest.patterns import MASK
 from medseg.errors import Fault
+from medseg.text import composed
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
@@ -39,85 +39,6 @@ _WORDS = Wording(
         "under 'classes' of the manifest."
     ),
 )
-
-
-class CsvLayout(BaseModel):
-    """How a table lists a data set's files: CSV with comma, semicolon or tab in UTF-8, or an Excel sheet (.xlsx).
-
-    Paths are relative to the table's folder or to the data set's, or absolute.
-
-    Attributes:
-        csv: Name of the file, in the data set's folder. Another is read if it is given in place of a folder.
-        image: Column of the image's path; with several channels that are files of their own, a column for each.
-        mask: Column of the label map's path; None where there is none.
-        case: Column of the case's id; None, or an empty value, takes the image's name without its ending, with
-            as many folders before it as tell it from others.
-        group: Column of the patient; where it is empty, or None, the case is its own.
-        label: Column of the one class of the whole image.
-        labels: What tells any number of classes of the whole image: a column for each, called as the class, that
-            holds 1 or 0; or one column with a separator.
-        extra: Further columns of the cases.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    csv: str = Field(min_length=1)
-    image: str | dict[str, str]
-    mask: str | None = None
-    case: str | None = None
-    group: str | None = None
-    label: str | None = None
-    labels: tuple[str, ...] | JoinedColumn | None = None
-    extra: tuple[str, ...] = ()
-
-    @property
-    def has_truth(self) -> bool:
-        """Whether a case may have a label map."""
-        return self.mask is not None
-
-    @property
-    def tells(self) -> LabelColumns | None:
-        """What tells the classes of an image; None where nothing does."""
-        return label_columns(self.label, self.labels)
-
-    @property
-    def row_columns(self) -> tuple[str, ...]:
-        """Further columns of a case that the list itself tells."""
-        return self.extra
-
-    @property
-    def many(self) -> frozenset[str]:
-        """The parts of a case that may have several files: none."""
-        return frozenset()
-
-    def verify(self, channels: Sequence[str], *, together: bool) -> None:
-        """Whether it can find these channels.
-
-        Raises:
-            ValueError: The columns of images do not fit the channels.
-        """
-        if isinstance(self.image, str) and len(channels) > 1 and not together:
-            raise ValueError(f"'image' wanted a column for each of {list(channels)}")
-        if isinstance(self.image, dict) and together:
-            raise ValueError(
-                "one file holds all channels: 'image' wanted its column, not one for each channel"
-            )
-        if isinstance(self.image, dict) and set(self.image) != set(channels):
-            raise ValueError(
-                f"'image' names {sorted(self.image)}, wanted a column for each of {list(channels)}"
-            )
-
-    def column(self, part: str) -> str:
-        """The column that holds the path of a channel, of `image` or of `mask`."""
-        if part == MASK:
-            return self.mask or ""
-        return self.image if isinstance(self.image, str) else self.image[part]
-
-    def needed(self, parts: Sequence[str], *, truth: bool) -> tuple[str, ...]:
-        """The columns that must be there: in prediction those of the images alone."""
-        told = [column for column in (self.case, self.group, *self.extra) if column is not None]
-        labels = self.tells.columns if self.tells is not None else ()
-        return (*map(self.column, parts), *((*told, *labels) if truth else ()))
 
 
 @dataclass(frozen=True)

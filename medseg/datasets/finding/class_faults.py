@@ -10,14 +10,13 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from medseg.class_names import misnamed, ordered, shown
-from medseg.datasets.finding.by_pattern import Draft, Found
+from medseg.datasets.finding.draft import Draft, Found
+from medseg.datasets.roles import MEANINGS, ROLE
 from medseg.errors import Fault
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
 
-ROLE = "role"
-"""The column that holds the role of an image, where the data share images out."""
 
 #: Fewer names than these are taken for classes, however few images they have: someone may be trying things out.
 _LEAST = 9
@@ -197,6 +196,4 @@ def _in_training(drafts: Sequence[Draft]) -> str:
 
 
 def _role(draft: Draft) -> str:
-    from medseg.splits.column import MEANINGS  # noqa: PLC0415 - imports what manifests do not need
-
     return MEANINGS.get(draft.extra.get(ROLE, "").strip().lower(), "")

@@ -7,46 +7,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from medseg.datasets.finding.by_pattern import Draft
-from medseg.datasets.manifest.patterns import composed
+from medseg.datasets.finding.draft import Draft
+from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.errors import ManifestError
 from medseg.images.refusal import RefusedError
+from medseg.text import composed
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
 
-_KEYWORD = re.compile(r"[A-Z][A-Za-z0-9]*")
 
 Teller = Literal["layout", "tag", "pattern", "column", "itself"]
 """What told the patient of a case; `itself` if nothing did, so that the case is its own patient."""
-
-
-class GroupRule(BaseModel):
-    """What tells the patient; tried in this order, and the first that says something counts.
-
-    Attributes:
-        tag: Keyword of an attribute of DICOM files, such as `PatientID`.
-        pattern: Regular expression searched in the case's id; its first group is the patient. The id of a picture
-            in a folder of a class is its path, `Train/yes/p17_3`.
-        column: A column of `columns`, `table` or the list.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    tag: str | None = None
-    pattern: str | None = None
-    column: str | None = None
-
-    def complaints(self, *, pictures: bool) -> Iterator[str]:
-        """What is wrong with the rule itself."""
-        if self.tag is self.pattern is self.column is None:
-            yield "'group' says nothing: name a 'tag', a 'pattern' or a 'column' below it"
-        if self.tag is not None and not pictures:
-            yield "'group.tag' is read from DICOM pictures: it needs 'pictures'"
-        if self.tag is not None and not _KEYWORD.fullmatch(self.tag):
-            yield f"'group.tag' is {self.tag!r}; wanted the keyword of a DICOM attribute, such as PatientID"
 
 
 class Patients:

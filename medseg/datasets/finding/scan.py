@@ -11,12 +11,16 @@ from pathlib import Path
 
 from medseg.class_names import misnamed
 from medseg.datasets.case import Case, safe_name
-from medseg.datasets.finding.by_class_folder import ClassFolderFinder, ClassFolders
-from medseg.datasets.finding.by_pattern import Complaint, Draft, Finder, Found, PatternFinder
-from medseg.datasets.finding.by_table import CsvLayout, ListFinder
+from medseg.datasets.finding.by_class_folder import ClassFolderFinder
+from medseg.datasets.finding.by_pattern import PatternFinder
+from medseg.datasets.finding.by_table import ListFinder
 from medseg.datasets.finding.class_faults import classes_of
-from medseg.datasets.finding.patients import GroupRule, Patients, searched
+from medseg.datasets.finding.draft import Complaint, Draft, Finder, Found
+from medseg.datasets.finding.patients import Patients, searched
 from medseg.datasets.finding.text_table import Table
+from medseg.datasets.manifest.class_folders import ClassFolders
+from medseg.datasets.manifest.csv_layout import CsvLayout
+from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.pseudonym import pseudonym, secret_key

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.excel import is_spreadsheet, read_sheet
-from medseg.datasets.manifest.patterns import composed
 from medseg.errors import Fault
 from medseg.images.refusal import RefusedError, met_and_remedy
+from medseg.text import composed
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medseg.datasets.manifest.patterns import composed
+from medseg.datasets.finding.draft import Draft
 from medseg.errors import Fault
+from medseg.text import composed
 
 if TYPE_CHECKING:
     from medseg.images.sniff import Look
@@ -119,3 +120,47 @@ def _unread_ending(name: str) -> str:
     from medseg.images.sniff import unread_ending  # noqa: PLC0415 - as above
 
     return unread_ending(name)
+
+
+def named_itself(walk: Walk, part: str, *, pictures: bool) -> Iterator[Draft]:
+    """A case for each file of the kind, with its path below the root for an id.
+
+    The ending of the name is no part of the id, unless it is all that tells two files apart.
+
+    Args:
+        walk: Through all files.
+        part: What each file is.
+        pictures: Whether files of other endings, or of none, are of the kind if their content is: pictures and
+            DICOM. Images of kinds that are not read are counted by the walk.
+    """
+    above = composed(walk.root.resolve().parent.name if walk.root.is_file() else walk.root.resolve().name)
+    there: list[tuple[str, Path]] = []
+    others: list[tuple[str, Path]] = []
+    for relative, path in walk.paths():
+        of_kind = relative.lower().endswith(walk.suffixes) or (pictures and walk.is_picture(path))
+        (there if of_kind else others).append((relative, path))
+    bare = {path.parent for _, path in there if not path.suffix}
+    # An empty file among DICOM files without endings is one that was not copied: reading it will say so.
+    there += [each for each in others if each[1].parent in bare and not each[1].suffix and _is_empty(each[1])]
+    stems = [without_ending(relative, walk.suffixes) for relative, _ in there]
+    counts = Counter(stems)
+    for (relative, path), stem in zip(there, stems, strict=True):
+        yield Draft(stem if counts[stem] == 1 else relative, {part: [(f"{above}/{relative}", path)]})
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
+
+
+def without_ending(name: str, endings: Sequence[str]) -> str:
+    """A file's name without the ending of its kind, if it has one."""
+    ending = max((each for each in endings if name.lower().endswith(each)), key=len, default="")
+    return name[: len(name) - len(ending)]
+
+
+def kinds_told(suffixes: Sequence[str]) -> str:
+    """Endings of names as a list for people."""
+    return " or ".join([", ".join(suffixes[:-1]), *suffixes[-1:]][-len(suffixes) :])

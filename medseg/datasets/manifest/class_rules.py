@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from medseg.class_names import misnamed
-from medseg.datasets.finding.by_class_folder import ClassFolders
-from medseg.datasets.finding.by_table import CsvLayout
+from medseg.datasets.manifest.class_folders import ClassFolders
+from medseg.datasets.manifest.csv_layout import CsvLayout
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest

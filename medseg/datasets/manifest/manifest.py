@@ -23,14 +23,15 @@ from pydantic import (
 )
 
 from medseg.class_names import ImageLabels
-from medseg.datasets.finding.by_class_folder import ClassFolders
-from medseg.datasets.finding.by_table import CsvLayout
-from medseg.datasets.finding.patients import GroupRule
+from medseg.datasets.manifest.class_folders import ClassFolders
 from medseg.datasets.manifest.class_rules import misclassed
+from medseg.datasets.manifest.csv_layout import CsvLayout
+from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.label_columns import JoinedColumn
-from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout, composed
+from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout
 from medseg.datasets.manifest.rules import DeriveRule, HounsfieldWindow, PictureRule, Strict, TableRule
 from medseg.errors import DefinitionError, ManifestError
+from medseg.text import composed
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.label_map import LabelRule

@@ -18,12 +18,13 @@ composed form (NFC), whichever way a pattern or a file's name spells them.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
+
+from medseg.text import composed
 
 #: The part of a case that holds the truth; no channel may be called so.
 MASK = "mask"
@@ -267,14 +268,6 @@ class Matcher:
                 told = found.groupdict()
                 return Place(told["case"], rule.part or self.spelt[told["channel"]], told.get("within") or "")
         return None
-
-
-def composed(text: str) -> str:
-    """The text in Unicode's composed form (NFC), in which names are compared.
-
-    What is no Unicode, as in names of files from an older system, is escaped, so that it can be written down.
-    """
-    return unicodedata.normalize("NFC", text.encode(errors="backslashreplace").decode())
 
 
 def _several(patterns: str | Sequence[str] | None) -> tuple[str, ...]:

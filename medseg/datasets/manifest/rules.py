@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 if TYPE_CHECKING:
-    from medseg.images.dicom.reader import Window
+    from medseg.images.dicom.window import Window
 
 
 class Strict(BaseModel):

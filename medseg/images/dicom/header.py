@@ -27,7 +27,7 @@ from pydicom.uid import (
 )
 
 from medseg.errors import DataError
-from medseg.images.dicom.reader import begins_with_element
+from medseg.images.dicom.sniff import begins_with_element
 from medseg.images.pictures.decoders import within_limit
 from medseg.images.refusal import RefusedError
 

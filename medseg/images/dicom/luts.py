@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from medseg.images.dicom.header import COPY, Header
 from medseg.images.dicom.lookup_table import Table, table
-from medseg.images.dicom.reader import Window
+from medseg.images.dicom.window import Window
 from medseg.images.refusal import RefusedError
 
 WHITE = 255.0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medseg.images.dicom.header import opened, quiet
 from medseg.images.dicom.luts import WHITE, modality, shown
 from medseg.images.dicom.pixels import is_palette, palette_colours, stored_values
-from medseg.images.dicom.reader import Window
+from medseg.images.dicom.window import Window
 from medseg.images.pictures.read import ChannelRule, Picture, luma
 
 COLOURS_AS_STORED = "its colours are shown as stored: a window is for greys"

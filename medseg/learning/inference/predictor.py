@@ -23,7 +23,7 @@ from medseg.learning.inference.model_card import model_card
 from medseg.learning.inference.prediction import Classification, Prediction
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
 from medseg.learning.tasks.task import TASK, LabelTask, MaskTask, Task
-from medseg.learning.training.checkpoint import plain_weights
+from medseg.learning.transfer.weights import plain_weights
 from medseg.places import written_whole
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule

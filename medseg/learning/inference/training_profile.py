@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from medseg.datasets.checks.case_facts import CaseFacts
-from medseg.datasets.manifest.label_map import background_values
 from medseg.datasets.reading.volume import Volume
+from medseg.geometry.background import background_values
 
 #: Spacing may lie so far outside the range met in training, as a share, before it is worth a warning.
 _SPACING_SLACK = 0.1

@@ -1,6 +1,6 @@
 """Scores of the classes of images, of many weightings of the images at once.
 
-The one rule for what is empty is that of `medseg.learning.scores.volumes`: a ratio 0/0 is NaN and left out of the mean
+The one rule for what is empty is that of `scores.volumes`: a ratio 0/0 is NaN and left out of the mean
 over classes. A score of all classes ("macro") is the mean over those of which the images at hand define it.
 """
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from medseg.errors import RunError
+from medseg.learning.transfer.weights import plain_weights
 from medseg.places import written_whole
 
 #: What torch raises at a file that is damaged, or holds the state of something else.
@@ -48,11 +49,6 @@ class Standing:
 
     def _of_best(self, key: str, otherwise: float) -> float:
         return next((row[key] for row in self.history if row["epoch"] == self.best_epoch), otherwise)
-
-
-def plain_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Weights and buffers by name, each with memory of its own: safetensors takes no tied ones."""
-    return {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}
 
 
 class Checkpoints:

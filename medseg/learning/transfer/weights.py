@@ -264,3 +264,8 @@ def _some(names: Iterable[str]) -> str:
     shown = list(names)
     more = len(shown) - _SHOWN
     return ", ".join(shown[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def plain_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Weights and buffers by name, each with memory of its own: safetensors takes no tied ones."""
+    return {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}

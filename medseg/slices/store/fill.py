@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.datasets.case import Case
-from medseg.datasets.manifest.label_map import LabelRule, background_values
+from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.volume import Volume, read_volume
 from medseg.errors import DataError, Fault, StoreError
+from medseg.geometry.background import background_values
 from medseg.places import cache_folder
 from medseg.progress import Progress, Silent
 from medseg.slices.preparation import Preparation, PreparedVolume

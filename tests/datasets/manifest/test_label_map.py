@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from medseg.datasets.manifest.label_map import Derive, LabelRule, background_values, is_background
+from medseg.datasets.manifest.label_map import Derive, LabelRule
 from medseg.errors import DataError
+from medseg.geometry.background import background_values, is_background
 
 BRATS = LabelRule(
     ("outside", "healthy", "necrotic_core", "oedema", "enhancing"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medseg.datasets.finding.by_table import CsvLayout
+from medseg.datasets.manifest.csv_layout import CsvLayout
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.manifest.patterns import Layout, Place
 from medseg.errors import ManifestError

@@ -19,7 +19,8 @@ from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply
 
 from medseg.errors import DataError
 from medseg.images.dicom import header as dicom_file
-from medseg.images.dicom.reader import dicom_size, dicom_tag, is_dicom, read_dicom
+from medseg.images.dicom.reader import dicom_size, dicom_tag, read_dicom
+from medseg.images.dicom.sniff import is_dicom
 from medseg.images.pictures import decoders as picture_kinds
 from medseg.images.refusal import RefusedError
 from medseg.testing.dicoms import write_dicom

@@ -1,0 +1,70 @@
+"""A case before it has its public name, and what finds cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from medseg.errors import Fault
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """What is wrong with one case: a `Fault` before the case has its public name."""
+
+    part: str
+    met: str
+    remedy: str
+    path: Path | None
+
+
+@dataclass
+class Draft:
+    """A case before it has its public name.
+
+    Attributes:
+        raw: Its id as the data set spells it. Private where ids are identifying.
+        files: Its files by part: `<root's name>/<path relative to the root>`, in NFC, and path.
+        complaints: What is wrong with it.
+        broken: Whether it cannot be used for what a fault of the whole data set says.
+        group: Its patient, where the finder is told; else empty.
+        labels: Its classes, where the finder is told.
+        extra: Further columns that the finder is told.
+    """
+
+    raw: str
+    files: dict[str, list[tuple[str, Path]]] = field(default_factory=dict)
+    complaints: list[Complaint] = field(default_factory=list)
+    broken: bool = False
+    group: str = ""
+    labels: tuple[str, ...] | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Found:
+    """What a finder found.
+
+    Attributes:
+        drafts: The cases.
+        faults: What is wrong, and belongs to no case.
+        pairs: Names of what was paired by order.
+        notes: What to know of it, though it is no fault: sentences without a full stop.
+    """
+
+    drafts: list[Draft] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Finder(Protocol):
+    """What finds the files of cases."""
+
+    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
+        """The cases below a root that have any of these parts, with what is wrong; faults if there are none.
+
+        Without a wish for truth nothing is wrong that concerns the truth alone.
+        """
