@@ -1,14 +1,14 @@
 """Training slices a second of the engine against the bare network step, in turn, in one process.
 
-Usage: python benchmarks/engine_speed.py [ROUNDS]
+    python benchmarks/engine_speed.py [--rounds 5] [--quick]
 
 Prints the engine's rate as a share of the bare step's: machines are noisy, ratios taken in turn are not.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,19 +24,22 @@ from medseg.learning.training.fit import Plan, fit
 from medseg.learning.training.memory import MemoryNeed
 from medseg.slices.store.store import Sample
 
-SLICES, SIZE, BATCH = 96, (192, 160), 16
+BATCH = 16
 
 
 class Store:
     """Random slices in memory, in place of a store on disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, slices: int, size: tuple[int, int]) -> None:
         random = np.random.default_rng(0)
-        self.images = random.normal(size=(SLICES, 4, *SIZE)).astype(np.float16)
-        self.labels = random.integers(0, 5, size=(SLICES, *SIZE)).astype(np.uint8)
+        self.images = random.normal(size=(slices, 4, *size)).astype(np.float16)
+        self.labels = random.integers(0, 5, size=(slices, *size)).astype(np.uint8)
 
-    def read(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        return self.images[sample.row], self.labels[sample.row]
+    def image(self, sample: Sample) -> np.ndarray:
+        return self.images[sample.row]
+
+    def mask(self, sample: Sample) -> np.ndarray:
+        return self.labels[sample.row]
 
 
 def network() -> UNet:
@@ -44,21 +47,21 @@ def network() -> UNet:
     return UNet(2, 4, 5, (16, 32, 64, 128, 256), (2, 2, 2, 2), num_res_units=2)
 
 
-def bare(task: ClassMasks) -> float:
+def bare(task: ClassMasks, slices: int, size: tuple[int, int]) -> float:
     net, loss = network(), task.loss()
     optimiser = torch.optim.AdamW(net.parameters())
-    image, label = torch.randn(BATCH, 4, *SIZE), torch.randint(0, 5, (BATCH, 1, *SIZE)).to(torch.uint8)
+    image, label = torch.randn(BATCH, 4, *size), torch.randint(0, 5, (BATCH, 1, *size)).to(torch.uint8)
     started = time.perf_counter()
-    for _ in range(SLICES // BATCH):
+    for _ in range(slices // BATCH):
         optimiser.zero_grad()
         loss(net(image), label).backward()
         optimiser.step()
-    return SLICES / (time.perf_counter() - started)
+    return slices / (time.perf_counter() - started)
 
 
-def engine(task: ClassMasks, augment: Compose | None) -> float:
-    samples = tuple(Sample(f"case {i // 8}", f"case {i // 8}", i, "train", "", i) for i in range(SLICES))
-    store, cpu = Store(), torch.device("cpu")
+def engine(task: ClassMasks, augment: Compose | None, slices: int, size: tuple[int, int]) -> float:
+    samples = tuple(Sample(f"case {i // 8}", f"case {i // 8}", i, "train", "", i) for i in range(slices))
+    store, cpu = Store(slices, size), torch.device("cpu")
 
     def batches(some: tuple[Sample, ...], transforms: Compose | None) -> Batches:
         dataset = SliceDataset(store, some, augment=transforms, seed=0, keep_on=cpu)
@@ -80,7 +83,11 @@ def engine(task: ClassMasks, augment: Compose | None) -> float:
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="One round of small slices: whether it runs.")
+    given = parser.parse_args()
+    rounds, slices, size = (1, 32, (32, 32)) if given.quick else (given.rounds, 96, (192, 160))
     task = ClassMasks([f"class_{i}" for i in range(5)])
     both = ["image", "label"]
     augment = Compose(
@@ -94,10 +101,10 @@ def main() -> None:
     )
     ways = {"engine": None, "engine with augmentation": augment}
     shares: dict[str, list[float]] = {name: [] for name in ways}
-    bare(task)
+    bare(task, slices, size)
     for _ in range(rounds):
         for name, transforms in ways.items():
-            shares[name].append(engine(task, transforms) / bare(task))
+            shares[name].append(engine(task, transforms, slices, size) / bare(task, slices, size))
     for name, values in shares.items():
         print(
             f"{name}: {statistics.median(values):.2f} of the bare step ({min(values):.2f} to {max(values):.2f})"

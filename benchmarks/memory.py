@@ -1,6 +1,6 @@
 """Predicted memory of a training batch against the process's measured peak, on the CPU.
 
-`python benchmarks/memory.py`: for two networks and three batch sizes, each in a process of its own, the bytes
+`python benchmarks/memory.py [--quick]`: for two networks and three batch sizes, each in a process of its own, the bytes
 that `measure_need` predicts, how far the process's peak in three steps of training lies above what it took
 before, and their ratio. It should lie between 1.0 and 1.6: less, and a batch that is let through does not fit;
 more, and one that fits is refused.
@@ -8,6 +8,7 @@ more, and one that fits is refused.
 
 from __future__ import annotations
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -59,12 +60,16 @@ def measure(name: str, batch: int) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) == 3:
-        measure(sys.argv[1], int(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="One small batch: whether it runs.")
+    parser.add_argument("--one", nargs=2, metavar=("NETWORK", "BATCH"), help="Measure one, in this process.")
+    given = parser.parse_args()
+    if given.one:
+        measure(given.one[0], int(given.one[1]))
         return
-    for name in CASES:
-        for batch in BATCHES:
-            subprocess.run([sys.executable, __file__, name, str(batch)], check=True)
+    pairs = [(name, batch) for name in CASES for batch in BATCHES]
+    for name, batch in pairs[:1] if given.quick else pairs:
+        subprocess.run([sys.executable, __file__, "--one", name, str(batch)], check=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Reading a picture as medseg does against the bare library, in turn; and DICOM pictures against bare pydicom.
 
-    python benchmarks/picture_speed.py [ROUNDS]
+    python benchmarks/picture_speed.py [--rounds 100] [--quick]
 
 Prints milliseconds and their ratio. What medseg does besides: it looks for damage (check sums, truncation), for
 several frames, turned cameras and lossy compression, and brings values through LUT and window.
@@ -8,8 +8,8 @@ several frames, turned cameras and lossy compression, and brings values through 
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -61,7 +61,11 @@ def compare(name: str, ours: Callable[[], object], peer: Callable[[], object], r
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--quick", action="store_true", help="One round: whether it runs.")
+    given = parser.parse_args()
+    rounds = 1 if given.quick else given.rounds
     pixels = film()
     eight = (pixels >> 4).astype(np.uint8)
     with tempfile.TemporaryDirectory() as folder:

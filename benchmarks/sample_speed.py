@@ -1,11 +1,13 @@
-"""Seconds and bytes of a generated case: `python benchmarks/sample_speed.py [CASES] [JOBS] [SAMPLE]`.
+"""Seconds and bytes of a generated case.
 
-The sample is a name in `medseg.samples`: BrainTumours if none is given, Radiology, and so on.
+    python benchmarks/sample_speed.py [SAMPLE] [--cases 3] [--jobs 1] [--quick]
+
+SAMPLE is a name in `medseg.samples`: BrainTumours if none is given, Radiology, and so on.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -15,9 +17,14 @@ from medseg.progress import Silent
 
 
 def main() -> None:
-    cases = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    jobs = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    sample = getattr(samples, sys.argv[3] if len(sys.argv) > 3 else "BrainTumours")()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sample", nargs="?", default="BrainTumours", choices=samples.__all__)
+    parser.add_argument("--cases", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="One case: whether it runs.")
+    given = parser.parse_args()
+    cases, jobs = 1 if given.quick else given.cases, given.jobs
+    sample = getattr(samples, given.sample)()
     with tempfile.TemporaryDirectory() as folder:
         wall, processor = time.perf_counter(), time.process_time()
         out = sample.write(Path(folder), cases=cases, seed=1, progress=Silent(), jobs=jobs)

@@ -1,9 +1,9 @@
 """Seconds to prepare a BraTS case, by number of threads and against processes, and to read one slice.
 
-    python benchmarks/store_speed.py FOLDER [--copies 4]
+    python benchmarks/store_speed.py [FOLDER] [--copies 4] [--quick]
 
 FOLDER holds BraTS case folders (`<case>/<case>_{flair,t1,t1ce,t2,seg}.nii.gz`). Each is copied `--copies`
-times into a temporary folder, so that there is something to share out.
+times into a temporary folder, so that there is something to share out. Without FOLDER, tiny volumes are generated.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
 from medseg.slices.store.fill import prepare
 from medseg.splits.split import Split
+from medseg.testing.cases import write_brats
 
 CHANNELS = ("flair", "t1", "t1ce", "t2")
 LABELS = LabelRule(
@@ -60,11 +61,13 @@ def prepared(cases: list[Case], root: str, jobs: int):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--copies", type=int, default=4)
+    parser.add_argument("--quick", action="store_true", help="Two copies: whether it runs.")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        cases = copied(given.folder, Path(temporary) / "data", given.copies)
+        folder = given.folder or write_brats(Path(temporary) / "tiny", cases=2, seed=1)
+        cases = copied(folder, Path(temporary) / "data", 2 if given.quick else given.copies)
         for jobs in (1, 2):
             begin, cpu = time.perf_counter(), time.process_time()
             store = prepared(cases, f"{temporary}/threads{jobs}", jobs)
