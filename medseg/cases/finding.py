@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -162,7 +162,8 @@ class PatternFinder:
         return found
 
     def _matcher(self) -> Matcher:
-        return self.layout.compiled(self.manifest.channels, together=self.manifest.together)
+        compiled = self.layout.compiled(self.manifest.channels, together=self.manifest.together)
+        return replace(compiled, at=f"manifest '{self.manifest.name}', ")
 
     def _seen(self, walk: Walk) -> Iterator[_Seen]:
         matcher = self._matcher()

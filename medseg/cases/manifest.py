@@ -30,6 +30,7 @@ from medseg.cases.layout import IMAGE, MASK, Layout, composed
 from medseg.cases.manifest_classes import misclassed
 from medseg.cases.manifest_rules import DeriveRule, HounsfieldWindow, PictureRule, Strict, TableRule
 from medseg.cases.path_list import CsvLayout
+from medseg.cases.patterns import pattern
 from medseg.errors import DefinitionError, ManifestError
 
 if TYPE_CHECKING:
@@ -197,8 +198,8 @@ class Manifest(Strict):
             rules |= {"group.pattern": self.group.pattern} if self.group.pattern is not None else {}
         for key, text in rules.items():
             try:
-                groups = re.compile(text).groups
-            except re.error as error:
+                groups = pattern(composed(text)).groups
+            except ValueError as error:
                 yield f"'{key}' is no regular expression: {error}"
             else:
                 if groups < 1:
