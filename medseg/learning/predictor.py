@@ -28,6 +28,7 @@ from medseg.learning.prediction import Classification, Prediction
 from medseg.learning.profile import TrainingProfile, profile_volume
 from medseg.learning.task import TASK, LabelTask, MaskTask, Task
 from medseg.places import written_whole
+from medseg.regular import read_json
 
 #: Of the saved form; a model of another version is refused with the reason.
 FORM = 1
@@ -282,7 +283,7 @@ class Predictor:
 
 def _described(folder: Path) -> dict[str, Any]:
     try:
-        described: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        described: dict[str, Any] = read_json(folder / "model.json")
     except OSError as error:
         raise ModelError(
             "no saved model there: wanted a folder with model.json and weights.safetensors"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from medseg.errors import DefinitionError, ModelError
 from medseg.learning.parts import Part
 from medseg.learning.predictor import Predictor
 from medseg.learning.weights import fill, load_weights, match, tensors_digest, weights_digest, weights_file
+from medseg.regular import read_json
 from medseg.steps.step import Run, Work
 
 OWN = "own"
@@ -121,7 +121,7 @@ def _refuse_other_classes(weights: str, wanted: Sequence[str]) -> None:
     if not described.is_file():
         return
     try:
-        met = [str(name) for name in json.loads(described.read_text(encoding="utf-8"))["task"]["classes"]]
+        met = [str(name) for name in read_json(described)["task"]["classes"]]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ModelError(
             "model.json beside the given weights is damaged. Take the folder anew from its run."

@@ -66,7 +66,10 @@ def manifest(**changes):
 def test_an_expression_that_takes_too_long_is_an_error_that_names_its_key(tmp_path, briefly, key, changes):
     (tmp_path / f"{NAME}.nii").touch()
 
-    with soon(), pytest.raises(ManifestError, match=re.escape(f"manifest 'tiny', '{key}': the expression takes")):
+    with (
+        soon(),
+        pytest.raises(ManifestError, match=re.escape(f"manifest 'tiny', '{key}': the expression takes")),
+    ):
         scan(manifest(**changes), tmp_path, truth="mask" in key)
 
 

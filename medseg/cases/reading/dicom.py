@@ -39,6 +39,7 @@ from typing import Literal, TypeAlias
 
 from medseg.cases.reading.picture import ChannelRule, Picture
 from medseg.cases.reading.picture_kinds import KINDS
+from medseg.regular import open_regular
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 """What DICOM files are named, compared without regard to case; many have no suffix at all."""
@@ -61,7 +62,7 @@ def is_dicom(path: Path) -> bool:
     readable is none.
     """
     try:
-        with path.open("rb") as handle:
+        with open_regular(path) as handle:
             head = handle.read(352)
     except OSError:
         return False
