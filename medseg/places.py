@@ -9,11 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from platformdirs import user_cache_path, user_config_path
 
 from medseg.errors import RunError
+from medseg.regular import read_json
 
 
 def cache_folder() -> Path:
@@ -75,6 +76,20 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def read_kept(path: Path) -> Any:
+    """What a run wrote down in a JSON file.
+
+    Raises:
+        RunError: The file is gone or damaged.
+    """
+    try:
+        return read_json(path)
+    except OSError as error:
+        raise RunError(f"{path.name} of the run cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise RunError(f"{path.name} of the run is damaged. Start the pipeline again.") from error
 
 
 def _not_written(error: OSError, path: Path) -> NoReturn:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from medseg.errors import DefinitionError
+from medseg.regular import open_regular
 
 LARGEST_BYTES = 1_000_000
 """A definition is a page of text; more is a mistake, and costs minutes to parse."""
@@ -48,7 +49,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     source = str(path)
     try:
-        with path.open("rb") as handle:
+        with open_regular(path) as handle:
             raw = handle.read(LARGEST_BYTES + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__

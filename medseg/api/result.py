@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.errors import RunError
+from medseg.places import read_kept
+from medseg.regular import refuse_irregular
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -24,6 +25,7 @@ def read_scores(path: Path) -> DataFrame:
     """A table of scores; names stay what they are: a class may be called `None`, all together have none."""
     import pandas as pd  # noqa: PLC0415  # half a second
 
+    refuse_irregular(path)
     columns = pd.read_csv(path, nrows=0).columns
     numbers = {column: [""] for column in columns if column not in _TEXTS}
     return pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=numbers)
@@ -68,7 +70,7 @@ class RunResult:
         for step in read_yaml(self.folder / "definition.yaml")["steps"]:
             path = self.folder / "steps" / step / "verdict.json"
             if path.exists():
-                found[step] = json.loads(path.read_text(encoding="utf-8"))
+                found[step] = read_kept(path)
         return found
 
     @property

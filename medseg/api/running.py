@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, RunError, TrackingError
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder
+from medseg.places import read_kept
 from medseg.progress import LOADING, Progress, Silent
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def _send_rest(folder: RunFolder, tracking_uri: str | None, shown: Progress) -> 
 def ended(folder: RunFolder) -> RunResult:
     """The result of a run that has ended, from its folder."""
     state = folder.read()
-    split = json.loads((folder.path / "split.json").read_text(encoding="utf-8"))
+    split = read_kept(folder.path / "split.json")
     return RunResult(
         state.name,
         folder.path.absolute(),

@@ -17,6 +17,7 @@ from typing import Literal
 
 from medseg.errors import DataError
 from medseg.places import config_folder
+from medseg.regular import open_regular
 
 _KEY_BYTES = 32
 _DIGITS = 10
@@ -70,7 +71,8 @@ def _make(path: Path) -> None:
 
 def _read(path: Path) -> bytes:
     for _ in range(50):
-        key = path.read_bytes()
+        with open_regular(path) as file:
+            key = file.read(_KEY_BYTES + 1)
         if key:
             break
         time.sleep(0.02)  # the process that made the file has not written it yet

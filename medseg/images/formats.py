@@ -8,16 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-import nibabel
-from nibabel.filebasedimages import ImageFileError
-
-from medseg.errors import DataError
 from medseg.geometry.grid import Geometry, PixelGrid, StoredImage
 from medseg.images.dicom.reader import decoders, dicom_size, dicom_tag, read_dicom
 from medseg.images.dicom.sniff import SUFFIXES as DICOM_SUFFIXES
 from medseg.images.dicom.sniff import is_dicom
 from medseg.images.dicom.window import Window
-from medseg.images.nifti.read import read_nifti
+from medseg.images.nifti.read import nifti_geometry, read_nifti
 from medseg.images.pictures.read import SUFFIXES, ChannelRule, Picture, picture_size, read_mask, read_picture
 from medseg.images.refusal import RefusedError
 
@@ -88,12 +84,7 @@ class NiftiFiles:
 
     def geometry(self, path: Path) -> Geometry:
         """Shape and affine."""
-        try:
-            header = nibabel.load(path)
-            shape = (*header.shape, 1)[:3]
-            return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), header.affine)
-        except (OSError, ValueError, EOFError, TypeError, ImageFileError) as error:
-            raise DataError("the file has no NIfTI header that can be read") from error
+        return nifti_geometry(path)
 
     def tag(self, path: Path, keyword: str) -> str:  # noqa: ARG002 - as the other kinds
         """Nothing."""

@@ -8,6 +8,7 @@ from typing import Literal
 from medseg.images.dicom.sniff import begins_as_dicom
 from medseg.images.pictures.decoders import KINDS
 from medseg.images.pictures.open import OTHERS
+from medseg.regular import open_regular
 
 Look = Literal["picture", "image", "neither"]
 """A picture that is read, an image of a kind that is not, or no image."""
@@ -40,7 +41,7 @@ _SIGNS = (
 def look(path: Path) -> Look:
     """What a file is by its first bytes, or else by its ending; a directory of DICOM files is neither."""
     try:
-        with path.open("rb") as handle:
+        with open_regular(path) as handle:
             head = handle.read(352)
     except OSError:
         head = b""

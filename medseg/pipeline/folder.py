@@ -16,6 +16,7 @@ from medseg.pipeline.claim import alive, elsewhere, is_claim, taken
 from medseg.pipeline.process import this_process, turn
 from medseg.places import written_whole
 from medseg.recorder import Status
+from medseg.regular import read_json
 
 RUNS = Path("medseg-runs")
 _STATE = "run.json"
@@ -86,7 +87,7 @@ class RunFolder:
             RunError: This is no run's folder, or its state is damaged.
         """
         try:
-            known = json.loads((self.path / _STATE).read_text(encoding="utf-8"))
+            known = read_json(self.path / _STATE)
             return _sound(State(**{**known, "done": tuple(known["done"])}))
         except FileNotFoundError:
             raise RunError(f"{self.path.name} is no run: it has no {_STATE}") from None

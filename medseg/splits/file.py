@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,11 @@ from medseg.datasets.case import Case, safe_name
 from medseg.datasets.pseudonym import pseudonym, secret_key
 from medseg.datasets.roles import ROLES, Role
 from medseg.errors import DataError
+from medseg.regular import open_text, parse_json
 from medseg.text import composed
+
+#: A split file of more characters is refused.
+MOST_TEXT = 64_000_000
 
 
 def read_split_file(path: Path) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def same_cases(named: Sequence[str], cases: Sequence[Case]) -> None:
 
 def _from_json(path: Path) -> dict[str, Any]:
     try:
-        given = json.loads(_text(path))
+        given = parse_json(_text(path))
     except ValueError as error:
         raise DataError(f"the split file is no JSON: {error}") from error
     if isinstance(given, dict) and given.get("by") == "slice":
@@ -77,11 +80,15 @@ def _from_csv(path: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with open_text(path) as file:
+            text = file.read(MOST_TEXT + 1)
     except OSError as error:
         raise DataError(f"the split file cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError("the split file is no UTF-8 text") from error
+    if len(text) > MOST_TEXT:
+        raise DataError(f"the split file has more than {MOST_TEXT} characters, wanted names by role")
+    return text
 
 
 def roles_of_cases(given: Mapping[str, Sequence[str]], cases: Sequence[Case]) -> dict[str, Role]:

@@ -30,7 +30,7 @@ from medseg.learning.transfer.freeze import (
     still_statistics,
     trained_blocks,
 )
-from medseg.places import written_whole
+from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.step import Run, Work
 from medseg.steps.validation_pictures import VALIDATION_PICTURES
@@ -190,7 +190,7 @@ class Fit:
     def recall(self, work: Work, run: Run) -> Work:
         """Load the trained weights."""
         saved = Predictor.load(run.place / "predictor", device=run.device, allowed=run.allowed)
-        history = json.loads((run.place / "history.json").read_text(encoding="utf-8"))
+        history = read_kept(run.place / "history.json")
         trained = replace(work.predictor, network=saved.network, device=run.device)
         return replace(work, predictor=trained, epochs=work.epochs + len(history))
 

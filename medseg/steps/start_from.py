@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from medseg.learning.transfer.weights import (
     weights_digest,
     weights_file,
 )
+from medseg.regular import read_json
 from medseg.splits.split import Role
 from medseg.steps.step import Run, Work
 
@@ -128,7 +128,7 @@ def _refuse_other_classes(weights: str, wanted: Sequence[str]) -> None:
     if not described.is_file():
         return
     try:
-        met = [str(name) for name in json.loads(described.read_text(encoding="utf-8"))["task"]["classes"]]
+        met = [str(name) for name in read_json(described)["task"]["classes"]]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ModelError(
             "model.json beside the given weights is damaged. Take the folder anew from its run."

@@ -17,7 +17,7 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.probability_counts import ProbabilityCounts
 from medseg.learning.scores.threshold_search import SCORES, ThresholdSearch, search
 from medseg.learning.tasks.binary_mask import BinaryMask
-from medseg.places import written_whole
+from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.step import Run, Work
 
@@ -86,7 +86,7 @@ class TuneThreshold:
 
     def recall(self, work: Work, run: Run) -> Work:
         """Take the threshold that was found."""
-        found = json.loads((run.place / "threshold.json").read_text(encoding="utf-8"))
+        found = read_kept(run.place / "threshold.json")
         return _with_threshold(work, float(found["threshold"]))
 
     def _write(self, found: ThresholdSearch, run: Run, epoch: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from medseg.errors import RunError
 from medseg.places import written_whole
 from medseg.recorder import DataInput, Status
+from medseg.regular import open_regular, parse_json, read_json
 
 PARAMS = "params.json"
 TAGS = "tags.json"
@@ -120,13 +121,14 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     path = folder / METRICS
     if not path.exists():
         return []
-    content = path.read_bytes()
+    with open_regular(path) as file:
+        content = file.read()
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):  # the process died while it wrote: the next line must not join the torn one
         with path.open("rb+") as handle:
             handle.truncate(len(whole))
     try:
-        return [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+        return [parse_json(line) for line in whole.decode("utf-8").splitlines()]
     except ValueError as error:
         raise RunError(
             f"{METRICS} of run {folder.name} holds a line that is not JSON ({error}). "
@@ -138,7 +140,7 @@ def _read(path: Path, empty: Any) -> Any:
     if not path.exists():
         return empty
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except ValueError as error:
         raise RunError(
             f"{path.name} of run {path.parent.name} is not JSON ({error}). Restore it, or start a new run."

@@ -20,6 +20,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.pseudonym import secret_key
 from medseg.errors import Fault
 from medseg.places import written_whole
+from medseg.regular import read_json
 
 #: Raised whenever facts, or the rules behind faults, change their meaning.
 _VERSION = 4
@@ -65,7 +66,7 @@ class Memory:
     def recall(self, case: Case, stamp: str | None) -> CaseFacts | None:
         """Facts of a case whose files are as they were; None if there are none to be trusted."""
         try:
-            stored = json.loads(self._path(case).read_text(encoding="utf-8"))
+            stored = read_json(self._path(case))
             if stamp is None or stored["stamp"] != stamp:
                 return None
             return _facts(stored["facts"], case)

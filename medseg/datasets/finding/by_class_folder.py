@@ -186,8 +186,8 @@ def _misspelt(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
 
 def _folders(folder: Path) -> dict[str, str]:
     """Folders in a folder: names in NFC, and as stored."""
-    entries = Walk(folder, (), all=False).entries(folder)
-    names = [each.name for each in entries if each.is_dir()]
+    walk = Walk(folder, (), all=False)  # its faults have been told by the walk that found the pictures
+    names = [each.name for each in walk.entries(folder) if walk.is_folder(each, folder / each.name)]
     return {composed(name): name for name in names}
 
 

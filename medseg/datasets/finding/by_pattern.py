@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,8 @@ class PatternFinder:
         return found
 
     def _matcher(self) -> Matcher:
-        return self.layout.compiled(self.manifest.channels, together=self.manifest.together)
+        compiled = self.layout.compiled(self.manifest.channels, together=self.manifest.together)
+        return replace(compiled, at=f"manifest '{self.manifest.name}', ")
 
     def _seen(self, walk: Walk) -> Iterator[_Seen]:
         matcher = self._matcher()

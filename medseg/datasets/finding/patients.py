@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from medseg.datasets.finding.draft import Draft
+from medseg.datasets.manifest.expressions import pattern
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.errors import ManifestError
 from medseg.images.refusal import RefusedError
@@ -26,6 +27,7 @@ class Patients:
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
+        self._at = f"manifest '{manifest.name}', "
         self._files = manifest.files()
         self.told: Counter[Teller] = Counter()
         self.names: set[str] = set()
@@ -52,11 +54,12 @@ class Patients:
         if draft.group:
             return "layout", draft.group
         if isinstance(rule, str):
-            return "pattern", searched(rule, draft.raw)
+            return "pattern", searched(rule, draft.raw, f"{self._at}'group'")
         if rule is not None:
             if rule.tag and (found := self._tag(draft, rule.tag)):
                 return "tag", found
-            if rule.pattern and (found := searched(rule.pattern, draft.raw)):
+            at = f"{self._at}'group.pattern'"
+            if rule.pattern and (found := searched(rule.pattern, draft.raw, at)):
                 return "pattern", found
             if rule.column and (found := composed(extra[rule.column].strip())):
                 return "column", found
@@ -68,7 +71,7 @@ class Patients:
         try:
             return "" if path is None else composed(self._files.tag(path, keyword).strip())
         except RefusedError as error:
-            raise ManifestError(f"manifest '{self._manifest.name}', 'group.tag': {error}") from error
+            raise ManifestError(f"{self._at}'group.tag': {error}") from error
 
     def notes(self) -> Iterator[str]:
         """How many cases tell their patient, and what that means; nothing if each was to tell and did."""
@@ -110,7 +113,16 @@ def _folded(patient: str) -> str:
     return re.sub(r"^(\d+)\.0+$", r"\1", plain)
 
 
-def searched(rule: str, text: str) -> str:
-    """What the first group of a regular expression finds in a text; empty if it finds nothing."""
-    found = re.search(composed(rule), text)
+def searched(rule: str, text: str, at: str) -> str:
+    """What the first group of a regular expression finds in a text; empty if it finds nothing.
+
+    Args:
+        rule: The expression, which was found to be one.
+        text: Where to search.
+        at: Where the expression stands, for errors: manifest and key.
+
+    Raises:
+        ManifestError: It takes too long.
+    """
+    found = pattern(composed(rule)).search(text, at)
     return (found[1] or "") if found else ""

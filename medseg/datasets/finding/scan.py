@@ -218,7 +218,8 @@ def _case(
 def _searched(manifest: Manifest, draft: Draft) -> dict[str, str]:
     """Columns that are read from the path of the first file."""
     told = next((places[0][0] for places in draft.files.values()), "")
-    return {column: searched(rule, told) for column, rule in manifest.columns.items()}
+    at = f"manifest '{manifest.name}', 'columns."
+    return {column: searched(rule, told, f"{at}{column}'") for column, rule in manifest.columns.items()}
 
 
 class _Names:

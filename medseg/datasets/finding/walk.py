@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -50,7 +51,10 @@ class Walk:
             prefix, folder = waiting.pop()
             for entry in self.entries(folder):
                 path = folder / entry.name
-                if entry.is_dir():
+                is_folder = self.is_folder(entry, path)
+                if is_folder is None:
+                    continue
+                if is_folder:
                     # A link may lead back to a folder above: each linked folder is entered once.
                     real = os.path.realpath(path) if entry.is_symlink() else ""
                     if not real or real not in linked:
@@ -58,6 +62,19 @@ class Walk:
                         waiting.append((f"{prefix}{entry.name}/", path))
                 else:
                     yield from self._counted(f"{prefix}{entry.name}", path)
+
+    def is_folder(self, entry: os.DirEntry[str], path: Path) -> bool | None:
+        """Whether an entry is a folder, or a link to one; None, and a fault, where nobody can tell.
+
+        A pipe or a device is no folder: reading it as a file tells what is wrong with it.
+        """
+        try:
+            return entry.is_dir()
+        except OSError as error:
+            circle = error.errno == errno.ELOOP
+            met = "a link leads back to itself" if circle else f"an entry cannot be read: {error.strerror}"
+            self.faults.append(Fault("", 0, "", met, "Mend or remove it.", path))
+            return None
 
     def _counted(self, relative: str, path: Path) -> Iterator[tuple[str, Path]]:
         of_kind = relative.lower().endswith(self.suffixes)

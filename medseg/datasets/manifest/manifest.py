@@ -26,6 +26,7 @@ from medseg.class_names import ImageLabels
 from medseg.datasets.manifest.class_folders import ClassFolders
 from medseg.datasets.manifest.class_rules import misclassed
 from medseg.datasets.manifest.csv_layout import CsvLayout
+from medseg.datasets.manifest.expressions import pattern
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.label_columns import JoinedColumn
 from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout
@@ -198,8 +199,8 @@ class Manifest(Strict):
             rules |= {"group.pattern": self.group.pattern} if self.group.pattern is not None else {}
         for key, text in rules.items():
             try:
-                groups = re.compile(text).groups
-            except re.error as error:
+                groups = pattern(composed(text)).groups
+            except ValueError as error:
                 yield f"'{key}' is no regular expression: {error}"
             else:
                 if groups < 1:

@@ -24,6 +24,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from medseg.datasets.manifest.expressions import Pattern, pattern
 from medseg.text import composed
 
 #: The part of a case that holds the truth; no channel may be called so.
@@ -112,8 +113,11 @@ class Layout(BaseModel):
         if twice:
             raise ValueError(f"'spelling' gives {twice} to more than one channel")
         spelt = {name: channel for channel in channels for name in self.spelling.get(channel, (channel,))}
-        truth = (*_several(self.mask), *_several(self.objects))
-        rules = [_Rule(MASK, pattern, self._regex(pattern, {})) for pattern in truth]
+        rules = [
+            self._rule(MASK, written, key)
+            for key, given in (("mask", self.mask), ("objects", self.objects))
+            for written in _several(given)
+        ]
         if together:
             rules += self._joint_rules()
         elif isinstance(self.images, dict):
@@ -133,7 +137,7 @@ class Layout(BaseModel):
             raise ValueError(  # noqa: TRY004 - a complaint about what is written
                 "one file holds all channels: 'images' wanted its pattern, not one for each channel"
             )
-        return [_Rule(IMAGE, pattern, self._regex(pattern, {})) for pattern in _several(self.images)]
+        return [self._rule(IMAGE, written) for written in _several(self.images)]
 
     def _channel_rules(
         self, images: Mapping[str, str | tuple[str, ...]], channels: Sequence[str]
@@ -143,53 +147,60 @@ class Layout(BaseModel):
                 f"'images' names {sorted(images)}, wanted a pattern for each of {list(channels)}"
             )
         return [
-            _Rule(channel, pattern, self._regex(pattern, {}))
+            self._rule(channel, written, f"images.{channel}")
             for channel in channels
-            for pattern in _several(images[channel])
+            for written in _several(images[channel])
         ]
 
     def _shared_rules(
         self, patterns: Sequence[str], channels: Sequence[str], spelt: Mapping[str, str]
     ) -> list[_Rule]:
         rules = []
-        for pattern in patterns:
-            if "{channel}" not in pattern and len(channels) > 1:
+        for written in patterns:
+            if "{channel}" not in written and len(channels) > 1:
                 raise ValueError(
-                    f"the pattern '{pattern}' needs {{channel}}: there are {len(channels)} channels"
+                    f"the pattern '{written}' needs {{channel}}: there are {len(channels)} channels"
                 )
-            part = "" if "{channel}" in pattern else channels[0]
-            rules.append(_Rule(part, pattern, self._regex(pattern, spelt)))
+            part = "" if "{channel}" in written else channels[0]
+            rules.append(self._rule(part, written, spelt=spelt))
         return rules
 
-    def _regex(self, pattern: str, spelt: Mapping[str, str]) -> re.Pattern[str]:
-        if "{case}" not in pattern:
-            raise ValueError(f"the pattern '{pattern}' needs {{case}}, to tell which case a file belongs to")
-        if "**/{within}" in pattern:
-            raise ValueError(
-                f"the pattern '{pattern}' has '**/' before {{within}}, which stands for the same"
-            )
-        pattern = composed(pattern)
+    def _rule(
+        self, part: str, written: str, key: str = "images", spelt: Mapping[str, str] | None = None
+    ) -> _Rule:
+        return _Rule(part, written, self._compiled(written, spelt or {}), f"layout.{key}")
+
+    def _compiled(self, given: str, spelt: Mapping[str, str]) -> Pattern:
+        if "{case}" not in given:
+            raise ValueError(f"the pattern '{given}' needs {{case}}, to tell which case a file belongs to")
+        if "**/{within}" in given:
+            raise ValueError(f"the pattern '{given}' has '**/' before {{within}}, which stands for the same")
+        given = composed(given)
         seen: set[str] = set()
         written, end = "", 0
-        for token in _TOKEN.finditer(pattern):
-            written += re.escape(pattern[end : token.start()])
-            written += self._meaning(token, pattern, spelt, seen)
+        for token in _TOKEN.finditer(given):
+            written += re.escape(given[end : token.start()])
+            written += self._meaning(token, given, spelt, seen)
             end = token.end()
-        written += re.escape(pattern[end:])
+        written += re.escape(given[end:])
         try:
-            return re.compile(composed(written))
-        except re.error as error:
+            pattern(composed(self.case))
+        except ValueError as error:
             raise ValueError(f"'case' is no regular expression: {error}") from error
+        try:
+            return pattern(composed(written))
+        except ValueError as error:
+            raise ValueError(f"the pattern '{given}' cannot be used: {error}") from error
 
-    def _meaning(self, token: re.Match[str], pattern: str, spelt: Mapping[str, str], seen: set[str]) -> str:
+    def _meaning(self, token: re.Match[str], given: str, spelt: Mapping[str, str], seen: set[str]) -> str:
         text, start = token.group(), token.start()
-        begins = start in (0, pattern.rfind("/", 0, start) + 1)
+        begins = start in (0, given.rfind("/", 0, start) + 1)
         if text == "**/" and begins:
             return _FOLDERS
         if (
             text == "*"
-            and not pattern.startswith("**", max(start - 1, 0))
-            and not pattern.startswith("**", start)
+            and not given.startswith("**", max(start - 1, 0))
+            and not given.startswith("**", start)
         ):
             return "[^/]*"
         if text == ".nii*":
@@ -201,7 +212,7 @@ class Layout(BaseModel):
         }
         if text not in allowed:
             raise ValueError(
-                f"the pattern '{pattern}' holds '{text}' where it has no meaning; "
+                f"the pattern '{given}' holds '{text}' where it has no meaning; "
                 f"known are {', '.join(allowed)}, '*' within a name and '**/' at the start of one"
             )
         name = text.strip("{}")
@@ -235,15 +246,23 @@ class Place:
 class _Rule:
     part: str  # empty: the pattern's {channel} says it
     pattern: str
-    regex: re.Pattern[str]
+    compiled: Pattern
+    key: str  # of the manifest
 
 
 @dataclass(frozen=True)
 class Matcher:
-    """A compiled layout."""
+    """A compiled layout.
+
+    Attributes:
+        rules: One for each pattern, in the order in which they count.
+        spelt: The channel that each spelling stands for.
+        at: What errors say before the key of a pattern, such as the name of the manifest.
+    """
 
     rules: tuple[_Rule, ...]
     spelt: Mapping[str, str]
+    at: str = ""
 
     def told(self, part: str | None = None) -> str:
         """The patterns as written, of one part (with the spellings of a channel) or of all."""
@@ -261,9 +280,12 @@ class Matcher:
 
         A file that fits both a mask's and an image's pattern is a mask, so that `{case}.nii*` may stand
         beside `{case}_gt.nii*`.
+
+        Raises:
+            ManifestError: A pattern takes too long.
         """
         for rule in self.rules:
-            found = rule.regex.fullmatch(relative)
+            found = rule.compiled.fullmatch(relative, f"{self.at}'{rule.key}'")
             if found:
                 told = found.groupdict()
                 return Place(told["case"], rule.part or self.spelt[told["channel"]], told.get("within") or "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import threading
 import warnings
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydicom import dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -30,6 +29,7 @@ from medseg.errors import DataError
 from medseg.images.dicom.sniff import begins_with_element
 from medseg.images.pictures.decoders import within_limit
 from medseg.images.refusal import RefusedError
+from medseg.regular import open_regular
 
 COPY = "Copy or export it anew, or leave the case out."
 EXPORT = "Export the image that is meant, or leave the case out."
@@ -153,7 +153,7 @@ def tag(path: Path, keyword: str) -> str:
 
 def _parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[FileDataset, list[str]]:
     try:
-        handle = path.open("rb")
+        handle = open_regular(path)
     except FileNotFoundError:
         raise DataError("the file is not there") from None
     except PermissionError:
@@ -183,7 +183,7 @@ def _parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple
     return data, notes
 
 
-def _refuse_bomb(handle: io.BufferedReader, start: int) -> None:
+def _refuse_bomb(handle: BinaryIO, start: int) -> None:
     """Refuse a deflated data set that unpacks to very much; leaves the file at its beginning.
 
     The meta information is walked as pydicom does that unpacks what follows: its stated length may be missing or

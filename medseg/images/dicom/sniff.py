@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 from medseg.images.pictures.decoders import KINDS
+from medseg.regular import open_regular
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 """What DICOM files are named, compared without regard to case; many have no suffix at all."""
@@ -27,7 +28,7 @@ def is_dicom(path: Path) -> bool:
     readable is none.
     """
     try:
-        with path.open("rb") as handle:
+        with open_regular(path) as handle:
             head = handle.read(352)
     except OSError:
         return False

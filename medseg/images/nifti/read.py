@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import math
+import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,21 @@ from nibabel.wrapstruct import WrapStructError
 
 from medseg.errors import DataError
 from medseg.geometry.grid import Geometry, StoredImage
+from medseg.images.refusal import RefusedError
+from medseg.memory import available_memory
+from medseg.regular import open_regular
+
+_FORMS = (nibabel.Nifti1Image, nibabel.Nifti2Image)
+_HEAD = 544  # bytes of the longer of the two headers, with the flag of what may follow it
+
+#: Deflate packs no byte to less than a 1032nd. Source: zlib, "Maximum compression factor".
+_MOST_PACKED = 1032
+
+_PIECE = 1 << 24  # bytes that are read at a time
+_SLACK = 1 << 20  # bytes that may follow the voxels in a packed file
+_NO_MATTER = 1 << 26  # bytes for which nobody asks how much memory is free
+
+_SHORT = "the file is truncated: it holds fewer voxels than its header says"
 
 
 def read_nifti(path: Path) -> StoredImage:
@@ -25,8 +45,8 @@ def read_nifti(path: Path) -> StoredImage:
         DataError: The file is missing, not readable, truncated, not NIfTI, of no usable shape, or without a
             usable affine. The message holds no path.
     """
-    raw = _bytes_of(path)
-    image = _parse(raw)
+    with _unpacked(path) as (stream, most):
+        image = _parse(_held(stream, _head(stream), most))
     shape = tuple(int(n) for n in image.shape)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -37,13 +57,10 @@ def read_nifti(path: Path) -> StoredImage:
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise DataError("the file's affine is singular or not finite, so that its voxels have no place")
-    proxy = image.dataobj
-    if proxy.offset + math.prod(image.shape) * proxy.dtype.itemsize > len(raw):
-        raise DataError("the file is truncated: it holds fewer voxels than its header says")
     try:
-        data = np.asanyarray(proxy).reshape(shape, order="A")
+        data = np.asanyarray(image.dataobj).reshape(shape, order="A")
     except (ValueError, OSError, EOFError) as error:
-        raise DataError("the file is truncated: it holds fewer voxels than its header says") from error
+        raise DataError(_SHORT) from error
     if data.dtype.kind not in "iuf":
         raise DataError(f"the file holds voxels of type {data.dtype}, wanted integers or real numbers")
     if data.dtype.kind == "f" and data.dtype != np.float32:
@@ -51,36 +68,107 @@ def read_nifti(path: Path) -> StoredImage:
     return StoredImage(data, Geometry((shape[0], shape[1], shape[2]), affine, image.header))
 
 
-def _bytes_of(path: Path) -> bytes:
+def nifti_geometry(path: Path) -> Geometry:
+    """Shape and affine of a file, from its header alone; (I, J, K) of what has more axes are its first three.
+
+    Raises:
+        DataError: It has no header that can be read.
+    """
+    with _unpacked(path) as (stream, _):
+        image = _parse(io.BytesIO(_bare(_head(stream))))
+    shape = (*image.shape, 1, 1)[:3]
+    return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), image.affine)
+
+
+def _head(stream: Any) -> bytes:
+    head: bytes = stream.read(_HEAD)
+    return head
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[tuple[Any, float]]:
+    """A file as a stream of what is within it, and how many bytes that can be at most."""
     try:
-        raw = path.read_bytes()
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if not size:
+                raise DataError("the file is empty (0 bytes)")
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if packed:
+                with igzip.IGzipFile(fileobj=file, mode="rb") as stream:
+                    yield stream, size * _MOST_PACKED
+            else:
+                yield file, size
     except FileNotFoundError:
         raise DataError("the file is not there") from None
     except PermissionError:
         raise DataError("the file may not be read by this user") from None
-    except OSError as error:
-        raise DataError(f"the file cannot be read: {error.strerror}") from error
-    if not raw:
-        raise DataError("the file is empty (0 bytes)")
-    if raw[:2] != b"\x1f\x8b":
-        return raw
-    try:
-        return igzip.decompress(raw)
     except EOFError:
         raise DataError("the file is truncated: its compressed data end early") from None
-    except (OSError, zlib.error, isal_zlib.error, ValueError):  # type: ignore[misc]  # its stubs call it a value
+    except (isal_zlib.error, zlib.error, gzip.BadGzipFile):  # type: ignore[misc]  # its stubs call it a value
         raise DataError("the file is damaged: its compressed data cannot be unpacked") from None
+    except OSError as error:
+        raise DataError(f"the file cannot be read: {error.strerror or 'it is damaged'}") from error
 
 
-def _parse(raw: bytes) -> Any:
+def _held(stream: Any, head: bytes, most: float) -> io.BytesIO:
+    """What the header asks for, in memory; the rest of the stream is not kept.
+
+    Raises:
+        DataError: The stream ends before, goes on long after it, or does not fit into memory.
+    """
+    proxy = _parse(io.BytesIO(_bare(head))).dataobj
+    voxels = math.prod(proxy.shape)
+    wanted = max(proxy.offset + voxels * proxy.dtype.itemsize, len(head))
+    if wanted > most:
+        raise DataError(_SHORT)
+    if wanted > _NO_MATTER and (free := available_memory()) < wanted + 8 * voxels:
+        raise RefusedError(
+            f"the volume does not fit into memory: its header says {' x '.join(map(str, proxy.shape))} voxels, which "
+            f"take about {(wanted + 8 * voxels) / 2**30:.1f} GiB to read, and {free / 2**30:.1f} GiB are free",
+            "Store it smaller or cut, use a machine with more memory or fewer jobs, or leave the case out.",
+        )
+    held = io.BytesIO(head)
+    held.seek(len(head))
+    while held.tell() < wanted:
+        piece = stream.read(min(_PIECE, wanted - held.tell()))
+        if not piece:
+            raise DataError(_SHORT)
+        held.write(piece)
+    # To the end of what is packed stands a check sum; what is not packed may go on as it likes.
+    if most > wanted and isinstance(stream, igzip.IGzipFile) and len(stream.read(_SLACK + 1)) > _SLACK:
+        raise RefusedError(
+            f"the file unpacks to more than the {wanted} bytes that its header asks for, as decompression bombs do",
+            "Save it anew with a NIfTI library, or leave the case out.",
+        )
+    held.seek(0)
+    return held
+
+
+def _bare(head: bytes) -> bytes:
+    """The first bytes of a file as if nothing stood between its header and its voxels."""
+    size = next((kind.header_class.sizeof_hdr for kind in _FORMS if _begins(head, kind)), len(head))
+    return head[:size] + bytes(4)
+
+
+def _begins(head: bytes, kind: Any) -> bool:
+    size = kind.header_class.sizeof_hdr
+    return head[:4] in (size.to_bytes(4, "little"), size.to_bytes(4, "big"))
+
+
+def _parse(held: io.BytesIO) -> Any:
+    """The image, whose voxels are read from `held` when they are asked for."""
     not_this_kind: tuple[type[Exception], ...] = (ImageFileError, HeaderDataError, WrapStructError)
-    for kind in (nibabel.Nifti1Image, nibabel.Nifti2Image):
+    for kind in _FORMS:
+        held.seek(0)
         try:
-            return kind.from_bytes(raw)
+            return kind.from_stream(held)
         except not_this_kind:
             continue
         except (ValueError, OSError, EOFError, OverflowError, MemoryError) as error:
             raise DataError("the file is truncated or damaged behind its NIfTI header") from error
-    shown = raw[:16]
+    shown = held.getvalue()[:15]  # shorter ones have zeros behind them
+    shown = shown.rstrip(b"\0") or shown
     looks = "text" if all(32 <= byte < 127 or byte in b"\r\n\t" for byte in shown) else "other data"
     raise DataError(f"the file is not NIfTI: it holds {looks} where a NIfTI header was wanted")

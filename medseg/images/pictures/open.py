@@ -11,6 +11,7 @@ from pathlib import Path
 from medseg.errors import DataError
 from medseg.images.pictures.decoders import DAMAGE, KINDS, Kind, Stored, Watched
 from medseg.images.refusal import RefusedError
+from medseg.regular import opener
 
 OTHERS = {
     "GIF": (0, b"GIF8"),
@@ -41,7 +42,7 @@ def stored_picture(path: Path) -> Stored:
 def opened_picture(path: Path) -> Iterator[tuple[Watched, Kind]]:
     """Open one file as the kind it is; whatever goes wrong meanwhile ends in a DataError."""
     try:
-        raw = io.FileIO(path)
+        raw = io.FileIO(path, opener=opener)
     except FileNotFoundError:
         raise DataError("the file is not there") from None
     except PermissionError:

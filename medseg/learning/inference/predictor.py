@@ -25,6 +25,7 @@ from medseg.learning.inference.training_profile import TrainingProfile, profile_
 from medseg.learning.tasks.task import TASK, LabelTask, MaskTask, Task
 from medseg.learning.transfer.weights import plain_weights
 from medseg.places import written_whole
+from medseg.regular import read_json
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
 from medseg.slices.transforms import TRANSFORMS_KEY, Chain
@@ -282,7 +283,7 @@ class Predictor:
 
 def _described(folder: Path) -> dict[str, Any]:
     try:
-        described: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        described: dict[str, Any] = read_json(folder / "model.json")
     except OSError as error:
         raise ModelError(
             "no saved model there: wanted a folder with model.json and weights.safetensors"

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from medseg.errors import RunError
 from medseg.learning.transfer.weights import plain_weights
 from medseg.places import written_whole
+from medseg.regular import refuse_irregular
 
 #: What torch raises at a file that is damaged, or holds the state of something else.
 _DAMAGED = (RuntimeError, LookupError, TypeError, ValueError, AttributeError, EOFError, OSError, PickleError)
@@ -88,6 +89,7 @@ class Checkpoints:
         if not self.last.exists():
             return Standing()
         try:
+            refuse_irregular(self.last)
             state = torch.load(self.last, map_location=device, weights_only=True)
             for name, part in parts.items():
                 part.load_state_dict(state[name])
@@ -103,6 +105,7 @@ class Checkpoints:
             RunError: Their file is gone or damaged.
         """
         try:
+            refuse_irregular(self._best(standing.best_epoch))
             network.load_state_dict(load_file(self._best(standing.best_epoch)))
         except (RuntimeError, OSError, SafetensorError) as error:
             raise _unusable(self._best(standing.best_epoch), error) from error

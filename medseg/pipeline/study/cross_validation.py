@@ -14,6 +14,7 @@ from medseg.pipeline.folder import RunFolder, State, all_runs
 from medseg.pipeline.process import this_process, turn
 from medseg.places import written_whole
 from medseg.recorder import Status
+from medseg.regular import read_json
 
 FOLDS = Path("medseg-folds")
 """Where cross-validations are kept, below the working folder."""
@@ -106,7 +107,7 @@ class CrossValidation:
             RunError: This is no cross-validation, or its file is damaged.
         """
         try:
-            known = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+            known = read_json(folder / _FILE)
             return _sound(cls(**{**known, "set": tuple(known["set"])}), folder)
         except FileNotFoundError:
             raise RunError(f"{folder.name} is no cross-validation: it has no {_FILE}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import StoreError
 from medseg.places import written_whole
+from medseg.regular import opener, read_json, refuse_irregular
 
 _FACTS = "entry.json"
 _FILES = {"image": "image.npy", "label": "label.npy"}
@@ -68,7 +70,7 @@ class Entry:
         found = np.empty(shape, dtype=dtype)
         begin = self.sizes[part] - found.nbytes * len(self.positions) + found.nbytes * row
         try:
-            with (self.folder / _FILES[part]).open("rb", buffering=0) as handle:
+            with io.FileIO(self.folder / _FILES[part], opener=opener) as handle:
                 handle.seek(begin)
                 read = handle.readinto(found.reshape(-1).view(np.uint8).data)
         except OSError as error:
@@ -84,10 +86,10 @@ class Entry:
             StoreError: As `read`.
         """
         self._layout(part)
-        if not self.positions:
-            return np.load(self.folder / _FILES[part], allow_pickle=False)
+        mode: Any = "r" if self.positions else None  # what is empty cannot be mapped
         try:
-            return np.load(self.folder / _FILES[part], mmap_mode="r", allow_pickle=False)
+            refuse_irregular(self.folder / _FILES[part])
+            return np.load(self.folder / _FILES[part], mmap_mode=mode, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise StoreError(f"prepared slices cannot be read. {_GONE}") from error
 
@@ -102,7 +104,7 @@ class Entry:
 def read_entry(folder: Path) -> Entry | None:
     """The entry in a folder; None if there is none that is whole."""
     try:
-        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        facts = read_json(folder / _FACTS)
         if any((folder / _FILES[part]).stat().st_size != size for part, size in facts["sizes"].items()):
             return None
         counts = facts["counts"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.recorder import DataInput
+from medseg.regular import parse_json
 from medseg.tracking.mlflow.model import log_model
 
 # MLflow's limits: mlflow/utils/validation.py and the REST documentation of log-batch.
@@ -40,7 +41,7 @@ class Call:
     @staticmethod
     def from_line(line: str) -> Call:
         """Read what `line` wrote."""
-        content = json.loads(line)
+        content = parse_json(line)
         return Call(content["what"], content["body"])
 
     def send(self, client: Any, run_id: str, folder: Path) -> None:

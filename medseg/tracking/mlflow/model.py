@@ -3,13 +3,13 @@
 # ruff: noqa: PLC0415 - mlflow takes 2 s to import, and must find its telemetry switched off
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from medseg.regular import read_json
 from medseg.tracking.mlflow.quiet import hush
 
 NAME = "model"
@@ -57,7 +57,7 @@ def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
 
 
 def _kind(predictor: Path) -> str:
-    described = json.loads((predictor / "model.json").read_text(encoding="utf-8"))
+    described = read_json(predictor / "model.json")
     return "segmentation" if described.get("truth", "masks") == "masks" else "classification"
 
 
@@ -73,7 +73,7 @@ def save_model(predictor: Path, into: Path, record: Any = None) -> None:
     import mlflow.pyfunc
 
     # Read, not built: the parts of a model may come from a package that only the caller of a run allowed.
-    described = json.loads((predictor / "model.json").read_text(encoding="utf-8"))
+    described = read_json(predictor / "model.json")
     spatial = described.get("truth", "masks") == "masks"
     signature = _signature(len(described["channels"]), len(described["maps"]), spatial=spatial)
     shutil.rmtree(into, ignore_errors=True)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from medseg.errors import MedsegError
+from medseg.errors import MedsegError, TrackingError
 from medseg.places import written_whole
+from medseg.regular import open_regular
 from medseg.tracking.mlflow.address import masked
 from medseg.tracking.mlflow.calls import Call
 
@@ -182,8 +183,15 @@ def _first_line(error: Exception) -> str:
 def _read(path: Path) -> list[Call]:
     if not path.exists():
         return []
-    content = path.read_bytes()
+    with open_regular(path) as file:
+        content = file.read()
     whole = content[: content.rfind(b"\n") + 1]  # a kill may have torn the last line, within a letter even
     if whole != content:
         path.write_bytes(whole)
-    return [Call.from_line(line.decode("utf-8")) for line in whole.split(b"\n") if line]
+    try:
+        return [Call.from_line(line.decode("utf-8")) for line in whole.split(b"\n") if line]
+    except (ValueError, LookupError, TypeError) as error:
+        raise TrackingError(
+            f"{UNTRACKED} of the run {path.parent.name} holds a line that is no record of medseg. Someone else wrote to "
+            "it: remove that line."
+        ) from error
