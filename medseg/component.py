@@ -66,8 +66,7 @@ class Slot:
 
     def wanted(self) -> Kind:
         """The type itself."""
-        module, _, name = self.kind.rpartition(".")
-        found: type = getattr(importlib.import_module(module), name)
+        found: type = named(self.kind)
         return found
 
 
@@ -83,6 +82,16 @@ class Declared:
     def __call__(self, **supplied: Any) -> Any:
         """Build the object; see `build` for how `supplied` is passed."""
         return build(self.spec, at=self.at, kind=self.slot.wanted(), allowed=self.allowed, **supplied)
+
+
+def named(dotted: str) -> Any:
+    """What a dotted name of medseg's own means: for objects that are built on those that name them.
+
+    Args:
+        dotted: `medseg.<module>.<name>`; never what a file says.
+    """
+    module, _, name = dotted.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def is_spec(value: object) -> bool:

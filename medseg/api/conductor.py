@@ -151,6 +151,7 @@ class Conductor:
             self.manifest,
             self.definition.channels,
             root,
+            allowed=self._allowed,
             progress=self.progress,
             jobs=self._jobs,
             generated=self.root is None,

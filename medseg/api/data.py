@@ -96,7 +96,13 @@ def _checked(
     )
     manifest = gather.with_known_classes(opened.manifest, root, allowed)
     report = gather.check_data(
-        manifest, opened.definition.channels, root, progress=shown, jobs=at_once, generated=data is None
+        manifest,
+        opened.definition.channels,
+        root,
+        allowed=allowed,
+        progress=shown,
+        jobs=at_once,
+        generated=data is None,
     )
     return Checked(report, manifest, root, data is None)
 

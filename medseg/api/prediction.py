@@ -187,7 +187,13 @@ def _listed(predictor: Predictor, inputs: Sequence[Path]) -> tuple[list[Case], l
     cases: dict[str, Case] = {}
     faults: list[Fault] = []
     for root in inputs:
-        listing = scan(predictor.manifest, root, truth=False, only=predictor.channels)
+        listing = scan(
+            predictor.manifest,
+            root,
+            truth=False,
+            only=predictor.channels,
+            allowed=predictor.preparation.allowed,
+        )
         faults += listing.faults
         for case in listing.cases:
             if case.id in cases and case.images != cases[case.id].images:

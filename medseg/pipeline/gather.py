@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from medseg.component import Allowed, build
+from medseg.component import SHIPPED, Allowed, build
 from medseg.datasets.case import Case
 from medseg.datasets.checks.check import Report, check
 from medseg.datasets.finding.scan import found_classes, scan
@@ -61,7 +61,7 @@ def with_known_classes(manifest: Manifest, root: Path | None, allowed: Allowed) 
     Args:
         manifest: Of the data.
         root: Their folder; None where only the declaration is looked at.
-        allowed: Where the generator may come from.
+        allowed: Where the generator, and a layout of the manifest's own, may come from.
 
     Raises:
         DefinitionError: The classes cannot be known without data.
@@ -70,7 +70,7 @@ def with_known_classes(manifest: Manifest, root: Path | None, allowed: Allowed) 
     if not manifest.open_classes:
         return manifest
     if root is not None:
-        return manifest.with_classes(found_classes(manifest, root))
+        return manifest.with_classes(found_classes(manifest, root, allowed))
     known = None if manifest.sample is None else getattr(generator_of(manifest, allowed), "classes", None)
     if not known:
         raise DefinitionError(
@@ -124,6 +124,7 @@ def check_data(
     channels: tuple[str, ...],
     root: Path,
     *,
+    allowed: Allowed = SHIPPED,
     progress: Progress,
     jobs: int,
     generated: bool = False,
@@ -133,7 +134,7 @@ def check_data(
     Names in a generated sample hide nobody: they stay as they are, so that a sample is shared out alike everywhere.
     """
     manifest = manifest.model_copy(update={"ids": "pseudonyms"}) if generated else manifest
-    listing = scan(manifest, root, only=channels)
+    listing = scan(manifest, root, only=channels, allowed=allowed)
     remember = cache_folder() / "checked"
     return check(listing, manifest, channels, jobs=jobs, progress=progress, remember=remember)
 

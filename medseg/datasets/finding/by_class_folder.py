@@ -17,6 +17,7 @@ from medseg.errors import Fault
 from medseg.text import composed
 
 if TYPE_CHECKING:
+    from medseg.datasets.manifest.class_folders import ClassFolders
     from medseg.datasets.manifest.manifest import Manifest
 
 _WORDS = Wording(
@@ -64,6 +65,7 @@ class ClassFolderFinder:
     """Finds pictures by the folders that they lie in."""
 
     manifest: Manifest
+    layout: ClassFolders
 
     def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
         """The pictures below a root with their class; without a wish for truth every picture, wherever it lies."""

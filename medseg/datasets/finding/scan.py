@@ -10,16 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medseg.class_names import misnamed
+from medseg.component import SHIPPED, Allowed, named
 from medseg.datasets.case import Case, safe_name
-from medseg.datasets.finding.by_class_folder import ClassFolderFinder
-from medseg.datasets.finding.by_pattern import PatternFinder
-from medseg.datasets.finding.by_table import ListFinder
 from medseg.datasets.finding.class_faults import classes_of
 from medseg.datasets.finding.draft import Complaint, Draft, Finder, Found
 from medseg.datasets.finding.patients import Patients, searched
 from medseg.datasets.finding.text_table import Table
-from medseg.datasets.manifest.class_folders import ClassFolders
-from medseg.datasets.manifest.csv_layout import CsvLayout
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.manifest.patterns import MASK
@@ -49,7 +45,14 @@ class Listing:
     notes: tuple[str, ...] = ()
 
 
-def scan(manifest: Manifest, root: Path, *, truth: bool = True, only: Sequence[str] | None = None) -> Listing:
+def scan(
+    manifest: Manifest,
+    root: Path,
+    *,
+    truth: bool = True,
+    only: Sequence[str] | None = None,
+    allowed: Allowed = SHIPPED,
+) -> Listing:
     """List the cases below a folder.
 
     Args:
@@ -57,6 +60,7 @@ def scan(manifest: Manifest, root: Path, *, truth: bool = True, only: Sequence[s
         root: The data set's folder, a folder within it, one case's folder, or a single image file.
         truth: Whether a case must have a truth, be it a label map or its class; else none is looked for.
         only: The channels that a case must have, in this order; by default all of the manifest's.
+        allowed: Where a layout that the manifest declares may come from.
 
     Raises:
         DefinitionError: `only` names a channel that the manifest does not have.
@@ -68,15 +72,15 @@ def scan(manifest: Manifest, root: Path, *, truth: bool = True, only: Sequence[s
     if fault is not None:
         return Listing((), (fault,))
     parts = dict.fromkeys(manifest.part(channel) for channel in channels)
-    if truth and manifest.layout.has_truth:
+    if truth and manifest.image_labels is None and manifest.layout.has_truth:
         parts[MASK] = None
-    found = _finder(manifest).find(root, tuple(parts), truth=truth)
+    found = _finder(manifest, allowed).find(root, tuple(parts), truth=truth)
     if not found.drafts:
         return Listing((), tuple(found.faults))
     return _listed(manifest, root, found, channels, truth=truth)
 
 
-def found_classes(manifest: Manifest, root: Path) -> tuple[str, ...]:
+def found_classes(manifest: Manifest, root: Path, allowed: Allowed = SHIPPED) -> tuple[str, ...]:
     """The classes of whole images: those of the manifest, or where it names none, those that the data tell.
 
     Found ones are sorted by code point; where the data have a role of training, they are those of its images.
@@ -90,8 +94,8 @@ def found_classes(manifest: Manifest, root: Path) -> tuple[str, ...]:
     root = Path(root)
     fault = _unusable(root, manifest)
     parts = tuple(dict.fromkeys(manifest.part(channel) for channel in manifest.channels))
-    found = Found(faults=[fault]) if fault else _finder(manifest).find(root, parts, truth=True)
-    tells = manifest.layout.tells if isinstance(manifest.layout, CsvLayout) else None
+    found = Found(faults=[fault]) if fault else _finder(manifest, allowed).find(root, parts, truth=True)
+    tells = manifest.layout.tells
     sound = [draft for draft in found.drafts if not draft.broken]
     names = classes_of(manifest, sound, tells.names if sound and tells else ())
     if len(names) < (2 if manifest.image_labels == "one" else 1) or any(misnamed(names)):
@@ -100,11 +104,10 @@ def found_classes(manifest: Manifest, root: Path) -> tuple[str, ...]:
     return names
 
 
-def _finder(manifest: Manifest) -> Finder:
+def _finder(manifest: Manifest, allowed: Allowed) -> Finder:
     layout = manifest.layout
-    if isinstance(layout, ClassFolders):
-        return ClassFolderFinder(manifest)
-    return ListFinder(manifest, layout) if isinstance(layout, CsvLayout) else PatternFinder(manifest, layout)
+    finder: Finder = named(layout.finder)(manifest, layout.built(allowed))
+    return finder
 
 
 def _wanted(manifest: Manifest, only: Sequence[str] | None) -> tuple[str, ...]:
@@ -173,8 +176,8 @@ def _alone(manifest: Manifest, drafts: Sequence[tuple[str, Draft]], table: Table
         values = [
             {**_searched(manifest, each), **table.row(each.raw), **each.extra}[column] for _, each in drafts
         ]
-    elif isinstance(manifest.layout, CsvLayout) and manifest.layout.group and not manifest.image_labels:
-        column = manifest.layout.group
+    elif manifest.layout.patient_column and not manifest.image_labels:
+        column = manifest.layout.patient_column
         values = [draft.group for _, draft in drafts]
     else:
         return

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from medseg.class_names import ImageLabels
+from medseg.datasets.manifest.layout import FileLayout
 from medseg.datasets.roles import ROLE
 
 
-class ClassFolders(BaseModel):
+class ClassFolders(FileLayout):
     """Pictures lie in `<class>/` or in `Train/<class>/`, `Val/<class>/` and `Test/<class>/`, at any depth below.
 
     Folders of roles have the names of `medseg.datasets.roles.MEANINGS` in upper or lower case, and lie in the
@@ -19,14 +19,9 @@ class ClassFolders(BaseModel):
     are no images are left out, whatever lies where.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    finder: ClassVar[str] = "medseg.datasets.finding.by_class_folder.ClassFolderFinder"
 
     class_folders: Literal[True]
-
-    @property
-    def has_truth(self) -> bool:
-        """Whether a case may have a label map: none has."""
-        return False
 
     @property
     def row_columns(self) -> tuple[str, ...]:
@@ -34,9 +29,14 @@ class ClassFolders(BaseModel):
         return (ROLE,)
 
     @property
-    def many(self) -> frozenset[str]:
-        """The parts of a case that may have several files: none."""
-        return frozenset()
+    def tells_classes(self) -> bool:
+        """Whether it tells the classes of whole images: it does."""
+        return True
+
+    def class_complaints(self, image_labels: ImageLabels, classes: Sequence[str]) -> Iterator[str]:  # noqa: ARG002
+        """What keeps it from telling the classes of whole images."""
+        if image_labels == "many":
+            yield "'image_labels' is many, and a folder tells one class: wanted a table (csv) with 'labels'"
 
     def verify(self, channels: Sequence[str], *, together: bool) -> None:
         """Whether it can find these channels.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from medseg.class_names import ImageLabels, misnamed
 from medseg.datasets.manifest.label_columns import JoinedColumn, LabelColumns, label_columns
+from medseg.datasets.manifest.layout import NO_LABEL_MAPS, FileLayout
 from medseg.datasets.manifest.patterns import MASK
 
 
-class CsvLayout(BaseModel):
+class CsvLayout(FileLayout):
     """How a table lists a data set's files: CSV with comma, semicolon or tab in UTF-8, or an Excel sheet (.xlsx).
 
     Paths are relative to the table's folder or to the data set's, or absolute.
@@ -28,7 +31,7 @@ class CsvLayout(BaseModel):
         extra: Further columns of the cases.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    finder: ClassVar[str] = "medseg.datasets.finding.by_table.ListFinder"
 
     csv: str = Field(min_length=1)
     image: str | dict[str, str]
@@ -55,9 +58,23 @@ class CsvLayout(BaseModel):
         return self.extra
 
     @property
-    def many(self) -> frozenset[str]:
-        """The parts of a case that may have several files: none."""
-        return frozenset()
+    def patient_column(self) -> str | None:
+        """The column of the patient, if there is one."""
+        return self.group
+
+    def class_complaints(self, image_labels: ImageLabels, classes: Sequence[str]) -> Iterator[str]:
+        """What keeps it from telling the classes of whole images."""
+        if self.has_truth:
+            yield NO_LABEL_MAPS
+        one = image_labels == "one"
+        if (self.label is not None, self.labels is not None) != (one, not one):
+            wanted = "'label' and not 'labels'" if one else "'labels' and not 'label'"
+            yield f"'image_labels' is {image_labels}: 'layout' wanted {wanted}"
+        names = self.tells.names if self.tells is not None else ()
+        for complaint in misnamed(names):
+            yield f"'layout.labels': {complaint}"
+        if names and classes and sorted(names) != sorted(classes):
+            yield f"'layout.labels' names {list(names)}, wanted a column for each of {list(classes)}"
 
     def verify(self, channels: Sequence[str], *, together: bool) -> None:
         """Whether it can find these channels.

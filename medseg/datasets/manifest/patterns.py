@@ -18,13 +18,15 @@ composed form (NFC), whichever way a pattern or a file's name spells them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field, model_validator
 
+from medseg.class_names import ImageLabels
 from medseg.datasets.manifest.expressions import Pattern, pattern
+from medseg.datasets.manifest.layout import NO_LABEL_MAPS, FileLayout
 from medseg.text import composed
 
 #: The part of a case that holds the truth; no channel may be called so.
@@ -37,7 +39,7 @@ _TOKEN = re.compile(r"\*\*/|\*|\{[^{}]*\}|\.nii\*$")
 _FOLDERS = "(?:[^/]+/)*"
 
 
-class Layout(BaseModel):
+class Layout(FileLayout):
     """How a data set's files are named.
 
     Attributes:
@@ -53,14 +55,14 @@ class Layout(BaseModel):
         spelling: Names that stand for a channel in file names; a channel left out is spelt as itself.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    finder: ClassVar[str] = "medseg.datasets.finding.by_pattern.PatternFinder"
 
     images: str | tuple[str, ...] | dict[str, str | tuple[str, ...]]
     mask: str | tuple[str, ...] | None = None
     objects: str | tuple[str, ...] | None = None
     pair: Literal["name", "order"] = "name"
     case: str = "[^/]+"
-    spelling: dict[str, tuple[str, ...]] = {}
+    spelling: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_truth(self) -> Self:
@@ -82,10 +84,11 @@ class Layout(BaseModel):
         """The parts of a case that may have several files."""
         return frozenset() if self.objects is None else frozenset({MASK})
 
-    @property
-    def row_columns(self) -> tuple[str, ...]:
-        """Further columns of a case that the layout itself tells: none."""
-        return ()
+    def class_complaints(self, image_labels: ImageLabels, classes: Sequence[str]) -> Iterator[str]:  # noqa: ARG002
+        """What keeps it from telling the classes of whole images."""
+        if self.has_truth:
+            yield NO_LABEL_MAPS
+        yield "'layout' tells no class: wanted 'class_folders: true', or a table (csv) with 'label' or 'labels'"
 
     def verify(self, channels: Sequence[str], *, together: bool) -> None:
         """Whether it can find these channels.

@@ -1,0 +1,122 @@
+"""How a manifest can contradict itself."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from medseg.class_names import misnamed
+from medseg.datasets.manifest.expressions import pattern
+from medseg.datasets.manifest.fields import ManifestFields
+from medseg.datasets.manifest.group_rule import GroupRule
+from medseg.datasets.manifest.patterns import MASK
+from medseg.text import composed
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+def complaints(manifest: ManifestFields) -> Iterator[str]:
+    """What contradicts itself: each complaint begins with the key, and ends without a full stop."""
+    yield from _misnamed(manifest)
+    yield from _mislabelled(manifest) if manifest.image_labels is None else _misclassed(manifest)
+    yield from _mispictured(manifest)
+    yield from _mispatterned(manifest)
+
+
+def _misnamed(manifest: ManifestFields) -> Iterator[str]:
+    of_voxels = () if manifest.image_labels else manifest.classes
+    for key, names in (("channels", manifest.channels), ("classes", of_voxels)):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            yield f"'{key}' holds {twice} more than once"
+        odd = [name for name in names if not _NAME.fullmatch(name)]
+        if odd:
+            yield f"'{key}' holds {odd}; wanted letters, digits and '_', with a letter first"
+    if MASK in manifest.channels:
+        yield f"'channels' holds '{MASK}', which is what medseg calls the label map; choose another name"
+
+
+def _mislabelled(manifest: ManifestFields) -> Iterator[str]:
+    if manifest.layout.tells_classes:
+        yield "'layout' tells the class of each image: say 'image_labels: one' or 'image_labels: many'"
+    derived = {manifest.derive.outside, manifest.derive.inside} if manifest.derive else set()
+    counted = {manifest.instances} if manifest.instances else set()
+    used = set(manifest.label_values.values()) | derived | counted
+    if used - set(manifest.classes):
+        yield (
+            f"'label_values', 'instances' and 'derive' name {sorted(used - set(manifest.classes))}, "
+            f"which are not among 'classes': {list(manifest.classes)}"
+        )
+    if set(manifest.classes) - used:
+        lost = [name for name in manifest.classes if name not in used]
+        yield f"no label value stands for {lost}: name it under 'label_values', or take it from 'classes'"
+    if manifest.derive and manifest.derive.value in manifest.label_values:
+        yield f"'label_values' and 'derive.from' both claim the value {manifest.derive.value}"
+    stored = [*manifest.label_values, *([manifest.derive.value] if manifest.derive else [])]
+    large = sorted(value for value in stored if not -(2**31) <= value < 2**31)
+    if large:
+        yield f"'label_values' and 'derive.from' hold {large}; wanted 32-bit whole numbers, as label maps do"
+    if manifest.derive and manifest.derive.outside == manifest.derive.inside:
+        yield "'derive' gives one class to outside and inside: name it under 'label_values' instead"
+
+
+def _mispictured(manifest: ManifestFields) -> Iterator[str]:
+    if manifest.pictures is None:
+        return
+    if manifest.pictures.channels == "rgb" and len(manifest.channels) != 3:
+        yield (
+            f"'pictures.channels' is rgb, so that 'channels' must name three planes, and it names "
+            f"{list(manifest.channels)}"
+        )
+    if manifest.derive:
+        yield "'derive' is for volumes: name every class of a picture under 'label_values'"
+
+
+def _mispatterned(manifest: ManifestFields) -> Iterator[str]:
+    try:
+        manifest.layout.verify(manifest.channels, together=manifest.together)
+    except ValueError as error:
+        yield f"'layout': {error}"
+    rules = {f"columns.{name}": text for name, text in manifest.columns.items()}
+    if isinstance(manifest.group, str):
+        rules["group"] = manifest.group
+    elif manifest.group is not None:
+        yield from manifest.group.complaints(pictures=manifest.pictures is not None)
+        rules |= {"group.pattern": manifest.group.pattern} if manifest.group.pattern is not None else {}
+    for key, text in rules.items():
+        try:
+            groups = pattern(composed(text)).groups
+        except ValueError as error:
+            yield f"'{key}' is no regular expression: {error}"
+        else:
+            if groups < 1:
+                yield f"'{key}' needs a group (...) around what it looks for"
+    both = sorted(name for name, count in Counter(manifest.column_names).items() if count > 1)
+    if both:
+        yield f"'columns', 'table.columns' and 'layout' name {both} more than once"
+    column = manifest.group.column if isinstance(manifest.group, GroupRule) else None
+    if column is not None and column not in manifest.column_names:
+        yield (
+            f"'group' wants the column '{column}', which is not among those of 'columns', "
+            f"'table.columns' and 'layout.extra': {list(manifest.column_names)}"
+        )
+    if manifest.group is not None and manifest.layout.patient_column:
+        yield "'group' and 'layout.group' are both given: one of them tells the patient"
+    if manifest.table and "{case}" not in manifest.table.matches:
+        yield "'table.matches' needs {case}, to tell which row belongs to a case"
+
+
+def _misclassed(manifest: ManifestFields) -> Iterator[str]:
+    """Complaints about a manifest that says `image_labels`."""
+    for complaint in misnamed(manifest.classes):
+        yield f"'classes': {complaint}"
+    if manifest.image_labels == "one" and len(manifest.classes) == 1:
+        yield f"'classes' holds {list(manifest.classes)} alone, and every image has one class: name at least two"
+    if manifest.label_values or manifest.instances or manifest.derive:
+        yield "'label_values', 'instances' and 'derive' are of label maps, and 'image_labels' says there are none"
+    if manifest.pictures is None:
+        yield "'image_labels' is for pictures: say how they become channels under 'pictures'"
+    elif manifest.pictures.mask_above is not None:
+        yield "'pictures.mask_above' is of label maps, and 'image_labels' says there are none"
+    yield from manifest.layout.class_complaints(manifest.image_labels or "one", manifest.classes)

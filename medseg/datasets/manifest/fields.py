@@ -1,0 +1,111 @@
+"""What a manifest may say: its fields, each with its type."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Discriminator, Field, StrictInt, Tag, field_validator
+
+from medseg.class_names import ImageLabels
+from medseg.datasets.manifest.class_folders import ClassFolders
+from medseg.datasets.manifest.csv_layout import CsvLayout
+from medseg.datasets.manifest.declared_layout import DeclaredLayout
+from medseg.datasets.manifest.group_rule import GroupRule
+from medseg.datasets.manifest.patterns import Layout
+from medseg.datasets.manifest.rules import DeriveRule, PictureRule, Strict, TableRule
+from medseg.text import composed
+
+#: Tags of the kinds of layout and of group; never shown.
+PATTERNS, LIST, FOLDERS, DECLARED, RULE = "<patterns>", "<list>", "<folders>", "<declared>", "<rule>"
+
+_TELLING = {"_target_": DECLARED, "target": DECLARED, "csv": LIST, "class_folders": FOLDERS}
+"""Keys that only one kind of layout has."""
+
+
+def _kind(layout: object) -> str:
+    keys = layout if isinstance(layout, dict) else vars(layout) if isinstance(layout, BaseModel) else {}
+    return next((tag for key, tag in _TELLING.items() if key in keys), PATTERNS)
+
+
+AnyLayout = Annotated[
+    Annotated[Layout, Tag(PATTERNS)]
+    | Annotated[CsvLayout, Tag(LIST)]
+    | Annotated[ClassFolders, Tag(FOLDERS)]
+    | Annotated[DeclaredLayout, Tag(DECLARED)],
+    Discriminator(_kind),
+]
+"""Patterns of file names, a table of paths, folders of classes, or a class of somebody's own."""
+
+
+def _how(group: object) -> str:
+    return RULE if isinstance(group, dict | GroupRule) else PATTERNS
+
+
+class ManifestFields(Strict):
+    """What a data set means, where it comes from, and how its files are found.
+
+    Attributes:
+        name: Short name; that of the file.
+        about: One or more sentences.
+        source: Where the data come from.
+        licence: Under which terms, and what they forbid.
+        citation: What to cite.
+        obtain: How to get the data; shown where none are given.
+        ids: Whether the ids in file names are pseudonyms already, or must never be shown.
+        channels: Names of the images of a case, in order.
+        image_labels: Whether the truth is classes of whole images: `one` each, or `many` at once. None: it is a
+            label map.
+        classes: Names in order; an index into it is the class of a voxel, or of an image. Of images it may be
+            left out: they are found in the data.
+        label_values: Class name of each stored value.
+        instances: Class of every whole value above 0 that `label_values` does not name: label maps then number
+            the objects of that class.
+        derive: Classes that are told apart by the images, if any.
+        pictures: How picture files become channels; None for NIfTI files.
+        layout: How files are named, the table that lists their paths, that they lie in folders by class, or
+            `{_target_: ...}` of a class that finds them: see `DeclaredLayout`.
+        group: Regular expression searched in the case's id, which must find the patient as its first group. Or a
+            rule `{tag: ..., pattern: ..., column: ...}` of what may tell the patient. None: each case is a patient,
+            unless a table of paths tells more.
+        columns: Further columns of a case: a regular expression searched in `<root's name>/<relative path>`
+            of the first channel, whose first group is the value; empty where it finds nothing.
+        table: A table with further columns, if any.
+        sample: What generates data of this kind, if anything does.
+    """
+
+    name: str
+    about: str
+    source: str
+    licence: str
+    citation: str
+    obtain: str
+    ids: Literal["pseudonyms", "identifying"] = "identifying"
+    channels: tuple[str, ...] = Field(min_length=1)
+    image_labels: ImageLabels | None = None
+    classes: tuple[str, ...] = ()
+    label_values: dict[StrictInt, str] = Field(default_factory=dict)
+    instances: str | None = None
+    derive: DeriveRule | None = None
+    pictures: PictureRule | None = None
+    layout: AnyLayout
+    group: (
+        Annotated[Annotated[str, Tag(PATTERNS)] | Annotated[GroupRule, Tag(RULE)], Discriminator(_how)] | None
+    ) = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    table: TableRule | None = None
+    sample: dict[str, Any] | None = None
+
+    @field_validator("classes")
+    @classmethod
+    def _compared_in_nfc(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(composed(name) for name in classes)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Every column that a case has beside its images."""
+        return (*self.columns, *(self.table.columns if self.table else ()), *self.layout.row_columns)
+
+    @property
+    def together(self) -> bool:
+        """Whether one file holds all channels."""
+        return self.pictures is not None and self.pictures.channels == "rgb"
