@@ -29,6 +29,8 @@ class Work:
         store: Their slices.
         predictor: The model: untrained at first, then as the last step left it.
         tables: Files of scores by role.
+        artifacts: What steps have made beyond that, by name: features, accepted pseudo-labels, an ensemble. A step
+            that gives one gives it again in `recall`.
         epochs: How many were trained so far, by all steps: the place of what is recorded.
     """
 
@@ -37,6 +39,7 @@ class Work:
     store: SliceStore
     predictor: Predictor
     tables: Mapping[str, Path] = field(default_factory=dict)
+    artifacts: Mapping[str, object] = field(default_factory=dict)
     epochs: int = 0
 
     def of(self, role: Role) -> list[Case]:

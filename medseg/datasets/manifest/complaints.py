@@ -62,6 +62,8 @@ def _mislabelled(manifest: ManifestFields) -> Iterator[str]:
 
 
 def _mispictured(manifest: ManifestFields) -> Iterator[str]:
+    if manifest.pictures is not None and manifest.format is not None:
+        yield "'pictures' and 'format' are both given: files are pictures, or of that format"
     if manifest.pictures is None:
         return
     if manifest.pictures.channels == "rgb" and len(manifest.channels) != 3:

@@ -62,6 +62,7 @@ class ManifestFields(Strict):
             the objects of that class.
         derive: Classes that are told apart by the images, if any.
         pictures: How picture files become channels; None for NIfTI files.
+        format: Name of a format of volumes that an installed package brings: see `medseg.images.own_format`.
         layout: How files are named, the table that lists their paths, that they lie in folders by class, or
             `{_target_: ...}` of a class that finds them: see `DeclaredLayout`.
         group: Regular expression searched in the case's id, which must find the patient as its first group. Or a
@@ -87,6 +88,7 @@ class ManifestFields(Strict):
     instances: str | None = None
     derive: DeriveRule | None = None
     pictures: PictureRule | None = None
+    format: str | None = Field(default=None, min_length=1)
     layout: AnyLayout
     group: (
         Annotated[Annotated[str, Tag(PATTERNS)] | Annotated[GroupRule, Tag(RULE)], Discriminator(_how)] | None

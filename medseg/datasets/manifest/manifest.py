@@ -80,10 +80,17 @@ class Manifest(ManifestFields):
         return LabelRule(self.classes, dict(self.label_values), derive, self.instances)
 
     def files(self) -> FileKind:
-        """How the files of this data set are read and written."""
+        """How the files of this data set are read and written.
+
+        Raises:
+            ManifestError: No installed package brings its `format`.
+        """
         from medseg.images.formats import NiftiFiles, PictureFiles  # noqa: PLC0415 - nibabel takes a while
+        from medseg.images.own_format import installed_format  # noqa: PLC0415
 
         rule = self.pictures
+        if self.format is not None:
+            return installed_format(self.format)
         if rule is None:
             return NiftiFiles()
         return PictureFiles(rule.channels, self.channels, rule.mask_above, window=rule.shown)
@@ -91,6 +98,8 @@ class Manifest(ManifestFields):
     def fingerprint(self) -> str:
         """32 hexadecimal digits of what the manifest means; texts, name and `ids` do not enter."""
         meaning = self.model_dump(mode="json", include=set(_MEANING), by_alias=True)
+        if self.format is not None:  # left out otherwise: manifests from before it keep their fingerprint
+            meaning["format"] = self.format
         written = json.dumps(meaning, sort_keys=True, ensure_ascii=True)
         return hashlib.blake2b(written.encode(), digest_size=16).hexdigest()
 

@@ -1,0 +1,103 @@
+"""What docs/extending.md says works: its files, written as they stand there, and its commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL))
+ENTRY_POINTS = tomllib.loads(FILES["pyproject.toml"])["project"]["entry-points"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder with the package of the page, installed beside it as an installer would."""
+    folder = tmp_path_factory.mktemp("ward")
+    for name, text in FILES.items():
+        path = folder / ("site" if name.startswith("ward/") else ".") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    (folder / "site" / "ward" / "__init__.py").touch()
+    facts = folder / "site" / "ward-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: ward\nVersion: 1.0\n", encoding="utf-8")
+    lines = [
+        line
+        for group, points in ENTRY_POINTS.items()
+        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in points.items()))
+    ]
+    (facts / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+def medseg(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+    paths = [str(folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {"PYTHONPATH": os.pathsep.join(paths), "MEDSEG_CACHE": str(folder / "cache")}
+    return subprocess.run(
+        [sys.executable, "-m", "medseg", *words],
+        cwd=folder,
+        env={**kept, **own, "MEDSEG_CONFIG": str(folder / "config")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> subprocess.CompletedProcess[str]:
+    return medseg(folder, "pipeline", "run", "ward.yaml", "--allow", "ward")
+
+
+def test_the_page_shows_each_seam_of_its_table() -> None:
+    named = {Path(name).stem for name in FILES if name.startswith("ward/")}
+
+    assert named >= {"networks", "transforms", "tasks", "steps", "layouts", "formats", "samples"}
+
+
+@pytest.mark.slow
+def test_a_package_from_outside_brings_every_part_of_a_pipeline(
+    folder: Path, run: subprocess.CompletedProcess[str]
+) -> None:
+    assert run.returncode == 0, run.stderr
+    (done,) = (folder / "medseg-runs").iterdir()
+    scores = pd.read_csv(done / "scores" / "test.csv")
+    assert set(scores["group"]) <= {f"patient{number}" for number in range(4)}, "the layout tells the patient"
+    assert scores.query("name == 'blob'")["dice"].between(0, 1).all()
+    counted = run.stdout + run.stderr
+    assert "slices by role" in counted
+
+
+@pytest.mark.slow
+def test_a_model_of_that_package_predicts_files_of_its_format(
+    folder: Path, run: subprocess.CompletedProcess[str]
+) -> None:
+    assert run.returncode == 0, run.stderr
+    scan = folder / "SCANS" / "new-scan1"
+    scan.mkdir(parents=True)
+    np.savez(scan / "t2.npz", voxels=np.full((32, 32, 8), 50, np.float32), affine=np.eye(4))
+
+    done = medseg(folder, "predict", "latest", "SCANS", "-o", "predictions", "--allow", "ward")
+
+    assert done.returncode == 0, done.stderr
+    assert (folder / "predictions" / "volumes.csv").exists()
+
+
+@pytest.mark.slow
+def test_a_package_that_is_not_allowed_is_named_with_the_option_that_allows_it(folder: Path) -> None:
+    done = medseg(folder, "pipeline", "run", "ward.yaml")
+
+    assert done.returncode == 2
+    assert "--allow" in done.stderr
+    assert "Traceback" not in done.stderr
