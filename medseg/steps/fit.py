@@ -15,7 +15,7 @@ from medseg.errors import DataError, DefinitionError
 from medseg.figures.learning_curves import learning_curves
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
-from medseg.learning.tasks.task import Task
+from medseg.learning.tasks.task import Task, on_device
 from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
 from medseg.learning.training.checkpoint import Standing
@@ -130,7 +130,7 @@ class Fit:
         train, val = (self._batches(work, run, role, placement) for role in ("train", "val"))
         first = train.dataset[(0, 0)]
         shape = first["image"].shape
-        loss = task.loss().to(run.device)  # type: ignore[attr-defined]  # a torch module
+        loss = on_device(task.loss(), run.device)
         need = measure_need(network, loss, (shape[0], shape[1], shape[2]), label=first["label"].cpu())
         batch = min(run.loading.batch_size, len(train.order))
         free = free_memory(run.device)

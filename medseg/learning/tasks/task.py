@@ -102,6 +102,11 @@ class LabelTask(Task, Protocol):
         """The classes that an image is said to have, of its probabilities (K,)."""
 
 
+def on_device(loss: Loss, device: torch.device) -> Loss:
+    """A loss where the network computes: a module may hold weights of classes, a plain function holds nothing."""
+    return loss.to(device) if isinstance(loss, torch.nn.Module) else loss
+
+
 def _task(found: type) -> bool:
     """Whether a class is a task, as far as its names tell."""
     return all(hasattr(found, name) for name in ("loss", "target", "probabilities", "scorer", "weighted"))

@@ -15,7 +15,7 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.engines.utils import IterationEvents
 
 from medseg.errors import DefinitionError, TrainingError
-from medseg.learning.tasks.task import Loss, Scorer, Task
+from medseg.learning.tasks.task import Loss, Scorer, Task, on_device
 from medseg.learning.training.batches import Batches
 from medseg.learning.training.checkpoint import Checkpoints, Standing
 from medseg.learning.training.memory import MemoryNeed, free_memory, out_of_memory
@@ -125,7 +125,7 @@ def fit(
     standing = checkpoints.restore(parts.stateful(), device)
     for row in standing.history:
         watch.epoch_done(row)
-    loss = task.loss().to(device)  # type: ignore[attr-defined]  # a torch module
+    loss = on_device(task.loss(), device)
     engine = _Epochs(parts, task, loss, train, val, plan, device, precision, need, watch)
     while standing.epoch < plan.epochs and not _gave_up(standing, plan):
         torch.manual_seed(_seed_of(seed, standing.epoch + 1))
