@@ -170,19 +170,6 @@ def _wait_for(there: Callable[[], Any], process: subprocess.Popen[bytes]) -> Non
         time.sleep(0.02)
 
 
-@pytest.fixture
-def killed(workspace: Path, finished: RunResult) -> RunFolder:
-    """A copy of the finished run that says that it was killed before its last step."""
-    shutil.copyfile(finished.folder.parents[1] / "mlflow.db", workspace / "mlflow.db")
-    folder = RunFolder(Path("medseg-runs") / finished.name)
-    shutil.copytree(finished.folder, folder.path)
-    state = folder.read()
-    uri = f"sqlite:///{(workspace / 'mlflow.db').as_posix()}"
-    folder.write(replace(state, status="KILLED", done=("fit",), tracking_uri=uri))
-    shutil.rmtree(folder.path / "scores")
-    return folder
-
-
 @pytest.mark.parametrize("form", ["folder", "name", "prefix of the name", "id", "prefix of the id", "latest"])
 def test_a_run_is_resumed_by_whatever_names_it(
     form: str, killed: RunFolder, finished: RunResult, monkeypatch: pytest.MonkeyPatch
