@@ -136,6 +136,8 @@ def test_a_run_killed_in_training_is_marked_and_ends_bit_for_bit_as_if_it_had_no
 
     listed = CliRunner().invoke(app, ["pipeline", "list"])
     assert listed.exit_code == 0, listed.output
+    assert folder.read() == state  # those commands alone that run, go on or compare mark it
+    assert mark_gone() == [state.name]
     assert folder.read().status == "KILLED"
     assert status_in_mlflow(state.tracking_uri, state.tracked) == "KILLED"
 
