@@ -310,7 +310,7 @@ def test_folds_of_somebody_else_go_on_with_what_the_caller_says_and_are_his_from
     with pytest.raises(RunError, match=wanted):
         resume_folds(asked.name)
     empty = f"sqlite:///{workspace / 'other.db'}"
-    with pytest.raises(RunError, match="fold 1 .* does not have its run"):
+    with pytest.raises(RunError, match=r"fold 1 of .* does not have its run"):
         resume_folds(asked.name, data=data, tracking_uri=empty)
     result = resume_folds(asked.name, data=data, tracking_uri=asked.tracking_uri)
 
