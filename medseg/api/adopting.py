@@ -77,7 +77,7 @@ def adopted_runs(found: CrossValidation, given: Given) -> Sequence[tuple[RunFold
     from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415
 
     uri, adopted = default_uri(given.address), []
-    for fold, (folder, state) in found.runs():
+    for fold, (folder, state) in found.runs(mine=False):
         refuse_ways_out(folder.path)
         mine = replace(state, **vouched_run(folder, state, given))
         tracked = MlflowRecorder.find(uri, experiment_of(mine), folder.path)

@@ -147,10 +147,17 @@ def resume_folds(
 def _claimed(found: CrossValidation, given: Given, *, take_over: bool) -> tuple[CrossValidation, str | None]:
     """This process works on it from now on; with its address. One of somebody else is the caller's then."""
     refuse_ways_out(found.folder)
-    name, wants_data, declared = shlex.quote(found.name), found.data is not None, [found.declared]
-    if found.status != "FINISHED":
-        refuse_unvouched("cross-validation", name, given, mine=found.mine, data=wants_data, declared=declared)
-    if found.mine or found.status == "FINISHED":
+    if found.status == "FINISHED":
+        found.claim()  # says that there is nothing to go on with
+    refuse_unvouched(
+        "cross-validation",
+        shlex.quote(found.name),
+        given,
+        mine=found.mine,
+        data=found.data is not None,
+        declared=[found.declared],
+    )
+    if found.mine:
         uri = given.tracking_uri or own_address(found.name, found.tracking_uri)
         return found.claim(take_over=take_over), uri
     vouched, runs = vouched_folds(found, given), adopted_runs(found, given)

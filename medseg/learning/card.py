@@ -21,6 +21,7 @@ def model_card(described: Mapping[str, Any]) -> str:
     about, manifest, task = described["about"], described["manifest"], described["task"]
     cut = described["slices"]
     further = further_packages([described["network"], task, cut], SHIPPED)
+    predict = f"medseg predict folder INPUT -o OUT{allowing(further)}"
     size = " x ".join(map(str, cut["size"]))
     rows = [
         f"# {about.get('pipeline', 'medseg model')}",
@@ -38,8 +39,7 @@ def model_card(described: Mapping[str, Any]) -> str:
         f"- Cite: {manifest.get('citation', '')}",
         *[f"- {name}: {value}" for name, value in sorted(about.items()) if name != "data.note"],
         "",
-        "Load it with `medseg.Predictor.load(folder)`, or use it with "
-        f"`medseg predict folder INPUT -o OUT{allowing(further)}`.",
+        f"Load it with `medseg.Predictor.load(folder)`, or use it with `{predict}`.",
         *([f"In a script, `MEDSEG_ALLOW` must name {_listed(further)}."] if further else []),
         "Scores of what was kept back from training are in the run's `scores` folder.",
         "",

@@ -133,10 +133,10 @@ class CrossValidation:
         """Whether it has not ended, and nobody works on it."""
         return self.status != "FINISHED" and not alive(self)
 
-    def runs(self) -> Iterator[tuple[int, tuple[RunFolder, State]]]:
-        """Folds that have a run in this working folder, in order, with it."""
+    def runs(self, *, mine: bool = True) -> Iterator[tuple[int, tuple[RunFolder, State]]]:
+        """Folds that have a run in this working folder, in order, with it; arguments as of `run_of`."""
         for fold in range(1, self.folds + 1):
-            found = self.run_of(fold)
+            found = self.run_of(fold, mine=mine)
             if found is not None:
                 yield fold, found
 
@@ -145,9 +145,14 @@ class CrossValidation:
         for fold, (_, state) in self.runs():
             yield fold, state
 
-    def run_of(self, fold: int) -> tuple[RunFolder, State] | None:
-        """The run of one fold in this working folder, if it has begun; of one's own no run of somebody else."""
-        part, mine = self.option_of(fold)[PART_OF], self.mine
+    def run_of(self, fold: int, *, mine: bool = True) -> tuple[RunFolder, State] | None:
+        """The run of one fold in this working folder, if it has begun.
+
+        Args:
+            fold: Which, from 1.
+            mine: Whether it must be a run of this user, or one of somebody else.
+        """
+        part = self.option_of(fold)[PART_OF]
         mates = (pair for pair in all_runs() if pair[1].options.get(PART_OF) == part)
         return next((pair for pair in mates if pair[1].mine is mine), None)
 
