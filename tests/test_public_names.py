@@ -68,7 +68,16 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
             ),
         ],
         "resume_folds": ["name", "data", "device", "tracking_uri", "allow", "jobs", "take_over", "progress"],
-        "resume_pipeline": ["run", "data", "device", "tracking_uri", "allow", "jobs", "take_over", "progress"],
+        "resume_pipeline": [
+            "run",
+            "data",
+            "device",
+            "tracking_uri",
+            "allow",
+            "jobs",
+            "take_over",
+            "progress",
+        ],
         "run_folds": [
             *("name", "data", "folds", "set", "device", "skip_bad", "allow_duplicates"),
             *("tracking_uri", "allow", "jobs", "progress"),

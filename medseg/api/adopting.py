@@ -11,16 +11,17 @@ from medseg.api.finding import experiment_of
 from medseg.api.strangers import Given
 from medseg.errors import RunError
 from medseg.inside import refuse_ways_out
-from medseg.pipeline.cross_validation import PART_OF, CrossValidation
+from medseg.pipeline.cross_validation import CrossValidation
 from medseg.pipeline.folder import RunFolder, State, is_plain
 
-_KEPT = ("device", "skip_bad", "allow_duplicates", PART_OF)
+_KEPT = ("device", "skip_bad", "allow_duplicates")
 
 
 def vouched_run(folder: RunFolder, state: State, given: Given) -> Mapping[str, Any]:
     """What counts of a run of somebody else in place of what its file says; it is the caller's from then on.
 
-    Its MLflow run is looked for by the name of the folder: an id that a stranger wrote may be of another.
+    It is no fold of anything any more, for a stranger may have written that it is one of the caller's. Its MLflow run
+    is looked for by the name of the folder: an id that a stranger wrote may be of another.
 
     Args:
         folder: Of the run.
@@ -80,6 +81,7 @@ def adopted_runs(found: CrossValidation, given: Given) -> Sequence[tuple[RunFold
     for fold, (folder, state) in found.runs(mine=False):
         refuse_ways_out(folder.path)
         mine = replace(state, **vouched_run(folder, state, given))
+        mine = replace(mine, options={**mine.options, **found.option_of(fold)})
         tracked = MlflowRecorder.find(uri, experiment_of(mine), folder.path)
         if state.status == "FINISHED" and not tracked:
             raise RunError(

@@ -81,7 +81,7 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
 
 def _fitting(run: str, known: Mapping[RunFolder, Sequence[str]]) -> list[RunFolder]:
     """Folders with exactly this name or id; where there is none, those that have one that begins so."""
-    exact = [folder for folder, names in known.items() if run in names]
+    exact = [folder for folder, names in known.items() if run and run in names]
     begun = [folder for folder, names in known.items() if run and any(each.startswith(run) for each in names)]
     return exact or begun
 

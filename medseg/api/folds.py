@@ -22,7 +22,7 @@ from medseg.api.folds_result import FoldsResult, put_together
 from medseg.api.opening import open_pipeline
 from medseg.api.result import RunResult
 from medseg.api.running import begin, ended, own_address, resume_pipeline, run_options
-from medseg.api.strangers import Given, refuse_unvouched
+from medseg.api.strangers import Given, built, refuse_unvouched
 from medseg.errors import DefinitionError, RunError
 from medseg.inside import refuse_ways_out
 from medseg.pipeline.claim import elsewhere
@@ -155,7 +155,7 @@ def _claimed(found: CrossValidation, given: Given, *, take_over: bool) -> tuple[
         given,
         mine=found.mine,
         data=found.data is not None,
-        declared=[found.declared],
+        declared=built(**found.declared, generated=found.data is None and given.data is None),
     )
     if found.mine:
         uri = given.tracking_uri or own_address(found.name, found.tracking_uri)

@@ -13,7 +13,7 @@ from medseg.api.conductor import Conductor, quiet_libraries
 from medseg.api.finding import experiment_of, find_run_folder, mark_gone, unfinished, with_credentials
 from medseg.api.opening import Opened, open_pipeline
 from medseg.api.result import RunResult
-from medseg.api.strangers import Given, called, refuse_changed_declaration, refuse_unvouched
+from medseg.api.strangers import Given, built, called, refuse_changed_declaration, refuse_unvouched
 from medseg.cases.manifest import Manifest
 from medseg.component import SHIPPED
 from medseg.errors import DefinitionError, RunError, TrackingError
@@ -177,8 +177,9 @@ def resume_pipeline(
     refuse_changed_declaration(folder, state)
     definition = PipelineDefinition.from_yaml(folder.path / "definition.yaml")
     manifest = Manifest.from_yaml(folder.path / "manifest.yaml")
-    declared = (definition.to_dict(), manifest.model_dump(by_alias=True))
     wants_data = state.data is not None
+    generated = not wants_data and data is None
+    declared = built(definition.to_dict(), manifest.model_dump(by_alias=True), generated=generated)
     refuse_unvouched("run", called(folder), given, mine=state.mine, data=wants_data, declared=declared)
     vouched = None if state.mine else {**vouched_run(folder, state, given), "pipeline": definition.name}
     kept = replace(state, **(vouched or {}))

@@ -67,8 +67,14 @@ def refuse_changed_declaration(folder: RunFolder, state: State) -> None:
             )
 
 
+def built(definition: Mapping[str, Any], manifest: Mapping[str, Any], *, generated: bool) -> list[Any]:
+    """What of a declaration is built when a run goes on: of a sample what generates it, if it is generated."""
+    parts: list[Any] = [value for name, value in definition.items() if name != "sample"]
+    return [*parts, manifest.get("sample")] if generated else parts
+
+
 def refuse_unvouched(
-    noun: str, name: str, given: Given, *, mine: bool, data: bool, declared: Sequence[Mapping[str, Any]] = ()
+    noun: str, name: str, given: Given, *, mine: bool, data: bool, declared: Sequence[Any] = ()
 ) -> None:
     """Refuse to go on until the caller has said all that must not be taken from files.
 
@@ -78,7 +84,7 @@ def refuse_unvouched(
         given: What the caller has said.
         mine: Whether this user made it; data and address then count as they were kept.
         data: Whether it needs a folder of data.
-        declared: What is built for it.
+        declared: What is built for it, as `built` gives it.
 
     Raises:
         RunError: Something is missing; gives the command that goes on.
@@ -98,6 +104,6 @@ def refuse_unvouched(
             "sqlite:///mlflow.db is the address of mlflow.db in this folder."
         )
     raise RunError(
-        f"the {noun} {name} needs classes of {', '.join(packages)}. Packages are allowed by the command alone, "
-        f"whatever was allowed when it began. If you trust them: {command}"
+        f"the {noun} {name} needs classes of {', '.join(packages)}. Packages are allowed by the command or "
+        f"MEDSEG_ALLOW alone, whatever was allowed when it began. If you trust them: {command}"
     )

@@ -186,6 +186,8 @@ def _sound(found: CrossValidation, folder: Path) -> CrossValidation:
         and isinstance(options, dict)
         and is_options(options)
         and isinstance(found.declared, dict)
+        and set(found.declared) == {"definition", "manifest"}
+        and all(isinstance(each, dict) for each in found.declared.values())
         and found.status in get_args(Status)
         and is_claim(found.process)
     )

@@ -287,6 +287,9 @@ def test_folds_of_a_network_from_a_package_end_where_each_command_allows_it(work
     assert result.results[0].allow == result.results[1].allow == ("ownpackage",)
 
 
+DECLARED = {"definition": {}, "manifest": {}}
+
+
 def unsigned(path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "signature": ""}))
 
@@ -322,7 +325,7 @@ def test_folds_of_somebody_else_go_on_with_what_the_caller_says_and_are_his_from
 def test_the_run_of_a_stranger_is_no_fold_of_ones_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = {"device": "cpu", "skip_bad": False, "allow_duplicates": False, "allow": [], "jobs": None}
-    asked = CrossValidation("f", "mednist", None, 2, (), options, {}, "sqlite:///x", "KILLED").write()
+    asked = CrossValidation("f", "mednist", None, 2, (), options, DECLARED, "sqlite:///x", "KILLED").write()
     folder = RunFolder.create("mednist")
     state = State(folder.path.name, "mednist", None, {**options, **asked.option_of(1)}, status="FINISHED")
     folder.write(state)
@@ -335,7 +338,9 @@ def test_the_run_of_a_stranger_is_no_fold_of_ones_own(tmp_path, monkeypatch):
 def test_folds_of_somebody_else_read_no_definition_from_a_file_of_his(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = {"device": "cpu", "skip_bad": False, "allow_duplicates": False, "allow": [], "jobs": None}
-    asked = CrossValidation("f", "/etc/x.yaml", None, 2, (), options, {}, "sqlite:///x", "KILLED").write()
+    asked = CrossValidation(
+        "f", "/etc/x.yaml", None, 2, (), options, DECLARED, "sqlite:///x", "KILLED"
+    ).write()
     unsigned(asked.folder / "folds.json")
     with pytest.raises(RunError, match="of a definition in a file"):
         resume_folds("f", tracking_uri=f"sqlite:///{tmp_path / 'x.db'}")

@@ -21,6 +21,7 @@ from medseg.api import RunResult, find_run_folder, mark_gone, resume_pipeline
 from medseg.cli.main import app
 from medseg.cli.tables import print_result
 from medseg.errors import MedsegError, RunError
+from medseg.pipeline.cross_validation import PART_OF
 from medseg.pipeline.folder import RunFolder
 from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.store import open_store
@@ -203,7 +204,9 @@ def test_a_run_of_somebody_else_goes_on_with_what_the_caller_says_and_is_his_fro
     with open_store(uri) as client:
         experiment = client.get_run(finished.run_id).info.experiment_id
         other = client.create_run(experiment, run_name="another of the user").info.run_id
-    written(killed, tracking_uri=stranger.address, data="/etc", tracked=other, signature="")
+    part = {"name": "folds-of-the-user", "fold": 2}
+    options = {**killed.read().options, PART_OF: part, "allow": ["subprocess"]}
+    written(killed, tracking_uri=stranger.address, data="/etc", tracked=other, options=options, signature="")
     with pytest.raises(RunError, match="--data FOLDER --tracking-uri ADDRESS"):
         resume_pipeline(str(killed.path), data=patients)
     with pytest.raises(RunError, match="--data FOLDER"):
@@ -214,6 +217,7 @@ def test_a_run_of_somebody_else_goes_on_with_what_the_caller_says_and_is_his_fro
 
     assert state.mine
     assert (state.data, state.tracking_uri) == (str(patients.resolve()), uri)
+    assert (state.options.get(PART_OF), state.options["allow"]) == (None, [])
     assert found.run_id == finished.run_id  # by the name of the folder, not by the id that was written
     assert stranger.heard == []
     with open_store(uri) as client:

@@ -138,9 +138,9 @@ def test_a_key_that_cannot_be_made_or_is_damaged_is_told_with_what_to_do(
 
 def test_an_edited_cross_validation_is_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    options = {**OPTIONS, "allow_duplicates": False}
+    options, declared = {**OPTIONS, "allow_duplicates": False}, {"definition": {}, "manifest": {}}
     made = CrossValidation(
-        "folds", "mednist", "/data", 2, ("a=1",), options, {}, "sqlite:///x", "KILLED"
+        "folds", "mednist", "/data", 2, ("a=1",), options, declared, "sqlite:///x", "KILLED"
     ).write()
     path = made.folder / "folds.json"
     content = json.loads(path.read_text())
