@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medseg.allowed import SHIPPED
 from medseg.errors import RunError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class RunResult:
         tracking_uri: Where that is.
         generated: Whether it ran on a generated sample.
         leaking: Whether its split lets slices of a patient into training and test.
+        allow: Packages that parts of its model may come from, beside the usual ones.
     """
 
     name: str
@@ -48,6 +50,7 @@ class RunResult:
     tracking_uri: str
     generated: bool
     leaking: bool
+    allow: tuple[str, ...] = ()
 
     def scores(self, role: str = "test") -> DataFrame:
         """Scores of every case: one row for each case and class or region, or what was said of each image."""
@@ -62,10 +65,10 @@ class RunResult:
 
     def verdicts(self) -> dict[str, dict[str, str]]:
         """What the learning curves of each training step say: `kind`, `text` and `next_step`, by step, in order."""
-        from medseg.yaml import read_yaml  # noqa: PLC0415 - only where files are read
+        from medseg.pipeline.declaration.definition import PipelineDefinition  # noqa: PLC0415 - only where files are read
 
         found = {}
-        for step in read_yaml(self.folder / "definition.yaml")["steps"]:
+        for step in PipelineDefinition.from_yaml(self.folder / "definition.yaml").steps:
             path = self.folder / "steps" / step / "verdict.json"
             if path.exists():
                 found[step] = json.loads(path.read_text(encoding="utf-8"))
@@ -91,4 +94,4 @@ class RunResult:
         """The trained model."""
         from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415  # imports torch and MONAI
 
-        return Predictor.load(self.folder / "model")
+        return Predictor.load(self.folder / "model", allowed=SHIPPED.also(*self.allow))
