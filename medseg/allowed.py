@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -92,16 +93,21 @@ class Allowed:
     def covers(self, module: str) -> bool:
         """Whether classes of this module may be named.
 
-        Installed entry points are asked only where nothing else covers the module: that costs a walk over all
-        installed packages.
+        Beside what is kept here, packages that `MEDSEG_ALLOW` names count, and installed entry points. These are
+        asked only where nothing else covers the module: that costs a walk over all installed packages.
         """
         if module in self.modules or _within(module, self.packages):
             return True
-        return _within(module, _installed())
+        return _within(module, _of_environment()) or _within(module, _installed())
 
 
 SHIPPED = Allowed()
 """What any definition may name when the caller allows nothing further."""
+
+
+def _of_environment() -> frozenset[str]:
+    """Packages that `MEDSEG_ALLOW` names, with spaces between them."""
+    return frozenset(os.environ.get("MEDSEG_ALLOW", "").split())
 
 
 @cache

@@ -47,14 +47,15 @@ def real_data() -> Callable[[str], Path]:
 
 
 def config_with_key(place: Path) -> Path:
-    """Make a configuration folder whose key of pseudonyms is known.
+    """Make a configuration folder whose keys are known.
 
-    Splits are drawn by the names of cases: with a key of each test's own, where ids are identifying, every run
-    of the tests would train on other patients.
+    A run of one test is then the same user's in another. And splits are drawn by the names of cases: with a key of
+    each test's own, where ids are identifying, every run of the tests would train on other patients.
     """
     folder = place / "config"
     folder.mkdir(parents=True)
-    (folder / "pseudonym.key").write_bytes(bytes(range(32)))
+    for name in ("pseudonym.key", "runs.key"):
+        (folder / name).write_bytes(bytes(range(32)))
     return folder
 
 

@@ -60,7 +60,17 @@ def _without(gathered: Gathered) -> str:
 
 @dataclass(frozen=True)
 class Conductor:
-    """Joins one pipeline, its data and its trackers for one process."""
+    """Joins one pipeline, its data and its trackers for one process.
+
+    Attributes:
+        definition: The pipeline.
+        manifest: Of its data.
+        root: Folder of the data; None where they are generated.
+        options: How the run was called; what they remember of packages does not count.
+        tracking_uri: Of MLflow.
+        progress: Where it is shown.
+        allow: Packages that the caller allows now.
+    """
 
     definition: PipelineDefinition
     manifest: Manifest
@@ -68,6 +78,7 @@ class Conductor:
     options: Mapping[str, Any]
     tracking_uri: str | None
     progress: Progress
+    allow: Sequence[str] = ()
 
     def start(self, look: Callable[[Gathered], None] | None = None) -> RunResult:
         """Check everything, then begin a new run.
@@ -93,19 +104,27 @@ class Conductor:
                 dict(self.options),
                 tracking_uri=masked(uri),
                 data_fingerprint=gathered.report.fingerprint(),
+                declared=folder.declaration(),
             )
             folder.claim(replace(state, status="KILLED"))
             return self._conduct(folder, uri, resolved, gathered, shared)
 
-    def resume(self, folder: RunFolder, state: State, *, take_over: bool = False) -> RunResult:
-        """Go on with a run; with `take_over` even if a process of another machine is said to run it."""
+    def resume(
+        self,
+        folder: RunFolder,
+        state: State,
+        *,
+        take_over: bool = False,
+        vouched: Mapping[str, Any] | None = None,
+    ) -> RunResult:
+        """Go on with a run; arguments as of `RunFolder.claim`."""
         from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
         from medseg.tracking.mlflow.address import default_uri, reach  # noqa: PLC0415
 
         uri = default_uri(self.tracking_uri)
         reach(uri)
         with quiet_libraries():
-            folder.claim(state, take_over=take_over)
+            folder.claim(state, take_over=take_over, vouched=vouched)
             try:
                 resolved, gathered = self._checked(state.done)
                 refuse_changed_data(state, gathered)
@@ -128,7 +147,7 @@ class Conductor:
 
     @property
     def _allowed(self) -> Allowed:
-        return SHIPPED.also(*self.options.get("allow", ()))
+        return SHIPPED.also(*self.allow)
 
     def _checked(self, done: Sequence[str] = ()) -> tuple[Resolved, Gathered]:
         with self.progress.bar(LOADING, 1) as bar:
@@ -196,6 +215,7 @@ class Conductor:
             state.tracking_uri,
             gathered.generated,
             work.split.leaking,
+            tuple(self.allow),
         )
 
     def _tracker(self, folder: RunFolder, uri: str, generated: bool) -> MlflowRecorder:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from medseg.errors import MedsegError, RunError
+from medseg.inside import refuse_ways_out
+from medseg.packages import allowing
 from medseg.pipeline.claim import alive, elsewhere
 from medseg.pipeline.folder import RUNS, RunFolder, State, all_runs, gone
 from medseg.recorder import Status
@@ -19,7 +22,7 @@ def experiment_of(state: State) -> str:
 
 
 def unfinished(*, take_over: bool = False) -> RunFolder:
-    """The latest run of this folder that was killed or has failed.
+    """The latest run of this user in this folder that was killed or has failed.
 
     Args:
         take_over: Runs that are said to go on on another machine count too.
@@ -27,14 +30,27 @@ def unfinished(*, take_over: bool = False) -> RunFolder:
     Raises:
         RunError: There is none.
     """
+    others = 0
     for folder, state in all_runs():
         if state.status in ("KILLED", "FAILED") or (take_over and elsewhere(state)):
-            return folder
-    raise RunError(f"no unfinished run in {RUNS}/ of this folder. Name one: medseg pipeline resume RUN")
+            if state.mine:
+                return folder
+            others += 1
+    more = (
+        f" {others} of somebody else, or of an earlier medseg, are gone on with by name alone."
+        if others
+        else ""
+    )
+    raise RunError(
+        f"no unfinished run of yours in {RUNS}/ of this folder.{more} Name one: medseg pipeline resume RUN"
+    )
 
 
 def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
     """The folder of a run on this machine.
+
+    A run of somebody else is found by its folder, or the whole or a unique part of the folder's name, where none of
+    one's own fits: names and ids in its file may be made up.
 
     Args:
         run: A run's folder, the name of a run, `latest`, or an MLflow run id or unique prefix.
@@ -45,45 +61,66 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
     """
     given = Path(run)
     if (given / "run.json").is_file():
-        return RunFolder(given)
+        return RunFolder(given if given.name not in ("", "..") else given.resolve())
     known = list(all_runs())
-    fit_for_use = [(f, s) for f, s in known if (f.path / holding).exists()]
+    mine = [(f, s) for f, s in known if s.mine]
+    fit_for_use = [(f, s) for f, s in mine if (f.path / holding).exists()]
     if run == "latest" and fit_for_use:
         return max(fit_for_use, key=lambda pair: pair[1].name.rsplit("-", 3)[1:])[0]
-    exact = [f for f, s in known if run in (s.name, s.tracked)]
-    fitting = exact or [f for f, s in known if run and (s.tracked.startswith(run) or s.name.startswith(run))]
+    owned = {folder: (folder.path.name, state.name, state.tracked) for folder, state in mine}
+    others = {folder: (folder.path.name,) for folder, _ in known if folder not in owned}
+    fitting = _fitting(run, owned) or _fitting(run, others)
     if len(fitting) == 1:
         return fitting[0]
     if len(fitting) > 1:
         named = ", ".join(folder.path.name for folder in fitting[:5])
         raise RunError(f"{run!r} may be {named}. Give more of the name or id.")
-    names = ", ".join(state.name for _, state in known[:5]) or "none"
+    names = ", ".join(folder.path.name for folder, _ in known[:5]) or "none"
     raise RunError(f"no run {run!r} in {RUNS}/ of this folder. Latest runs here: {names}.")
+
+
+def _fitting(run: str, known: Mapping[RunFolder, Sequence[str]]) -> list[RunFolder]:
+    """Folders with exactly this name or id; where there is none, those that have one that begins so."""
+    exact = [folder for folder, names in known.items() if run and run in names]
+    begun = [folder for folder, names in known.items() if run and any(each.startswith(run) for each in names)]
+    return exact or begun
+
+
+def resuming(folder: RunFolder, state: State) -> str:
+    """The command that goes on with a run of one's own, with the packages that it was allowed."""
+    return f"medseg pipeline resume {folder.path.name}{allowing(state.options.get('allow', ()))}"
 
 
 def mark_gone() -> list[str]:
     """Mark runs of this folder KILLED that say RUNNING though their process is gone.
 
-    One whose process went while it told the trackers how it ended is marked as ended in that way.
+    Those of somebody else are left alone: their files name the tracking server that would be told. One whose
+    process went while it told the trackers how it ended is marked as ended in that way.
 
     Returns:
         Names of those that were marked KILLED.
     """
-    marked = [(state.name, _marked(folder)) for folder, state in gone()]
+    marked = [(state.name, _marked(folder)) for folder, state in gone() if state.mine]
     return [name for name, status in marked if status == "KILLED"]
 
 
 def _marked(folder: RunFolder) -> Status | None:
     """Mark one run; None if another command has done so, or is at it."""
-    with suppress(RunError), folder.turn(wait=0):
+    with suppress(RunError):
+        refuse_ways_out(folder.path)
+        return _told_and_marked(folder)
+    return None
+
+
+def _told_and_marked(folder: RunFolder) -> Status | None:
+    with folder.turn(wait=0):
         state = folder.read()
-        if state.status != "RUNNING" or alive(state):
+        if not state.mine or state.status != "RUNNING" or alive(state):
             return None
         status: Status = state.ending or "KILLED"
         tracked = _tell_trackers(folder, state, status)
         folder.write(replace(state, status=status, tracked=tracked, ending=""))
         return status
-    return None
 
 
 def _tell_trackers(folder: RunFolder, state: State, status: Status) -> str:

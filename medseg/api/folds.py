@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,13 +15,16 @@ from secrets import token_hex
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
+from medseg.api.adopting import adopted_runs, vouched_folds
 from medseg.api.conductor import quiet_libraries
 from medseg.api.finding import mark_gone
 from medseg.api.folds_result import FoldsResult, put_together
 from medseg.api.opening import open_pipeline
 from medseg.api.result import RunResult
 from medseg.api.running import begin, ended, own_address, resume_pipeline, run_options
+from medseg.api.strangers import Given, built, refuse_unvouched
 from medseg.errors import DefinitionError, RunError
+from medseg.inside import refuse_ways_out
 from medseg.pipeline.claim import elsewhere
 from medseg.pipeline.folder import all_runs
 from medseg.pipeline.process import this_process
@@ -90,7 +94,7 @@ def run_folds(
         process=this_process(),
     ).write()
     try:
-        return _seen_to_its_end(asked, uri, progress or Silent(), {})
+        return _seen_to_its_end(asked, uri, progress or Silent(), {"allow": allow})
     finally:
         if asked.run_of(1) is None:  # refused before anything was learned: there is nothing to go on with
             rmtree(asked.folder, ignore_errors=True)
@@ -102,24 +106,28 @@ def resume_folds(
     data: str | Path | None = None,
     device: str | None = None,
     tracking_uri: str | None = None,
+    allow: Sequence[str] = (),
     jobs: int | None = None,
     take_over: bool = False,
     progress: Progress | None = None,
 ) -> FoldsResult:
     """Go on with a cross-validation that was interrupted: folds that have ended are not run again.
 
+    One of somebody else goes on as `resume_pipeline` says of a run; its folds that have ended are taken as they are.
+
     Args:
         name: Of the cross-validation, or its folder; by default the latest of this folder that has not ended.
         data: Where the data lie now, if they were moved.
         device: Where to go on; by default as before.
         tracking_uri: Where the runs of its folds are tracked now, if that address has changed.
+        allow: Packages that declared objects may come from, beside the usual ones, as of `resume_pipeline`.
         jobs: Cases that are read at a time.
         take_over: Go on even if a process of another machine is said to work on it, as of `resume_pipeline`.
         progress: Where it is shown.
 
     Raises:
-        RunError: There is nothing to go on with, another process works on it, or definition, manifest or data have
-            changed.
+        RunError: There is nothing to go on with, another process works on it, definition, manifest or data have
+            changed, a package is not allowed, or it is of somebody else and needs more to be said.
         MedsegError: What is wrong with a run.
     """
     mark_gone()
@@ -127,13 +135,36 @@ def resume_folds(
     if found is None:
         which = "that was interrupted" if name is None else repr(name)
         raise RunError(f"no cross-validation {which} in {FOLDS}/ of this folder")
-    uri = tracking_uri or own_address(found.name, found.tracking_uri)
-    asked = found.claim(take_over=take_over)
+    given = Given(None if data is None else Path(data), tracking_uri, tuple(allow))
+    asked, uri = _claimed(found, given, take_over=take_over)
     changed = {key: value for key, value in (("device", device), ("jobs", jobs)) if value is not None}
     moved = asked.data if data is None else str(Path(data).resolve())
     asked = replace(asked, data=moved, options={**asked.options, **changed})
-    again = {"data": data, "device": device, "jobs": jobs, "take_over": take_over}
+    again = {"data": data, "device": device, "jobs": jobs, "take_over": take_over, "allow": given.allow}
     return _seen_to_its_end(asked, uri, progress or Silent(), again)
+
+
+def _claimed(found: CrossValidation, given: Given, *, take_over: bool) -> tuple[CrossValidation, str | None]:
+    """This process works on it from now on; with its address. One of somebody else is the caller's then."""
+    refuse_ways_out(found.folder)
+    if found.status == "FINISHED":
+        found.claim()  # says that there is nothing to go on with
+    refuse_unvouched(
+        "cross-validation",
+        shlex.quote(found.name),
+        given,
+        mine=found.mine,
+        data=found.data is not None,
+        declared=built(**found.declared, generated=found.data is None and given.data is None),
+    )
+    if found.mine:
+        uri = given.tracking_uri or own_address(found.name, found.tracking_uri)
+        return found.claim(take_over=take_over), uri
+    vouched, runs = vouched_folds(found, given), adopted_runs(found, given)
+    asked = found.claim(take_over=take_over, vouched=vouched)
+    for folder, state in runs:
+        folder.write(state)
+    return asked, given.address
 
 
 def are_folds(name: str | None, *, take_over: bool = False) -> bool:
@@ -158,18 +189,22 @@ def _same(name: str, found: CrossValidation) -> bool:
 
 
 def interrupted_folds(*, take_over: bool = False) -> CrossValidation | None:
-    """The latest cross-validation that was interrupted, unless another run was interrupted after it.
+    """The latest cross-validation of this user that was interrupted, unless another run was interrupted after it.
 
     Args:
         take_over: What another machine is said to work on counts too.
     """
     waiting = (
-        each for each in all_cross_validations() if each.is_interrupted or (take_over and elsewhere(each))
+        each
+        for each in all_cross_validations()
+        if (each.is_interrupted or (take_over and elsewhere(each))) and each.mine
     )
     found = next(waiting, None)
     if found is None:
         return None
     for folder, state in all_runs():
+        if not state.mine:
+            continue
         if found.holds(state):
             return found
         if state.status in ("KILLED", "FAILED"):
@@ -213,7 +248,8 @@ def _seen_to_its_end(
         asked: What was asked for; this process works on it.
         uri: Of MLflow, with credentials.
         shown: Where progress is shown.
-        again: What `resume_pipeline` takes, for a fold that was interrupted.
+        again: What `resume_pipeline` takes, for a fold that was interrupted; the packages that the caller allows
+            count for all.
     """
     try:
         _refuse_changed(asked)
@@ -223,7 +259,7 @@ def _seen_to_its_end(
             shown.say(f"Fold {fold} of {asked.folds}.")
             results.append(_fold(asked, fold, uri, shown, again))
         with quiet_libraries():
-            result = put_together(asked, results, shown, uri)
+            result = put_together(asked, results, shown, uri, again["allow"])
         asked.end("FINISHED")
     except BaseException as error:
         with suppress(RunError, OSError):  # what went wrong is told, and not that it cannot be noted
@@ -269,7 +305,7 @@ def _fold(
         folder, state = run
         if state.status == "FINISHED":
             shown.say(f"It has ended: {state.name}.")
-            return ended(folder)
+            return ended(folder, again["allow"])
         return resume_pipeline(str(folder.path), tracking_uri=uri, progress=shown, **again)
     changes = [*asked.set, *(f"{part}=null" for part in _OWN_PARTS)]
     return begin(
@@ -280,6 +316,7 @@ def _fold(
         uri,
         shown,
         partial(_look, asked, fold, shown),
+        allow=again["allow"],
     )
 
 

@@ -55,7 +55,11 @@ class FoldsResult:
 
 
 def put_together(
-    asked: CrossValidation, results: Sequence[RunResult], shown: Progress, uri: str | None
+    asked: CrossValidation,
+    results: Sequence[RunResult],
+    shown: Progress,
+    uri: str | None,
+    allow: Sequence[str] = (),
 ) -> FoldsResult:
     """Score the test parts of all folds as one, and track that in a run above them.
 
@@ -64,6 +68,7 @@ def put_together(
         results: Of its folds, in order.
         shown: Where progress is shown.
         uri: Of MLflow, with credentials; None as by default.
+        allow: Packages that declared objects may come from, beside the usual ones.
     """
     from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415
     from medseg.learning.scores.pooled_folds import pooled  # noqa: PLC0415
@@ -72,7 +77,7 @@ def put_together(
     from medseg.tracking.mlflow.runs import put_below  # noqa: PLC0415
 
     first, uri = results[0], default_uri(uri)
-    definition, allowed = asked.declared["definition"], SHIPPED.also(*asked.options["allow"])
+    definition, allowed = asked.declared["definition"], SHIPPED.also(*allow)
     last = list(definition["steps"].values())[-1]
     step: EvaluateClasses = build(last, at="steps", kind=None, allowed=allowed)
     model = Predictor.load(first.folder / "model", allowed=allowed)

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medseg.allowed import SHIPPED
 from medseg.errors import RunError
 from medseg.places import read_kept
 from medseg.regular import refuse_irregular
@@ -42,6 +43,7 @@ class RunResult:
         tracking_uri: Where that is.
         generated: Whether it ran on a generated sample.
         leaking: Whether its split lets slices of a patient into training and test.
+        allow: Packages that parts of its model may come from, beside the usual ones.
     """
 
     name: str
@@ -50,6 +52,7 @@ class RunResult:
     tracking_uri: str
     generated: bool
     leaking: bool
+    allow: tuple[str, ...] = ()
 
     def scores(self, role: str = "test") -> DataFrame:
         """Scores of every case: one row for each case and class or region, or what was said of each image."""
@@ -64,10 +67,10 @@ class RunResult:
 
     def verdicts(self) -> dict[str, dict[str, str]]:
         """What the learning curves of each training step say: `kind`, `text` and `next_step`, by step, in order."""
-        from medseg.yaml import read_yaml  # noqa: PLC0415 - only where files are read
+        from medseg.pipeline.declaration.definition import PipelineDefinition  # noqa: PLC0415 - only where files are read
 
         found = {}
-        for step in read_yaml(self.folder / "definition.yaml")["steps"]:
+        for step in PipelineDefinition.from_yaml(self.folder / "definition.yaml").steps:
             path = self.folder / "steps" / step / "verdict.json"
             if path.exists():
                 found[step] = read_kept(path)
@@ -93,4 +96,4 @@ class RunResult:
         """The trained model."""
         from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415  # imports torch and MONAI
 
-        return Predictor.load(self.folder / "model")
+        return Predictor.load(self.folder / "model", allowed=SHIPPED.also(*self.allow))

@@ -7,15 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medseg.api.adopting import vouched_run
 from medseg.api.conductor import Conductor, quiet_libraries
-from medseg.api.finding import find_run_folder, mark_gone, unfinished, with_credentials
+from medseg.api.finding import experiment_of, find_run_folder, mark_gone, unfinished, with_credentials
 from medseg.api.opening import Opened, open_pipeline
 from medseg.api.result import RunResult
+from medseg.api.strangers import Given, built, called, refuse_changed_declaration, refuse_unvouched
 from medseg.component import SHIPPED
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, RunError, TrackingError
+from medseg.inside import refuse_ways_out
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.folder import RunFolder
+from medseg.pipeline.folder import RunFolder, State
 from medseg.places import read_kept
 from medseg.progress import LOADING, Progress, Silent
 
@@ -56,7 +59,7 @@ def run_pipeline(
     """
     options = run_options(device, allow, jobs, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
     root = None if data is None else Path(data)
-    return begin(name, root, set, options, tracking_uri, progress or Silent())
+    return begin(name, root, set, options, tracking_uri, progress or Silent(), allow=allow)
 
 
 def run_options(
@@ -80,6 +83,8 @@ def begin(
     tracking_uri: str | None,
     shown: Progress,
     look: Callable[[Gathered], None] | None = None,
+    *,
+    allow: Sequence[str] = (),
 ) -> RunResult:
     """Begin a run, by itself or as one fold of several, and see it to its end.
 
@@ -87,30 +92,33 @@ def begin(
         name: A pipeline.
         root: Folder of the data; None for its generated sample.
         changes: `path=value` strings that change the definition.
-        options: Those of `run_options`, and what else the run shall keep.
+        options: Those of `run_options`, and what else the run shall keep; they may come from a file.
         tracking_uri: Of MLflow.
         shown: Where progress is shown.
         look: Looks at the cases before anything is made or learned, and may refuse them.
+        allow: Packages that the caller allows.
     """
     opened = open_pipeline(name, assignments=changes, sample=root is None)
     if root is None and opened.definition.sample is not None:
         _say_generated(opened.definition, shown)
     mark_gone()
     _refuse_needless_run(opened, root)
-    whole = _completed(opened, root, options, shown)
-    return Conductor(whole.definition, whole.manifest, root, options, tracking_uri, shown).start(look)
+    whole = _completed(opened, root, options["device"], shown, allow)
+    return Conductor(whole.definition, whole.manifest, root, options, tracking_uri, shown, allow).start(look)
 
 
-def _completed(opened: Opened, root: Path | None, options: Mapping[str, Any], shown: Progress) -> Completed:
+def _completed(
+    opened: Opened, root: Path | None, device: str, shown: Progress, allow: Sequence[str]
+) -> Completed:
     """With nothing left to the data: their classes, and what follows from them."""
     with shown.bar(LOADING, 1) as bar:
         from medseg.pipeline.declaration.completion import complete  # noqa: PLC0415
         from medseg.pipeline.run import choose_device  # noqa: PLC0415
 
         bar.advance()
-    choose_device(options["device"])
+    choose_device(device)
     with quiet_libraries():
-        return complete(opened.definition, opened.manifest, root, SHIPPED.also(*options["allow"]))
+        return complete(opened.definition, opened.manifest, root, SHIPPED.also(*allow))
 
 
 def _refuse_needless_run(opened: Opened, root: Path | None) -> None:
@@ -129,13 +137,15 @@ def resume_pipeline(
     data: str | Path | None = None,
     device: str | None = None,
     tracking_uri: str | None = None,
+    allow: Sequence[str] = (),
     jobs: int | None = None,
     take_over: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
     """Go on with a run that was interrupted, in the same folder and the same MLflow run.
 
-    Of a run that is finished, records that wait for the tracking server are sent.
+    Of a run that is finished, records that wait for the tracking server are sent. A run of somebody else goes on
+    only with the data, the address and the packages that the caller names, and is the caller's from then on.
 
     Args:
         run: Id or unique prefix of an MLflow run, a name, `latest`, or a run's folder; by default the latest
@@ -143,33 +153,44 @@ def resume_pipeline(
         data: Where the data lie now, if they were moved.
         device: Where to go on; by default as before.
         tracking_uri: Where it is tracked now; by default where it began, whatever MLFLOW_TRACKING_URI says.
-            Only user and password are taken from there, if it is the same server.
+            Only user and password are taken from there, if it is the same server. Of a run of somebody else it must
+            be named, here or by MLFLOW_TRACKING_URI.
+        allow: Packages that declared objects may come from, beside the usual ones; those of the run's first command
+            must be named again.
         jobs: Cases that are read at a time.
         take_over: Go on even if a process of another machine is said to run it: for one whose process is gone
             for certain, as with a container that was replaced.
         progress: Where it is shown.
 
     Raises:
-        RunError: There is nothing to go on with, another process runs it, or the data have changed.
+        RunError: There is nothing to go on with, another process runs it, the data or what was declared have
+            changed, a package is not allowed, or the run is of somebody else and needs more to be said.
         TrackingError: The tracking server does not answer, or wants a password that is not kept.
     """
     mark_gone()
     folder = unfinished(take_over=take_over) if run is None else find_run_folder(run)
-    state = folder.read()
-    shown = progress or Silent()
+    refuse_ways_out(folder.path)
+    state, shown = folder.read(), progress or Silent()
+    given = Given(None if data is None else Path(data), tracking_uri, tuple(allow))
     if state.status == "FINISHED":
-        return _send_rest(folder, tracking_uri, shown)
-    uri = tracking_uri or own_address(state.name, state.tracking_uri)
+        return _send_rest(folder, given, shown)
+    refuse_changed_declaration(folder, state)
     definition = PipelineDefinition.from_yaml(folder.path / "definition.yaml")
     manifest = Manifest.from_yaml(folder.path / "manifest.yaml")
-    options = {**state.options, **({"device": device} if device else {}), **({"jobs": jobs} if jobs else {})}
-    root = Path(data) if data is not None else None if state.data is None else Path(state.data)
+    wants_data = state.data is not None
+    generated = not wants_data and data is None
+    declared = built(definition.to_dict(), manifest.model_dump(by_alias=True), generated=generated)
+    refuse_unvouched("run", called(folder), given, mine=state.mine, data=wants_data, declared=declared)
+    vouched = None if state.mine else {**vouched_run(folder, state, given), "pipeline": definition.name}
+    kept = replace(state, **(vouched or {}))
+    uri = (given.tracking_uri or own_address(state.name, state.tracking_uri)) if state.mine else given.address
+    changed = {name: value for name, value in (("device", device), ("jobs", jobs)) if value}
+    root = given.data or (None if kept.data is None else Path(kept.data))
     if root is None:
         _say_generated(definition, shown)
-    shown.say(f"Going on with {state.name}.")
-    return Conductor(definition, manifest, root, options, uri, shown).resume(
-        folder, state, take_over=take_over
-    )
+    shown.say(f"Going on with {kept.name}.")
+    conductor = Conductor(definition, manifest, root, {**kept.options, **changed}, uri, shown, given.allow)
+    return conductor.resume(folder, state, take_over=take_over, vouched=vouched)
 
 
 def own_address(name: str, kept: str) -> str | None:
@@ -191,7 +212,7 @@ def own_address(name: str, kept: str) -> str | None:
     return uri or None
 
 
-def _send_rest(folder: RunFolder, tracking_uri: str | None, shown: Progress) -> RunResult:
+def _send_rest(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
     """Send what a finished run could not tell the tracking server."""
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
     from medseg.tracking.mlflow.ending import send_rest  # noqa: PLC0415
@@ -201,7 +222,11 @@ def _send_rest(folder: RunFolder, tracking_uri: str | None, shown: Progress) -> 
         state = folder.read()
         if state.status != "FINISHED" or not state.tracked or not (folder.path / UNTRACKED).exists():
             raise RunError(f"the run {state.name} is finished; there is nothing to go on with.")
-        uri = default_uri(tracking_uri or own_address(state.name, state.tracking_uri))
+        if not state.mine:
+            state = _vouched_end(folder, state, given)
+            uri = default_uri(given.address)
+        else:
+            uri = default_uri(given.tracking_uri or own_address(state.name, state.tracking_uri))
         shown.say(f"{state.name} is finished; sending what waits for the tracking server.")
         waiting = send_rest(uri, state.tracked, folder.path, "FINISHED", shown.say)
         if waiting:
@@ -211,13 +236,39 @@ def _send_rest(folder: RunFolder, tracking_uri: str | None, shown: Progress) -> 
             )
         state = folder.write(replace(state, tracking_uri=masked(uri)))
     shown.say(f"All records of {state.name} are sent; the run is FINISHED there too.")
-    return ended(folder)
+    return ended(folder, given.allow)
 
 
-def ended(folder: RunFolder) -> RunResult:
-    """The result of a run that has ended, from its folder."""
+def _vouched_end(folder: RunFolder, state: State, given: Given) -> State:
+    """A finished run of somebody else, as its caller knows it: of its MLflow run the name of the folder tells."""
+    from medseg.tracking.mlflow.address import default_uri  # noqa: PLC0415
+    from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415
+
+    refuse_unvouched("run", called(folder), given, mine=False, data=False)
+    mine = replace(state, **{**vouched_run(folder, state, given), "data": state.data})
+    tracked = MlflowRecorder.find(default_uri(given.address), experiment_of(mine), folder.path)
+    if not tracked:
+        raise RunError(
+            f"the tracking store that was named has no run {mine.name}. Name the one where it was tracked: "
+            "--tracking-uri."
+        )
+    return replace(mine, tracked=tracked)
+
+
+def ended(folder: RunFolder, allow: Sequence[str] = ()) -> RunResult:
+    """The result of a run that has ended, from its folder.
+
+    Args:
+        folder: Of the run.
+        allow: Packages that parts of its model may come from.
+
+    Raises:
+        RunError: Its split is damaged.
+    """
     state = folder.read()
     split = read_kept(folder.path / "split.json")
+    if not isinstance(split, dict):
+        raise RunError(f"split.json of the run {state.name} is damaged. Put it back.")
     return RunResult(
         state.name,
         folder.path.absolute(),
@@ -225,6 +276,7 @@ def ended(folder: RunFolder) -> RunResult:
         state.tracking_uri,
         state.data is None,
         split.get("by") == "slice",
+        tuple(allow),
     )
 
 

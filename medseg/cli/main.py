@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +13,8 @@ from rich.text import Text
 
 from medseg.cli import data, pipeline
 from medseg.cli.display import display
+from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
-from medseg.errors import MedsegError
 
 NOTICE = "Research use only; not a medical device."
 
@@ -47,22 +46,11 @@ def medseg(
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Mark runs whose process is gone, before any command."""
+    """Make names that a terminal cannot show harmless, before any command."""
     del version  # its callback has done all
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that a terminal cannot show end no command
-    # A favour, of which no other command may fail: runs that cannot be read or marked now are left alone.
-    with guarded(Console(stderr=True)), suppress(OSError, MedsegError):
-        from medseg.pipeline.folder import gone  # noqa: PLC0415  # nothing heavy
-
-        if gone():
-            from medseg.api.finding import mark_gone  # noqa: PLC0415  # may ask the tracking store
-
-            for name in mark_gone():
-                typer.echo(
-                    f"The process of {name} is gone: marked KILLED. medseg pipeline resume {name}", err=True
-                )
 
 
 @app.command()
@@ -116,6 +104,7 @@ def ui(
         from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
         from medseg.tracking.mlflow.ui import serve_ui  # noqa: PLC0415
 
+        mark_and_tell()
         uri, console = default_uri(tracking_uri), Console()
         console.print(
             Text(f"MLflow UI of {masked(uri)}: http://127.0.0.1:{port}  (Ctrl-C ends it)"), soft_wrap=True

@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 
 from medseg.cli.display import display
+from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
+from medseg.packages import allowing
 
 app = typer.Typer(help="Declare, check and run pipelines.", no_args_is_help=True)
 
@@ -40,7 +42,11 @@ AllowDuplicates = Annotated[
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Go on without cases that have faults, and record it.")
 ]
-_HINT = "Go on with: medseg pipeline resume"
+
+
+def _hint(allow: Sequence[str] | None) -> str:
+    """How to go on after an interruption."""
+    return f"Go on with: medseg pipeline resume{allowing(allow or ())}"
 
 
 @app.command("list")
@@ -113,7 +119,10 @@ def run(
     show_paths: ShowPaths = False,
 ) -> None:
     """Run a pipeline, from its data to a tracked model."""
-    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets), hint=_HINT):
+    with guarded(
+        Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets), hint=_hint(allow)
+    ):
+        mark_and_tell()
         from medseg.api import run_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_result  # noqa: PLC0415
 
@@ -145,6 +154,7 @@ def resume(
     data: Data = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; by default as before.")] = None,
     tracking_uri: Uri = None,
+    allow: Allow = None,
     jobs: Jobs = None,
     take_over: Annotated[
         bool,
@@ -155,7 +165,8 @@ def resume(
     show_paths: ShowPaths = False,
 ) -> None:
     """Go on with a run that was interrupted, or with folds; it ends as if it had not been."""
-    with guarded(Console(stderr=True), show_paths=show_paths, hint=_HINT):
+    with guarded(Console(stderr=True), show_paths=show_paths, hint=_hint(allow)):
+        mark_and_tell()
         from medseg.api import are_folds, resume_folds, resume_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_folds, print_result  # noqa: PLC0415
 
@@ -164,6 +175,7 @@ def resume(
             "data": data,
             "device": device,
             "tracking_uri": tracking_uri,
+            "allow": allow or (),
             "jobs": jobs,
             "take_over": take_over,
             "progress": display(console),
@@ -202,7 +214,10 @@ def folds(
     show_paths: ShowPaths = False,
 ) -> None:
     """Cross-validate a pipeline of whole images: a run for each fold, and all test parts scored as one."""
-    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets), hint=_HINT):
+    with guarded(
+        Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets), hint=_hint(allow)
+    ):
+        mark_and_tell()
         from medseg.api import run_folds  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_folds  # noqa: PLC0415
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from medseg.cli.class_table import class_score_table, tables_of
 from medseg.cli.guard import MEND, print_faults
+from medseg.packages import allowing
 
 if TYPE_CHECKING:
     from medseg.api.description import Described
@@ -147,7 +148,7 @@ def print_result(console: Console, result: RunResult) -> None:
         )
     say(console, f"Model:   {result.folder / 'model'}")
     say(console, f"Run:     {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
-    say(console, f"Predict: medseg predict {result.name} INPUT -o OUT")
+    say(console, f"Predict: medseg predict {result.name} INPUT -o OUT{allowing(result.allow)}")
     say(console, "Compare: medseg ui")
     say(console, RESEARCH, "italic")
 

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
-import secrets
-import time
 from pathlib import Path
 from typing import Literal
 
 from medseg.errors import DataError
+from medseg.keys import KEY_BYTES, key_at
 from medseg.places import config_folder
-from medseg.regular import open_regular
 
-_KEY_BYTES = 32
 _DIGITS = 10
 
 
@@ -42,38 +38,15 @@ def secret_key(folder: Path | None = None) -> bytes:
     """
     path = (config_folder() if folder is None else folder) / "pseudonym.key"
     try:
-        _make(path)
-        key = _read(path)
+        key = key_at(path)
     except OSError as error:
         raise DataError(
             f"the key of pseudonyms cannot be read or made: {error.strerror}. Set MEDSEG_CONFIG to a folder "
             "that this user may write to; ids of this data set are identifying and are never shown"
         ) from error
-    if len(key) != _KEY_BYTES:
+    if len(key) != KEY_BYTES:
         raise DataError(
             f"the key of pseudonyms ('pseudonym.key' in the configuration folder) holds {len(key)} bytes, "
-            f"wanted {_KEY_BYTES}: put back the right one, or remove it, which gives every case a new name"
+            f"wanted {KEY_BYTES}: put back the right one, or remove it, which gives every case a new name"
         )
-    return key
-
-
-def _make(path: Path) -> None:
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-    except FileExistsError:
-        return  # another process was first; its key counts
-    with os.fdopen(handle, "wb") as file:
-        file.write(secrets.token_bytes(_KEY_BYTES))
-
-
-def _read(path: Path) -> bytes:
-    for _ in range(50):
-        with open_regular(path) as file:
-            key = file.read(_KEY_BYTES + 1)
-        if key:
-            break
-        time.sleep(0.02)  # the process that made the file has not written it yet
     return key

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -14,23 +16,32 @@ from typing import Any, Literal, get_args
 from medseg.errors import RunError
 from medseg.pipeline.claim import alive, elsewhere, is_claim, taken
 from medseg.pipeline.process import this_process, turn
+from medseg.pipeline.signature import is_signed, signed
 from medseg.places import written_whole
 from medseg.recorder import Status
 from medseg.regular import read_json
 
 RUNS = Path("medseg-runs")
 _STATE = "run.json"
+DECLARATION = ("definition.yaml", "manifest.yaml")
+"""Files of a run's folder that say what is run, on what."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
 @dataclass(frozen=True)
 class State:
     """What a run knows of itself. Stays on this machine: it holds the path of the data.
 
+    Whoever writes it signs it with the key of this user, so that a file that came from somebody else, or was
+    edited, is told apart: see `mine`.
+
     Attributes:
         name: Of the run, which is that of its folder.
         pipeline: Name of the definition.
         data: Folder of the data; None where they are generated.
-        options: What was said on the command line, needed to go on in the same way.
+        options: What was said on the command line, needed to go on in the same way; the packages that were
+            allowed are remembered for information, and count only where a command allows them again.
         tracking_uri: Where it is tracked, without credentials.
         tracked: Id of the run there; empty where it is not tracked.
         status: RUNNING, FINISHED, FAILED or KILLED.
@@ -40,6 +51,8 @@ class State:
         data_fingerprint: Of the content of the files.
         split_digest: Of the roles.
         done: Steps that are done.
+        declared: SHA-256 of definition and manifest as they were when it began, by the names of their files.
+        signature: Of all the rest, with the key of the user who wrote it.
     """
 
     name: str
@@ -54,6 +67,13 @@ class State:
     split_digest: str = ""
     done: tuple[str, ...] = ()
     ending: Status | Literal[""] = ""
+    declared: Mapping[str, str] = field(default_factory=dict)
+    signature: str = ""
+
+    @property
+    def mine(self) -> bool:
+        """Whether this user wrote it, and nobody has edited it since."""
+        return is_signed("run", vars(self))
 
 
 class RunFolder:
@@ -101,10 +121,16 @@ class RunFolder:
             ) from error
 
     def write(self, state: State) -> State:
-        """Keep the state."""
+        """Keep the state, signed: whoever writes it answers for all of it."""
+        state = replace(state, signature=signed("run", vars(state)))
         with written_whole(self.path / _STATE) as target:
             target.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
         return state
+
+    def declaration(self) -> Mapping[str, str]:
+        """Digests of definition and manifest as they lie there now; of a file that is missing there is none."""
+        files = [path for name in DECLARATION if (path := self.path / name).is_file()]
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     @property
     def touched(self) -> float:
@@ -115,23 +141,31 @@ class RunFolder:
         """Be the only process that changes whose the run is; see `medseg.pipeline.process.turn`."""
         return turn(self.path, wait)
 
-    def claim(self, state: State, *, take_over: bool = False) -> State:
+    def claim(
+        self, state: State, *, take_over: bool = False, vouched: Mapping[str, Any] | None = None
+    ) -> State:
         """Say that this process runs it from now on.
 
         Args:
             state: Of the run, as it was when this was decided; what is in the folder by now counts.
             take_over: Take it even from a process of another machine, which cannot be asked from here.
+            vouched: Of a run that somebody else made: what the caller says in place of the file.
 
         Raises:
-            RunError: Another process runs it, or has finished it in the meantime.
+            RunError: Another process runs it, or has finished it in the meantime; or it is of somebody else, and
+                nobody vouches for it.
         """
         with self.turn():
-            now = self.read() if (self.path / _STATE).exists() else state
+            there = (self.path / _STATE).exists()
+            now = self.read() if there else state
             if alive(now) and not (take_over and elsewhere(now)):
                 raise taken(now)
             if now.status == "FINISHED" and state.status != "FINISHED":
                 raise RunError(f"the run {now.name} has just been finished by another process.")
-            return self.write(replace(now, status="RUNNING", process=this_process(), ending=""))
+            if there and vouched is None and not now.mine:
+                raise RunError(f"{_STATE} of the run {self.path.name} has just been changed. Try again.")
+            mine = replace(now, status="RUNNING", process=this_process(), ending="")
+            return self.write(replace(mine, **(vouched or {})))
 
 
 def _sound(state: State) -> State:
@@ -141,16 +175,37 @@ def _sound(state: State) -> State:
     process, options = state.process, state.options
     fine = (
         all(isinstance(text, str) for text in texts)
+        and is_plain(state.name)
+        and is_plain(state.pipeline)
+        and (not state.tracked or is_plain(state.tracked))
+        and state.tracking_uri.isprintable()
+        and isinstance(state.declared, dict)
         and state.status in get_args(Status)
         and isinstance(options, dict)
-        and isinstance(options["device"], str)
-        and isinstance(options["skip_bad"], bool)
         and state.ending in (*get_args(Status), "")
     )
-    fine = fine and is_claim(process)
+    fine = fine and is_claim(process) and is_options(options)
     if not fine:
         raise TypeError("a value of another kind")
     return state
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name can stand in a path, an address and a command without meaning anything else there."""
+    return _PLAIN.fullmatch(name) is not None
+
+
+def is_options(options: Mapping[str, Any]) -> bool:
+    """Whether what was read from a file can be what was said on a command line."""
+    jobs, allow = options.get("jobs"), options.get("allow", [])
+    return (
+        isinstance(options["device"], str)
+        and isinstance(options["skip_bad"], bool)
+        and isinstance(options.get("allow_duplicates", False), bool)
+        and isinstance(allow, list)
+        and all(isinstance(name, str) for name in allow)
+        and (jobs is None or (type(jobs) is int and jobs > 0))
+    )
 
 
 def all_runs(below: Path = RUNS) -> Iterator[tuple[RunFolder, State]]:

@@ -116,7 +116,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         folder: The run's folder.
 
     Raises:
-        RunError: A line other than the last is not JSON.
+        RunError: A line other than the last is not JSON, or holds something else.
     """
     path = folder / METRICS
     if not path.exists():
@@ -128,12 +128,20 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         with path.open("rb+") as handle:
             handle.truncate(len(whole))
     try:
-        return [parse_json(line) for line in whole.decode("utf-8").splitlines()]
+        return [_line(parse_json(line)) for line in whole.decode("utf-8").splitlines()]
     except ValueError as error:
         raise RunError(
-            f"{METRICS} of run {folder.name} holds a line that is not JSON ({error}). "
+            f"{METRICS} of run {folder.name} holds a line that medseg did not write ({error}). "
             "Someone else wrote to it: remove that line, or start a new run."
         ) from error
+
+
+def _line(read: Any) -> dict[str, Any]:
+    if not (
+        isinstance(read, dict) and isinstance(read.get("metrics"), dict) and isinstance(read.get("step"), int)
+    ):
+        raise ValueError("wanted step, time and metrics")  # noqa: TRY004  # one error for all
+    return read
 
 
 def _read(path: Path, empty: Any) -> Any:

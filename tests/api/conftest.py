@@ -1,7 +1,8 @@
-"""Tiny runs on pictures, once for all tests that only look at what it leaves behind."""
+"""Tiny runs, once for all tests that only look at what they leave behind."""
 
 from __future__ import annotations
 
+import shutil
 import unicodedata
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from medseg.api import RunResult, run_pipeline
+from medseg.pipeline.folder import RunFolder
 from medseg.testing.dicoms import write_dicom
 from medseg.testing.labelled import disc, write_class_folders
 from medseg.testing.pictures import shapes, write_emps, write_picture
@@ -121,3 +123,16 @@ def classified(long_workspace: LongWorkspace, sorted_pictures: Path, monai_impor
     with long_workspace("classified"):
         found = run_pipeline("radiology_cnn", sorted_pictures, set=TINY_RADIOLOGY, device="cpu", jobs=1)
         return replace(found, folder=found.folder.resolve())
+
+
+@pytest.fixture
+def killed(workspace: Path, finished: RunResult) -> RunFolder:
+    """A copy of the finished run that says that it was killed before its last step."""
+    shutil.copyfile(finished.folder.parents[1] / "mlflow.db", workspace / "mlflow.db")
+    folder = RunFolder(Path("medseg-runs") / finished.name)
+    shutil.copytree(finished.folder, folder.path)
+    state = folder.read()
+    uri = f"sqlite:///{(workspace / 'mlflow.db').as_posix()}"
+    folder.write(replace(state, status="KILLED", done=("fit",), tracking_uri=uri))
+    shutil.rmtree(folder.path / "scores")
+    return folder

@@ -260,7 +260,9 @@ def test_folds_whose_folder_was_renamed_are_in_nobodys_way(folded, workspace):
     assert not are_folds("x" * 300)
 
 
-def test_folds_of_a_network_from_a_package_that_was_allowed_end(workspace, monkeypatch):
+def test_folds_of_a_network_from_a_package_end_where_each_command_allows_it(workspace, monkeypatch):
+    from medseg.api import folds
+
     package = workspace / "ownpackage"
     package.mkdir()
     (package / "__init__.py").write_text(
@@ -269,11 +271,79 @@ def test_folds_of_a_network_from_a_package_that_was_allowed_end(workspace, monke
     monkeypatch.syspath_prepend(str(workspace))
     sets = [each for each in TINY if not each.startswith("network")]
     sets.append("network={_target_: ownpackage.Own, feature_maps: 4, dense: 8}")
-    result = run_folds(
-        "radiology_cnn", pictures(workspace), folds=2, set=sets, device="cpu", jobs=1, allow=["ownpackage"]
-    )
+    data = pictures(workspace)
+    with monkeypatch.context() as patch:
+        interrupt(patch, folds, "_fold", 2)
+        with pytest.raises(KeyboardInterrupt):
+            run_folds("radiology_cnn", data, folds=2, set=sets, device="cpu", jobs=1, allow=["ownpackage"])
+    (asked,) = all_cross_validations()
+    assert asked.options["allow"] == ["ownpackage"]  # remembered, for information
+    with pytest.raises(RunError, match=f"medseg pipeline resume {asked.name} --allow ownpackage"):
+        resume_folds()
+    result = resume_folds(allow=["ownpackage"])
 
     assert len(result.results) == 2
+    assert result.results[0].predictor.network is not None
+    assert result.results[0].allow == result.results[1].allow == ("ownpackage",)
+
+
+DECLARED = {"definition": {}, "manifest": {}}
+
+
+def unsigned(path):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "signature": ""}))
+
+
+def test_folds_of_somebody_else_go_on_with_what_the_caller_says_and_are_his_from_then_on(
+    workspace, monkeypatch
+):
+    from medseg.api import folds
+
+    data = pictures(workspace)
+    with monkeypatch.context() as patch:
+        interrupt(patch, folds, "_fold", 2)
+        with pytest.raises(KeyboardInterrupt):
+            start(data)
+    (asked,) = all_cross_validations()
+    ((first, before),) = all_runs()
+    unsigned(asked.folder / "folds.json")
+    unsigned(first.path / "run.json")
+    assert not are_folds(None)
+    wanted = f"medseg pipeline resume {asked.name} --data FOLDER --tracking-uri ADDRESS"
+    with pytest.raises(RunError, match=wanted):
+        resume_folds(asked.name)
+    empty = f"sqlite:///{workspace / 'other.db'}"
+    with pytest.raises(RunError, match=r"fold 1 of .* does not have its run"):
+        resume_folds(asked.name, data=data, tracking_uri=empty)
+    result = resume_folds(asked.name, data=data, tracking_uri=asked.tracking_uri)
+
+    assert result.results[0].run_id == before.tracked
+    assert [each.mine for each in all_cross_validations()] == [True]
+    assert [state.mine for _, state in all_runs()] == [True, True]
+
+
+def test_the_run_of_a_stranger_is_no_fold_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {"device": "cpu", "skip_bad": False, "allow_duplicates": False, "allow": [], "jobs": None}
+    asked = CrossValidation("f", "mednist", None, 2, (), options, DECLARED, "sqlite:///x", "KILLED").write()
+    folder = RunFolder.create("mednist")
+    state = State(folder.path.name, "mednist", None, {**options, **asked.option_of(1)}, status="FINISHED")
+    folder.write(state)
+    assert asked.run_of(1) is not None
+    unsigned(folder.path / "run.json")
+
+    assert asked.run_of(1) is None
+
+
+def test_folds_of_somebody_else_read_no_definition_from_a_file_of_his(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {"device": "cpu", "skip_bad": False, "allow_duplicates": False, "allow": [], "jobs": None}
+    asked = CrossValidation(
+        "f", "/etc/x.yaml", None, 2, (), options, DECLARED, "sqlite:///x", "KILLED"
+    ).write()
+    unsigned(asked.folder / "folds.json")
+    with pytest.raises(RunError, match="of a definition in a file"):
+        resume_folds("f", tracking_uri=f"sqlite:///{tmp_path / 'x.db'}")
 
 
 def test_a_test_part_of_ones_own_is_refused(workspace):

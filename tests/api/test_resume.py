@@ -140,6 +140,8 @@ def test_a_run_killed_in_training_is_marked_and_ends_bit_for_bit_as_if_it_had_no
 
     listed = CliRunner().invoke(app, ["pipeline", "list"])
     assert listed.exit_code == 0, listed.output
+    assert folder.read() == state  # those commands alone that run, go on or compare mark it
+    assert mark_gone() == [state.name]
     assert folder.read().status == "KILLED"
     assert status_in_mlflow(state.tracking_uri, state.tracked) == "KILLED"
 
@@ -172,19 +174,6 @@ def _wait_for(there: Callable[[], Any], process: subprocess.Popen[bytes]) -> Non
             pytest.fail(f"the run ended before it could be killed: {complaint}")
         assert time.monotonic() < end, "the run wrote no checkpoint"
         time.sleep(0.02)
-
-
-@pytest.fixture
-def killed(workspace: Path, finished: RunResult) -> RunFolder:
-    """A copy of the finished run that says that it was killed before its last step."""
-    shutil.copyfile(finished.folder.parents[1] / "mlflow.db", workspace / "mlflow.db")
-    folder = RunFolder(Path("medseg-runs") / finished.name)
-    shutil.copytree(finished.folder, folder.path)
-    state = folder.read()
-    uri = f"sqlite:///{(workspace / 'mlflow.db').as_posix()}"
-    folder.write(replace(state, status="KILLED", done=("fit",), tracking_uri=uri))
-    shutil.rmtree(folder.path / "scores")
-    return folder
 
 
 @pytest.mark.parametrize("form", ["folder", "name", "prefix of the name", "id", "prefix of the id", "latest"])

@@ -138,6 +138,7 @@ def test_a_damaged_run_breaks_no_other_command(changes: dict[str, Any], folder: 
     (run / "run.json").write_text(json.dumps({**STATE, **changes}))
 
     assert CliRunner().invoke(app, ["pipeline", "list"]).exit_code == 0
+    assert "there is no pipeline 'nonsense'" in refused("pipeline", "run", "nonsense")
     assert "damaged" in refused("pipeline", "resume", run)
 
 
@@ -148,7 +149,7 @@ def test_a_run_that_cannot_be_marked_breaks_no_other_command(
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr("medseg.pipeline.folder.gone", closed)
-    assert CliRunner().invoke(app, ["pipeline", "list"]).exit_code == 0
+    assert "there is no pipeline 'nonsense'" in refused("pipeline", "run", "nonsense")
 
 
 def test_brackets_in_a_text_are_shown_as_they_are(folder: Path) -> None:

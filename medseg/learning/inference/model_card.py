@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from medseg.allowed import SHIPPED
+from medseg.packages import allowing, further_packages
+
 RESEARCH_ONLY = "Research use only. Not a medical device: never base a diagnosis or a treatment on it."
 
 
@@ -17,6 +20,8 @@ def model_card(described: Mapping[str, Any]) -> str:
     """
     about, manifest, task = described["about"], described["manifest"], described["task"]
     cut = described["slices"]
+    further = further_packages([described["network"], task, cut], SHIPPED)
+    predict = f"medseg predict folder INPUT -o OUT{allowing(further)}"
     size = " x ".join(map(str, cut["size"]))
     rows = [
         f"# {about.get('pipeline', 'medseg model')}",
@@ -34,7 +39,8 @@ def model_card(described: Mapping[str, Any]) -> str:
         f"- Cite: {manifest.get('citation', '')}",
         *[f"- {name}: {value}" for name, value in sorted(about.items()) if name != "data.note"],
         "",
-        "Load it with `medseg.Predictor.load(folder)`, or use it with `medseg predict folder INPUT -o OUT`.",
+        f"Load it with `medseg.Predictor.load(folder)`, or use it with `{predict}`.",
+        *([f"In a script, `MEDSEG_ALLOW` must name {_listed(further)}."] if further else []),
         "Scores of what was kept back from training are in the run's `scores` folder.",
         "",
     ]

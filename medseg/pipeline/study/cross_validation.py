@@ -10,8 +10,9 @@ from typing import Any, get_args
 
 from medseg.errors import RunError
 from medseg.pipeline.claim import alive, elsewhere, is_claim, taken
-from medseg.pipeline.folder import RunFolder, State, all_runs
+from medseg.pipeline.folder import RunFolder, State, all_runs, is_options, is_plain
 from medseg.pipeline.process import this_process, turn
+from medseg.pipeline.signature import is_signed, signed
 from medseg.places import written_whole
 from medseg.recorder import Status
 from medseg.regular import read_json
@@ -40,6 +41,7 @@ class CrossValidation:
         tracking_uri: Where it is tracked, without credentials.
         status: RUNNING, FINISHED, FAILED or KILLED.
         process: Who works on it, as of a run.
+        signature: Of all the rest, with the key of the user who wrote it, as of a run.
     """
 
     name: str
@@ -52,6 +54,12 @@ class CrossValidation:
     tracking_uri: str
     status: Status = "RUNNING"
     process: Mapping[str, Any] = field(default_factory=dict)
+    signature: str = ""
+
+    @property
+    def mine(self) -> bool:
+        """Whether this user wrote it, and nobody has edited it since."""
+        return is_signed("folds", vars(self))
 
     @property
     def folder(self) -> Path:
@@ -59,30 +67,33 @@ class CrossValidation:
         return (FOLDS / self.name).absolute()
 
     def write(self) -> CrossValidation:
-        """Keep it.
+        """Keep it, signed: whoever writes it answers for all of it.
 
         Raises:
             RunError: It cannot be kept here.
         """
+        kept = replace(self, signature=signed("folds", vars(self)))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with written_whole(self.folder / _FILE) as target:
-                target.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+                target.write_text(json.dumps(asdict(kept), indent=1), encoding="utf-8")
         except OSError as error:
             raise RunError(
                 f"no folder for folds can be made here ({error.strerror}): medseg writes to {FOLDS}/ of the "
                 "working folder. Change to a folder where you may write."
             ) from error
-        return self
+        return kept
 
-    def claim(self, *, take_over: bool = False) -> CrossValidation:
+    def claim(self, *, take_over: bool = False, vouched: Mapping[str, Any] | None = None) -> CrossValidation:
         """Say that this process works on it from now on.
 
         Args:
             take_over: Take it even from a process of another machine, which cannot be asked from here.
+            vouched: Of one that somebody else made: what the caller says in place of the file.
 
         Raises:
-            RunError: Another process works on it, or it has ended.
+            RunError: Another process works on it, or it has ended; or it is of somebody else, and nobody vouches
+                for it.
         """
         with turn(self.folder):
             now = CrossValidation.read(self.folder)
@@ -90,7 +101,9 @@ class CrossValidation:
                 raise taken(now)
             if now.status == "FINISHED":
                 raise RunError(f"the cross-validation {self.name} has ended; there is nothing to go on with.")
-            return replace(now, status="RUNNING", process=this_process()).write()
+            if vouched is None and not now.mine:
+                raise RunError(f"{_FILE} of {self.name} has just been changed. Try again.")
+            return replace(now, status="RUNNING", process=this_process(), **(vouched or {})).write()
 
     def end(self, status: Status) -> None:
         """Say how it ended, unless another process has taken it over."""
@@ -121,17 +134,28 @@ class CrossValidation:
         """Whether it has not ended, and nobody works on it."""
         return self.status != "FINISHED" and not alive(self)
 
+    def runs(self, *, mine: bool = True) -> Iterator[tuple[int, tuple[RunFolder, State]]]:
+        """Folds that have a run in this working folder, in order, with it; arguments as of `run_of`."""
+        for fold in range(1, self.folds + 1):
+            found = self.run_of(fold, mine=mine)
+            if found is not None:
+                yield fold, found
+
     def begun(self) -> Iterator[tuple[int, State]]:
         """Folds that have a run in this working folder, in order."""
-        for fold in range(1, self.folds + 1):
-            found = self.run_of(fold)
-            if found is not None:
-                yield fold, found[1]
+        for fold, (_, state) in self.runs():
+            yield fold, state
 
-    def run_of(self, fold: int) -> tuple[RunFolder, State] | None:
-        """The run of one fold in this working folder, if it has begun."""
-        mine = self.option_of(fold)[PART_OF]
-        return next((pair for pair in all_runs() if pair[1].options.get(PART_OF) == mine), None)
+    def run_of(self, fold: int, *, mine: bool = True) -> tuple[RunFolder, State] | None:
+        """The run of one fold in this working folder, if it has begun.
+
+        Args:
+            fold: Which, from 1.
+            mine: Whether it must be a run of this user, or one of somebody else.
+        """
+        part = self.option_of(fold)[PART_OF]
+        mates = (pair for pair in all_runs() if pair[1].options.get(PART_OF) == part)
+        return next((pair for pair in mates if pair[1].mine is mine), None)
 
     def holds(self, state: State) -> bool:
         """Whether a run is one of its folds."""
@@ -158,12 +182,13 @@ def _sound(found: CrossValidation, folder: Path) -> CrossValidation:
         and found.name == folder.absolute().name
         and type(found.folds) is int
         and found.folds > 1
+        and is_plain(found.name)
+        and found.tracking_uri.isprintable()
         and isinstance(options, dict)
-        and isinstance(options["device"], str)
-        and all(isinstance(options[name], bool) for name in ("skip_bad", "allow_duplicates"))
-        and all(isinstance(name, str) for name in options["allow"])
-        and (options["jobs"] is None or type(options["jobs"]) is int)
+        and is_options(options)
         and isinstance(found.declared, dict)
+        and set(found.declared) == {"definition", "manifest"}
+        and all(isinstance(each, dict) for each in found.declared.values())
         and found.status in get_args(Status)
         and is_claim(found.process)
     )

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from medseg.errors import RunError
+from medseg.inside import inside
 from medseg.recorder import DataInput
 from medseg.regular import parse_json
 from medseg.tracking.mlflow.model import log_model
@@ -19,6 +21,7 @@ from medseg.tracking.mlflow.model import log_model
 _KEY, _PARAM, _TAG = 250, 6000, 8000
 _PARAMS_A_BATCH, _METRICS_A_BATCH = 100, 1000
 _CUT = " … (cut)"
+_PRIVATE = frozenset({"run.json", "folds.json"})  # they hold the path of the data
 _FOREIGN = re.compile(r"[^\w\-. :/]")
 
 
@@ -40,8 +43,16 @@ class Call:
 
     @staticmethod
     def from_line(line: str) -> Call:
-        """Read what `line` wrote."""
+        """Read what `line` wrote.
+
+        Raises:
+            ValueError: It is something else.
+        """
         content = parse_json(line)
+        if not isinstance(content, dict) or content.get("what") not in _SENDERS:
+            raise ValueError("no record of a run")
+        if not isinstance(content.get("body"), dict):
+            raise ValueError("a record without content")  # noqa: TRY004  # one error for all that is no record
         return Call(content["what"], content["body"])
 
     def send(self, client: Any, run_id: str, folder: Path) -> None:
@@ -51,6 +62,9 @@ class Call:
             client: An `MlflowClient`.
             run_id: The run.
             folder: The run's folder, which relative paths start from.
+
+        Raises:
+            RunError: It would send a file that does not lie in the run's folder, or is not for others to see.
         """
         _SENDERS[self.what](client, run_id, folder, self.body)
 
@@ -138,15 +152,24 @@ def _send_data(client: Any, run_id: str, _folder: Path, body: Mapping[str, Any])
 
 
 def _send_artifact(client: Any, run_id: str, folder: Path, body: Mapping[str, Any]) -> None:
-    path = folder / body["path"]
+    path, below = _sendable(folder, body["path"]), body["folder"]
+    inside(folder, below)  # nor does it leave the run's artifacts
     if path.is_dir():
-        client.log_artifacts(run_id, str(path), "/".join(filter(None, [body["folder"], path.name])))
+        client.log_artifacts(run_id, str(path), "/".join(filter(None, [below, path.name])))
     else:
-        client.log_artifact(run_id, str(path), body["folder"] or None)
+        client.log_artifact(run_id, str(path), below or None)
 
 
 def _send_model(client: Any, run_id: str, folder: Path, body: Mapping[str, Any]) -> None:
-    log_model(client, run_id, folder / body["path"], folder / "mlflow_model")
+    log_model(client, run_id, _sendable(folder, body["path"]), folder / "mlflow_model")
+
+
+def _sendable(folder: Path, given: str) -> Path:
+    """A file or folder of the run; `untracked.jsonl` may come from anybody."""
+    path = inside(folder, given)
+    if path == folder.resolve() or path.name in _PRIVATE:
+        raise RunError(f"{path.name} stays on this machine.")
+    return path
 
 
 def _send_status(client: Any, run_id: str, _folder: Path, body: Mapping[str, Any]) -> None:

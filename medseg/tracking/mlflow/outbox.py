@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from medseg.errors import MedsegError, TrackingError
+from medseg.errors import MedsegError, RunError
 from medseg.places import written_whole
 from medseg.regular import open_regular
 from medseg.tracking.mlflow.address import masked
@@ -40,6 +40,9 @@ class Outbox:
         folder: The run's folder. Calls that an earlier process left there are sent first.
         say: Told once when the server goes away, when it is back, and of each refusal.
         clock: Seconds, never running backwards.
+
+    Raises:
+        RunError: What an earlier process left there is damaged.
     """
 
     def __init__(
@@ -129,6 +132,9 @@ class Outbox:
         """True if the call needs no more care: it arrived, or it never will."""
         try:
             self._send(call)
+        except RunError as error:  # it is we who will not
+            self._say(f"One {call.what} is not sent to the tracking server: {error}")
+            return True
         except Exception as error:  # noqa: BLE001 - MLflow raises whatever its stores and HTTP layers raise
             if _is_refusal(error):
                 self._say(f"The tracking server refused {call.what}: {_first_line(error)}.")
@@ -190,8 +196,8 @@ def _read(path: Path) -> list[Call]:
         path.write_bytes(whole)
     try:
         return [Call.from_line(line.decode("utf-8")) for line in whole.split(b"\n") if line]
-    except (ValueError, LookupError, TypeError) as error:
-        raise TrackingError(
-            f"{UNTRACKED} of the run {path.parent.name} holds a line that is no record of medseg. Someone else wrote "
-            "to it: remove that line."
+    except ValueError as error:
+        raise RunError(
+            f"{path.name} of the run {path.parent.name} holds a line that medseg did not write. Remove that line, or "
+            "the whole file, if the tracking server need not have what waits in it."
         ) from error

@@ -6,7 +6,6 @@ It stands alone: a copy of it must find what it needs by absolute imports of an 
 # ruff: noqa: PLC0415 - MONAI takes 10 s to import, and only a served model needs it
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,9 @@ class ServedPredictor(PythonModel):
 
         Packages that its parts may come from, beside the usual ones, are named in `MEDSEG_ALLOW`.
         """
-        from medseg.component import SHIPPED
         from medseg.learning.inference.predictor import Predictor
 
-        allowed = SHIPPED.also(*os.environ.get("MEDSEG_ALLOW", "").split())
-        self._predictor = Predictor.load(Path(context.artifacts["predictor"]), allowed=allowed)
+        self._predictor = Predictor.load(Path(context.artifacts["predictor"]))
 
     def predict(
         self,

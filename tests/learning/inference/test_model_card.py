@@ -55,3 +55,11 @@ def test_a_note_on_the_data_is_loud_and_not_repeated():
 def test_a_class_with_a_comma_or_markup_is_one_class(name, written):
     card = model_card({**DESCRIBED, "task": {"classes": ["oedema", name, "other"]}})
     assert f"- Output: the classes `oedema`, {written}, `other`." in card.splitlines()
+
+
+def test_a_card_says_which_packages_the_model_needs():
+    assert "-o OUT`." in model_card(DESCRIBED)
+    assert "MEDSEG_ALLOW" not in model_card(DESCRIBED)
+    card = model_card({**DESCRIBED, "network": {"_target_": "mypackage.nets.Own"}})
+    assert "medseg predict folder INPUT -o OUT --allow mypackage.nets`." in card
+    assert "In a script, `MEDSEG_ALLOW` must name `mypackage.nets`." in card

@@ -1,0 +1,110 @@
+"""Going on with what somebody else made: what its files say counts once the caller says it too.
+
+Of one's own runs this holds for packages alone: a command allows them, never a file.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medseg.component import SHIPPED
+from medseg.errors import RunError
+from medseg.packages import allowing, further_packages
+from medseg.pipeline.folder import DECLARATION, RUNS, RunFolder, State
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the caller of a command says himself.
+
+    Attributes:
+        data: Folder of the data.
+        tracking_uri: Of MLflow; `MLFLOW_TRACKING_URI` where it is left out.
+        allow: Packages that declared objects may come from.
+    """
+
+    data: Path | None = None
+    tracking_uri: str | None = None
+    allow: Sequence[str] = ()
+
+    @property
+    def address(self) -> str | None:
+        """The address that somebody who may say so has named."""
+        return self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or None
+
+    @property
+    def root(self) -> str | None:
+        """The whole path of the data."""
+        return None if self.data is None else str(self.data.resolve())
+
+
+def called(folder: RunFolder) -> str:
+    """What names a run on the command line."""
+    beside = folder.path.absolute().parent == RUNS.absolute()
+    return shlex.quote(folder.path.name if beside else str(folder.path))
+
+
+def refuse_changed_declaration(folder: RunFolder, state: State) -> None:
+    """Compare definition and manifest with those that the run began with.
+
+    Raises:
+        RunError: One of them has changed, or is gone.
+    """
+    now = folder.declaration()
+    for name, before in state.declared.items():
+        if now.get(name) != before:
+            what = "has changed" if name in now else "is gone"
+            raise RunError(
+                f"{name} of the run {state.name} {what} since it began, so that it cannot end as it would have. "
+                "Put it back as it was; or begin a new run of what the folder says now: medseg pipeline run "
+                f"{shlex.quote((folder.path / DECLARATION[0]).as_posix())}"
+                f"{' --data FOLDER' if state.data is not None else ''}"
+            )
+
+
+def built(definition: Mapping[str, Any], manifest: Mapping[str, Any], *, generated: bool) -> list[Any]:
+    """What of a declaration is built when a run goes on: of a sample what generates it, if it is generated."""
+    parts: list[Any] = [value for name, value in definition.items() if name != "sample"]
+    parts.append(manifest.get("layout"))
+    return [*parts, manifest.get("sample")] if generated else parts
+
+
+def refuse_unvouched(
+    noun: str, name: str, given: Given, *, mine: bool, data: bool, declared: Sequence[Any] = ()
+) -> None:
+    """Refuse to go on until the caller has said all that must not be taken from files.
+
+    Args:
+        noun: What it is.
+        name: What names it on the command line.
+        given: What the caller has said.
+        mine: Whether this user made it; data and address then count as they were kept.
+        data: Whether it needs a folder of data.
+        declared: What is built for it, as `built` gives it.
+
+    Raises:
+        RunError: Something is missing; gives the command that goes on.
+    """
+    packages = further_packages(list(declared), SHIPPED.also(*given.allow))
+    lacks = not mine and ((data and given.data is None) or given.address is None)
+    if not packages and not lacks:
+        return
+    words = " --data FOLDER" if given.data is not None or (data and not mine) else ""
+    if given.tracking_uri is not None or (not mine and given.address is None):
+        words += " --tracking-uri ADDRESS"
+    command = f"medseg pipeline resume {name}{words}{allowing([*given.allow, *packages])}"
+    if lacks:
+        raise RunError(
+            f"the {noun} {name} was made by somebody else, or by an earlier medseg, or its file was edited: what it "
+            f"says of data, tracking and packages does not count. If you trust it, say it yourself: {command}\n"
+            "sqlite:///mlflow.db is the address of mlflow.db in this folder."
+        )
+    raise RunError(
+        f"the {noun} {name} needs classes of {', '.join(packages)}. Packages are allowed by the command or "
+        f"MEDSEG_ALLOW alone, whatever was allowed when it began. If you trust them: {command}"
+    )

@@ -1,0 +1,50 @@
+"""Paths that must stay within a folder, whatever a file of it says and wherever links of it lead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from medseg.errors import RunError
+
+
+def inside(folder: Path, given: str) -> Path:
+    """The path that a file of a folder gives, with all links followed.
+
+    Args:
+        folder: Where it starts, and must stay with all that lies below it.
+        given: What the file says.
+
+    Raises:
+        RunError: It leads out of the folder.
+    """
+    root, path = folder.resolve(), (folder / given).resolve()
+    if not path.is_relative_to(root) or any(True for _ in _ways_out(path, root)):
+        raise RunError(f"the path leads out of the folder {folder.name}.")
+    return path
+
+
+def refuse_ways_out(folder: Path) -> None:
+    """Refuse a folder through which files elsewhere would be read or written.
+
+    Raises:
+        RunError: A link in it leads out of it, or something in it is neither file nor folder; names one.
+    """
+    root = folder.resolve()
+    for path in _ways_out(root, root):
+        raise RunError(
+            f"{path.relative_to(root).as_posix()!r} in the folder {folder.name} is a link that leads out of it, or "
+            "no plain file: files elsewhere would be read or changed. Put the file itself there, or remove it."
+        )
+
+
+def _ways_out(top: Path, root: Path) -> Iterator[Path]:
+    """Links below `top` that lead out of `root`, and what is neither file nor folder."""
+    for place, folders, files in os.walk(top):
+        for path in (Path(place) / name for name in (*folders, *files)):
+            if path.is_symlink():
+                if not path.resolve().is_relative_to(root):
+                    yield path
+            elif not (path.is_file() or path.is_dir()):
+                yield path

@@ -1,0 +1,46 @@
+"""Secret keys of this user: random bytes in a file of their own, made when they are first wanted."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from pathlib import Path
+
+from medseg.regular import open_regular
+
+KEY_BYTES = 32
+
+
+def key_at(path: Path) -> bytes:
+    """The key in a file; made if missing, readable by its user alone.
+
+    Args:
+        path: Of the file.
+
+    Returns:
+        What the file holds: `KEY_BYTES` bytes, unless somebody has damaged it.
+
+    Raises:
+        OSError: It can be neither read nor made.
+    """
+    _make(path)
+    for _ in range(50):
+        with open_regular(path) as file:
+            key = file.read(KEY_BYTES + 1)
+        if key:
+            break
+        time.sleep(0.02)  # the process that made the file has not written it yet
+    return key
+
+
+def _make(path: Path) -> None:
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    except FileExistsError:
+        return  # another process was first; its key counts
+    with os.fdopen(handle, "wb") as file:
+        file.write(secrets.token_bytes(KEY_BYTES))

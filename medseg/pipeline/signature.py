@@ -1,0 +1,71 @@
+"""Whether this user wrote a file of a run: what anybody may have written counts for nothing by itself.
+
+The signature is HMAC-SHA256 (RFC 2104, FIPS 180-4) of all else that the file holds, keyed with 32 random bytes
+of the user's configuration folder. It says nothing of where the folder lies: a run that is moved is still
+one's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from medseg.errors import RunError
+from medseg.keys import KEY_BYTES, key_at
+from medseg.places import config_folder
+
+SIGNATURE = "signature"
+"""Name of the value that holds it."""
+
+Kind = Literal["run", "folds"]
+
+
+def signed(kind: Kind, content: Mapping[str, Any]) -> str:
+    """The signature of a file's content.
+
+    Args:
+        kind: What it is of: a signature of one kind says nothing of the other.
+        content: All that the file holds; the value `signature` is left out.
+
+    Raises:
+        RunError: The key can be neither read nor made, or is damaged.
+    """
+    try:
+        key = key_at(_place())
+    except OSError as error:
+        raise RunError(
+            f"the key that marks runs as yours cannot be read or made: {error.strerror}. Set MEDSEG_CONFIG to a "
+            "folder that this user may write to."
+        ) from error
+    if len(key) != KEY_BYTES:
+        raise RunError(
+            f"the key that marks runs as yours ('{_place().name}' in the configuration folder) holds {len(key)} "
+            f"bytes, wanted {KEY_BYTES}. Put back the right one, or remove it: runs until now then count as those "
+            "of somebody else."
+        )
+    return _digest(kind, content, key)
+
+
+def is_signed(kind: Kind, content: Mapping[str, Any]) -> bool:
+    """Whether a file's content is as this user wrote it. Makes no key, and takes anything for content."""
+    try:
+        key, wanted = _place().read_bytes(), b""
+        if len(key) == KEY_BYTES:
+            wanted = _digest(kind, content, key).encode()
+    except (OSError, RecursionError):  # no key, or values within values a thousand deep
+        return False
+    return bool(wanted) and hmac.compare_digest(str(content.get(SIGNATURE)).encode(errors="replace"), wanted)
+
+
+def _place() -> Path:
+    return config_folder() / "runs.key"
+
+
+def _digest(kind: Kind, content: Mapping[str, Any], key: bytes) -> str:
+    rest = {name: value for name, value in content.items() if name != SIGNATURE}
+    told = json.dumps([kind, rest], sort_keys=True)
+    return hmac.new(key, told.encode(), hashlib.sha256).hexdigest()
