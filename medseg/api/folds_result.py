@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.api.result import RunResult
+from medseg.class_names import key_name
 from medseg.component import SHIPPED, build
 from medseg.pipeline.study.cross_validation import CrossValidation
 from medseg.places import written_whole
@@ -67,7 +68,7 @@ def put_together(
     """
     from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415
     from medseg.learning.scores.pooled_folds import pooled  # noqa: PLC0415
-    from medseg.learning.scores.tables import class_metrics  # noqa: PLC0415
+    from medseg.learning.scores.tables import metrics_of  # noqa: PLC0415
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
     from medseg.tracking.mlflow.runs import put_below  # noqa: PLC0415
 
@@ -81,7 +82,7 @@ def put_together(
     paths = _written(scorer, summary, asked.folder)
     recorder = _recorder(asked, uri, generated=first.generated, say=shown.say)
     recorder.tags({"pipeline": str(definition["name"]), "folds": str(len(results))})
-    recorder.metrics(class_metrics(summary, _ROLE), 0)
+    recorder.metrics(metrics_of(summary, _ROLE, key_name), 0)
     for path in paths:
         recorder.artifact(path, "figures" if path.suffix == ".png" else "scores")
     put_below(uri, recorder.run_id, [result.run_id for result in results])

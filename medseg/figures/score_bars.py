@@ -21,7 +21,7 @@ def score_bars(summary: DataFrame, score: str = "dice", *, heading: str = "") ->
     """Draw the mean of a score as a bar for each name, with its 95 % interval.
 
     Args:
-        summary: As `medseg.learning.scores.summaries.summarise` gives it.
+        summary: As `medseg.learning.scores.intervals.summarise` gives it.
         score: Which score; one in [0, 1] is drawn on that range.
         heading: Shown above; by default the score and what bar and whisker are.
 

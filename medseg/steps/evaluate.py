@@ -20,8 +20,9 @@ from medseg.figures.slice_grid import SliceView, slice_grid
 from medseg.geometry.axes import AXES
 from medseg.learning.inference.prediction import Prediction
 from medseg.learning.inference.predictor import Predictor
-from medseg.learning.scores.summaries import metrics_of, summarise
-from medseg.learning.scores.volumes import IN_MM, VolumeScorer
+from medseg.learning.scores.intervals import summarise
+from medseg.learning.scores.tables import metrics_of
+from medseg.learning.scores.volumes import IN_MM, VOLUME_SCORES, VolumeScorer
 from medseg.learning.tasks.task import MaskTask
 from medseg.places import written_whole
 from medseg.splits.split import Role
@@ -102,7 +103,7 @@ class Evaluate:
         frame = scorer.frame()
         if not work.predictor.preparation.files.measured:
             frame = frame.drop(columns=[*IN_MM])  # of pixels that nobody knows the size of
-        summary = summarise(frame, seed=run.seed)
+        summary = summarise(frame, [score for score in VOLUME_SCORES if score in frame], seed=run.seed)
         names = work.predictor.task.classes
         matrix = pd.DataFrame(scorer.matrix, index=pd.Index(names, name="truth"), columns=list(names))
         for path, content, index in (

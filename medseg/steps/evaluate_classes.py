@@ -9,13 +9,14 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from medseg.class_names import key_name
 from medseg.datasets.case import Case
 from medseg.errors import DataError, DefinitionError, ModelError
 from medseg.figures.classes.mistakes import mistake_grid
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.classes import ClassScorer
-from medseg.learning.scores.tables import class_metrics
+from medseg.learning.scores.tables import metrics_of
 from medseg.learning.tasks.target import indicator
 from medseg.learning.tasks.task import LabelTask
 from medseg.places import written_whole
@@ -132,7 +133,7 @@ class EvaluateClasses:
             with written_whole(path) as target:
                 content.to_csv(target, index=index)
             run.recorder.artifact(path, "scores")
-        run.recorder.metrics(class_metrics(summary, metric_role(self.role)), work.epochs)
+        run.recorder.metrics(metrics_of(summary, metric_role(self.role), key_name), work.epochs)
 
     def _draw(self, scorer: ClassScorer, work: Work, run: Run) -> None:
         frame = scorer.frame()

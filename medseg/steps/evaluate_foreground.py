@@ -20,7 +20,7 @@ from medseg.figures.mask_grid import MaskView, mask_grid
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.pictures import ForegroundScorer
-from medseg.learning.scores.summaries import metrics_of
+from medseg.learning.scores.tables import metrics_of
 from medseg.learning.tasks.binary_mask import BinaryMask
 from medseg.places import written_whole
 from medseg.splits.split import Role

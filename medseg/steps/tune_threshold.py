@@ -14,8 +14,9 @@ from medseg.errors import DataError, DefinitionError
 from medseg.figures.saving import save_figure
 from medseg.figures.threshold_curve import threshold_curve
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.scores.counts import COUNT_SCORES
 from medseg.learning.scores.probability_counts import ProbabilityCounts
-from medseg.learning.scores.threshold_search import SCORES, ThresholdSearch, search
+from medseg.learning.scores.threshold_search import ThresholdSearch, search
 from medseg.learning.tasks.binary_mask import BinaryMask
 from medseg.places import written_whole
 from medseg.splits.split import Role
@@ -33,8 +34,8 @@ class TuneThreshold:
     """
 
     def __init__(self, score: str = "f1", over: Literal["pooled", "groups"] = "pooled") -> None:
-        if score not in SCORES:
-            raise ValueError(f"score is {score!r}, wanted one of {', '.join(SCORES)}")
+        if score not in COUNT_SCORES:
+            raise ValueError(f"score is {score!r}, wanted one of {', '.join(COUNT_SCORES)}")
         if over not in ("pooled", "groups"):
             raise ValueError(f"over is {over!r}, wanted pooled or groups")
         self.score, self.over = score, over

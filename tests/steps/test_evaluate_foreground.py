@@ -20,7 +20,7 @@ from sklearn.metrics import (
 
 from medseg.component import build
 from medseg.errors import DataError, DefinitionError
-from medseg.learning.scores.pictures import SCORES
+from medseg.learning.scores.pictures import PICTURE_SCORES
 from medseg.learning.tasks.binary_mask import BinaryMask
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.steps.evaluate_foreground import EvaluateForeground
@@ -140,9 +140,9 @@ def test_metrics_are_means_over_groups_and_of_all_pixels_together(kind, make_run
     assert step == work.epochs
     groups = pd.read_csv(run.folder / "scores" / "test_groups.csv")
     assert len(groups) > 1
-    pooled = {name: metrics[f"test/{name}/foreground/pooled"] for name in SCORES}
+    pooled = {name: metrics[f"test/{name}/foreground/pooled"] for name in PICTURE_SCORES}
     assert_scores(pooled, *answers(work, work.of("test")))
-    for name in SCORES:
+    for name in PICTURE_SCORES:
         assert metrics[f"test/{name}/foreground"] == pytest.approx(groups[name].mean()), name
         for of in ("foreground", "foreground/pooled"):
             low, high = (metrics[f"test/{name}/{of}/{end}"] for end in ("low", "high"))
@@ -166,7 +166,7 @@ def test_tables_and_figures_are_written_and_recorded(particles, make_run, heard,
         assert image.std() > 0
     summary = pd.read_csv(run.folder / "scores" / "test_summary.csv")
     assert set(summary["name"]) == {"foreground", "foreground/pooled"}
-    assert set(summary["score"]) == set(SCORES)
+    assert set(summary["score"]) == set(PICTURE_SCORES)
 
 
 def test_the_matrix_counts_all_pixels(particles, make_run):

@@ -1,7 +1,7 @@
 """Scores of the classes of whole images, from their probabilities.
 
 An image counts once, whatever it shows of which patient; intervals are over patients. Calibration errors are
-of `probability_counts.BINS` = 15 bins of equal width.
+of `calibration.BINS` = 15 bins of equal width.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.learning.scores.calibration import Reliability
 from medseg.learning.scores.class_measures import ClassMeasures
-from medseg.learning.scores.intervals import intervals
-from medseg.learning.scores.probability_counts import ProbabilityCounts, Reliability
+from medseg.learning.scores.intervals import over_images
+from medseg.learning.scores.probability_counts import ProbabilityCounts
 from medseg.learning.scores.tables import case_table, summary_table
 from medseg.learning.tasks.decision import Decision
 
@@ -150,7 +151,7 @@ class ClassScorer:
         return case_table(self.measures, self.classes, self._cases, self._groups)
 
     def summary(self, seed: int = 0) -> DataFrame:
-        """Give all scores with their intervals: see `class_summary.intervals`.
+        """Give all scores with their intervals: see `intervals.over_images`.
 
         Args:
             seed: Of the bootstrap over groups.
@@ -161,7 +162,7 @@ class ClassScorer:
             numbers of images, without an interval.
         """
         groups = np.unique(self._groups, return_inverse=True)[1]
-        return summary_table(self.measures, self.classes, groups, intervals(self.measures, groups, seed))
+        return summary_table(self.measures, self.classes, groups, over_images(self.measures, groups, seed))
 
     def reliability(self) -> Reliability:
         """Compare probabilities with observed shares: that of which `calibration_error` of all together is."""

@@ -1,16 +1,16 @@
-"""Tables of the classes of images: what was said of each, and the scores; and what trackers keep of them."""
+"""Tables of scores, and what trackers keep of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.class_names import joined, key_name
+from medseg.class_names import joined
 from medseg.learning.scores.class_measures import ClassMeasures
-from medseg.learning.scores.intervals import STATISTICS
+from medseg.learning.scores.intervals import OVER_IMAGES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -46,7 +46,7 @@ def summary_table(
         measures: Of N images.
         classes: Names.
         groups: (N,) indices of each image's group.
-        found: As `class_summary.intervals` gives it.
+        found: As `intervals.over_images` gives it.
     """
     from pandas import DataFrame  # noqa: PLC0415 - as above
 
@@ -61,29 +61,32 @@ def summary_table(
                 {"name": name, "score": score, "mean": float(has.sum()), "low": np.nan, "high": np.nan}
                 | behind
             )
-    return DataFrame(rows, columns=["name", "score", *STATISTICS])
+    return DataFrame(rows, columns=["name", "score", *OVER_IMAGES])
 
 
-def class_metrics(summary: DataFrame, role: str) -> dict[str, float]:
+def metrics_of(summary: DataFrame, role: str, written: Callable[[str], str] = str) -> dict[str, float]:
     """Name the figures of a summary as a tracker keeps them.
 
     Args:
-        summary: As `ClassScorer.summary` gives it.
+        summary: As scorers give it: rows of name (of a class or region; empty for all together), score, and
+            statistics.
         role: `train`, `val` or `test`.
+        written: How a name is written in a key: `key_name` of classes of images, which may hold any character.
 
     Returns:
-        `<role>/<score>` of all classes together and `<role>/<score>/<class>` (as `key_name` writes it) are the
-        values; `/low`, `/high` and `/patients` follow them. What is undefined (NaN) is omitted.
+        `<role>/<score>/<name>`, or `<role>/<score>` of all together, is the
+        mean; `/median`, `/low`, `/high` and `/patients` follow it, as far as the summary has them. What is
+        undefined (NaN) is omitted.
 
     Raises:
         ValueError: Two figures would have one key.
     """
-    endings = {"mean": "", "low": "/low", "high": "/high", "patients": "/patients"}
+    known = {"mean": "", "median": "/median", "low": "/low", "high": "/high", "patients": "/patients"}
+    endings = {statistic: ending for statistic, ending in known.items() if statistic in summary.columns}
     rows: Sequence[Mapping[Any, Any]] = summary.to_dict("records")
     found: dict[str, float] = {}
     for row in rows:
-        part = key_name(row["name"]) if row["name"] else ""
-        stem = "/".join(filter(None, (role, row["score"], part)))
+        stem = "/".join(filter(None, (role, row["score"], row["name"] and written(row["name"]))))
         for statistic, ending in endings.items():
             if np.isnan(row[statistic]):
                 continue

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from medseg.component import Slot
 from medseg.errors import DefinitionError
-from medseg.learning.scores.volumes import RATIOS, counts_of
+from medseg.learning.scores.counts import counts_of, dice
 from medseg.learning.tasks.target import MASKS, Target
 from medseg.learning.tasks.task import Loss, MaskTask, Scorer
 
@@ -242,4 +242,4 @@ class DiceByCase:
 
     def _dice(self, matrix: NDArray[np.int64], name: str) -> float:
         members = self.task.regions.get(name) or (self.task.classes.index(name),)
-        return RATIOS["dice"](counts_of(matrix, members))
+        return float(dice(*counts_of(matrix, members)))
