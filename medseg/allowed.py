@@ -14,6 +14,7 @@ DEFAULT_MODULES = frozenset(
         "medseg.samples",
         "medseg.steps",
         "monai.losses",
+        "monai.metrics",
         "monai.networks.nets",
         "monai.optimizers",
         "monai.transforms",

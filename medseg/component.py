@@ -30,6 +30,7 @@ __all__ = [
     "build",
     "check",
     "is_spec",
+    "named",
     "resolve",
 ]
 
@@ -66,9 +67,14 @@ class Slot:
 
     def wanted(self) -> Kind:
         """The type itself."""
-        module, _, name = self.kind.rpartition(".")
-        found: type = getattr(importlib.import_module(module), name)
-        return found
+        return named(self.kind)
+
+
+def named(dotted: str) -> type:
+    """The class of a dotted name that stands in code: what a definition says goes through `resolve`."""
+    module, _, name = dotted.rpartition(".")
+    found: type = getattr(importlib.import_module(module), name)
+    return found
 
 
 @dataclass(frozen=True)

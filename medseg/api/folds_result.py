@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from medseg.learning.scores.classes import ClassScorer
-    from medseg.steps import EvaluateClasses
+    from medseg.steps.step import Evaluates
     from medseg.tracking.mlflow.recorder import MlflowRecorder
 
 _ROLE = "folds"
@@ -75,9 +75,9 @@ def put_together(
     first, uri = results[0], default_uri(uri)
     definition, allowed = asked.declared["definition"], SHIPPED.also(*asked.options["allow"])
     last = list(definition["steps"].values())[-1]
-    step: EvaluateClasses = build(last, at="steps", kind=None, allowed=allowed)
+    step: Evaluates = build(last, at="steps", kind=None, allowed=allowed)
     model = Predictor.load(first.folder / "model", allowed=allowed)
-    scorer = pooled([result.scores() for result in results], step.scorer(model))
+    scorer = pooled([result.scores() for result in results], step.evaluation(model).scorer)
     summary = scorer.summary(definition["seed"])
     paths = _written(scorer, summary, asked.folder)
     recorder = _recorder(asked, uri, generated=first.generated, say=shown.say)
@@ -114,7 +114,7 @@ def _recorder(
 
 def _written(scorer: ClassScorer, summary: DataFrame, folder: Path) -> list[Path]:
     from medseg.figures.saving import save_figure  # noqa: PLC0415
-    from medseg.steps.class_figures import class_figures  # noqa: PLC0415
+    from medseg.steps.evaluation.class_figures import class_figures  # noqa: PLC0415
 
     paths = [folder / "test.csv", folder / "test_summary.csv"]
     for path, content in zip(paths, (scorer.frame(), summary), strict=True):

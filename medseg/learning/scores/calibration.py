@@ -44,7 +44,8 @@ def squared_errors(probabilities: ArrayLike, truth: ArrayLike) -> Floats:
     Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78 (1950); of
     two classes in the half that is usual today.
     """
-    return (np.asarray(probabilities, dtype=float) - truth) ** 2
+    errors: Floats = (np.asarray(probabilities, dtype=float) - np.asarray(truth, dtype=float)) ** 2
+    return errors
 
 
 def gaps_by_case(probabilities: NDArray[np.float32], truth: NDArray[np.bool_]) -> Floats:

@@ -7,7 +7,7 @@ classes. A score of all classes ("macro") is the mean over those of which the im
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -38,12 +38,14 @@ class ClassMeasures:
         probabilities: (N, K) float32 in [0, 1].
         beta: How many times as much recall counts as precision in the F-beta score (van Rijsbergen,
             "Information Retrieval", 1979).
+        added: (N,) what a definition adds, by class and score: a mean over the images that define it.
     """
 
     decision: Decision
     truth: NDArray[np.bool_]
     probabilities: NDArray[np.float32]
     beta: float = 2.0
+    added: Mapping[Key, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def fbeta(self) -> str:
@@ -107,6 +109,8 @@ class ClassMeasures:
 
     def behind(self, name: int | None, score: str) -> NDArray[np.bool_]:
         """(N,) the images that are in the denominator of a score; none where it is undefined."""
+        if (name, score) in self.added:
+            return ~np.isnan(self.added[name, score])
         everything = np.ones(len(self.truth), dtype=bool)
         if np.isnan(self.point[name, score][0]):
             return ~everything
@@ -119,6 +123,8 @@ class ClassMeasures:
 
     def is_share(self, name: int | None, score: str) -> bool:
         """Whether a score is the share of images of which something holds; not a mean over classes."""
+        if (name, score) in self.added:
+            return False
         if name is None:
             return "accuracy" in score and score != "balanced_accuracy"
         return score in ("precision", "recall", "specificity")
@@ -149,15 +155,13 @@ class ClassMeasures:
             kept = [not np.isnan((known or found)[k, score][0]) for k in range(len(tp))]
             return ratio((of_class[score] * by)[kept].sum(axis=0), by[kept].sum(axis=0))
 
-        together = {
-            score: ratio(np.nan_to_num(values) @ weights, (~np.isnan(values)).astype(float) @ weights)
-            for score, values in self.per_case.items()
-        }
+        together = {score: _mean(values, weights) for score, values in self.per_case.items()}
         together |= self.decision.pooled(counts)
         together |= {score: mean(of, np.ones_like(tp)) for score, of in self.means.items()}
         together["auroc_weighted"] = mean("auroc", truth)
         together["calibration_error"] = calibration_error(self._gaps[-1] @ weights, cases, axis=0)
-        return {**found, **{(None, score): together[score] for score in self.of_all}}
+        found |= {(None, score): together[score] for score in self.of_all}
+        return {**found, **{key: _mean(values, weights) for key, values in self.added.items()}}
 
     def _of_class(
         self, counts: Counts[NDArray[np.float64]], cases: NDArray[np.float64], weights: NDArray[np.float64]
@@ -175,3 +179,8 @@ class ClassMeasures:
             "brier": ratio(errors.T @ weights, cases),
             "calibration_error": np.stack(gaps),
         }
+
+
+def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(R,) mean of (N,) values by weights (N, R), without those that are NaN."""
+    return ratio(np.nan_to_num(values) @ weights, (~np.isnan(values)).astype(float) @ weights)

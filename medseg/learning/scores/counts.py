@@ -21,7 +21,8 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-N = TypeVar("N", int, NDArray[Any])
+N = TypeVar("N")
+"""int, or an array."""
 
 
 class Counts(NamedTuple, Generic[N]):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.learning.scores.added.case_score import CaseScore, MaskCase, computed
 from medseg.learning.scores.calibration import BINS, calibration_error
 from medseg.learning.scores.counts import COUNT_SCORES, ratio
 from medseg.learning.scores.intervals import OVER_PATIENTS, draws, middle, over_patients, times, undefined
@@ -46,15 +47,24 @@ class ForegroundScorer:
 
     Args:
         classes: Two class names, background and foreground; the second names the rows.
+        scores: Those of `PICTURE_SCORES` and `COUNT_SCORES` that are in its tables.
+        added: Scores that are there beside; of a group, their mean over its images.
 
     Raises:
         ValueError: Not two different names.
     """
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        scores: Sequence[str] = PICTURE_SCORES,
+        added: Sequence[CaseScore] = (),
+    ) -> None:
         if len(set(classes)) != 2 or len(classes) != 2:
             raise ValueError(f"classes {list(classes)}; wanted two names, background and foreground")
         self.name = classes[1]
+        self.scores, self._added = tuple(scores), tuple(added)
+        self._columns = [*self.scores, *(score.name for score in added)]
         self._rows: dict[str, tuple[str, _Sums, dict[str, float]]] = {}
         self._probabilities = ProbabilityStore()
 
@@ -93,6 +103,9 @@ class ForegroundScorer:
         counts = ProbabilityCounts.of_packed(packed)
         sums = _Sums.of(truth, predicted, counts, true_objects)
         own = {name: float(of(counts.positives, counts.negatives)) for name, of in OF_PROBABILITIES.items()}
+        pair = truth.astype(np.uint8), predicted.astype(np.uint8)
+        whole = MaskCase(case, {self.name: (1,)}, *pair, None, probability)
+        own |= {score.name: computed(score, whole).get(self.name, np.nan) for score in self._added}
         self._rows[case] = group, sums, own
         self._probabilities.add(group, packed)
 
@@ -112,6 +125,11 @@ class ForegroundScorer:
         tp, fp, fn, tn = _Sums.total(sums for _, sums, _ in self._rows.values()).pixels.astype(np.int64)
         return np.array([[tn, fp], [fn, tp]])
 
+    def dice(self) -> dict[str, float]:
+        """Dice of each image; 1 where it rightly has no foreground."""
+        found = {case: sums.scores()["dice"] for case, (_, sums, _) in self._rows.items()}
+        return {case: 1.0 if np.isnan(value) else value for case, value in found.items()}
+
     def frame(self) -> DataFrame:
         """Give the scores of each image.
 
@@ -124,7 +142,7 @@ class ForegroundScorer:
             {"case": case, "group": group, "name": self.name, **sums.scores(), **own, **sums.amounts()}
             for case, (group, sums, own) in self._rows.items()
         ]
-        return DataFrame(rows, columns=["case", "group", "name", *PICTURE_SCORES, *AMOUNTS])
+        return DataFrame(rows, columns=["case", "group", "name", *self._columns, *AMOUNTS])
 
     def group_frame(self) -> DataFrame:
         """Give the scores of each group, of the pixels and objects of all its images together.
@@ -145,9 +163,13 @@ class ForegroundScorer:
                     name: float(of(counts.positives, counts.negatives))
                     for name, of in OF_PROBABILITIES.items()
                 }
+                for score in self._added:
+                    values = np.array([own[score.name] for _, own in members])
+                    defined = values[~np.isnan(values)]
+                    ranked[score.name] = float(defined.mean()) if defined.size else np.nan
             images = {"group": group, "name": self.name, "images": len(members)}
             rows.append(images | sums.scores() | ranked | sums.amounts())
-        return DataFrame(rows, columns=["group", "name", "images", *PICTURE_SCORES, *AMOUNTS])
+        return DataFrame(rows, columns=["group", "name", "images", *self._columns, *AMOUNTS])
 
     def summary(self, seed: int = 0) -> DataFrame:
         """Summarise over groups, and over all pixels.
@@ -169,7 +191,7 @@ class ForegroundScorer:
         groups = self.group_frame()
         rows = [
             {"name": self.name, "score": score} | over_patients(groups[score].to_numpy(dtype=float), seed)
-            for score in PICTURE_SCORES
+            for score in self._columns
         ]
         rows += [
             {"name": f"{self.name}/pooled", "score": score} | row for score, row in self._pooled(seed).items()
@@ -186,7 +208,7 @@ class ForegroundScorer:
     def _pooled(self, seed: int) -> dict[str, dict[str, float]]:
         groups = self._groups()
         if not groups:
-            return dict.fromkeys(PICTURE_SCORES, undefined())
+            return dict.fromkeys(self.scores, undefined())
         sums = [_Sums.total(one for one, _ in members) for members in groups.values()]
         counts = self.counts
         point = _Sums.total(sums).scores()
@@ -201,7 +223,7 @@ class ForegroundScorer:
         for name, values in _ranked(once, [self._probabilities.coarse(group) for group in groups]).items():
             resampled[name] = np.clip(values[:-1] + (point[name] - values[-1]), 0, 1)
         rows = {}
-        for score in PICTURE_SCORES:
+        for score in self.scores:
             mean = point[score]
             if np.isnan(mean):
                 rows[score] = undefined()
@@ -266,7 +288,7 @@ def _scores(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     pixels, objects = np.moveaxis(sums, -1, 0)[:4], np.moveaxis(sums, -1, 0)[4:8]
     count, positives, probabilities = (sums[..., 9 + i * BINS : 9 + (i + 1) * BINS] for i in range(3))
     total = pixels.sum(axis=0)
-    found = {name: COUNT_SCORES[name](*pixels) for name in OF_MASKS}
+    found = {name: of(*pixels) for name, of in COUNT_SCORES.items()}
     found["brier"] = ratio(sums[..., 8], total)
     found["calibration_error"] = calibration_error(positives - probabilities, count.sum(axis=-1))
     return found | {name: OBJECT_RATIOS[name](*objects) for name in OF_OBJECTS}

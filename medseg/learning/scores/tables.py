@@ -31,7 +31,10 @@ def case_table(
         "correct": measures.correct,
     }
     probabilities = zip(classes, measures.probabilities.T, strict=True)
-    return DataFrame(columns | {f"probability_{name}": values for name, values in probabilities})
+    columns |= {f"probability_{name}": values for name, values in probabilities}
+    for (k, score), values in measures.added.items():
+        columns[score if k is None else f"{score}_{classes[k]}"] = values
+    return DataFrame(columns)
 
 
 def summary_table(
@@ -46,15 +49,17 @@ def summary_table(
         measures: Of N images.
         classes: Names.
         groups: (N,) indices of each image's group.
-        found: As `intervals.over_images` gives it.
+        found: As `intervals.over_images` gives it; what is not there is left out.
     """
     from pandas import DataFrame  # noqa: PLC0415 - as above
 
-    rows: list[dict[str, Any]] = [
-        {"name": "", "score": score, **found[None, score]} for score in measures.of_all
-    ]
-    for k, name in enumerate(classes):
-        rows += [{"name": name, "score": score, **found[k, score]} for score in measures.of_class]
+    added = dict.fromkeys(score for _, score in measures.added)
+    rows: list[dict[str, Any]] = []
+    for k, name in [(None, ""), *enumerate(classes)]:
+        scores = (*(measures.of_all if k is None else measures.of_class), *added)
+        rows += [{"name": name, "score": score, **found[k, score]} for score in scores if (k, score) in found]
+        if k is None:
+            continue
         for score, has in (("support", measures.truth[:, k]), ("predicted", measures.chosen[:, k])):
             behind = {"patients": len(np.unique(groups[has])), "cases": int(has.sum()), "resamples": 0}
             rows.append(
@@ -62,6 +67,13 @@ def summary_table(
                 | behind
             )
     return DataFrame(rows, columns=["name", "score", *OVER_IMAGES])
+
+
+def matrix_table(matrix: NDArray[np.int64], classes: Sequence[str]) -> DataFrame:
+    """Give a confusion matrix (K, K) with the names of its classes; rows are the truth."""
+    from pandas import DataFrame, Index  # noqa: PLC0415 - as above
+
+    return DataFrame(matrix, index=Index(classes, name="truth"), columns=list(classes))
 
 
 def metrics_of(summary: DataFrame, role: str, written: Callable[[str], str] = str) -> dict[str, float]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.learning.scores.added.case_score import CaseScore, MaskCase, computed
 from medseg.learning.scores.counts import COUNT_SCORES, confusion, counts_of
 from medseg.learning.scores.surface_distance import hausdorff95
 
@@ -49,20 +50,26 @@ class VolumeScorer:
     Args:
         classes: Class names, in the order of their indices.
         regions: Class indices that each region joins, by the region's name.
-        distances: Whether to compute HD95, which takes most of the time; without, it is NaN.
+        scores: Which of `COUNT_SCORES`, HD95 and the differences of volumes are in its table.
+        added: Scores that are there beside.
 
     Attributes:
+        members: Class indices behind each of the names.
         names: Classes, then regions.
         matrix: (K, K) confusion matrix pooled over all volumes, in voxels; rows are the truth.
     """
 
     def __init__(
-        self, classes: Sequence[str], regions: Mapping[str, Sequence[int]], *, distances: bool = True
+        self,
+        classes: Sequence[str],
+        regions: Mapping[str, Sequence[int]],
+        scores: Sequence[str] = VOLUME_SCORES,
+        added: Sequence[CaseScore] = (),
     ) -> None:
-        self._members = _members(classes, regions)
-        self._distances = distances
+        self.members = _members(classes, regions)
+        self.scores, self._added = tuple(scores), tuple(added)
         self._rows: dict[str, list[dict[str, object]]] = {}
-        self.names = tuple(self._members)
+        self.names = tuple(self.members)
         self.matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
 
     def add(
@@ -72,6 +79,8 @@ class VolumeScorer:
         truth: NDArray[Any],
         predicted: NDArray[Any],
         spacing: Sequence[float],
+        *,
+        distances: bool = True,
     ) -> None:
         """Score one volume.
 
@@ -81,6 +90,7 @@ class VolumeScorer:
             truth: (I, J, K) class indices.
             predicted: (I, J, K) class indices.
             spacing: Size of a voxel along I, J and K, in mm.
+            distances: Whether to compute HD95, where it is among the scores; without, it is NaN.
 
         Raises:
             ValueError: A case twice, other shapes, values that are no class, or no positive spacing.
@@ -92,38 +102,57 @@ class VolumeScorer:
             raise ValueError(f"spacing {tuple(spacing)} for {truth.ndim} axes; wanted one positive mm each")
         matrix = confusion(truth, predicted, len(self.matrix))
         millilitres = float(np.prod(np.asarray(spacing, dtype=float))) / 1000
+        whole = MaskCase(case, self.members, truth, predicted, tuple(float(size) for size in spacing))
+        found = {score.name: computed(score, whole) for score in self._added}
+        distances = distances and "hd95" in self.scores
         rows: list[dict[str, object]] = []
-        for name, members in self._members.items():
+        for name, members in self.members.items():
             counts = counts_of(matrix, members)
             row: dict[str, object] = {"case": case, "group": group, "name": name}
-            row |= {score: float(COUNT_SCORES[score](*counts)) for score in RATIOS}
-            row["hd95"] = self._distance(members, truth, predicted, spacing)
+            row |= {score: float(COUNT_SCORES[score](*counts)) for score in COUNT_SCORES}
+            row["hd95"] = _hausdorff95(members, truth, predicted, spacing) if distances else nan
             volumes = (counts.tp + counts.fn) * millilitres, (counts.tp + counts.fp) * millilitres
             difference = (counts.fp - counts.fn) * millilitres
             row |= dict(zip(VOLUMES, (*volumes, difference, abs(difference)), strict=True))
+            row |= {score: values.get(name, nan) for score, values in found.items()}
             rows.append(row)
         self._rows[case] = rows
         self.matrix = self.matrix + matrix
 
-    def _distance(
-        self, members: Sequence[int], truth: NDArray[Any], predicted: NDArray[Any], spacing: Sequence[float]
-    ) -> float:
-        if not self._distances:
-            return nan
-        # comparing bytes class by class is eight times as fast here as one look-up table for all classes
-        in_truth, in_prediction = (
-            np.logical_or.reduce([labels == one for one in members]) for labels in (truth, predicted)
-        )
-        return hausdorff95(in_truth, in_prediction, spacing)
+    def dice(self, names: Sequence[str]) -> dict[str, float]:
+        """Mean Dice of each case over the names that it has; 1 where it rightly has none of them."""
+        found = {}
+        for case, rows in self._rows.items():
+            values = np.array([row["dice"] for row in rows if row["name"] in names], dtype=float)
+            found[case] = 1.0 if np.isnan(values).all() else float(np.nanmean(values))
+        return found
 
     def frame(self) -> DataFrame:
         """Give the scores as a tidy table.
 
         Returns:
-            One row per case and name: case, group, name, the ratios in [0, 1], hd95 in mm, and
-            the volumes in mL (truth, predicted, predicted - truth, and its absolute value).
+            One row per case and name: case, group, name, the ratios in [0, 1], hd95 in mm, the volumes in mL
+            (truth, predicted, predicted - truth, and its absolute value), and the scores that were added.
         """
         from pandas import DataFrame  # noqa: PLC0415 - half a second that slices scored each epoch do without
 
-        columns = ["case", "group", "name", *RATIOS, "hd95", *VOLUMES]
+        of_volume = VOLUMES if set(VOLUMES) & set(self.scores) else ()
+        columns = [
+            "case",
+            "group",
+            "name",
+            *(score for score in self.scores if score not in VOLUMES),
+            *of_volume,
+        ]
+        columns += [score.name for score in self._added]
         return DataFrame([row for rows in self._rows.values() for row in rows], columns=columns)
+
+
+def _hausdorff95(
+    members: Sequence[int], truth: NDArray[Any], predicted: NDArray[Any], spacing: Sequence[float]
+) -> float:
+    # comparing bytes class by class is eight times as fast here as one look-up table for all classes
+    in_truth, in_prediction = (
+        np.logical_or.reduce([labels == one for one in members]) for labels in (truth, predicted)
+    )
+    return hausdorff95(in_truth, in_prediction, spacing)

@@ -73,7 +73,7 @@ def test_a_region_forgives_a_mistake_of_one_of_its_classes_for_another():
 
 def test_the_pooled_matrix_is_that_of_all_voxels_together():
     first, second = two_label_maps(4), two_label_maps(5, shape=(3, 4, 5))
-    scorer = VolumeScorer(CLASSES, REGIONS, distances=False)
+    scorer = VolumeScorer(CLASSES, REGIONS)
     for case, (truth, predicted) in zip("ab", (first, second), strict=True):
         scorer.add(case, case, truth, predicted, (1, 1, 1))
     pooled = [np.concatenate([one.ravel(), other.ravel()]) for one, other in zip(first, second, strict=True)]
@@ -83,7 +83,7 @@ def test_the_pooled_matrix_is_that_of_all_voxels_together():
 
 def test_a_case_is_scored_once_and_its_name_is_not_told():
     truth, predicted = two_label_maps(6)
-    scorer = VolumeScorer(CLASSES, REGIONS, distances=False)
+    scorer = VolumeScorer(CLASSES, REGIONS)
     scorer.add("secret", "secret", truth, predicted, (1, 1, 1))
     with pytest.raises(ValueError, match="scored twice") as caught:
         scorer.add("secret", "secret", truth, predicted, (1, 1, 1))
@@ -116,7 +116,7 @@ def test_contradictory_names_are_refused(classes, regions):
 
 
 def test_a_table_without_cases_has_the_columns_of_one_with_cases():
-    scorer = VolumeScorer(CLASSES, REGIONS, distances=False)
+    scorer = VolumeScorer(CLASSES, REGIONS)
     columns = list(scorer.frame().columns)
     scorer.add("a", "a", *two_label_maps(8), (1, 1, 1))
     assert columns == list(scorer.frame().columns)
