@@ -20,8 +20,9 @@ from monai.transforms import Compose, RandAffined, RandFlipd, RandScaleIntensity
 
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.learning.training.batches import Batches, SliceDataset
-from medseg.learning.training.fit import Plan, fit
+from medseg.learning.training.fit import fit
 from medseg.learning.training.memory import MemoryNeed
+from medseg.learning.training.plan import Plan
 from medseg.slices.store.store import Sample
 
 BATCH = 16

@@ -15,6 +15,7 @@ DEFAULT_MODULES = frozenset(
         "medseg.samples",
         "medseg.steps",
         "monai.losses",
+        "monai.metrics",
         "monai.networks.nets",
         "monai.optimizers",
         "monai.transforms",

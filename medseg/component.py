@@ -30,6 +30,7 @@ __all__ = [
     "build",
     "check",
     "is_spec",
+    "named",
     "resolve",
 ]
 
@@ -66,8 +67,14 @@ class Slot:
 
     def wanted(self) -> Kind:
         """The type itself."""
-        found: type = named(self.kind)
-        return found
+        return named(self.kind)
+
+
+def named(dotted: str) -> type:
+    """The class of a dotted name that stands in code: what a definition says goes through `resolve`."""
+    module, _, name = dotted.rpartition(".")
+    found: type = getattr(importlib.import_module(module), name)
+    return found
 
 
 @dataclass(frozen=True)
@@ -82,16 +89,6 @@ class Declared:
     def __call__(self, **supplied: Any) -> Any:
         """Build the object; see `build` for how `supplied` is passed."""
         return build(self.spec, at=self.at, kind=self.slot.wanted(), allowed=self.allowed, **supplied)
-
-
-def named(dotted: str) -> Any:
-    """What a dotted name of medseg's own means: for objects that are built on those that name them.
-
-    Args:
-        dotted: `medseg.<module>.<name>`; never what a file says.
-    """
-    module, _, name = dotted.rpartition(".")
-    return getattr(importlib.import_module(module), name)
 
 
 def is_spec(value: object) -> bool:

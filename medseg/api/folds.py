@@ -23,6 +23,7 @@ from medseg.api.opening import open_pipeline
 from medseg.api.result import RunResult
 from medseg.api.running import begin, ended, own_address, resume_pipeline, run_options
 from medseg.api.strangers import Given, built, refuse_unvouched
+from medseg.component import SHIPPED, resolve
 from medseg.errors import DefinitionError, RunError
 from medseg.inside import refuse_ways_out
 from medseg.pipeline.claim import elsewhere
@@ -59,7 +60,7 @@ def run_folds(
     interrupted goes on with `resume_folds`.
 
     Args:
-        name: A pipeline whose last step is `EvaluateClasses` of the role test.
+        name: A pipeline of whole images whose last step is `Evaluate` of the role test.
         data: As of `run_pipeline`, like all that follows; None runs on the generated sample.
         folds: How many, 2 or more.
         set: `path=value` strings that change the definition.
@@ -81,7 +82,7 @@ def run_folds(
         raise DefinitionError(f"folds is {folds}, wanted 2 or more")
     uri = default_uri(tracking_uri)
     _refuse_own_parts(set)
-    declared = _declared(name, set)
+    declared = _declared(name, set, allow)
     asked = CrossValidation(
         name=f"{declared['definition']['name']}-folds-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{token_hex(2)}",
         pipeline=str(name),
@@ -212,15 +213,16 @@ def interrupted_folds(*, take_over: bool = False) -> CrossValidation | None:
     return found
 
 
-def _declared(name: str | Path, changes: Sequence[str]) -> Mapping[str, Any]:
+def _declared(name: str | Path, changes: Sequence[str], allow: Sequence[str]) -> Mapping[str, Any]:
     """Definition and manifest as they come back from a file, if the folds can be put together."""
     opened = open_pipeline(name, assignments=changes)
     definition = opened.definition
     last = list(definition.steps.values())[-1]
-    if last["_target_"] != "medseg.steps.EvaluateClasses" or last.get("role", "test") != "test":
+    scores = hasattr(resolve(last["_target_"], at="steps", allowed=SHIPPED.also(*allow)), "evaluation")
+    if not scores or last.get("role", "test") != "test" or opened.manifest.image_labels is None:
         raise DefinitionError(
-            f"folds are of pipelines that end with medseg.steps.EvaluateClasses of the role test, and "
-            f"{definition.name} ends with {last['_target_']}."
+            f"folds are of pipelines of whole images that end with medseg.steps.Evaluate of the role test, and "
+            f"{definition.name} ends with {last['_target_']} of {opened.manifest.truth}."
         )
     manifest = opened.manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
     found: Mapping[str, Any] = json.loads(
@@ -269,7 +271,7 @@ def _seen_to_its_end(
 
 
 def _refuse_changed(asked: CrossValidation) -> None:
-    for what, now in _declared(asked.pipeline, asked.set).items():
+    for what, now in _declared(asked.pipeline, asked.set, asked.options["allow"]).items():
         if now != asked.declared[what]:
             raise RunError(
                 f"the {what} of {asked.pipeline} has changed since {asked.name} began, so that its folds would not "

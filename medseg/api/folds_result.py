@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.api.result import RunResult
+from medseg.class_names import key_name
 from medseg.component import SHIPPED, build
 from medseg.pipeline.study.cross_validation import CrossValidation
 from medseg.places import written_whole
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from medseg.learning.scores.classes import ClassScorer
-    from medseg.steps import EvaluateClasses
+    from medseg.steps.step import Evaluates
     from medseg.tracking.mlflow.recorder import MlflowRecorder
 
 _ROLE = "folds"
@@ -72,21 +73,21 @@ def put_together(
     """
     from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415
     from medseg.learning.scores.pooled_folds import pooled  # noqa: PLC0415
-    from medseg.learning.scores.tables import class_metrics  # noqa: PLC0415
+    from medseg.learning.scores.tables import metrics_of  # noqa: PLC0415
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
     from medseg.tracking.mlflow.runs import put_below  # noqa: PLC0415
 
     first, uri = results[0], default_uri(uri)
     definition, allowed = asked.declared["definition"], SHIPPED.also(*allow)
     last = list(definition["steps"].values())[-1]
-    step: EvaluateClasses = build(last, at="steps", kind=None, allowed=allowed)
+    step: Evaluates = build(last, at="steps", kind=None, allowed=allowed)
     model = Predictor.load(first.folder / "model", allowed=allowed)
-    scorer = pooled([result.scores() for result in results], step.scorer(model))
+    scorer = pooled([result.scores() for result in results], step.evaluation(model).scorer)
     summary = scorer.summary(definition["seed"])
     paths = _written(scorer, summary, asked.folder)
     recorder = _recorder(asked, uri, generated=first.generated, say=shown.say)
     recorder.tags({"pipeline": str(definition["name"]), "folds": str(len(results))})
-    recorder.metrics(class_metrics(summary, _ROLE), 0)
+    recorder.metrics(metrics_of(summary, _ROLE, key_name), 0)
     for path in paths:
         recorder.artifact(path, "figures" if path.suffix == ".png" else "scores")
     put_below(uri, recorder.run_id, [result.run_id for result in results])
@@ -118,7 +119,7 @@ def _recorder(
 
 def _written(scorer: ClassScorer, summary: DataFrame, folder: Path) -> list[Path]:
     from medseg.figures.saving import save_figure  # noqa: PLC0415
-    from medseg.steps.class_figures import class_figures  # noqa: PLC0415
+    from medseg.steps.evaluation.class_figures import class_figures  # noqa: PLC0415
 
     paths = [folder / "test.csv", folder / "test_summary.csv"]
     for path, content in zip(paths, (scorer.frame(), summary), strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.class_names import joined
+from medseg.component import named
 from medseg.errors import DefinitionError, ModelError
 from medseg.places import written_whole
 
@@ -241,17 +241,10 @@ class ClassOutput:
         return save_figure(figure, out / case.id / "heat_map.png")
 
 
-_MASK_OUTPUTS: Mapping[str, Output] = {"NIfTI": VolumeOutput(), "pictures": PictureOutput()}
-"""How label maps are written, by the noun of the kind of files."""
-
-_CLASSES = ClassOutput()
-
-
 def output_of(predictor: Predictor) -> Output:
     """How to write what a model says."""
-    masks = _MASK_OUTPUTS[predictor.preparation.files.noun]
-    by_truth: Mapping[str, Output] = {"masks": masks, "one": _CLASSES, "many": _CLASSES}
-    return by_truth[predictor.task.target.truth]
+    found: Output = named(predictor.task.output(predictor.preparation.files))()
+    return found
 
 
 def _rows(volume: NDArray[Any]) -> NDArray[Any]:

@@ -21,7 +21,7 @@ def score_bars(summary: DataFrame, score: str = "dice", *, heading: str = "") ->
     """Draw the mean of a score as a bar for each name, with its 95 % interval.
 
     Args:
-        summary: As `medseg.learning.scores.summaries.summarise` gives it.
+        summary: As `medseg.learning.scores.intervals.summarise` gives it.
         score: Which score; one in [0, 1] is drawn on that range.
         heading: Shown above; by default the score and what bar and whisker are.
 
@@ -48,7 +48,7 @@ def score_bars(summary: DataFrame, score: str = "dice", *, heading: str = "") ->
     below = [max(row["mean"] - row["low"], 0.0) for _, row in defined]
     above = [max(row["high"] - row["mean"], 0.0) for _, row in defined]
     axes.errorbar(means, places, xerr=[below, above], fmt="none", ecolor="black", elinewidth=1.3, capsize=3.5)
-    names = fit_names(figure, [row["name"] for row in rows], _NAME, size=10)
+    names = fit_names(figure, [row["name"] or "all" for row in rows], _NAME, size=10)
     axes.set_yticks(range(len(rows)), [name.text for name in names], parse_math=False, fontsize=10)
     for label, name in zip(axes.get_yticklabels(), names, strict=True):
         label.set_fontfamily(name.families)

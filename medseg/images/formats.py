@@ -30,6 +30,10 @@ class FileKind(Protocol):
         """Whether such files say how large a voxel is."""
 
     @property
+    def flat(self) -> bool:
+        """Whether each is one slice, so that a case is."""
+
+    @property
     def suffixes(self) -> tuple[str, ...]:
         """Endings of their names, in lower case; empty where any name may be one."""
 
@@ -71,6 +75,7 @@ class NiftiFiles:
 
     noun: str = "NIfTI"
     measured: bool = True
+    flat: bool = False
     suffixes: tuple[str, ...] = (".nii", ".nii.gz")
 
     def read(self, path: Path, channels: Sequence[str]) -> list[StoredImage]:
@@ -112,6 +117,7 @@ class PictureFiles:
     mask_above: int | None = None
     noun: str = "pictures"
     measured: bool = False
+    flat: bool = True
     suffixes: tuple[str, ...] = (*SUFFIXES, *DICOM_SUFFIXES)
     window: Window = "file"
 

@@ -10,9 +10,10 @@ _HOMES = {
     "ClassMasks": "medseg.learning.tasks.class_masks",
     "ImageClasses": "medseg.learning.tasks.image_classes",
     "ImageTags": "medseg.learning.tasks.image_classes",
+    "LibraryScore": "medseg.learning.scores.added.library_score",
 }
 
-__all__ = ["BinaryMask", "ClassMasks", "ImageClasses", "ImageTags"]  # imported on first use
+__all__ = ["BinaryMask", "ClassMasks", "ImageClasses", "ImageTags", "LibraryScore"]  # imported on first use
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from medseg.component import Allowed, build
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, ModelError
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.tasks.target import TARGETS
 from medseg.learning.tasks.task import TASK, Task
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.rehearsal import rehearse
@@ -117,15 +118,10 @@ def _refuse_unknown_channels(definition: PipelineDefinition, manifest: Manifest)
 
 
 def _refuse_other_truth(task: Task, manifest: Manifest) -> None:
-    has = manifest.image_labels or "masks"
-    if task.target.truth != has:
-        known = {
-            "masks": "label maps: take medseg.learning.ClassMasks or BinaryMask",
-            "one": "one class of each image: take medseg.learning.ImageClasses",
-            "many": "any number of classes of each image: take medseg.learning.ImageTags",
-        }
+    if task.target.truth != manifest.truth:
         raise DefinitionError(
-            f"task is {type(task).__name__}, and the truth of the data set {manifest.name} is {known[has]}."
+            f"task is {type(task).__name__}, and the truth of the data set {manifest.name} is "
+            f"{TARGETS[manifest.truth].remedy}."
         )
 
 
@@ -138,8 +134,7 @@ def _refuse_other_classes(task: Task, manifest: Manifest) -> None:
 
 
 def _refuse_unknown_keep(definition: PipelineDefinition, task: Task) -> None:
-    of_masks = ("foreground", *task.classes, *task.regions) if task.target.truth == "masks" else ()
-    known = ("all", "image", *of_masks)
+    known = ("all", "image", *task.target.contents((*task.classes, *task.regions)))
     if definition.slices.keep.contains not in known:
         raise DefinitionError(
             f"slices.keep.contains is {definition.slices.keep.contains!r}, wanted one of {list(known)}."

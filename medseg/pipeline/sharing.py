@@ -75,7 +75,7 @@ def _refuse_empty_roles(resolved: Resolved, shared: SharedCopies) -> None:
 def _refuse_unlearned(resolved: Resolved, shared: SharedCopies, say: Callable[[str], None]) -> None:
     """A class of whole images that training lacks cannot be learned; one that others lack is not scored."""
     trains = any("train" in step.roles for step in resolved.steps.values())
-    if resolved.predictor.task.target.truth == "masks" or shared.split.leaking or not trains:
+    if shared.split.leaking or not trains:
         return
     there = _classes_of({"train", "val", "test"}, shared)
     lost = _lacking(resolved, there, _classes_of({"train"}, shared))

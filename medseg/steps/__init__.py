@@ -7,8 +7,8 @@ from typing import Any
 
 _HOMES = {
     "Evaluate": "medseg.steps.evaluate",
-    "EvaluateClasses": "medseg.steps.evaluate_classes",
-    "EvaluateForeground": "medseg.steps.evaluate_foreground",
+    "EvaluateClasses": "medseg.steps.evaluate",
+    "EvaluateForeground": "medseg.steps.evaluate",
     "Fit": "medseg.steps.fit",
     "StartFrom": "medseg.steps.start_from",
     "TuneThreshold": "medseg.steps.tune_threshold",

@@ -20,8 +20,9 @@ from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
 from medseg.learning.training.checkpoint import Standing
 from medseg.learning.training.curve_verdict import read_curves
-from medseg.learning.training.fit import Plan, Precision, Watch, fit, make_optimiser
+from medseg.learning.training.fit import Watch, fit, make_optimiser
 from medseg.learning.training.memory import available_memory, free_memory, measure_need, refuse_too_large
+from medseg.learning.training.plan import Plan, Precision
 from medseg.learning.transfer.freeze import (
     Freeze,
     counted,
@@ -32,8 +33,8 @@ from medseg.learning.transfer.freeze import (
 )
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
+from medseg.steps.evaluation.evaluation import evaluation_of
 from medseg.steps.step import Run, Work
-from medseg.steps.validation_pictures import VALIDATION_PICTURES
 
 _LONGEST_TAG = 500  # characters, of MLflow's 5000: a tag is read in a list
 
@@ -49,9 +50,11 @@ class Fit:
             `total_steps`, `t_total`), when left out, is that of the training.
         schedule_each: Whether the schedule goes on each `epoch` or each `iteration`.
         clip: Largest norm of all gradients together.
-        precision: auto, float32, float16 or bfloat16; see `medseg.learning.training.fit.Plan`.
+        precision: auto, float32, float16 or bfloat16; see `medseg.learning.training.plan.Plan`.
         validate_every: Epochs from one validation to the next.
-        best_by: Whether the best weights are those of the highest validation `score` or of the least `loss`.
+        best_by: Whether the best weights are those of the highest validation `score` (see `task.select`), of the
+            least `loss`, or of another score: one of ours of masks, such as `iou`, or an object, as in `scores` of
+            `Evaluate`.
         pictures_every: Validations from one picture of good, median and bad patients to the next; 0 for none.
         freeze: What stands still, running statistics and all: `features` is all but the head,
             `{all_but_last_blocks: N}` all but the head and the N blocks before it; left out, nothing.
@@ -78,7 +81,7 @@ class Fit:
         precision: Precision = "auto",
         validate_every: int = 1,
         pictures_every: int = 5,
-        best_by: Literal["score", "loss"] = "score",
+        best_by: Any = "score",
         freeze: Freeze = None,
         statistics: Literal["moving", "still"] = "moving",
     ) -> None:
@@ -92,7 +95,8 @@ class Fit:
         _refuse(schedule_each in ("epoch", "iteration"), "schedule_each", schedule_each, "epoch or iteration")
         known = ("auto", "float32", "float16", "bfloat16")
         _refuse(precision in known, "precision", precision, " or ".join(known))
-        _refuse(best_by in ("score", "loss"), "best_by", best_by, "score or loss")
+        scores = isinstance(best_by, str) or callable(best_by)
+        _refuse(scores, "best_by", best_by, "score, loss, or another score")
         _refuse(statistics in ("moving", "still"), "statistics", statistics, "moving or still")
         self.plan = Plan(
             epochs, optimiser, patience, schedule, schedule_each, clip, precision, validate_every, best_by
@@ -177,6 +181,11 @@ class Fit:
             DefinitionError: One of them refuses its arguments, the schedule waits for a score, or `freeze` does
                 not fit the network.
         """
+        if self.plan.added:
+            try:
+                predictor.task.scorer(self.plan.added)
+            except DefinitionError as error:
+                raise DefinitionError(f"best_by: {error}") from error
         part = frozen_part(predictor.network, predictor.input_shape, self.blocks, at="freeze")
         with frozen(predictor.network, part):
             _, schedule = make_optimiser(predictor.network, self.plan, steps=self.plan.epochs)
@@ -231,7 +240,7 @@ class Fit:
     def _picture(
         self, predictor: Predictor, val: Batches, scores: Mapping[str, float], epoch: int, run: Run
     ) -> None:
-        draw = VALIDATION_PICTURES[predictor.task.target.truth]
+        draw = evaluation_of(predictor).validation_picture
         figure = draw(predictor, val.dataset, scores, heading=f"validation, epoch {epoch}")
         path = save_figure(figure, run.figures / f"{run.step}_validation_{epoch:04d}.png")
         run.recorder.artifact(path, "figures")
@@ -244,13 +253,12 @@ class Fit:
         said = {"kind": verdict.kind, "text": verdict.text(), "next_step": verdict.next_step}
         with written_whole(run.place / "verdict.json") as target:
             target.write_text(json.dumps(said, indent=1), encoding="utf-8")
-        masks = task.target.truth == "masks"
         figure = learning_curves(
             history,
             task.classes,
             heading=verdict.text(),
             best=best_epoch,
-            background=masks,
+            background=task.target.background,
         )
         run.recorder.artifact(save_figure(figure, run.figures / f"{run.step}_learning_curves.png"), "figures")
         run.recorder.artifact(table, "tables")

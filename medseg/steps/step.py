@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -43,8 +43,11 @@ class Work:
     epochs: int = 0
 
     def of(self, role: Role) -> list[Case]:
-        """The cases of a role, in the order of their ids."""
-        return [self.cases[name] for name in sorted(self.split.cases(role))]
+        """The cases of a role, in the order of their ids; by slice, pictures whose only slice has it."""
+        found = [self.cases[name] for name in sorted(self.split.cases(role))]
+        if self.split.leaking and self.predictor.preparation.files.flat:
+            return [case for case in found if self.split.role(case.id) == role]
+        return found
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,20 @@ class Run:
     def at(self, step: str) -> Run:
         """The same run at another step."""
         return replace(self, step=step)
+
+
+class Evaluates(Protocol):
+    """A step that scores a role; how a step is found that does, whatever it is called.
+
+    `hasattr(step, "evaluation")` tells it from the other steps: of a built step, or of its class.
+    """
+
+    @property
+    def role(self) -> Role:
+        """The role that is scored."""
+
+    def evaluation(self, predictor: Predictor) -> Any:
+        """An empty `medseg.steps.evaluation.evaluation.Evaluation` of a model, with the settings of the step."""
 
 
 class Step(Protocol):

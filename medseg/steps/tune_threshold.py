@@ -10,13 +10,15 @@ from typing import Literal
 import pandas as pd
 
 from medseg.datasets.case import Case
-from medseg.errors import DataError, DefinitionError
+from medseg.errors import DataError
 from medseg.figures.saving import save_figure
 from medseg.figures.threshold_curve import threshold_curve
+from medseg.geometry.axes import AXES
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.scores.counts import COUNT_SCORES
 from medseg.learning.scores.probability_counts import ProbabilityCounts
-from medseg.learning.scores.threshold_search import SCORES, ThresholdSearch, search
-from medseg.learning.tasks.binary_mask import BinaryMask
+from medseg.learning.scores.threshold_search import ThresholdSearch, search
+from medseg.learning.tasks.task import threshold_task
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.step import Run, Work
@@ -33,8 +35,8 @@ class TuneThreshold:
     """
 
     def __init__(self, score: str = "f1", over: Literal["pooled", "groups"] = "pooled") -> None:
-        if score not in SCORES:
-            raise ValueError(f"score is {score!r}, wanted one of {', '.join(SCORES)}")
+        if score not in COUNT_SCORES:
+            raise ValueError(f"score is {score!r}, wanted one of {', '.join(COUNT_SCORES)}")
         if over not in ("pooled", "groups"):
             raise ValueError(f"over is {over!r}, wanted pooled or groups")
         self.score, self.over = score, over
@@ -50,7 +52,7 @@ class TuneThreshold:
         Raises:
             DefinitionError: The task is none of a binary mask.
         """
-        _binary(predictor)
+        threshold_task(predictor.task)
 
     def __call__(self, work: Work, run: Run) -> Work:
         """Predict the validation cases, and search."""
@@ -58,7 +60,7 @@ class TuneThreshold:
         cases = work.of("val")
         with run.progress.bar("searching the threshold", len(cases), "cases") as bar:
             for case in cases:
-                counts[case.group].append(_counted(case, work.predictor))
+                counts[case.group].append(_counted(case, work))
                 bar.advance()
         groups = {group: ProbabilityCounts.merged(each) for group, each in counts.items()}
         try:
@@ -76,7 +78,7 @@ class TuneThreshold:
 
     def _kept(self, work: Work, run: Run, reason: str) -> Work:
         """Go on with the threshold that the task had."""
-        threshold = _binary(work.predictor).threshold
+        threshold = threshold_task(work.predictor.task).threshold
         run.progress.say(f"The threshold stays at {threshold:g}: {reason}.", loud=True)
         run.recorder.tags(
             {f"{run.step}.threshold": f"{threshold:.6g}", f"{run.step}.role": "none: not searched"}
@@ -114,23 +116,19 @@ class TuneThreshold:
         run.recorder.artifact(save_figure(figure, run.figures / f"{run.step}_curve.png"), "figures")
 
 
-def _binary(predictor: Predictor) -> BinaryMask:
-    if not isinstance(predictor.task, BinaryMask):
-        raise DefinitionError(
-            f"a threshold belongs to the task medseg.learning.BinaryMask, met {type(predictor.task).__name__}. "
-            "Take the step out, or change the task."
-        )
-    return predictor.task
-
-
-def _counted(case: Case, predictor: Predictor) -> ProbabilityCounts:
+def _counted(case: Case, work: Work) -> ProbabilityCounts:
+    """The pixels of a case; where the data were split by slice, those of its validation slices."""
+    predictor, split = work.predictor, work.split
     volume = predictor.read(case)
     if volume.label is None:
         raise DataError("a validation case has no truth. Add its mask, or leave the case out.")
     chances = predictor.predict_volume(volume, probabilities=True).probabilities
     if chances is None:
         raise ValueError("a prediction that was asked for probabilities has some")
-    return ProbabilityCounts.of(chances[0], volume.geometry.from_ras(volume.label) == 1)
+    axis = AXES[predictor.preparation.rule.axis]
+    planes, truth = axis.cut(volume.geometry.to_ras(chances[0])), axis.cut(volume.label) == 1
+    mine = [not split.leaking or split.role(case.id, place) == "val" for place in range(len(truth))]
+    return ProbabilityCounts.of(planes[mine], truth[mine])
 
 
 def _keep(threshold: float, run: Run) -> None:
@@ -139,5 +137,5 @@ def _keep(threshold: float, run: Run) -> None:
 
 
 def _with_threshold(work: Work, threshold: float) -> Work:
-    task = _binary(work.predictor).at(threshold)
+    task = threshold_task(work.predictor.task).at(threshold)
     return replace(work, predictor=replace(work.predictor, task=task))

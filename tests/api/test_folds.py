@@ -105,7 +105,7 @@ def test_the_run_above_is_not_the_latest_model(folded):
 
 
 def test_pipelines_of_masks_have_no_folds():
-    with pytest.raises(DefinitionError, match=r"end with medseg\.steps\.EvaluateClasses"):
+    with pytest.raises(DefinitionError, match=r"end with medseg\.steps\.Evaluate of"):
         run_folds("emps")
 
 
@@ -131,12 +131,12 @@ def interrupt(monkeypatch, owner, name, call):
 def test_folds_that_were_interrupted_end_as_if_they_had_not_been(stopped, folded, workspace, monkeypatch):
     from medseg.api import folds
     from medseg.cli.main import app
-    from medseg.steps import EvaluateClasses
+    from medseg.steps import Evaluate
 
     owner, name, call = {
-        "within the second fold": (EvaluateClasses, "__call__", 2),
+        "within the second fold": (Evaluate, "__call__", 2),
         "between the folds": (folds, "_fold", 2),
-        "before all are scored": (import_module("medseg.steps.class_figures"), "class_figures", 1),
+        "before all are scored": (import_module("medseg.steps.evaluation.class_figures"), "class_figures", 1),
     }[stopped]
     data = pictures(workspace)
     with monkeypatch.context() as patch:

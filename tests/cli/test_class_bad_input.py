@@ -708,13 +708,12 @@ DEFINITIONS: dict[str, tuple[str, tuple[str, ...]]] = {
         "task.classes=[right, left]",
         ("['right', 'left']", "the same names in the same order"),
     ),
-    "scores of masks": (
-        "steps.evaluate={_target_: medseg.steps.Evaluate, role: test}",
-        ("at steps.evaluate: medseg.steps.Evaluate scores label maps", "Take medseg.steps.EvaluateClasses"),
-    ),
-    "scores of one foreground": (
-        "steps.evaluate={_target_: medseg.steps.EvaluateForeground, role: test}",
-        ("at steps.evaluate", "met ImageClasses", "Take medseg.steps.EvaluateClasses"),
+    "a setting of scores of volumes": (
+        "steps.evaluate={_target_: medseg.steps.Evaluate, role: test, distances: false}",
+        (
+            "at steps.evaluate: medseg.steps.Evaluate takes no distances of ImageClasses on pictures",
+            "top_k, beta",
+        ),
     ),
     "augmentation of a label": (
         "loading.augment=[{_target_: monai.transforms.RandFlipd, keys: [image, label], prob: 0.5}]",
@@ -752,9 +751,9 @@ def test_classes_are_not_learned_from_label_maps(tmp_path: Path, workspace: Path
     task = "task={_target_: medseg.learning.ImageClasses, classes: [background, nucleus]}"
     result = medseg("pipeline", "run", "nuclei", "--device", "cpu", "--data", data, "--set", task)
     refused(result, "task is ImageClasses", "label maps: take medseg.learning.ClassMasks or BinaryMask")
-    score = "steps.evaluate={_target_: medseg.steps.EvaluateClasses, role: test}"
+    score = "steps.evaluate={_target_: medseg.steps.EvaluateClasses, role: test, beta: 2}"
     result = medseg("pipeline", "run", "nuclei", "--device", "cpu", "--data", data, "--set", score)
-    refused(result, "at steps.evaluate", "scores classes of whole images", "Take medseg.steps.Evaluate.")
+    refused(result, "at steps.evaluate", "takes no beta of BinaryMask on pictures", "Leave it out.")
     nothing_is_left(workspace)
 
 

@@ -173,7 +173,7 @@ def test_stopping_early_is_said(make_work, make_run, heard):
         {"pictures_every": -1},
         {"schedule_each": "minute"},
         {"precision": "half"},
-        {"best_by": "luck"},
+        {"best_by": 3},
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(wrong):
@@ -282,3 +282,21 @@ def test_a_binary_mask_learns_on_pictures(make_picture_work, make_run, tmp_path)
     assert rows[-1]["val/loss"] < rows[0]["val/loss"]
     assert "val/dice/foreground" in rows[0]
     assert Predictor.load(run.place / "predictor").task.spec() == done.predictor.task.spec()
+
+
+def test_the_best_weights_are_those_of_a_score_that_is_named(make_work, make_run, heard):
+    run = make_run()
+    start(make_step(epochs=3, best_by="iou"), make_work(), run)
+
+    rows = json.loads((run.place / "history.json").read_text())
+    assert heard.tagged["fit.best_epoch"] == str(int(max(rows, key=lambda row: row["val/iou"])["epoch"]))
+    names = [key.removeprefix("val/iou/") for key in rows[0] if key.startswith("val/iou/")]
+    assert set(names) >= {"healthy", "whole_tumour"}
+    for name in names:  # of one case, IoU follows from Dice
+        dice = rows[0][f"val/dice/{name}"]
+        assert rows[0][f"val/iou/{name}"] == pytest.approx(dice / (2 - dice))
+
+
+def test_a_score_that_is_not_known_cannot_choose(make_work):
+    with pytest.raises(DefinitionError, match="best_by: no score is called 'luck'; known are f1, dice"):
+        make_step(best_by="luck").check(make_work().predictor)

@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from medseg.component import build
 from medseg.errors import DataError, DefinitionError
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.tasks.binary_mask import BinaryMask
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.steps.step import Step
 from medseg.steps.tune_threshold import TuneThreshold
@@ -300,3 +302,24 @@ def test_the_class_of_masks_of_several_classes_is_no_binary_mask(work, make_run)
     other = replace(work.predictor, task=ClassMasks(("background", "foreground")))
     with pytest.raises(DefinitionError, match="Take the step out, or change the task"):
         tune(replace(work, predictor=other), make_run("threshold"))
+
+
+def test_by_slice_only_validation_slices_are_searched(make_work, make_run, monkeypatch):
+    seen = {}
+
+    def keep(groups, **_):
+        seen.update(groups)
+        raise DataError("enough is known.")
+
+    monkeypatch.setattr("medseg.steps.tune_threshold.search", keep)
+    work = make_work(by="slice")
+    predictor = replace(work.predictor, network=torch.nn.Conv2d(4, 1, 1).eval(), task=BinaryMask())
+    work = replace(work, predictor=predictor)
+    tune(work, make_run("threshold"))
+    every, wanted = 0, 0
+    for case in work.of("val"):
+        rows, columns, slices = predictor.read(case).label.shape
+        every += rows * columns * slices
+        wanted += rows * columns * sum(work.split.role(case.id, place) == "val" for place in range(slices))
+    assert sum(counts.foreground + counts.background for counts in seen.values()) == wanted
+    assert 0 < wanted < every

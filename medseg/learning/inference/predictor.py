@@ -310,7 +310,7 @@ def _refuse_contradictions(
     """
     if tuple(task.classes) != tuple(manifest.classes):
         raise ModelError(f"its task has the classes {task.classes}, its manifest {manifest.classes}")
-    if task.target.truth != (manifest.image_labels or "masks"):
+    if task.target.truth != manifest.truth:
         raise ModelError(f"its task learns {task.target.noun}, which its manifest does not tell")
     unknown = set(preparation.channels) - set(manifest.channels)
     if unknown:

@@ -1,24 +1,26 @@
 """Scores of the classes of images, of many weightings of the images at once.
 
-The one rule for what is empty is that of `scores.volumes`: a ratio 0/0 is NaN and left out of the mean
-over classes. A score of all classes ("macro") is the mean over those of which the images at hand define it.
+The one rule for what is empty is that of `scores.counts`: a ratio 0/0 is NaN and left out of the mean over
+classes. A score of all classes ("macro") is the mean over those of which the images at hand define it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.learning.scores.probability_counts import BINS, ratio
+from medseg.learning.scores.calibration import calibration_error, gaps_by_case, squared_errors
+from medseg.learning.scores.counts import COUNT_SCORES, Counts, balanced_accuracy, fbeta, ratio
+from medseg.learning.scores.intervals import Key
 from medseg.learning.scores.ranking import Ranking
-from medseg.learning.tasks.decision import ClassCounts, Decision
+from medseg.learning.tasks.decision import Decision
 
-Values = dict[tuple[int | None, str], NDArray[np.float64]]
-"""(R,) by index of the class, or None for all classes together, and by score."""
+Values = dict[Key, NDArray[np.float64]]
+"""(R,) by class and score."""
 
 COUNTED = ("precision", "recall", "specificity", "f1")
 RANKED = ("auroc", "average_precision")
@@ -36,12 +38,14 @@ class ClassMeasures:
         probabilities: (N, K) float32 in [0, 1].
         beta: How many times as much recall counts as precision in the F-beta score (van Rijsbergen,
             "Information Retrieval", 1979).
+        added: (N,) what a definition adds, by class and score: a mean over the images that define it.
     """
 
     decision: Decision
     truth: NDArray[np.bool_]
     probabilities: NDArray[np.float32]
     beta: float = 2.0
+    added: Mapping[Key, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def fbeta(self) -> str:
@@ -105,6 +109,8 @@ class ClassMeasures:
 
     def behind(self, name: int | None, score: str) -> NDArray[np.bool_]:
         """(N,) the images that are in the denominator of a score; none where it is undefined."""
+        if (name, score) in self.added:
+            return ~np.isnan(self.added[name, score])
         everything = np.ones(len(self.truth), dtype=bool)
         if np.isnan(self.point[name, score][0]):
             return ~everything
@@ -115,6 +121,14 @@ class ClassMeasures:
         of = {"precision": said, "recall": has, "specificity": ~has, "f1": either, self.fbeta: either}
         return of.get(score, everything)
 
+    def is_share(self, name: int | None, score: str) -> bool:
+        """Whether a score is the share of images of which something holds; not a mean over classes."""
+        if (name, score) in self.added:
+            return False
+        if name is None:
+            return "accuracy" in score and score != "balanced_accuracy"
+        return score in ("precision", "recall", "specificity")
+
     @cached_property
     def _rankings(self) -> tuple[Ranking, ...]:
         return tuple(Ranking.of(p, t) for p, t in zip(self.probabilities.T, self.truth.T, strict=True))
@@ -122,8 +136,10 @@ class ClassMeasures:
     @cached_property
     def _gaps(self) -> tuple[NDArray[np.float64], ...]:
         """By class, then those of the decision's forecasts."""
-        own = [_gaps(self.probabilities[:, [k]], self.truth[:, [k]]) for k in range(self.truth.shape[1])]
-        return (*own, _gaps(*self.decision.forecasts(self.truth, self.probabilities)))
+        own = [
+            gaps_by_case(self.probabilities[:, [k]], self.truth[:, [k]]) for k in range(self.truth.shape[1])
+        ]
+        return (*own, gaps_by_case(*self.decision.forecasts(self.truth, self.probabilities)))
 
     def _scores(self, weights: NDArray[np.float64], known: Values | None) -> Values:
         """Score weightings; means are over the classes that are defined in `known`, else in themselves."""
@@ -131,59 +147,40 @@ class ClassMeasures:
         tp, truth, predicted = (
             has.T.astype(float) @ weights for has in (self.truth & self.chosen, self.truth, self.chosen)
         )
-        counts = ClassCounts(tp, truth, predicted, cases)
-        of_class = self._of_class(counts, weights)
+        counts = Counts(tp, predicted - tp, truth - tp, cases - truth - predicted + tp)
+        of_class = self._of_class(counts, cases, weights)
         found: Values = {(k, score): of_class[score][k] for score in self.of_class for k in range(len(tp))}
 
         def mean(score: str, by: NDArray[np.float64]) -> NDArray[np.float64]:
             kept = [not np.isnan((known or found)[k, score][0]) for k in range(len(tp))]
             return ratio((of_class[score] * by)[kept].sum(axis=0), by[kept].sum(axis=0))
 
-        together = {
-            score: ratio(np.nan_to_num(values) @ weights, (~np.isnan(values)).astype(float) @ weights)
-            for score, values in self.per_case.items()
-        }
+        together = {score: _mean(values, weights) for score, values in self.per_case.items()}
         together |= self.decision.pooled(counts)
         together |= {score: mean(of, np.ones_like(tp)) for score, of in self.means.items()}
         together["auroc_weighted"] = mean("auroc", truth)
-        together["calibration_error"] = ratio(np.abs(self._gaps[-1] @ weights).sum(axis=0), cases)
-        return {**found, **{(None, score): together[score] for score in self.of_all}}
+        together["calibration_error"] = calibration_error(self._gaps[-1] @ weights, cases, axis=0)
+        found |= {(None, score): together[score] for score in self.of_all}
+        return {**found, **{key: _mean(values, weights) for key, values in self.added.items()}}
 
-    def _of_class(self, counts: ClassCounts, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    def _of_class(
+        self, counts: Counts[NDArray[np.float64]], cases: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> dict[str, NDArray[np.float64]]:
         """(K, R) by score."""
-        tp, truth, predicted, cases = counts.tp, counts.truth, counts.predicted, counts.cases
-        square = self.beta**2
         areas = [ranking.areas(weights) for ranking in self._rankings]
-        errors = (self.probabilities.astype(float) - self.truth) ** 2
-        gaps = np.stack([np.abs(gap @ weights).sum(axis=0) for gap in self._gaps[:-1]])
-        recall = ratio(tp, truth)
-        specificity = ratio(cases - truth - predicted + tp, cases - truth)
+        errors = squared_errors(self.probabilities, self.truth)
+        gaps = [calibration_error(gap @ weights, cases, axis=0) for gap in self._gaps[:-1]]
         return {
-            "precision": ratio(tp, predicted),
-            "recall": recall,
-            "specificity": specificity,
-            "f1": ratio(2 * tp, truth + predicted),
-            self.fbeta: ratio((1 + square) * tp, square * truth + predicted),
-            "balanced_accuracy": (recall + specificity) / 2,
+            **{score: COUNT_SCORES[score](*counts) for score in COUNTED},
+            self.fbeta: fbeta(*counts, beta=self.beta),
+            "balanced_accuracy": balanced_accuracy(*counts),
             "auroc": np.stack([area for area, _ in areas]),
             "average_precision": np.stack([precision for _, precision in areas]),
             "brier": ratio(errors.T @ weights, cases),
-            "calibration_error": ratio(gaps, cases),
+            "calibration_error": np.stack(gaps),
         }
 
 
-def _gaps(probabilities: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(`BINS`, N) what each image adds to observed minus expected in each bin, of forecasts (N, F).
-
-    The calibration error is the sum over bins of the absolute sum over images, of the mean image (Naeini et
-    al., "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015). Bins have equal width;
-    each holds its right edge, the first one both.
-    """
-    edges = np.linspace(0, 1, BINS + 1)
-    # compared as float64: a float32 edge could lie on the other side of a probability
-    expected = probabilities.astype(float)
-    bins = np.searchsorted(edges[1:-1], expected, side="left")
-    images, forecasts = truth.shape
-    gaps = np.zeros((BINS, images))
-    np.add.at(gaps, (bins, np.arange(images)[:, None]), (truth - expected) / forecasts)
-    return gaps
+def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(R,) mean of (N,) values by weights (N, R), without those that are NaN."""
+    return ratio(np.nan_to_num(values) @ weights, (~np.isnan(values)).astype(float) @ weights)

@@ -1,7 +1,7 @@
 """Scores of the classes of whole images, from their probabilities.
 
 An image counts once, whatever it shows of which patient; intervals are over patients. Calibration errors are
-of `probability_counts.BINS` = 15 bins of equal width.
+of `calibration.BINS` = 15 bins of equal width.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.learning.scores.added.case_score import CaseScore, LabelCase, computed
+from medseg.learning.scores.calibration import Reliability
 from medseg.learning.scores.class_measures import ClassMeasures
-from medseg.learning.scores.intervals import intervals
-from medseg.learning.scores.probability_counts import ProbabilityCounts, Reliability
+from medseg.learning.scores.intervals import Key, over_images
+from medseg.learning.scores.probability_counts import ProbabilityCounts
 from medseg.learning.scores.tables import case_table, summary_table
 from medseg.learning.tasks.decision import Decision
 
@@ -53,12 +55,22 @@ class ClassScorer:
         classes: Names, in the order of their indices.
         decision: That of the task, with the top-k accuracies that are wanted.
         beta: Of the F-beta score, which is named after it: `f2`.
+        scores: Those of `known_scores` that are summarised; None for all.
+        added: Scores that are summarised beside.
 
     Raises:
         ValueError: Too few names, one of them twice or empty, or `beta` is not positive.
     """
 
-    def __init__(self, classes: Sequence[str], decision: Decision, *, beta: float = 2.0) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        decision: Decision,
+        *,
+        beta: float = 2.0,
+        scores: Sequence[str] | None = None,
+        added: Sequence[CaseScore] = (),
+    ) -> None:
         least = 2 if decision.exclusive else 1
         if len(classes) < least or len(set(classes)) != len(classes) or "" in classes:
             raise ValueError(f"classes {list(classes)}; wanted {least} or more names, none twice or empty")
@@ -67,7 +79,9 @@ class ClassScorer:
         self.classes = tuple(classes)
         self._beta = beta
         self._decision = decision
+        self._scores, self._added = scores, tuple(added)
         self._rows: dict[str, tuple[str, NDArray[np.bool_], NDArray[np.float32]]] = {}
+        self._numbers: dict[str, dict[Key, float]] = {}
         self._measures: ClassMeasures | None = None
 
     @property
@@ -109,6 +123,13 @@ class ClassScorer:
                 "apply the activation first, and look for NaN in the network's output"
             )
         self._decision.refuse(truth.astype(bool), probabilities)
+        said = self._decision.chosen(probabilities[None])[0]
+        whole = LabelCase(case, self.classes, truth.astype(bool), probabilities, said)
+        self._numbers[case] = {
+            (self.classes.index(name) if name else None, score.name): value
+            for score in self._added
+            for name, value in computed(score, whole).items()
+        }
         self._rows[case] = group, truth.astype(bool), probabilities
         self._measures = None
 
@@ -125,8 +146,18 @@ class ClassScorer:
             # in the order of names: floats add up to the same last bit however they came
             rows = [self._rows[case] for case in self._cases]
             truth, probabilities = np.stack([row[1] for row in rows]), np.stack([row[2] for row in rows])
-            self._measures = ClassMeasures(self._decision, truth, probabilities, self._beta)
+            numbers = [self._numbers[case] for case in self._cases]
+            keys = dict.fromkeys(key for each in numbers for key in each)
+            added = {key: np.array([each.get(key, np.nan) for each in numbers]) for key in keys}
+            self._measures = ClassMeasures(self._decision, truth, probabilities, self._beta, added)
         return self._measures
+
+    @property
+    def known_scores(self) -> tuple[str, ...]:
+        """Names of all of our scores, of all classes together and of each."""
+        nothing = np.zeros((0, len(self.classes)))
+        names = ClassMeasures(self._decision, nothing.astype(bool), nothing.astype(np.float32), self._beta)
+        return tuple(dict.fromkeys((*names.of_all, *names.of_class)))
 
     @property
     def matrix(self) -> NDArray[np.int64]:
@@ -150,7 +181,7 @@ class ClassScorer:
         return case_table(self.measures, self.classes, self._cases, self._groups)
 
     def summary(self, seed: int = 0) -> DataFrame:
-        """Give all scores with their intervals: see `class_summary.intervals`.
+        """Give all scores with their intervals: see `intervals.over_images`.
 
         Args:
             seed: Of the bootstrap over groups.
@@ -161,7 +192,11 @@ class ClassScorer:
             numbers of images, without an interval.
         """
         groups = np.unique(self._groups, return_inverse=True)[1]
-        return summary_table(self.measures, self.classes, groups, intervals(self.measures, groups, seed))
+        found = over_images(self.measures, groups, seed)
+        if self._scores is not None:
+            kept = {*self._scores, *(score for _, score in self.measures.added)}
+            found = {key: row for key, row in found.items() if key[1] in kept}
+        return summary_table(self.measures, self.classes, groups, found)
 
     def reliability(self) -> Reliability:
         """Compare probabilities with observed shares: that of which `calibration_error` of all together is."""

@@ -16,19 +16,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from medseg.learning.scores.probability_counts import ratio
+from medseg.learning.scores.counts import CountScore, dice, precision, ratio, recall
+
+
+def _pairs(
+    score: CountScore, matched: ArrayLike, truth: ArrayLike, predicted: ArrayLike
+) -> NDArray[np.float64]:
+    """A score of objects: a pair is met, what is in none is missed, or said in vain."""
+    return score(matched, np.subtract(predicted, matched), np.subtract(truth, matched), 0)
+
 
 OBJECT_RATIOS: Mapping[str, Callable[[ArrayLike, ArrayLike, ArrayLike, ArrayLike], NDArray[np.float64]]] = {
-    "object_precision": lambda matched, truth, predicted, iou_sum: ratio(matched, predicted),  # noqa: ARG005
-    "object_recall": lambda matched, truth, predicted, iou_sum: ratio(matched, truth),  # noqa: ARG005
-    "object_f1": lambda matched, truth, predicted, iou_sum: ratio(  # noqa: ARG005
-        2 * np.asarray(matched), np.add(truth, predicted)
-    ),
+    "object_precision": lambda matched, truth, predicted, _: _pairs(precision, matched, truth, predicted),
+    "object_recall": lambda matched, truth, predicted, _: _pairs(recall, matched, truth, predicted),
+    "object_f1": lambda matched, truth, predicted, _: _pairs(dice, matched, truth, predicted),
     # matched + (predicted - matched) / 2 + (truth - matched) / 2 = (truth + predicted) / 2
-    "panoptic_quality": lambda matched, truth, predicted, iou_sum: ratio(  # noqa: ARG005
+    "panoptic_quality": lambda _, truth, predicted, iou_sum: ratio(
         2 * np.asarray(iou_sum), np.add(truth, predicted)
     ),
-    "segmentation_quality": lambda matched, truth, predicted, iou_sum: ratio(iou_sum, matched),  # noqa: ARG005
+    "segmentation_quality": lambda matched, _, __, iou_sum: ratio(iou_sum, matched),
 }
 """Scores in [0, 1] of matched, true and predicted objects and the sum of IoU, numbers or arrays."""
 

@@ -1,6 +1,6 @@
 """Scores of foreground masks: per image, per group (a patient over all its slices), and of all pixels pooled.
 
-Empty classes are treated by the one rule of `medseg.learning.scores.volumes`: a ratio 0/0 is NaN and left out. AUROC
+Empty classes are treated by the one rule of `medseg.learning.scores.counts`: a ratio 0/0 is NaN and left out. AUROC
 needs both classes, average precision needs foreground, object scores need an object in truth or prediction.
 
 Everything but AUROC and average precision follows from a few sums for each image, which add up to those of
@@ -16,18 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.learning.scores.added.case_score import CaseScore, MaskCase, computed
+from medseg.learning.scores.calibration import BINS, calibration_error
+from medseg.learning.scores.counts import COUNT_SCORES, ratio
+from medseg.learning.scores.intervals import OVER_PATIENTS, draws, middle, over_patients, times, undefined
 from medseg.learning.scores.objects import OBJECT_RATIOS, connected, match_objects, plane, truth_objects
-from medseg.learning.scores.probability_counts import (
-    BINS,
-    ProbabilityCounts,
-    auroc,
-    average_precision,
-    pack,
-    ratio,
-)
+from medseg.learning.scores.probability_counts import ProbabilityCounts, pack
 from medseg.learning.scores.probability_store import ProbabilityStore
-from medseg.learning.scores.summaries import RESAMPLES, STATISTICS, _statistics
-from medseg.learning.scores.threshold_search import SCORES as MASK_SCORES
+from medseg.learning.scores.ranking import auroc, average_precision
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -35,7 +31,7 @@ if TYPE_CHECKING:
 OF_MASKS = ("accuracy", "iou", "dice", "precision", "recall", "f1", "specificity")
 OF_PROBABILITIES = {"auroc": auroc, "average_precision": average_precision}
 OF_OBJECTS = ("object_precision", "object_recall", "object_f1", "panoptic_quality")
-SCORES = (*OF_MASKS, *OF_PROBABILITIES, "brier", "calibration_error", *OF_OBJECTS)
+PICTURE_SCORES = (*OF_MASKS, *OF_PROBABILITIES, "brier", "calibration_error", *OF_OBJECTS)
 """Scores in [0, 1]; of Brier score and calibration error less is better, of all others more."""
 AMOUNTS = ("truth_pixels", "predicted_pixels", "truth_objects", "predicted_objects")
 
@@ -51,15 +47,24 @@ class ForegroundScorer:
 
     Args:
         classes: Two class names, background and foreground; the second names the rows.
+        scores: Those of `PICTURE_SCORES` and `COUNT_SCORES` that are in its tables.
+        added: Scores that are there beside; of a group, their mean over its images.
 
     Raises:
         ValueError: Not two different names.
     """
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        scores: Sequence[str] = PICTURE_SCORES,
+        added: Sequence[CaseScore] = (),
+    ) -> None:
         if len(set(classes)) != 2 or len(classes) != 2:
             raise ValueError(f"classes {list(classes)}; wanted two names, background and foreground")
         self.name = classes[1]
+        self.scores, self._added = tuple(scores), tuple(added)
+        self._columns = [*self.scores, *(score.name for score in added)]
         self._rows: dict[str, tuple[str, _Sums, dict[str, float]]] = {}
         self._probabilities = ProbabilityStore()
 
@@ -98,6 +103,9 @@ class ForegroundScorer:
         counts = ProbabilityCounts.of_packed(packed)
         sums = _Sums.of(truth, predicted, counts, true_objects)
         own = {name: float(of(counts.positives, counts.negatives)) for name, of in OF_PROBABILITIES.items()}
+        pair = truth.astype(np.uint8), predicted.astype(np.uint8)
+        whole = MaskCase(case, {self.name: (1,)}, *pair, None, probability)
+        own |= {score.name: computed(score, whole).get(self.name, np.nan) for score in self._added}
         self._rows[case] = group, sums, own
         self._probabilities.add(group, packed)
 
@@ -117,11 +125,16 @@ class ForegroundScorer:
         tp, fp, fn, tn = _Sums.total(sums for _, sums, _ in self._rows.values()).pixels.astype(np.int64)
         return np.array([[tn, fp], [fn, tp]])
 
+    def dice(self) -> dict[str, float]:
+        """Dice of each image; 1 where it rightly has no foreground."""
+        found = {case: sums.scores()["dice"] for case, (_, sums, _) in self._rows.items()}
+        return {case: 1.0 if np.isnan(value) else value for case, value in found.items()}
+
     def frame(self) -> DataFrame:
         """Give the scores of each image.
 
         Returns:
-            One row per image: case, group, name, `SCORES`, and pixels and objects in truth and prediction.
+            One row per image: case, group, name, `PICTURE_SCORES`, and pixels and objects in truth and prediction.
         """
         from pandas import DataFrame  # noqa: PLC0415 - half a second that training's validation does without
 
@@ -129,13 +142,13 @@ class ForegroundScorer:
             {"case": case, "group": group, "name": self.name, **sums.scores(), **own, **sums.amounts()}
             for case, (group, sums, own) in self._rows.items()
         ]
-        return DataFrame(rows, columns=["case", "group", "name", *SCORES, *AMOUNTS])
+        return DataFrame(rows, columns=["case", "group", "name", *self._columns, *AMOUNTS])
 
     def group_frame(self) -> DataFrame:
         """Give the scores of each group, of the pixels and objects of all its images together.
 
         Returns:
-            One row per group, sorted: group, name, images, `SCORES`, and pixels and objects.
+            One row per group, sorted: group, name, images, `PICTURE_SCORES`, and pixels and objects.
         """
         from pandas import DataFrame  # noqa: PLC0415 - as above
 
@@ -150,9 +163,13 @@ class ForegroundScorer:
                     name: float(of(counts.positives, counts.negatives))
                     for name, of in OF_PROBABILITIES.items()
                 }
+                for score in self._added:
+                    values = np.array([own[score.name] for _, own in members])
+                    defined = values[~np.isnan(values)]
+                    ranked[score.name] = float(defined.mean()) if defined.size else np.nan
             images = {"group": group, "name": self.name, "images": len(members)}
             rows.append(images | sums.scores() | ranked | sums.amounts())
-        return DataFrame(rows, columns=["group", "name", "images", *SCORES, *AMOUNTS])
+        return DataFrame(rows, columns=["group", "name", "images", *self._columns, *AMOUNTS])
 
     def summary(self, seed: int = 0) -> DataFrame:
         """Summarise over groups, and over all pixels.
@@ -161,7 +178,7 @@ class ForegroundScorer:
             seed: Of the bootstrap.
 
         Returns:
-            Rows of name, score, mean, median, std, low, high, patients, as `summaries.summarise` has them.
+            Rows of name, score, mean, median, std, low, high, patients, as `intervals.summarise` has them.
             Named after the foreground: over the groups' scores. Named `<foreground>/pooled`: mean and median
             are the score of all pixels (or objects) together, low and high its 95 % percentile interval when
             groups are drawn with replacement, 1000 times, std is NaN and patients is the number of groups.
@@ -173,13 +190,13 @@ class ForegroundScorer:
 
         groups = self.group_frame()
         rows = [
-            {"name": self.name, "score": score} | _statistics(groups[score].to_numpy(dtype=float), seed)
-            for score in SCORES
+            {"name": self.name, "score": score} | over_patients(groups[score].to_numpy(dtype=float), seed)
+            for score in self._columns
         ]
         rows += [
             {"name": f"{self.name}/pooled", "score": score} | row for score, row in self._pooled(seed).items()
         ]
-        return DataFrame(rows, columns=["name", "score", *STATISTICS])
+        return DataFrame(rows, columns=["name", "score", *OVER_PATIENTS])
 
     def _groups(self) -> dict[str, list[tuple[_Sums, dict[str, float]]]]:
         groups: dict[str, list[tuple[_Sums, dict[str, float]]]] = {}
@@ -189,31 +206,30 @@ class ForegroundScorer:
         return dict(sorted(groups.items()))
 
     def _pooled(self, seed: int) -> dict[str, dict[str, float]]:
-        nothing = dict.fromkeys(STATISTICS[:-1], np.nan) | {"patients": 0}
         groups = self._groups()
         if not groups:
-            return dict.fromkeys(SCORES, nothing)
+            return dict.fromkeys(self.scores, undefined())
         sums = [_Sums.total(one for one, _ in members) for members in groups.values()]
         counts = self.counts
         point = _Sums.total(sums).scores()
         point |= {
             name: float(of(counts.positives, counts.negatives)) for name, of in OF_PROBABILITIES.items()
         }
-        drawn = np.random.default_rng(seed).integers(len(groups), size=(RESAMPLES, len(groups)))
-        times = np.stack([np.bincount(row, minlength=len(groups)) for row in drawn]).astype(float)
-        resampled = _scores(times @ np.stack([one.all for one in sums]))
+        (drawn,) = draws(len(groups), seed)
+        taken = times(drawn, len(groups))
+        resampled = _scores(taken @ np.stack([one.all for one in sums]))
         # the last draw takes each group once: what the grid moves there, it moves in all draws alike
-        once = np.append(times, np.ones((1, len(groups))), axis=0)
+        once = np.append(taken, np.ones((1, len(groups))), axis=0)
         for name, values in _ranked(once, [self._probabilities.coarse(group) for group in groups]).items():
             resampled[name] = np.clip(values[:-1] + (point[name] - values[-1]), 0, 1)
         rows = {}
-        for score in SCORES:
+        for score in self.scores:
             mean = point[score]
             if np.isnan(mean):
-                rows[score] = nothing
+                rows[score] = undefined()
                 continue
-            low, high = np.nanquantile(resampled[score], (0.025, 0.975)) if len(groups) > 1 else (mean, mean)
-            own = {"mean": mean, "median": mean, "std": np.nan, "low": float(low), "high": float(high)}
+            low, high = middle(resampled[score]) if len(groups) > 1 else (mean, mean)
+            own = {"mean": mean, "median": mean, "std": np.nan, "low": low, "high": high}
             rows[score] = own | {"patients": len(groups)}
         return rows
 
@@ -247,8 +263,7 @@ class _Sums:
             [tp, fp, fn, truth.size - tp - fp - fn],
             [found.matched, found.truth, found.predicted, found.iou_sum, counts.squared_error()],
             bins.count,
-            np.nan_to_num(bins.observed) * bins.count,
-            np.nan_to_num(bins.mean_probability) * bins.count,
+            *bins.sums(),
         ]
         return cls(np.concatenate(parts).astype(float))
 
@@ -273,10 +288,9 @@ def _scores(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     pixels, objects = np.moveaxis(sums, -1, 0)[:4], np.moveaxis(sums, -1, 0)[4:8]
     count, positives, probabilities = (sums[..., 9 + i * BINS : 9 + (i + 1) * BINS] for i in range(3))
     total = pixels.sum(axis=0)
-    found = {name: MASK_SCORES[name](*pixels) for name in OF_MASKS}
+    found = {name: of(*pixels) for name, of in COUNT_SCORES.items()}
     found["brier"] = ratio(sums[..., 8], total)
-    # bin by bin, share of all pixels times |observed - mean probability|
-    found["calibration_error"] = ratio(np.abs(positives - probabilities).sum(axis=-1), count.sum(axis=-1))
+    found["calibration_error"] = calibration_error(positives - probabilities, count.sum(axis=-1))
     return found | {name: OBJECT_RATIOS[name](*objects) for name in OF_OBJECTS}
 
 

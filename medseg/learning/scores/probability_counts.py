@@ -8,46 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from math import isnan
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from medseg.learning.scores.volumes import Counts
-
-BINS = 15
-"""Of reliability diagrams and the calibration error: as many as Guo et al. take."""
-
-
-def ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
-    """Divide element by element; NaN where the whole is 0, as the rule for empty classes demands."""
-    part, whole = np.asarray(part, dtype=float), np.asarray(whole, dtype=float)
-    out = np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan)
-    return np.divide(part, whole, out=out, where=whole != 0)
-
-
-def auroc(positives: NDArray[Any], negatives: NDArray[Any]) -> NDArray[np.float64]:
-    """Area under the ROC curve along the last axis, which ascends in probability.
-
-    The probability that a foreground pixel has more than a background pixel, ties counting half
-    (Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology 143, 1982).
-    """
-    positives, negatives = positives.astype(float), negatives.astype(float)
-    below = np.cumsum(negatives, axis=-1) - negatives / 2
-    return ratio((positives * below).sum(axis=-1), positives.sum(axis=-1) * negatives.sum(axis=-1))
-
-
-def average_precision(positives: NDArray[Any], negatives: NDArray[Any]) -> NDArray[np.float64]:
-    """Mean of the precision over the steps of recall, along the last axis, which ascends in probability.
-
-    Without interpolation, as scikit-learn has it; NaN without foreground.
-    """
-    tp = np.cumsum(positives[..., ::-1], axis=-1, dtype=float)
-    of_all = tp + np.cumsum(negatives[..., ::-1], axis=-1, dtype=float)
-    precision = np.divide(tp, of_all, out=np.zeros_like(tp), where=of_all > 0)
-    return ratio((positives[..., ::-1] * precision).sum(axis=-1), positives.sum(axis=-1))
+from medseg.learning.scores.calibration import BINS, Reliability, squared_errors
+from medseg.learning.scores.counts import Counts, ratio
+from medseg.learning.scores.ranking import auroc, average_precision
 
 
 def pack(probabilities: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArray[np.uint32]:
@@ -80,52 +48,6 @@ def pack(probabilities: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArra
     # Adding 0 turns -0.0 into 0.0
     bits = (probabilities.ravel() + np.float32(0)).view(np.uint32)
     return (bits << np.uint32(1)) | truth.ravel()
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """Observed share of foreground against the probability, in bins of equal width.
-
-    Attributes:
-        edges: (bins + 1,) from 0 to 1; a bin holds its right edge, the first one both.
-        mean_probability: (bins,) mean of the probabilities in each; NaN where a bin is empty.
-        observed: (bins,) share of foreground pixels in each; NaN where a bin is empty.
-        count: (bins,) pixels in each.
-    """
-
-    edges: NDArray[np.float64]
-    mean_probability: NDArray[np.float64]
-    observed: NDArray[np.float64]
-    count: NDArray[np.int64]
-
-    def calibration_error(self) -> float:
-        """Expected calibration error: mean over pixels of |observed - mean probability| of their bins.
-
-        Of the foreground probability, as Naeini et al., "Obtaining well calibrated probabilities using
-        Bayesian binning" (AAAI 2015), define it; Guo et al. (ICML 2017) bin the winner's probability.
-
-        Returns:
-            In [0, 1]; NaN without pixels.
-        """
-        gaps = np.where(self.count > 0, np.abs(self.observed - self.mean_probability), 0)
-        return float(ratio((gaps * self.count).sum(), self.count.sum()))
-
-
-@dataclass(frozen=True)
-class Cumulative:
-    """Counts of pixels at thresholds, each (N,) int64 and in the order of the thresholds.
-
-    Attributes:
-        tp: Foreground found.
-        fp: Background taken for foreground.
-        fn: Foreground missed.
-        tn: Background left alone.
-    """
-
-    tp: NDArray[np.int64]
-    fp: NDArray[np.int64]
-    fn: NDArray[np.int64]
-    tn: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -189,7 +111,7 @@ class ProbabilityCounts:
         """Background pixels."""
         return int(self.negatives.sum())
 
-    def at(self, threshold: float) -> Counts:
+    def at(self, threshold: float) -> Counts[int]:
         """Count what is met and missed where foreground is p >= threshold.
 
         Args:
@@ -205,11 +127,11 @@ class ProbabilityCounts:
         tp, fp = int(self.positives[first:].sum()), int(self.negatives[first:].sum())
         return Counts(tp=tp, fp=fp, fn=self.foreground - tp, tn=self.background - fp)
 
-    def cumulative(self) -> Cumulative:
+    def cumulative(self) -> Counts[NDArray[np.int64]]:
         """Count what is met and missed with each of `values` as the threshold."""
         fn = np.cumsum(self.positives) - self.positives
         tn = np.cumsum(self.negatives) - self.negatives
-        return Cumulative(tp=self.foreground - fn, fp=self.background - tn, fn=fn, tn=tn)
+        return Counts(tp=self.foreground - fn, fp=self.background - tn, fn=fn, tn=tn)
 
     def auroc(self) -> float:
         """Area under the ROC curve, ties counting half; NaN without foreground or without background."""
@@ -253,15 +175,11 @@ class ProbabilityCounts:
 
     def squared_error(self) -> float:
         """Sum of (p - truth)^2 over pixels."""
-        p = self.values.astype(float)
-        return float(self.positives @ (1 - p) ** 2 + self.negatives @ p**2)
+        so, not_so = squared_errors(self.values, 1), squared_errors(self.values, 0)
+        return float(self.positives @ so + self.negatives @ not_so)
 
     def brier(self) -> float:
-        """Mean of (p - truth)^2 over pixels, in [0, 1]; NaN without pixels.
-
-        Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78
-        (1950), of two classes, in the half that is usual today.
-        """
+        """Mean of (p - truth)^2 over pixels, in [0, 1]; NaN without pixels."""
         return float(ratio(self.squared_error(), self.foreground + self.background))
 
     def reliability(self, bins: int = BINS) -> Reliability:
@@ -270,17 +188,7 @@ class ProbabilityCounts:
         Raises:
             ValueError: Less than one bin.
         """
-        if bins < 1:
-            raise ValueError(f"{bins} bins; wanted at least 1")
-        edges = np.linspace(0, 1, bins + 1)
-        # compared as float64: a float32 edge could lie on the other side of a probability
-        ends = [0, *(np.searchsorted(self.values.astype(float), edges[1:-1], side="right")), self.values.size]
-        parts = [slice(first, last) for first, last in pairwise(ends)]
-        total = self.positives + self.negatives
-        count = np.array([total[part].sum() for part in parts], dtype=np.int64)
-        probability = np.array([self.values[part].astype(float) @ total[part] for part in parts])
-        observed = np.array([self.positives[part].sum() for part in parts])
-        return Reliability(edges, ratio(probability, count), ratio(observed, count), count)
+        return Reliability.of(self.values, self.positives, self.negatives, bins)
 
     def calibration_error(self, bins: int = BINS) -> float:
         """Expected calibration error of the foreground probability: see `Reliability`."""

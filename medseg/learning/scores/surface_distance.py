@@ -2,7 +2,7 @@
 
 When one mask alone is empty there is no distance; the score is then the diagonal of the volume, which no
 two of its voxels exceed, as the BraTS challenge does (373.13 mm on its 240x240x155 grid). When both are
-empty the score is NaN, and left out: see `medseg.learning.scores.volumes`.
+empty the score is NaN, and left out: see `medseg.learning.scores.counts`.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""Tables of the classes of images: what was said of each, and the scores; and what trackers keep of them."""
+"""Tables of scores, and what trackers keep of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.class_names import joined, key_name
+from medseg.class_names import joined
 from medseg.learning.scores.class_measures import ClassMeasures
-from medseg.learning.scores.intervals import STATISTICS
+from medseg.learning.scores.intervals import OVER_IMAGES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -31,7 +31,10 @@ def case_table(
         "correct": measures.correct,
     }
     probabilities = zip(classes, measures.probabilities.T, strict=True)
-    return DataFrame(columns | {f"probability_{name}": values for name, values in probabilities})
+    columns |= {f"probability_{name}": values for name, values in probabilities}
+    for (k, score), values in measures.added.items():
+        columns[score if k is None else f"{score}_{classes[k]}"] = values
+    return DataFrame(columns)
 
 
 def summary_table(
@@ -46,44 +49,56 @@ def summary_table(
         measures: Of N images.
         classes: Names.
         groups: (N,) indices of each image's group.
-        found: As `class_summary.intervals` gives it.
+        found: As `intervals.over_images` gives it; what is not there is left out.
     """
     from pandas import DataFrame  # noqa: PLC0415 - as above
 
-    rows: list[dict[str, Any]] = [
-        {"name": "", "score": score, **found[None, score]} for score in measures.of_all
-    ]
-    for k, name in enumerate(classes):
-        rows += [{"name": name, "score": score, **found[k, score]} for score in measures.of_class]
+    added = dict.fromkeys(score for _, score in measures.added)
+    rows: list[dict[str, Any]] = []
+    for k, name in [(None, ""), *enumerate(classes)]:
+        scores = (*(measures.of_all if k is None else measures.of_class), *added)
+        rows += [{"name": name, "score": score, **found[k, score]} for score in scores if (k, score) in found]
+        if k is None:
+            continue
         for score, has in (("support", measures.truth[:, k]), ("predicted", measures.chosen[:, k])):
             behind = {"patients": len(np.unique(groups[has])), "cases": int(has.sum()), "resamples": 0}
             rows.append(
                 {"name": name, "score": score, "mean": float(has.sum()), "low": np.nan, "high": np.nan}
                 | behind
             )
-    return DataFrame(rows, columns=["name", "score", *STATISTICS])
+    return DataFrame(rows, columns=["name", "score", *OVER_IMAGES])
 
 
-def class_metrics(summary: DataFrame, role: str) -> dict[str, float]:
+def matrix_table(matrix: NDArray[np.int64], classes: Sequence[str]) -> DataFrame:
+    """Give a confusion matrix (K, K) with the names of its classes; rows are the truth."""
+    from pandas import DataFrame, Index  # noqa: PLC0415 - as above
+
+    return DataFrame(matrix, index=Index(classes, name="truth"), columns=list(classes))
+
+
+def metrics_of(summary: DataFrame, role: str, written: Callable[[str], str] = str) -> dict[str, float]:
     """Name the figures of a summary as a tracker keeps them.
 
     Args:
-        summary: As `ClassScorer.summary` gives it.
+        summary: As scorers give it: rows of name (of a class or region; empty for all together), score, and
+            statistics.
         role: `train`, `val` or `test`.
+        written: How a name is written in a key: `key_name` of classes of images, which may hold any character.
 
     Returns:
-        `<role>/<score>` of all classes together and `<role>/<score>/<class>` (as `key_name` writes it) are the
-        values; `/low`, `/high` and `/patients` follow them. What is undefined (NaN) is omitted.
+        `<role>/<score>/<name>`, or `<role>/<score>` of all together, is the
+        mean; `/median`, `/low`, `/high` and `/patients` follow it, as far as the summary has them. What is
+        undefined (NaN) is omitted.
 
     Raises:
         ValueError: Two figures would have one key.
     """
-    endings = {"mean": "", "low": "/low", "high": "/high", "patients": "/patients"}
+    known = {"mean": "", "median": "/median", "low": "/low", "high": "/high", "patients": "/patients"}
+    endings = {statistic: ending for statistic, ending in known.items() if statistic in summary.columns}
     rows: Sequence[Mapping[Any, Any]] = summary.to_dict("records")
     found: dict[str, float] = {}
     for row in rows:
-        part = key_name(row["name"]) if row["name"] else ""
-        stem = "/".join(filter(None, (role, row["score"], part)))
+        stem = "/".join(filter(None, (role, row["score"], row["name"] and written(row["name"]))))
         for statistic, ending in endings.items():
             if np.isnan(row[statistic]):
                 continue

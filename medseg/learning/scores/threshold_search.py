@@ -6,80 +6,21 @@ probabilities, and one threshold above them all, are all there is to try.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import DataError
-from medseg.learning.scores.probability_counts import ProbabilityCounts, ratio
-
-Score = Callable[[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]], NDArray[np.float64]]
+from medseg.learning.scores.counts import COUNT_SCORES, CountScore, ratio
+from medseg.learning.scores.probability_counts import ProbabilityCounts
 
 COARSE = tuple(step / 10 for step in range(11))
 FINE = 1024
 """Steps of the curve that figures show."""
 CHUNK = 1 << 20
-
-
-def _overlap(tp: NDArray[Any], fp: NDArray[Any], fn: NDArray[Any], _: NDArray[Any]) -> NDArray[np.float64]:
-    return ratio(2 * tp, 2 * tp + fp + fn)
-
-
-def _jaccard(tp: NDArray[Any], fp: NDArray[Any], fn: NDArray[Any], _: NDArray[Any]) -> NDArray[np.float64]:
-    return ratio(tp, tp + fp + fn)
-
-
-def _precision(tp: NDArray[Any], fp: NDArray[Any], *_: NDArray[Any]) -> NDArray[np.float64]:
-    return ratio(tp, tp + fp)
-
-
-def _recall(tp: NDArray[Any], _: NDArray[Any], fn: NDArray[Any], __: NDArray[Any]) -> NDArray[np.float64]:
-    return ratio(tp, tp + fn)
-
-
-def _specificity(
-    _: NDArray[Any], fp: NDArray[Any], __: NDArray[Any], tn: NDArray[Any]
-) -> NDArray[np.float64]:
-    return ratio(tn, tn + fp)
-
-
-def _accuracy(tp: NDArray[Any], fp: NDArray[Any], fn: NDArray[Any], tn: NDArray[Any]) -> NDArray[np.float64]:
-    return ratio(tp + tn, tp + fp + fn + tn)
-
-
-def _balanced(tp: NDArray[Any], fp: NDArray[Any], fn: NDArray[Any], tn: NDArray[Any]) -> NDArray[np.float64]:
-    return (_recall(tp, fp, fn, tn) + _specificity(tp, fp, fn, tn)) / 2
-
-
-def _youden(tp: NDArray[Any], fp: NDArray[Any], fn: NDArray[Any], tn: NDArray[Any]) -> NDArray[np.float64]:
-    return _recall(tp, fp, fn, tn) + _specificity(tp, fp, fn, tn) - 1
-
-
-def _mcc(tp: NDArray[Any], fp: NDArray[Any], fn: NDArray[Any], tn: NDArray[Any]) -> NDArray[np.float64]:
-    tp, fp, fn, tn = (np.asarray(count, dtype=float) for count in (tp, fp, fn, tn))  # 64 bits would overflow
-    sides = np.sqrt(tp + fp) * np.sqrt(tp + fn) * np.sqrt(tn + fp) * np.sqrt(tn + fn)
-    return ratio(tp * tn - fp * fn, sides)
-
-
-SCORES: Mapping[str, Score] = {
-    "f1": _overlap,
-    "dice": _overlap,
-    "iou": _jaccard,
-    "precision": _precision,
-    "recall": _recall,
-    "specificity": _specificity,
-    "accuracy": _accuracy,
-    "balanced_accuracy": _balanced,
-    # Youden, "Index for rating diagnostic tests", Cancer 3 (1950)
-    "youden": _youden,
-    # Matthews, "Comparison of the predicted and observed secondary structure of T4 phage lysozyme",
-    # Biochimica et Biophysica Acta 405 (1975)
-    "mcc": _mcc,
-}
-"""Scores of arrays of tp, fp, fn and tn, by name; the higher the better; NaN where 0/0."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +75,7 @@ def search(
 
     Args:
         counts: Counts of each group (patient, article) of validation cases.
-        score: One of `SCORES`.
+        score: One of `COUNT_SCORES`.
         over: `pooled`: the score of all pixels together. `groups`: the mean of the groups' scores, groups
             left out at thresholds where their score is undefined (0/0), as everywhere; means are
             compared to the last bit of float64, whatever the number of groups and their order.
@@ -143,13 +84,13 @@ def search(
         ValueError: An unknown score or `over`.
         DataError: Foreground or background is missing, or the score is undefined at every threshold.
     """
-    if score not in SCORES:
-        raise ValueError(f"score {score!r} is unknown; wanted one of {', '.join(SCORES)}")
+    if score not in COUNT_SCORES:
+        raise ValueError(f"score {score!r} is unknown; wanted one of {', '.join(COUNT_SCORES)}")
     if over not in ("pooled", "groups"):
         raise ValueError(f"over={over!r} is unknown; wanted 'pooled' or 'groups'")
     _check(counts)
     series = [ProbabilityCounts.merged(counts.values())] if over == "pooled" else list(counts.values())
-    steps = _Steps.of(series, SCORES[score])
+    steps = _Steps.of(series, COUNT_SCORES[score])
     if np.isnan(steps.means).all():
         raise DataError(
             f"no threshold can be searched: {score} averaged over groups is undefined (0/0) at every threshold, "
@@ -197,7 +138,7 @@ class _Steps:
     means: NDArray[np.float64]
 
     @classmethod
-    def of(cls, series: Sequence[ProbabilityCounts], score: Score) -> _Steps:
+    def of(cls, series: Sequence[ProbabilityCounts], score: CountScore) -> _Steps:
         """Sort the changes of all groups' scores by probability, and add them up from the top.
 
         The sums are of integers, multiples of 2^-bits, so that no rounding piles up on the way and equal
@@ -246,7 +187,7 @@ class _Steps:
         return float(ties[np.argmin(np.abs(ties - 0.5))]), value
 
 
-def _scores(counts: ProbabilityCounts, score: Score) -> NDArray[np.float64]:
+def _scores(counts: ProbabilityCounts, score: CountScore) -> NDArray[np.float64]:
     """The score at each distinct probability, and above all of them; in chunks, to spare memory."""
     positives, negatives = counts.foreground, counts.background
     fn = np.append(0, np.cumsum(counts.positives))

@@ -14,7 +14,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from medseg.component import Slot
 from medseg.errors import DefinitionError
-from medseg.learning.tasks.class_masks import DiceByCase, are_weights
+from medseg.images.formats import FileKind
+from medseg.learning.scores.added.case_score import CaseScore
+from medseg.learning.scores.epoch.masks import DiceByCase
+from medseg.learning.tasks.class_masks import are_weights
 from medseg.learning.tasks.target import MASKS, Target
 from medseg.learning.tasks.task import Loss, Scorer
 
@@ -173,9 +176,17 @@ class BinaryMask:
         """1 where the probability is at least the threshold, else 0."""
         return (probabilities[0] >= np.float32(self.threshold)).astype(np.uint8)
 
-    def scorer(self) -> Scorer:
+    def scorer(self, added: Sequence[str | CaseScore] = ()) -> Scorer:
         """Dice of each case, then the mean over cases."""
-        return DiceByCase(self)
+        return DiceByCase(self, added)
+
+    def evaluation(self, files: FileKind) -> str:
+        """Of pictures all that is known of a foreground; of volumes that of both classes."""
+        return f"medseg.steps.evaluation.{'Foreground' if files.flat else 'Volume'}Evaluation"
+
+    def output(self, files: FileKind) -> str:
+        """Label maps, as pictures or as volumes."""
+        return f"medseg.api.outputs.{'PictureOutput' if files.flat else 'VolumeOutput'}"
 
     def spec(self) -> dict[str, Any]:
         """Declaration for inference: classes and threshold; the loss is left behind."""

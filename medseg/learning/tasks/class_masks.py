@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from medseg.component import Slot
 from medseg.errors import DefinitionError
-from medseg.learning.scores.volumes import RATIOS, counts_of
+from medseg.images.formats import FileKind
+from medseg.learning.scores.added.case_score import CaseScore
+from medseg.learning.scores.epoch.masks import DiceByCase
 from medseg.learning.tasks.target import MASKS, Target
-from medseg.learning.tasks.task import Loss, MaskTask, Scorer
+from medseg.learning.tasks.task import Loss, Scorer
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,18 @@ class ClassMasks:
         """The most probable class; the first of equals."""
         return probabilities.argmax(axis=0).astype(np.uint8)
 
-    def scorer(self) -> Scorer:
+    def scorer(self, added: Sequence[str | CaseScore] = ()) -> Scorer:
         """Dice of each class and region, per case, then the mean over cases."""
-        return DiceByCase(self)
+        return DiceByCase(self, added)
+
+    def evaluation(self, files: FileKind) -> str:
+        """Of classes and regions, whatever the files."""
+        del files
+        return "medseg.steps.evaluation.VolumeEvaluation"
+
+    def output(self, files: FileKind) -> str:
+        """Label maps, as pictures or as volumes."""
+        return f"medseg.api.outputs.{'PictureOutput' if files.flat else 'VolumeOutput'}"
 
     def spec(self) -> dict[str, Any]:
         """Declaration for inference: classes, regions and selection; the loss is left behind."""
@@ -199,47 +210,3 @@ class _WithTarget(torch.nn.Module):
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Loss of logits (B, K, H, W) and labels (B, 1, H, W)."""
         return self.loss(logits.float(), self.target(label))
-
-
-class DiceByCase:
-    """Dice of every class and region of each case.
-
-    One confusion matrix a case, so that a batch costs one bincount.
-    """
-
-    def __init__(self, task: MaskTask) -> None:
-        self.task = task
-        self.matrices: dict[str, NDArray[np.int64]] = {}
-
-    def update(self, cases: Sequence[str], logits: torch.Tensor, label: torch.Tensor) -> None:
-        """Take one batch."""
-        k = len(self.task.classes)
-        pair = label[:, 0].long() * k + self.task.decode(logits)
-        slots = torch.arange(len(pair), device=pair.device).view(-1, 1, 1) * k * k
-        counts = torch.bincount((pair + slots).flatten(), minlength=len(pair) * k * k)
-        for case, matrix in zip(cases, counts.view(-1, k, k).cpu().numpy(), strict=True):
-            self.matrices[case] = self.matrices.get(case, 0) + matrix
-
-    def compute(self) -> dict[str, float]:
-        """`dice/<name>` for every name that some case has, and their selected mean as `score`."""
-        found: dict[str, float] = {}
-        for name in (*self.task.classes, *self.task.regions):
-            values = [self._dice(matrix, name) for matrix in self.matrices.values()]
-            defined = [value for value in values if not np.isnan(value)]
-            if defined:
-                found[f"dice/{name}"] = float(np.mean(defined))
-        selected = [found[f"dice/{name}"] for name in self.task.select if f"dice/{name}" in found]
-        found["score"] = float(np.mean(selected)) if selected else 0.0
-        return found
-
-    def by_case(self) -> dict[str, float]:
-        """Mean Dice over the selected names that a case has; 1 where it rightly has none of them."""
-        found = {}
-        for case, matrix in self.matrices.items():
-            values = np.array([self._dice(matrix, name) for name in self.task.select])
-            found[case] = float(np.nanmean(values)) if not np.isnan(values).all() else 1.0
-        return found
-
-    def _dice(self, matrix: NDArray[np.int64], name: str) -> float:
-        members = self.task.regions.get(name) or (self.task.classes.index(name),)
-        return RATIOS["dice"](counts_of(matrix, members))

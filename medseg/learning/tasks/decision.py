@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class ClassCounts:
-    """How many cases, by class; R resamples at once.
-
-    Attributes:
-        tp: (K, R) cases that have the class, and were said to.
-        truth: (K, R) cases that have the class.
-        predicted: (K, R) cases that were said to have it.
-        cases: (R,) all cases.
-    """
-
-    tp: NDArray[np.float64]
-    truth: NDArray[np.float64]
-    predicted: NDArray[np.float64]
-    cases: NDArray[np.float64]
+from medseg.learning.scores.counts import Counts
 
 
 class Decision(Protocol):
@@ -78,8 +62,8 @@ class Decision(Protocol):
     ) -> Mapping[str, NDArray[np.float64]]:
         """(N,) what each case adds to scores that are means over cases; NaN where it has no say."""
 
-    def pooled(self, counts: ClassCounts) -> Mapping[str, NDArray[np.float64]]:
-        """(R,) scores that follow from the counts of all classes."""
+    def pooled(self, counts: Counts[NDArray[np.float64]]) -> Mapping[str, NDArray[np.float64]]:
+        """(R,) scores that follow from the counts (K, R) of all classes, of R resamples at once."""
 
 
 def surprise(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.learning.scores.probability_counts import ratio
-from medseg.learning.tasks.decision import ClassCounts, surprise
+from medseg.learning.scores.calibration import squared_errors
+from medseg.learning.scores.counts import Counts, ratio
+from medseg.learning.tasks.decision import surprise
 
 TOLERANCE = 1e-3
 """By which the probabilities may miss a sum of 1: half-precision networks do."""
@@ -99,7 +100,7 @@ class OneClass:
         1950): in [0, 2], of two classes in [0, 1].
         """
         of_true = self.of_truth(truth, probabilities)
-        squares = ((probabilities.astype(float) - truth) ** 2).sum(axis=1)
+        squares = squared_errors(probabilities, truth).sum(axis=1)
         found = {
             "accuracy": (self.chosen(probabilities) & truth).any(axis=1).astype(float),
             "brier": squares / 2 if truth.shape[1] == 2 else squares,
@@ -112,12 +113,14 @@ class OneClass:
         rank = ahead.sum(axis=1)
         return found | {f"top_{k}_accuracy": (rank < k).astype(float) for k in self.tops}
 
-    def pooled(self, counts: ClassCounts) -> Mapping[str, NDArray[np.float64]]:
+    def pooled(self, counts: Counts[NDArray[np.float64]]) -> Mapping[str, NDArray[np.float64]]:
         """Cohen's kappa: agreement beyond what chance would give; NaN where chance alone gives all of it.
 
         Cohen, "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 20
         (1960).
         """
-        by_chance = (counts.truth * counts.predicted).sum(axis=0)
-        agreed = counts.tp.sum(axis=0) * counts.cases
-        return {"cohen_kappa": ratio(agreed - by_chance, counts.cases**2 - by_chance)}
+        tp, fp, fn, tn = counts
+        cases = (tp + fp + fn + tn)[0]  # each class counts all of them
+        by_chance = ((tp + fn) * (tp + fp)).sum(axis=0)
+        agreed = tp.sum(axis=0) * cases
+        return {"cohen_kappa": ratio(agreed - by_chance, cases**2 - by_chance)}

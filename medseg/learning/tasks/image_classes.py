@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from medseg.component import Slot
 from medseg.errors import DefinitionError
-from medseg.learning.scores.epoch import EPOCH_SCORES, EpochClassScorer
+from medseg.images.formats import FileKind
+from medseg.learning.scores.added.case_score import CaseScore
+from medseg.learning.scores.epoch.labels import EPOCH_SCORES, EpochClassScorer
 from medseg.learning.tasks.class_masks import are_weights, inverse_frequency
 from medseg.learning.tasks.decision import Decision
 from medseg.learning.tasks.exclusive import OneClass
@@ -48,6 +50,16 @@ class _OfWholeImages(ABC):
     def maps(self) -> tuple[str, ...]:
         """The classes."""
         return self.classes
+
+    def evaluation(self, files: FileKind) -> str:
+        """Of images, whatever the files."""
+        del files
+        return "medseg.steps.evaluation.LabelEvaluation"
+
+    def output(self, files: FileKind) -> str:
+        """A table, and heat maps on wish."""
+        del files
+        return "medseg.api.outputs.ClassOutput"
 
     def chosen(self, probabilities: NDArray[np.float32]) -> tuple[str, ...]:
         """The classes, in their order, that the decision says of probabilities (K,)."""
@@ -137,9 +149,9 @@ class ImageClasses(_OfWholeImages):
         """Softmax over classes, (B, K)."""
         return torch.softmax(logits.float(), dim=1)
 
-    def scorer(self) -> Scorer:
+    def scorer(self, added: Sequence[str | CaseScore] = ()) -> Scorer:
         """Scores over cases."""
-        return EpochClassScorer(self, self.select)
+        return EpochClassScorer(self, self.select, added)
 
     def spec(self) -> dict[str, Any]:
         """Declaration for inference: classes and selection; the loss is left behind."""
@@ -225,9 +237,9 @@ class ImageTags(_OfWholeImages):
         """The sigmoid of each logit, (B, K)."""
         return torch.sigmoid(logits.float())
 
-    def scorer(self) -> Scorer:
+    def scorer(self, added: Sequence[str | CaseScore] = ()) -> Scorer:
         """Scores over cases."""
-        return EpochClassScorer(self, self.select)
+        return EpochClassScorer(self, self.select, added)
 
     def spec(self) -> dict[str, Any]:
         """Declaration for inference: classes, selection and threshold; the loss is left behind."""

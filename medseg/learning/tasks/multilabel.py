@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.learning.scores.probability_counts import ratio
-from medseg.learning.tasks.decision import ClassCounts, surprise
+from medseg.learning.scores.calibration import squared_errors
+from medseg.learning.scores.counts import Counts, dice, iou
+from medseg.learning.tasks.decision import surprise
 
 THRESHOLD = 0.5
 """From which probability on a class is said to be there, where nothing else was chosen."""
@@ -86,18 +87,20 @@ class AnyClasses:
         """What is right of all classes, wrong of each, and shared by both sets of classes.
 
         Brier score and log loss are means over the classes. The Jaccard index of an image that rightly has
-        no class is 0/0: it has no say, by the one rule of `medseg.learning.scores.volumes`.
+        no class is 0/0: it has no say, by the one rule of `medseg.learning.scores.counts`.
         """
         chosen = self.chosen(probabilities)
         wrong = (chosen != truth).mean(axis=1)
         return {
             "subset_accuracy": (wrong == 0).astype(float),
             "hamming_loss": wrong,
-            "jaccard_samples": ratio((chosen & truth).sum(axis=1), (chosen | truth).sum(axis=1)),
-            "brier": ((probabilities.astype(float) - truth) ** 2).mean(axis=1),
+            "jaccard_samples": iou(
+                *(met.sum(axis=1) for met in (chosen & truth, chosen & ~truth, ~chosen & truth))
+            ),
+            "brier": squared_errors(probabilities, truth).mean(axis=1),
             "log_loss": surprise(np.where(truth, probabilities, 1 - probabilities)).mean(axis=1),
         }
 
-    def pooled(self, counts: ClassCounts) -> Mapping[str, NDArray[np.float64]]:
+    def pooled(self, counts: Counts[NDArray[np.float64]]) -> Mapping[str, NDArray[np.float64]]:
         """F1 of all decisions together."""
-        return {"f1_micro": ratio(2 * counts.tp.sum(axis=0), (counts.truth + counts.predicted).sum(axis=0))}
+        return {"f1_micro": dice(*(count.sum(axis=0) for count in counts))}

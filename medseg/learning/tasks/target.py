@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -27,8 +28,19 @@ class Target(Protocol):
         """What such a truth is called, in the plural."""
 
     @property
+    def remedy(self) -> str:
+        """What such a truth is, and the tasks of medseg that learn from it, for people."""
+
+    @property
+    def background(self) -> bool:
+        """Whether the first class is what is left where nothing else is."""
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The parts of an item that augmentation changes."""
+
+    def contents(self, names: Sequence[str]) -> tuple[str, ...]:
+        """What slices may be kept by, of what they contain: some of the names of classes and regions, or more."""
 
     def read(self, store: SliceStore, sample: Sample) -> NDArray[np.uint8]:
         """The label of one slice.
@@ -53,7 +65,13 @@ class MaskTarget:
 
     truth: Truth = "masks"
     noun: str = "label maps"
+    remedy: str = "label maps: take medseg.learning.ClassMasks or BinaryMask"
+    background: bool = True
     keys: tuple[str, ...] = ("image", "label")
+
+    def contents(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Any of them, or the foreground."""
+        return ("foreground", *names)
 
     def read(self, store: SliceStore, sample: Sample) -> NDArray[np.uint8]:
         """The label map (1, H, W)."""
@@ -78,8 +96,15 @@ class LabelTarget:
     """Classes of the whole image: labels (K,) that are 1 for each class it has, logits (K,)."""
 
     truth: Truth
+    remedy: str
     noun: str = "classes of images"
+    background: bool = False
     keys: tuple[str, ...] = ("image",)
+
+    def contents(self, names: Sequence[str]) -> tuple[str, ...]:
+        """None: a slice has no class of its own."""
+        del names
+        return ()
 
     def read(self, store: SliceStore, sample: Sample) -> NDArray[np.uint8]:
         """1 for each class of the slice's case, else 0: (K,)."""
@@ -121,8 +146,11 @@ def indicator(labels: tuple[str, ...], classes: tuple[str, ...]) -> NDArray[np.u
 MASKS = MaskTarget()
 """A label map of each slice."""
 
-ONE_LABEL = LabelTarget("one")
+ONE_LABEL = LabelTarget("one", "one class of each image: take medseg.learning.ImageClasses")
 """One class of the whole image."""
 
-MANY_LABELS = LabelTarget("many")
+MANY_LABELS = LabelTarget("many", "any number of classes of each image: take medseg.learning.ImageTags")
 """Any number of classes of the whole image."""
+
+TARGETS: Mapping[Truth, Target] = {each.truth: each for each in (MASKS, ONE_LABEL, MANY_LABELS)}
+"""By the truth that a data set must have for it."""

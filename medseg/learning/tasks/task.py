@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from medseg.errors import DefinitionError
+from medseg.images.formats import FileKind
+from medseg.learning.scores.added.case_score import CaseScore
 from medseg.learning.tasks.decision import Decision
 from medseg.learning.tasks.target import Target
 
@@ -64,11 +67,24 @@ class Task(Protocol):
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits to probabilities of the same shape, in [0, 1]."""
 
-    def scorer(self) -> Scorer:
-        """A new scorer for one pass."""
+    def scorer(self, added: Sequence[str | CaseScore] = ()) -> Scorer:
+        """A new scorer for one pass.
+
+        Args:
+            added: Scores that it gives beside: names of ours, or objects.
+
+        Raises:
+            DefinitionError: One of them is none.
+        """
 
     def spec(self) -> dict[str, Any]:
         """The declaration that builds this task again for inference."""
+
+    def evaluation(self, files: FileKind) -> str:
+        """Who scores and reports what is said of such files: dotted name of a `medseg.steps.evaluation` class."""
+
+    def output(self, files: FileKind) -> str:
+        """Who writes what is predicted of such files: dotted name of a class as those in `medseg.api.outputs`."""
 
 
 @runtime_checkable
@@ -107,9 +123,57 @@ def on_device(loss: Loss, device: torch.device) -> Loss:
     return loss.to(device) if isinstance(loss, torch.nn.Module) else loss
 
 
+@runtime_checkable
+class ThresholdTask(MaskTask, Protocol):
+    """A task of one foreground, which is where the probability reaches a threshold."""
+
+    @property
+    def threshold(self) -> float:
+        """In [0, 1]."""
+
+    def at(self, threshold: float) -> ThresholdTask:
+        """The same task with another threshold."""
+
+
+def mask_task(task: Task) -> MaskTask:
+    """The task, if it learns from label maps.
+
+    Raises:
+        DefinitionError: It does not.
+    """
+    if not isinstance(task, MaskTask):
+        raise DefinitionError(f"wanted a task of label maps, met {type(task).__name__}")
+    return task
+
+
+def label_task(task: Task) -> LabelTask:
+    """The task, if it learns from the classes of whole images.
+
+    Raises:
+        DefinitionError: It does not.
+    """
+    if not isinstance(task, LabelTask):
+        raise DefinitionError(f"wanted a task of classes of whole images, met {type(task).__name__}")
+    return task
+
+
+def threshold_task(task: Task) -> ThresholdTask:
+    """The task, if it has a threshold.
+
+    Raises:
+        DefinitionError: It has none.
+    """
+    if not isinstance(task, ThresholdTask):
+        raise DefinitionError(
+            f"wanted a task with a threshold, such as medseg.learning.BinaryMask, met {type(task).__name__}"
+        )
+    return task
+
+
 def _task(found: type) -> bool:
     """Whether a class is a task, as far as its names tell."""
-    return all(hasattr(found, name) for name in ("loss", "target", "probabilities", "scorer", "weighted"))
+    names = ("loss", "target", "probabilities", "scorer", "weighted", "evaluation", "output")
+    return all(hasattr(found, name) for name in names)
 
 
 TASK = _task

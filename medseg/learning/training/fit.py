@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
@@ -19,36 +18,8 @@ from medseg.learning.tasks.task import Loss, Scorer, Task, on_device
 from medseg.learning.training.batches import Batches
 from medseg.learning.training.checkpoint import Checkpoints, Standing
 from medseg.learning.training.memory import MemoryNeed, free_memory, out_of_memory
+from medseg.learning.training.plan import Plan, Precision
 from medseg.progress import Bar, Progress, Silent
-
-Precision = Literal["auto", "float32", "float16", "bfloat16"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to train.
-
-    Attributes:
-        epochs: At most so many.
-        patience: Stop after so many validations without a better score; None never stops early.
-        optimiser: Makes the optimiser from `params`.
-        schedule: Makes the learning-rate schedule from `optimizer`; None keeps the rate.
-        schedule_each: When the schedule goes on.
-        clip: Largest norm of all gradients together; None leaves them.
-        precision: `auto` is bfloat16 on a CUDA device that has it, else float16; float32 on a CPU.
-        validate_every: Epochs from one validation to the next; the last epoch is always validated.
-        best_by: Whether the best epoch is the one with the highest validation `score` or the least `loss`.
-    """
-
-    epochs: int
-    optimiser: Callable[..., torch.optim.Optimizer]
-    patience: int | None = None
-    schedule: Callable[..., Any] | None = None
-    schedule_each: Literal["epoch", "iteration"] = "epoch"
-    clip: float | None = None
-    precision: Precision = "auto"
-    validate_every: int = 1
-    best_by: Literal["score", "loss"] = "score"
 
 
 @dataclass(frozen=True)
@@ -230,12 +201,7 @@ class _Epochs:
         row |= scores
         self.watch.validated(self.parts.network, epoch, cases)
         history = (*standing.history, row)
-        worth = row["val/score"] if self.plan.best_by == "score" else -row["val/loss"]
-        if self.plan.best_by == "loss" and not math.isfinite(worth):
-            raise TrainingError(
-                f"the validation loss became {row['val/loss']} in epoch {epoch}, and the best epoch is chosen by it. "
-                "Lower optimiser.lr of the step, set its clip, or set its best_by: score."
-            )
+        worth = self.plan.worth(row)
         if worth > standing.best_worth:
             return Standing(epoch, epoch, worth, 0, history)
         # Of equal scores, as of 0 in the first epochs of a rare foreground, the weights with the lesser loss are
@@ -291,7 +257,7 @@ class _Epochs:
         return total / seen
 
     def _validate(self, epoch: int) -> tuple[dict[str, float], Mapping[str, float]]:
-        scorer: Scorer = self.task.scorer()
+        scorer: Scorer = self.task.scorer(self.plan.added) if self.plan.added else self.task.scorer()
         total, seen = 0.0, 0
         evaluator = SupervisedEvaluator(
             device=self.device,

@@ -5,11 +5,11 @@ import pytest
 from scipy.stats import binomtest
 
 from medseg.learning.scores.classes import ClassScorer
-from medseg.learning.scores.intervals import LEAST, is_share
-from medseg.learning.scores.summaries import RESAMPLES
-from medseg.learning.scores.tables import class_metrics
+from medseg.learning.scores.intervals import LEAST, RESAMPLES, summarise
 from medseg.learning.tasks.exclusive import OneClass
 from medseg.learning.tasks.multilabel import AnyClasses
+
+NAN = float("nan")
 
 
 def images(seed=0, count=40, classes=3, exclusive=True):
@@ -73,7 +73,7 @@ def test_intervals_are_those_of_an_explicit_loop_over_resampled_patients(exclusi
             kept = np.clip(kept + row["mean"] - np.median(kept), 0, 1)
         assert row["resamples"] == len(kept)
         low, high = np.quantile(kept, (0.025, 0.975))
-        if low == high and is_share(k, score):
+        if low == high and scorer.measures.is_share(k, score):
             right = round(row["mean"]) * int(row["patients"])
             low, high = binomtest(right, int(row["patients"])).proportion_ci(0.95, "exact")
         elif low == high:
@@ -185,26 +185,68 @@ def test_a_resample_that_lacks_a_class_has_no_mean_over_classes():
     assert not np.isnan(found[None, "accuracy"]).any()
 
 
-def test_metrics_are_named_after_role_score_and_class():
-    truth, p = images()
-    summary = scored(
-        truth, p, [f"g{i % 9}" for i in range(len(truth))], classes=["a", "low", "c:d"]
-    ).summary()
-    found, rows = class_metrics(summary, "test"), records(summary)
-    assert found["test/accuracy"] == rows["", "accuracy"]["mean"]
-    for statistic in ("low", "high", "patients"):
-        assert found[f"test/f1/{statistic}"] == rows["", "f1"][statistic]
-        assert found[f"test/f1/a/{statistic}"] == rows["a", "f1"][statistic]
-    assert found["test/f1/class low"] == rows["low", "f1"]["mean"]
-    assert found["test/support/c_d"] == rows["c:d", "support"]["mean"]
-    assert "test/support/a/low" not in found
-    assert not any(np.isnan(value) for value in found.values())
+# --- of scores that each patient has
 
 
-def test_classes_that_share_a_key_are_refused():
-    truth, p = images()
-    summary = scored(
-        truth, p, [f"g{i % 9}" for i in range(len(truth))], classes=["a", "c?d", "c:d"]
-    ).summary()
-    with pytest.raises(ValueError, match="c_d"):
-        class_metrics(summary, "test")
+def table(dice, groups=None, name="core"):
+    import pandas as pd
+
+    cases = [f"case{index:02d}" for index in range(len(dice))]
+    return pd.DataFrame({"case": cases, "group": groups or cases, "name": name, "dice": dice})
+
+
+def only(summary):
+    (row,) = summary.to_dict("records")
+    return row
+
+
+def test_statistics_are_those_of_numpy_over_patients():
+    values = [0.9, 0.5, 0.7, 0.8]
+    row = only(summarise(table(values), ["dice"]))
+    assert row["mean"] == pytest.approx(np.mean(values))
+    assert row["median"] == pytest.approx(0.75)
+    assert row["std"] == pytest.approx(np.std(values, ddof=1))
+    assert row["patients"] == 4
+
+
+def test_a_patient_with_two_cases_counts_once():
+    row = only(summarise(table([0.2, 0.4, 0.9], groups=["a", "a", "b"]), ["dice"]))
+    assert row["mean"] == pytest.approx((0.3 + 0.9) / 2)
+    assert row["patients"] == 2
+
+
+def test_an_undefined_case_does_not_hide_the_other_case_of_its_patient():
+    row = only(summarise(table([NAN, 0.4, 0.9, NAN], groups=["a", "a", "b", "c"]), ["dice"]))
+    assert row["mean"] == pytest.approx((0.4 + 0.9) / 2)
+    assert row["patients"] == 2
+
+
+def test_one_patient_has_no_deviation_and_an_interval_of_no_width():
+    row = only(summarise(table([0.6]), ["dice"]))
+    assert row["mean"] == row["low"] == row["high"] == row["median"] == 0.6
+    assert np.isnan(row["std"])
+
+
+def test_a_score_that_no_patient_defines_has_no_value_and_no_patients():
+    row = only(summarise(table([NAN, NAN]), ["dice"]))
+    assert row["patients"] == 0
+    assert all(np.isnan(row[statistic]) for statistic in ("mean", "median", "std", "low", "high"))
+
+
+def test_the_interval_is_near_that_of_scipy():
+    from scipy.stats import bootstrap
+
+    values = np.random.default_rng(1).beta(8, 2, size=60)
+    row = only(summarise(table(list(values)), ["dice"]))
+    wanted = bootstrap((values,), np.mean, method="percentile", n_resamples=20000, rng=2).confidence_interval
+    width = wanted.high - wanted.low
+    assert row["low"] == pytest.approx(wanted.low, abs=0.1 * width)
+    assert row["high"] == pytest.approx(wanted.high, abs=0.1 * width)
+    assert row["low"] < row["mean"] < row["high"]
+
+
+def test_the_interval_depends_on_the_seed_and_not_on_the_order_of_patients():
+    frame = table(list(np.random.default_rng(2).random(9)))
+    first = summarise(frame, ["dice"], seed=3)
+    assert first.equals(summarise(frame.iloc[::-1], ["dice"], seed=3))
+    assert only(first)["low"] != only(summarise(frame, ["dice"], seed=4))["low"]

@@ -5,9 +5,9 @@ import pytest
 
 from medseg.learning.scores import probability_store
 from medseg.learning.scores.objects import connected, match_objects
-from medseg.learning.scores.pictures import AMOUNTS, SCORES, ForegroundScorer
+from medseg.learning.scores.pictures import AMOUNTS, PICTURE_SCORES, ForegroundScorer
 from medseg.learning.scores.probability_counts import ProbabilityCounts
-from medseg.learning.scores.summaries import metrics_of
+from medseg.learning.scores.tables import metrics_of
 
 CLASSES = ("background", "foreground")
 BINARY = ("accuracy", "iou", "dice", "precision", "recall", "f1", "specificity")
@@ -77,13 +77,13 @@ def records(frame, *keys):
 def test_each_image_is_scored_as_scikit_learn_does():
     cases = images()
     frame = scored(cases).frame()
-    assert frame.columns.tolist() == ["case", "group", "name", *SCORES, *AMOUNTS]
+    assert frame.columns.tolist() == ["case", "group", "name", *PICTURE_SCORES, *AMOUNTS]
     assert (frame["name"] == "foreground").all()
     rows = records(frame, "case")
     for case, group, truth, probability, predicted in cases:
         row = rows[case,]
         assert row["group"] == group
-        assert {score: row[score] for score in SCORES} == pytest.approx(
+        assert {score: row[score] for score in PICTURE_SCORES} == pytest.approx(
             oracle([(truth, probability, predicted)])
         )
         assert (row["truth_pixels"], row["predicted_pixels"]) == (truth.sum(), predicted.sum())
@@ -101,7 +101,7 @@ def test_a_group_is_scored_over_the_pixels_of_all_its_images():
     rows = records(frame, "group")
     for group in ("g0", "g1", "g2"):
         expected = oracle([case[2:] for case in cases if case[1] == group])
-        assert {score: rows[group,][score] for score in SCORES} == pytest.approx(expected)
+        assert {score: rows[group,][score] for score in PICTURE_SCORES} == pytest.approx(expected)
     assert frame["truth_pixels"].sum() == sum(case[2].sum() for case in cases)
 
 
@@ -111,9 +111,9 @@ def test_the_summary_has_the_mean_over_groups_and_the_score_of_all_pixels():
     groups, summary = scorer.group_frame(), scorer.summary(3)
     assert summary.columns.tolist() == ["name", "score", "mean", "median", "std", "low", "high", "patients"]
     rows = records(summary, "name", "score")
-    assert len(rows) == 2 * len(SCORES)
+    assert len(rows) == 2 * len(PICTURE_SCORES)
     expected = oracle([case[2:] for case in cases])
-    for score in SCORES:
+    for score in PICTURE_SCORES:
         row, pooled = rows["foreground", score], rows["foreground/pooled", score]
         assert row["mean"] == pytest.approx(groups[score].mean())
         assert row["median"] == pytest.approx(groups[score].median())
@@ -152,7 +152,7 @@ def test_pooled_intervals_are_those_of_drawing_groups_by_hand():
 
 def test_metrics_have_their_keys():
     metrics = metrics_of(scored(images()).summary(), "test")
-    for score in SCORES:
+    for score in PICTURE_SCORES:
         for end in ("", "/low", "/high", "/median", "/patients"):
             assert f"test/{score}/foreground{end}" in metrics
             assert f"test/{score}/foreground/pooled{end}" in metrics
@@ -184,7 +184,7 @@ def test_empty_masks_follow_the_rule():
         "truth": {"recall", "auroc", "average_precision", "object_recall"},
         "prediction": {"precision", "object_precision"},
     }.items():
-        assert {score for score in SCORES if np.isnan(rows[case,][score])} == undefined
+        assert {score for score in PICTURE_SCORES if np.isnan(rows[case,][score])} == undefined
     assert rows["both",]["specificity"] == rows["both",]["accuracy"] == 1
     for case in ("truth", "prediction"):
         assert rows[case,]["dice"] == rows[case,]["iou"] == rows[case,]["panoptic_quality"] == 0
@@ -220,7 +220,7 @@ def test_a_score_undefined_for_all_pixels_has_no_value_and_no_patients():
 
 def test_one_group_has_intervals_of_no_width():
     rows = records(scored(images(groups=1)).summary(), "name", "score")
-    for score in SCORES:
+    for score in PICTURE_SCORES:
         for name in ("foreground", "foreground/pooled"):
             assert rows[name, score]["low"] == rows[name, score]["mean"] == rows[name, score]["high"]
 

@@ -124,32 +124,6 @@ def test_thinned_curves_keep_their_ends_and_lie_on_the_curve(curve):
     assert (np.diff(thin_x) >= 0).all()
 
 
-def test_reliability_is_that_of_scikit_learn():
-    from sklearn.calibration import calibration_curve
-
-    p, truth = random_case()
-    p[:200] = np.linspace(0, 1, 16, dtype=np.float32)[np.arange(200) % 16]  # on the edges
-    found = ProbabilityCounts.of(p, truth).reliability(15)
-    observed, probability = calibration_curve(truth, p.astype(float), n_bins=15)
-    filled = found.count > 0
-    assert found.count.sum() == p.size
-    np.testing.assert_allclose(found.observed[filled], observed)
-    np.testing.assert_allclose(found.mean_probability[filled], probability, rtol=1e-6)
-
-
-def test_a_bin_holds_its_right_edge():
-    p = np.array([0, 0.25, 0.5, 0.75, 1], np.float32)
-    assert ProbabilityCounts.of(p, p > 0.3).reliability(4).count.tolist() == [2, 1, 1, 1]
-
-
-def test_the_calibration_error_weighs_bins_by_their_pixels():
-    p = np.array([0.1, 0.1, 0.1, 0.9], np.float32)
-    counts = ProbabilityCounts.of(p, np.array([True, False, False, True]))
-    assert counts.calibration_error(2) == pytest.approx((3 * abs(1 / 3 - 0.1) + abs(1 - 0.9)) / 4)
-    assert counts.calibration_error(1) == pytest.approx(0.5 - 0.3)
-    assert np.isnan(counts.reliability(15).observed).sum() == 13
-
-
 @FEW
 @given(st.lists(pixels, min_size=1, max_size=4))
 def test_merged_counts_are_those_of_all_pixels_in_any_order(parts):

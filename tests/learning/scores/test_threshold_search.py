@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import warnings
 from math import fsum
 
 import numpy as np
@@ -9,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medseg.errors import DataError
+from medseg.learning.scores.counts import COUNT_SCORES
 from medseg.learning.scores.probability_counts import ProbabilityCounts
-from medseg.learning.scores.threshold_search import SCORES, search
-from medseg.learning.scores.volumes import RATIOS, Counts
+from medseg.learning.scores.threshold_search import search
 
 levels = [0.0, 0.1, 0.25, 0.4, 0.45, 0.5, 0.55, 0.75, 0.9, 1.0]
 groups_of_pixels = st.lists(
@@ -46,12 +45,12 @@ def at(groups, threshold, score, over):
     for p, truth in groups:
         y = p >= threshold
         cells = (y & truth).sum(), (y & ~truth).sum(), (~y & truth).sum(), (~y & ~truth).sum()
-        values.append(float(SCORES[score](*cells)))
+        values.append(float(COUNT_SCORES[score](*cells)))
     defined = [value for value in values if not np.isnan(value)]
     return fsum(defined) / len(defined) if defined else np.nan
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", COUNT_SCORES)
 @pytest.mark.parametrize("over", ["pooled", "groups"])
 def test_nothing_is_better_than_the_best(score, over):
     groups = random_groups()
@@ -64,7 +63,7 @@ def test_nothing_is_better_than_the_best(score, over):
 
 
 @settings(max_examples=80, deadline=None)
-@given(groups_of_pixels, st.sampled_from(sorted(SCORES)), st.sampled_from(["pooled", "groups"]))
+@given(groups_of_pixels, st.sampled_from(sorted(COUNT_SCORES)), st.sampled_from(["pooled", "groups"]))
 def test_the_search_is_that_by_brute_force_with_its_ties(parts, score, over):
     groups = [arrays(part) for part in parts]
     truth = np.concatenate([truth for _, truth in groups])
@@ -155,42 +154,6 @@ def test_pooled_and_groups_differ_where_groups_do():
     pooled, mean = (search(counted(groups), over=over) for over in ("pooled", "groups"))
     assert pooled.value != mean.value
     assert mean.value >= at(groups, pooled.threshold, "f1", "groups")
-
-
-@pytest.mark.parametrize("score", SCORES)
-def test_scores_are_those_of_scikit_learn(score):
-    from sklearn import metrics
-
-    oracles = {
-        "f1": metrics.f1_score,
-        "dice": metrics.f1_score,
-        "iou": metrics.jaccard_score,
-        "precision": metrics.precision_score,
-        "recall": metrics.recall_score,
-        "specificity": lambda t, y: metrics.recall_score(t, y, pos_label=0),
-        "accuracy": metrics.accuracy_score,
-        "balanced_accuracy": metrics.balanced_accuracy_score,
-        "youden": lambda t, y: metrics.balanced_accuracy_score(t, y, adjusted=True),
-        "mcc": metrics.matthews_corrcoef,
-    }
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        t, y = rng.random((2, 50)) < 0.4
-        cells = (t & y).sum(), (~t & y).sum(), (t & ~y).sum(), (~t & ~y).sum()
-        assert float(SCORES[score](*cells)) == pytest.approx(oracles[score](t, y))
-
-
-@pytest.mark.parametrize("score", RATIOS)
-def test_scores_follow_the_rule_for_empty_classes(score):
-    for cells in np.ndindex(2, 2, 2, 2):
-        assert float(SCORES[score](*cells)) == pytest.approx(RATIOS[score](Counts(*cells)), nan_ok=True)
-
-
-def test_mcc_of_many_pixels_does_not_overflow():
-    n = 10**10
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert float(SCORES["mcc"](*(np.int64(k * n) for k in (3, 1, 1, 3)))) == pytest.approx(0.5)
 
 
 def test_an_unknown_score_is_refused_with_the_names_of_all():

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
-from medseg.learning.scores.volumes import RATIOS, Counts, VolumeScorer, confusion, counts_of
+from medseg.learning.scores.counts import confusion
+from medseg.learning.scores.volumes import RATIOS, VolumeScorer
 
 CLASSES = ["outside", "healthy", "core", "oedema"]
 REGIONS = {"tumour": [2, 3]}
@@ -17,83 +15,6 @@ def two_label_maps(seed: int, shape: tuple[int, ...] = (9, 10, 7), classes: int 
     truth = random.integers(classes, size=shape)
     changed = random.random(shape) < 0.4
     return truth, np.where(changed, random.integers(classes, size=shape), truth)
-
-
-label_maps = st.integers(1, 5).flatmap(
-    lambda classes: st.tuples(
-        st.just(classes),
-        *[arrays(np.uint8, (4, 5), elements=st.integers(0, classes - 1)) for _ in range(2)],
-    )
-)
-
-
-@settings(max_examples=50, deadline=None)
-@given(label_maps)
-def test_confusion_rows_sum_to_the_truth_and_columns_to_the_prediction(maps):
-    classes, truth, predicted = maps
-    matrix = confusion(truth, predicted, classes)
-    assert matrix.sum(axis=1).tolist() == [np.sum(truth == index) for index in range(classes)]
-    assert matrix.sum(axis=0).tolist() == [np.sum(predicted == index) for index in range(classes)]
-    assert np.array_equal(matrix.T, confusion(predicted, truth, classes))
-
-
-@settings(max_examples=50, deadline=None)
-@given(label_maps, st.data())
-def test_counts_of_a_region_are_the_counts_of_its_mask(maps, data):
-    classes, truth, predicted = maps
-    members = data.draw(st.lists(st.integers(0, classes - 1), min_size=1, unique=True))
-    counts = counts_of(confusion(truth, predicted, classes), members)
-    in_truth, in_prediction = np.isin(truth, members), np.isin(predicted, members)
-    assert counts == Counts(
-        tp=np.sum(in_truth & in_prediction),
-        fp=np.sum(~in_truth & in_prediction),
-        fn=np.sum(in_truth & ~in_prediction),
-        tn=np.sum(~in_truth & ~in_prediction),
-    )
-    assert counts.tp + counts.fp + counts.fn + counts.tn == truth.size
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int64, np.uint64])
-def test_confusion_agrees_with_scikit_learn_for_any_integer_type(kind):
-    from sklearn.metrics import confusion_matrix
-
-    truth, predicted = two_label_maps(1)
-    wanted = confusion_matrix(truth.ravel(), predicted.ravel(), labels=range(4))
-    matrix = confusion(truth.astype(np.uint8), predicted.astype(kind), 4)
-    assert matrix.dtype == np.int64
-    assert np.array_equal(matrix, wanted)
-
-
-def test_ratios_agree_with_scikit_learn():
-    from sklearn.metrics import jaccard_score, precision_recall_fscore_support
-
-    truth, predicted = two_label_maps(2)
-    matrix = confusion(truth, predicted, 4)
-    for members in ([0], [2], [2, 3]):
-        masks = np.isin(truth, members).ravel(), np.isin(predicted, members).ravel()
-        counts = counts_of(matrix, members)
-        precision, recall, f1, _ = precision_recall_fscore_support(*masks, average="binary")
-        assert RATIOS["precision"](counts) == pytest.approx(precision, abs=1e-12)
-        assert RATIOS["recall"](counts) == pytest.approx(recall, abs=1e-12)
-        assert RATIOS["f1"](counts) == pytest.approx(f1, abs=1e-12)
-        assert RATIOS["dice"](counts) == pytest.approx(f1, abs=1e-12)
-        assert RATIOS["iou"](counts) == pytest.approx(jaccard_score(*masks), abs=1e-12)
-        unlike = precision_recall_fscore_support(~masks[0], ~masks[1], average="binary")
-        assert RATIOS["specificity"](counts) == pytest.approx(unlike[1], abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("truth", "predicted", "message"),
-    [
-        ([[0, 4]], [[0, 0]], "truth holds class indices 0..4"),
-        ([[0, 0]], [[0, -1]], "prediction holds class indices -1..0"),
-        ([[0, 1]], [[0, 1, 1]], "one grid"),
-        ([[0, 1]], [[0.0, 1.0]], "class indices are integers"),
-    ],
-)
-def test_confusion_refuses_what_is_no_class_index(truth, predicted, message):
-    with pytest.raises(ValueError, match=message):
-        confusion(np.array(truth), np.array(predicted), 4)
 
 
 def test_a_perfect_prediction_scores_one_in_every_ratio_and_zero_millimetres():
@@ -152,7 +73,7 @@ def test_a_region_forgives_a_mistake_of_one_of_its_classes_for_another():
 
 def test_the_pooled_matrix_is_that_of_all_voxels_together():
     first, second = two_label_maps(4), two_label_maps(5, shape=(3, 4, 5))
-    scorer = VolumeScorer(CLASSES, REGIONS, distances=False)
+    scorer = VolumeScorer(CLASSES, REGIONS)
     for case, (truth, predicted) in zip("ab", (first, second), strict=True):
         scorer.add(case, case, truth, predicted, (1, 1, 1))
     pooled = [np.concatenate([one.ravel(), other.ravel()]) for one, other in zip(first, second, strict=True)]
@@ -162,7 +83,7 @@ def test_the_pooled_matrix_is_that_of_all_voxels_together():
 
 def test_a_case_is_scored_once_and_its_name_is_not_told():
     truth, predicted = two_label_maps(6)
-    scorer = VolumeScorer(CLASSES, REGIONS, distances=False)
+    scorer = VolumeScorer(CLASSES, REGIONS)
     scorer.add("secret", "secret", truth, predicted, (1, 1, 1))
     with pytest.raises(ValueError, match="scored twice") as caught:
         scorer.add("secret", "secret", truth, predicted, (1, 1, 1))
@@ -195,7 +116,7 @@ def test_contradictory_names_are_refused(classes, regions):
 
 
 def test_a_table_without_cases_has_the_columns_of_one_with_cases():
-    scorer = VolumeScorer(CLASSES, REGIONS, distances=False)
+    scorer = VolumeScorer(CLASSES, REGIONS)
     columns = list(scorer.frame().columns)
     scorer.add("a", "a", *two_label_maps(8), (1, 1, 1))
     assert columns == list(scorer.frame().columns)

@@ -11,8 +11,9 @@ from medseg.errors import DefinitionError, RunError, TrainingError
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.checkpoint import Standing
-from medseg.learning.training.fit import Plan, Watch, fit, resolve_precision
+from medseg.learning.training.fit import Watch, fit, resolve_precision
 from medseg.learning.training.memory import MemoryNeed
+from medseg.learning.training.plan import Plan
 from medseg.testing.cases import slice_store
 
 CPU = torch.device("cpu")

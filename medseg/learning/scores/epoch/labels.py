@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from medseg.class_names import key_name
+from medseg.errors import DefinitionError
+from medseg.learning.scores.added.case_score import CaseScore, LabelCase, as_score, computed
 from medseg.learning.scores.class_measures import ClassMeasures
 from medseg.learning.tasks.decision import Decision
 
@@ -45,16 +47,29 @@ class EpochClassScorer:
     Args:
         task: The task.
         select: What `score` is: one of `EPOCH_SCORES`; of several classes, `accuracy` is `subset_accuracy`.
+        added: Scores beside: see `CaseScore`.
 
     Raises:
         ValueError: `select` is none of them.
+        DefinitionError: What is added is no object of this kind.
     """
 
-    def __init__(self, task: TaskOfClasses, select: str = "balanced_accuracy") -> None:
+    def __init__(
+        self,
+        task: TaskOfClasses,
+        select: str = "balanced_accuracy",
+        added: Sequence[str | CaseScore] = (),
+    ) -> None:
         if select not in EPOCH_SCORES:
             raise ValueError(f"select {select!r}; wanted one of {EPOCH_SCORES}")
+        named = [each for each in added if isinstance(each, str)]
+        if named:
+            raise DefinitionError(
+                f"{named[0]!r} is no object: of our scores, task.select names the one that chooses"
+            )
         self.task = task
         self.select = select
+        self._added = [as_score(each) for each in added]
         self._decision = task.decision
         self._accuracy = next(name for name in self._decision.own if name.endswith("accuracy"))
         self._cases: list[str] = []
@@ -78,10 +93,13 @@ class EpochClassScorer:
         self._labels.append(label.detach().to(torch.uint8))
 
     def compute(self) -> dict[str, float]:
-        """Accuracy (of several classes, `subset_accuracy`), means over classes, recalls, and `score`."""
+        """Accuracy (of several classes, `subset_accuracy`), means over classes, recalls, and `score`.
+
+        Of what is added `<score>/<class>`, and as `<score>` that of whole images, or the mean over classes.
+        """
         if not self._cases:
             return {"score": 0.0}
-        _, truth, probabilities = self._by_case()
+        names, truth, probabilities = self._by_case()
         values = ClassMeasures(self._decision, truth, probabilities).point
         found = {score: float(values[None, score][0]) for score in (self._accuracy, *MEANS)}
         for k, name in enumerate(self.task.classes):
@@ -89,6 +107,16 @@ class EpochClassScorer:
         found = {name: value for name, value in found.items() if not np.isnan(value)}
         accuracy = found[self._accuracy]
         found["score"] = accuracy if self.select == "accuracy" else found.get(self.select, accuracy)
+        rows = list(zip(names, truth, probabilities, self._decision.chosen(probabilities), strict=True))
+        for score in self._added:
+            every: dict[str, list[float]] = {}
+            for case, *arrays in rows:
+                for name, value in computed(score, LabelCase(case, self.task.classes, *arrays)).items():
+                    every.setdefault(name, []).append(value)
+            means = {name: float(np.mean(values)) for name, values in every.items()}
+            chosen = means.pop("") if "" in means else np.mean(list(means.values())) if means else np.nan
+            found |= {f"{score.name}/{key_name(name)}": value for name, value in means.items()}
+            found |= {} if np.isnan(chosen) else {score.name: float(chosen)}
         return found
 
     def by_case(self) -> dict[str, float]:

@@ -1,9 +1,9 @@
-"""What is drawn of a validation pass, by what is learned from."""
+"""What is drawn of a validation pass over whole images."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 from medseg.figures.classes.claim import Claim
 from medseg.figures.classes.claim_grid import claim_grid
 from medseg.learning.inference.predictor import Predictor
-from medseg.learning.tasks.target import Truth
-from medseg.learning.tasks.task import LabelTask
+from medseg.learning.tasks.task import LabelTask, label_task
 from medseg.learning.training.batches import SliceDataset
 from medseg.steps.claims import claim
-from medseg.steps.pictures import shown_channels, validation_picture
+from medseg.steps.pictures import shown_channels
 
 _SHOWN = 12
 
@@ -34,11 +33,9 @@ def class_picture(
         heading: Above the picture.
 
     Raises:
-        TypeError: The task tells no classes of whole images.
+        DefinitionError: The task tells no classes of whole images.
     """
-    task = predictor.task
-    if not isinstance(task, LabelTask):
-        raise TypeError(f"{type(task).__name__} tells no classes of whole images")
+    task = label_task(predictor.task)
     order = sorted(scores, key=lambda case: (-scores[case], case))
     places = np.unique(np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).round().astype(int))
     rows: defaultdict[str, list[int]] = defaultdict(list)
@@ -58,13 +55,3 @@ def _claim(predictor: Predictor, task: LabelTask, dataset: SliceDataset, rows: l
     truth = [name for name, there in zip(task.classes, label, strict=True) if there]
     picture = next(iter(shown_channels(predictor.channels, images[len(images) // 2]).values()))
     return claim(picture, truth, task.chosen(chances), chances, task.classes)
-
-
-Drawing = Callable[..., Figure]
-
-VALIDATION_PICTURES: Mapping[Truth, Drawing] = {
-    "masks": validation_picture,
-    "one": class_picture,
-    "many": class_picture,
-}
-"""How a validation pass is drawn, by the truth that is learned from."""

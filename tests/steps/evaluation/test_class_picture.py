@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
+from medseg.errors import DefinitionError
+from medseg.images.formats import NIFTI
+from medseg.learning.tasks.binary_mask import BinaryMask
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.learning.tasks.multilabel import AnyClasses
-from medseg.learning.tasks.target import Truth
 from medseg.learning.training.batches import SliceDataset
+from medseg.steps.evaluation.class_picture import class_picture
+from medseg.steps.evaluation.evaluation import evaluation_of
 from medseg.steps.pictures import validation_picture
-from medseg.steps.validation_pictures import VALIDATION_PICTURES, class_picture
 from medseg.testing.labelled import write_class_folders, write_labelled_table
 
 SIDES = ("left", "right")
@@ -52,10 +54,14 @@ def said(work, case, *, many=False):
     return f"{truth} → {names}, {rests:.3f}"
 
 
-def test_each_truth_has_its_picture():
-    assert set(VALIDATION_PICTURES) == set(get_args(Truth))
-    assert VALIDATION_PICTURES["masks"] is validation_picture
-    assert VALIDATION_PICTURES["one"] is VALIDATION_PICTURES["many"] is class_picture
+def test_each_task_has_its_picture(make_class_work, sides):
+    predictor = make_class_work(sides, SIDES).predictor
+    assert evaluation_of(predictor).validation_picture is class_picture
+    for task in (ClassMasks(("a", "b")), BinaryMask()):
+        for files in (predictor.preparation.files, NIFTI):
+            preparation = replace(predictor.preparation, files=files)
+            of_masks = replace(predictor, task=task, preparation=preparation)
+            assert evaluation_of(of_masks).validation_picture is validation_picture
 
 
 def test_twelve_images_are_shown_evenly_from_the_best_to_the_worst(make_class_work, sides):
@@ -112,5 +118,5 @@ def test_an_answer_that_is_no_number_does_not_end_the_training(make_class_work, 
 def test_a_task_of_label_maps_is_no_task_of_classes(make_class_work, sides):
     work = make_class_work(sides, SIDES)
     masks = replace(work.predictor, task=ClassMasks(("a", "b"), select=["b"]))
-    with pytest.raises(TypeError, match="ClassMasks tells no classes"):
+    with pytest.raises(DefinitionError, match="met ClassMasks"):
         class_picture(masks, dataset(work), {}, heading="")

@@ -20,11 +20,10 @@ from sklearn.metrics import (
 
 from medseg.component import build
 from medseg.errors import DataError, DefinitionError
-from medseg.learning.scores.pictures import SCORES
-from medseg.learning.tasks.binary_mask import BinaryMask
-from medseg.learning.tasks.class_masks import ClassMasks
-from medseg.steps.evaluate_foreground import EvaluateForeground
-from medseg.steps.seen import see
+from medseg.learning.scores.pictures import PICTURE_SCORES
+from medseg.splits.split import Split
+from medseg.steps.evaluate import Evaluate
+from medseg.steps.evaluation.seen import see
 from medseg.testing.pictures import shapes, write_emps, write_lgg, write_nuclei, write_picture
 
 FIGURES = ("confusion", "masks", "confusion_images", "roc", "reliability")
@@ -48,7 +47,7 @@ def drawn():
 @pytest.fixture(autouse=True)
 def undrawn(request, monkeypatch):
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(EvaluateForeground, "_draw", lambda *_: None)
+        monkeypatch.setattr(Evaluate, "_draw", lambda *_: None)
 
 
 @pytest.fixture
@@ -70,9 +69,9 @@ def patients(make_picture_work, tmp_path, blur_out):
 
 def evaluate(work, run, role="test"):
     step = build(
-        {"_target_": "medseg.steps.EvaluateForeground", "role": role},
+        {"_target_": "medseg.steps.Evaluate", "role": role},
         at="steps.evaluate",
-        kind=EvaluateForeground,
+        kind=Evaluate,
     )
     step.check(work.predictor)
     return step(work, run)
@@ -140,9 +139,9 @@ def test_metrics_are_means_over_groups_and_of_all_pixels_together(kind, make_run
     assert step == work.epochs
     groups = pd.read_csv(run.folder / "scores" / "test_groups.csv")
     assert len(groups) > 1
-    pooled = {name: metrics[f"test/{name}/foreground/pooled"] for name in SCORES}
+    pooled = {name: metrics[f"test/{name}/foreground/pooled"] for name in PICTURE_SCORES}
     assert_scores(pooled, *answers(work, work.of("test")))
-    for name in SCORES:
+    for name in PICTURE_SCORES:
         assert metrics[f"test/{name}/foreground"] == pytest.approx(groups[name].mean()), name
         for of in ("foreground", "foreground/pooled"):
             low, high = (metrics[f"test/{name}/{of}/{end}"] for end in ("low", "high"))
@@ -166,7 +165,7 @@ def test_tables_and_figures_are_written_and_recorded(particles, make_run, heard,
         assert image.std() > 0
     summary = pd.read_csv(run.folder / "scores" / "test_summary.csv")
     assert set(summary["name"]) == {"foreground", "foreground/pooled"}
-    assert set(summary["score"]) == set(SCORES)
+    assert set(summary["score"]) == set(PICTURE_SCORES)
 
 
 def test_the_matrix_counts_all_pixels(particles, make_run):
@@ -280,7 +279,7 @@ def test_a_colour_picture_is_seen_in_its_colours(make_picture_work, tmp_path):
 def test_another_role_has_other_tables(particles, make_run, heard):
     run = make_run("evaluate")
     work = evaluate(particles, run, role="val")
-    assert EvaluateForeground("val").roles == ("val",)
+    assert Evaluate("val").roles == ("val",)
     assert work.tables == {"val": run.folder / "scores" / "val.csv"}
     table = pd.read_csv(work.tables["val"])
     assert list(table["case"]) == list(particles.split.cases("val"))
@@ -290,7 +289,7 @@ def test_another_role_has_other_tables(particles, make_run, heard):
 def test_recalling_points_to_the_tables_without_scoring(particles, make_run):
     run = make_run("evaluate")
     done = evaluate(particles, run)
-    recalled = EvaluateForeground().recall(particles, run)
+    recalled = Evaluate().recall(particles, run)
     assert recalled.tables == done.tables
 
 
@@ -315,26 +314,28 @@ def test_pictures_without_foreground_anywhere_are_scored_and_drawn(
     assert len(list(run.figures.iterdir())) == len(FIGURES)
 
 
-def test_another_task_is_refused_before_anything_runs(particles, make_work):
-    with pytest.raises(DefinitionError, match=r"met ClassMasks on NIfTI.*medseg\.steps\.Evaluate"):
-        EvaluateForeground().check(make_work().predictor)
-    other = replace(particles.predictor, task=ClassMasks(("background", "foreground")))
-    with pytest.raises(DefinitionError, match="met ClassMasks on pictures"):
-        EvaluateForeground().check(other)
+def test_settings_of_another_evaluation_are_refused_before_anything_runs(particles):
+    with pytest.raises(DefinitionError, match=r"no distances of BinaryMask on pictures; .*: role, scores\."):
+        Evaluate(distances=False).check(particles.predictor)
 
 
-def test_other_files_are_refused_before_anything_runs(make_work):
-    predictor = replace(make_work().predictor, task=BinaryMask())
-    with pytest.raises(DefinitionError, match="met BinaryMask on NIfTI"):
-        EvaluateForeground().check(predictor)
+def test_by_slice_only_pictures_of_the_role_are_scored(patients, make_run):
+    by_slice = Split(
+        "slice", 1, {"val": 0.3, "test": 0.4}, {n: c.group for n, c in patients.cases.items()}, {}
+    )
+    run = make_run("evaluate")
+    evaluate(replace(patients, split=by_slice), run)
+    wanted = sorted(name for name in patients.cases if by_slice.role(name) == "test")
+    assert 0 < len(wanted) < len(patients.cases)
+    assert sorted(pd.read_csv(run.folder / "scores" / "test.csv")["case"]) == wanted
 
 
 def test_a_role_that_does_not_exist_is_refused():
     with pytest.raises(DefinitionError, match="role"):
         build(
-            {"_target_": "medseg.steps.EvaluateForeground", "role": "best"},
+            {"_target_": "medseg.steps.Evaluate", "role": "best"},
             at="steps.evaluate",
-            kind=EvaluateForeground,
+            kind=Evaluate,
         )
 
 

@@ -41,7 +41,7 @@ def make_scored(make_work, make_run):
         work = make_work(**kinds)
         work = replace(work, predictor=replace(work.predictor, network=ByIntensity()))
         run = make_run("evaluate")
-        return Evaluate(role, distances)(work, run), run
+        return Evaluate(role, distances=distances)(work, run), run
 
     return make
 

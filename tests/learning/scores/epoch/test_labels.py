@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn import metrics
 
-from medseg.learning.scores.epoch import EPOCH_SCORES, EpochClassScorer
+from medseg.learning.scores.epoch.labels import EPOCH_SCORES, EpochClassScorer
 from medseg.learning.tasks.exclusive import OneClass
 from medseg.learning.tasks.multilabel import AnyClasses
 

@@ -15,7 +15,7 @@ from medseg.errors import DataError, DefinitionError, ModelError
 from medseg.images.formats import NIFTI
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.learning.tasks.image_classes import ImageClasses, ImageTags
-from medseg.steps.evaluate_classes import EvaluateClasses
+from medseg.steps.evaluate import Evaluate
 from medseg.testing.labelled import write_class_folders, write_labelled_table
 from medseg.testing.pictures import write_picture
 
@@ -38,14 +38,14 @@ def drawn(monkeypatch):
         path.write_bytes(b"")
         return path
 
-    monkeypatch.setattr("medseg.steps.evaluate_classes.save_figure", keep)
+    monkeypatch.setattr("medseg.steps.evaluate.save_figure", keep)
     return figures
 
 
 @pytest.fixture(autouse=True)
 def undrawn(request, monkeypatch):
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(EvaluateClasses, "_draw", lambda *_: None)
+        monkeypatch.setattr(Evaluate, "_draw", lambda *_: None)
 
 
 @pytest.fixture(scope="session")
@@ -76,8 +76,8 @@ def tagged(tmp_path_factory):
 
 
 def make_step(role="test", **given):
-    spec = {"_target_": "medseg.steps.EvaluateClasses", "role": role, **given}
-    return build(spec, at="steps.evaluate", kind=EvaluateClasses)
+    spec = {"_target_": "medseg.steps.Evaluate", "role": role, **given}
+    return build(spec, at="steps.evaluate", kind=Evaluate)
 
 
 def evaluate(work, run, role="test", **given):
@@ -352,8 +352,8 @@ def test_recalled_is_what_a_call_gave_and_another_call_gives_the_same(
 def test_the_surest_mistakes_are_shown_the_surest_first(
     make_class_work, make_run, drawn, monkeypatch, ring, room
 ):
-    monkeypatch.setattr("medseg.steps.evaluate_classes._MISTAKES", room)
-    monkeypatch.setattr("medseg.steps.evaluate_classes._LOOKED_AT", room)
+    monkeypatch.setattr("medseg.steps.evaluation.labels._MISTAKES", room)
+    monkeypatch.setattr("medseg.steps.evaluation.labels._LOOKED_AT", room)
     evaluate(make_class_work(ring, ROUND), make_run())
     frame = table(make_run())
     wrong = frame[~frame["correct"]].sort_values("confidence", ascending=False)
@@ -420,7 +420,7 @@ def test_an_error_of_a_model_while_other_figures_are_drawn_is_none_of_where_it_l
     def failed(*_, **__):
         raise ModelError("on purpose")
 
-    monkeypatch.setattr("medseg.steps.evaluate_classes.mistake_grid", failed)
+    monkeypatch.setattr("medseg.steps.evaluation.labels.mistake_grid", failed)
     with pytest.raises(ModelError, match="on purpose"):
         evaluate(make_class_work(sides, SIDES), make_run())
 
@@ -449,7 +449,7 @@ def test_by_slice_volumes_have_no_class_of_their_own(make_class_work, make_run, 
 
 
 def test_a_role_without_images_is_refused(make_class_work, make_run, sides):
-    with pytest.raises(DataError, match=r"no image the role val\. Change split\.val"):
+    with pytest.raises(DataError, match=r"no images the role val\. Change split\.val"):
         evaluate(make_class_work(sides, SIDES), make_run(), "val")
 
 
@@ -471,7 +471,16 @@ def test_a_network_whose_answers_are_no_numbers_is_refused(make_class_work, make
 @pytest.mark.parametrize(
     ("task", "given", "said"),
     [
-        (ClassMasks(("a", "b"), select=["b"]), {}, "met the task ClassMasks. Take medseg.steps.Evaluate"),
+        (
+            ImageClasses(SIDES),
+            {"distances": False},
+            "no distances of ImageClasses on pictures.*: role, top_k, beta",
+        ),
+        (
+            ClassMasks(("a", "b"), select=["b"]),
+            {"top_k": 2},
+            "no top_k of ClassMasks on pictures.*: role, distances",
+        ),
         (ImageClasses(SIDES), {"top_k": 2}, "top_k is 2 of 2 classes; of two there is none"),
         (ImageClasses(ROUND), {"top_k": 3}, r"top_k is 3 of 3 classes; wanted 2\.\.2"),
         (ImageTags(TAGS), {"top_k": 2}, "top_k is of exclusive classes"),
@@ -498,7 +507,7 @@ def test_what_does_not_suit_the_task_is_refused_before_anything_runs(
         {"beta": True},
     ],
 )
-def test_settings_that_cannot_be_are_refused_by_name(given):
+def test_settings_that_cannot_be_are_refused_by_name(make_class_work, sides, given):
     (name,) = given
     with pytest.raises(DefinitionError, match=f"{name} is .*wanted"):
-        make_step(**given)
+        make_step(**given).check(make_class_work(sides, SIDES).predictor)

@@ -1,0 +1,1 @@
+"""Scores that a definition adds to ours."""

@@ -1,0 +1,1 @@
+"""Scores after each epoch."""

@@ -1,0 +1,63 @@
+"""How a network is trained, and by what its best epoch is chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from medseg.errors import TrainingError
+from medseg.learning.scores.added.case_score import CaseScore
+
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train.
+
+    Attributes:
+        epochs: At most so many.
+        patience: Stop after so many validations without a better score; None never stops early.
+        optimiser: Makes the optimiser from `params`.
+        schedule: Makes the learning-rate schedule from `optimizer`; None keeps the rate.
+        schedule_each: When the schedule goes on.
+        clip: Largest norm of all gradients together; None leaves them.
+        precision: `auto` is bfloat16 on a CUDA device that has it, else float16; float32 on a CPU.
+        validate_every: Epochs from one validation to the next; the last epoch is always validated.
+        best_by: Whether the best epoch is the one with the highest validation `score`, the least `loss`, or the
+            best of a score that is added.
+    """
+
+    epochs: int
+    optimiser: Callable[..., torch.optim.Optimizer]
+    patience: int | None = None
+    schedule: Callable[..., Any] | None = None
+    schedule_each: Literal["epoch", "iteration"] = "epoch"
+    clip: float | None = None
+    precision: Precision = "auto"
+    validate_every: int = 1
+    best_by: str | CaseScore = "score"
+
+    @property
+    def added(self) -> tuple[str | CaseScore, ...]:
+        """The score that validation gives beside, if one chooses the best epoch."""
+        return () if self.best_by in ("score", "loss") else (self.best_by,)
+
+    def worth(self, row: Mapping[str, float]) -> float:
+        """How good an epoch is, from its row: larger is better.
+
+        Raises:
+            TrainingError: No number says it.
+        """
+        name = self.best_by if isinstance(self.best_by, str) else self.best_by.name
+        value = row.get(f"val/{name}", math.nan)
+        if name != "score" and not math.isfinite(value):
+            raise TrainingError(
+                f"the validation {name} became {value} in epoch {int(row['epoch'])}, and the best epoch is chosen by "
+                "it. Lower optimiser.lr of the step, set its clip, or set its best_by: score."
+            )
+        return value if name != "loss" and getattr(self.best_by, "larger_is_better", True) else -value

@@ -1,0 +1,104 @@
+"""What `Evaluate` asks of the one who knows how a task's answers are scored, tabled and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from matplotlib.figure import Figure
+
+from medseg.component import named
+from medseg.datasets.case import Case
+from medseg.figures.score_bars import score_bars
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.scores.added.case_score import CaseScore
+from medseg.learning.training.batches import SliceDataset
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Mine = Callable[[int], bool]
+"""Whether the slice at a place of a volume has the role that is scored."""
+
+Figures = Mapping[str, Callable[[], Figure]]
+"""What draws each figure, by its name."""
+
+
+class Evaluation(Protocol):
+    """Gathers what a model says of the cases of a role, and reports it.
+
+    A task names the class that it wants: see `Task.evaluation`. It is made of a predictor and of the settings of
+    the step, beside `role`, that its constructor takes by name; it raises ValueError or DefinitionError at those
+    that do not suit.
+    """
+
+    @property
+    def noun(self) -> str:
+        """What the cases are called, in the plural."""
+
+    def take(self, case: Case, mine: Mine | None) -> None:
+        """Predict one case, through the very path of `medseg predict`, and score it.
+
+        Args:
+            case: Of the role.
+            mine: Its slices that count, where the data were split by slice; None where all do.
+
+        Raises:
+            DataError: It cannot be scored.
+        """
+
+    def notes(self) -> Sequence[str]:
+        """What keeps the scores from saying much, as sentences without a full stop."""
+
+    def tables(self, seed: int) -> Mapping[str, DataFrame]:
+        """Tables by what follows the role in the names of their files, written with their index if it has a name.
+
+        One is called the empty text, and has a row a case (and name); `_summary` has name, score and statistics.
+
+        Args:
+            seed: Of intervals.
+        """
+
+    def metrics(self, summary: DataFrame, role: str) -> dict[str, float]:
+        """The figures of the summary as a tracker keeps them, their keys beginning with the role's word."""
+
+    def figures(
+        self, summary: DataFrame, cases: Mapping[str, Case], role: str, say: Callable[[str], None]
+    ) -> Figures:
+        """What draws each figure.
+
+        Args:
+            summary: That of the tables.
+            cases: By id, to look at some of them again.
+            role: For headings.
+            say: Tells the user what cannot be drawn.
+        """
+
+    @staticmethod
+    def validation_picture(
+        predictor: Predictor, dataset: SliceDataset, scores: Mapping[str, float], *, heading: str
+    ) -> Figure:
+        """Draw validation cases, good and bad ones, as the network sees them.
+
+        Args:
+            predictor: With the network to ask.
+            dataset: The validation slices.
+            scores: Of each case, by id.
+            heading: Above the picture.
+        """
+
+
+def added_bars(scores: Sequence[CaseScore], summary: DataFrame, role: str) -> Figures:
+    """Bars of each score that was added, by its name."""
+
+    def draw(name: str) -> Figure:
+        return score_bars(summary, name, heading=f"{role}: {name} per patient")
+
+    return {score.name: partial(draw, score.name) for score in scores}
+
+
+def evaluation_of(predictor: Predictor) -> type[Evaluation]:
+    """The class that reports what this model says of such files."""
+    found: type[Evaluation] = named(predictor.task.evaluation(predictor.preparation.files))
+    return found

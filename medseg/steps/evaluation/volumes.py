@@ -1,0 +1,136 @@
+"""Label maps, scored volume by volume on the grid of their files, by classes and regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from medseg.datasets.case import Case
+from medseg.datasets.reading.volume import Volume
+from medseg.errors import DataError
+from medseg.figures.classes.confusion import confusion_figure
+from medseg.figures.score_bars import score_bars
+from medseg.figures.slice_grid import SliceView, slice_grid
+from medseg.geometry.axes import AXES
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.scores.added.choice import chosen_scores, made_up, rehearse
+from medseg.learning.scores.counts import COUNT_SCORES
+from medseg.learning.scores.intervals import summarise
+from medseg.learning.scores.tables import matrix_table, metrics_of
+from medseg.learning.scores.volumes import IN_MM, VOLUME_SCORES, VolumeScorer
+from medseg.learning.tasks.task import mask_task
+from medseg.steps.evaluation.evaluation import Figures, Mine, added_bars
+from medseg.steps.pictures import fullest, good_median_bad, ras_spacing, shown_channels, validation_picture
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class VolumeEvaluation:
+    """Scores every volume on its own grid, all slices included.
+
+    The truth is that of the files, not of the slice store: what padding, cropping or a spatial transform
+    loses is lost in the scores too. By slice, a volume has slices in several roles: those of this one are scored
+    plane by plane.
+
+    Args:
+        predictor: The model.
+        distances: Whether to compute HD95, which takes a second or so a volume.
+        scores: Names of ours, and objects: see docs/scores.md.
+
+    Raises:
+        ValueError: A setting is no such setting.
+        DefinitionError: The task gives no label maps.
+    """
+
+    noun = "cases"
+    validation_picture = staticmethod(validation_picture)
+
+    def __init__(
+        self, predictor: Predictor, *, distances: bool = True, scores: Sequence[Any] | None = None
+    ) -> None:
+        if not isinstance(distances, bool):
+            raise ValueError(f"distances is {distances!r}, wanted true or false")  # noqa: TRY004
+        self._predictor, self._task = predictor, mask_task(predictor.task)
+        self._axis = AXES[predictor.preparation.rule.axis]
+        self._distances, files = distances, predictor.preparation.files
+        # of pixels that nobody knows the size of there is nothing in mm or mL
+        usual = [score for score in VOLUME_SCORES if files.measured or score not in IN_MM]
+        ours, self._added = chosen_scores(scores, usual, list(dict.fromkeys([*usual, *COUNT_SCORES])))
+        self._scorer = VolumeScorer(self._task.classes, self._task.regions, ours, self._added)
+        shape = (24, 24, 1) if files.flat else (24, 24, 24)
+        rehearse(self._added, made_up(self._scorer.members, len(self._task.classes), shape, (1.0, 1.0, 1.0)))
+
+    def take(self, case: Case, mine: Mine | None) -> None:
+        """Predict and score one volume."""
+        volume, predicted = self._predicted(case)
+        grid, truth = volume.geometry, _truth(volume)
+        if mine is None:
+            size, pair = grid.spacing, (grid.from_ras(truth), predicted)
+        else:
+            planes = [self._axis.cut(labels) for labels in (truth, grid.to_ras(predicted))]
+            kept = [mine(place) for place in range(len(planes[0]))]
+            if not any(kept):
+                return
+            size, pair = self._axis.seen(ras_spacing(volume)), (planes[0][kept], planes[1][kept])
+        distances = self._distances and mine is None
+        self._scorer.add(case.id, case.group, *pair, size, distances=distances)
+
+    def notes(self) -> Sequence[str]:
+        """Nothing."""
+        return ()
+
+    def tables(self, seed: int) -> Mapping[str, DataFrame]:
+        """Of each volume and name, over patients, and voxels by true and predicted class."""
+        frame = self._scorer.frame()
+        scores = [*self._scorer.scores, *(score.name for score in self._added)]
+        summary = summarise(frame, scores, seed=seed)
+        matrix = matrix_table(self._scorer.matrix, self._task.classes)
+        return {"": frame, "_summary": summary, "_confusion": matrix}
+
+    def metrics(self, summary: DataFrame, role: str) -> dict[str, float]:
+        """`<role>/<score>/<name>`."""
+        return metrics_of(summary, role)
+
+    def figures(
+        self, summary: DataFrame, cases: Mapping[str, Case], role: str, say: Callable[[str], None]
+    ) -> Figures:
+        """Confusion, Dice by name, and slices of a good, a median and a bad patient."""
+        del say
+        figures: dict[str, Callable[[], Figure]] = {
+            "confusion": lambda: confusion_figure(self._scorer.matrix, self._task.classes)
+        }
+        if "dice" in self._scorer.scores:
+            figures["dice"] = lambda: score_bars(summary, heading=f"{role}: Dice per patient")
+        figures |= added_bars(self._added, summary, role)
+        return {**figures, "slices": lambda: self._slices(cases, role)}
+
+    def _predicted(self, case: Case) -> tuple[Volume, NDArray[np.uint8]]:
+        volume = self._predictor.read(case)
+        return volume, self._predictor.predict_volume(volume).labels
+
+    def _slices(self, cases: Mapping[str, Case], role: str) -> Figure:
+        scores = self._scorer.dice(self._task.select)
+        views = []
+        for name, kind in good_median_bad(scores).items():
+            volume, labels = self._predicted(cases[name])
+            truth = self._axis.cut(_truth(volume))
+            predicted = self._axis.cut(volume.geometry.to_ras(labels))
+            place = fullest(truth)
+            image = self._axis.cut(volume.image)[place]
+            where = f", slice {place}" if len(truth) > 1 else ""
+            title = f"{kind}: {name}{where}, mean Dice {scores[name]:.2f}"
+            channels = shown_channels(self._predictor.channels, image)
+            rows, columns = self._axis.seen(ras_spacing(volume))[1:]
+            views.append(SliceView(title, channels, truth[place], predicted[place], (rows, columns)))
+        return slice_grid(views, self._task.classes, heading=f"{role} patients")
+
+
+def _truth(volume: Volume) -> NDArray[np.uint8]:
+    if volume.label is None:
+        raise DataError("a case has no truth to be scored against. Add its mask, or leave the case out.")
+    return volume.label
