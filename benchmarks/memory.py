@@ -1,9 +1,10 @@
 """Predicted memory of a training batch against the process's measured peak, on the CPU.
 
-`python benchmarks/memory.py [--quick]`: for two networks and three batch sizes, each in a process of its own, the bytes
-that `measure_need` predicts, how far the process's peak in three steps of training lies above what it took
-before, and their ratio. It should lie between 1.0 and 1.6: less, and a batch that is let through does not fit;
-more, and one that fits is refused.
+    python benchmarks/memory.py [--quick]
+
+For two networks and three batch sizes, each in a process of its own, prints the bytes that `measure_need` predicts,
+how far the process's peak in three steps of training lies above what it took before, and their ratio. It should lie
+between 1.0 and 1.6: less, and a batch that is let through does not fit; more, and one that fits is refused.
 """
 
 from __future__ import annotations

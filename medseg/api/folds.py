@@ -53,14 +53,14 @@ def run_folds(
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> FoldsResult:
-    """Run a pipeline of whole images once for each fold, and score all test parts together.
+    """Run a pipeline once for each fold, and score all test parts together.
 
-    Every image is tested once, by a model that saw neither it nor another of its patient. Intervals are over
+    Every case is tested once, by a model that saw neither it nor another of its patient. Intervals are over
     patients; they hold the models of the folds for given, and say nothing of how much these differ. What is
     interrupted goes on with `resume_folds`.
 
     Args:
-        name: A pipeline of whole images whose last step is `Evaluate` of the role test.
+        name: A pipeline whose last step is `Evaluate` of the role test.
         data: As of `run_pipeline`, like all that follows; None runs on the generated sample.
         folds: How many, 2 or more.
         set: `path=value` strings that change the definition.
@@ -73,7 +73,7 @@ def run_folds(
         progress: Where it is shown.
 
     Raises:
-        DefinitionError: The pipeline does not score classes of whole images.
+        DefinitionError: The pipeline does not end with scores of the role test.
         MedsegError: What is wrong with a run.
     """
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
@@ -219,10 +219,10 @@ def _declared(name: str | Path, changes: Sequence[str], allow: Sequence[str]) ->
     definition = opened.definition
     last = list(definition.steps.values())[-1]
     scores = hasattr(resolve(last["_target_"], at="steps", allowed=SHIPPED.also(*allow)), "evaluation")
-    if not scores or last.get("role", "test") != "test" or opened.manifest.image_labels is None:
+    if not scores or last.get("role", "test") != "test":
         raise DefinitionError(
-            f"folds are of pipelines of whole images that end with medseg.steps.Evaluate of the role test, and "
-            f"{definition.name} ends with {last['_target_']} of {opened.manifest.truth}."
+            f"cross-validation needs a pipeline whose last step scores the role test, as medseg.steps.Evaluate does; "
+            f"the last step of {definition.name} is {last['_target_']}."
         )
     manifest = opened.manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
     found: Mapping[str, Any] = json.loads(
@@ -254,7 +254,7 @@ def _seen_to_its_end(
             count for all.
     """
     try:
-        _refuse_changed(asked)
+        _refuse_changed(asked, again["allow"])
         _refuse_other_store(asked, uri)
         results = []
         for fold in range(1, asked.folds + 1):
@@ -270,8 +270,8 @@ def _seen_to_its_end(
     return result
 
 
-def _refuse_changed(asked: CrossValidation) -> None:
-    for what, now in _declared(asked.pipeline, asked.set, asked.options["allow"]).items():
+def _refuse_changed(asked: CrossValidation, allow: Sequence[str]) -> None:
+    for what, now in _declared(asked.pipeline, asked.set, allow).items():
         if now != asked.declared[what]:
             raise RunError(
                 f"the {what} of {asked.pipeline} has changed since {asked.name} began, so that its folds would not "
@@ -345,7 +345,7 @@ def _say_overruled(split: Mapping[str, Any], gathered: Gathered, shown: Progress
         where = "the definition"
     if given:
         shown.say(
-            f"FOLDS OVERRULE ROLES: {where} keeps patients for {' and '.join(sorted(given))}, and the folds share "
-            "out all, so that none are kept aside from training.",
+            f"CROSS-VALIDATION IGNORES THE FIXED ROLES: {where} assigns patients to {' and '.join(sorted(given))}, but "
+            "every patient is tested once and used for training in the other folds.",
             loud=True,
         )

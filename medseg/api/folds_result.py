@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.api.result import RunResult
-from medseg.class_names import key_name
 from medseg.component import SHIPPED, build
 from medseg.pipeline.study.cross_validation import CrossValidation
 from medseg.places import written_whole
@@ -17,7 +16,6 @@ from medseg.progress import Progress
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from medseg.learning.scores.classes import ClassScorer
     from medseg.steps.step import Evaluates
     from medseg.tracking.mlflow.recorder import MlflowRecorder
 
@@ -72,8 +70,6 @@ def put_together(
         allow: Packages that declared objects may come from, beside the usual ones.
     """
     from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415
-    from medseg.learning.scores.pooled_folds import pooled  # noqa: PLC0415
-    from medseg.learning.scores.tables import metrics_of  # noqa: PLC0415
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
     from medseg.tracking.mlflow.runs import put_below  # noqa: PLC0415
 
@@ -81,14 +77,13 @@ def put_together(
     definition, allowed = asked.declared["definition"], SHIPPED.also(*allow)
     last = list(definition["steps"].values())[-1]
     step: Evaluates = build(last, at="steps", kind=None, allowed=allowed)
-    model = Predictor.load(first.folder / "model", allowed=allowed)
-    scorer = pooled([result.scores() for result in results], step.evaluation(model).scorer)
-    summary = scorer.summary(definition["seed"])
-    paths = _written(scorer, summary, asked.folder)
-    recorder = _recorder(asked, uri, generated=first.generated, say=shown.say)
+    evaluation = step.evaluation(Predictor.load(first.folder / "model", allowed=allowed))
+    parts = [{ending: result.table(f"test{ending}") for ending in evaluation.parts} for result in results]
+    pooled = evaluation.pooled(parts, definition["seed"])
+    recorder = _recorder(asked, uri, generated=first.generated, noun=evaluation.noun, say=shown.say)
     recorder.tags({"pipeline": str(definition["name"]), "folds": str(len(results))})
-    recorder.metrics(metrics_of(summary, _ROLE, key_name), 0)
-    for path in paths:
+    recorder.metrics(evaluation.metrics(pooled.tables["_summary"], _ROLE), 0)
+    for path in _written(pooled, asked.folder):
         recorder.artifact(path, "figures" if path.suffix == ".png" else "scores")
     put_below(uri, recorder.run_id, [result.run_id for result in results])
     recorder.close("FINISHED")
@@ -98,7 +93,7 @@ def put_together(
 
 
 def _recorder(
-    asked: CrossValidation, uri: str, *, generated: bool, say: Callable[[str], None]
+    asked: CrossValidation, uri: str, *, generated: bool, noun: str, say: Callable[[str], None]
 ) -> MlflowRecorder:
     from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415
 
@@ -111,20 +106,19 @@ def _recorder(
         experiment=experiment,
         name=asked.name,
         folder=asked.folder,
-        note=f"{asked.folds} folds, each image tested once. Research use only; not a medical device.",
+        note=f"{asked.folds} folds, each of the {noun} tested once. Research use only; not a medical device.",
         say=say,
         system=False,
     )
 
 
-def _written(scorer: ClassScorer, summary: DataFrame, folder: Path) -> list[Path]:
+def _written(pooled: Pooled, folder: Path) -> list[Path]:
     from medseg.figures.saving import save_figure  # noqa: PLC0415
-    from medseg.steps.evaluation.class_figures import class_figures  # noqa: PLC0415
 
-    paths = [folder / "test.csv", folder / "test_summary.csv"]
-    for path, content in zip(paths, (scorer.frame(), summary), strict=True):
-        with written_whole(path) as target:
-            content.to_csv(target, index=False)
-    for name, draw in class_figures(scorer, _ROLE).items():
-        paths.append(save_figure(draw(), folder / f"{_ROLE}_{name}.png"))
-    return paths
+    paths = []
+    for ending, content in pooled.tables.items():
+        paths.append(folder / f"test{ending}.csv")
+        with written_whole(paths[-1]) as target:
+            content.to_csv(target, index=content.index.name is not None)
+    figures = pooled.figures.items()
+    return [*paths, *(save_figure(draw(), folder / f"{_ROLE}_{name}.png") for name, draw in figures)]

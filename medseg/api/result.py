@@ -85,6 +85,14 @@ class RunResult:
         pictures = path.exists() and Manifest.from_yaml(path).pictures is not None
         return "groups" if pictures else "patients"
 
+    def table(self, name: str) -> DataFrame:
+        """A table of scores by its name without `.csv`, such as `test_confusion`.
+
+        Raises:
+            RunError: The run has none of that name.
+        """
+        return self._table(f"{name}.csv")
+
     def _table(self, name: str) -> DataFrame:
         path = self.folder / "scores" / name
         if not path.exists():

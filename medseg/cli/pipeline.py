@@ -213,7 +213,7 @@ def folds(
     jobs: Jobs = None,
     show_paths: ShowPaths = False,
 ) -> None:
-    """Cross-validate a pipeline of whole images: a run for each fold, and all test parts scored as one."""
+    """Cross-validate a pipeline: a run for each fold, and the scores of all test parts together."""
     with guarded(
         Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets), hint=_hint(allow)
     ):

@@ -156,7 +156,8 @@ def print_result(console: Console, result: RunResult) -> None:
 def print_folds(console: Console, result: FoldsResult) -> None:
     """The closing table of a cross-validation."""
     kind = ", GENERATED DATA" if result.generated else ""
-    console.print(tables_of(result.summary(), f"{len(result.results)} folds, each image tested once{kind}"))
+    summary, title = result.summary(), f"{len(result.results)} folds, each case tested once{kind}"
+    console.print(_table_of(summary, title) if "dice" in set(summary["score"]) else tables_of(summary, title))
     if result.generated:
         say(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
     for fold, each in enumerate(result.results, start=1):
@@ -178,13 +179,17 @@ _COLUMNS = {
 
 
 def _score_table(result: RunResult, role: str) -> Table:
-    summary = result.summary(role)
+    kind = ", GENERATED DATA" if result.generated else ""
+    return _table_of(result.summary(role), f"{role}: mean over {result.grouped_by}{kind}")
+
+
+def _table_of(summary: DataFrame, title: str) -> Table:
+    """Scores of masks, as `summarise` gives them: a row for each class or region."""
     present = set(summary["score"])
     shown = {score: head for score, head in _COLUMNS.items() if score in present}
-    kind = ", GENERATED DATA" if result.generated else ""
     # Narrow gaps: all columns fit into the 80 characters of a terminal or a log file.
     table = Table(
-        title=Text(f"{role}: mean over {result.grouped_by}{kind}"),
+        title=Text(title),
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

@@ -186,15 +186,21 @@ class ForegroundScorer:
             grid moves in the score of all pixels;
             draws where a score is undefined are left out.
         """
+        from pandas import DataFrame, concat  # noqa: PLC0415 - as above
+
+        rows = [
+            {"name": f"{self.name}/pooled", "score": score} | row for score, row in self._pooled(seed).items()
+        ]
+        pooled = DataFrame(rows, columns=["name", "score", *OVER_PATIENTS])
+        return concat([self.over_groups(self.group_frame(), seed), pooled], ignore_index=True)
+
+    def over_groups(self, groups: DataFrame, seed: int = 0) -> DataFrame:
+        """Summarise a table of groups, as `group_frame` gives it: the first rows of `summary`."""
         from pandas import DataFrame  # noqa: PLC0415 - as above
 
-        groups = self.group_frame()
         rows = [
             {"name": self.name, "score": score} | over_patients(groups[score].to_numpy(dtype=float), seed)
             for score in self._columns
-        ]
-        rows += [
-            {"name": f"{self.name}/pooled", "score": score} | row for score, row in self._pooled(seed).items()
         ]
         return DataFrame(rows, columns=["name", "score", *OVER_PATIENTS])
 

@@ -1,8 +1,7 @@
-"""Scores of several test parts as one: each image was tested once, by a model that had not seen it."""
+"""A scorer of classes of images, filled again from the tables that others have written."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,25 +14,20 @@ if TYPE_CHECKING:
     from medseg.learning.scores.classes import ClassScorer
 
 
-def pooled(frames: Sequence[DataFrame], scorer: ClassScorer) -> ClassScorer:
-    """Put the tables of several test parts together.
-
-    Probabilities of different models are compared with each other in what is ranked (AUROC, average precision).
+def fill(scorer: ClassScorer, frame: DataFrame) -> None:
+    """Give a scorer the images of a table.
 
     Args:
-        frames: As `ClassScorer.frame` gives them; no image is in two.
-        scorer: Of the same classes and settings, empty; it is filled.
+        scorer: Of the same classes and settings, empty.
+        frame: As `ClassScorer.frame` gives it.
 
     Raises:
-        ValueError: An image is in two of them.
+        ValueError: An image is in it twice.
     """
     columns = [f"probability_{name}" for name in scorer.classes]
-    for frame in frames:
-        chances = frame[columns].to_numpy(dtype=np.float32)
-        for (case, group, truth), row in zip(
-            frame[["case", "group", "truth"]].itertuples(index=False), chances, strict=True
-        ):
-            has = {truth} if scorer.exclusive else set(str(truth).split(BETWEEN))
-            wanted = np.array([name in has for name in scorer.classes], dtype=np.uint8)
-            scorer.add(str(case), str(group), wanted, row)
-    return scorer
+    chances = frame[columns].to_numpy(dtype=np.float32)
+    rows = frame[["case", "group", "truth"]].itertuples(index=False)
+    for (case, group, truth), row in zip(rows, chances, strict=True):
+        has = {truth} if scorer.exclusive else set(str(truth).split(BETWEEN))
+        wanted = np.array([name in has for name in scorer.classes], dtype=np.uint8)
+        scorer.add(str(case), str(group), wanted, row)

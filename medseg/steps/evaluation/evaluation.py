@@ -14,6 +14,7 @@ from medseg.figures.score_bars import score_bars
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.added.case_score import CaseScore
 from medseg.learning.training.batches import SliceDataset
+from medseg.steps.evaluation.pooled import Part, Pooled
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -73,6 +74,21 @@ class Evaluation(Protocol):
             cases: By id, to look at some of them again.
             role: For headings.
             say: Tells the user what cannot be drawn.
+        """
+
+    @property
+    def parts(self) -> Sequence[str]:
+        """The tables that `pooled` needs of each test part, by what follows the role in their names."""
+
+    def pooled(self, parts: Sequence[Part], seed: int) -> Pooled:
+        """Put the tables of several test parts together, as those of the folds of a cross-validation.
+
+        Args:
+            parts: Tables by `parts`, as an evaluation with these settings gave them; names and classes as text.
+            seed: Of intervals.
+
+        Raises:
+            RunError: A case is in two of them.
         """
 
     @staticmethod

@@ -15,6 +15,7 @@ from medseg.figures.classes.confusion_image import ConfusionView, confusion_imag
 from medseg.figures.classes.reliability import reliability_diagram
 from medseg.figures.classes.roc import RocCurve, roc_and_precision_recall
 from medseg.figures.mask_grid import MaskView, mask_grid
+from medseg.figures.score_bars import score_bars
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.added.choice import chosen_scores, made_up, rehearse
 from medseg.learning.scores.counts import COUNT_SCORES
@@ -22,6 +23,7 @@ from medseg.learning.scores.pictures import PICTURE_SCORES, ForegroundScorer
 from medseg.learning.scores.tables import matrix_table, metrics_of
 from medseg.learning.tasks.task import threshold_task
 from medseg.steps.evaluation.evaluation import Figures, Mine, added_bars
+from medseg.steps.evaluation.pooled import Part, Pooled, joined, summed
 from medseg.steps.evaluation.seen import SeenPicture, see
 from medseg.steps.pictures import good_median_bad, validation_picture
 
@@ -71,6 +73,28 @@ class ForegroundEvaluation:
             "_summary": self._scorer.summary(seed),
             "_confusion": matrix_table(self._scorer.matrix, self._task.classes),
         }
+
+    parts = ("", "_groups", "_confusion")
+
+    def pooled(self, parts: Sequence[Part], seed: int) -> Pooled:
+        """Every picture and group with its scores, over all groups, and all pixels by true and predicted class.
+
+        Scores of all pixels together need their probabilities, which tables do not hold: there are none.
+        """
+        groups = joined(parts, "_groups", ("group",))
+        summary = self._scorer.over_groups(groups, seed)
+        matrix = summed(parts, self._task.classes)
+        tables = {
+            "": joined(parts, "", ("case",)),
+            "_groups": groups,
+            "_summary": summary,
+            "_confusion": matrix_table(matrix, self._task.classes),
+        }
+        figures: dict[str, Callable[[], Figure]] = {
+            "confusion": lambda: confusion_figure(matrix, self._task.classes),
+            "dice": lambda: score_bars(summary, heading="all folds: Dice per group"),
+        }
+        return Pooled(tables, {**figures, **added_bars(self._added, summary, "all folds")})
 
     def metrics(self, summary: DataFrame, role: str) -> dict[str, float]:
         """`<role>/<score>/<foreground>`, and `/pooled` of all pixels."""

@@ -15,6 +15,7 @@ from medseg.learning.inference.prediction import Classification
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.added.choice import chosen_scores, made_up_labels, rehearse
 from medseg.learning.scores.classes import ClassScorer
+from medseg.learning.scores.pooled_folds import fill
 from medseg.learning.scores.tables import matrix_table, metrics_of
 from medseg.learning.tasks.target import indicator
 from medseg.learning.tasks.task import label_task
@@ -23,6 +24,7 @@ from medseg.steps.claims import claim_of
 from medseg.steps.evaluation.class_figures import class_figures
 from medseg.steps.evaluation.class_picture import class_picture
 from medseg.steps.evaluation.evaluation import Figures, Mine, added_bars
+from medseg.steps.evaluation.pooled import Part, Pooled, joined
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -91,6 +93,14 @@ class LabelEvaluation:
         if self.scorer.exclusive:
             tables["_confusion"] = matrix_table(self.scorer.matrix, self.scorer.classes)
         return tables
+
+    parts = ("",)
+
+    def pooled(self, parts: Sequence[Part], seed: int) -> Pooled:
+        """All scores of all images; probabilities of different models are compared in what is ranked."""
+        frame = joined(parts, "", ("case",))
+        fill(self.scorer, frame)
+        return Pooled(self.tables(seed), class_figures(self.scorer, "folds"))
 
     def metrics(self, summary: DataFrame, role: str) -> dict[str, float]:
         """`<role>/<score>` of all classes together, and `<role>/<score>/<class>`."""

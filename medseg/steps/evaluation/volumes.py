@@ -24,6 +24,7 @@ from medseg.learning.scores.tables import matrix_table, metrics_of
 from medseg.learning.scores.volumes import IN_MM, VOLUME_SCORES, VolumeScorer
 from medseg.learning.tasks.task import mask_task
 from medseg.steps.evaluation.evaluation import Figures, Mine, added_bars
+from medseg.steps.evaluation.pooled import Part, Pooled, joined, summed
 from medseg.steps.pictures import fullest, good_median_bad, ras_spacing, shown_channels, validation_picture
 
 if TYPE_CHECKING:
@@ -92,6 +93,19 @@ class VolumeEvaluation:
         matrix = matrix_table(self._scorer.matrix, self._task.classes)
         return {"": frame, "_summary": summary, "_confusion": matrix}
 
+    parts = ("", "_confusion")
+
+    def pooled(self, parts: Sequence[Part], seed: int) -> Pooled:
+        """Every volume with its scores, over all patients, and all voxels by true and predicted class."""
+        frame = joined(parts, "", ("case", "name"))
+        order = {name: place for place, name in enumerate(self._scorer.members)}
+        frame = frame.assign(place=frame["name"].map(order)).sort_values(["case", "place"], ignore_index=True)
+        frame = frame.drop(columns="place")
+        scores = [*self._scorer.scores, *(score.name for score in self._added)]
+        summary, matrix = summarise(frame, scores, seed=seed), summed(parts, self._task.classes)
+        tables = {"": frame, "_summary": summary, "_confusion": matrix_table(matrix, self._task.classes)}
+        return Pooled(tables, self._scores_drawn(summary, matrix, "all folds"))
+
     def metrics(self, summary: DataFrame, role: str) -> dict[str, float]:
         """`<role>/<score>/<name>`."""
         return metrics_of(summary, role)
@@ -101,13 +115,16 @@ class VolumeEvaluation:
     ) -> Figures:
         """Confusion, Dice by name, and slices of a good, a median and a bad patient."""
         del say
+        drawn = self._scores_drawn(summary, self._scorer.matrix, role)
+        return {**drawn, "slices": lambda: self._slices(cases, role)}
+
+    def _scores_drawn(self, summary: DataFrame, matrix: NDArray[np.int64], role: str) -> Figures:
         figures: dict[str, Callable[[], Figure]] = {
-            "confusion": lambda: confusion_figure(self._scorer.matrix, self._task.classes)
+            "confusion": lambda: confusion_figure(matrix, self._task.classes)
         }
         if "dice" in self._scorer.scores:
             figures["dice"] = lambda: score_bars(summary, heading=f"{role}: Dice per patient")
-        figures |= added_bars(self._added, summary, role)
-        return {**figures, "slices": lambda: self._slices(cases, role)}
+        return {**figures, **added_bars(self._added, summary, role)}
 
     def _predicted(self, case: Case) -> tuple[Volume, NDArray[np.uint8]]:
         volume = self._predictor.read(case)
