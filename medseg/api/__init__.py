@@ -5,7 +5,8 @@ from __future__ import annotations
 from medseg.api.data import check_data, plan_data, prepare_data, show_data, write_sample
 from medseg.api.description import Described, describe_pipeline
 from medseg.api.finding import find_run_folder, mark_gone
-from medseg.api.folds import are_folds, resume_folds, run_folds
+from medseg.api.folds import resume_folds, run_folds
+from medseg.api.folds_found import are_folds
 from medseg.api.folds_result import FoldsResult
 from medseg.api.models import load_model
 from medseg.api.opening import check_pipeline, default_jobs, load_pipeline, open_pipeline

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from medseg.api.adopting import adopted_runs, vouched_folds
 from medseg.api.conductor import quiet_libraries
 from medseg.api.finding import mark_gone
+from medseg.api.folds_found import find_folds, interrupted_folds
 from medseg.api.folds_result import FoldsResult, put_together
 from medseg.api.opening import open_pipeline
 from medseg.api.result import RunResult
@@ -26,10 +26,8 @@ from medseg.api.strangers import Given, built, refuse_unvouched
 from medseg.component import SHIPPED, resolve
 from medseg.errors import DefinitionError, RunError
 from medseg.inside import refuse_ways_out
-from medseg.pipeline.claim import elsewhere
-from medseg.pipeline.folder import all_runs
 from medseg.pipeline.process import this_process
-from medseg.pipeline.study.cross_validation import FOLDS, CrossValidation, all_cross_validations
+from medseg.pipeline.study.cross_validation import FOLDS, CrossValidation
 from medseg.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -168,51 +166,6 @@ def _claimed(found: CrossValidation, given: Given, *, take_over: bool) -> tuple[
     return asked, given.address
 
 
-def are_folds(name: str | None, *, take_over: bool = False) -> bool:
-    """Whether `resume_folds` is the one to go on, and not `resume_pipeline`.
-
-    Args:
-        name: As the user gives it; None for what was interrupted last.
-        take_over: What another machine is said to work on counts too.
-    """
-    mark_gone()
-    found = interrupted_folds(take_over=take_over) if name is None else find_folds(name)
-    return found is not None
-
-
-def find_folds(name: str) -> CrossValidation | None:
-    """A cross-validation of this working folder by its name or folder; None if there is none."""
-    return next((each for each in all_cross_validations() if name == each.name or _same(name, each)), None)
-
-
-def _same(name: str, found: CrossValidation) -> bool:
-    return os.path.realpath(name) == os.path.realpath(found.folder)
-
-
-def interrupted_folds(*, take_over: bool = False) -> CrossValidation | None:
-    """The latest cross-validation of this user that was interrupted, unless another run was interrupted after it.
-
-    Args:
-        take_over: What another machine is said to work on counts too.
-    """
-    waiting = (
-        each
-        for each in all_cross_validations()
-        if (each.is_interrupted or (take_over and elsewhere(each))) and each.mine
-    )
-    found = next(waiting, None)
-    if found is None:
-        return None
-    for folder, state in all_runs():
-        if not state.mine:
-            continue
-        if found.holds(state):
-            return found
-        if state.status in ("KILLED", "FAILED"):
-            return found if found.touched > folder.touched else None
-    return found
-
-
 def _declared(name: str | Path, changes: Sequence[str], allow: Sequence[str]) -> Mapping[str, Any]:
     """Definition and manifest as they come back from a file, if the folds can be put together."""
     opened = open_pipeline(name, assignments=changes)
@@ -345,7 +298,7 @@ def _say_overruled(split: Mapping[str, Any], gathered: Gathered, shown: Progress
         where = "the definition"
     if given:
         shown.say(
-            f"CROSS-VALIDATION IGNORES THE FIXED ROLES: {where} assigns patients to {' and '.join(sorted(given))}, but "
-            "every patient is tested once and used for training in the other folds.",
+            f"CROSS-VALIDATION IGNORES THE FIXED ROLES: {where} assigns patients to {' and '.join(sorted(given))}. "
+            "Every patient is tested once and used for training in the other folds.",
             loud=True,
         )

@@ -16,6 +16,7 @@ from medseg.progress import Progress
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from medseg.steps.evaluation.pooled import Pooled
     from medseg.steps.step import Evaluates
     from medseg.tracking.mlflow.recorder import MlflowRecorder
 

@@ -16,6 +16,8 @@ from medseg.cli.guard import MEND, print_faults
 from medseg.packages import allowing
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from medseg.api.description import Described
     from medseg.api.folds_result import FoldsResult
     from medseg.api.prediction import Predicted

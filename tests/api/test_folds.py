@@ -23,13 +23,14 @@ from typer.testing import CliRunner
 from medseg.api import are_folds, resume_folds, run_folds
 from medseg.errors import DataError, DefinitionError, RunError
 from medseg.learning.scores.classes import ClassScorer
-from medseg.learning.scores.pooled_folds import pooled
+from medseg.learning.scores.pooled_folds import fill
 from medseg.learning.tasks.exclusive import OneClass
 from medseg.pipeline.folder import RunFolder, State, all_runs
 from medseg.pipeline.study.cross_validation import CrossValidation, all_cross_validations
 from medseg.progress import Silent
+from medseg.testing.cases import write_brats
 from medseg.testing.labelled import write_class_folders, write_labelled_table
-from medseg.testing.pictures import write_picture
+from medseg.testing.pictures import write_emps, write_picture
 from medseg.tracking.mlflow.address import default_uri
 from medseg.tracking.mlflow.store import open_store
 
@@ -104,9 +105,55 @@ def test_the_run_above_is_not_the_latest_model(folded):
     assert find_run(f"sqlite:///{database}", "latest") in {each.run_id for each in result.results}
 
 
-def test_pipelines_of_masks_have_no_folds():
-    with pytest.raises(DefinitionError, match=r"end with medseg\.steps\.Evaluate of"):
-        run_folds("emps")
+def test_a_pipeline_that_does_not_end_with_scores_of_the_test_part_has_no_folds():
+    with pytest.raises(DefinitionError, match="last step scores the role test"):
+        run_folds("emps", set=["steps.evaluate.role=val"])
+
+
+@pytest.fixture(scope="module")
+def folded_volumes(long_workspace, monai_imported, tiny):
+    with long_workspace("folded_volumes") as place:
+        data = write_brats(place / "patients", cases=6, seed=3)
+        yield run_folds("brats2d", data, folds=2, set=[*tiny, "split.val=0.34"], device="cpu", jobs=1)
+
+
+@pytest.fixture(scope="module")
+def folded_masks(long_workspace, monai_imported, tiny_emps):
+    with long_workspace("folded_masks") as place:
+        data = write_emps(place / "data", cases=6, size=(32, 32))
+        yield run_folds("emps", data, folds=2, set=tiny_emps, device="cpu", jobs=1)
+
+
+@pytest.mark.slow
+def test_every_volume_is_tested_once_and_scored_over_all_patients(folded_volumes):
+    tested = pd.concat([each.scores() for each in folded_volumes.results])
+    summary = folded_volumes.summary().set_index(["name", "score"])
+
+    assert sorted(tested["case"].unique()) == [f"Brats_{number:03d}" for number in range(1, 7)]
+    assert not tested.duplicated(["case", "name"]).any()
+    of_oedema = tested.query("name == 'oedema'")["dice"]
+    assert summary.loc[("oedema", "dice"), "mean"] == pytest.approx(of_oedema.mean())
+    assert summary.loc[("oedema", "dice"), "patients"] == of_oedema.notna().sum()
+
+
+@pytest.mark.slow
+def test_the_voxels_of_all_folds_are_in_one_confusion_matrix(folded_volumes):
+    parts = [each.table("test_confusion").set_index("truth") for each in folded_volumes.results]
+    together = pd.read_csv(folded_volumes.folder / "test_confusion.csv", index_col="truth")
+
+    assert (together == parts[0] + parts[1]).all().all()
+    assert (folded_volumes.folder / "folds_dice.png").exists()
+
+
+@pytest.mark.slow
+def test_every_picture_is_tested_once_and_scored_over_all_groups(folded_masks):
+    tested = pd.concat([each.scores() for each in folded_masks.results])
+    groups = pd.concat([each.table("test_groups") for each in folded_masks.results])
+    summary = folded_masks.summary().set_index(["name", "score"])
+
+    assert tested["case"].is_unique
+    assert len(tested) == 6
+    assert summary.loc[("foreground", "dice"), "mean"] == pytest.approx(groups["dice"].mean())
 
 
 def metrics_of(result, database):
@@ -364,9 +411,9 @@ def test_that_roles_of_the_data_are_overruled_is_said(workspace):
             said.append((loud, text))
 
     run_folds("radiology_cnn", data, folds=2, set=TINY, device="cpu", jobs=1, progress=Heard())
-    (overruled,) = [text for loud, text in said if loud and "OVERRULE" in text]
+    (overruled,) = [text for loud, text in said if loud and "IGNORES THE FIXED ROLES" in text]
 
-    assert "the column 'role' keeps patients for test" in overruled
+    assert "the column 'role' assigns patients to test" in overruled
 
 
 def test_settings_of_the_evaluation_and_odd_names_count_for_all_folds_together(workspace):
@@ -378,7 +425,8 @@ def test_settings_of_the_evaluation_and_odd_names_count_for_all_folds_together(w
     assert of_one == set(together["score"]) >= {"f0.5", "top_2_accuracy"}
     assert set(together["name"]) == {"", "None", "no", "nan"}
     frame = pd.concat([each.scores() for each in result.results])
-    scorer = pooled([frame], ClassScorer(("None", "nan", "no"), OneClass((2,)), beta=0.5))
+    scorer = ClassScorer(("None", "nan", "no"), OneClass((2,)), beta=0.5)
+    fill(scorer, frame)
     again = scorer.summary(3).set_index(["name", "score"])
     assert again["low"].to_numpy() == pytest.approx(
         together.set_index(["name", "score"])["low"].to_numpy(), nan_ok=True
