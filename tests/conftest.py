@@ -227,6 +227,18 @@ def workspace(
     return folder
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave figures blank, in tests that look at everything else: drawing them takes a third of a tiny run."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    def blank(_: FigureCanvasAgg, path: Path, **__: object) -> None:
+        Image.new("L", (1, 1)).save(path, format="PNG")
+
+    monkeypatch.setattr(FigureCanvasAgg, "print_figure", blank)
+
+
 LongWorkspace = Callable[[str], AbstractContextManager[Path]]
 
 
