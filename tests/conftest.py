@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
@@ -28,6 +31,41 @@ settings.register_profile(
 settings.load_profile("medseg")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+#: Environment variable: how many seconds a test may take, with its own fixtures, that is not marked `slow`.
+#: Not looked at by default, since a machine that does other things beside makes every test slow.
+LONGEST = "MEDSEG_LONGEST_TEST"
+_TOOK = pytest.StashKey[float]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
+    """Note how long the fixtures of this one test take; those that outlive it are made for others too."""
+    begin = time.monotonic()
+    try:
+        return (yield)
+    finally:
+        if fixturedef.scope == "function":
+            _note(request.node, time.monotonic() - begin)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fail a test that took longer than said and is not marked `slow`."""
+    begin = time.monotonic()
+    found = yield
+    took = _note(item, time.monotonic() - begin)
+    longest = float(os.environ.get(LONGEST, "inf"))
+    if took > longest and item.get_closest_marker("slow") is None:
+        pytest.fail(f"took {took:.1f} s, and {LONGEST} is {longest:g}: make it quicker, or mark it slow")
+    return found
+
+
+def _note(item: pytest.Item, seconds: float) -> float:
+    item.stash[_TOOK] = item.stash.get(_TOOK, 0.0) + seconds
+    return item.stash[_TOOK]
 
 
 @pytest.fixture
@@ -88,25 +126,52 @@ def tiny() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write six tiny patients in the layout of BraTS; never change them, copy them."""
-    from medseg.testing.cases import write_brats
+def shared_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder that all processes of this one run of the tests share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
-    return write_brats(tmp_path_factory.mktemp("patients"), cases=6)
+
+WrittenOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
-def empty_tracking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written_once(shared_place: Path) -> WrittenOnce:
+    """Write a file or folder once for all processes that run tests; none may change it."""
+    from medseg.places import written_whole
+
+    def written(name: str, write: Callable[[Path], object]) -> Path:
+        path = shared_place / name
+        with FileLock(shared_place / f"{path.stem}.lock"):
+            if not path.exists():
+                with written_whole(path) as beside:
+                    write(beside)
+        return path
+
+    return written
+
+
+@pytest.fixture(scope="session")
+def patients(written_once: WrittenOnce) -> Path:
+    """Write six tiny patients in the layout of BraTS; never change them, copy them."""
+    from medseg.testing.cases import write_brats
+
+    return written_once("patients", lambda folder: write_brats(folder, cases=6))
+
+
+@pytest.fixture(scope="session")
+def empty_tracking(written_once: WrittenOnce) -> Path:
     """Make a tracking database without runs: its tables take ten seconds, a copy of it none."""
     from medseg.tracking.mlflow.address import default_uri
     from medseg.tracking.mlflow.store import open_store
 
-    path = tmp_path_factory.mktemp("tracking") / "mlflow.db"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's own
-        with open_store(default_uri(f"sqlite:///{path.as_posix()}")):
-            pass
-    return path
+    def make(path: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow's own
+            with open_store(default_uri(f"sqlite:///{path.as_posix()}")):
+                pass
+
+    return written_once("empty_tracking.db", make)
 
 
 @pytest.fixture(scope="session")
@@ -163,19 +228,31 @@ def workspace(
     return folder
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave figures blank, in tests that look at everything else: drawing them takes a third of a tiny run."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    def blank(_: FigureCanvasAgg, path: Path, **__: object) -> None:
+        Image.new("L", (1, 1)).save(path, format="PNG")
+
+    monkeypatch.setattr(FigureCanvasAgg, "print_figure", blank)
+
+
 LongWorkspace = Callable[[str], AbstractContextManager[Path]]
 
 
 @pytest.fixture(scope="session")
-def long_workspace(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path) -> LongWorkspace:
+def long_workspace(shared_place: Path, empty_tracking: Path) -> LongWorkspace:
     """Give fixtures that outlive a test what `workspace` and `own_places` give to a test, in a `with` block.
 
-    The same name is the same place.
+    The same name is the same place, in every process that runs tests.
     """
 
     @contextmanager
     def work_in(name: str) -> Iterator[Path]:
-        place = tmp_path_factory.getbasetemp() / name
+        place = shared_place / name
         if not place.exists():
             config_with_key(place)
             shutil.copyfile(empty_tracking, place / "mlflow.db")
@@ -190,11 +267,31 @@ def long_workspace(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Pat
     return work_in
 
 
+RunOnce = Callable[[str, "Callable[[], RunResult]"], "RunResult"]
+
+
 @pytest.fixture(scope="session")
-def finished(long_workspace: LongWorkspace, patients: Path) -> RunResult:
+def run_once(shared_place: Path, long_workspace: LongWorkspace) -> RunOnce:
+    """Run a pipeline once for all processes that run tests: the first does it, the others read what it left."""
+    from medseg.api import RunResult
+
+    def result(name: str, run: Callable[[], RunResult]) -> RunResult:
+        told = shared_place / f"{name}.json"
+        with FileLock(shared_place / f"{name}.lock"):
+            if not told.exists():
+                with long_workspace(name):
+                    found = asdict(run())
+                    found["folder"] = str(found["folder"].resolve())
+                told.write_text(json.dumps(found), encoding="utf-8")
+        known = json.loads(told.read_text(encoding="utf-8"))
+        return RunResult(**{**known, "folder": Path(known["folder"])})
+
+    return result
+
+
+@pytest.fixture(scope="session")
+def finished(run_once: RunOnce, patients: Path) -> RunResult:
     """Run a tiny pipeline once for all tests that only look at what a run leaves behind."""
     from medseg.api import run_pipeline
 
-    with long_workspace("finished"):
-        found = run_pipeline("brats2d", patients, set=TINY, device="cpu")
-        return replace(found, folder=found.folder.resolve())
+    return run_once("finished", lambda: run_pipeline("brats2d", patients, set=TINY, device="cpu"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import unicodedata
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from medseg.testing.dicoms import write_dicom
 from medseg.testing.labelled import disc, write_class_folders
 from medseg.testing.pictures import shapes, write_emps, write_picture
 
-LongWorkspace = Callable[[str], AbstractContextManager[Path]]
+WrittenOnce = Callable[[str, Callable[[Path], object]], Path]
+RunOnce = Callable[[str, Callable[[], RunResult]], RunResult]
 
 #: What makes `emps` learn from tiny pictures within seconds.
 TINY_EMPS = (
@@ -46,22 +46,23 @@ def tiny_emps() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def particles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def particles(written_once: WrittenOnce) -> Path:
     """Write eight pictures of four articles in the layout of `emps`, of several sizes; never change them."""
-    folder = write_emps(tmp_path_factory.mktemp("particles"), cases=8, size=(40, 56))
-    for number, (name, size) in enumerate(OTHER_SIZES.items()):
-        picture, instances = shapes(size, seed=900 + number)
-        write_picture(folder / "images" / f"{name}.png", picture, "RGB")
-        write_picture(folder / "segmaps" / f"{name}.png", instances)
-    return folder
+
+    def write(folder: Path) -> None:
+        write_emps(folder, cases=8, size=(40, 56))
+        for number, (name, size) in enumerate(OTHER_SIZES.items()):
+            picture, instances = shapes(size, seed=900 + number)
+            write_picture(folder / "images" / f"{name}.png", picture, "RGB")
+            write_picture(folder / "segmaps" / f"{name}.png", instances)
+
+    return written_once("particles", write)
 
 
 @pytest.fixture(scope="session")
-def pictured(long_workspace: LongWorkspace, particles: Path, monai_imported: None) -> RunResult:
+def pictured(run_once: RunOnce, particles: Path, monai_imported: None) -> RunResult:
     """Run a tiny `emps` once; as `finished` does with patients."""
-    with long_workspace("pictured"):
-        found = run_pipeline("emps", particles, set=TINY_EMPS, device="cpu", jobs=1)
-        return replace(found, folder=found.folder.resolve())
+    return run_once("pictured", lambda: run_pipeline("emps", particles, set=TINY_EMPS, device="cpu", jobs=1))
 
 
 #: Names of classes that sort otherwise as words than by code point; the last is one letter, or two when decomposed.
@@ -93,21 +94,23 @@ def class_names() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def sorted_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sorted_pictures(written_once: WrittenOnce) -> Path:
     """Write pictures of five classes below Train, Val and Test; never change them.
 
     Those of Test are DICOM, two of each patient, and one of each of the first four classes shows another class: there
     are mistakes to be seen. The folder of the last class is spelt in two ways, one of which is composed of two
     characters.
     """
-    folder = tmp_path_factory.mktemp("sorted")
+    return written_once("sorted_pictures", _write_sorted)
+
+
+def _write_sorted(folder: Path) -> None:
     write_class_folders(folder, CLASS_NAMES, cases=6, roles=("Train", "Val"))
     decomposed = [unicodedata.normalize("NFD", name) for name in CLASS_NAMES]
     write_class_folders(folder, decomposed, cases=6, roles=("Test",), seed=1, suffix=".dcm", write=_dicom)
     for place, name in enumerate(decomposed[:4]):
         wrong = disc([(place + 1) % len(decomposed)], len(decomposed), seed=(77, place))
         _dicom(folder / "Test" / name / "0007.dcm", wrong)
-    return folder
 
 
 def _dicom(path: Path, picture: NDArray[np.uint8]) -> None:
@@ -118,11 +121,10 @@ def _dicom(path: Path, picture: NDArray[np.uint8]) -> None:
 
 
 @pytest.fixture(scope="session")
-def classified(long_workspace: LongWorkspace, sorted_pictures: Path, monai_imported: None) -> RunResult:
+def classified(run_once: RunOnce, sorted_pictures: Path, monai_imported: None) -> RunResult:
     """Run a tiny `radiology_cnn` once; as `pictured` does with masks."""
-    with long_workspace("classified"):
-        found = run_pipeline("radiology_cnn", sorted_pictures, set=TINY_RADIOLOGY, device="cpu", jobs=1)
-        return replace(found, folder=found.folder.resolve())
+    settings = {"set": TINY_RADIOLOGY, "device": "cpu", "jobs": 1}
+    return run_once("classified", lambda: run_pipeline("radiology_cnn", sorted_pictures, **settings))
 
 
 @pytest.fixture

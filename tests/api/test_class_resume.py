@@ -141,7 +141,7 @@ STAGES = {
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.usefixtures("workspace")
+@pytest.mark.usefixtures("workspace", "undrawn")
 def test_a_transfer_run_whose_weights_are_gone_goes_on_to_the_same_bits(
     stage: str, whole: RunResult, course: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

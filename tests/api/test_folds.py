@@ -34,6 +34,8 @@ from medseg.testing.pictures import write_emps, write_picture
 from medseg.tracking.mlflow.address import default_uri
 from medseg.tracking.mlflow.store import open_store
 
+pytestmark = pytest.mark.usefixtures("undrawn")  # the figures of `folded`, which is made before, are drawn
+
 TINY = (
     "manifest=image_folders",
     "slices.size=[16,16]",

@@ -33,6 +33,7 @@ def test_a_run_that_fails_is_marked_and_goes_on_when_its_cause_is_gone(
     finished: RunResult,
     patients: Path,
     tiny: tuple[str, ...],
+    undrawn: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from medseg.steps.evaluate import Evaluate
@@ -56,7 +57,7 @@ def test_a_run_that_fails_is_marked_and_goes_on_when_its_cause_is_gone(
 
 
 def test_a_split_that_was_changed_by_hand_is_refused(
-    workspace: Path, patients: Path, tiny: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    workspace: Path, patients: Path, tiny: tuple[str, ...], undrawn: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from medseg.steps.fit import Fit
 
@@ -74,7 +75,7 @@ def test_a_split_that_was_changed_by_hand_is_refused(
 
 
 def test_two_steps_that_score_write_two_tables(
-    workspace: Path, patients: Path, tiny: tuple[str, ...]
+    workspace: Path, patients: Path, tiny: tuple[str, ...], undrawn: None
 ) -> None:
     more = "steps={fit: {_target_: medseg.steps.Fit, epochs: 1, optimiser: {_target_: torch.optim.SGD, lr: 0.1}}, "
     more += "first: {_target_: medseg.steps.Evaluate, role: val, distances: false}, "

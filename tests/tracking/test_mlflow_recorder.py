@@ -316,6 +316,19 @@ def test_runs_are_found_by_id_prefix_name_and_latest(uri: str, client: Any, tmp_
     third.close("FINISHED")
 
 
+@pytest.mark.parametrize("pipelines", [("zebra", "acdc", "emps"), ("acdc", "zebra", "acdc")])
+def test_the_latest_run_is_the_one_started_last_of_all_pipelines(
+    pipelines: tuple[str, ...], uri: str, tmp_path: Path
+) -> None:
+    """Each pipeline has an experiment of its own, and experiments come in an order of their own."""
+    for number, pipeline in enumerate(pipelines):
+        folder, name = tmp_path / f"run{number}", f"{pipeline}-{number}"
+        recorder = MlflowRecorder.start(uri, experiment=pipeline, name=name, folder=folder, system=False)
+        assert find_run(uri, LATEST) == recorder.run_id
+        recorder.close("FINISHED")
+        time.sleep(0.002)  # times of starting are whole milliseconds
+
+
 def test_to_look_for_a_run_makes_no_store(tmp_path: Path) -> None:
     empty = default_uri(f"sqlite:///{(tmp_path / 'mlflow.db').as_posix()}")
     with pytest.raises(RunError, match="nothing has been tracked"):

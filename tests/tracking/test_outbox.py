@@ -150,6 +150,37 @@ def test_a_server_that_dies_while_it_catches_up_loses_and_repeats_nothing(server
     assert server.got == [1, 2, 3, 4]
 
 
+def test_two_failures_in_a_row_end_a_try_and_what_came_after_waits_unasked(server: Server) -> None:
+    """Each failure may cost a time-out: a server that went away again must not cost one for every call."""
+    outbox = server.outbox()
+    server.up = False
+    put(outbox, *range(1, 11))
+    server.up, server.broken, server.asked = True, {2, 4, 5, 7}, 0
+    assert not outbox.flush()
+    assert server.got == [1, 3]  # a failure alone lets the next one pass
+    assert server.asked == 1 + 5  # whether it answers, then the calls 1 to 5
+    assert outbox.waiting == 8
+    assert server.outbox().waiting == 8  # the file says the same
+    server.broken = set()
+    assert outbox.flush()
+    assert server.got == [1, 3, 2, 4, 5, 6, 7, 8, 9, 10]
+
+
+def test_a_try_that_ends_is_followed_by_a_pause(server: Server) -> None:
+    outbox = server.outbox()
+    server.up = False
+    put(outbox, 1, 2, 3)
+    server.up, server.broken, server.asked = True, {1, 2}, 0
+    assert not outbox.flush()
+    put(outbox, 4)
+    assert server.asked == 3
+    assert server.got == []
+    server.now += 1000
+    server.broken = set()
+    put(outbox, 5)
+    assert server.got == [1, 2, 3, 4, 5]
+
+
 def test_a_file_that_is_gone_is_not_waited_for(server: Server, tmp_path: Path) -> None:
     def send(_call: Call) -> None:
         raise FileNotFoundError("figure.png")

@@ -13,8 +13,9 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from medseg.component import build
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.datasets.reading.volume import read_volume
+from medseg.datasets.reading.volume import Volume, read_volume
 from medseg.errors import DataError, MedsegError, ModelError
+from medseg.geometry.grid import Geometry
 from medseg.learning.inference.predictor import FORM, Predictor
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
 from medseg.learning.tasks.class_masks import ClassMasks
@@ -438,3 +439,67 @@ def test_a_model_that_contradicts_itself_is_refused(tmp_path, change, said):
 
     with pytest.raises(ModelError, match=said):
         Predictor.load(folder)
+
+
+# --- every way of fitting, with several maps
+
+#: The five classes as bright as their numbers: logits k x - k k / 2 are highest for the class nearest to x.
+NUMBERS = np.arange(5, dtype=np.float32)
+
+
+def reader_of_numbers(**rule):
+    """A predictor whose network says, of each pixel on its own, the class whose number is nearest to its value."""
+    network = torch.nn.Conv2d(4, 5, 1)
+    with torch.no_grad():
+        network.weight[:, :, 0, 0] = torch.from_numpy(50 * NUMBERS[:, None] / 4)
+        network.bias[:] = torch.from_numpy(-50 * NUMBERS**2 / 2)
+    preparation = Preparation(CHANNELS, SliceRule.model_validate({"transforms": []} | rule))
+    return Predictor(network.eval(), NETWORK, TASK, preparation, MANIFEST)
+
+
+def volume_of_numbers():
+    """(I, J, K) = (24, 20, 18) in blocks of 6x5x6 voxels, each of one class; the rim and a slab are empty."""
+    blocks = np.random.default_rng(3).integers(1, 5, (4, 4, 3))
+    numbers = blocks.repeat(6, axis=0).repeat(5, axis=1).repeat(6, axis=2)
+    numbers[:6] = numbers[-6:] = 0
+    numbers[:, :5] = numbers[:, -5:] = 0
+    numbers[..., :6] = 0
+    image = np.broadcast_to(numbers, (4, *numbers.shape)).astype(np.float32)
+    return Volume(image.copy(), None, Geometry(numbers.shape, np.eye(4))), numbers
+
+
+def inside_blocks(numbers):
+    """Voxels two away from every other class: resampling cannot change what they are."""
+    same = np.ones(numbers.shape, dtype=bool)
+    for axis in range(3):
+        for step in (-2, -1, 1, 2):
+            same &= np.roll(numbers, step, axis) == numbers
+    return same
+
+
+@pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
+@pytest.mark.parametrize(
+    ("rule", "everywhere"),
+    [
+        ({"fit": "pad", "size": (26, 30)}, True),
+        ({"fit": "tile", "size": (9, 8), "overlap": 0.4}, True),
+        ({"fit": "tile", "size": (32, 32)}, True),
+        ({"fit": "resize", "size": (24, 20)}, False),
+        ({"fit": "resize", "size": (37, 51)}, False),
+    ],
+    ids=["pad", "tiles", "one tile", "resize", "enlarge"],
+)
+def test_every_class_comes_back_as_itself_however_slices_are_fitted(axis, rule, everywhere):
+    """Label and probability of each class are those of its own map, at its own place."""
+    volume, numbers = volume_of_numbers()
+    found = reader_of_numbers(axis=axis, **rule).predict_volume(volume, probabilities=True)
+    sure = np.ones(numbers.shape, dtype=bool) if everywhere else inside_blocks(numbers)
+    near = 1e-4 if everywhere else 0.1  # stretching back, a neighbouring block reaches a little way in
+    assert {int(each) for each in np.unique(numbers[sure])} == {0, 1, 2, 3, 4}
+    np.testing.assert_array_equal(found.labels[sure], numbers[sure])
+    for each in range(5):
+        np.testing.assert_allclose(found.probabilities[each][sure], numbers[sure] == each, atol=near)
+    np.testing.assert_allclose(found.probabilities.sum(axis=0), 1, atol=1e-5)
+    np.testing.assert_array_equal(found.probabilities.argmax(axis=0), found.labels)
+    alone = reader_of_numbers(axis=axis, **rule).predict_volume(volume)
+    np.testing.assert_array_equal(alone.labels, found.labels)  # asked for or not, they are decided alike

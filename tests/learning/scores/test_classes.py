@@ -304,6 +304,13 @@ def test_what_is_no_answer_to_a_truth_is_refused(truth, p, says):
         ClassScorer(["a", "b"], OneClass()).add("x", "p", truth, p)
 
 
+@pytest.mark.parametrize("p", [[1.25, 0.5], [-0.25, 0.5], [0.5, np.nan], [np.inf, 0.5]])
+def test_probabilities_beyond_either_end_are_refused_of_classes_that_are_no_alternatives_too(p):
+    """Their sum tells nothing, so that each end must be looked at."""
+    with pytest.raises(ValueError, match=r"wanted numbers in \[0, 1\]"):
+        ClassScorer(["a", "b"], AnyClasses()).add("x", "p", GOOD[0], np.float32(p))
+
+
 def test_an_image_is_scored_once_and_kept_as_it_was():
     scorer, p = ClassScorer(["a", "b"], OneClass()), GOOD[1].copy()
     scorer.add("x", "p", GOOD[0], p)

@@ -199,6 +199,7 @@ def test_decoding_takes_the_first_of_equals_and_agrees_with_argmax(batch):
         ({"classes": ["one"]}, "two or more"),
         ({"classes": ["a", "a"]}, "distinct"),
         ({"classes": CLASSES, "regions": {"t": [1, 3]}}, r"0\.\.2"),
+        ({"classes": CLASSES, "regions": {"t": [-1, 1]}}, r"0\.\.2"),
         ({"classes": CLASSES, "regions": {"t": []}}, "region 't'"),
         ({"classes": CLASSES, "regions": {"core": [1]}}, "name of its own"),
         ({"classes": CLASSES, "select": ["tumour"]}, "tumour"),
@@ -208,6 +209,10 @@ def test_decoding_takes_the_first_of_equals_and_agrees_with_argmax(batch):
 def test_contradictions_are_refused(wrong, said):
     with pytest.raises(DefinitionError, match=said):
         ClassMasks(**wrong)
+
+
+def test_a_region_may_hold_the_first_class_and_the_last():
+    assert ClassMasks(CLASSES, regions={"all": [0, 1, 2]}).regions == {"all": (0, 1, 2)}
 
 
 def test_a_declared_loss_is_built_with_the_weights(batch):

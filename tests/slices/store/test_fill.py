@@ -337,6 +337,42 @@ def test_a_plan_of_training_on_all_slices_is_exact_and_follows_the_axis(cases, t
     assert planned.bytes == store.nbytes("train")
 
 
+@pytest.mark.parametrize(
+    ("keep", "slices", "exact"),
+    [
+        ({"contains": "all", "draw": 3}, 2 * 3, True),
+        ({"contains": "all", "draw": 10}, 2 * 10, True),
+        ({"contains": "all", "draw": 99}, 2 * 10, True),  # a case has ten
+        ({"contains": "image", "draw": 3}, 2 * 3, False),  # a case might show fewer
+        ({"contains": "core", "draw": 3}, 2 * 3, False),  # and does: one of each
+    ],
+)
+def test_a_plan_counts_no_more_slices_than_are_drawn(cases, tmp_path, keep, slices, exact):
+    split = split_of(cases[:2])
+    more = {"regions": {}, "seed": 1, "root": tmp_path / "stores"}
+    how = Preparation(CHANNELS, changed(keep=keep))
+    planned = plan(cases[:2], split, how, LABELS, **more)
+    assert (planned.slices, planned.exact) == (slices, exact)
+    store = prepare(cases[:2], split, how, LABELS, **more)
+    drawn = 2 if keep["contains"] == "core" else slices
+    assert len(store.samples) == drawn
+    assert planned.bytes == planned.missing_bytes == store.nbytes("train") * slices // drawn
+
+
+def test_a_plan_draws_from_training_cases_alone(cases, tmp_path):
+    """Scores stand for whole volumes: of the two others every slice may be kept."""
+    how = Preparation(CHANNELS, changed(keep={"contains": "all", "draw": 3}))
+    more = {"regions": {}, "seed": 1, "root": tmp_path / "stores"}
+    planned = plan(cases, split_of(cases), how, LABELS, **more)
+    assert (planned.slices, planned.exact) == (2 * 3 + 2 * 10, False)
+    store = prepare(cases, split_of(cases), how, LABELS, **more)
+    assert {role: len(store.role(role)) for role in ("train", "val", "test")} == {
+        "train": 6,
+        "val": 7,
+        "test": 7,
+    }
+
+
 def test_real_patients_are_prepared(real_data, tmp_path):
     from medseg.datasets.manifest.label_map import Derive
 

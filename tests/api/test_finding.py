@@ -1,0 +1,104 @@
+"""Runs of a working folder are found by name, by id, and as the latest."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from medseg.api.finding import find_run_folder, unfinished
+from medseg.errors import RunError
+from medseg.pipeline.folder import RUNS, RunFolder, State
+from medseg.pipeline.process import this_process
+
+OPTIONS = {"device": "cpu", "skip_bad": False}
+
+
+def made(name: str, *holding: str, touched: float = 2_000_000_000, **changes: object) -> Path:
+    """A run of that name, written at that time, with these folders."""
+    folder = RunFolder(RUNS / name)
+    for each in ("", *holding):
+        (folder.path / each).mkdir(parents=True, exist_ok=True)
+    state = State(name, name.rsplit("-", 3)[0], "/data", OPTIONS, status="FINISHED")
+    folder.write(replace(state, **changes))  # type: ignore[arg-type]
+    os.utime(folder.path / "run.json", (touched, touched))
+    return folder.path
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["zebra-20260101-120000-aaaa", "acdc-20260102-110000-0000"],
+        ["acdc-20260101-120000-ffff", "zebra-20260102-110000-0000"],
+        ["zebra-20260102-110000-ffff", "acdc-20260102-120000-0000"],
+        ["emps-two-stages-20260101-120000-aaaa", "emps-20260102-110000-0000"],
+        ["a-20260101-120000-aaaa", "9-9-9-9-20260101-120001-0000"],
+    ],
+    ids=["other day", "other day too", "other hour", "dashes before", "dashes after"],
+)
+@pytest.mark.parametrize("touched", [1, -1], ids=["written last", "written first"])
+def test_the_latest_of_several_pipelines_is_the_one_begun_last_whatever_its_name(
+    names: list[str], touched: int
+) -> None:
+    """Nor does it matter which was written to last: an older run may have been resumed or marked since."""
+    for place, name in enumerate(names):
+        made(name, touched=1_800_000_000 + touched * place)
+
+    assert find_run_folder("latest").path.name == names[-1]
+
+
+def test_the_latest_model_is_that_of_the_latest_run_that_has_one() -> None:
+    made("acdc-20260101-120000-aaaa", "model")
+    made("zebra-20260102-120000-aaaa", "model")
+    made("brats2d-20260103-120000-aaaa")
+
+    assert find_run_folder("latest", holding="model").path.name.startswith("zebra")
+    assert find_run_folder("latest").path.name.startswith("brats2d")
+
+
+def test_there_is_no_latest_model_before_one_was_saved() -> None:
+    made("acdc-20260101-120000-aaaa")
+
+    with pytest.raises(RunError, match=r"no run 'latest'.*acdc-20260101-120000-aaaa"):
+        find_run_folder("latest", holding="model")
+
+
+def test_a_run_is_found_by_folder_name_id_and_the_begin_of_either() -> None:
+    one = made("acdc-20260101-120000-aaaa", tracked="0123abcd")
+    other = made("acdc-20260101-120000-aaaa-20260102-120000-bbbb", tracked="0123ffff")
+
+    assert find_run_folder(str(one)).path == one
+    assert find_run_folder(str(one.absolute())).path == one.absolute()
+    assert find_run_folder(one.name).path == one  # though the other's name begins with it
+    assert find_run_folder("0123abcd").path == one
+    assert find_run_folder("0123f").path == other
+    assert find_run_folder("acdc-20260101-120000-aaaa-").path == other
+    for unknown in ("", "0", "brats"):
+        with pytest.raises(RunError, match=r"no run|Give more"):
+            find_run_folder(unknown)
+
+
+def test_the_unfinished_run_is_the_one_of_several_pipelines_that_stopped_last() -> None:
+    made("zebra-20260101-120000-aaaa", status="KILLED", touched=1_800_000_001)
+    stopped = made("acdc-20260102-120000-aaaa", status="FAILED", touched=1_800_000_002)
+    made("emps-20260103-120000-aaaa", touched=1_800_000_003)
+    made("nuclei-20260104-120000-aaaa", status="RUNNING", process=this_process(), touched=1_800_000_004)
+    away = {**this_process(), "host": "another machine"}
+    elsewhere = made("b-20260104-120000-aaaa", status="RUNNING", process=away, touched=1_800_000_005)
+
+    assert unfinished().path == stopped
+    assert unfinished(take_over=True).path == elsewhere
+
+
+def test_without_an_unfinished_run_it_says_so() -> None:
+    made("acdc-20260101-120000-aaaa")
+
+    with pytest.raises(RunError, match="no unfinished run"):
+        unfinished()
