@@ -284,7 +284,7 @@ def run_once(shared_place: Path, long_workspace: LongWorkspace) -> RunOnce:
                     found["folder"] = str(found["folder"].resolve())
                 told.write_text(json.dumps(found), encoding="utf-8")
         known = json.loads(told.read_text(encoding="utf-8"))
-        return RunResult(**{**known, "folder": Path(known["folder"])})
+        return RunResult(**{**known, "folder": Path(known["folder"]), "allow": tuple(known["allow"])})
 
     return result
 
