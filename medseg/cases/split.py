@@ -215,9 +215,7 @@ def _uniform(key: str) -> float:
     return (int.from_bytes(digest, "big") >> 11) / 2.0**53
 
 
-def _values(
-    cases: Iterable[Case], column: str, key: Literal["column", "stratify", "val", "test"]
-) -> dict[str, set[str]]:
+def _values(cases: Iterable[Case], column: str, key: str) -> dict[str, set[str]]:
     """Values of a column, by patient; `key` of `split` names it."""
     found: dict[str, set[str]] = defaultdict(set)
     for case in cases:
@@ -278,7 +276,8 @@ def _refuse_torn(groups: Sequence[str], cases: Sequence[Case], what: str) -> Non
         remedy = "Correct the column, or 'group' of the manifest."
         torn = set(groups)
         faults = [Fault(c.id, c.position, "", met, remedy, None) for c in cases if c.group in torn]
-        raise DataError(f"cases of one patient disagree about being {what}, in {len(torn)} patients", faults)
+        of = "1 patient" if len(torn) == 1 else f"{len(torn)} patients"
+        raise DataError(f"cases of one patient disagree about being {what}: those of {of}", faults)
 
 
 def _drawn(

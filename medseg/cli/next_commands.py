@@ -19,12 +19,15 @@ def named(result: RunResult) -> str:
 
 def going_on() -> str:
     """What goes on with what this process has begun here and not ended; empty if that is nothing."""
-    from medseg.pipeline.cross_validation import all_cross_validations  # noqa: PLC0415  # reads processes
-    from medseg.pipeline.folder import all_runs  # noqa: PLC0415
+    from medseg.pipeline.cross_validation import (  # noqa: PLC0415  # reads processes
+        CrossValidation,
+        all_cross_validations,
+    )
+    from medseg.pipeline.folder import State, all_runs  # noqa: PLC0415
     from medseg.pipeline.process import this_process  # noqa: PLC0415
 
     me = this_process()
-    begun = [*all_cross_validations(), *(state for _, state in all_runs())]
+    begun: list[CrossValidation | State] = [*all_cross_validations(), *(state for _, state in all_runs())]
     mine = next((each for each in begun if each.process == me and each.status != "FINISHED"), None)
     return "Nothing was begun." if mine is None else f"Go on with: medseg pipeline resume {mine.name}"
 

@@ -202,7 +202,7 @@ def _score_table(result: RunResult, role: str) -> Table:
         by_score: dict[str, Any] = {str(row.score): row for row in rows.itertuples()}
         cells = [_number(by_score[score]) if score in by_score else "-" for score in shown]
         dice = by_score["dice"]
-        interval = f"{dice.low:.3f}-{dice.high:.3f}" if dice.patients else "-"
+        interval = f"{dice.low:.3f}-{dice.high:.3f}" if dice.patients > 1 else "-"
         table.add_row(Text(str(name)), _number(dice), str(int(dice.patients)), interval, *cells)
     return table
 
