@@ -140,7 +140,11 @@ def kidneys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 #: What a run refuses: of which data, with which settings, and a part of what it says.
 REFUSED = {
-    "a test part by a column that is not there": ("all", ("split.test={published_split: val}",), "split.test"),
+    "a test part by a column that is not there": (
+        "all",
+        ("split.test={published_split: val}",),
+        "split.test",
+    ),
     "a value that nobody has": ("all", ("split.test={scanner: ge}",), "no case has"),
     "roles by a column that is not there": ("all", ("split={column: role}",), "split.column"),
     "roles by a column that means others": ("all", ("split={column: scanner}",), "mean no role"),

@@ -64,7 +64,7 @@ def _told_groups(listing: Listing, noun: str) -> str:
     told = [case.group for case in (*listing.cases, *listing.incomplete)]
     known, silent = len(set(told) - {""}), told.count("")
     of = f" of {many(known, noun)}" if known else ""
-    return f"{of}{', ' if of else ' '}{silent} of which tell none" if silent else of
+    return f"{of} ({silent} of them of no known {noun})" if silent else of
 
 
 def _told_faults(report: Report) -> str:

@@ -174,7 +174,8 @@ def _try_blank_batch(
         first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DefinitionError(
             f"the network does not take a batch (2, {channels}, {height}, {width}), which channels and "
-            f"slices.size ask for: {first}. {_inputs(definition)}hoose another slices.size, which its strides divide and leave more than one pixel of."
+            f"slices.size ask for: {first}. {_inputs(definition)}hoose another slices.size, which its strides divide "
+            "and leave more than one pixel of."
         ) from error
     finally:
         network.train(trained)

@@ -225,13 +225,18 @@ def test_a_patient_in_two_roles_of_a_column_leaks_and_is_named_by_its_public_nam
 
 def test_values_that_mean_no_role_are_listed_unless_names_are_hidden() -> None:
     cases = cohort(9, 1, role=lambda p: ["train", "Anna", "holdout"][p % 3])
-    with pytest.raises(DataError, match=r"holds \['Anna', 'holdout'\] that mean no role; wanted train.*--set split.column=null"):
+    with pytest.raises(
+        DataError,
+        match=r"holds \['Anna', 'holdout'\] that mean no role; wanted train.*--set split.column=null",
+    ):
         make_split(rule(column="role"), cases, 1)
     hidden = [Case(f"case-{c.id}", c.group, {}, extra=c.extra) for c in cases]
     with pytest.raises(DataError, match="holds 2 values") as refused:
         make_split(rule(column="role"), hidden, 1)
     assert "Anna" not in str(refused.value)
-    with pytest.raises(DataError, match=r"no column 'part', which split.column names.*--set split.column=null"):
+    with pytest.raises(
+        DataError, match=r"no column 'part', which split.column names.*--set split.column=null"
+    ):
         make_split(rule(column="part"), cases, 1)
 
 
