@@ -104,14 +104,15 @@ def test_who_follows_the_page_word_for_word_ends_with_a_model_that_answers(
     said = commands(section)
     runs = [words for words in said if words[:2] == ["pipeline", "run"]]
     assert len(said) >= 3
-    assert runs
+    assert len(runs) == 1
+    printed = ""
     for words in said:
-        tiny = with_settings(TINY) if words in runs else []
+        tiny = with_settings((*TINY, "steps.fit.pictures_every=0")) if words in runs else []
         done = medseg(*(str(data) if word == "PATH" else word for word in words), *tiny)
         assert done.exit_code == 0, done.output
-    after = re.search(r"^Predict: medseg (.*)$", done.stdout, re.MULTILINE)
-    assert after is not None
-    asked = [{"INPUT": str(data / case), "OUT": "said"}.get(word, word) for word in shlex.split(after[1])]
+        printed += done.stdout
+    (after,) = re.findall(r"^Predict: medseg (.*)$", printed, re.MULTILINE)
+    asked = [{"INPUT": str(data / case), "OUT": "said"}.get(word, word) for word in shlex.split(after)]
     answer = medseg(*asked)
     assert answer.exit_code == 0, answer.output
     assert list((stranger / "said").glob("*.csv"))

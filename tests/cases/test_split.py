@@ -367,7 +367,7 @@ def test_cases_without_a_role_are_named_a_few_and_never_trained_on_silently() ->
         DataError, match=r"none of 6 cases: p3_0, .*, p7_0 and 1 more\. Name the role"
     ) as refused:
         make_split(rule(column="role"), cases, 1)
-    assert "`split.column`" in str(refused.value)
+    assert "--set split.column=null" in str(refused.value)
     assert [fault.case for fault in refused.value.faults] == [f"p{p}_0" for p in range(3, 9)]
     one = cohort(3, 1, role=lambda p: "" if p == 2 else "train")
     with pytest.raises(DataError, match=r"none of 1 case: p2_0\."):
