@@ -195,6 +195,7 @@ class Conductor:
             state.tracking_uri,
             gathered.generated,
             work.split.leaking,
+            tuple(self.options.get("allow", ())),
         )
 
     def _tracker(self, folder: RunFolder, uri: str, generated: bool) -> MlflowRecorder:

@@ -40,6 +40,7 @@ class RunResult:
         tracking_uri: Where that is.
         generated: Whether it ran on a generated sample.
         leaking: Whether its split lets slices of a patient into training and test.
+        allow: Packages that parts of its definition were allowed to come from, beside the usual ones.
     """
 
     name: str
@@ -48,6 +49,7 @@ class RunResult:
     tracking_uri: str
     generated: bool
     leaking: bool
+    allow: tuple[str, ...] = ()
 
     def scores(self, role: str = "test") -> DataFrame:
         """Scores of every case: one row for each case and class or region, or what was said of each image."""

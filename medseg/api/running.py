@@ -16,6 +16,7 @@ from medseg.component import SHIPPED
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, RunError, TrackingError
 from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.declaration.overrides import in_effect
 from medseg.pipeline.folder import RunFolder
 from medseg.progress import LOADING, Progress, Silent
 
@@ -225,6 +226,7 @@ def ended(folder: RunFolder) -> RunResult:
         state.tracking_uri,
         state.data is None,
         split.get("by") == "slice",
+        tuple(state.options.get("allow", ())),
     )
 
 
@@ -236,7 +238,7 @@ def _say_generated(definition: PipelineDefinition, shown: Progress) -> None:
         "real ones.",
         loud=True,
     )
-    changed = ", ".join(f"{path}={value}" for path, value in definition.sample.set.items())
+    changed = ", ".join(f"{path}={value}" for path, value in in_effect(definition).items())
     if changed:
         shown.say(
             f"For the generated sample of {definition.sample.cases} cases the definition sets: {changed}"

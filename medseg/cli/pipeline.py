@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from medseg.cli.display import display
 from medseg.cli.guard import guarded
+from medseg.cli.next_commands import going_on
 
 app = typer.Typer(help="Declare, check and run pipelines.", no_args_is_help=True)
 
@@ -40,7 +42,6 @@ AllowDuplicates = Annotated[
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Go on without cases that have faults, and record it.")
 ]
-_HINT = "Go on with: medseg pipeline resume"
 
 
 @app.command("list")
@@ -66,15 +67,33 @@ def show(name: Name, sets: Set = None) -> None:
 
 
 @app.command()
-def check(name: Name, data: Data = None, sets: Set = None, allow: Allow = None) -> None:
-    """Resolve every part, bind every argument, and send one blank batch through the network."""
-    with guarded(Console(stderr=True)):
+def check(
+    name: Name,
+    data: Data = None,
+    sets: Set = None,
+    skip_bad: SkipBad = False,
+    allow_duplicates: AllowDuplicates = False,
+    allow: Allow = None,
+    jobs: Jobs = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Resolve every part, and send one blank batch through the network; with --data, see if a run would begin."""
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
         from medseg.api import check_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_checked  # noqa: PLC0415
 
         console = Console()
-        found = check_pipeline(name, set=sets or (), allow=allow or (), data=data, progress=display(console))
-        print_checked(console, found)
+        found = check_pipeline(
+            name,
+            set=sets or (),
+            allow=allow or (),
+            data=data,
+            skip_bad=skip_bad,
+            allow_duplicates=allow_duplicates,
+            jobs=jobs,
+            progress=display(console),
+        )
+        print_checked(console, found, with_data=data is not None)
 
 
 @app.command()
@@ -86,9 +105,10 @@ def describe(
     data: Data = None,
     sets: Set = None,
     allow: Allow = None,
+    show_paths: ShowPaths = False,
 ) -> None:
     """Print the network layer by layer, with shapes, parameters and memory, and draw it to a picture."""
-    with guarded(Console(stderr=True)):
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
         from medseg.api import describe_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_described  # noqa: PLC0415
 
@@ -113,7 +133,9 @@ def run(
     show_paths: ShowPaths = False,
 ) -> None:
     """Run a pipeline, from its data to a tracked model."""
-    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets), hint=_HINT):
+    with guarded(
+        Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets), hint=going_on
+    ):
         from medseg.api import run_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_result  # noqa: PLC0415
 
@@ -155,7 +177,8 @@ def resume(
     show_paths: ShowPaths = False,
 ) -> None:
     """Go on with a run that was interrupted, or with folds; it ends as if it had not been."""
-    with guarded(Console(stderr=True), show_paths=show_paths, hint=_HINT):
+    again = " ".join(["Go on with: medseg pipeline resume", *([shlex.quote(run)] if run else [])])
+    with guarded(Console(stderr=True), show_paths=show_paths, hint=lambda: again):
         from medseg.api import are_folds, resume_folds, resume_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_folds, print_result  # noqa: PLC0415
 
@@ -202,7 +225,9 @@ def folds(
     show_paths: ShowPaths = False,
 ) -> None:
     """Cross-validate a pipeline of whole images: a run for each fold, and all test parts scored as one."""
-    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets), hint=_HINT):
+    with guarded(
+        Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets), hint=going_on
+    ):
         from medseg.api import run_folds  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_folds  # noqa: PLC0415
 
