@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 from medseg.api.opening import Opened, default_jobs, open_pipeline
 from medseg.component import SHIPPED, Allowed
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.errors import DataError, Fault
+from medseg.errors import DataError
 from medseg.progress import LOADING, Progress, Silent
 
 if TYPE_CHECKING:
     from medseg.datasets.case import Case
     from medseg.datasets.checks.check import Report
     from medseg.datasets.manifest.label_map import LabelRule
-    from medseg.pipeline.declaration.definition import PipelineDefinition
     from medseg.slices.preparation import Preparation
     from medseg.slices.store.estimate import StorePlan
     from medseg.slices.store.store import SliceStore
@@ -33,12 +32,16 @@ class Checked:
         manifest: What it means.
         root: Its folder.
         generated: Whether it is a generated sample.
+        refused: What else a run of the pipeline would refuse, each with its remedy.
+        remarks: What it would only remark of the roles that it gives.
     """
 
     report: Report
     manifest: Manifest
     root: Path
     generated: bool
+    refused: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def check_data(
@@ -50,7 +53,7 @@ def check_data(
     progress: Progress | None = None,
     jobs: int | None = None,
 ) -> Checked:
-    """Read every file of a data set and tell what it holds and what is wrong with it.
+    """Read every file of a data set and tell what it holds, what is wrong with it, and what a run would refuse.
 
     Args:
         name: A pipeline.
@@ -60,24 +63,24 @@ def check_data(
         progress: Where it is shown.
         jobs: Cases at a time.
     """
-    opened = open_pipeline(name, assignments=set, sample=data is None)
-    found = _checked(opened, data, progress or Silent(), jobs, SHIPPED.also(*allow))
-    return replace(found, report=_with_roles(found, opened.definition))
+    opened, allowed = open_pipeline(name, assignments=set, sample=data is None), SHIPPED.also(*allow)
+    found = _checked(opened, data, progress or Silent(), jobs, allowed)
+    return _with_refusals(found, opened, allowed, progress or Silent())
 
 
-def _with_roles(found: Checked, definition: PipelineDefinition) -> Report:
-    """The report, with what a run would refuse of the roles of labelled pictures: a patient or a copy in two."""
-    from medseg.pipeline.sharing import share_out  # noqa: PLC0415
+def _with_refusals(found: Checked, opened: Opened, allowed: Allowed, shown: Progress) -> Checked:
+    """What was found, with all that a run would refuse; what it refuses of single cases is a fault of theirs."""
+    with shown.bar(LOADING, 1) as bar:
+        from medseg.api.conductor import quiet_libraries  # noqa: PLC0415
+        from medseg.pipeline.readiness import readiness  # noqa: PLC0415
 
-    report = found.report
-    if found.manifest.truth == "masks" or not report.good:
-        return report
-    try:
-        share_out(definition, report.good, report).refuse()
-    except DataError as error:
-        more = error.faults or (Fault("", 0, "", str(error).rstrip("."), "Then check again.", found.root),)
-        return replace(report, faults=(*report.faults, *more))
-    return report
+        bar.advance()
+    with quiet_libraries():
+        ready = readiness(opened.definition, opened.manifest, found.root, found.report, allowed)
+    of_cases = [fault for error in ready.refused if isinstance(error, DataError) for fault in error.faults]
+    told = [str(error) for error in ready.refused if not (isinstance(error, DataError) and error.faults)]
+    report = replace(found.report, faults=(*found.report.faults, *of_cases))
+    return replace(found, report=report, refused=tuple(told), remarks=ready.notes)
 
 
 def _checked(

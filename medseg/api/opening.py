@@ -88,22 +88,31 @@ def check_pipeline(
     allow: Sequence[str] = (),
     sample: bool = False,
     data: str | Path | None = None,
+    skip_bad: bool = False,
+    allow_duplicates: bool = False,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Resolved:
-    """Resolve every part of a pipeline and send one blank batch through it.
+    """Resolve every part of a pipeline, and send one blank batch through it; with data, see if a run would begin.
 
     Args:
         name: A pipeline.
         set: `path=value` strings that change the definition.
         allow: Packages that declared objects may come from, beside the usual ones.
         sample: Apply `sample.set` first, as a run without data does.
-        data: Folder of the data, where they tell the classes; by default those of the generated sample.
+        data: Folder of the data. By default none are read, and classes that data tell are those of the generated
+            sample.
+        skip_bad: Whether the run would go on without cases that have faults.
+        allow_duplicates: Whether it would go on though pictures that are one, or nearly, are in different roles.
+        jobs: Cases that are read at a time.
         progress: Where it is shown.
 
     Raises:
         DefinitionError: Something does not exist, or does not fit.
+        MedsegError: What a run would refuse of the data.
     """
-    with (progress or Silent()).bar(LOADING, 1) as bar:
+    shown = progress or Silent()
+    with shown.bar(LOADING, 1) as bar:
         from medseg.pipeline.declaration.completion import complete  # noqa: PLC0415
         from medseg.pipeline.resolve import resolve  # noqa: PLC0415
 
@@ -111,4 +120,17 @@ def check_pipeline(
     opened, allowed = open_pipeline(name, assignments=set, sample=sample), SHIPPED.also(*allow)
     root = None if data is None else Path(data)
     whole = complete(opened.definition, opened.manifest, root, allowed)
-    return resolve(whole.definition, whole.manifest, allowed)
+    resolved = resolve(whole.definition, whole.manifest, allowed)
+    if root is not None:
+        from medseg.pipeline.gather import check_data, gather  # noqa: PLC0415
+        from medseg.pipeline.readiness import readiness  # noqa: PLC0415
+
+        channels, at_once = whole.definition.channels, jobs or default_jobs()
+        report = check_data(whole.manifest, channels, root, progress=shown, jobs=at_once)
+        gather(report, skip_bad=skip_bad, generated=False)
+        ready = readiness(
+            whole.definition, whole.manifest, root, report, allowed, allow_duplicates=allow_duplicates
+        )
+        for refusal in ready.refused:
+            raise refusal
+    return resolved

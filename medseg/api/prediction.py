@@ -137,6 +137,7 @@ def predict(
             else model
         )
         bar.advance()
+    _say_model(model, predictor, shown)
     from medseg.api.outputs import Wishes, output_of  # noqa: PLC0415
 
     output, wishes = output_of(predictor), Wishes(probabilities, heat_maps)
@@ -146,6 +147,15 @@ def predict(
     if not found.cases:
         raise DataError("no case could be predicted.", found.faults)
     return found
+
+
+def _say_model(asked: str | Path | Predictor, predictor: Predictor, shown: Progress) -> None:
+    """Name the model that answers: what `latest` or the beginning of an id stands for is else not seen."""
+    about = predictor.about
+    if isinstance(asked, str | Path) and "run" in about:
+        shown.say(f"Model of the run {about['run']}, pipeline {about.get('pipeline', 'unknown')}.")
+    if about.get("data.note"):
+        shown.say(about["data.note"], loud=True)
 
 
 def _all(

@@ -18,6 +18,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, RunError, TrackingError
 from medseg.inside import refuse_ways_out
 from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.declaration.overrides import in_effect
 from medseg.pipeline.folder import RunFolder, State
 from medseg.places import read_kept
 from medseg.progress import LOADING, Progress, Silent
@@ -288,7 +289,7 @@ def _say_generated(definition: PipelineDefinition, shown: Progress) -> None:
         "real ones.",
         loud=True,
     )
-    changed = ", ".join(f"{path}={value}" for path, value in definition.sample.set.items())
+    changed = ", ".join(f"{path}={value}" for path, value in in_effect(definition).items())
     if changed:
         shown.say(
             f"For the generated sample of {definition.sample.cases} cases the definition sets: {changed}"

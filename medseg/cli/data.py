@@ -24,10 +24,10 @@ def check(
     jobs: Jobs = None,
     show_paths: ShowPaths = False,
 ) -> None:
-    """Read every file and tell what it holds; exit code 2 on any fault."""
+    """Read every file and tell what it holds, and whether a run would begin; exit code 2 if it would not."""
     errors, shown = Console(stderr=True), show_paths or paths_may_be_shown(name, sets)
     with guarded(errors, show_paths=shown):
-        from medseg.api.data import check_data  # noqa: PLC0415  # imports NumPy and nibabel
+        from medseg.api.data import check_data  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.report import print_report  # noqa: PLC0415
 
         console = Console()
@@ -36,7 +36,7 @@ def check(
         )
         print_report(console, found, show_paths=shown)
         print_faults(errors, found.report.faults, show_paths=shown)
-    raise typer.Exit(MEND if found.report.faults else 0)
+    raise typer.Exit(MEND if found.report.faults or found.refused else 0)
 
 
 @app.command()
@@ -108,4 +108,4 @@ def sample(
 
         shown = display(Console())
         write_sample(name, out, cases=cases, seed=seed, progress=shown, jobs=jobs)
-        shown.say(f"Wrote {cases} GENERATED cases to {out}: they say nothing about real patients.", loud=True)
+        shown.say(f"{cases} GENERATED cases are in {out}: they say nothing about real patients.", loud=True)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -26,13 +26,13 @@ _SHOWN_FAULTS = 100
 
 
 @contextmanager
-def guarded(console: Console, *, show_paths: bool = False, hint: str = "") -> Iterator[None]:
+def guarded(console: Console, *, show_paths: bool = False, hint: Callable[[], str] = str) -> Iterator[None]:
     """Turn what goes wrong into a message and an exit code; no known problem shows a traceback.
 
     Args:
         console: Of errors.
         show_paths: Whether faults may name paths.
-        hint: What to do after an interruption.
+        hint: Says what to do after an interruption; asked when there was one.
     """
     try:
         with _terminated_like_ctrl_c():
@@ -45,7 +45,7 @@ def guarded(console: Console, *, show_paths: bool = False, hint: str = "") -> It
         console.print(Text(f"Error: {error}", style="bold red"), soft_wrap=True)
         raise typer.Exit(MEND) from None
     except KeyboardInterrupt:
-        console.print(Text(f"Interrupted. {hint}".strip(), style="bold yellow"), soft_wrap=True)
+        console.print(Text(f"Interrupted. {hint()}".strip(), style="bold yellow"), soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, typer.Abort):
         raise

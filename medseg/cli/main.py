@@ -106,10 +106,13 @@ def ui(
 
         mark_and_tell()
         uri, console = default_uri(tracking_uri), Console()
-        console.print(
-            Text(f"MLflow UI of {masked(uri)}: http://127.0.0.1:{port}  (Ctrl-C ends it)"), soft_wrap=True
-        )
-        serve_ui(uri, port=port, open_browser=browser)
+        told = f"MLflow UI of {masked(uri)}"
+
+        def ready(address: str) -> None:
+            console.print(Text(f"{told}: {address}  (Ctrl-C ends it)"), soft_wrap=True)
+
+        console.print(Text(f"Starting the {told}."), soft_wrap=True)
+        serve_ui(uri, port=port, open_browser=browser, ready=ready)
 
 
 @cache.command("list")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ from rich.console import Console
 from medseg.cli.display import display
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
+from medseg.cli.next_commands import going_on
 from medseg.packages import allowing
 
 app = typer.Typer(help="Declare, check and run pipelines.", no_args_is_help=True)
@@ -44,11 +47,6 @@ SkipBad = Annotated[
 ]
 
 
-def _hint(allow: Sequence[str] | None) -> str:
-    """How to go on after an interruption."""
-    return f"Go on with: medseg pipeline resume{allowing(allow or ())}"
-
-
 @app.command("list")
 def list_pipelines() -> None:
     """List every pipeline that can be named, and where it was found."""
@@ -72,15 +70,33 @@ def show(name: Name, sets: Set = None) -> None:
 
 
 @app.command()
-def check(name: Name, data: Data = None, sets: Set = None, allow: Allow = None) -> None:
-    """Resolve every part, bind every argument, and send one blank batch through the network."""
-    with guarded(Console(stderr=True)):
+def check(
+    name: Name,
+    data: Data = None,
+    sets: Set = None,
+    skip_bad: SkipBad = False,
+    allow_duplicates: AllowDuplicates = False,
+    allow: Allow = None,
+    jobs: Jobs = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Resolve every part, and send one blank batch through the network; with --data, see if a run would begin."""
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
         from medseg.api import check_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_checked  # noqa: PLC0415
 
         console = Console()
-        found = check_pipeline(name, set=sets or (), allow=allow or (), data=data, progress=display(console))
-        print_checked(console, found)
+        found = check_pipeline(
+            name,
+            set=sets or (),
+            allow=allow or (),
+            data=data,
+            skip_bad=skip_bad,
+            allow_duplicates=allow_duplicates,
+            jobs=jobs,
+            progress=display(console),
+        )
+        print_checked(console, found, with_data=data is not None)
 
 
 @app.command()
@@ -92,9 +108,10 @@ def describe(
     data: Data = None,
     sets: Set = None,
     allow: Allow = None,
+    show_paths: ShowPaths = False,
 ) -> None:
     """Print the network layer by layer, with shapes, parameters and memory, and draw it to a picture."""
-    with guarded(Console(stderr=True)):
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
         from medseg.api import describe_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_described  # noqa: PLC0415
 
@@ -120,7 +137,9 @@ def run(
 ) -> None:
     """Run a pipeline, from its data to a tracked model."""
     with guarded(
-        Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets), hint=_hint(allow)
+        Console(stderr=True),
+        show_paths=show_paths or paths_may_be_shown(name, sets),
+        hint=partial(going_on, allow or ()),
     ):
         mark_and_tell()
         from medseg.api import run_pipeline  # noqa: PLC0415  # imports torch and MONAI
@@ -165,7 +184,10 @@ def resume(
     show_paths: ShowPaths = False,
 ) -> None:
     """Go on with a run that was interrupted, or with folds; it ends as if it had not been."""
-    with guarded(Console(stderr=True), show_paths=show_paths, hint=_hint(allow)):
+    again = (
+        f"Go on with: medseg pipeline resume{f' {shlex.quote(run)}' if run else ''}{allowing(allow or ())}"
+    )
+    with guarded(Console(stderr=True), show_paths=show_paths, hint=lambda: again):
         mark_and_tell()
         from medseg.api import are_folds, resume_folds, resume_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_folds, print_result  # noqa: PLC0415
@@ -215,7 +237,9 @@ def folds(
 ) -> None:
     """Cross-validate a pipeline: a run for each fold, and the scores of all test parts together."""
     with guarded(
-        Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets), hint=_hint(allow)
+        Console(stderr=True),
+        show_paths=show_paths or paths_may_be_shown(name, sets),
+        hint=partial(going_on, allow or ()),
     ):
         mark_and_tell()
         from medseg.api import run_folds  # noqa: PLC0415  # imports torch and MONAI

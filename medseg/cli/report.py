@@ -37,9 +37,8 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     if labels.row_count or not report.class_rows():
         console.print(labels)
     good, every = len(report.good), len(report.listing.cases) + len(report.listing.incomplete)
-    groups = len({case.group for case in report.listing.cases})
-    of = f"{many(every, 'case')} of {many(groups, groups_are)}"
-    say(console, f"{of}; {good} without faults; {report.read} read now.")
+    of = _told_groups(report.listing, groups_are)
+    say(console, f"{many(every, 'case')}{of}; {good} without faults; {report.read} read now.")
     for note in report.listing.notes:
         say(console, f"Note: {note}.", "bold yellow")
     _print_pairs(console, report.listing, show_paths=show_paths)
@@ -52,7 +51,20 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     if report.unlabelled:
         have = "has" if len(report.unlabelled) == 1 else "have"
         say(console, f"Note: {many(len(report.unlabelled), 'case')} {have} a label map with a single value.")
+    for remark in found.remarks:
+        say(console, f"Note: {remark}", "bold yellow")
     say(console, f"{_told_faults(report)}.", "bold red" if report.faults else "green")
+    without = " without the cases that have faults" if report.faults else ""
+    for refusal in found.refused:
+        say(console, f"A run{without} would be refused: {refusal.rstrip('.')}.", "bold red")
+
+
+def _told_groups(listing: Listing, noun: str) -> str:
+    """Of how many patients all cases are, those that lack a file among them."""
+    told = [case.group for case in (*listing.cases, *listing.incomplete)]
+    known, silent = len(set(told) - {""}), told.count("")
+    of = f" of {many(known, noun)}" if known else ""
+    return f"{of} ({silent} of them of no known {noun})" if silent else of
 
 
 def _told_faults(report: Report) -> str:

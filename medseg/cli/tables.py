@@ -13,7 +13,7 @@ from rich.text import Text
 
 from medseg.cli.class_table import class_score_table, tables_of
 from medseg.cli.guard import MEND, print_faults
-from medseg.packages import allowing
+from medseg.cli.next_commands import compare_line, named, predict_line
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -62,17 +62,21 @@ def print_pipelines(console: Console, found: Sequence[Found]) -> None:
     console.print(table)
 
 
-def print_checked(console: Console, resolved: Resolved) -> None:
-    """What `pipeline check` found."""
+def print_checked(console: Console, resolved: Resolved, *, with_data: bool) -> None:
+    """What `pipeline check` found; `with_data` says whether it looked at the data."""
     definition = resolved.definition
     height, width = definition.slices.size
     say(
         console,
-        f"{definition.name} is in order: {len(definition.steps)} steps ({', '.join(definition.steps)}); "
+        f"{definition.name} is in order: {many(len(definition.steps), 'step')} ({', '.join(definition.steps)}); "
         f"{definition.network['_target_']} with {resolved.parameters:,} trainable parameters takes "
-        f"{len(definition.channels)} x {height} x {width} and gives {len(resolved.predictor.task.classes)} classes.",
+        f"{len(definition.channels)} x {height} x {width} and tells {len(resolved.predictor.task.classes)} classes.",
         "green",
     )
+    if with_data:
+        say(console, "The data fit it: a run would begin.", "green")
+    else:
+        say(console, f"No data were looked at: medseg data check {definition.name} --data PATH does that.")
 
 
 def print_described(console: Console, found: Described) -> None:
@@ -138,20 +142,21 @@ def print_result(console: Console, result: RunResult) -> None:
     if result.leaking:
         say(
             console,
-            "LEAKING SPLIT: by slice, so slices of one patient are in training and in test. These scores are too "
+            "LEAKING SPLIT: by slice, so slices of one patient may be in training and in test. Scores are then too "
             "good.",
             "bold red",
         )
     if (result.folder / "untracked.jsonl").exists():
         say(
             console,
-            "The tracking server went away: what it does not know is in the run's folder.",
+            "The tracking server does not know all of this run: the rest is in untracked.jsonl of its folder. "
+            f"Send it: medseg pipeline resume {named(result)}",
             "bold yellow",
         )
     say(console, f"Model:   {result.folder / 'model'}")
     say(console, f"Run:     {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
-    say(console, f"Predict: medseg predict {result.name} INPUT -o OUT{allowing(result.allow)}")
-    say(console, "Compare: medseg ui")
+    say(console, f"Predict: {predict_line(result)}")
+    say(console, f"Compare: {compare_line(result.tracking_uri)}")
     say(console, RESEARCH, "italic")
 
 
@@ -165,7 +170,7 @@ def print_folds(console: Console, result: FoldsResult) -> None:
     for fold, each in enumerate(result.results, start=1):
         say(console, f"Fold {fold}: {each.folder}")
     say(console, f"Together: {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
-    say(console, "Compare: medseg ui")
+    say(console, f"Compare: {compare_line(result.tracking_uri)}")
     say(console, RESEARCH, "italic")
 
 
@@ -204,7 +209,7 @@ def _table_of(summary: DataFrame, title: str) -> Table:
         by_score: dict[str, Any] = {str(row.score): row for row in rows.itertuples()}
         cells = [_number(by_score[score]) if score in by_score else "-" for score in shown]
         dice = by_score["dice"]
-        interval = f"{dice.low:.3f}-{dice.high:.3f}" if dice.patients else "-"
+        interval = f"{dice.low:.3f}-{dice.high:.3f}" if dice.patients > 1 else "-"
         table.add_row(Text(str(name)), _number(dice), str(int(dice.patients)), interval, *cells)
     return table
 
@@ -245,7 +250,11 @@ def print_predicted(
     say(console, f"Wrote {files} to {out}; {mean:.1f} s a case.")
     say(console, RESEARCH, "italic")
     if found.faults:
-        say(errors, f"Error: {many(len(found.faults), 'fault')}; these cases were not predicted:", "bold red")
+        say(
+            errors,
+            f"Error: {many(len(found.faults), 'fault')}; what they are of was not predicted:",
+            "bold red",
+        )
         print_faults(errors, found.faults, show_paths=show_paths or found.pseudonyms)
         return MEND
     return 0

@@ -15,7 +15,7 @@ from medseg.pipeline.resolve import Resolved
 from medseg.splits.split import Split
 
 GENERATED = "Trained on a generated sample: says nothing about real patients."
-LEAKING = "Split by slice: slices of one patient are in training and in test; the scores are too good."
+LEAKING = "Split by slice: slices of one patient may be in training and in test; scores are then too good."
 
 
 def run_tags(resolved: Resolved, gathered: Gathered, split: Split, device: torch.device) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,15 +56,11 @@ class SharedCopies:
         role = self.split.role
         return tuple(pair for pair in self.duplicates.pairs if role(pair.first) != role(pair.second))
 
-    def refuse(self) -> None:
-        """Refuse copies in different roles.
-
-        Raises:
-            DataError: There are some; a fault for each pair, of the second of the two.
-        """
+    def refusals(self) -> Iterator[DataError]:
+        """The refusal of copies in different roles, if there are some: a fault for each pair, of its second."""
         if self.across:
             count = len(self.across)
-            raise DataError(
+            yield DataError(
                 f"{count} pair{'' if count == 1 else 's'} of pictures {'is' if count == 1 else 'are'} one picture, "
                 "or nearly, and in different roles, so that what is learned from one leaks into the scores of the "
                 "other. Put each pair into one role, or leave one of the two out; to go on all the same: "

@@ -15,6 +15,7 @@ from medseg.errors import DefinitionError, ModelError
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.tasks.target import TARGETS
 from medseg.learning.tasks.task import TASK, Task
+from medseg.pipeline.declaration.completion import INPUTS
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.rehearsal import rehearse
 from medseg.slices.preparation import Preparation
@@ -168,7 +169,8 @@ def _try_blank_batch(
         first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DefinitionError(
             f"the network does not take a batch (2, {channels}, {height}, {width}), which channels and "
-            f"slices.size ask for: {first}. See network.in_channels, and choose a size that its strides divide."
+            f"slices.size ask for: {first}. {_inputs(definition)}hoose another slices.size, which its strides divide "
+            "and leave more than one pixel of."
         ) from error
     finally:
         network.train(trained)
@@ -188,6 +190,15 @@ def _try_blank_batch(
             f"{remedy}"
         )
     _try_loss(task, logits, label)
+
+
+def _inputs(definition: PipelineDefinition) -> str:
+    """What to do first where a network does not take its input: its number of channels, if that is another."""
+    count = len(definition.channels)
+    for name in INPUTS:
+        if definition.network.get(name, count) != count:
+            return f"Set network.{name} to {count}, or leave it out; else c"
+    return "C"
 
 
 def _try_loss(task: Task, logits: torch.Tensor, label: torch.Tensor) -> None:

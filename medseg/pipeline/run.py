@@ -214,9 +214,10 @@ def _log_data_picture(job: Job, split: Split, cases: dict[str, Case]) -> None:
 
 def _inputs(job: Job, split: Split, store: SliceStore) -> list[DataInput]:
     manifest, digest = job.resolved.manifest, job.gathered.report.fingerprint()
+    generated = job.gathered.generated
     return [
         DataInput(
-            manifest.name,
+            f"{manifest.name}-generated" if generated else manifest.name,
             digest,
             role,
             {
@@ -224,7 +225,7 @@ def _inputs(job: Job, split: Split, store: SliceStore) -> list[DataInput]:
                 "groups": len(split.groups(role)),
                 "slices": len(store.role(role)),
             },
-            manifest.source,
+            "A generated sample: no patient is in it." if generated else manifest.source,
         )
         for role in ("train", "val", "test")
     ]

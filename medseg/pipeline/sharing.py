@@ -5,7 +5,7 @@ It is known before anything is written or tracked, so that a run which cannot be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,12 @@ from medseg.datasets.roles import Role
 from medseg.errors import DataError
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.duplicates import SharedCopies, copies
+from medseg.splits.rule import DEFAULT_RATIO
 from medseg.splits.split import CLASS, Split, make_split
 
 if TYPE_CHECKING:
     from medseg.pipeline.resolve import Resolved
+    from medseg.steps.step import Step
 
 
 def share_out(
@@ -56,23 +58,57 @@ def refuse(
     Raises:
         DataError: Copies are in different roles, a step's role is empty, or training lacks a class.
     """
+    for refusal in refusals(resolved, shared, allow_duplicates=allow_duplicates, say=say):
+        raise refusal
+
+
+def refusals(
+    resolved: Resolved, shared: SharedCopies, *, allow_duplicates: bool, say: Callable[[str], None]
+) -> Iterator[DataError]:
+    """All that `refuse` would refuse, in its order; arguments as there."""
     if not allow_duplicates:
-        shared.refuse()
-    _refuse_empty_roles(resolved, shared)
-    _refuse_unlearned(resolved, shared, say)
+        yield from shared.refusals()
+    yield from _empty_roles(resolved, shared)
+    yield from _unlearned(resolved, shared, say)
 
 
-def _refuse_empty_roles(resolved: Resolved, shared: SharedCopies) -> None:
+def _empty_roles(resolved: Resolved, shared: SharedCopies) -> Iterator[DataError]:
     for name, step in resolved.steps.items():
         for role in step.roles:
-            if not shared.split.cases(role):
-                raise DataError(
+            if not _has_any(resolved, shared, role):
+                yield DataError(
                     f"steps.{name} needs patients in the role {role}, and the split gives it none of "
-                    f"{len(shared.cases)} cases. Change split.{role}, or the step."
+                    f"{len(shared.cases)} cases. {_filled(resolved, shared, role)}{_moved(name, step, shared, role)}."
                 )
 
 
-def _refuse_unlearned(resolved: Resolved, shared: SharedCopies, say: Callable[[str], None]) -> None:
+def _has_any(resolved: Resolved, shared: SharedCopies, role: Role) -> bool:
+    """Whether a role has anybody; of volumes that are shared out by slice, whether it may."""
+    split = shared.split
+    if split.leaking and resolved.manifest.pictures is not None:  # each of which is one slice
+        return any(split.role(case.id) == role for case in shared.cases)
+    return bool(split.cases(role))
+
+
+def _filled(resolved: Resolved, shared: SharedCopies, role: Role) -> str:
+    """What gives a role somebody."""
+    if resolved.definition.split.file is not None:
+        return f"Name some for {role} in the file that split.file names"
+    if shared.split.leaking or role == "train":
+        return "Add cases, or set other shares: split.val and split.test"
+    return f"Give it some: --set split.{role}={DEFAULT_RATIO:g}"
+
+
+def _moved(name: str, step: Step, shared: SharedCopies, role: Role) -> str:
+    """That a step which scores one role may score another."""
+    others: tuple[Role, ...] = ("test", "val")
+    other = next((each for each in others if each != role and shared.split.cases(each)), None)
+    if other is None or getattr(step, "role", None) != role:
+        return ""
+    return f"; or let the step take another: --set steps.{name}.role={other}"
+
+
+def _unlearned(resolved: Resolved, shared: SharedCopies, say: Callable[[str], None]) -> Iterator[DataError]:
     """A class of whole images that training lacks cannot be learned; one that others lack is not scored."""
     trains = any("train" in step.roles for step in resolved.steps.values())
     if shared.split.leaking or not trains:
@@ -80,7 +116,7 @@ def _refuse_unlearned(resolved: Resolved, shared: SharedCopies, say: Callable[[s
     there = _classes_of({"train", "val", "test"}, shared)
     lost = _lacking(resolved, there, _classes_of({"train"}, shared))
     if lost:
-        raise DataError(
+        yield DataError(
             f"the split gives training no picture of the class {shown(lost)}, of which validation or test have some: "
             "it could not be learned. Add pictures of more patients to it, "
             f"{_otherwise(resolved, 'train')}, or take it out of the data."

@@ -31,7 +31,8 @@ def told_roles(column: str, cases: Sequence[Case]) -> dict[str, Role]:
         met = f"{len(unknown)} values" if ids_are_hidden(cases) else f"{unknown[:_SHOWN]}{more}"
         raise DataError(
             f"the column '{column}', by which cases are shared out, holds {met} that mean no role; wanted "
-            f"{', '.join(MEANINGS)}, in upper or lower case, or nothing for everybody"
+            f"{', '.join(MEANINGS)}, in upper or lower case, or nothing for everybody. Correct it; to draw all by "
+            "ratio instead: --set split.column=null"
         )
     roles: dict[str, set[Role]] = defaultdict(set)
     for case in cases:
@@ -58,8 +59,8 @@ def _untold(column: str, without: Sequence[Case]) -> DataError:
     count = f"{len(names)} case{'' if len(names) == 1 else 's'}"
     return DataError(
         f"the column '{column}' tells the roles of some cases, and none of {count}: {', '.join(names[:_SHOWN])}"
-        f"{more}. Name the role of each there ({', '.join(ROLES)}), leave them out of the data, or take "
-        "`split.column` out, so that all are drawn by ratio",
+        f"{more}. Name the role of each there ({', '.join(ROLES)}), or leave them out of the data; to draw all by "
+        "ratio instead: --set split.column=null",
         faults,
     )
 

@@ -17,11 +17,14 @@ from medseg.places import written_whole
 from medseg.splits.column import told_roles
 from medseg.splits.draw import draw, joined_patients
 from medseg.splits.file import read_split_file, roles_of_cases, same_cases
-from medseg.splits.rule import SplitRule
+from medseg.splits.rule import DEFAULT_RATIO, SplitRule
 
 __all__ = ["CLASS", "ROLES", "Role", "Split", "make_split"]
 
 _OTHERS: tuple[Role, ...] = ("val", "test")
+
+#: Keys of a rule that share out patients, and never slices.
+_OF_PATIENTS = ("stratify", "column", "folds", "fold")
 
 CLASS = "class"
 """What `stratify` calls the classes of images."""
@@ -165,7 +168,7 @@ def make_split(
         )
     role_of = _chosen(chosen, cases)
     free = [case for case in cases if case.group not in role_of]
-    role_of |= _drawn(free, ratios, rule.stratify, seed, unit_of)
+    role_of |= _drawn(free, ratios, rule, seed, unit_of)
     return Split("group", seed, ratios, group_of, {case.id: role_of[case.group] for case in cases})
 
 
@@ -180,7 +183,7 @@ def _by_fold(
     held: dict[str, Role] = {group: "test" for group, number in fold_of.items() if number == fold}
     free = [case for case in cases if case.group not in held]
     val = float(rule.val or 0.0) / (1 - 1 / folds)  # of what the fold leaves
-    role_of = held | _drawn(free, {"val": val} if val else {}, rule.stratify, seed, unit_of)
+    role_of = held | _drawn(free, {"val": val} if val else {}, rule, seed, unit_of)
     return {case.id: role_of[case.group] for case in cases}
 
 
@@ -193,16 +196,17 @@ def _by_column(
     unit_of: Mapping[str, str],
 ) -> dict[str, Role]:
     """Role of each case: as a column tells, and what it leaves open is drawn from those it does not hold back."""
-    _values(cases, column)
+    _values(cases, column, "column")
     told = told_roles(column, cases)
     held = {group: role for group, role in told.items() if role in _OTHERS}
     free = [case for case in cases if case.group not in held]
     if not free:
         raise DataError(
-            f"the column '{column}' puts all cases into validation or test: nobody is left to train on"
+            f"the column '{column}' puts all cases into validation or test: nobody is left to train on. Name "
+            "those of training there; to draw all by ratio instead: --set split.column=null"
         )
     absent = {role: ratio for role, ratio in ratios.items() if role not in held.values()}
-    role_of = held | _drawn(free, absent, rule.stratify, seed, unit_of)
+    role_of = held | _drawn(free, absent, rule, seed, unit_of)
     return {case.id: role_of[case.group] for case in cases}
 
 
@@ -212,19 +216,26 @@ def _uniform(key: str) -> float:
     return (int.from_bytes(digest, "big") >> 11) / 2.0**53
 
 
-def _values(cases: Iterable[Case], column: str) -> dict[str, set[str]]:
-    """Values of a column, by patient."""
+def _values(cases: Iterable[Case], column: str, key: str) -> dict[str, set[str]]:
+    """Values of a column, by patient; `key` of `split` names it."""
     found: dict[str, set[str]] = defaultdict(set)
     for case in cases:
         if column not in case.extra:
             columns = sorted({name for each in cases for name in each.extra})
             raise DataError(
-                f"the cases have no column '{column}' to split by; they have {columns or 'none'}. "
-                "Columns are declared under 'columns', 'table' or 'layout.extra' of the manifest; --set "
-                "split.column=null or --set split.stratify=null goes on without one"
+                f"the cases have no column '{column}', which split.{key} names; they have {columns or 'none'}. "
+                "Declare it in the manifest ('columns' reads it from the path, 'table' from a table beside the data, "
+                f"'layout.extra' from a table of paths), or go on without it: {_without_column(key)}"
             )
         found[case.group].add(case.extra[column])
     return found
+
+
+def _without_column(key: str) -> str:
+    """What goes on without the column that `key` of `split` names."""
+    if key in _OTHERS:
+        return f"--set split.{key}={DEFAULT_RATIO:g} draws that share of the patients"
+    return f"--set split.{key}=null"
 
 
 def _chosen(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[Case]) -> dict[str, Role]:
@@ -235,11 +246,13 @@ def _chosen(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[Case]) -> 
             column: {value} if isinstance(value, str) else set(value) for column, value in columns.items()
         }
         for column, values in wanted.items():
-            met = {value for each in _values(cases, column).values() for value in each}
+            met = {value for each in _values(cases, column, role).values() for value in each}
             if not values & met:
+                # Values may tell who it is.
+                there = f"has {len(met)} other values" if any(met) else "is empty for all of them"
                 raise DataError(
-                    f"no case has {sorted(values)} in column '{column}', by which {role} is chosen, among "
-                    f"{len(met)} distinct values. They are not shown here, since they may tell who it is"
+                    f"no case has {sorted(values)} in the column '{column}', by which split.{role} chooses: it "
+                    f"{there}. Correct split.{role} or the column, or go on without it: {_without_column(role)}"
                 )
         fits: dict[str, set[bool]] = defaultdict(set)
         for case in cases:
@@ -247,7 +260,10 @@ def _chosen(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[Case]) -> 
         _refuse_torn([group for group, each in fits.items() if len(each) > 1], cases, f"chosen for {role}")
         groups = {group for group, each in fits.items() if each == {True}}
         if not groups:
-            raise DataError(f"no case fits all columns by which {role} is chosen: {dict(columns)}")
+            raise DataError(
+                f"no case fits all columns by which split.{role} chooses: {dict(columns)}. Correct them, or go on "
+                f"without them: {_without_column(role)}"
+            )
         twice = groups & set(role_of)
         if twice:
             raise DataError(f"the columns choose {len(twice)} patients for val and for test; one role each")
@@ -261,13 +277,14 @@ def _refuse_torn(groups: Sequence[str], cases: Sequence[Case], what: str) -> Non
         remedy = "Correct the column, or 'group' of the manifest."
         torn = set(groups)
         faults = [Fault(c.id, c.position, "", met, remedy, None) for c in cases if c.group in torn]
-        raise DataError(f"cases of one patient disagree about being {what}, in {len(torn)} patients", faults)
+        of = "1 patient" if len(torn) == 1 else f"{len(torn)} patients"
+        raise DataError(f"cases of one patient disagree about being {what}: those of {of}", faults)
 
 
 def _drawn(
     cases: Sequence[Case],
     ratios: Mapping[Role, float],
-    stratify: str | None,
+    rule: SplitRule,
     seed: int,
     unit_of: Mapping[str, str],
 ) -> dict[str, Role]:
@@ -277,15 +294,26 @@ def _drawn(
         raise DataError(
             f"val and test take {1 - shares['train']:g} of the patients: nobody is left to train on"
         )
-    members, strata = _units(cases, stratify, unit_of)
+    members, strata = _units(cases, rule.stratify, unit_of)
     if len(members) < len(shares):
         groups = len({case.group for case in cases})
         torn = "" if len(members) == groups else f" sets of duplicates, of {groups} patients,"
         raise DataError(
             f"there are too few patients to share out: {len(members)}{torn} for {sorted(shares)}, wanted at least "
-            f"{len(shares)}. Add data, set a ratio to 0, or split by slice, which leaks"
+            f"{len(shares)}. Add data of others; or share out slices, which leaks, so that scores are too good: "
+            f"{_by_slice(rule)}"
         )
     return draw(members, strata, shares, seed)
+
+
+def _by_slice(rule: SplitRule) -> str:
+    """What makes of a rule one that shares out slices."""
+    chosen = {
+        role: share for role, share in (("val", rule.val), ("test", rule.test)) if isinstance(share, dict)
+    }
+    changes = ["by=slice", *(f"{key}=null" for key in _OF_PATIENTS if getattr(rule, key) is not None)]
+    changes += [f"{role}={DEFAULT_RATIO:g}" for role in chosen]
+    return " ".join(f"--set split.{change}" for change in changes)
 
 
 def _units(
@@ -300,7 +328,7 @@ def _units(
         return members, dict.fromkeys(groups, "")
     if stratify == CLASS and all(CLASS not in case.extra and case.labels is not None for case in cases):
         return members, _rarest(cases)
-    values = _values(cases, stratify)
+    values = _values(cases, stratify, "stratify")
     _refuse_torn([g for g in groups if len(values[g]) > 1], cases, f"of one '{stratify}'")
     return members, {group: next(iter(values[group])) for group in groups}
 

@@ -68,21 +68,28 @@ def test_generated_data_are_told_loudly_and_have_an_experiment_of_their_own(made
             *("--set", "loading.batch_size=7"),
         ],
     )
+    said = next(line for line in result.stdout.splitlines() if "the definition sets" in line)
 
     assert result.exit_code == 0, result.output
     assert result.stdout.index("GENERATED DATA") < result.stdout.index("Training on")
-    assert "steps.fit.epochs=1" in result.stdout
+    assert "steps.fit.epochs=1" in said
+    assert "loading.batch_size" not in said  # it is 7, and not what the sample sets
     assert "test: mean over patients, GENERATED DATA" in result.stdout
     assert "say nothing about real patients" in result.stdout.split("mean over patients")[1]
     ((folder, state),) = all_runs()
     with open_store(state.tracking_uri) as client:
         run = client.get_run(state.tracked)
         assert client.get_experiment(run.info.experiment_id).name == "tiny-generated"
+        data = run.inputs.dataset_inputs[0].dataset
+        assert data.name.startswith("madeup-generated")
+        assert "BraTS" not in str(data.source)
     assert run.data.tags["data.kind"] == "generated"
     assert "GENERATED" in run.data.tags["mlflow.note.content"]
     assert run.data.params["steps.fit.epochs"] == "1"  # of the sample, without --data
     assert run.data.params["loading.batch_size"] == "7"  # what the user sets wins over the sample
-    assert "says nothing about real patients" in (folder.path / "model" / "README.md").read_text()
+    card = (folder.path / "model" / "README.md").read_text()
+    assert "says nothing about real patients" in card
+    assert "Learned from: a generated sample" in card
     assert json.loads((folder.path / "run.json").read_text())["data"] is None
 
 

@@ -95,7 +95,7 @@ def test_check_tells_parameters_and_shapes(workspace: Path) -> None:
     ("raised", "code", "said"),
     [
         (RuntimeError("secret /data/jane"), 1, "defect of medseg (RuntimeError)"),
-        (KeyboardInterrupt(), 130, "medseg pipeline resume"),
+        (KeyboardInterrupt(), 130, "Interrupted"),
         (TrainingError("the loss became nan"), 2, "the loss became nan"),
     ],
 )

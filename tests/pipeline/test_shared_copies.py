@@ -91,8 +91,8 @@ def job(
     """A run of the folder, new or going on."""
     definition, kept = SimpleNamespace(split=rule, seed=seed), folder / "split.json"
     shared = share_out(definition, found.cases, found.report, kept if kept.exists() else None)
-    if not allow:
-        shared.refuse()
+    for refusal in () if allow else shared.refusals():
+        raise refusal
     folder.mkdir(exist_ok=True)
     home = RunFolder(folder)
     if not (folder / "run.json").exists():

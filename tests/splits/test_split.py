@@ -145,7 +145,7 @@ def test_values_may_be_a_list_and_columns_must_all_match() -> None:
 
 def test_a_column_that_chooses_nobody_or_one_patient_twice_is_refused() -> None:
     cases = cohort(9, 1, site=lambda p: "ab"[p % 2])
-    with pytest.raises(DataError, match=r"no case has \['z'\].*among 2 distinct values"):
+    with pytest.raises(DataError, match=r"no case has \['z'\].*has 2 other values.*--set split.test=0.15"):
         make_split(rule(test={"site": "z"}), cases, 1)
     with pytest.raises(DataError, match="for val and for test"):
         make_split(rule(test={"site": "a"}, val={"site": "a"}), cases, 1)
@@ -157,7 +157,7 @@ def test_cases_of_one_patient_that_disagree_are_refused_without_their_names() ->
         for i in range(9)
     ]
     for wrong in (rule(test={"part": "val"}), rule(stratify="part")):
-        with pytest.raises(DataError, match=r"disagree.*in 1 patients") as refused:
+        with pytest.raises(DataError, match=r"disagree.*of 1 patient") as refused:
             make_split(wrong, cases, 1)
         assert "anna" not in str(refused.value)
         assert [fault.case for fault in refused.value.faults] == ["x0", "x1"]
@@ -225,13 +225,18 @@ def test_a_patient_in_two_roles_of_a_column_leaks_and_is_named_by_its_public_nam
 
 def test_values_that_mean_no_role_are_listed_unless_names_are_hidden() -> None:
     cases = cohort(9, 1, role=lambda p: ["train", "Anna", "holdout"][p % 3])
-    with pytest.raises(DataError, match=r"holds \['Anna', 'holdout'\] that mean no role; wanted train"):
+    with pytest.raises(
+        DataError,
+        match=r"holds \['Anna', 'holdout'\] that mean no role; wanted train.*--set split.column=null",
+    ):
         make_split(rule(column="role"), cases, 1)
     hidden = [Case(f"case-{c.id}", c.group, {}, extra=c.extra) for c in cases]
     with pytest.raises(DataError, match="holds 2 values") as refused:
         make_split(rule(column="role"), hidden, 1)
     assert "Anna" not in str(refused.value)
-    with pytest.raises(DataError, match="no column 'part'"):
+    with pytest.raises(
+        DataError, match=r"no column 'part', which split.column names.*--set split.column=null"
+    ):
         make_split(rule(column="part"), cases, 1)
 
 
@@ -362,7 +367,7 @@ def test_cases_without_a_role_are_named_a_few_and_never_trained_on_silently() ->
         DataError, match=r"none of 6 cases: p3_0, .*, p7_0 and 1 more\. Name the role"
     ) as refused:
         make_split(rule(column="role"), cases, 1)
-    assert "`split.column`" in str(refused.value)
+    assert "--set split.column=null" in str(refused.value)
     assert [fault.case for fault in refused.value.faults] == [f"p{p}_0" for p in range(3, 9)]
     one = cohort(3, 1, role=lambda p: "" if p == 2 else "train")
     with pytest.raises(DataError, match=r"none of 1 case: p2_0\."):

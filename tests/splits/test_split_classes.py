@@ -93,7 +93,7 @@ def test_a_column_called_class_is_a_column_and_images_without_truth_have_no_clas
     cases = cohort(truths, **{"class": list("xyz" * 3)})
     assert make_split(rule(), cases, 1).roles
     torn = [Case(c.id, c.group, {}, labels=c.labels, extra={"class": c.id[-1]}) for c in cases]
-    with pytest.raises(DataError, match="disagree about being of one 'class', in 9 patients"):
+    with pytest.raises(DataError, match="disagree about being of one 'class': those of 9 patients"):
         make_split(rule(), torn, 1)
     unknown = [Case(c.id, c.group, {}) for c in cases]
     for wrong in (rule(), rule(stratify=None, test={"class": "a"})):

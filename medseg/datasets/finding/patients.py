@@ -31,6 +31,7 @@ class Patients:
         self._files = manifest.files()
         self.told: Counter[Teller] = Counter()
         self.names: set[str] = set()
+        self.silent = 0
         self._spellings: dict[str, set[str]] = {}
         self._first: dict[str, str] = {}
 
@@ -46,7 +47,9 @@ class Patients:
             folded = _folded(patient)
             self._spellings.setdefault(folded, set()).add(patient)
             patient = self._first.setdefault(folded, patient)
-        self.names.add(patient)
+        if patient:  # else a pattern that must tell does not, which is a fault of the case
+            self.names.add(patient)
+        self.silent += not patient
         return patient
 
     def _of(self, draft: Draft, extra: Mapping[str, str]) -> tuple[Teller, str]:
@@ -103,8 +106,12 @@ class Patients:
                 f"{count} of which patient it is: each such picture counts as a patient of its own, so that leakage "
                 "between neighbouring images of one patient cannot be excluded"
             )
-        if len(self.names) == 1 and total > 1 and not own:
-            yield f"all {total} cases are of one and the same patient, so that they cannot be shared out by patient"
+        if len(self.names) == 1 and total > 1 and not own and not self.silent:
+            teller = "the data say" if self.told["layout"] else "'group' of the manifest says"
+            yield (
+                f"all {total} cases are of one and the same patient, as {teller}, so that they cannot be shared out "
+                "by patient"
+            )
 
 
 def _folded(patient: str) -> str:

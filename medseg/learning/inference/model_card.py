@@ -33,18 +33,29 @@ def model_card(described: Mapping[str, Any]) -> str:
         f"- Output: the classes {_listed(task['classes'])}.",
         *([f"- Threshold of the probability: {task['threshold']:.6g}."] if "threshold" in task else []),
         f"- Network: `{described['network']['_target_']}`.",
-        f"- Learned from: {manifest['name']}. {manifest.get('about') or ''}",
-        f"- Source: {manifest.get('source', '')}",
-        f"- Licence of the data: {manifest.get('licence', '')}",
-        f"- Cite: {manifest.get('citation', '')}",
+        *_data(manifest, generated=about.get("data.kind") == "generated"),
         *[f"- {name}: {value}" for name, value in sorted(about.items()) if name != "data.note"],
         "",
         f"Load it with `medseg.Predictor.load(folder)`, or use it with `{predict}`.",
         *([f"In a script, `MEDSEG_ALLOW` must name {_listed(further)}."] if further else []),
-        "Scores of what was kept back from training are in the run's `scores` folder.",
+        "Scores, where a step of the run took some, are in the run's `scores` folder.",
         "",
     ]
     return "\n".join(rows)
+
+
+def _data(manifest: Mapping[str, Any], *, generated: bool) -> list[str]:
+    """What was learned from: a generated sample is none of the data whose layout it has."""
+    if generated:
+        return [
+            f"- Learned from: a generated sample in the layout of {manifest['name']}. No patient is in it."
+        ]
+    return [
+        f"- Learned from: {manifest['name']}. {manifest.get('about') or ''}",
+        f"- Source: {manifest.get('source', '')}",
+        f"- Licence of the data: {manifest.get('licence', '')}",
+        f"- Cite: {manifest.get('citation', '')}",
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -294,7 +294,7 @@ def _standing_still(curves: _Curves, step: str) -> Verdict | None:
 def _against_overfitting(step: str) -> str:
     return (
         "Take more patients, more loading.augment, dropout or weight decay, or fewer network.channels; "
-        f"steps.{step}.patience saves the time. The weights of the epoch with the best score are kept."
+        f"steps.{step}.patience saves the time. The weights of the best epoch are kept."
     )
 
 

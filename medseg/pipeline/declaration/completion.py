@@ -14,9 +14,10 @@ from medseg.learning.tasks.task import TASK, Task
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.gather import with_known_classes
 
-#: What constructors call the number of channels that a network takes, and the number that it gives.
-_INPUTS = ("in_channels", "n_input_channels", "in_chans")
-_OUTPUTS = ("out_channels", "num_classes", "classes")
+INPUTS = ("in_channels", "n_input_channels", "in_chans")
+"""What constructors call the number of channels that a network takes."""
+
+_OUTPUTS = ("out_channels", "num_classes", "classes")  # the number that it gives
 _SIZE = "image_size"
 
 
@@ -54,7 +55,7 @@ def complete(
         task["classes"] = list(manifest.classes)
     network = dict(definition.network)
     taken = _taken(network, "network", allowed)
-    inputs = _missing(_INPUTS, network, taken)
+    inputs = _missing(INPUTS, network, taken)
     outputs = _missing(_OUTPUTS, network, taken)
     network |= dict.fromkeys(inputs, len(definition.channels))
     if _SIZE in taken and _SIZE not in network:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -51,6 +52,19 @@ def apply_set(
     for path, value in values.items():
         _assign(changed, path, copy.deepcopy(value), source)
     return changed
+
+
+def in_effect(definition: PipelineDefinition) -> dict[str, Any]:
+    """What `sample.set` sets in a definition to which it was applied, without what was changed after it."""
+    if definition.sample is None:
+        return {}
+    now, kept = definition.to_dict(), {}
+    for path, value in definition.sample.set.items():
+        with suppress(DefinitionError):  # a path that leads nowhere since then
+            again = PipelineDefinition.from_dict(apply_set(now, {path: value}), "sample.set")
+            if again.to_dict() == now:
+                kept[path] = value
+    return kept
 
 
 def _assign(data: dict[str, Any], path: str, value: Any, source: str) -> None:

@@ -211,12 +211,14 @@ class MadeSlices:
         label: (N, H, W), None without a truth.
         facts: What `entry.write_entry` wants beside them, without `seconds`.
         whole: Number of all slices of the prepared volume.
+        crops: Whether some of the volume reaches no slice, since it is larger than they are.
     """
 
     image: NDArray[Any]
     label: NDArray[np.uint8] | None
     facts: Mapping[str, Any]
     whole: int
+    crops: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -258,7 +260,7 @@ def make_slices(job: Job, preparation: Preparation, recipe: Recipe) -> MadeSlice
         "intensities": intensity_facts(volume),
     }
     label = None if prepared.label is None else gather(prepared.label, kept, np.dtype(np.uint8))
-    return MadeSlices(image, label, facts, len(prepared.content))
+    return MadeSlices(image, label, facts, len(prepared.content), prepared.fitting.crops)
 
 
 def _class_counts(prepared: PreparedVolume, labels: LabelRule | None) -> NDArray[np.int64] | None:

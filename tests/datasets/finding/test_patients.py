@@ -82,3 +82,19 @@ def test_pictures_that_tell_nobody_stay_apart_whatever_their_names(tmp_path):
     write_picture(folder / "left" / "same .png", shapes(seed=9)[0])
 
     assert len({case.group for case in scan(manifest(), folder).cases}) == 6
+
+
+def test_a_pattern_that_finds_no_patient_is_not_said_to_find_one(tmp_path):
+    folder = write_class_folders(tmp_path / "data", ("left", "right"), cases=2)
+    found = Manifest.from_yaml(MANIFESTS / "image_folders.yaml").model_dump(by_alias=True, exclude_none=True)
+    listing = scan(Manifest.model_validate({**found, "group": r"(X\d+)"}), folder)
+
+    assert len(listing.faults) == 4
+    assert not any("one and the same patient" in note for note in listing.notes)
+
+
+def test_who_says_that_all_are_of_one_patient_is_told(tmp_path):
+    folder = write_class_folders(tmp_path / "data", ("left", "right"), cases=2)
+    (said,) = (note for note in scan(manifest(pattern="t(/)0"), folder).notes if "same patient" in note)
+
+    assert "as 'group' of the manifest says" in said

@@ -5,7 +5,7 @@ import pytest
 from medseg.learning.inference.model_card import RESEARCH_ONLY, model_card
 
 DESCRIBED = {
-    "about": {"pipeline": "brats2d", "medseg": "0.1", "data.kind": "generated", "data.note": "Not real."},
+    "about": {"pipeline": "brats2d", "medseg": "0.1", "data.kind": "given", "data.note": "Not real."},
     "network": {"_target_": "monai.networks.nets.UNet"},
     "task": {"classes": ["outside", "tumour"]},
     "channels": ["flair", "t1"],
@@ -37,7 +37,7 @@ def test_a_card_says_that_the_model_is_no_medical_device():
 def test_a_note_on_the_data_is_loud_and_not_repeated():
     lines = model_card(DESCRIBED).splitlines()
     assert [line for line in lines if "Not real." in line] == ["**Not real.**"]
-    assert "- data.kind: generated" in lines
+    assert "- data.kind: given" in lines
     quiet = {**DESCRIBED, "about": {}}
     assert model_card(quiet).splitlines()[0] == "# medseg model"
 
@@ -63,3 +63,12 @@ def test_a_card_says_which_packages_the_model_needs():
     card = model_card({**DESCRIBED, "network": {"_target_": "mypackage.nets.Own"}})
     assert "medseg predict folder INPUT -o OUT --allow mypackage.nets`." in card
     assert "In a script, `MEDSEG_ALLOW` must name `mypackage.nets`." in card
+
+
+def test_a_card_of_a_model_of_a_generated_sample_claims_no_real_data():
+    about = {**DESCRIBED["about"], "data.kind": "generated"}
+    card = model_card({**DESCRIBED, "about": about})
+
+    assert "Learned from: a generated sample in the layout of brats2019." in card
+    for part in ("- Source:", "Menze 2015", "Licence of the data", "Learned from: brats2019"):
+        assert part not in card

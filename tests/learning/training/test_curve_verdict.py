@@ -248,3 +248,9 @@ def test_the_text_is_one_line_with_numbers_and_the_advice_names_settings(name):
     assert not text.endswith(".")
     assert ("steps.head." in found.next_step) == (found.kind != "good fit")
     assert (f"since epoch {found.since}: " in text) == (found.since is not None)
+
+
+def test_the_advice_holds_whatever_the_best_epoch_is_chosen_by():
+    from medseg.learning.training.curve_verdict import _against_overfitting
+
+    assert "best score" not in _against_overfitting("fit")

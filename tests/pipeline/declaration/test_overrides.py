@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from medseg.api.opening import load_pipeline
 from medseg.errors import DefinitionError
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.declaration.overrides import apply_set, override
+from medseg.pipeline.declaration.overrides import apply_set, in_effect, override
 from medseg.yaml import parse_yaml
 
 DATA: dict[str, Any] = parse_yaml(
@@ -169,3 +170,16 @@ def test_a_path_that_leads_nowhere_is_told_the_nearest(assignment: str, said: st
 
     assert message.startswith("--set")
     assert said in message
+
+
+def test_what_a_sample_sets_is_in_effect_unless_it_was_changed_after() -> None:
+    def told(*assignments: str) -> dict[str, Any]:
+        return in_effect(load_pipeline("brats2d", set=assignments, sample=True))
+
+    every = told()
+    assert set(every) == set(load_pipeline("brats2d").sample.set)  # type: ignore[union-attr]
+    assert set(every) - set(told("steps.fit.epochs=3")) == {"steps.fit.epochs"}
+    assert set(every) - set(told("slices.keep.draw=5")) == {"slices.keep"}
+    assert set(told("steps.fit.epochs=11")) == set(every)
+    replaced = told("network={_target_: monai.networks.nets.BasicUNet, spatial_dims: 2}")
+    assert set(every) - set(replaced) == {"network.channels"}

@@ -1,0 +1,142 @@
+"""Whether a run would begin: all that it would refuse, told by the checks before anybody waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from medseg.component import Allowed
+from medseg.datasets.checks.check import Report
+from medseg.datasets.manifest.label_map import LabelRule
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.errors import DataError, DefinitionError, MedsegError, ModelError, StoreError
+from medseg.pipeline.declaration.completion import complete
+from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.duplicates import SharedCopies
+from medseg.pipeline.resolve import Resolved, resolve
+from medseg.pipeline.sharing import refusals, share_out
+from medseg.slices.selection import for_training
+from medseg.slices.store.fill import Job, make_slices
+from medseg.slices.store.fingerprint import make_recipe
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What a run would say before it trains.
+
+    Attributes:
+        refused: What it would refuse, first that which it would say first; faults of the data are not among it.
+        notes: What it would only remark, as sentences.
+        shared: The cases without faults and their roles; None if they cannot be shared out.
+    """
+
+    refused: tuple[MedsegError, ...]
+    notes: tuple[str, ...]
+    shared: SharedCopies | None
+
+
+def readiness(
+    definition: PipelineDefinition,
+    manifest: Manifest,
+    root: Path,
+    report: Report,
+    allowed: Allowed,
+    *,
+    allow_duplicates: bool = False,
+) -> Readiness:
+    """Look whether a run would begin with the cases that have no faults.
+
+    The largest case is prepared, without anything being kept: what transforms refuse of others only shows when all
+    are prepared.
+
+    Args:
+        definition: As declared, after overrides.
+        manifest: Of its data.
+        root: Folder of the data.
+        report: What they hold.
+        allowed: Where declared objects may come from.
+        allow_duplicates: Whether pictures that are (nearly) one may be in different roles.
+    """
+    refused: list[MedsegError] = []
+    notes: list[str] = []
+    resolved = shared = None
+    try:
+        whole = complete(definition, manifest, root, allowed)
+        resolved = resolve(whole.definition, whole.manifest, allowed)
+    except (DefinitionError, ModelError, DataError) as error:
+        refused.append(error)
+    if report.good:
+        try:
+            shared = share_out(definition, report.good, report)
+        except DataError as error:
+            refused.append(error)
+    if shared is not None and resolved is not None:
+        refused += refusals(resolved, shared, allow_duplicates=allow_duplicates, say=notes.append)
+        refused += _nothing_kept(resolved, shared, report)
+        refused += _tried(resolved, shared, report, notes)
+    elif shared is not None and not allow_duplicates:
+        refused += shared.refusals()
+    return Readiness(tuple(refused), tuple(notes), shared)
+
+
+def _nothing_kept(resolved: Resolved, shared: SharedCopies, report: Report) -> Iterator[DataError]:
+    """That no case for training has what `slices.keep` wants of a slice."""
+    keep, task, labels = (
+        resolved.definition.slices.keep,
+        resolved.predictor.task,
+        resolved.manifest.label_rule(),
+    )
+    if task.target.truth != "masks":
+        return
+    wanted = for_training(
+        keep.contains, keep.draw, classes=labels.classes, foreground=labels.foreground, regions=task.regions
+    ).classes
+    training = set(shared.split.cases("train"))
+    stored = {value for facts in report.facts if facts.case in training for value in facts.labels or ()}
+    if wanted is None or not training or any(_may_be(labels, stored, labels.classes[i]) for i in wanted):
+        return
+    yield DataError(
+        f"slices.keep wants slices that show '{keep.contains}', and none of the {len(training)} cases for training "
+        "has any. Keep others: --set slices.keep=all; or share out otherwise (split.seed, split.stratify)."
+    )
+
+
+def _may_be(labels: LabelRule, stored: set[int], name: str) -> bool:
+    """Whether stored values may stand for a class."""
+    derived = labels.derive
+    if derived is not None and name in (derived.outside, derived.inside) and derived.value in stored:
+        return True
+    numbered = {value for value in stored if value > 0 and value not in labels.values}
+    return any(labels.values.get(value) == name for value in stored) or (
+        labels.instances == name and bool(numbered)
+    )
+
+
+def _tried(
+    resolved: Resolved, shared: SharedCopies, report: Report, notes: list[str]
+) -> Iterator[MedsegError]:
+    """What keeps the largest case from being prepared; notes that its slices are cut to size."""
+    sizes = {facts.case: prod(facts.shape or (0,)) for facts in report.facts}
+    largest = max(shared.cases, key=lambda case: sizes[case.id])
+    preparation, labels = resolved.predictor.preparation, resolved.manifest.label_rule()
+    recipe = make_recipe(
+        preparation.channels,
+        preparation.rule,
+        labels,
+        regions=resolved.predictor.task.regions,
+        seed=resolved.definition.seed,
+        files=preparation.files,
+    )
+    try:
+        made = make_slices(Job(largest, "train", ""), preparation, recipe)
+    except (DataError, StoreError) as error:
+        yield error
+        return
+    if made.crops:
+        height, width = preparation.rule.size
+        notes.append(
+            f"Slices are cut to {height} x {width} (slices.size) around their centre, and some are larger: what lies "
+            "outside is never seen. Set a larger slices.size, or slices.fit=resize or tile."
+        )
