@@ -126,7 +126,7 @@ def check_pipeline(
         from medseg.pipeline.readiness import readiness  # noqa: PLC0415
 
         channels, at_once = whole.definition.channels, jobs or default_jobs()
-        report = check_data(whole.manifest, channels, root, progress=shown, jobs=at_once)
+        report = check_data(whole.manifest, channels, root, allowed=allowed, progress=shown, jobs=at_once)
         gather(report, skip_bad=skip_bad, generated=False)
         ready = readiness(
             whole.definition, whole.manifest, root, report, allowed, allow_duplicates=allow_duplicates
