@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -43,10 +43,9 @@ def _main_unnamed() -> Iterator[None]:
             vars(main).update(kept)
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(done: Connection) -> None:
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
+    if parent is not None and parent.sentinel in wait([parent.sentinel, done]):
         os._exit(1)  # at once: there is nobody left to tell, and files are written whole or not at all
 
 
@@ -57,8 +56,14 @@ class _Worker(SpawnProcess):
             return SpawnProcess._Popen(process_obj)  # type: ignore[attr-defined]  # noqa: SLF001
 
     def run(self) -> None:
-        threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
-        super().run()
+        done, say_done = multiprocessing.Pipe(duplex=False)
+        watch = threading.Thread(target=_end_with_parent, args=(done,), name="end-with-parent", daemon=True)
+        watch.start()
+        try:
+            super().run()
+        finally:
+            say_done.close()  # a thread that waits on while the interpreter is taken down may keep it from ending
+            watch.join()
 
 
 class _Context(SpawnContext):

@@ -22,8 +22,8 @@ from monai.transforms import (
 )
 
 from medseg.cases.target import MANY_LABELS, ONE_LABEL
-from medseg.errors import DefinitionError, StoreError
-from medseg.learning.batches import Batches, EpochOrder, SliceDataset
+from medseg.errors import DefinitionError, StoreError, TrainingError
+from medseg.learning.batches import Batches, EpochOrder, SliceDataset, workers_watched
 from medseg.testing.cases import slice_store
 
 BOTH = ["image", "label"]
@@ -245,6 +245,36 @@ def test_a_worker_gives_the_same_batches_and_takes_no_numbers_either(store):
     finally:
         if helped.loader._iterator is not None:
             helped.loader._iterator._shutdown_workers()
+
+
+def test_a_worker_that_is_killed_is_told_with_the_setting_that_needs_less(store):
+    batches = make_batches(store, workers=1)
+    told = r"one of 1 processes .* want of memory.*--set loading\.workers=0.*batch_size.*pipeline resume"
+    with pytest.raises(TrainingError, match=told), workers_watched(1):
+        for _ in range(500):
+            for _ in batches.at(1):
+                batches.loader._iterator._workers[0].kill()
+
+
+def test_what_a_worker_raises_has_the_message_that_it_has_without_workers(store):
+    blurred = Compose([RandAffined(BOTH, prob=1.0, rotate_range=0.5, mode="bilinear")])
+    met = []
+    for workers in (0, 1):
+        batches = Batches(
+            dataset(store, augment=blurred), batch_size=3, seed=4, shuffle=True, workers=workers
+        )
+        with pytest.raises(DefinitionError) as error, workers_watched(workers):
+            list(batches.at(1))
+        met.append(str(error.value))
+    assert met[0] == met[1]
+    assert "mode: [bilinear, nearest]" in met[0]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("another"), MemoryError("here"), DefinitionError("Caught by us")])
+def test_what_is_not_of_a_worker_stays_what_it_is(error):
+    with pytest.raises(type(error)) as met, workers_watched(1):
+        raise error
+    assert met.value is error
 
 
 # --- classes of whole images in place of label maps
