@@ -35,7 +35,9 @@ def _main_unnamed() -> Iterator[None]:
     """
     main = sys.modules["__main__"]
     with _starting:
-        kept = {name: vars(main)[name] for name in ("__spec__", "__file__") if name in vars(main)}
+        kept: dict[str, Any] = {
+            name: vars(main)[name] for name in ("__spec__", "__file__") if name in vars(main)
+        }
         try:
             vars(main).update(dict.fromkeys(kept))
             yield
@@ -53,7 +55,7 @@ class _Worker(SpawnProcess):
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802 - the name that Python calls
         with _main_unnamed():
-            return SpawnProcess._Popen(process_obj)  # type: ignore[attr-defined]  # noqa: SLF001
+            return SpawnProcess._Popen(process_obj)  # noqa: SLF001
 
     def run(self) -> None:
         done, say_done = multiprocessing.Pipe(duplex=False)

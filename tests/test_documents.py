@@ -14,14 +14,14 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from typer.testing import CliRunner
 
 from medseg.api import RunResult
@@ -96,8 +96,8 @@ class TinyPatients:
 def reader(workspace: Path, monkeypatch: pytest.MonkeyPatch, tiny: tuple[str, ...]) -> Iterator[Path]:
     """A reader's folder whose `brats2d` is tiny: the working folder and installed packages come before medseg's own.
 
-    So nothing of what the documents say has to be changed. Slices are loaded by a process, and cases checked by
-    several, which a plain script has to bear.
+    So nothing of what the documents say has to be changed. There are so many cases that processes check them, where
+    there are processors for it.
     """
     from medseg import allowed
     from medseg.pipeline.overrides import override
@@ -109,7 +109,7 @@ def reader(workspace: Path, monkeypatch: pytest.MonkeyPatch, tiny: tuple[str, ..
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: tinymakers\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[medseg.allow]\ntinymakers = tinymakers\n")
     (site / "tinymakers.py").write_text(GENERATOR)
-    definition = override(read_yaml(ROOT / "pipelines" / "brats2d.yaml"), [*tiny, "loading.workers=1"])
+    definition = override(read_yaml(ROOT / "pipelines" / "brats2d.yaml"), list(tiny))
     definition["sample"] = {"cases": 9, "seed": 3}
     manifest = (ROOT / "data_manifests" / "brats2019.yaml").read_text(encoding="utf-8")
     for folder, name, text in (
@@ -182,17 +182,17 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _posted(url: str, body: str, header: str, process: subprocess.Popen[bytes]) -> object:
-    name, _, value = header.partition(": ")
+def _posted(url: str, body: str, header: str, process: subprocess.Popen[bytes]) -> Any:
+    """What the server says, once it is up."""
     for _ in range(300):
         assert process.poll() is None, "the server ended"
         try:
-            asked = urllib.request.Request(url, body.encode(), {name: value})
-            with urllib.request.urlopen(asked, timeout=60) as answer:
-                return json.load(answer)
-        except urllib.error.URLError as error:
-            assert isinstance(error.reason, ConnectionRefusedError), error
+            answer = requests.post(url, body, headers=dict([header.split(": ")]), timeout=100)
+        except requests.exceptions.ConnectionError:
             time.sleep(1)
+        else:
+            assert answer.status_code == 200, answer.text
+            return answer.json()
     raise AssertionError("the server did not answer")
 
 

@@ -40,7 +40,9 @@ def wanted() -> dict[str, Requirement]:
 
 def pins() -> dict[str, Version]:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
-    return {canonicalize_name(name): Version(version) for name, _, version in (x.partition("==") for x in lines)}
+    return {
+        canonicalize_name(name): Version(version) for name, _, version in (x.partition("==") for x in lines)
+    }
 
 
 def test_no_pin_is_of_a_build_that_only_some_machine_has() -> None:

@@ -188,7 +188,9 @@ def test_a_checkout_finds_its_own_folder() -> None:
 
 def test_a_script_reads_a_manifest_by_its_name_or_path_and_is_told_what_there_is(world: World) -> None:
     told = "name: {}\nabout: a\nsource: a\nlicence: a\ncitation: a\nobtain: a\nchannels: [t1]\nclasses: [a]\n"
-    told += 'label_values: {{0: a}}\nlayout: {{images: "{{case}}_{{channel}}.nii", mask: "{{case}}_seg.nii"}}\n'
+    told += (
+        'label_values: {{0: a}}\nlayout: {{images: "{{case}}_{{channel}}.nii", mask: "{{case}}_seg.nii"}}\n'
+    )
     for place in ("checkout/data_manifests/mine", "working/data_manifests/mine", "working/other"):
         world.write(f"{place}.yaml").write_text(told.format(place.replace("/", "_")), encoding="utf-8")
 

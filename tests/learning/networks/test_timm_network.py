@@ -298,8 +298,14 @@ def test_a_model_without_weights_says_so():
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
-        (ImportError("no timm"), r"in the folder of medseg's sources, pip install -c constraints\.txt \"\.\[zoo\]\""),
-        (RuntimeError("odd"), r"torchvision \(\d.*\) does not fit torch \(\d.*install the release of torchvision"),
+        (
+            ImportError("no timm"),
+            r"in the folder of medseg's sources, pip install -c constraints\.txt \"\.\[zoo\]\"",
+        ),
+        (
+            RuntimeError("odd"),
+            r"torchvision \(\d.*\) does not fit torch \(\d.*install the release of torchvision",
+        ),
     ],
 )
 def test_without_timm_the_error_says_what_to_install(error, remedy, monkeypatch):

@@ -45,7 +45,9 @@ def test_a_fresh_process_has_timm_and_torchvision_whatever_was_tried_before() ->
     assert done.stdout.splitlines() == ["(2, 2)", "(1, 3, 4)", "[0]"], done.stderr
 
 
-@pytest.mark.parametrize("error", [RuntimeError("another reason"), ImportError("not here"), OSError("no file")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("another reason"), ImportError("not here"), OSError("no file")]
+)
 def test_what_cannot_be_mended_is_raised_and_declares_nothing(error, monkeypatch):
     def refuse(name):
         raise error
