@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -183,36 +182,6 @@ def monai_imported() -> None:
 
         import medseg.learning.training.fit  # noqa: F401
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def torchvision_schemas() -> Iterator[None]:
-    """Make torchvision importable where it was built for another torch than the one installed.
-
-    Its wheels are linked against CUDA. Beside a torch for CPUs their operators cannot be loaded, and the import
-    fails because it describes two of them; its models and transforms, and timm, need none. Where torchvision is
-    whole this changes nothing.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import torch
-
-        try:
-            import torchvision
-
-            library = None
-        except ImportError:
-            pytest.skip("torchvision is not here: it comes with medseg[zoo]")
-        except RuntimeError:
-            library = torch.library.Library("torchvision", "FRAGMENT")  # what it holds goes when it goes
-            library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-            library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-            for name in [each for each in sys.modules if each.partition(".")[0] in {"torchvision", "timm"}]:
-                del sys.modules[name]  # half imported
-            import torchvision  # noqa: F401
-        pytest.importorskip("timm", reason="timm is not here: it comes with medseg[zoo]")
-    yield
-    del library
 
 
 @pytest.fixture

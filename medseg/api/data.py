@@ -112,7 +112,7 @@ def _checked(
 
 def write_sample(
     name: str | Path,
-    out: Path,
+    out: str | Path,
     *,
     cases: int,
     seed: int,
@@ -133,7 +133,7 @@ def write_sample(
 
     generator = generator_of(open_pipeline(name).manifest, SHIPPED)
     return generator.write(
-        out, cases=cases, seed=seed, progress=progress or Silent(), jobs=jobs or default_jobs()
+        Path(out), cases=cases, seed=seed, progress=progress or Silent(), jobs=jobs or default_jobs()
     )
 
 

@@ -90,8 +90,7 @@ class BrainTumours:
             cases: How many, at least 1.
             seed: 0 or more.
             progress: Shows the cases done.
-            jobs: Processes, started by spawning: with more than 1 a script must call this under
-                `if __name__ == "__main__":`. About 0.7 GB of memory and a few seconds a case each.
+            jobs: Processes. About 0.7 GB of memory and a few seconds a case each.
 
         Returns:
             `out`.

@@ -153,8 +153,7 @@ class GliomaSlices:
             cases: How many patients, at least 1.
             seed: 0 or more.
             progress: Shows the patients done.
-            jobs: Processes, started by spawning: with more than 1 a script must call this under
-                `if __name__ == "__main__":`. About 0.3 GB of memory each.
+            jobs: Processes. About 0.3 GB of memory each.
 
         Returns:
             `out`.

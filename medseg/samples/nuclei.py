@@ -150,8 +150,7 @@ class Nuclei:
             cases: How many, at least 1.
             seed: 0 or more.
             progress: Shows the pictures done.
-            jobs: Processes, started by spawning: with more than 1 a script must call this under
-                `if __name__ == "__main__":`.
+            jobs: Processes.
 
         Returns:
             `out`.

@@ -186,8 +186,7 @@ class Particles:
             cases: How many, at least 1; articles have one to four of them.
             seed: 0 or more.
             progress: Shows the pictures done.
-            jobs: Processes, started by spawning: with more than 1 a script must call this under
-                `if __name__ == "__main__":`.
+            jobs: Processes.
 
         Returns:
             `out`.

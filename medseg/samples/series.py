@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 
 from medseg.errors import DataError
 from medseg.progress import Progress
+from medseg.workers import pool
 
 
 @contextmanager
@@ -17,15 +17,10 @@ def _done(make: Callable[[int], object], numbers: list[int], jobs: int) -> Itera
     if jobs == 1 or len(numbers) < 2:
         yield (make(number) for number in numbers)
         return
-    # Started afresh rather than forked: a fork copies locks that threads of the caller may hold.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(numbers)), mp_context=context) as pool:
-        try:
-            yield (
-                future.result() for future in as_completed([pool.submit(make, number) for number in numbers])
-            )
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with pool(min(jobs, len(numbers)), "that generates cases") as workers:
+        yield (
+            future.result() for future in as_completed([workers.submit(make, number) for number in numbers])
+        )
 
 
 def write_missing(
@@ -50,7 +45,7 @@ def write_missing(
         jobs: Processes, at least 1.
 
     Raises:
-        DataError: A number is out of range.
+        DataError: A number is out of range, or a process ended unexpectedly.
     """
     if cases < 1 or jobs < 1 or seed < 0:
         raise DataError(

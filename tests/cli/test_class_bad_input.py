@@ -738,9 +738,7 @@ def test_a_definition_that_does_not_suit_classes_is_refused(kind: str, data: Pat
     nothing_is_left(workspace)
 
 
-def test_a_timm_model_that_is_not_known_is_refused_with_the_nearest(
-    data: Path, workspace: Path, torchvision_schemas: None
-) -> None:
+def test_a_timm_model_that_is_not_known_is_refused_with_the_nearest(data: Path, workspace: Path) -> None:
     network = "network={_target_: medseg.learning.networks.TimmNetwork, name: ResNet49}"
     refused(run(data, sets=(network,)), "at network", "has no model 'ResNet49'", "Did you mean", "ResNet50")
     nothing_is_left(workspace)

@@ -217,12 +217,11 @@ def test_a_network_that_brings_none_is_refused_with_advice(make_work):
         StartFrom("own").check(make_work().predictor)
 
 
-@pytest.mark.usefixtures("torchvision_schemas")
 def test_a_check_fetches_no_weights_of_timm_and_a_run_fetches_them_once(grey, make_run, monkeypatch):
-    import timm
-
     from medseg.learning.networks import TimmNetwork
+    from medseg.learning.networks.timm_names import import_timm
 
+    timm = import_timm()
     torch.manual_seed(5)
     network, plain = TimmNetwork("MobileNetV2", 1, 5, size=[32, 32]), timm.create_model
     published = plain("mobilenetv2_100")

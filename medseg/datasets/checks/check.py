@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +17,10 @@ from medseg.datasets.checks.duplicates import Duplicates, contradictions, find_d
 from medseg.datasets.finding.scan import Listing
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.errors import DataError, Fault
+from medseg.errors import Fault
 from medseg.images.formats import FileKind
 from medseg.progress import Progress, Silent
+from medseg.workers import pool
 
 #: Below this many unread cases, starting processes costs more than it saves.
 _WORTH_PROCESSES = 8
@@ -180,28 +179,19 @@ def _examined(
         for case, channels in unread:
             yield case, examine(case, channels, rule, files)
         return
-    try:
-        # Spawned, not forked: a fork copies locks that threads of the caller hold.
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            try:
-                yield from _gathered(pool, unread, rule, files, jobs)
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-    except BrokenProcessPool as error:
-        raise DataError(
-            "a process that reads images ended unexpectedly, perhaps for want of memory. Use fewer jobs"
-        ) from error
+    with pool(jobs, "that reads images") as workers:
+        yield from _gathered(workers, unread, rule, files, jobs)
 
 
 def _gathered(
-    pool: ProcessPoolExecutor, unread: Sequence[_Unread], rule: LabelRule, files: FileKind, jobs: int
+    workers: Executor, unread: Sequence[_Unread], rule: LabelRule, files: FileKind, jobs: int
 ) -> Iterator[tuple[Case, CaseFacts]]:
     running: dict[Future[CaseFacts], Case] = {}
     waiting = list(reversed(unread))
     while waiting or running:
         while waiting and len(running) < 2 * jobs:
             case, channels = waiting.pop()
-            running[pool.submit(examine, case, channels, rule, files)] = case
+            running[workers.submit(examine, case, channels, rule, files)] = case
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             yield running.pop(future), future.result()

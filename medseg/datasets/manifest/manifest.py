@@ -21,6 +21,7 @@ from medseg.datasets.manifest.label_columns import JoinedColumn
 from medseg.datasets.manifest.patterns import IMAGE, Layout
 from medseg.datasets.manifest.rules import DeriveRule, HounsfieldWindow, PictureRule, TableRule
 from medseg.errors import DefinitionError, ManifestError
+from medseg.named import find_manifest
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.label_map import LabelRule
@@ -116,7 +117,20 @@ class Manifest(ManifestFields):
             raise ManifestError(f"its manifest: {_told(error)}") from error
 
     @classmethod
-    def from_yaml(cls, path: Path) -> Manifest:
+    def named(cls, name: str) -> Manifest:
+        """Read the manifest with this name: yours or one that came with medseg, found as a pipeline finds its own.
+
+        Looked for in `data_manifests/` of the working folder, in your configuration, in installed packages, and
+        in medseg itself. A path is taken as it is.
+
+        Raises:
+            DefinitionError: There is none; lists those that there are, and the nearest name.
+            ManifestError: It contradicts itself.
+        """
+        return cls.from_yaml(find_manifest(name).path)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Manifest:
         """Read a manifest.
 
         Raises:

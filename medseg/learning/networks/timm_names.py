@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from medseg.errors import ModelError
@@ -26,13 +27,28 @@ def import_timm() -> Any:
     Raises:
         ModelError: It is not installed, or torchvision, which it needs, does not fit torch.
     """
+    from medseg.learning.networks.torchvision_operators import import_torchvision  # noqa: PLC0415 - imports torch
+
     try:
+        import_torchvision()
         return import_module("timm")
-    except Exception as error:  # torchvision raises RuntimeError where it was built for another torch
+    except ImportError as error:
         raise ModelError(
-            f"timm cannot be imported: {error}. This network needs timm, and a torchvision that fits the installed "
-            "torch: pip install medseg[zoo]."
+            f"timm cannot be imported: {error}. This network needs timm and torchvision: in the folder of medseg's "
+            'sources, pip install -c constraints.txt ".[zoo]".'
         ) from error
+    except Exception as error:  # torchvision raises anything where it was built for another torch
+        raise ModelError(
+            f"timm cannot be imported: {error}. The installed torchvision ({_version('torchvision')}) does not fit "
+            f"torch ({_version('torch')}): install the release of torchvision that belongs to this torch."
+        ) from error
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def timm_name(name: object) -> str:

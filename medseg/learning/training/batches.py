@@ -7,6 +7,7 @@ has another number of workers, sees the same augmented slices.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from monai.data.meta_obj import get_track_meta
 from monai.transforms import Compose
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from medseg.errors import DefinitionError
+from medseg.errors import DefinitionError, MedsegError, TrainingError
 from medseg.learning.tasks.target import MASKS, Target
 from medseg.slices.store.store import Sample, SliceStore
+from medseg.workers import CONTEXT
 
 
 class SliceDataset(Dataset[dict[str, Any]]):
@@ -107,6 +109,35 @@ def _whole(label: Any) -> torch.Tensor:
     return whole
 
 
+@contextmanager
+def workers_watched(workers: int) -> Iterator[None]:
+    """Tell what ended a process that loads slices; torch raises a RuntimeError, or a whole traceback as a message.
+
+    Args:
+        workers: How many load slices, for the message.
+
+    Raises:
+        TrainingError: One was killed or crashed, or found no memory.
+        MedsegError: What one of them raised, with the message that it has in this process.
+    """
+    try:
+        yield
+    except MedsegError as error:
+        own = f"{type(error).__module__}.{type(error).__qualname__}: "
+        if not str(error).startswith("Caught ") or own not in str(error):
+            raise
+        raise type(error)(str(error).rpartition(own)[2].strip()) from error
+    except (RuntimeError, MemoryError) as error:
+        if "DataLoader worker (" not in str(error) and not str(error).startswith("Caught MemoryError"):
+            raise
+        raise TrainingError(
+            f"one of {workers} processes that load slices ended unexpectedly: most likely the system stopped it for "
+            "want of memory, of which each takes its own, in a container also of shared memory (--shm-size). Start "
+            "the run again with --set loading.workers=0, or a smaller loading.batch_size; or free memory and go on "
+            "with medseg pipeline resume."
+        ) from error
+
+
 class EpochOrder(Sampler[tuple[int, int]]):
     """The order of one epoch, as (epoch, index): a permutation drawn from (seed, epoch), or as listed."""
 
@@ -155,7 +186,7 @@ class Batches:
             num_workers=workers,
             pin_memory=pin,
             persistent_workers=workers > 0,
-            multiprocessing_context="spawn" if workers > 0 else None,
+            multiprocessing_context=CONTEXT if workers > 0 else None,
             # Of its own: a loader draws from it when it starts workers, which persistent ones do but once, and
             # dropout after a resume must draw what it would have drawn.
             generator=torch.Generator().manual_seed(seed),

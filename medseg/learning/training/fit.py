@@ -15,7 +15,7 @@ from monai.engines.utils import IterationEvents
 
 from medseg.errors import DefinitionError, TrainingError
 from medseg.learning.tasks.task import Loss, Scorer, Task, on_device
-from medseg.learning.training.batches import Batches
+from medseg.learning.training.batches import Batches, workers_watched
 from medseg.learning.training.checkpoint import Checkpoints, Standing
 from medseg.learning.training.memory import MemoryNeed, free_memory, out_of_memory
 from medseg.learning.training.plan import Plan, Precision
@@ -85,7 +85,7 @@ def fit(
 
     Raises:
         TrainingError: The loss is not finite (that of validation where the best epoch is chosen by it), or the
-            device ran out of memory.
+            device, or a process that loads slices, ran out of memory.
     """
     precision = resolve_precision(plan.precision, device)
     steps = plan.epochs * (1 if plan.schedule_each == "epoch" else len(train.loader))
@@ -98,11 +98,12 @@ def fit(
         watch.epoch_done(row)
     loss = on_device(task.loss(), device)
     engine = _Epochs(parts, task, loss, train, val, plan, device, precision, need, watch)
-    while standing.epoch < plan.epochs and not _gave_up(standing, plan):
-        torch.manual_seed(_seed_of(seed, standing.epoch + 1))
-        standing = engine.run(standing)
-        checkpoints.save(standing, parts.stateful())
-        watch.epoch_done(standing.history[-1])
+    with workers_watched(train.loader.num_workers):
+        while standing.epoch < plan.epochs and not _gave_up(standing, plan):
+            torch.manual_seed(_seed_of(seed, standing.epoch + 1))
+            standing = engine.run(standing)
+            checkpoints.save(standing, parts.stateful())
+            watch.epoch_done(standing.history[-1])
     checkpoints.load_best(network, standing)
     network.eval()
     return standing

@@ -214,7 +214,6 @@ def test_shipped_networks_are_explained(network, shape):
 
 
 @pytest.mark.parametrize(("name", "size"), [("MobileNetV2", (8, 8)), ("convnext_atto", (8, 8))])
-@pytest.mark.usefixtures("torchvision_schemas")
 def test_models_of_timm_are_explained(name, size):
     torch.manual_seed(0)
     network = TimmNetwork(name, 1, 3, size=(64, 64))
@@ -225,7 +224,6 @@ def test_models_of_timm_are_explained(name, size):
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
-@pytest.mark.usefixtures("torchvision_schemas")
 def test_transformers_of_timm_are_refused(name):
     with pytest.raises(ModelError, match="from tokens"):
         grad_cam(TimmNetwork(name, 1, 3), IMAGE, CLASSES)

@@ -13,6 +13,7 @@ from PIL import Image
 from medseg.component import build
 from medseg.errors import ModelError
 from medseg.learning.networks import EfficientNetLite0, efficientnet_lite
+from medseg.learning.networks.timm_names import import_timm
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +49,9 @@ def test_own_weights_are_the_tensors_of_the_package_one_by_one(file, pretrained)
     assert all(torch.equal(one, other) for one, other in zip(held, given, strict=True))
 
 
-def test_logits_are_exactly_those_of_another_implementation_with_the_same_weights(
-    file, pretrained, torchvision_schemas
-):
+def test_logits_are_exactly_those_of_another_implementation_with_the_same_weights(file, pretrained):
     """The oracle is timm's Lite0 after TensorFlow; its tensors stand in the same order."""
-    import timm
-
-    other = timm.create_model("tf_efficientnet_lite0").eval()
+    other = import_timm().create_model("tf_efficientnet_lite0").eval()
     given = torch.load(file, weights_only=True)
     other.load_state_dict(dict(zip(other.state_dict(), given.values(), strict=True)))
     small = EfficientNetLite0(size=[64, 96]).eval()

@@ -9,6 +9,7 @@ from monai.networks import nets
 from medseg.component import build, check
 from medseg.errors import DefinitionError
 from medseg.learning.networks import ResNet
+from medseg.learning.networks.timm_names import import_timm
 
 
 @pytest.mark.parametrize(("depth", "published"), [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032)])
@@ -19,11 +20,9 @@ def test_it_has_the_parameters_of_the_published_network(depth, published):
 
 
 @pytest.mark.parametrize("depth", [18, 50])
-def test_weights_of_timm_fit_and_give_the_same_logits(depth, torchvision_schemas):
-    import timm
-
+def test_weights_of_timm_fit_and_give_the_same_logits(depth):
     torch.manual_seed(0)
-    other = timm.create_model(f"resnet{depth}", num_classes=3, in_chans=1).eval()
+    other = import_timm().create_model(f"resnet{depth}", num_classes=3, in_chans=1).eval()
     network = ResNet(depth, in_channels=1, out_channels=3).eval()
     network.load_state_dict(other.state_dict())
     image = torch.rand(2, 1, 64, 48)

@@ -20,10 +20,11 @@ from monai.transforms import (
     RandScaleIntensityd,
     RandZoomd,
 )
+from torch._utils import ExceptionWrapper
 
-from medseg.errors import DefinitionError, StoreError
+from medseg.errors import DefinitionError, StoreError, TrainingError
 from medseg.learning.tasks.target import MANY_LABELS, ONE_LABEL
-from medseg.learning.training.batches import Batches, EpochOrder, SliceDataset
+from medseg.learning.training.batches import Batches, EpochOrder, SliceDataset, workers_watched
 from medseg.testing.cases import slice_store
 
 BOTH = ["image", "label"]
@@ -232,7 +233,8 @@ def test_batches_name_their_cases_and_slices(store):
     assert batches.described(first) == "a slice 0, a slice 1, a slice 2"
 
 
-def test_a_worker_gives_the_same_batches_and_takes_no_numbers_either(store):
+def test_a_worker_gives_the_same_batches_takes_no_numbers_and_its_end_is_told(store):
+    """One test of three things: a process that loads slices imports torch and MONAI first."""
     alone, helped = make_batches(store), make_batches(store, workers=1)
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -242,9 +244,43 @@ def test_a_worker_gives_the_same_batches_and_takes_no_numbers_either(store):
                 assert same(one, other)
                 assert torch.equal(one["index"], other["index"])
         assert torch.equal(torch.get_rng_state(), before)
+        told = r"one of 1 processes .* want of memory.*--set loading\.workers=0.*batch_size.*pipeline resume"
+        with pytest.raises(TrainingError, match=told), workers_watched(1):  # noqa: PT012 - found sooner or later
+            for epoch in range(500):
+                for _ in helped.at(epoch):
+                    helped.loader._iterator._workers[0].kill()
     finally:
         if helped.loader._iterator is not None:
             helped.loader._iterator._shutdown_workers()
+
+
+def test_what_a_worker_raises_has_the_message_that_it_has_without_workers():
+    told = "loading.augment made labels: give transforms\nmode: [bilinear, nearest]"
+    try:
+        raise DefinitionError(told)
+    except DefinitionError:
+        sent = ExceptionWrapper(where="in DataLoader worker process 0")
+    with pytest.raises(DefinitionError) as met, workers_watched(1):
+        sent.reraise()
+    assert str(met.value) == told
+
+
+def test_want_of_memory_in_a_worker_is_told_with_the_setting_that_needs_less():
+    try:
+        raise MemoryError("no 4 GiB")
+    except MemoryError:
+        sent = ExceptionWrapper(where="in DataLoader worker process 0")
+    with pytest.raises(TrainingError, match=r"--set loading\.workers=0"), workers_watched(1):
+        sent.reraise()
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("another"), MemoryError("here"), DefinitionError("Caught by us")]
+)
+def test_what_is_not_of_a_worker_stays_what_it_is(error):
+    with pytest.raises(type(error)) as met, workers_watched(1):
+        raise error
+    assert met.value is error
 
 
 # --- classes of whole images in place of label maps

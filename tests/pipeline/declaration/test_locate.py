@@ -8,15 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from medseg import named
+from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError
-from medseg.pipeline.declaration import locate
-from medseg.pipeline.declaration.locate import (
-    Found,
-    all_manifests,
-    all_pipelines,
-    find_manifest,
-    find_pipeline,
-)
+from medseg.named import Found, all_manifests, all_pipelines, find_manifest, find_pipeline
 
 
 class World:
@@ -43,19 +38,19 @@ class World:
         monkeypatch.syspath_prepend(str(root / "site"))
         for name in ("zoo", "wheel"):  # as another test left them
             monkeypatch.delitem(sys.modules, name, raising=False)
-        module = root / "checkout" / "medseg" / "pipeline" / "locate.py"
+        module = root / "checkout" / "medseg" / "named.py"
         module.parent.mkdir(parents=True)
         (root / "checkout" / "pyproject.toml").write_text('packages = ["medseg"]\n', encoding="utf-8")
-        monkeypatch.setattr(locate, "__file__", str(module))
+        monkeypatch.setattr(named, "__file__", str(module))
         monkeypatch.setattr(
-            locate,
+            named,
             "PIPELINES",
-            locate.Kind("pipeline", "pipelines", "medseg.pipelines", "absent._x", "MEDSEG_PIPELINES"),
+            named.Kind("pipeline", "pipelines", "medseg.pipelines", "absent._x", "MEDSEG_PIPELINES"),
         )
         monkeypatch.setattr(
-            locate,
+            named,
             "MANIFESTS",
-            locate.Kind("manifest", "data_manifests", "none", "absent._x", "MEDSEG_MANIFESTS"),
+            named.Kind("manifest", "data_manifests", "none", "absent._x", "MEDSEG_MANIFESTS"),
         )
 
     def write(self, place: str) -> Path:
@@ -147,8 +142,8 @@ def test_the_mapped_package_of_a_wheel_goes_before_the_checkout(
     world.write("checkout/data_manifests/a.yaml")
     inside = world.write("site/wheel/_manifests/a.yaml")
     (world.root / "site" / "wheel" / "__init__.py").touch()
-    kind = locate.Kind("manifest", "data_manifests", "none", "wheel._manifests", "MEDSEG_MANIFESTS")
-    monkeypatch.setattr(locate, "MANIFESTS", kind)
+    kind = named.Kind("manifest", "data_manifests", "none", "wheel._manifests", "MEDSEG_MANIFESTS")
+    monkeypatch.setattr(named, "MANIFESTS", kind)
 
     assert find_manifest("a") == Found("a", inside, "installed with medseg")
 
@@ -186,6 +181,20 @@ def test_a_relative_path_in_a_definition_starts_at_the_definition(world: World) 
 
 
 def test_a_checkout_finds_its_own_folder() -> None:
-    root = Path(locate.__file__).resolve().parents[2]
+    root = Path(named.__file__).resolve().parents[1]
 
-    assert any(folder.samefile(root / "pipelines") for folder, _ in locate._folders(locate.PIPELINES, None))
+    assert any(folder.samefile(root / "pipelines") for folder, _ in named._folders(named.PIPELINES, None))
+
+
+def test_a_script_reads_a_manifest_by_its_name_or_path_and_is_told_what_there_is(world: World) -> None:
+    told = "name: {}\nabout: a\nsource: a\nlicence: a\ncitation: a\nobtain: a\nchannels: [t1]\nclasses: [a]\n"
+    told += (
+        'label_values: {{0: a}}\nlayout: {{images: "{{case}}_{{channel}}.nii", mask: "{{case}}_seg.nii"}}\n'
+    )
+    for place in ("checkout/data_manifests/mine", "working/data_manifests/mine", "working/other"):
+        world.write(f"{place}.yaml").write_text(told.format(place.replace("/", "_")), encoding="utf-8")
+
+    assert Manifest.named("mine").name == "working_data_manifests_mine"
+    assert Manifest.named("other.yaml").name == "working_other"
+    with pytest.raises(DefinitionError, match=r"no manifest 'min'. Did you mean 'mine'\?"):
+        Manifest.named("min")

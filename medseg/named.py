@@ -1,0 +1,191 @@
+"""Finding pipelines and manifests by name.
+
+Order: a path that was given; beside the definition (manifests only); the working folder; folders that the
+user configured; packages that are installed and offer some; those that came with medseg. The first match
+wins.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from medseg import places
+from medseg.errors import DefinitionError
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of YAML file that is found by name.
+
+    Attributes:
+        noun: What one is called.
+        folder: Folder of the working folder, of the configuration and of a checkout.
+        entry_point_group: Group in which installed packages name a package of theirs that holds such files.
+        package: Where an installed medseg holds its own.
+        variable: Environment variable with further folders, joined as in PATH.
+    """
+
+    noun: str
+    folder: str
+    entry_point_group: str
+    package: str
+    variable: str
+
+
+PIPELINES = Kind("pipeline", "pipelines", "medseg.pipelines", "medseg._pipelines", "MEDSEG_PIPELINES")
+MANIFESTS = Kind("manifest", "data_manifests", "medseg.manifests", "medseg._manifests", "MEDSEG_MANIFESTS")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that was found.
+
+    Attributes:
+        name: Its name without the suffix.
+        path: The file.
+        origin: Where it was found, in words.
+    """
+
+    name: str
+    path: Path
+    origin: str
+
+
+def find_pipeline(name_or_path: str) -> Found:
+    """The definition with this name, or at this path (anything with a separator, `.yaml` or `.yml`).
+
+    Raises:
+        DefinitionError: There is none; lists what was found where, and the nearest name.
+    """
+    return _find(PIPELINES, name_or_path, None)
+
+
+def find_manifest(name_or_path: str, near: Path | None = None) -> Found:
+    """The manifest with this name, or at this path.
+
+    Args:
+        name_or_path: As in `find_pipeline`.
+        near: The definition that names it, if it was found by path. Its folder, and the `data_manifests`
+            beside that, are then searched first; a relative path starts there before the working folder.
+
+    Raises:
+        DefinitionError: There is none; lists what was found where, and the nearest name.
+    """
+    return _find(MANIFESTS, name_or_path, near)
+
+
+def all_pipelines() -> list[Found]:
+    """Every pipeline that can be named, in the order of search; what an earlier place hides is left out."""
+    return _all(PIPELINES, None)
+
+
+def all_manifests(near: Path | None = None) -> list[Found]:
+    """Every manifest that can be named, likewise."""
+    return _all(MANIFESTS, near)
+
+
+def _find(kind: Kind, wanted: str, near: Path | None) -> Found:
+    if _is_path(wanted):
+        return _at_path(kind, wanted, near)
+    every = _all(kind, near)
+    for found in every:
+        if found.name == wanted:
+            return found
+    close = difflib.get_close_matches(wanted, [found.name for found in every], n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    listed = "\n".join(f"  {found.name} ({found.origin})" for found in every) or "  none"
+    looked = "\n".join(
+        f"  {folder}{'' if folder.is_dir() else ' (absent)'}, {origin}"
+        for folder, origin in _folders(kind, near)
+    )
+    raise DefinitionError(
+        f"there is no {kind.noun} '{wanted}'.{hint}\nThere are:\n{listed}\nLooked in:\n{looked}\n"
+        f"A file elsewhere is given by its path: ./{wanted}.yaml"
+    )
+
+
+def _is_path(wanted: str) -> bool:
+    separators = {os.sep, "/", *([os.altsep] if os.altsep else [])}
+    return wanted.lower().endswith(_SUFFIXES) or any(each in wanted for each in separators)
+
+
+def _at_path(kind: Kind, wanted: str, near: Path | None) -> Found:
+    given = Path(wanted).expanduser()
+    tried = [near.parent / given, given] if near is not None else [given]
+    for path in tried:
+        if path.is_file():
+            return Found(path.stem, path, "the path given")
+    raise DefinitionError(
+        f"there is no {kind.noun} file at {' or '.join(str(path) for path in tried)}. Check the path, or "
+        f"give the name of a {kind.noun} that is installed."
+    )
+
+
+def _all(kind: Kind, near: Path | None) -> list[Found]:
+    found: dict[str, Found] = {}
+    for folder, origin in _folders(kind, near):
+        for path in _files(folder):
+            # a definition is no manifest, though it may have the name of one
+            if near is None or not _same(path, near):
+                found.setdefault(path.stem, Found(path.stem, path, origin))
+    return list(found.values())
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(
+            path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.is_file()
+        )
+    except (
+        OSError
+    ):  # absent or closed to this user: the next place may have it, and an unknown name tells both
+        return []
+
+
+def _folders(kind: Kind, near: Path | None) -> Iterator[tuple[Path, str]]:
+    """Folders to look in, in order, with what they are called."""
+    if near is not None:
+        beside = near.absolute().parent
+        yield beside.parent / kind.folder, "beside the definition's folder"
+        if (
+            beside.name != PIPELINES.folder
+        ):  # such a folder holds definitions, and a manifest may share a name
+            yield beside, "beside the definition"
+    yield Path.cwd() / kind.folder, f"{kind.folder} of the working folder"
+    yield places.config_folder() / kind.folder, "your configuration"
+    for named in os.environ.get(kind.variable, "").split(os.pathsep):
+        if named:
+            yield Path(named).expanduser(), f"${kind.variable}"
+    for point in entry_points(group=kind.entry_point_group):
+        for folder in _package_folders(point.value):
+            yield folder, f"installed with {point.dist.name if point.dist else point.name}"
+    for folder in _package_folders(kind.package) or _checkout_folder(kind):
+        yield folder, "installed with medseg"
+
+
+def _package_folders(package: str) -> list[Path]:
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return []
+    return [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec is not None else []
+
+
+def _checkout_folder(kind: Kind) -> list[Path]:
+    """The folder beside the package: a checkout or an editable install has no `medseg._pipelines`."""
+    root = Path(__file__).resolve().parents[1]
+    project = root / "pyproject.toml"
+    ours = project.is_file() and "medseg" in project.read_text(encoding="utf-8")
+    return [root / kind.folder] if ours else []
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve()

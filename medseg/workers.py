@@ -1,0 +1,100 @@
+"""Processes that work beside this one: started from a plain script, a notebook or the command line alike.
+
+They are spawned, not forked: a fork copies locks that threads of the caller hold. But a spawned process of
+Python's own imports the program that started it, so that a script whose calls do not stand under
+`if __name__ == "__main__":` would start itself again in each. Ours need nothing of that program, for all they are
+sent lives in modules, and they leave it alone. And they end when the process that started them does, even if it is
+killed: Python's own would wait for work for ever.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from medseg.errors import DataError
+
+_starting = threading.Lock()
+
+
+@contextmanager
+def _main_unnamed() -> Iterator[None]:
+    """Hide where the program that runs now comes from: what has neither name nor file is not imported again.
+
+    Nothing else is touched, and only while a process starts. Python has no setting for it.
+    """
+    main = sys.modules["__main__"]
+    with _starting:
+        kept: dict[str, Any] = {
+            name: vars(main)[name] for name in ("__spec__", "__file__") if name in vars(main)
+        }
+        try:
+            vars(main).update(dict.fromkeys(kept))
+            yield
+        finally:
+            vars(main).update(kept)
+
+
+def _end_with_parent(done: Connection) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.sentinel in wait([parent.sentinel, done]):
+        os._exit(1)  # at once: there is nobody left to tell, and files are written whole or not at all
+
+
+class _Worker(SpawnProcess):
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802 - the name that Python calls
+        with _main_unnamed():
+            return SpawnProcess._Popen(process_obj)  # noqa: SLF001
+
+    def run(self) -> None:
+        done, say_done = multiprocessing.Pipe(duplex=False)
+        watch = threading.Thread(target=_end_with_parent, args=(done,), name="end-with-parent", daemon=True)
+        watch.start()
+        try:
+            super().run()
+        finally:
+            say_done.close()  # a thread that waits on while the interpreter is taken down may keep it from ending
+            watch.join()
+
+
+class _Context(SpawnContext):
+    Process = _Worker
+
+
+#: How processes of medseg are started, for whatever takes a context of `multiprocessing`.
+CONTEXT = _Context()
+
+
+@contextmanager
+def pool(jobs: int, doing: str) -> Iterator[ProcessPoolExecutor]:
+    """Give a pool of `jobs` processes; when the block ends, however it ends, what has not begun is dropped.
+
+    Args:
+        jobs: Processes, at least 1.
+        doing: What they do, for the message: "that reads images".
+
+    Raises:
+        DataError: A process ended unexpectedly: it was killed, or a library crashed.
+    """
+    try:
+        with ProcessPoolExecutor(jobs, mp_context=CONTEXT) as found:
+            try:
+                yield found
+            finally:
+                found.shutdown(wait=True, cancel_futures=True)
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"a process {doing} ended unexpectedly: most likely the system stopped it for want of memory. {jobs} "
+            "worked at once: use fewer (--jobs, in a script jobs=)."
+        ) from error

@@ -1,0 +1,226 @@
+"""Commands and scripts of the documents, run as they are written.
+
+A block that is not run says why in a comment above it: `<!-- not run: why -->`, or, for those of its commands that
+begin with some words, `<!-- not run, pip: why -->`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+from typer.testing import CliRunner
+
+from medseg.api import RunResult
+from medseg.cli.main import app
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+#: Pages that a test of their own follows, word for word.
+FOLLOWED = {"your-data.md": "test_your_data.py", "places.md": "the last test of this file"}
+
+_BLOCK = re.compile(
+    r"^(?:<!-- not run(?:, (?P<only>[^:]+))?: (?P<why>.+?) -->\n)?```(?P<kind>sh|python)\n(?P<text>.*?)^```",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    page: str
+    kind: str
+    text: str
+    only: str | None
+    why: str | None
+
+    @property
+    def commands(self) -> list[str]:
+        """Its commands, less those that are not run."""
+        if self.why and not self.only:
+            return []
+        parts = [p.strip() for line in self.text.splitlines() for p in line.partition(" #")[0].split("&&")]
+        return [part for part in parts if part and not (self.only and part.startswith(self.only))]
+
+
+def blocks(kind: str) -> list[Block]:
+    return [
+        Block(page.name, kind, found["text"], found["only"], found["why"])
+        for page in PAGES
+        for found in _BLOCK.finditer(page.read_text(encoding="utf-8"))
+        if found["kind"] == kind
+    ]
+
+
+def test_each_reason_not_to_run_something_stands_above_a_block() -> None:
+    written = sum(page.read_text(encoding="utf-8").count("<!-- not run") for page in PAGES)
+    assert written == sum(block.why is not None for kind in ("sh", "python") for block in blocks(kind)) + 2
+    # the two that CONTRIBUTING.md shows as examples
+
+
+def test_what_is_run_is_of_pages_that_are_followed_here_or_elsewhere() -> None:
+    run = {block.page for block in blocks("sh") if block.commands}
+    run |= {block.page for block in blocks("python") if not block.why}
+    assert run - FOLLOWED.keys() == {"README.md"}
+
+
+GENERATOR = '''
+from medseg.testing.cases import write_brats
+
+class TinyPatients:
+    """Tiny patients in place of generated brains, which take minutes."""
+
+    version = 1
+
+    def write(self, out, *, cases, seed, progress, jobs=1):
+        return write_brats(out, cases=cases, seed=seed)
+'''
+
+
+@pytest.fixture
+def reader(workspace: Path, monkeypatch: pytest.MonkeyPatch, tiny: tuple[str, ...]) -> Iterator[Path]:
+    """A reader's folder whose `brats2d` is tiny: the working folder and installed packages come before medseg's own.
+
+    So nothing of what the documents say has to be changed. There are so many cases that processes check them, where
+    there are processors for it.
+    """
+    from medseg import allowed
+    from medseg.pipeline.declaration.overrides import override
+    from medseg.yaml import read_yaml, to_yaml
+
+    site = workspace.parent / "site"
+    about = site / "tinymakers-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: tinymakers\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[medseg.allow]\ntinymakers = tinymakers\n")
+    (site / "tinymakers.py").write_text(GENERATOR)
+    definition = override(read_yaml(ROOT / "pipelines" / "brats2d.yaml"), list(tiny))
+    definition["sample"] = {"cases": 9, "seed": 3}
+    manifest = (ROOT / "data_manifests" / "brats2019.yaml").read_text(encoding="utf-8")
+    for folder, name, text in (
+        ("pipelines", "brats2d", to_yaml(definition)),
+        (
+            "data_manifests",
+            "brats2019",
+            manifest.replace("medseg.samples.BrainTumours", "tinymakers.TinyPatients"),
+        ),
+    ):
+        (workspace / folder).mkdir()
+        (workspace / folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.syspath_prepend(str(site))
+    allowed._installed.cache_clear()
+    yield workspace
+    allowed._installed.cache_clear()
+
+
+def looks_right(said: str, reader: Path) -> None:
+    assert "whole_tumour" in said
+    assert "patients" in said
+    assert "healthy" not in said.partition("whole_tumour_ml")[0]  # regions of the tumour, nothing mixed in
+    assert "Brats_00" in said
+    assert (reader / "predictions" / "volumes.csv").exists()
+
+
+def scripts() -> list[str]:
+    return [block.text for block in blocks("python") if not block.why]
+
+
+def test_a_script_of_the_readme_saved_as_a_file_runs_outside_the_checkout(reader: Path) -> None:
+    (text,) = scripts()
+    (reader / "script.py").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=reader, capture_output=True, text=True, check=False, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bootstrapping" not in done.stderr
+    looks_right(done.stdout, reader)
+
+
+def test_a_script_of_the_readme_runs_in_a_notebook(reader: Path) -> None:
+    import nbclient
+    import nbformat
+
+    (text,) = scripts()
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(part) for part in text.split("\n\n")])
+    nbclient.NotebookClient(
+        book, timeout=500, kernel_name="python3", resources={"metadata": {"path": str(reader)}}
+    ).execute()
+    outputs = [output for cell in book.cells for output in cell.outputs if output.output_type == "stream"]
+    looks_right("".join(output.text for output in outputs if output.name == "stdout"), reader)
+
+
+def test_commands_of_the_readme_run_in_their_order(reader: Path, patients: Path) -> None:
+    """The one thing that is changed is where the reader's data lie."""
+    run = [command for block in blocks("sh") if block.page == "README.md" for command in block.commands]
+    assert len(run) >= 8
+    for command in run:
+        name, *words = shlex.split(command.replace("/data/BraTS2019", str(patients)))
+        assert name == "medseg", command
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, (command, result.output)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _posted(url: str, body: str, header: str, process: subprocess.Popen[bytes]) -> Any:
+    """What the server says, once it is up."""
+    for _ in range(300):
+        assert process.poll() is None, "the server ended"
+        try:
+            answer = requests.post(url, body, headers=dict([header.split(": ")]), timeout=100)
+        except requests.exceptions.ConnectionError:
+            time.sleep(1)
+        else:
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+    raise AssertionError("the server did not answer")
+
+
+def test_a_model_is_served_by_the_command_of_the_page_and_gives_what_predict_gives(
+    finished: RunResult, tmp_path: Path
+) -> None:
+    serve, ask = [
+        line for block in blocks("sh") if block.page == "places.md" for line in block.text.splitlines()
+    ]
+    port = str(_free_port())
+    setting, *words = shlex.split(serve.replace("RUN", finished.run_id).replace("5001", port))
+    assert words[0] == "mlflow"
+    image = np.random.default_rng(2).random((2, 4, 32, 32), dtype=np.float32)
+    curl, url, _, header, _, body = shlex.split(ask.replace("5001", port))
+    assert curl == "curl"
+    body = json.dumps({key: image.tolist() for key in json.loads(body)})
+    environment = {**os.environ, **dict([setting.split("=")]), "OMP_NUM_THREADS": "1"}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            cwd=finished.folder.parents[1],  # the folder with mlflow.db
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            told = _posted(url, body, header, process)
+        finally:
+            process.terminate()
+            process.wait(30)
+    assert np.allclose(told["predictions"], finished.predictor.probabilities(image), atol=1e-5)

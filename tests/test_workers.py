@@ -1,0 +1,127 @@
+"""Processes that work beside a script leave it alone, end with it, and are the only ones to die of a crash."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from medseg.errors import DataError
+from medseg.workers import pool
+
+#: A script without a guard, as a scientist writes it: were it imported again, it would tell so twice.
+SCRIPT = """
+print("started", flush=True)
+
+from medseg.workers import pool
+
+with pool(2, "that counts") as workers:
+    print(*workers.map(len, ["a", "bc"]))
+"""
+
+
+def run(words: list[str], folder: Path, **more: object) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+        **more,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("how", ["a file", "a module", "a package", "standard input", "a command"])
+def test_a_plain_script_is_not_started_again_by_its_workers(how: str, tmp_path: Path) -> None:
+    (tmp_path / "plain.py").write_text(SCRIPT, encoding="utf-8")
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "__main__.py").write_text(SCRIPT, encoding="utf-8")
+    words = {
+        "a file": ["plain.py"],
+        "a module": ["-m", "plain"],
+        "a package": ["whole"],
+        "standard input": ["-"],
+        "a command": ["-c", SCRIPT],
+    }[how]
+    said = run(words, tmp_path, **({"input": SCRIPT} if how == "standard input" else {}))
+
+    assert said == ["started", "1 2"]
+
+
+def test_a_notebook_needs_no_guard(tmp_path: Path) -> None:
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not here: it comes with medseg[test]")
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not here: it comes with medseg[test]")
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SCRIPT)])
+    nbclient.NotebookClient(
+        book, timeout=200, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+
+    said = "".join(output["text"] for output in book.cells[0].outputs)
+    assert said.splitlines() == ["started", "1 2"]
+
+
+def test_the_program_keeps_its_name_and_file_while_workers_work() -> None:
+    main = sys.modules["__main__"]
+    before = (main.__spec__, getattr(main, "__file__", None))
+    with pool(1, "that counts") as workers:
+        assert workers.submit(len, "abc").result() == 3
+        assert (main.__spec__, getattr(main, "__file__", None)) == before
+
+
+def test_a_worker_that_is_killed_is_told_with_what_to_do() -> None:
+    with (
+        pytest.raises(
+            DataError, match=r"a process that counts ended .* want of memory. 2 worked .* fewer \(--jobs"
+        ),
+        pool(2, "that counts") as workers,
+    ):
+        workers.submit(os._exit, 9).result()
+
+
+def test_what_has_not_begun_is_dropped_when_the_block_fails(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), pool(1, "that waits") as workers:  # noqa: PT012 - the block is what is tested
+        for _ in range(50):
+            workers.submit(time.sleep, 0.5)
+        started = time.monotonic()
+        raise KeyError
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL, which Windows has not")
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    """Python's own would wait for work, holding their memory, until the machine is restarted."""
+    program = """
+        import os, time
+        from medseg.workers import pool
+        with pool(2, "that waits") as workers:
+            found = {workers.submit(os.getpid).result() for _ in range(3)}
+            [workers.submit(time.sleep, 600) for _ in range(4)]
+            print(*workers._processes, flush=True)
+            time.sleep(600)
+    """
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert parent.stdout is not None
+    with parent.stdout:
+        workers = [psutil.Process(int(number)) for number in parent.stdout.readline().split()]
+    parent.kill()
+    parent.wait()
+
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    for process in alive:
+        process.kill()
+    assert len(workers) == 2
+    assert alive == []
