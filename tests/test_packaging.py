@@ -16,7 +16,7 @@ import pytest
 import medseg
 from medseg.api import check_pipeline, load_pipeline
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.pipeline.declaration.locate import all_manifests, all_pipelines
+from medseg.named import all_manifests, all_pipelines
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINES = sorted(path.stem for path in (ROOT / "pipelines").glob("*.yaml"))
@@ -78,7 +78,7 @@ def test_a_wheel_holds_every_module_pipeline_and_manifest_and_finds_them(tmp_pat
     assert {f"medseg/_manifests/{name}.yaml" for name in MANIFESTS} <= names
     assert "medseg/py.typed" in names
     program = (
-        "import medseg.pipeline.declaration.locate as found; print(found.__file__)\n"
+        "import medseg.named as found; print(found.__file__)\n"
         "print(*sorted(f.name for f in found.all_pipelines()))\n"
         "print(*sorted(f.name for f in found.all_manifests()))"
     )

@@ -51,7 +51,7 @@ def pipeline(workspace: Path, tiny: tuple[str, ...]) -> str:
     (workspace / "data_manifests" / "hospital.yaml").write_text(
         told.replace("ids: pseudonyms", "ids: identifying").replace("name: brats2019", "name: hospital")
     )
-    from medseg.pipeline.declaration.locate import find_pipeline
+    from medseg.named import find_pipeline
     from medseg.pipeline.declaration.overrides import override
     from medseg.yaml import read_yaml, to_yaml
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from medseg.component import SHIPPED
 from medseg.datasets.manifest.manifest import Manifest
+from medseg.named import Found, find_manifest, find_pipeline
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.declaration.locate import Found, find_manifest, find_pipeline
 from medseg.pipeline.declaration.overrides import apply_set, override
 from medseg.progress import LOADING, Progress, Silent
 from medseg.yaml import read_yaml

@@ -52,7 +52,7 @@ def list_pipelines() -> None:
     """List every pipeline that can be named, and where it was found."""
     with guarded(Console(stderr=True)):
         from medseg.cli.tables import print_pipelines  # noqa: PLC0415
-        from medseg.pipeline.declaration.locate import all_pipelines  # noqa: PLC0415
+        from medseg.named import all_pipelines  # noqa: PLC0415
 
         print_pipelines(Console(), all_pipelines())
 

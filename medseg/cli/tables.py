@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from medseg.api.folds_result import FoldsResult
     from medseg.api.prediction import Predicted
     from medseg.api.result import RunResult
-    from medseg.pipeline.declaration.locate import Found
+    from medseg.named import Found
     from medseg.pipeline.resolve import Resolved
     from medseg.slices.store.estimate import StorePlan
     from medseg.slices.store.store import SliceStore

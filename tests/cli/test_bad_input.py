@@ -307,7 +307,7 @@ def test_a_wrong_definition_is_refused_before_anything_runs(
 
 
 def test_a_misspelt_key_in_a_file_is_named_with_the_nearest(workspace: Path) -> None:
-    from medseg.pipeline.declaration.locate import find_pipeline
+    from medseg.named import find_pipeline
 
     told = find_pipeline("brats2d").path.read_text().replace("batch_size:", "batchsize:", 1)
     (workspace / "mine.yaml").write_text(told)

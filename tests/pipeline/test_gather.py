@@ -10,8 +10,8 @@ import pytest
 from medseg.component import SHIPPED
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError
+from medseg.named import find_manifest, find_pipeline
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.declaration.locate import find_manifest, find_pipeline
 from medseg.pipeline.gather import check_data, find_data, gather, generator_of
 from medseg.progress import Silent
 

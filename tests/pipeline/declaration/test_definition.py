@@ -230,7 +230,7 @@ def test_ratios_are_taken_when_and_only_when_something_is_left_for_training(val:
 
 def test_reading_definitions_imports_nothing_heavy() -> None:
     code = (
-        "import sys, medseg.pipeline.declaration.overrides, medseg.pipeline.declaration.locate\n"
+        "import sys, medseg.pipeline.declaration.overrides, medseg.named\n"
         "heavy = {'torch', 'monai', 'pandas', 'numpy', 'scipy', 'nibabel'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
