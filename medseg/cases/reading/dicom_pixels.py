@@ -51,6 +51,7 @@ from medseg.cases.reading.dicom_file import COPY, Header
 from medseg.cases.reading.dicom_tables import table
 from medseg.cases.reading.jpeg_lossless import decode
 from medseg.cases.reading.jpeg_segments import bare, complete, header
+from medseg.cases.reading.picture_kinds import SCAN, refuse_many_scans
 from medseg.cases.refusal import RefusedError
 
 _NATIVE = {
@@ -200,6 +201,8 @@ def _refuse_incomplete(head: Header) -> None:
             f"columns x samples), its header {head.height} x {head.width} x {head.samples}: one is damaged",
             COPY,
         )
+    if _PLUGINS.get(head.syntax, ("",))[0] == "pillow":
+        refuse_many_scans(coded.count(SCAN))
     if told is None or not complete(coded):
         raise (
             early

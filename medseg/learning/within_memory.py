@@ -1,0 +1,86 @@
+"""Building and trying networks that somebody else declared, without taking more memory than there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+from medseg.memory import available_memory
+
+#: Tensors that may be made; the largest networks of the field have about ten thousand.
+MOST_TENSORS = 50_000
+
+_STEP = 1 << 26  # bytes after which is asked how much memory is free
+
+
+class TooLargeError(RuntimeError):
+    """What was to be built does not fit into memory."""
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """Within it, torch makes no tensor on the CPU that does not fit into memory, nor more than `MOST_TENSORS`.
+
+    What a tensor will take, the same operation without data says before (on the device `meta`), so that nothing is
+    computed twice and random numbers are as they would be.
+
+    Raises:
+        TooLargeError: Something does not fit.
+    """
+    with _Weighed():
+        yield
+
+
+class _Weighed(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self._made = 0
+        self._unseen = 0  # bytes that were made since it was asked how much is free
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        del types
+        schema = func._schema  # noqa: SLF001 - its name is private, and its only one
+        given = dict(kwargs or {})
+        if not schema.is_mutable and not any(each.alias_info for each in schema.returns):
+            self._count(_nbytes(func, args, given))
+        return func(*args, **given)
+
+    def _count(self, nbytes: int) -> None:
+        self._made += 1
+        if self._made > MOST_TENSORS:
+            raise TooLargeError(f"it is made of more than {MOST_TENSORS} tensors")
+        self._unseen += nbytes
+        if self._unseen < _STEP:
+            return
+        free = available_memory()
+        if self._unseen > free:
+            raise TooLargeError(
+                f"it does not fit into memory: it asks for {self._unseen / 2**30:.3g} GiB at once, and "
+                f"{free / 2**30:.3g} GiB are free"
+            )
+        self._unseen = 0
+
+
+def _nbytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+    """Bytes that the result of an operation takes; 0 where only its data tell."""
+    named = {each.name for each in func._schema.arguments}  # noqa: SLF001 - as above
+    where = {"device": torch.device("meta")} if "device" in named else {}
+    try:
+        bare, more = tree_map_only(torch.Tensor, _without_data, (args, dict(kwargs)))
+        made = func(*bare, **{**more, **where})
+    except Exception:  # noqa: BLE001 - an operation that cannot be tried so, or that fails in earnest as well
+        return 0
+    return sum(
+        each.numel() * each.element_size() for each in tree_flatten(made)[0] if isinstance(each, torch.Tensor)
+    )
+
+
+def _without_data(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
