@@ -129,7 +129,7 @@ def _loaded(file: Path) -> object:
             unpacked = sum(part.file_size for part in archive.infolist())
         if unpacked > file.stat().st_size:  # torch packs nothing
             raise ModelError(
-                f"the given weights unpack to {unpacked} bytes, more than their file holds, as decompression bombs do. "
+                f"the given weights unpack to {unpacked} bytes, more than their file holds, as bombs do. "
                 "Save network.state_dict() alone, best as safetensors."
             )
     with warnings.catch_warnings():

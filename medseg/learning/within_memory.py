@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from medseg.memory import available_memory
 
 #: Tensors that may be made; the largest networks of the field have about ten thousand.
-MOST_TENSORS = 50_000
+MOST_TENSORS = 20_000
 
 _STEP = 1 << 26  # bytes after which is asked how much memory is free
 
@@ -26,8 +26,8 @@ class TooLargeError(RuntimeError):
 def within_memory() -> Iterator[None]:
     """Within it, torch makes no tensor on the CPU that does not fit into memory, nor more than `MOST_TENSORS`.
 
-    What a tensor will take, the same operation without data says before (on the device `meta`), so that nothing is
-    computed twice and random numbers are as they would be.
+    What a tensor will take, the same function without data says before (on the device `meta`), so that nothing is
+    computed twice and random numbers are as they would be. What a function makes only to drop it is not seen.
 
     Raises:
         TooLargeError: Something does not fit.
@@ -36,24 +36,25 @@ def within_memory() -> Iterator[None]:
         yield
 
 
-class _Weighed(TorchDispatchMode):
+class _Weighed(TorchFunctionMode):
+    # A mode of the dispatcher would see more, and imports the compiler of torch, which takes seconds.
+
     def __init__(self) -> None:
         super().__init__()
         self._made = 0
         self._unseen = 0  # bytes that were made since it was asked how much is free
 
-    def __torch_dispatch__(
+    def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         del types
-        schema = func._schema  # noqa: SLF001 - its name is private, and its only one
         given = dict(kwargs or {})
-        if not schema.is_mutable and not any(each.alias_info for each in schema.returns):
+        if not getattr(func, "__name__", "_").endswith("_"):  # `add_` makes nothing new, nor does `__get__`
             self._count(_nbytes(func, args, given))
         return func(*args, **given)
 
     def _count(self, nbytes: int) -> None:
-        self._made += 1
+        self._made += nbytes > 0
         if self._made > MOST_TENSORS:
             raise TooLargeError(f"it is made of more than {MOST_TENSORS} tensors")
         self._unseen += nbytes
@@ -69,16 +70,18 @@ class _Weighed(TorchDispatchMode):
 
 
 def _nbytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
-    """Bytes that the result of an operation takes; 0 where only its data tell."""
-    named = {each.name for each in func._schema.arguments}  # noqa: SLF001 - as above
-    where = {"device": torch.device("meta")} if "device" in named else {}
+    """Bytes that a function makes; 0 where only its data tell, or where what it gives is a view of what it got."""
+    held = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, torch.Tensor)]
+    where = {} if held else {"device": torch.device("meta")}
     try:
         bare, more = tree_map_only(torch.Tensor, _without_data, (args, dict(kwargs)))
         made = func(*bare, **{**more, **where})
-    except Exception:  # noqa: BLE001 - an operation that cannot be tried so, or that fails in earnest as well
+    except Exception:  # noqa: BLE001 - no function that makes tensors, or it fails in earnest as well
         return 0
     return sum(
-        each.numel() * each.element_size() for each in tree_flatten(made)[0] if isinstance(each, torch.Tensor)
+        each.numel() * each.element_size()
+        for each in tree_flatten(made)[0]
+        if isinstance(each, torch.Tensor) and each.is_meta and not each._is_view()  # noqa: SLF001 - torch has no other
     )
 
 
