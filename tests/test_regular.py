@@ -31,7 +31,7 @@ def test_a_pipe_a_socket_and_a_device_are_refused_by_name(tmp_path, monkeypatch,
 @UNIX
 def test_a_pipe_that_takes_the_place_of_a_file_meanwhile_is_refused(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
-    monkeypatch.setattr(regular, "refuse_irregular", lambda path: None)
+    monkeypatch.setattr(regular, "refuse_irregular", lambda _: None)
 
     with pytest.raises(IrregularError):
         open_regular(tmp_path / "pipe")

@@ -119,9 +119,8 @@ def test_a_pipe_among_data_is_a_fault_of_its_case(tmp_path, name, files):
 
     facts = examine(case, ["x"], LabelRule(("no", "yes"), {0: "no", 1: "yes"}), files)
 
-    assert [fault.met for fault in facts.faults] == [
-        "the file cannot be read: it is a named pipe, wanted a regular file"
-    ]
+    met = "the file cannot be read: it is a named pipe, wanted a regular file"
+    assert [fault.met for fault in facts.faults] == [met]
     with pytest.raises(DataError, match="a named pipe"):
         files.geometry(tmp_path / name)
 
@@ -275,7 +274,7 @@ def test_a_sheet_with_entities_is_refused(tmp_path):
     [
         ("image,label\n" + "," * 2000, "a row of the table has more than 1000 characters"),
         ("i" * 2000, "a row of the table has more than 1000 characters"),
-        ('image,label\n"\n","\n",' * 500, "a row of the table has more than 1000 characters"),
+        ("image,label\n" + '"\n","\n",' * 500, "a row of the table has more than 1000 characters"),
         ("image,label\n" + "a,b\n" * 2000, "the table has more than 5000 characters"),
     ],
 )
