@@ -119,10 +119,9 @@ def _as_umask(made: Path, beside: Path) -> None:
     """Give files, and folders with all they hold, the rights that a plain new one gets there."""
     plain = {}
     for is_folder, make in ((False, Path.touch), (True, Path.mkdir)):
-        probe = beside / f"plain.{is_folder}"  # asking for the umask itself would change it for all threads
+        probe = beside / f".plain.{is_folder}"  # asking for the umask itself would change it for all threads
         make(probe)
         plain[is_folder] = stat.S_IMODE(probe.stat().st_mode)
-        (probe.rmdir if is_folder else probe.unlink)()
     for each in (made, *(made.rglob("*") if made.is_dir() else ())):
         if not each.is_symlink() and stat.S_IMODE(each.stat().st_mode) != plain[each.is_dir()]:
             each.chmod(plain[each.is_dir()])

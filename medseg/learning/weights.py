@@ -34,6 +34,7 @@ _DAMAGED = (
     OSError,
 )
 
+_PACKED = 1 << 24  # bytes that packing may save: torch packs no numbers, only notes on code
 _DEPTH = 3  # containers around the weights that are opened; a file may hold itself
 _SHOWN = 4  # layers that an error names before it only counts
 
@@ -127,7 +128,7 @@ def _loaded(file: Path) -> object:
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(part.file_size for part in archive.infolist())
-        if unpacked > file.stat().st_size:  # torch packs nothing
+        if unpacked > file.stat().st_size + _PACKED:
             raise ModelError(
                 f"the given weights unpack to {unpacked} bytes, more than their file holds, as bombs do. "
                 "Save network.state_dict() alone, best as safetensors."

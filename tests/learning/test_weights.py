@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from medseg.errors import DefinitionError, ModelError
+from medseg.learning import weights
 from medseg.learning.networks import ClassicUNet, EncoderDecoder
 from medseg.learning.parts import encoder_names
 from medseg.learning.weights import fill, load_weights, match, tensors_digest, weights_digest
@@ -34,7 +35,8 @@ def packed(path):
             archive.writestr(name, content)
 
 
-def test_a_file_that_unpacks_to_more_than_it_holds_is_refused(tmp_path):
+def test_a_file_that_unpacks_to_more_than_it_holds_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "_PACKED", 1_000_000)
     torch.save({"a": torch.zeros(1_000_000)}, tmp_path / "a.pt")
     packed(tmp_path / "a.pt")
     with pytest.raises(ModelError, match="unpack to 400"):
