@@ -186,6 +186,7 @@ class Preparable:
     labels: LabelRule
     regions: Mapping[str, tuple[int, ...]]
     seed: int
+    private: bool
 
     @classmethod
     def of(
@@ -224,6 +225,7 @@ class Preparable:
             resolved.manifest.label_rule(),
             resolved.predictor.task.regions,
             opened.definition.seed,
+            resolved.manifest.ids == "identifying",
         )
 
 
@@ -257,6 +259,7 @@ def prepare_data(
         seed=parts.seed,
         jobs=jobs or default_jobs(),
         progress=shown,
+        private=parts.private,
     )
 
 

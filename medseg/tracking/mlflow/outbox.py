@@ -192,6 +192,6 @@ def _read(path: Path) -> list[Call]:
         return [Call.from_line(line.decode("utf-8")) for line in whole.split(b"\n") if line]
     except (ValueError, LookupError, TypeError) as error:
         raise TrackingError(
-            f"{UNTRACKED} of the run {path.parent.name} holds a line that is no record of medseg. Someone else wrote to "
-            "it: remove that line."
+            f"{UNTRACKED} of the run {path.parent.name} holds a line that is no record of medseg. Someone else "
+            "wrote to it: remove that line."
         ) from error
