@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -36,6 +37,9 @@ def _expanded(named: str, variable: str) -> Path:
         raise RunError(f"{variable} is {named!r}: {error} Set it to a folder's whole path.") from error
 
 
+_OWN = 0o700  # rights of the user alone
+
+
 class NotWrittenError(OSError):
     """Something that medseg makes could not be written; `filename` is its place, which may be shown.
 
@@ -43,12 +47,30 @@ class NotWrittenError(OSError):
     """
 
 
+def private_folder(path: Path) -> Path:
+    """Make a folder that its user alone may enter, whatever lies in it; one that is there is closed to others.
+
+    Raises:
+        NotWrittenError: It cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=_OWN, exist_ok=True)
+        if stat.S_IMODE(path.stat().st_mode) & ~_OWN:
+            with suppress(PermissionError):  # it belongs to another user, who opened it
+                path.chmod(_OWN)
+    except OSError as error:
+        _not_written(error, path)
+    return path
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success it takes the place of `path` in one move.
 
     The yielded path does not exist yet, so that a file or a folder may be made there. A failure, or a
-    process that is killed, leaves `path` as it was.
+    process that is killed, leaves `path` as it was. What is made is open to whom the user's umask opens it, however
+    the library that wrote it does otherwise.
 
     Raises:
         NotWrittenError: The place cannot be written to: its disk is full, a file is in the way, or the rights
@@ -62,6 +84,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     target = beside / path.name
     try:
         yield target
+        _as_umask(target, beside)
         if target.is_file():
             with target.open("rb+") as handle:
                 os.fsync(handle.fileno())
@@ -90,6 +113,18 @@ def read_kept(path: Path) -> Any:
         raise RunError(f"{path.name} of the run cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise RunError(f"{path.name} of the run is damaged. Start the pipeline again.") from error
+
+
+def _as_umask(made: Path, beside: Path) -> None:
+    """Give files, and folders with all they hold, the rights that a plain new one gets there."""
+    plain = {}
+    for is_folder, make in ((False, Path.touch), (True, Path.mkdir)):
+        probe = beside / f".plain.{is_folder}"  # asking for the umask itself would change it for all threads
+        make(probe)
+        plain[is_folder] = stat.S_IMODE(probe.stat().st_mode)
+    for each in (made, *(made.rglob("*") if made.is_dir() else ())):
+        if not each.is_symlink() and stat.S_IMODE(each.stat().st_mode) != plain[each.is_dir()]:
+            each.chmod(plain[each.is_dir()])
 
 
 def _not_written(error: OSError, path: Path) -> NoReturn:

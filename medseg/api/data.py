@@ -195,6 +195,7 @@ class Preparable:
     labels: LabelRule
     regions: Mapping[str, tuple[int, ...]]
     seed: int
+    private: bool
 
     @classmethod
     def of(
@@ -233,6 +234,7 @@ class Preparable:
             resolved.manifest.label_rule(),
             resolved.predictor.task.regions,
             opened.definition.seed,
+            resolved.manifest.ids == "identifying",
         )
 
 
@@ -266,6 +268,7 @@ def prepare_data(
         seed=parts.seed,
         jobs=jobs or default_jobs(),
         progress=shown,
+        private=parts.private,
     )
 
 

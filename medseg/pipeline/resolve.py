@@ -13,6 +13,7 @@ from medseg.component import Allowed, build
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, ModelError
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.inspection.within_memory import within_memory
 from medseg.learning.tasks.target import TARGETS
 from medseg.learning.tasks.task import TASK, Task
 from medseg.pipeline.declaration.completion import INPUTS
@@ -80,7 +81,8 @@ def resolve(
         for i, spec in enumerate(definition.loading.augment)
     ]
     torch.manual_seed(definition.seed)
-    network = build(definition.network, at="network", kind=torch.nn.Module, allowed=allowed)
+    with within_memory():
+        network = build(definition.network, at="network", kind=torch.nn.Module, allowed=allowed)
     steps = {
         name: build(spec, at=f"steps.{name}", kind=_step, allowed=allowed)
         for name, spec in definition.steps.items()
@@ -163,7 +165,7 @@ def _try_blank_batch(
     trained = network.training
     network.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), within_memory():
             logits = network(torch.zeros(2, channels, height, width))
     except Exception as error:  # networks raise anything at a shape they do not take
         first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

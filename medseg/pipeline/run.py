@@ -177,6 +177,7 @@ def _store(job: Job, split: Split) -> SliceStore:
         seed=resolved.definition.seed,
         jobs=job.jobs,
         progress=job.progress,
+        private=resolved.manifest.ids == "identifying",
     )
     table = job.folder.path / "slices.csv"
     with written_whole(table) as target:

@@ -45,6 +45,7 @@ def test_a_blank_batch_leaves_running_statistics_as_they_were(check: Callable[..
         ("slices.size=[33,33]", "slices.size"),
         ("network.in_channels=3", "in_channels"),
         ("network.out_channels=3", "out_channels to 5"),
+        ("network.channels=[10000000,10000000]", "at network: .*does not fit into memory: it asks for"),
         ("channels=[flair, t9, t1, t2]", "t9"),
         ("slices.keep.contains=lesion", "lesion"),
         ("task.loss.reduction=none", r"task\.loss"),

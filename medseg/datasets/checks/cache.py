@@ -19,7 +19,7 @@ from medseg.datasets.checks.case_facts import CaseFacts, ChannelFacts
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.pseudonym import secret_key
 from medseg.errors import Fault
-from medseg.places import written_whole
+from medseg.places import private_folder, written_whole
 from medseg.regular import read_json
 
 #: Raised whenever facts, or the rules behind faults, change their meaning.
@@ -34,17 +34,20 @@ class Memory:
         folder: Where they lie; made when the first is kept.
         meaning: Digest of all else that facts depend on.
         secret: Keys the file names where paths would identify a person, so that they cannot be guessed.
+        private: Whether nobody else may look into the folder.
     """
 
     folder: Path
     meaning: str
     secret: bytes = b""
+    private: bool = False
 
     @classmethod
     def of(cls, folder: Path, manifest: Manifest, channels: Sequence[str]) -> Memory:
         """The memory for one manifest and choice of channels."""
-        secret = secret_key() if manifest.ids == "identifying" else b""
-        return cls(folder, f"{_VERSION} {manifest.fingerprint()} {list(channels)}", secret)
+        private = manifest.ids == "identifying"
+        secret = secret_key() if private else b""
+        return cls(folder, f"{_VERSION} {manifest.fingerprint()} {list(channels)}", secret, private)
 
     def stamp(self, case: Case) -> str | None:
         """Digest of size and times of every file; None where one cannot be read now.
@@ -83,6 +86,8 @@ class Memory:
         """
         if stamp is None or facts.unexpected:
             return
+        if self.private:
+            private_folder(self.folder)
         with written_whole(self._path(case)) as beside:
             beside.write_text(json.dumps({"stamp": stamp, "facts": _plain(facts)}), encoding="utf-8")
 

@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from medseg.images.refusal import RefusedError
+from medseg.regular import open_regular
 
 _SUFFIXES = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 
 _ZIP = b"PK\x03\x04"
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # what older Excel wrote, and what holds a file under a password
 
-#: An Excel file that unpacks to more is refused before openpyxl reads any of it.
+#: An Excel file that unpacks to more is refused before openpyxl reads any of it, as is one of more elements of XML
+#: (begins and ends counted; a cell has four to six) or more different texts, for each of which it takes its time.
 MAX_BYTES = 200_000_000
+MAX_ELEMENTS = 5_000_000
+MAX_STRINGS = 500_000
+_STRING = re.compile(rb"<(?:[\w.-]+:)?si[\s/>]")
+
+#: Rows of a sheet beyond Excel's own last one are refused.
+MAX_ROWS = 1_048_576
+
+#: A table of more cells is refused; each row counts as some more, for what it takes itself.
+MAX_CELLS = 10_000_000
+_ROW = 4
+
+_PIECE = 1 << 20
 
 _REMEDY = "Open it in Excel or LibreOffice and save it as .xlsx without a password, or as CSV in UTF-8."
+
+
+class Cells:
+    """Counts the cells of a table as it is read."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, width: int) -> None:
+        """Count a row.
+
+        Raises:
+            RefusedError: There are more than `MAX_CELLS`.
+        """
+        self._count += width + _ROW
+        if self._count > MAX_CELLS:
+            met = f"the table has more rows and columns than fit into memory: above {MAX_CELLS} cells"
+            raise RefusedError(met, "Save it with the needed rows and columns alone.")
 
 
 def is_spreadsheet(path: Path) -> bool:
@@ -28,60 +61,99 @@ def is_spreadsheet(path: Path) -> bool:
 
 
 def read_sheet(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Rows of the first sheet as text, each with its number in the sheet, from 1; empty rows included.
+    """Rows of the first sheet as text, each with its number in the sheet, from 1; empty rows are left out.
 
-    Whole numbers have no decimal point, dates are ISO 8601, and a formula counts by the value that it had when
-    the file was saved.
+    The first one names the columns, and no other is longer. Whole numbers have no decimal point, dates are
+    ISO 8601, and a formula counts by the value that it had when the file was saved.
 
     Raises:
         OSError: The file cannot be read.
-        RefusedError: It is under a password, of another format, damaged, or unpacks to more than `MAX_BYTES`.
+        RefusedError: It is under a password, of another format, damaged, has more than `MAX_ROWS` rows, or unpacks
+            to more than `MAX_BYTES`, `MAX_ELEMENTS` or `MAX_STRINGS`.
     """
-    _refuse_other(path)
-    import openpyxl  # noqa: PLC0415 - only where there is such a file
+    with open_regular(path) as file:
+        _refuse_other(file, path.name)
+        import openpyxl  # noqa: PLC0415 - only where there is such a file
 
-    try:
-        with warnings.catch_warnings():  # of styles and forms, which are of no matter here
-            warnings.simplefilter("ignore")
-            _refuse_bomb(path)
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-            try:
-                rows = [tuple(_text(cell) for cell in row) for row in _cells(book)]
-            finally:
-                book.close()
-    except (OSError, RefusedError):
-        raise
-    except Exception as error:  # openpyxl raises what its many parsers raise
-        raise RefusedError(f"the Excel file is damaged ({type(error).__name__})", _REMEDY) from error
-    yield from enumerate(rows, start=1)
+        try:
+            with warnings.catch_warnings():  # of styles and forms, which are of no matter here
+                warnings.simplefilter("ignore")
+                _refuse_bomb(file)
+                book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+                try:
+                    rows = list(_filled(book))
+                finally:
+                    book.close()
+        except (OSError, RefusedError):
+            raise
+        except Exception as error:  # openpyxl raises what its many parsers raise
+            raise RefusedError(f"the Excel file is damaged ({type(error).__name__})", _REMEDY) from error
+    yield from rows
 
 
-def _cells(book: Any) -> Iterator[tuple[Any, ...]]:
+def _filled(book: Any) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Rows that are not empty, as far as the first of them goes: one cell far away makes a row very long."""
     if not book.worksheets:
         raise RefusedError("the Excel file has no sheet of cells", _REMEDY)
     sheet = book.worksheets[0]
     sheet.reset_dimensions()  # what some programs write of them is wrong
-    yield from sheet.iter_rows(values_only=True)
+    first, width, cells = 1, None, Cells()
+    for number, texts in _texts(sheet.iter_rows(values_only=True), 1):
+        first, width = number, max(place for place, text in enumerate(texts, start=1) if text.strip())
+        break
+    if width is not None:
+        for number, texts in _texts(sheet.iter_rows(min_row=first, max_col=width, values_only=True), first):
+            cells.add(width)
+            yield number, texts
 
 
-def _refuse_other(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(8)
+def _texts(rows: Iterable[tuple[Any, ...]], first: int) -> Iterator[tuple[int, tuple[str, ...]]]:
+    for number, row in enumerate(rows, start=first):
+        if number > MAX_ROWS:  # openpyxl makes up all rows before one that says to be the two billionth
+            raise RefusedError(f"the Excel file says that it has more than {MAX_ROWS} rows", _REMEDY)
+        if row.count(None) == len(row):
+            continue
+        texts = tuple(_text(cell) for cell in row)
+        if any(text.strip() for text in texts):
+            yield number, texts
+
+
+def _refuse_other(file: BinaryIO, name: str) -> None:
+    start = file.read(8)
     if start == _OLE:
         raise RefusedError("the Excel file is under a password, or of the format before 2007", _REMEDY)
-    if not start.startswith(_ZIP) or not path.name.lower().endswith((".xlsx", ".xlsm")):
+    if not start.startswith(_ZIP) or not name.lower().endswith((".xlsx", ".xlsm")):
         raise RefusedError("the file is no .xlsx, whatever its name", _REMEDY)
 
 
-def _refuse_bomb(path: Path) -> None:
-    # No more than this is unpacked of any of its parts, whatever they hold.
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(part.file_size for part in archive.infolist())
-    if unpacked > MAX_BYTES:
-        raise RefusedError(
-            f"the Excel file unpacks to {unpacked} bytes, above the limit of {MAX_BYTES}, as decompression bombs do",
-            "If it is a real table, save it as .xlsx with the needed rows and columns alone, or as CSV in UTF-8.",
-        )
+def _refuse_bomb(file: BinaryIO) -> None:
+    remedy = (
+        "If it is a real table, save it as .xlsx with the needed rows and columns alone, or as CSV in UTF-8."
+    )
+    # zipfile unpacks no more of a part than its size says, whatever it holds.
+    with zipfile.ZipFile(file) as archive:
+        parts = archive.infolist()
+        unpacked = sum(part.file_size for part in parts)
+        if unpacked > MAX_BYTES:
+            raise RefusedError(
+                f"the Excel file unpacks to {unpacked} bytes, above the limit of {MAX_BYTES}, as decompression bombs "
+                "do",
+                remedy,
+            )
+        elements = strings = 0
+        for part in parts:
+            with archive.open(part) as stream:
+                end = b""
+                while piece := stream.read(_PIECE).replace(b"\0", b""):  # UTF-16 has zeros in between
+                    elements += piece.count(b"<")
+                    strings += len(_STRING.findall(piece))
+                    if elements > MAX_ELEMENTS or strings > MAX_STRINGS:
+                        met = f"more than {MAX_ELEMENTS} elements or {MAX_STRINGS} texts, as decompression bombs do"
+                        raise RefusedError(f"the Excel file holds {met}", remedy)
+                    if b"<!DOCTYPE" in end + piece:  # what entities stand for can be very long
+                        raise RefusedError("the Excel file defines entities, which none needs", _REMEDY)
+                    end = piece[-20:]
+    file.seek(0)
 
 
 def _text(cell: object) -> str:

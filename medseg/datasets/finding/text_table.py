@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from medseg.datasets.finding.excel import is_spreadsheet, read_sheet
+from medseg.datasets.finding.excel import Cells, is_spreadsheet, read_sheet
 from medseg.errors import Fault
 from medseg.images.refusal import RefusedError, met_and_remedy
+from medseg.regular import open_text
 from medseg.text import composed
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
 
 _REMEDY = "Save it as CSV in UTF-8."
+
+#: A table of more characters in a row, or in all, is refused.
+LONGEST_ROW = 1_000_000
+MOST_TEXT = 500_000_000
 
 _SEPARATORS = (",", ";", "\t")
 _TOLD = re.compile(r'"?sep=([^\w"\r\n])"?[\r\n]*', re.IGNORECASE)
@@ -77,16 +82,15 @@ def read_rows(path: Path) -> Rows:
 
 
 def _of_sheet(path: Path) -> Rows:
-    filled = [(line, values) for line, values in read_sheet(path) if any(value.strip() for value in values)]
-    if not filled:
-        return Rows((), ())
-    columns = tuple(name.strip() for name in filled[0][1])
-    return Rows(columns, tuple((line, _by_column(columns, values)) for line, values in filled[1:]))
+    rows = read_sheet(path)
+    _, names = next(rows, (0, ()))
+    columns = tuple(name.strip() for name in names)
+    return Rows(columns, tuple(_below(columns, rows)))
 
 
 def _of_csv(path: Path) -> Rows:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline()
+    with open_text(path) as file:
+        first = file.readline(LONGEST_ROW)
         if "\0" in first:  # UTF-16 that does not begin with its mark
             raise RefusedError("the file is not UTF-8 text", _REMEDY)
         told = _TOLD.fullmatch(first)
@@ -95,14 +99,44 @@ def _of_csv(path: Path) -> Rows:
             file.seek(0)
         else:
             separator = told[1]
-        reader, above = csv.reader(file, delimiter=separator), 0 if told is None else 1
-        columns = tuple(name.strip() for name in next(reader, []))
-        lines = [
-            (above + reader.line_num, _by_column(columns, values))
-            for values in reader
-            if any(value.strip() for value in values)
-        ]
-    return Rows(columns, tuple(lines))
+        above = 0 if told is None else 1
+        rows = _csv_rows(file, separator, above)
+        columns = tuple(name.strip() for name in next(rows, (0, []))[1])
+        return Rows(columns, tuple(_below(columns, rows)))
+
+
+def _csv_rows(file: TextIO, separator: str, above: int) -> Iterator[tuple[int, Sequence[str]]]:
+    """Rows with the line in which each ends; one of more than `LONGEST_ROW` characters is refused as it is read."""
+    row = whole = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal row, whole
+        while line := file.readline(LONGEST_ROW + 1):
+            row += len(line)
+            whole += len(line)
+            if row > LONGEST_ROW or whole > MOST_TEXT:
+                met, most = (
+                    ("a row of the table", LONGEST_ROW) if row > LONGEST_ROW else ("the table", MOST_TEXT)
+                )
+                remedy = "Save it with the needed rows and columns alone, one row a line."
+                raise RefusedError(f"{met} has more than {most} characters", remedy)
+            yield line
+
+    reader = csv.reader(lines(), delimiter=separator)
+    for values in reader:
+        row = 0
+        yield above + reader.line_num, values
+
+
+def _below(
+    columns: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]
+) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Rows that are not empty, by column, as long as there are not too many cells for the memory."""
+    cells = Cells()
+    for line, values in rows:
+        if any(value.strip() for value in values):
+            cells.add(len(columns))
+            yield line, _by_column(columns, values)
 
 
 def _by_column(columns: Sequence[str], values: Sequence[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import warnings
 import zlib
@@ -29,6 +30,7 @@ from medseg.errors import DataError
 from medseg.images.dicom.sniff import begins_with_element
 from medseg.images.pictures.decoders import within_limit
 from medseg.images.refusal import RefusedError
+from medseg.memory import available_memory
 from medseg.regular import open_regular
 
 COPY = "Copy or export it anew, or leave the case out."
@@ -36,7 +38,8 @@ EXPORT = "Export the image that is meant, or leave the case out."
 
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
-#: A deflated data set that unpacks to more is refused before pydicom unpacks it whole.
+#: A file of more bytes, or a deflated data set that unpacks to more, is refused before pydicom reads it whole: a
+#: picture of `MAX_PIXELS` in three colours of 16 bits takes 600 MB.
 _MOST_BYTES = 1 << 30
 
 _NO_TEXT = {"SQ", "OB", "OW", "OF", "OD", "OL", "OV", "UN", "OB or OW", "US or OW"}
@@ -164,6 +167,9 @@ def _parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple
         head = handle.read(352)
         if not head:
             raise DataError("the file is empty (0 bytes)")
+        if os.fstat(handle.fileno()).st_size > _MOST_BYTES:
+            met = f"the DICOM file holds more than {_MOST_BYTES} bytes, and a single picture needs less"
+            raise RefusedError(met, "Export its pictures each in a file of its own, or leave the case out.")
         bare = head[128:132] != b"DICM"
         if bare and not begins_with_element(head):
             raise RefusedError("the file is named as DICOM, but does not begin as DICOM does", COPY)
@@ -194,13 +200,14 @@ def _refuse_bomb(handle: BinaryIO, start: int) -> None:
         handle, False, True, stop_when=lambda tag, *_: tag >> 16 != 2
     )  # explicit, little endian
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        most = min(_MOST_BYTES, available_memory() // 3)
         unpacker, total, packed = zlib.decompressobj(-zlib.MAX_WBITS), 0, handle.read()
-        while packed and total <= _MOST_BYTES:
+        while packed and total <= most:
             total += len(unpacker.decompress(packed, 1 << 24))
             packed = unpacker.unconsumed_tail
-        if total > _MOST_BYTES:
+        if total > most:
             raise RefusedError(
-                f"the deflated DICOM file unpacks to more than {_MOST_BYTES} bytes, as decompression bombs do",
+                f"the deflated DICOM file unpacks to more than {most} bytes, as decompression bombs do",
                 "Leave the case out.",
             )
     handle.seek(0)

@@ -51,6 +51,7 @@ from medseg.images.dicom.codestream import bare, complete, header
 from medseg.images.dicom.header import COPY, Header
 from medseg.images.dicom.jpeg_lossless import decode
 from medseg.images.dicom.lookup_table import table
+from medseg.images.pictures.decoders import SCAN, refuse_many_scans
 from medseg.images.refusal import RefusedError
 
 _NATIVE = {
@@ -200,6 +201,8 @@ def _refuse_incomplete(head: Header) -> None:
             f"columns x samples), its header {head.height} x {head.width} x {head.samples}: one is damaged",
             COPY,
         )
+    if _PLUGINS.get(head.syntax, ("",))[0] == "pillow":
+        refuse_many_scans(coded.count(SCAN))
     if told is None or not complete(coded):
         raise (
             early

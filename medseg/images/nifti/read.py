@@ -7,7 +7,7 @@ import io
 import math
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,14 +46,10 @@ def read_nifti(path: Path) -> StoredImage:
             usable affine. The message holds no path.
     """
     with _unpacked(path) as (stream, most):
-        image = _parse(_held(stream, _head(stream), most))
-    shape = tuple(int(n) for n in image.shape)
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) == 2:
-        shape = (*shape, 1)
-    if len(shape) != 3 or 0 in shape:
-        raise DataError(f"the file holds an array of shape {tuple(image.shape)}, wanted a volume (I, J, K)")
+        head = _head(stream)
+        declared = _parse(io.BytesIO(_bare(head)))
+        shape = _volume_shape(declared.shape)
+        image = _parse(_held(stream, head, declared.dataobj, most))
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise DataError("the file's affine is singular or not finite, so that its voxels have no place")
@@ -65,7 +61,7 @@ def read_nifti(path: Path) -> StoredImage:
         raise DataError(f"the file holds voxels of type {data.dtype}, wanted integers or real numbers")
     if data.dtype.kind == "f" and data.dtype != np.float32:
         data = data.astype(np.float32)
-    return StoredImage(data, Geometry((shape[0], shape[1], shape[2]), affine, image.header))
+    return StoredImage(data, Geometry(shape, affine, image.header))
 
 
 def nifti_geometry(path: Path) -> Geometry:
@@ -112,13 +108,23 @@ def _unpacked(path: Path) -> Iterator[tuple[Any, float]]:
         raise DataError(f"the file cannot be read: {error.strerror or 'it is damaged'}") from error
 
 
-def _held(stream: Any, head: bytes, most: float) -> io.BytesIO:
+def _volume_shape(met: Sequence[int]) -> tuple[int, int, int]:
+    shape = [int(n) for n in met]
+    while len(shape) > 3 and shape[-1] == 1:
+        shape.pop()
+    if len(shape) == 2:
+        shape.append(1)
+    if len(shape) != 3 or min(shape) < 1:
+        raise DataError(f"the file holds an array of shape {tuple(met)}, wanted a volume (I, J, K)")
+    return shape[0], shape[1], shape[2]
+
+
+def _held(stream: Any, head: bytes, proxy: Any, most: float) -> io.BytesIO:
     """What the header asks for, in memory; the rest of the stream is not kept.
 
     Raises:
         DataError: The stream ends before, goes on long after it, or does not fit into memory.
     """
-    proxy = _parse(io.BytesIO(_bare(head))).dataobj
     voxels = math.prod(proxy.shape)
     wanted = max(proxy.offset + voxels * proxy.dtype.itemsize, len(head))
     if wanted > most:
@@ -137,7 +143,7 @@ def _held(stream: Any, head: bytes, most: float) -> io.BytesIO:
             raise DataError(_SHORT)
         held.write(piece)
     # To the end of what is packed stands a check sum; what is not packed may go on as it likes.
-    if most > wanted and isinstance(stream, igzip.IGzipFile) and len(stream.read(_SLACK + 1)) > _SLACK:
+    if isinstance(stream, igzip.IGzipFile) and len(stream.read(_SLACK + 1)) > _SLACK:
         raise RefusedError(
             f"the file unpacks to more than the {wanted} bytes that its header asks for, as decompression bombs do",
             "Save it anew with a NIfTI library, or leave the case out.",

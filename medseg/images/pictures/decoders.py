@@ -25,6 +25,12 @@ from medseg.images.refusal import RefusedError
 MAX_PIXELS = 100_000_000
 """More in one picture are refused before anything is decoded."""
 
+MAX_SCANS = 100
+"""More in one JPEG are refused; the finest progressive ones have about twenty."""
+
+SCAN = b"\xff\xda"
+"""What each scan of a JPEG begins with, and no data within it hold. Source: ITU-T T.81, annex B."""
+
 TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: np.fliplr,
     3: lambda planes: np.rot90(planes, 2),
@@ -228,6 +234,16 @@ class _Jpeg(_Pillow):
     name, starts, suffixes = "JPEG", (b"\xff\xd8\xff",), (".jpg", ".jpeg", ".jpe", ".jfif")
     plugin = JpegImageFile
 
+    def read(self, handle: Watched) -> Stored:
+        scans, end = 0, b""
+        while piece := handle.read(1 << 20):
+            scans += (end + piece).count(SCAN)
+            end = piece[-1:] if piece.endswith(SCAN[:1]) else b""
+        refuse_many_scans(scans)
+        handle.seek(0)
+        handle.starved = False
+        return super().read(handle)
+
     def frames(self, image: Any, handle: Watched) -> int:
         if "mp" not in image.info:
             return 1
@@ -292,6 +308,15 @@ class _Bmp(_Pillow):
 
 KINDS = (_Png(), _Jpeg(), _Tiff(), _Bmp(), _Array())
 ALPHA_DROPPED = "its alpha channel was dropped"
+
+
+def refuse_many_scans(scans: int) -> None:
+    """Refuse a progressive JPEG that paints its picture over and over: each scan takes the time of all pixels."""
+    if scans > MAX_SCANS:
+        raise RefusedError(
+            f"the JPEG holds {scans} scans of its picture, above the limit of {MAX_SCANS}, as decompression bombs do",
+            "Save it anew, or leave the case out.",
+        )
 
 
 def within_limit(height: int, width: int) -> None:

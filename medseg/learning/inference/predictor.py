@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from medseg.component import Allowed, build
@@ -22,10 +22,11 @@ from medseg.errors import MedsegError, ModelError
 from medseg.learning.inference.model_card import model_card
 from medseg.learning.inference.prediction import Classification, Prediction
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
+from medseg.learning.inspection.within_memory import within_memory
 from medseg.learning.tasks.task import TASK, LabelTask, MaskTask, Task
 from medseg.learning.transfer.weights import plain_weights
 from medseg.places import written_whole
-from medseg.regular import read_json
+from medseg.regular import read_json, refuse_irregular
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
 from medseg.slices.transforms import TRANSFORMS_KEY, Chain
@@ -255,7 +256,8 @@ class Predictor:
         place, may = Path(folder), allowed or Allowed()
         described = _described(place)
         try:
-            network = build(described["network"], at="network", kind=torch.nn.Module, allowed=may)
+            with within_memory():
+                network = build(described["network"], at="network", kind=torch.nn.Module, allowed=may)
             task = build(described["task"], at="task", kind=TASK, allowed=may)
             manifest = Manifest.from_json(described["manifest"])
             preparation = Preparation(
@@ -321,7 +323,7 @@ def _refuse_contradictions(
         raise ModelError("its record of the training data is of other channels or axes")
     height, width = preparation.rule.size
     try:
-        with torch.no_grad():
+        with torch.no_grad(), within_memory():
             given = network.eval()(torch.zeros(1, len(preparation.channels), height, width))
         met, wanted = tuple(given.shape), (1, *task.target.output(task.out_channels, (height, width)))
     except Exception as error:  # networks raise anything at a shape they do not take
@@ -332,6 +334,19 @@ def _refuse_contradictions(
 
 def _fill(network: torch.nn.Module, path: Path) -> None:
     try:
+        refuse_irregular(path)
+        with safe_open(path, framework="pt") as held:  # the header alone
+            shapes = {name: tuple(held.get_slice(name).get_shape()) for name in held.keys()}  # noqa: SIM118
+        wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        differing = sorted(
+            name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name)
+        )
+        if differing:
+            name = differing[0]
+            raise ModelError(
+                f"the weights do not fit the network: {len(differing)} tensors differ, the first is {name}, met "
+                f"{shapes.get(name, 'none')}, wanted {wanted.get(name, 'none')}. Take the folder anew from its run."
+            )
         network.load_state_dict(load_file(path))
     except (OSError, SafetensorError) as error:
         raise ModelError("weights.safetensors of the saved model is missing or damaged") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ _DAMAGED = (
     OSError,
 )
 
+_PACKED = 1 << 24  # bytes that packing may save: torch packs no numbers, only notes on code
 _DEPTH = 3  # containers around the weights that are opened; a file may hold itself
 _SHOWN = 4  # layers that an error names before it only counts
 
@@ -123,6 +125,14 @@ def load_weights(path: Path | str) -> dict[str, torch.Tensor]:
 
 
 def _loaded(file: Path) -> object:
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(part.file_size for part in archive.infolist())
+        if unpacked > file.stat().st_size + _PACKED:
+            raise ModelError(
+                f"the given weights unpack to {unpacked} bytes, more than their file holds, as bombs do. "
+                "Save network.state_dict() alone, best as safetensors."
+            )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, on the way to refusing a TorchScript archive
         return torch.load(file, map_location="cpu", weights_only=True)
@@ -140,7 +150,21 @@ def _tensors(held: object) -> dict[str, torch.Tensor]:
             f"the given weights are no plain state dict: {_some(map(str, wrong))} hold no tensor. Save "
             "network.state_dict() alone, best as safetensors."
         )
+    odd = [str(key) for key, tensor in held.items() if not _plain(tensor)]
+    if odd:
+        raise ModelError(
+            f"the given weights are no plain state dict: {_some(odd)} take more memory than the file holds numbers. "
+            "Save network.state_dict() alone, best as safetensors."
+        )
     return {str(name): tensor for name, tensor in held.items()}
+
+
+def _plain(tensor: torch.Tensor) -> bool:
+    """Whether each of its values was in the file: a few can be spread over a tensor of any size."""
+    return (
+        tensor.layout == torch.strided
+        and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    )
 
 
 def weights_digest(path: Path | str) -> str:

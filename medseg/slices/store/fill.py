@@ -19,7 +19,7 @@ from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.volume import Volume, read_volume
 from medseg.errors import DataError, Fault, StoreError
 from medseg.geometry.background import background_values
-from medseg.places import cache_folder
+from medseg.places import cache_folder, private_folder
 from medseg.progress import Progress, Silent
 from medseg.slices.preparation import Preparation, PreparedVolume
 from medseg.slices.selection import Selection
@@ -65,6 +65,7 @@ def prepare(
     root: Path | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
+    private: bool = True,
 ) -> SliceStore:
     """Prepare what is not prepared yet, and index all of it.
 
@@ -83,6 +84,7 @@ def prepare(
         jobs: How many cases to prepare at once. They are threads: reading and arithmetic release the
             interpreter, and a process would import MONAI first, 11 s each.
         progress: Where to show a bar.
+        private: Whether nobody else may look into the store, as where ids are identifying.
 
     Raises:
         DataError: Some cases cannot be used; all the others have been prepared, and all faults are listed.
@@ -96,8 +98,10 @@ def prepare(
     work, faults = list_jobs(cases, split, recipe)
     entries = {job.name: entry for job in work if (entry := read_entry(folder / job.name)) is not None}
     missing = [job for job in work if job.name not in entries]
+    filler = _Filler(folder, preparation, recipe, len(missing))
+    if private and work:
+        filler.keep_others_out()
     if missing:
-        filler = _Filler(folder, preparation, recipe, len(missing))
         made, more = filler.run(missing, jobs, progress or Silent())
         entries |= made
         faults += more
@@ -152,6 +156,13 @@ class _Filler:
         self._recipe = recipe
         self._left = count
         self._largest = 0
+
+    def keep_others_out(self) -> None:
+        """Let nobody else enter the folder."""
+        try:
+            private_folder(self._folder)
+        except OSError as error:
+            raise self._unwritten(error) from error
 
     def run(self, work: Sequence[Job], jobs: int, progress: Progress) -> tuple[dict[str, Entry], list[Fault]]:
         made: dict[str, Entry] = {}

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +19,10 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.volume import Volume, read_volume
 from medseg.errors import DataError, MedsegError, ModelError
 from medseg.geometry.grid import Geometry
+from medseg.learning.inference import predictor
 from medseg.learning.inference.predictor import FORM, Predictor
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
+from medseg.learning.inspection import within_memory
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
@@ -197,6 +202,59 @@ def test_another_form_is_refused_with_both_numbers(saved):
     edit(saved, lambda d: d.update(form=FORM + 1))
     with pytest.raises(ModelError, match=f"form {FORM + 1}.*form {FORM}"):
         Predictor.load(saved)
+
+
+@pytest.mark.parametrize("depth", [60, 100_000])
+def test_a_description_that_is_nested_very_deep_is_damaged(saved, depth):
+    path = saved / "model.json"
+    path.write_text('{"form": 1, "network": ' + "[" * depth + "]" * depth + "}")
+    with pytest.raises(ModelError, match="damaged"):
+        Predictor.load(saved)
+
+
+@pytest.mark.timeout(60)  # opening a pipe would wait for ever
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
+def test_a_pipe_in_place_of_a_file_is_a_model_error(saved, name):
+    (saved / name).unlink()
+    os.mkfifo(saved / name)
+    with pytest.raises(ModelError, match=name.replace(".", r"\.")):
+        Predictor.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "met"),
+    [
+        ({"channels": [10_000_000, 10_000_000]}, "does not fit into memory: it asks for"),
+        ({"channels": [4, 10**15]}, "does not fit into memory: it asks for"),
+        ({"num_res_units": 10_000_000}, "made of more than 300 tensors"),
+    ],
+)
+def test_a_network_that_no_memory_holds_is_refused_before_it_is_built(saved, monkeypatch, change, met):
+    monkeypatch.setattr(within_memory, "MOST_TENSORS", 300)
+    edit(saved, lambda d: d["network"].update(change))
+    begin = time.process_time()
+    with pytest.raises(ModelError, match=f"cannot be built: at network.*{met}"):
+        Predictor.load(saved)
+    assert time.process_time() - begin < 10
+
+
+def test_weights_of_other_shapes_are_not_read(saved, monkeypatch):
+    monkeypatch.setattr(predictor, "load_file", None)
+    edit(saved, lambda d: d["network"].update(channels=[4, 16]))
+    with pytest.raises(ModelError, match=r"do not fit the network: 3 tensors differ.*met \(8,.*wanted \(16,"):
+        Predictor.load(saved)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of another kind")
+def test_weights_are_as_open_as_the_umask_says(tmp_path):
+    before = os.umask(0o022)
+    try:
+        folder = make_predictor().save(tmp_path / "model")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o644}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
 
 
 @pytest.mark.parametrize("content", [None, b"", b"short", "half"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 from medseg.errors import DefinitionError, ModelError
 from medseg.learning.networks import ClassicUNet, EncoderDecoder
+from medseg.learning.transfer import weights
 from medseg.learning.transfer.parts import encoder_names
 from medseg.learning.transfer.weights import fill, load_weights, match, tensors_digest, weights_digest
 
@@ -22,6 +24,29 @@ def state(network):
 
 def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def packed(path):
+    """The same archive, with its parts packed."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+def test_a_file_that_unpacks_to_more_than_it_holds_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "_PACKED", 1_000_000)
+    torch.save({"a": torch.zeros(1_000_000)}, tmp_path / "a.pt")
+    packed(tmp_path / "a.pt")
+    with pytest.raises(ModelError, match="unpack to 400"):
+        load_weights(tmp_path / "a.pt")
+
+
+def test_a_tensor_of_more_numbers_than_its_file_is_refused(tmp_path):
+    torch.save({"a": torch.zeros(1).expand(10**12), "b": torch.zeros(3)}, tmp_path / "a.pt")
+    with pytest.raises(ModelError, match="no plain state dict: a take more memory than the file holds"):
+        load_weights(tmp_path / "a.pt")
 
 
 def unet(classes=2, channels=1, seed=0):

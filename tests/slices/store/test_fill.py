@@ -78,7 +78,9 @@ def split_of(cases, **roles) -> Split:
     return Split("group", 1, {}, {c.id: c.group for c in cases}, {c.id: ROLES[c.id] for c in cases} | roles)
 
 
-def run(cases, tmp_path, rule=RULE, *, labels=LABELS, split=None, seed=1, channels=CHANNELS, jobs=1):
+def run(
+    cases, tmp_path, rule=RULE, *, labels=LABELS, split=None, seed=1, channels=CHANNELS, jobs=1, private=True
+):
     return prepare(
         cases,
         split or split_of(cases),
@@ -88,6 +90,7 @@ def run(cases, tmp_path, rule=RULE, *, labels=LABELS, split=None, seed=1, channe
         seed=seed,
         root=tmp_path / "stores",
         jobs=jobs,
+        private=private,
     )
 
 
@@ -396,3 +399,16 @@ def test_real_patients_are_prepared(real_data, tmp_path):
         root=tmp_path,
     )
     assert len(store.samples) == 68  # slices with tumour, by the data set's own listing
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of another kind")
+@pytest.mark.parametrize(("private", "others"), [(True, 0), (False, 0o055)])
+def test_a_store_of_identifying_data_is_closed_to_others_even_if_it_was_open(
+    cases, tmp_path, private, others
+):
+    made = run(cases, tmp_path, private=private)
+    assert made.root.stat().st_mode & 0o077 == others
+
+    made.root.chmod(0o755)
+    run(cases, tmp_path, private=private)
+    assert made.root.stat().st_mode & 0o077 == others

@@ -1,0 +1,89 @@
+"""Building and trying networks that somebody else declared, without taking more memory than there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+from medseg.memory import available_memory
+
+#: Tensors that may be made; the largest networks of the field have about ten thousand.
+MOST_TENSORS = 20_000
+
+_STEP = 1 << 26  # bytes after which is asked how much memory is free
+
+
+class TooLargeError(RuntimeError):
+    """What was to be built does not fit into memory."""
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """Within it, torch makes no tensor on the CPU that does not fit into memory, nor more than `MOST_TENSORS`.
+
+    What a tensor will take, the same function without data says before (on the device `meta`), so that nothing is
+    computed twice and random numbers are as they would be. What a function makes only to drop it is not seen.
+
+    Raises:
+        TooLargeError: Something does not fit.
+    """
+    with _Weighed():
+        yield
+
+
+class _Weighed(TorchFunctionMode):
+    # A mode of the dispatcher would see more, and imports the compiler of torch, which takes seconds.
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made = 0
+        self._unseen = 0  # bytes that were made since it was asked how much is free
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        del types
+        given = dict(kwargs or {})
+        if not getattr(func, "__name__", "_").endswith("_"):  # `add_` makes nothing new, nor does `__get__`
+            self._count(_nbytes(func, args, given))
+        return func(*args, **given)
+
+    def _count(self, nbytes: int) -> None:
+        self._made += nbytes > 0
+        if self._made > MOST_TENSORS:
+            raise TooLargeError(f"it is made of more than {MOST_TENSORS} tensors")
+        self._unseen += nbytes
+        if self._unseen < _STEP:
+            return
+        free = available_memory()
+        if self._unseen > free:
+            raise TooLargeError(
+                f"it does not fit into memory: it asks for {self._unseen / 2**30:.3g} GiB at once, and "
+                f"{free / 2**30:.3g} GiB are free"
+            )
+        self._unseen = 0
+
+
+def _nbytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+    """Bytes that a function makes; 0 where only its data tell, or where what it gives is a view of what it got."""
+    held = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, torch.Tensor)]
+    where = {} if held else {"device": torch.device("meta")}
+    try:
+        bare, more = tree_map_only(torch.Tensor, _without_data, (args, dict(kwargs)))
+        made = func(*bare, **{**more, **where})
+    except Exception:  # noqa: BLE001 - no function that makes tensors, or it fails in earnest as well
+        return 0
+    return sum(
+        each.numel() * each.element_size()
+        for each in tree_flatten(made)[0]
+        if isinstance(each, torch.Tensor) and each.is_meta and not each._is_view()  # noqa: SLF001 - torch has no other
+    )
+
+
+def _without_data(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")

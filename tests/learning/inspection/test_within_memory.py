@@ -1,0 +1,63 @@
+"""What a network may take while it is built, and that watching it changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.networks import nets
+
+from medseg.learning.inspection import within_memory as module
+from medseg.learning.inspection.within_memory import TooLargeError, within_memory
+
+
+def unet():
+    torch.manual_seed(0)
+    return nets.UNet(2, 1, 2, (4, 8, 16), (2, 2), num_res_units=1, norm="batch")
+
+
+def test_a_network_and_what_it_computes_are_as_without():
+    plain, image = unet().eval(), torch.rand(1, 1, 32, 32)
+    with within_memory():
+        watched = unet().eval()
+    with torch.no_grad(), within_memory():
+        given = watched(image)
+
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(plain.state_dict().values(), watched.state_dict().values(), strict=True)
+    )
+    with torch.no_grad():
+        assert torch.equal(plain(image), given)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.nn.Linear(10**7, 10**7),
+        lambda: torch.zeros(1).repeat(10**14),
+        lambda: torch.arange(10**7)[:, None] * torch.arange(10**7),
+        lambda: torch.randperm(10**14),
+        lambda: [torch.empty(1000, 1000) for _ in range(10**7)],
+        lambda: torch.nn.functional.pad(torch.zeros(1, 1, 8, 8), (10**6,) * 4),
+    ],
+)
+def test_what_is_larger_than_the_memory_is_refused(monkeypatch, make):
+    monkeypatch.setattr(module, "available_memory", lambda: 60_000_000)
+
+    with within_memory(), pytest.raises(TooLargeError, match=r"does not fit into memory: it asks for .* GiB"):
+        make()
+
+
+def test_views_of_what_is_there_take_nothing(monkeypatch):
+    held = torch.zeros(100, 1000, 1000, dtype=torch.uint8)
+    monkeypatch.setattr(module, "available_memory", lambda: 0)
+
+    with within_memory():
+        assert held.view(-1)[5:].reshape(-1, 5).transpose(0, 1).expand(7, -1, -1).shape == (7, 5, 19999999)
+
+
+def test_more_tensors_than_a_network_has_are_refused(monkeypatch):
+    monkeypatch.setattr(module, "MOST_TENSORS", 50)
+
+    with within_memory(), pytest.raises(TooLargeError, match="more than 50 tensors"):
+        nets.UNet(2, 1, 2, (4, 8), (2,), num_res_units=10**7)
