@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from medseg.images.pictures.decoders import KINDS
+from medseg.images.pictures.kinds import KINDS
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 """What DICOM files are named, compared without regard to case; many have no suffix at all."""

@@ -355,13 +355,6 @@ def test_16_bit_colour_is_refused_not_cut(tmp_path: Path, colour: int, bands: in
     assert picture_size(path) == (4, 5)
 
 
-def test_16_bit_colour_tiff_is_refused_not_cut(tmp_path: Path) -> None:
-    path = tiff(tmp_path / "x.tif", np.dstack([DEEP] * 3), {262: (2,)})
-
-    with pytest.raises(DataError, match=r"16-bit colour"):
-        read_mask(path)
-
-
 @pytest.mark.parametrize(
     ("mode", "suffix"), [("CMYK", ".tif"), ("CMYK", ".jpg"), ("YCbCr", ".tif"), ("LAB", ".tif")]
 )
