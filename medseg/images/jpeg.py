@@ -49,6 +49,11 @@ def whole(data: bytes, decode: Callable[[bytes], NDArray[Any]]) -> NDArray[Any]:
     return pixels
 
 
+def lacks_end(data: bytes) -> bool:
+    """Whether no end marker follows the last scan."""
+    return data.find(END, max(data.rfind(_SCAN), 0)) < 0
+
+
 def _unpadded(data: bytes) -> bytes:
     """Without what fills a file up to a length; FF 00 stands for a byte FF of the picture."""
     kept = len(data.rstrip(b"\0\xff"))

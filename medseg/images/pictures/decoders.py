@@ -19,6 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.MpoImagePlugin import MpoImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from medseg.images.jpeg import END, lacks_end, whole
 from medseg.images.refusal import RefusedError
 
 MAX_PIXELS = 100_000_000
@@ -206,6 +207,19 @@ class _Png(_Pillow):
 class _Jpeg(_Pillow):
     name, starts, suffixes = "JPEG", (b"\xff\xd8\xff",), (".jpg", ".jpeg", ".jpe", ".jfif")
     plugin = JpegImageFile
+
+    def read(self, handle: Watched) -> Stored:
+        data = handle.read()
+        handle.seek(0)
+        if lacks_end(data) and not self._opened(handle).info.get("progressive"):
+            whole(data, self._pixels)  # raises if more is missing than the end marker
+            return super().read(Watched(io.BytesIO(data + END)))  # type: ignore[arg-type]
+        handle.seek(0)
+        return super().read(handle)
+
+    @staticmethod
+    def _pixels(data: bytes) -> NDArray[Any]:
+        return np.asarray(JpegImageFile(io.BytesIO(data)))
 
     def frames(self, image: Any, handle: Watched) -> int:
         if "mp" not in image.info:
