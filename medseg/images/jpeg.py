@@ -14,11 +14,12 @@ END = b"\xff\xd9"
 _SCAN = b"\xff\xda"
 
 
-
 def _tail(number: int) -> bytes:
     """Chance bytes to stand behind the last one, with restart markers, for where one of these is awaited."""
     chance = np.random.default_rng(number)
-    parts = (chance.integers(1, 255, 64, dtype=np.uint8).tobytes() + bytes([0xFF, 0xD0 + n]) for n in range(8))
+    parts = (
+        chance.integers(1, 255, 64, dtype=np.uint8).tobytes() + bytes([0xFF, 0xD0 + n]) for n in range(8)
+    )
     return b"".join(parts) + END
 
 

@@ -27,7 +27,14 @@ from pydicom.uid import (
     generate_uid,
 )
 
-_ENCODED = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless}
+_ENCODED = {
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEG2000Lossless,
+}
 
 
 def write_dicom(

@@ -175,6 +175,7 @@ class _Pillow(Kind):
     def lossy(self, image: Any) -> bool:  # noqa: ARG002
         return False
 
+
 class _Png(_Pillow):
     name, starts, suffixes = "PNG", (b"\x89PNG\r\n\x1a\n",), (".png",)
     plugin = PngImageFile

@@ -34,7 +34,19 @@ _IMAGES = {34712, 50001}
 #: Kinds of files of microscopes that are built on TIFF in ways of their own: they are read as plain TIFF.
 _DIALECTS = {
     f"is_{name}": False
-    for name in ("ome", "lsm", "scanimage", "ndpi", "mmstack", "ndtiff", "philips", "eer", "bif", "scn", "stk")
+    for name in (
+        "ome",
+        "lsm",
+        "scanimage",
+        "ndpi",
+        "mmstack",
+        "ndtiff",
+        "philips",
+        "eer",
+        "bif",
+        "scn",
+        "stk",
+    )
     if name in tifffile.TIFF.FILE_FLAGS
 }
 
@@ -79,7 +91,8 @@ def _opened(handle: Watched) -> Iterator[tuple[TiffFile, TiffPage]]:
     try:
         tiff = TiffFile(handle, name="picture.tif", **_DIALECTS)
         page = tiff.pages.first
-        assert isinstance(page, TiffPage)
+        if not isinstance(page, TiffPage):
+            raise TypeError("its first page refers to another")
         _refuse_damaged_tags(handle, tiff, page)
         if 0 in (page.imagelength, page.imagewidth):
             raise RefusedError("the TIFF says a picture of no rows or no columns", "Leave the case out.")
@@ -94,7 +107,7 @@ def _opened(handle: Watched) -> Iterator[tuple[TiffFile, TiffPage]]:
 
 
 def _refuse_damaged_tags(handle: Watched, tiff: TiffFile, page: TiffPage) -> None:
-    """Refuse a page with a tag that tifffile could not read and passed over, or of more numbers than mean anything."""
+    """Refuse a page with a tag that tifffile could not read and passed over, or of several numbers for one."""
     handle.seek(page.offset)
     kind = tiff.tiff
     (count,) = struct.unpack(kind.tagnoformat, handle.read(kind.tagnosize))
@@ -127,7 +140,8 @@ def _refuse_unread(page: TiffPage) -> None:
     """Refuse kinds of samples and compressions that are not read, by their names."""
     if page.compression not in {*_EXACT, _JPEG, *_IMAGES}:
         raise RefusedError(
-            f"the TIFF is compressed as {_name(COMPRESSION, page.compression)}, which medseg does not decode", _SAVE
+            f"the TIFF is compressed as {_name(COMPRESSION, page.compression)}, which medseg does not decode",
+            _SAVE,
         )
     bits = page.bitspersample
     if isinstance(bits, tuple) or page.dtype is None:
@@ -144,7 +158,9 @@ def _refuse_unread(page: TiffPage) -> None:
         )
     rule.refuse(page)
     if page.is_subsampled and page.compression != _JPEG:
-        raise RefusedError("the TIFF holds colours at half the resolution that are no JPEG", "Save it as RGB.")
+        raise RefusedError(
+            "the TIFF holds colours at half the resolution that are no JPEG", "Save it as RGB."
+        )
 
 
 def _refuse_incomplete(page: TiffPage, size: int) -> None:
@@ -156,7 +172,7 @@ def _refuse_incomplete(page: TiffPage, size: int) -> None:
         ends = [at + count for at, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
     across = -(-page.imagewidth // page.tilewidth) if page.is_tiled else 1
     down = -(-page.imagelength // (page.tilelength if page.is_tiled else page.rowsperstrip))
-    wanted = across * down * (page.samplesperpixel if page.planarconfig == 2 else 1)  # noqa: PLR2004
+    wanted = across * down * (page.samplesperpixel if page.planarconfig == 2 else 1)
     if not page.is_contiguous and (len(ends) < wanted or 0 in page.databytecounts[:wanted]):
         raise EOFError("truncated: strips or tiles are missing")
     if max(ends[:wanted]) > size:
@@ -166,11 +182,11 @@ def _refuse_incomplete(page: TiffPage, size: int) -> None:
 def _planes(page: TiffPage) -> NDArray[Any]:
     """Samples (H, W, C) as stored; YCbCr in JPEG as RGB."""
     found = _of_jpeg(page) if page.compression == _JPEG else page.asarray(squeeze=False, maxworkers=1)
-    return np.moveaxis(found[:, 0, ..., 0], 0, -1) if page.planarconfig == 2 else found[0, 0]  # noqa: PLR2004
+    return np.moveaxis(found[:, 0, ..., 0], 0, -1) if page.planarconfig == 2 else found[0, 0]
 
 
 def _of_jpeg(page: TiffPage) -> NDArray[Any]:
-    """As tifffile, but by libjpeg-turbo alone: some damaged pictures end the program in what it else falls back on."""
+    """By libjpeg-turbo alone: some damaged pictures end the program in what tifffile else falls back on."""
     import imagecodecs  # noqa: PLC0415 - its codecs take a while
 
     together = page.samplesperpixel if page.planarconfig == 1 else 1

@@ -14,7 +14,9 @@ from tifffile import PHOTOMETRIC, TiffPage
 from medseg.images.pictures.decoders import ALPHA_DROPPED, Stored, kept_type, opaque
 from medseg.images.refusal import RefusedError
 
-WHITE_KEPT = "it counts white as zero, which for its kind of numbers means nothing: they were kept as they are"
+WHITE_KEPT = (
+    "it counts white as zero, which for its kind of numbers means nothing: they were kept as they are"
+)
 EXTRA_DROPPED = "its further channels, of no stated meaning, were dropped"
 
 _ASSOCIATED = 1  # colours that were multiplied by their opacity
@@ -99,7 +101,7 @@ def _palette(page: TiffPage, planes: NDArray[Any]) -> _Made:
     colours = page.colormap
     if colours is None or colours.shape != (3, 2**page.bitspersample):
         raise RefusedError("the palette of the TIFF is missing or damaged", "Save it as RGB or grey.")
-    eight = colours >> _BYTE if colours.max() > 255 else colours  # some programs write bytes; noqa: PLR2004
+    eight = colours >> _BYTE if colours.max() > 255 else colours  # some programs write bytes
     table = np.ascontiguousarray(eight.T.astype(np.uint8))
     table = np.concatenate([table, np.zeros((max(0, 256 - len(table)), 3), np.uint8)])
     return planes.astype(np.uint8 if page.bitspersample <= _BYTE else np.uint16), table, ()
@@ -109,7 +111,7 @@ def _by_pillow(mode: str) -> Callable[[TiffPage, NDArray[Any]], _Made]:
     """Colours of 8 bits that Pillow turns into RGB."""
 
     def made(page: TiffPage, planes: NDArray[Any]) -> _Made:
-        if page.compression == 7 and mode == "YCbCr":  # decoded as RGB  # noqa: PLR2004
+        if page.compression == 7 and mode == "YCbCr":  # decoded as RGB
             return planes, None, ()
         size = (planes.shape[1], planes.shape[0])
         image = Image.frombytes(mode, size, np.ascontiguousarray(planes).tobytes(), "raw", mode)
@@ -118,14 +120,14 @@ def _by_pillow(mode: str) -> Callable[[TiffPage, NDArray[Any]], _Made]:
     return made
 
 
-def _without_extras(
-    page: TiffPage, planes: NDArray[Any], count: int
-) -> tuple[NDArray[Any], tuple[str, ...]]:
+def _without_extras(page: TiffPage, planes: NDArray[Any], count: int) -> tuple[NDArray[Any], tuple[str, ...]]:
     """The samples that are colours, as they were before they were multiplied by their opacity."""
     colours, extra = planes[..., :count], planes[..., count:]
     if not extra.shape[-1]:
         return colours, ()
-    kind = page.extrasamples[0] if page.extrasamples else None  # some programs do not say that they write alpha
+    kind = (
+        page.extrasamples[0] if page.extrasamples else None
+    )  # some programs do not say that they write alpha
     alpha = extra[..., :1]
     most = 1.0 if alpha.dtype.kind == "f" else opaque(alpha.dtype) if alpha.dtype.kind == "u" else 1
     if kind == _ASSOCIATED:

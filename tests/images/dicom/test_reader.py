@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk
+import SimpleITK
 from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset
@@ -134,7 +134,9 @@ def test_an_enhanced_image_has_rescaling_and_window_in_its_functional_groups(tmp
     told = {"SOPClassUID": kind, "NumberOfFrames": 1, "BitsStored": 12}
     path = write_dicom(tmp_path / "a.dcm", TWELVE, **told, **{groups: [held]})
     np.testing.assert_array_equal(read_one(path, "none"), TWELVE * 2.0 - 1024)
-    np.testing.assert_array_equal(read_one(path, "none"), sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0])
+    np.testing.assert_array_equal(
+        read_one(path, "none"), SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))[0]
+    )
     plain = write_dicom(tmp_path / "b.dcm", TWELVE, **CT, **window)
     np.testing.assert_array_equal(read_one(path), read_one(plain))
     np.testing.assert_array_equal(read_one(path, (40, 400)), read_one(plain, (40, 400)))
@@ -142,7 +144,11 @@ def test_an_enhanced_image_has_rescaling_and_window_in_its_functional_groups(tmp
 
 def test_of_two_functional_groups_that_of_the_frame_counts_and_above_what_the_file_says_elsewhere(tmp_path):
     shared, own = (
-        {"PixelValueTransformationSequence": [{"RescaleSlope": 1, "RescaleIntercept": n, "RescaleType": "HU"}]}
+        {
+            "PixelValueTransformationSequence": [
+                {"RescaleSlope": 1, "RescaleIntercept": n, "RescaleType": "HU"}
+            ]
+        }
         for n in (-5, -1000)
     )
     groups = {"SharedFunctionalGroupsSequence": [shared], "PerFrameFunctionalGroupsSequence": [own]}
@@ -285,13 +291,17 @@ def test_planes_one_by_one_are_the_same_colours(tmp_path):
     np.testing.assert_array_equal(read_one(path, channels="rgb"), COLOURS.transpose(2, 0, 1))
 
 
-@pytest.mark.parametrize("syntax", ["ExplicitVRLittleEndian", "RLELossless", "JPEGLSLossless", "JPEG2000Lossless"])
+@pytest.mark.parametrize(
+    "syntax", ["ExplicitVRLittleEndian", "RLELossless", "JPEGLSLossless", "JPEG2000Lossless"]
+)
 def test_colours_that_lie_as_nobody_says_lie_pixel_by_pixel(tmp_path, syntax):
     path = write_dicom(tmp_path / "a.dcm", COLOURS, transfer_syntax=getattr(uid, syntax))
     without(path, "PlanarConfiguration")
     picture = read_dicom(path, "rgb")
     np.testing.assert_array_equal(picture.pixels, COLOURS.transpose(2, 0, 1))
-    assert any("PlanarConfiguration" in note for note in picture.notes) == (syntax == "ExplicitVRLittleEndian")
+    assert any("PlanarConfiguration" in note for note in picture.notes) == (
+        syntax == "ExplicitVRLittleEndian"
+    )
 
 
 def test_grey_of_colours_is_the_luma_of_other_pictures_and_colours_of_greys_are_repeated(tmp_path):
@@ -698,7 +708,7 @@ def test_a_real_picture_is_what_pydicom_or_itk_shows(real_data, name):
         except RuntimeError:  # which decodes no JPEG-LS and no JPEG of twelve bits by itself
             assert "RescaleSlope" not in data
             shape = (data.Rows, data.Columns, 3)[: 2 if data.SamplesPerPixel == 1 else 3]
-            stored = sitk.GetArrayFromImage(sitk.ReadImage(str(path))).reshape(shape)
+            stored = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))).reshape(shape)
         colours = stored.ndim == 3
         bits = data.BitsStored
         expected: Any = stored

@@ -110,12 +110,16 @@ def test_colours_that_were_multiplied_by_their_opacity_are_divided_by_it(tmp_pat
     with Image.open(path) as image:
         expected = np.asarray(image.convert("RGBA"))[..., :3]
     np.testing.assert_array_equal(read_picture(path, "rgb").pixels, expected.transpose(2, 0, 1))
-    deep = put(tmp_path / "y.tif", stored.astype(np.uint16) * 257, photometric="rgb", extrasamples=["assocalpha"])
+    deep = put(
+        tmp_path / "y.tif", stored.astype(np.uint16) * 257, photometric="rgb", extrasamples=["assocalpha"]
+    )
     np.testing.assert_allclose(read_picture(deep, "rgb").pixels / 257, expected.transpose(2, 0, 1), atol=1)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 6, 8, 10, 12, 16])
-def test_greys_of_few_bits_run_to_255_others_are_numbers_and_white_may_be_zero(tmp_path: Path, bits: int) -> None:
+def test_greys_of_few_bits_run_to_255_others_are_numbers_and_white_may_be_zero(
+    tmp_path: Path, bits: int
+) -> None:
     values = RNG.integers(0, 2**bits, (9, 13)).astype(np.uint8 if bits <= 8 else np.uint16)
     stored = values > 0 if bits == 1 else values
     options = {} if bits in {1, 8, 16} else {"bitspersample": bits}
@@ -146,7 +150,7 @@ def test_a_palette_gives_colours_and_indices(tmp_path: Path, entries: np.uint16)
 
 
 def test_a_palette_of_sixteen_bits_gives_its_indices(tmp_path: Path) -> None:
-    labels = (GREY.astype(np.uint16) * 200)
+    labels = GREY.astype(np.uint16) * 200
     table = RNG.integers(0, 65536, (3, 65536)).astype(np.uint16)
     path = put(tmp_path / "x.tif", labels, photometric="palette", colormap=table)
 
@@ -155,7 +159,9 @@ def test_a_palette_of_sixteen_bits_gives_its_indices(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "YCbCr", "CMYK"])
-@pytest.mark.parametrize("laid", [{}, {"tile": (32, 48)}, {"rowsperstrip": 16}], ids=["one", "tiles", "strips"])
+@pytest.mark.parametrize(
+    "laid", [{}, {"tile": (32, 48)}, {"rowsperstrip": 16}], ids=["one", "tiles", "strips"]
+)
 def test_jpeg_within_is_read_as_by_pillow(tmp_path: Path, mode: str, laid: dict[str, Any]) -> None:
     names = {"L": "minisblack", "RGB": "rgb", "YCbCr": "ycbcr", "CMYK": "separated"}
     pixels = np.asarray(Image.fromarray(RGB).convert(mode if mode != "YCbCr" else "RGB"))
@@ -178,7 +184,9 @@ def test_jpeg_of_twelve_bits_and_without_loss_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", ["jpeg2000", "webp"])
-def test_compressions_of_images_are_read_and_no_labels_trusted_to_them(tmp_path: Path, compression: str) -> None:
+def test_compressions_of_images_are_read_and_no_labels_trusted_to_them(
+    tmp_path: Path, compression: str
+) -> None:
     path = put(tmp_path / "x.tif", RGB, photometric="rgb", compression=compression)
 
     assert np.abs(read_picture(path, "rgb").pixels.astype(int) - RGB.transpose(2, 0, 1)).mean() < 6
@@ -255,7 +263,9 @@ def test_one_picture_with_the_notes_of_a_microscope_is_read(tmp_path: Path, dial
 
 
 @pytest.mark.parametrize("compression", [None, "lzw", "deflate", "jpeg", "zstd"])
-@pytest.mark.parametrize("laid", [{}, {"tile": (16, 16)}, {"rowsperstrip": 5}], ids=["one", "tiles", "strips"])
+@pytest.mark.parametrize(
+    "laid", [{}, {"tile": (16, 16)}, {"rowsperstrip": 5}], ids=["one", "tiles", "strips"]
+)
 def test_a_file_that_ends_early_is_refused_wherever_it_ends(
     tmp_path: Path, compression: str | None, laid: dict[str, Any]
 ) -> None:
