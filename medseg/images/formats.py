@@ -155,6 +155,7 @@ class PictureFiles:
             "mask_above": self.mask_above,
             "window": self.window if isinstance(self.window, str) else [float(each) for each in self.window],
             "pillow": version("pillow"),
+            "tifffile": version("tifffile"),
             "dicom": decoders(),
         }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from medseg.images.dicom.sniff import begins_as_dicom
-from medseg.images.pictures.decoders import KINDS
+from medseg.images.pictures.kinds import KINDS
 from medseg.images.pictures.open import OTHERS
 from medseg.regular import open_regular
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -15,15 +16,25 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
-    JPEGLSNearLossless,
     RLELossless,
     SecondaryCaptureImageStorage,
     generate_uid,
 )
 
-_ENCODERS = {RLELossless: "pydicom", JPEGLSLossless: "pyjpegls", JPEGLSNearLossless: "pyjpegls"}
+_ENCODED = {
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEG2000Lossless,
+}
 
 
 def write_dicom(
@@ -40,9 +51,8 @@ def write_dicom(
         path: Of the file; its folder is made if it is not there.
         array: (H, W) or colours (H, W, 3), or several frames (F, H, W) or (F, H, W, 3) together with
             `NumberOfFrames=F`; uint8, int8, uint16, int16, uint32 or int32. None: a file without pixels.
-        transfer_syntax: UID of one of `pydicom.uid`: uncompressed little endian or big endian, deflated, RLE,
-            JPEG-LS or JPEG 2000 (for which pydicom needs a package that encodes), or JPEG baseline (Pillow,
-            at quality 95; of one frame).
+        transfer_syntax: UID of one of `pydicom.uid`: uncompressed little endian or big endian, deflated, RLE;
+            or, of one frame, lossless JPEG-LS, JPEG 2000 or JPEG, or JPEG baseline or of 12 bits (at quality 95).
         bare: Without preamble and file meta information, as old programs wrote.
         attributes: Further attributes by their DICOM keyword, such as `PatientID="a"`, `RescaleSlope=2`,
             `WindowCenter=[40, 80]`, `ModalityLUTSequence=[{"LUTDescriptor": [2, 0, 16], "LUTData": [5, 6]}]`;
@@ -116,15 +126,12 @@ def _data_set(given: Mapping[str, Any]) -> Dataset:
 
 
 def _put_pixels(data: Dataset, array: NDArray[Any], syntax: UID) -> None:
-    if syntax == JPEGBaseline8Bit:
-        coded = io.BytesIO()
-        Image.fromarray(array).save(coded, "JPEG", quality=95, subsampling=0)
-        data.PixelData = encapsulate([coded.getvalue()])
-        if array.ndim == 3:
+    if syntax in _ENCODED:
+        data.PixelData = encapsulate([_encoded(array, syntax, data.BitsStored)])
+        if syntax == JPEGBaseline8Bit and array.ndim == 3:
             data.PhotometricInterpretation = "YBR_FULL_422"
-    elif syntax.is_encapsulated and not syntax.is_deflated:
-        plugin = _ENCODERS.get(syntax, "pylibjpeg")  # one alone: GDCM would abort Python over some arrays
-        data.compress(syntax, array, encoding_plugin=plugin, generate_instance_uid=False)
+    elif syntax == RLELossless:
+        data.compress(syntax, array, encoding_plugin="pydicom", generate_instance_uid=False)
     else:
         ordered = array.astype(array.dtype.newbyteorder("<" if syntax.is_little_endian else ">"))
         if data.get("PlanarConfiguration") == 1:
@@ -134,3 +141,19 @@ def _put_pixels(data: Dataset, array: NDArray[Any], syntax: UID) -> None:
     data["PixelData"].VR = (
         "OB" if data.BitsAllocated <= 8 or data.file_meta.TransferSyntaxUID.is_compressed else "OW"
     )
+
+
+def _encoded(array: NDArray[Any], syntax: UID, bits: int) -> bytes:
+    """One codestream; of negative samples the bits that are stored, but for JPEG 2000, which knows of signs."""
+    if syntax == JPEG2000Lossless:
+        told = {"codecformat": "j2k", "mct": False, "bitspersample": bits}
+        return bytes(imagecodecs.jpeg2k_encode(array, level=0, **told))
+    words = array.view(f"u{array.dtype.itemsize}") & ((1 << bits) - 1)
+    if syntax == JPEGLSLossless:
+        return bytes(imagecodecs.jpegls_encode(words))
+    if syntax == JPEGBaseline8Bit:
+        coded = io.BytesIO()
+        Image.fromarray(array).save(coded, "JPEG", quality=95, subsampling=0)
+        return coded.getvalue()
+    lossless = syntax != JPEGExtended12Bit
+    return bytes(imagecodecs.jpeg8_encode(words, level=95, lossless=lossless, bitspersample=bits))

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 #: Source: ITU-T T.81, table B.1; ITU-T T.87, table C.1.
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 
-_START_OF_SCAN = 0xDA
+_START_OF_SCAN, _APP0, _APP14 = 0xDA, 0xE0, 0xEE
+
+_ADOBE = 12  # bytes of Adobe's segment, of which the last tells the colours
 
 #: How JPEG 2000 begins: bare, and as a file. Source: ITU-T T.800, A.4.1, A.5.1, I.5.1.
 _WAVELETS, _BOXED = b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
@@ -25,12 +27,14 @@ class Coded:
         width: Columns.
         samples: Of each pixel.
         bits: Of a sample.
+        wavelets: Whether it is JPEG 2000.
     """
 
     height: int
     width: int
     samples: int
     bits: int
+    wavelets: bool = False
 
 
 def header(data: bytes) -> Coded | None:
@@ -50,6 +54,24 @@ def bare(data: bytes) -> bytes:
 def complete(data: bytes) -> bool:
     """Whether a codestream ends with its end marker, FF D9 in all three kinds; padding may follow."""
     return data.rstrip(b"\0\xff").endswith(b"\xff\xd9") or data.rstrip(b"\0").endswith(b"\xff\xd9")
+
+
+def named_colours(data: bytes) -> str:
+    """The colour space that a JPEG or JPEG-LS of three samples names, `RGB` or `YBR`; empty if none.
+
+    Its components may be called R, G and B; a JFIF header stands for YBR; Adobe's says which of the two. Source:
+    ITU-T T.871 and T.872.
+    """
+    named = ""
+    for marker, content, _ in segments(data):
+        if marker in _FRAMES:
+            names = bytes(content[6 + 3 * n] for n in range(min(content[5], (len(content) - 6) // 3)))
+            return "RGB" if names.upper() == b"RGB" else named
+        if marker == _APP0 and content.startswith(b"JFIF"):
+            named = "YBR"
+        elif marker == _APP14 and content.startswith(b"Adobe") and len(content) >= _ADOBE and not named:
+            named = "YBR" if content[_ADOBE - 1] else "RGB"
+    return named
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
@@ -87,4 +109,4 @@ def _of_jpeg_2000(data: bytes) -> Coded:
     """Read its segment SIZ. Source: ITU-T T.800, A.5.1."""
     right, down, left, above = struct.unpack_from(">4I", data, 8)
     samples, bits = struct.unpack_from(">HB", data, 40)
-    return Coded(down - above, right - left, samples, (bits & 0x7F) + 1)
+    return Coded(down - above, right - left, samples, (bits & 0x7F) + 1, wavelets=True)

@@ -46,14 +46,13 @@ _NO_TEXT = {"SQ", "OB", "OW", "OF", "OD", "OL", "OV", "UN", "OB or OW", "US or O
 
 _NOTES = {
     "excess padding": "its pixel data are longer than its pixels, and what follows them was passed over",
-    "codestream": "its compressed pixels name another colour space than its header, and were believed",
     "using implicit VR": "its header is implicit where it says explicit",
     "using explicit VR": "its header is explicit where it says implicit",
     "sufficient to contain": "it holds more pixels than its header says, of which the first picture was read",
 }
 """What is said of warnings of pydicom: those that have to do with pixels, by a part of their text."""
 
-_LOGGERS = ("pydicom", "pylibjpeg", "openjpeg")
+_LOGGERS = ("pydicom",)
 
 _LOCK = threading.Lock()  # warnings are caught for the whole process
 
@@ -119,6 +118,20 @@ class Header:
             RefusedError: It is written in a way that cannot be read.
         """
         return _value(self.data, keyword)
+
+    def frame_value(self, group: str, keyword: str) -> Any:
+        """As `value`; in an enhanced image, of its only frame.
+
+        Args:
+            group: The sequence within the functional groups that holds it. Source: DICOM PS3.3 C.7.6.16.
+            keyword: Of the attribute.
+        """
+        for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+            for item in (_value(self.data, groups) or [])[:1]:
+                for held in (_value(item, group) or [])[:1]:
+                    if (found := _value(held, keyword)) is not None:
+                        return found
+        return self.value(keyword)
 
 
 def opened(path: Path, *, pixels: bool) -> Header:

@@ -17,6 +17,9 @@ from medseg.images.refusal import RefusedError
 WHITE = 255.0
 """What is shown brightest."""
 
+#: Where an enhanced image holds the rescaling and the window of its frame. Source: DICOM PS3.3 C.7.6.16.2.
+_RESCALING, _VOI = "PixelValueTransformationSequence", "FrameVOILUTSequence"
+
 _SET_WINDOW = "Set `pictures.window` in the manifest to a centre and width, or to `none`."
 _BROKEN = (LookupError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError)
 
@@ -50,7 +53,8 @@ def modality(head: Header, stored: NDArray[Any]) -> Greys:
         if items := head.value("ModalityLUTSequence"):
             found = _table(items[0], head, signed=head.signed)
             return Greys(found.of(stored).astype(np.float64), padding, 0, 2.0**found.bits - 1)
-        slope, intercept = _number(head, "RescaleSlope", 1), _number(head, "RescaleIntercept", 0)
+        told = [head.frame_value(_RESCALING, keyword) for keyword in ("RescaleSlope", "RescaleIntercept")]
+        slope, intercept = (float(n if each is None else each) for each, n in zip(told, (1, 0), strict=True))
         if not np.isfinite([slope, intercept]).all() or slope == 0:
             raise ValueError("no slope")
     except _BROKEN as error:
@@ -119,7 +123,7 @@ def _by_file(head: Header, greys: Greys) -> tuple[NDArray[np.float64], tuple[str
         except _BROKEN as error:
             raise RefusedError("the VOI LUT of the DICOM file is damaged", _SET_WINDOW) from error
         return np.minimum(found.of(greys.values) * (WHITE / (2**found.bits - 1)), WHITE), ()
-    name = str(head.value("VOILUTFunction") or "LINEAR").strip().upper()
+    name = str(head.frame_value(_VOI, "VOILUTFunction") or "LINEAR").strip().upper()
     if (window := _window(head)) is None:
         return _whole_range(greys), ("it has no window: its smallest to largest value are shown",)
     if name not in _FUNCTIONS:
@@ -132,7 +136,7 @@ def _by_file(head: Header, greys: Greys) -> tuple[NDArray[np.float64], tuple[str
 def _window(head: Header) -> tuple[float, float] | None:
     """Centre and width of the first window; None where the file has none, or none of numbers."""
     try:
-        pair = [head.value(keyword) for keyword in ("WindowCenter", "WindowWidth")]
+        pair = [head.frame_value(_VOI, keyword) for keyword in ("WindowCenter", "WindowWidth")]
         first = [each[0] if hasattr(each, "__len__") and not isinstance(each, str) else each for each in pair]
         return None if None in first else (float(first[0]), float(first[1]))
     except _BROKEN:

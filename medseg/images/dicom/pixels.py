@@ -1,21 +1,21 @@
 """Decoding the pixels of a DICOM file: one decoder for each transfer syntax, the same on every machine.
 
-| transfer syntax                          | decoder                                                |
-|------------------------------------------|--------------------------------------------------------|
-| uncompressed, deflated                   | pydicom                                                |
-| RLE                                      | pydicom                                                |
-| JPEG baseline; extended with 8 bits      | Pillow                                                 |
-| JPEG lossless, all predictors            | `medseg.images.dicom.jpeg_lossless`                   |
-| JPEG-LS, lossless and near-lossless      | CharLS (pyjpegls)                                      |
-| JPEG 2000, HTJ2K, lossless and lossy     | OpenJPEG (pylibjpeg-openjpeg)                          |
+| transfer syntax                          | decoder                                     |
+|------------------------------------------|---------------------------------------------|
+| uncompressed, deflated                   | pydicom                                     |
+| RLE                                      | pydicom                                     |
+| JPEG baseline, extended (8 and 12 bits)  | libjpeg-turbo (imagecodecs)                 |
+| JPEG lossless, all predictors            | libjpeg-turbo (imagecodecs)                 |
+| JPEG-LS, lossless and near-lossless      | CharLS (imagecodecs)                        |
+| JPEG 2000, HTJ2K, lossless and lossy     | OpenJPEG (imagecodecs)                      |
 
-pydicom would take whichever of several decoders is installed, and their results differ for some files. GDCM is
-not among these: it ends the whole program over some damaged files. JPEG Extended with 12 bits, video and
-others are refused by name.
+pydicom would take whichever of several decoders is installed, and their results differ for some files. GDCM, and
+the decoders that imagecodecs has for lossless JPEG alone, are not among these: they end the whole program over
+some damaged files. Video and others are refused by name.
 
-A compressed picture must be complete and of the size that the header says before a decoder sees it: over
-truncated data CharLS never comes to an end, and OpenJPEG makes the rest up. JPEG 2000 is taken out of a JP2
-file around it, which DICOM does not allow.
+A compressed picture must be of the size that the header says before a decoder sees it, and complete: over
+truncated data CharLS never comes to an end, and the others make the rest up. JPEG and JPEG-LS may lack their end
+marker alone. JPEG 2000 is taken out of a JP2 file around it, which DICOM does not allow.
 """
 
 from __future__ import annotations
@@ -24,35 +24,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.encaps import encapsulate, get_frame
+from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_color_lut, convert_color_space
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
-    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
     RLELossless,
 )
 
 from medseg.images.dicom.codestream import bare, complete, header
+from medseg.images.dicom.compressed import DECODERS, decoded
 from medseg.images.dicom.header import COPY, Header
-from medseg.images.dicom.jpeg_lossless import decode
 from medseg.images.dicom.lookup_table import table
-from medseg.images.pictures.decoders import SCAN, refuse_many_scans
+from medseg.images.pictures.scans import refuse_many_scans
 from medseg.images.refusal import RefusedError
+
+PIXEL_BY_PIXEL = "it does not say how its colours lie (`PlanarConfiguration`), and was read pixel by pixel"
 
 _NATIVE = {
     ImplicitVRLittleEndian,
@@ -60,20 +50,6 @@ _NATIVE = {
     ExplicitVRBigEndian,
     DeflatedExplicitVRLittleEndian,
 }
-_PLUGINS: dict[UID, tuple[str, str]] = {
-    RLELossless: ("pydicom", "pydicom"),
-    JPEGBaseline8Bit: ("pillow", "pillow"),
-    JPEGExtended12Bit: ("pillow", "pillow"),
-    JPEGLSLossless: ("pyjpegls", "pyjpegls"),
-    JPEGLSNearLossless: ("pyjpegls", "pyjpegls"),
-    **dict.fromkeys(
-        (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K),
-        ("pylibjpeg", "pylibjpeg and pylibjpeg-openjpeg"),
-    ),
-}
-"""Each syntax's plug-in of pydicom, and the packages that it takes."""
-
-_OWN = {JPEGLossless, JPEGLosslessSV1}
 
 _GREYS = {"MONOCHROME1", "MONOCHROME2"}
 _WAVELET_COLOURS = {"YBR_ICT", "YBR_RCT"}
@@ -91,12 +67,16 @@ def stored_values(head: Header) -> NDArray[Any]:
     """
     _refuse_odd_samples(head)
     _refuse_unknown_syntax(head)
-    _refuse_incomplete(head)
+    coded = _coded(head)
     try:
-        found = _own(head) if head.syntax in _OWN else _of_pydicom(head)
+        found = _of_pydicom(head) if coded is None else decoded(head, coded)
     except MemoryError:
         raise RefusedError("the picture does not fit into memory", "Save it smaller, or in tiles.") from None
+    except EOFError as error:
+        raise _early() from error
     except Exception as error:  # decoders raise whatever they meet
+        if coded is not None and not complete(coded):
+            raise _early() from error
         raise RefusedError(
             f"the pixels of the DICOM file ({head.syntax.name}) are damaged and cannot be decoded", COPY
         ) from error
@@ -158,25 +138,24 @@ def _refuse_odd_samples(head: Header) -> None:
             f"the DICOM file has its high bit at {high}, wanted one less than its {head.stored} bits stored",
             "Export it anew, or leave the case out.",
         )
-
-
-def _refuse_unknown_syntax(head: Header) -> None:
-    if head.syntax in _NATIVE | _OWN:
-        return
-    if head.syntax not in _PLUGINS:
-        known = head.syntax.name != head.syntax
-        named = f"compressed as {head.syntax.name}" if known else "in a transfer syntax that is not known"
-        raise RefusedError(f"the pixels of the DICOM file are {named}, which medseg does not decode", _EXPORT)
-    plugin, packages = _PLUGINS[head.syntax]
-    if plugin not in get_decoder(head.syntax).available_plugins:
+    lies = head.value("PlanarConfiguration")
+    if head.samples > 1 and lies not in {None, 0, 1}:
         raise RefusedError(
-            f"the pixels of the DICOM file are compressed as {head.syntax.name}, for which {packages} is missing",
-            f"Install {packages}.",
+            f"the DICOM file says that its colours lie in the way {lies} (`PlanarConfiguration`), wanted 0 or 1",
+            "Export it anew, or leave the case out.",
         )
 
 
-def _refuse_incomplete(head: Header) -> None:
-    early = RefusedError("the DICOM file ends early: it holds fewer pixels than its header says", COPY)
+def _refuse_unknown_syntax(head: Header) -> None:
+    if head.syntax in _NATIVE or head.syntax == RLELossless or head.syntax in DECODERS:
+        return
+    known = head.syntax.name != head.syntax
+    named = f"compressed as {head.syntax.name}" if known else "in a transfer syntax that is not known"
+    raise RefusedError(f"the pixels of the DICOM file are {named}, which medseg does not decode", _EXPORT)
+
+
+def _coded(head: Header) -> bytes | None:
+    """The codestream of a compressed picture, of the size that the header says; None where pydicom decodes."""
     raw = head.data[head.keyword].value
     if not raw:
         raise RefusedError("the pixel data of the DICOM file are empty", COPY)
@@ -185,38 +164,32 @@ def _refuse_incomplete(head: Header) -> None:
             raise RefusedError("the DICOM file holds compressed pixels, but does not say of which kind", COPY)
         samples = head.height * head.width * (2 if head.colours == "YBR_FULL_422" else head.samples)
         if len(raw) < (samples * head.allocated + 7) // 8:
-            raise early
-        return
+            raise _early()
+        return None
     if head.syntax == RLELossless:
-        return
+        return None
     coded = _frame(head)
     told = header(coded)
-    if told is not None and (told.height, told.width, told.samples) != (
-        head.height,
-        head.width,
-        head.samples,
-    ):
+    if told is None:
+        raise RefusedError(
+            f"the pixels of the DICOM file are not {head.syntax.name}, though its header says so", COPY
+        )
+    if (told.height, told.width, told.samples) != (head.height, head.width, head.samples):
         raise RefusedError(
             f"the compressed pixels of the DICOM file say {told.height} x {told.width} x {told.samples} (rows x "
             f"columns x samples), its header {head.height} x {head.width} x {head.samples}: one is damaged",
             COPY,
         )
-    if _PLUGINS.get(head.syntax, ("",))[0] == "pillow":
-        refuse_many_scans(coded.count(SCAN))
-    if told is None or not complete(coded):
-        raise (
-            early
-            if told is not None
-            else RefusedError(
-                f"the pixels of the DICOM file are not {head.syntax.name}, though its header says so", COPY
-            )
-        )
-    if head.syntax == JPEGExtended12Bit and told.bits != 8:
-        raise RefusedError(
-            f"the pixels of the DICOM file are compressed as {head.syntax.name} with {told.bits} bits, of which "
-            "medseg decodes 8: no package of permissive licence decodes more",
-            _EXPORT,
-        )
+    if told.wavelets:
+        if not complete(coded):
+            raise _early()
+    else:
+        refuse_many_scans(coded)
+    return coded
+
+
+def _early() -> RefusedError:
+    return RefusedError("the DICOM file ends early: it holds fewer pixels than its header says", COPY)
 
 
 def _frame(head: Header) -> bytes:
@@ -229,24 +202,14 @@ def _frame(head: Header) -> bytes:
 
 
 def _of_pydicom(head: Header) -> NDArray[Any]:
-    plugin = _PLUGINS[head.syntax][0] if head.syntax in _PLUGINS else ""
-    if not getattr(head.data, "file_meta", None) or "TransferSyntaxUID" not in head.data.file_meta:
-        head.data.file_meta.TransferSyntaxUID = head.syntax
-    if plugin == "pylibjpeg":  # OpenJPEG may look for a damaged JP2 file's end for ever
-        head.data.PixelData = encapsulate([_frame(head)])
+    data, samples = head.data, head.samples
+    if not getattr(data, "file_meta", None) or "TransferSyntaxUID" not in data.file_meta:
+        data.file_meta.TransferSyntaxUID = head.syntax
+    if samples > 1 and head.value("PlanarConfiguration") is None:
+        data.PlanarConfiguration = 0
+        if head.syntax in _NATIVE:
+            head.notes.append(PIXEL_BY_PIXEL)
     options: Any = {"allow_excess_frames": False}
-    array, _ = get_decoder(head.syntax).as_array(head.data, index=0, decoding_plugin=plugin, **options)
-    return array
-
-
-def _own(head: Header) -> NDArray[Any]:
-    found = decode(_frame(head))
-    dtype = np.dtype(f"{'ui'[head.signed]}{head.allocated // 8}")
-    array = found.astype(f"u{head.allocated // 8}").view(dtype)
-    unused = head.allocated - head.stored
-    array = array << unused >> unused
-    if head.samples == 1:
-        return array[..., 0]
-    if head.colours.startswith("YBR_FULL"):
-        return convert_color_space(array, "YBR_FULL", "RGB")
+    plugin = "pydicom" if head.syntax == RLELossless else ""
+    array, _ = get_decoder(head.syntax).as_array(data, index=0, decoding_plugin=plugin, **options)
     return array

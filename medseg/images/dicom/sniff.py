@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from medseg.images.pictures.decoders import KINDS
+from medseg.images.pictures.kinds import KINDS
 from medseg.regular import open_regular
 
 SUFFIXES = (".dcm", ".dicom", ".ima")

@@ -1,4 +1,4 @@
-"""What pictures hold, kind of file by kind of file: PNG, JPEG, TIFF, BMP, NumPy."""
+"""What pictures hold, kind of file by kind of file: PNG, JPEG, BMP, NumPy."""
 
 from __future__ import annotations
 
@@ -18,18 +18,13 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.MpoImagePlugin import MpoImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import PREFIXES, TiffImageFile
 
+from medseg.images.jpeg import END, lacks_end, whole
+from medseg.images.pictures.scans import refuse_many_scans
 from medseg.images.refusal import RefusedError
 
 MAX_PIXELS = 100_000_000
 """More in one picture are refused before anything is decoded."""
-
-MAX_SCANS = 100
-"""More in one JPEG are refused; the finest progressive ones have about twenty."""
-
-SCAN = b"\xff\xda"
-"""What each scan of a JPEG begins with, and no data within it hold. Source: ITU-T T.81, annex B."""
 
 TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: np.fliplr,
@@ -99,27 +94,15 @@ class _Array(Kind):
         return height, width
 
     def read(self, handle: Watched) -> Stored:
-        array = self._mapped(handle)
-        kinds = {"b": np.uint8, "u": np.int32, "i": np.int32, "f": np.float32}
-        kept = array.dtype.newbyteorder("=")
-        kept = kept if kept in (np.uint8, np.uint16) else np.dtype(kinds[array.dtype.kind])
-        if kept == np.int32 and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
-            raise RefusedError("the array holds integers beyond 32 bits", "Number its labels from 1.")
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, for the caller to find
-            planes = np.array(array, dtype=kept, order="C")
+        planes = kept_type(self._mapped(handle), "array")
         planes = planes.reshape(*planes.shape[:2], -1)
-        opaque = 1 if kept == np.float32 else np.iinfo(kept).max
-        dropped = planes.shape[2] == 4 and bool((planes[..., 3] != opaque).any())
+        dropped = planes.shape[2] == 4 and bool((planes[..., 3] != opaque(planes.dtype)).any())
         return Stored(planes[..., :3], notes=(ALPHA_DROPPED,) if dropped else ())
 
     @staticmethod
     def _mapped(handle: Watched) -> NDArray[Any]:
         array = np.lib.format.open_memmap(handle.name, mode="r")
-        if array.dtype.kind not in "buif":
-            raise RefusedError(
-                f"the array is of type {array.dtype}, wanted integers or real numbers",
-                "Save it as such, or leave the case out.",
-            )
+        refuse_no_numbers(array.dtype, "array")
         if (
             0 in array.shape
             or array.ndim not in {2, 3}
@@ -159,11 +142,8 @@ class _Pillow(Kind):
             raise EOFError
         orientation, notes = self.orientation(image)
         stored = decoded(image)
-        planes = self.mended(image, stored.planes)
-        if orientation in TURNS:
-            planes = TURNS[orientation](planes)
-            notes = (*notes, f"EXIF rotation {orientation} was applied")
-        return replace(stored, planes=planes, notes=(*notes, *stored.notes), lossy=self.lossy(image))
+        stored = turned(stored, orientation)
+        return replace(stored, notes=(*notes, *stored.notes), lossy=self.lossy(image))
 
     def _opened(self, handle: Watched) -> Any:
         image = self.plugin(handle)
@@ -195,10 +175,6 @@ class _Pillow(Kind):
 
     def lossy(self, image: Any) -> bool:  # noqa: ARG002
         return False
-
-    def mended(self, image: Any, planes: NDArray[Any]) -> NDArray[Any]:  # noqa: ARG002
-        """Planes (H, W, C) as they are meant, where Pillow knows no better."""
-        return planes
 
 
 class _Png(_Pillow):
@@ -235,14 +211,18 @@ class _Jpeg(_Pillow):
     plugin = JpegImageFile
 
     def read(self, handle: Watched) -> Stored:
-        scans, end = 0, b""
-        while piece := handle.read(1 << 20):
-            scans += (end + piece).count(SCAN)
-            end = piece[-1:] if piece.endswith(SCAN[:1]) else b""
-        refuse_many_scans(scans)
+        data = handle.read()
+        refuse_many_scans(data)
         handle.seek(0)
-        handle.starved = False
+        if lacks_end(data) and not self._opened(handle).info.get("progressive"):
+            whole(data, self._pixels)  # raises if more is missing than the end marker
+            return super().read(Watched(io.BytesIO(data + END)))  # type: ignore[arg-type]
+        handle.seek(0)
         return super().read(handle)
+
+    @staticmethod
+    def _pixels(data: bytes) -> NDArray[Any]:
+        return np.asarray(JpegImageFile(io.BytesIO(data)))
 
     def frames(self, image: Any, handle: Watched) -> int:
         if "mp" not in image.info:
@@ -257,45 +237,6 @@ class _Jpeg(_Pillow):
         return True
 
 
-class _StoredTiff(TiffImageFile):
-    """A TIFF whose pixels come as stored: not turned, nor held to the limit of the whole process."""
-
-    def load_prepare(self) -> None:
-        if self._im is None:
-            self.im = Image.new(self.mode, self._tile_size).im
-        super().load_prepare()
-
-    def load_end(self) -> None:
-        self._size = self.im.size
-
-
-class _Tiff(_Pillow):
-    name, starts, suffixes = "TIFF", tuple(PREFIXES), (".tif", ".tiff")
-    plugin = _StoredTiff
-
-    def orientation(self, image: Any) -> tuple[int, tuple[str, ...]]:
-        return int(image.tag_v2.get(274, 1)), ()
-
-    def orientation_early(self, image: Any) -> tuple[int, tuple[str, ...]]:  # noqa: ARG002
-        return 1, ()  # its size is the turned one before it is loaded
-
-    def reduced(self, image: Any) -> bool:
-        return len(image.getbands()) > 1 and max(image.tag_v2.get(258, (1,))) > 8
-
-    def lossy(self, image: Any) -> bool:
-        return image.tag_v2.get(259, 1) in {6, 7, 34892, 50001}  # JPEG, old and new, lossy DNG, WebP
-
-    def mended(self, image: Any, planes: NDArray[Any]) -> NDArray[Any]:
-        bits, signed = image.tag_v2.get(258, (1,))[0], image.tag_v2.get(339, (1,))[0] == 2
-        if image.mode == "L" and bits == 8 and signed:
-            return planes.view(np.int8).astype(np.int32)
-        if image.mode == "I" and not signed and planes.min() < 0:
-            raise RefusedError("the TIFF holds integers above 2147483647", "Number its labels from 1.")
-        if image.mode == "I;16" and image.tag_v2.get(262) == 0:  # white is zero: Pillow turns 8 bits, not 16
-            return np.uint16(65535) - planes
-        return planes
-
-
 class _Bmp(_Pillow):
     name, starts, suffixes = "BMP", (b"BM",), (".bmp",)
     plugin = BmpImageFile
@@ -306,17 +247,17 @@ class _Bmp(_Pillow):
         return super().surely(head) and length in {12, 16, 40, 52, 56, 64, 108, 124}
 
 
-KINDS = (_Png(), _Jpeg(), _Tiff(), _Bmp(), _Array())
+PILLOW = (_Png(), _Jpeg(), _Bmp())
+ARRAY = _Array()
 ALPHA_DROPPED = "its alpha channel was dropped"
 
 
-def refuse_many_scans(scans: int) -> None:
-    """Refuse a progressive JPEG that paints its picture over and over: each scan takes the time of all pixels."""
-    if scans > MAX_SCANS:
-        raise RefusedError(
-            f"the JPEG holds {scans} scans of its picture, above the limit of {MAX_SCANS}, as decompression bombs do",
-            "Save it anew, or leave the case out.",
-        )
+def turned(stored: Stored, orientation: int) -> Stored:
+    """As it is meant to be seen, with a note, by its orientation; one that is unknown counts for none."""
+    if orientation not in TURNS:
+        return stored
+    told = f"EXIF rotation {orientation} was applied"
+    return replace(stored, planes=TURNS[orientation](stored.planes), notes=(told, *stored.notes))
 
 
 def within_limit(height: int, width: int) -> None:
@@ -327,6 +268,41 @@ def within_limit(height: int, width: int) -> None:
             "bombs do",
             "If it is a real picture, cut it into tiles, else leave the case out.",
         )
+
+
+def kept_type(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """A copy as uint8, uint16, int32 or float32, whichever holds the numbers; bool becomes 0 and 1.
+
+    What float32 cannot hold becomes infinite, for the caller to find.
+
+    Raises:
+        RefusedError: They are no numbers, or integers beyond 32 bits; it calls the file by this name.
+    """
+    refuse_no_numbers(array.dtype, name)
+    kinds = {"b": np.uint8, "u": np.int32, "i": np.int32, "f": np.float32}
+    kept = array.dtype.newbyteorder("=")
+    kept = kept if kept in (np.uint8, np.uint16) else np.dtype(kinds[array.dtype.kind])
+    if kept == np.int32 and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
+        raise RefusedError(
+            f"the {name} holds integers beyond 32 bits (above 2147483647, or below -2147483648)",
+            "Number its labels from 1.",
+        )
+    with np.errstate(over="ignore"):
+        return np.array(array, dtype=kept, order="C")
+
+
+def refuse_no_numbers(dtype: np.dtype[Any], name: str) -> None:
+    """Refuse what holds neither integers nor real numbers."""
+    if dtype.kind not in "buif":
+        raise RefusedError(
+            f"the {name} is of type {dtype}, wanted integers or real numbers",
+            "Save it as such, or leave the case out.",
+        )
+
+
+def opaque(kept: np.dtype[Any]) -> float:
+    """What stands for no transparency at all in an array of this type."""
+    return 1.0 if kept == np.float32 else float(np.iinfo(kept).max)
 
 
 def decoded(image: Image.Image) -> Stored:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from medseg.errors import DataError
-from medseg.images.pictures.decoders import DAMAGE, KINDS, Kind, Stored, Watched
+from medseg.images.pictures.decoders import DAMAGE, Kind, Stored, Watched
+from medseg.images.pictures.kinds import KINDS
 from medseg.images.refusal import RefusedError
 from medseg.regular import opener
 

@@ -7,10 +7,10 @@ What a file is, its first bytes say, not its name. Rows stay rows: pixels are (C
 | 1 bit                        | 0 or 255                         | repeated         | 0 or 255                   |
 | grey, 2 to 8 bits            | as decoded, uint8                | repeated         | as decoded                 |
 | grey, 16 bits                | uint16, never cut to 8 bits      | repeated         | uint16                     |
-| TIFF, signed or 32 bits      | int32; above 2**31 - 1 refused   | repeated         | int32                      |
+| TIFF, signed or 32, 64 bits  | int32; beyond 32 bits refused    | repeated         | int32                      |
 | TIFF, real numbers           | float32, NaN kept                | repeated         | int32 if whole, or refused |
-| colour, 8 bits               | luma, see below                  | as stored        | one plane if all are equal |
-| colour or grey + alpha, 16   | refused: Pillow keeps 8 bits     | refused          | refused                    |
+| colour, 8 bits; in TIFF any  | luma, see below                  | as stored        | one plane if all are equal |
+| PNG, colour or + alpha, 16   | refused: Pillow keeps 8 bits     | refused          | refused                    |
 | palette                      | luma of its colours              | its colours      | indices; greys if all grey |
 | CMYK, YCbCr, LAB             | luma of Pillow's RGB             | Pillow's RGB     | one plane if all are equal |
 | alpha, transparent colours   | dropped, never blended           | dropped          | dropped                    |
@@ -21,7 +21,10 @@ What a file is, its first bytes say, not its name. Rows stay rows: pixels are (C
 - `.npy` is (H, W) or (H, W, channels). Of float16 or float64 it becomes float32; of other integers int32,
   if they fit.
 - The rotation that EXIF (or, in TIFF, its own tag) asks for is applied, to masks as well. A TIFF that counts
-  white as zero is read as it is shown.
+  white as zero is read as it is shown, but for signed and real numbers, which have no white.
+- TIFF is read by tifffile, in either order of bytes, in strips or tiles, plane by plane or together, uncompressed
+  or in LZW, Deflate, Zstandard, LZMA, PackBits, fax, JPEG, JPEG 2000 or WebP; other compressions and kinds of
+  pixels are refused by their names.
 - Several pictures in one file (animation, pages, stereo) are refused, and so are more than `MAX_PIXELS`.
 """
 

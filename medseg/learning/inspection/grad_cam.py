@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
-from monai.visualize.class_activation_maps import GradCAM, ModelWithHooks
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from medseg.errors import ModelError
+from medseg.learning.inspection.trial_pass import After, watched
 
 # Small images leave two by two numbers at the end of a network, which show nothing: a map should have as many as
 # this on each side, as those of 224x224 have in the usual networks (7), or else as many as there are.
@@ -88,9 +88,10 @@ def grad_cam(
         shown = _plain(image, where, torch.float32)
         wanted = _plain(classes, where, torch.int64)
         layer = map_layer(working, shown)
-        recorded = _Recorded(working, layer)
-        maps = GradCAM(nn_module=recorded, target_layers=layer.name, postprocessing=_normalised)
-        heat: NDArray[np.float32] = maps(shown, class_idx=wanted)[:, 0].detach().float().cpu().numpy()
+        maps, gradient = _maps_with_gradient(working, layer, shown, wanted)
+        spoke = (gradient.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True).relu()
+        drawn = functional.interpolate(spoke, size=shown.shape[-2:], mode="bilinear")
+        heat: NDArray[np.float32] = _normalised(drawn)[:, 0].detach().float().cpu().numpy()
     return heat
 
 
@@ -114,8 +115,8 @@ def map_layer(network: nn.Module, image: Tensor) -> MapLayer:
     found: list[MapLayer] = []
     mixed = False
 
-    def seen(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_module: nn.Module, _given: Any, output: Any) -> None:
+    def watchers(name: str, _: nn.Module) -> tuple[None, After]:
+        def left(_module: nn.Module, _given: Any, _named: Any, output: Any) -> None:
             nonlocal mixed
             use = uses[name]
             uses[name] += 1
@@ -127,15 +128,10 @@ def map_layer(network: nn.Module, image: Tensor) -> MapLayer:
             elif output.ndim >= 3 and min(output.shape[1:]) > 1:
                 mixed = True
 
-        return hook
+        return None, left
 
-    handles = [module.register_forward_hook(seen(name)) for name, module in network.named_modules()]
-    try:
-        with torch.no_grad():
-            network(torch.zeros_like(image[:1]))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with watched(network, watchers), torch.no_grad():
+        network(torch.zeros_like(image[:1]))
     if not found:
         raise ModelError(
             f"{type(network).__name__} has no feature map of more than one pixel for an image of "
@@ -168,53 +164,36 @@ def _is_map(output: Tensor, size: tuple[int, int]) -> bool:
     return 1 / _MOST_STRETCHED <= stretch <= _MOST_STRETCHED
 
 
-class _Recorded(ModelWithHooks):
-    """A network that gives, beside its logits, the maps of one layer and the gradient of a score by them.
+def _maps_with_gradient(
+    network: nn.Module, layer: MapLayer, image: Tensor, classes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The maps of a layer, and the gradient by them of each image's logit of its own class: (B, C, h, w) both."""
+    use, maps = 0, image
 
-    MONAI's own way is not taken. Its hooks on the backward pass fail where a later layer works in place, they
-    mix up the uses of a layer that stands in several places, and its score of a batch adds up the classes of
-    all images for each of them.
-    """
-
-    def __init__(self, network: nn.Module, layer: MapLayer) -> None:
-        super().__init__(network, layer.name)  # without any hooks
-        self.layer = layer
-        self.uses = 0
-        network.get_submodule(layer.name).register_forward_hook(self._cut)
-
-    def _cut(self, _module: nn.Module, _given: Any, output: Tensor) -> Tensor | None:
+    def cut(_module: nn.Module, _given: Any, output: Tensor) -> Tensor | None:
         """Let the gradient begin here, on numbers that no later layer overwrites."""
-        self.uses += 1
-        if self.uses != self.layer.use + 1:
+        nonlocal use, maps
+        use += 1
+        if use != layer.use + 1:
             return None
-        self.maps = output.detach().requires_grad_()
-        return self.maps.clone()
+        maps = output.detach().requires_grad_()
+        return maps.clone()
 
-    def class_score(self, logits: Tensor, class_idx: Any) -> Tensor:
-        """Each image's logit of its own class: (B,)."""
-        return logits.gather(1, class_idx[:, None])[:, 0]
-
-    def __call__(
-        self, x: Tensor, class_idx: Any = None, retain_graph: bool = False, **kwargs: Any
-    ) -> tuple[Tensor, tuple[Tensor], tuple[Tensor]]:
-        self.uses = 0
-        logits = self.model(x, **kwargs)
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
-            met = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ModelError(f"{type(self.model).__name__} gives {met}; wanted logits (B, K)")
-        if not torch.isfinite(logits).all():
-            raise ModelError(f"{type(self.model).__name__} gives logits that are not finite")
-        if not 0 <= int(class_idx.min()) <= int(class_idx.max()) < logits.shape[1]:
-            raise ValueError(f"classes are {class_idx.tolist()}; wanted 0..{logits.shape[1] - 1}")
-        score = self.class_score(logits, class_idx)
-        if score.requires_grad:
-            (gradient,) = torch.autograd.grad(
-                score.sum(), self.maps, retain_graph=retain_graph, allow_unused=True
-            )
-        else:
-            gradient = None
-        # a logit that does not depend on the maps has no gradient by them: no place speaks for the class
-        return logits, (self.maps,), (torch.zeros_like(self.maps) if gradient is None else gradient,)
+    with network.get_submodule(layer.name).register_forward_hook(cut):
+        logits = network(image)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(image):
+        met = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ModelError(f"{type(network).__name__} gives {met}; wanted logits (B, K)")
+    if not torch.isfinite(logits).all():
+        raise ModelError(f"{type(network).__name__} gives logits that are not finite")
+    if not 0 <= int(classes.min()) <= int(classes.max()) < logits.shape[1]:
+        raise ValueError(f"classes are {classes.tolist()}; wanted 0..{logits.shape[1] - 1}")
+    score = logits.gather(1, classes[:, None]).sum()
+    if not score.requires_grad:
+        return maps, torch.zeros_like(maps)
+    (gradient,) = torch.autograd.grad(score, maps, allow_unused=True)
+    # a logit that does not depend on the maps has no gradient by them: no place speaks for the class
+    return maps, torch.zeros_like(maps) if gradient is None else gradient
 
 
 def _working_copy(network: nn.Module) -> nn.Module:
@@ -236,7 +215,7 @@ def _working_copy(network: nn.Module) -> nn.Module:
 
 
 def _normalised(maps: Tensor) -> Tensor:
-    """Scale each map (B, 1, H, W) to [0, 1], as MONAI does, but with 1 for the most instead of the least."""
+    """Scale each map (B, 1, H, W) to [0, 1], 1 for the most."""
     low, high = (edge(maps, dim=(1, 2, 3), keepdim=True) for edge in (torch.amin, torch.amax))
     told = high - low > _ROUNDING * high
     return torch.where(told, (maps - low) / torch.where(told, high - low, 1.0), 0.0).clamp(0, 1)

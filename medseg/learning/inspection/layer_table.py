@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from medseg.errors import ModelError
-from medseg.learning.inspection.trial_pass import blank_image, evaluating
+from medseg.learning.inspection.trial_pass import After, Before, blank_image, evaluating, watched
 
 #: Functions that join what they are given.
 _JOINING = frozenset(
@@ -101,7 +100,7 @@ def describe(network: torch.nn.Module, shape: Sequence[int]) -> NetworkDescripti
     image = blank_image(network, tuple(shape))
     notes = _Notes()
     try:
-        with evaluating(network), _hooked(network, notes), notes.flow, torch.no_grad():
+        with evaluating(network), watched(network, notes.watchers), notes.flow, torch.no_grad():
             given = network(image)
     except Exception as error:  # networks raise anything at a shape they do not take
         raise ModelError(f"the network does not take an image {tuple(shape)}: {error!s:.300}") from error
@@ -116,23 +115,6 @@ def describe(network: torch.nn.Module, shape: Sequence[int]) -> NetworkDescripti
         sum(row.activation_bytes for row in notes.rows),
         tuple(sorted(notes.flow.joins(_tensors(given)))),
     )
-
-
-@contextmanager
-def _hooked(network: torch.nn.Module, notes: _Notes) -> Iterator[None]:
-    handles = []
-    try:
-        for name, module in network.named_modules():
-            if not any(module.children()):
-                handles.append(module.register_forward_pre_hook(notes.entered(name), with_kwargs=True))
-                handles.append(module.register_forward_hook(notes.left, with_kwargs=True))
-            elif any(True for _ in module.parameters(recurse=False)):
-                handles.append(module.register_forward_pre_hook(notes.opened(name)))
-                handles.append(module.register_forward_hook(notes.closed))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class _Flow(TorchFunctionMode):
@@ -188,7 +170,14 @@ class _Notes:
         self.open: list[tuple[int, list[tuple[torch.Tensor, int]]]] = []
         self.containers: dict[int, int] = {}
 
-    def entered(self, name: str) -> Callable[..., None]:
+    def watchers(self, name: str, module: torch.nn.Module) -> tuple[Before | None, After | None]:
+        """What notes a leaf, or a container with parameters of its own."""
+        if not any(module.children()):
+            return self.entered(name), self.left
+        own = any(True for _ in module.parameters(recurse=False))
+        return (self.opened(name), self.closed) if own else (None, None)
+
+    def entered(self, name: str) -> Before:
         """A hook for a leaf before it computes."""
 
         def note(module: torch.nn.Module, args: Any, kwargs: Any) -> None:
@@ -221,17 +210,17 @@ class _Notes:
             self.flow.produced(row, tensor)
         return output
 
-    def opened(self, name: str) -> Callable[..., None]:
+    def opened(self, name: str) -> Before:
         """A hook for a container with parameters of its own, before its parts compute."""
 
-        def note(module: torch.nn.Module, _: Any) -> None:
+        def note(module: torch.nn.Module, _: Any, __: Any) -> None:
             if id(module) not in self.containers:
                 self.containers[id(module)] = len(self.rows)
                 self.rows.append(self._row(name, module, ()))
 
         return note
 
-    def closed(self, module: torch.nn.Module, _: Any, output: Any) -> None:
+    def closed(self, module: torch.nn.Module, _: Any, __: Any, output: Any) -> None:
         """A hook for a container after its parts computed."""
         row = self.containers[id(module)]
         self.rows[row] = replace(self.rows[row], shape=_shape(output))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from medseg.errors import DefinitionError
-from medseg.learning.inspection.trial_pass import blank_image, evaluating
+from medseg.learning.inspection.trial_pass import After, Before, blank_image, evaluating, watched
 
 
 @dataclass
@@ -34,10 +33,10 @@ class Calls:
     _count: int = 0
     _image: Any = None
 
-    def entered(self, name: str) -> Callable[[nn.Module, Any], None]:
-        """A hook for before a call."""
+    def watchers(self, name: str, _: nn.Module) -> tuple[Before, After]:
+        """What notes the calls of a module."""
 
-        def note(module: nn.Module, given: Any) -> None:
+        def entered(module: nn.Module, given: Any, _: Any) -> None:
             self._count += 1
             self.first.setdefault(name, self._count)
             self.last[name] = self._count
@@ -46,15 +45,10 @@ class Calls:
                 if given[0] is self._image and module.groups == 1:
                     self.stem.append(name)
 
-        return note
-
-    def left(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        """A hook for after a call."""
-
-        def note(_: nn.Module, __: Any, output: Any) -> None:
+        def left(_: nn.Module, __: Any, ___: Any, output: Any) -> None:
             self.given[name] = _shape(output)
 
-        return note
+        return entered, left
 
     def done(self, output: Any) -> Calls:
         """The same without the image, once the network has given its output."""
@@ -72,18 +66,12 @@ def calls(network: nn.Module, shape: tuple[int, int, int]) -> Calls:
     Raises:
         DefinitionError: The network does not take such an image.
     """
-    found, handles = Calls(), []
+    found = Calls()
     try:
-        for name, module in network.named_modules():
-            handles.append(module.register_forward_pre_hook(found.entered(name)))
-            handles.append(module.register_forward_hook(found.left(name)))
-        with evaluating(network), torch.no_grad():
+        with watched(network, found.watchers), evaluating(network), torch.no_grad():
             return found.done(network(blank_image(network, shape)))
     except Exception as error:  # networks raise anything at a shape they do not take
         raise DefinitionError(f"the network does not take an image {shape}: {error!s:.300}") from error
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _shape(output: Any) -> tuple[int, ...]:

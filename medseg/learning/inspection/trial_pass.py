@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
+
+Before = Callable[[torch.nn.Module, tuple[Any, ...], dict[str, Any]], Any]
+"""What is called before a module computes: it, and what it is given."""
+
+After = Callable[[torch.nn.Module, tuple[Any, ...], dict[str, Any], Any], Any]
+"""What is called after it; what it returns, if anything, takes the place of the output."""
 
 
 @contextmanager
@@ -19,6 +26,26 @@ def untouched(network: torch.nn.Module) -> Iterator[None]:
         for name, buffer in network.named_buffers():
             buffer.data.copy_(buffers[name])
         torch.set_rng_state(random)
+
+
+@contextmanager
+def watched(
+    network: torch.nn.Module, watchers: Callable[[str, torch.nn.Module], tuple[Before | None, After | None]]
+) -> Iterator[None]:
+    """Watch each module of a network while it computes.
+
+    Args:
+        network: Its modules are watched.
+        watchers: Gives what is called before and after a module, by its dotted name.
+    """
+    with ExitStack() as hooks:
+        for name, module in network.named_modules():
+            before, after = watchers(name, module)
+            if before is not None:
+                hooks.enter_context(module.register_forward_pre_hook(before, with_kwargs=True))
+            if after is not None:
+                hooks.enter_context(module.register_forward_hook(after, with_kwargs=True))
+        yield
 
 
 @contextmanager

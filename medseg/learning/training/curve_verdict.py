@@ -1,25 +1,21 @@
-"""What learning curves say: a verdict with its reason and a next step, by stated rules.
+"""What learning curves say: a verdict with its reason and a next step, by three rules.
 
-The rules look at the validation loss v and score s of validated epochs, and at the training loss t, taken as
-the mean since the validation before. Levels are medians and slopes the medians of all pairwise slopes (Sen,
-JASA 63, 1968), so that single spikes decide nothing. A slope is sure when it is 3 standard errors or more,
-with noise that may resemble itself from epoch to epoch, or when nearly all pairs agree. In this order:
+The rules look at the validation loss v and the score s of validated epochs, and at the training loss t, taken as
+the mean since the validation before. A level is a median of some epochs, so that single spikes decide nothing. A
+change of level is sure if it is 4 standard errors, with noise by the third differences of the curve, which know
+nothing of slopes and bends: 3 would not do where noise resembles itself from epoch to epoch. With 5 validations or
+more, in this order:
 
-1. **too short**: fewer than 5 validations.
-2. **overfitting**: after the lowest point of the smoothed v (running median, then running mean, of 3) come at
-   least 4 validations over which v surely rises: from the level about the lowest point to that of the last
-   third by a tenth of that level or a twentieth of v's whole fall, whichever is less, and by a hundredth of
-   that fall at least; and t surely falls, or ends so far below v that v is more than half above it. It is
-   overfitting since the first validated epoch after the lowest point. Where t surely rises too, the training
-   diverges: not yet converged.
-3. **not yet converged**: over the last quarter of the validations (4 at least) v or s surely improves, and so
-   fast that another quarter of the training would gain a twentieth of what v or s gained so far (and 0.005 of
-   a score).
-4. **underfitting**: the curves stand still, and the score is below 0.5 with v at most half above t; or t fell
-   by less than a quarter of its start, with a score below 0.8 or none.
-5. **overfitting**, since no certain epoch: the curves stand still, v is more than half above t, and the score is
-   below 0.5 or v fell by less than a twentieth while t fell by a quarter or more.
-6. **good fit**: otherwise.
+1. **Does v rise?** After its lowest point it surely stands higher, for 2 epochs at least; three of four values of
+   the last third are a twentieth higher. If t surely fell meanwhile, or ends far below v (v is more than half above
+   it), this is *overfitting* since the epoch after that point. If t rose too, the training diverges: *not yet
+   converged*.
+2. **Does v still fall, or s still rise?** So fast in the last quarter that as much again would gain a twentieth of
+   all that it gained (and 0.005 of a score): *not yet converged*.
+3. **Is it good where they stand still?** Not if s is below 0.5, or nothing was learnt: v far above t is
+   *overfitting*, since no certain epoch, if s is below 0.5 or v came down by less than a twentieth while t fell by a
+   quarter; else it is *underfitting*, if s is below 0.5, or t fell by less than a quarter and s is below 0.8 or not
+   there. All others are a *good fit*.
 
 The shares are conventions of medseg, chosen on made-up curves with noise of many strengths: they give a
 reading, not a test of significance.
@@ -39,11 +35,10 @@ History = Sequence[Mapping[str, float]]
 Kind = Literal["too short", "underfitting", "good fit", "overfitting", "not yet converged"]
 
 _LEAST = 5  # validations to judge by
-_AFTER = 4  # validations after the lowest point that make a rise
-_END = 4  # validations at the end that make a slope, at least
-_SURE = 3.0  # standard errors
-_AGREEING = 0.95
-_OF_LEVEL, _OF_FALL, _LEAST_OF_FALL = 0.1, 0.05, 0.01
+_RISING = 2  # validations after the lowest point that make a rise, at least
+_END = 4  # validations at the end that may still improve, at least
+_SURE = 4.0  # standard errors
+_OF_LEVEL, _OF_FALL = 0.05, 0.05  # of a level; of what was gained
 _SCORE_STEP = 0.005
 _LOW_SCORE, _FAIR_SCORE = 0.5, 0.8
 _GAP = 0.5
@@ -86,16 +81,7 @@ def read_curves(history: History, step: str = "fit") -> Verdict:
         reason = f"{count} validation{'' if count == 1 else 's'}, too few to judge: wanted {_LEAST}"
         advice = f"Raise steps.{step}.epochs, or validate more often (steps.{step}.validate_every)."
         return Verdict("too short", None, reason, advice)
-    for rule in (_rising, _improving, _standing_still):
-        found = rule(curves, step)
-        if found is not None:
-            return found
-    reason = (
-        f"the validation loss came from {curves.val.first:.3g} to {curves.val.end:.3g} and stands still there, the "
-        f"training loss at {curves.train.end:.3g}{_score(curves)}"
-    )
-    advice = "Nothing needs to change: compare by the test scores; more patients help more than more epochs."
-    return Verdict("good fit", None, reason, advice)
+    return _rising(curves, step) or _improving(curves, step) or _standing_still(curves, step)
 
 
 @dataclass(frozen=True)
@@ -111,59 +97,32 @@ class _Curve:
     values: NDArray[np.float64]
 
     @property
-    def first(self) -> float:
-        return float(self.values[0])
-
-    @property
     def end(self) -> float:
         """Level at the end: of the last quarter, and 3 values at least."""
         return float(np.median(self.values[-max(3, round(len(self.values) / 4)) :]))
 
-    @property
-    def noise(self) -> float:
-        """Standard deviation of what is no trend, from second differences.
+    def change(self, earlier: slice, later: slice) -> tuple[float, bool]:
+        """From the level of some values to that of others, and whether it is more than noise.
 
-        Those of independent values have a variance of 6; the median passes over spikes, 1.4826 makes a
-        deviation of it.
+        Third differences of independent values have 20 times their variance, and a median 1.57 times that of a
+        mean; 1.4826 makes a standard deviation of a median size, which passes over spikes.
         """
-        return _deviation(np.diff(self.values, 2)) / float(np.sqrt(6))
+        one, other = self.values[earlier], self.values[later]
+        noise = 1.4826 * float(np.median(np.abs(np.diff(self.values, 3)))) / np.sqrt(20)
+        error = 1.25 * noise * float(np.sqrt(1 / len(one) + 1 / len(other)))
+        change = float(np.median(other) - np.median(one))
+        return change, change != 0 and abs(change) >= _SURE * error
 
-    def trend(self, start: int) -> tuple[float, bool]:
-        """Change an epoch from a place on, and whether it is sure.
-
-        It is sure if it is 3 standard errors or more, or if of 5 values or more 19 of 20 pairs go its way. The
-        error is that of independent residuals, made larger where each resembles the one before (by the square
-        root of (1 + r) / (1 - r) for a correlation r, as of a process of first order).
-        """
-        epochs, values = self.epochs[start:], self.values[start:]
-        one, other = np.triu_indices(len(epochs), 1)
-        slopes = (values[other] - values[one]) / (epochs[other] - epochs[one])
-        slope = float(np.median(slopes))
-        residuals = values - slope * epochs
-        residuals -= np.median(residuals)
-        square = float(residuals @ residuals)
-        likeness = float(np.clip(residuals[1:] @ residuals[:-1] / square, 0, 0.8)) if square else 0.0
-        noise = max(self.noise, _deviation(residuals)) * np.sqrt((1 + likeness) / (1 - likeness))
-        error = float(noise / np.sqrt(np.sum((epochs - epochs.mean()) ** 2)))
-        agreeing = len(epochs) >= _LEAST and float(np.mean(slopes * slope > 0)) >= _AGREEING
-        return slope, slope != 0 and (abs(slope) >= _SURE * error or agreeing)
-
-    def lowest(self) -> int:
-        """Place of the lowest point of the smoothed curve."""
-        calm = _running(_running(self.values, np.median), np.mean)
-        return int(np.argmin(calm))
-
-    def levels(self, low: int) -> tuple[float, float]:
-        """About a place, and over the last third of what follows it."""
-        third = max(3, (len(self.values) - 1 - low) // 3)
-        return float(np.median(self.values[max(low - 2, 0) : low + 3])), float(
-            np.median(self.values[-third:])
-        )
+    def lately(self) -> tuple[float, bool]:
+        """What another quarter would add, if it went on as between the halves of the last one."""
+        quarter = max(_END, round(len(self.values) / 4))
+        change, sure = self.change(slice(-quarter, -(quarter // 2)), slice(-(quarter // 2), None))
+        return 2 * change, sure
 
 
 @dataclass(frozen=True)
 class _Curves:
-    """All three, at the validated epochs; the score may be empty."""
+    """All three, at the validated epochs; the score may be empty. And the training loss of the first epoch."""
 
     train: _Curve
     val: _Curve
@@ -174,6 +133,7 @@ class _Curves:
     def of(cls, history: History) -> _Curves:
         """Take the training loss as the mean since the validation before."""
         train, val, score, since = [], [], [], []
+        known = [row["train/loss"] for row in history if isfinite(row.get("train/loss", np.nan))]
         for row in history:
             if isfinite(row.get("train/loss", np.nan)):
                 since.append(row["train/loss"])
@@ -183,25 +143,24 @@ class _Curves:
                 since = []
                 if isfinite(row.get("val/score", np.nan)):
                     score.append((row["epoch"], row["val/score"]))
-        known = [row["train/loss"] for row in history if isfinite(row.get("train/loss", np.nan))]
-        start = known[0] if known else np.nan
-        return cls(_curve(train), _curve(val), _curve(score), start)
+        return cls(_curve(train), _curve(val), _curve(score), known[0] if known else np.nan)
 
     @property
     def fall(self) -> float:
         """How far the validation loss came down; a twentieth of its start where it hardly did."""
-        calm = _running(self.val.values, np.median)
-        return max(self.val.first - float(calm.min()), 0.05 * abs(self.val.first))
+        first = float(self.val.values[0])
+        return max(first - float(_running(self.val.values, np.median).min()), 0.05 * abs(first))
 
     @property
     def apart(self) -> bool:
         """Whether the validation loss ends far above the training loss."""
         return self.val.end - self.train.end > _GAP * abs(self.train.end)
 
-
-def _deviation(values: NDArray[np.float64]) -> float:
-    """Standard deviation about 0 of normal values, by their median size."""
-    return float(1.4826 * np.median(np.abs(values)))
+    @property
+    def reached(self) -> str:
+        """What is said of the score, if there is one."""
+        values = self.score.values
+        return f", with a score of {self.score.end:.3f} (best {values.max():.3f})" if len(values) else ""
 
 
 def _curve(points: list[tuple[float, float]]) -> _Curve:
@@ -216,79 +175,71 @@ def _running(values: NDArray[np.float64], middle: Callable[..., NDArray[np.float
 
 
 def _rising(curves: _Curves, step: str) -> Verdict | None:
-    """Rule 2."""
+    """Rule 1."""
     val, train = curves.val, curves.train
-    low = val.lowest()
-    if len(val.values) - 1 - low < _AFTER:
+    low = int(np.argmin(_running(_running(val.values, np.median), np.mean)))
+    first = max(low - 1, 0)
+    low = first + int(np.argmin(val.values[first : low + 2]))  # smoothing rounds a corner
+    after = len(val.values) - 1 - low
+    if after < _RISING:
         return None
-    before, after = val.levels(low)
-    slope, sure = val.trend(low + 1)
-    enough = max(min(_OF_LEVEL * abs(before), _OF_FALL * curves.fall), _LEAST_OF_FALL * curves.fall)
-    if after - before < enough or slope <= 0 or not sure:
+    about, end = slice(low, low + 1), slice(-max(min(after, 3), after // 3), None)
+    rise, sure = val.change(about, end)
+    before = float(val.values[low])
+    most = float(np.quantile(val.values[end], 0.25, method="lower"))  # two spikes make no rise
+    if not sure or most - before < _OF_LEVEL * abs(before):
         return None
-    learned, now = train.levels(low)
-    change, sure = train.trend(low + 1)
-    since = int(val.epochs[low + 1])
-    rose = f"the validation loss rose from {before:.3g} about epoch {val.epochs[low]:.0f} to {after:.3g}"
-    if now - learned > _LEAST_OF_FALL * curves.fall and change > 0 and sure:
+    moved, surely = train.change(about, end)
+    now = float(np.median(train.values[end]))
+    said = (
+        f"the validation loss rose from {before:.3g} about epoch {val.epochs[low]:.0f} to {before + rise:.3g}",
+        f"the training loss went from {now - moved:.3g} to {now:.3g}",
+    )
+    if surely and moved > _OF_FALL * curves.fall:
         advice = f"Lower steps.{step}.optimiser.lr, or set steps.{step}.clip."
-        reason = f"{rose}, and the training loss from {learned:.3g} to {now:.3g}: the training diverges"
-        return Verdict("not yet converged", None, reason, advice)
-    if not curves.apart and not (now < learned and change < 0 and sure):
+        return Verdict("not yet converged", None, f"{said[0]}, and {said[1]}: the training diverges", advice)
+    if not curves.apart and not (surely and moved < 0):
         return None
-    reason = f"{rose} while the training loss went from {learned:.3g} to {now:.3g}{_score(curves)}"
-    return Verdict("overfitting", since, reason, _against_overfitting(step))
+    reason = f"{said[0]} while {said[1]}{curves.reached}"
+    return Verdict("overfitting", int(val.epochs[low + 1]), reason, _against_overfitting(step))
 
 
 def _improving(curves: _Curves, step: str) -> Verdict | None:
-    """Rule 3."""
-    val, score = curves.val, curves.score
-    said = []
-    gain, sure = _gain(val)
+    """Rule 2."""
+    val, score, said = curves.val, curves.score, []
+    gain, sure = val.lately()
     if sure and -gain >= _OF_FALL * curves.fall:
         said.append(f"the validation loss still falls ({val.end:.3g} at the end)")
     if len(score.values) >= _LEAST:
-        gain, sure = _gain(score)
-        risen = float(_running(score.values, np.median).max()) - score.first
+        gain, sure = score.lately()
+        risen = float(_running(score.values, np.median).max() - score.values[0])
         if sure and gain >= max(_OF_FALL * risen, _SCORE_STEP):
             said.append(f"the score still rises ({score.end:.3f} at the end)")
-    if not said:
-        return None
     advice = f"Raise steps.{step}.epochs (and steps.{step}.patience), or steps.{step}.optimiser.lr."
-    return Verdict("not yet converged", None, " and ".join(said), advice)
+    return Verdict("not yet converged", None, " and ".join(said), advice) if said else None
 
 
-def _gain(curve: _Curve) -> tuple[float, bool]:
-    """What another quarter of the training would add at the last slope, and whether that slope is sure."""
-    slope, sure = curve.trend(-max(_END, round(len(curve.values) / 4)))
-    span = float(curve.epochs[-1] - curve.epochs[0])
-    return slope * span / 4, sure
-
-
-def _standing_still(curves: _Curves, step: str) -> Verdict | None:
-    """Rules 4 and 5."""
-    train, val, score = curves.train, curves.val, curves.score
-    reached = score.end if len(score.values) else None
+def _standing_still(curves: _Curves, step: str) -> Verdict:
+    """Rule 3."""
+    train, val, first = curves.train, curves.val, float(curves.val.values[0])
+    score = curves.score.end if len(curves.score.values) else None
     fallen = (curves.start - train.end) / abs(curves.start) if curves.start else 0.0
-    low = reached is not None and reached < _LOW_SCORE
-    unmoved = val.first - val.end < _OF_FALL * abs(val.first) and fallen >= _LITTLE
+    low = score is not None and score < _LOW_SCORE
+    unmoved = first - val.end < _OF_FALL * abs(first) and fallen >= _LITTLE
+    stands = f"the validation loss stands at {val.end:.3g}, the training loss at {train.end:.3g}"
+    since = f"{stands} after {first:.3g} and {curves.start:.3g} at first{curves.reached}"
     if curves.apart and (low or unmoved):
-        reason = (
-            f"the validation loss stands at {val.end:.3g}, far above the training loss of {train.end:.3g}"
-            f"{_score(curves)}"
-        )
-        return Verdict("overfitting", None, reason, _against_overfitting(step))
-    if low or (fallen < _LITTLE and (reached is None or reached < _FAIR_SCORE)):
-        reason = (
-            f"both losses stand still, the training loss at {train.end:.3g} after {curves.start:.3g} in the "
-            f"first epoch{_score(curves)}"
-        )
+        return Verdict("overfitting", None, since, _against_overfitting(step))
+    if low or (fallen < _LITTLE and (score is None or score < _FAIR_SCORE)):
         advice = (
             f"Take more network.channels, try another steps.{step}.optimiser.lr (three times more, or less), less "
             "loading.augment or dropout, and look at the pictures of the data."
         )
-        return Verdict("underfitting", None, reason, advice)
-    return None
+        return Verdict("underfitting", None, since, advice)
+    advice = "Nothing needs to change: compare by the test scores; more patients help more than more epochs."
+    if curves.apart:
+        advice = "The training loss is far below: more patients, more loading.augment or dropout may help."
+    return Verdict("good fit", None, since, advice)
 
 
 def _against_overfitting(step: str) -> str:
@@ -296,8 +247,3 @@ def _against_overfitting(step: str) -> str:
         "Take more patients, more loading.augment, dropout or weight decay, or fewer network.channels; "
         f"steps.{step}.patience saves the time. The weights of the best epoch are kept."
     )
-
-
-def _score(curves: _Curves) -> str:
-    values = curves.score.values
-    return f", with a score of {curves.score.end:.3f} (best {values.max():.3f})" if len(values) else ""

@@ -355,13 +355,6 @@ def test_16_bit_colour_is_refused_not_cut(tmp_path: Path, colour: int, bands: in
     assert picture_size(path) == (4, 5)
 
 
-def test_16_bit_colour_tiff_is_refused_not_cut(tmp_path: Path) -> None:
-    path = tiff(tmp_path / "x.tif", np.dstack([DEEP] * 3), {262: (2,)})
-
-    with pytest.raises(DataError, match=r"16-bit colour"):
-        read_mask(path)
-
-
 @pytest.mark.parametrize(
     ("mode", "suffix"), [("CMYK", ".tif"), ("CMYK", ".jpg"), ("YCbCr", ".tif"), ("LAB", ".tif")]
 )
@@ -567,6 +560,27 @@ def test_truncated_files_end_early(
         path = put(tmp_path / name, whole[: int(len(whole) * share)])
         with pytest.raises(DataError, match="ends early"):
             read_picture(path, "rgb")
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 2}, {"restart_marker_rows": 1}, {"optimize": True}])
+def test_a_jpeg_that_lacks_its_end_marker_alone_is_read(tmp_path: Path, options: dict[str, Any]) -> None:
+    whole = saved(tmp_path / "x.jpg", COLOUR, **options).read_bytes()
+    assert whole.endswith(b"\xff\xd9")
+    expected = read_picture(tmp_path / "x.jpg", "rgb").pixels
+
+    for ending in (b"", b"\0", b"\xff"):
+        found = read_picture(put(tmp_path / "y.jpg", whole[:-2] + ending), "rgb")
+        np.testing.assert_array_equal(found.pixels, expected)
+    for end in range(len(whole) - 60, len(whole) - 6, 6):
+        with pytest.raises(DataError, match="ends early"):
+            read_picture(put(tmp_path / "z.jpg", whole[:end]), "rgb")
+
+
+def test_a_progressive_jpeg_without_its_end_marker_may_lack_a_scan(tmp_path: Path) -> None:
+    whole = saved(tmp_path / "x.jpg", COLOUR, progressive=True).read_bytes()
+    for end in (len(whole) - 2, whole.rindex(b"\xff\xda")):
+        with pytest.raises(DataError, match="ends early"):
+            read_picture(put(tmp_path / "y.jpg", whole[:end]), "rgb")
 
 
 def test_a_flipped_bit_in_a_png_is_found(tmp_path: Path) -> None:

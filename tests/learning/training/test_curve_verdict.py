@@ -158,6 +158,43 @@ def test_few_validations_of_many_epochs_are_too_few():
     assert read_curves(made("good", 40, every=10)).kind == "too short"
 
 
+def test_a_short_training_that_learns_by_heart_is_overfitting():
+    train = [0.60, 0.40, 0.30, 0.20, 0.15, 0.10, 0.08, 0.06]
+    val = [0.66, 0.52, 0.41, 0.33, 0.30, 0.28, 0.33, 0.41]
+    found = read_curves(history(train, val, [0.85] * 8))
+    assert (found.kind, found.since) == ("overfitting", 7)
+
+
+@pytest.mark.parametrize("epochs", [8, 12, 30])
+@pytest.mark.parametrize("late", [2, 3])
+def test_two_epochs_of_a_rising_validation_loss_over_a_falling_training_loss_are_overfitting(epochs, late):
+    u = np.arange(1, epochs + 1) / epochs
+    train = 0.06 + 0.64 * (1 - u) ** 1.5
+    val = 0.4 + 0.3 * np.exp(-6 * u)
+    val[-late:] += 0.06 * np.arange(1, late + 1)
+    found = read_curves(history(train, val, 0.85 - 0.2 * np.exp(-6 * u)))
+    assert found.kind == "overfitting"
+    assert abs(found.since - (epochs - late + 1)) <= 1  # smoothing rounds a corner
+    assert "the training loss went from" in found.reason
+    assert "Nothing needs to change" not in found.next_step
+
+
+def test_a_good_fit_with_a_training_loss_far_below_says_what_would_help():
+    u = np.arange(1, 31) / 30
+    found = read_curves(history(0.06 + np.exp(-9 * u), 0.2 + np.exp(-9 * u), 0.9 - 0.3 * np.exp(-9 * u)))
+    assert found.kind == "good fit"
+    assert "more patients" in found.next_step
+    assert "Nothing needs to change" not in found.next_step
+
+
+def test_a_rise_within_the_noise_of_two_epochs_is_none():
+    u = np.arange(1, 31) / 30
+    rng = np.random.default_rng(4)
+    val = 0.2 + 0.5 * np.exp(-8 * u) + 0.05 * rng.normal(size=30)
+    val[-2:] = 0.24, 0.25
+    assert read_curves(history(0.18 + 0.5 * np.exp(-8 * u), val, 0.9 + 0 * u)).kind == "good fit"
+
+
 def test_a_training_that_diverges_is_not_called_overfitting():
     u = np.arange(1, 61) / 60
     train, val, score = good(u)

@@ -1,0 +1,218 @@
+"""TIFF files: what is refused before anything is decoded, and their samples as stored, by tifffile."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
+
+from medseg.images.pictures.decoders import Kind, Stored, Watched, refuse_no_numbers, turned, within_limit
+from medseg.images.pictures.tiff_colours import RULES, shown
+from medseg.images.refusal import RefusedError
+
+_SAVE = "Save it uncompressed, or with LZW or Deflate, or leave the case out."
+
+_JPEG = 7
+
+#: Compressions of bytes, which keep all numbers: none, CCITT, LZW, Deflate, PackBits, LZMA, Zstandard.
+_EXACT = {1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000}
+
+#: Compressions of images: JPEG 2000 and WebP, whose colours are none but RGB; they may have made values up.
+_IMAGES = {34712, 50001}
+
+#: Kinds of files of microscopes that are built on TIFF in ways of their own: they are read as plain TIFF.
+_DIALECTS = {
+    f"is_{name}": False
+    for name in (
+        "ome",
+        "lsm",
+        "scanimage",
+        "ndpi",
+        "mmstack",
+        "ndtiff",
+        "philips",
+        "eer",
+        "bif",
+        "scn",
+        "stk",
+    )
+    if name in tifffile.TIFF.FILE_FLAGS
+}
+
+#: Tags without which a page would be read as another: all that say where its samples are, and what they mean.
+_NEEDED = {
+    *(256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320),
+    *(322, 323, 324, 325, 338, 339, 347, 530, 32997),
+}
+
+#: Tags of one number: sizes, compression, kind of pixels, orientation, and so on.
+_SINGLE = (256, 257, 259, 262, 266, 274, 277, 278, 284, 292, 317, 322, 323, 32997)
+
+_reading: ContextVar[bool] = ContextVar("reading", default=False)
+# What tifffile logs names what stands in a file; what is wrong with it is raised or found here.
+logging.getLogger("tifffile").addFilter(lambda _: not _reading.get())
+
+
+class _Tiff(Kind):
+    name, suffixes = "TIFF", (".tif", ".tiff")
+    starts = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+    def size(self, handle: Watched) -> tuple[int, int]:
+        with _opened(handle) as (_, page):
+            height, width = page.imagelength, page.imagewidth
+            return (width, height) if _orientation(page) in {5, 6, 7, 8} else (height, width)
+
+    def read(self, handle: Watched) -> Stored:
+        with _opened(handle) as (tiff, page):
+            _refuse_unread(page)
+            _refuse_incomplete(page, tiff.filehandle.size)
+            stored = shown(page, _planes(page))
+            return turned(stored, _orientation(page))
+
+
+TIFF = _Tiff()
+
+
+@contextmanager
+def _opened(handle: Watched) -> Iterator[tuple[TiffFile, TiffPage]]:
+    """The only page of a file, of a size that is read."""
+    token = _reading.set(True)
+    try:
+        tiff = TiffFile(handle, name="picture.tif", **_DIALECTS)
+        page = tiff.pages.first
+        if not isinstance(page, TiffPage):
+            raise TypeError("its first page refers to another")
+        _refuse_damaged_tags(handle, tiff, page)
+        if 0 in (page.imagelength, page.imagewidth):
+            raise RefusedError("the TIFF says a picture of no rows or no columns", "Leave the case out.")
+        within_limit(page.imagelength, page.imagewidth)
+        if (pictures := _pictures(tiff, page)) > 1:
+            raise RefusedError(
+                f"{pictures} pictures in one file, wanted one", "Save each in a file of its own."
+            )
+        yield tiff, page
+    finally:
+        _reading.reset(token)
+
+
+def _refuse_damaged_tags(handle: Watched, tiff: TiffFile, page: TiffPage) -> None:
+    """Refuse a page with a tag that tifffile could not read and passed over, or of several numbers for one."""
+    handle.seek(page.offset)
+    kind = tiff.tiff
+    (count,) = struct.unpack(kind.tagnoformat, handle.read(kind.tagnosize))
+    raw = handle.read(count * kind.tagsize)
+    there = {struct.unpack_from(f"{kind.byteorder}H", raw, n * kind.tagsize)[0] for n in range(count)}
+    if any(tag not in page.tags for tag in there & _NEEDED):
+        raise EOFError("truncated: a tag lies beyond the end")
+    if any(not isinstance(page.tags.valueof(tag, 1), int) for tag in _SINGLE):
+        raise ValueError("a tag of several numbers, wanted one")
+
+
+def _pictures(tiff: TiffFile, page: TiffPage) -> int:
+    """How many pictures a file holds: its pages; or more behind one, as some programs write."""
+    if len(tiff.pages) > 1:
+        return len(tiff.pages)
+    text = page.description
+    if told := re.match(r"ImageJ=.*?^images=(\d+)", text, re.DOTALL | re.MULTILINE):
+        return int(told[1])
+    if text.startswith('{"shape":'):  # as tifffile itself writes
+        return math.prod(json.loads(text)["shape"]) // math.prod(page.shaped)
+    planes = page.tags.get(33629)  # of MetaMorph
+    return max(page.imagedepth, planes.count if planes is not None else 1)
+
+
+def _orientation(page: TiffPage) -> int:
+    return int(page.tags.valueof(274, 1))
+
+
+def _refuse_unread(page: TiffPage) -> None:
+    """Refuse kinds of samples and compressions that are not read, by their names."""
+    if page.compression not in {*_EXACT, _JPEG, *_IMAGES}:
+        raise RefusedError(
+            f"the TIFF is compressed as {_name(COMPRESSION, page.compression)}, which medseg does not decode",
+            _SAVE,
+        )
+    bits = page.bitspersample
+    if isinstance(bits, tuple) or page.dtype is None:
+        raise RefusedError(f"the TIFF holds samples of {bits} bits, which medseg does not read", _SAVE)
+    refuse_no_numbers(np.dtype(page.dtype), "TIFF")
+    rule = RULES.get(page.photometric)
+    mixed = page.photometric == PHOTOMETRIC.YCBCR and page.compression in _IMAGES
+    if rule is None or mixed:
+        how = f" compressed as {_name(COMPRESSION, page.compression)}" if mixed else ""
+        raise RefusedError(
+            f"the TIFF holds pixels of the kind {_name(PHOTOMETRIC, page.photometric)}{how}, wanted greys, RGB, a "
+            "palette, CMYK, YCbCr or LAB",
+            "Save it as one of these, or leave the case out.",
+        )
+    rule.refuse(page)
+    if page.is_subsampled and page.compression != _JPEG:
+        raise RefusedError(
+            "the TIFF holds colours at half the resolution that are no JPEG", "Save it as RGB."
+        )
+
+
+def _refuse_incomplete(page: TiffPage, size: int) -> None:
+    """Refuse a page of which strips or tiles are missing, or are larger than a picture may be."""
+    within_limit(page.tilelength or 1, page.tilewidth or 1)
+    if page.is_contiguous:
+        ends = [page.dataoffsets[0] + page.nbytes]
+    else:
+        ends = [at + count for at, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    across = -(-page.imagewidth // page.tilewidth) if page.is_tiled else 1
+    down = -(-page.imagelength // (page.tilelength if page.is_tiled else page.rowsperstrip))
+    wanted = across * down * (page.samplesperpixel if page.planarconfig == 2 else 1)
+    if not page.is_contiguous and (len(ends) < wanted or 0 in page.databytecounts[:wanted]):
+        raise EOFError("truncated: strips or tiles are missing")
+    if max(ends[:wanted]) > size:
+        raise EOFError("truncated: strips or tiles lie beyond the end")
+
+
+def _planes(page: TiffPage) -> NDArray[Any]:
+    """Samples (H, W, C) as stored; YCbCr in JPEG as RGB."""
+    found = _of_jpeg(page) if page.compression == _JPEG else page.asarray(squeeze=False, maxworkers=1)
+    return np.moveaxis(found[:, 0, ..., 0], 0, -1) if page.planarconfig == 2 else found[0, 0]
+
+
+def _of_jpeg(page: TiffPage) -> NDArray[Any]:
+    """By libjpeg-turbo alone: some damaged pictures end the program in what tifffile else falls back on."""
+    import imagecodecs  # noqa: PLC0415 - its codecs take a while
+
+    together = page.samplesperpixel if page.planarconfig == 1 else 1
+    space: str | None = {3: "RGB", 4: "CMYK"}.get(together)  # the same twice leaves colours as they are
+    given = "YCBCR" if page.photometric == PHOTOMETRIC.YCBCR and space == "RGB" else space
+    found = np.zeros(page.shaped, page.dtype)
+    handle = page.parent.filehandle
+    for index, (at, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+        handle.seek(at)
+        piece = imagecodecs.jpeg8_decode(
+            handle.read(count), tables=page.jpegtables, colorspace=given, outcolorspace=space
+        )
+        _, (plane, depth, top, left, _), (_, height, width, samples) = page.decode(None, index)
+        piece = piece.reshape(*piece.shape[:2], samples)
+        if piece.dtype != found.dtype or piece.shape[0] > height or piece.shape[1] > width:
+            raise ValueError("a piece of JPEG of another size")
+        room = found[plane, depth, top : top + height, left : left + width]
+        if piece.shape[0] < room.shape[0] or piece.shape[1] < room.shape[1]:
+            raise ValueError("a piece of JPEG of another size")
+        room[:] = piece[: room.shape[0], : room.shape[1]]
+    return found
+
+
+def _name(names: Any, number: int) -> str:
+    """What a number of a tag is called."""
+    try:
+        return str(names(number).name)
+    except ValueError:
+        return str(int(number))
