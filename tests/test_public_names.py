@@ -22,6 +22,7 @@ def test_the_public_names_are_these() -> None:
         "load_pipeline",
         "networks",
         "predict",
+        "readers",
         "resume_folds",
         "resume_pipeline",
         "run_folds",
