@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medseg import networks, readers
+    from medseg import networks, readers, transforms
     from medseg.api import (
         RunResult,
         load_pipeline,
@@ -64,10 +64,11 @@ __all__ = [
     "resume_pipeline",
     "run_folds",
     "run_pipeline",
+    "transforms",
 ]
 
 # Public modules, imported on first use as well.
-_MODULES = {"networks", "readers"}
+_MODULES = {"networks", "readers", "transforms"}
 
 
 def __getattr__(name: str) -> Any:

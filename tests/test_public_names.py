@@ -27,6 +27,7 @@ def test_the_public_names_are_these() -> None:
         "resume_pipeline",
         "run_folds",
         "run_pipeline",
+        "transforms",
     ]
     assert dir(medseg) == sorted(medseg.__all__)
 

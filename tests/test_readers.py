@@ -56,8 +56,8 @@ def test_a_volume_comes_as_from_nibabel_and_as_from_monai_s_own_reader(tmp_path,
     np.testing.assert_array_equal(ours.affine, known.affine)
     np.testing.assert_array_equal(ours.affine, theirs.affine)
     np.testing.assert_allclose(ours.pixdim, known.header.get_zooms(), rtol=1e-6)
-    for name in ("original_affine", "spatial_shape", "space"):
-        np.testing.assert_array_equal(ours.meta[name], theirs.meta[name])
+    for key in ("original_affine", "spatial_shape", "space"):
+        np.testing.assert_array_equal(ours.meta[key], theirs.meta[key])
     np.testing.assert_allclose(ours.meta["pixdim"][1:4], theirs.meta["pixdim"][1:4], rtol=1e-6)
 
 
