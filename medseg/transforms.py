@@ -9,9 +9,9 @@
         FitSlicesd(["image", "label"], size=(192, 160), mode=["bilinear", "nearest"]),
     ])
 
-`medseg.slices` prepares its stores and the input of its models by the same ones, with `MarkContentd`,
-`CheckPreparedd` and `CarryMaskd` between. Those that move voxels can be inverted: `Compose.inverse` leads maps back to
-the grid of the file. A definition names none of them: it says under `slices` what they are given.
+Stores and the input of models are prepared by the same ones, with `MarkContentd`, `CheckPreparedd` and `CarryMaskd`
+between. Those that move voxels can be inverted: `Compose.inverse` leads maps back to the grid of the file. A
+definition names none of them: it says under `slices` what they are given.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def case_stages(channels: Sequence[str], rule: SliceRule, files: str, *, truth: 
     Args:
         channels: Names, in order.
         rule: Of the slices.
-        files: What kind of files they are, in the plural.
+        files: What kind of files they are, as `LoadCased` names it.
         truth: Whether the label map is read.
     """
     before, after = slicing_stages(channels, rule)
