@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medseg import networks
+    from medseg import networks, readers, transforms
     from medseg.api import (
         RunResult,
         load_pipeline,
@@ -59,16 +59,21 @@ __all__ = [
     "load_pipeline",
     "networks",
     "predict",
+    "readers",
     "resume_folds",
     "resume_pipeline",
     "run_folds",
     "run_pipeline",
+    "transforms",
 ]
+
+# Public modules, imported on first use as well.
+_MODULES = {"networks", "readers", "transforms"}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "networks":
-        return import_module("medseg.networks")
+    if name in _MODULES:
+        return import_module(f"medseg.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'medseg' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -22,10 +22,12 @@ def test_the_public_names_are_these() -> None:
         "load_pipeline",
         "networks",
         "predict",
+        "readers",
         "resume_folds",
         "resume_pipeline",
         "run_folds",
         "run_pipeline",
+        "transforms",
     ]
     assert dir(medseg) == sorted(medseg.__all__)
 

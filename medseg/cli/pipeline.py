@@ -59,14 +59,16 @@ def list_pipelines() -> None:
 
 @app.command()
 def show(name: Name, sets: Set = None) -> None:
-    """Print a definition, as it is after --set."""
+    """Print a definition, as it is after --set, with the transforms that its data go through as comments."""
     with guarded(Console(stderr=True)):
         from medseg.api.opening import open_pipeline  # noqa: PLC0415
+        from medseg.cli.stages import stage_comments  # noqa: PLC0415
         from medseg.yaml import to_yaml  # noqa: PLC0415
 
         opened = open_pipeline(name, assignments=sets or ())
         typer.echo(f"# {opened.found.path} ({opened.found.origin})", err=True)
         typer.echo(to_yaml(opened.definition.to_dict()), nl=False)
+        typer.echo(stage_comments(opened.definition, opened.manifest), nl=False)
 
 
 @app.command()

@@ -27,10 +27,13 @@ class Frame:
     Attributes:
         inner: (I, J, K) of the volume before.
         outer: (I, J, K) after.
+        backwards: Which axes run against those that MONAI would count: where a margin or what is cropped away
+            cannot be halved, the odd voxel lies at the other end of them.
     """
 
     inner: tuple[int, int, int]
     outer: tuple[int, int, int]
+    backwards: tuple[bool, bool, bool] = (False, False, False)
 
     def apply(self, volume: NDArray[Any], pad: Pad | None = None) -> NDArray[Any]:
         """Pad and crop an array of the inner shape to the outer shape.
@@ -41,7 +44,7 @@ class Frame:
         """
         i, j, k = self._kept()
         cropped = volume[..., i, j, k]
-        widths = self._widths()
+        widths = self.widths
         if not any(sum(pair) for pair in widths):
             return cropped
         if pad is None:
@@ -50,7 +53,7 @@ class Frame:
 
     def undo(self, volume: NDArray[Any]) -> NDArray[Any]:
         """Bring (..., I, J, K) of the outer shape back to the inner one; what was cropped away is 0."""
-        pairs = zip(self._widths(), self.outer, strict=True)
+        pairs = zip(self.widths, self.outer, strict=True)
         i, j, k = (slice(before, size - after) for (before, after), size in pairs)
         core = volume[..., i, j, k]
         if core.shape[-3:] == self.inner:
@@ -66,13 +69,28 @@ class Frame:
         return any(new < old for old, new in zip(self.inner, self.outer, strict=True))
 
     def _kept(self) -> tuple[slice, ...]:
-        pairs = list(zip(self.inner, self.outer, strict=True))
-        starts = [max(old // 2 - new // 2, 0) if new < old else 0 for old, new in pairs]
-        return tuple(slice(start, start + min(p)) for start, p in zip(starts, pairs, strict=True))
+        kept = []
+        for old, new, back in zip(self.inner, self.outer, self.backwards, strict=True):
+            start = old // 2 - new // 2 if new < old else 0
+            size = min(old, new)
+            kept.append(slice(old - start - size, old - start) if back else slice(start, start + size))
+        return tuple(kept)
 
-    def _widths(self) -> _Widths:
+    @property
+    def widths(self) -> _Widths:
+        """How many voxels are added before and after, along each axis."""
         missing = [max(new - old, 0) for old, new in zip(self.inner, self.outer, strict=True)]
-        return [(width // 2, width - width // 2) for width in missing]
+        pairs = [(width // 2, width - width // 2) for width in missing]
+        return [
+            (after, before) if back else (before, after)
+            for (before, after), back in zip(pairs, self.backwards, strict=True)
+        ]
+
+    @property
+    def shift(self) -> tuple[int, int, int]:
+        """Place in the volume before of the first voxel after; negative where voxels were added."""
+        i, j, k = (part.start - before for part, (before, _) in zip(self._kept(), self.widths, strict=True))
+        return i, j, k
 
 
 def _constant(cropped: NDArray[Any], widths: _Widths, volume: NDArray[Any]) -> NDArray[Any]:

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from monai.data.meta_tensor import MetaTensor
+from monai.transforms.compose import Compose
+from monai.transforms.transform import MapTransform
 from numpy.typing import NDArray
 
 from medseg.allowed import Allowed
-from medseg.datasets.reading.volume import Volume
+from medseg.datasets.case import Case
+from medseg.datasets.manifest.label_map import LabelRule
+from medseg.datasets.reading.volume import Volume, without_meaning
 from medseg.errors import DataError
-from medseg.geometry.background import is_background
 from medseg.geometry.grid import Geometry
 from medseg.images.formats import NIFTI, FileKind
-from medseg.slices.sizes import FITTINGS, Fitting
+from medseg.slices.dictionary.check import CheckPreparedd
+from medseg.slices.dictionary.content import CarryMaskd, MarkContentd
+from medseg.slices.dictionary.encode import EncodeLabelsd
+from medseg.slices.dictionary.fit import FitSlicesd
+from medseg.slices.dictionary.load import LoadCased
+from medseg.slices.dictionary.orient import CutSlicesd, OrientRASd
+from medseg.slices.sizes import Fitting
+from medseg.slices.stages import reading_stages, slicing_stages
 from medseg.slices.transform_checks import check_transforms
-from medseg.slices.transforms import TRANSFORMS_KEY, Chain, as_array, as_meta, moved, whole_label
+from medseg.slices.transforms import TRANSFORMS_KEY, Chain, as_array, as_meta, tracked, undone
 
 if TYPE_CHECKING:
     from medseg.slices.rule import SliceRule
 
 __all__ = ["Preparation", "PreparedVolume", "check_transforms"]
+
+_OWN: Mapping[str, type[MapTransform]] = {
+    each.__name__: each
+    for each in (
+        *(LoadCased, OrientRASd, EncodeLabelsd, MarkContentd, CheckPreparedd, CarryMaskd, CutSlicesd),
+        FitSlicesd,
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +56,8 @@ class PreparedVolume:
             are never sent to a network.
         geometry: The grid of the file, which `restore` leads back to.
         fitting: How the volume was cut and brought to size.
-        chain: The transforms that were applied.
+        compose: The transforms that were applied.
+        moved: Whether one that the definition declares moves voxels.
         trace: What they did to the image (without its voxels).
     """
 
@@ -46,7 +66,8 @@ class PreparedVolume:
     content: NDArray[np.bool_]
     geometry: Geometry
     fitting: Fitting = field(repr=False)
-    chain: Chain = field(repr=False, compare=False)
+    compose: Compose = field(repr=False, compare=False)
+    moved: bool
     trace: MetaTensor = field(repr=False, compare=False)
 
     @property
@@ -60,8 +81,9 @@ class PreparedVolume:
     ) -> NDArray[Any]:
         """Bring maps on the slices back to the grid and the axis order of the file.
 
-        Padding is cut off, tiles are joined, stretched slices stretched back; spatial transforms are inverted
-        by MONAI; axes are flipped back.
+        MONAI inverts every transform that moved voxels, the last one first: padding is cut off, tiles are joined,
+        stretched slices stretched back, slices stacked; what the definition declares is undone; axes are flipped
+        back.
 
         Args:
             slices: (N, S, H, W): label maps (`nearest`), or one channel for each class.
@@ -78,11 +100,11 @@ class PreparedVolume:
         background = np.zeros(len(slices)) if outside is None else np.asarray(outside, dtype=float)
         if outside is None and not nearest and len(slices) > 1:
             background[0] = 1
-        fill = bool(background.any()) and (self.fitting.crops or self.trace.applied_operations != [])
+        fill = bool(background.any()) and (self.fitting.crops or self.moved)
         if fill:
             slices = np.concatenate([slices, np.ones((1, *slices.shape[1:]), dtype=slices.dtype)])
-        maps = self.fitting.undo(np.moveaxis(slices, 1, 0), nearest=nearest)
-        volume = self.chain.undo(maps, self.trace, nearest=nearest)
+        maps = np.array(slices, dtype=np.float32 if self.moved else slices.dtype, order="C")
+        volume = undone(self.compose, maps, self.trace, nearest=nearest)
         if fill:
             missing = 1 - volume[-1]
             volume = volume[:-1]
@@ -90,7 +112,7 @@ class PreparedVolume:
                 volume[place] += background[place] * missing
         if nearest and volume.dtype != slices.dtype:
             volume = np.rint(volume).astype(slices.dtype)
-        return np.stack([self.geometry.from_ras(each) for each in volume])
+        return np.ascontiguousarray(volume)
 
 
 @dataclass(frozen=True)
@@ -109,57 +131,114 @@ class Preparation:
     allowed: Allowed = field(default_factory=Allowed, compare=False, repr=False)
     files: FileKind = NIFTI
 
+    def compose(self, labels: LabelRule | None = None) -> Compose:
+        """All transforms from the files of a case to its slices, built afresh.
+
+        Takes what `medseg.transforms.LoadCased` takes, such as `{"image": [path of each channel]}`, and gives `image`
+        (C, S, H, W) float32, and where `labels` are given `label` (1, S, H, W) uint8; `content` (1, S, H, W) says
+        where the image shows something. `Compose.inverse` leads maps that have the trace of `image` back to its file.
+        The slice store is filled by these transforms, and predictions go through them.
+
+        Args:
+            labels: What label values mean; None reads the image alone.
+        """
+        before, chain, after = self._slicing()
+        return Compose([*self._reading(labels), *before, *chain.transforms, *after])
+
+    def read(self, case: Case, labels: LabelRule | None) -> Volume:
+        """Read one case: the transforms of `compose` up to the volume.
+
+        Args:
+            case: Whose files to read.
+            labels: What label values mean; None leaves the truth unread.
+
+        Raises:
+            DataError: A file cannot be used; `faults` holds one fault with the part and the path.
+        """
+        try:
+            data = _applied(Compose(self._reading(labels, kept=True)), {"case": case})
+        except DataError as error:
+            raise error if error.faults else without_meaning(case, error) from error
+        label, objects = data.get("label"), data.get("objects")
+        return Volume(
+            as_array(data["image"]),
+            None if label is None else as_array(label)[0],
+            data["geometry"],
+            None if objects is None else as_array(objects)[0],
+        )
+
     def apply(self, volume: Volume) -> PreparedVolume:
-        """Transform, pad or crop, and cut one volume, which is left as it is.
+        """Transform, cut, and pad or crop one volume, which is left as it is: the other transforms of `compose`.
 
         Raises:
             DataError: A transform failed on this volume, interpolated its labels, or made NaN or infinite
                 values.
         """
+        orient = OrientRASd(keys=["image"])
+        before, chain, after = self._slicing()
+        compose = Compose([orient, *before, *chain.transforms, *after])
         affine = volume.geometry.ras_affine
-        chain = Chain(self.rule.transforms, at=TRANSFORMS_KEY, allowed=self.allowed)
-        data = {"image": as_meta(volume.image, affine)}
+        with tracked():
+            data = {"image": orient.recall(as_meta(volume.image, affine), volume.geometry)}
         if volume.label is not None:
             data["label"] = as_meta(volume.label[None], affine)
-        data = self._transformed(chain, data)
-        trace = data["image"]
-        image = as_array(trace).astype(np.float32, copy=False)
-        self._check(image)
-        content = moved(~is_background(volume.image), affine, trace)
-        inner = (image.shape[1], image.shape[2], image.shape[3])
-        fitting = FITTINGS[self.rule.fit](self.rule, inner)
-        label = fitting.label(whole_label(data["label"])) if "label" in data else None
+        first, last = 1 + len(before), 1 + len(before) + len(chain.transforms)
+        data = _applied(compose, data, 1, first)
+        try:
+            data = _applied(compose, data, first, last)
+        except Exception as error:  # transforms may raise anything at voxels they did not expect
+            reason = str(error) or type(error).__name__
+            raise DataError(f"{TRANSFORMS_KEY} failed on this volume: {reason}") from error
+        data = _applied(compose, data, last)
+        image = data["image"]
+        (fit,) = (each for each in after if isinstance(each, FitSlicesd))
         return PreparedVolume(
-            image=fitting.image(image, self.rule.pad),
-            label=label,
-            content=np.asarray(fitting.label(content).any(axis=(1, 2))),
+            image=as_array(image).swapaxes(0, 1),
+            label=as_array(data["label"])[0] if "label" in data else None,
+            content=as_array(data["content"])[0].any(axis=(1, 2)),
             geometry=volume.geometry,
-            fitting=fitting,
-            chain=chain,
-            trace=_without_voxels(trace),
+            fitting=fit.fitting_of(image),
+            compose=compose,
+            moved=chain.moves,
+            trace=_without_voxels(image),
         )
 
-    def _transformed(self, chain: Chain, data: dict[str, MetaTensor]) -> dict[str, Any]:
-        try:
-            after = chain.apply(data)
-        except Exception as error:  # transforms may raise anything at voxels they did not expect
-            reason = str(error.__cause__ or error) or type(error).__name__
-            raise DataError(f"{TRANSFORMS_KEY} failed on this volume: {reason}") from error
-        image = after["image"]
-        if not isinstance(image, MetaTensor) or image.ndim != 4 or len(image) != len(self.channels):
-            raise DataError(
-                f"{TRANSFORMS_KEY} made an image of shape {tuple(image.shape)}, wanted a MetaTensor of "
-                f"{len(self.channels)} channels (C, I, J, K)"
-            )
-        return after
+    def _reading(self, labels: LabelRule | None, *, kept: bool = False) -> list[MapTransform]:
+        """From files to a volume; `kept` with what a `Volume` holds beside its arrays."""
+        stages = reading_stages(self.channels, self.files.noun, truth=labels is not None)
+        more: dict[str, dict[str, Any]] = {
+            "LoadCased": {"files": self.files, "geometry_key": "geometry" if kept else None},
+            "EncodeLabelsd": {"rule": labels, "objects_key": "objects" if kept else None},
+        }
+        return [_built(stage, more) for stage in stages]
 
-    def _check(self, image: NDArray[np.float32]) -> None:
-        finite = [bool(np.isfinite(channel).all()) for channel in image]
-        if not all(finite):
-            bad = self.channels[finite.index(False)]
-            raise DataError(
-                f"{TRANSFORMS_KEY} made NaN or infinite values in channel {bad}, as a division by zero does"
-            )
+    def _slicing(self) -> tuple[list[MapTransform], Chain, list[MapTransform]]:
+        """From a volume to slices: ours, the definition's, ours."""
+        before, after = slicing_stages(self.channels, self.rule)
+        chain = Chain(self.rule.transforms, at=TRANSFORMS_KEY, allowed=self.allowed)
+        return [_built(stage, {}) for stage in before], chain, [_built(stage, {}) for stage in after]
+
+
+def _built(stage: Mapping[str, Any], more: Mapping[str, Mapping[str, Any]]) -> MapTransform:
+    """One of our own transforms, as it is declared, with what no declaration can hold."""
+    _, _, name = str(stage["_target_"]).rpartition(".")
+    made = _OWN[name](
+        **{key: value for key, value in stage.items() if key != "_target_"} | more.get(name, {})
+    )
+    made.allow_missing_keys = True  # there may be no truth, and maps are led back without it
+    return made
+
+
+def _applied(
+    compose: Compose, data: Mapping[str, Any], start: int = 0, end: int | None = None
+) -> dict[str, Any]:
+    """Run some of the transforms, never lazily; what one of them raises comes as it is, and not as MONAI's."""
+    try:
+        with tracked(), torch.no_grad():
+            return dict(compose(dict(data), start=start, end=end, lazy=False))
+    except RuntimeError as error:
+        raised = error.__cause__ or error
+    raise raised
 
 
 def _without_voxels(trace: MetaTensor) -> MetaTensor:

@@ -11,24 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medseg.geometry.axes import AXES, Axis
 from medseg.slices.pad_crop import Frame, Pad
-
-if TYPE_CHECKING:
-    from medseg.slices.rule import SliceRule
 
 FitName = Literal["pad", "resize", "tile"]
 """The names of the ways, as definitions write them."""
 
 
 class Fitting(Protocol):
-    """One way, for volumes of one shape (I, J, K)."""
+    """One way, for stacks of slices of one shape (S, H, W)."""
 
     @property
     def exact(self) -> bool:
@@ -41,45 +37,53 @@ class Fitting(Protocol):
     def count(self, planes: int) -> int:
         """How many slices it makes of a volume with so many planes along the axis."""
 
-    def image(self, volume: NDArray[Any], pad: Pad) -> NDArray[Any]:
-        """(C, I, J, K) to slices (S, C, H, W)."""
+    def image(self, slices: NDArray[Any], pad: Pad) -> NDArray[Any]:
+        """Slices (C, S, H, W) to (C, count, *size)."""
 
-    def label(self, volume: NDArray[Any]) -> NDArray[Any]:
-        """Class indices (I, J, K) to (S, H, W); 0 where the volume has ended."""
+    def label(self, slices: NDArray[Any]) -> NDArray[Any]:
+        """The same of class indices (..., S, H, W); 0 where the slices have ended."""
 
     def undo(self, slices: NDArray[Any], *, nearest: bool) -> NDArray[Any]:
-        """Bring maps (S, N, H, W) back to (N, I, J, K); what was cropped away is 0."""
+        """Bring maps (N, count, *size) back to (N, S, H, W); what was cropped away is 0."""
+
+    def place(self, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The affine (4x4) of the slices after, from that before; that of a slice as a whole for its tiles."""
 
 
 @dataclass(frozen=True)
 class Framed:
     """Slices padded and cropped around their centre."""
 
-    axis: Axis
     frame: Frame
     exact: bool = True
 
     @property
     def crops(self) -> bool:
-        """Whether the frame is smaller than the volume."""
+        """Whether the frame is smaller than the slices."""
         return self.frame.crops
 
     def count(self, planes: int) -> int:
         """One of each plane."""
         return planes
 
-    def image(self, volume: NDArray[Any], pad: Pad) -> NDArray[Any]:
-        """Pad, crop and cut."""
-        return self.axis.cut(self.frame.apply(volume, pad))
+    def image(self, slices: NDArray[Any], pad: Pad) -> NDArray[Any]:
+        """Pad and crop."""
+        return self.frame.apply(slices, pad)
 
-    def label(self, volume: NDArray[Any]) -> NDArray[Any]:
-        """Pad, crop and cut."""
-        return self.axis.cut(self.frame.apply(volume))
+    def label(self, slices: NDArray[Any]) -> NDArray[Any]:
+        """Pad and crop."""
+        return self.frame.apply(slices)
 
     def undo(self, slices: NDArray[Any], *, nearest: bool) -> NDArray[Any]:
-        """Stack and take the frame off."""
+        """Take the frame off."""
         del nearest  # nothing is resampled
-        return self.frame.undo(self.axis.stack(slices))
+        return self.frame.undo(slices)
+
+    def place(self, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The first voxel is another."""
+        moved = np.eye(4)
+        moved[:3, 3] = self.frame.shift
+        return affine @ moved
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,10 @@ class Resized:
     between two pixels.
 
     Attributes:
-        axis: How the volume is cut.
         inner: (H, W) of the volume's own slices.
         size: (H, W) of the network's.
     """
 
-    axis: Axis
     inner: tuple[int, int]
     size: tuple[int, int]
     exact: bool = False
@@ -105,19 +107,25 @@ class Resized:
         """One of each plane."""
         return planes
 
-    def image(self, volume: NDArray[Any], pad: Pad) -> NDArray[Any]:
-        """Cut and stretch."""
+    def image(self, slices: NDArray[Any], pad: Pad) -> NDArray[Any]:
+        """Stretch."""
         del pad  # no border is added
-        return _stretched(self.axis.cut(volume), self.size)
+        return _stretched(slices, self.size)
 
-    def label(self, volume: NDArray[Any]) -> NDArray[Any]:
-        """Cut and stretch."""
-        return _stretched_nearest(self.axis.cut(volume)[:, None], self.size)[:, 0]
+    def label(self, slices: NDArray[Any]) -> NDArray[Any]:
+        """Stretch."""
+        return _stretched_nearest(slices, self.size)
 
     def undo(self, slices: NDArray[Any], *, nearest: bool) -> NDArray[Any]:
-        """Stretch back and stack."""
-        back = _stretched_nearest if nearest else _stretched
-        return self.axis.stack(back(slices, self.inner))
+        """Stretch back."""
+        return _stretched_nearest(slices, self.inner) if nearest else _stretched(slices, self.inner)
+
+    def place(self, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixels are of another size, and the corners of the slice stay."""
+        scale = np.array([1.0, *(old / new for old, new in zip(self.inner, self.size, strict=True))])
+        moved = np.diag([*scale, 1.0])
+        moved[:3, 3] = (scale - 1) / 2
+        return affine @ moved
 
 
 @dataclass(frozen=True)
@@ -125,13 +133,11 @@ class Tiled:
     """Slices cut into overlapping tiles, row after row; the last row and column end with the slice.
 
     Attributes:
-        axis: How the volume is cut.
         inner: (S, H, W): number and size of the volume's own slices.
         size: (H, W) of a tile.
         overlap: Least share of a tile that the next one repeats, in [0, 0.9].
     """
 
-    axis: Axis
     inner: tuple[int, int, int]
     size: tuple[int, int]
     overlap: float
@@ -142,40 +148,40 @@ class Tiled:
         """All tiles of each plane."""
         return planes * len(self._places())
 
-    def image(self, volume: NDArray[Any], pad: Pad) -> NDArray[Any]:
-        """Pad what is smaller than a tile, cut, and take the tiles."""
-        return self._tiles(self.axis.cut(self._frame().apply(volume, pad)))
+    def image(self, slices: NDArray[Any], pad: Pad) -> NDArray[Any]:
+        """Pad what is smaller than a tile, and take the tiles."""
+        return self._tiles(self._frame().apply(slices, pad))
 
-    def label(self, volume: NDArray[Any]) -> NDArray[Any]:
+    def label(self, slices: NDArray[Any]) -> NDArray[Any]:
         """The same of class indices."""
-        return self._tiles(self.axis.cut(self._frame().apply(volume)))
+        return self._tiles(self._frame().apply(slices))
 
     def undo(self, slices: NDArray[Any], *, nearest: bool) -> NDArray[Any]:
         """Average the tiles, each weighing most in its middle; labels are those of the middlemost tile."""
-        places, window = self._places(), self._window()
-        count, height, width = self.inner
-        whole = (max(height, self.size[0]), max(width, self.size[1]))
-        planes = slices.reshape(count, len(places), *slices.shape[1:])
-        made = np.zeros((count, slices.shape[1], *whole), dtype=slices.dtype if nearest else np.float32)
-        weight = np.zeros(whole, dtype=np.float32)
+        places, window, frame = self._places(), self._window(), self._frame()
+        planes = slices.reshape(len(slices), self.inner[0], len(places), *self.size)
+        made = np.zeros((len(slices), *frame.outer), dtype=slices.dtype if nearest else np.float32)
+        weight = np.zeros(frame.outer[1:], dtype=np.float32)
         for number, (row, column) in enumerate(places):
             here = (slice(row, row + self.size[0]), slice(column, column + self.size[1]))
             if nearest:
                 first = window > weight[here]
-                made[..., here[0], here[1]][..., first] = planes[:, number][..., first]
+                made[..., here[0], here[1]][..., first] = planes[:, :, number][..., first]
                 weight[here] = np.maximum(weight[here], window)
             else:
-                made[..., here[0], here[1]] += planes[:, number] * window
+                made[..., here[0], here[1]] += planes[:, :, number] * window
                 weight[here] += window
         if not nearest:
             made /= weight
-        return self._frame().undo(self.axis.stack(made))
+        return frame.undo(made)
+
+    def place(self, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+        """No one affine leads from all tiles."""
+        return affine
 
     def _frame(self) -> Frame:
-        count, height, width = self.inner
-        inner = self.axis.volume_size((height, width), count)
-        outer = self.axis.volume_size((max(height, self.size[0]), max(width, self.size[1])), count)
-        return Frame(inner, outer)
+        _, height, width = self.inner
+        return _frame(self.inner, (max(height, self.size[0]), max(width, self.size[1])))
 
     def _places(self) -> list[tuple[int, int]]:
         rows, columns = (
@@ -187,7 +193,7 @@ class Tiled:
     def _tiles(self, slices: NDArray[Any]) -> NDArray[Any]:
         height, width = self.size
         cut = [slices[..., row : row + height, col : col + width] for row, col in self._places()]
-        return np.stack(cut, axis=1).reshape(-1, *cut[0].shape[1:])
+        return np.stack(cut, axis=-3).reshape(*slices.shape[:-3], -1, height, width)
 
     def _window(self) -> NDArray[np.float32]:
         """(H, W) weights above 0: a pyramid, highest in the middle."""
@@ -195,6 +201,11 @@ class Tiled:
             1 - np.abs((np.arange(length) + 0.5) / length * 2 - 1) + 0.5 / length for length in self.size
         )
         return np.minimum.outer(rows, columns).astype(np.float32)
+
+
+def _frame(inner: tuple[int, int, int], size: tuple[int, int]) -> Frame:
+    """Around slices, whose rows and columns run against the axes of the volume."""
+    return Frame(inner, (inner[0], *size), backwards=(False, True, True))
 
 
 def _origins(length: int, tile: int, overlap: float) -> list[int]:
@@ -221,24 +232,19 @@ def _stretched_nearest(slices: NDArray[Any], size: tuple[int, int]) -> NDArray[A
     return slices[..., rows[:, None], columns]
 
 
-def _framed(rule: SliceRule, shape: tuple[int, int, int]) -> Fitting:
-    axis = AXES[rule.axis]
-    return Framed(axis, Frame(shape, axis.volume_size(rule.size, shape[axis.along])))
+def _framed(inner: tuple[int, int, int], size: tuple[int, int], overlap: float) -> Fitting:
+    del overlap
+    return Framed(_frame(inner, size))
 
 
-def _resized(rule: SliceRule, shape: tuple[int, int, int]) -> Fitting:
-    axis = AXES[rule.axis]
-    return Resized(axis, (shape[axis.rows], shape[axis.columns]), rule.size)
+def _resized(inner: tuple[int, int, int], size: tuple[int, int], overlap: float) -> Fitting:
+    del overlap
+    return Resized(inner[1:], size)
 
 
-def _tiled(rule: SliceRule, shape: tuple[int, int, int]) -> Fitting:
-    axis = AXES[rule.axis]
-    return Tiled(axis, axis.seen(shape), rule.size, rule.overlap)
-
-
-FITTINGS: Mapping[FitName, Callable[[SliceRule, tuple[int, int, int]], Fitting]] = {
+FITTINGS: Mapping[FitName, Callable[[tuple[int, int, int], tuple[int, int], float], Fitting]] = {
     "pad": _framed,
     "resize": _resized,
-    "tile": _tiled,
+    "tile": Tiled,
 }
-"""Makes each way from a rule and the shape (I, J, K) of a volume."""
+"""Makes each way from the shape (S, H, W) of a stack of slices, the size (H, W) of the network's, and the overlap."""

@@ -81,17 +81,33 @@ class Chain:
             trace: The transformed image; its voxels are not read.
             nearest: Take the nearest voxel where the inverse resamples; else interpolate linearly.
         """
-        if not any(isinstance(each, InvertibleTransform) for each in self.transforms):
+        if not self.moves:
             return volume
-        # A copy, because MONAI takes entries out while it inverts.
-        operations = copy.deepcopy(trace.applied_operations)
-        mode = "nearest" if nearest else "bilinear"
-        with tracked(), torch.no_grad():
-            carried = MetaTensor(torch.from_numpy(np.array(volume, dtype=np.float32)), meta=dict(trace.meta))
-            carried.applied_operations = convert_applied_interp_mode(
-                operations, mode=mode, align_corners=None
-            )
-            return as_array(self._compose.inverse({"image": carried})["image"])
+        return undone(self._compose, np.array(volume, dtype=np.float32), trace, nearest=nearest)
+
+    @property
+    def moves(self) -> bool:
+        """Whether some of them move voxels, so that the way back resamples, or may."""
+        return any(isinstance(each, InvertibleTransform) for each in self.transforms)
+
+
+def undone(compose: Compose, maps: NDArray[Any], trace: MetaTensor, *, nearest: bool) -> NDArray[Any]:
+    """Lead maps back the way that an image came, through transforms that were applied to it under `image`.
+
+    Args:
+        compose: The very transforms: MONAI knows its traces by them.
+        maps: (N, ...) on the grid of the transformed image, of its own memory; the dtype is kept where nothing is
+            resampled.
+        trace: The transformed image; its voxels are not read.
+        nearest: Take the nearest voxel where the inverse resamples; else interpolate linearly.
+    """
+    # A copy, because MONAI takes entries out while it inverts.
+    operations = copy.deepcopy(trace.applied_operations)
+    mode = "nearest" if nearest else "bilinear"
+    with tracked(), torch.no_grad():
+        carried = MetaTensor(torch.from_numpy(maps), meta=dict(trace.meta))
+        carried.applied_operations = convert_applied_interp_mode(operations, mode=mode, align_corners=None)
+        return as_array(compose.inverse({"image": carried})["image"])
 
 
 def as_meta(array: NDArray[Any], affine: NDArray[np.float64]) -> MetaTensor:

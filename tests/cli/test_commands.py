@@ -77,6 +77,39 @@ def test_what_show_prints_is_a_definition_that_can_be_run(workspace: Path) -> No
     assert "epochs: 3" in shown.stdout
 
 
+def test_show_tells_the_transforms_that_are_applied_in_their_order(
+    workspace: Path, monai_imported: None
+) -> None:
+    from medseg.api.opening import open_pipeline
+    from medseg.slices.preparation import Preparation
+
+    for name in ("brats2d", "nuclei", "radiology"):
+        opened = open_pipeline(name)
+        definition, manifest = opened.definition, opened.manifest
+        shown = medseg("pipeline", "show", name).stdout
+        told = [line.split("(")[0].split(".")[-1] for line in shown.splitlines() if line.startswith("#   ")]
+        labels = None if manifest.image_labels else manifest.label_rule()
+        preparation = Preparation(definition.channels, definition.slices, files=manifest.files())
+        augmented = [spec["_target_"].split(".")[-1] for spec in definition.loading.augment]
+
+        built = [type(each).__name__ for each in preparation.compose(labels).transforms]
+        assert told == [*built, *augmented]
+        assert built[:2] == ["LoadCased", "OrientRASd"]
+
+
+def test_comments_stay_comments_whatever_a_definition_says(workspace: Path) -> None:
+    shown = medseg("pipeline", "show", "brats2d").stdout
+    odd = r"""  - {_target_: "a.b\nname: other", "c\nd": "e\n\x85\u2028name: f"}"""
+    assert "  transforms:\n" in shown
+    (workspace / "odd.yaml").write_text(shown.replace("  transforms:\n", f"  transforms:\n{odd}\n", 1))
+    again = medseg("pipeline", "show", "odd.yaml")
+    (workspace / "again.yaml").write_text(again.stdout)
+
+    assert again.exit_code == 0, again.output
+    assert "# " in again.stdout
+    assert medseg("pipeline", "show", "again.yaml").stdout == again.stdout
+
+
 def test_an_unknown_pipeline_is_refused_with_the_nearest(workspace: Path) -> None:
     result = medseg("pipeline", "check", "brats3d")
 

@@ -48,8 +48,26 @@ def picture(tmp_path):
     return Case("a", "a", {"grey": image}, truth, position=1), grey, mask
 
 
+class OfVolumes:
+    """A way for volumes (..., I, J, K) of one shape: cut along an axis, then fitted; and back."""
+
+    def __init__(self, fit, size, shape, overlap, axis):
+        self.axis = AXES[axis]
+        self.fitting = FITTINGS[fit](self.axis.seen(shape), size, overlap)
+        self.count, self.crops = self.fitting.count, self.fitting.crops
+
+    def image(self, volume, pad):
+        return self.fitting.image(self.axis.cut(volume).swapaxes(0, 1), pad).swapaxes(0, 1)
+
+    def label(self, volume):
+        return self.fitting.label(self.axis.cut(volume))
+
+    def undo(self, slices, *, nearest):
+        return self.axis.stack(self.fitting.undo(slices.swapaxes(0, 1), nearest=nearest).swapaxes(0, 1))
+
+
 def fitted(fit, size, shape, *, overlap=0.25, axis="axial"):
-    return FITTINGS[fit](SliceRule(size=size, fit=fit, overlap=overlap, axis=axis), shape)
+    return OfVolumes(fit, size, shape, overlap, axis)
 
 
 def apply(case, fit, size, **more):

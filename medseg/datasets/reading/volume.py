@@ -49,28 +49,59 @@ def read_volume(
     Raises:
         DataError: A file cannot be used; `faults` holds one fault with the part and the path.
     """
-    stored = _channels(case, channels, files)
+    stored = read_channels(case, channels, files)
     geometry = stored[0].geometry
-    for channel, other in zip(channels, stored, strict=True):
-        _same_grid(case, channel, geometry, other.geometry)
     image = np.stack([geometry.to_ras(each.data) for each in stored]).astype(np.float32)
-    if not np.isfinite(image).all():
-        bad = channels[int(np.argmin(np.isfinite(image).all(axis=(1, 2, 3))))]
-        raise _failed(case, bad, "the image holds NaN or infinite values", "Export the image again.")
-    if labels is None or not case.has_truth:
+    truth = None if labels is None else read_mask(case, geometry, files)
+    if labels is None or truth is None:
         return Volume(image, None, geometry)
-    truth, faults = read_truth(case, files)
-    if truth is None or faults:
-        raise DataError("\n".join(fault.text() for fault in faults), faults)
-    _same_grid(case, "mask", geometry, truth.geometry)
     values = geometry.to_ras(truth.data)
     try:
         label = labels.encode(values, image)
     except DataError as error:
-        remedy = "Name the value under 'label_values' of the manifest, or leave the case out."
-        raise _failed(case, "mask", *met_and_remedy(error, remedy)) from error
+        raise without_meaning(case, error) from error
     numbered = None if labels.instances is None else values.astype(np.int32)
     return Volume(image, label, geometry, numbered)
+
+
+def read_channels(case: Case, channels: Sequence[str], files: FileKind) -> list[StoredImage]:
+    """Read channels of a case, in the order given; they lie on one grid and hold real numbers only.
+
+    Raises:
+        DataError: As `read_volume`.
+    """
+    stored = _channels(case, channels, files)
+    for channel, other in zip(channels, stored, strict=True):
+        _same_grid(case, channel, stored[0].geometry, other.geometry)
+        if other.data.dtype.kind == "f" and not np.isfinite(other.data).all():
+            raise _failed(case, channel, "the image holds NaN or infinite values", "Export the image again.")
+    return stored
+
+
+def read_mask(case: Case, grid: Geometry, files: FileKind) -> StoredImage | None:
+    """Read the truth of a case, with its values as stored; None if it has none.
+
+    Args:
+        case: Whose.
+        grid: Of its channels, on which it must lie.
+        files: The kind of its files.
+
+    Raises:
+        DataError: As `read_volume`.
+    """
+    if not case.has_truth:
+        return None
+    truth, faults = read_truth(case, files)
+    if truth is None or faults:
+        raise DataError("\n".join(fault.text() for fault in faults), faults)
+    _same_grid(case, "mask", grid, truth.geometry)
+    return truth
+
+
+def without_meaning(case: Case, error: DataError) -> DataError:
+    """What is raised for a label map with values that a manifest does not name."""
+    remedy = "Name the value under 'label_values' of the manifest, or leave the case out."
+    return _failed(case, "mask", *met_and_remedy(error, remedy))
 
 
 def by_file(case: Case, channels: Sequence[str]) -> dict[Path | None, list[str]]:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from medseg.component import Allowed, build
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.datasets.reading.volume import Volume, read_volume
+from medseg.datasets.reading.volume import Volume
 from medseg.errors import MedsegError, ModelError
 from medseg.learning.inference.model_card import model_card
 from medseg.learning.inference.prediction import Classification, Prediction
@@ -124,7 +124,7 @@ class Predictor:
         Raises:
             DataError: A file of the case cannot be used.
         """
-        return read_volume(case, self.channels, self.manifest.label_rule(), files=self.preparation.files)
+        return self.preparation.read(case, self.manifest.label_rule())
 
     def read_image(self, case: Case) -> Volume:
         """Read one case without its truth.
@@ -132,7 +132,7 @@ class Predictor:
         Raises:
             DataError: A file of the case cannot be used.
         """
-        return read_volume(case, self.channels, labels=None, files=self.preparation.files)
+        return self.preparation.read(case, labels=None)
 
     def predict(self, case: Case, *, probabilities: bool = False) -> Prediction:
         """Read and segment one case.

@@ -128,7 +128,8 @@ def _depth(job: Job, preparation: Preparation) -> int:
         raise DataError(fault.text(), [fault]) from error
     rule = preparation.rule
     shape = [grid.shape[int(np.flatnonzero(source == axis)[0])] for axis in range(3)]
-    return FITTINGS[rule.fit](rule, (shape[0], shape[1], shape[2])).count(shape[AXES[rule.axis].along])
+    stack = AXES[rule.axis].seen((shape[0], shape[1], shape[2]))
+    return FITTINGS[rule.fit](stack, rule.size, rule.overlap).count(stack[0])
 
 
 def _tried(job: Job, preparation: Preparation, recipe: Recipe, depth: int) -> tuple[float, float]:

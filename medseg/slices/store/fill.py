@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
-from medseg.datasets.reading.volume import Volume, read_volume
+from medseg.datasets.reading.volume import Volume
 from medseg.errors import DataError, Fault, StoreError
 from medseg.geometry.background import background_values
 from medseg.places import cache_folder, private_folder
@@ -244,7 +244,7 @@ def make_slices(job: Job, preparation: Preparation, recipe: Recipe) -> MadeSlice
         DataError: It cannot be used; holds one fault.
         StoreError: Its values do not fit the precision of the store.
     """
-    volume = read_volume(job.case, preparation.channels, recipe.labels, files=preparation.files)
+    volume = preparation.read(job.case, recipe.labels)
     try:
         prepared = preparation.apply(volume)
         counts = _class_counts(prepared, recipe.labels)

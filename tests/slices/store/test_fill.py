@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import medseg.slices.store.entry
-import medseg.slices.store.fill as module
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.volume import read_volume
@@ -66,11 +65,13 @@ def reads(monkeypatch):
     """The cases that are read, in order."""
     seen = []
 
-    def counted(case, *rest, **more):
-        seen.append(case.id)
-        return read_volume(case, *rest, **more)
+    read = Preparation.read
 
-    monkeypatch.setattr(module, "read_volume", counted)
+    def counted(preparation, case, labels):
+        seen.append(case.id)
+        return read(preparation, case, labels)
+
+    monkeypatch.setattr(Preparation, "read", counted)
     return seen
 
 
