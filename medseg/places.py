@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from platformdirs import user_cache_path, user_config_path
 
 from medseg.errors import RunError
-from medseg.regular import read_json
+from medseg.files.regular import read_json
 
 
 def cache_folder() -> Path:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from medseg.errors import DefinitionError
-from medseg.regular import open_regular
+from medseg.files.regular import open_regular
 
 LARGEST_BYTES = 1_000_000
 """A definition is a page of text; more is a mistake, and costs minutes to parse."""

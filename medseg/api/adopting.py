@@ -10,7 +10,7 @@ from typing import Any
 from medseg.api.finding import experiment_of
 from medseg.api.strangers import Given
 from medseg.errors import RunError
-from medseg.inside import refuse_ways_out
+from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.folder import RunFolder, State, is_plain
 from medseg.pipeline.study.cross_validation import CrossValidation
 

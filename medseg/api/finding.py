@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from medseg.errors import MedsegError, RunError
-from medseg.inside import refuse_ways_out
+from medseg.files.inside import refuse_ways_out
 from medseg.packages import allowing
 from medseg.pipeline.claim import alive, elsewhere
 from medseg.pipeline.folder import RUNS, RunFolder, State, all_runs, gone

@@ -25,7 +25,7 @@ from medseg.api.running import begin, ended, own_address, resume_pipeline, run_o
 from medseg.api.strangers import Given, built, refuse_unvouched
 from medseg.component import SHIPPED, resolve
 from medseg.errors import DefinitionError, RunError
-from medseg.inside import refuse_ways_out
+from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.process import this_process
 from medseg.pipeline.study.cross_validation import FOLDS, CrossValidation
 from medseg.progress import Progress, Silent

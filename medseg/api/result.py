@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from medseg.allowed import SHIPPED
 from medseg.errors import RunError
+from medseg.files.regular import refuse_irregular
 from medseg.places import read_kept
-from medseg.regular import refuse_irregular
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -16,7 +16,7 @@ from medseg.api.strangers import Given, built, called, refuse_changed_declaratio
 from medseg.component import SHIPPED
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, RunError, TrackingError
-from medseg.inside import refuse_ways_out
+from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.overrides import in_effect
 from medseg.pipeline.folder import RunFolder, State

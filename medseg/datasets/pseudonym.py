@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from medseg.errors import DataError
-from medseg.keys import KEY_BYTES, key_at
+from medseg.files.keys import KEY_BYTES, key_at
 from medseg.places import config_folder
 
 _DIGITS = 10

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from medseg.files.regular import open_regular
 from medseg.images.dicom.sniff import begins_as_dicom
 from medseg.images.pictures.kinds import KINDS
 from medseg.images.pictures.open import OTHERS
-from medseg.regular import open_regular
 
 Look = Literal["picture", "image", "neither"]
 """A picture that is read, an image of a kind that is not, or no image."""

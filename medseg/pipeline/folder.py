@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from medseg.errors import RunError
+from medseg.files.regular import read_json
 from medseg.pipeline.claim import alive, elsewhere, is_claim, taken
 from medseg.pipeline.process import this_process, turn
 from medseg.pipeline.signature import is_signed, signed
 from medseg.places import written_whole
 from medseg.recorder import Status
-from medseg.regular import read_json
 
 RUNS = Path("medseg-runs")
 _STATE = "run.json"

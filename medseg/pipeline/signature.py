@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medseg.errors import RunError
-from medseg.keys import KEY_BYTES, key_at
+from medseg.files.keys import KEY_BYTES, key_at
 from medseg.places import config_folder
 
 SIGNATURE = "signature"

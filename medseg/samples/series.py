@@ -7,8 +7,8 @@ from concurrent.futures import as_completed
 from contextlib import contextmanager
 
 from medseg.errors import DataError
+from medseg.machine.workers import pool
 from medseg.progress import Progress
-from medseg.workers import pool
 
 
 @contextmanager

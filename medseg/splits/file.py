@@ -12,7 +12,7 @@ from medseg.datasets.case import Case, safe_name
 from medseg.datasets.pseudonym import pseudonym, secret_key
 from medseg.datasets.roles import ROLES, Role
 from medseg.errors import DataError
-from medseg.regular import open_text, parse_json
+from medseg.files.regular import open_text, parse_json
 from medseg.text import composed
 
 #: A split file of more characters is refused.

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import torch
 
 from medseg.errors import DefinitionError, ModelError
+from medseg.files.regular import read_json
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.transfer.parts import Part
 from medseg.learning.transfer.weights import (
@@ -20,7 +21,6 @@ from medseg.learning.transfer.weights import (
     weights_digest,
     weights_file,
 )
-from medseg.regular import read_json
 from medseg.splits.split import Role
 from medseg.steps.step import Run, Work
 

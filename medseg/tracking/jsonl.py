@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import RunError
+from medseg.files.regular import open_regular, parse_json, read_json
 from medseg.places import written_whole
 from medseg.recorder import DataInput, Status
-from medseg.regular import open_regular, parse_json, read_json
 
 PARAMS = "params.json"
 TAGS = "tags.json"

@@ -19,8 +19,8 @@ from medseg.datasets.checks.case_facts import CaseFacts, ChannelFacts
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.pseudonym import secret_key
 from medseg.errors import Fault
+from medseg.files.regular import read_json
 from medseg.places import private_folder, written_whole
-from medseg.regular import read_json
 
 #: Raised whenever facts, or the rules behind faults, change their meaning.
 _VERSION = 4

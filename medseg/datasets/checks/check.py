@@ -19,8 +19,8 @@ from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import Fault
 from medseg.images.formats import FileKind
+from medseg.machine.workers import pool
 from medseg.progress import Progress, Silent
-from medseg.workers import pool
 
 #: Below this many unread cases, starting processes costs more than it saves.
 _WORTH_PROCESSES = 8

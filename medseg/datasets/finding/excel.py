@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from medseg.files.regular import open_regular
 from medseg.images.refusal import RefusedError
-from medseg.regular import open_regular
 
 _SUFFIXES = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 

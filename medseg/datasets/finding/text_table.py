@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from medseg.datasets.finding.excel import Cells, is_spreadsheet, read_sheet
 from medseg.errors import Fault
+from medseg.files.regular import open_text
 from medseg.images.refusal import RefusedError, met_and_remedy
-from medseg.regular import open_text
 from medseg.text import composed
 
 if TYPE_CHECKING:

@@ -27,11 +27,11 @@ from pydicom.uid import (
 )
 
 from medseg.errors import DataError
+from medseg.files.regular import open_regular
 from medseg.images.dicom.sniff import begins_with_element
 from medseg.images.pictures.decoders import within_limit
 from medseg.images.refusal import RefusedError
-from medseg.memory import available_memory
-from medseg.regular import open_regular
+from medseg.machine.memory import available_memory
 
 COPY = "Copy or export it anew, or leave the case out."
 EXPORT = "Export the image that is meant, or leave the case out."

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from medseg.files.regular import open_regular
 from medseg.images.pictures.kinds import KINDS
-from medseg.regular import open_regular
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 """What DICOM files are named, compared without regard to case; many have no suffix at all."""

@@ -20,10 +20,10 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from medseg.errors import DataError
+from medseg.files.regular import open_regular
 from medseg.geometry.grid import Geometry, StoredImage
 from medseg.images.refusal import RefusedError
-from medseg.memory import available_memory
-from medseg.regular import open_regular
+from medseg.machine.memory import available_memory
 
 _FORMS = (nibabel.Nifti1Image, nibabel.Nifti2Image)
 _HEAD = 544  # bytes of the longer of the two headers, with the flag of what may follow it

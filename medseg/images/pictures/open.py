@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from medseg.errors import DataError
+from medseg.files.regular import opener
 from medseg.images.pictures.decoders import DAMAGE, Kind, Stored, Watched
 from medseg.images.pictures.kinds import KINDS
 from medseg.images.refusal import RefusedError
-from medseg.regular import opener
 
 OTHERS = {
     "GIF": (0, b"GIF8"),

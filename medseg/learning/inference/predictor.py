@@ -19,6 +19,7 @@ from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.volume import Volume
 from medseg.errors import MedsegError, ModelError
+from medseg.files.regular import read_json, refuse_irregular
 from medseg.learning.inference.model_card import model_card
 from medseg.learning.inference.prediction import Classification, Prediction
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
@@ -26,7 +27,6 @@ from medseg.learning.inspection.within_memory import within_memory
 from medseg.learning.tasks.task import TASK, LabelTask, MaskTask, Task
 from medseg.learning.transfer.weights import plain_weights
 from medseg.places import written_whole
-from medseg.regular import read_json, refuse_irregular
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
 from medseg.slices.transforms import TRANSFORMS_KEY, Chain

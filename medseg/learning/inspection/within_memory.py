@@ -10,7 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-from medseg.memory import available_memory
+from medseg.machine.memory import available_memory
 
 #: Tensors that may be made; the largest networks of the field have about ten thousand.
 MOST_TENSORS = 20_000

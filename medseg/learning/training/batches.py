@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from medseg.errors import DefinitionError, MedsegError, TrainingError
 from medseg.learning.tasks.target import MASKS, Target
+from medseg.machine.workers import CONTEXT
 from medseg.slices.store.store import Sample, SliceStore
-from medseg.workers import CONTEXT
 
 
 class SliceDataset(Dataset[dict[str, Any]]):

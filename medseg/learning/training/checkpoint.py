@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from medseg.errors import RunError
+from medseg.files.regular import refuse_irregular
 from medseg.learning.transfer.weights import plain_weights
 from medseg.places import written_whole
-from medseg.regular import refuse_irregular
 
 #: What torch raises at a file that is damaged, or holds the state of something else.
 _DAMAGED = (RuntimeError, LookupError, TypeError, ValueError, AttributeError, EOFError, OSError, PickleError)

@@ -9,7 +9,7 @@ import torch
 from medseg.errors import TrainingError
 from medseg.learning.inspection.trial_pass import untouched
 from medseg.learning.tasks.task import Loss
-from medseg.memory import Limits, available_memory, own_limits
+from medseg.machine.memory import Limits, available_memory, own_limits
 
 __all__ = [
     "Limits",

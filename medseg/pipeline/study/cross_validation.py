@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from medseg.errors import RunError
+from medseg.files.regular import read_json
 from medseg.pipeline.claim import alive, elsewhere, is_claim, taken
 from medseg.pipeline.folder import RunFolder, State, all_runs, is_options, is_plain
 from medseg.pipeline.process import this_process, turn
 from medseg.pipeline.signature import is_signed, signed
 from medseg.places import written_whole
 from medseg.recorder import Status
-from medseg.regular import read_json
 
 FOLDS = Path("medseg-folds")
 """Where cross-validations are kept, below the working folder."""

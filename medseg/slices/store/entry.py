@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import StoreError
+from medseg.files.regular import opener, read_json, refuse_irregular
 from medseg.places import written_whole
-from medseg.regular import opener, read_json, refuse_irregular
 
 _FACTS = "entry.json"
 _FILES = {"image": "image.npy", "label": "label.npy"}

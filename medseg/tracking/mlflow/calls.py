@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import RunError
-from medseg.inside import inside
+from medseg.files.inside import inside
+from medseg.files.regular import parse_json
 from medseg.recorder import DataInput
-from medseg.regular import parse_json
 from medseg.tracking.mlflow.model import log_model
 
 # MLflow's limits: mlflow/utils/validation.py and the REST documentation of log-batch.

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from medseg.regular import read_json
+from medseg.files.regular import read_json
 from medseg.tracking.mlflow.quiet import hush
 
 NAME = "model"

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from medseg.errors import MedsegError, RunError
+from medseg.files.regular import open_regular
 from medseg.places import written_whole
-from medseg.regular import open_regular
 from medseg.tracking.mlflow.address import masked
 from medseg.tracking.mlflow.calls import Call
 

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from medseg.errors import RunError
-from medseg.inside import inside, refuse_ways_out
+from medseg.files.inside import inside, refuse_ways_out
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import secrets
 import time
 from pathlib import Path
 
-from medseg.regular import open_regular
+from medseg.files.regular import open_regular
 
 KEY_BYTES = 32
 

@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from medseg import regular
-from medseg.regular import IrregularError, open_regular, open_text, parse_json, read_json, refuse_irregular
+from medseg.files import regular
+from medseg.files.regular import (
+    IrregularError,
+    open_regular,
+    open_text,
+    parse_json,
+    read_json,
+    refuse_irregular,
+)
 
 pytestmark = pytest.mark.timeout(20)  # opening a pipe would wait for ever
 UNIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")

@@ -14,13 +14,13 @@ import psutil
 import pytest
 
 from medseg.errors import DataError
-from medseg.workers import pool
+from medseg.machine.workers import pool
 
 #: A script without a guard, as a scientist writes it: were it imported again, it would tell so twice.
 SCRIPT = """
 print("started", flush=True)
 
-from medseg.workers import pool
+from medseg.machine.workers import pool
 
 with pool(2, "that counts") as workers:
     print(*workers.map(len, ["a", "bc"]))
@@ -104,7 +104,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     """Python's own would wait for work, holding their memory, until the machine is restarted."""
     program = """
         import os, time
-        from medseg.workers import pool
+        from medseg.machine.workers import pool
         with pool(2, "that waits") as workers:
             found = {workers.submit(os.getpid).result() for _ in range(3)}
             [workers.submit(time.sleep, 600) for _ in range(4)]
