@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from medseg.component import Allowed, build
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.volume import Volume
 from medseg.errors import MedsegError, ModelError
-from medseg.files.regular import read_json, refuse_irregular
 from medseg.learning.inference.model_card import model_card
 from medseg.learning.inference.prediction import Classification, Prediction
+from medseg.learning.inference.saved_model import FORM, described_in, fill, refuse_contradictions
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
 from medseg.learning.inspection.within_memory import within_memory
 from medseg.learning.tasks.task import TASK, LabelTask, MaskTask, Task
@@ -32,7 +31,6 @@ from medseg.slices.rule import SliceRule
 from medseg.slices.transforms import TRANSFORMS_KEY, Chain
 
 #: Of the saved form; a model of another version is refused with the reason.
-FORM = 1
 
 
 @dataclass(frozen=True)
@@ -254,7 +252,7 @@ class Predictor:
             ModelError: The folder is no saved model, is of another form, or its weights do not fit.
         """
         place, may = Path(folder), allowed or Allowed()
-        described = _described(place)
+        described = described_in(place)
         try:
             with within_memory():
                 network = build(described["network"], at="network", kind=torch.nn.Module, allowed=may)
@@ -270,87 +268,14 @@ class Predictor:
             known = described["profile"]
             profile = None if known is None else TrainingProfile.from_dict(known)
             about = dict(described["about"])
-            _refuse_contradictions(network, task, preparation, manifest, profile)
+            refuse_contradictions(network, task, preparation, manifest, profile)
         except (LookupError, TypeError, ValueError, AttributeError, MedsegError) as error:
             told = " ".join(str(error).split())[:500].rstrip(".")
             raise ModelError(
                 f"the saved model cannot be built: {told}. Its model.json was changed, or is of another version of "
                 "medseg: take the folder anew from its run."
             ) from error
-        _fill(network, place / "weights.safetensors")
+        fill(network, place / "weights.safetensors")
         where = torch.device(device)
         network = network.to(where).eval()
         return cls(network, described["network"], task, preparation, manifest, profile, about, where)
-
-
-def _described(folder: Path) -> dict[str, Any]:
-    try:
-        described: dict[str, Any] = read_json(folder / "model.json")
-    except OSError as error:
-        raise ModelError(
-            "no saved model there: wanted a folder with model.json and weights.safetensors"
-        ) from error
-    except ValueError as error:
-        raise ModelError("model.json of the saved model is damaged: it is not JSON") from error
-    form = described.get("form") if isinstance(described, dict) else None
-    if form != FORM:
-        raise ModelError(f"the model is of form {form}; this medseg reads form {FORM}")
-    return described
-
-
-def _refuse_contradictions(
-    network: torch.nn.Module,
-    task: Task,
-    preparation: Preparation,
-    manifest: Manifest,
-    profile: TrainingProfile | None,
-) -> None:
-    """Compare the parts of a model with each other, so that no class is written under another's value.
-
-    Raises:
-        ModelError: They contradict each other.
-    """
-    if tuple(task.classes) != tuple(manifest.classes):
-        raise ModelError(f"its task has the classes {task.classes}, its manifest {manifest.classes}")
-    if task.target.truth != manifest.truth:
-        raise ModelError(f"its task learns {task.target.noun}, which its manifest does not tell")
-    unknown = set(preparation.channels) - set(manifest.channels)
-    if unknown:
-        raise ModelError(f"its channels {sorted(unknown)} are none of its manifest's")
-    if profile is not None and (
-        set(profile.intensities) != set(preparation.channels) or len(profile.spacing) != 3
-    ):
-        raise ModelError("its record of the training data is of other channels or axes")
-    height, width = preparation.rule.size
-    try:
-        with torch.no_grad(), within_memory():
-            given = network.eval()(torch.zeros(1, len(preparation.channels), height, width))
-        met, wanted = tuple(given.shape), (1, *task.target.output(task.out_channels, (height, width)))
-    except Exception as error:  # networks raise anything at a shape they do not take
-        raise ModelError(f"its network does not take its slices: {error!s:.300}") from error
-    if met != wanted:
-        raise ModelError(f"its network gives {met} where its task wants {wanted}")
-
-
-def _fill(network: torch.nn.Module, path: Path) -> None:
-    try:
-        refuse_irregular(path)
-        with safe_open(path, framework="pt") as held:  # the header alone
-            shapes = {name: tuple(held.get_slice(name).get_shape()) for name in held.keys()}  # noqa: SIM118
-        wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-        differing = sorted(
-            name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name)
-        )
-        if differing:
-            name = differing[0]
-            raise ModelError(
-                f"the weights do not fit the network: {len(differing)} tensors differ, the first is {name}, met "
-                f"{shapes.get(name, 'none')}, wanted {wanted.get(name, 'none')}. Take the folder anew from its run."
-            )
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError) as error:
-        raise ModelError("weights.safetensors of the saved model is missing or damaged") from error
-    except RuntimeError as error:
-        raise ModelError(
-            f"the weights do not fit the network: {' '.join(str(error).split())[:500]}"
-        ) from error
