@@ -223,7 +223,7 @@ def _built(stage: Mapping[str, Any], more: Mapping[str, Mapping[str, Any]]) -> M
     """One of our own transforms, as it is declared, with what no declaration can hold."""
     _, _, name = str(stage["_target_"]).rpartition(".")
     made = _OWN[name](
-        **{key: value for key, value in stage.items() if key != "_target_"} | more.get(name, {})
+        **{key: value for key, value in stage.items() if key != "_target_"} | dict(more.get(name, {}))
     )
     made.allow_missing_keys = True  # there may be no truth, and maps are led back without it
     return made

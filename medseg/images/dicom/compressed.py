@@ -72,7 +72,7 @@ def _rgb(planes: NDArray[Any], head: Header, coded: bytes) -> NDArray[Any]:
 
 def _of_jpeg(coded: bytes, samples: int) -> NDArray[Any]:
     """By libjpeg-turbo; of the two colour spaces the same, so that it leaves colours as they are."""
-    space = {"colorspace": "YCBCR", "outcolorspace": "YCBCR"} if samples == 3 else {}
+    space: dict[str, Any] = {"colorspace": "YCBCR", "outcolorspace": "YCBCR"} if samples == 3 else {}
     return whole(coded, lambda data: np.asarray(imagecodecs.jpeg8_decode(data, **space)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,11 +53,9 @@ class FitSlicesd(MapTransform, InvertibleTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.modes = ensure_tuple_rep(mode, len(self.keys))
-        for name, met, known in (
-            ("fit", fit, FITTINGS),
-            ("pad", pad, PADDING),
-            *(("mode", m, _MODES) for m in self.modes),
-        ):
+        settings: list[tuple[str, str, Collection[str]]] = [("fit", fit, FITTINGS), ("pad", pad, PADDING)]
+        settings += [("mode", each, _MODES) for each in self.modes]
+        for name, met, known in settings:
             if met not in known:
                 raise ValueError(f"{name} is {met!r}, wanted one of {', '.join(known)}")
         if len(size) != 2 or min(size) < 1:

@@ -124,7 +124,7 @@ class LoadCased(MapTransform):
             group="",
             images=self._named(data[image_key]),
             mask=Path(fspath(truth)) if one and truth is not None else None,
-            objects=() if one else tuple(Path(fspath(each)) for each in truth),
+            objects=() if one or truth is None else tuple(Path(fspath(each)) for each in truth),
         )
 
     def _named(self, images: Any) -> dict[str, Path]:

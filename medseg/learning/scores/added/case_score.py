@@ -158,4 +158,6 @@ def computed(score: CaseScore, case: MaskCase | LabelCase) -> dict[str, float]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, Real) and isfinite(value)
