@@ -25,7 +25,7 @@ class VolumeFormat(ABC):
         suffixes: Endings of the files' names, in lower case, such as `.mha`.
         noun: What such files are called in messages, in the plural.
         measured: Whether the files say how large a voxel is.
-    flat: Whether each file is one slice.
+        flat: Whether each file is one slice.
         version: Counted up whenever `read_image` gives other values for a file than before: prepared slices are
             then prepared anew.
     """
