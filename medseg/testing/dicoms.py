@@ -146,8 +146,9 @@ def _put_pixels(data: Dataset, array: NDArray[Any], syntax: UID) -> None:
 def _encoded(array: NDArray[Any], syntax: UID, bits: int) -> bytes:
     """One codestream; of negative samples the bits that are stored, but for JPEG 2000, which knows of signs."""
     if syntax == JPEG2000Lossless:
-        told = {"codecformat": "j2k", "mct": False, "bitspersample": bits}
-        return bytes(imagecodecs.jpeg2k_encode(array, level=0, **told))
+        return bytes(
+            imagecodecs.jpeg2k_encode(array, level=0, codecformat="j2k", mct=False, bitspersample=bits)
+        )
     words = array.view(f"u{array.dtype.itemsize}") & ((1 << bits) - 1)
     if syntax == JPEGLSLossless:
         return bytes(imagecodecs.jpegls_encode(words))

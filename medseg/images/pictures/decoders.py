@@ -214,7 +214,7 @@ class _Jpeg(_Pillow):
         handle.seek(0)
         if lacks_end(data) and not self._opened(handle).info.get("progressive"):
             whole(data, self._pixels)  # raises if more is missing than the end marker
-            return super().read(Watched(io.BytesIO(data + END)))  # type: ignore[arg-type]
+            return super().read(Watched(io.BytesIO(data + END)))
         handle.seek(0)
         return super().read(handle)
 

@@ -32,7 +32,7 @@ _EXACT = {1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000}
 _IMAGES = {34712, 50001}
 
 #: Kinds of files of microscopes that are built on TIFF in ways of their own: they are read as plain TIFF.
-_DIALECTS = {
+_DIALECTS: dict[str, Any] = {
     f"is_{name}": False
     for name in (
         "ome",
@@ -143,7 +143,7 @@ def _refuse_unread(page: TiffPage) -> None:
             f"the TIFF is compressed as {_name(COMPRESSION, page.compression)}, which medseg does not decode",
             _SAVE,
         )
-    bits = page.bitspersample
+    bits: Any = page.bitspersample  # several numbers where they differ
     if isinstance(bits, tuple) or page.dtype is None:
         raise RefusedError(f"the TIFF holds samples of {bits} bits, which medseg does not read", _SAVE)
     refuse_no_numbers(np.dtype(page.dtype), "TIFF")
