@@ -72,8 +72,10 @@ def _rgb(planes: NDArray[Any], head: Header, coded: bytes) -> NDArray[Any]:
 
 def _of_jpeg(coded: bytes, samples: int) -> NDArray[Any]:
     """By libjpeg-turbo; of the two colour spaces the same, so that it leaves colours as they are."""
-    space: dict[str, Any] = {"colorspace": "YCBCR", "outcolorspace": "YCBCR"} if samples == 3 else {}
-    return whole(coded, lambda data: np.asarray(imagecodecs.jpeg8_decode(data, **space)))
+    space = "YCBCR" if samples == 3 else None
+    return whole(
+        coded, lambda data: np.asarray(imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=space))
+    )
 
 
 def _of_jpeg_ls(coded: bytes, samples: int) -> NDArray[Any]:

@@ -143,8 +143,8 @@ def _refuse_unread(page: TiffPage) -> None:
             f"the TIFF is compressed as {_name(COMPRESSION, page.compression)}, which medseg does not decode",
             _SAVE,
         )
-    bits = page.bitspersample
-    if not isinstance(bits, int) or page.dtype is None:
+    bits: Any = page.bitspersample  # several numbers where they differ
+    if isinstance(bits, tuple) or page.dtype is None:
         raise RefusedError(f"the TIFF holds samples of {bits} bits, which medseg does not read", _SAVE)
     refuse_no_numbers(np.dtype(page.dtype), "TIFF")
     rule = RULES.get(page.photometric)
