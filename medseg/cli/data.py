@@ -43,8 +43,12 @@ def check(
 def show(
     name: Name,
     data: Data = None,
-    case: Annotated[str | None, typer.Option(help="Public id of one case; by default the first few.")] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="The PNG to write.")] = None,
+    case: Annotated[
+        str | None, typer.Option(help="Show the case with this public id. Default: the first few cases.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write the picture to this PNG file.")
+    ] = None,
     sets: Set = None,
     allow: Allow = None,
     jobs: Jobs = None,
@@ -73,9 +77,15 @@ def prepare(
     name: Name,
     data: Data = None,
     sets: Set = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell slices, bytes and time.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Estimate slices, bytes and time, and prepare nothing. Default: prepare."
+        ),
+    ] = False,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Go on without cases that have faults.")
+        bool,
+        typer.Option("--skip-bad", help="Leave out cases that have faults. Default: stop and list them."),
     ] = False,
     allow: Allow = None,
     jobs: Jobs = None,
@@ -98,8 +108,10 @@ def prepare(
 def sample(
     name: Name,
     out: Annotated[Path, typer.Argument(help="Folder to write to.")],
-    cases: Annotated[int, typer.Option(min=1, help="How many.")] = 12,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
+    cases: Annotated[int, typer.Option(min=1, help="Generate this many cases.")] = 12,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Set the seed of the generator; the same seed gives the same bytes.")
+    ] = 1,
     jobs: Jobs = None,
 ) -> None:
     """Generate a data set in the layout of the pipeline's manifest. Its patients are made up."""

@@ -61,15 +61,32 @@ def predict(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Cases, or folders of them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Write the probability of each class in each place too.")
+        bool,
+        typer.Option(
+            "--probabilities",
+            help="Also write the probability of each class at each voxel or pixel. Default: label maps only.",
+        ),
     ] = False,
     heat_maps: Annotated[
-        bool, typer.Option("--heat-maps", help="Of whole images: draw where the network looked.")
+        bool,
+        typer.Option(
+            "--heat-maps", help="For classes of images: draw Grad-CAM heat maps. Default: no heat maps."
+        ),
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    tracking_uri: Annotated[str | None, typer.Option(help="Where to look run ids up.")] = None,
+    device: Annotated[str, typer.Option(help="Compute on this device: auto, cpu or cuda.")] = "auto",
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(
+            help="Look up run ids on this MLflow server. Default: MLFLOW_TRACKING_URI, else ./mlflow.db."
+        ),
+    ] = None,
     allow: pipeline.Allow = None,
-    show_paths: Annotated[bool, typer.Option("--show-paths", help="Name files in messages.")] = False,
+    show_paths: Annotated[
+        bool,
+        typer.Option(
+            "--show-paths", help="Print the paths of files in messages. Default: positions of cases only."
+        ),
+    ] = False,
 ) -> None:
     """Segment or classify new cases: label maps on the grid of the input, or a table of classes."""
     errors = Console(stderr=True)
@@ -95,9 +112,16 @@ def predict(
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(help="Of 127.0.0.1.")] = 5000,
-    tracking_uri: Annotated[str | None, typer.Option(help="What to show, by default mlflow.db here.")] = None,
-    browser: Annotated[bool, typer.Option("--browser", help="Open it in the browser, too.")] = False,
+    port: Annotated[int, typer.Option(help="Listen on this port of 127.0.0.1.")] = 5000,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(
+            help="Show the runs of this MLflow store. Default: MLFLOW_TRACKING_URI, else ./mlflow.db."
+        ),
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Open the page in the browser. Default: print its address.")
+    ] = False,
 ) -> None:
     """Open the MLflow UI on 127.0.0.1, for comparing runs."""
     with guarded(Console(stderr=True)):
@@ -128,7 +152,8 @@ def cache_list() -> None:
 @cache.command("clear")
 def cache_clear(
     kind: Annotated[
-        str | None, typer.Argument(help="stores, samples, checked or models; all when left out.")
+        str | None,
+        typer.Argument(help="Clear only this kind: stores, samples, checked or models. Default: all kinds."),
     ] = None,
 ) -> None:
     """Delete what is kept; it is made again when it is needed."""

@@ -22,28 +22,55 @@ app = typer.Typer(help="Declare, check and run pipelines.", no_args_is_help=True
 Name = Annotated[str, typer.Argument(help="A pipeline's name, or the path of its YAML file.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change the definition, such as steps.fit.epochs=5."),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change a value of the definition, such as steps.fit.epochs=5; may be given several times.",
+    ),
 ]
 Allow = Annotated[
     list[str] | None,
-    typer.Option("--allow", metavar="PACKAGE", help="Let the definition name classes of this package."),
+    typer.Option(
+        "--allow",
+        metavar="PACKAGE",
+        help="Allow classes of this package in the definition; may be given several times. Default: MEDSEG_ALLOW.",
+    ),
 ]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Uri = Annotated[str | None, typer.Option(help="Of MLflow; by default MLFLOW_TRACKING_URI, else ./mlflow.db.")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Cases that are read at a time.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Read the data from this folder. Default: the generated sample of the pipeline, if it has one.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="Compute on this device: auto, cpu or cuda.")]
+Uri = Annotated[
+    str | None,
+    typer.Option(help="Track at this MLflow address. Default: MLFLOW_TRACKING_URI, else ./mlflow.db."),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Read this many cases at a time. Default: the number of processor cores."),
+]
 ShowPaths = Annotated[
-    bool, typer.Option("--show-paths", help="Name files in messages, though ids may identify patients.")
+    bool,
+    typer.Option(
+        "--show-paths",
+        help="Print the paths of files in messages, although they may identify patients. Default: positions only.",
+    ),
 ]
 AllowDuplicates = Annotated[
     bool,
     typer.Option(
         "--allow-duplicates",
-        help="Go on though pictures that are (nearly) one are in different roles, and record it.",
+        help="Accept duplicate pictures in different roles, and record them. Default: stop and list them.",
     ),
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Go on without cases that have faults, and record it.")
+    bool,
+    typer.Option(
+        "--skip-bad", help="Leave out cases that have faults, and record which. Default: stop and list them."
+    ),
 ]
 
 
@@ -105,7 +132,10 @@ def check(
 def describe(
     name: Name,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="The picture; by default NAME_network.png here.")
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="Draw the network to this file. Default: NAME_network.png in this folder."
+        ),
     ] = None,
     data: Data = None,
     sets: Set = None,
@@ -173,14 +203,18 @@ def resume(
         ),
     ] = None,
     data: Data = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; by default as before.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Compute on this device: auto, cpu or cuda. Default: the device of the run."),
+    ] = None,
     tracking_uri: Uri = None,
     allow: Allow = None,
     jobs: Jobs = None,
     take_over: Annotated[
         bool,
         typer.Option(
-            "--take-over", help="Go on though another machine is said to run it, if that process is gone."
+            "--take-over",
+            help="Continue a run that another machine claims, if its process is gone. Default: refuse.",
         ),
     ] = False,
     show_paths: ShowPaths = False,
@@ -227,7 +261,9 @@ def paths_may_be_shown(name: str, sets: Sequence[str] | None = None) -> bool:
 def folds(
     name: Name,
     data: Data = None,
-    count: Annotated[int, typer.Option("--folds", min=2, help="How many.")] = 5,
+    count: Annotated[
+        int, typer.Option("--folds", min=2, help="Divide the patients into this many folds.")
+    ] = 5,
     sets: Set = None,
     device: Device = "auto",
     skip_bad: SkipBad = False,

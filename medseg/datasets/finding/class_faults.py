@@ -127,7 +127,10 @@ def _no_classes(
     others = f"classes besides {list(manifest.classes)}" if manifest.classes else "classes"
     # Names that are no classes are those of people, as likely as not.
     told = f": {shown(counts)}" if manifest.ids == "pseudonyms" else ""
-    met = f"the {words.noun}s tell {len(counts)} {others} of {images} pictures: these are no classes, it seems{told}"
+    met = (
+        f"the {words.noun}s tell {len(counts)} {others} of {images} pictures: these look like patient names, not "
+        f"class labels{told}"
+    )
     return Fault("", 0, "", met, words.unlikely, root)
 
 

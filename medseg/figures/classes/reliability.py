@@ -1,4 +1,4 @@
-"""Whether of what is said to be 80 % certain, 80 % is so."""
+"""Reliability diagram: observed frequency against predicted probability."""
 
 from __future__ import annotations
 

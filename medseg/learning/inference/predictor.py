@@ -81,7 +81,8 @@ class Predictor:
             (B, K, H, W) in [0, 1], one for each of the task's `maps`; of whole images (B, K).
 
         Raises:
-            ModelError: The array has another number of dimensions or channels.
+            ModelError: The array has another number of dimensions or channels, or the network returned NaN or
+                infinity.
         """
         self._refuse_other(slices)
         if not len(slices):
@@ -114,7 +115,13 @@ class Predictor:
         for start in range(0, len(slices), self.batch_size):
             batch = torch.from_numpy(np.ascontiguousarray(slices[start : start + self.batch_size]))
             with torch.inference_mode():
-                yield self.network(batch.float().to(self.device))
+                logits = self.network(batch.float().to(self.device))
+            if not torch.isfinite(logits).all():  # its decision would be the first class, or any
+                raise ModelError(
+                    "the network returned NaN or infinity. Training diverged, or the input is far outside the training "
+                    "data."
+                )
+            yield logits
 
     def read(self, case: Case) -> Volume:
         """Read one case with its truth.
@@ -149,6 +156,10 @@ class Predictor:
         Args:
             volume: Channels in the order of `channels`, raw intensities.
             probabilities: Whether to give probabilities too (K times the memory of the volume).
+
+        Raises:
+            ModelError: The model gives no label maps, or its network returned NaN or infinity.
+            DataError: A transform cannot be applied to it.
         """
         task = self._mask_task()
         prepared = self.preparation.apply(volume)
@@ -185,17 +196,12 @@ class Predictor:
             volume: Channels in the order of `channels`, raw intensities.
 
         Raises:
-            ModelError: The model gives label maps, or the network probabilities that are no numbers.
+            ModelError: The model gives label maps, or its network returned NaN or infinity.
             DataError: A transform cannot be applied to it.
         """
         task = self._label_task()
         prepared = self.preparation.apply(volume)
         chances = self.probabilities(prepared.image[prepared.telling]).mean(axis=0)
-        if not np.isfinite(chances).all():
-            raise ModelError(
-                "the network gives probabilities that are no numbers: its training went astray, or this image is far "
-                "from what it learned."
-            )
         return Classification(chances, task.chosen(chances), volume, self._warnings(volume))
 
     def _mask_task(self) -> MaskTask:

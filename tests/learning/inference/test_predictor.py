@@ -320,6 +320,14 @@ def test_a_network_in_training_mode_is_asked_in_eval_mode():
 # --- volumes
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_network_that_returns_no_number_segments_nothing(number, case):
+    predictor = make_predictor()
+    torch.nn.init.constant_(next(predictor.network.parameters()), number)
+    with pytest.raises(ModelError, match="returned NaN or infinity"):
+        predictor.predict_volume(read_volume(case, CHANNELS, None))
+
+
 def slice_by_slice(predictor, volume):
     """Class of each voxel of a RAS volume without the predictor's own loop: (I, J, K), axial."""
     prepared = predictor.preparation.apply(volume)

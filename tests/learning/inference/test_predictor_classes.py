@@ -230,7 +230,7 @@ def test_answers_that_are_no_numbers_are_an_error_and_no_class(number, many):
     predictor = make_predictor(many=many)
     torch.nn.init.constant_(predictor.network.features[0].bias, number)
     predictor.network.angles[1] = float("nan")
-    with pytest.raises(ModelError, match="no numbers"):
+    with pytest.raises(ModelError, match="returned NaN or infinity"):
         predictor.classify(volume_of(disc([0], 3)))
 
 
