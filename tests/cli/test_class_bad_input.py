@@ -391,7 +391,7 @@ def test_a_table_that_tells_no_classes_is_refused(tmp_path: Path, workspace: Pat
     assert refused(run(listed(tmp_path / "1", blank), manifest=TABLE), "no row tells a class", "'layout'")
     refused(
         run(listed(tmp_path / "2", names, cases=24), manifest=TABLE),
-        "24 classes of 24 pictures: these are no classes",
+        "24 classes of 24 pictures: these look like patient names",
         "'layout'",
     )
     data = listed(tmp_path / "3", list)
@@ -767,7 +767,7 @@ def test_folders_of_patients_taken_for_classes_are_refused_and_nobody_is_named(
         for result in (run(data), check(data), run(data, "--skip-bad"), check(data, "--show-paths")):
             lines = [
                 line
-                for line in refused(result, "10 classes of", "these are no classes")
+                for line in refused(result, "10 classes of", "these look like patient names")
                 if "10 classes" in line
             ]
             assert len(lines) == 1

@@ -118,8 +118,8 @@ class Predictor:
                 logits = self.network(batch.float().to(self.device))
             if not torch.isfinite(logits).all():  # its decision would be the first class, or any
                 raise ModelError(
-                    "the network returned NaN or infinity. Training diverged, or the input is far outside the training "
-                    "data."
+                    "the network returned NaN or infinity. Training diverged, or the input is far outside the "
+                    "training data."
                 )
             yield logits
 

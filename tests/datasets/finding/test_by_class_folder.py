@@ -401,12 +401,12 @@ def test_folders_of_patients_are_no_classes_and_are_not_shown(
     total = count * pictures * max(1, len(above))
     listing = scan(folders(ids=ids), root)
     (fault,) = listing.faults
-    assert fault.met.startswith(f"the folders tell {count} classes of {total} pictures: these are no classes")
+    assert fault.met.startswith(f"the folders tell {count} classes of {total} pictures: these look like patient names")
     assert "<class>/<patient>/" in fault.remedy
     assert "'classes' of the manifest" in fault.remedy
     assert listing.cases == ()
     assert len(listing.incomplete) == total
-    with pytest.raises(DataError, match="these are no classes") as refused:
+    with pytest.raises(DataError, match="these look like patient names") as refused:
         found_classes(folders(ids=ids), root)
     assert (SURNAME in str(refused.value) + complaints(listing)) == (ids == "pseudonyms")
     assert not any(SURNAME in note for note in listing.notes)
@@ -440,7 +440,7 @@ def test_patients_beside_classes_that_are_named_are_told_as_one_fault(root: Path
     named = folders(classes=["no", "yes"], ids="identifying")
     (fault,) = scan(named, root).faults
     assert fault.met.startswith(
-        "the folders tell 30 classes besides ['no', 'yes'] of 90 pictures: these are no classes"
+        "the folders tell 30 classes besides ['no', 'yes'] of 90 pictures: these look like patient names"
     )
     assert len(scan(named, root).cases) == 2
     made(root, f"{SURNAME}_Udo/notes.txt")
