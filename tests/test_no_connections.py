@@ -73,6 +73,7 @@ def test_the_guard_catches_a_connection() -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_run_and_a_prediction_open_no_connection(
     workspace: Path, patients: Path, tiny: tuple[str, ...]
 ) -> None:
