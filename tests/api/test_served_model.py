@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pytest
 
 from medseg.api import RunResult, predict
 from medseg.cases.scan import scan

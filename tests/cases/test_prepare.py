@@ -366,7 +366,11 @@ def test_a_plan_draws_from_training_cases_alone(cases, tmp_path):
     planned = plan(cases, split_of(cases), how, LABELS, **more)
     assert (planned.slices, planned.exact) == (2 * 3 + 2 * 10, False)
     store = prepare(cases, split_of(cases), how, LABELS, **more)
-    assert {role: len(store.role(role)) for role in ("train", "val", "test")} == {"train": 6, "val": 7, "test": 7}
+    assert {role: len(store.role(role)) for role in ("train", "val", "test")} == {
+        "train": 6,
+        "val": 7,
+        "test": 7,
+    }
 
 
 def test_real_patients_are_prepared(real_data, tmp_path):
