@@ -20,7 +20,10 @@ from medseg.errors import DataError
 from medseg.testing.pictures import write_picture
 from medseg.tracking.mlflow.store import open_store
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+pytestmark = [
+    pytest.mark.slow,  # all look at two runs on sixty patients
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own
+]
 
 PATIENTS, SLICES, SIDE = 60, 30, 16
 NOISE = 3.0  # of 255; the patterns of two patients differ by 60 or so in each place

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import ipaddress, socket, sys
 
@@ -73,6 +75,7 @@ def test_the_guard_catches_a_connection() -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_run_and_a_prediction_open_no_connection(
     workspace: Path, patients: Path, tiny: tuple[str, ...]
 ) -> None:

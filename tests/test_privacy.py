@@ -83,6 +83,7 @@ def leaks(*folders: Path, but: tuple[Path, ...]) -> Iterator[str]:
                     yield f"{path}: content"
 
 
+@pytest.mark.slow
 def test_the_name_of_a_patient_is_nowhere_after_check_failure_run_and_prediction(
     data: Path, pipeline: str, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,6 +139,7 @@ def test_the_settings_of_the_test_are_those_of_the_notebook() -> None:
     assert re.findall(r"^(\w+) = ", of_kind("code")["settings"], re.MULTILINE) == list(SMALL)
 
 
+@pytest.mark.slow
 def test_every_cell_runs(executed: Executed) -> None:
     cells = [cell for cell in executed.cells.values() if cell.cell_type == "code"]
 
@@ -148,6 +149,7 @@ def test_every_cell_runs(executed: Executed) -> None:
     assert not [output.text for output in outputs if output.get("name") == "stderr"]
 
 
+@pytest.mark.slow
 def test_it_shows_the_pictures_that_it_promises(executed: Executed) -> None:
     shown = {cell: executed.outputs(cell, "image/png") for cell in of_kind("code")}
 
@@ -159,6 +161,7 @@ def test_it_shows_the_pictures_that_it_promises(executed: Executed) -> None:
                 assert len(opened.convert("RGB").getcolors(1 << 24) or ()) > 10  # more than a blank sheet
 
 
+@pytest.mark.slow
 def test_a_window_of_another_width_changes_the_picture(executed: Executed) -> None:
     header = {row[0]: row[1] for row in executed.table("dicom-header")[1:]}
 
@@ -166,6 +169,7 @@ def test_a_window_of_another_width_changes_the_picture(executed: Executed) -> No
     assert float(header["WindowWidth"]) > 1
 
 
+@pytest.mark.slow
 def test_the_data_are_told_as_the_text_has_it(executed: Executed) -> None:
     assert "generated: True" in executed.said("check")
     assert all(name in executed.said("check") for name in CLASSES)
@@ -173,6 +177,7 @@ def test_the_data_are_told_as_the_text_has_it(executed: Executed) -> None:
     assert "the patient is told of 180 of 180 pictures" in executed.said("check")
 
 
+@pytest.mark.slow
 def test_patients_are_in_one_role_each(executed: Executed) -> None:
     head, images, patients = executed.table("cnn-split")
 
@@ -182,6 +187,7 @@ def test_patients_are_in_one_role_each(executed: Executed) -> None:
     assert (int(images[3]), int(patients[3])) == (TEST_IMAGES, TEST_PATIENTS)
 
 
+@pytest.mark.slow
 def test_scores_come_with_intervals_and_patients(executed: Executed) -> None:
     head, _, *rows = executed.table("together")
 
@@ -193,6 +199,7 @@ def test_scores_come_with_intervals_and_patients(executed: Executed) -> None:
     assert [row[0] for row in executed.table("by-class")[2:]] == CLASSES
 
 
+@pytest.mark.slow
 def test_both_runs_are_compared_on_the_same_images(executed: Executed) -> None:
     for cell in ("cnn-run", "transfer-run"):
         assert "*** GENERATED DATA" in executed.said(cell)
@@ -203,6 +210,7 @@ def test_both_runs_are_compared_on_the_same_images(executed: Executed) -> None:
     assert runs == ["radiology_cnn", "radiology_transfer"]
 
 
+@pytest.mark.slow
 def test_first_the_head_alone_is_trained_then_more(executed: Executed) -> None:
     trained = re.findall(r"Training ([\d,]+) of [\d,]+ parameters", executed.said("transfer-run"))
 
@@ -211,6 +219,7 @@ def test_first_the_head_alone_is_trained_then_more(executed: Executed) -> None:
     assert [line.split(":")[0] for line in executed.said("transfer-verdicts").splitlines()] == ["head", "all"]
 
 
+@pytest.mark.slow
 def test_new_images_get_a_class_its_probability_and_a_heat_map(executed: Executed) -> None:
     table = pd.read_csv(executed.folder / "predictions" / "classes.csv")
 
@@ -222,6 +231,7 @@ def test_new_images_get_a_class_its_probability_and_a_heat_map(executed: Execute
     assert len(list((executed.folder / "predictions").glob("*/heat_map.png"))) == len(CLASSES)
 
 
+@pytest.mark.slow
 def test_the_u_net_gives_two_numbers_a_pixel(executed: Executed) -> None:
     size = SMALL["SIZE"]
     assert f"(1, 1, {size}, {size}) -> (1, 2, {size}, {size})" in executed.said("unet-forward")

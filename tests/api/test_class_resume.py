@@ -107,6 +107,7 @@ def features(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: values for name, values in weights.items() if not name.startswith("classifier.")}
 
 
+@pytest.mark.slow
 def test_the_first_stage_trains_the_head_alone_and_the_second_all(whole: RunResult, course: Path) -> None:
     given, told = load_file(course / WEIGHTS), whole.folder / "steps"
     started, head, everything = (
@@ -122,6 +123,7 @@ def test_the_first_stage_trains_the_head_alone_and_the_second_all(whole: RunResu
     assert given["classifier.weight"].shape != started["classifier.weight"].shape
 
 
+@pytest.mark.slow
 def test_epochs_of_the_stages_follow_each_other_and_the_file_is_known_by_its_digest(whole: RunResult) -> None:
     with open_store(whole.tracking_uri) as client:
         points = client.get_metric_history(whole.run_id, "train/loss")
@@ -140,6 +142,7 @@ STAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.usefixtures("workspace", "undrawn")
 def test_a_transfer_run_whose_weights_are_gone_goes_on_to_the_same_bits(

@@ -151,6 +151,7 @@ def tagged(tmp_path: Path, workspace: Path, tiny_radiology: tuple[str, ...]) -> 
     return run_pipeline("radiology_cnn", data, set=settings, device="cpu", jobs=1), data
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of a score that is undefined for a class
 def test_images_of_several_classes_at_once_are_learned_scored_and_told(
     tagged: tuple[RunResult, Path], tmp_path: Path

@@ -34,7 +34,10 @@ from medseg.testing.pictures import write_emps, write_picture
 from medseg.tracking.mlflow.address import default_uri
 from medseg.tracking.mlflow.store import open_store
 
-pytestmark = pytest.mark.usefixtures("undrawn")  # the figures of `folded`, which is made before, are drawn
+pytestmark = [
+    pytest.mark.slow,  # each makes several runs, or needs those of `folded`
+    pytest.mark.usefixtures("undrawn"),  # the figures of `folded`, which is made before, are drawn
+]
 
 TINY = (
     "manifest=image_folders",

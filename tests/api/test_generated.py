@@ -60,6 +60,8 @@ def made_up(workspace: Path, monkeypatch: pytest.MonkeyPatch, tiny: tuple[str, .
     return path
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_generated_data_are_told_loudly_and_have_an_experiment_of_their_own(made_up: Path) -> None:
     result = CliRunner().invoke(
         app,
@@ -93,6 +95,8 @@ def test_generated_data_are_told_loudly_and_have_an_experiment_of_their_own(made
     assert json.loads((folder.path / "run.json").read_text())["data"] is None
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_with_data_the_definition_is_its_own(made_up: Path, patients: Path) -> None:
     result = CliRunner().invoke(
         app,

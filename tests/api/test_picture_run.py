@@ -223,8 +223,9 @@ def test_what_predict_writes_has_the_dice_of_the_table(
         assert row.dice == pytest.approx(oracle.f1_score(truth.ravel(), written.ravel()))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:monai")  # of the augmentation, at a blank slice
-@pytest.mark.usefixtures("workspace")
+@pytest.mark.usefixtures("workspace", "undrawn")
 def test_test_labels_of_another_make_change_neither_weights_nor_threshold(
     pictured: RunResult, particles: Path, tiny_emps: tuple[str, ...], tmp_path: Path
 ) -> None:

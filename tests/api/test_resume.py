@@ -82,6 +82,7 @@ STAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.usefixtures("workspace", "undrawn")
 def test_a_run_interrupted_at_any_stage_ends_as_if_it_had_not_been(
@@ -120,6 +121,7 @@ def test_a_run_interrupted_at_any_stage_ends_as_if_it_had_not_been(
         assert len(client.get_metric_history(found.run_id, "train/loss")) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX")
 def test_a_run_killed_in_training_is_marked_and_ends_bit_for_bit_as_if_it_had_not_been(
     workspace: Path, patients: Path, tiny: tuple[str, ...], undrawn: None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pytest
 
 from medseg.api import RunResult, predict
 from medseg.datasets.finding.scan import scan
@@ -28,6 +29,7 @@ with np.load(given) as slices:
 NAMES = ("outside", "healthy", "necrotic_core", "oedema", "enhancing")
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_probabilities_that_predict_writes(
     finished: RunResult, patients: Path, tmp_path: Path
 ) -> None:

@@ -242,7 +242,8 @@ def test_a_role_without_scores_is_an_error_that_says_so(finished: RunResult) -> 
         finished.scores("train")
 
 
-@pytest.mark.usefixtures("workspace")
+@pytest.mark.slow
+@pytest.mark.usefixtures("workspace", "undrawn")
 def test_the_same_definition_gives_the_same_weights_and_scores_again(
     finished: RunResult, patients: Path, tiny: tuple[str, ...]
 ) -> None:
@@ -252,7 +253,8 @@ def test_the_same_definition_gives_the_same_weights_and_scores_again(
         assert (again.folder / name).read_bytes() == (finished.folder / name).read_bytes(), name
 
 
-@pytest.mark.usefixtures("workspace")
+@pytest.mark.slow
+@pytest.mark.usefixtures("workspace", "undrawn")
 def test_a_split_by_slice_is_marked_as_leaking(patients: Path, tiny: tuple[str, ...]) -> None:
     found = run_pipeline("brats2d", patients, set=[*tiny, "split.by=slice", "steps.fit.epochs=1"])
 

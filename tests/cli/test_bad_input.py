@@ -151,6 +151,8 @@ def test_a_fault_is_named_with_case_part_and_remedy(
     refused(checked, "case Brats_004", *words)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_skip_bad_goes_on_and_records_what_it_left_out(
     data: Path, workspace: Path, medseg: Callable[..., Any]
 ) -> None:
@@ -237,6 +239,8 @@ def test_a_folder_without_read_permission_is_named(tmp_path_factory: pytest.Temp
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_no_space_left_while_preparing_leaves_no_entry_and_a_failed_run(
     data: Path, workspace: Path, medseg: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

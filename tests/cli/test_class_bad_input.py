@@ -312,6 +312,8 @@ def test_real_contours_are_refused_as_such(
     assert len(refused(check(data), "RT Structure Set Storage", "no pixels")) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_skip_bad_goes_on_and_records_what_it_left_out(data: Path, workspace: Path) -> None:
     torn(first(data))
     (data / "Nothing").mkdir()
@@ -451,6 +453,8 @@ def test_a_patient_in_two_folders_of_roles_is_refused_with_the_number(
         assert "move the files into one of them" in lines[0]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_copies_across_roles_are_refused_unless_they_are_allowed(tmp_path: Path, workspace: Path) -> None:
     data = with_roles(tmp_path)
     with Image.open(data / "Train" / "left" / "0001.png") as picture:
@@ -483,6 +487,8 @@ def test_one_picture_with_two_classes_is_refused_with_both(data: Path, workspace
 # --- names of classes -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_classes_keep_their_order_and_names_everywhere(tmp_path: Path, workspace: Path) -> None:
     names = ("10_x", "2_y", "A", "b", unicodedata.normalize("NFD", "é"), "low", "high", "train")
     wanted = ["10_x", "2_y", "A", "b", "high", "low", "train", "é"]

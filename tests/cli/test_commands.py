@@ -156,6 +156,8 @@ def test_what_goes_wrong_ends_with_its_code_and_no_traceback(
         assert all(path.stat().st_mode & 0o077 == 0 for path in kept)  # for its owner's eyes
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_the_closing_table_fits_and_says_where_the_model_is_and_what_to_do_next(
     workspace: Path, patients: Path, tiny: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

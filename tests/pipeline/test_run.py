@@ -28,6 +28,7 @@ def test_a_device_is_chosen_by_what_is_there(
         choose_device("tpu")
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_marked_and_goes_on_when_its_cause_is_gone(
     workspace: Path,
     finished: RunResult,
