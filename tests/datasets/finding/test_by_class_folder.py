@@ -401,7 +401,9 @@ def test_folders_of_patients_are_no_classes_and_are_not_shown(
     total = count * pictures * max(1, len(above))
     listing = scan(folders(ids=ids), root)
     (fault,) = listing.faults
-    assert fault.met.startswith(f"the folders tell {count} classes of {total} pictures: these look like patient names")
+    assert fault.met.startswith(
+        f"the folders tell {count} classes of {total} pictures: these look like patient names"
+    )
     assert "<class>/<patient>/" in fault.remedy
     assert "'classes' of the manifest" in fault.remedy
     assert listing.cases == ()

@@ -234,7 +234,9 @@ def test_a_column_of_names_taken_for_classes_is_refused_and_not_shown(
     listed = manifest(ids=ids, extra=["role"], **how)
     listing = scan(listed, tmp_path)
     (fault,) = listing.faults
-    assert fault.met.startswith(f"the rows tell {people} classes of {total} pictures: these look like patient names")
+    assert fault.met.startswith(
+        f"the rows tell {people} classes of {total} pictures: these look like patient names"
+    )
     assert "column of the class below 'layout'" in fault.remedy
     assert "'classes' of the manifest" in fault.remedy
     with pytest.raises(DataError, match="these look like patient names") as refused:
