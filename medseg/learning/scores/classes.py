@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.learning.scores.added.case_score import CaseScore, LabelCase, computed
+from medseg.learning.scores.added.case_score import CaseScore, computed
+from medseg.learning.scores.added.cases import LabelCase
 from medseg.learning.scores.calibration import Reliability
 from medseg.learning.scores.class_measures import ClassMeasures
 from medseg.learning.scores.intervals import Key, over_images

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.learning.scores.added.case_score import CaseScore, MaskCase, computed
+from medseg.learning.scores.added.case_score import CaseScore, computed
+from medseg.learning.scores.added.cases import MaskCase
 from medseg.learning.scores.calibration import BINS, calibration_error
 from medseg.learning.scores.counts import COUNT_SCORES, ratio
 from medseg.learning.scores.intervals import OVER_PATIENTS, draws, middle, over_patients, times, undefined

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.learning.scores.added.case_score import CaseScore, MaskCase, computed
+from medseg.learning.scores.added.case_score import CaseScore, computed
+from medseg.learning.scores.added.cases import MaskCase
 from medseg.learning.scores.counts import COUNT_SCORES, confusion, counts_of
 from medseg.learning.scores.surface_distance import hausdorff95
 

@@ -165,7 +165,8 @@ def threshold_task(task: Task) -> ThresholdTask:
     """
     if not isinstance(task, ThresholdTask):
         raise DefinitionError(
-            f"wanted a task with a threshold, such as medseg.learning.BinaryMask, met {type(task).__name__}"
+            f"wanted a task with a threshold, such as medseg.learning.BinaryMask, met {type(task).__name__}. "
+            "Take the step out, or change the task."
         )
     return task
 

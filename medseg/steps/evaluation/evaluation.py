@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from matplotlib.figure import Figure
 
 from medseg.component import named
 from medseg.datasets.case import Case
-from medseg.figures.score_bars import score_bars
 from medseg.learning.inference.predictor import Predictor
-from medseg.learning.scores.added.case_score import CaseScore
 from medseg.learning.training.batches import SliceDataset
 from medseg.steps.evaluation.pooled import Part, Pooled
 
@@ -103,15 +100,6 @@ class Evaluation(Protocol):
             scores: Of each case, by id.
             heading: Above the picture.
         """
-
-
-def added_bars(scores: Sequence[CaseScore], summary: DataFrame, role: str) -> Figures:
-    """Bars of each score that was added, by its name."""
-
-    def draw(name: str) -> Figure:
-        return score_bars(summary, name, heading=f"{role}: {name} per patient")
-
-    return {score.name: partial(draw, score.name) for score in scores}
 
 
 def evaluation_of(predictor: Predictor) -> type[Evaluation]:

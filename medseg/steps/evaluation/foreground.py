@@ -22,7 +22,8 @@ from medseg.learning.scores.counts import COUNT_SCORES
 from medseg.learning.scores.pictures import PICTURE_SCORES, ForegroundScorer
 from medseg.learning.scores.tables import matrix_table, metrics_of
 from medseg.learning.tasks.task import threshold_task
-from medseg.steps.evaluation.evaluation import Figures, Mine, added_bars
+from medseg.steps.evaluation.added_bars import added_bars
+from medseg.steps.evaluation.evaluation import Figures, Mine
 from medseg.steps.evaluation.pooled import Part, Pooled, joined, summed
 from medseg.steps.evaluation.seen import SeenPicture, see
 from medseg.steps.pictures import good_median_bad, validation_picture

@@ -21,9 +21,10 @@ from medseg.learning.tasks.target import indicator
 from medseg.learning.tasks.task import label_task
 from medseg.steps.attention_pictures import attention_picture
 from medseg.steps.claims import claim_of
+from medseg.steps.evaluation.added_bars import added_bars
 from medseg.steps.evaluation.class_figures import class_figures
 from medseg.steps.evaluation.class_picture import class_picture
-from medseg.steps.evaluation.evaluation import Figures, Mine, added_bars
+from medseg.steps.evaluation.evaluation import Figures, Mine
 from medseg.steps.evaluation.pooled import Part, Pooled, joined
 
 if TYPE_CHECKING:

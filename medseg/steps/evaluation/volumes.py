@@ -23,7 +23,8 @@ from medseg.learning.scores.intervals import summarise
 from medseg.learning.scores.tables import matrix_table, metrics_of
 from medseg.learning.scores.volumes import IN_MM, VOLUME_SCORES, VolumeScorer
 from medseg.learning.tasks.task import mask_task
-from medseg.steps.evaluation.evaluation import Figures, Mine, added_bars
+from medseg.steps.evaluation.added_bars import added_bars
+from medseg.steps.evaluation.evaluation import Figures, Mine
 from medseg.steps.evaluation.pooled import Part, Pooled, joined, summed
 from medseg.steps.pictures import fullest, good_median_bad, ras_spacing, shown_channels, validation_picture
 
@@ -68,8 +69,8 @@ class VolumeEvaluation:
 
     def take(self, case: Case, mine: Mine | None) -> None:
         """Predict and score one volume."""
-        volume, predicted = self._predicted(case)
-        grid, truth = volume.geometry, _truth(volume)
+        volume, truth, predicted = self._predicted(case)
+        grid = volume.geometry
         if mine is None:
             size, pair = grid.spacing, (grid.from_ras(truth), predicted)
         else:
@@ -126,16 +127,19 @@ class VolumeEvaluation:
             figures["dice"] = lambda: score_bars(summary, heading=f"{role}: Dice per patient")
         return {**figures, **added_bars(self._added, summary, role)}
 
-    def _predicted(self, case: Case) -> tuple[Volume, NDArray[np.uint8]]:
+    def _predicted(self, case: Case) -> tuple[Volume, NDArray[np.uint8], NDArray[np.uint8]]:
+        """A volume, its truth (RAS), and what is predicted (on its own grid)."""
         volume = self._predictor.read(case)
-        return volume, self._predictor.predict_volume(volume).labels
+        if volume.label is None:
+            raise DataError("a case has no truth to be scored against. Add its mask, or leave the case out.")
+        return volume, volume.label, self._predictor.predict_volume(volume).labels
 
     def _slices(self, cases: Mapping[str, Case], role: str) -> Figure:
         scores = self._scorer.dice(self._task.select)
         views = []
         for name, kind in good_median_bad(scores).items():
-            volume, labels = self._predicted(cases[name])
-            truth = self._axis.cut(_truth(volume))
+            volume, label, labels = self._predicted(cases[name])
+            truth = self._axis.cut(label)
             predicted = self._axis.cut(volume.geometry.to_ras(labels))
             place = fullest(truth)
             image = self._axis.cut(volume.image)[place]
@@ -145,9 +149,3 @@ class VolumeEvaluation:
             rows, columns = self._axis.seen(ras_spacing(volume))[1:]
             views.append(SliceView(title, channels, truth[place], predicted[place], (rows, columns)))
         return slice_grid(views, self._task.classes, heading=f"{role} patients")
-
-
-def _truth(volume: Volume) -> NDArray[np.uint8]:
-    if volume.label is None:
-        raise DataError("a case has no truth to be scored against. Add its mask, or leave the case out.")
-    return volume.label

@@ -4,83 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isfinite
-from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medseg.errors import DefinitionError
-from medseg.learning.scores.counts import COUNT_SCORES, Counts
+from medseg.learning.scores.added.cases import LabelCase, MaskCase
+from medseg.learning.scores.counts import COUNT_SCORES
 
 _NAME = re.compile(r"[A-Za-z]\w*")
-
-
-@dataclass(frozen=True)
-class MaskCase:
-    """A case with label maps, as it is scored.
-
-    Attributes:
-        case: Its public name.
-        members: Indices of the classes behind each name that is scored: a class, or a region that joins several.
-        truth: Class indices on the grid that is scored: (I, J, K) of a volume, planes (S, H, W) of one that was split
-            by slice or is validated within a training, (H, W) of a picture.
-        predicted: Class indices of the same shape.
-        spacing: Size of a voxel along each axis, mm; None where nobody knows.
-        probabilities: (H, W) of the foreground, of pictures with one; else None.
-    """
-
-    case: str
-    members: Mapping[str, tuple[int, ...]]
-    truth: NDArray[Any]
-    predicted: NDArray[Any]
-    spacing: tuple[float, ...] | None = None
-    probabilities: NDArray[np.float32] | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What may be scored: classes, then regions."""
-        return tuple(self.members)
-
-    def masks(self, name: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Where the truth and the prediction have a class or region."""
-        truth, predicted = (
-            np.logical_or.reduce([labels == one for one in self.members[name]])
-            for labels in (self.truth, self.predicted)
-        )
-        return truth, predicted
-
-    def counts(self, name: str) -> Counts[int]:
-        """Voxels of a class or region that were met and missed."""
-        truth, predicted = self.masks(name)
-        tp, there, said = (int(np.count_nonzero(each)) for each in (truth & predicted, truth, predicted))
-        return Counts(tp, said - tp, there - tp, truth.size - there - said + tp)
-
-
-@dataclass(frozen=True)
-class LabelCase:
-    """A whole image with classes, as it is scored.
-
-    Attributes:
-        case: Its public name.
-        classes: Names of all K.
-        truth: (K,) whether it has each class.
-        probabilities: (K,) float32 in [0, 1].
-        predicted: (K,) whether it is said to have each class.
-    """
-
-    case: str
-    classes: tuple[str, ...]
-    truth: NDArray[np.bool_]
-    probabilities: NDArray[np.float32]
-    predicted: NDArray[np.bool_]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What may be scored: the image (the empty text), and each class of it."""
-        return ("", *self.classes)
+_NUMBERS = (int, float, np.integer, np.floating)
 
 
 class CaseScore(Protocol):
@@ -149,15 +83,10 @@ def computed(score: CaseScore, case: MaskCase | LabelCase) -> dict[str, float]:
             f"{{{case.names[-1]!r}: 0.5}}"
         )
     for name, value in found.items():
-        if name not in case.names or not _is_number(value):
+        number = isinstance(value, _NUMBERS) and not isinstance(value, bool)
+        if name not in case.names or not number or not isfinite(value):
             raise DefinitionError(
                 f"{who} gave {value!r} as {name!r} for the case {case.case}; wanted a finite number for some of "
                 f"{list(case.names)}: leave a name out where the case says nothing of it"
             )
     return {str(name): float(value) for name, value in found.items()}
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, Real) and isfinite(value)

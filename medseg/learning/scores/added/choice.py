@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from medseg.errors import DefinitionError
-from medseg.learning.scores.added.case_score import CaseScore, LabelCase, MaskCase, as_score, computed
+from medseg.learning.scores.added.case_score import CaseScore, as_score, computed
+from medseg.learning.scores.added.cases import LabelCase, MaskCase
 
 USUAL = "default"
 """In a list of scores: all that are computed where nothing is said."""

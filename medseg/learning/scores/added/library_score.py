@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medseg.learning.scores.added.case_score import MaskCase
+from medseg.learning.scores.added.cases import MaskCase
 
 
 class LibraryScore:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from medseg.class_names import key_name
 from medseg.errors import DefinitionError
-from medseg.learning.scores.added.case_score import CaseScore, LabelCase, as_score, computed
+from medseg.learning.scores.added.case_score import CaseScore, as_score, computed
+from medseg.learning.scores.added.cases import LabelCase
 from medseg.learning.scores.class_measures import ClassMeasures
 from medseg.learning.tasks.decision import Decision
 

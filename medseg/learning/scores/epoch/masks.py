@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from medseg.errors import DefinitionError
-from medseg.learning.scores.added.case_score import CaseScore, MaskCase, OfCounts, as_score, computed
+from medseg.learning.scores.added.case_score import CaseScore, OfCounts, as_score, computed
+from medseg.learning.scores.added.cases import MaskCase
 from medseg.learning.scores.counts import COUNT_SCORES, counts_of, dice
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from medseg.errors import DefinitionError
-from medseg.learning.scores.added.case_score import MaskCase, OfCounts, as_score, computed
+from medseg.learning.scores.added.case_score import OfCounts, as_score, computed
+from medseg.learning.scores.added.cases import MaskCase
 from medseg.learning.scores.counts import confusion, counts_of
 
 MEMBERS = {"a": (0,), "b": (1,), "both": (1, 2)}

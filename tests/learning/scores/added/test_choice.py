@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from medseg.errors import DefinitionError
-from medseg.learning.scores.added.case_score import MaskCase, OfCounts
+from medseg.learning.scores.added.case_score import OfCounts
+from medseg.learning.scores.added.cases import MaskCase
 from medseg.learning.scores.added.choice import chosen_scores, made_up, made_up_labels, rehearse
 
 USUAL, KNOWN = ("dice", "iou"), ("dice", "iou", "hd95")

@@ -8,7 +8,8 @@ import torch
 from monai.metrics import DiceMetric, HausdorffDistanceMetric, SurfaceDiceMetric, compute_surface_dice
 
 from medseg.errors import DefinitionError
-from medseg.learning.scores.added.case_score import MaskCase, computed
+from medseg.learning.scores.added.case_score import computed
+from medseg.learning.scores.added.cases import MaskCase
 from medseg.learning.scores.added.library_score import LibraryScore
 from medseg.learning.scores.counts import dice
 
