@@ -35,8 +35,11 @@ class Store:
         self.images = random.normal(size=(SLICES, 4, *SIZE)).astype(np.float16)
         self.labels = random.integers(0, 5, size=(SLICES, *SIZE)).astype(np.uint8)
 
-    def read(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        return self.images[sample.row], self.labels[sample.row]
+    def image(self, sample: Sample) -> np.ndarray:
+        return self.images[sample.row]
+
+    def mask(self, sample: Sample) -> np.ndarray:
+        return self.labels[sample.row]
 
 
 def network() -> UNet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ class Entry:
         found = np.empty(shape, dtype=dtype)
         begin = self.sizes[part] - found.nbytes * len(self.positions) + found.nbytes * row
         try:
-            with (self.folder / _FILES[part]).open("rb", buffering=0) as handle:
+            # no Path is made of it: that takes a fifth of the time
+            with io.FileIO(f"{self.folder}/{_FILES[part]}") as handle:
                 handle.seek(begin)
                 read = handle.readinto(found.reshape(-1).view(np.uint8).data)
         except OSError as error:
