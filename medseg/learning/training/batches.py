@@ -1,8 +1,4 @@
-"""Batches of slices: where they are kept, in which order they come, and how they are augmented.
-
-A draw depends on (seed, epoch, sample) alone, never on how many were drawn before: a run that is resumed, or
-has another number of workers, sees the same augmented slices.
-"""
+"""Batches of slices: where they are kept, in which order they come, and how they are augmented."""
 
 from __future__ import annotations
 
@@ -12,21 +8,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import set_track_meta
-from monai.data.meta_obj import get_track_meta
+from monai.data import CacheDataset
 from monai.transforms import Compose
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
-from medseg.errors import DefinitionError, MedsegError, TrainingError
+from medseg.errors import MedsegError, TrainingError
 from medseg.learning.tasks.target import MASKS, Target
+from medseg.learning.training.slice_cache import AugmentByPlace, ReadSlice, StackedSlices
 from medseg.machine.workers import CONTEXT
 from medseg.slices.store.store import Sample, SliceStore
 
 
-class SliceDataset(Dataset[dict[str, Any]]):
-    """Slices of a store by (epoch, index).
+class SliceDataset(CacheDataset):
+    """Slices of a store by (epoch, index): MONAI's CacheDataset, whose items are drawn by their place.
 
-    An item has `image` (C, H, W) float32, `label` uint8 as the target gives it, and `index` into `samples`.
+    An item has `image` (C, H, W) float32, `label` uint8 as the target gives it, and `index` into `samples`. What is
+    read is kept in the stored precision, which takes half the memory; `ReadSlice` does that once, and
+    `AugmentByPlace` each time.
 
     Args:
         store: Where the slices lie.
@@ -35,6 +33,9 @@ class SliceDataset(Dataset[dict[str, Any]]):
         seed: Of the augmentation.
         keep_on: Device on whose memory all slices are kept; None reads them from disk each time.
         target: What is learned from: (1, H, W) class indices of a label map, or (K,) the classes of an image.
+
+    Raises:
+        StoreError: A slice that is to be kept cannot be read.
     """
 
     def __init__(
@@ -47,66 +48,33 @@ class SliceDataset(Dataset[dict[str, Any]]):
         keep_on: torch.device | None,
         target: Target = MASKS,
     ) -> None:
-        self.store, self.samples, self.augment, self.seed = store, tuple(samples), augment, seed
-        self.target = target
-        self.kept = None if keep_on is None else self._keep(keep_on)
-
-    def _keep(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        first, label = self._read(self.samples[0])
-        images = torch.empty((len(self.samples), *first.shape), dtype=first.dtype)
-        labels = torch.empty((len(self.samples), *label.shape), dtype=torch.uint8)
-        for i, sample in enumerate(self.samples):
-            images[i], labels[i] = self._read(sample)
-        return images.to(device), labels.to(device)
-
-    def _read(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
-        label = self.target.read(self.store, sample)
-        return torch.from_numpy(np.array(self.store.image(sample))), torch.from_numpy(np.array(label))
-
-    def __len__(self) -> int:
-        return len(self.samples)
+        self.store, self.samples, self.target = store, tuple(samples), target
+        self.random = None if augment is None else AugmentByPlace(augment, seed, target.keys)
+        self.kept = None if keep_on is None else StackedSlices(len(self.samples), keep_on)
+        read = ReadSlice(store, target)
+        super().__init__(
+            self.samples,
+            Compose([read] if self.random is None else [read, self.random]),
+            cache_num=0 if self.kept is None else len(self.samples),
+            progress=False,
+            copy_cache=False,  # AugmentByPlace leaves what it gets as it is
+            runtime_cache=False if self.kept is None else self.kept,
+        )
+        if self.kept is not None:  # now, and not slice by slice in the first epoch and in each worker
+            for index, sample in enumerate(self.samples):
+                self.kept[index] = read(sample)
 
     def __getitem__(self, place: tuple[int, int]) -> dict[str, Any]:
         epoch, index = place
-        if self.kept is not None:
-            image, label = self.kept[0][index], self.kept[1][index]
-        else:
-            image, label = self._read(self.samples[index])
-        item = {"image": image.float(), "label": label}
-        if self.augment is not None:
-            item = self._augmented(item, epoch, index)
-        return {"image": item["image"], "label": item["label"], "index": index}
-
-    def _augmented(self, item: dict[str, Any], epoch: int, index: int) -> dict[str, Any]:
-        if self.augment is None:
-            return item
-        seed = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
-        tracked = get_track_meta()
-        set_track_meta(False)  # past reading, MetaTensors cost more than the augmentation itself
+        if self.random is not None:
+            self.random.at(epoch, index)
         try:
-            self.augment.set_random_state(seed=seed)
-            # a copy: what is kept in memory would be changed for good by a transform that works in place
-            changed: dict[str, Any] = self.augment({key: item[key].clone() for key in self.target.keys})
-        finally:
-            set_track_meta(tracked)
-        found = {**item, **changed}
-        return {"image": found["image"], "label": _whole(found["label"])}
-
-
-def _whole(label: Any) -> torch.Tensor:
-    """A label map as uint8, whatever type a transform left it in.
-
-    Raises:
-        DefinitionError: It was interpolated.
-    """
-    found = torch.as_tensor(label)
-    whole = found.to(torch.uint8)
-    if found.dtype != torch.uint8 and not torch.equal(whole.to(found.dtype), found):
-        raise DefinitionError(
-            "loading.augment made labels that are no classes: give transforms that resample "
-            "`mode: [bilinear, nearest]`, and those of intensities `keys: [image]`."
-        )
-    return whole
+            item = self._transform(index)
+        except RuntimeError as error:  # of Compose, around what one of the two raised
+            raised = error.__cause__ or error
+        else:
+            return {"image": item["image"].float(), "label": item["label"], "index": index}
+        raise raised
 
 
 @contextmanager

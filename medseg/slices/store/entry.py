@@ -70,7 +70,8 @@ class Entry:
         found = np.empty(shape, dtype=dtype)
         begin = self.sizes[part] - found.nbytes * len(self.positions) + found.nbytes * row
         try:
-            with io.FileIO(self.folder / _FILES[part], opener=opener) as handle:
+            # no Path is made of it: that takes a fifth of the time
+            with io.FileIO(f"{self.folder}/{_FILES[part]}", opener=opener) as handle:
                 handle.seek(begin)
                 read = handle.readinto(found.reshape(-1).view(np.uint8).data)
         except OSError as error:

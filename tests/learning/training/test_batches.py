@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from itertools import pairwise
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from monai.data import set_track_meta
+from monai.data import CacheDataset, set_track_meta
 from monai.data.meta_obj import get_track_meta
 from monai.transforms import (
     Compose,
@@ -25,6 +26,8 @@ from torch._utils import ExceptionWrapper
 from medseg.errors import DefinitionError, StoreError, TrainingError
 from medseg.learning.tasks.target import MANY_LABELS, ONE_LABEL
 from medseg.learning.training.batches import Batches, EpochOrder, SliceDataset, workers_watched
+from medseg.learning.training.slice_cache import StackedSlices
+from medseg.slices.store.store import SliceStore
 from medseg.testing.cases import slice_store
 
 BOTH = ["image", "label"]
@@ -105,8 +108,61 @@ def test_memory_and_disk_give_equal_items(tmp_path, dtype):
     store = slice_store(tmp_path, {"a": "train"}, dtype=dtype)
     disk = dataset(store, augment=augmentation())
     memory = dataset(store, augment=augmentation(), keep_on=torch.device("cpu"))
-    assert memory.kept[0].dtype == getattr(torch, dtype)
+    assert memory.kept.images.dtype == getattr(torch, dtype)
     assert all(same(disk[2, i], memory[2, i]) for i in range(len(disk)))
+
+
+def test_slices_are_held_by_the_cache_of_monai_which_reads_each_once(store, monkeypatch):
+    read = []
+    image = SliceStore.image
+
+    def counted(self, sample):
+        read.append(sample)
+        return image(self, sample)
+
+    monkeypatch.setattr(SliceStore, "image", counted)
+    kept = dataset(store, augment=augmentation(), keep_on=torch.device("cpu"))
+    assert isinstance(kept, CacheDataset)
+    assert kept.cache_num == len(kept)
+    places = [(epoch, i) for epoch in (1, 2) for i in range(len(kept))]
+    items = [kept[place] for place in places]
+    assert read == list(store.role("train"))
+    disk = dataset(store, augment=augmentation())
+    assert disk.cache_num == 0
+    assert all(same(item, disk[place]) for item, place in zip(items, places, strict=True))
+    assert len(read) == 3 * len(kept)
+
+
+def test_an_item_is_what_the_transforms_make_with_the_seed_of_its_place(store):
+    kept = dataset(store, augment=augmentation(), keep_on=torch.device("cpu"), seed=7)
+    alone = augmentation()
+    for epoch, index in ((1, 0), (1, 5), (4, 5)):
+        image, label = store.read(store.role("train")[index])
+        seed = int(np.random.SeedSequence([7, epoch, index]).generate_state(1)[0])
+        alone.set_random_state(seed=seed)
+        wanted = alone({"image": torch.from_numpy(image).float(), "label": torch.from_numpy(label)[None]})
+        assert torch.equal(kept[epoch, index]["image"], torch.as_tensor(wanted["image"]))
+        assert torch.equal(kept[epoch, index]["label"].float(), torch.as_tensor(wanted["label"]).float())
+
+
+def test_kept_slices_are_sent_to_a_worker_as_one_piece_of_memory(store):
+    kept = dataset(store, keep_on=torch.device("cpu")).kept
+    sent = pickle.dumps(kept)
+    assert len(sent) < 1.2 * (kept.images.nbytes + kept.labels.nbytes)
+    found = pickle.loads(sent)  # noqa: S301  made a line above
+    assert len(found) == len(kept)
+    for row in range(len(kept)):
+        assert same(found[row], kept[row])
+        assert found[row]["image"].untyped_storage().data_ptr() == found.images.untyped_storage().data_ptr()
+
+
+def test_a_slice_that_is_not_there_yet_is_read_when_it_is_asked_for(store):
+    kept = dataset(store, keep_on=torch.device("cpu"))
+    wanted = kept[1, 3]
+    kept._cache = StackedSlices(len(kept), torch.device("cpu"))
+    assert kept._cache[3] is None
+    assert same(kept[1, 3], wanted)
+    assert kept._cache[3] is not None
 
 
 def test_augmentation_depends_on_seed_epoch_and_index_alone(store):
@@ -337,11 +393,11 @@ def test_memory_and_disk_give_equal_items_with_classes(tmp_path, dtype):
     store = replace(store, samples=tuple(replace(each, labels=LABELS[each.case]) for each in store.samples))
     disk = with_classes(store, augment=images_alone())
     memory = with_classes(store, augment=images_alone(), keep_on=torch.device("cpu"))
-    assert memory.kept[0].dtype == getattr(torch, dtype)
-    assert memory.kept[1].shape == (len(disk), 3)
+    assert memory.kept.images.dtype == getattr(torch, dtype)
+    assert memory.kept.labels.shape == (len(disk), 3)
     for epoch in (1, 2):
         assert all(same(disk[epoch, i], memory[epoch, i]) for i in range(len(disk)))
-    for kept, sample in zip(memory.kept[1], store.samples, strict=True):
+    for kept, sample in zip(memory.kept.labels, store.samples, strict=True):
         assert kept.tolist() == MANY[sample.case]
 
 
