@@ -219,7 +219,7 @@ class Preparation:
         return [_built(stage, {}) for stage in before], chain, [_built(stage, {}) for stage in after]
 
 
-def _built(stage: Mapping[str, Any], more: Mapping[str, Mapping[str, Any]]) -> MapTransform:
+def _built(stage: Mapping[str, Any], more: Mapping[str, dict[str, Any]]) -> MapTransform:
     """One of our own transforms, as it is declared, with what no declaration can hold."""
     _, _, name = str(stage["_target_"]).rpartition(".")
     made = _OWN[name](

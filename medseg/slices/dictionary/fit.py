@@ -53,11 +53,10 @@ class FitSlicesd(MapTransform, InvertibleTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.modes = ensure_tuple_rep(mode, len(self.keys))
-        settings: list[tuple[str, str, Collection[str]]] = [("fit", fit, FITTINGS), ("pad", pad, PADDING)]
-        settings += [("mode", each, _MODES) for each in self.modes]
-        for name, met, known in settings:
-            if met not in known:
-                raise ValueError(f"{name} is {met!r}, wanted one of {', '.join(known)}")
+        _known("fit", fit, FITTINGS)
+        _known("pad", pad, PADDING)
+        for each in self.modes:
+            _known("mode", each, _MODES)
         if len(size) != 2 or min(size) < 1:
             raise ValueError(f"size is {size!r}, wanted height and width of 1 or more")
         self.size, self.fit, self.overlap = (int(size[0]), int(size[1])), fit, overlap
@@ -111,6 +110,11 @@ class FitSlicesd(MapTransform, InvertibleTransform):
             back.affine = known["affine"]
             done[key] = back
         return done
+
+
+def _known(name: str, met: str, known: Collection[str]) -> None:
+    if met not in known:
+        raise ValueError(f"{name} is {met!r}, wanted one of {', '.join(known)}")
 
 
 def _tensor(array: Any) -> torch.Tensor:

@@ -117,14 +117,14 @@ class LoadCased(MapTransform):
             raise RefusedError(
                 f"there is neither a case nor anything under '{image_key}'", "Give one of them."
             )
-        truth = data.get(rest[0]) if rest else None
-        one = truth is None or _is_path(truth)
+        truth = (data.get(rest[0]) if rest else None) or ()
+        one = _is_path(truth)
         return Case(
             id=str(data.get("case") or ""),
             group="",
             images=self._named(data[image_key]),
-            mask=Path(fspath(truth)) if one and truth is not None else None,
-            objects=() if one or truth is None else tuple(Path(fspath(each)) for each in truth),
+            mask=Path(fspath(truth)) if one else None,
+            objects=() if one else tuple(Path(fspath(each)) for each in truth),
         )
 
     def _named(self, images: Any) -> dict[str, Path]:
