@@ -1,0 +1,33 @@
+"""The closing table of masks says no more than its patients can tell."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+
+from medseg.api.result import RunResult
+from medseg.cli.tables import print_result
+
+
+def printed(folder: Path, patients: int) -> str:
+    (folder / "scores").mkdir(exist_ok=True)
+    (folder / "definition.yaml").write_text("steps: {}\n", encoding="utf-8")
+    rows = ["name,score,mean,median,std,low,high,patients", f"kidney,dice,0.5,0.5,0.0,0.5,0.5,{patients}"]
+    (folder / "scores" / "test_summary.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    console = Console(file=StringIO(), width=80)
+    result = RunResult(folder.name, folder, "id", "sqlite:///x.db", generated=False, leaking=False)
+    print_result(console, result)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_one_patient_has_no_interval(tmp_path: Path) -> None:
+    assert "0.500-0.500" not in printed(tmp_path, 1)
+    assert "0.500-0.500" in printed(tmp_path, 2)
+
+
+def test_what_the_tracking_server_lacks_is_said_with_the_command_that_sends_it(tmp_path: Path) -> None:
+    (tmp_path / "untracked.jsonl").write_text("{}\n", encoding="utf-8")
+
+    assert f"medseg pipeline resume {tmp_path}" in printed(tmp_path, 2)
