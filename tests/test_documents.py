@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import requests
 from typer.testing import CliRunner
@@ -221,6 +222,10 @@ def test_a_model_is_served_by_the_command_of_the_page_and_gives_what_predict_giv
         try:
             told = _posted(url, body, header, process)
         finally:
-            process.terminate()
-            process.wait(30)
+            if process.poll() is None:
+                workers = psutil.Process(process.pid).children(recursive=True)
+                for each in (process, *workers):
+                    each.kill()
+                process.wait()
+                psutil.wait_procs(workers)
     assert np.allclose(told["predictions"], finished.predictor.probabilities(image), atol=1e-5)
