@@ -197,7 +197,7 @@ def test_a_folder_without_cases_says_how_to_get_the_data(
 CLOSED = """
 import os, sys
 from medseg.cli.main import app
-command = ["data", "check", "brats2d", "--jobs", "1", "--data"]
+command = ["data", "check", "brats2d", "--set", "split.by=slice", "--jobs", "1", "--data"]
 try:
     app([*command, sys.argv[1] + "/Brats_001"])
 except SystemExit as ended:

@@ -533,7 +533,7 @@ def test_files_that_cannot_be_opened(tmp_path: Path, read: Callable[[Path], Any]
 def test_a_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "x.png", GREY)
 
-    def refused(*_: Any) -> None:
+    def refused(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(picture_file.io, "FileIO", refused)

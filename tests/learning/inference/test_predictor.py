@@ -19,7 +19,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.volume import Volume, read_volume
 from medseg.errors import DataError, MedsegError, ModelError
 from medseg.geometry.grid import Geometry
-from medseg.learning.inference import predictor
+from medseg.learning.inference import saved_model
 from medseg.learning.inference.predictor import FORM, Predictor
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
 from medseg.learning.inspection import within_memory
@@ -240,7 +240,7 @@ def test_a_network_that_no_memory_holds_is_refused_before_it_is_built(saved, mon
 
 
 def test_weights_of_other_shapes_are_not_read(saved, monkeypatch):
-    monkeypatch.setattr(predictor, "load_file", None)
+    monkeypatch.setattr(saved_model, "load_file", None)
     edit(saved, lambda d: d["network"].update(channels=[4, 16]))
     with pytest.raises(ModelError, match=r"do not fit the network: 3 tensors differ.*met \(8,.*wanted \(16,"):
         Predictor.load(saved)
