@@ -252,7 +252,7 @@ def print_predicted(
     if found.faults:
         say(
             errors,
-            f"Error: {many(len(found.faults), 'fault')}; what they are of was not predicted:",
+            f"Error: {many(len(found.faults), 'fault')}; these files were not predicted:",
             "bold red",
         )
         print_faults(errors, found.faults, show_paths=show_paths or found.pseudonyms)

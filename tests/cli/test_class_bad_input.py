@@ -680,7 +680,7 @@ def test_pictures_that_cannot_be_read_do_not_keep_others_from_their_class(
 ) -> None:
     torn(first(data))
     first(data, "right").write_bytes(b"")
-    lines = refused(medseg("predict", model, data, "-o", "out"), "2 faults; these cases were not predicted")
+    lines = refused(medseg("predict", model, data, "-o", "out"), "2 faults; these files were not predicted")
     assert len(lines) == 2
     with Path("out", "classes.csv").open(encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == 6
