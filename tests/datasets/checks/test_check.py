@@ -334,7 +334,7 @@ def test_an_unforeseen_error_is_a_fault_of_its_case_and_forgotten(
     monkeypatch.setattr(facts_module, "background_values", odd)
     report = checked(root, remember)
     assert [(fault.case, fault.position, fault.part) for fault in report.faults] == [("p1", 2, "")]
-    assert "ZeroDivisionError in cases/facts.py, line " in report.faults[0].met
+    assert "ZeroDivisionError in datasets/checks/case_facts.py, line " in report.faults[0].met
     assert "report this" in report.faults[0].remedy
     assert "Meier" not in report.faults[0].text(show_path=True)
     assert [case.id for case in report.good] == ["p0", "p2"]
