@@ -130,7 +130,7 @@ def folded_volumes(long_workspace, monai_imported, tiny):
 @pytest.fixture(scope="module")
 def folded_masks(long_workspace, monai_imported, tiny_emps):
     with long_workspace("folded_masks") as place:
-        data = write_emps(place / "data", cases=6, size=(32, 32))
+        data = write_emps(place / "data", cases=12, size=(32, 32))
         yield run_folds("emps", data, folds=2, set=without_test(tiny_emps), device="cpu", jobs=1)
 
 
@@ -162,7 +162,7 @@ def test_every_picture_is_tested_once_and_scored_over_all_groups(folded_masks):
     summary = folded_masks.summary().set_index(["name", "score"])
 
     assert tested["case"].is_unique
-    assert len(tested) == 6
+    assert len(tested) == 12
     assert summary.loc[("foreground", "dice"), "mean"] == pytest.approx(groups["dice"].mean())
 
 
@@ -204,7 +204,7 @@ def test_folds_that_were_interrupted_end_as_if_they_had_not_been(stopped, folded
     result = CliRunner().invoke(app, ["pipeline", "resume", "--jobs", "1"])
 
     assert result.exit_code == 0, result.output
-    assert "2 folds, each image tested once" in result.output
+    assert "2 folds, each case tested once" in result.output
     assert begun <= {state.name for _, state in all_runs()}
     assert [state.status for _, state in all_runs()] == ["FINISHED"] * 2
     (again,) = all_cross_validations()
