@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -189,11 +188,12 @@ def test_folds_that_were_interrupted_end_as_if_they_had_not_been(stopped, folded
     from medseg.api import folds
     from medseg.cli.main import app
     from medseg.steps import Evaluate
+    from medseg.steps.evaluation.labels import LabelEvaluation
 
     owner, name, call = {
         "within the second fold": (Evaluate, "__call__", 2),
         "between the folds": (folds, "_fold", 2),
-        "before all are scored": (import_module("medseg.steps.evaluation.class_figures"), "class_figures", 1),
+        "before all are scored": (LabelEvaluation, "pooled", 1),
     }[stopped]
     data = pictures(workspace)
     with monkeypatch.context() as patch:

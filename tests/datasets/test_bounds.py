@@ -29,8 +29,8 @@ from medseg.images.dicom.reader import read_dicom
 from medseg.images.formats import NIFTI, PictureFiles
 from medseg.images.nifti import read as nifti
 from medseg.images.nifti.read import nifti_geometry, read_nifti
-from medseg.images.pictures import decoders as picture_kinds
 from medseg.images.pictures.read import read_picture
+from medseg.images.pictures.scans import SCAN
 from medseg.splits.file import read_split_file
 from medseg.testing.dicoms import write_dicom
 from medseg.testing.pictures import shapes, write_picture
@@ -310,7 +310,7 @@ def progressive(scans):
     held = io.BytesIO()
     Image.fromarray(shapes()[0]).save(held, "JPEG", progressive=True)
     raw = held.getvalue()
-    last = raw[raw.rindex(picture_kinds.SCAN) : -2]
+    last = raw[raw.rindex(SCAN) : -2]
     return raw[:-2] + last * scans + raw[-2:]
 
 

@@ -15,6 +15,7 @@ from medseg.testing.labelled import write_class_folders
 TINY = (
     "manifest=image_folders",
     "slices.size=[32,32]",
+    "split.stratify=class",
     "network={_target_: medseg.learning.networks.TutorialCNN, conv_blocks: 1, feature_maps: 2, dense: 4}",
 )
 DENSE = "monai.networks.nets.DenseNet"
@@ -22,8 +23,8 @@ DENSE = "monai.networks.nets.DenseNet"
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One picture of each of three classes; never change them."""
-    return write_class_folders(tmp_path_factory.mktemp("pictures"), ("a", "b", "é"), cases=1, size=(32, 32))
+    """Six pictures of each of three classes; never change them."""
+    return write_class_folders(tmp_path_factory.mktemp("pictures"), ("a", "b", "é"), cases=6, size=(32, 32))
 
 
 @pytest.fixture
