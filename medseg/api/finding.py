@@ -12,7 +12,7 @@ from medseg.errors import MedsegError, RunError
 from medseg.files.inside import refuse_ways_out
 from medseg.packages import allowing
 from medseg.pipeline.claim import alive, elsewhere
-from medseg.pipeline.folder import RUNS, RunFolder, State, all_runs, gone
+from medseg.pipeline.folder import RUNS, RunFolder, State, all_runs, gone, is_plain
 from medseg.recorder import Status
 
 
@@ -65,7 +65,11 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
     known = list(all_runs())
     mine = [(f, s) for f, s in known if s.mine]
     fit_for_use = [(f, s) for f, s in mine if (f.path / holding).exists()]
-    if run == "latest" and fit_for_use:
+    if run == "latest":
+        if not fit_for_use:
+            raise RunError(
+                f"no run of yours in {RUNS}/ of this folder has a {holding}. Give the name of a run."
+            )
         return max(fit_for_use, key=lambda pair: pair[1].name.rsplit("-", 3)[1:])[0]
     owned = {folder: (folder.path.name, state.name, state.tracked) for folder, state in mine}
     others = {folder: (folder.path.name,) for folder, _ in known if folder not in owned}
@@ -75,7 +79,8 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
     if len(fitting) > 1:
         named = ", ".join(folder.path.name for folder in fitting[:5])
         raise RunError(f"{run!r} may be {named}. Give more of the name or id.")
-    names = ", ".join(folder.path.name for folder, _ in known[:5]) or "none"
+    plain = [folder.path.name for folder, _ in known if is_plain(folder.path.name)]
+    names = ", ".join(plain[:5]) or "none"
     raise RunError(f"no run {run!r} in {RUNS}/ of this folder. Latest runs here: {names}.")
 
 

@@ -27,7 +27,7 @@ from medseg.component import SHIPPED, resolve
 from medseg.errors import DefinitionError, RunError
 from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.process import this_process
-from medseg.pipeline.study.cross_validation import FOLDS, CrossValidation
+from medseg.pipeline.study.cross_validation import FOLDS, MOST_FOLDS, CrossValidation
 from medseg.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def run_folds(
     """
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
 
-    if folds < 2:
-        raise DefinitionError(f"folds is {folds}, wanted 2 or more")
+    if not 2 <= folds <= MOST_FOLDS:
+        raise DefinitionError(f"folds is {folds}, wanted 2 to {MOST_FOLDS}")
     uri = default_uri(tracking_uri)
     _refuse_own_parts(set)
     declared = _declared(name, set, allow)

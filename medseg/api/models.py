@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from medseg.api.finding import find_run_folder
 from medseg.component import SHIPPED
 from medseg.errors import RunError
+from medseg.files.inside import inside
+from medseg.pipeline.folder import RunFolder
 
 if TYPE_CHECKING:
     from medseg.learning.inference.predictor import Predictor
@@ -38,9 +40,10 @@ def load_model(
     if Path(model).is_dir() and not (Path(model) / "run.json").is_file():
         return Predictor.load(model, device=where, allowed=may)
     try:
-        folder = find_run_folder(str(model), holding="model").path / "model"
+        run: RunFolder | None = find_run_folder(str(model), holding="model")
     except RunError:
-        folder = _downloaded(str(model), tracking_uri)
+        run = None
+    folder = _downloaded(str(model), tracking_uri) if run is None else inside(run.path, "model")
     if not folder.is_dir():
         raise RunError("this run has no model yet: its training has not ended. medseg pipeline resume RUN")
     return Predictor.load(folder, device=where, allowed=may)

@@ -21,6 +21,7 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from medseg.progress import Bar
+from medseg.text import printable
 
 #: Work that took less is not worth a line where there is no terminal.
 _WORTH_A_LINE_S = 2.0
@@ -104,7 +105,7 @@ class TerminalDisplay:
 
     def say(self, text: str, *, loud: bool = False) -> None:
         """Print above the bars."""
-        self.console.print(Text(text, style="bold yellow" if loud else ""))
+        self.console.print(Text(printable(text), style="bold yellow" if loud else ""))
 
 
 class _PlainBar:
@@ -142,4 +143,4 @@ class PlainDisplay:
 
     def say(self, text: str, *, loud: bool = False) -> None:
         """Print a line."""
-        self.console.print(Text(f"*** {text} ***" if loud else text), soft_wrap=True)
+        self.console.print(Text(printable(f"*** {text} ***" if loud else text)), soft_wrap=True)

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from medseg.errors import DataError, Fault, MedsegError
 from medseg.places import FULL, NotWrittenError
+from medseg.text import printable
 
 MEND, DEFECT, INTERRUPTED = 2, 1, 130
 _SHOWN_FAULTS = 100
@@ -38,14 +39,14 @@ def guarded(console: Console, *, show_paths: bool = False, hint: Callable[[], st
         with _terminated_like_ctrl_c():
             yield
     except DataError as error:
-        console.print(Text(f"Error: {_headline(error)}", style="bold red"), soft_wrap=True)
+        console.print(Text(printable(f"Error: {_headline(error)}"), style="bold red"), soft_wrap=True)
         print_faults(console, error.faults, show_paths=show_paths)
         raise typer.Exit(MEND) from None
     except MedsegError as error:
-        console.print(Text(f"Error: {error}", style="bold red"), soft_wrap=True)
+        console.print(Text(printable(f"Error: {error}"), style="bold red"), soft_wrap=True)
         raise typer.Exit(MEND) from None
     except KeyboardInterrupt:
-        console.print(Text(f"Interrupted. {hint()}".strip(), style="bold yellow"), soft_wrap=True)
+        console.print(Text(printable(f"Interrupted. {hint()}".strip()), style="bold yellow"), soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, typer.Abort):
         raise
@@ -56,7 +57,7 @@ def guarded(console: Console, *, show_paths: bool = False, hint: Callable[[], st
     except OSError as error:
         # A full disk, a folder that may not be written: reading of data has errors of its own.
         told = _told(error, show_paths=show_paths)
-        console.print(Text(f"Error: {told}", style="bold red"), soft_wrap=True)
+        console.print(Text(printable(f"Error: {told}"), style="bold red"), soft_wrap=True)
         raise typer.Exit(MEND) from None
     except Exception as error:  # noqa: BLE001  # a defect: the user gets a sentence, and we get the traceback
         place = _kept_traceback()
@@ -117,7 +118,7 @@ def _headline(error: DataError) -> str:
 def print_faults(console: Console, faults: Sequence[Fault], *, show_paths: bool) -> None:
     """One line a fault."""
     for fault in faults[:_SHOWN_FAULTS]:
-        console.print(Text(f"  - {fault.text(show_path=show_paths)}"), soft_wrap=True)
+        console.print(Text(printable(f"  - {fault.text(show_path=show_paths)}")), soft_wrap=True)
     if len(faults) > _SHOWN_FAULTS:
         console.print(Text(f"  - and {len(faults) - _SHOWN_FAULTS} more"))
     if faults and not show_paths and any(fault.path is not None for fault in faults):

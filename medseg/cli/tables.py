@@ -14,6 +14,7 @@ from rich.text import Text
 from medseg.cli.class_table import class_score_table, tables_of
 from medseg.cli.guard import MEND, print_faults
 from medseg.cli.next_commands import compare_line, named, predict_line
+from medseg.text import printable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -38,7 +39,7 @@ RESEARCH = "Research use only; not a medical device."
 
 def say(console: Console, text: str, style: str = "") -> None:
     """Print a line as it is, however long."""
-    console.print(Text(text, style=style), soft_wrap=True)
+    console.print(Text(printable(text), style=style), soft_wrap=True)
 
 
 def many(count: int, noun: str) -> str:

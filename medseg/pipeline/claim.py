@@ -11,6 +11,9 @@ from medseg.errors import RunError
 from medseg.pipeline.process import is_there
 from medseg.recorder import Status
 
+_LATEST = 2.0**40
+"""Seconds since 1970 that no clock shows."""
+
 
 class Claimed(Protocol):
     """What one process at a time works on: a run, or a cross-validation."""
@@ -69,4 +72,5 @@ def is_claim(process: object) -> bool:
         and type(process["pid"]) is int
         and 0 < process["pid"] < 2**31
         and type(process["since"]) in (int, float)
+        and 0 <= process["since"] < _LATEST
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import psutil
 from medseg.errors import RunError
 
 _TURN = ".turn-"
+_NUMBER = re.compile(r"[0-9]{1,10}")
 _FOREIGN_TURN = 600.0  # seconds; of a process on another machine nobody can ask whether it is there
 
 
@@ -77,7 +79,7 @@ def _others(folder: Path, mine: Path) -> bool:
     """Whether somebody else has put up a file; those of processes that are gone are cleared away."""
     found = False
     for path in folder.glob(f"{_TURN}*"):
-        if path.name == mine.name:
+        if path.name == mine.name or path.is_dir():  # nobody who takes turns makes a folder
             continue
         if _stands(path):
             found = True
@@ -90,7 +92,7 @@ def _stands(path: Path) -> bool:
     host, _, rest = path.name.removeprefix(_TURN).partition("-")
     pid, _, since = rest.partition("-")
     since = since.partition("-")[0]
-    if host == _host(platform.node()) and pid.isdigit() and since.isdigit():
+    if host == _host(platform.node()) and _NUMBER.fullmatch(pid) and _NUMBER.fullmatch(since):
         return is_there(int(pid), float(since))
     try:
         return time.time() - path.stat().st_mtime < _FOREIGN_TURN

@@ -20,6 +20,9 @@ from medseg.recorder import Status
 FOLDS = Path("medseg-folds")
 """Where cross-validations are kept, below the working folder."""
 
+MOST_FOLDS = 1000
+"""More are refused: each is a run."""
+
 PART_OF = "part_of"
 """Option of a run that is one fold: name of its cross-validation, and which fold."""
 
@@ -181,7 +184,7 @@ def _sound(found: CrossValidation, folder: Path) -> CrossValidation:
         all(isinstance(text, str) for text in texts)
         and found.name == folder.absolute().name
         and type(found.folds) is int
-        and found.folds > 1
+        and 1 < found.folds <= MOST_FOLDS
         and is_plain(found.name)
         and found.tracking_uri.isprintable()
         and isinstance(options, dict)

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
+from urllib.request import url2pathname
 
 from medseg.errors import TrackingError
 
@@ -48,6 +49,26 @@ def artifact_location(uri: str) -> str | None:
     """Return where a new experiment keeps files: beside a sqlite file, else where the server wants them."""
     path = sqlite_path(uri)
     return None if path is None else (path.parent / "mlartifacts").as_uri()
+
+
+def is_of_store(place: str, uri: str) -> bool:
+    """Whether a file that a tracking store names may be fetched: a database is anybody's to write.
+
+    Args:
+        place: Address of an artifact, as the store has it.
+        uri: Address of the store, which the user gave.
+
+    Returns:
+        Of a sqlite file, whether the place lies in `mlartifacts` beside it; of another store, whether it is no web
+        address of another host.
+    """
+    database, parts = sqlite_path(uri), urlsplit(place)
+    if database is not None:
+        beside = (database.parent / "mlartifacts").resolve()
+        return parts.scheme in ("", "file") and Path(url2pathname(parts.path)).resolve().is_relative_to(
+            beside
+        )
+    return parts.scheme not in ("http", "https", "ftp", "sftp") or parts.hostname == urlsplit(uri).hostname
 
 
 def masked(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from medseg.errors import MedsegError, RunError
 from medseg.places import written_whole
-from medseg.tracking.mlflow.address import sqlite_path
+from medseg.tracking.mlflow.address import is_of_store, sqlite_path
 from medseg.tracking.mlflow.model import NAME
 from medseg.tracking.mlflow.recorder import RUN_TAG, SOURCE
 from medseg.tracking.mlflow.store import existing_run, open_store
@@ -102,6 +102,11 @@ def download_model(uri: str, run_id: str, into: Path) -> Path:
             raise RunError(
                 f"Run {run_id} has no model: it ended before one was saved. Finish it: "
                 f"medseg pipeline resume {run_id}"
+            )
+        if not is_of_store(places[0], uri):
+            raise RunError(
+                f"the tracking store says that the model of run {run_id} lies outside of it, at a place that you did "
+                "not name. Give the model's folder itself."
             )
         from mlflow.artifacts import download_artifacts
 
