@@ -34,7 +34,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 #: Pages that a test of their own follows, word for word.
-FOLLOWED = {"your-data.md": "test_your_data.py", "places.md": "the last test of this file"}
+FOLLOWED = {
+    "your-data.md": "test_your_data.py",
+    "places.md": "the last test of this file",
+    "extending.md": "test_extending.py",
+    "scores.md": "steps/evaluation/test_added_scores.py",
+    "research-scripts.md": "test_research_scripts.py",
+}
 
 _BLOCK = re.compile(
     r"^(?:<!-- not run(?:, (?P<only>[^:]+))?: (?P<why>.+?) -->\n)?```(?P<kind>sh|python)\n(?P<text>.*?)^```",
@@ -139,7 +145,7 @@ def looks_right(said: str, reader: Path) -> None:
 
 
 def scripts() -> list[str]:
-    return [block.text for block in blocks("python") if not block.why]
+    return [block.text for block in blocks("python") if not block.why and block.page == "README.md"]
 
 
 def test_a_script_of_the_readme_saved_as_a_file_runs_outside_the_checkout(reader: Path) -> None:
@@ -201,7 +207,10 @@ def test_a_model_is_served_by_the_command_of_the_page_and_gives_what_predict_giv
     finished: RunResult, tmp_path: Path
 ) -> None:
     serve, ask = [
-        line for block in blocks("sh") if block.page == "places.md" for line in block.text.splitlines()
+        line
+        for block in blocks("sh")
+        if block.page == "places.md" and not block.why
+        for line in block.text.splitlines()
     ]
     port = str(_free_port())
     setting, *words = shlex.split(serve.replace("RUN", finished.run_id).replace("5001", port))

@@ -10,7 +10,14 @@ from urllib.request import url2pathname
 import pytest
 
 from medseg.errors import TrackingError
-from medseg.tracking.mlflow.address import artifact_location, default_uri, masked, reach, sqlite_path
+from medseg.tracking.mlflow.address import (
+    artifact_location,
+    default_uri,
+    is_of_store,
+    masked,
+    reach,
+    sqlite_path,
+)
 
 
 def test_given_beats_environment_beats_the_working_folder(
@@ -98,3 +105,22 @@ def test_a_database_file_may_be_new_or_real_and_nothing_else(tmp_path: Path) -> 
         reach(f"sqlite:///{(tmp_path / 'text.db').as_posix()}")
     with pytest.raises(TrackingError):
         reach(f"sqlite:///{tmp_path.as_posix()}")  # a folder
+
+
+@pytest.mark.parametrize(
+    ("place", "uri", "expected"),
+    [
+        ("{here}/mlartifacts/1/models/m-1/artifacts", "sqlite:///{here}/mlflow.db", True),
+        ("file://{here}/mlartifacts/1/models/m-1/artifacts", "sqlite:///{here}/mlflow.db", True),
+        ("file://{here}/mlartifacts/../elsewhere", "sqlite:///{here}/mlflow.db", False),
+        ("/etc", "sqlite:///{here}/mlflow.db", False),
+        ("http://127.0.0.1:9/models/x", "sqlite:///{here}/mlflow.db", False),
+        ("s3://bucket/models", "sqlite:///{here}/mlflow.db", False),
+        ("mlflow-artifacts:/1/models/m-1", "http://tracking.hospital:5000", True),
+        ("http://tracking.hospital:5000/api/x", "http://tracking.hospital:5000", True),
+        ("http://elsewhere/api/x", "http://tracking.hospital:5000", False),
+    ],
+)
+def test_a_store_names_no_place_outside_of_itself(place, uri, expected, tmp_path):
+    here = tmp_path.as_posix()
+    assert is_of_store(place.format(here=here), uri.format(here=here)) is expected
