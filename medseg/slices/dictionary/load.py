@@ -117,7 +117,7 @@ class LoadCased(MapTransform):
             raise RefusedError(
                 f"there is neither a case nor anything under '{image_key}'", "Give one of them."
             )
-        truth = (data.get(rest[0]) if rest else None) or ()
+        truth: Any = (data.get(rest[0]) if rest else None) or ()
         one = _is_path(truth)
         return Case(
             id=str(data.get("case") or ""),
