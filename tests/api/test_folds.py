@@ -404,7 +404,7 @@ def test_folds_of_somebody_else_read_no_definition_from_a_file_of_his(tmp_path, 
 
 
 def test_a_test_part_of_ones_own_is_refused(workspace):
-    with pytest.raises(DefinitionError, match="folds is 1, wanted 2 or more"):
+    with pytest.raises(DefinitionError, match="folds is 1, wanted 2 to 1000"):
         run_folds("radiology_cnn", pictures(workspace), folds=1)
     with pytest.raises(DefinitionError, match=r"split\.test was set, and each fold is the test part once"):
         run_folds("radiology_cnn", pictures(workspace), set=[*TINY, "split.test=0.2"])
