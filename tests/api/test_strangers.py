@@ -354,7 +354,7 @@ def test_a_turn_that_nobody_can_have_taken_keeps_nobody_out(tmp_path: Path, name
     os.utime(made_up, (0, 0))
 
     with turn(tmp_path, wait=0):
-        pass
+        assert [path.name for path in tmp_path.glob(".turn-*") if path != made_up], "the turn is taken"
 
 
 def test_folds_that_are_too_many_are_no_cross_validation() -> None:
