@@ -65,10 +65,12 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
     known = list(all_runs())
     mine = [(f, s) for f, s in known if s.mine]
     fit_for_use = [(f, s) for f, s in mine if (f.path / holding).exists()]
+    plain = [folder.path.name for folder, _ in known if is_plain(folder.path.name)]
+    names = ", ".join(plain[:5]) or "none"
     if run == "latest":
         if not fit_for_use:
             raise RunError(
-                f"no run of yours in {RUNS}/ of this folder has a {holding}. Give the name of a run."
+                f"no run of yours in {RUNS}/ of this folder has a {holding}. Latest runs here: {names}."
             )
         return max(fit_for_use, key=lambda pair: pair[1].name.rsplit("-", 3)[1:])[0]
     owned = {folder: (folder.path.name, state.name, state.tracked) for folder, state in mine}
@@ -79,8 +81,6 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
     if len(fitting) > 1:
         named = ", ".join(folder.path.name for folder in fitting[:5])
         raise RunError(f"{run!r} may be {named}. Give more of the name or id.")
-    plain = [folder.path.name for folder, _ in known if is_plain(folder.path.name)]
-    names = ", ".join(plain[:5]) or "none"
     raise RunError(f"no run {run!r} in {RUNS}/ of this folder. Latest runs here: {names}.")
 
 

@@ -11,7 +11,7 @@ import torch
 from monai.transforms import Compose, Transform
 
 from medseg.component import Slot, build
-from medseg.errors import DataError, DefinitionError
+from medseg.errors import DataError, DefinitionError, ModelError
 from medseg.figures.learning_curves import learning_curves
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
@@ -241,7 +241,11 @@ class Fit:
         self, predictor: Predictor, val: Batches, scores: Mapping[str, float], epoch: int, run: Run
     ) -> None:
         draw = evaluation_of(predictor).validation_picture
-        figure = draw(predictor, val.dataset, scores, heading=f"validation, epoch {epoch}")
+        try:
+            figure = draw(predictor, val.dataset, scores, heading=f"validation, epoch {epoch}")
+        except ModelError as error:  # a later epoch may do better: a picture ends no training
+            run.progress.say(f"No picture of the validation cases at epoch {epoch}: {error}")
+            return
         path = save_figure(figure, run.figures / f"{run.step}_validation_{epoch:04d}.png")
         run.recorder.artifact(path, "figures")
 

@@ -66,7 +66,7 @@ def test_the_latest_model_is_that_of_the_latest_run_that_has_one() -> None:
 def test_there_is_no_latest_model_before_one_was_saved() -> None:
     made("acdc-20260101-120000-aaaa")
 
-    with pytest.raises(RunError, match=r"no run 'latest'.*acdc-20260101-120000-aaaa"):
+    with pytest.raises(RunError, match=r"no run of yours.*has a model.*acdc-20260101-120000-aaaa"):
         find_run_folder("latest", holding="model")
 
 

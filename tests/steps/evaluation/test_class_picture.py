@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from medseg.errors import DefinitionError
+from medseg.errors import DefinitionError, ModelError
 from medseg.images.formats import NIFTI
 from medseg.learning.tasks.binary_mask import BinaryMask
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.learning.tasks.multilabel import AnyClasses
 from medseg.learning.training.batches import SliceDataset
+from medseg.steps import Fit
 from medseg.steps.evaluation.class_picture import class_picture
 from medseg.steps.evaluation.evaluation import evaluation_of
 from medseg.steps.pictures import validation_picture
@@ -108,11 +110,16 @@ def test_drawing_leaves_weights_and_generators(make_class_work, sides):
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def test_an_answer_that_is_no_number_does_not_end_the_training(make_class_work, sides):
-    work = make_class_work(sides, SIDES)
+def test_an_answer_that_is_no_number_does_not_end_the_training(make_class_work, make_run, sides):
+    work, run = make_class_work(sides, SIDES), make_run()
     torch.nn.init.constant_(work.predictor.network.features[0].weight, float("nan"))
-    first = sorted(work.cases)[0]
-    assert not texts(drawn(work, {first: 0.5}))[2].endswith("nan")
+    scores = {sorted(work.cases)[0]: 0.5}
+    with pytest.raises(ModelError, match="returned NaN"):
+        drawn(work, scores)
+
+    Fit._picture(None, work.predictor, SimpleNamespace(dataset=dataset(work)), scores, 1, run)
+
+    assert not run.figures.exists()
 
 
 def test_a_task_of_label_maps_is_no_task_of_classes(make_class_work, sides):
