@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
-from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless, RLELossless
+from pydicom.uid import JPEGBaseline8Bit, RLELossless
 
 from medseg.images.dicom.reader import read_dicom
 from medseg.images.pictures.read import read_picture
@@ -83,7 +83,6 @@ def main() -> None:
         for name, array, said in (
             ("plain", pixels, {**window, "BitsStored": 12}),
             ("RLE", pixels, {**window, "BitsStored": 12, "transfer_syntax": RLELossless}),
-            ("JPEG-LS", pixels, {**window, "BitsStored": 12, "transfer_syntax": JPEGLSLossless}),
             ("JPEG baseline", eight, {**small, "transfer_syntax": JPEGBaseline8Bit}),
         ):
             path = write_dicom(Path(folder) / f"{name}.dcm", array, **said)
