@@ -7,13 +7,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from medseg.api import load_pipeline
 from medseg.api.result import RunResult
 from medseg.cli.tables import print_result
+from medseg.yaml import write_yaml
 
 
 def printed(folder: Path, patients: int) -> str:
     (folder / "scores").mkdir(exist_ok=True)
-    (folder / "definition.yaml").write_text("steps: {}\n", encoding="utf-8")
+    write_yaml(load_pipeline("acdc").to_dict(), folder / "definition.yaml")
     rows = ["name,score,mean,median,std,low,high,patients", f"kidney,dice,0.5,0.5,0.0,0.5,0.5,{patients}"]
     (folder / "scores" / "test_summary.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     console = Console(file=StringIO(), width=80)
