@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from medseg.api import RunResult, find_run_folder, mark_gone, resume_pipeline, run_folds
+from medseg.api import RunResult, find_run_folder, load_model, mark_gone, resume_pipeline, run_folds
 from medseg.cli.main import app
 from medseg.cli.tables import print_result
 from medseg.errors import DefinitionError, MedsegError, RunError
@@ -360,3 +360,11 @@ def test_a_turn_that_nobody_can_have_taken_keeps_nobody_out(tmp_path: Path, name
 def test_folds_that_are_too_many_are_no_cross_validation() -> None:
     with pytest.raises(DefinitionError, match="wanted 2 to 1000"):
         run_folds("brain_tumor", folds=1_000_000_000)
+
+
+def test_a_model_that_is_a_link_out_of_its_run_is_not_loaded(killed: RunFolder, tmp_path: Path) -> None:
+    shutil.move(killed.path / "model", tmp_path / "elsewhere")
+    (killed.path / "model").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(RunError, match="leads out of the folder"):
+        load_model(str(killed.path), device="cpu")
