@@ -35,31 +35,31 @@ def test_the_version_is_one(options: configparser.ConfigParser) -> None:
     assert f"## {medseg.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_a_wheel_holds_every_module_pipeline_and_manifest_and_finds_them(tmp_path: Path) -> None:
-    pytest.importorskip("setuptools", reason="no setuptools here to build a wheel with", exc_type=ImportError)
-    source = tmp_path / "source"  # a copy: building leaves folders behind
-    shutil.copytree(
-        ROOT,
-        source,
-        ignore=lambda folder, names: (
-            set(names)
-            - {
-                "medseg",
-                "pipelines",
-                "data_manifests",
-                "pyproject.toml",
-                "setup.cfg",
-                "setup.py",
-                "README.md",
-                "LICENSE",
-            }
-            if Path(folder) == ROOT
-            else {"__pycache__"} & set(names)
-        ),
-    )
-    build = "import sys, setuptools.build_meta as b; print(b.build_wheel(sys.argv[1]))"
+#: What is ours in a checkout, beside what tools and people leave in it.
+FOLDERS = ("benchmarks", "data_manifests", "docs", "medseg", "pipelines", "tests")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked source distribution, built from a copy of the checkout: building leaves folders behind."""
+    pytest.importorskip("setuptools", reason="no setuptools here to build with", exc_type=ImportError)
+    place = tmp_path_factory.mktemp("built")
+    copy = place / "copy"
+    copy.mkdir()
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    for file in filter(Path.is_file, ROOT.iterdir()):
+        shutil.copy(file, copy)
+    build("sdist", copy, place)
+    (packed,) = place.glob("*.tar.gz")
+    shutil.unpack_archive(packed, place, filter="data")
+    return place / f"medseg-{medseg.__version__}"
+
+
+def build(kind: str, source: Path, target: Path) -> None:
+    program = f"import sys, setuptools.build_meta as b; print(b.build_{kind}(sys.argv[1]))"
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", build, str(tmp_path)],
+        [sys.executable, "-W", "ignore", "-c", program, str(target)],
         cwd=source,
         capture_output=True,
         text=True,
@@ -69,6 +69,22 @@ def test_a_wheel_holds_every_module_pipeline_and_manifest_and_finds_them(tmp_pat
     if "wheel" in done.stderr and done.returncode and "No module named" in done.stderr:
         pytest.skip("this setuptools cannot build wheels by itself")
     assert done.returncode == 0, done.stderr
+
+
+def test_the_source_distribution_holds_all_that_its_tests_need(source: Path) -> None:
+    copied = source.parent / "copy"
+    made = {"egg-info", "__pycache__"}
+    files = {path.relative_to(copied) for path in copied.rglob("*") if path.is_file()}
+
+    assert {path for path in files if not any(part.endswith(tuple(made)) for part in path.parts)} <= {
+        path.relative_to(source) for path in source.rglob("*")
+    } | {Path(".gitignore")}
+
+
+def test_a_wheel_holds_every_module_pipeline_and_manifest_and_finds_them(
+    source: Path, tmp_path: Path
+) -> None:
+    build("wheel", source, tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())

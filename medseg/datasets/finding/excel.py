@@ -7,6 +7,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,6 +35,10 @@ _ROW = 4
 
 _PIECE = 1 << 20
 
+_EXTRA = (
+    'Install it: pip install "openpyxl>=3.1" (it is the extra `excel` of medseg). '
+    "Or save the table as CSV in UTF-8."
+)
 _REMEDY = "Open it in Excel or LibreOffice and save it as .xlsx without a password, or as CSV in UTF-8."
 
 
@@ -66,15 +71,16 @@ def read_sheet(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
     The first one names the columns, and no other is longer. Whole numbers have no decimal point, dates are
     ISO 8601, and a formula counts by the value that it had when the file was saved.
 
+    Needs the extra `medseg[excel]`.
+
     Raises:
         OSError: The file cannot be read.
-        RefusedError: It is under a password, of another format, damaged, has more than `MAX_ROWS` rows, or unpacks
-            to more than `MAX_BYTES`, `MAX_ELEMENTS` or `MAX_STRINGS`.
+        RefusedError: openpyxl is not installed. Or the file is under a password, of another format, damaged, has more
+            than `MAX_ROWS` rows, or unpacks to more than `MAX_BYTES`, `MAX_ELEMENTS` or `MAX_STRINGS`.
     """
     with open_regular(path) as file:
         _refuse_other(file, path.name)
-        import openpyxl  # noqa: PLC0415 - only where there is such a file
-
+        openpyxl = _openpyxl()
         try:
             with warnings.catch_warnings():  # of styles and forms, which are of no matter here
                 warnings.simplefilter("ignore")
@@ -89,6 +95,16 @@ def read_sheet(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
         except Exception as error:  # openpyxl raises what its many parsers raise
             raise RefusedError(f"the Excel file is damaged ({type(error).__name__})", _REMEDY) from error
     yield from rows
+
+
+def _openpyxl() -> Any:
+    try:
+        return import_module("openpyxl")
+    except ImportError as error:
+        raise RefusedError(
+            f"the table is an Excel file, and openpyxl, which reads these, cannot be imported: {error}",
+            _EXTRA,
+        ) from error
 
 
 def _filled(book: Any) -> Iterator[tuple[int, tuple[str, ...]]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import zipfile
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -365,6 +366,19 @@ def test_a_sheet_that_cannot_be_read_says_why(tmp_path: Path, content: bytes, na
     assert str(tmp_path) not in fault.text()
     with pytest.raises(DataError, match="cannot be read"):
         found_classes(manifest(), tmp_path / name)
+
+
+def test_without_openpyxl_a_sheet_is_refused_with_the_extra_that_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = as_sheet(tmp_path, [["img", "label"], ["1.png", "a"]])
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    (fault,) = scan(manifest(), path).faults
+    assert "openpyxl, which reads these, cannot be imported" in fault.met
+    assert 'pip install "openpyxl>=3.1" (it is the extra `excel`' in fault.remedy
+
+    monkeypatch.undo()
+    assert not any("openpyxl" in each.met for each in scan(manifest(), path).faults)
 
 
 def test_an_empty_sheet_has_no_rows(tmp_path: Path) -> None:
