@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -17,8 +18,11 @@ from pathlib import Path
 
 from medseg import places
 from medseg.errors import DefinitionError
+from medseg.files.regular import open_regular
 
 _SUFFIXES = (".yaml", ".yml")
+_TOP_KEY = re.compile(rb"^[\"']?(\w+)[\"']?[ \t]*:", re.MULTILINE)
+_MOST = 1_000_000  # bytes in which to look for it
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Kind:
         entry_point_group: Group in which installed packages name a package of theirs that holds such files.
         package: Where an installed medseg holds its own.
         variable: Environment variable with further folders, joined as in PATH.
+        mark: Key at the top of every file of this kind and of no file of the other.
     """
 
     noun: str
@@ -38,10 +43,15 @@ class Kind:
     entry_point_group: str
     package: str
     variable: str
+    mark: str
 
 
-PIPELINES = Kind("pipeline", "pipelines", "medseg.pipelines", "medseg._pipelines", "MEDSEG_PIPELINES")
-MANIFESTS = Kind("manifest", "data_manifests", "medseg.manifests", "medseg._manifests", "MEDSEG_MANIFESTS")
+PIPELINES = Kind(
+    "pipeline", "pipelines", "medseg.pipelines", "medseg._pipelines", "MEDSEG_PIPELINES", "steps"
+)
+MANIFESTS = Kind(
+    "manifest", "data_manifests", "medseg.manifests", "medseg._manifests", "MEDSEG_MANIFESTS", "layout"
+)
 
 
 @dataclass(frozen=True)
@@ -133,10 +143,20 @@ def _all(kind: Kind, near: Path | None) -> list[Found]:
     found: dict[str, Found] = {}
     for folder, origin in _folders(kind, near):
         for path in _files(folder):
-            # a definition is no manifest, though it may have the name of one
-            if near is None or not _same(path, near):
-                found.setdefault(path.stem, Found(path.stem, path, origin))
+            if path.stem not in found and not _is_other(kind, path):
+                found[path.stem] = Found(path.stem, path, origin)
     return list(found.values())
+
+
+def _is_other(kind: Kind, path: Path) -> bool:
+    """Whether a file is of the other kind: definition and manifest may have one name, and lie side by side."""
+    (other,) = (each for each in (PIPELINES, MANIFESTS) if each.noun != kind.noun)
+    try:
+        with open_regular(path) as file:
+            marks = {mark.decode() for mark in _TOP_KEY.findall(file.read(_MOST))}
+    except OSError:  # whoever asks for it by its name is told
+        return False
+    return other.mark in marks and kind.mark not in marks
 
 
 def _files(folder: Path) -> list[Path]:
@@ -155,10 +175,7 @@ def _folders(kind: Kind, near: Path | None) -> Iterator[tuple[Path, str]]:
     if near is not None:
         beside = near.absolute().parent
         yield beside.parent / kind.folder, "beside the definition's folder"
-        if (
-            beside.name != PIPELINES.folder
-        ):  # such a folder holds definitions, and a manifest may share a name
-            yield beside, "beside the definition"
+        yield beside, "beside the definition"
     yield Path.cwd() / kind.folder, f"{kind.folder} of the working folder"
     yield places.config_folder() / kind.folder, "your configuration"
     for named in os.environ.get(kind.variable, "").split(os.pathsep):
@@ -185,7 +202,3 @@ def _checkout_folder(kind: Kind) -> list[Path]:
     project = root / "pyproject.toml"
     ours = project.is_file() and "medseg" in project.read_text(encoding="utf-8")
     return [root / kind.folder] if ours else []
-
-
-def _same(path: Path, other: Path) -> bool:
-    return path.resolve() == other.resolve()

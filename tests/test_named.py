@@ -45,18 +45,18 @@ class World:
         monkeypatch.setattr(
             named,
             "PIPELINES",
-            named.Kind("pipeline", "pipelines", "medseg.pipelines", "absent._x", "MEDSEG_PIPELINES"),
+            named.Kind("pipeline", "pipelines", "medseg.pipelines", "absent._x", "MEDSEG_PIPELINES", "steps"),
         )
         monkeypatch.setattr(
             named,
             "MANIFESTS",
-            named.Kind("manifest", "data_manifests", "none", "absent._x", "MEDSEG_MANIFESTS"),
+            named.Kind("manifest", "data_manifests", "none", "absent._x", "MEDSEG_MANIFESTS", "layout"),
         )
 
-    def write(self, place: str) -> Path:
+    def write(self, place: str, text: str = "name: x\n") -> Path:
         path = self.root / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("name: x\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
         return path
 
 
@@ -142,7 +142,7 @@ def test_the_mapped_package_of_a_wheel_goes_before_the_checkout(
     world.write("checkout/data_manifests/a.yaml")
     inside = world.write("site/wheel/_manifests/a.yaml")
     (world.root / "site" / "wheel" / "__init__.py").touch()
-    kind = named.Kind("manifest", "data_manifests", "none", "wheel._manifests", "MEDSEG_MANIFESTS")
+    kind = named.Kind("manifest", "data_manifests", "none", "wheel._manifests", "MEDSEG_MANIFESTS", "layout")
     monkeypatch.setattr(named, "MANIFESTS", kind)
 
     assert find_manifest("a") == Found("a", inside, "installed with medseg")
@@ -160,15 +160,29 @@ def test_a_manifest_beside_the_definition_goes_first(world: World) -> None:
     assert find_manifest("mine").path == world.working / "data_manifests" / "mine.yaml"
 
 
-def test_a_definition_is_never_taken_for_the_manifest_of_its_name(world: World) -> None:
-    installed = world.write("checkout/data_manifests/acdc.yaml")
-    definition = world.write("project/acdc.yaml")
-    other = world.write("elsewhere/pipelines/study.yaml")
-    world.write("elsewhere/pipelines/acdc.yaml")
+DEFINITION, MANIFEST = "name: x\nsteps: {}\n", "name: x\n'layout' : {}\nabout: steps\n"
+
+
+@pytest.mark.parametrize("folder", ["project", "pipelines", "_pipelines"])
+def test_a_definition_is_never_taken_for_the_manifest_of_its_name(world: World, folder: str) -> None:
+    installed = world.write("checkout/data_manifests/acdc.yaml", MANIFEST)
+    definition = world.write(f"elsewhere/{folder}/acdc.yaml", DEFINITION)
+    other = world.write(f"elsewhere/{folder}/study.yaml", DEFINITION)
 
     assert find_manifest("acdc", definition).path == installed
     assert find_manifest("acdc", other).path == installed
     assert [found.name for found in all_manifests(definition)] == ["acdc"]
+
+
+def test_one_folder_may_hold_definitions_and_manifests(world: World) -> None:
+    definition = world.write("team/acdc.yaml", DEFINITION)
+    manifest = world.write("team/hearts.yaml", MANIFEST)
+    unclear = world.write("team/odd.yaml", f"{DEFINITION}{MANIFEST}")
+
+    assert {found.path for found in all_pipelines()} == {definition, unclear}
+    assert {found.path for found in all_manifests()} == {manifest, unclear}
+    with pytest.raises(DefinitionError, match="there is no pipeline 'hearts'"):
+        find_pipeline("hearts")
 
 
 def test_a_relative_path_in_a_definition_starts_at_the_definition(world: World) -> None:

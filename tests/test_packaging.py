@@ -17,6 +17,7 @@ import medseg
 from medseg.api import check_pipeline, load_pipeline
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.named import all_manifests, all_pipelines
+from medseg.yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINES = sorted(path.stem for path in (ROOT / "pipelines").glob("*.yaml"))
@@ -98,7 +99,9 @@ def test_a_wheel_holds_every_module_pipeline_and_manifest_and_finds_them(
     program = (
         "import medseg.named as found; print(found.__file__)\n"
         "print(*sorted(f.name for f in found.all_pipelines()))\n"
-        "print(*sorted(f.name for f in found.all_manifests()))"
+        "print(*sorted(f.name for f in found.all_manifests()))\n"
+        "from medseg.api.opening import open_pipeline\n"
+        "for f in found.all_pipelines(): print(f.name, open_pipeline(f.name).manifest.name)"
     )
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -113,6 +116,9 @@ def test_a_wheel_holds_every_module_pipeline_and_manifest_and_finds_them(
     assert str(tmp_path / "site") in told[0]
     assert told[1].split() == PIPELINES
     assert told[2].split() == MANIFESTS
+    assert dict(line.split() for line in told[3:]) == {
+        name: read_yaml(ROOT / "pipelines" / f"{name}.yaml")["manifest"] for name in PIPELINES
+    }
 
 
 def test_shipped_files_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
