@@ -160,9 +160,11 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
     faults += wrong
     if mask is not None:
         faults += _misplaced(case, MASK, grid or mask.geometry, mask.geometry)
-        faults += _mislabelled(case, rule, mask.data.T)
+        mislabelled = list(_mislabelled(case, rule, mask.data.T))
+        faults += mislabelled
         labels, digest = _label_counts(rule, mask.data.T), _digest(mask.data.T)
-        notes += [f"mask: {note}" for note in mask.notes]
+        odd = () if mislabelled else rule.odd(mask.data.T)
+        notes += [f"mask: {note}" for note in (*mask.notes, *odd)]
     told = CaseFacts(
         case.id,
         case.group,
@@ -236,6 +238,8 @@ def _unusable(case: Case, channel: str, data: NDArray[Any], facts: ChannelFacts)
 def _mislabelled(case: Case, rule: LabelRule, stored: NDArray[Any]) -> Iterator[Fault]:
     try:
         rule.counts(stored)
+        if case.mask is not None:  # of a file for each object the numbers are medseg's own
+            rule.refuse_made_up(stored)
     except DataError as error:
         yield _fault(case, MASK, *met_and_remedy(error))
 

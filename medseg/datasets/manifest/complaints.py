@@ -71,6 +71,12 @@ def _mispictured(manifest: ManifestFields) -> Iterator[str]:
             f"'pictures.channels' is rgb, so that 'channels' must name three planes, and it names "
             f"{list(manifest.channels)}"
         )
+    lost = sorted(set(manifest.label_values) - {0, 1})
+    if manifest.pictures.mask_above is not None and manifest.image_labels is None and lost:
+        yield (
+            f"'label_values' names {lost}, and with 'pictures.mask_above' a mask holds 0 and 1 alone: name 1 for "
+            "what is brighter"
+        )
     if manifest.derive:
         yield "'derive' is for volumes: name every class of a picture under 'label_values'"
 

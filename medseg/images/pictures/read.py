@@ -40,6 +40,7 @@ from PIL import Image
 
 from medseg.images.pictures.open import opened_picture, stored_picture
 from medseg.images.refusal import RefusedError
+from medseg.images.whole import whole
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".npy")
 """What pictures are named, compared without regard to case."""
@@ -136,6 +137,10 @@ def luma(planes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _whole(plane: NDArray[Any]) -> NDArray[np.int32]:
+    plane = whole(plane)
     if not (np.isfinite(plane).all() and (plane == np.rint(plane)).all() and np.abs(plane).max() < 2**31):
-        raise RefusedError("a mask of broken numbers where whole labels were wanted", "Save it as integers.")
+        raise RefusedError(
+            "a mask of broken numbers where whole labels were wanted",
+            "Save it as integers, resampled by the nearest neighbour if at all, or leave the case out.",
+        )
     return plane.astype(np.int32)

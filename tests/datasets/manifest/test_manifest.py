@@ -378,3 +378,13 @@ def test_any_name_of_a_case_is_read_back(case: str, above: list[str]) -> None:
     for channel in ("t1", "t1ce"):
         relative = "/".join([*above, case, f"{case}_{channel}.nii.gz"])
         assert matcher.place(relative) == Place(case, channel)
+
+
+def test_with_a_brightness_for_masks_no_value_but_0_and_1_can_be_named(tmp_path: Path) -> None:
+    text = IMAGES.replace("image_labels: one\n", "").replace(
+        "layout: {class_folders: true}", "layout: {images: '{case}.png', mask: '{case}_m.png'}"
+    )
+    text = text.replace("channels: grey}", "channels: grey, mask_above: 127}") + "classes: [a, b]\n"
+    with pytest.raises(ManifestError, match=r"names \[255\].*name 1 for what is brighter"):
+        manifest_from(tmp_path, text + "label_values: {0: a, 255: b}\n")
+    assert manifest_from(tmp_path, text + "label_values: {0: a, 1: b}\n").pictures.mask_above == 127
