@@ -35,7 +35,7 @@ def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fa
     notes: list[str] = []
     for number, (path, stored) in enumerate(_pieces(case, files, faults), start=1):
         if found is None:
-            found = StoredImage(np.zeros(stored.data.shape, np.int32), stored.geometry)
+            found = StoredImage(np.zeros(stored.data.shape, np.int32), stored.geometry, (), stored.turned)
         notes += stored.notes
         if not found.geometry.same_grid(stored.geometry):
             met = (

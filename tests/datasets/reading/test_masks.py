@@ -5,7 +5,7 @@ from dataclasses import replace
 import nibabel
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from medseg.datasets.case import Case
 from medseg.datasets.checks.case_facts import examine
@@ -277,3 +277,56 @@ def test_numbers_in_several_pieces_are_noted(make_case):
     facts = examine(case, ("grey",), LABELS, GREY)
     assert not facts.faults
     assert facts.notes == ("mask: most of its numbers of objects occur in several pieces that do not touch",)
+
+
+def turned(path, array, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return write_picture(path, array, exif=exif)
+
+
+def rows_and_columns(rows, columns):
+    return np.arange(1, rows * columns + 1).reshape(rows, columns).astype(np.uint8)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("side", [20, 30])
+@pytest.mark.parametrize("which", ["image", "mask", "both"])
+def test_a_picture_that_exif_turns_and_a_mask_that_it_does_not_are_a_fault_unless_the_size_tells(
+    tmp_path, orientation, side, which
+):
+    shape = (8, 20) if side == 30 else (12, 12)
+    on_its_side = orientation > 4
+    stored = shape[::-1] if on_its_side else shape  # both files show a picture of one size
+    image = rows_and_columns(*(stored if which != "mask" else shape))
+    mask = box(slice(1, 5), slice(1, 4), size=stored if which != "image" else shape)
+    path = turned(tmp_path / "image.png", image, orientation if which != "mask" else 1)
+    drawn = turned(tmp_path / "mask.png", mask, orientation if which != "image" else 1)
+    faults = examine(Case("one", "one", {"grey": path}, mask=drawn), ("grey",), LABELS, GREY).faults
+    told = on_its_side and shape[0] != shape[1]
+    if which == "both" or orientation == 1 or told:
+        assert not faults
+    else:
+        (fault,) = faults
+        assert fault.part == "mask"
+        assert "EXIF orientation" in fault.met
+        assert "ImageOps.exif_transpose" in fault.remedy
+
+
+@pytest.mark.parametrize("as_shown", [True, False])
+def test_saving_both_without_the_tag_mends_it(tmp_path, as_shown):
+    path = turned(tmp_path / "image.png", rows_and_columns(12, 12), 3)
+    mask = write_picture(tmp_path / "mask.png", box(slice(1, 5), slice(1, 4), size=(12, 12)))
+    case = Case("one", "one", {"grey": path}, mask=mask)
+    assert examine(case, ("grey",), LABELS, GREY).faults
+    with Image.open(path) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image) if as_shown else image)
+    write_picture(path, upright)
+    assert not examine(case, ("grey",), LABELS, GREY).faults
+
+
+def test_two_orientations_on_their_side_may_be_half_a_turn_apart(tmp_path):
+    path = turned(tmp_path / "image.png", rows_and_columns(8, 20), 6)
+    mask = turned(tmp_path / "mask.png", box(slice(1, 5), slice(1, 4), size=(8, 20)), 8)
+    (fault,) = examine(Case("one", "one", {"grey": path}, mask=mask), ("grey",), LABELS, GREY).faults
+    assert "orientation is 8, where that of the first channel is 6" in fault.met
