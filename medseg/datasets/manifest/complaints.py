@@ -33,6 +33,8 @@ def _misnamed(manifest: ManifestFields) -> Iterator[str]:
         odd = [name for name in names if not _NAME.fullmatch(name)]
         if odd:
             yield f"'{key}' holds {odd}; wanted letters, digits and '_', with a letter first"
+    if manifest.shown is not None and manifest.shown not in manifest.channels:
+        yield f"'shown' is {manifest.shown}, which is not among 'channels': {list(manifest.channels)}"
     if MASK in manifest.channels:
         yield f"'channels' holds '{MASK}', which is what medseg calls the label map; choose another name"
 
