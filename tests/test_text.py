@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import re
+from typing import Annotated, Literal
 
-from medseg.text import printable
+import pytest
+from pydantic import BaseModel, Field, ValidationError
+
+from medseg.text import plain, printable
 
 
 def test_lines_tabs_and_letters_of_all_languages_stay():
@@ -17,3 +21,45 @@ def test_what_steers_a_terminal_is_escaped(steering):
     shown = printable(f"run {steering} ended")
     assert not any(ord(each) < 32 or 127 <= ord(each) < 160 for each in shown)
     assert shown.startswith("run \\x") or "\\" in shown
+
+
+class Everything(BaseModel, strict=True):
+    """A field of each kind that definitions and manifests have."""
+
+    whole: int = 0
+    number: float = 0
+    share: Annotated[float, Field(ge=0, lt=1)] = 0
+    more: Annotated[int, Field(gt=0, le=9)] = 1
+    text: Annotated[str, Field(min_length=1, pattern="^a")] = "a"
+    flag: bool = False
+    pair: tuple[int, int] = (0, 0)
+    names: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)] = ("a",)
+    some: list[str] = []
+    several: set[str] = set()
+    by_name: dict[str, int] = {}
+    one_of: Literal["a", "b"] = "a"
+    none: None = None
+    within: Everything | None = None
+
+
+WRONG = ["x", "", 1.5, -1, 10, True, None, [], ["a", 1, 2], {}, {"a": "b"}, {"z": 1}]
+
+
+@pytest.mark.parametrize("field", Everything.model_fields)
+def test_no_word_of_pydantic_reaches_a_user(field):
+    complained = 0
+    for value in WRONG:
+        try:
+            Everything.model_validate({field: value})
+        except ValidationError as error:
+            for each in error.errors():
+                said = plain(each["msg"])
+                complained += 1
+                assert said.startswith("wanted "), (said, each["msg"])
+                assert not re.search(r"valid|Input|Tuple|dict|bool|str\b|instance|after", said), said
+    assert complained
+
+
+def test_what_a_validator_of_ours_says_stays():
+    assert plain("Value error, wanted one channel or more") == "wanted one channel or more"
+    assert plain("Field required") == "is missing: add it"

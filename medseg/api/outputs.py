@@ -132,13 +132,13 @@ class VolumeOutput(_MaskOutput):
         from medseg.figures.overlay import volume_overview  # noqa: PLC0415
         from medseg.figures.saving import save_figure  # noqa: PLC0415
         from medseg.images.nifti.write import write_nifti  # noqa: PLC0415
-        from medseg.steps.pictures import ras_spacing  # noqa: PLC0415
+        from medseg.steps.pictures import ras_spacing, shown_order  # noqa: PLC0415
 
         volume, path = prediction.volume, out / f"{case.id}.nii.gz"
         with written_whole(path) as target:
             write_nifti(predictor.manifest.label_rule().decode(prediction.labels), volume.geometry, target)
         figure = volume_overview(
-            volume.image[0],
+            volume.image[shown_order(predictor.channels, predictor.manifest.shown)[0]],
             volume.geometry.to_ras(prediction.labels),
             predictor.task.classes,
             spacing=ras_spacing(volume),
@@ -181,7 +181,7 @@ class PictureOutput(_MaskOutput):
             write_label_picture(predictor.manifest.label_rule().decode(labels), target)
         from_ras = prediction.volume.geometry.from_ras
         image = np.stack([_rows(from_ras(channel)) for channel in prediction.volume.image])
-        shown = next(iter(shown_channels(predictor.channels, image).values()))
+        shown = next(iter(shown_channels(predictor, image).values()))
         (out / case.id).mkdir(parents=True, exist_ok=True)
         with written_whole(out / case.id / "overlay.png") as target:
             write_colour_picture(overlay(shown, labels, len(predictor.task.classes)), target)

@@ -11,12 +11,15 @@ from rich.text import Text
 from medseg.cli.tables import many, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from medseg.api.data import Checked
     from medseg.datasets.checks.check import Report
     from medseg.datasets.finding.scan import Listing
     from medseg.datasets.manifest.manifest import Manifest
 
 _SIZES = 8  # of pictures, listed one by one
+_CASES = 5  # of a note, named one by one
 
 
 def print_report(console: Console, found: Checked, *, show_paths: bool = False) -> None:
@@ -47,16 +50,22 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     elif report.class_rows():
         say(console, "No picture was found to be a copy of another.")
     for row in report.note_rows():
-        say(console, f"Note: {many(row['cases'], 'case')}: {row['note']}.")
+        say(console, f"Note: {_told_cases(row['ids'])}: {row['note']}.")
     if report.unlabelled:
         have = "has" if len(report.unlabelled) == 1 else "have"
-        say(console, f"Note: {many(len(report.unlabelled), 'case')} {have} a label map with a single value.")
+        say(console, f"Note: {_told_cases(report.unlabelled)} {have} a label map with a single value.")
     for remark in found.remarks:
         say(console, f"Note: {remark}", "bold yellow")
     say(console, f"{_told_faults(report)}.", "bold red" if report.faults else "green")
     without = " without the cases that have faults" if report.faults else ""
     for refusal in found.refused:
         say(console, f"A run{without} would be refused: {refusal.rstrip('.')}.", "bold red")
+
+
+def _told_cases(ids: Sequence[str]) -> str:
+    """How many cases, and the public ids of the first few."""
+    more = f" and {len(ids) - _CASES} more" if len(ids) > _CASES else ""
+    return f"{many(len(ids), 'case')} ({', '.join(ids[:_CASES])}{more})"
 
 
 def _told_groups(listing: Listing, noun: str) -> str:

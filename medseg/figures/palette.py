@@ -8,28 +8,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Okabe and Ito, "Color Universal Design" (2008), but for its black, in an order that keeps neighbours far
-# apart: the first four are blue, orange-red, yellow and green of clearly different lightness.
+# Okabe and Ito, "Color Universal Design" (2008), but for its black and its second blue, in an order that keeps
+# neighbours far apart: the first four are blue, orange-red, yellow and green of clearly different lightness.
 _OKABE_ITO = (
     (86, 180, 233),
     (213, 94, 0),
     (240, 228, 66),
     (0, 158, 115),
     (204, 121, 167),
-    (0, 114, 178),
     (230, 159, 0),
 )
-# Tol, "Colour schemes" (SRON/EPS/TN/09-002, 2021), scheme "muted", for what Okabe and Ito do not reach.
+# Tol, "Colour schemes" (SRON/EPS/TN/09-002, 2021), scheme "muted", for what Okabe and Ito do not reach; the first,
+# indigo, is as far from the six above as they are from each other.
 _TOL = (
+    (51, 34, 136),
     (136, 34, 85),
     (221, 204, 119),
-    (51, 34, 136),
     (136, 204, 238),
     (153, 153, 51),
     (204, 102, 119),
     (17, 119, 51),
     (170, 68, 153),
 )
+_SECOND_BLUE = (0, 114, 178)  # of Okabe and Ito
 _GOLDEN = 0.618034  # steps of the golden section never fall on a hue that was there before
 
 # A line on white wants to be darker than a tint on a grey image (contrast after WCAG 2.1, 1.4.11).
@@ -56,7 +57,7 @@ def colours(n: int) -> NDArray[np.uint8]:
         (n, 3) red, green and blue in 0..255. Class 0 is black, and is drawn transparent. The first
         colours do not depend on n.
     """
-    table = [(0, 0, 0), *_OKABE_ITO, *_TOL]
+    table = [(0, 0, 0), *_OKABE_ITO, *_TOL, _SECOND_BLUE]
     for index in range(max(n - len(table), 0)):
         tone = hsv_to_rgb(index * _GOLDEN % 1, 0.55 + 0.15 * (index % 3), 0.95 - 0.2 * (index % 2))
         table.append((round(tone[0] * 255), round(tone[1] * 255), round(tone[2] * 255)))

@@ -33,7 +33,7 @@ def score_bars(summary: DataFrame, score: str = "dice", *, heading: str = "") ->
         raise ValueError(f"the summary has no score {score!r}; it has {sorted(summary['score'].unique())}")
     figure = Figure(figsize=(8.0, 1.3 + 0.42 * len(rows)), layout="constrained", facecolor="white")
     axes = figure.subplots()
-    ink = tuple(inks(7)[6])
+    ink = tuple(inks(2)[1])
     defined = [(place, row) for place, row in enumerate(rows) if row["patients"]]
     bound = max([1.0, *(row["high"] for _, row in defined)])
     floor = min([0.0, *(row["low"] for _, row in defined)])

@@ -92,8 +92,10 @@ class StoredImage:
         data: (I, J, K) as stored; integers stay integers unless the header scales them (then float32).
         geometry: Where the voxels lie.
         notes: What is odd about the file, though it can be used.
+        turned: The EXIF orientation that was applied to a picture, 1 to 8; 1 changes nothing.
     """
 
     data: NDArray[Any]
     geometry: Geometry
     notes: tuple[str, ...] = ()
+    turned: int = 1

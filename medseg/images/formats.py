@@ -166,4 +166,6 @@ NIFTI = NiftiFiles()
 
 def _stored(picture: Picture, plane: int) -> StoredImage:
     height, width = picture.pixels.shape[1:]
-    return StoredImage(picture.pixels[plane].T[..., None], PixelGrid.of(height, width), picture.notes)
+    return StoredImage(
+        picture.pixels[plane].T[..., None], PixelGrid.of(height, width), picture.notes, picture.turned
+    )

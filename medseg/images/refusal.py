@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from medseg.errors import DataError
 
+NOT_THERE = "Add the file, mend the manifest that names it, or leave the case out."
+NO_RIGHT = "Ask for the right to read the file, or leave the case out."
 UNREADABLE = "Unpack or copy the file again, or leave the case out."
 """What to do about a file that cannot be read, where nothing better is known."""
 

@@ -25,7 +25,7 @@ def claim_of(predictor: Predictor, found: Classification, truth: Sequence[str] |
         truth: The true classes; None where they are not known.
     """
     slices = AXES[predictor.preparation.rule.axis].cut(found.volume.image)
-    shown = shown_channels(predictor.channels, slices[middle(predictor, found)])
+    shown = shown_channels(predictor, slices[middle(predictor, found)])
     picture: NDArray[np.float32] = next(iter(shown.values()))
     return claim(picture, truth, found.names, found.probabilities, predictor.task.classes)
 

@@ -169,7 +169,7 @@ class Fit:
                 need=need,
                 watch=Watch(epoch_done, validated, run.progress),
             )
-        self._conclude(run, standing, task)
+        self._conclude(run, standing, task, work.epochs)
         trained = replace(work.predictor, network=network, device=run.device)
         trained.save(run.place / "predictor")
         return replace(work, predictor=trained, epochs=work.epochs + standing.epoch)
@@ -249,7 +249,7 @@ class Fit:
         path = save_figure(figure, run.figures / f"{run.step}_validation_{epoch:04d}.png")
         run.recorder.artifact(path, "figures")
 
-    def _conclude(self, run: Run, standing: Standing, task: Task) -> None:
+    def _conclude(self, run: Run, standing: Standing, task: Task, before: int) -> None:
         history, best_epoch = standing.history, standing.best_epoch
         table = run.place / "history.json"
         table.write_text(json.dumps(list(history), indent=1), encoding="utf-8")
@@ -266,13 +266,23 @@ class Fit:
         )
         run.recorder.artifact(save_figure(figure, run.figures / f"{run.step}_learning_curves.png"), "figures")
         run.recorder.artifact(table, "tables")
+        by = self.plan.chosen_by
         run.recorder.tags(
-            {f"{run.step}.best_epoch": str(best_epoch), f"{run.step}.verdict": verdict.text()[:_LONGEST_TAG]}
+            {
+                f"{run.step}.best_epoch": str(best_epoch),
+                f"{run.step}.best_by": standing.score_name if by == "score" else by,
+                f"{run.step}.verdict": verdict.text()[:_LONGEST_TAG],
+            }
         )
+        best = {
+            name.removeprefix("val/"): value for name, value in standing.best_row.items() if "val/" in name
+        }
+        run.recorder.metrics({f"val_best/{name}": value for name, value in best.items()}, before + best_epoch)
         last = int(history[-1]["epoch"])
         early = f", stopped early after {last}" if last < self.plan.epochs else ""
         run.progress.say(
-            f"Best epoch {best_epoch} of {last}{early}: validation score {standing.best_score:.3f}."
+            f"Best epoch {best_epoch} of {last}{early}: validation score {standing.best_score:.3f} "
+            f"({standing.score_name}{'' if by == 'score' else f'; the epoch was chosen by {by}'})."
         )
 
 

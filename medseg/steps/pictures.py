@@ -75,7 +75,7 @@ def validation_picture(
         # a picture is one slice, which has no place to be told, unless it was cut into tiles
         place = f", slice {dataset.samples[row].position}" if len(rows) > 1 else ""
         title = f"{kind}: {case}{place}, mean Dice {scores[case]:.2f}"
-        views.append(SliceView(title, shown_channels(predictor.channels, image), truth, predicted))
+        views.append(SliceView(title, shown_channels(predictor, image), truth, predicted))
     return slice_grid(views, predictor.task.classes, heading=heading)
 
 
@@ -101,7 +101,7 @@ def data_picture(
         views.append(
             SliceView(
                 f"{case.id}, {axis} slice {place}" if len(images) > 1 else case.id,
-                shown_channels(channels, images[place]),
+                arranged(channels, images[place], manifest.shown),
                 None if truth is None else truth[place],
                 spacing=(rows, columns),
             )
@@ -132,23 +132,36 @@ def _labelled_picture(
     for case in cases:
         volume = read_volume(case, channels, None, files=manifest.files())
         slices = AXES[axis].cut(volume.image)
-        image = next(iter(shown_channels(channels, slices[len(slices) // 2]).values()))
+        image = next(iter(arranged(channels, slices[len(slices) // 2], manifest.shown).values()))
         truth = "" if case.labels is None else joined(case.labels, "none")
         claims.append(Claim(image, truth, "", float("nan")))
     return claim_grid(claims, heading=heading)
 
 
-def shown_channels(channels: Sequence[str], image: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def shown_channels(predictor: Predictor, image: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """What people are shown of a slice (C, H, W) that a network sees: see `arranged`."""
+    return arranged(predictor.channels, image, predictor.manifest.shown)
+
+
+def arranged(
+    channels: Sequence[str], image: NDArray[Any], first: str | None = None
+) -> dict[str, NDArray[Any]]:
     """What people are shown of a slice: each channel in grey, but red, green and blue as one colour picture.
 
     Args:
         channels: Their names.
         image: (C, H, W) intensities of any range.
+        first: The channel that comes first, over which masks are drawn, if it is among them.
     """
     if tuple(channels) != ("red", "green", "blue"):
-        return dict(zip(channels, image, strict=True))
+        return {channels[place]: image[place] for place in shown_order(channels, first)}
     # one window for all three, so that colours stay true
     return {"picture": grey(np.moveaxis(image, 0, 2), (float(image.min()), float(image.max()) + 1e-6))}
+
+
+def shown_order(channels: Sequence[str], first: str | None) -> list[int]:
+    """The places of channels in the order in which people are shown them: see `arranged`."""
+    return sorted(range(len(channels)), key=lambda place: channels[place] != first)
 
 
 def ras_spacing(volume: Volume) -> tuple[float, float, float]:

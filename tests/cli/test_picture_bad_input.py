@@ -306,7 +306,7 @@ def test_a_png_named_jpg_is_fine_and_noted(data: Path, workspace: Path) -> None:
     result = check(data)
 
     assert result.exit_code == 0, result.output
-    assert "Note: 1 case: it is PNG inside though named .jpg." in result.stdout
+    assert "Note: 1 case (emps03): it is PNG inside though named .jpg." in result.stdout
     assert "No faults." in result.stdout
 
 
@@ -341,7 +341,7 @@ def test_a_mask_without_foreground_is_legal_and_scored_by_the_rule(data: Path, w
     result = run(data, sets=("split={file: split.json}",))
 
     assert checked.exit_code == result.exit_code == 0, checked.output + result.output
-    assert "3 cases have a label map with a single value" in checked.stdout
+    assert "3 cases (emps01, emps03, emps05) have a label map with a single value" in checked.stdout
     folder, _ = ended()
     with (folder.path / "scores" / "test.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["case"]: row for row in csv.DictReader(file)}
@@ -365,7 +365,7 @@ def test_a_picture_in_one_colour_is_no_empty_one_and_is_noted(tmp_path: Path, wo
     lines = refused(result, "case nucleus02", "empty")
 
     assert all("case nucleus02" in line for line in lines)
-    assert "Note: 1 case: its planes ['red', 'green'] are empty." in result.stdout
+    assert "Note: 1 case (nucleus01): its planes ['red', 'green'] are empty." in result.stdout
 
 
 @pytest.mark.slow

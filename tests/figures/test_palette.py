@@ -40,6 +40,29 @@ def test_the_first_eight_colours_are_told_apart_without_a_kind_of_cone(deficienc
     assert nearest_pair(seen) > 0.1
 
 
+def lab(shades):
+    """CIE L*a*b* (D65) of sRGB in [0, 1]; source: IEC 61966-2-1, CIE 15:2018."""
+    light = np.where(shades <= 0.04045, shades / 12.92, ((shades + 0.055) / 1.055) ** 2.4)
+    matrix = [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+    part = light @ np.transpose(matrix) / (0.95047, 1, 1.08883)
+    root = np.where(part > (6 / 29) ** 3, np.cbrt(part), part / (3 * (6 / 29) ** 2) + 4 / 29)
+    x, y, z = root.T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+@pytest.mark.parametrize("shades", [colours(8)[1:] / 255, inks(8)[1:]])
+def test_the_first_seven_classes_are_far_apart_to_the_eye_and_no_two_are_blue(shades):
+    seen = lab(shades)
+    apart = np.linalg.norm(seen[:, None] - seen[None], axis=-1)[~np.eye(7, dtype=bool)]
+    assert apart.min() > 27  # some 2 can just be told side by side
+    hues = np.degrees(np.arctan2(seen[:, 2], seen[:, 1]))
+    assert ((hues > -130) & (hues < -70)).sum() == 1
+
+
 def test_inks_are_dark_enough_for_white_paper():
     shades = inks(30)
     assert (shades @ (0.2126, 0.7152, 0.0722) <= 0.55 + 1e-9).all()

@@ -144,7 +144,8 @@ def test_a_flat_nifti_image_has_the_grid_of_one_slice(tmp_path):
 @pytest.mark.parametrize("part", ["grey", "mask"])
 def test_a_file_that_cannot_be_read_is_a_fault_with_its_part_and_no_path(tmp_path, spoil, said, part):
     noise = np.random.default_rng(0).integers(0, 255, (60, 100)).astype(np.uint8)
-    files = {name: write_picture(tmp_path / f"secret_{name}.png", noise) for name in ("grey", "mask")}
+    pixels = {"grey": noise, "mask": np.where(noise > 127, 255, 0).astype(np.uint8)}
+    files = {name: write_picture(tmp_path / f"secret_{name}.png", each) for name, each in pixels.items()}
     spoil(files[part])
     case = Case("one", "one", {"grey": files["grey"]}, files["mask"], position=4)
     with pytest.raises(DataError, match=said) as caught:

@@ -45,11 +45,16 @@ def test_training_leaves_a_better_network_with_its_traces(make_work, make_run, h
     rows = json.loads((run.place / "history.json").read_text())
     assert [row["epoch"] for row in rows] == list(range(1, 9))
     assert rows[-1]["val/score"] > 0.6
-    assert [step for step, _ in heard.numbers] == list(range(1, 9))
+    *each, (kept, kept_values) = heard.numbers
+    assert [step for step, _ in each] == list(range(1, 9))
     assert all("epoch" not in values for _, values in heard.numbers)
     best = max(rows, key=lambda row: row["val/score"])["epoch"]
-    assert set(heard.tagged) == {"fit.best_epoch", "fit.verdict"}
+    assert set(heard.tagged) == {"fit.best_epoch", "fit.best_by", "fit.verdict"}
     assert heard.tagged["fit.best_epoch"] == str(int(best))
+    assert heard.tagged["fit.best_by"].startswith("dice of ")
+    assert kept == best
+    assert kept_values["val_best/score"] == max(row["val/score"] for row in rows)
+    assert kept_values["val_best/loss"] == rows[int(best) - 1]["val/loss"]
     assert {"figures/fit_learning_curves.png", "tables/history.json"} <= set(heard.artifacts)
     assert [a for a in heard.artifacts if "_validation_" in a] == [
         "figures/fit_validation_0001.png",
@@ -226,7 +231,10 @@ def test_two_trainings_one_after_the_other_are_both_recorded(make_work, make_run
     work = start(make_step(), start_of := make_work(), run.at("head"))
     work = start(make_step(), work, run.at("all"))
 
-    assert [step for step, _ in heard.numbers] == [1, 2, 3, 4]
+    assert [step for step, values in heard.numbers if "train/loss" in values] == [1, 2, 3, 4]
+    first, second = (step for step, values in heard.numbers if "val_best/score" in values)
+    assert first in (1, 2)
+    assert second in (3, 4)
     assert (start_of.epochs, work.epochs) == (0, 4)
     recalled = make_step().recall(make_step().recall(make_work(), run.at("head")), run.at("all"))
     assert recalled.epochs == 4
@@ -261,7 +269,9 @@ def test_the_best_weights_are_those_of_the_least_loss_where_that_is_asked_for(ma
     rows = json.loads((run.place / "history.json").read_text())
     best = min(rows, key=lambda row: row["val/loss"])
     assert heard.tagged["fit.best_epoch"] == str(int(best["epoch"]))
-    assert any(f"validation score {best['val/score']:.3f}" in text for text in heard.said)
+    assert heard.tagged["fit.best_by"] == "loss"
+    (said,) = [text for text in heard.said if f"validation score {best['val/score']:.3f}" in text]
+    assert said.endswith("; the epoch was chosen by loss).")
     assert not work.predictor.network.training
 
 
@@ -290,6 +300,7 @@ def test_the_best_weights_are_those_of_a_score_that_is_named(make_work, make_run
 
     rows = json.loads((run.place / "history.json").read_text())
     assert heard.tagged["fit.best_epoch"] == str(int(max(rows, key=lambda row: row["val/iou"])["epoch"]))
+    assert heard.tagged["fit.best_by"] == "iou"
     names = [key.removeprefix("val/iou/") for key in rows[0] if key.startswith("val/iou/")]
     assert set(names) >= {"healthy", "whole_tumour"}
     for name in names:  # of one case, IoU follows from Dice

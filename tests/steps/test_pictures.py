@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,16 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from medseg.datasets.case import Case
+from medseg.datasets.manifest.manifest import Manifest
 from medseg.learning.training.batches import SliceDataset
-from medseg.steps.pictures import data_picture, fullest, good_median_bad, shown_cases, validation_picture
+from medseg.steps.pictures import (
+    arranged,
+    data_picture,
+    fullest,
+    good_median_bad,
+    shown_cases,
+    validation_picture,
+)
 from medseg.testing.labelled import disc
 from medseg.testing.pictures import write_picture
 
@@ -83,6 +93,39 @@ def test_a_picture_of_the_data_shows_every_case_and_channel(make_work, axis):
 
 def labelled(*labels):
     return [Case(f"{number:02d}", f"{number:02d}", {}, labels=each) for number, each in enumerate(labels)]
+
+
+def test_the_channel_that_the_manifest_names_comes_first_and_the_others_keep_their_order():
+    image = np.arange(3 * 4).reshape(3, 2, 2)
+    names = ("pre", "flair", "post")
+    assert list(arranged(names, image)) == list(arranged(names, image, "t2")) == ["pre", "flair", "post"]
+    found = arranged(names, image, "flair")
+    assert list(found) == ["flair", "pre", "post"]
+    for place, name in enumerate(names):
+        np.testing.assert_array_equal(found[name], image[place])
+    assert list(arranged(("red", "green", "blue"), image, "green")) == ["picture"]
+
+
+@pytest.mark.parametrize("picture", ["validation", "data"])
+def test_figures_show_the_named_channel_first(make_work, picture):
+    work = make_work()
+    wanted = work.predictor.channels[-1]
+    manifest = work.predictor.manifest.model_copy(update={"shown": wanted})
+    if picture == "validation":
+        dataset = SliceDataset(work.store, work.store.samples, augment=None, seed=0, keep_on=None)
+        predictor = replace(work.predictor, manifest=manifest)
+        figure = validation_picture(predictor, dataset, dict.fromkeys(work.cases, 0.5), heading="")
+    else:
+        cases = list(work.cases.values())[:1]
+        figure = data_picture(cases, manifest, work.predictor.channels, "axial", heading="")
+    texts = [text.get_text() for text in figure.findobj(lambda each: hasattr(each, "get_text"))]
+    titles = [text for text in texts if text in work.predictor.channels]
+    assert titles[0] == wanted
+    assert sorted(titles) == sorted(work.predictor.channels)
+
+
+def test_the_gliomas_are_shown_on_the_sequence_on_which_they_were_marked():
+    assert Manifest.named("lgg").shown == "flair"
 
 
 def test_of_cases_without_classes_the_first_few_are_shown():

@@ -23,7 +23,7 @@ from medseg.files.regular import read_json
 from medseg.places import private_folder, written_whole
 
 #: Raised whenever facts, or the rules behind faults, change their meaning.
-_VERSION = 4
+_VERSION = 5
 
 
 @dataclass(frozen=True)

@@ -138,13 +138,15 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
     seen: dict[str, ChannelFacts] = {}
     planes: list[NDArray[Any]] = []
     grid: Geometry | None = None
+    first: StoredImage | None = None
     notes: list[str] = []
     # Arrays are looked at as (K, J, I): NIfTI voxels lie in that order, and NumPy copies all others (0.2 s).
     for path, held in by_file(case, channels).items():
         unusable: list[Fault] = []
         for channel, image in _read(case, path, held, files, faults):
-            grid = grid or image.geometry
-            faults += _misplaced(case, channel, grid, image.geometry)
+            first = first or image
+            grid = first.geometry
+            faults += _misplaced(case, channel, first, image)
             seen[channel] = _channel_facts(image.data.T)
             planes += [image.data.T[0]] if case.labels is not None and image.data.shape[2] == 1 else []
             unusable += _unusable(case, channel, image.data, seen[channel])
@@ -159,10 +161,12 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
     mask, wrong = read_truth(case, files) if case.has_truth else (None, [])
     faults += wrong
     if mask is not None:
-        faults += _misplaced(case, MASK, grid or mask.geometry, mask.geometry)
-        faults += _mislabelled(case, rule, mask.data.T)
+        faults += _misplaced(case, MASK, first or mask, mask)
+        mislabelled = list(_mislabelled(case, rule, mask.data.T))
+        faults += mislabelled
         labels, digest = _label_counts(rule, mask.data.T), _digest(mask.data.T)
-        notes += [f"mask: {note}" for note in mask.notes]
+        odd = () if mislabelled else rule.odd(mask.data.T)
+        notes += [f"mask: {note}" for note in (*mask.notes, *odd)]
     told = CaseFacts(
         case.id,
         case.group,
@@ -209,12 +213,34 @@ def _fault(case: Case, part: str, met: str, remedy: str) -> Fault:
     return Fault(case.id, case.position, part, met, remedy, case.files.get(part))
 
 
-def _misplaced(case: Case, part: str, wanted: Geometry, met: Geometry) -> Iterator[Fault]:
+def _misplaced(case: Case, part: str, first: StoredImage, other: StoredImage) -> Iterator[Fault]:
+    wanted, met = first.geometry, other.geometry
     if not wanted.same_grid(met):
         apart = np.abs(wanted.affine - met.affine).max()
         moved = f" (affines differ by up to {apart:.4g})" if apart else ""
         text = f"it lies on another grid: {met.told()}, where the first channel has {wanted.told()}{moved}"
         yield _fault(case, part, text, "Bring the files to one grid, or leave the case out.")
+    elif _turned_apart(first, other):
+        text = (
+            f"its EXIF orientation is {other.turned}, where that of the first channel is {first.turned}: whether "
+            "it was drawn on the other as stored or as shown cannot be told"
+        )
+        remedy = (
+            "Save both without the tag: turned, as Pillow's ImageOps.exif_transpose does, if it was drawn on the "
+            "other as programs show it, else as they are stored. Or leave the case out."
+        )
+        yield _fault(case, part, text, remedy)
+
+
+def _turned_apart(first: StoredImage, other: StoredImage) -> bool:
+    """Whether two pictures of one size were turned by their EXIF blocks, and the size does not tell that rightly so.
+
+    A picture that is not square and was turned onto its side (5 to 8) fits one without the tag only as shown.
+    """
+    if first.turned == other.turned:
+        return False
+    one, two = sorted((first.turned, other.turned))
+    return one != 1 or two < 5 or first.data.shape[0] == first.data.shape[1]
 
 
 def _empty(facts: ChannelFacts) -> bool:
@@ -236,6 +262,8 @@ def _unusable(case: Case, channel: str, data: NDArray[Any], facts: ChannelFacts)
 def _mislabelled(case: Case, rule: LabelRule, stored: NDArray[Any]) -> Iterator[Fault]:
     try:
         rule.counts(stored)
+        if case.mask is not None:  # of a file for each object the numbers are medseg's own
+            rule.refuse_made_up(stored)
     except DataError as error:
         yield _fault(case, MASK, *met_and_remedy(error))
 

@@ -62,9 +62,13 @@ class Report:
         )
 
     def note_rows(self) -> list[dict[str, Any]]:
-        """What is odd though it can be used: `note` and the number of `cases`; frequent ones first."""
-        notes = Counter(note for facts in self.facts for note in facts.notes)
-        return [{"note": note, "cases": count} for note, count in notes.most_common()]
+        """What is odd though it can be used: `note`, the number of `cases`, and their `ids`; frequent ones first."""
+        ids: dict[str, list[str]] = defaultdict(list)
+        for facts in self.facts:
+            for note in facts.notes:
+                ids[note].append(facts.case)
+        ordered = sorted(ids.items(), key=lambda item: -len(item[1]))
+        return [{"note": note, "cases": len(found), "ids": found} for note, found in ordered]
 
     def rows(self) -> list[dict[str, Any]]:
         """Distinct grids: `cases`, `shape` (I, J, K), `spacing` (mm), `orientation`; frequent ones first."""

@@ -33,6 +33,8 @@ def _misnamed(manifest: ManifestFields) -> Iterator[str]:
         odd = [name for name in names if not _NAME.fullmatch(name)]
         if odd:
             yield f"'{key}' holds {odd}; wanted letters, digits and '_', with a letter first"
+    if manifest.shown is not None and manifest.shown not in manifest.channels:
+        yield f"'shown' is {manifest.shown}, which is not among 'channels': {list(manifest.channels)}"
     if MASK in manifest.channels:
         yield f"'channels' holds '{MASK}', which is what medseg calls the label map; choose another name"
 
@@ -70,6 +72,12 @@ def _mispictured(manifest: ManifestFields) -> Iterator[str]:
         yield (
             f"'pictures.channels' is rgb, so that 'channels' must name three planes, and it names "
             f"{list(manifest.channels)}"
+        )
+    lost = sorted(set(manifest.label_values) - {0, 1})
+    if manifest.pictures.mask_above is not None and manifest.image_labels is None and lost:
+        yield (
+            f"'label_values' names {lost}, and with 'pictures.mask_above' a mask holds 0 and 1 alone: name 1 for "
+            "what is brighter"
         )
     if manifest.derive:
         yield "'derive' is for volumes: name every class of a picture under 'label_values'"

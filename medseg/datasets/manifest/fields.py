@@ -53,6 +53,7 @@ class ManifestFields(Strict):
         obtain: How to get the data; shown where none are given.
         ids: Whether the ids in file names are pseudonyms already, or must never be shown.
         channels: Names of the images of a case, in order.
+        shown: The channel over which figures draw masks, and show first; None: the first that is used.
         image_labels: Whether the truth is classes of whole images: `one` each, or `many` at once. None: it is a
             label map.
         classes: Names in order; an index into it is the class of a voxel, or of an image. Of images it may be
@@ -82,6 +83,7 @@ class ManifestFields(Strict):
     obtain: str
     ids: Literal["pseudonyms", "identifying"] = "identifying"
     channels: tuple[str, ...] = Field(min_length=1)
+    shown: str | None = None
     image_labels: ImageLabels | None = None
     classes: tuple[str, ...] = ()
     label_values: dict[StrictInt, str] = Field(default_factory=dict)

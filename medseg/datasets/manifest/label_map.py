@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.datasets.manifest.numbered import made_up, mostly_in_pieces
 from medseg.geometry.background import is_background
 from medseg.images.refusal import RefusedError
 
@@ -26,6 +27,11 @@ _NAME_THEM = (
 _NUMBER_THEM = (
     "Number the objects from 1 (in 32 bits, so that large numbers do not turn negative), name what is no object "
     "under 'label_values' of the manifest, or leave the case out."
+)
+_BRIGHTER = (
+    "If it was resized, or saved as JPEG at some time, save it anew as whole labels; or, if what is brighter is "
+    "foreground, set `pictures.mask_above: 127` in the manifest, after which a mask holds 0 and 1. Else leave the "
+    "case out."
 )
 
 
@@ -82,10 +88,11 @@ class LabelRule:
         known = set(self.values) | ({self.derive.value} if self.derive else set())
         if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
             raise RefusedError("the label map holds NaN or infinite values", _WHOLE)
-        if values.dtype.kind == "f" and np.any(values != np.round(values)):
+        if values.dtype.kind == "f" and (broken := values[values != np.round(values)]).size:
             raise RefusedError(
-                f"the label map was interpolated: it holds {len(values)} distinct values from "
-                f"{values[0]:.4g} to {values[-1]:.4g}, wanted whole numbers{self._known()}",
+                f"the label map was interpolated: it holds {len(values)} distinct values from {values[0]:.4g} to "
+                f"{values[-1]:.4g}, {broken.size} of them broken, such as {float(broken[0])!r}; wanted whole "
+                f"numbers{self._known()}",
                 _WHOLE,
             )
         unknown = [
@@ -96,11 +103,32 @@ class LabelRule:
         if unknown:
             shown = ", ".join(f"{value} in {count} places" for value, count in unknown[:_LISTED])
             more = f" and {len(unknown) - _LISTED} further values" if len(unknown) > _LISTED else ""
+            grey = len(unknown) > len(known) and min(known) < unknown[0][0] <= unknown[-1][0] < max(known)
             raise RefusedError(
                 f"the label map holds {shown}{more}; the manifest declares{self._known().removeprefix(' of')}",
-                _NAME_THEM if self.instances is None else _NUMBER_THEM,
+                _BRIGHTER if grey else _NAME_THEM if self.instances is None else _NUMBER_THEM,
             )
         return {int(v): int(n) for v, n in zip(values, voxels, strict=True)}
+
+    def refuse_made_up(self, stored: NDArray[Any]) -> None:
+        """Refuse a map (I, J, K) of whole numbers whose objects interpolation or JPEG made up.
+
+        Raises:
+            DataError: It is one.
+        """
+        if self.instances is not None and made_up(stored):
+            raise RefusedError(
+                "the label map was interpolated, or saved as JPEG at some time: most of its "
+                f"{np.unique(stored).size} distinct values form rims one pixel broad along edges, which would "
+                "count as objects",
+                _BRIGHTER,
+            )
+
+    def odd(self, stored: NDArray[Any]) -> tuple[str, ...]:
+        """What is odd about a map that can be used, to be noted."""
+        if self.instances is not None and mostly_in_pieces(stored):
+            return ("most of its numbers of objects occur in several pieces that do not touch",)
+        return ()
 
     def encode(self, stored: NDArray[Any], image: NDArray[Any]) -> NDArray[np.uint8]:
         """Class index of each voxel.

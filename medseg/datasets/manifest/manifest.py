@@ -22,6 +22,7 @@ from medseg.datasets.manifest.patterns import IMAGE, Layout
 from medseg.datasets.manifest.rules import DeriveRule, HounsfieldWindow, PictureRule, TableRule
 from medseg.errors import DefinitionError, ManifestError
 from medseg.named import find_manifest
+from medseg.text import plain
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.label_map import LabelRule
@@ -154,7 +155,7 @@ def _told(error: ValidationError) -> str:
         if item["type"] == "extra_forbidden":
             text = f"there is no such key{_nearest(str(item['loc'][-1]), item['loc'])}"
         else:
-            text = item["msg"].removeprefix("Value error, ")
+            text = plain(item["msg"])
         lines.append(f"'{key}': {text}" if key else text)
     return "; ".join(lines)
 

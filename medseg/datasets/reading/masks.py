@@ -12,7 +12,8 @@ from medseg.datasets.case import Case
 from medseg.errors import DataError, Fault
 from medseg.geometry.grid import StoredImage
 from medseg.images.formats import FileKind
-from medseg.images.refusal import met_and_remedy
+from medseg.images.refusal import RefusedError, met_and_remedy
+from medseg.images.whole import whole
 
 
 def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fault]]:
@@ -26,7 +27,7 @@ def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fa
     """
     if case.mask is not None:
         try:
-            return files.read_mask(case.mask), []
+            return _whole(files.read_mask(case.mask)), []
         except DataError as error:
             return None, [Fault(case.id, case.position, "mask", *met_and_remedy(error), case.mask)]
     faults: list[Fault] = []
@@ -34,7 +35,7 @@ def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fa
     notes: list[str] = []
     for number, (path, stored) in enumerate(_pieces(case, files, faults), start=1):
         if found is None:
-            found = StoredImage(np.zeros(stored.data.shape, np.int32), stored.geometry)
+            found = StoredImage(np.zeros(stored.data.shape, np.int32), stored.geometry, (), stored.turned)
         notes += stored.notes
         if not found.geometry.same_grid(stored.geometry):
             met = (
@@ -51,9 +52,27 @@ def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fa
 def _pieces(case: Case, files: FileKind, faults: list[Fault]) -> Iterator[tuple[Path, StoredImage]]:
     for path in case.objects:
         try:
-            yield path, files.read_mask(path)
+            stored = _whole(files.read_mask(path))
+            _refuse_shades(stored)
+            yield path, stored
         except DataError as error:
             faults.append(Fault(case.id, case.position, _part(case, path), *met_and_remedy(error), path))
+
+
+def _whole(stored: StoredImage) -> StoredImage:
+    return replace(stored, data=whole(stored.data))
+
+
+def _refuse_shades(stored: StoredImage) -> None:
+    """Refuse the file of one object that holds more than the object and its background."""
+    shades = np.unique(stored.data)
+    if shades.size > 2 or (shades.size == 2 and shades[0] != 0):
+        raise RefusedError(
+            f"the mask of one object holds {shades.size} distinct values, wanted 0 and one other: it was "
+            "interpolated, or saved as JPEG at some time",
+            "Save it anew with two values; or, if what is brighter is the object, set `pictures.mask_above: 127` in "
+            "the manifest. Else leave the case out.",
+        )
 
 
 def _part(case: Case, path: Path) -> str:

@@ -30,7 +30,7 @@ from medseg.errors import DataError
 from medseg.files.regular import open_regular
 from medseg.images.dicom.sniff import begins_with_element
 from medseg.images.pictures.decoders import within_limit
-from medseg.images.refusal import RefusedError
+from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 from medseg.machine.memory import available_memory
 
 COPY = "Copy or export it anew, or leave the case out."
@@ -171,9 +171,9 @@ def _parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple
     try:
         handle = open_regular(path)
     except FileNotFoundError:
-        raise DataError("the file is not there") from None
+        raise RefusedError("the file is not there", NOT_THERE) from None
     except PermissionError:
-        raise DataError("the file may not be read by this user") from None
+        raise RefusedError("the file may not be read by this user", NO_RIGHT) from None
     except OSError as error:
         raise DataError(f"the file cannot be read: {error.strerror}") from error
     with handle:

@@ -22,7 +22,7 @@ from nibabel.wrapstruct import WrapStructError
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
 from medseg.geometry.grid import Geometry, StoredImage
-from medseg.images.refusal import RefusedError
+from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 from medseg.machine.memory import available_memory
 
 _FORMS = (nibabel.Nifti1Image, nibabel.Nifti2Image)
@@ -52,13 +52,23 @@ def read_nifti(path: Path) -> StoredImage:
         image = _parse(_held(stream, head, declared.dataobj, most))
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise DataError("the file's affine is singular or not finite, so that its voxels have no place")
+        raise RefusedError(
+            "the file's affine is singular or not finite, so that its voxels have no place",
+            "Export it anew with its place in space (sform or qform), or leave the case out.",
+        )
     try:
         data = np.asanyarray(image.dataobj).reshape(shape, order="A")
     except (ValueError, OSError, EOFError) as error:
         raise DataError(_SHORT) from error
     if data.dtype.kind not in "iuf":
-        raise DataError(f"the file holds voxels of type {data.dtype}, wanted integers or real numbers")
+        colours = data.dtype.names is not None
+        raise RefusedError(
+            f"the file holds {'colours (RGB)' if colours else f'voxels of type {data.dtype}'}, wanted integers or "
+            "real numbers",
+            "Save each colour, or the one quantity that they show, as a volume of its own, or leave the case out."
+            if colours
+            else "Save it as integers or real numbers, such as its magnitude, or leave the case out.",
+        )
     if data.dtype.kind == "f" and data.dtype != np.float32:
         data = data.astype(np.float32)
     return StoredImage(data, Geometry(shape, affine, image.header))
@@ -97,9 +107,9 @@ def _unpacked(path: Path) -> Iterator[tuple[Any, float]]:
             else:
                 yield file, size
     except FileNotFoundError:
-        raise DataError("the file is not there") from None
+        raise RefusedError("the file is not there", NOT_THERE) from None
     except PermissionError:
-        raise DataError("the file may not be read by this user") from None
+        raise RefusedError("the file may not be read by this user", NO_RIGHT) from None
     except EOFError:
         raise DataError("the file is truncated: its compressed data end early") from None
     except (isal_zlib.error, zlib.error, gzip.BadGzipFile):  # type: ignore[misc]  # its stubs call it a value
@@ -115,7 +125,14 @@ def _volume_shape(met: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) == 2:
         shape.append(1)
     if len(shape) != 3 or min(shape) < 1:
-        raise DataError(f"the file holds an array of shape {tuple(met)}, wanted a volume (I, J, K)")
+        several = len(shape) > 3
+        raise RefusedError(
+            f"the file holds an array of shape {tuple(int(n) for n in met)}, wanted a volume (I, J, K)",
+            "Save each volume of the series (such as a time or a sequence) as a file of its own, and name it as a "
+            "channel, or leave the case out."
+            if several
+            else "Save it as a volume of at least one voxel along each axis, or leave the case out.",
+        )
     return shape[0], shape[1], shape[2]
 
 
@@ -177,4 +194,7 @@ def _parse(held: io.BytesIO) -> Any:
     shown = held.getvalue()[:15]  # shorter ones have zeros behind them
     shown = shown.rstrip(b"\0") or shown
     looks = "text" if all(32 <= byte < 127 or byte in b"\r\n\t" for byte in shown) else "other data"
-    raise DataError(f"the file is not NIfTI: it holds {looks} where a NIfTI header was wanted")
+    raise RefusedError(
+        f"the file is not NIfTI: it holds {looks} where a NIfTI header was wanted",
+        "Convert it to NIfTI, or leave the case out.",
+    )

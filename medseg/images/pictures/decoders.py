@@ -46,12 +46,17 @@ DAMAGE: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True)
 class Stored:
-    """What a file holds: planes (H, W, 1 or 3), and the palette (256, 3) if they are its indices."""
+    """What a file holds: planes (H, W, 1 or 3), and the palette (256, 3) if they are its indices.
+
+    `inverted` says that more than two greys are stored with white as zero; `turned` which orientation was applied.
+    """
 
     planes: NDArray[Any]
     palette: NDArray[np.uint8] | None = None
     notes: tuple[str, ...] = ()
     lossy: bool = False
+    inverted: bool = False
+    turned: int = 1
 
 
 class Watched(io.BufferedReader):
@@ -257,7 +262,8 @@ def turned(stored: Stored, orientation: int) -> Stored:
     if orientation not in TURNS:
         return stored
     told = f"EXIF rotation {orientation} was applied"
-    return replace(stored, planes=TURNS[orientation](stored.planes), notes=(told, *stored.notes))
+    planes = TURNS[orientation](stored.planes)
+    return replace(stored, planes=planes, notes=(told, *stored.notes), turned=orientation)
 
 
 def within_limit(height: int, width: int) -> None:

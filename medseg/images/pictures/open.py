@@ -12,7 +12,7 @@ from medseg.errors import DataError
 from medseg.files.regular import opener
 from medseg.images.pictures.decoders import DAMAGE, Kind, Stored, Watched
 from medseg.images.pictures.kinds import KINDS
-from medseg.images.refusal import RefusedError
+from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 
 OTHERS = {
     "GIF": (0, b"GIF8"),
@@ -45,9 +45,9 @@ def opened_picture(path: Path) -> Iterator[tuple[Watched, Kind]]:
     try:
         raw = io.FileIO(path, opener=opener)
     except FileNotFoundError:
-        raise DataError("the file is not there") from None
+        raise RefusedError("the file is not there", NOT_THERE) from None
     except PermissionError:
-        raise DataError("the file may not be read by this user") from None
+        raise RefusedError("the file may not be read by this user", NO_RIGHT) from None
     except OSError as error:
         raise DataError(f"the file cannot be read: {error.strerror}") from error
     with Watched(raw) as handle:

@@ -13,7 +13,8 @@ What a file is, its first bytes say, not its name. Rows stay rows: pixels are (C
 | PNG, colour or + alpha, 16   | refused: Pillow keeps 8 bits     | refused          | refused                    |
 | palette                      | luma of its colours              | its colours      | indices; greys if all grey |
 | CMYK, YCbCr, LAB             | luma of Pillow's RGB             | Pillow's RGB     | one plane if all are equal |
-| alpha, transparent colours   | dropped, never blended           | dropped          | dropped                    |
+| alpha, transparent colours   | dropped, never blended           | dropped          | dropped; one colour refused |
+| larger is darker, 2 bits up  | as shown                         | as shown         | refused                    |
 | `.npy`, 1, 3 or 4 channels   | as above; bool is 0 or 1         | as above         | as above                   |
 
 - Luma is ITU-R BT.601 in the integers that Pillow's `L` uses, exact where red, green and blue are equal:
@@ -38,8 +39,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from medseg.images.pictures.decoders import ALPHA_DROPPED, Stored
 from medseg.images.pictures.open import opened_picture, stored_picture
 from medseg.images.refusal import RefusedError
+from medseg.images.whole import whole
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".npy")
 """What pictures are named, compared without regard to case."""
@@ -57,10 +60,12 @@ class Picture:
     Attributes:
         pixels: (C, H, W), row 0 on top; uint8, uint16, int32 or float32.
         notes: What a user should know of the file, such as `its alpha channel was dropped`.
+        turned: The EXIF orientation that was applied; 1 changes nothing.
     """
 
     pixels: NDArray[Any]
     notes: tuple[str, ...] = ()
+    turned: int = 1
 
 
 def read_picture(path: Path, channels: ChannelRule) -> Picture:
@@ -76,7 +81,7 @@ def read_picture(path: Path, channels: ChannelRule) -> Picture:
         planes = planes if planes.shape[2] == 1 else luma(planes)[..., None]
     elif planes.shape[2] == 1:
         planes = np.repeat(planes, 3, axis=2)
-    return Picture(np.ascontiguousarray(planes.transpose(2, 0, 1)), stored.notes)
+    return Picture(np.ascontiguousarray(planes.transpose(2, 0, 1)), stored.notes, stored.turned)
 
 
 def read_mask(path: Path, *, above: int | None = None) -> Picture:
@@ -92,6 +97,7 @@ def read_mask(path: Path, *, above: int | None = None) -> Picture:
     """
     stored = stored_picture(path)
     planes = stored.planes
+    _refuse_inverted(stored)
     if stored.palette is not None and np.ptp(stored.palette, axis=1).max() == 0:
         planes = stored.palette[planes[..., 0]]
     plane = planes[..., 0]
@@ -100,8 +106,13 @@ def read_mask(path: Path, *, above: int | None = None) -> Picture:
             "a colour mask where a label or instance map was wanted: red, green and blue differ",
             "Save one number a pixel (a grey or palette PNG, a TIFF or .npy of integers), or leave the case out.",
         )
+    if ALPHA_DROPPED in stored.notes and stored.palette is None and plane.min() == plane.max():
+        raise RefusedError(
+            "a mask of one colour, whose shapes are in its alpha channel alone",
+            "Save the alpha channel as a grey picture, or leave the case out.",
+        )
     if above is not None:
-        return Picture((plane > above).astype(np.uint8)[None], stored.notes)
+        return Picture((plane > above).astype(np.uint8)[None], stored.notes, stored.turned)
     if plane.dtype == np.float32:
         plane = _whole(plane)
     if stored.lossy and (met := np.unique(plane).size) > 2:
@@ -110,7 +121,7 @@ def read_mask(path: Path, *, above: int | None = None) -> Picture:
             "Set `pictures.mask_above: 127` in the manifest to count what is brighter as foreground, or save masks "
             "as PNG.",
         )
-    return Picture(np.ascontiguousarray(plane)[None], stored.notes)
+    return Picture(np.ascontiguousarray(plane)[None], stored.notes, stored.turned)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -135,7 +146,28 @@ def luma(planes: NDArray[Any]) -> NDArray[Any]:
     return np.asarray((weighted + 32768) >> 16, dtype=planes.dtype)
 
 
+def _refuse_inverted(stored: Stored) -> None:
+    """Refuse a mask of which nobody can tell whether its labels are the numbers as stored, or as shown."""
+    inverted = stored.inverted
+    if stored.palette is not None:
+        shades = stored.palette[np.unique(stored.planes)].astype(int)
+        inverted = (
+            len(shades) > 1 and not np.ptp(shades, axis=1).any() and bool((np.diff(shades[:, 0]) < 0).all())
+        )
+    if inverted:
+        raise RefusedError(
+            "a mask in an inverting lookup table: larger numbers are shown darker, so that its labels may be the "
+            "numbers as stored or as shown",
+            "Save it with 0 as black (in ImageJ, after Image > Lookup Tables > Grays), and look whether the "
+            "background is black then.",
+        )
+
+
 def _whole(plane: NDArray[Any]) -> NDArray[np.int32]:
+    plane = whole(plane)
     if not (np.isfinite(plane).all() and (plane == np.rint(plane)).all() and np.abs(plane).max() < 2**31):
-        raise RefusedError("a mask of broken numbers where whole labels were wanted", "Save it as integers.")
+        raise RefusedError(
+            "a mask of broken numbers where whole labels were wanted",
+            "Save it as integers, resampled by the nearest neighbour if at all, or leave the case out.",
+        )
     return plane.astype(np.int32)

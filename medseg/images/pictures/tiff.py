@@ -146,6 +146,10 @@ def _refuse_unread(page: TiffPage) -> None:
     bits: Any = page.bitspersample  # several numbers where they differ
     if isinstance(bits, tuple) or page.dtype is None:
         raise RefusedError(f"the TIFF holds samples of {bits} bits, which medseg does not read", _SAVE)
+    if page.predictor != 1 and bits < 8:
+        raise RefusedError(
+            f"the TIFF holds samples of {bits} bits with a predictor, which medseg does not decode", _SAVE
+        )
     refuse_no_numbers(np.dtype(page.dtype), "TIFF")
     rule = RULES.get(page.photometric)
     mixed = page.photometric == PHOTOMETRIC.YCBCR and page.compression in _IMAGES

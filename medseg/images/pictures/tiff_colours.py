@@ -33,7 +33,14 @@ def shown(page: TiffPage, planes: NDArray[Any]) -> Stored:
     rule = RULES[page.photometric]
     colours, notes = _without_extras(page, planes, rule.samples)
     planes, palette, more = rule.make(page, colours)
-    return Stored(kept_type(planes, "TIFF"), palette, (*notes, *more), lossy=page.compression in _LOSSY)
+    white_is_zero = page.photometric == PHOTOMETRIC.MINISWHITE and planes.dtype.kind in "bu"
+    return Stored(
+        kept_type(planes, "TIFF"),
+        palette,
+        (*notes, *more),
+        lossy=page.compression in _LOSSY,
+        inverted=white_is_zero and page.bitspersample > 1,
+    )
 
 
 _Made = tuple[NDArray[Any], NDArray[np.uint8] | None, tuple[str, ...]]

@@ -17,6 +17,7 @@ from medseg.errors import DefinitionError
 from medseg.images.formats import FileKind
 from medseg.learning.scores.added.case_score import CaseScore
 from medseg.learning.scores.epoch.masks import DiceByCase
+from medseg.learning.tasks.smoothed import refuse_weighted_smoothing
 from medseg.learning.tasks.target import MASKS, Target
 from medseg.learning.tasks.task import Loss, Scorer
 
@@ -136,6 +137,7 @@ class ClassMasks:
                 f"task.class_weights is set, but {type(loss).__name__} takes no weights of classes. Leave them out, "
                 "or take a loss that does, such as monai.losses.DiceCELoss."
             )
+        refuse_weighted_smoothing(loss, "Leave out the weights, or label_smoothing.")
         if type(loss).__module__.startswith("torch."):
             return _WithTarget(loss, lambda label: label[:, 0].long())
         if any(getattr(part, "to_onehot_y", False) for part in loss.modules()):

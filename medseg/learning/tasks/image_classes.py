@@ -20,6 +20,7 @@ from medseg.learning.tasks.class_masks import are_weights, inverse_frequency
 from medseg.learning.tasks.decision import Decision
 from medseg.learning.tasks.exclusive import OneClass
 from medseg.learning.tasks.multilabel import THRESHOLD, AnyClasses
+from medseg.learning.tasks.smoothed import SmoothedCrossEntropy, refuse_weighted_smoothing
 from medseg.learning.tasks.target import MANY_LABELS, ONE_LABEL, Target
 from medseg.learning.tasks.task import Loss, Scorer
 
@@ -75,7 +76,8 @@ class ImageClasses(_OfWholeImages):
         classes: Names, in the order of their indices; those of the data when a definition leaves them out.
         select: The score by which the best weights are chosen: balanced_accuracy, accuracy, f1, auroc or
             average_precision.
-        loss_of: Makes the loss from `weight` (a (K,) tensor or None); torch's cross-entropy when left out.
+        loss_of: Makes the loss from `weight` (a (K,) tensor or None); the cross-entropy when left out, in which each
+            image is weighted by its own class.
         class_weights: One weight a class, `frequency` (inverse frequency of its images in the training part,
             with a mean of 1 over the classes that occur), or None.
         label_smoothing: Of the cross-entropy, in [0, 1).
@@ -136,13 +138,15 @@ class ImageClasses(_OfWholeImages):
         torch's losses take class indices (B,); MONAI's a one-hot (B, K).
 
         Raises:
-            DefinitionError: Weights are given, and the declared loss does not take them.
+            DefinitionError: Weights are given, and the declared loss does not take them, or smooths as well.
         """
         weight = _tensor(self.class_weights)
         if self.loss_of is None:
-            made = torch.nn.CrossEntropyLoss(weight=weight, label_smoothing=self.label_smoothing)
-            return _OfLabels(made, _index)
+            return _OfLabels(SmoothedCrossEntropy(weight, self.label_smoothing), _index)
         loss = _declared(self.loss_of, weight)
+        refuse_weighted_smoothing(
+            loss, "Leave task.loss out, and set task.class_weights and task.label_smoothing."
+        )
         return _OfLabels(loss, _index if type(loss).__module__.startswith("torch.") else _numbers)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:

@@ -27,6 +27,10 @@ class Scorer(Protocol):
     def compute(self) -> dict[str, float]:
         """Scores by name, never NaN; `score` is the one by which weights are chosen (larger is better)."""
 
+    @property
+    def score_name(self) -> str:
+        """What `score` was in the last `compute`, in words, such as `accuracy`."""
+
     def by_case(self) -> dict[str, float]:
         """The score of each case, for choosing good, median and bad ones; never NaN."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import PickleError
@@ -30,6 +31,7 @@ class Standing:
         best_worth: What made it the best, more is better: its validation score, or its loss below zero.
         stale: Validations since then.
         history: One row of numbers an epoch: `epoch`, losses, scores, learning rate, speed.
+        score_name: What the validation score is, in words; empty before the first validation.
     """
 
     epoch: int = 0
@@ -37,19 +39,22 @@ class Standing:
     best_worth: float = float("-inf")
     stale: int = 0
     history: tuple[dict[str, float], ...] = ()
+    score_name: str = ""
+
+    @property
+    def best_row(self) -> Mapping[str, float]:
+        """The row of the best epoch; empty before the first validation."""
+        return next((row for row in self.history if row["epoch"] == self.best_epoch), {})
 
     @property
     def best_score(self) -> float:
         """Validation score of the best epoch; minus infinity before the first validation."""
-        return self._of_best("val/score", float("-inf"))
+        return self.best_row.get("val/score", float("-inf"))
 
     @property
     def best_loss(self) -> float:
         """Validation loss of the best epoch; infinite before the first validation."""
-        return self._of_best("val/loss", float("inf"))
-
-    def _of_best(self, key: str, otherwise: float) -> float:
-        return next((row[key] for row in self.history if row["epoch"] == self.best_epoch), otherwise)
+        return self.best_row.get("val/loss", float("inf"))
 
 
 class Checkpoints:

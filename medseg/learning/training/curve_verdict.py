@@ -7,9 +7,10 @@ nothing of slopes and bends: 3 would not do where noise resembles itself from ep
 more, in this order:
 
 1. **Does v rise?** After its lowest point it surely stands higher, for 2 epochs at least; three of four values of
-   the last third are a twentieth higher. If t surely fell meanwhile, or ends far below v (v is more than half above
-   it), this is *overfitting* since the epoch after that point. If t rose too, the training diverges: *not yet
-   converged*.
+   the last third are a twentieth higher. Of fewer than 16 validations, in which a sharp turn looks like noise, it is
+   enough that v is far above t and rose in each of the last epochs, by three twentieths in all. If t surely fell
+   meanwhile, or ends far below v (v is more than half above it), this is *overfitting* since the epoch after that
+   point. If t rose too, the training diverges: *not yet converged*.
 2. **Does v still fall, or s still rise?** So fast in the last quarter that as much again would gain a twentieth of
    all that it gained (and 0.005 of a score): *not yet converged*.
 3. **Is it good where they stand still?** Not if s is below 0.5, or nothing was learnt: v far above t is
@@ -35,10 +36,12 @@ History = Sequence[Mapping[str, float]]
 Kind = Literal["too short", "underfitting", "good fit", "overfitting", "not yet converged"]
 
 _LEAST = 5  # validations to judge by
+_FEW = 16  # validations in which a sharp turn looks like noise
 _RISING = 2  # validations after the lowest point that make a rise, at least
 _END = 4  # validations at the end that may still improve, at least
 _SURE = 4.0  # standard errors
 _OF_LEVEL, _OF_FALL = 0.05, 0.05  # of a level; of what was gained
+_OF_STEADY = 0.15  # of a level
 _SCORE_STEP = 0.005
 _LOW_SCORE, _FAIR_SCORE = 0.5, 0.8
 _GAP = 0.5
@@ -174,12 +177,28 @@ def _running(values: NDArray[np.float64], middle: Callable[..., NDArray[np.float
     return np.concatenate([inner[:1], inner, inner[-1:]])
 
 
+def _lowest(values: NDArray[np.float64]) -> int:
+    """Where a curve is lowest, but for noise."""
+    low = int(np.argmin(_running(_running(values, np.median), np.mean)))
+    first = max(low - 1, 0)
+    return first + int(np.argmin(values[first : low + 2]))  # smoothing rounds a corner
+
+
+def _steady_since(values: NDArray[np.float64]) -> int | None:
+    """After which value each is higher than the one before, by far in all, and none before is much lower."""
+    falls = np.flatnonzero(np.diff(values) <= 0)
+    turn = int(falls[-1]) + 1 if falls.size else 0
+    before, far = float(values[turn]), _OF_STEADY * abs(float(values[turn]))
+    lowest = before - float(values.min()) <= far / 3
+    return turn if lowest and len(values) - 1 - turn >= _RISING and values[-1] - before >= far else None
+
+
 def _rising(curves: _Curves, step: str) -> Verdict | None:
     """Rule 1."""
     val, train = curves.val, curves.train
-    low = int(np.argmin(_running(_running(val.values, np.median), np.mean)))
-    first = max(low - 1, 0)
-    low = first + int(np.argmin(val.values[first : low + 2]))  # smoothing rounds a corner
+    turn = _steady_since(val.values)
+    steady = turn is not None and curves.apart and len(val.values) < _FEW
+    low = turn if turn is not None and steady else _lowest(val.values)
     after = len(val.values) - 1 - low
     if after < _RISING:
         return None
@@ -187,7 +206,7 @@ def _rising(curves: _Curves, step: str) -> Verdict | None:
     rise, sure = val.change(about, end)
     before = float(val.values[low])
     most = float(np.quantile(val.values[end], 0.25, method="lower"))  # two spikes make no rise
-    if not sure or most - before < _OF_LEVEL * abs(before):
+    if not steady and not (sure and most - before >= _OF_LEVEL * abs(before)):
         return None
     moved, surely = train.change(about, end)
     now = float(np.median(train.values[end]))

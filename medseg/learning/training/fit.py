@@ -198,18 +198,32 @@ class _Epochs:
             self.parts.schedule.step()
         if epoch % self.plan.validate_every and epoch != self.plan.epochs:
             return replace(standing, epoch=epoch, history=(*standing.history, row))
-        scores, cases = self._validate(epoch)
+        scores, cases, score_name = self._validate(epoch)
         row |= scores
+        self._name_score(standing.score_name, score_name)
         self.watch.validated(self.parts.network, epoch, cases)
         history = (*standing.history, row)
         worth = self.plan.worth(row)
         if worth > standing.best_worth:
-            return Standing(epoch, epoch, worth, 0, history)
+            return Standing(epoch, epoch, worth, 0, history, score_name)
         # Of equal scores, as of 0 in the first epochs of a rare foreground, the weights with the lesser loss are
         # kept; patience counts on, for the score is no better.
         level = worth == standing.best_worth and row["val/loss"] < standing.best_loss
         kept = epoch if level else standing.best_epoch
-        return replace(standing, epoch=epoch, best_epoch=kept, stale=standing.stale + 1, history=history)
+        stale = standing.stale + 1
+        return Standing(epoch, kept, standing.best_worth, stale, history, score_name)
+
+    def _name_score(self, before: str, now: str) -> None:
+        """Refuse to choose among epochs by scores of two kinds.
+
+        Raises:
+            TrainingError: The score is no longer that of earlier epochs, and the best epoch is chosen by it.
+        """
+        if before not in ("", now) and self.plan.chosen_by == "score":
+            raise TrainingError(
+                f"the validation score is now {now}, and was {before} in earlier epochs, among which the best one is "
+                "chosen. Set task.select to a score that every epoch defines, or best_by: loss of the step."
+            )
 
     def _train(self, epoch: int, bar: Bar, best: str) -> float:
         total, seen = 0.0, 0
@@ -257,7 +271,7 @@ class _Epochs:
         self._run(trainer)
         return total / seen
 
-    def _validate(self, epoch: int) -> tuple[dict[str, float], Mapping[str, float]]:
+    def _validate(self, epoch: int) -> tuple[dict[str, float], Mapping[str, float], str]:
         scorer: Scorer = self.task.scorer(self.plan.added) if self.plan.added else self.task.scorer()
         total, seen = 0.0, 0
         evaluator = SupervisedEvaluator(
@@ -283,7 +297,7 @@ class _Epochs:
             evaluator.add_event_handler(Events.ITERATION_COMPLETED, count)
             self._run(evaluator)
         found = {"val/loss": total / seen, **{f"val/{name}": v for name, v in scorer.compute().items()}}
-        return found, scorer.by_case()
+        return found, scorer.by_case(), scorer.score_name
 
     def _run(self, engine: Any) -> None:
         try:

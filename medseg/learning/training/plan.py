@@ -47,13 +47,18 @@ class Plan:
         """The score that validation gives beside, if one chooses the best epoch."""
         return () if self.best_by in ("score", "loss") else (self.best_by,)
 
+    @property
+    def chosen_by(self) -> str:
+        """The name of the validation number by which the best epoch is chosen."""
+        return self.best_by if isinstance(self.best_by, str) else self.best_by.name
+
     def worth(self, row: Mapping[str, float]) -> float:
         """How good an epoch is, from its row: larger is better.
 
         Raises:
             TrainingError: No number says it.
         """
-        name = self.best_by if isinstance(self.best_by, str) else self.best_by.name
+        name = self.chosen_by
         value = row.get(f"val/{name}", math.nan)
         if name != "score" and not math.isfinite(value):
             raise TrainingError(

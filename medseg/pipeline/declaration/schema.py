@@ -10,6 +10,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from medseg.errors import DefinitionError
+from medseg.text import plain
 
 
 def model_at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None:
@@ -56,12 +57,7 @@ def _wanted(each: Mapping[str, Any], path: tuple[str, ...], model: type[BaseMode
         place = model_at(model, path[:-1])
         known = list(place.model_fields) if place else []
         return f"'{path[-1]}' is not known here.{nearest(path[-1], known)} Known are: {', '.join(known)}"
-    if each["type"] == "missing":
-        return "is missing: add it"
-    if each["type"] in {"model_type", "dict_type"}:
-        return "wanted a mapping, lines such as `key: value`"
-    told = str(each["msg"]).removeprefix("Value error, ").replace("Input should be", "wanted")
-    return told.replace("a valid integer", "a whole number").replace("a valid string", "a text")
+    return plain(str(each["msg"]))
 
 
 def _either(wanted: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 
 from medseg.datasets.manifest.label_map import LabelRule
+from medseg.images.whole import whole
 from medseg.slices.transforms import as_array
 
 
@@ -50,7 +51,7 @@ class EncodeLabelsd(MapTransform):
         done = dict(data)
         for key in self.key_iterator(done):
             stored = done[key]
-            values = as_array(torch.as_tensor(stored))[0]
+            values = whole(as_array(torch.as_tensor(stored))[0])
             image = as_array(torch.as_tensor(done[self.image_key])) if self.rule.derive else values[None]
             done[key] = _alike(
                 stored, torch.from_numpy(np.ascontiguousarray(self.rule.encode(values, image)))[None]

@@ -53,5 +53,5 @@ def _claim(predictor: Predictor, task: LabelTask, dataset: SliceDataset, rows: l
     chances = predictor.probabilities(images).mean(axis=0)
     label = items[0]["label"].cpu().numpy()  # that of the case: all have it
     truth = [name for name, there in zip(task.classes, label, strict=True) if there]
-    picture = next(iter(shown_channels(predictor.channels, images[len(images) // 2]).values()))
+    picture = next(iter(shown_channels(predictor, images[len(images) // 2]).values()))
     return claim(picture, truth, task.chosen(chances), chances, task.classes)

@@ -20,7 +20,7 @@ class SeenPicture:
     """One picture, rows first.
 
     Attributes:
-        image: (H, W) intensities of the first channel, or (H, W, 3) colours in 0..255.
+        image: (H, W) intensities of the channel that is shown, or (H, W, 3) colours in 0..255.
         truth: (H, W) whether a pixel is foreground.
         objects: (H, W) number of the object of each pixel, where the truth numbers them.
         probability: (H, W) float32 of the foreground.
@@ -45,7 +45,7 @@ def see(case: Case, predictor: Predictor) -> SeenPicture:
         raise DataError("a case has no truth to be compared with. Add its mask, or leave the case out.")
     prediction = predictor.predict_volume(volume, probabilities=True)
     axis, to_ras = AXES[predictor.preparation.rule.axis], volume.geometry.to_ras
-    image = shown_channels(predictor.channels, axis.cut(volume.image)[0])
+    image = shown_channels(predictor, axis.cut(volume.image)[0])
     chances = prediction.probabilities
     if chances is None:
         raise ValueError("a prediction that was asked for probabilities has some")

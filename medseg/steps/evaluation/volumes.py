@@ -145,7 +145,7 @@ class VolumeEvaluation:
             image = self._axis.cut(volume.image)[place]
             where = f", slice {place}" if len(truth) > 1 else ""
             title = f"{kind}: {name}{where}, mean Dice {scores[name]:.2f}"
-            channels = shown_channels(self._predictor.channels, image)
+            channels = shown_channels(self._predictor, image)
             rows, columns = self._axis.seen(ras_spacing(volume))[1:]
             views.append(SliceView(title, channels, truth[place], predicted[place], (rows, columns)))
         return slice_grid(views, self._task.classes, heading=f"{role} patients")

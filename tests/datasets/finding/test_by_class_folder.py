@@ -504,7 +504,11 @@ def test_pictures_are_known_by_their_content_whatever_their_ending(root: Path) -
     ]
     report = check(listing, folders(), ["grey"])
     assert report.faults == ()
-    assert {"note": "it is PNG inside though named .webp", "cases": 1} in report.note_rows()
+    assert {
+        "note": "it is PNG inside though named .webp",
+        "cases": 1,
+        "ids": ["a_1.webp"],
+    } in report.note_rows()
     assert not any("named .JFIF" in row["note"] for row in report.note_rows())
 
 

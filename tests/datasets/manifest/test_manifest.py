@@ -378,3 +378,22 @@ def test_any_name_of_a_case_is_read_back(case: str, above: list[str]) -> None:
     for channel in ("t1", "t1ce"):
         relative = "/".join([*above, case, f"{case}_{channel}.nii.gz"])
         assert matcher.place(relative) == Place(case, channel)
+
+
+def test_the_channel_that_is_shown_is_one_of_them_and_no_part_of_the_meaning(tmp_path: Path) -> None:
+    plain = manifest_from(tmp_path, YAML)
+    shown = manifest_from(tmp_path, YAML + f"shown: {plain.channels[-1]}\n")
+    assert shown.shown == plain.channels[-1]
+    assert shown.fingerprint() == plain.fingerprint()
+    with pytest.raises(ManifestError, match="'shown' is pet, which is not among 'channels'"):
+        manifest_from(tmp_path, YAML + "shown: pet\n")
+
+
+def test_with_a_brightness_for_masks_no_value_but_0_and_1_can_be_named(tmp_path: Path) -> None:
+    text = IMAGES.replace("image_labels: one\n", "").replace(
+        "layout: {class_folders: true}", "layout: {images: '{case}.png', mask: '{case}_m.png'}"
+    )
+    text = text.replace("channels: grey}", "channels: grey, mask_above: 127}") + "classes: [a, b]\n"
+    with pytest.raises(ManifestError, match=r"names \[255\].*name 1 for what is brighter"):
+        manifest_from(tmp_path, text + "label_values: {0: a, 255: b}\n")
+    assert manifest_from(tmp_path, text + "label_values: {0: a, 1: b}\n").pictures.mask_above == 127

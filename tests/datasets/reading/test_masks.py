@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import nibabel
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from medseg.datasets.case import Case
 from medseg.datasets.checks.case_facts import examine
@@ -215,3 +219,114 @@ def test_truths_of_written_data_sets_hold_what_was_drawn(tmp_path, name, write):
         found = volume.geometry.from_ras(volume.objects)[:, :, 0].T
         np.testing.assert_array_equal(found, instances)
         np.testing.assert_array_equal(volume.geometry.from_ras(volume.label)[:, :, 0].T, instances > 0)
+
+
+def test_a_file_of_one_object_that_holds_shades_is_refused_unless_the_manifest_says_what_is_bright(make_case):
+    shades = box(slice(2, 10), slice(3, 12))
+    shades[2, 3:12] = 100
+    for odd in (shades, np.maximum(box(slice(2, 10), slice(3, 12)), 9)):
+        case = make_case(box(slice(12, 15), slice(2, 5)), odd)
+        _, (fault,) = read_truth(case, GREY)
+        assert fault.part == "mask 2"
+        assert "pictures.mask_above: 127" in fault.remedy
+        truth, faults = read_truth(case, replace(GREY, mask_above=127))
+        assert not faults
+        assert (truth.data == 2).sum() == (odd > 127).sum()
+
+
+def test_labels_that_a_scale_moved_a_little_are_those_labels(tmp_path):
+    labels = np.arange(3 * 4 * 5).reshape(3, 4, 5) % 3
+    stored = labels.astype(np.float32) * np.float32(0.99999994)
+    assert stored.max() < 2
+    nibabel.save(nibabel.Nifti1Image(stored, np.eye(4)), tmp_path / "mask.nii")
+    nibabel.save(nibabel.Nifti1Image(labels + 1.5, np.eye(4)), tmp_path / "image.nii")
+    case = Case("one", "one", {"t1": tmp_path / "image.nii"}, mask=tmp_path / "mask.nii")
+    rule = LabelRule(("a", "b", "c"), {0: "a", 1: "b", 2: "c"}, instances=None)
+    facts = examine(case, ("t1",), rule)
+    assert not facts.faults
+    assert facts.labels == {0: 20, 1: 20, 2: 20}
+    volume = read_volume(case, ("t1",), rule)
+    np.testing.assert_array_equal(volume.geometry.from_ras(volume.label), labels)
+
+
+def test_a_grey_mask_is_refused_as_interpolated_unless_the_manifest_says_what_is_bright(tmp_path):
+    rows, columns = np.mgrid[:64, :64]
+    mask = np.where((rows - 30) ** 2 + (columns - 30) ** 2 < 150, 255, 0).astype(np.uint8)
+    image = write_picture(tmp_path / "image.png", (rows + columns).astype(np.uint8))
+    path = write_picture(tmp_path / "a.jpg", mask, quality=75)
+    path = write_picture(tmp_path / "mask.png", np.asarray(Image.open(path)))
+    case = Case("one", "one", {"grey": image}, mask=path)
+    numbered, named = LABELS, LabelRule(("background", "foreground"), {0: "background", 255: "foreground"})
+    for rule in (numbered, named):
+        (fault,) = examine(case, ("grey",), rule, GREY).faults
+        assert fault.part == "mask"
+        assert "pictures.mask_above: 127" in fault.remedy
+    bright = LabelRule(named.classes, {0: "background", 1: "foreground"})
+    for rule in (numbered, bright):
+        facts = examine(case, ("grey",), rule, replace(GREY, mask_above=127))
+        assert not facts.faults
+        found = read_volume(case, ("grey",), rule, files=replace(GREY, mask_above=127)).label
+        assert found.sum() == (mask > 0).sum()
+
+
+def test_numbers_in_several_pieces_are_noted(make_case):
+    odd = box(slice(2, 6), slice(2, 6), 1) + box(slice(10, 14), slice(2, 6), 1)
+    odd += box(slice(2, 6), slice(20, 26), 2) + box(slice(10, 14), slice(20, 26), 2)
+    case = make_case(odd)
+    case = Case("one", "one", case.images, case.objects[0])
+    facts = examine(case, ("grey",), LABELS, GREY)
+    assert not facts.faults
+    assert facts.notes == ("mask: most of its numbers of objects occur in several pieces that do not touch",)
+
+
+def turned(path, array, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return write_picture(path, array, exif=exif)
+
+
+def rows_and_columns(rows, columns):
+    return np.arange(1, rows * columns + 1).reshape(rows, columns).astype(np.uint8)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("side", [20, 30])
+@pytest.mark.parametrize("which", ["image", "mask", "both"])
+def test_a_picture_that_exif_turns_and_a_mask_that_it_does_not_are_a_fault_unless_the_size_tells(
+    tmp_path, orientation, side, which
+):
+    shape = (8, 20) if side == 30 else (12, 12)
+    on_its_side = orientation > 4
+    stored = shape[::-1] if on_its_side else shape  # both files show a picture of one size
+    image = rows_and_columns(*(stored if which != "mask" else shape))
+    mask = box(slice(1, 5), slice(1, 4), size=stored if which != "image" else shape)
+    path = turned(tmp_path / "image.png", image, orientation if which != "mask" else 1)
+    drawn = turned(tmp_path / "mask.png", mask, orientation if which != "image" else 1)
+    faults = examine(Case("one", "one", {"grey": path}, mask=drawn), ("grey",), LABELS, GREY).faults
+    told = on_its_side and shape[0] != shape[1]
+    if which == "both" or orientation == 1 or told:
+        assert not faults
+    else:
+        (fault,) = faults
+        assert fault.part == "mask"
+        assert "EXIF orientation" in fault.met
+        assert "ImageOps.exif_transpose" in fault.remedy
+
+
+@pytest.mark.parametrize("as_shown", [True, False])
+def test_saving_both_without_the_tag_mends_it(tmp_path, as_shown):
+    path = turned(tmp_path / "image.png", rows_and_columns(12, 12), 3)
+    mask = write_picture(tmp_path / "mask.png", box(slice(1, 5), slice(1, 4), size=(12, 12)))
+    case = Case("one", "one", {"grey": path}, mask=mask)
+    assert examine(case, ("grey",), LABELS, GREY).faults
+    with Image.open(path) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image) if as_shown else image)
+    write_picture(path, upright)
+    assert not examine(case, ("grey",), LABELS, GREY).faults
+
+
+def test_two_orientations_on_their_side_may_be_half_a_turn_apart(tmp_path):
+    path = turned(tmp_path / "image.png", rows_and_columns(8, 20), 6)
+    mask = turned(tmp_path / "mask.png", box(slice(1, 5), slice(1, 4), size=(8, 20)), 8)
+    (fault,) = examine(Case("one", "one", {"grey": path}, mask=mask), ("grey",), LABELS, GREY).faults
+    assert "orientation is 8, where that of the first channel is 6" in fault.met

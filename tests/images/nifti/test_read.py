@@ -15,6 +15,7 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from medseg.errors import DataError
 from medseg.images.nifti.read import read_nifti
 from medseg.images.nifti.write import write_nifti
+from medseg.images.refusal import RefusedError
 
 SHAPE = (4, 5, 6)
 CODES = [
@@ -151,7 +152,7 @@ def test_any_header_is_read_or_refused(tmp_path: Path, places: list[tuple[int, i
         (np.zeros(SHAPE, np.int16), np.diag([1.0, 1, np.nan, 1]), "singular or not finite"),
     ],
 )
-def test_what_is_no_volume_is_refused(
+def test_what_is_no_volume_is_refused_with_what_to_do_about_it(
     tmp_path: Path, data: np.ndarray, affine: np.ndarray | None, complaint: str
 ) -> None:
     image = nibabel.Nifti1Image(data, np.eye(4))
@@ -161,8 +162,12 @@ def test_what_is_no_volume_is_refused(
         image = nibabel.Nifti1Image(data, None, image.header)
     path = tmp_path / "a.nii"
     nibabel.save(image, path)
-    with pytest.raises(DataError, match=complaint):
+    with pytest.raises(RefusedError, match=complaint) as caught:
         read_nifti(path)
+    assert caught.value.remedy.endswith("or leave the case out.")
+    assert "Unpack" not in caught.value.remedy
+    assert ("as a file of its own" in caught.value.remedy) == (data.ndim == 4)
+    assert caught.value.remedy.startswith("Save each colour") == (data.dtype.names is not None)
 
 
 def test_a_header_that_claims_more_than_the_file_holds_asks_for_no_memory(tmp_path: Path) -> None:

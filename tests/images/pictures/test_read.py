@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin, TiffImagePlugin
 
@@ -280,10 +281,50 @@ def test_a_palette_gives_colours_to_pictures_and_indices_to_masks(tmp_path: Path
 
 def test_a_grey_palette_gives_its_greys_to_masks(tmp_path: Path) -> None:
     image = Image.fromarray(GREY % 2).convert("P")
-    image.putpalette([255, 255, 255, 0, 0, 0])
+    image.putpalette([0, 0, 0, 200, 200, 200])
     path = saved(tmp_path / "x.png", image)
 
-    np.testing.assert_array_equal(read_mask(path).pixels[0], np.where(GREY % 2 == 0, 255, 0))
+    np.testing.assert_array_equal(read_mask(path).pixels[0], np.where(GREY % 2 == 0, 0, 200))
+
+
+@pytest.mark.parametrize("above", [None, 127])
+def test_a_mask_in_an_inverting_table_is_refused_and_a_picture_is_read_as_shown(
+    tmp_path: Path, above: int | None
+) -> None:
+    black_on_white = Image.fromarray(l_shape()).convert("P")
+    black_on_white.putpalette([each for n in range(256) for each in 3 * [255 - n]])
+    few = Image.fromarray(l_shape(1)).convert("P")
+    few.putpalette([255, 255, 255, 0, 0, 0])
+    paths = [
+        saved(tmp_path / "a.png", black_on_white),
+        saved(tmp_path / "b.png", few, bits=1),
+        saved(tmp_path / "c.bmp", black_on_white),
+        tiff(tmp_path / "d.tif", l_shape(), {262: (0,)}),
+        tiff(tmp_path / "e.tif", l_shape().astype(np.uint16) * 257, {262: (0,)}),
+    ]
+    for path in paths:
+        shown = read_picture(path, "grey").pixels[0]
+        np.testing.assert_array_equal(shown > 0, l_shape() == 0)
+        with pytest.raises(DataError, match=r"inverting lookup table.*Save it with 0 as black"):
+            read_mask(path, above=above)
+
+
+def test_one_bit_that_counts_white_as_zero_is_a_mask_as_it_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, l_shape() == 0, photometric="miniswhite")
+
+    np.testing.assert_array_equal(read_mask(path).pixels[0], l_shape())
+
+
+def test_a_mask_that_is_in_its_alpha_channel_alone_is_refused(tmp_path: Path) -> None:
+    mask = np.dstack([np.full((60, 100, 3), 255, np.uint8), l_shape()])
+    for name in ("x.png", "x.npy"):
+        path = saved(tmp_path / name, mask)
+        for above in (None, 127):
+            with pytest.raises(DataError, match="in its alpha channel alone"):
+                read_mask(path, above=above)
+    both = saved(tmp_path / "both.png", np.dstack([*[l_shape()] * 3, l_shape()]))
+    np.testing.assert_array_equal(read_mask(both).pixels[0], l_shape())
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])

@@ -179,6 +179,31 @@ def test_two_epochs_of_a_rising_validation_loss_over_a_falling_training_loss_are
     assert "Nothing needs to change" not in found.next_step
 
 
+@pytest.mark.parametrize("count", [5, 6, 7, 8, 12, 20])
+@pytest.mark.parametrize("late", [2, 3])
+@pytest.mark.parametrize("step", [0.03, 0.06, 0.15])
+@pytest.mark.parametrize("score", [None, 0.9])
+def test_a_sharp_turn_within_few_validations_is_overfitting(count, late, step, score):
+    train = np.geomspace(0.7, 0.06, count)
+    val = np.concatenate([np.linspace(0.6, 0.3, count - late), 0.3 + step * np.arange(1, late + 1)])
+    found = read_curves(history(train, val, None if score is None else np.linspace(0.6, score, count)))
+    assert (found.kind, found.since) == ("overfitting", count - late + 1)
+
+
+@pytest.mark.parametrize("count", [8, 12, 20, 40])
+@pytest.mark.parametrize("noise", [0.005, 0.01])
+def test_a_late_rise_by_half_is_seen_through_noise(count, noise):
+    found = Counter()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        late = max(2, count // 5)
+        val = 0.3 + 0.4 * np.exp(-5 * np.linspace(0, 1, count))
+        val[-late:] = 0.3 + np.linspace(0.05, 0.15, late)
+        train = np.geomspace(0.7, 0.06, count) * (1 + noise * rng.normal(size=count))
+        found[read_curves(history(train, val * (1 + noise * rng.normal(size=count)))).kind] += 1
+    assert found["overfitting"] >= 19
+
+
 def test_a_good_fit_with_a_training_loss_far_below_says_what_would_help():
     u = np.arange(1, 31) / 30
     found = read_curves(history(0.06 + np.exp(-9 * u), 0.2 + np.exp(-9 * u), 0.9 - 0.3 * np.exp(-9 * u)))

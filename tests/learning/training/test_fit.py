@@ -249,8 +249,8 @@ class _Scripted(ClassMasks):
 
 
 class _Says:
-    def __init__(self, score):
-        self.score = score
+    def __init__(self, score, name="dice"):
+        self.score, self.score_name = score, name
 
     def update(self, cases, logits, label):
         pass
@@ -294,6 +294,21 @@ def test_of_equal_scores_the_weights_with_the_least_loss_are_kept_while_patience
     assert losses[standing.best_epoch - 1] == min(losses)
     assert standing.best_loss == min(losses)
     assert min(losses) < losses[0]
+
+
+class _Renamed(_Scripted):
+    """After the first epoch the score is another."""
+
+    def scorer(self):
+        score = next(self.scores)
+        return _Says(score, "f1" if score == 0.1 else "accuracy")
+
+
+def test_the_best_epoch_is_never_chosen_among_scores_of_two_kinds(store, tmp_path):
+    with pytest.raises(TrainingError, match=r"is now accuracy, and was f1.*best_by: loss"):
+        train(store, tmp_path / "score", task=_Renamed([0.1, 0.9]))
+    _, standing = train(store, tmp_path / "loss", task=_Renamed([0.1, 0.9, 0.9]), best_by="loss")
+    assert standing.score_name == "accuracy"
 
 
 def test_patience_counts_validations_not_epochs(store, tmp_path):

@@ -142,7 +142,7 @@ def test_the_fingerprint_knows_values_and_the_order_of_steps_but_not_the_order_o
             "at loading.cache: met 'ram'; wanted 'auto', 'memory', 'disk' or 'gpu'.",
         ),
         ({"loading": {"batch_size": "32"}}, "at loading.batch_size: met '32'; wanted a whole number."),
-        ({"loading": {"batch_size": 0}}, "at loading.batch_size: met 0; wanted greater than 0."),
+        ({"loading": {"batch_size": 0}}, "at loading.batch_size: met 0; wanted more than 0."),
         ({"loading": {"batch_size": True}}, "at loading.batch_size: met True; wanted a whole number."),
         (
             {"loading": {"workers": "many"}},
@@ -152,7 +152,7 @@ def test_the_fingerprint_knows_values_and_the_order_of_steps_but_not_the_order_o
         ({"loading": 3}, "at loading: met 3; wanted a mapping"),
         ({"slices": {}}, "at slices.size: is missing: add it."),
         ({"slices": {"size": [240]}}, "at slices.size.1: is missing"),
-        ({"slices": {"size": [240, -1]}}, "at slices.size.1: met -1; wanted greater than 0."),
+        ({"slices": {"size": [240, -1]}}, "at slices.size.1: met -1; wanted more than 0."),
         (
             {"slices": {"size": [1, 1], "keep": {"contain": "all"}}},
             "at slices.keep.contain: 'contain' is not known",
@@ -160,7 +160,7 @@ def test_the_fingerprint_knows_values_and_the_order_of_steps_but_not_the_order_o
         ({"slices": {"size": [1, 1], "axis": "axail"}}, "at slices.axis: met 'axail'; wanted 'axial', "),
         (
             {"slices": {"size": [1, 1], "transforms": {}}},
-            "at slices.transforms: met {}; wanted a valid list.",
+            "at slices.transforms: met {}; wanted a list, such as [a, b].",
         ),
         ({"split": {"val": 1.0}}, "at split.val: met 1.0; wanted a ratio in [0, 1), or {column: value}"),
         ({"split": {"val": -0.1}}, "at split.val: met -0.1; wanted a ratio"),
@@ -172,7 +172,7 @@ def test_the_fingerprint_knows_values_and_the_order_of_steps_but_not_the_order_o
         ({"split": {"by": "case"}}, "at split.by: met 'case'; wanted 'group' or 'slice'."),
         ({"channels": []}, "at channels: met []; wanted one channel or more, each once."),
         ({"channels": ["t1", "t1"]}, "each once"),
-        ({"channels": "t1"}, "at channels: met 't1'; wanted a valid tuple."),
+        ({"channels": "t1"}, "at channels: met 't1'; wanted a list, such as [a, b]."),
         ({"name": "My Pipeline"}, "at name: met 'My Pipeline'; wanted a name of lower-case letters"),
         ({"name": "a/../b"}, "wanted a name of lower-case letters"),
         ({"name": "a\n"}, "wanted a name of lower-case letters"),

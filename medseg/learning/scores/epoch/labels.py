@@ -42,8 +42,8 @@ class EpochClassScorer:
 
     The probabilities of a case of several slices are averaged over them. A class that a score does not define,
     since no case has it (or all have), is left out of the mean over classes; where no class is left, the accuracy
-    stands in for the selected score, so that there is always one, and a perfect prediction has a score of 1. A
-    probability that is NaN counts as wrong.
+    stands in for the selected score, so that there is always one, and a perfect prediction has a score of 1;
+    `score_name` says so. A probability that is NaN counts as wrong.
 
     Args:
         task: The task.
@@ -69,7 +69,7 @@ class EpochClassScorer:
                 f"{named[0]!r} is no object: of our scores, task.select names the one that chooses"
             )
         self.task = task
-        self.select = select
+        self.select = self.score_name = select
         self._added = [as_score(each) for each in added]
         self._decision = task.decision
         self._accuracy = next(name for name in self._decision.own if name.endswith("accuracy"))
@@ -107,7 +107,9 @@ class EpochClassScorer:
             found[f"recall/{key_name(name)}"] = float(values[k, "recall"][0])
         found = {name: value for name, value in found.items() if not np.isnan(value)}
         accuracy = found[self._accuracy]
-        found["score"] = accuracy if self.select == "accuracy" else found.get(self.select, accuracy)
+        of = self._accuracy if self.select == "accuracy" else self.select
+        found["score"] = found.get(of, accuracy)
+        self.score_name = of if of in found else f"{self._accuracy}, since the cases do not define {of}"
         rows = list(zip(names, truth, probabilities, self._decision.chosen(probabilities), strict=True))
         for score in self._added:
             every: dict[str, list[float]] = {}

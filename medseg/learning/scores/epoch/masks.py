@@ -91,6 +91,11 @@ class DiceByCase:
             found |= {score.name: float(np.mean(chosen))} if chosen else {}
         return found
 
+    @property
+    def score_name(self) -> str:
+        """The mean Dice of what is selected."""
+        return f"dice of {', '.join(self.task.select)}"
+
     def _means(self, score: CaseScore) -> dict[str, float]:
         """The mean of a score over the cases that define it, by name."""
         every: dict[str, list[float]] = {}

@@ -112,6 +112,24 @@ def test_a_perfect_prediction_scores_one_whatever_classes_are_missing(select, pr
         assert worst.compute()["score"] < 1 or (select, len(present)) == ("average_precision", 1)
 
 
+def test_the_score_that_stands_in_for_one_that_is_undefined_is_named():
+    for task, stands_in in ((Exclusive(), "accuracy"), (Several(), "subset_accuracy")):
+        k = len(task.classes)
+        labels = torch.eye(3, dtype=torch.uint8)[[0, 0]][:, :k]
+        scorer = EpochClassScorer(task, "auroc")
+        scorer.update(["x", "y"], torch.zeros(2, k), labels)
+        found = scorer.compute()
+        assert found["score"] == found[stands_in]
+        assert scorer.score_name == f"{stands_in}, since the cases do not define auroc"
+        scorer.update(["z"], torch.zeros(1, k), torch.eye(3, dtype=torch.uint8)[1:2, :k])
+        assert scorer.compute()["score"] == scorer.compute()["auroc"]
+        assert scorer.score_name == "auroc"
+        plain = EpochClassScorer(task, "accuracy")
+        plain.update(["x"], torch.zeros(1, k), labels[:1])
+        plain.compute()
+        assert plain.score_name == stands_in
+
+
 @pytest.mark.parametrize("select", EPOCH_SCORES)
 def test_nan_counts_as_wrong_and_the_score_is_a_number(select):
     for task in (Exclusive(), Several()):

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medseg.datasets.manifest.numbered import made_up, mostly_in_pieces
+
+
+def disc(radius: int, size: int = 96) -> np.ndarray:
+    rows, columns = np.mgrid[:size, :size]
+    return np.where((rows - size / 2) ** 2 + (columns - size / 2.2) ** 2 < radius**2, 255, 0).astype(np.uint8)
+
+
+def resized(mask: np.ndarray, times: float, how: Image.Resampling) -> np.ndarray:
+    side = int(len(mask) * times)
+    return np.asarray(Image.fromarray(mask).resize((side, side), how))
+
+
+def through_jpeg(mask: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(mask).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+@pytest.mark.parametrize("radius", [6, 25])
+@pytest.mark.parametrize("times", [0.5, 0.9, 1.1, 2, 4, 8])
+@pytest.mark.parametrize(
+    "how", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS]
+)
+def test_a_mask_that_was_resized_numbers_no_objects(radius, times, how):
+    assert made_up(resized(disc(radius), times, how))
+    assert not made_up(resized(disc(radius), times, Image.Resampling.NEAREST))
+
+
+@pytest.mark.parametrize("radius", [6, 25])
+@pytest.mark.parametrize("quality", [30, 75, 90, 95])
+def test_a_mask_that_was_a_jpeg_numbers_no_objects(radius, quality):
+    assert made_up(through_jpeg(disc(radius), quality)[None])
+
+
+def test_resizing_makes_numbers_up_between_true_objects_as_well():
+    numbers = np.zeros((90, 90), dtype=np.uint8)
+    for n in range(25):
+        numbers[18 * (n // 5) :, 18 * (n % 5) :] = n + 1
+    assert not made_up(numbers)
+    assert made_up(resized(numbers, 1.3, Image.Resampling.BILINEAR))
+
+
+def test_objects_that_touch_or_are_single_pixels_apart_from_each_other_are_objects():
+    cells = np.kron(np.arange(1, 401).reshape(20, 20), np.ones((2, 2), int))
+    spots = np.zeros((60, 60), dtype=int)
+    spots[::3, ::3] = np.arange(1, 401).reshape(20, 20)
+    fibre = np.zeros((60, 60), dtype=int)
+    fibre[30], fibre[:, 30] = 1, 2
+    volume = np.kron(np.arange(1, 65).reshape(4, 4, 4), np.ones((3, 3, 3), int))
+    assert not any(made_up(each) or mostly_in_pieces(each) for each in (cells, spots, volume))
+    assert not made_up(fibre)
+
+
+def test_numbers_in_several_pieces_are_odd_but_one_number_is_a_plain_mask():
+    classes = np.zeros((40, 40), dtype=int)
+    classes[2:8, 2:8] = classes[20:30, 20:30] = 1
+    assert not mostly_in_pieces(classes)
+    classes[2:8, 20:26] = classes[20:30, 2:8] = 2
+    assert mostly_in_pieces(classes)
+    classes[36:, 36:], classes[36:, 30:34], classes[36:, :4] = 3, 4, 5
+    assert not mostly_in_pieces(classes)  # two of five
+    assert not mostly_in_pieces(np.zeros((4, 4), dtype=int))
