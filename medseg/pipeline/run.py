@@ -173,6 +173,7 @@ def _store(job: Job, split: Split) -> SliceStore:
         resolved.predictor.preparation,
         resolved.manifest.label_rule(),
         regions=resolved.predictor.task.regions,
+        known=job.gathered.report.contents,
         root=stores_folder(),
         seed=resolved.definition.seed,
         jobs=job.jobs,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.reading.masks import read_truth
 from medseg.datasets.reading.volume import by_file
 from medseg.errors import DataError, Fault
+from medseg.files.content import Content, content_of
 from medseg.geometry.background import background_values
 from medseg.geometry.grid import Geometry, StoredImage
 from medseg.images.formats import NIFTI, FileKind
@@ -70,6 +72,7 @@ class CaseFacts:
         classes: Classes of the whole image, where these are the truth.
         likeness: Hash of an image of one slice with such a truth, as `perceptual_hash.likeness`; None of
             others, and where the image is blank or nearly so.
+        contents: What the bytes of each file are, by its part; channels that were not asked for are left out.
         faults: Everything that is wrong.
         notes: What is odd about the files, though they can be used.
         unexpected: Whether an error that no reader foresees kept the case from being looked at: a fault names
@@ -87,6 +90,7 @@ class CaseFacts:
     mask_digest: str | None = None
     classes: tuple[str, ...] | None = None
     likeness: str | None = None
+    contents: Mapping[str, Content] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
     unexpected: bool = False
@@ -171,10 +175,21 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
         mask_digest=digest,
         classes=case.labels,
         likeness=_likeness(planes, seen),
+        contents=_contents(case, channels),
         faults=tuple(faults),
         notes=tuple(dict.fromkeys(notes)),
     )
     return told if grid is None else _placed(told, grid)
+
+
+def _contents(case: Case, channels: Sequence[str]) -> dict[str, Content]:
+    """Digests of files that were read a moment ago: the system still has them in memory."""
+    found = {}
+    for part, path in case.files.items():
+        if part in channels or part not in case.images:
+            with suppress(OSError):  # a fault that is told already
+                found[part] = content_of(path)
+    return found
 
 
 def _likeness(planes: Sequence[NDArray[Any]], seen: Mapping[str, ChannelFacts]) -> str | None:

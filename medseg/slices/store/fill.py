@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.volume import Volume
 from medseg.errors import DataError, Fault, StoreError
+from medseg.files.content import Content, stamp_of
 from medseg.geometry.background import background_values
 from medseg.places import cache_folder, private_folder
 from medseg.progress import Progress, Silent
@@ -31,6 +32,10 @@ from medseg.splits.split import Split
 
 _HALF_MAX = float(np.finfo(np.float16).max)
 _FACT_VOXELS = 200_000  # intensity percentiles of this many voxels are right to a fraction of a per cent
+
+Known = Mapping[str, Mapping[str, Content]]
+"""What files held when they were checked, by case and part: `Report.contents`."""
+
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -47,11 +52,13 @@ class Job:
         case: Which.
         role: Whose rule of keeping applies to it.
         name: Of its entry.
+        contents: What its files held when the entry was named.
     """
 
     case: Case
     role: str
     name: str
+    contents: Mapping[str, Content] = field(default_factory=dict)
 
 
 def prepare(
@@ -62,6 +69,7 @@ def prepare(
     *,
     regions: Mapping[str, Sequence[int]],
     seed: int,
+    known: Known | None = None,
     root: Path | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
@@ -69,8 +77,8 @@ def prepare(
 ) -> SliceStore:
     """Prepare what is not prepared yet, and index all of it.
 
-    An entry is reused when and only when nothing that matters has changed: files, channels, meaning of the
-    labels, rule, kept slices, versions. An interrupted call is continued by the next. At most `jobs` volumes
+    An entry is reused when and only when nothing that matters has changed: bytes of the files, channels, meaning
+    of the labels, rule, kept slices, versions. An interrupted call is continued by the next. At most `jobs` volumes
     are in memory at a time.
 
     Args:
@@ -80,6 +88,7 @@ def prepare(
         labels: What label values mean; None to read no truth.
         regions: Class indices of each region that the keep rule may name.
         seed: Of the draw of slices.
+        known: What the files held when they were checked, so that they are not read again to tell what they hold.
         root: Folder of all stores; None for `stores_folder()`.
         jobs: How many cases to prepare at once. They are threads: reading and arithmetic release the
             interpreter, and a process would import MONAI first, 11 s each.
@@ -95,9 +104,10 @@ def prepare(
         preparation.channels, preparation.rule, labels, regions=regions, seed=seed, files=preparation.files
     )
     folder = (root or stores_folder()) / recipe.fingerprint
-    work, faults = list_jobs(cases, split, recipe)
+    work, faults = list_jobs(cases, split, recipe, known)
     entries = {job.name: entry for job in work if (entry := read_entry(folder / job.name)) is not None}
-    missing = [job for job in work if job.name not in entries]
+    # cases with the same files share an entry
+    missing = list({job.name: job for job in work if job.name not in entries}.values())
     filler = _Filler(folder, preparation, recipe, len(missing))
     if private and work:
         filler.keep_others_out()
@@ -115,7 +125,9 @@ def prepare(
     return SliceStore(folder, recipe.fingerprint, samples, entries, classes, preparation.channels)
 
 
-def list_jobs(cases: Sequence[Case], split: Split, recipe: Recipe) -> tuple[list[Job], list[Fault]]:
+def list_jobs(
+    cases: Sequence[Case], split: Split, recipe: Recipe, known: Known | None = None
+) -> tuple[list[Job], list[Fault]]:
     """What there is to prepare, and the faults of cases that cannot be."""
     work: list[Job] = []
     faults: list[Fault] = []
@@ -125,7 +137,8 @@ def list_jobs(cases: Sequence[Case], split: Split, recipe: Recipe) -> tuple[list
         try:
             if recipe.selection(role).needs_truth and not case.has_truth:
                 raise _failed(case, "mask", "there is no truth, which slices.keep asks for")
-            work.append(Job(case, role, recipe.entry(case, role)))
+            contents = recipe.contents(case, (known or {}).get(case.id, {}))
+            work.append(Job(case, role, recipe.entry(case, role, contents), contents))
         except DataError as error:
             faults += error.faults
     return work, faults
@@ -189,6 +202,7 @@ class _Filler:
     def _one(self, job: Job) -> Entry:
         begin = time.perf_counter()
         made = make_slices(job, self._preparation, self._recipe)
+        _unchanged(job)
         self._largest = max(self._largest, made.nbytes)
         facts = {**made.facts, "seconds": round(time.perf_counter() - begin, 3)}
         try:
@@ -211,6 +225,19 @@ class _Filler:
             "What was prepared so far is kept. Free some space (`medseg cache clear`), or set MEDSEG_CACHE "
             "to a folder on another disk; `medseg data prepare NAME --dry-run` tells the size beforehand."
         )
+
+
+def _unchanged(job: Job) -> None:
+    """Refuse slices of other bytes than those that name their entry."""
+    for part, content in job.contents.items():
+        try:
+            changed = stamp_of(job.case.files[part]) != content.stamp
+        except OSError:
+            changed = True
+        if changed:
+            raise _failed(
+                job.case, part, "the file changed while its slices were prepared", "Run the command again."
+            )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 import medseg.slices.store.entry
 from medseg.datasets.case import Case
+from medseg.datasets.checks.case_facts import examine
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.volume import read_volume
 from medseg.errors import DataError, StoreError
@@ -80,7 +83,17 @@ def split_of(cases, **roles) -> Split:
 
 
 def run(
-    cases, tmp_path, rule=RULE, *, labels=LABELS, split=None, seed=1, channels=CHANNELS, jobs=1, private=True
+    cases,
+    tmp_path,
+    rule=RULE,
+    *,
+    labels=LABELS,
+    split=None,
+    seed=1,
+    channels=CHANNELS,
+    jobs=1,
+    private=True,
+    known=None,
 ):
     return prepare(
         cases,
@@ -89,6 +102,7 @@ def run(
         labels,
         regions={"whole": [1, 2]},
         seed=seed,
+        known=known,
         root=tmp_path / "stores",
         jobs=jobs,
         private=private,
@@ -186,13 +200,100 @@ def test_a_case_that_changes_its_role_is_kept_by_the_rule_of_the_new_one(cases, 
     assert len([s for s in store.role("val") if s.case == "secret-a"]) == 7
 
 
-def test_a_changed_file_is_read_again_and_the_others_are_not(cases, tmp_path, reads):
-    run(cases, tmp_path)
-    touched = cases[1].images["t2"]
-    stat = touched.stat()
-    os.utime(touched, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
-    run(cases, tmp_path)
-    assert reads[4:] == ["secret-b"]
+def unpacked(case: Case) -> Case:
+    """A case whose files keep their size whatever they hold."""
+    for path in case.files.values():
+        nibabel.save(nibabel.load(path), path.with_suffix(""))
+    images = {channel: path.with_suffix("") for channel, path in case.images.items()}
+    return replace(case, images=images, mask=case.mask.with_suffix(""))
+
+
+def correct(path: Path) -> None:
+    """Change voxels of a file, whose size and time stay, as in an archive with fixed dates."""
+    before = path.stat()
+    raw = bytearray(path.read_bytes())
+    place = 352 + 8 + SHAPE[0] * 10 + SHAPE[0] * SHAPE[1] * 4  # in slice 4, beside what is marked
+    raw[place : place + 2] = b"\1\0"
+    path.write_bytes(raw)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+
+
+@pytest.mark.parametrize("part", ["t1", "t2", "mask"])
+def test_a_changed_file_is_prepared_anew_though_its_size_and_time_are_as_before(cases, tmp_path, reads, part):
+    cases = [cases[0], unpacked(cases[1])]
+    first = run(cases, tmp_path)
+    correct(cases[1].files[part])
+
+    again = run(cases, tmp_path)
+
+    assert reads[2:] == ["secret-b"]
+    assert again.digest("train") != first.digest("train")
+    fresh = run([cases[1]], tmp_path / "another")
+    for old, new in zip((s for s in again.samples if s.case == "secret-b"), fresh.samples, strict=True):
+        assert all(np.array_equal(*pair) for pair in zip(again.read(old), fresh.read(new), strict=True))
+
+
+def test_files_with_the_same_bytes_are_used_again_wherever_they_lie(cases, tmp_path, reads):
+    first = run(cases, tmp_path)
+    moved = tmp_path / "moved"
+    shutil.copytree(tmp_path / "data", moved)
+    there = [
+        replace(
+            case,
+            images={channel: moved / path.name for channel, path in case.images.items()},
+            mask=moved / case.mask.name,
+        )
+        for case in cases
+    ]
+    assert run(there, tmp_path).digest("train") == first.digest("train")
+    assert len(reads) == 4
+
+
+def test_cases_with_the_same_files_share_their_slices(cases, tmp_path, reads):
+    twin = replace(cases[0], id="secret-b")
+    store = run([cases[0], twin], tmp_path, jobs=2)
+    assert reads == ["secret-b"]
+    assert [sample.case for sample in store.role("train")] == ["secret-a", "secret-a", "secret-b", "secret-b"]
+
+
+def test_files_that_were_checked_are_not_read_again_to_know_what_they_hold(cases, tmp_path, monkeypatch):
+    whole = cases[0]
+    known = {case.id: examine(case, CHANNELS, LABELS).contents for case in cases}
+    assert known[whole.id].keys() == whole.files.keys()
+    digested = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(
+        hashlib, "file_digest", lambda file, how: digested.append(file.name) or digest(file, how)
+    )
+
+    store = run(cases, tmp_path, known=known)
+    assert digested == []
+    assert run(cases, tmp_path).digest("train") == store.digest("train")
+    assert len(digested) == sum(len(case.files) for case in cases)
+
+    del digested[:]
+    os.utime(whole.mask)
+    run(cases, tmp_path, known=known)
+    assert digested == [str(whole.mask)]
+
+
+def test_a_file_that_changes_while_it_is_prepared_leaves_no_slices(cases, tmp_path, monkeypatch):
+    case = unpacked(cases[0])
+    read = Preparation.read
+
+    def corrected(*given):
+        volume = read(*given)
+        correct(case.mask)
+        return volume
+
+    monkeypatch.setattr(Preparation, "read", corrected)
+    with pytest.raises(
+        DataError, match=r"mask.*changed while its slices were prepared.*Run the command again"
+    ):
+        run([case], tmp_path)
+    monkeypatch.undo()
+    assert len(run([case], tmp_path).role("train")) == 2
 
 
 def test_split_by_slice_gives_the_slices_of_a_case_different_roles(cases, tmp_path):
