@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
 
 _SIZES = 8  # of pictures, listed one by one
+_NAMED = 4  # of cases with the same note
 
 
 def print_report(console: Console, found: Checked, *, show_paths: bool = False) -> None:
@@ -47,7 +49,7 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     elif report.class_rows():
         say(console, "No picture was found to be a copy of another.")
     for row in report.note_rows():
-        say(console, f"Note: {many(row['cases'], 'case')}: {row['note']}.")
+        say(console, f"Note: {many(row['cases'], 'case')} ({_some(row['which'])}): {row['note']}.")
     if report.unlabelled:
         have = "has" if len(report.unlabelled) == 1 else "have"
         say(console, f"Note: {many(len(report.unlabelled), 'case')} {have} a label map with a single value.")
@@ -57,6 +59,12 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     without = " without the cases that have faults" if report.faults else ""
     for refusal in found.refused:
         say(console, f"A run{without} would be refused: {refusal.rstrip('.')}.", "bold red")
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of many public names."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _told_groups(listing: Listing, noun: str) -> str:

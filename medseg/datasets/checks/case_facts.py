@@ -23,6 +23,7 @@ from medseg.errors import DataError, Fault
 from medseg.files.content import Content, content_of
 from medseg.geometry.background import background_values
 from medseg.geometry.grid import Geometry, StoredImage
+from medseg.geometry.placing import on_grid, told_elsewhere
 from medseg.images.formats import NIFTI, FileKind
 from medseg.images.refusal import met_and_remedy
 
@@ -146,9 +147,10 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
     # Arrays are looked at as (K, J, I): NIfTI voxels lie in that order, and NumPy copies all others (0.2 s).
     for path, held in by_file(case, channels).items():
         unusable: list[Fault] = []
-        for channel, image in _read(case, path, held, files, faults):
-            grid = grid or image.geometry
-            faults += _misplaced(case, channel, grid, image.geometry)
+        for channel, stored in _read(case, path, held, files, faults):
+            grid = grid or stored.geometry
+            image, misplaced = _brought(case, channel, grid, stored)
+            faults += misplaced
             seen[channel] = _channel_facts(image.data.T)
             planes += [image.data.T[0]] if case.labels is not None and image.data.shape[2] == 1 else []
             unusable += _unusable(case, channel, image.data, seen[channel])
@@ -163,7 +165,8 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
     mask, wrong = read_truth(case, files) if case.has_truth else (None, [])
     faults += wrong
     if mask is not None:
-        faults += _misplaced(case, MASK, grid or mask.geometry, mask.geometry)
+        mask, misplaced = _brought(case, MASK, grid or mask.geometry, mask)
+        faults += misplaced
         faults += _mislabelled(case, rule, mask.data.T)
         labels, digest = _label_counts(rule, mask.data.T), _digest(mask.data.T)
         notes += [f"mask: {note}" for note in mask.notes]
@@ -224,12 +227,13 @@ def _fault(case: Case, part: str, met: str, remedy: str) -> Fault:
     return Fault(case.id, case.position, part, met, remedy, case.files.get(part))
 
 
-def _misplaced(case: Case, part: str, wanted: Geometry, met: Geometry) -> Iterator[Fault]:
-    if not wanted.same_grid(met):
-        apart = np.abs(wanted.affine - met.affine).max()
-        moved = f" (affines differ by up to {apart:.4g})" if apart else ""
-        text = f"it lies on another grid: {met.told()}, where the first channel has {wanted.told()}{moved}"
-        yield _fault(case, part, text, "Bring the files to one grid, or leave the case out.")
+def _brought(case: Case, part: str, grid: Geometry, stored: StoredImage) -> tuple[StoredImage, list[Fault]]:
+    """An image in the order of the first channel; as stored, with a fault, where it lies elsewhere."""
+    found = on_grid(stored, grid)
+    if found is not None:
+        return found, []
+    met = told_elsewhere(stored.geometry, grid, "the first channel")
+    return stored, [_fault(case, part, met, "Bring the files to one grid, or leave the case out.")]
 
 
 def _empty(facts: ChannelFacts) -> bool:

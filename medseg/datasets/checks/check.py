@@ -68,9 +68,13 @@ class Report:
         return {facts.case: facts.contents for facts in self.facts}
 
     def note_rows(self) -> list[dict[str, Any]]:
-        """What is odd though it can be used: `note` and the number of `cases`; frequent ones first."""
-        notes = Counter(note for facts in self.facts for note in facts.notes)
-        return [{"note": note, "cases": count} for note, count in notes.most_common()]
+        """What is odd though it can be used: `note`, the number of `cases` and `which`; frequent ones first."""
+        notes: dict[str, list[str]] = defaultdict(list)
+        for facts in self.facts:
+            for note in facts.notes:
+                notes[note].append(facts.case)
+        ordered = sorted(notes.items(), key=lambda item: -len(item[1]))
+        return [{"note": note, "cases": len(which), "which": tuple(which)} for note, which in ordered]
 
     def rows(self) -> list[dict[str, Any]]:
         """Distinct grids: `cases`, `shape` (I, J, K), `spacing` (mm), `orientation`; frequent ones first."""

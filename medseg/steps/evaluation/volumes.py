@@ -80,7 +80,9 @@ class VolumeEvaluation:
                 return
             size, pair = self._axis.seen(ras_spacing(volume)), (planes[0][kept], planes[1][kept])
         distances = self._distances and mine is None
-        self._scorer.add(case.id, case.group, *pair, size, distances=distances)
+        self._scorer.add(
+            case.id, case.group, *pair, size, voxel_volume=grid.voxel_volume, distances=distances
+        )
 
     def notes(self) -> Sequence[str]:
         """Nothing."""
