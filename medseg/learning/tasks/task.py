@@ -28,7 +28,7 @@ class Scorer(Protocol):
         """Scores by name, never NaN; `score` is the one by which weights are chosen (larger is better)."""
 
     def by_case(self) -> dict[str, float]:
-        """The score of each case, for choosing good, median and bad ones; never NaN."""
+        """The score of each case, for choosing the best, the median and the worst one; never NaN."""
 
 
 class Task(Protocol):

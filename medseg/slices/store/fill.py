@@ -250,6 +250,7 @@ class MadeSlices:
         facts: What `entry.write_entry` wants beside them, without `seconds`.
         whole: Number of all slices of the prepared volume.
         crops: Whether some of the volume reaches no slice, since it is larger than they are.
+        cut_away: As `PreparedVolume.cut_away`.
     """
 
     image: NDArray[Any]
@@ -257,6 +258,7 @@ class MadeSlices:
     facts: Mapping[str, Any]
     whole: int
     crops: bool = False
+    cut_away: tuple[int, int] = (0, 0)
 
     @property
     def nbytes(self) -> int:
@@ -296,9 +298,11 @@ def make_slices(job: Job, preparation: Preparation, recipe: Recipe) -> MadeSlice
             "orientation": volume.geometry.orientation,
         },
         "intensities": intensity_facts(volume),
+        "cut_away": prepared.cut_away,
     }
     label = None if prepared.label is None else gather(prepared.label, kept, np.dtype(np.uint8))
-    return MadeSlices(image, label, facts, len(prepared.content), prepared.fitting.crops)
+    crops = prepared.fitting.crops
+    return MadeSlices(image, label, facts, len(prepared.content), crops, prepared.cut_away)
 
 
 def _class_counts(prepared: PreparedVolume, labels: LabelRule | None) -> NDArray[np.int64] | None:
