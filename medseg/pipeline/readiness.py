@@ -19,8 +19,9 @@ from medseg.pipeline.resolve import Resolved, resolve
 from medseg.pipeline.sharing import refusals, share_out
 from medseg.pipeline.shortfalls import absent_told, cut_away_told
 from medseg.slices.selection import for_training
-from medseg.slices.store.fill import Job, make_slices
+from medseg.slices.store.fill import make_slices
 from medseg.slices.store.fingerprint import make_recipe
+from medseg.slices.store.jobs import Job
 
 
 @dataclass(frozen=True)

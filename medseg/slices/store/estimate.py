@@ -19,8 +19,9 @@ from medseg.images.refusal import met_and_remedy
 from medseg.slices.preparation import Preparation
 from medseg.slices.sizes import FITTINGS
 from medseg.slices.store.entry import read_entry, write_entry
-from medseg.slices.store.fill import Job, Known, free_bytes, list_jobs, make_slices, stores_folder
+from medseg.slices.store.fill import free_bytes, make_slices, stores_folder
 from medseg.slices.store.fingerprint import Recipe, make_recipe
+from medseg.slices.store.jobs import Job, Known, list_jobs
 from medseg.splits.split import Split
 
 

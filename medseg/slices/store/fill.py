@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.volume import Volume
 from medseg.errors import DataError, Fault, StoreError
-from medseg.files.content import Content, stamp_of
 from medseg.geometry.background import background_values
 from medseg.places import cache_folder, private_folder
 from medseg.progress import Progress, Silent
@@ -26,6 +25,7 @@ from medseg.slices.preparation import Preparation, PreparedVolume
 from medseg.slices.selection import Selection
 from medseg.slices.store.entry import Entry, read_entry, write_entry
 from medseg.slices.store.fingerprint import Recipe, make_recipe
+from medseg.slices.store.jobs import Job, Known, failed, list_jobs, unchanged
 from medseg.slices.store.store import Sample, SliceStore
 from medseg.slices.transforms import TRANSFORMS_KEY
 from medseg.splits.split import Split
@@ -33,32 +33,12 @@ from medseg.splits.split import Split
 _HALF_MAX = float(np.finfo(np.float16).max)
 _FACT_VOXELS = 200_000  # intensity percentiles of this many voxels are right to a fraction of a per cent
 
-Known = Mapping[str, Mapping[str, Content]]
-"""What files held when they were checked, by case and part: `Report.contents`."""
-
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 def stores_folder() -> Path:
     """Where prepared stores are kept."""
     return cache_folder() / "stores"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One case to be prepared.
-
-    Attributes:
-        case: Which.
-        role: Whose rule of keeping applies to it.
-        name: Of its entry.
-        contents: What its files held when the entry was named.
-    """
-
-    case: Case
-    role: str
-    name: str
-    contents: Mapping[str, Content] = field(default_factory=dict)
 
 
 def prepare(
@@ -125,25 +105,6 @@ def prepare(
     return SliceStore(folder, recipe.fingerprint, samples, entries, classes, preparation.channels)
 
 
-def list_jobs(
-    cases: Sequence[Case], split: Split, recipe: Recipe, known: Known | None = None
-) -> tuple[list[Job], list[Fault]]:
-    """What there is to prepare, and the faults of cases that cannot be."""
-    work: list[Job] = []
-    faults: list[Fault] = []
-    for case in cases:
-        # Split by slice, a case is prepared once, with the rule of training.
-        role = split.role(case.id) if split.by == "group" else "train"
-        try:
-            if recipe.selection(role).needs_truth and not case.has_truth:
-                raise _failed(case, "mask", "there is no truth, which slices.keep asks for")
-            contents = recipe.contents(case, (known or {}).get(case.id, {}))
-            work.append(Job(case, role, recipe.entry(case, role, contents), contents))
-        except DataError as error:
-            faults += error.faults
-    return work, faults
-
-
 def _index(work: Sequence[Job], split: Split, entries: Mapping[str, Entry]) -> tuple[Sample, ...]:
     return tuple(
         Sample(
@@ -202,7 +163,7 @@ class _Filler:
     def _one(self, job: Job) -> Entry:
         begin = time.perf_counter()
         made = make_slices(job, self._preparation, self._recipe)
-        _unchanged(job)
+        unchanged(job)
         self._largest = max(self._largest, made.nbytes)
         facts = {**made.facts, "seconds": round(time.perf_counter() - begin, 3)}
         try:
@@ -225,19 +186,6 @@ class _Filler:
             "What was prepared so far is kept. Free some space (`medseg cache clear`), or set MEDSEG_CACHE "
             "to a folder on another disk; `medseg data prepare NAME --dry-run` tells the size beforehand."
         )
-
-
-def _unchanged(job: Job) -> None:
-    """Refuse slices of other bytes than those that name their entry."""
-    for part, content in job.contents.items():
-        try:
-            changed = stamp_of(job.case.files[part]) != content.stamp
-        except OSError:
-            changed = True
-        if changed:
-            raise _failed(
-                job.case, part, "the file changed while its slices were prepared", "Run the command again."
-            )
 
 
 @dataclass(frozen=True)
@@ -278,7 +226,7 @@ def make_slices(job: Job, preparation: Preparation, recipe: Recipe) -> MadeSlice
         prepared = preparation.apply(volume)
         counts = _class_counts(prepared, recipe.labels)
     except DataError as error:
-        raise _failed(job.case, "", str(error), f"Change {TRANSFORMS_KEY}, or leave the case out.") from error
+        raise failed(job.case, "", str(error), f"Change {TRANSFORMS_KEY}, or leave the case out.") from error
     selection: Selection = recipe.selection(job.role)
     kept = selection.positions(prepared.content, counts, seed=recipe.seed, case=job.case.id)
     image = gather(prepared.image, kept, np.dtype(preparation.rule.store))
@@ -353,11 +301,6 @@ def free_bytes(folder: Path) -> int:
     """Free space where a folder is or will be."""
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     return shutil.disk_usage(there).free
-
-
-def _failed(case: Case, part: str, met: str, remedy: str = "Leave the case out.") -> DataError:
-    fault = Fault(case.id, case.position, part, met, remedy, case.files.get(part))
-    return DataError(fault.text(), [fault])
 
 
 def _size(nbytes: float) -> str:
