@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
@@ -49,8 +49,16 @@ def score_bars(summary: DataFrame, score: str = "dice", *, heading: str = "") ->
     # the mean may lie outside its percentile interval by a rounding error, and a whisker is never negative
     below = [max(row["mean"] - row["low"], 0.0) for _, row in between]
     above = [max(row["high"] - row["mean"], 0.0) for _, row in between]
-    ends = {"xerr": [below, above], "fmt": "none", "ecolor": "black", "elinewidth": 1.3, "capsize": 3.5}
-    axes.errorbar([row["mean"] for _, row in between], [place for place, _ in between], **ends)
+    ends: dict[str, Any] = {
+        "xerr": [below, above],
+        "fmt": "none",
+        "ecolor": "black",
+        "elinewidth": 1.3,
+        "capsize": 3.5,
+    }
+    axes.errorbar(
+        [row["mean"] for _, row in between], [place for place, _ in between], elinewidth=1.3, **ends
+    )
     names = fit_names(figure, [row["name"] or "all" for row in rows], _NAME, size=10)
     axes.set_yticks(range(len(rows)), [name.text for name in names], parse_math=False, fontsize=10)
     for label, name in zip(axes.get_yticklabels(), names, strict=True):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
+from typing import cast
 
 from medseg.files.regular import open_regular
 
@@ -45,7 +47,7 @@ def content_of(path: Path, known: Content | None = None) -> Content:
     if known is not None and known.stamp == stamp:
         return known
     with open_regular(path) as file:
-        return Content(stamp, hashlib.file_digest(file, _hash).hexdigest())
+        return Content(stamp, hashlib.file_digest(cast("BufferedReader", file), _hash).hexdigest())
 
 
 def _hash() -> hashlib.blake2b:
