@@ -56,9 +56,7 @@ def score_bars(summary: DataFrame, score: str = "dice", *, heading: str = "") ->
         "elinewidth": 1.3,
         "capsize": 3.5,
     }
-    axes.errorbar(
-        [row["mean"] for _, row in between], [place for place, _ in between], elinewidth=1.3, **ends
-    )
+    axes.errorbar([row["mean"] for _, row in between], [place for place, _ in between], **ends)
     names = fit_names(figure, [row["name"] or "all" for row in rows], _NAME, size=10)
     axes.set_yticks(range(len(rows)), [name.text for name in names], parse_math=False, fontsize=10)
     for label, name in zip(axes.get_yticklabels(), names, strict=True):
