@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from medseg.datasets.case import Case
     from medseg.datasets.checks.check import Report
     from medseg.datasets.manifest.label_map import LabelRule
+    from medseg.files.content import Content
     from medseg.slices.preparation import Preparation
     from medseg.slices.store.estimate import StorePlan
     from medseg.slices.store.store import SliceStore
@@ -195,6 +196,7 @@ class Preparable:
     labels: LabelRule
     regions: Mapping[str, tuple[int, ...]]
     seed: int
+    known: Mapping[str, Mapping[str, Content]]
     private: bool
 
     @classmethod
@@ -234,6 +236,7 @@ class Preparable:
             resolved.manifest.label_rule(),
             resolved.predictor.task.regions,
             opened.definition.seed,
+            report.contents,
             resolved.manifest.ids == "identifying",
         )
 
@@ -266,6 +269,7 @@ def prepare_data(
         regions=parts.regions,
         root=stores_folder(),
         seed=parts.seed,
+        known=parts.known,
         jobs=jobs or default_jobs(),
         progress=shown,
         private=parts.private,
@@ -294,5 +298,6 @@ def plan_data(
         parts.labels,
         regions=parts.regions,
         seed=parts.seed,
+        known=parts.known,
         jobs=jobs or default_jobs(),
     )

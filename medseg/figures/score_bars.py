@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import isnan
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
@@ -35,8 +36,9 @@ def score_bars(summary: DataFrame, score: str = "dice", *, heading: str = "") ->
     axes = figure.subplots()
     ink = tuple(inks(2)[1])
     defined = [(place, row) for place, row in enumerate(rows) if row["patients"]]
-    bound = max([1.0, *(row["high"] for _, row in defined)])
-    floor = min([0.0, *(row["low"] for _, row in defined)])
+    between = [(place, row) for place, row in defined if not isnan(row["low"])]  # one patient has no interval
+    bound = max([1.0, *(row["mean"] for _, row in defined), *(row["high"] for _, row in between)])
+    floor = min([0.0, *(row["mean"] for _, row in defined), *(row["low"] for _, row in between)])
     for place, row in enumerate(rows):
         patients = int(row["patients"])
         text = f"{row['mean']:.3f}  (n = {patients})" if patients else "undefined in every patient"
@@ -45,9 +47,16 @@ def score_bars(summary: DataFrame, score: str = "dice", *, heading: str = "") ->
     means = [row["mean"] for _, row in defined]
     axes.barh(places, means, height=0.62, color=ink, alpha=0.8)
     # the mean may lie outside its percentile interval by a rounding error, and a whisker is never negative
-    below = [max(row["mean"] - row["low"], 0.0) for _, row in defined]
-    above = [max(row["high"] - row["mean"], 0.0) for _, row in defined]
-    axes.errorbar(means, places, xerr=[below, above], fmt="none", ecolor="black", elinewidth=1.3, capsize=3.5)
+    below = [max(row["mean"] - row["low"], 0.0) for _, row in between]
+    above = [max(row["high"] - row["mean"], 0.0) for _, row in between]
+    ends: dict[str, Any] = {
+        "xerr": [below, above],
+        "fmt": "none",
+        "ecolor": "black",
+        "elinewidth": 1.3,
+        "capsize": 3.5,
+    }
+    axes.errorbar([row["mean"] for _, row in between], [place for place, _ in between], **ends)
     names = fit_names(figure, [row["name"] or "all" for row in rows], _NAME, size=10)
     axes.set_yticks(range(len(rows)), [name.text for name in names], parse_math=False, fontsize=10)
     for label, name in zip(axes.get_yticklabels(), names, strict=True):

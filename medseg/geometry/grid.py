@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
 from nibabel.orientations import aff2axcodes, apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-#: How far two affines may differ and still be called one grid, in mm (and mm per voxel).
-AFFINE_TOLERANCE_MM = 1e-3
+#: How far apart, in voxels, two grids may place a voxel and still be called one grid: affines are stored rounded, and
+#: a tenth of a voxel changes no label. A share of the voxel, so that it means the same for organs and for cells.
+TOLERANCE_VOXELS = 0.1
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,17 @@ class Geometry:
         return (float(sizes[0]), float(sizes[1]), float(sizes[2]))
 
     @property
+    def voxel_volume(self) -> float:
+        """Volume of a voxel, mm3; also where the axes are not at right angles."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    @property
+    def lean(self) -> float:
+        """By how many degrees two of the axes are off a right angle, at most."""
+        along = self.affine[:3, :3] / self.spacing
+        return float(np.degrees(np.arcsin(min(1.0, np.abs(along.T @ along - np.eye(3)).max()))))
+
+    @property
     def ras_affine(self) -> NDArray[np.float64]:
         """The affine of the volume after `to_ras`."""
         return self.affine @ inv_ornt_aff(io_orientation(self.affine), self.shape)
@@ -53,10 +66,14 @@ class Geometry:
         return apply_orientation(array, ornt_transform(ras, io_orientation(self.affine)))
 
     def same_grid(self, other: Geometry) -> bool:
-        """Whether two volumes share shape and affine, within `AFFINE_TOLERANCE_MM`."""
-        return self.shape == other.shape and bool(
-            np.allclose(self.affine, other.affine, rtol=0, atol=AFFINE_TOLERANCE_MM)
-        )
+        """Whether two volumes share their shape and the places of all voxels, within `TOLERANCE_VOXELS`."""
+        return self.shape == other.shape and self.apart(other) <= TOLERANCE_VOXELS
+
+    def apart(self, other: Geometry) -> float:
+        """How far from this grid another one of its shape places a voxel, at most: in voxels of this one."""
+        corners = np.array(list(product(*((0, size - 1) for size in self.shape), (1,)))).T
+        there = np.linalg.inv(self.affine) @ other.affine @ corners
+        return float(np.abs(there - corners).max())  # of all voxels, a corner is the farthest
 
     def told(self) -> str:
         """The grid in words, for messages."""

@@ -17,9 +17,11 @@ from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.resolve import Resolved, resolve
 from medseg.pipeline.sharing import refusals, share_out
+from medseg.pipeline.shortfalls import absent_told, cut_away_told
 from medseg.slices.selection import for_training
-from medseg.slices.store.fill import Job, make_slices
+from medseg.slices.store.fill import make_slices
 from medseg.slices.store.fingerprint import make_recipe
+from medseg.slices.store.jobs import Job
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def readiness(
     if shared is not None and resolved is not None:
         refused += refusals(resolved, shared, allow_duplicates=allow_duplicates, say=notes.append)
         refused += _nothing_kept(resolved, shared, report)
+        notes += filter(None, [absent_told(_absent(resolved, shared, report))])
         refused += _tried(resolved, shared, report, notes)
     elif shared is not None and not allow_duplicates:
         refused += shared.refusals()
@@ -101,6 +104,17 @@ def _nothing_kept(resolved: Resolved, shared: SharedCopies, report: Report) -> I
         f"slices.keep wants slices that show '{keep.contains}', and none of the {len(training)} cases for training "
         "has any. Keep others: --set slices.keep=all; or share out otherwise (split.seed, split.stratify)."
     )
+
+
+def _absent(resolved: Resolved, shared: SharedCopies, report: Report) -> list[str]:
+    """Classes that no label map for training has, as far as the stored values tell."""
+    training = set(shared.split.cases("train"))
+    facts = [each for each in report.facts if each.case in training and each.labels is not None]
+    stored = {value for each in facts for value, count in (each.labels or {}).items() if count}
+    if resolved.predictor.task.target.truth != "masks" or not facts:
+        return []
+    labels = resolved.manifest.label_rule()
+    return [name for name in labels.classes if not _may_be(labels, stored, name)]
 
 
 def _may_be(labels: LabelRule, stored: set[int], name: str) -> bool:
@@ -140,3 +154,5 @@ def _tried(
             f"Slices are cut to {height} x {width} (slices.size) around their centre, and some are larger: what lies "
             "outside is never seen. Set a larger slices.size, or slices.fit=resize or tile."
         )
+    cut, marked = made.cut_away
+    notes += filter(None, [cut_away_told({largest.id: cut / marked} if cut else {}, preparation.rule.size)])

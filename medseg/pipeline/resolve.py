@@ -18,6 +18,7 @@ from medseg.learning.tasks.target import TARGETS
 from medseg.learning.tasks.task import TASK, Task
 from medseg.pipeline.declaration.completion import INPUTS
 from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.loss_check import check_loss
 from medseg.pipeline.rehearsal import rehearse
 from medseg.slices.preparation import Preparation
 from medseg.slices.transform_checks import check_transforms
@@ -191,7 +192,7 @@ def _try_blank_batch(
             f"{wanted}. "
             f"{remedy}"
         )
-    _try_loss(task, logits, label)
+    check_loss(task, (height, width))
 
 
 def _inputs(definition: PipelineDefinition) -> str:
@@ -201,17 +202,3 @@ def _inputs(definition: PipelineDefinition) -> str:
         if definition.network.get(name, count) != count:
             return f"Set network.{name} to {count}, or leave it out; else c"
     return "C"
-
-
-def _try_loss(task: Task, logits: torch.Tensor, label: torch.Tensor) -> None:
-    ones = task.weighted(torch.ones(len(task.classes), dtype=torch.int64).numpy())
-    try:
-        loss = ones.loss()(torch.zeros_like(logits), torch.stack([label, label]))
-        single = loss.numel() == 1
-    except DefinitionError:
-        raise
-    except Exception as error:  # losses raise anything at a target of another form
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DefinitionError(f"task.loss cannot compare logits with labels: {first}") from error
-    if not single:
-        raise DefinitionError("task.loss gives more than one number: set its reduction to mean.")

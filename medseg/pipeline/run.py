@@ -19,6 +19,7 @@ from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.gather import Gathered
 from medseg.pipeline.resolve import Resolved
+from medseg.pipeline.shortfalls import cut_away_told, unlearned_told
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.recorder import DataInput, Recorder, Status
@@ -167,18 +168,23 @@ def _split(job: Job) -> Split:
 
 def _store(job: Job, split: Split) -> SliceStore:
     resolved = job.resolved
+    preparation = resolved.predictor.preparation
     store = prepare(
         job.gathered.cases,
         split,
-        resolved.predictor.preparation,
+        preparation,
         resolved.manifest.label_rule(),
         regions=resolved.predictor.task.regions,
+        known=job.gathered.report.contents,
         root=stores_folder(),
         seed=resolved.definition.seed,
         jobs=job.jobs,
         progress=job.progress,
         private=resolved.manifest.ids == "identifying",
     )
+    for note in (cut_away_told(store.cut_away(), preparation.rule.size), unlearned_told(store)):
+        if note:
+            job.progress.say(note, loud=True)
     table = job.folder.path / "slices.csv"
     with written_whole(table) as target:
         store.frame().to_csv(target, index=False)

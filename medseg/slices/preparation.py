@@ -28,7 +28,7 @@ from medseg.slices.dictionary.load import LoadCased
 from medseg.slices.dictionary.orient import CutSlicesd, OrientRASd
 from medseg.slices.sizes import Fitting
 from medseg.slices.stages import reading_stages, slicing_stages
-from medseg.slices.transform_checks import check_transforms
+from medseg.slices.transform_checks import check_transforms, together
 from medseg.slices.transforms import TRANSFORMS_KEY, Chain, as_array, as_meta, tracked, undone
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class PreparedVolume:
         geometry: The grid of the file, which `restore` leads back to.
         fitting: How the volume was cut and brought to size.
         compose: The transforms that were applied.
+        cut_away: How many places of the label that are not of the first class were cropped away, and of how many.
         moved: Whether one that the definition declares moves voxels.
         trace: What they did to the image (without its voxels).
     """
@@ -67,6 +68,7 @@ class PreparedVolume:
     geometry: Geometry
     fitting: Fitting = field(repr=False)
     compose: Compose = field(repr=False, compare=False)
+    cut_away: tuple[int, int]
     moved: bool
     trace: MetaTensor = field(repr=False, compare=False)
 
@@ -189,15 +191,23 @@ class Preparation:
         except Exception as error:  # transforms may raise anything at voxels they did not expect
             reason = str(error) or type(error).__name__
             raise DataError(f"{TRANSFORMS_KEY} failed on this volume: {reason}") from error
+        if "label" in data and not together(data["image"], data["label"]):
+            raise DataError(
+                f"after {TRANSFORMS_KEY} image and label map lie on different grids: one moved alone. "
+                "Write `keys: [image, label]` for what moves voxels"
+            )
+        marked = _marked(data)
         data = _applied(compose, data, last)
         image = data["image"]
         (fit,) = (each for each in after if isinstance(each, FitSlicesd))
+        fitting = fit.fitting_of(image)
         return PreparedVolume(
             image=as_array(image).swapaxes(0, 1),
             label=as_array(data["label"])[0] if "label" in data else None,
             content=as_array(data["content"])[0].any(axis=(1, 2)),
             geometry=volume.geometry,
-            fitting=fit.fitting_of(image),
+            fitting=fitting,
+            cut_away=(marked - _marked(data) if fitting.crops else 0, marked),
             compose=compose,
             moved=chain.moves,
             trace=_without_voxels(image),
@@ -239,6 +249,11 @@ def _applied(
     except RuntimeError as error:
         raised = error.__cause__ or error
     raise raised
+
+
+def _marked(data: Mapping[str, Any]) -> int:
+    """Places of the label that are not of the first class."""
+    return int(np.count_nonzero(as_array(data["label"]))) if "label" in data else 0
 
 
 def _without_voxels(trace: MetaTensor) -> MetaTensor:

@@ -55,7 +55,7 @@ class Fit:
         best_by: Whether the best weights are those of the highest validation `score` (see `task.select`), of the
             least `loss`, or of another score: one of ours of masks, such as `iou`, or an object, as in `scores` of
             `Evaluate`.
-        pictures_every: Validations from one picture of good, median and bad patients to the next; 0 for none.
+        pictures_every: Validations from one picture of patients (best, median, worst) to the next; 0 for none.
         freeze: What stands still, running statistics and all: `features` is all but the head,
             `{all_but_last_blocks: N}` all but the head and the N blocks before it; left out, nothing.
         statistics: Whether batch normalisation learns the statistics of these images (`moving`), or keeps those that

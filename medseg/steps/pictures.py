@@ -1,4 +1,4 @@
-"""Pictures of good, median and bad patients."""
+"""Pictures of the best, the median and the worst patient."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.training.batches import SliceDataset
 
 
-def good_median_bad(scores: Mapping[str, float]) -> dict[str, str]:
+def best_median_worst(scores: Mapping[str, float]) -> dict[str, str]:
     """Name the cases with the best, the middle and the worst score, each case once.
 
     Returns:
@@ -31,10 +31,11 @@ def good_median_bad(scores: Mapping[str, float]) -> dict[str, str]:
     """
     order = sorted(scores, key=lambda case: (-scores[case], case))
     picked: dict[str, str] = {}
-    for place, kind in ((0, "good"), (len(order) - 1, "bad"), ((len(order) - 1) // 2, "median")):
+    first = "best" if len(order) > 1 else "only case"
+    for place, kind in ((0, first), (len(order) - 1, "worst"), ((len(order) - 1) // 2, "median")):
         if order and order[place] not in picked:
             picked[order[place]] = kind
-    rank = {"good": 0, "median": 1, "bad": 2}
+    rank = {first: 0, "median": 1, "worst": 2}
     return dict(sorted(picked.items(), key=lambda item: rank[item[1]]))
 
 
@@ -57,7 +58,7 @@ def fullest(labels: Sequence[NDArray[Any]] | NDArray[Any]) -> int:
 def validation_picture(
     predictor: Predictor, dataset: SliceDataset, scores: Mapping[str, float], *, heading: str
 ) -> Figure:
-    """Show the fullest slice of a good, a median and a bad validation case, as the network sees it.
+    """Show the fullest slice of the best, the median and the worst validation case, as the network sees it.
 
     Args:
         predictor: With the network to ask.
@@ -66,17 +67,28 @@ def validation_picture(
         heading: Above the picture.
     """
     views = []
-    for case, kind in good_median_bad(scores).items():
+    for case, kind in best_median_worst(scores).items():
         rows = [i for i, sample in enumerate(dataset.samples) if sample.case == case]
-        row = rows[fullest(np.stack([dataset[(0, i)]["label"][0].cpu().numpy() for i in rows]))]
+        labels = np.stack([dataset[(0, i)]["label"][0].cpu().numpy() for i in rows])
+        row = rows[fullest(labels)]
         item = dataset[(0, row)]
         image, truth = item["image"].cpu().numpy(), item["label"][0].cpu().numpy()
         predicted = predictor.labels(image[None])[0]
         # a picture is one slice, which has no place to be told, unless it was cut into tiles
         place = f", slice {dataset.samples[row].position}" if len(rows) > 1 else ""
-        title = f"{kind}: {case}{place}, mean Dice {scores[case]:.2f}"
+        title = f"{kind}: {case}{place}, {told_dice(scores[case], labels)}"
         views.append(SliceView(title, shown_channels(predictor, image), truth, predicted))
     return slice_grid(views, predictor.task.classes, heading=heading)
+
+
+def told_dice(dice: float, truth: NDArray[Any]) -> str:
+    """The mean Dice of a case in words: 1 where there is nothing to find is no overlap.
+
+    Args:
+        dice: In [0, 1]; 1 where truth and prediction are empty.
+        truth: Class indices of all of it.
+    """
+    return "truth and prediction are empty" if dice == 1 and not truth.any() else f"mean Dice {dice:.2f}"
 
 
 def data_picture(

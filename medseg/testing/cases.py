@@ -163,6 +163,7 @@ def slice_store(
             "counts": [np.bincount(each.ravel(), minlength=len(classes)).tolist() for each in label],
             "geometry": {},
             "intensities": {},
+            "cut_away": (0, 0),
             "seconds": 0.0,
         }
         entries[case] = write_entry(folder / case, image.astype(dtype), label, facts)

@@ -16,7 +16,7 @@ def summary():
     rows = [
         ("core", "dice", 0.7, 0.75, 0.1, 0.6, 0.8, 12),
         ("oedema", "dice", NAN, NAN, NAN, NAN, NAN, 0),
-        ("whole", "dice", 1.0, 1.0, NAN, 1.0, 1.0, 1),
+        ("whole", "dice", 1.0, 1.0, NAN, NAN, NAN, 1),
         ("core", "hd95", 9.0, 8.0, 1.0, 5.0, 14.0, 12),
         ("core", "volume_difference_ml", -3.0, -2.0, 1.0, -5.0, 1.0, 12),
     ]
@@ -35,7 +35,8 @@ def test_each_name_has_its_mean_its_interval_and_its_number_of_patients():
     ]
     assert [bar.get_width() for bar in axes.patches] == [0.7, 1.0]
     whiskers = axes.collections[0].get_segments()
-    assert [segment[:, 0].tolist() for segment in whiskers] == [pytest.approx([0.6, 0.8]), [1.0, 1.0]]
+    (whisker,) = whiskers  # one patient has no interval
+    assert whisker[:, 0].tolist() == pytest.approx([0.6, 0.8])
 
 
 @pytest.mark.parametrize("score", ["hd95", "volume_difference_ml"])

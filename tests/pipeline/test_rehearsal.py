@@ -6,12 +6,25 @@ import pytest
 import torch
 from monai.transforms import (
     MapTransform,
+    NormalizeIntensityd,
+    Rand2DElasticd,
+    RandAdjustContrastd,
     RandAffined,
+    RandBiasFieldd,
+    RandCoarseDropoutd,
     RandCropByPosNegLabeld,
     RandFlipd,
     RandGaussianNoised,
+    RandGaussianSmoothd,
+    RandGibbsNoised,
+    RandHistogramShiftd,
+    RandKSpaceSpikeNoised,
     RandRotate90d,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
     RandSpatialCropd,
+    RandZoomd,
+    ScaleIntensityRanged,
 )
 
 from medseg.errors import DefinitionError
@@ -36,6 +49,13 @@ class _Seen(MapTransform):
 
     def __deepcopy__(self, memo):
         return self  # so that a test can look into it
+
+
+class _Rolled(MapTransform):
+    """A user's own, which moves and tells nobody."""
+
+    def __call__(self, data):
+        return {**data, **{key: data[key].roll(5, dims=-1) for key in self.keys}}
 
 
 class _Warns(MapTransform):
@@ -86,6 +106,61 @@ def test_what_is_rare_is_tried_all_the_same(masks):
     assert "Choose a square slices.size, or take it out" in str(caught.value)
 
 
+@pytest.mark.parametrize("size", [(24, 24), (64, 80)])
+@pytest.mark.parametrize(
+    "alone",
+    [
+        RandFlipd(["image"], prob=0.1),
+        RandFlipd(["label"], prob=0.1, spatial_axis=1),
+        RandAffined(["image"], prob=0.1, rotate_range=0.5, padding_mode="border"),
+        RandAffined(["image"], prob=0.1, translate_range=6),
+        RandZoomd(["image"], prob=0.1, min_zoom=0.7, max_zoom=0.8),
+        _Rolled(["image"]),
+    ],
+    ids=lambda transform: type(transform).__name__,
+)
+def test_what_moves_image_or_label_map_alone_is_refused(alone, size):
+    item = {"image": torch.rand(2, *size), "label": torch.zeros(1, *size, dtype=torch.uint8)}
+    with pytest.raises(
+        DefinitionError, match=r"augment\.1 .* moves the image and not its label map, or the other"
+    ):
+        rehearse([RandGaussianNoised(["image"]), alone], item)
+
+
+@pytest.mark.parametrize("size", [(24, 24), (64, 80)])
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        RandGaussianNoised(["image"], prob=0.1, std=0.1),
+        RandGaussianNoised(["image"], prob=0.1, std=50),
+        RandGaussianSmoothd(["image"], prob=0.1),
+        RandAdjustContrastd(["image"], prob=0.1, gamma=(0.5, 4)),
+        RandAdjustContrastd(["image"], prob=0.1, invert_image=True),
+        RandBiasFieldd(["image"], prob=0.1),
+        RandHistogramShiftd(["image"], prob=0.1),
+        RandScaleIntensityd(["image"], factors=0.9, prob=0.1),
+        RandShiftIntensityd(["image"], offsets=100, prob=0.1),
+        RandGibbsNoised(["image"], prob=0.1),
+        RandKSpaceSpikeNoised(["image"], prob=0.1),
+        RandCoarseDropoutd(["image"], holes=4, spatial_size=8, prob=0.1),
+        ScaleIntensityRanged(["image"], a_min=-1, a_max=1, b_min=0, b_max=1, clip=True),
+        NormalizeIntensityd(["image"]),
+        RandFlipd(BOTH, prob=0.1, spatial_axis=0),
+        RandAffined(BOTH, prob=0.1, rotate_range=3.1, scale_range=0.2, shear_range=0.2, mode=MODES),
+        Rand2DElasticd(BOTH, prob=0.1, spacing=(8, 8), magnitude_range=(1, 3), mode=MODES),
+        RandZoomd(BOTH, prob=0.1, min_zoom=0.7, max_zoom=1.4, mode=MODES),
+    ],
+    ids=lambda transform: type(transform).__name__,
+)
+def test_what_changes_intensities_or_moves_both_is_taken(harmless, size):
+    rehearse([harmless], {"image": torch.rand(2, *size), "label": torch.zeros(1, *size, dtype=torch.uint8)})
+
+
+def test_what_interpolates_labels_is_refused(masks):
+    with pytest.raises(DefinitionError, match=r"interpolates the label map.*mode: \[bilinear, nearest\]"):
+        rehearse([RandAffined(BOTH, rotate_range=1.0, mode="bilinear")], masks)
+
+
 def test_of_an_image_with_a_class_no_labels_are_told(classes):
     with pytest.raises(DefinitionError, match=r"\(24, 16\): a batch"):
         rehearse([RandRotate90d(["image"], prob=0.5)], classes)
@@ -115,7 +190,8 @@ def test_each_transform_meets_the_item_itself_and_leaves_it_as_it_is(masks):
     rehearse(seen, masks)
     for each in seen:
         assert each.met
-        assert all(torch.equal(met[key], before[key]) for met in each.met for key in before)
+        whole = each.met[::3]  # between them a pattern is tried, faint and strong
+        assert all(torch.equal(met[key], before[key]) for met in whole for key in before)
     assert all(torch.equal(masks[key], before[key]) for key in before)
 
 

@@ -228,6 +228,10 @@ REFUSED = {
     "random": ({"_target_": "monai.transforms.RandFlipd", "keys": BOTH}, "loading.augment"),
     "another key": ({"_target_": "monai.transforms.Flipd", "keys": ["imgae"]}, "imgae"),
     "image alone": ({"_target_": "monai.transforms.Flipd", "keys": ["image"]}, "and not the label"),
+    "resampled alone": (
+        {"_target_": "monai.transforms.Spacingd", "keys": ["image"], "pixdim": [1.0, 1.0, 1.0]},
+        "and not the label",
+    ),
     "by the truth": (
         {"_target_": "monai.transforms.CropForegroundd", "keys": BOTH, "source_key": "label"},
         "without a label",
@@ -264,3 +268,25 @@ def test_transforms_that_cannot_be_used_are_refused_with_key_and_reason(name):
         check_transforms([EXACT["several"][0], spec], channels=("a", "b"))
     assert "slices.transforms" in str(error.value)
     assert reason in str(error.value)
+
+
+def test_an_image_that_moved_alone_is_refused_on_the_case_itself():
+    """Where the made-up volume does not show it: this one has the size already that it is brought to."""
+    alone = [{"_target_": "monai.transforms.Resized", "keys": ["image"], "spatial_size": [96, 88, 80]}]
+    check_transforms(alone, channels=("a", "b"))
+    with pytest.raises(
+        DataError, match=r"image and label map lie on different grids.*keys: \[image, label\]"
+    ):
+        prepare(volume(), (24, 20), alone)
+
+
+def test_what_is_cropped_of_the_label_is_counted():
+    given = volume()
+    assert prepare(given, (24, 20)).cut_away == (0, np.count_nonzero(given.label))
+    cropped = prepare(given, (12, 12))
+    kept = np.count_nonzero(cropped.label)
+    assert 0 < kept < np.count_nonzero(given.label)
+    assert cropped.cut_away == (np.count_nonzero(given.label) - kept, np.count_nonzero(given.label))
+    assert prepare(given, (12, 12), fit="resize").cut_away[0] == 0
+    assert prepare(given, (12, 12), fit="tile").cut_away[0] == 0
+    assert prepare(Volume(given.image, None, given.geometry), (12, 12)).cut_away == (0, 0)

@@ -14,10 +14,11 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.learning.training.batches import SliceDataset
 from medseg.steps.pictures import (
     arranged,
+    best_median_worst,
     data_picture,
     fullest,
-    good_median_bad,
     shown_cases,
+    told_dice,
     validation_picture,
 )
 from medseg.testing.labelled import disc
@@ -25,27 +26,38 @@ from medseg.testing.pictures import write_picture
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=3), st.floats(0, 1), max_size=12))
-def test_good_median_and_bad_are_the_first_the_middle_and_the_last(scores):
-    found = good_median_bad(scores)
+def test_best_median_and_worst_are_the_first_the_middle_and_the_last(scores):
+    found = best_median_worst(scores)
     assert len(found) == min(len(scores), 3)
     kinds = {kind: scores[case] for case, kind in found.items()}
     if scores:
-        assert kinds["good"] == max(scores.values())
+        assert kinds["best" if len(scores) > 1 else "only case"] == max(scores.values())
     if len(scores) > 1:
-        assert kinds["bad"] == min(scores.values())
+        assert kinds["worst"] == min(scores.values())
     if len(scores) > 2:
         ranked = sorted(scores.values())
         assert kinds["median"] == ranked[len(ranked) // 2]
-    kinds_in_order = [[], ["good"], ["good", "bad"], ["good", "median", "bad"]]
+    kinds_in_order = [[], ["only case"], ["best", "worst"], ["best", "median", "worst"]]
     assert list(found.values()) == kinds_in_order[len(found)]
 
 
-def test_two_cases_are_a_good_and_a_bad_one():
-    assert good_median_bad({"a": 0.2, "b": 0.9}) == {"b": "good", "a": "bad"}
+def test_two_cases_are_the_best_and_the_worst():
+    assert best_median_worst({"a": 0.2, "b": 0.9}) == {"b": "best", "a": "worst"}
+
+
+def test_one_case_is_no_good_one():
+    assert best_median_worst({"a": 0.33}) == {"a": "only case"}
+
+
+def test_where_nothing_is_and_nothing_is_found_no_dice_is_told():
+    empty, some = np.zeros((2, 4, 4), np.uint8), np.ones((2, 4, 4), np.uint8)
+    assert told_dice(1.0, empty) == "truth and prediction are empty"
+    assert told_dice(0.0, empty) == "mean Dice 0.00"  # predicted, and not there
+    assert told_dice(1.0, some) == "mean Dice 1.00"
 
 
 def test_ties_go_by_name():
-    assert good_median_bad(dict.fromkeys("cba", 0.5)) == {"a": "good", "b": "median", "c": "bad"}
+    assert best_median_worst(dict.fromkeys("cba", 0.5)) == {"a": "best", "b": "median", "c": "worst"}
 
 
 def test_the_fullest_slice_has_most_of_what_is_rare():
@@ -67,7 +79,7 @@ def test_a_validation_picture_shows_each_case_once_with_its_score(make_work):
     figure = validation_picture(work.predictor, dataset, scores, heading="validation, epoch 3")
     assert isinstance(figure, Figure)
     texts = [text.get_text() for text in figure.findobj(lambda each: hasattr(each, "get_text"))]
-    for shown in ("good: Brats_002", "median: Brats_003", "bad: Brats_001", "epoch 3"):
+    for shown in ("best: Brats_002", "median: Brats_003", "worst: Brats_001", "epoch 3"):
         assert any(shown in text for text in texts)
 
 

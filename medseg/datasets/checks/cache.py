@@ -19,6 +19,7 @@ from medseg.datasets.checks.case_facts import CaseFacts, ChannelFacts
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.pseudonym import secret_key
 from medseg.errors import Fault
+from medseg.files.content import Content, stamp_of
 from medseg.files.regular import read_json
 from medseg.places import private_folder, written_whole
 
@@ -50,20 +51,15 @@ class Memory:
         return cls(folder, f"{_VERSION} {manifest.fingerprint()} {list(channels)}", secret, private)
 
     def stamp(self, case: Case) -> str | None:
-        """Digest of size and times of every file; None where one cannot be read now.
-
-        The time of change (ctime) is in it besides that of the content: it tells a file that was replaced
-        by an older copy, or whose rights were changed.
-        """
+        """Digest of the stamp of every file (`stamp_of`); None where one cannot be read now."""
         told = []
         for path in case.files.values():
             try:
-                status = path.stat()
+                told.append(stamp_of(path))
             except OSError:
                 return None
             if not os.access(path, os.R_OK):
                 return None  # rights may come from elsewhere, without a trace in the file
-            told.append((status.st_size, status.st_mtime_ns, status.st_ctime_ns))
         return self._digest(repr(told))
 
     def recall(self, case: Case, stamp: str | None) -> CaseFacts | None:
@@ -128,6 +124,10 @@ def _facts(stored: dict[str, Any], case: Case) -> CaseFacts:
         mask_digest=stored["mask_digest"],
         classes=case.labels,
         likeness=stored["likeness"],
+        contents={
+            part: Content(tuple(found["stamp"]), found["digest"])
+            for part, found in stored["contents"].items()
+        },
         faults=tuple(faults),
         notes=tuple(stored["notes"]),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.reading.masks import read_truth
 from medseg.datasets.reading.volume import by_file
 from medseg.errors import DataError, Fault
+from medseg.files.content import Content, content_of
 from medseg.geometry.background import background_values
 from medseg.geometry.grid import Geometry, StoredImage
+from medseg.geometry.placing import on_grid, told_elsewhere
 from medseg.images.formats import NIFTI, FileKind
 from medseg.images.refusal import met_and_remedy
 
@@ -70,6 +73,7 @@ class CaseFacts:
         classes: Classes of the whole image, where these are the truth.
         likeness: Hash of an image of one slice with such a truth, as `perceptual_hash.likeness`; None of
             others, and where the image is blank or nearly so.
+        contents: What the bytes of each file are, by its part; channels that were not asked for are left out.
         faults: Everything that is wrong.
         notes: What is odd about the files, though they can be used.
         unexpected: Whether an error that no reader foresees kept the case from being looked at: a fault names
@@ -87,6 +91,7 @@ class CaseFacts:
     mask_digest: str | None = None
     classes: tuple[str, ...] | None = None
     likeness: str | None = None
+    contents: Mapping[str, Content] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
     unexpected: bool = False
@@ -137,16 +142,15 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
     faults: list[Fault] = []
     seen: dict[str, ChannelFacts] = {}
     planes: list[NDArray[Any]] = []
-    grid: Geometry | None = None
     first: StoredImage | None = None
     notes: list[str] = []
     # Arrays are looked at as (K, J, I): NIfTI voxels lie in that order, and NumPy copies all others (0.2 s).
     for path, held in by_file(case, channels).items():
         unusable: list[Fault] = []
-        for channel, image in _read(case, path, held, files, faults):
-            first = first or image
-            grid = first.geometry
-            faults += _misplaced(case, channel, first, image)
+        for channel, stored in _read(case, path, held, files, faults):
+            first = first or replace(stored, data=np.empty(0))  # its voxels are let go of
+            image, misplaced = _brought(case, channel, first, stored)
+            faults += misplaced
             seen[channel] = _channel_facts(image.data.T)
             planes += [image.data.T[0]] if case.labels is not None and image.data.shape[2] == 1 else []
             unusable += _unusable(case, channel, image.data, seen[channel])
@@ -161,7 +165,8 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
     mask, wrong = read_truth(case, files) if case.has_truth else (None, [])
     faults += wrong
     if mask is not None:
-        faults += _misplaced(case, MASK, first or mask, mask)
+        mask, misplaced = _brought(case, MASK, first or mask, mask)
+        faults += misplaced
         mislabelled = list(_mislabelled(case, rule, mask.data.T))
         faults += mislabelled
         labels, digest = _label_counts(rule, mask.data.T), _digest(mask.data.T)
@@ -175,10 +180,21 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
         mask_digest=digest,
         classes=case.labels,
         likeness=_likeness(planes, seen),
+        contents=_contents(case, channels),
         faults=tuple(faults),
         notes=tuple(dict.fromkeys(notes)),
     )
     return told if grid is None else _placed(told, grid)
+
+
+def _contents(case: Case, channels: Sequence[str]) -> dict[str, Content]:
+    """Digests of files that were read a moment ago: the system still has them in memory."""
+    found = {}
+    for part, path in case.files.items():
+        if part in channels or part not in case.images:
+            with suppress(OSError):  # a fault that is told already
+                found[part] = content_of(path)
+    return found
 
 
 def _likeness(planes: Sequence[NDArray[Any]], seen: Mapping[str, ChannelFacts]) -> str | None:
@@ -213,23 +229,25 @@ def _fault(case: Case, part: str, met: str, remedy: str) -> Fault:
     return Fault(case.id, case.position, part, met, remedy, case.files.get(part))
 
 
-def _misplaced(case: Case, part: str, first: StoredImage, other: StoredImage) -> Iterator[Fault]:
-    wanted, met = first.geometry, other.geometry
-    if not wanted.same_grid(met):
-        apart = np.abs(wanted.affine - met.affine).max()
-        moved = f" (affines differ by up to {apart:.4g})" if apart else ""
-        text = f"it lies on another grid: {met.told()}, where the first channel has {wanted.told()}{moved}"
-        yield _fault(case, part, text, "Bring the files to one grid, or leave the case out.")
-    elif _turned_apart(first, other):
-        text = (
-            f"its EXIF orientation is {other.turned}, where that of the first channel is {first.turned}: whether "
-            "it was drawn on the other as stored or as shown cannot be told"
-        )
-        remedy = (
-            "Save both without the tag: turned, as Pillow's ImageOps.exif_transpose does, if it was drawn on the "
-            "other as programs show it, else as they are stored. Or leave the case out."
-        )
-        yield _fault(case, part, text, remedy)
+def _brought(
+    case: Case, part: str, first: StoredImage, stored: StoredImage
+) -> tuple[StoredImage, list[Fault]]:
+    """An image in the order of the first channel; as stored, with a fault, where it lies elsewhere."""
+    found = on_grid(stored, first.geometry)
+    if found is None:
+        met = told_elsewhere(stored.geometry, first.geometry, "the first channel")
+        return stored, [_fault(case, part, met, "Bring the files to one grid, or leave the case out.")]
+    if not _turned_apart(first, stored):
+        return found, []
+    met = (
+        f"its EXIF orientation is {stored.turned}, where that of the first channel is {first.turned}: whether "
+        "it was drawn on the other as stored or as shown cannot be told"
+    )
+    remedy = (
+        "Save both without the tag: turned, as Pillow's ImageOps.exif_transpose does, if it was drawn on the "
+        "other as programs show it, else as they are stored. Or leave the case out."
+    )
+    return found, [_fault(case, part, met, remedy)]
 
 
 def _turned_apart(first: StoredImage, other: StoredImage) -> bool:
@@ -240,7 +258,7 @@ def _turned_apart(first: StoredImage, other: StoredImage) -> bool:
     if first.turned == other.turned:
         return False
     one, two = sorted((first.turned, other.turned))
-    return one != 1 or two < 5 or first.data.shape[0] == first.data.shape[1]
+    return one != 1 or two < 5 or first.geometry.shape[0] == first.geometry.shape[1]
 
 
 def _empty(facts: ChannelFacts) -> bool:

@@ -18,6 +18,7 @@ from medseg.datasets.finding.scan import Listing
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import Fault
+from medseg.files.content import Content
 from medseg.images.formats import FileKind
 from medseg.machine.workers import pool
 from medseg.progress import Progress, Silent
@@ -60,6 +61,11 @@ class Report:
         return tuple(
             facts.case for facts in self.facts if facts.labels is not None and len(facts.labels) == 1
         )
+
+    @property
+    def contents(self) -> dict[str, Mapping[str, Content]]:
+        """What the bytes of each file are, by case and part: from these the slice store knows its entries."""
+        return {facts.case: facts.contents for facts in self.facts}
 
     def note_rows(self) -> list[dict[str, Any]]:
         """What is odd though it can be used: `note`, the number of `cases`, and their `ids`; frequent ones first."""

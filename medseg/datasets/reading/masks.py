@@ -11,6 +11,7 @@ import numpy as np
 from medseg.datasets.case import Case
 from medseg.errors import DataError, Fault
 from medseg.geometry.grid import StoredImage
+from medseg.geometry.placing import on_grid, told_elsewhere
 from medseg.images.formats import FileKind
 from medseg.images.refusal import RefusedError, met_and_remedy
 from medseg.images.whole import whole
@@ -37,15 +38,14 @@ def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fa
         if found is None:
             found = StoredImage(np.zeros(stored.data.shape, np.int32), stored.geometry, (), stored.turned)
         notes += stored.notes
-        if not found.geometry.same_grid(stored.geometry):
-            met = (
-                f"it lies on another grid: {stored.geometry.told()}, where the first object has "
-                f"{found.geometry.told()}"
-            )
+        turned = on_grid(stored, found.geometry)
+        if turned is None:
+            met = told_elsewhere(stored.geometry, found.geometry, "the first object")
             remedy = "Draw the objects of a picture on one grid, or leave the case out."
             faults.append(Fault(case.id, case.position, _part(case, path), met, remedy, path))
             continue
-        found.data[stored.data != 0] = number
+        notes += turned.notes
+        found.data[turned.data != 0] = number
     return (None if found is None else replace(found, notes=tuple(dict.fromkeys(notes)))), faults
 
 

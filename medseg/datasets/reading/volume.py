@@ -14,6 +14,7 @@ from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.masks import read_truth
 from medseg.errors import DataError, Fault
 from medseg.geometry.grid import Geometry, StoredImage
+from medseg.geometry.placing import on_grid, told_elsewhere
 from medseg.images.formats import NIFTI, FileKind
 from medseg.images.refusal import met_and_remedy
 
@@ -71,8 +72,9 @@ def read_channels(case: Case, channels: Sequence[str], files: FileKind) -> list[
         DataError: As `read_volume`.
     """
     stored = _channels(case, channels, files)
+    grid = stored[0].geometry
+    stored = [_placed(case, channel, grid, each) for channel, each in zip(channels, stored, strict=True)]
     for channel, other in zip(channels, stored, strict=True):
-        _same_grid(case, channel, stored[0].geometry, other.geometry)
         if other.data.dtype.kind == "f" and not np.isfinite(other.data).all():
             raise _failed(case, channel, "the image holds NaN or infinite values", "Export the image again.")
     return stored
@@ -94,8 +96,7 @@ def read_mask(case: Case, grid: Geometry, files: FileKind) -> StoredImage | None
     truth, faults = read_truth(case, files)
     if truth is None or faults:
         raise DataError("\n".join(fault.text() for fault in faults), faults)
-    _same_grid(case, "mask", grid, truth.geometry)
-    return truth
+    return _placed(case, "mask", grid, truth)
 
 
 def without_meaning(case: Case, error: DataError) -> DataError:
@@ -124,12 +125,12 @@ def _channels(case: Case, channels: Sequence[str], files: FileKind) -> list[Stor
     return [read[channel] for channel in channels]
 
 
-def _same_grid(case: Case, part: str, wanted: Geometry, met: Geometry) -> None:
-    if not wanted.same_grid(met):
-        apart = np.abs(wanted.affine - met.affine).max()
-        moved = f" (affines differ by up to {apart:.4g})" if apart else ""
-        text = f"it lies on another grid: {met.told()}, where the first channel has {wanted.told()}{moved}"
-        raise _failed(case, part, text, "Bring the files to one grid.")
+def _placed(case: Case, part: str, grid: Geometry, stored: StoredImage) -> StoredImage:
+    found = on_grid(stored, grid)
+    if found is None:
+        met = told_elsewhere(stored.geometry, grid, "the first channel")
+        raise _failed(case, part, met, "Bring the files to one grid.")
+    return found
 
 
 def _failed(case: Case, part: str, met: str, remedy: str) -> DataError:

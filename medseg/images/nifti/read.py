@@ -18,11 +18,13 @@ from isal import igzip, isal_zlib
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
 
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
 from medseg.geometry.grid import Geometry, StoredImage
 from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
+from medseg.images.nifti.place import placed
 from medseg.machine.memory import available_memory
 
 _FORMS = (nibabel.Nifti1Image, nibabel.Nifti2Image)
@@ -51,7 +53,7 @@ def read_nifti(path: Path) -> StoredImage:
         shape = _volume_shape(declared.shape)
         image = _parse(_held(stream, head, declared.dataobj, most))
     affine = np.asarray(image.affine, dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+    if not np.isfinite(affine).all() or not _spans(affine):
         raise RefusedError(
             "the file's affine is singular or not finite, so that its voxels have no place",
             "Export it anew with its place in space (sform or qform), or leave the case out.",
@@ -71,7 +73,8 @@ def read_nifti(path: Path) -> StoredImage:
         )
     if data.dtype.kind == "f" and data.dtype != np.float32:
         data = data.astype(np.float32)
-    return StoredImage(data, Geometry(shape, affine, image.header))
+    grid, notes = placed(_stored_header(head, image), image.header, affine, shape)
+    return StoredImage(data, grid, notes)
 
 
 def nifti_geometry(path: Path) -> Geometry:
@@ -81,9 +84,23 @@ def nifti_geometry(path: Path) -> Geometry:
         DataError: It has no header that can be read.
     """
     with _unpacked(path) as (stream, _):
-        image = _parse(io.BytesIO(_bare(_head(stream))))
+        head = _head(stream)
+        image = _parse(io.BytesIO(_bare(head)))
     shape = (*image.shape, 1, 1)[:3]
-    return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), image.affine)
+    whole = int(shape[0]), int(shape[1]), int(shape[2])
+    return placed(_stored_header(head, image), image.header, image.affine, whole)[0]
+
+
+def _spans(affine: NDArray[Any]) -> bool:
+    """Whether the three axes lead to different places, however small the voxels are."""
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(sizes.all()) and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-6
+
+
+def _stored_header(head: bytes, image: Any) -> Any:
+    """The header as stored: nibabel mends what it reads, and where nothing is given, that is no longer seen."""
+    kind = image.header_class
+    return kind(head[: kind.sizeof_hdr], check=False)
 
 
 def _head(stream: Any) -> bytes:

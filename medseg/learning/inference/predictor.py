@@ -215,7 +215,7 @@ class Predictor:
         return self.task
 
     def _millilitres(self, labels: NDArray[np.uint8], volume: Volume) -> dict[str, float]:
-        each = float(np.prod(volume.geometry.spacing)) / 1000
+        each = volume.geometry.voxel_volume / 1000
         counts = np.bincount(labels.ravel(), minlength=len(self.task.classes)) * each
         found = {name: float(counts[i]) for i, name in enumerate(self.task.classes)}
         found |= {name: float(counts[list(members)].sum()) for name, members in self.task.regions.items()}

@@ -72,7 +72,7 @@ def over_patients(values: NDArray[np.float64], seed: int) -> dict[str, float]:
     """`OVER_PATIENTS` of the score of each patient; NaN is left out.
 
     Returns:
-        std has ddof=1 and is NaN for fewer than two patients, whose interval is the mean itself.
+        std has ddof=1. It and the interval are NaN for fewer than two patients: one says nothing of others.
     """
     defined = values[~np.isnan(values)]
     if not defined.size:
@@ -80,7 +80,7 @@ def over_patients(values: NDArray[np.float64], seed: int) -> dict[str, float]:
     mean = float(defined.mean())
     # a generator of its own for each figure: adding a class leaves the other intervals as they were
     (drawn,) = draws(defined.size, seed)
-    low, high = middle(defined[drawn].mean(axis=1)) if defined.size > 1 else (mean, mean)
+    low, high = middle(defined[drawn].mean(axis=1)) if defined.size > 1 else (np.nan, np.nan)
     return {
         "mean": mean,
         "median": float(np.median(defined)),

@@ -235,7 +235,7 @@ class ForegroundScorer:
             if np.isnan(mean):
                 rows[score] = undefined()
                 continue
-            low, high = middle(resampled[score]) if len(groups) > 1 else (mean, mean)
+            low, high = middle(resampled[score]) if len(groups) > 1 else (np.nan, np.nan)
             own = {"mean": mean, "median": mean, "std": np.nan, "low": low, "high": high}
             rows[score] = own | {"patients": len(groups)}
         return rows

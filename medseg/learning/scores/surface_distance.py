@@ -22,7 +22,8 @@ def hausdorff95(truth: NDArray[Any], predicted: NDArray[Any], spacing: Sequence[
     The definition of `monai.metrics.compute_hausdorff_distance(percentile=95)`: the larger of the two
     directed 95th percentiles, each over the distances from every surface voxel of one mask to the nearest
     surface voxel of the other. (Others pool both directions first and come out lower.) Outside the
-    volume counts as background, so that a mask cut by the border has its surface there.
+    volume counts as background, so that a mask cut by the border has its surface there. A volume of one
+    slice is measured as that slice: see `extended`.
 
     Args:
         truth: Boolean mask, (I, J, K) or (H, W).
@@ -41,7 +42,9 @@ def hausdorff95(truth: NDArray[Any], predicted: NDArray[Any], spacing: Sequence[
             f"truth is {truth.shape}, prediction {predicted.shape}, spacing has {len(spacing)} axes; "
             "compare them on one grid"
         )
-    size = np.asarray(spacing, dtype=float)
+    axes = extended(truth.shape)
+    truth, predicted = (mask.reshape([mask.shape[axis] for axis in axes]) for mask in (truth, predicted))
+    size = np.asarray(spacing, dtype=float)[axes]
     box = _bounding_box(truth | predicted)
     if box is None:
         return nan
@@ -51,6 +54,15 @@ def hausdorff95(truth: NDArray[Any], predicted: NDArray[Any], spacing: Sequence[
     there = _percentile95(in_truth, in_prediction, size)
     back = _percentile95(in_prediction, in_truth, size)
     return max(there, back)
+
+
+def extended(shape: Sequence[int]) -> list[int]:
+    """The axes of a grid along which it has more than one voxel; the first one where it has none.
+
+    Along an axis of length 1 all voxels lie on the border: with it, a surface would be the whole mask, and the
+    distances between outlines would drown in those between their insides.
+    """
+    return [axis for axis, length in enumerate(shape) if length > 1] or [0]
 
 
 def surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ What is empty is treated by the one rule of `medseg.learning.scores.counts`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import nan
+from math import nan, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,6 +81,7 @@ class VolumeScorer:
         predicted: NDArray[Any],
         spacing: Sequence[float],
         *,
+        voxel_volume: float | None = None,
         distances: bool = True,
     ) -> None:
         """Score one volume.
@@ -91,6 +92,7 @@ class VolumeScorer:
             truth: (I, J, K) class indices.
             predicted: (I, J, K) class indices.
             spacing: Size of a voxel along I, J and K, in mm.
+            voxel_volume: Of a voxel, mm3; None where its sides are at right angles.
             distances: Whether to compute HD95, where it is among the scores; without, it is NaN.
 
         Raises:
@@ -102,7 +104,7 @@ class VolumeScorer:
         if len(spacing) != truth.ndim or not all(0 < size < np.inf for size in spacing):
             raise ValueError(f"spacing {tuple(spacing)} for {truth.ndim} axes; wanted one positive mm each")
         matrix = confusion(truth, predicted, len(self.matrix))
-        millilitres = float(np.prod(np.asarray(spacing, dtype=float))) / 1000
+        millilitres = (prod(spacing) if voxel_volume is None else voxel_volume) / 1000
         whole = MaskCase(case, self.members, truth, predicted, tuple(float(size) for size in spacing))
         found = {score.name: computed(score, whole) for score in self._added}
         distances = distances and "hd95" in self.scores

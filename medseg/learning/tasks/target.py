@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn.functional import one_hot
 
 from medseg.errors import StoreError
 from medseg.slices.store.store import Sample, SliceStore
@@ -55,6 +57,12 @@ class Target(Protocol):
     def blank(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """A label of the first class."""
 
+    def examples(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """A batch of made-up labels (B, ...) in which each class is, as far as there is room."""
+
+    def indicators(self, label: torch.Tensor, classes: int) -> torch.Tensor:
+        """Where a batch of labels has each class: (B, K, ...) float32 of 0 and 1."""
+
     def output(self, channels: int, size: tuple[int, int]) -> tuple[int, ...]:
         """Shape of what a network gives for one slice (H, W)."""
 
@@ -85,6 +93,14 @@ class MaskTarget:
         """Zeros (1, H, W)."""
         del classes
         return np.zeros((1, *size), dtype=np.uint8)
+
+    def examples(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Runs of three pixels of each class, (2, 1, H, W)."""
+        return (np.arange(2 * size[0] * size[1]) // 3 % classes).astype(np.uint8).reshape(2, 1, *size)
+
+    def indicators(self, label: torch.Tensor, classes: int) -> torch.Tensor:
+        """(B, K, H, W)."""
+        return one_hot(label[:, 0].long(), classes).movedim(-1, 1).float()
 
     def output(self, channels: int, size: tuple[int, int]) -> tuple[int, ...]:
         """(C, H, W)."""
@@ -124,6 +140,16 @@ class LabelTarget:
         """The first class alone, (K,)."""
         del size
         return np.eye(classes, dtype=np.uint8)[0]
+
+    def examples(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Each class alone, (K, K)."""
+        del size
+        return np.eye(classes, dtype=np.uint8)
+
+    def indicators(self, label: torch.Tensor, classes: int) -> torch.Tensor:
+        """(B, K)."""
+        del classes
+        return label.float()
 
     def output(self, channels: int, size: tuple[int, int]) -> tuple[int, ...]:
         """(K,)."""

@@ -32,7 +32,7 @@ class Scorer(Protocol):
         """What `score` was in the last `compute`, in words, such as `accuracy`."""
 
     def by_case(self) -> dict[str, float]:
-        """The score of each case, for choosing good, median and bad ones; never NaN."""
+        """The score of each case, for choosing the best, the median and the worst one; never NaN."""
 
 
 class Task(Protocol):

@@ -36,6 +36,8 @@ class Entry:
         geometry: Of the file: `shape` in voxels, `spacing` in mm, `orientation`.
         intensities: Of the raw volume, one number for each channel: `background`, and over the other voxels
             the percentiles `p01`, `p50`, `p99`.
+        cut_away: How many places of the label that are not of the first class reach no slice, since slices are
+            smaller than the volume, and of how many.
         sizes: Bytes of each file; one that has another size is not trusted.
         seconds: What preparing took.
     """
@@ -47,6 +49,7 @@ class Entry:
     counts: NDArray[np.int64] | None
     geometry: Mapping[str, Any]
     intensities: Mapping[str, list[float]]
+    cut_away: tuple[int, int]
     sizes: Mapping[str, int]
     seconds: float
 
@@ -120,6 +123,7 @@ def read_entry(folder: Path) -> Entry | None:
             else np.array(counts, dtype=np.int64).reshape(len(counts), -1 if counts else 0),
             geometry=facts["geometry"],
             intensities=facts["intensities"],
+            cut_away=tuple(facts["cut_away"]),
             sizes=facts["sizes"],
             seconds=facts["seconds"],
         )
@@ -136,7 +140,7 @@ def write_entry(
         folder: Where; an entry that is there already is replaced.
         image: (N, C, H, W).
         label: (N, H, W), None without a truth.
-        facts: `positions`, `counts`, `geometry`, `intensities` and `seconds` of the `Entry`, as JSON.
+        facts: `positions`, `counts`, `geometry`, `intensities`, `cut_away` and `seconds` of the `Entry`, as JSON.
 
     Raises:
         OSError: It cannot be written, for want of space for example.

@@ -19,8 +19,9 @@ from medseg.images.refusal import met_and_remedy
 from medseg.slices.preparation import Preparation
 from medseg.slices.sizes import FITTINGS
 from medseg.slices.store.entry import read_entry, write_entry
-from medseg.slices.store.fill import Job, free_bytes, list_jobs, make_slices, stores_folder
+from medseg.slices.store.fill import free_bytes, make_slices, stores_folder
 from medseg.slices.store.fingerprint import Recipe, make_recipe
+from medseg.slices.store.jobs import Job, Known, list_jobs
 from medseg.splits.split import Split
 
 
@@ -58,6 +59,7 @@ def plan(
     *,
     regions: Mapping[str, Sequence[int]],
     seed: int,
+    known: Known | None = None,
     root: Path | None = None,
     jobs: int = 1,
 ) -> StorePlan:
@@ -74,7 +76,7 @@ def plan(
         preparation.channels, preparation.rule, labels, regions=regions, seed=seed, files=preparation.files
     )
     where = root or stores_folder()
-    work, faults = list_jobs(cases, split, recipe)
+    work, faults = list_jobs(cases, split, recipe, known)
     made = {job.name: entry for job in work if (entry := read_entry(where / recipe.fingerprint / job.name))}
     missing = [job for job in work if job.name not in made]
     depths: dict[str, int] = {}

@@ -25,33 +25,20 @@ from medseg.slices.preparation import Preparation, PreparedVolume
 from medseg.slices.selection import Selection
 from medseg.slices.store.entry import Entry, read_entry, write_entry
 from medseg.slices.store.fingerprint import Recipe, make_recipe
+from medseg.slices.store.jobs import Job, Known, failed, list_jobs, unchanged
 from medseg.slices.store.store import Sample, SliceStore
 from medseg.slices.transforms import TRANSFORMS_KEY
 from medseg.splits.split import Split
 
 _HALF_MAX = float(np.finfo(np.float16).max)
 _FACT_VOXELS = 200_000  # intensity percentiles of this many voxels are right to a fraction of a per cent
+
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 def stores_folder() -> Path:
     """Where prepared stores are kept."""
     return cache_folder() / "stores"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One case to be prepared.
-
-    Attributes:
-        case: Which.
-        role: Whose rule of keeping applies to it.
-        name: Of its entry.
-    """
-
-    case: Case
-    role: str
-    name: str
 
 
 def prepare(
@@ -62,6 +49,7 @@ def prepare(
     *,
     regions: Mapping[str, Sequence[int]],
     seed: int,
+    known: Known | None = None,
     root: Path | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
@@ -69,8 +57,8 @@ def prepare(
 ) -> SliceStore:
     """Prepare what is not prepared yet, and index all of it.
 
-    An entry is reused when and only when nothing that matters has changed: files, channels, meaning of the
-    labels, rule, kept slices, versions. An interrupted call is continued by the next. At most `jobs` volumes
+    An entry is reused when and only when nothing that matters has changed: bytes of the files, channels, meaning
+    of the labels, rule, kept slices, versions. An interrupted call is continued by the next. At most `jobs` volumes
     are in memory at a time.
 
     Args:
@@ -80,6 +68,7 @@ def prepare(
         labels: What label values mean; None to read no truth.
         regions: Class indices of each region that the keep rule may name.
         seed: Of the draw of slices.
+        known: What the files held when they were checked, so that they are not read again to tell what they hold.
         root: Folder of all stores; None for `stores_folder()`.
         jobs: How many cases to prepare at once. They are threads: reading and arithmetic release the
             interpreter, and a process would import MONAI first, 11 s each.
@@ -95,9 +84,10 @@ def prepare(
         preparation.channels, preparation.rule, labels, regions=regions, seed=seed, files=preparation.files
     )
     folder = (root or stores_folder()) / recipe.fingerprint
-    work, faults = list_jobs(cases, split, recipe)
+    work, faults = list_jobs(cases, split, recipe, known)
     entries = {job.name: entry for job in work if (entry := read_entry(folder / job.name)) is not None}
-    missing = [job for job in work if job.name not in entries]
+    # cases with the same files share an entry
+    missing = list({job.name: job for job in work if job.name not in entries}.values())
     filler = _Filler(folder, preparation, recipe, len(missing))
     if private and work:
         filler.keep_others_out()
@@ -113,22 +103,6 @@ def prepare(
     classes = labels.classes if labels else ()
     samples = _index(work, split, entries)
     return SliceStore(folder, recipe.fingerprint, samples, entries, classes, preparation.channels)
-
-
-def list_jobs(cases: Sequence[Case], split: Split, recipe: Recipe) -> tuple[list[Job], list[Fault]]:
-    """What there is to prepare, and the faults of cases that cannot be."""
-    work: list[Job] = []
-    faults: list[Fault] = []
-    for case in cases:
-        # Split by slice, a case is prepared once, with the rule of training.
-        role = split.role(case.id) if split.by == "group" else "train"
-        try:
-            if recipe.selection(role).needs_truth and not case.has_truth:
-                raise _failed(case, "mask", "there is no truth, which slices.keep asks for")
-            work.append(Job(case, role, recipe.entry(case, role)))
-        except DataError as error:
-            faults += error.faults
-    return work, faults
 
 
 def _index(work: Sequence[Job], split: Split, entries: Mapping[str, Entry]) -> tuple[Sample, ...]:
@@ -189,6 +163,7 @@ class _Filler:
     def _one(self, job: Job) -> Entry:
         begin = time.perf_counter()
         made = make_slices(job, self._preparation, self._recipe)
+        unchanged(job)
         self._largest = max(self._largest, made.nbytes)
         facts = {**made.facts, "seconds": round(time.perf_counter() - begin, 3)}
         try:
@@ -223,6 +198,7 @@ class MadeSlices:
         facts: What `entry.write_entry` wants beside them, without `seconds`.
         whole: Number of all slices of the prepared volume.
         crops: Whether some of the volume reaches no slice, since it is larger than they are.
+        cut_away: As `PreparedVolume.cut_away`.
     """
 
     image: NDArray[Any]
@@ -230,6 +206,7 @@ class MadeSlices:
     facts: Mapping[str, Any]
     whole: int
     crops: bool = False
+    cut_away: tuple[int, int] = (0, 0)
 
     @property
     def nbytes(self) -> int:
@@ -249,7 +226,7 @@ def make_slices(job: Job, preparation: Preparation, recipe: Recipe) -> MadeSlice
         prepared = preparation.apply(volume)
         counts = _class_counts(prepared, recipe.labels)
     except DataError as error:
-        raise _failed(job.case, "", str(error), f"Change {TRANSFORMS_KEY}, or leave the case out.") from error
+        raise failed(job.case, "", str(error), f"Change {TRANSFORMS_KEY}, or leave the case out.") from error
     selection: Selection = recipe.selection(job.role)
     kept = selection.positions(prepared.content, counts, seed=recipe.seed, case=job.case.id)
     image = gather(prepared.image, kept, np.dtype(preparation.rule.store))
@@ -269,9 +246,11 @@ def make_slices(job: Job, preparation: Preparation, recipe: Recipe) -> MadeSlice
             "orientation": volume.geometry.orientation,
         },
         "intensities": intensity_facts(volume),
+        "cut_away": prepared.cut_away,
     }
     label = None if prepared.label is None else gather(prepared.label, kept, np.dtype(np.uint8))
-    return MadeSlices(image, label, facts, len(prepared.content), prepared.fitting.crops)
+    crops = prepared.fitting.crops
+    return MadeSlices(image, label, facts, len(prepared.content), crops, prepared.cut_away)
 
 
 def _class_counts(prepared: PreparedVolume, labels: LabelRule | None) -> NDArray[np.int64] | None:
@@ -322,11 +301,6 @@ def free_bytes(folder: Path) -> int:
     """Free space where a folder is or will be."""
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     return shutil.disk_usage(there).free
-
-
-def _failed(case: Case, part: str, met: str, remedy: str = "Leave the case out.") -> DataError:
-    fault = Fault(case.id, case.position, part, met, remedy, case.files.get(part))
-    return DataError(fault.text(), [fault])
 
 
 def _size(nbytes: float) -> str:

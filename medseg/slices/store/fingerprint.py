@@ -16,6 +16,7 @@ from medseg.allowed import DEFAULT_MODULES
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.errors import DataError, Fault
+from medseg.files.content import Content, content_of
 from medseg.images.formats import NIFTI, FileKind
 from medseg.slices.selection import Selection, for_scores, for_training
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from medseg.slices.rule import SliceRule
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 """Raised when stored slices come out otherwise than before, or are laid out otherwise."""
 
 _PACKAGES = ("monai", "numpy", "nibabel", "scipy", "torch")
@@ -61,17 +62,26 @@ class Recipe:
         """Of how every case is prepared, whichever slices are kept: 16 hexadecimal digits."""
         return _hash(self._preparation)[:16]
 
-    def entry(self, case: Case, role: str) -> str:
-        """Name of the entry of a case: a hash of the preparation, its files and the slices kept.
+    def contents(self, case: Case, known: Mapping[str, Content]) -> dict[str, Content]:
+        """What the files hold that the slices of a case are made of, by their parts.
 
-        A file counts by its place, size and time of change; it is not read.
+        Args:
+            case: Whose files.
+            known: What they held when they were looked at; files that changed since, or are not in it, are read.
 
         Raises:
             DataError: A file is missing; holds one fault.
         """
+        return {part: _content(case, part, known.get(part)) for part in self._parts(case)}
+
+    def entry(self, case: Case, role: str, contents: Mapping[str, Content]) -> str:
+        """Name of the entry of a case: a hash of the preparation, what its files hold, and the slices kept.
+
+        A file counts by its bytes: neither where it lies nor the time that it bears matters.
+        """
         selection = self.selection(role)
         drawn = [self.seed, case.id] if selection.draw is not None else None
-        files = {part: _stamp(case, part) for part in self._parts(case)}
+        files = {part: content.digest for part, content in contents.items()}
         facts = {"files": files, "keep": asdict(selection), "drawn": drawn}
         return _hash({**self._preparation, **facts})[:32]
 
@@ -125,14 +135,13 @@ def make_recipe(
     return Recipe(channels, rule, labels, files, training, for_scores(foreground), seed)
 
 
-def _stamp(case: Case, part: str) -> list[Any]:
+def _content(case: Case, part: str, known: Content | None) -> Content:
     remedy = "Add it, or leave the case out."
     path = case.files.get(part)
     try:
         if path is None:
             raise FileNotFoundError
-        found = path.stat()
-        return [str(path.resolve()), found.st_size, found.st_mtime_ns]
+        return content_of(path, known)
     except OSError as error:
         met = f"the file cannot be found: {error.strerror or 'there is none'}"
         fault = Fault(case.id, case.position, part, met, remedy, path)

@@ -114,6 +114,11 @@ class SliceStore:
                 total += counts[sample.row]
         return total
 
+    def cut_away(self) -> dict[str, float]:
+        """Share of what the label of a case marks that slices are too small to show, above 0, by case."""
+        found = {sample.case: self.entries[sample.entry].cut_away for sample in self.samples}
+        return {case: cut / marked for case, (cut, marked) in found.items() if cut}
+
     def nbytes(self, role: str) -> int:
         """Bytes that the slices of one role take in memory, in the stored precision, labels included."""
         return sum(self.entries[sample.entry].slice_bytes for sample in self.role(role))

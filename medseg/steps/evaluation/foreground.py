@@ -26,13 +26,12 @@ from medseg.steps.evaluation.added_bars import added_bars
 from medseg.steps.evaluation.evaluation import Figures, Mine
 from medseg.steps.evaluation.pooled import Part, Pooled, joined, summed
 from medseg.steps.evaluation.seen import SeenPicture, see
-from medseg.steps.pictures import good_median_bad, validation_picture
+from medseg.steps.pictures import best_median_worst, told_dice, validation_picture
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 _GRID = 9
-_KINDS = {"good": "best", "median": "median", "bad": "worst"}
 
 
 class ForegroundEvaluation:
@@ -131,15 +130,20 @@ def _grid(scores: dict[str, float], seen: Callable[[str], SeenPicture], role: st
     for case in (order[place] for place in places):
         picture = seen(case)
         views.append(
-            MaskView(f"{case}: Dice {scores[case]:.2f}", picture.image, picture.predicted, picture.truth)
+            MaskView(
+                f"{case}: {told_dice(scores[case], picture.truth)}",
+                picture.image,
+                picture.predicted,
+                picture.truth,
+            )
         )
     return mask_grid(views, heading=f"{role}: predicted masks, from the best to the worst of {len(order)}")
 
 
 def _confusion_images(scores: dict[str, float], seen: Callable[[str], SeenPicture], role: str) -> Figure:
     views = [
-        ConfusionView(f"{_KINDS[kind]}: {case}", seen(case).image, seen(case).truth, seen(case).predicted)
-        for case, kind in good_median_bad(scores).items()
+        ConfusionView(f"{kind}: {case}", seen(case).image, seen(case).truth, seen(case).predicted)
+        for case, kind in best_median_worst(scores).items()
     ]
     return confusion_images(views, heading=f"{role}: where it is right and wrong")
 

@@ -26,7 +26,14 @@ from medseg.learning.tasks.task import mask_task
 from medseg.steps.evaluation.added_bars import added_bars
 from medseg.steps.evaluation.evaluation import Figures, Mine
 from medseg.steps.evaluation.pooled import Part, Pooled, joined, summed
-from medseg.steps.pictures import fullest, good_median_bad, ras_spacing, shown_channels, validation_picture
+from medseg.steps.pictures import (
+    best_median_worst,
+    fullest,
+    ras_spacing,
+    shown_channels,
+    told_dice,
+    validation_picture,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -80,7 +87,9 @@ class VolumeEvaluation:
                 return
             size, pair = self._axis.seen(ras_spacing(volume)), (planes[0][kept], planes[1][kept])
         distances = self._distances and mine is None
-        self._scorer.add(case.id, case.group, *pair, size, distances=distances)
+        self._scorer.add(
+            case.id, case.group, *pair, size, voxel_volume=grid.voxel_volume, distances=distances
+        )
 
     def notes(self) -> Sequence[str]:
         """Nothing."""
@@ -114,7 +123,7 @@ class VolumeEvaluation:
     def figures(
         self, summary: DataFrame, cases: Mapping[str, Case], role: str, say: Callable[[str], None]
     ) -> Figures:
-        """Confusion, Dice by name, and slices of a good, a median and a bad patient."""
+        """Confusion, Dice by name, and slices of the best, the median and the worst patient."""
         del say
         drawn = self._scores_drawn(summary, self._scorer.matrix, role)
         return {**drawn, "slices": lambda: self._slices(cases, role)}
@@ -137,14 +146,14 @@ class VolumeEvaluation:
     def _slices(self, cases: Mapping[str, Case], role: str) -> Figure:
         scores = self._scorer.dice(self._task.select)
         views = []
-        for name, kind in good_median_bad(scores).items():
+        for name, kind in best_median_worst(scores).items():
             volume, label, labels = self._predicted(cases[name])
             truth = self._axis.cut(label)
             predicted = self._axis.cut(volume.geometry.to_ras(labels))
             place = fullest(truth)
             image = self._axis.cut(volume.image)[place]
             where = f", slice {place}" if len(truth) > 1 else ""
-            title = f"{kind}: {name}{where}, mean Dice {scores[name]:.2f}"
+            title = f"{kind}: {name}{where}, {told_dice(scores[name], truth)}"
             channels = shown_channels(self._predictor, image)
             rows, columns = self._axis.seen(ras_spacing(volume))[1:]
             views.append(SliceView(title, channels, truth[place], predicted[place], (rows, columns)))

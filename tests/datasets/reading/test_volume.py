@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from medseg.datasets.case import Case
+from medseg.datasets.checks.case_facts import examine
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.volume import read_volume
 from medseg.errors import DataError
@@ -58,7 +59,7 @@ def test_a_missing_channel_is_a_fault(case):
     assert "not there" in _fault(case).met
 
 
-@pytest.mark.parametrize("affine", [np.diag([-1.0, -2.0, 3.1, 1.0]), np.diag([1.0, 2.0, 3.0, 1.0])])
+@pytest.mark.parametrize("affine", [np.diag([-1.0, -2.0, 3.3, 1.0]), np.diag([1.0, 2.0, 3.0, 1.0])])
 def test_another_grid_is_a_fault(case, affine):
     nibabel.save(nibabel.Nifti1Image(np.zeros(SHAPE, np.int16), affine), case.images["t2"])
     fault = _fault(case)
@@ -85,3 +86,19 @@ def test_an_unknown_label_is_a_fault_that_counts_its_voxels(case):
     label[:2, 0, 0] = 3
     nibabel.save(nibabel.Nifti1Image(label, LPS), case.mask)
     assert "3 in 2 places" in _fault(case).met
+
+
+@pytest.mark.parametrize("part", ["mask", "t2"])
+def test_a_file_in_another_order_of_axes_is_read_as_the_same_place(case, part):
+    wanted = read_volume(case, ["t1", "t2"], LABELS)
+    other = nibabel.as_closest_canonical(nibabel.load(case.files[part]))
+    nibabel.save(nibabel.Nifti1Image(np.asanyarray(other.dataobj), other.affine), case.files[part])
+
+    found = read_volume(case, ["t1", "t2"], LABELS)
+
+    np.testing.assert_array_equal(found.image, wanted.image)
+    np.testing.assert_array_equal(found.label, wanted.label)
+    facts = examine(case, ("t1", "t2"), LABELS)
+    assert facts.faults == ()
+    assert len(facts.notes) == 1
+    assert "stored in another order or direction" in facts.notes[0]

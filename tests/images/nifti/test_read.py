@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from medseg.errors import DataError
-from medseg.images.nifti.read import read_nifti
+from medseg.geometry.grid import Geometry
+from medseg.images.nifti.read import nifti_geometry, read_nifti
 from medseg.images.nifti.write import write_nifti
 from medseg.images.refusal import RefusedError
 
@@ -217,15 +219,92 @@ def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "b.nii.gz").read_bytes() == (tmp_path / "c.nii.gz").read_bytes()
 
 
-def test_grids_are_the_same_within_a_micrometre_and_not_beyond(tmp_path: Path) -> None:
-    def geometry(shift: float, shape: tuple[int, int, int] = SHAPE) -> object:
-        affine = np.eye(4)
-        affine[0, 3] = shift
+def with_header(path: Path, **fields: object) -> Path:
+    """A file whose header holds these fields, as nibabel would not write them."""
+    raw = bytearray(nibabel.Nifti1Image(np.zeros(SHAPE, np.uint8), oriented("LPS")).to_bytes())
+    header = nibabel.Nifti1Header(bytes(raw[:348]), check=False)
+    for name, value in fields.items():
+        header[name] = value
+    raw[:348] = header.binaryblock
+    path.write_bytes(raw)
+    return path
+
+
+def test_what_a_header_says_of_its_place_is_taken_without_a_note(tmp_path: Path) -> None:
+    for fields in ({}, {"xyzt_units": 10}, {"pixdim": [-1, 1, 2, 3, 0, 0, 0, 0]}):
+        stored = read_nifti(with_header(tmp_path / "a.nii", **fields))
+        np.testing.assert_allclose(stored.geometry.affine, oriented("LPS"), atol=1e-6)
+        assert stored.notes == ()
+
+
+@pytest.mark.parametrize(("code", "in_mm", "unit"), [(1, 1000.0, "metres"), (3, 0.001, "micrometres")])
+def test_metres_and_micrometres_are_turned_into_millimetres(
+    tmp_path: Path, code: int, in_mm: float, unit: str
+) -> None:
+    path = with_header(tmp_path / "a.nii", xyzt_units=code)
+    stored = read_nifti(path)
+    np.testing.assert_allclose(stored.geometry.spacing, np.array([1, 2, 3]) * in_mm)
+    assert stored.geometry.voxel_volume == pytest.approx(6 * in_mm**3)
+    assert nifti_geometry(path).spacing == stored.geometry.spacing
+    (note,) = stored.notes
+    assert f"lengths in {unit}" in note
+    write_nifti(np.zeros(SHAPE, np.uint8), stored.geometry, tmp_path / "b.nii.gz")
+    assert read_nifti(tmp_path / "b.nii.gz").geometry.same_grid(stored.geometry)
+
+
+QFORM = {"sform_code": 0, "qform_code": 1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"sform_code": 0, "qform_code": 0}, ["no place and no directions"]),
+        (
+            {"sform_code": 0, "qform_code": 0, "pixdim": [1, 1, 0, 0, 0, 0, 0, 0]},
+            ["no place and no directions", "no voxel size along J, K"],
+        ),
+        ({**QFORM, "pixdim": [1, 0, 2, 3, 0, 0, 0, 0]}, ["no voxel size along I"]),
+        ({"pixdim": [1, 0, 0, 0, 0, 0, 0, 0]}, ["pixdim gives other voxel sizes than its sform"]),
+        ({"pixdim": [1, 1, 2, 3.5, 0, 0, 0, 0]}, ["pixdim gives other voxel sizes than its sform"]),
+        ({"qform_code": 1, "qoffset_x": 40}, ["sform and its qform place it differently"]),
+        ({"xyzt_units": 5}, ["unit of length that NIfTI does not know (xyzt_units 5)"]),
+    ],
+)
+def test_what_a_header_leaves_open_about_its_place_is_noted(
+    tmp_path: Path, fields: dict[str, object], told: list[str]
+) -> None:
+    notes = read_nifti(with_header(tmp_path / "a.nii", **fields)).notes
+    assert len(notes) == len(told)
+    assert all(part in note for part, note in zip(told, notes, strict=True))
+
+
+def test_a_sheared_voxel_has_the_volume_that_its_sides_span(tmp_path: Path) -> None:
+    """The product of the lengths of its sides would be 4.4 % more."""
+    sheared = np.diag([1.0, 2.0, 3.0, 1.0])
+    sheared[1, 2] = 0.9
+    stored = read_nifti(saved(tmp_path / "a.nii", np.zeros(SHAPE, np.uint8), sheared))
+    assert stored.geometry.voxel_volume == pytest.approx(6)
+    assert np.prod(stored.geometry.spacing) == pytest.approx(6 * 1.044, abs=1e-3)
+    (note,) = stored.notes
+    assert "not at right angles (off by up to 16.7 degrees)" in note
+
+
+@pytest.mark.parametrize("size", [1e-6, 0.001, 1.0, 5.0])
+def test_grids_are_the_same_within_a_tenth_of_a_voxel_however_large_it_is(
+    tmp_path: Path, size: float
+) -> None:
+    def geometry(shift: float = 0.0, stretch: float = 0.0, shape: tuple[int, int, int] = SHAPE) -> Geometry:
+        affine = np.diag([size * (1 + stretch), size, size, 1])
+        affine[0, 3] = shift * size
         return read_nifti(saved(tmp_path / "a.nii", np.zeros(shape, np.uint8), affine)).geometry
 
-    assert geometry(0.0).same_grid(geometry(0.0005))
-    assert not geometry(0.0).same_grid(geometry(0.01))
-    assert not geometry(0.0).same_grid(geometry(0.0, (4, 5, 7)))
+    assert geometry().same_grid(geometry(shift=0.002))
+    assert geometry().same_grid(geometry(stretch=0.03))  # the last of four voxels lies 0.09 voxels away
+    assert not geometry().same_grid(geometry(shift=0.11))
+    assert not geometry().same_grid(geometry(stretch=0.04))
+    assert not geometry().same_grid(geometry(shape=(4, 5, 7)))
+    mirrored = replace(geometry(), affine=np.diag([-size, -size, size, 1]))
+    assert not geometry().same_grid(mirrored)
 
 
 @pytest.mark.real_data

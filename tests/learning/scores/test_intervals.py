@@ -221,10 +221,11 @@ def test_an_undefined_case_does_not_hide_the_other_case_of_its_patient():
     assert row["patients"] == 2
 
 
-def test_one_patient_has_no_deviation_and_an_interval_of_no_width():
-    row = only(summarise(table([0.6]), ["dice"]))
-    assert row["mean"] == row["low"] == row["high"] == row["median"] == 0.6
-    assert np.isnan(row["std"])
+def test_one_patient_has_neither_a_deviation_nor_an_interval():
+    row = only(summarise(table([0.6, NAN]), ["dice"]))
+    assert row["mean"] == row["median"] == 0.6
+    assert row["patients"] == 1
+    assert all(np.isnan(row[statistic]) for statistic in ("std", "low", "high"))
 
 
 def test_a_score_that_no_patient_defines_has_no_value_and_no_patients():

@@ -107,3 +107,47 @@ def test_two_empty_masks_have_no_distance_and_one_has_the_diagonal_of_the_volume
 def test_masks_on_different_grids_are_refused(shape, spacing):
     with pytest.raises(ValueError, match="one grid"):
         hausdorff95(np.ones((3, 4), bool), np.ones(shape, bool), spacing)
+
+
+def disc_and(*, island=False, moved=(0, 0)):
+    """A disc, and the same disc moved, or with a far island beside it."""
+    rows, columns = np.mgrid[:80, :90]
+    truth = (rows - 35) ** 2 + (columns - 35) ** 2 < 14**2
+    predicted = np.roll(truth, moved, axis=(0, 1))
+    if island:
+        predicted[72:78, 80:86] = True
+    return truth, predicted
+
+
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI warns about itself
+@pytest.mark.parametrize("masks", [disc_and(island=True), disc_and(moved=(4, 5)), disc_and(moved=(-21, 0))])
+@pytest.mark.parametrize("axis", range(3))
+def test_a_volume_of_one_slice_is_measured_as_that_slice(masks, axis):
+    import torch
+    from monai.metrics import compute_hausdorff_distance
+
+    plane = (0.8, 1.5)
+    truth, predicted = (np.expand_dims(mask, axis) for mask in masks)
+    one_hot = [torch.from_numpy(mask)[None, None].float() for mask in reversed(masks)]
+    monai = compute_hausdorff_distance(*one_hot, include_background=True, percentile=95, spacing=plane)
+
+    found = hausdorff95(truth, predicted, np.insert(plane, axis, 5.0))
+
+    assert found == pytest.approx(float(monai), rel=1e-5)
+    assert found == pytest.approx(brute_hausdorff95(*masks, plane), abs=1e-9)
+
+
+def test_a_mask_in_one_slice_of_many_is_all_surface():
+    """Here the slices above and below are known, and the mask is not in them."""
+    truth, predicted = (np.zeros((80, 90, 3), bool) for _ in range(2))
+    truth[..., 1], predicted[..., 1] = disc_and(moved=(4, 5))
+    wanted = brute_hausdorff95(truth, predicted, (1, 1, 5))
+    assert hausdorff95(truth, predicted, (1, 1, 5)) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_lines_and_single_voxels_have_distances():
+    line = np.zeros((1, 9, 1), bool)
+    line[0, 2:5] = True
+    moved = np.roll(line, 3, axis=1)  # ends at 2 and 4, and at 5 and 7: 3 and 1 voxels apart
+    assert hausdorff95(line, moved, (1, 1.5, 5)) == pytest.approx(1.5 * np.percentile([1, 3], 95))
+    assert hausdorff95(np.ones((1, 1, 1)), np.ones((1, 1, 1)), (1, 1, 5)) == 0

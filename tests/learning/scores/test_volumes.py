@@ -120,3 +120,12 @@ def test_a_table_without_cases_has_the_columns_of_one_with_cases():
     columns = list(scorer.frame().columns)
     scorer.add("a", "a", *two_label_maps(8), (1, 1, 1))
     assert columns == list(scorer.frame().columns)
+
+
+def test_volumes_of_leaning_voxels_are_theirs_and_not_those_of_upright_ones():
+    scorer = VolumeScorer(("rest", "organ"), {})
+    labels = np.ones((10, 10, 10), np.uint8)
+    scorer.add("P1", "P1", labels, labels, (1, 2, 3.2), voxel_volume=6)
+    scorer.add("P2", "P2", labels, labels, (1, 2, 3.2))
+    found = scorer.frame().query("name == 'organ'").set_index("case")["volume_truth_ml"]
+    assert found.to_dict() == pytest.approx({"P1": 6.0, "P2": 6.4})

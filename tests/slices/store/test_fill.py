@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +13,12 @@ import pytest
 
 import medseg.slices.store.entry
 from medseg.datasets.case import Case
+from medseg.datasets.checks.case_facts import examine
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.volume import read_volume
 from medseg.errors import DataError, StoreError
 from medseg.geometry.axes import AXES
+from medseg.pipeline.shortfalls import cut_away_told, unlearned_told
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
 from medseg.slices.store.estimate import plan
@@ -80,7 +84,17 @@ def split_of(cases, **roles) -> Split:
 
 
 def run(
-    cases, tmp_path, rule=RULE, *, labels=LABELS, split=None, seed=1, channels=CHANNELS, jobs=1, private=True
+    cases,
+    tmp_path,
+    rule=RULE,
+    *,
+    labels=LABELS,
+    split=None,
+    seed=1,
+    channels=CHANNELS,
+    jobs=1,
+    private=True,
+    known=None,
 ):
     return prepare(
         cases,
@@ -89,6 +103,7 @@ def run(
         labels,
         regions={"whole": [1, 2]},
         seed=seed,
+        known=known,
         root=tmp_path / "stores",
         jobs=jobs,
         private=private,
@@ -186,13 +201,100 @@ def test_a_case_that_changes_its_role_is_kept_by_the_rule_of_the_new_one(cases, 
     assert len([s for s in store.role("val") if s.case == "secret-a"]) == 7
 
 
-def test_a_changed_file_is_read_again_and_the_others_are_not(cases, tmp_path, reads):
-    run(cases, tmp_path)
-    touched = cases[1].images["t2"]
-    stat = touched.stat()
-    os.utime(touched, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
-    run(cases, tmp_path)
-    assert reads[4:] == ["secret-b"]
+def unpacked(case: Case) -> Case:
+    """A case whose files keep their size whatever they hold."""
+    for path in case.files.values():
+        nibabel.save(nibabel.load(path), path.with_suffix(""))
+    images = {channel: path.with_suffix("") for channel, path in case.images.items()}
+    return replace(case, images=images, mask=case.mask.with_suffix(""))
+
+
+def correct(path: Path) -> None:
+    """Change voxels of a file, whose size and time stay, as in an archive with fixed dates."""
+    before = path.stat()
+    raw = bytearray(path.read_bytes())
+    place = 352 + 8 + SHAPE[0] * 10 + SHAPE[0] * SHAPE[1] * 4  # in slice 4, beside what is marked
+    raw[place : place + 2] = b"\1\0"
+    path.write_bytes(raw)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+
+
+@pytest.mark.parametrize("part", ["t1", "t2", "mask"])
+def test_a_changed_file_is_prepared_anew_though_its_size_and_time_are_as_before(cases, tmp_path, reads, part):
+    cases = [cases[0], unpacked(cases[1])]
+    first = run(cases, tmp_path)
+    correct(cases[1].files[part])
+
+    again = run(cases, tmp_path)
+
+    assert reads[2:] == ["secret-b"]
+    assert again.digest("train") != first.digest("train")
+    fresh = run([cases[1]], tmp_path / "another")
+    for old, new in zip((s for s in again.samples if s.case == "secret-b"), fresh.samples, strict=True):
+        assert all(np.array_equal(*pair) for pair in zip(again.read(old), fresh.read(new), strict=True))
+
+
+def test_files_with_the_same_bytes_are_used_again_wherever_they_lie(cases, tmp_path, reads):
+    first = run(cases, tmp_path)
+    moved = tmp_path / "moved"
+    shutil.copytree(tmp_path / "data", moved)
+    there = [
+        replace(
+            case,
+            images={channel: moved / path.name for channel, path in case.images.items()},
+            mask=moved / case.mask.name,
+        )
+        for case in cases
+    ]
+    assert run(there, tmp_path).digest("train") == first.digest("train")
+    assert len(reads) == 4
+
+
+def test_cases_with_the_same_files_share_their_slices(cases, tmp_path, reads):
+    twin = replace(cases[0], id="secret-b")
+    store = run([cases[0], twin], tmp_path, jobs=2)
+    assert reads == ["secret-b"]
+    assert [sample.case for sample in store.role("train")] == ["secret-a", "secret-a", "secret-b", "secret-b"]
+
+
+def test_files_that_were_checked_are_not_read_again_to_know_what_they_hold(cases, tmp_path, monkeypatch):
+    whole = cases[0]
+    known = {case.id: examine(case, CHANNELS, LABELS).contents for case in cases}
+    assert known[whole.id].keys() == whole.files.keys()
+    digested = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(
+        hashlib, "file_digest", lambda file, how: digested.append(file.name) or digest(file, how)
+    )
+
+    store = run(cases, tmp_path, known=known)
+    assert digested == []
+    assert run(cases, tmp_path).digest("train") == store.digest("train")
+    assert len(digested) == sum(len(case.files) for case in cases)
+
+    del digested[:]
+    os.utime(whole.mask)
+    run(cases, tmp_path, known=known)
+    assert digested == [str(whole.mask)]
+
+
+def test_a_file_that_changes_while_it_is_prepared_leaves_no_slices(cases, tmp_path, monkeypatch):
+    case = unpacked(cases[0])
+    read = Preparation.read
+
+    def corrected(*given):
+        volume = read(*given)
+        correct(case.mask)
+        return volume
+
+    monkeypatch.setattr(Preparation, "read", corrected)
+    with pytest.raises(
+        DataError, match=r"mask.*changed while its slices were prepared.*Run the command again"
+    ):
+        run([case], tmp_path)
+    monkeypatch.undo()
+    assert len(run([case], tmp_path).role("train")) == 2
 
 
 def test_split_by_slice_gives_the_slices_of_a_case_different_roles(cases, tmp_path):
@@ -413,3 +515,31 @@ def test_a_store_of_identifying_data_is_closed_to_others_even_if_it_was_open(
     made.root.chmod(0o755)
     run(cases, tmp_path, private=private)
     assert made.root.stat().st_mode & 0o077 == others
+
+
+def test_a_store_tells_what_slices_cut_away_of_each_truth(cases, tmp_path):
+    assert run(cases, tmp_path).cut_away() == {}
+    small = run(cases, tmp_path, changed(size=[4, 4], keep={"contains": "image"}))
+    again = run(cases, tmp_path, changed(size=[4, 4], keep={"contains": "image"}))
+    assert small.cut_away() == again.cut_away()
+    assert small.cut_away().keys() == ROLES.keys()
+    # marked are columns 6 to 9 and rows 8 to 11 of 20 x 24; kept are columns 8 to 11 and rows 10 to 13, of LPS
+    assert set(small.cut_away().values()) == {1 - 4 / 16}
+    assert "of secret-a 75 %, secret-b 75 %" in cut_away_told(small.cut_away(), (4, 4))
+
+
+def test_a_class_that_no_training_slice_shows_is_told(cases, tmp_path):
+    assert unlearned_told(run(cases, tmp_path)) == ""
+    without = [replace(case, mask=erased(case, 4)) if ROLES[case.id] == "train" else case for case in cases]
+    assert "shows a voxel of the class core: it cannot be learned" in unlearned_told(run(without, tmp_path))
+    blind = run(cases, tmp_path, changed(keep={"contains": "image"}), labels=None)
+    assert unlearned_told(blind) == ""
+
+
+def erased(case: Case, value: int) -> Path:
+    mask = nibabel.load(case.mask)
+    label = np.asanyarray(mask.dataobj).copy()
+    label[label == value] = 0
+    path = case.mask.with_name(f"less_{case.mask.name}")
+    nibabel.save(nibabel.Nifti1Image(label, mask.affine), path)
+    return path

@@ -70,7 +70,7 @@ def test_draws_differ_by_case_and_seed():
     assert len(drawn) == 6
 
 
-FACTS = {"geometry": {}, "intensities": {}, "seconds": 0.5}
+FACTS = {"geometry": {}, "intensities": {}, "cut_away": [0, 0], "seconds": 0.5}
 
 
 def _store(folder: Path) -> tuple[SliceStore, np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from medseg.learning.scores.added.cases import MaskCase
+from medseg.learning.scores.surface_distance import extended
 
 
 class LibraryScore:
@@ -20,7 +21,8 @@ class LibraryScore:
 
     The metric is called as these libraries have it, with the prediction before the truth, of one name of one
     case at a time: (1, 1, ...) float32 of 0 and 1 for MONAI, uint8 for others. Metrics of MONAI that take the spacing
-    of voxels get it, in mm, where it is known.
+    of voxels get it, in mm, where it is known. A volume of one slice is given as that slice, (1, 1, H, W): as a
+    volume, all of a mask would be surface.
 
     Where neither has the name, the case says nothing of it. Metrics that give no finite number where one alone has
     it, as distances do, need `missed`.
@@ -67,8 +69,10 @@ class LibraryScore:
         return found
 
     def _asked(self, case: MaskCase, *masks: NDArray[np.bool_]) -> float:
-        spacing = {"spacing": list(case.spacing)} if self._spaced and case.spacing else {}
-        pair = (torch.from_numpy(mask.astype(np.uint8))[None, None].to(self._type) for mask in masks)
+        axes = extended(case.truth.shape)
+        shape = [1, 1, *(case.truth.shape[axis] for axis in axes)]
+        spacing = {"spacing": [case.spacing[axis] for axis in axes]} if self._spaced and case.spacing else {}
+        pair = (torch.from_numpy(mask.astype(np.uint8)).reshape(shape).to(self._type) for mask in masks)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of masks that are empty, for which `missed` stands
             value = self.metric(*pair, **spacing)

@@ -56,6 +56,25 @@ def test_a_distance_says_what_a_missed_class_costs():
     assert 0 < found["core"] < 50
 
 
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI warns about itself
+@pytest.mark.parametrize("axis", range(3))
+def test_a_metric_gets_a_volume_of_one_slice_as_that_slice(axis):
+    flat = np.zeros((2, 40, 50), dtype=np.uint8)
+    flat[0, 5:25, 5:25] = flat[1, 5:25, 5:25] = flat[1, 35:39, 45:49] = 1
+    truth, predicted = np.expand_dims(flat, axis + 1)
+    metric = HausdorffDistanceMetric(percentile=95)
+    masks = [torch.from_numpy(mask)[None, None].float() for mask in reversed(flat)]
+    spacing = tuple(np.insert([0.5, 2.0], axis, 5.0))
+
+    found = computed(
+        LibraryScore(metric, "distance", missed=50), MaskCase("P1", MEMBERS, truth, predicted, spacing)
+    )
+
+    metric(*masks, spacing=[0.5, 2.0])
+    assert found["core"] == pytest.approx(float(metric.aggregate()))
+    assert found["core"] > 20
+
+
 def test_other_metrics_get_the_prediction_first_and_whole_numbers():
     class Recall:
         """As those of TorchMetrics: called with predictions and targets."""

@@ -1,0 +1,77 @@
+"""Trying the loss of a definition before anything is trained on it."""
+
+from __future__ import annotations
+
+import torch
+
+from medseg.errors import DefinitionError
+from medseg.learning.tasks.task import Loss, Task
+
+_SURE = 3.0  # logits of a network that is fairly sure; surer ones are punished by smoothed labels
+_SURER = 10  # times as sure
+
+_MADE_FOR = (
+    "It may be made for probabilities, and gets logits: let it make them itself (`softmax: true` or `sigmoid: true` "
+    "in losses of MONAI), or take one of logits, such as torch.nn.CrossEntropyLoss in place of torch.nn.NLLLoss."
+)
+
+
+def check_loss(task: Task, size: tuple[int, int]) -> None:
+    """Ask the loss for what it gives to right, to undecided and to wrong logits.
+
+    Right ones must give the least, and surer ones not ever less: a loss that falls without end is none.
+
+    Args:
+        task: Whose loss.
+        size: (H, W) of a slice.
+
+    Raises:
+        DefinitionError: It cannot compare logits with labels, gives several numbers, or none that tells right from
+            wrong.
+    """
+    classes = len(task.classes)
+    label = torch.from_numpy(task.target.examples(classes, size))
+    shown = task.target.indicators(label, classes)[:, [task.classes.index(name) for name in task.maps]]
+    right = _SURE * (2 * shown - 1)
+    loss = task.weighted(torch.ones(classes, dtype=torch.int64).numpy()).loss()
+    told = {
+        name: _number(loss, logits, label)
+        for name, logits in (
+            ("right", right),
+            ("undecided", torch.zeros_like(right)),
+            ("wrong", -right),
+            ("surer", _SURER * right),
+        )
+    }
+    if not all(torch.isfinite(torch.tensor(value)) for value in told.values()):
+        raise DefinitionError(f"task.loss gives {_listed(told)}; wanted finite numbers. {_MADE_FOR}")
+    gain = told["undecided"] - told["right"]
+    if gain <= 0 or told["right"] >= told["wrong"]:
+        raise DefinitionError(
+            f"task.loss gives {_listed(told)}; wanted the least for right logits. {_MADE_FOR}"
+        )
+    if told["surer"] < told["right"] - gain:
+        raise DefinitionError(
+            f"task.loss gives {_listed(told)}: it falls without end as logits grow, and a training would drive it "
+            f"there. {_MADE_FOR}"
+        )
+
+
+def _listed(told: dict[str, float]) -> str:
+    names = {"right": "right logits", "surer": f"logits {_SURER} times as sure"}
+    return ", ".join(f"{value:.3g} for {names.get(name, f'{name} ones')}" for name, value in told.items())
+
+
+def _number(loss: Loss, logits: torch.Tensor, label: torch.Tensor) -> float:
+    try:
+        with torch.no_grad():
+            found = loss(logits, label)
+        single = found.numel() == 1
+    except DefinitionError:
+        raise
+    except Exception as error:  # losses raise anything at a target of another form
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DefinitionError(f"task.loss cannot compare logits with labels: {first}") from error
+    if not single:
+        raise DefinitionError("task.loss gives more than one number: set its reduction to mean.")
+    return float(found)

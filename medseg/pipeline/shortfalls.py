@@ -1,0 +1,52 @@
+"""What slices lack of the truth of their cases, in words for those who may change it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from medseg.slices.store.store import SliceStore
+
+_NAMED = 4  # of cases, those that lose most
+
+
+def cut_away_told(shares: Mapping[str, float], size: tuple[int, int]) -> str:
+    """That slices are too small for what label maps mark; empty if they are not.
+
+    Args:
+        shares: Of what a label map marks, as `SliceStore.cut_away` gives it.
+        size: (H, W) of a slice.
+    """
+    if not shares:
+        return ""
+    most = sorted(shares, key=lambda case: (-shares[case], case))
+    named = ", ".join(f"{case} {_percent(shares[case])}" for case in most[:_NAMED])
+    more = f" and {len(most) - _NAMED} more" if len(most) > _NAMED else ""
+    return (
+        f"Slices of {size[0]} x {size[1]} (slices.size) cut away some of what the label maps mark: of {named}{more}. "
+        "It is neither learned nor found. Set a larger slices.size, or slices.fit=resize or tile."
+    )
+
+
+def unlearned_told(store: SliceStore) -> str:
+    """That the slices for training show no voxel of a class; empty if they show all, or there are no label maps."""
+    samples = store.role("train")
+    if not any(store.entries[sample.entry].counts is not None for sample in samples):
+        return ""
+    counts = store.voxel_counts("train")
+    return absent_told([name for name, count in zip(store.classes, counts, strict=True) if not count])
+
+
+def absent_told(names: list[str]) -> str:
+    """That classes cannot be learned, since nothing for training shows them."""
+    if not names:
+        return ""
+    which = f"class {names[0]}" if len(names) == 1 else f"classes {', '.join(names)}"
+    it = "it" if len(names) == 1 else "they"
+    return (
+        f"Nothing for training shows a voxel of the {which}: {it} cannot be learned. Add cases that do, share out "
+        "otherwise (split.seed, split.stratify), or keep other slices (slices.keep)."
+    )
+
+
+def _percent(share: float) -> str:
+    return "less than 1 %" if share < 0.01 else f"{100 * share:.0f} %"
