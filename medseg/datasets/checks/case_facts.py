@@ -184,7 +184,7 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
         faults=tuple(faults),
         notes=tuple(dict.fromkeys(notes)),
     )
-    return told if grid is None else _placed(told, grid)
+    return told if first is None else _placed(told, first.geometry)
 
 
 def _contents(case: Case, channels: Sequence[str]) -> dict[str, Content]:

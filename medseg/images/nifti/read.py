@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
 from medseg.geometry.grid import Geometry, StoredImage
-from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 from medseg.images.nifti.place import placed
+from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 from medseg.machine.memory import available_memory
 
 _FORMS = (nibabel.Nifti1Image, nibabel.Nifti2Image)
