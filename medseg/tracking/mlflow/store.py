@@ -9,6 +9,7 @@ from typing import Any
 
 from medseg.errors import RunError, TrackingError
 from medseg.tracking.mlflow.address import artifact_location, is_database, reach, unreachable
+from medseg.tracking.mlflow.database import make_database
 from medseg.tracking.mlflow.quiet import hush
 
 
@@ -29,6 +30,7 @@ def open_store(uri: str) -> Iterator[Any]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
+        make_database(uri)
         _refuse_bad_database(uri)
         # The registry lies where the runs lie: an address from the environment would be another server.
         yield MlflowClient(tracking_uri=uri, registry_uri=uri)
