@@ -91,7 +91,7 @@ def run_folds(
         declared=declared,
         tracking_uri=masked(uri),
         process=this_process(),
-    ).write()
+    ).begin()
     try:
         return _seen_to_its_end(asked, uri, progress or Silent(), {"allow": allow})
     finally:
@@ -220,6 +220,8 @@ def _seen_to_its_end(
         with suppress(RunError, OSError):  # what went wrong is told, and not that it cannot be noted
             asked.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
+    finally:
+        asked.let_go()
     return result
 
 

@@ -236,12 +236,22 @@ def test_moved_data_are_the_same_data(killed: RunFolder, patients: Path, tmp_pat
     assert killed.read().status == "FINISHED"
 
 
-def test_a_run_that_still_goes_on_is_refused_and_left_alone(killed: RunFolder) -> None:
-    import psutil
+HOLD = """
+import sys
+from pathlib import Path
+from medseg.files.lock import take
+kept = take(Path(sys.argv[1]))
+print("held", flush=True)
+input()
+"""
 
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        since = psutil.Process(other.pid).create_time()
-        who = {"host": platform.node(), "pid": other.pid, "since": since}
+
+def test_a_run_that_still_goes_on_is_refused_and_left_alone(killed: RunFolder) -> None:
+    command = [sys.executable, "-c", HOLD, str(killed.path / ".held")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        who = {"host": platform.node(), "pid": other.pid}
         killed.write(replace(killed.read(), status="RUNNING", process=who))
         assert mark_gone() == []
         with pytest.raises(RunError, match="still going on"):
@@ -253,7 +263,7 @@ def test_a_run_that_still_goes_on_is_refused_and_left_alone(killed: RunFolder) -
 
 
 def test_a_process_that_got_the_number_of_a_dead_one_is_told_apart(killed: RunFolder) -> None:
-    who = {"host": platform.node(), "pid": os.getppid(), "since": 1.0}
+    who = {"host": platform.node(), "pid": os.getppid()}
     killed.write(replace(killed.read(), status="RUNNING", process=who))
 
     assert mark_gone() == [killed.path.name]
@@ -299,7 +309,7 @@ def test_run_json_is_private_to_this_machine_and_holds_what_resuming_needs(kille
     assert set(state) >= {"name", "pipeline", "data", "options", "tracked", "status", "process", "done"}
 
 
-GONE = {"host": platform.node(), "pid": 2**22 - 3, "since": 1.0}
+GONE = {"host": platform.node(), "pid": 2**22 - 3}
 NOWHERE = "http://127.0.0.1:1"
 
 
