@@ -17,7 +17,8 @@ from medseg.api.result import RunResult
 from medseg.component import SHIPPED, Allowed
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.folder import DECLARATION, RunFolder, State
+from medseg.places import written_whole
 from medseg.progress import LOADING, Progress
 from medseg.recorder import Status
 from medseg.yaml import write_yaml
@@ -135,10 +136,11 @@ class Conductor:
                 folder.let_go()
 
     def _gone_on(self, folder: RunFolder, state: State, uri: str) -> RunResult:
+        from medseg.pipeline.made import go_back  # noqa: PLC0415
         from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
 
         try:
-            resolved, gathered = self._checked(state.done)
+            resolved, gathered = self._checked(go_back(folder, self.progress.say).done)
             refuse_changed_data(state, gathered)
             split = folder.path / "split.json"
             shared = self._shared(resolved, gathered, split if split.exists() else None)
@@ -160,9 +162,10 @@ class Conductor:
             )
 
     def _keep_declaration(self, folder: RunFolder) -> None:
-        write_yaml(self.definition.to_dict(), folder.path / "definition.yaml")
         manifest = self.manifest.model_dump(by_alias=True, exclude_none=True)
-        write_yaml(manifest, folder.path / "manifest.yaml")
+        for name, content in zip(DECLARATION, (self.definition.to_dict(), manifest), strict=True):
+            with written_whole(folder.path / name) as target:
+                write_yaml(content, target)
 
     @property
     def _jobs(self) -> int:
@@ -227,7 +230,7 @@ class Conductor:
             folder.write(replace(folder.read(), status="FAILED"))
             raise
         state = folder.write(replace(folder.read(), tracked=tracker.run_id, tracking_uri=masked(uri)))
-        recorder = FanOut([FolderRecorder(folder.path), tracker])
+        recorder = FanOut([FolderRecorder(folder.path, self.progress.say), tracker])
         device = choose_device(self.options["device"])
         job = Job(resolved, gathered, shared, folder, recorder, self.progress, device, self._jobs)
         work = execute(job)

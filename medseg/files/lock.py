@@ -27,10 +27,11 @@ class Held:
     def __init__(self, path: Path, lock: FileLock) -> None:
         self._path, self._lock = path, lock
 
-    def let_go(self) -> None:
-        """Let others have it; its file is removed, which those that wait for it see."""
+    def let_go(self, *, remove: bool = True) -> None:
+        """Let others have it; its file is removed, if so wished, which those that wait for it see."""
         try:
-            self._path.unlink(missing_ok=True)
+            if remove:
+                self._path.unlink(missing_ok=True)
         except OSError:  # an open file cannot be removed on Windows: it is empty, and the next one takes it
             pass
         finally:
@@ -72,5 +73,5 @@ def seen(path: Path) -> Literal["free", "held", "unknown"]:
         return "unknown"
     if found is None:
         return "held"
-    found.let_go()
+    found.let_go(remove=False)  # that it is there tells that somebody held it
     return "free"

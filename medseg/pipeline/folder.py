@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -16,9 +16,9 @@ from typing import Any, Literal, get_args
 from medseg.errors import RunError
 from medseg.files.regular import read_json
 from medseg.pipeline.claim import alive, is_claim, taken, unsure
-from medseg.pipeline.process import hold, let_go, this_process, turn
+from medseg.pipeline.process import hold, holds, let_go, this_process, turn
 from medseg.pipeline.signature import is_signed, signed
-from medseg.places import written_whole
+from medseg.places import clear_leftovers, written_whole
 from medseg.recorder import Status
 
 RUNS = Path("medseg-runs")
@@ -51,6 +51,7 @@ class State:
         split_digest: Of the roles.
         done: Steps that are done.
         declared: SHA-256 of definition and manifest as they were when it began, by the names of their files.
+        made: Files of steps that are done, by their place in the folder: step, bytes, checksum.
         signature: Of all the rest, with the key of the user who wrote it.
     """
 
@@ -67,6 +68,7 @@ class State:
     done: tuple[str, ...] = ()
     ending: Status | Literal[""] = ""
     declared: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     signature: str = ""
 
     @property
@@ -167,6 +169,8 @@ class RunFolder:
                 raise RunError(f"{_STATE} of the run {self.path.name} has just been changed. Try again.")
             if not hold(self.path):
                 raise RunError(f"the run {now.name} is held by another process. Wait for it.")
+            if holds(self.path):
+                clear_leftovers(self.path, own=True)
             mine = replace(now, status="RUNNING", process=this_process(), ending="")
             return self.write(replace(mine, **(vouched or {})))
 
@@ -191,10 +195,17 @@ def _sound(state: State) -> State:
         and isinstance(options, dict)
         and state.ending in (*get_args(Status), "")
     )
-    fine = fine and is_claim(process) and is_options(options)
+    fine = fine and is_claim(process) and is_options(options) and _is_made(state.made)
     if not fine:
         raise TypeError("a value of another kind")
     return state
+
+
+def _is_made(made: object) -> bool:
+    return isinstance(made, dict) and all(
+        isinstance(known, list) and [type(each) for each in known] == [str, int, int]
+        for known in made.values()
+    )
 
 
 def is_plain(name: str) -> bool:

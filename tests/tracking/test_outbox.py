@@ -209,3 +209,19 @@ def test_what_is_no_longer_true_is_forgotten(server: Server, tmp_path: Path) -> 
     assert server.outbox().waiting == 1
     assert outbox.flush()
     assert server.got == [1]
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 5000, b'{"what": "metr'])
+def test_what_a_power_cut_left_is_cut_off_and_said_also_where_only_a_line_is_added(
+    damage: bytes, server: Server, tmp_path: Path
+) -> None:
+    leave(tmp_path, Call("metrics", {"number": 1}))
+    for number in (2, 3):
+        with (tmp_path / UNTRACKED).open("ab") as file:
+            file.write(damage)
+        if number == 2:
+            leave(tmp_path, Call("metrics", {"number": number}))
+
+    assert server.outbox().flush()
+    assert server.got == [1, 2]
+    assert server.said[0].startswith(f"The last {len(damage)} bytes of {UNTRACKED} were damaged")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from medseg.errors import TrackingError
 from medseg.files.lock import NoLocksError, take
-from medseg.places import written_whole
+from medseg.places import clear_leftovers, written_whole
 from medseg.tracking.mlflow.address import sqlite_path
 from medseg.tracking.mlflow.quiet import hush
 
@@ -61,6 +61,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _make(path: Path) -> None:
+    clear_leftovers(path.parent, below=path.name)
     with written_whole(path) as beside:
         _create(beside, path.parent)
         for ending in _BESIDE:  # what an older one left would be taken for part of the new one

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from medseg.errors import MedsegError, RunError
+from medseg.files.durable import append_line, cut_damage
 from medseg.files.regular import open_regular
 from medseg.places import written_whole
 from medseg.tracking.mlflow.address import masked
@@ -59,7 +60,7 @@ class Outbox:
         self._say = say
         self._clock = clock
         self._lock = threading.RLock()  # the run's thread and the one that watches the system both call
-        self._waiting = _read(self._path)
+        self._waiting = _read(self._path, say)
         self._pause = _FIRST_PAUSE
         self._next_try = float("-inf")
 
@@ -167,8 +168,7 @@ class Outbox:
 
 def leave(folder: Path, call: Call) -> None:
     """Write a call down for the next outbox of a run's folder."""
-    with (folder / UNTRACKED).open("a", encoding="utf-8", newline="\n") as handle:
-        handle.write(call.line() + "\n")
+    append_line(folder / UNTRACKED, call.line())
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -186,16 +186,16 @@ def _first_line(error: Exception) -> str:
     return masked(lines[0])[:300].rstrip(".")
 
 
-def _read(path: Path) -> list[Call]:
+def _read(path: Path, say: Callable[[str], None]) -> list[Call]:
     if not path.exists():
         return []
+    cut = cut_damage(path)
+    if cut:
+        say(f"The last {cut} bytes of {UNTRACKED} were damaged, as by a power cut, and are cut off.")
     with open_regular(path) as file:
         content = file.read()
-    whole = content[: content.rfind(b"\n") + 1]  # a kill may have torn the last line, within a letter even
-    if whole != content:
-        path.write_bytes(whole)
     try:
-        return [Call.from_line(line.decode("utf-8")) for line in whole.split(b"\n") if line]
+        return [Call.from_line(line.decode("utf-8")) for line in content.split(b"\n") if line]
     except ValueError as error:
         raise RunError(
             f"{path.name} of the run {path.parent.name} holds a line that medseg did not write. Remove that line, or "
