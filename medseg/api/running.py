@@ -229,14 +229,16 @@ def _send_rest(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
         else:
             uri = default_uri(given.tracking_uri or own_address(state.name, state.tracking_uri))
         shown.say(f"{state.name} is finished; sending what waits for the tracking server.")
-        waiting = send_rest(uri, state.tracked, folder.path, "FINISHED", shown.say)
+        waiting, unsent = send_rest(uri, state.tracked, folder.path, "FINISHED", shown.say)
         if waiting:
             raise TrackingError(
-                f"{waiting} records of the run {state.name} still wait in its {UNTRACKED}: the tracking server "
-                "did not take them. Try again when it works."
+                f"not everything of the run {state.name} could be sent: {unsent}. Try again when the tracking server "
+                "takes it. Where it refuses the login, set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD, anew."
             )
         state = folder.write(replace(state, tracking_uri=masked(uri)))
-    shown.say(f"All records of {state.name} are sent; the run is FINISHED there too.")
+    all_sent = f"All records of {state.name} are sent; the run is FINISHED there too."
+    shown.say(f"Of {state.name} {unsent}; the rest is sent." if unsent else all_sent, loud=bool(unsent))
     return ended(folder, given.allow)
 
 
