@@ -110,7 +110,9 @@ def download_model(uri: str, run_id: str, into: Path) -> Path:
         from mlflow.artifacts import download_artifacts
 
         with written_whole(into) as target:
-            beside = target.with_name(f"{target.name}.fetched")  # cleared with the rest if this process is killed
+            beside = target.with_name(
+                f"{target.name}.fetched"
+            )  # cleared with the rest if this process is killed
             beside.mkdir()
             # By its place: MLflow looks `models:/<id>` up in the default store, whatever address it is given.
             fetched = download_artifacts(artifact_uri=places[0], dst_path=str(beside), tracking_uri=uri)
