@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, NoReturn
 from platformdirs import user_cache_path, user_config_path
 
 from medseg.errors import RunError
+from medseg.files.durable import flush, flush_folder
+from medseg.files.lock import seen, take
 from medseg.files.regular import read_json
 
 
@@ -64,41 +67,92 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+_PART = ".part"
+_WRITING = ".writing"
+_YOUNG, _OLD = 60.0, 86400.0  # seconds
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success it takes the place of `path` in one move.
 
     The yielded path does not exist yet, so that a file or a folder may be made there. A failure, or a
-    process that is killed, leaves `path` as it was. What is made is open to whom the user's umask opens it, however
-    the library that wrote it does otherwise.
+    process that is killed, leaves `path` as it was, and so does a power cut: what was made is on the disk before it
+    gets its name. It is open to whom the user's umask opens it, however the library that wrote it does otherwise.
 
     Raises:
         NotWrittenError: The place cannot be written to: its disk is full, a file is in the way, or the rights
             are missing.
     """
     try:
+        new = [each for each in path.parents if not each.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:60]}.", suffix=".part", dir=path.parent))
+        beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:60]}.", suffix=_PART, dir=path.parent))
     except OSError as error:
         _not_written(error, path)
     target = beside / path.name
+    with _at_work(beside):
+        try:
+            yield target
+            _as_umask(target, beside)
+            flush(target)
+            if target.is_dir() and path.is_dir():
+                old = beside / "old"
+                path.replace(old)
+            target.replace(path)
+            for folder in (path.parent, *(each.parent for each in new)):
+                flush_folder(folder)
+        except OSError as error:
+            # Others come from what the caller read meanwhile; a full disk gives no name at all.
+            if error.errno in FULL or str(beside) in str(error.filename):
+                _not_written(error, path)
+            raise
+
+
+@contextmanager
+def _at_work(beside: Path) -> Iterator[None]:
+    """Say by a lock that a process is at a folder, and remove it in the end: one that is killed cannot."""
+    held = None
+    with suppress(OSError):  # no locks there: only its age tells then that it is left over
+        held = take(beside / _WRITING, 1.0)
     try:
-        yield target
-        _as_umask(target, beside)
-        if target.is_file():
-            with target.open("rb+") as handle:
-                os.fsync(handle.fileno())
-        if target.is_dir() and path.is_dir():
-            old = beside / "old"
-            path.replace(old)
-        target.replace(path)
-    except OSError as error:
-        # Others come from what the caller read meanwhile; a full disk gives no name at all.
-        if error.errno in FULL or str(beside) in str(error.filename):
-            _not_written(error, path)
-        raise
+        yield
     finally:
+        if held is not None:
+            held.let_go()
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def leftovers(folder: Path, *, below: str = "", own: bool = False) -> list[Path]:
+    """What processes that are gone had begun to write in a folder, and in all folders of it.
+
+    Args:
+        folder: Where to look; it need not exist.
+        below: Look for what was to become this file or folder alone, and in no folder of the folder.
+        own: Nobody else can be writing there, so that whatever was begun is left over.
+    """
+    found: list[Path] = []
+    for place, folders, _ in os.walk(folder):
+        parts = [name for name in folders if name.startswith(f".{below[:60]}") and name.endswith(_PART)]
+        folders[:] = [] if below else [name for name in folders if name not in parts]
+        found += [part for part in (Path(place, name) for name in parts) if own or _is_dead(part)]
+    return found
+
+
+def clear_leftovers(folder: Path, *, below: str = "", own: bool = False) -> None:
+    """Remove what `leftovers` finds; arguments as of it."""
+    for part in leftovers(folder, below=below, own=own):
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_dead(part: Path) -> bool:
+    """Whether nobody holds the lock of what was begun; a young one may not have it yet."""
+    try:
+        age = abs(time.time() - part.stat().st_mtime)
+    except OSError:
+        return False
+    told = seen(part / _WRITING) if (part / _WRITING).exists() else "unknown"
+    return (told == "free" and age > _YOUNG) or (told == "unknown" and age > _OLD)
 
 
 def read_kept(path: Path) -> Any:
@@ -140,7 +194,7 @@ KINDS = ("stores", "samples", "checked", "models")
 
 
 def cache_contents() -> dict[str, tuple[int, int]]:
-    """Entries and bytes of each kind in the cache.
+    """Entries and bytes of each kind in the cache, and of what killed processes left over, if there is any.
 
     Raises:
         RunError: The cache cannot be read.
@@ -149,11 +203,12 @@ def cache_contents() -> dict[str, tuple[int, int]]:
     for kind in KINDS:
         folder = cache_folder() / kind
         try:
-            entries = list(folder.iterdir()) if folder.is_dir() else []
+            entries = [each for each in folder.iterdir() if each.suffix != _PART] if folder.is_dir() else []
             found[kind] = (len(entries), sum(_bytes_of(entry) for entry in entries))
         except OSError as error:
             raise RunError(_closed(kind, "read", error)) from error
-    return found
+    left = leftovers(cache_folder())
+    return {**found, "leftovers": (len(left), sum(map(_bytes_of, left)))} if left else found
 
 
 def clear_cache(kind: str | None = None) -> int:

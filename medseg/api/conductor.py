@@ -17,7 +17,8 @@ from medseg.api.result import RunResult
 from medseg.component import SHIPPED, Allowed
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.folder import DECLARATION, RunFolder, State
+from medseg.places import written_whole
 from medseg.progress import LOADING, Progress
 from medseg.recorder import Status
 from medseg.yaml import write_yaml
@@ -106,8 +107,12 @@ class Conductor:
                 data_fingerprint=gathered.report.fingerprint(),
                 declared=folder.declaration(),
             )
-            folder.claim(replace(state, status="KILLED"))
-            return self._conduct(folder, uri, resolved, gathered, shared)
+            try:
+                folder.claim(replace(state, status="KILLED"))
+                self._say_unlocked(folder)
+                return self._conduct(folder, uri, resolved, gathered, shared)
+            finally:
+                folder.let_go()
 
     def resume(
         self,
@@ -118,7 +123,6 @@ class Conductor:
         vouched: Mapping[str, Any] | None = None,
     ) -> RunResult:
         """Go on with a run; arguments as of `RunFolder.claim`."""
-        from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
         from medseg.tracking.mlflow.address import default_uri, reach  # noqa: PLC0415
 
         uri = default_uri(self.tracking_uri)
@@ -126,20 +130,42 @@ class Conductor:
         with quiet_libraries():
             folder.claim(state, take_over=take_over, vouched=vouched)
             try:
-                resolved, gathered = self._checked(state.done)
-                refuse_changed_data(state, gathered)
-                split = folder.path / "split.json"
-                shared = self._shared(resolved, gathered, split if split.exists() else None)
-            except BaseException:
-                before: Status = "KILLED" if state.status == "RUNNING" else state.status
-                folder.write(replace(folder.read(), status=before))
-                raise
-            return self._conduct(folder, uri, resolved, gathered, shared)
+                self._say_unlocked(folder)
+                return self._gone_on(folder, state, uri)
+            finally:
+                folder.let_go()
+
+    def _gone_on(self, folder: RunFolder, state: State, uri: str) -> RunResult:
+        from medseg.pipeline.made import go_back  # noqa: PLC0415
+        from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
+
+        try:
+            resolved, gathered = self._checked(go_back(folder, self.progress.say).done)
+            refuse_changed_data(state, gathered)
+            split = folder.path / "split.json"
+            shared = self._shared(resolved, gathered, split if split.exists() else None)
+        except BaseException:
+            before: Status = "KILLED" if state.status == "RUNNING" else state.status
+            folder.write(replace(folder.read(), status=before))
+            raise
+        return self._conduct(folder, uri, resolved, gathered, shared)
+
+    def _say_unlocked(self, folder: RunFolder) -> None:
+        from medseg.pipeline.process import holds  # noqa: PLC0415
+
+        if not holds(folder.path):
+            self.progress.say(
+                "The working folder is on a file system without file locks: two commands that go on with this run "
+                "at once are not kept apart, and after a kill it goes on with --take-over alone. Local disks have "
+                "locks, and so have network shares that are mounted with them.",
+                loud=True,
+            )
 
     def _keep_declaration(self, folder: RunFolder) -> None:
-        write_yaml(self.definition.to_dict(), folder.path / "definition.yaml")
         manifest = self.manifest.model_dump(by_alias=True, exclude_none=True)
-        write_yaml(manifest, folder.path / "manifest.yaml")
+        for name, content in zip(DECLARATION, (self.definition.to_dict(), manifest), strict=True):
+            with written_whole(folder.path / name) as target:
+                write_yaml(content, target)
 
     @property
     def _jobs(self) -> int:
@@ -204,7 +230,7 @@ class Conductor:
             folder.write(replace(folder.read(), status="FAILED"))
             raise
         state = folder.write(replace(folder.read(), tracked=tracker.run_id, tracking_uri=masked(uri)))
-        recorder = FanOut([FolderRecorder(folder.path), tracker])
+        recorder = FanOut([FolderRecorder(folder.path, self.progress.say), tracker])
         device = choose_device(self.options["device"])
         job = Job(resolved, gathered, shared, folder, recorder, self.progress, device, self._jobs)
         work = execute(job)

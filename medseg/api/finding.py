@@ -11,7 +11,7 @@ from pathlib import Path
 from medseg.errors import MedsegError, RunError
 from medseg.files.inside import refuse_ways_out
 from medseg.packages import allowing
-from medseg.pipeline.claim import alive, elsewhere
+from medseg.pipeline.claim import alive, unsure
 from medseg.pipeline.folder import RUNS, RunFolder, State, all_runs, gone, is_plain
 from medseg.recorder import Status
 
@@ -25,14 +25,14 @@ def unfinished(*, take_over: bool = False) -> RunFolder:
     """The latest run of this user in this folder that was killed or has failed.
 
     Args:
-        take_over: Runs that are said to go on on another machine count too.
+        take_over: Runs that go on as far as can be told from here count too.
 
     Raises:
         RunError: There is none.
     """
     others = 0
     for folder, state in all_runs():
-        if state.status in ("KILLED", "FAILED") or (take_over and elsewhere(state)):
+        if state.status in ("KILLED", "FAILED") or (take_over and unsure(state, folder.path)):
             if state.mine:
                 return folder
             others += 1
@@ -120,7 +120,7 @@ def _marked(folder: RunFolder) -> Status | None:
 def _told_and_marked(folder: RunFolder) -> Status | None:
     with folder.turn(wait=0):
         state = folder.read()
-        if not state.mine or state.status != "RUNNING" or alive(state):
+        if not state.mine or state.status != "RUNNING" or alive(state, folder.path):
             return None
         status: Status = state.ending or "KILLED"
         tracked = _tell_trackers(folder, state, status)

@@ -91,7 +91,7 @@ def run_folds(
         declared=declared,
         tracking_uri=masked(uri),
         process=this_process(),
-    ).write()
+    ).begin()
     try:
         return _seen_to_its_end(asked, uri, progress or Silent(), {"allow": allow})
     finally:
@@ -157,13 +157,18 @@ def _claimed(found: CrossValidation, given: Given, *, take_over: bool) -> tuple[
         declared=built(**found.declared, generated=found.data is None and given.data is None),
     )
     if found.mine:
-        uri = given.tracking_uri or own_address(found.name, found.tracking_uri)
+        uri = given.tracking_uri or _address_of(found)
         return found.claim(take_over=take_over), uri
     vouched, runs = vouched_folds(found, given), adopted_runs(found, given)
     asked = found.claim(take_over=take_over, vouched=vouched)
     for folder, state in runs:
         folder.write(state)
     return asked, given.address
+
+
+def _address_of(found: CrossValidation) -> str | None:
+    tracked = any(state.tracked for _, state in found.begun())
+    return own_address(found.name, found.tracking_uri, found.folder, tracked=tracked)
 
 
 def _declared(name: str | Path, changes: Sequence[str], allow: Sequence[str]) -> Mapping[str, Any]:
@@ -220,6 +225,8 @@ def _seen_to_its_end(
         with suppress(RunError, OSError):  # what went wrong is told, and not that it cannot be noted
             asked.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
+    finally:
+        asked.let_go()
     return result
 
 

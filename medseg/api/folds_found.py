@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from medseg.api.finding import mark_gone
-from medseg.pipeline.claim import elsewhere
+from medseg.pipeline.claim import unsure
 from medseg.pipeline.folder import all_runs
 from medseg.pipeline.study.cross_validation import CrossValidation, all_cross_validations
 
@@ -40,7 +40,7 @@ def interrupted_folds(*, take_over: bool = False) -> CrossValidation | None:
     waiting = (
         each
         for each in all_cross_validations()
-        if (each.is_interrupted or (take_over and elsewhere(each))) and each.mine
+        if (each.is_interrupted or (take_over and unsure(each, each.folder))) and each.mine
     )
     found = next(waiting, None)
     if found is None:

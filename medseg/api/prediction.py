@@ -229,7 +229,7 @@ def _one(predictor: Predictor, case: Case, asked: _Asked) -> PredictedCase:
 def _write_table(found: Predicted, out: Path) -> None:
     from medseg.learning.inference.model_card import RESEARCH_ONLY  # noqa: PLC0415
 
-    out.mkdir(parents=True, exist_ok=True)
     with written_whole(out / found.table) as target:
         found.frame().to_csv(target, index=False)
-    (out / "README.txt").write_text(f"{RESEARCH_ONLY}\n", encoding="utf-8")
+    with written_whole(out / "README.txt") as target:
+        target.write_text(f"{RESEARCH_ONLY}\n", encoding="utf-8")

@@ -184,7 +184,7 @@ def resume_pipeline(
     refuse_unvouched("run", called(folder), given, mine=state.mine, data=wants_data, declared=declared)
     vouched = None if state.mine else {**vouched_run(folder, state, given), "pipeline": definition.name}
     kept = replace(state, **(vouched or {}))
-    uri = (given.tracking_uri or own_address(state.name, state.tracking_uri)) if state.mine else given.address
+    uri = (given.tracking_uri or _address_of(folder, state)) if state.mine else given.address
     changed = {name: value for name, value in (("device", device), ("jobs", jobs)) if value}
     root = given.data or (None if kept.data is None else Path(kept.data))
     if root is None:
@@ -194,23 +194,44 @@ def resume_pipeline(
     return conductor.resume(folder, state, take_over=take_over, vouched=vouched)
 
 
-def own_address(name: str, kept: str) -> str | None:
+def _address_of(folder: RunFolder, state: State) -> str | None:
+    return own_address(state.name, state.tracking_uri, folder.path, tracked=bool(state.tracked))
+
+
+def own_address(name: str, kept: str, folder: Path, *, tracked: bool) -> str | None:
     """Where a run is tracked, with user and password; None if it does not say.
+
+    A database in a file is looked for in the working folder too, which may have been moved with all that it holds.
 
     Args:
         name: Of the run.
         kept: Its address as it was kept.
+        folder: Of the run.
+        tracked: Whether the store must have it already.
 
     Raises:
-        TrackingError: User and password are wanted, and not given.
+        TrackingError: User and password are wanted, and not given; or the database is gone.
     """
+    from medseg.tracking.mlflow.address import sqlite_path  # noqa: PLC0415
+
     uri = with_credentials(kept)
     if "***" in uri:
         raise TrackingError(
             f"the run {name} is tracked at {uri}, and user and password are never kept. Give the whole "
             "address: --tracking-uri or MLFLOW_TRACKING_URI."
         )
-    return uri or None
+    path, here = sqlite_path(uri), folder.absolute().parents[1]
+    if path is None or path.exists():
+        return uri or None
+    if (here / path.name).exists():
+        return f"sqlite:///{(here / path.name).as_posix()}"
+    if tracked or not path.parent.is_dir():
+        raise TrackingError(
+            f"the tracking database {path.name} of the run {name} is not where it was, and not in the folder that "
+            f"holds {folder.absolute().parent.name}/. Say where it is now: --tracking-uri sqlite:///PATH. If it was "
+            "deleted, begin a new run."
+        )
+    return uri
 
 
 def _send_rest(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
@@ -227,16 +248,18 @@ def _send_rest(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
             state = _vouched_end(folder, state, given)
             uri = default_uri(given.address)
         else:
-            uri = default_uri(given.tracking_uri or own_address(state.name, state.tracking_uri))
+            uri = default_uri(given.tracking_uri or _address_of(folder, state))
         shown.say(f"{state.name} is finished; sending what waits for the tracking server.")
-        waiting = send_rest(uri, state.tracked, folder.path, "FINISHED", shown.say)
+        waiting, unsent = send_rest(uri, state.tracked, folder.path, "FINISHED", shown.say)
         if waiting:
             raise TrackingError(
-                f"{waiting} records of the run {state.name} still wait in its {UNTRACKED}: the tracking server "
-                "did not take them. Try again when it works."
+                f"not everything of the run {state.name} could be sent: {unsent}. Try again when the tracking server "
+                "takes it. Where it refuses the login, set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD, anew."
             )
         state = folder.write(replace(state, tracking_uri=masked(uri)))
-    shown.say(f"All records of {state.name} are sent; the run is FINISHED there too.")
+    all_sent = f"All records of {state.name} are sent; the run is FINISHED there too."
+    shown.say(f"Of {state.name} {unsent}; the rest is sent." if unsent else all_sent, loud=bool(unsent))
     return ended(folder, given.allow)
 
 

@@ -44,3 +44,5 @@ def _make(path: Path) -> None:
         return  # another process was first; its key counts
     with os.fdopen(handle, "wb") as file:
         file.write(secrets.token_bytes(KEY_BYTES))
+        file.flush()
+        os.fsync(file.fileno())  # what it signs must not outlive it

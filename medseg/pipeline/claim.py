@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from medseg.errors import RunError
-from medseg.pipeline.process import is_there
+from medseg.pipeline.process import worked_on
 from medseg.recorder import Status
-
-_LATEST = 2.0**40
-"""Seconds since 1970 that no clock shows."""
 
 
 class Claimed(Protocol):
@@ -28,31 +25,31 @@ class Claimed(Protocol):
 
     @property
     def process(self) -> Mapping[str, Any]:
-        """Host, process id and start time of who does; empty if nobody ever did."""
+        """Who does, as `medseg.pipeline.process.this_process` says it; empty if nobody ever did."""
 
 
-def elsewhere(claimed: Claimed) -> bool:
-    """Whether it says that it is RUNNING on another machine, or on this one under another name."""
-    return (
-        claimed.status == "RUNNING" and bool(claimed.process) and claimed.process["host"] != platform.node()
-    )
-
-
-def alive(claimed: Claimed) -> bool:
-    """Whether the process of something RUNNING is still there. Of another machine it is taken to be."""
+def alive(claimed: Claimed, folder: Path) -> bool:
+    """Whether the process of something RUNNING is still there; taken to be where that cannot be told from here."""
     if claimed.status != "RUNNING" or not claimed.process:
         return False
-    if elsewhere(claimed):
-        return True
-    if claimed.process["pid"] == os.getpid():
+    return worked_on(folder) == "held" or unsure(claimed, folder)
+
+
+def unsure(claimed: Claimed, folder: Path) -> bool:
+    """Whether it says RUNNING and nobody can tell: on another machine, or where the lock of its folder says nothing.
+
+    The lock of a network share may be seen by one machine alone, so that a free one proves nothing there.
+    """
+    if claimed.status != "RUNNING" or not claimed.process:
         return False
-    return is_there(claimed.process["pid"], claimed.process["since"])
+    told = worked_on(folder)
+    return told == "unknown" or (told == "free" and claimed.process["host"] != platform.node())
 
 
-def taken(claimed: Claimed) -> RunError:
+def taken(claimed: Claimed, folder: Path) -> RunError:
     """That another process works on it."""
     pid, host = claimed.process["pid"], claimed.process["host"]
-    if not elsewhere(claimed):
+    if not unsure(claimed, folder):
         return RunError(f"{claimed.name} is still going on (process {pid}). Wait for it.")
     return RunError(
         f"{claimed.name} is still going on, as far as can be told from here: process {pid} on the machine "
@@ -67,10 +64,4 @@ def is_claim(process: object) -> bool:
         return False
     if not process:
         return True
-    return (
-        isinstance(process["host"], str)
-        and type(process["pid"]) is int
-        and 0 < process["pid"] < 2**31
-        and type(process["since"]) in (int, float)
-        and 0 <= process["since"] < _LATEST
-    )
+    return isinstance(process["host"], str) and type(process["pid"]) is int and 0 < process["pid"] < 2**31

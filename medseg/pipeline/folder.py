@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -15,10 +15,10 @@ from typing import Any, Literal, get_args
 
 from medseg.errors import RunError
 from medseg.files.regular import read_json
-from medseg.pipeline.claim import alive, elsewhere, is_claim, taken
-from medseg.pipeline.process import this_process, turn
+from medseg.pipeline.claim import alive, is_claim, taken, unsure
+from medseg.pipeline.process import hold, holds, let_go, this_process, turn
 from medseg.pipeline.signature import is_signed, signed
-from medseg.places import written_whole
+from medseg.places import clear_leftovers, written_whole
 from medseg.recorder import Status
 
 RUNS = Path("medseg-runs")
@@ -46,12 +46,12 @@ class State:
         tracked: Id of the run there; empty where it is not tracked.
         status: RUNNING, FINISHED, FAILED or KILLED.
         ending: How a RUNNING run ends, while the trackers are being told; else empty.
-        process: Who runs it: host, process id and start time, so that another process of the same id is told
-            apart.
+        process: Who runs it, to be named; whether it is still there tells the lock of the folder.
         data_fingerprint: Of the content of the files.
         split_digest: Of the roles.
         done: Steps that are done.
         declared: SHA-256 of definition and manifest as they were when it began, by the names of their files.
+        made: Files of steps that are done, by their place in the folder: step, bytes, checksum.
         signature: Of all the rest, with the key of the user who wrote it.
     """
 
@@ -68,6 +68,7 @@ class State:
     done: tuple[str, ...] = ()
     ending: Status | Literal[""] = ""
     declared: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     signature: str = ""
 
     @property
@@ -146,9 +147,11 @@ class RunFolder:
     ) -> State:
         """Say that this process runs it from now on.
 
+        It stays so until `let_go`.
+
         Args:
             state: Of the run, as it was when this was decided; what is in the folder by now counts.
-            take_over: Take it even from a process of another machine, which cannot be asked from here.
+            take_over: Take it even where nobody can tell from here whether its process is there: see `unsure`.
             vouched: Of a run that somebody else made: what the caller says in place of the file.
 
         Raises:
@@ -158,14 +161,22 @@ class RunFolder:
         with self.turn():
             there = (self.path / _STATE).exists()
             now = self.read() if there else state
-            if alive(now) and not (take_over and elsewhere(now)):
-                raise taken(now)
+            if alive(now, self.path) and not (take_over and unsure(now, self.path)):
+                raise taken(now, self.path)
             if now.status == "FINISHED" and state.status != "FINISHED":
                 raise RunError(f"the run {now.name} has just been finished by another process.")
             if there and vouched is None and not now.mine:
                 raise RunError(f"{_STATE} of the run {self.path.name} has just been changed. Try again.")
+            if not hold(self.path):
+                raise RunError(f"the run {now.name} is held by another process. Wait for it.")
+            if holds(self.path):
+                clear_leftovers(self.path, own=True)
             mine = replace(now, status="RUNNING", process=this_process(), ending="")
             return self.write(replace(mine, **(vouched or {})))
+
+    def let_go(self) -> None:
+        """This process runs it no more; a process that ends has let go."""
+        let_go(self.path)
 
 
 def _sound(state: State) -> State:
@@ -184,10 +195,17 @@ def _sound(state: State) -> State:
         and isinstance(options, dict)
         and state.ending in (*get_args(Status), "")
     )
-    fine = fine and is_claim(process) and is_options(options)
+    fine = fine and is_claim(process) and is_options(options) and _is_made(state.made)
     if not fine:
         raise TypeError("a value of another kind")
     return state
+
+
+def _is_made(made: object) -> bool:
+    return isinstance(made, dict) and all(
+        isinstance(known, list) and [type(each) for each in known] == [str, int, int]
+        for known in made.values()
+    )
 
 
 def is_plain(name: str) -> bool:
@@ -223,4 +241,4 @@ def all_runs(below: Path = RUNS) -> Iterator[tuple[RunFolder, State]]:
 
 def gone(below: Path = RUNS) -> list[tuple[RunFolder, State]]:
     """Runs that say RUNNING though their process is gone."""
-    return [(f, s) for f, s in all_runs(below) if s.status == "RUNNING" and not alive(s)]
+    return [(f, s) for f, s in all_runs(below) if s.status == "RUNNING" and not alive(s, f.path)]

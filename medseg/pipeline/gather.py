@@ -13,7 +13,7 @@ from medseg.datasets.finding.scan import found_classes, scan
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError
 from medseg.pipeline.declaration.definition import PipelineDefinition, SampleRule
-from medseg.places import cache_folder
+from medseg.places import cache_folder, clear_leftovers
 from medseg.progress import Progress
 
 
@@ -133,6 +133,7 @@ def check_data(
 
     Names in a generated sample hide nobody: they stay as they are, so that a sample is shared out alike everywhere.
     """
+    clear_leftovers(cache_folder())
     manifest = manifest.model_copy(update={"ids": "pseudonyms"}) if generated else manifest
     listing = scan(manifest, root, only=channels, allowed=allowed)
     remember = cache_folder() / "checked"

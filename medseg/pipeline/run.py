@@ -18,6 +18,7 @@ from medseg.pipeline.declaration.public import public_definition
 from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.gather import Gathered
+from medseg.pipeline.made import keep_made
 from medseg.pipeline.resolve import Resolved
 from medseg.pipeline.shortfalls import cut_away_told, unlearned_told
 from medseg.places import written_whole
@@ -133,7 +134,7 @@ def _all_steps(job: Job) -> Work:
             continue
         here.place.mkdir(parents=True, exist_ok=True)
         work = step(work, here)
-        job.folder.write(replace(state, done=(*state.done, name)))
+        keep_made(job.folder, state, name)
     folder = work.predictor.save(job.folder.path / "model")
     job.recorder.model(folder)
     return work

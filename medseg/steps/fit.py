@@ -252,7 +252,8 @@ class Fit:
     def _conclude(self, run: Run, standing: Standing, task: Task, before: int) -> None:
         history, best_epoch = standing.history, standing.best_epoch
         table = run.place / "history.json"
-        table.write_text(json.dumps(list(history), indent=1), encoding="utf-8")
+        with written_whole(table) as target:
+            target.write_text(json.dumps(list(history), indent=1), encoding="utf-8")
         verdict = read_curves(history, run.step)
         said = {"kind": verdict.kind, "text": verdict.text(), "next_step": verdict.next_step}
         with written_whole(run.place / "verdict.json") as target:

@@ -6,11 +6,12 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medseg.errors import RunError
+from medseg.files.durable import append_line, cut_damage
 from medseg.files.regular import open_regular, parse_json, read_json
 from medseg.places import written_whole
 from medseg.recorder import DataInput, Status
@@ -31,18 +32,19 @@ class FolderRecorder:
 
     Args:
         folder: The run's folder; made if missing.
+        say: Told if something of an earlier process is damaged and can be mended.
 
     Raises:
         RunError: A file of an earlier process is no longer JSON, other than a torn last line of metrics.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, say: Callable[[str], None] = lambda _: None) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._params: dict[str, Any] = _read(folder / PARAMS, {})
         self._tags: dict[str, Any] = _read(folder / TAGS, {})
         self._inputs: list[Any] = _read(folder / INPUTS, [])
-        lines = read_metrics(folder)
+        lines = read_metrics(folder, say)
         self._seen = {(name, line["step"]) for line in lines for name in line["metrics"]}
         self._write(STATUS, {"status": "RUNNING", "time": time.time()})
 
@@ -63,8 +65,7 @@ class FolderRecorder:
             return
         shown = {name: value if math.isfinite(value) else None for name, value in new.items()}
         line = json.dumps({"step": step, "time": time.time(), "metrics": shown}, allow_nan=False)
-        with (self._folder / METRICS).open("a", encoding="utf-8", newline="\n") as handle:
-            handle.write(line + "\n")
+        append_line(self._folder / METRICS, line)
         self._seen |= {(name, step) for name in new}
 
     def data(self, inputs: Sequence[DataInput]) -> None:
@@ -109,11 +110,12 @@ class FolderRecorder:
             beside.write_text(text + "\n", encoding="utf-8")
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Read the lines of `metrics.jsonl`, oldest first, and mend a last line that a kill tore.
+def read_metrics(folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Read the lines of `metrics.jsonl`, oldest first, and cut off an end that a kill or a power cut has damaged.
 
     Args:
         folder: The run's folder.
+        say: Told if something was cut off.
 
     Raises:
         RunError: A line other than the last is not JSON, or holds something else.
@@ -121,14 +123,13 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     path = folder / METRICS
     if not path.exists():
         return []
+    cut = cut_damage(path)
+    if cut:
+        say(f"The last {cut} bytes of {METRICS} were damaged, as by a power cut, and are cut off.")
     with open_regular(path) as file:
         content = file.read()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):  # the process died while it wrote: the next line must not join the torn one
-        with path.open("rb+") as handle:
-            handle.truncate(len(whole))
     try:
-        return [_line(parse_json(line)) for line in whole.decode("utf-8").splitlines()]
+        return [_line(parse_json(line)) for line in content.decode("utf-8").splitlines()]
     except ValueError as error:
         raise RunError(
             f"{METRICS} of run {folder.name} holds a line that medseg did not write ({error}). "

@@ -6,21 +6,19 @@ import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from sklearn.metrics import accuracy_score
 from typer.testing import CliRunner
 
 from medseg.api import are_folds, resume_folds, run_folds
 from medseg.errors import DataError, DefinitionError, RunError
+from medseg.files.lock import take
 from medseg.learning.scores.classes import ClassScorer
 from medseg.learning.scores.pooled_folds import fill
 from medseg.learning.tasks.exclusive import OneClass
@@ -272,13 +270,14 @@ def test_folds_that_another_process_works_on_are_left_to_it(workspace, monkeypat
         with pytest.raises(KeyboardInterrupt):
             start(pictures(workspace))
     (asked,) = all_cross_validations()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        there = {"host": platform.node(), "pid": other.pid, "since": psutil.Process(other.pid).create_time()}
-        replace(asked, status="RUNNING", process=there).write()
-        assert not are_folds(None)
-        with pytest.raises(RunError, match=f"is still going on .process {other.pid}"):
-            resume_folds(asked.name)
-        other.communicate(b"\n")
+    there = {"host": platform.node(), "pid": os.getppid()}
+    replace(asked, status="RUNNING", process=there).write()
+    other = take(asked.folder / ".held")
+    assert other is not None
+    assert not are_folds(None)
+    with pytest.raises(RunError, match=f"is still going on .process {os.getppid()}"):
+        resume_folds(asked.name)
+    other.let_go()
     assert are_folds(None)  # it is gone
     replace(asked, status="RUNNING", process={**there, "host": "a container"}).write()
     assert not are_folds(None)

@@ -7,10 +7,12 @@ import os
 import platform
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import pytest
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from medseg.api import RunResult, find_run_folder, mark_gone, resume_pipeline, run_pipeline
+from medseg.api import RunResult, find_run_folder, load_model, mark_gone, resume_pipeline, run_pipeline
 from medseg.api.finding import with_credentials
 from medseg.cli.main import app
 from medseg.errors import MedsegError, RunError, TrackingError
@@ -236,12 +238,52 @@ def test_moved_data_are_the_same_data(killed: RunFolder, patients: Path, tmp_pat
     assert killed.read().status == "FINISHED"
 
 
-def test_a_run_that_still_goes_on_is_refused_and_left_alone(killed: RunFolder) -> None:
-    import psutil
+HOLD = """
+import sys
+from pathlib import Path
+from medseg.files.lock import take
+kept = take(Path(sys.argv[1]))
+print("held", flush=True)
+input()
+"""
 
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        since = psutil.Process(other.pid).create_time()
-        who = {"host": platform.node(), "pid": other.pid, "since": since}
+
+def test_a_working_folder_that_was_moved_goes_on_where_it_is_now(
+    killed: RunFolder, finished: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = Path.cwd(), tmp_path / "moved here"
+    with closing(sqlite3.connect("mlflow.db")) as database, database:
+        first = (finished.folder.parents[1] / "mlartifacts").as_uri()
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            there = (old / "mlartifacts").as_uri()
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (first, there))  # noqa: S608
+    old.rename(new)
+    monkeypatch.chdir(new)
+
+    result = resume_pipeline(killed.path.name)
+
+    assert RunFolder(Path("medseg-runs") / result.name).read().status == "FINISHED"
+    assert result.tracking_uri == f"sqlite:///{(new / 'mlflow.db').as_posix()}"
+    assert not old.exists()
+    assert list((new / "mlartifacts").rglob("MLmodel"))
+    assert load_model(result.run_id, tracking_uri=result.tracking_uri, device="cpu")
+
+
+def test_a_tracking_database_that_is_gone_is_said_to_be_and_none_is_made(killed: RunFolder) -> None:
+    Path("mlflow.db").rename("renamed.db")
+
+    with pytest.raises(TrackingError, match=r"mlflow\.db of the run .* is not where it was.*--tracking-uri"):
+        resume_pipeline(killed.path.name)
+    assert not Path("mlflow.db").exists()
+    assert killed.read().status == "KILLED"
+
+
+def test_a_run_that_still_goes_on_is_refused_and_left_alone(killed: RunFolder) -> None:
+    command = [sys.executable, "-c", HOLD, str(killed.path / ".held")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        who = {"host": platform.node(), "pid": other.pid}
         killed.write(replace(killed.read(), status="RUNNING", process=who))
         assert mark_gone() == []
         with pytest.raises(RunError, match="still going on"):
@@ -253,7 +295,7 @@ def test_a_run_that_still_goes_on_is_refused_and_left_alone(killed: RunFolder) -
 
 
 def test_a_process_that_got_the_number_of_a_dead_one_is_told_apart(killed: RunFolder) -> None:
-    who = {"host": platform.node(), "pid": os.getppid(), "since": 1.0}
+    who = {"host": platform.node(), "pid": os.getppid()}
     killed.write(replace(killed.read(), status="RUNNING", process=who))
 
     assert mark_gone() == [killed.path.name]
@@ -299,7 +341,7 @@ def test_run_json_is_private_to_this_machine_and_holds_what_resuming_needs(kille
     assert set(state) >= {"name", "pipeline", "data", "options", "tracked", "status", "process", "done"}
 
 
-GONE = {"host": platform.node(), "pid": 2**22 - 3, "since": 1.0}
+GONE = {"host": platform.node(), "pid": 2**22 - 3}
 NOWHERE = "http://127.0.0.1:1"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import sys
@@ -23,7 +22,6 @@ from medseg.cli.main import app
 from medseg.cli.tables import print_result
 from medseg.errors import DefinitionError, MedsegError, RunError
 from medseg.pipeline.folder import RunFolder
-from medseg.pipeline.process import _host, turn
 from medseg.pipeline.study.cross_validation import PART_OF
 from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.store import open_store
@@ -31,7 +29,7 @@ from medseg.yaml import read_yaml, write_yaml
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 
-GONE = {"host": platform.node(), "pid": 2**22 - 3, "since": 1.0}
+GONE = {"host": platform.node(), "pid": 2**22 - 3}
 
 
 def medseg(*words: object) -> Any:
@@ -328,33 +326,12 @@ def test_the_next_command_says_which_packages_the_model_needs(
     assert "INPUT -o OUT --allow mypackage --allow other.part" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("since", [int("1" + 400 * "0"), float("nan"), -1, "1"])
-def test_a_time_that_no_clock_shows_is_no_run(killed: RunFolder, since: Any) -> None:
-    written(killed, status="RUNNING", process={**GONE, "pid": 1, "since": since})
-
-    result = medseg("pipeline", "resume")
-
-    assert result.exit_code == 2, result.output
-    with pytest.raises(RunError, match="damaged"):
-        killed.read()
-
-
 def test_the_latest_run_is_never_that_of_a_stranger(killed: RunFolder) -> None:
     written(killed, status="FINISHED", signature="")
     killed.path.rename(killed.path.with_name("latest-x"))
 
     with pytest.raises(RunError, match="no run of yours"):
         find_run_folder("latest", holding="model")
-
-
-@pytest.mark.parametrize("name", ["-²-²-x", "-1-1-x/", "--", "-9999999999999-1-x"])
-def test_a_turn_that_nobody_can_have_taken_keeps_nobody_out(tmp_path: Path, name: str) -> None:
-    made_up = tmp_path / f".turn-{_host(platform.node())}{name.rstrip('/')}"
-    made_up.mkdir() if name.endswith("/") else made_up.touch()
-    os.utime(made_up, (0, 0))
-
-    with turn(tmp_path, wait=0):
-        assert [path.name for path in tmp_path.glob(".turn-*") if path != made_up], "the turn is taken"
 
 
 def test_folds_that_are_too_many_are_no_cross_validation() -> None:

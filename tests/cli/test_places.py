@@ -28,7 +28,7 @@ STATE = {
     "data": None,
     "options": {"device": "cpu", "skip_bad": False},
     "status": "RUNNING",
-    "process": {"host": "h", "pid": 1, "since": 1.0},
+    "process": {"host": "h", "pid": 1},
     "done": [],
 }
 
@@ -123,7 +123,7 @@ def test_what_was_not_written_crosses_processes() -> None:
     "changes",
     [
         {"process": {"x": 1}},
-        {"process": {"host": this_process()["host"], "pid": -5, "since": 1.0}},
+        {"process": {"host": this_process()["host"], "pid": -5}},
         {"process": []},
         {"options": {}},
         {"options": 5},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from medseg.errors import RunError
 from medseg.pipeline.claim import alive
 from medseg.pipeline.folder import RunFolder, State, all_runs, gone
-from medseg.pipeline.process import this_process, turn
+from medseg.pipeline.process import holds, this_process, turn
 
 OPTIONS = {"device": "cpu", "skip_bad": False}
 
@@ -76,7 +77,7 @@ def test_a_folder_without_a_state_is_no_run(tmp_path: Path) -> None:
 
 
 def test_only_a_running_run_without_its_process_is_gone(tmp_path: Path) -> None:
-    dead = {**this_process(), "pid": 2**22 - 3, "since": 1.0}
+    dead = {**this_process(), "pid": os.getppid()}  # a number that is in use again
     lost = made(tmp_path, status="RUNNING", process=dead)
     for status in ("FINISHED", "FAILED", "KILLED"):
         made(tmp_path, status=status, process=dead)
@@ -85,12 +86,91 @@ def test_only_a_running_run_without_its_process_is_gone(tmp_path: Path) -> None:
     assert [folder.path for folder, _ in gone(tmp_path)] == [lost.path]
 
 
-def test_the_same_number_of_another_process_is_not_alive() -> None:
-    parent = {**this_process(), "pid": os.getppid(), "since": 1.0}
-    state = State("x", "x", None, {}, status="RUNNING", process=parent)
+HOLD = """
+import sys
+from pathlib import Path
+from medseg.pipeline.folder import RunFolder
+folder = RunFolder(Path(sys.argv[1]))
+folder.claim(folder.read())
+print("mine", flush=True)
+input()
+"""
 
-    assert not alive(state)
-    assert alive(replace(state, process={**parent, "host": "another machine"}))
+
+def test_a_living_process_keeps_its_run_whatever_clocks_show_and_a_killed_one_loses_it(
+    tmp_path: Path,
+) -> None:
+    folder = made(tmp_path, status="KILLED")
+    command = [sys.executable, "-c", HOLD, str(folder.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert _line(other) == "mine"
+        state = folder.read()
+        assert "since" not in state.process
+        folder.write(replace(state, process={**state.process, "since": 1.0}))  # of another clock
+
+        assert gone(tmp_path) == []
+        with pytest.raises(RunError, match=f"still going on .process {other.pid}"):
+            folder.claim(state)
+        with pytest.raises(RunError, match="still going on"):
+            folder.claim(state, take_over=True)
+        other.kill()
+        other.wait()
+
+    assert [each.path for each, _ in gone(tmp_path)] == [folder.path]
+    assert folder.claim(state).process == this_process()
+    folder.let_go()
+
+
+def test_threads_of_one_process_are_told_apart(tmp_path: Path) -> None:
+    folder = made(tmp_path, status="KILLED")
+    state, answers = folder.read(), []
+
+    def claim() -> None:
+        try:
+            folder.claim(state)
+            answers.append("mine")
+        except RunError:
+            answers.append("still")
+
+    threads = [threading.Thread(target=claim) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(answers) == ["mine", "still", "still"]
+    assert alive(folder.read(), folder.path)
+    folder.let_go()
+    assert not alive(folder.read(), folder.path)
+
+
+def test_where_the_file_system_has_no_locks_nobody_is_taken_for_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    folder = made(tmp_path, status="KILLED")
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    folder.claim(folder.read())
+
+    assert not holds(folder.path)
+    assert gone(tmp_path) == []
+    with pytest.raises(RunError, match=r"as far as can be told from here.*--take-over"):
+        folder.claim(folder.read())
+    assert folder.claim(folder.read(), take_over=True).status == "RUNNING"
+
+
+def test_a_link_in_the_place_of_a_lock_is_never_followed(tmp_path: Path) -> None:
+    folder, letter = made(tmp_path, status="KILLED"), tmp_path / "letter.txt"
+    letter.write_text("dear")
+    (folder.path / ".held").symlink_to(letter)
+
+    with pytest.raises(RunError, match=r"\.held.*cannot be locked"):
+        folder.claim(folder.read())
+    assert letter.read_text() == "dear"
 
 
 def test_who_claims_a_run_is_written_down(tmp_path: Path) -> None:
@@ -99,11 +179,13 @@ def test_who_claims_a_run_is_written_down(tmp_path: Path) -> None:
 
     assert folder.read().status == "RUNNING"
     assert folder.read().process["pid"] == os.getpid()
+    folder.let_go()
     elsewhere = replace(folder.read(), process={**this_process(), "host": "another machine"})
     folder.write(elsewhere)
     with pytest.raises(RunError, match=r"still going on.*'another machine'.*--take-over"):
         folder.claim(elsewhere)
     assert folder.claim(elsewhere, take_over=True).process == this_process()
+    folder.let_go()
 
 
 def test_what_the_folder_says_by_now_counts_not_what_was_read_earlier(tmp_path: Path) -> None:
@@ -111,6 +193,7 @@ def test_what_the_folder_says_by_now_counts_not_what_was_read_earlier(tmp_path: 
     early = folder.read()
     folder.write(replace(early, done=("fit", "evaluate"), ending="FAILED"))
     assert folder.claim(early).done == ("fit", "evaluate")
+    folder.let_go()
     assert folder.read().ending == ""
     folder.write(replace(early, status="FINISHED"))
     with pytest.raises(RunError, match="just been finished"):
@@ -127,7 +210,7 @@ state = folder.read()
 print("ready", flush=True)
 input()
 try:
-    folder.claim(state, take_over=True)
+    folder.claim(state)
     print("mine", flush=True)
 except RunError as error:
     print("still" if "still going on" in str(error) else error, flush=True)
@@ -137,8 +220,7 @@ input()
 
 def test_of_processes_that_claim_a_run_at_once_one_gets_it(tmp_path: Path) -> None:
     folder = made(tmp_path, status="KILLED")
-    (folder.path / ".turn-00000000-1-1-abcd").touch()
-    os.utime(folder.path / ".turn-00000000-1-1-abcd", (1, 1))  # left by a machine that is gone
+    (folder.path / ".turn").touch()  # left by a machine that is gone
     command = [sys.executable, "-c", CLAIM, str(folder.path)]
     some = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
@@ -157,7 +239,7 @@ def test_of_processes_that_claim_a_run_at_once_one_gets_it(tmp_path: Path) -> No
         for process in some:
             process.communicate()
     assert sorted(answers) == ["mine", "still", "still", "still"]
-    assert [path.name for path in folder.path.iterdir()] == ["run.json"]
+    assert {path.name for path in folder.path.iterdir()} <= {"run.json", ".held"}
 
 
 def _line(process: subprocess.Popen[str]) -> str:
@@ -186,15 +268,12 @@ def test_turns_never_overlap(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_turn_of_a_dead_process_blocks_nobody_and_that_of_a_living_one_does(tmp_path: Path) -> None:
-    with turn(tmp_path):
-        (mine,) = tmp_path.iterdir()
-        host = mine.name.split("-")[1]
-        with pytest.raises(RunError, match="busy"), turn(tmp_path, wait=0):
-            pass
-    (tmp_path / f".turn-{host}-{2**22 - 3}-1-abcd").touch()
+def test_a_turn_that_was_left_behind_blocks_nobody_and_one_that_is_taken_does(tmp_path: Path) -> None:
+    (tmp_path / ".turn").touch()
+    with turn(tmp_path, wait=0), pytest.raises(RunError, match="busy"), turn(tmp_path, wait=0):
+        pass
     with turn(tmp_path, wait=0):
-        assert len(list(tmp_path.iterdir())) == 1
-    (tmp_path / ".turn-00000000-1-1-abcd").touch()  # of another machine, just now
-    with pytest.raises(RunError, match="busy"), turn(tmp_path, wait=0):
+        pass
+    (tmp_path / ".turn").mkdir()
+    with pytest.raises(RunError, match=r"Remove it"), turn(tmp_path, wait=0):
         pass

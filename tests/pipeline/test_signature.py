@@ -27,7 +27,7 @@ OTHERWISE: dict[str, Any] = {
     "tracking_uri": "http://there",
     "tracked": "abc",
     "status": "RUNNING",
-    "process": {"host": "there", "pid": 3, "since": 1.0},
+    "process": {"host": "there", "pid": 3},
     "data_fingerprint": "abc",
     "split_digest": "abc",
     "done": ["fit"],

@@ -32,7 +32,7 @@ def test_a_run_is_written_as_plain_files(tmp_path: Path) -> None:
         {"name": "brats", "digest": "abc", "context": "train", "profile": {"cases": 3}, "source": "CBICA"}
     ]
     assert content(tmp_path / "run", "status.json")["status"] == "FINISHED"
-    (line,) = read_metrics(tmp_path / "run")
+    (line,) = read_metrics(tmp_path / "run", print)
     assert (line["step"], line["metrics"]) == (1, {"val/dice/oedema": 0.5})
     assert line["time"] > 1.6e9
 
@@ -55,7 +55,7 @@ def test_a_second_process_merges_and_repeats_nothing(tmp_path: Path) -> None:
         ("train", "y"),
         ("val", "x"),
     }
-    assert [(line["step"], line["metrics"]) for line in read_metrics(tmp_path)] == [
+    assert [(line["step"], line["metrics"]) for line in read_metrics(tmp_path, print)] == [
         (1, {"loss": 1.0}),
         (1, {"dice": 0.1}),
         (2, {"loss": 0.5}),
@@ -76,9 +76,26 @@ def test_a_line_torn_at_any_byte_is_dropped_and_recorded_anew(
     again = FolderRecorder(folder)
     again.metrics({"löss": 7.0}, 1)
     again.metrics({"löss": 2.0}, 2)
-    assert [(line["step"], line["metrics"]) for line in read_metrics(folder)] == [
+    assert [(line["step"], line["metrics"]) for line in read_metrics(folder, print)] == [
         (1, {"löss": 1.0}),
         (2, {"löss": 2.0}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\0" * 5000, b"\0\n", b'{"step": 3, "ti', b'{"step": 3, "time": 0, "metr\0\0\0\n']
+)
+def test_what_a_power_cut_left_at_the_end_is_cut_off_and_said(tmp_path: Path, damage: bytes) -> None:
+    FolderRecorder(tmp_path).metrics({"loss": 1.0}, 1)
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(damage)
+
+    said: list[str] = []
+    FolderRecorder(tmp_path, said.append).metrics({"loss": 2.0}, 2)
+
+    assert [line["metrics"] for line in read_metrics(tmp_path, print)] == [{"loss": 1.0}, {"loss": 2.0}]
+    assert said == [
+        f"The last {len(damage)} bytes of metrics.jsonl were damaged, as by a power cut, and are cut off."
     ]
 
 

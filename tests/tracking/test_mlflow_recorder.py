@@ -8,12 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import pytest
@@ -282,6 +285,32 @@ def test_a_model_that_points_out_of_its_folder_is_refused(path: str, tmp_path: P
     (model / "artifacts").mkdir()
     (model / "MLmodel").write_text(record.replace(path, "artifacts"))
     assert _predictor_folder(model) == (model / "artifacts").resolve()
+
+
+def test_a_model_whose_upload_was_killed_is_cleared_by_the_next_and_none_lies_among_temporary_files(
+    uri: str, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    recorder = start(uri, tmp_path / "run")
+    experiment = client.get_run(recorder.run_id).info.experiment_id
+    killed = client.create_logged_model(experiment, name="model", source_run_id=recorder.run_id)
+    half = Path(url2pathname(urlsplit(killed.artifact_location).path))
+    half.mkdir(parents=True)
+    (half / "MLmodel").write_text("half")
+    copied: list[str] = []
+    mkdtemp = tempfile.mkdtemp
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda *a, **k: copied.append(mkdtemp(*a, **k)) or copied[-1])
+
+    recorder.model(saved_predictor(tmp_path / "run" / "model"))
+    recorder.close("FINISHED")
+
+    assert not half.parent.exists()
+    assert len(list(half.parents[1].iterdir())) >= 1
+    assert copied
+    assert [made for made in copied if Path(made).is_relative_to(temporary)] == []
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"model", "mlflow_model"}
 
 
 def test_runs_are_found_by_id_prefix_name_and_latest(uri: str, client: Any, tmp_path: Path) -> None:

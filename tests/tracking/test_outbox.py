@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import requests
 
 from medseg.errors import TrackingError
 from medseg.tracking.mlflow.calls import Call
@@ -10,7 +11,9 @@ from medseg.tracking.mlflow.outbox import UNTRACKED, Outbox, leave
 
 
 class RefusedError(Exception):
-    error_code = "INVALID_PARAMETER_VALUE"
+    def __init__(self, said: str, code: str = "INVALID_PARAMETER_VALUE") -> None:
+        super().__init__(said)
+        self.error_code = code
 
 
 class Server:
@@ -209,3 +212,104 @@ def test_what_is_no_longer_true_is_forgotten(server: Server, tmp_path: Path) -> 
     assert server.outbox().waiting == 1
     assert outbox.flush()
     assert server.got == [1]
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 5000, b'{"what": "metr'])
+def test_what_a_power_cut_left_is_cut_off_and_said_also_where_only_a_line_is_added(
+    damage: bytes, server: Server, tmp_path: Path
+) -> None:
+    leave(tmp_path, Call("metrics", {"number": 1}))
+    for number in (2, 3):
+        with (tmp_path / UNTRACKED).open("ab") as file:
+            file.write(damage)
+        if number == 2:
+            leave(tmp_path, Call("metrics", {"number": number}))
+
+    assert server.outbox().flush()
+    assert server.got == [1, 2]
+    assert server.said[0].startswith(f"The last {len(damage)} bytes of {UNTRACKED} were damaged")
+
+
+@pytest.mark.parametrize("code", ["UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", ""])
+def test_what_a_login_that_ran_out_keeps_back_waits_and_is_sent_with_a_new_one(
+    code: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = server.outbox()
+
+    def closed(_: Call) -> None:
+        if code:
+            raise RefusedError("token expired", code)
+        answer = requests.Response()  # as MLflow passes it on of files
+        answer.status_code = 401
+        answer.raise_for_status()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "_send", closed)
+        put(outbox, *range(7))
+        assert not outbox.flush()
+    assert "refuses the login" in server.said[0]
+    assert outbox.unsent.startswith(f"7 records wait in {UNTRACKED} (7 metrics): it refuses the login: ")
+    assert len((tmp_path / UNTRACKED).read_text().splitlines()) == 7
+
+    assert server.outbox().flush()
+    assert server.got == list(range(7))
+
+
+def file_call(number: int) -> Call:
+    return Call("artifact", {"number": number})
+
+
+def test_files_that_are_never_taken_hold_up_neither_scores_nor_the_end(
+    server: Server, tmp_path: Path
+) -> None:
+    server.broken = {1, 2, 3}
+    outbox = server.outbox()
+    for number in (1, 2, 3):
+        outbox.put(file_call(number))
+    put(outbox, 10)
+    outbox.put(Call("status", {"number": 11}))
+
+    assert not outbox.flush()
+    assert server.got == [10, 11]
+    assert outbox.unsent.startswith(
+        f"3 records wait in {UNTRACKED} (3 artifact): it did not take artifact: refused"
+    )
+    assert not outbox.holds("status")
+
+
+def test_what_another_process_left_is_sent_scores_first(server: Server, tmp_path: Path) -> None:
+    server.broken = {1, 2, 3}
+    for number in (1, 2, 3):
+        leave(tmp_path, file_call(number))
+    leave(tmp_path, Call("metrics", {"number": 10}))
+    leave(tmp_path, Call("status", {"number": 11}))
+
+    outbox = server.outbox()
+    assert not outbox.flush()
+    assert server.got == [10, 11]
+    server.broken = set()
+    assert outbox.flush()
+    assert server.got == [10, 11, 1, 2, 3]
+
+
+def test_files_are_tried_again_though_numbers_alone_are_sent_meanwhile(server: Server) -> None:
+    server.broken = {1}
+    outbox = server.outbox()
+    outbox.put(file_call(1))
+    server.broken = set()
+    put(outbox, 2)
+    assert server.got == [2]
+    server.now += 31
+    put(outbox, 3)
+    assert server.got == [2, 3, 1]
+
+
+def test_what_was_refused_is_counted_and_never_said_to_be_sent(server: Server) -> None:
+    server.refuses, server.up = {2}, False
+    outbox = server.outbox()
+    put(outbox, 1, 2)
+    server.up = True
+
+    assert outbox.flush()
+    assert server.said[-1].endswith("all that it missed, but for 1 that it refused.")
+    assert outbox.unsent == "1 were refused for good, and are in the run's own folder alone"

@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 from medseg.errors import RunError
 from medseg.files.regular import read_json
-from medseg.pipeline.claim import alive, elsewhere, is_claim, taken
+from medseg.pipeline.claim import alive, is_claim, taken, unsure
 from medseg.pipeline.folder import RunFolder, State, all_runs, is_options, is_plain
-from medseg.pipeline.process import this_process, turn
+from medseg.pipeline.process import hold, let_go, this_process, turn
 from medseg.pipeline.signature import is_signed, signed
 from medseg.places import written_whole
 from medseg.recorder import Status
@@ -91,7 +91,7 @@ class CrossValidation:
         """Say that this process works on it from now on.
 
         Args:
-            take_over: Take it even from a process of another machine, which cannot be asked from here.
+            take_over: Take it even where nobody can tell from here whether its process is there.
             vouched: Of one that somebody else made: what the caller says in place of the file.
 
         Raises:
@@ -100,13 +100,29 @@ class CrossValidation:
         """
         with turn(self.folder):
             now = CrossValidation.read(self.folder)
-            if alive(now) and not (take_over and elsewhere(now)):
-                raise taken(now)
+            if alive(now, self.folder) and not (take_over and unsure(now, self.folder)):
+                raise taken(now, self.folder)
             if now.status == "FINISHED":
                 raise RunError(f"the cross-validation {self.name} has ended; there is nothing to go on with.")
             if vouched is None and not now.mine:
                 raise RunError(f"{_FILE} of {self.name} has just been changed. Try again.")
+            if not hold(self.folder):
+                raise RunError(f"{self.name} is held by another process. Wait for it.")
             return replace(now, status="RUNNING", process=this_process(), **(vouched or {})).write()
+
+    def begin(self) -> CrossValidation:
+        """Make its folder, which this process works on from now on.
+
+        Raises:
+            RunError: It cannot be kept here.
+        """
+        kept = self.write()
+        hold(kept.folder)
+        return kept
+
+    def let_go(self) -> None:
+        """This process works on it no more."""
+        let_go(self.folder)
 
     def end(self, status: Status) -> None:
         """Say how it ended, unless another process has taken it over."""
@@ -135,7 +151,7 @@ class CrossValidation:
     @property
     def is_interrupted(self) -> bool:
         """Whether it has not ended, and nobody works on it."""
-        return self.status != "FINISHED" and not alive(self)
+        return self.status != "FINISHED" and not alive(self, self.folder)
 
     def runs(self, *, mine: bool = True) -> Iterator[tuple[int, tuple[RunFolder, State]]]:
         """Folds that have a run in this working folder, in order, with it; arguments as of `run_of`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import StoreError
+from medseg.files.durable import checksum, checksum_of
 from medseg.files.regular import opener, read_json, refuse_irregular
 from medseg.places import written_whole
 
@@ -39,6 +41,7 @@ class Entry:
         cut_away: How many places of the label that are not of the first class reach no slice, since slices are
             smaller than the volume, and of how many.
         sizes: Bytes of each file; one that has another size is not trusted.
+        sums: Checksum of each file, see `medseg.files.durable.checksum`.
         seconds: What preparing took.
     """
 
@@ -51,6 +54,7 @@ class Entry:
     intensities: Mapping[str, list[float]]
     cut_away: tuple[int, int]
     sizes: Mapping[str, int]
+    sums: Mapping[str, int]
     seconds: float
 
     @property
@@ -59,6 +63,13 @@ class Entry:
         channels, height, width = self.shape
         label = 1 if "label" in self.sizes else 0
         return height * width * (channels * np.dtype(self.dtype).itemsize + label)
+
+    def is_sound(self) -> bool:
+        """Whether the files hold what was written: all of them are read, which takes a second for some gigabytes."""
+        try:
+            return all(checksum(self.folder / _FILES[part]) == self.sums[part] for part in self.sizes)
+        except OSError:
+            return False
 
     def read(self, part: Part, row: int) -> NDArray[Any]:
         """Read one slice: image (C, H, W) in the stored precision, or label (H, W) uint8.
@@ -125,10 +136,29 @@ def read_entry(folder: Path) -> Entry | None:
             intensities=facts["intensities"],
             cut_away=tuple(facts["cut_away"]),
             sizes=facts["sizes"],
+            sums={part: facts["sums"][part] for part in facts["sizes"]},
             seconds=facts["seconds"],
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
+
+
+def sound_entries(folder: Path, names: Sequence[str], jobs: int) -> dict[str, Entry]:
+    """The entries of these names that are whole and hold what was written.
+
+    Args:
+        folder: What they lie in.
+        names: Of entries, whether they are there or not.
+        jobs: How many to read at once, by threads.
+    """
+
+    def sound(name: str) -> Entry | None:
+        entry = read_entry(folder / name)
+        return entry if entry is not None and entry.is_sound() else None
+
+    with ThreadPoolExecutor(max(1, jobs), thread_name_prefix="check") as pool:
+        found = zip(names, pool.map(sound, names), strict=True)
+        return {name: entry for name, entry in found if entry is not None}
 
 
 def write_entry(
@@ -147,10 +177,15 @@ def write_entry(
     """
     with written_whole(folder) as beside:
         beside.mkdir()
-        sizes = {"image": _save(image, beside / _FILES["image"])}
-        if label is not None:
-            sizes["label"] = _save(label, beside / _FILES["label"])
-        text = json.dumps({**facts, "shape": image.shape[1:], "dtype": str(image.dtype), "sizes": sizes})
+        arrays = {"image": image} if label is None else {"image": image, "label": label}
+        saved = {part: _save(array, beside / _FILES[part]) for part, array in arrays.items()}
+        known = {
+            "shape": image.shape[1:],
+            "dtype": str(image.dtype),
+            "sizes": {part: size for part, (size, _) in saved.items()},
+            "sums": {part: found for part, (_, found) in saved.items()},
+        }
+        text = json.dumps({**facts, **known})
         (beside / _FACTS).write_text(text, encoding="utf-8")
     entry = read_entry(folder)
     if entry is None:
@@ -160,11 +195,12 @@ def write_entry(
     return entry
 
 
-def _save(array: NDArray[Any], path: Path) -> int:
-    """Write an npy file; unlike `np.save`, a full disk keeps its error number."""
-    array = np.ascontiguousarray(array)
+def _save(array: NDArray[Any], path: Path) -> tuple[int, int]:
+    """Write an npy file; unlike `np.save`, a full disk keeps its error number. Gives its size and checksum."""
+    array, header = np.ascontiguousarray(array), io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    parts = [header.getvalue(), array.reshape(-1).view(np.uint8).data if array.size else b""]
     with path.open("wb") as handle:
-        np.lib.format.write_array_header_1_0(handle, np.lib.format.header_data_from_array_1_0(array))
-        if array.size:
-            handle.write(array.reshape(-1).view(np.uint8).data)
-    return path.stat().st_size
+        for part in parts:
+            handle.write(part)
+    return path.stat().st_size, checksum_of(parts)

@@ -23,7 +23,7 @@ from medseg.places import cache_folder, private_folder
 from medseg.progress import Progress, Silent
 from medseg.slices.preparation import Preparation, PreparedVolume
 from medseg.slices.selection import Selection
-from medseg.slices.store.entry import Entry, read_entry, write_entry
+from medseg.slices.store.entry import Entry, sound_entries, write_entry
 from medseg.slices.store.fingerprint import Recipe, make_recipe
 from medseg.slices.store.jobs import Job, Known, failed, list_jobs, unchanged
 from medseg.slices.store.store import Sample, SliceStore
@@ -58,8 +58,8 @@ def prepare(
     """Prepare what is not prepared yet, and index all of it.
 
     An entry is reused when and only when nothing that matters has changed: bytes of the files, channels, meaning
-    of the labels, rule, kept slices, versions. An interrupted call is continued by the next. At most `jobs` volumes
-    are in memory at a time.
+    of the labels, rule, kept slices, versions; and its own bytes, which are compared with their checksums. An
+    interrupted call is continued by the next. At most `jobs` volumes are in memory at a time.
 
     Args:
         cases: All cases.
@@ -85,7 +85,7 @@ def prepare(
     )
     folder = (root or stores_folder()) / recipe.fingerprint
     work, faults = list_jobs(cases, split, recipe, known)
-    entries = {job.name: entry for job in work if (entry := read_entry(folder / job.name)) is not None}
+    entries = sound_entries(folder, [job.name for job in work], jobs)
     # cases with the same files share an entry
     missing = list({job.name: job for job in work if job.name not in entries}.values())
     filler = _Filler(folder, preparation, recipe, len(missing))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -157,12 +158,13 @@ def _reach_file(uri: str) -> None:
         raise _malformed(uri, "sqlite wants three slashes and a file name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        exists = path.exists()
+        if not path.exists():
+            # Not under its own name: another process may put its own there at the same moment.
+            with tempfile.TemporaryFile(dir=path.parent):
+                return
         with path.open("ab+") as handle:  # also proves that it may be written
             handle.seek(0)
             start = handle.read(16)
-        if not exists:
-            path.unlink()
     except OSError as error:
         raise unreachable(uri, f"{type(error).__name__}: {error.strerror}") from error
     if start and start != b"SQLite format 3\x00":

@@ -37,6 +37,11 @@ class Call:
     what: str
     body: Mapping[str, Any]
 
+    @property
+    def is_file(self) -> bool:
+        """Whether files are sent, which may be too large for a server, or its place for them broken."""
+        return self.what in ("artifact", "model")
+
     def line(self) -> str:
         """One line of JSON."""
         return json.dumps({"what": self.what, "body": self.body}, ensure_ascii=False)

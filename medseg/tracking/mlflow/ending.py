@@ -14,7 +14,9 @@ from medseg.tracking.mlflow.outbox import Outbox, leave
 from medseg.tracking.mlflow.store import existing_run, open_store
 
 
-def send_rest(uri: str, run_id: str, folder: Path, status: Status, say: Callable[[str], None]) -> int:
+def send_rest(
+    uri: str, run_id: str, folder: Path, status: Status, say: Callable[[str], None]
+) -> tuple[int, str]:
     """Send what a run that has ended could not tell the store, and how it ended.
 
     Args:
@@ -25,7 +27,7 @@ def send_rest(uri: str, run_id: str, folder: Path, status: Status, say: Callable
         say: Told of trouble with the server, one sentence at a time.
 
     Returns:
-        The number of records that still wait.
+        The number of records that still wait; and what of all the store has not had, and why, empty if nothing.
 
     Raises:
         TrackingError: The store does not answer.
@@ -42,7 +44,7 @@ def send_rest(uri: str, run_id: str, folder: Path, status: Status, say: Callable
         outbox.flush()
         if not outbox.holds("status") and existing_run(client, run_id).info.status != status:
             outbox.put(_ended(status))
-        return outbox.waiting
+        return outbox.waiting, outbox.unsent
 
 
 def tell_end(uri: str, run_id: str, folder: Path, status: Status) -> None:

@@ -4,12 +4,19 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from medseg.files.regular import read_json
+from medseg.places import written_whole
+from medseg.tracking.mlflow.address import is_of_store, sqlite_path
 from medseg.tracking.mlflow.quiet import hush
 
 NAME = "model"
@@ -50,7 +57,7 @@ def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
         client.finalize_logged_model(logged.model_id, "READY")
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     except Exception:
-        _delete(client, [logged.model_id])  # a half-logged one must not be found under the run's name
+        _delete(client, [logged])  # a half-logged one must not be found under the run's name
         raise
     _delete(client, older)
     return str(logged.model_id)
@@ -76,13 +83,12 @@ def save_model(predictor: Path, into: Path, record: Any = None) -> None:
     described = read_json(predictor / "model.json")
     spatial = described.get("truth", "masks") == "masks"
     signature = _signature(len(described["channels"]), len(described["maps"]), spatial=spatial)
-    shutil.rmtree(into, ignore_errors=True)
-    with warnings.catch_warnings():
+    with written_whole(into) as beside, _temporary_in(beside.parent), warnings.catch_warnings():
         # MLflow warns that there is no input example: it would fix batch, height and width, which the
         # signature leaves free.
         warnings.simplefilter("ignore")
         mlflow.pyfunc.save_model(
-            path=str(into),
+            path=str(beside),
             python_model=str(_SCRIPT),
             artifacts={"predictor": str(predictor.resolve())},
             signature=signature,
@@ -90,9 +96,20 @@ def save_model(predictor: Path, into: Path, record: Any = None) -> None:
             metadata={"use": "research use only, not a medical device"},
             **({} if record is None else {"mlflow_model": record}),
         )
-    for cache in into.rglob("__pycache__"):
-        shutil.rmtree(cache, ignore_errors=True)
-    _forget_paths(into)
+        for cache in beside.rglob("__pycache__"):
+            shutil.rmtree(cache, ignore_errors=True)
+        _forget_paths(beside)
+
+
+@contextmanager
+def _temporary_in(folder: Path) -> Iterator[None]:
+    """Let MLflow put its copies of the model where they are cleared after a kill, and not among the system's."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _forget_paths(model: Path) -> None:
@@ -128,22 +145,29 @@ def _requirement() -> str:
         return "medseg"
 
 
-def _models_of(client: Any, run_id: str, experiment: str) -> list[str]:
-    found: list[str] = []
+def _models_of(client: Any, run_id: str, experiment: str) -> list[Any]:
+    """Models of a run, also those whose upload was killed."""
+    found: list[Any] = []
     token: str | None = None
     while True:
         page = client.search_logged_models([experiment], filter_string=f"name = '{NAME}'", page_token=token)
-        found += [model.model_id for model in page if model.source_run_id == run_id]
+        found += [model for model in page if model.source_run_id == run_id]
         token = page.token
         if not token:
             return found
 
 
-def _delete(client: Any, model_ids: list[str]) -> None:
+def _delete(client: Any, models: Sequence[Any]) -> None:
+    """Delete models, and their files where they lie beside a sqlite file: MLflow would keep those for ever."""
     from mlflow.exceptions import MlflowException
 
-    for model_id in model_ids:
+    for model in models:
         try:
-            client.delete_logged_model(model_id)
+            client.delete_logged_model(model.model_id)
         except MlflowException:
             continue
+        place, uri = model.artifact_location, client.tracking_uri
+        if sqlite_path(uri) is not None and is_of_store(place, uri):
+            folder = Path(url2pathname(urlsplit(place).path)).parent
+            if folder.name == model.model_id:
+                shutil.rmtree(folder, ignore_errors=True)

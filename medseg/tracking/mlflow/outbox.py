@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from medseg.errors import MedsegError, RunError
+from medseg.files.durable import append_line, cut_damage
 from medseg.files.regular import open_regular
 from medseg.places import written_whole
 from medseg.tracking.mlflow.address import masked
@@ -18,10 +20,11 @@ UNTRACKED = "untracked.jsonl"
 _FIRST_PAUSE, _LONGEST_PAUSE = 30.0, 300.0
 # What a server says when it understood and will not: to send it again would block all that comes after.
 _REFUSALS = frozenset({
-    "ALREADY_EXISTS", "BAD_REQUEST", "CUSTOMER_UNAUTHORIZED", "FEATURE_DISABLED", "INVALID_PARAMETER_VALUE",
-    "NOT_FOUND", "NOT_IMPLEMENTED", "PERMISSION_DENIED", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST",
-    "UNAUTHENTICATED",
+    "ALREADY_EXISTS", "BAD_REQUEST", "FEATURE_DISABLED", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "NOT_IMPLEMENTED",
+    "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST",
 })  # fmt: skip
+# What it says of a login: another token, or another right, lets the same call pass.
+LOGIN = frozenset({"CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "UNAUTHENTICATED"})
 # MLflow calls most of these a bad request, whatever is wrong with the database.
 _OUTAGES = frozenset({"DatabaseError", "InterfaceError", "InternalError", "OperationalError"})
 
@@ -29,10 +32,11 @@ _OUTAGES = frozenset({"DatabaseError", "InterfaceError", "InternalError", "Opera
 class Outbox:
     """Sends calls in order, and never lets a server hold up or stop the one who calls.
 
-    A call that fails because the server is away waits in memory and as a line of `untracked.jsonl` in the
-    run's folder, with all that come after it. The server is tried again after 30 seconds, then after pauses
-    that double up to five minutes, each time with a short question first. A call that the server refuses is
-    reported and dropped.
+    A call that fails because the server is away, or the login has run out, waits in memory and as a line of
+    `untracked.jsonl` in the run's folder, with all that come after it; but numbers, settings and the end of the run
+    never wait for files. The server is tried again after 30 seconds, then after pauses that double up to five
+    minutes, each time with a short question first. A call that the server refuses for what it says is reported and
+    dropped.
 
     Args:
         send: Sends one call, or raises.
@@ -40,6 +44,10 @@ class Outbox:
         folder: The run's folder. Calls that an earlier process left there are sent first.
         say: Told once when the server goes away, when it is back, and of each refusal.
         clock: Seconds, never running backwards.
+
+    Attributes:
+        refused: Calls of this process that were dropped.
+        reason: Why the last one that failed did.
 
     Raises:
         RunError: What an earlier process left there is damaged.
@@ -59,9 +67,24 @@ class Outbox:
         self._say = say
         self._clock = clock
         self._lock = threading.RLock()  # the run's thread and the one that watches the system both call
-        self._waiting = _read(self._path)
+        self._waiting = _read(self._path, say)
         self._pause = _FIRST_PAUSE
         self._next_try = float("-inf")
+        self.refused = 0
+        self.reason = ""
+
+    @property
+    def unsent(self) -> str:
+        """What the server has not had, and why, as one sentence; empty if it has had everything."""
+        parts = []
+        if self._waiting:
+            named = ", ".join(
+                f"{count} {what}" for what, count in Counter(c.what for c in self._waiting).items()
+            )
+            parts.append(f"{len(self._waiting)} records wait in {UNTRACKED} ({named}): {self.reason}")
+        if self.refused:
+            parts.append(f"{self.refused} were refused for good, and are in the run's own folder alone")
+        return "; ".join(parts)
 
     @property
     def waiting(self) -> int:
@@ -82,10 +105,9 @@ class Outbox:
     def put(self, call: Call) -> None:
         """Send a call, or keep it behind those that wait. Never raises on behalf of the server."""
         with self._lock:
-            if not self._waiting and self._sent(call):
-                return
-            self._keep(call)
-            if self._clock() >= self._next_try:
+            if self._is_held_up(call) or not self._sent(call):
+                self._keep(call)
+            if self._waiting and self._clock() >= self._next_try:
                 self.flush()
 
     def flush(self) -> bool:
@@ -100,32 +122,41 @@ class Outbox:
             if self._waiting:
                 return False
             self._pause = _FIRST_PAUSE
-            self._say("The tracking server answers again and has been told all that it missed.")
+            but = f", but for {self.refused} that it refused" if self.refused else ""
+            self._say(f"The tracking server answers again and has been told all that it missed{but}.")
             return True
+
+    def _is_held_up(self, call: Call) -> bool:
+        """Whether something waits that must arrive before: files, which may be too large for ever, hold up files."""
+        return any(call.is_file or not before.is_file for before in self._waiting)
 
     def _answers(self) -> bool:
         try:
             self._reach()
         except MedsegError as error:
-            self._back_off(error)
+            self._back_off("does not answer", error)
             return False
         return True
 
     def _left_over(self) -> list[Call]:
-        """Send what waits; a call that fails stays behind and lets others pass, two in a row end the try.
+        """Send what waits, files last: an artifact store that is broken holds back files, not the scores."""
+        records = [call for call in self._waiting if not call.is_file]
+        files = [call for call in self._waiting if call.is_file]
+        left = self._tried(records)
+        return [*left, *files] if len(left) > 1 else [*left, *self._tried(files)]
 
-        So an artifact store that is broken holds back files, not the scores.
-        """
+    def _tried(self, calls: Sequence[Call]) -> list[Call]:
+        """Send calls; one that fails stays behind and lets others pass, two in a row end the try."""
         failed: list[Call] = []
         in_a_row = 0
-        for position, call in enumerate(self._waiting):
+        for position, call in enumerate(calls):
             if self._sent(call):
                 in_a_row = 0
                 continue
             failed.append(call)
             in_a_row += 1
             if in_a_row == 2:
-                return failed + self._waiting[position + 1 :]
+                return [*failed, *calls[position + 1 :]]
         return failed
 
     def _sent(self, call: Call) -> bool:
@@ -133,13 +164,16 @@ class Outbox:
         try:
             self._send(call)
         except RunError as error:  # it is we who will not
+            self.refused += 1
             self._say(f"One {call.what} is not sent to the tracking server: {error}")
             return True
         except Exception as error:  # noqa: BLE001 - MLflow raises whatever its stores and HTTP layers raise
             if _is_refusal(error):
+                self.refused += 1
                 self._say(f"The tracking server refused {call.what}: {_first_line(error)}.")
                 return True
-            self._back_off(error)
+            does_not = "refuses the login" if _code(error) in LOGIN else f"did not take {call.what}"
+            self._back_off(does_not, error)
             return False
         return True
 
@@ -155,11 +189,12 @@ class Outbox:
         with written_whole(self._path) as beside:
             beside.write_text("".join(f"{call.line()}\n" for call in self._waiting), encoding="utf-8")
 
-    def _back_off(self, error: Exception) -> None:
+    def _back_off(self, does: str, error: Exception) -> None:
+        self.reason = f"it {does}: {_first_line(error)}"
         if self._pause == _FIRST_PAUSE:
             self._say(
-                f"The tracking server does not answer ({_first_line(error)}). The run goes on and keeps "
-                "all in its own folder; the server is told when it is back."
+                f"The tracking server {does} ({_first_line(error)}). The run goes on and keeps all in its own "
+                "folder; what the server has not had is sent again later."
             )
         self._next_try = self._clock() + self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
@@ -167,18 +202,23 @@ class Outbox:
 
 def leave(folder: Path, call: Call) -> None:
     """Write a call down for the next outbox of a run's folder."""
-    with (folder / UNTRACKED).open("a", encoding="utf-8", newline="\n") as handle:
-        handle.write(call.line() + "\n")
+    append_line(folder / UNTRACKED, call.line())
 
 
 def _is_refusal(error: Exception) -> bool:
     if type(error.__cause__).__name__ in _OUTAGES:
         return False
-    code = getattr(error, "error_code", None)
-    if code is not None:
+    code = _code(error)
+    if code:
         return code in _REFUSALS
     # A file that is gone will not come back; any other trouble with files or sockets may pass.
     return isinstance(error, FileNotFoundError) or not isinstance(error, OSError)
+
+
+def _code(error: Exception) -> str:
+    """What MLflow calls an error; of files it passes on the answer of the HTTP layer."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return "UNAUTHENTICATED" if status in (401, 403) else getattr(error, "error_code", None) or ""
 
 
 def _first_line(error: Exception) -> str:
@@ -186,16 +226,16 @@ def _first_line(error: Exception) -> str:
     return masked(lines[0])[:300].rstrip(".")
 
 
-def _read(path: Path) -> list[Call]:
+def _read(path: Path, say: Callable[[str], None]) -> list[Call]:
     if not path.exists():
         return []
+    cut = cut_damage(path)
+    if cut:
+        say(f"The last {cut} bytes of {UNTRACKED} were damaged, as by a power cut, and are cut off.")
     with open_regular(path) as file:
         content = file.read()
-    whole = content[: content.rfind(b"\n") + 1]  # a kill may have torn the last line, within a letter even
-    if whole != content:
-        path.write_bytes(whole)
     try:
-        return [Call.from_line(line.decode("utf-8")) for line in whole.split(b"\n") if line]
+        return [Call.from_line(line.decode("utf-8")) for line in content.split(b"\n") if line]
     except ValueError as error:
         raise RunError(
             f"{path.name} of the run {path.parent.name} holds a line that medseg did not write. Remove that line, or "

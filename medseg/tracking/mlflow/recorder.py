@@ -20,7 +20,7 @@ from medseg.tracking.mlflow.calls import (
     params_call,
     tags_call,
 )
-from medseg.tracking.mlflow.outbox import UNTRACKED, Outbox
+from medseg.tracking.mlflow.outbox import Outbox
 from medseg.tracking.mlflow.store import existing_run, experiment_id, open_store, tagged_run
 from medseg.tracking.mlflow.system import SystemWatch
 
@@ -220,11 +220,12 @@ class MlflowRecorder:
         if self._watch is not None:
             self._watch.stop()
         self._outbox.put(Call("status", {"status": status, "time": _now_ms()}))
-        if not self._outbox.flush():
+        everything = self._outbox.flush()
+        if self._outbox.unsent:
+            how = f" They are sent by: medseg pipeline resume {self._folder.name}"
             self._say(
-                f"The tracking server did not come back: {self._outbox.waiting} records wait in "
-                f"{UNTRACKED} of run folder {self._folder.name}, beside everything else about this run. "
-                f"'medseg pipeline resume {self._folder.name}' sends them."
+                f"NOT EVERYTHING IS ON THE TRACKING SERVER. Of the run {self._folder.name} {self._outbox.unsent}."
+                f"{'' if everything else how}"
             )
 
     def _watched(self) -> SystemWatch:

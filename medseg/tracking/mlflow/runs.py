@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,9 +109,13 @@ def download_model(uri: str, run_id: str, into: Path) -> Path:
             )
         from mlflow.artifacts import download_artifacts
 
-        with tempfile.TemporaryDirectory() as beside, written_whole(into) as target:
+        with written_whole(into) as target:
+            beside = target.with_name(
+                f"{target.name}.fetched"
+            )  # cleared with the rest if this process is killed
+            beside.mkdir()
             # By its place: MLflow looks `models:/<id>` up in the default store, whatever address it is given.
-            fetched = download_artifacts(artifact_uri=places[0], dst_path=beside, tracking_uri=uri)
+            fetched = download_artifacts(artifact_uri=places[0], dst_path=str(beside), tracking_uri=uri)
             shutil.copytree(_predictor_folder(Path(fetched)), target)
     return into
 

@@ -3,12 +3,15 @@
 # ruff: noqa: PLC0415 - mlflow takes 2 s to import, and must find its telemetry switched off
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from medseg.errors import RunError, TrackingError
 from medseg.tracking.mlflow.address import artifact_location, is_database, reach, unreachable
+from medseg.tracking.mlflow.database import make_database
+from medseg.tracking.mlflow.moved import follow
 from medseg.tracking.mlflow.quiet import hush
 
 
@@ -29,10 +32,18 @@ def open_store(uri: str) -> Iterator[Any]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
+        make_database(uri)
+        follow(uri)
         _refuse_bad_database(uri)
         # The registry lies where the runs lie: an address from the environment would be another server.
         yield MlflowClient(tracking_uri=uri, registry_uri=uri)
-    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:  # ImportError: no driver
+    except (
+        MlflowException,
+        SQLAlchemyError,
+        sqlite3.Error,
+        OSError,
+        ImportError,
+    ) as error:  # ImportError: no driver
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise unreachable(uri, " ".join(lines[:2])[:500].rstrip(".")) from None
 

@@ -15,8 +15,9 @@ from typing import IO
 import psutil
 
 from medseg.errors import RunError
-from medseg.tracking.mlflow.address import artifact_location, masked, reach
+from medseg.tracking.mlflow.address import artifact_location, masked
 from medseg.tracking.mlflow.quiet import quiet_environment
+from medseg.tracking.mlflow.store import open_store
 
 HOST = "127.0.0.1"
 _PATIENCE = 120.0  # seconds: the first start makes the schema, on a slow disk
@@ -73,8 +74,9 @@ def serve_ui(
         TrackingError: The store cannot be used.
     """
     command = ui_command(uri, port)
-    reach(uri)
     _refuse_busy(port)
+    with open_store(uri):  # its server would make the database in place
+        pass
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
             command,

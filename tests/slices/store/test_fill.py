@@ -366,6 +366,23 @@ def test_a_killed_process_leaves_nothing_that_is_trusted(cases, tmp_path, reads,
     assert len(run(cases, tmp_path).samples) == 18
 
 
+@pytest.mark.parametrize("name", ["image.npy", "label.npy"])
+@pytest.mark.parametrize(
+    "damage", [lambda content: bytes(len(content)), lambda content: content[:-1] + b"\xfe"]
+)
+def test_what_a_power_cut_or_a_bad_disk_has_changed_is_prepared_anew(cases, tmp_path, reads, name, damage):
+    first = run(cases, tmp_path)
+    path = next(iter(first.entries.values())).folder / name
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    reads.clear()
+
+    run(cases, tmp_path)
+
+    assert len(reads) == 1
+    assert path.read_bytes() == whole
+
+
 def test_no_space_left_is_told_with_what_to_do_and_nothing_is_trusted(cases, tmp_path, monkeypatch):
     real = Path.open
 

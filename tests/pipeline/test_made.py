@@ -1,0 +1,93 @@
+"""A run that goes on does again what a power cut or a hand has taken from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from medseg.errors import RunError
+from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.made import go_back, keep_made
+
+FILES = {
+    "fit": ["steps/fit/last.pt", "steps/fit/history.json"],
+    "tune": ["steps/tune/threshold.json"],
+    "evaluate": ["scores/test.csv"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """A run with three steps that are done."""
+    folder = RunFolder.create("brats2d", tmp_path)
+    state = folder.write(State(folder.path.name, "brats2d", None, {"device": "cpu", "skip_bad": False}))
+    for step, names in FILES.items():
+        for name in names:
+            (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder.path / name).write_text(f"content of {name}")
+        state = keep_made(folder, state, step)
+    return folder
+
+
+def test_what_is_as_it_was_is_not_done_again(folder: RunFolder) -> None:
+    before = folder.read()
+
+    assert go_back(folder, pytest.fail) == before
+    assert before.done == tuple(FILES)
+    assert folder.read().mine
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        Path.unlink,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    ],
+    ids=["missing", "empty", "zeros"],
+)
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("steps/fit/last.pt", ()),
+        ("steps/tune/threshold.json", ("fit",)),
+        ("scores/test.csv", ("fit", "tune")),
+    ],
+)
+def test_a_step_whose_file_is_damaged_and_all_after_it_are_done_again(
+    folder: RunFolder, name: str, kept: tuple[str, ...], damage: Callable[[Path], object]
+) -> None:
+    damage(folder.path / name)
+    said: list[str] = []
+
+    state = go_back(folder, said.append)
+
+    again = [step for step in FILES if step not in kept]
+    assert state.done == kept
+    assert folder.read() == state
+    assert said == [f"Damaged or missing: {name}. Done again: {', '.join(again)}."]
+    assert [step for step in FILES if (folder.path / "steps" / step).exists()] == [
+        step for step in kept if step != "evaluate"
+    ]
+    assert go_back(folder, pytest.fail) == state
+
+
+def test_a_file_that_a_later_step_writes_anew_is_of_that_step(folder: RunFolder) -> None:
+    (folder.path / "scores" / "test.csv").write_text("scores of a better model")
+    state = keep_made(folder, folder.read(), "evaluate_again")
+    assert go_back(folder, pytest.fail) == state
+
+    (folder.path / "scores" / "test.csv").unlink()
+    assert go_back(folder, print).done == tuple(FILES)
+
+
+def test_a_file_of_a_run_that_points_elsewhere_is_refused(folder: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "last.pt").write_text("content of steps/fit/last.pt")
+    (folder.path / "steps" / "fit" / "last.pt").unlink()
+    (folder.path / "steps" / "fit" / "last.pt").symlink_to(tmp_path / "last.pt")
+
+    with pytest.raises(RunError, match="leads out"):
+        go_back(folder, print)
+    assert (tmp_path / "last.pt").exists()

@@ -1,0 +1,99 @@
+"""What is written is on the disk before it has its name, and what killed processes leave is cleared."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medseg.places import cache_contents, cache_folder, clear_leftovers, leftovers, written_whole
+
+LONG_AGO = (1, 1)
+
+
+@pytest.fixture
+def no_waiting_for_the_disk() -> None:
+    """Here it is waited for, as in use."""
+
+
+@pytest.fixture
+def on_disk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was done, in order: names that were flushed, and moves."""
+    done: list[str] = []
+    fsync, move = os.fsync, Path.replace
+
+    def flushed(handle: int) -> None:
+        done.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        fsync(handle)
+
+    def moved(path: Path, target: Path) -> Path:
+        done.append(f"move {path.name}")
+        return move(path, target)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "replace", moved)
+    return done
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="needs /proc, which tells the name of an open file"
+)
+def test_files_and_folders_are_flushed_before_they_are_moved_and_their_names_after(
+    tmp_path: Path, on_disk: list[str]
+) -> None:
+    with written_whole(tmp_path / "new" / "model") as target:
+        (target / "parts").mkdir(parents=True)
+        (target / "parts" / "weights").write_bytes(b"1")
+        (target / "card").write_text("x")
+
+    at = on_disk.index("move model")
+    assert sorted(on_disk[:at]) == ["card", "model", "parts", "weights"]
+    assert on_disk[at + 1 :] == ["new", tmp_path.name]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from medseg.places import written_whole
+with written_whole(Path(sys.argv[1])) as target:
+    target.write_text("half")
+    print(target.parent, flush=True)
+    input()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL, which Windows has not")
+def test_what_a_killed_process_had_begun_is_counted_and_cleared_once_it_is_dead(tmp_path: Path) -> None:
+    place = cache_folder() / "stores" / "a" / "entry"
+    command = [sys.executable, "-c", KILLED, str(place)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        begun = Path(other.stdout.readline().strip())
+        os.utime(begun, LONG_AGO)
+        assert leftovers(cache_folder()) == []
+        assert "leftovers" not in cache_contents()
+        other.communicate("\n")
+
+    os.utime(begun, LONG_AGO)
+    assert cache_contents()["leftovers"] == (1, 4)
+    assert cache_contents()["stores"][0] == 1
+    clear_leftovers(cache_folder())
+    assert list(place.parent.iterdir()) == []
+
+
+def test_what_has_just_been_begun_is_left_alone_unless_nobody_else_can_have(tmp_path: Path) -> None:
+    (tmp_path / ".a.x.part").mkdir()
+    (tmp_path / ".b.y.part").mkdir()
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / ".a.z.part").mkdir()
+
+    assert leftovers(tmp_path) == []
+    assert [path.name for path in leftovers(tmp_path, below="a", own=True)] == [".a.x.part"]
+    assert len(leftovers(tmp_path, own=True)) == 3
+    os.utime(tmp_path / ".a.x.part", LONG_AGO)  # of a medseg, or a file system, without locks
+    assert [path.name for path in leftovers(tmp_path)] == [".a.x.part"]
