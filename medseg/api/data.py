@@ -73,7 +73,7 @@ def _with_refusals(found: Checked, opened: Opened, allowed: Allowed, shown: Prog
     """What was found, with all that a run would refuse; what it refuses of single cases is a fault of theirs."""
     with shown.bar(LOADING, 1) as bar:
         from medseg.api.conductor import quiet_libraries  # noqa: PLC0415
-        from medseg.pipeline.readiness import readiness  # noqa: PLC0415
+        from medseg.pipeline.checks.readiness import readiness  # noqa: PLC0415
 
         bar.advance()
     with quiet_libraries():

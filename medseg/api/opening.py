@@ -122,8 +122,8 @@ def check_pipeline(
     whole = complete(opened.definition, opened.manifest, root, allowed)
     resolved = resolve(whole.definition, whole.manifest, allowed)
     if root is not None:
+        from medseg.pipeline.checks.readiness import readiness  # noqa: PLC0415
         from medseg.pipeline.gather import check_data, gather  # noqa: PLC0415
-        from medseg.pipeline.readiness import readiness  # noqa: PLC0415
 
         channels, at_once = whole.definition.channels, jobs or default_jobs()
         report = check_data(whole.manifest, channels, root, allowed=allowed, progress=shown, jobs=at_once)

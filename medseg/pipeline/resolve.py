@@ -16,10 +16,10 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.inspection.within_memory import within_memory
 from medseg.learning.tasks.target import TARGETS
 from medseg.learning.tasks.task import TASK, Task
+from medseg.pipeline.checks.loss_check import check_loss
+from medseg.pipeline.checks.rehearsal import rehearse
 from medseg.pipeline.declaration.completion import INPUTS
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.loss_check import check_loss
-from medseg.pipeline.rehearsal import rehearse
 from medseg.slices.preparation import Preparation
 from medseg.slices.transform_checks import check_transforms
 from medseg.steps.step import Step

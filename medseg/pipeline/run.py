@@ -13,6 +13,7 @@ from medseg.errors import DefinitionError, RunError
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.training_profile import TrainingProfile, profile_facts
 from medseg.pipeline.about import run_about, run_tags
+from medseg.pipeline.checks.shortfalls import cut_away_told, unlearned_told
 from medseg.pipeline.declaration.definition import flatten
 from medseg.pipeline.declaration.public import public_definition
 from medseg.pipeline.duplicates import SharedCopies
@@ -20,7 +21,6 @@ from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.gather import Gathered
 from medseg.pipeline.made import keep_made
 from medseg.pipeline.resolve import Resolved
-from medseg.pipeline.shortfalls import cut_away_told, unlearned_told
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.recorder import DataInput, Recorder, Status

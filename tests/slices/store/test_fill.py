@@ -18,7 +18,7 @@ from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.volume import read_volume
 from medseg.errors import DataError, StoreError
 from medseg.geometry.axes import AXES
-from medseg.pipeline.shortfalls import cut_away_told, unlearned_told
+from medseg.pipeline.checks.shortfalls import cut_away_told, unlearned_told
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
 from medseg.slices.store.estimate import plan

@@ -28,7 +28,7 @@ from monai.transforms import (
 )
 
 from medseg.errors import DefinitionError
-from medseg.pipeline.rehearsal import rehearse
+from medseg.pipeline.checks.rehearsal import rehearse
 
 BOTH = ["image", "label"]
 MODES = ["bilinear", "nearest"]

@@ -12,12 +12,12 @@ from medseg.datasets.checks.check import Report
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError, MedsegError, ModelError, StoreError
+from medseg.pipeline.checks.shortfalls import absent_told, cut_away_told
 from medseg.pipeline.declaration.completion import complete
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.resolve import Resolved, resolve
 from medseg.pipeline.sharing import refusals, share_out
-from medseg.pipeline.shortfalls import absent_told, cut_away_told
 from medseg.slices.selection import for_training
 from medseg.slices.store.fill import make_slices
 from medseg.slices.store.fingerprint import make_recipe

@@ -11,7 +11,7 @@ import torch
 from monai.transforms import Randomizable
 
 from medseg.errors import DefinitionError
-from medseg.pipeline.alignment import parted, pattern
+from medseg.pipeline.checks.alignment import parted, pattern
 
 #: Draws of each transform. A turn by 90 degrees, which shows in two of three draws, hides once in 6,561.
 _DRAWS = 8

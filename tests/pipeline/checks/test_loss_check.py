@@ -16,7 +16,7 @@ from monai.losses import (
 
 from medseg.errors import DefinitionError
 from medseg.learning import BinaryMask, ClassMasks, ImageClasses, ImageTags
-from medseg.pipeline.loss_check import check_loss
+from medseg.pipeline.checks.loss_check import check_loss
 
 SIZE = (16, 20)
 THREE = ("background", "edge", "core")

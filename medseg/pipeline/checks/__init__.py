@@ -1,0 +1,1 @@
+"""What a run would refuse, found before it begins."""
