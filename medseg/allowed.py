@@ -32,7 +32,7 @@ DEFAULT_MODULES = frozenset(
 _FILES = "it reads or writes files that its arguments name; medseg reads and writes itself"
 _BY_NAME = "it imports what its argument names; use the class of that name from an allowed module"
 _CALLS = "it calls any function; write a class in a package of your own and allow that with --allow"
-_WEB = "it loads files from the web or from a path; wanted a network or loss without"
+_WEB = "it loads files from the web or from a path; expected a network or loss without"
 
 REFUSED: Mapping[str, str] = {
     # monai.transforms 1.6.1, by the name of the class: aliases such as LoadImageD and LoadImageDict share it.

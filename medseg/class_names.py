@@ -55,7 +55,7 @@ def misnamed(names: Sequence[str]) -> Iterator[str]:
     odd = sorted({name for name in names if not _usable(name)})
     if odd:
         yield (
-            f"{odd} cannot be the name of a class; wanted text without '/', '\\', control characters or spaces "
+            f"{odd} cannot be the name of a class; expected text without '/', '\\', control characters or spaces "
             "around it, and not '.' or '..'"
         )
     several = sorted({name for name in names if BETWEEN in name})

@@ -38,7 +38,7 @@ __all__ = [
 def _is_declared(value: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(value.get("_target_"), str):
         # pydantic makes an error of the definition from a ValueError, not from a TypeError
-        raise ValueError("wanted an object: {_target_: <module>.<Class>, argument: value, ...}")  # noqa: TRY004
+        raise ValueError("expected an object: {_target_: <module>.<Class>, argument: value, ...}")  # noqa: TRY004
     return value
 
 
@@ -65,7 +65,7 @@ class Slot:
     kind: str
     supplied: tuple[str, ...] = ()
 
-    def wanted(self) -> Kind:
+    def expected(self) -> Kind:
         """The type itself."""
         return named(self.kind)
 
@@ -88,7 +88,7 @@ class Declared:
 
     def __call__(self, **supplied: Any) -> Any:
         """Build the object; see `build` for how `supplied` is passed."""
-        return build(self.spec, at=self.at, kind=self.slot.wanted(), allowed=self.allowed, **supplied)
+        return build(self.spec, at=self.at, kind=self.slot.expected(), allowed=self.allowed, **supplied)
 
 
 def is_spec(value: object) -> bool:
@@ -109,7 +109,9 @@ def resolve(target: str, *, at: str, allowed: Allowed = SHIPPED) -> type:
     """
     where = f"{at}._target_"
     if not isinstance(target, str):
-        raise DefinitionError(f"at {where}: met {target!r}; wanted a text such as monai.networks.nets.UNet.")
+        raise DefinitionError(
+            f"at {where}: got {target!r}; expected a text such as monai.networks.nets.UNet."
+        )
     module_name, _, name = target.rpartition(".")
     if not allowed.covers(module_name):
         known = sorted(allowed.modules | allowed.packages)
@@ -124,7 +126,7 @@ def resolve(target: str, *, at: str, allowed: Allowed = SHIPPED) -> type:
             f"at {where}: {module_name} has no public class '{name}'.{_nearest(name, _classes(module))}"
         )
     if not inspect.isclass(found):
-        raise DefinitionError(f"at {where}: '{target}' is a {type(found).__name__}; wanted a class.")
+        raise DefinitionError(f"at {where}: '{target}' is a {type(found).__name__}; expected a class.")
     home = found.__module__.partition(".")[0]
     if home != module_name.partition(".")[0]:
         raise DefinitionError(
@@ -163,7 +165,9 @@ def check(
         DefinitionError: An unknown or missing argument, a class of another kind, or what `resolve` refuses.
     """
     if not isinstance(spec, Mapping) or "_target_" not in spec:
-        raise DefinitionError(f"at {at}: met {spec!r}; wanted an object: {{_target_: ..., argument: value}}.")
+        raise DefinitionError(
+            f"at {at}: got {spec!r}; expected an object: {{_target_: ..., argument: value}}."
+        )
     found = resolve(spec["_target_"], at=at, allowed=allowed)
     if kind is not None and not _fits(found, kind):
         raise DefinitionError(f"at {at}: {spec['_target_']} is no {_called(kind)}, which this place takes.")
@@ -177,7 +181,7 @@ def check(
                 check(nested, at=nested_at, kind=None, allowed=allowed, supplied=supplied)
         elif value is not None:
             slot = slots[key]
-            check(value, at=place, kind=slot.wanted(), allowed=allowed, supplied=slot.supplied)
+            check(value, at=place, kind=slot.expected(), allowed=allowed, supplied=slot.supplied)
     return found
 
 

@@ -102,14 +102,14 @@ def all_manifests(near: Path | None = None) -> list[Found]:
     return _all(MANIFESTS, near)
 
 
-def _find(kind: Kind, wanted: str, near: Path | None) -> Found:
-    if _is_path(wanted):
-        return _at_path(kind, wanted, near)
+def _find(kind: Kind, expected: str, near: Path | None) -> Found:
+    if _is_path(expected):
+        return _at_path(kind, expected, near)
     every = _all(kind, near)
     for found in every:
-        if found.name == wanted:
+        if found.name == expected:
             return found
-    close = difflib.get_close_matches(wanted, [found.name for found in every], n=1)
+    close = difflib.get_close_matches(expected, [found.name for found in every], n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     listed = "\n".join(f"  {found.name} ({found.origin})" for found in every) or "  none"
     looked = "\n".join(
@@ -117,18 +117,18 @@ def _find(kind: Kind, wanted: str, near: Path | None) -> Found:
         for folder, origin in _folders(kind, near)
     )
     raise DefinitionError(
-        f"there is no {kind.noun} '{wanted}'.{hint}\nThere are:\n{listed}\nLooked in:\n{looked}\n"
-        f"A file elsewhere is given by its path: ./{wanted}.yaml"
+        f"there is no {kind.noun} '{expected}'.{hint}\nThere are:\n{listed}\nLooked in:\n{looked}\n"
+        f"A file elsewhere is given by its path: ./{expected}.yaml"
     )
 
 
-def _is_path(wanted: str) -> bool:
+def _is_path(expected: str) -> bool:
     separators = {os.sep, "/", *([os.altsep] if os.altsep else [])}
-    return wanted.lower().endswith(_SUFFIXES) or any(each in wanted for each in separators)
+    return expected.lower().endswith(_SUFFIXES) or any(each in expected for each in separators)
 
 
-def _at_path(kind: Kind, wanted: str, near: Path | None) -> Found:
-    given = Path(wanted).expanduser()
+def _at_path(kind: Kind, expected: str, near: Path | None) -> Found:
+    given = Path(expected).expanduser()
     tried = [near.parent / given, given] if near is not None else [given]
     for path in tried:
         if path.is_file():

@@ -143,7 +143,7 @@ class PictureReader(_PixelReader):
     def _one(self, path: Path) -> tuple[NDArray[Any], Geometry, tuple[str, ...]]:
         if is_dicom(path):
             raise RefusedError(
-                "a DICOM image where a picture was wanted", "Read it with medseg.readers.DicomReader."
+                "a DICOM image where a picture was expected", "Read it with medseg.readers.DicomReader."
             )
         return _pixels(read_picture(path, self.channels))
 
@@ -174,7 +174,7 @@ def _pixels(picture: Picture) -> tuple[NDArray[Any], Geometry, tuple[str, ...]]:
 
 def _known_rule(channels: ChannelRule) -> ChannelRule:
     if channels not in ("grey", "rgb"):
-        raise ValueError(f"channels is {channels!r}, wanted grey or rgb")
+        raise ValueError(f"channels is {channels!r}, expected grey or rgb")
     return channels
 
 

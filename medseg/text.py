@@ -27,26 +27,26 @@ def composed(text: str) -> str:
 _PLAIN = (
     (r"Value error, (.*)", r"\1"),
     (r"Field required", "is missing: add it"),
-    (r"\w+ should have at least (.*?) after validation, not (\d+)", r"wanted \1 or more, met \2"),
-    (r"\w+ should have at most (.*?) after validation, not (\d+)", r"wanted \1 or fewer, met \2"),
-    (r"String should have at least 1 character", "wanted a text that is not empty"),
-    (r"String should match pattern '(.*)'", r"wanted a text that fits \1"),
-    (r"Input should be a valid integer.*", "wanted a whole number"),
-    (r"Input should be a valid number.*", "wanted a number"),
-    (r"Input should be a valid string.*", "wanted a text"),
-    (r"Input should be a valid boolean.*", "wanted true or false"),
-    (r"Input should be a valid (?:list|tuple|set|sequence).*", "wanted a list, such as [a, b]"),
-    (r"Input should be a valid dictionary.*", "wanted a mapping, lines such as `key: value`"),
-    (r"Input should be None", "wanted null"),
-    (r"Input should be greater than or equal to (.*)", r"wanted \1 or more"),
-    (r"Input should be less than or equal to (.*)", r"wanted \1 or less"),
-    (r"Input should be greater than (.*)", r"wanted more than \1"),
-    (r"Input should be (.*)", r"wanted \1"),
+    (r"\w+ should have at least (.*?) after validation, not (\d+)", r"expected \1 or more, got \2"),
+    (r"\w+ should have at most (.*?) after validation, not (\d+)", r"expected \1 or fewer, got \2"),
+    (r"String should have at least 1 character", "expected a text that is not empty"),
+    (r"String should match pattern '(.*)'", r"expected a text that fits \1"),
+    (r"Input should be a valid integer.*", "expected a whole number"),
+    (r"Input should be a valid number.*", "expected a number"),
+    (r"Input should be a valid string.*", "expected a text"),
+    (r"Input should be a valid boolean.*", "expected true or false"),
+    (r"Input should be a valid (?:list|tuple|set|sequence).*", "expected a list, such as [a, b]"),
+    (r"Input should be a valid dictionary.*", "expected a mapping, lines such as `key: value`"),
+    (r"Input should be None", "expected null"),
+    (r"Input should be greater than or equal to (.*)", r"expected \1 or more"),
+    (r"Input should be less than or equal to (.*)", r"expected \1 or less"),
+    (r"Input should be greater than (.*)", r"expected more than \1"),
+    (r"Input should be (.*)", r"expected \1"),
 )
 
 
 def plain(complaint: str) -> str:
-    """A complaint of pydantic in the words of this package's own messages, such as `wanted a whole number`."""
+    """A complaint of pydantic in the words of this package's own messages, such as `expected a whole number`."""
     for said, words in _PLAIN:
         if re.fullmatch(said, complaint, re.DOTALL):
             return re.sub(said, words, complaint, count=1, flags=re.DOTALL)

@@ -4,7 +4,7 @@
         LoadCased(["image", "label"], channels=["t1", "t2"]),    # (C, I, J, K), the axes as stored
         OrientRASd(["image", "label"]),                          # to the patient's right, anterior and up
         EncodeLabelsd("label", {0: "background", 4: "tumour"}),  # class indices
-        NormalizeIntensityd("image", nonzero=True, channel_wise=True),  # MONAI's, as many as are wanted
+        NormalizeIntensityd("image", nonzero=True, channel_wise=True),  # MONAI's, as many as are expected
         CutSlicesd(["image", "label"], axis="axial"),            # (C, S, H, W)
         FitSlicesd(["image", "label"], size=(192, 160), mode=["bilinear", "nearest"]),
     ])

@@ -66,11 +66,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     data = parse_yaml(text, source)
     if not isinstance(data, dict):
         raise DefinitionError(
-            f"{source}: the top level is {_kind(data)}; wanted a mapping, lines such as `name: brats2d`."
+            f"{source}: the top level is {_kind(data)}; expected a mapping, lines such as `name: brats2d`."
         )
     for key in data:
         if not isinstance(key, str):
-            raise DefinitionError(f"{source}: the top level has the key {key!r}; wanted a word.")
+            raise DefinitionError(f"{source}: the top level has the key {key!r}; expected a word.")
     return data
 
 
@@ -164,14 +164,14 @@ class _Reader:
         next(self.events)  # start of the stream
         start = next(self.events)
         if _name(start) == "StreamEnd":
-            self.refuse(start, "the document is empty; wanted `key: value` lines")
+            self.refuse(start, "the document is empty; expected `key: value` lines")
         if start.version is not None or start.tags:
             self.refuse(start, "directives such as %YAML and %TAG are not read: remove the line")
         value = self.value(next(self.events), 1)
         next(self.events)  # end of the document
         after = next(self.events)
         if _name(after) != "StreamEnd":
-            self.refuse(after, "a second document begins; wanted one: remove the `---`")
+            self.refuse(after, "a second document begins; expected one: remove the `---`")
         return value
 
     def value(self, event: Any, depth: int) -> Any:
@@ -194,13 +194,13 @@ class _Reader:
         found: dict[Any, Any] = {}
         while _name(event := next(self.events)) != "MappingEnd":
             if _name(event) in {"MappingStart", "SequenceStart"}:
-                self.refuse(event, "a mapping or list is no key: wanted a word")
+                self.refuse(event, "a mapping or list is no key: expected a word")
             key = self.value(event, depth + 1)
             if event.style is None and key == "<<":
                 self.refuse(event, "merge keys are not read: write the keys out")
             if not isinstance(key, str | int) or isinstance(key, bool):
                 self.refuse(
-                    event, f"the key is {_kind(key)}; wanted a word or a whole number, or put it in quotes"
+                    event, f"the key is {_kind(key)}; expected a word or a whole number, or put it in quotes"
                 )
             if key in found:
                 self.refuse(event, f"the key '{key}' is there twice: keep one")
@@ -264,7 +264,7 @@ def _plain(value: Any) -> Any:
         return [_plain(each) for each in value]
     if value is None or type(value) in {str, int, float, bool}:
         return value
-    raise TypeError(f"YAML holds plain data only; met {type(value).__name__}")
+    raise TypeError(f"YAML holds plain data only; got {type(value).__name__}")
 
 
 def _name(event: Any) -> str:
@@ -278,5 +278,5 @@ def _kind(value: Any) -> str:
 
 def _too_large(source: str) -> str:
     return (
-        f"{source}: is larger than {LARGEST_BYTES // 1000} kB; wanted a page of text. Is it the right file?"
+        f"{source}: is larger than {LARGEST_BYTES // 1000} kB; expected a page of text. Is it the right file?"
     )

@@ -198,7 +198,7 @@ ONE_TO_ONE = {"in_channels": 1, "out_channels": 1}
     [
         (spec("monai.networks.nets.Unet2"), "has no public class 'Unet2'. Did you mean"),
         (spec("monai.network.nets.UNet"), "Did you mean 'monai.networks.nets'"),
-        (spec("torch.nn.functional"), "is a module; wanted a class"),
+        (spec("torch.nn.functional"), "is a module; expected a class"),
         (spec("torch.optim.lr_scheduler.partial"), "it belongs to functools"),
         (spec("torch.nn.Linear", in_featurs=1, out_features=2), "takes no 'in_featurs'. Did you mean"),
         (spec("torch.nn.Linear", in_features=1), "at network: Linear needs 'out_features'"),
@@ -209,9 +209,9 @@ ONE_TO_ONE = {"in_channels": 1, "out_channels": 1}
         (spec("monai.networks.nets.ResNetFeatures", model_name="resnet10"), "at network.pretrained: refused"),
         (spec("monai.networks.nets.FlexUNet", **ONE_TO_ONE, backbone="x", pretrained=True), "refused"),
         (spec("sklearn.cluster.AgglomerativeClustering", memory="folder"), "at network.memory: refused"),
-        (3, "at network: met 3; wanted an object"),
-        ({"channels": 3}, "at network: met {'channels': 3}; wanted an object"),
-        ([spec("torch.nn.ReLU")], "wanted an object"),
+        (3, "at network: got 3; expected an object"),
+        ({"channels": 3}, "at network: got {'channels': 3}; expected an object"),
+        ([spec("torch.nn.ReLU")], "expected an object"),
     ],
 )  # fmt: skip
 def test_a_wrong_spec_is_told_its_key_and_a_remedy(declared: Any, said: str) -> None:
@@ -338,7 +338,7 @@ def test_a_slot_is_checked_at_once_and_built_at_each_call(shapes: Allowed) -> No
         (spec("shapes.Square"), "at task.paint: shapes.Square is no Circle"),
         (spec("shapes.Circle", colours=1), "at task.paint.colours: Circle takes no 'colours'"),
         (spec("os.system"), "at task.paint._target_: 'os.system' is of no allowed module"),
-        ("red", "at task.paint: met 'red'; wanted an object"),
+        ("red", "at task.paint: got 'red'; expected an object"),
     ],
 )
 def test_a_wrong_slot_is_refused_before_anything_is_built(shapes: Allowed, paint: Any, said: str) -> None:

@@ -66,8 +66,8 @@ def run(
 ) -> Callable[..., RunResult]:
     """Run on the flock, split by patient or by slice; what is read and prepared once serves both."""
 
-    def start(*wanted: str, **options: Any) -> RunResult:
-        settings = [*SETTINGS, *wanted]
+    def start(*expected: str, **options: Any) -> RunResult:
+        settings = [*SETTINGS, *expected]
         with long_workspace("canary"):
             return run_pipeline("radiology_cnn", flock, set=settings, device="cpu", jobs=1, **options)
 

@@ -29,7 +29,7 @@ MENDED = {
 }
 
 
-def wanted() -> dict[str, Requirement]:
+def expected() -> dict[str, Requirement]:
     """Requirements of medseg and of its extras, by canonical name."""
     options = configparser.ConfigParser()
     options.read(ROOT / "setup.cfg", encoding="utf-8")
@@ -50,10 +50,10 @@ def test_no_pin_is_of_a_build_that_only_some_machine_has() -> None:
     assert {name: str(version) for name, version in pins().items() if version.local} == {}
 
 
-@pytest.mark.parametrize("name", sorted(wanted()))
+@pytest.mark.parametrize("name", sorted(expected()))
 def test_each_requirement_is_pinned_within_its_bounds(name: str) -> None:
     assert name in pins()
-    assert wanted()[name].specifier.contains(pins()[name])
+    assert expected()[name].specifier.contains(pins()[name])
 
 
 def test_a_requirement_of_several_extras_has_one_bound() -> None:
@@ -61,13 +61,15 @@ def test_a_requirement_of_several_extras_has_one_bound() -> None:
     options.read(ROOT / "setup.cfg", encoding="utf-8")
     texts = [options["options"]["install_requires"], *options["options.extras_require"].values()]
     lines = {line.strip() for text in texts for line in text.splitlines() if line.strip()}
-    assert len(lines) == len(wanted())
+    assert len(lines) == len(expected())
 
 
 @pytest.mark.parametrize("name", MENDED)
 def test_bounds_leave_known_holes_out(name: str) -> None:
     mended, hole = MENDED[name]
-    lowest = min(Version(each.version) for each in wanted()[name].specifier if each.operator in {">=", "=="})
+    lowest = min(
+        Version(each.version) for each in expected()[name].specifier if each.operator in {">=", "=="}
+    )
     assert lowest >= Version(mended), hole
 
 
@@ -84,7 +86,7 @@ def test_what_is_imported_is_declared() -> None:
     lacking = {
         name
         for name in met - set(sys.stdlib_module_names) - {"medseg"}
-        if not {canonicalize_name(each) for each in places.get(name, [])} & wanted().keys()
+        if not {canonicalize_name(each) for each in places.get(name, [])} & expected().keys()
     }
     assert lacking == set()
 
@@ -113,7 +115,7 @@ def test_the_pins_are_to_be_had_together_from_an_ordinary_index(tmp_path: Path) 
     fetched = pip("install", "-q", "--retries", "0", "--timeout", "10", "--target", current, "pip>=25")
     if fetched.returncode:
         pytest.skip(f"the package index cannot be reached: {fetched.stderr.splitlines()[-1:]}")
-    asked = [str(requirement) for requirement in wanted().values()]
+    asked = [str(requirement) for requirement in expected().values()]
     done = pip(
         *("install", "-q", "--dry-run", "--ignore-installed", "--only-binary", ":all:"),
         *("--use-feature", "fast-deps", "-c", str(ROOT / "constraints.txt"), *asked),

@@ -100,12 +100,12 @@ def test_files_become_the_slices_that_nibabel_and_a_cut_make_of_them_and_go_back
     )
     found = chain(listed(paths))
     for channel, name in enumerate(("t1", "t2")):
-        wanted = AXES[axis].cut(canonical(paths[name])) * 2.0
+        expected = AXES[axis].cut(canonical(paths[name])) * 2.0
         inner = tuple(
             slice(-(-(a - b) // 2), -(-(a - b) // 2) + b)
-            for a, b in zip((15, 14), wanted.shape[1:], strict=True)
+            for a, b in zip((15, 14), expected.shape[1:], strict=True)
         )
-        np.testing.assert_array_equal(found["image"][channel][(slice(None), *inner)], wanted)
+        np.testing.assert_array_equal(found["image"][channel][(slice(None), *inner)], expected)
     assert found["label"].dtype == torch.uint8
     assert found["image"].shape == (2, *found["label"].shape[1:])
     back = chain.inverse(found)
@@ -185,12 +185,12 @@ def test_a_picture_and_a_dicom_image_keep_their_rows(tmp_path, kind):
     colours = RNG.integers(1, 256, (20, 30, 3)).astype(np.uint8)
     mask = RNG.choice([0, 4], (20, 30)).astype(np.uint8)
     if kind == "rgb":
-        path, wanted = write_picture(tmp_path / "a.png", colours), colours.transpose(2, 0, 1)
+        path, expected = write_picture(tmp_path / "a.png", colours), colours.transpose(2, 0, 1)
     elif kind == "grey":
-        path, wanted = write_picture(tmp_path / "a.png", colours[..., 0]), colours[None, ..., 0]
+        path, expected = write_picture(tmp_path / "a.png", colours[..., 0]), colours[None, ..., 0]
     else:
         told = {"WindowCenter": 128, "WindowWidth": 256}
-        path, wanted = write_dicom(tmp_path / "a.dcm", colours[..., 0], **told), colours[None, ..., 0]
+        path, expected = write_dicom(tmp_path / "a.dcm", colours[..., 0], **told), colours[None, ..., 0]
     chain = Compose(
         [
             LoadCased(BOTH, files="rgb" if kind == "rgb" else "grey"),
@@ -202,7 +202,7 @@ def test_a_picture_and_a_dicom_image_keep_their_rows(tmp_path, kind):
         ]
     )
     found = chain({"image": path, "label": write_picture(tmp_path / "m.png", mask)})
-    np.testing.assert_allclose(found["image"][:, 0], wanted / 2)
+    np.testing.assert_allclose(found["image"][:, 0], expected / 2)
     np.testing.assert_array_equal(found["label"][0, 0], mask // 2)
     back = chain.inverse({"label": found["label"], "image": found["image"]})["label"][0]
     np.testing.assert_array_equal(back[..., 0].numpy().T, mask // 2)
@@ -248,8 +248,8 @@ def test_a_prediction_sees_what_the_compose_makes_and_goes_back_by_its_inverse(t
     np.testing.assert_array_equal(found["image"].numpy().swapaxes(0, 1), prepared.image)
     np.testing.assert_array_equal(found["content"][0].any(dim=(1, 2)), prepared.content)
     back = chain.inverse({"image": found["image"]})["image"]
-    wanted = prepared.restore(prepared.image.swapaxes(0, 1), nearest=False, outside=(0.0, 0.0))
-    np.testing.assert_allclose(back, wanted, atol=1e-5)
+    expected = prepared.restore(prepared.image.swapaxes(0, 1), nearest=False, outside=(0.0, 0.0))
+    np.testing.assert_allclose(back, expected, atol=1e-5)
     assert back.shape == (2, *SHAPE)
 
 
@@ -323,7 +323,7 @@ REFUSED = {
     ),
     "a volume that was not oriented": (
         lambda p: CutSlicesd("image")(LoadCased("image")({"image": write_volumes(p)["t1"]})),
-        "run to LPS, where RAS was wanted",
+        "run to LPS, where RAS was expected",
     ),
     "a picture to fit": (
         lambda _: FitSlicesd("image", (4, 4))({"image": torch.zeros(1, 3, 3)}),
@@ -355,7 +355,7 @@ def test_what_cannot_be_done_is_refused_with_what_to_do(tmp_path, name):
     ],
 )
 def test_arguments_that_mean_nothing_are_refused_as_a_transform_is_made(build):
-    with pytest.raises(ValueError, match="wanted"):
+    with pytest.raises(ValueError, match="expected"):
         build()
 
 

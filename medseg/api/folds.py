@@ -77,7 +77,7 @@ def run_folds(
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
 
     if not 2 <= folds <= MOST_FOLDS:
-        raise DefinitionError(f"folds is {folds}, wanted 2 to {MOST_FOLDS}")
+        raise DefinitionError(f"folds is {folds}, expected 2 to {MOST_FOLDS}")
     uri = default_uri(tracking_uri)
     _refuse_own_parts(set)
     declared = _declared(name, set, allow)

@@ -210,7 +210,7 @@ def own_address(name: str, kept: str, folder: Path, *, tracked: bool) -> str | N
         tracked: Whether the store must have it already.
 
     Raises:
-        TrackingError: User and password are wanted, and not given; or the database is gone.
+        TrackingError: User and password are expected, and not given; or the database is gone.
     """
     from medseg.tracking.mlflow.address import sqlite_path  # noqa: PLC0415
 

@@ -32,8 +32,8 @@ cache = typer.Typer(help="Prepared slices, generated samples and remembered chec
 app.add_typer(cache, name="cache")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(expected: bool) -> None:
+    if expected:
         from medseg import __version__  # noqa: PLC0415
 
         typer.echo(__version__)

@@ -47,6 +47,6 @@ def secret_key(folder: Path | None = None) -> bytes:
     if len(key) != KEY_BYTES:
         raise DataError(
             f"the key of pseudonyms ('pseudonym.key' in the configuration folder) holds {len(key)} bytes, "
-            f"wanted {KEY_BYTES}: put back the right one, or remove it, which gives every case a new name"
+            f"expected {KEY_BYTES}: put back the right one, or remove it, which gives every case a new name"
         )
     return key

@@ -62,9 +62,9 @@ def heat_overlay(image: NDArray[Any], heat: NDArray[np.floating[Any]]) -> NDArra
         ValueError: The image is of another shape or range, or the heat holds other values.
     """
     if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or not image.size:
-        raise ValueError(f"the image is {image.shape}; wanted (H, W) or (H, W, 3)")
+        raise ValueError(f"the image is {image.shape}; expected (H, W) or (H, W, 3)")
     if not (image.min() >= 0 and image.max() <= 255):
-        raise ValueError(f"the image holds {image.min()}..{image.max()}; wanted 0..255")
+        raise ValueError(f"the image holds {image.min()}..{image.max()}; expected 0..255")
     _check(heat)
     for axis, side in enumerate(image.shape[:2]):
         heat = _stretched(heat, axis, side)
@@ -146,7 +146,7 @@ def _bar(figure: Figure) -> None:
 
 def _check(heat: NDArray[Any]) -> None:
     if heat.ndim != 2 or not heat.size or not (heat.min() >= 0 and heat.max() <= 1):
-        raise ValueError(f"the heat is {heat.shape}; wanted (h, w), all of it in 0..1")
+        raise ValueError(f"the heat is {heat.shape}; expected (h, w), all of it in 0..1")
 
 
 def _stretched(values: NDArray[Any], axis: int, side: int) -> NDArray[np.float64]:

@@ -155,14 +155,16 @@ def check_shapes(title: str, image: NDArray[Any], **masks: NDArray[Any]) -> None
             mask is not (H, W) or holds other values than false and true.
     """
     if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or not image.size:
-        raise ValueError(f"view {title!r}: the image is {image.shape}; wanted (H, W) or (H, W, 3)")
+        raise ValueError(f"view {title!r}: the image is {image.shape}; expected (H, W) or (H, W, 3)")
     if image.ndim == 3 and not (image.min() >= 0 and image.max() <= 255):
-        raise ValueError(f"view {title!r}: colours are {image.min()}..{image.max()}; wanted 0..255")
+        raise ValueError(f"view {title!r}: colours are {image.min()}..{image.max()}; expected 0..255")
     for name, mask in masks.items():
         if mask.shape != image.shape[:2]:
-            raise ValueError(f"view {title!r}: {name} is {mask.shape}; wanted {image.shape[:2]} as the image")
+            raise ValueError(
+                f"view {title!r}: {name} is {mask.shape}; expected {image.shape[:2]} as the image"
+            )
         if mask.dtype != np.bool_:
-            raise ValueError(f"view {title!r}: {name} is of type {mask.dtype}; wanted bool")
+            raise ValueError(f"view {title!r}: {name} is of type {mask.dtype}; expected bool")
 
 
 def shrunk(image: NDArray[Any]) -> NDArray[np.uint8]:

@@ -155,7 +155,7 @@ def _check(boxes: Sequence[LayerBox]) -> None:
     for number, box in enumerate(boxes):
         if not box.shape or min(box.shape) < 1:
             raise ValueError(
-                f"layer {box.name!r}: its shape is {box.shape}; wanted (C, ...) of at least one each"
+                f"layer {box.name!r}: its shape is {box.shape}; expected (C, ...) of at least one each"
             )
         if not all(0 <= link < number for link in box.links):
             raise ValueError(f"layer {box.name!r} is number {number}; its links {box.links} do not lead back")

@@ -78,11 +78,11 @@ def overlay(
     """
     if image.shape[:2] != labels.shape or image.shape[2:] not in ((), (3,)):
         raise ValueError(
-            f"image is {image.shape}, labels are {labels.shape}; wanted (H, W) twice, or (H, W, 3)"
+            f"image is {image.shape}, labels are {labels.shape}; expected (H, W) twice, or (H, W, 3)"
         )
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes:
         raise ValueError(
-            f"labels hold {labels.min()}..{labels.max()}; wanted class indices 0..{n_classes - 1}"
+            f"labels hold {labels.min()}..{labels.max()}; expected class indices 0..{n_classes - 1}"
         )
     shown = image if image.ndim == 3 else np.repeat(grey(image, window)[..., None], 3, axis=2)
     share = np.where(labels > 0, alpha, 0.0)[..., None]
@@ -113,7 +113,7 @@ def volume_overview(
         ValueError: The grids differ, or a label is no class index.
     """
     if image.ndim != 3 or image.shape != labels.shape:
-        raise ValueError(f"image is {image.shape}, labels are {labels.shape}; wanted one grid (I, J, K)")
+        raise ValueError(f"image is {image.shape}, labels are {labels.shape}; expected one grid (I, J, K)")
     window = window_of(image)
     places = _places(labels > 0 if (labels > 0).any() else image > window[0])
     columns = min(_OVERVIEW_COLUMNS, len(places))

@@ -49,7 +49,7 @@ def threshold_curve(
     rough, fine = _finite(coarse), _finite(curve)
     thresholds = [*rough[:, 0], *fine[:, 0], *([chosen] if isfinite(chosen) else [])]
     if thresholds and not 0 <= min(thresholds) <= max(thresholds) <= 1:
-        raise ValueError(f"thresholds are {min(thresholds)}..{max(thresholds)}; wanted them in [0, 1]")
+        raise ValueError(f"thresholds are {min(thresholds)}..{max(thresholds)}; expected them in [0, 1]")
     layout = ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.09)
     figure = Figure(figsize=_SIZE, dpi=DPI, layout=layout, facecolor="white")
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""Secret keys of this user: random bytes in a file of their own, made when they are first wanted."""
+"""Secret keys of this user: random bytes in a file of their own, made when they are first expected."""
 
 from __future__ import annotations
 

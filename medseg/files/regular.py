@@ -81,7 +81,7 @@ def _refuse(mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     kind = next((name for holds, name in _KINDS if holds(mode)), "no file")
-    raise IrregularError(errno.EINVAL, f"it is {kind}, wanted a regular file")
+    raise IrregularError(errno.EINVAL, f"it is {kind}, expected a regular file")
 
 
 def read_json(path: Path) -> Any:

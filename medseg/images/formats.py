@@ -133,7 +133,7 @@ class PictureFiles:
         """The label or instance map."""
         if is_dicom(path):
             raise RefusedError(
-                "a mask in DICOM, whose values are for showing, where a label or instance map was wanted",
+                "a mask in DICOM, whose values are for showing, where a label or instance map was expected",
                 "Save it as a PNG, TIFF or .npy of one number a pixel, or leave the case out.",
             )
         return _stored(read_mask(path, above=self.mask_above), 0)

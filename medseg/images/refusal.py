@@ -14,7 +14,7 @@ class RefusedError(DataError):
     """Data that are refused for a reason that has a remedy of its own.
 
     Attributes:
-        met: What was met, and what was wanted.
+        met: What was met, and what was expected.
         remedy: What to do about it, in place of a general advice.
     """
 

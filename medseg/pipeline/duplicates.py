@@ -89,14 +89,14 @@ class SharedCopies:
 
     def odd_parts(self, rule: SplitRule) -> str:
         """What parts the draw could not make as large as they should be, for copies stay together; else empty."""
-        wanted, free = _drawn(rule, self.split, self.cases)
+        expected, free = _drawn(rule, self.split, self.cases)
         if not self.duplicates.pairs:
             return ""
         told = []
-        for role, ratio in sorted(wanted.items()):
+        for role, ratio in sorted(expected.items()):
             got = sum(self.split.roles[case] == role for case in free.values())
             if abs(got - ratio * len(free)) > max(1.0, _ODD * ratio * len(free)):
-                told.append(f"{role} has {got} of {len(free)} patients, wanted {ratio:.0%}")
+                told.append(f"{role} has {got} of {len(free)} patients, expected {ratio:.0%}")
         return "; ".join(told)
 
     def record(self, rule: SplitRule, folder: Path, recorder: Recorder, progress: Progress) -> None:
@@ -119,7 +119,7 @@ class SharedCopies:
         if odd:
             progress.say(
                 f"ODD PARTS: duplicates stay in one role, and their sets are too large to be shared out as "
-                f"wanted: {odd}.",
+                f"expected: {odd}.",
                 loud=True,
             )
 

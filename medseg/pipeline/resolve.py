@@ -141,7 +141,7 @@ def _refuse_unknown_keep(definition: PipelineDefinition, task: Task) -> None:
     known = ("all", "image", *task.target.contents((*task.classes, *task.regions)))
     if definition.slices.keep.contains not in known:
         raise DefinitionError(
-            f"slices.keep.contains is {definition.slices.keep.contains!r}, wanted one of {list(known)}."
+            f"slices.keep.contains is {definition.slices.keep.contains!r}, expected one of {list(known)}."
         )
 
 
@@ -177,19 +177,19 @@ def _try_blank_batch(
         ) from error
     finally:
         network.train(trained)
-    wanted = (2, *task.target.output(classes, (height, width)))
-    if tuple(logits.shape) != wanted:
-        fits = logits.ndim == len(wanted) and logits.shape[:2] == (2, classes)
+    expected = (2, *task.target.output(classes, (height, width)))
+    if tuple(logits.shape) != expected:
+        fits = logits.ndim == len(expected) and logits.shape[:2] == (2, classes)
         remedy = (
             "Choose a slices.size that its strides divide."
             if fits
             else f"Set network.out_channels to {classes}, or mend task.classes."
-            if logits.ndim == len(wanted)
+            if logits.ndim == len(expected)
             else f"Take a network for {task.target.noun}."
         )
         raise DefinitionError(
             f"the network gives {tuple(logits.shape)} where the task, with {len(task.classes)} classes, wants "
-            f"{wanted}. "
+            f"{expected}. "
             f"{remedy}"
         )
     check_loss(task, (height, width))

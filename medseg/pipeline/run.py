@@ -59,21 +59,21 @@ class Job:
     jobs: int
 
 
-def choose_device(wanted: str) -> torch.device:
+def choose_device(expected: str) -> torch.device:
     """What `auto`, `cpu` and `cuda` mean here.
 
     Raises:
         DefinitionError: CUDA was asked for and is not there, or the word is none of the three.
     """
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise DefinitionError(f"the device is {wanted!r}, wanted auto, cpu or cuda.")
+    if expected not in ("auto", "cpu", "cuda"):
+        raise DefinitionError(f"the device is {expected!r}, expected auto, cpu or cuda.")
     there = torch.cuda.is_available()
-    if wanted == "cuda" and not there:
+    if expected == "cuda" and not there:
         raise DefinitionError(
             "no CUDA device can be used here. Use --device auto or cpu, or install a CUDA build of torch and the "
             "driver."
         )
-    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+    return torch.device("cuda" if there and expected != "cpu" else "cpu")
 
 
 def execute(job: Job) -> Work:

@@ -146,5 +146,5 @@ def _classes_of(roles: set[str], shared: SharedCopies) -> set[str]:
     return {name for case in shared.cases if role_of[case.id] in roles for name in case.labels or ()}
 
 
-def _lacking(resolved: Resolved, wanted: set[str], there: set[str]) -> list[str]:
-    return [name for name in resolved.manifest.classes if name in wanted - there]
+def _lacking(resolved: Resolved, expected: set[str], there: set[str]) -> list[str]:
+    return [name for name in resolved.manifest.classes if name in expected - there]

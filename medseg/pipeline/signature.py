@@ -44,7 +44,7 @@ def signed(kind: Kind, content: Mapping[str, Any]) -> str:
     if len(key) != KEY_BYTES:
         raise RunError(
             f"the key that marks runs as yours ('{_place().name}' in the configuration folder) holds {len(key)} "
-            f"bytes, wanted {KEY_BYTES}. Put back the right one, or remove it: runs until now then count as those "
+            f"bytes, expected {KEY_BYTES}. Put back the right one, or remove it: runs until now then count as those "
             "of somebody else."
         )
     return _digest(kind, content, key)
@@ -53,12 +53,14 @@ def signed(kind: Kind, content: Mapping[str, Any]) -> str:
 def is_signed(kind: Kind, content: Mapping[str, Any]) -> bool:
     """Whether a file's content is as this user wrote it. Makes no key, and takes anything for content."""
     try:
-        key, wanted = _place().read_bytes(), b""
+        key, expected = _place().read_bytes(), b""
         if len(key) == KEY_BYTES:
-            wanted = _digest(kind, content, key).encode()
+            expected = _digest(kind, content, key).encode()
     except (OSError, RecursionError):  # no key, or values within values a thousand deep
         return False
-    return bool(wanted) and hmac.compare_digest(str(content.get(SIGNATURE)).encode(errors="replace"), wanted)
+    return bool(expected) and hmac.compare_digest(
+        str(content.get(SIGNATURE)).encode(errors="replace"), expected
+    )
 
 
 def _place() -> Path:

@@ -117,9 +117,9 @@ def picture(seed: int, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint1
     texture = fine(rng, size, 1.5)
     instances = np.zeros(size, np.uint16)
     centres: list[tuple[float, float, float]] = []
-    wanted = look.cover * image.size
+    expected = look.cover * image.size
     for _ in range(4 * _MOST):
-        if len(centres) >= _MOST or (instances > 0).sum() >= wanted:
+        if len(centres) >= _MOST or (instances > 0).sum() >= expected:
             break
         radius = float(np.clip(look.radius * np.exp(rng.normal(0, 0.2)), 6, 60))
         outline = look.makers[int(rng.random() < 0.2)](radius, rng)

@@ -49,12 +49,12 @@ class Selection:
             seed: Of the draw.
             case: Public name of the case: each case has a draw of its own, whatever comes before it.
         """
-        wanted = content.copy() if self.content else np.ones(len(content), dtype=bool)
+        expected = content.copy() if self.content else np.ones(len(content), dtype=bool)
         if counts is not None and self.classes is not None:
-            wanted &= counts[:, list(self.classes)].any(axis=1)
+            expected &= counts[:, list(self.classes)].any(axis=1)
         if counts is not None and self.marked:
-            wanted |= counts[:, list(self.marked)].any(axis=1)
-        found = np.flatnonzero(wanted).astype(np.int64)
+            expected |= counts[:, list(self.marked)].any(axis=1)
+        found = np.flatnonzero(expected).astype(np.int64)
         if self.draw is None or self.draw >= len(found):
             return found
         digest = hashlib.sha256(f"{seed}/{case}".encode()).digest()
@@ -91,7 +91,7 @@ def for_training(
     named = named | {"foreground": tuple(foreground)}
     if contains not in named:
         raise DefinitionError(
-            f"at slices.keep.contains: met '{contains}'; wanted all, image, or one of {', '.join(named)}."
+            f"at slices.keep.contains: got '{contains}'; expected all, image, or one of {', '.join(named)}."
         )
     return Selection(classes=named[contains], draw=draw)
 

@@ -85,10 +85,10 @@ def _check_kind(transform: MapTransform, where: str) -> None:
             f"at {where}: {name} is random, and slices are prepared once. Put it under loading.augment."
         )
     if isinstance(transform, MultiSampleTrait):
-        raise DefinitionError(f"at {where}: {name} makes several volumes of one, wanted one. Remove it.")
+        raise DefinitionError(f"at {where}: {name} makes several volumes of one, expected one. Remove it.")
     unknown = sorted(str(key) for key in transform.keys if key not in _KEYS)
     if unknown:
-        raise DefinitionError(f"at {where}.keys: met {', '.join(unknown)}; the keys are image and label.")
+        raise DefinitionError(f"at {where}.keys: got {', '.join(unknown)}; the keys are image and label.")
     spatial = type(transform).__module__.startswith(_SPATIAL)
     if spatial and not isinstance(transform, InvertibleTransform):
         raise DefinitionError(f"at {where}: {name} {_NO_WAY_BACK}")
@@ -134,7 +134,7 @@ def _check_image(after: Mapping[str, Any], alone: Mapping[str, Any], channels: i
         )
     if image.ndim != 4 or len(image) != channels:
         raise DefinitionError(
-            f"at {where}: the transform makes an image of shape {tuple(image.shape)}; wanted {channels} "
+            f"at {where}: the transform makes an image of shape {tuple(image.shape)}; expected {channels} "
             "channels (C, I, J, K), as `channels` says. Remove it."
         )
     if not as_array(image).size:
@@ -226,7 +226,7 @@ def _check_round_trip(chain: Chain, before: Mapping[str, Any], at: str) -> None:
     truth = as_array(before["label"])
     if back.shape != truth.shape:
         raise DefinitionError(
-            f"at {at}: undoing the transforms gives a volume of {back.shape[1:]}, wanted {truth.shape[1:]}. "
+            f"at {at}: undoing the transforms gives a volume of {back.shape[1:]}, expected {truth.shape[1:]}. "
             "Take transforms that MONAI can invert."
         )
     shown = (covered > 0.5) & (truth > 0)

@@ -156,7 +156,7 @@ def whole_label(tensor: torch.Tensor) -> NDArray[np.uint8]:
     """
     label = as_array(tensor)
     if label.ndim != 4 or label.shape[0] != 1:
-        raise DataError(f"slices.transforms made a label map of shape {label.shape}, wanted one channel")
+        raise DataError(f"slices.transforms made a label map of shape {label.shape}, expected one channel")
     if label.dtype.kind == "f":
         if not np.array_equal(label, np.rint(label)):
             raise DataError(

@@ -30,7 +30,7 @@ def told_roles(column: str, cases: Sequence[Case]) -> dict[str, Role]:
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         met = f"{len(unknown)} values" if ids_are_hidden(cases) else f"{unknown[:_SHOWN]}{more}"
         raise DataError(
-            f"the column '{column}', by which cases are shared out, holds {met} that mean no role; wanted "
+            f"the column '{column}', by which cases are shared out, holds {met} that mean no role; expected "
             f"{', '.join(MEANINGS)}, in upper or lower case, or nothing for everybody. Correct it; to draw all by "
             "ratio instead: --set split.column=null"
         )

@@ -1,4 +1,4 @@
-"""Drawing roles or folds: each unit, a patient or several who belong together, gets one, in the wanted shares."""
+"""Drawing roles or folds: each unit, a patient or several who belong together, gets one, in the expected shares."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ def joined_patients(group_of: Mapping[str, str], together: Sequence[Collection[s
     return {group: first(group) for group in unit_of}
 
 
-def _placed(units: Sequence[str], sizes: Mapping[str, int], wanted: Mapping[Role, int]) -> dict[str, Role]:
+def _placed(units: Sequence[str], sizes: Mapping[str, int], expected: Mapping[Role, int]) -> dict[str, Role]:
     """Role of each unit: of one that holds several patients, the largest first, that which lacks most.
 
     Args:
         units: In the order of the draw.
         sizes: Patients of each.
-        wanted: How many patients each role should get.
+        expected: How many patients each role should get.
     """
-    lacking = dict(wanted)
+    lacking = dict(expected)
     role_of: dict[str, Role] = {}
     for unit in sorted((unit for unit in units if sizes[unit] > 1), key=lambda unit: -sizes[unit]):
         role_of[unit] = max(sorted(lacking), key=lambda role: lacking[role])

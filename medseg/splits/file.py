@@ -69,11 +69,11 @@ def _from_csv(path: Path) -> dict[str, Any]:
     columns = list(rows[0]) if rows else []
     key = next((name for name in ("case", "group") if name in columns), None)
     if key is None or "role" not in columns:
-        raise DataError(f"the split file has the columns {columns}, wanted 'case' or 'group', and 'role'")
+        raise DataError(f"the split file has the columns {columns}, expected 'case' or 'group', and 'role'")
     roles: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if row["role"] not in ROLES:
-            raise DataError(f"the split file holds the role '{row['role']}', wanted one of {list(ROLES)}")
+            raise DataError(f"the split file holds the role '{row['role']}', expected one of {list(ROLES)}")
         roles[row["role"]].append(row[key] or "")
     return dict(roles)
 
@@ -87,7 +87,7 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise DataError("the split file is no UTF-8 text") from error
     if len(text) > MOST_TEXT:
-        raise DataError(f"the split file has more than {MOST_TEXT} characters, wanted names by role")
+        raise DataError(f"the split file has more than {MOST_TEXT} characters, expected names by role")
     return text
 
 
@@ -115,7 +115,7 @@ def roles_of_cases(given: Mapping[str, Sequence[str]], cases: Sequence[Case]) ->
                 named.add(case_id)
     torn = sum(len(each) > 1 for each in roles.values())
     if torn:
-        raise DataError(f"the split file puts {torn} patients into more than one role; wanted one each")
+        raise DataError(f"the split file puts {torn} patients into more than one role; expected one each")
     if unknown or len(named) < len(cases):
         raise _strangers(unknown, len(cases) - len(named), len(cases))
     return {case.id: next(iter(roles[case.group])) for case in cases}

@@ -15,7 +15,7 @@ def _is_share(value: object) -> float | dict[str, str | list[str]]:
         return float(value)
     if isinstance(value, dict) and value and all(isinstance(column, str) for column in value):
         return {column: _texts(each) for column, each in value.items()}
-    raise ValueError("wanted a ratio in [0, 1), or {column: value} or {column: [value, value]}")
+    raise ValueError("expected a ratio in [0, 1), or {column: value} or {column: [value, value]}")
 
 
 def _texts(value: object) -> str | list[str]:
@@ -29,7 +29,7 @@ def _text(value: object) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # columns are text, and `fold: 1` is natural to write
-    raise ValueError("wanted a text, or a list of texts, for a column")
+    raise ValueError("expected a text, or a list of texts, for a column")
 
 
 Share = Annotated[Any, AfterValidator(_is_share)]
@@ -97,21 +97,21 @@ class SplitRule(BaseModel):
         ratios = [each for each in (self.val, self.test) if isinstance(each, float)]
         if sum(ratios) >= 1:
             raise ValueError(
-                f"val and test add up to {sum(ratios):g}; wanted less than 1, to leave some for training"
+                f"val and test add up to {sum(ratios):g}; expected less than 1, to leave some for training"
             )
         return self
 
     def _by_fold(self) -> None:
         if self.folds is None or self.fold is None or self.fold > self.folds:
             raise ValueError(
-                f"`folds` is {self.folds} and `fold` is {self.fold}: wanted both, and a fold from 1 to `folds`"
+                f"`folds` is {self.folds} and `fold` is {self.fold}: expected both, and a fold from 1 to `folds`"
             )
         if self.by == "slice" or self.file is not None or self.column is not None or self.test is not None:
             raise ValueError(
                 "`fold` is the test part: remove `test`, `file` and `column`, and share out by `group`"
             )
         if isinstance(self.val, dict):
-            raise ValueError("`folds` shares out by drawing: `val` wanted a ratio")  # noqa: TRY004
+            raise ValueError("`folds` shares out by drawing: `val` expected a ratio")  # noqa: TRY004
         if isinstance(self.val, float) and self.val + 1 / self.folds >= 1:
             raise ValueError(
                 f"val and a fold of {self.folds} add up to 1 or more: nobody is left to train on"
@@ -125,4 +125,4 @@ class SplitRule(BaseModel):
                 "`column` tells the roles of patients, and `by: slice` shares out slices: remove one"
             )
         if isinstance(self.val, dict) or isinstance(self.test, dict):
-            raise ValueError("`column` tells the roles: `val` and `test` wanted ratios")  # noqa: TRY004
+            raise ValueError("`column` tells the roles: `val` and `test` expected ratios")  # noqa: TRY004

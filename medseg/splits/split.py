@@ -147,11 +147,11 @@ def make_split(
     if rule.file is not None:
         return Split.from_file(Path(rule.file), cases)
     seed = rule.seed if rule.seed is not None else seed
-    wanted: dict[Role, Any] = {"val": rule.val, "test": rule.test}
+    expected: dict[Role, Any] = {"val": rule.val, "test": rule.test}
     ratios: dict[Role, float] = {
-        r: float(s) for r, s in wanted.items() if isinstance(s, int | float) and s > 0
+        r: float(s) for r, s in expected.items() if isinstance(s, int | float) and s > 0
     }
-    chosen: dict[Role, Mapping[str, Any]] = {r: s for r, s in wanted.items() if isinstance(s, Mapping)}
+    chosen: dict[Role, Mapping[str, Any]] = {r: s for r, s in expected.items() if isinstance(s, Mapping)}
     group_of = {case.id: case.group for case in cases}
     unit_of = joined_patients(group_of, together)
     if rule.by == "slice":
@@ -242,10 +242,10 @@ def _chosen(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[Case]) -> 
     """Role of each patient whom a column puts into one."""
     role_of: dict[str, Role] = {}
     for role, columns in chosen.items():
-        wanted = {
+        expected = {
             column: {value} if isinstance(value, str) else set(value) for column, value in columns.items()
         }
-        for column, values in wanted.items():
+        for column, values in expected.items():
             met = {value for each in _values(cases, column, role).values() for value in each}
             if not values & met:
                 # Values may tell who it is.
@@ -256,7 +256,7 @@ def _chosen(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[Case]) -> 
                 )
         fits: dict[str, set[bool]] = defaultdict(set)
         for case in cases:
-            fits[case.group].add(all(case.extra[column] in values for column, values in wanted.items()))
+            fits[case.group].add(all(case.extra[column] in values for column, values in expected.items()))
         _refuse_torn([group for group, each in fits.items() if len(each) > 1], cases, f"chosen for {role}")
         groups = {group for group, each in fits.items() if each == {True}}
         if not groups:
@@ -299,7 +299,7 @@ def _drawn(
         groups = len({case.group for case in cases})
         torn = "" if len(members) == groups else f" sets of duplicates, of {groups} patients,"
         raise DataError(
-            f"there are too few patients to share out: {len(members)}{torn} for {sorted(shares)}, wanted at least "
+            f"there are too few patients to share out: {len(members)}{torn} for {sorted(shares)}, expected at least "
             f"{len(shares)}. Add data of others; or share out slices, which leaks, so that scores are too good: "
             f"{_by_slice(rule)}"
         )

@@ -33,7 +33,7 @@ class Evaluate:
 
     def __init__(self, role: Role = "test", **settings: Any) -> None:
         if role not in ("train", "val", "test"):
-            raise ValueError(f"role is {role!r}, wanted train, val or test")
+            raise ValueError(f"role is {role!r}, expected train, val or test")
         self.role, self.settings = role, settings
 
     @property

@@ -315,6 +315,6 @@ def _whole(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def _refuse(fine: bool, name: str, met: object, wanted: str) -> None:
+def _refuse(fine: bool, name: str, met: object, expected: str) -> None:
     if not fine:
-        raise ValueError(f"{name} is {met!r}, wanted {wanted}")
+        raise ValueError(f"{name} is {met!r}, expected {expected}")

@@ -45,9 +45,9 @@ class StartFrom:
 
     def __init__(self, weights: str, part: Part = "all") -> None:
         if not isinstance(weights, str) or not weights.strip():
-            raise ValueError(f"weights is {weights!r}, wanted the path of a file, or {OWN}")
+            raise ValueError(f"weights is {weights!r}, expected the path of a file, or {OWN}")
         if part not in get_args(Part):
-            raise ValueError(f"part is {part!r}, wanted {' or '.join(get_args(Part))}")
+            raise ValueError(f"part is {part!r}, expected {' or '.join(get_args(Part))}")
         self.weights, self.part = weights, part
 
     @property
@@ -117,7 +117,7 @@ def _renamed(predictor: Predictor, weights: dict[str, torch.Tensor]) -> dict[str
     return dict(rename(weights)) if callable(rename) else weights
 
 
-def _refuse_other_classes(weights: str, wanted: Sequence[str]) -> None:
+def _refuse_other_classes(weights: str, expected: Sequence[str]) -> None:
     """Compare the classes of a saved model with those of the data, where the weights are such a model's.
 
     Raises:
@@ -133,9 +133,9 @@ def _refuse_other_classes(weights: str, wanted: Sequence[str]) -> None:
         raise ModelError(
             "model.json beside the given weights is damaged. Take the folder anew from its run."
         ) from error
-    if met != list(wanted):
+    if met != list(expected):
         raise DefinitionError(
-            f"the model that the weights are of has the classes {met}, the data have {list(wanted)}: they "
+            f"the model that the weights are of has the classes {met}, the data have {list(expected)}: they "
             "must be the same names in the same order. Take a part of it alone (part: features or encoder), or "
             "change the classes."
         )

@@ -36,9 +36,9 @@ class TuneThreshold:
 
     def __init__(self, score: str = "f1", over: Literal["pooled", "groups"] = "pooled") -> None:
         if score not in COUNT_SCORES:
-            raise ValueError(f"score is {score!r}, wanted one of {', '.join(COUNT_SCORES)}")
+            raise ValueError(f"score is {score!r}, expected one of {', '.join(COUNT_SCORES)}")
         if over not in ("pooled", "groups"):
-            raise ValueError(f"over is {over!r}, wanted pooled or groups")
+            raise ValueError(f"over is {over!r}, expected pooled or groups")
         self.score, self.over = score, over
 
     @property

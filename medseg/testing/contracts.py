@@ -176,12 +176,12 @@ class MaskTaskContract(TaskContract):
         """Whatever the number of axes behind the maps, and also where classes are equally probable."""
         task = self.make()
         for logits in (self.anything(), self.perfect(self.labels()), torch.zeros_like(self.anything())):
-            wanted = task.decode(logits).numpy()
+            expected = task.decode(logits).numpy()
             chances = task.probabilities(logits).numpy()
             whole = task.decide(chances.swapaxes(0, 1))
             assert whole.dtype == np.uint8
-            np.testing.assert_array_equal(whole, wanted)
-            for each, label in zip(chances, wanted, strict=True):
+            np.testing.assert_array_equal(whole, expected)
+            for each, label in zip(chances, expected, strict=True):
                 np.testing.assert_array_equal(task.decide(each), label)
 
     def test_its_declaration_decides_as_it_does(self) -> None:

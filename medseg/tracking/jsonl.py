@@ -141,7 +141,7 @@ def _line(read: Any) -> dict[str, Any]:
     if not (
         isinstance(read, dict) and isinstance(read.get("metrics"), dict) and isinstance(read.get("step"), int)
     ):
-        raise ValueError("wanted step, time and metrics")  # noqa: TRY004  # one error for all
+        raise ValueError("expected step, time and metrics")  # noqa: TRY004  # one error for all
     return read
 
 
@@ -157,6 +157,6 @@ def _read(path: Path, empty: Any) -> Any:
     if not isinstance(content, type(empty)):
         raise RunError(
             f"{path.name} of run {path.parent.name} holds a {type(content).__name__}, "
-            f"wanted a {type(empty).__name__}. Restore it, or start a new run."
+            f"expected a {type(empty).__name__}. Restore it, or start a new run."
         )
     return content

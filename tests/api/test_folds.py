@@ -365,8 +365,8 @@ def test_folds_of_somebody_else_go_on_with_what_the_caller_says_and_are_his_from
     unsigned(asked.folder / "folds.json")
     unsigned(first.path / "run.json")
     assert not are_folds(None)
-    wanted = f"medseg pipeline resume {asked.name} --data FOLDER --tracking-uri ADDRESS"
-    with pytest.raises(RunError, match=wanted):
+    expected = f"medseg pipeline resume {asked.name} --data FOLDER --tracking-uri ADDRESS"
+    with pytest.raises(RunError, match=expected):
         resume_folds(asked.name)
     empty = f"sqlite:///{workspace / 'other.db'}"
     with pytest.raises(RunError, match=r"fold 1 of .* does not have its run"):
@@ -403,7 +403,7 @@ def test_folds_of_somebody_else_read_no_definition_from_a_file_of_his(tmp_path, 
 
 
 def test_a_test_part_of_ones_own_is_refused(workspace):
-    with pytest.raises(DefinitionError, match="folds is 1, wanted 2 to 1000"):
+    with pytest.raises(DefinitionError, match="folds is 1, expected 2 to 1000"):
         run_folds("radiology_cnn", pictures(workspace), folds=1)
     with pytest.raises(DefinitionError, match=r"split\.test was set, and each fold is the test part once"):
         run_folds("radiology_cnn", pictures(workspace), set=[*TINY, "split.test=0.2"])

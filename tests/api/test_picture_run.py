@@ -185,7 +185,7 @@ def test_given_pictures_have_an_experiment_without_the_word_generated(
 def test_figures_and_tables_are_artifacts_and_figures_are_no_blank_sheets(
     artifacts: set[str], pictured: RunResult
 ) -> None:
-    wanted = {
+    expected = {
         *("definition.yaml", "split.json", "tables/history.json", "tables/thresholds.csv"),
         *(
             "scores/test.csv",
@@ -198,8 +198,8 @@ def test_figures_and_tables_are_artifacts_and_figures_are_no_blank_sheets(
         *("figures/test_reliability.png", "figures/test_confusion.png"),
     }
 
-    assert wanted <= artifacts
-    for name in wanted:
+    assert expected <= artifacts
+    for name in expected:
         if name.startswith("figures/"):
             pixels = stored(pictured.folder / name)
             assert min(pixels.shape[:2]) > 200

@@ -174,12 +174,12 @@ def test_packages_that_ones_own_run_remembers_do_not_count_and_the_command_that_
     options = {**state.options, "allow": ["ownaugment"]}
     killed.write(replace(state, options=options, declared=killed.declaration()))
     refused = medseg("pipeline", "resume", state.name)
-    wanted = f"medseg pipeline resume {state.name} --allow ownaugment"
+    expected = f"medseg pipeline resume {state.name} --allow ownaugment"
 
     assert refused.exit_code == 2
-    assert wanted in refused.stderr.splitlines()[-1]
+    assert expected in refused.stderr.splitlines()[-1]
     assert "ownaugment" not in sys.modules
-    gone_on = medseg(*wanted.split()[1:])
+    gone_on = medseg(*expected.split()[1:])
     assert gone_on.exit_code == 0, gone_on.output
     assert f"medseg predict {state.name} INPUT -o OUT --allow ownaugment" in gone_on.stdout
 
@@ -335,7 +335,7 @@ def test_the_latest_run_is_never_that_of_a_stranger(killed: RunFolder) -> None:
 
 
 def test_folds_that_are_too_many_are_no_cross_validation() -> None:
-    with pytest.raises(DefinitionError, match="wanted 2 to 1000"):
+    with pytest.raises(DefinitionError, match="expected 2 to 1000"):
         run_folds("brain_tumor", folds=1_000_000_000)
 
 

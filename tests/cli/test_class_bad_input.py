@@ -205,7 +205,7 @@ def test_a_role_alone_or_too_few_patients_cannot_be_shared_out(tmp_path: Path, w
     alone = write_class_folders(tmp_path / "alone", roles=("Test",))
     refused(run(alone), "puts all cases into validation or test: nobody is left to train on")
     few = write_class_folders(tmp_path / "few", cases=1)
-    refused(run(few), "too few patients to share out: 2 for ['test', 'train', 'val'], wanted at least 3")
+    refused(run(few), "too few patients to share out: 2 for ['test', 'train', 'val'], expected at least 3")
     of_one = write_class_folders(
         tmp_path / "one", suffix=".dcm", write=lambda path, array: write_dicom(path, array, PatientID=SURNAME)
     )
@@ -269,11 +269,11 @@ def in_syntax(path: Path, uid: str) -> None:
 DICOMS: dict[str, tuple[Change, tuple[str, ...]]] = {
     "a report": (
         lambda path: without_pixels(path, "1.2.840.10008.5.1.4.1.1.88.11"),
-        ("Basic Text SR Storage", "no pixels, wanted an image", "leave the case out"),
+        ("Basic Text SR Storage", "no pixels, expected an image", "leave the case out"),
     ),
     "contours": (
         lambda path: without_pixels(path, "1.2.840.10008.5.1.4.1.1.481.3"),
-        ("RT Structure Set Storage", "no pixels, wanted an image", "leave the case out"),
+        ("RT Structure Set Storage", "no pixels, expected an image", "leave the case out"),
     ),
     "a film": (
         lambda path: in_syntax(path, "1.2.840.10008.1.2.4.102"),
@@ -491,31 +491,31 @@ def test_one_picture_with_two_classes_is_refused_with_both(data: Path, workspace
 @pytest.mark.usefixtures("undrawn")
 def test_classes_keep_their_order_and_names_everywhere(tmp_path: Path, workspace: Path) -> None:
     names = ("10_x", "2_y", "A", "b", unicodedata.normalize("NFD", "é"), "low", "high", "train")
-    wanted = ["10_x", "2_y", "A", "b", "high", "low", "train", "é"]
+    expected = ["10_x", "2_y", "A", "b", "high", "low", "train", "é"]
     data = write_class_folders(tmp_path / "data", names, 1, ("Train", "Val", "Test"), size=(48, 64))
     checked, result = check(data), run(data, "--allow-duplicates", sets=(f"steps={{{FIT}, {SCORE}}}",))
 
     def shown(text: str) -> list[str]:
         firsts = [line.strip(" │┃").split() for line in text.splitlines()]
-        return [words[0] for words in firsts if words and words[0] in wanted]
+        return [words[0] for words in firsts if words and words[0] in expected]
 
     assert checked.exit_code == result.exit_code == 0, checked.output + result.output
-    assert shown(checked.stdout) == shown(result.stdout) == wanted
+    assert shown(checked.stdout) == shown(result.stdout) == expected
     folder, state = ended()
     described = json.loads((folder.path / "model" / "model.json").read_text(encoding="utf-8"))
-    assert described["task"]["classes"] == described["manifest"]["classes"] == wanted
+    assert described["task"]["classes"] == described["manifest"]["classes"] == expected
     with (folder.path / "scores" / "test_confusion.csv").open(encoding="utf-8", newline="") as file:
         head, *rows = csv.reader(file)
-    assert head[1:] == [row[0] for row in rows] == wanted
+    assert head[1:] == [row[0] for row in rows] == expected
     with open_store(state.tracking_uri) as client:
         keys = set(client.get_run(state.tracked).data.metrics)
-    keyed = [f"class {name}" if name in {"low", "high"} else name for name in wanted]
+    keyed = [f"class {name}" if name in {"low", "high"} else name for name in expected]
     assert {f"test/recall/{name}" for name in keyed} <= keys
     asked = medseg("predict", "latest", data / "Test" / "A", "-o", "out")
     assert asked.exit_code == 0, asked.output
     with Path("out", "classes.csv").open(encoding="utf-8", newline="") as file:
         columns = next(csv.reader(file))
-    assert [each.removeprefix("probability_") for each in columns if "probability_" in each] == wanted
+    assert [each.removeprefix("probability_") for each in columns if "probability_" in each] == expected
 
 
 # --- weights and models ---------------------------------------------------------------------------------------------
@@ -550,7 +550,7 @@ WEIGHTS: dict[str, tuple[Callable[[Path, Path], object], tuple[str, ...]]] = {
         (
             "do not fit",
             "1 have another shape",
-            "dense.1.weight (met (3, 3), wanted (4, 384))",
+            "dense.1.weight (met (3, 3), expected (4, 384))",
             "part: features",
         ),
     ),
@@ -558,7 +558,7 @@ WEIGHTS: dict[str, tuple[Callable[[Path, Path], object], tuple[str, ...]]] = {
         lambda _, here: torch.save({"conv9.weight": torch.zeros(2)}, here / f"{SURNAME}.pt"),
         ("6 are missing in the file: features.0.0.weight", "of no layer of the network: conv9.weight"),
     ),
-    "no file": (lambda *_: None, ("met no file", "A relative path counts from the working folder")),
+    "no file": (lambda *_: None, ("got no file", "A relative path counts from the working folder")),
     "a damaged file": (
         lambda model, here: (here / f"{SURNAME}.safetensors").write_bytes(
             (model / "weights.safetensors").read_bytes()[:300]

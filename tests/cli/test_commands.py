@@ -25,8 +25,8 @@ from medseg.cli.main import app
 commands = [["--help"], ["--version"], ["pipeline", "--help"], ["pipeline", "run", "--help"], ["predict", "--help"],
             ["data", "check", "--help"], ["pipeline", "list"], ["pipeline", "show", "brats2d"], ["cache", "list"]]
 codes = {" ".join(words): CliRunner().invoke(app, words).exit_code for words in commands}
-wanted = {"torch", "monai", "mlflow", "pandas", "scipy", "nibabel", "matplotlib"}
-heavy = sorted(wanted & set(sys.modules))
+expected = {"torch", "monai", "mlflow", "pandas", "scipy", "nibabel", "matplotlib"}
+heavy = sorted(expected & set(sys.modules))
 print(json.dumps([codes, heavy]))
 """
 

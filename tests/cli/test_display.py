@@ -25,7 +25,7 @@ def plain(seconds: float, parts: int, unit: str, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("seconds", "parts", "unit", "wanted"),
+    ("seconds", "parts", "unit", "expected"),
     [
         (4.0, 8, "cases", "working: 8 cases in 4.0 s, 2.0 cases/s"),
         (288.5, 4, "epochs", "working: 4 epochs in 288.5 s, 72.1 s each"),
@@ -35,9 +35,9 @@ def plain(seconds: float, parts: int, unit: str, monkeypatch: pytest.MonkeyPatch
     ids=["quick parts", "slow parts", "no parts", "done at once"],
 )
 def test_a_file_gets_one_line_of_work_that_took_a_while(
-    seconds: float, parts: int, unit: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+    seconds: float, parts: int, unit: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert plain(seconds, parts, unit, monkeypatch) == wanted
+    assert plain(seconds, parts, unit, monkeypatch) == expected
 
 
 def test_what_is_shown_depends_on_where() -> None:
@@ -54,9 +54,9 @@ def test_what_is_loud_stands_out_in_a_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("speed", "unit", "wanted"),
+    ("speed", "unit", "expected"),
     [(12.34, "cases", "12.3 cases/s"), (0.25, "epochs", "4.0 s each"), (None, "cases", ""), (5.0, "", "")],
 )
-def test_a_terminal_shows_how_fast_it_goes(speed: float | None, unit: str, wanted: str) -> None:
+def test_a_terminal_shows_how_fast_it_goes(speed: float | None, unit: str, expected: str) -> None:
     task: Any = SimpleNamespace(fields={"unit": unit}, finished_speed=None, speed=speed)
-    assert str(_Rate().render(task)) == wanted
+    assert str(_Rate().render(task)) == expected

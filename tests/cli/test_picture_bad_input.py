@@ -319,10 +319,10 @@ def test_masks_of_0_and_255_numbers_and_arrays_stand_side_by_side(data: Path, wo
     result = check(data)
 
     assert result.exit_code == 0, result.output
-    wanted = sum(int((stored(path) > 0).sum()) for path in (data / "segmaps").glob("*.png"))
-    wanted += int((np.load(other.with_suffix(".npy")) > 0).sum())
+    expected = sum(int((stored(path) > 0).sum()) for path in (data / "segmaps").glob("*.png"))
+    expected += int((np.load(other.with_suffix(".npy")) > 0).sum())
     (line,) = [line for line in result.stdout.splitlines() if "foreground" in line]
-    assert f"{wanted:,}" in line
+    assert f"{expected:,}" in line
 
 
 @pytest.mark.slow

@@ -122,7 +122,7 @@ def test_a_pipe_among_data_is_a_fault_of_its_case(tmp_path, name, files):
 
     facts = examine(case, ["x"], LabelRule(("no", "yes"), {0: "no", 1: "yes"}), files)
 
-    met = "the file cannot be read: it is a named pipe, wanted a regular file"
+    met = "the file cannot be read: it is a named pipe, expected a regular file"
     assert [fault.met for fault in facts.faults] == [met]
     with pytest.raises(DataError, match="a named pipe"):
         files.geometry(tmp_path / name)

@@ -33,8 +33,8 @@ def test_a_pseudonym_is_short_stable_and_of_a_fixed_form(identifier: str) -> Non
 
 @given(identifier=st.text(min_size=1))
 def test_a_pseudonym_is_the_hash_of_the_name_in_utf_8(identifier: str) -> None:
-    wanted = hmac.digest(KEY, b"case\0" + identifier.encode(), "sha256").hex()[:10]
-    assert pseudonym("case", identifier, KEY) == f"case-{wanted}"
+    expected = hmac.digest(KEY, b"case\0" + identifier.encode(), "sha256").hex()[:10]
+    assert pseudonym("case", identifier, KEY) == f"case-{expected}"
 
 
 def test_names_that_are_no_unicode_have_pseudonyms_of_their_own() -> None:
@@ -79,7 +79,7 @@ def test_the_key_lies_in_the_configuration_folder(tmp_path: Path, monkeypatch: p
 
 def test_a_damaged_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pseudonym.key").write_bytes(b"short")
-    with pytest.raises(DataError, match="holds 5 bytes, wanted 32"):
+    with pytest.raises(DataError, match="holds 5 bytes, expected 32"):
         secret_key(tmp_path)
 
 

@@ -63,8 +63,8 @@ def test_heat_is_mixed_into_the_picture_in_the_colours_of_the_bar():
     picture = np.array([[0, 100], [200, 255]], np.uint8)
     heat = np.array([[0.0, 0.25], [0.5, 1.0]])
     tints = 255 * colormaps["inferno"](heat)[..., :3]
-    wanted = 0.45 * picture[..., None] + 0.55 * tints
-    assert np.abs(heat_overlay(picture, heat) - wanted).max() <= 0.5
+    expected = 0.45 * picture[..., None] + 0.55 * tints
+    assert np.abs(heat_overlay(picture, heat) - expected).max() <= 0.5
     colours = np.repeat(picture[..., None], 3, axis=2)
     assert np.array_equal(heat_overlay(colours, heat), heat_overlay(picture, heat))
 
@@ -107,13 +107,13 @@ def test_nothing_overlaps_and_nothing_is_cut(rows):
     "heat", [np.zeros((2, 2, 1)), np.zeros((0, 2)), np.full((2, 2), 1.1), np.full((2, 2), np.nan)]
 )
 def test_heat_that_cannot_be_is_refused(heat):
-    with pytest.raises(ValueError, match=r"wanted \(h, w\), all of it in 0..1"):
+    with pytest.raises(ValueError, match=r"expected \(h, w\), all of it in 0..1"):
         view(heat=heat)
-    with pytest.raises(ValueError, match=r"wanted \(h, w\), all of it in 0..1"):
+    with pytest.raises(ValueError, match=r"expected \(h, w\), all of it in 0..1"):
         heat_overlay(np.zeros((4, 4)), heat)
 
 
 @pytest.mark.parametrize("image", [np.zeros((2, 2, 4)), np.full((2, 2), 256.0), np.full((2, 2), np.nan)])
 def test_pictures_that_cannot_be_are_refused(image):
-    with pytest.raises(ValueError, match="wanted"):
+    with pytest.raises(ValueError, match="expected"):
         heat_overlay(image, HEAT)

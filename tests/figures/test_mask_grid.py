@@ -120,19 +120,19 @@ def test_long_titles_are_shortened_in_the_middle_and_nothing_overlaps_or_is_cut(
 
 
 @pytest.mark.parametrize(
-    ("image", "mask", "wanted"),
+    ("image", "mask", "expected"),
     [
-        (np.zeros((4, 5, 4)), np.zeros((4, 5), bool), "wanted \\(H, W\\) or"),
-        (np.zeros(4), np.zeros(4, bool), "wanted \\(H, W\\) or"),
-        (np.zeros((0, 5)), np.zeros((0, 5), bool), "wanted \\(H, W\\) or"),
+        (np.zeros((4, 5, 4)), np.zeros((4, 5), bool), "expected \\(H, W\\) or"),
+        (np.zeros(4), np.zeros(4, bool), "expected \\(H, W\\) or"),
+        (np.zeros((0, 5)), np.zeros((0, 5), bool), "expected \\(H, W\\) or"),
         (np.zeros((4, 5)), np.zeros((5, 4), bool), "mask is \\(5, 4\\)"),
-        (np.zeros((4, 5)), np.zeros((4, 5), np.uint8), "wanted bool"),
-        (np.full((4, 5, 3), 300), np.zeros((4, 5), bool), "wanted 0..255"),
-        (np.full((4, 5, 3), np.nan), np.zeros((4, 5), bool), "wanted 0..255"),
+        (np.zeros((4, 5)), np.zeros((4, 5), np.uint8), "expected bool"),
+        (np.full((4, 5, 3), 300), np.zeros((4, 5), bool), "expected 0..255"),
+        (np.full((4, 5, 3), np.nan), np.zeros((4, 5), bool), "expected 0..255"),
     ],
 )
-def test_what_does_not_fit_is_refused(image, mask, wanted):
-    with pytest.raises(ValueError, match=wanted):
+def test_what_does_not_fit_is_refused(image, mask, expected):
+    with pytest.raises(ValueError, match=expected):
         MaskView("odd", image, mask)
 
 

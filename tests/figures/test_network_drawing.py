@@ -147,7 +147,7 @@ def test_nothing_overlaps_and_nothing_is_cut(layers):
 
 
 @pytest.mark.parametrize(
-    ("layers", "wanted"),
+    ("layers", "expected"),
     [
         ([], "at least one layer"),
         ([LayerBox("a", "X", (), 0)], "its shape"),
@@ -156,6 +156,6 @@ def test_nothing_overlaps_and_nothing_is_cut(layers):
         ([conv(1, 1), conv(1, 1, links=(-1,))], "do not lead back"),
     ],
 )
-def test_what_is_no_network_is_refused(layers, wanted):
-    with pytest.raises(ValueError, match=wanted):
+def test_what_is_no_network_is_refused(layers, expected):
+    with pytest.raises(ValueError, match=expected):
         network_drawing(layers, title="")

@@ -22,8 +22,8 @@ def test_pixels_of_a_class_take_its_colour_and_the_rest_stay_grey():
 def test_a_tint_is_the_share_asked_for():
     image = np.full((2, 2, 3), 200, np.uint8)
     shown = overlay(image, np.array([[0, 1], [1, 0]]), 2, alpha=0.25)
-    wanted = np.round(200 * 0.75 + colours(2)[1] * 0.25)
-    assert (shown[0, 1] == wanted).all()
+    expected = np.round(200 * 0.75 + colours(2)[1] * 0.25)
+    assert (shown[0, 1] == expected).all()
     assert (shown[0, 0] == 200).all()
 
 
@@ -32,7 +32,7 @@ def test_a_tint_is_the_share_asked_for():
     [
         (np.zeros((3, 3)), np.zeros((3, 4), int), r"labels are \(3, 4\)"),
         (np.zeros((3, 3, 4)), np.zeros((3, 3), int), r"image is \(3, 3, 4\)"),
-        (np.zeros((3, 3)), np.full((3, 3), 2), r"wanted class indices 0\.\.1"),
+        (np.zeros((3, 3)), np.full((3, 3), 2), r"expected class indices 0\.\.1"),
         (np.zeros((3, 3)), np.full((3, 3), -1), r"labels hold -1\.\.-1"),
     ],
 )

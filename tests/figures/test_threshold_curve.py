@@ -51,7 +51,7 @@ def test_scores_beyond_zero_and_one_are_seen():
 
 @pytest.mark.parametrize("chosen", [-0.1, 1.1])
 def test_thresholds_that_are_no_probabilities_are_refused(chosen):
-    with pytest.raises(ValueError, match=r"wanted them in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"expected them in \[0, 1\]"):
         draw(chosen=chosen)
 
 

@@ -32,7 +32,7 @@ def test_a_pipe_a_socket_and_a_device_are_refused_by_name(tmp_path, monkeypatch,
         for name, kind in (("pipe", "a named pipe"), ("socket", "a socket"), ("/dev/zero", "a device")):
             with pytest.raises(IrregularError) as raised:
                 read(Path(name))
-            assert raised.value.strerror == f"it is {kind}, wanted a regular file"
+            assert raised.value.strerror == f"it is {kind}, expected a regular file"
 
 
 @UNIX

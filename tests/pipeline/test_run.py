@@ -14,16 +14,16 @@ from medseg.pipeline.folder import RunFolder, all_runs
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 
 
-@pytest.mark.parametrize(("wanted", "there", "kind"), [("auto", False, "cpu"), ("cpu", True, "cpu")])
+@pytest.mark.parametrize(("expected", "there", "kind"), [("auto", False, "cpu"), ("cpu", True, "cpu")])
 def test_a_device_is_chosen_by_what_is_there(
-    wanted: str, there: bool, kind: str, monai_imported: None, monkeypatch: pytest.MonkeyPatch
+    expected: str, there: bool, kind: str, monai_imported: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
     from medseg.pipeline.run import choose_device
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    assert choose_device(wanted).type == kind
+    assert choose_device(expected).type == kind
     with pytest.raises(DefinitionError, match="auto, cpu or cuda"):
         choose_device("tpu")
 

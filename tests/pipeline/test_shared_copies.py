@@ -207,7 +207,7 @@ def test_parts_that_duplicates_make_odd_are_said_and_recorded(tmp_path: Path, sp
     assert max(map(len, copies(found.cases, found.report).groups())) == 18
     work = job(found, tmp_path / "run", rule=SplitRule.model_validate({"val": 0.2, "test": 0.2}))
     split_of(work)
-    assert "val has 1 of 20 patients, wanted 20%" in work.recorder.named["duplicates.odd_parts"]
+    assert "val has 1 of 20 patients, expected 20%" in work.recorder.named["duplicates.odd_parts"]
     assert any(line.startswith("ODD PARTS") for line in work.progress.lines)
 
 

@@ -128,7 +128,7 @@ def test_a_key_that_cannot_be_made_or_is_damaged_is_told_with_what_to_do(
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "runs.key").write_bytes(b"short")
     assert not state.mine
-    with pytest.raises(RunError, match="holds 5 bytes, wanted 32"):
+    with pytest.raises(RunError, match="holds 5 bytes, expected 32"):
         run.write(state)
     (tmp_path / "file").touch()
     monkeypatch.setenv("MEDSEG_CONFIG", str(tmp_path / "file" / "config"))

@@ -146,8 +146,8 @@ def test_slices_hold_the_voxels_of_the_volume_and_the_volume_is_left_as_it_was()
     np.testing.assert_array_equal(case.label, label)
     for c in range(2):
         inside = image[c][image[c] != 0]
-        wanted = np.where(image[c] != 0, (image[c] - inside.mean()) / inside.std(), 0)
-        np.testing.assert_allclose(prepared.image[:, c], AXES["axial"].cut(wanted), atol=1e-5)
+        expected = np.where(image[c] != 0, (image[c] - inside.mean()) / inside.std(), 0)
+        np.testing.assert_allclose(prepared.image[:, c], AXES["axial"].cut(expected), atol=1e-5)
     assert prepared.image.dtype == np.float32
 
 
@@ -169,9 +169,9 @@ def test_the_border_is_filled_as_the_rule_says(pad):
     case.image[1, 4, 4, 2] = -9
     prepared = prepare(case, (12, 12), pad=pad)
     border = prepared.image[:, :, 0, 0]
-    wanted = {"constant": [-4, -4], "minimum": [-4, -9], "edge": [-4, -4]}
-    if pad in wanted:
-        np.testing.assert_array_equal(border, np.tile(wanted[pad], (4, 1)))
+    expected = {"constant": [-4, -4], "minimum": [-4, -9], "edge": [-4, -4]}
+    if pad in expected:
+        np.testing.assert_array_equal(border, np.tile(expected[pad], (4, 1)))
     else:
         np.testing.assert_array_equal(prepared.image[..., 0, :], prepared.image[..., 4, :])
     assert not prepared.label[:, 0].any()

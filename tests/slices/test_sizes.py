@@ -115,8 +115,10 @@ def test_resizing_keeps_rows_and_columns_in_place(picture):
     case, grey, mask = picture
     prepared = apply(case, "resize", (30, 50))
     np.testing.assert_array_equal(prepared.label[0], mask[1::2, 1::2])
-    wanted = np.asarray(Image.fromarray(grey.astype(np.float32)).resize((50, 30), Image.Resampling.BILINEAR))
-    np.testing.assert_allclose(prepared.image[0, 0], wanted, atol=1e-3)
+    expected = np.asarray(
+        Image.fromarray(grey.astype(np.float32)).resize((50, 30), Image.Resampling.BILINEAR)
+    )
+    np.testing.assert_allclose(prepared.image[0, 0], expected, atol=1e-3)
     labels = prepared.restore(prepared.label[None], nearest=True)[0]
     np.testing.assert_array_equal(rows_first(labels), mask)  # its edges lie on even rows and columns
     chances = prepared.restore(prepared.label[None].astype(np.float32), nearest=False)[0]
@@ -141,11 +143,11 @@ def test_stretched_pictures_are_those_of_pillow(height, width, size):
     fitting = fitted("resize", size, AXES["axial"].volume_size((height, width), 1))
     volume = AXES["axial"].stack(grey[None])
     found = fitting.image(volume[None], "constant")[0, 0]
-    wanted = Image.fromarray(grey).resize(size[::-1], Image.Resampling.BILINEAR)
-    np.testing.assert_allclose(found, np.asarray(wanted), atol=1e-5)
+    expected = Image.fromarray(grey).resize(size[::-1], Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(found, np.asarray(expected), atol=1e-5)
     back = AXES["axial"].cut(fitting.undo(found[None, None], nearest=False))[0, 0]
-    wanted = Image.fromarray(found).resize((width, height), Image.Resampling.BILINEAR)
-    np.testing.assert_allclose(back, np.asarray(wanted), atol=1e-5)
+    expected = Image.fromarray(found).resize((width, height), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(back, np.asarray(expected), atol=1e-5)
 
 
 def test_shrinking_by_two_loses_no_thin_line():

@@ -66,9 +66,9 @@ def test_shares_are_met_to_within_one_patient_and_nobody_with_a_share_is_empty(
 def test_the_order_of_the_cases_does_not_matter(seed: int, shuffle: random.Random) -> None:
     cases = cohort(17, 2, grade=lambda p: "HGG" if p % 3 else "LGG")
     other = shuffle.sample(cases, len(cases))
-    wanted = make_split(rule(stratify="grade"), cases, seed)
-    assert make_split(rule(stratify="grade"), other, seed).roles == wanted.roles
-    assert make_split(rule(stratify="grade"), other, seed).digest() == wanted.digest()
+    expected = make_split(rule(stratify="grade"), cases, seed)
+    assert make_split(rule(stratify="grade"), other, seed).roles == expected.roles
+    assert make_split(rule(stratify="grade"), other, seed).digest() == expected.digest()
 
 
 def test_another_seed_is_another_split_and_the_rule_s_own_seed_wins() -> None:
@@ -115,7 +115,7 @@ def test_many_strata_of_one_patient_do_not_all_fall_into_training() -> None:
 
 
 def test_too_few_patients_are_refused_with_numbers() -> None:
-    with pytest.raises(DataError, match=r"2 for \['test', 'train', 'val'\], wanted at least 3"):
+    with pytest.raises(DataError, match=r"2 for \['test', 'train', 'val'\], expected at least 3"):
         make_split(rule(), cohort(2, 5), 1)
     assert make_split(rule(val=0.5, test=0.0), cohort(2), 1).groups("test") == ()
     with pytest.raises(DataError, match="no cases"):
@@ -227,7 +227,7 @@ def test_values_that_mean_no_role_are_listed_unless_names_are_hidden() -> None:
     cases = cohort(9, 1, role=lambda p: ["train", "Anna", "holdout"][p % 3])
     with pytest.raises(
         DataError,
-        match=r"holds \['Anna', 'holdout'\] that mean no role; wanted train.*--set split.column=null",
+        match=r"holds \['Anna', 'holdout'\] that mean no role; expected train.*--set split.column=null",
     ):
         make_split(rule(column="role"), cases, 1)
     hidden = [Case(f"case-{c.id}", c.group, {}, extra=c.extra) for c in cases]
@@ -275,8 +275,8 @@ def test_the_draw_by_slice_is_the_same_on_every_machine() -> None:
     for position in range(20):
         digest = hashlib.blake2b(f"1\0p0_0\0{position}".encode(), digest_size=8).hexdigest()
         drawn = int(digest, 16) / 2**64
-        wanted = "test" if drawn < 0.3 else "val" if drawn < 0.6 else "train"
-        assert split.role("p0_0", position) == wanted
+        expected = "test" if drawn < 0.3 else "val" if drawn < 0.6 else "train"
+        assert split.role("p0_0", position) == expected
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)

@@ -63,9 +63,9 @@ def test_pairs_do_not_change_the_sizes_of_parts_by_more_than_one(seed: int, pair
 @given(seed=st.integers(0, 2**32))
 def test_nothing_that_belongs_together_draws_as_before(seed: int) -> None:
     cases = cohort(40, 2)
-    wanted = make_split(rule(stratify="site"), cases, seed)
+    expected = make_split(rule(stratify="site"), cases, seed)
     alone = [{"p001_0", "p001_1"}, {"of another data set", "p003_0"}]
-    assert make_split(rule(stratify="site"), cases, seed, alone).digest() == wanted.digest()
+    assert make_split(rule(stratify="site"), cases, seed, alone).digest() == expected.digest()
 
 
 def test_sets_that_share_a_patient_are_one() -> None:

@@ -181,7 +181,7 @@ def test_training_with_still_statistics_that_is_interrupted_goes_on_to_the_same_
     "freeze", ["encoder", 2, True, {"all_but_last_blocks": 0}, {"all_but_last_blocks": "1"}, {"last": 1}]
 )
 def test_freezing_in_any_other_way_is_refused_by_name(freeze):
-    with pytest.raises(DefinitionError, match=r"freeze is .* wanted `features`"):
+    with pytest.raises(DefinitionError, match=r"freeze is .* expected `features`"):
         make_step(freeze=freeze)
 
 

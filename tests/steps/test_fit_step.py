@@ -221,7 +221,7 @@ def test_what_fails_at_its_first_step_is_refused_before_anything_runs(make_work,
 
 @pytest.mark.parametrize("given", [{"epochs": 2.5}, {"epochs": "abc"}, {"patience": 1.5}, {"clip": "no"}])
 def test_settings_of_another_type_are_refused(given):
-    with pytest.raises(DefinitionError, match="wanted"):
+    with pytest.raises(DefinitionError, match="expected"):
         make_step(**given)
 
 

@@ -121,8 +121,8 @@ def test_the_channel_that_the_manifest_names_comes_first_and_the_others_keep_the
 @pytest.mark.parametrize("picture", ["validation", "data"])
 def test_figures_show_the_named_channel_first(make_work, picture):
     work = make_work()
-    wanted = work.predictor.channels[-1]
-    manifest = work.predictor.manifest.model_copy(update={"shown": wanted})
+    expected = work.predictor.channels[-1]
+    manifest = work.predictor.manifest.model_copy(update={"shown": expected})
     if picture == "validation":
         dataset = SliceDataset(work.store, work.store.samples, augment=None, seed=0, keep_on=None)
         predictor = replace(work.predictor, manifest=manifest)
@@ -132,7 +132,7 @@ def test_figures_show_the_named_channel_first(make_work, picture):
         figure = data_picture(cases, manifest, work.predictor.channels, "axial", heading="")
     texts = [text.get_text() for text in figure.findobj(lambda each: hasattr(each, "get_text"))]
     titles = [text for text in texts if text in work.predictor.channels]
-    assert titles[0] == wanted
+    assert titles[0] == expected
     assert sorted(titles) == sorted(work.predictor.channels)
 
 
@@ -173,8 +173,8 @@ def test_a_picture_of_data_with_classes_shows_each_image_below_its_classes(class
     assert [text.get_text() for text in figure.texts] == ["my data", "left", "left; right", "none", ""]
     for case, axes in zip(cases, figure.axes, strict=True):
         number = cases.index(case)
-        shown, wanted = axes.images[0].get_array(), disc([number % 2], 2, seed=(number,))
-        assert np.corrcoef(shown.ravel(), wanted.ravel())[0, 1] > 0.99
+        shown, expected = axes.images[0].get_array(), disc([number % 2], 2, seed=(number,))
+        assert np.corrcoef(shown.ravel(), expected.ravel())[0, 1] > 0.99
 
 
 def test_a_colour_picture_of_data_with_classes_keeps_its_colours(class_manifest, tmp_path):

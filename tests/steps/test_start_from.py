@@ -119,7 +119,7 @@ def test_a_file_that_does_not_fit_is_refused_before_anything_runs(make_work, giv
     file, weights = given
     name = next(iter(weights))
     save_file(weights | {name: torch.zeros(1, 2, 3)}, file)
-    with pytest.raises(ModelError, match=rf"{name} \(met \(1, 2, 3\), wanted"):
+    with pytest.raises(ModelError, match=rf"{name} \(got \(1, 2, 3\), expected"):
         StartFrom(str(file)).check(make_work().predictor)
 
 
@@ -207,7 +207,7 @@ def test_the_published_names_of_a_file_are_known_to_the_network(grey, make_run, 
 
 def test_own_weights_for_other_classes_are_not_taken_whole(grey):
     with pytest.raises(
-        ModelError, match=r"1\.weight \(met \(7, 6, 1, 1\), wanted \(5, 6, 1, 1\)\).*features or enc"
+        ModelError, match=r"1\.weight \(got \(7, 6, 1, 1\), expected \(5, 6, 1, 1\)\).*features or enc"
     ):
         StartFrom("own").check(grey.predictor)
 
@@ -235,7 +235,7 @@ def test_a_check_fetches_no_weights_of_timm_and_a_run_fetches_them_once(grey, ma
     work = replace(grey, predictor=replace(grey.predictor, network=network))
     StartFrom("own", "features").check(work.predictor)
     with pytest.raises(
-        ModelError, match=r"model\.classifier\.weight \(met \(1000, 1280\), wanted \(5, 1280\)\)"
+        ModelError, match=r"model\.classifier\.weight \(got \(1000, 1280\), expected \(5, 1280\)\)"
     ):
         StartFrom("own").check(work.predictor)
     assert not any(asked)

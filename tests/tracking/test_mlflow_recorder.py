@@ -128,8 +128,8 @@ def test_everything_recorded_is_read_back(uri: str, client: Any, tmp_path: Path)
     assert run.info.status == "FINISHED"
     assert (run.info.run_name, run.info.user_id) == ("first", "medseg")
     assert run.data.params["setting.249"] == "249"
-    wanted = {"none": "null", "flag": "true", "list": '[1, "a"]', "text": "x", "odd_µ_": "1"}
-    assert {name: run.data.params[name] for name in wanted} == wanted
+    expected = {"none": "null", "flag": "true", "list": '[1, "a"]', "text": "x", "odd_µ_": "1"}
+    assert {name: run.data.params[name] for name in expected} == expected
     assert len(run.data.params["long"]) == 6000
     assert run.data.params["long"].endswith("(cut)")
     assert run.data.tags["data.kind"] == "generated"

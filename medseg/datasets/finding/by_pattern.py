@@ -130,7 +130,7 @@ def _by_order(files: Iterable[_Seen]) -> Found:
     images = [seen for seen in everything if seen.place.part != MASK]
     found = _by_name(images)
     if not masks:
-        return found  # none is wanted, or each case lacks its own
+        return found  # none is expected, or each case lacks its own
     drafts = {draft.raw: draft for draft in found.drafts}
     for within in dict.fromkeys(seen.place.within for seen in everything):
         mine = [seen for seen in images if seen.place.within == within]

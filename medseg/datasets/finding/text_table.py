@@ -161,7 +161,7 @@ def beside(root: Path, name: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Table:
-    """The table beside the data: its wanted columns by the text in its key column.
+    """The table beside the data: its expected columns by the text in its key column.
 
     Attributes:
         manifest: Says which table, and what of it.

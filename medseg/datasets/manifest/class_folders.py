@@ -36,7 +36,7 @@ class ClassFolders(FileLayout):
     def class_complaints(self, image_labels: ImageLabels, classes: Sequence[str]) -> Iterator[str]:  # noqa: ARG002
         """What keeps it from telling the classes of whole images."""
         if image_labels == "many":
-            yield "'image_labels' is many, and a folder tells one class: wanted a table (csv) with 'labels'"
+            yield "'image_labels' is many, and a folder tells one class: expected a table (csv) with 'labels'"
 
     def verify(self, channels: Sequence[str], *, together: bool) -> None:
         """Whether it can find these channels.

@@ -32,7 +32,7 @@ def _misnamed(manifest: ManifestFields) -> Iterator[str]:
             yield f"'{key}' holds {twice} more than once"
         odd = [name for name in names if not _NAME.fullmatch(name)]
         if odd:
-            yield f"'{key}' holds {odd}; wanted letters, digits and '_', with a letter first"
+            yield f"'{key}' holds {odd}; expected letters, digits and '_', with a letter first"
     if manifest.shown is not None and manifest.shown not in manifest.channels:
         yield f"'shown' is {manifest.shown}, which is not among 'channels': {list(manifest.channels)}"
     if MASK in manifest.channels:
@@ -58,7 +58,7 @@ def _mislabelled(manifest: ManifestFields) -> Iterator[str]:
     stored = [*manifest.label_values, *([manifest.derive.value] if manifest.derive else [])]
     large = sorted(value for value in stored if not -(2**31) <= value < 2**31)
     if large:
-        yield f"'label_values' and 'derive.from' hold {large}; wanted 32-bit whole numbers, as label maps do"
+        yield f"'label_values' and 'derive.from' hold {large}; expected 32-bit whole numbers, as label maps do"
     if manifest.derive and manifest.derive.outside == manifest.derive.inside:
         yield "'derive' gives one class to outside and inside: name it under 'label_values' instead"
 

@@ -68,13 +68,13 @@ class CsvLayout(FileLayout):
             yield NO_LABEL_MAPS
         one = image_labels == "one"
         if (self.label is not None, self.labels is not None) != (one, not one):
-            wanted = "'label' and not 'labels'" if one else "'labels' and not 'label'"
-            yield f"'image_labels' is {image_labels}: 'layout' wanted {wanted}"
+            expected = "'label' and not 'labels'" if one else "'labels' and not 'label'"
+            yield f"'image_labels' is {image_labels}: 'layout' expected {expected}"
         names = self.tells.names if self.tells is not None else ()
         for complaint in misnamed(names):
             yield f"'layout.labels': {complaint}"
         if names and classes and sorted(names) != sorted(classes):
-            yield f"'layout.labels' names {list(names)}, wanted a column for each of {list(classes)}"
+            yield f"'layout.labels' names {list(names)}, expected a column for each of {list(classes)}"
 
     def verify(self, channels: Sequence[str], *, together: bool) -> None:
         """Whether it can find these channels.
@@ -83,14 +83,14 @@ class CsvLayout(FileLayout):
             ValueError: The columns of images do not fit the channels.
         """
         if isinstance(self.image, str) and len(channels) > 1 and not together:
-            raise ValueError(f"'image' wanted a column for each of {list(channels)}")
+            raise ValueError(f"'image' expected a column for each of {list(channels)}")
         if isinstance(self.image, dict) and together:
             raise ValueError(
-                "one file holds all channels: 'image' wanted its column, not one for each channel"
+                "one file holds all channels: 'image' expected its column, not one for each channel"
             )
         if isinstance(self.image, dict) and set(self.image) != set(channels):
             raise ValueError(
-                f"'image' names {sorted(self.image)}, wanted a column for each of {list(channels)}"
+                f"'image' names {sorted(self.image)}, expected a column for each of {list(channels)}"
             )
 
     def column(self, part: str) -> str:

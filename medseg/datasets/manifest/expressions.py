@@ -98,7 +98,7 @@ def pattern(text: str) -> Pattern:
     import regex  # noqa: PLC0415 - only where there is such an expression
 
     if len(text) > MOST_CHARACTERS:
-        raise ValueError(f"it has {len(text)} characters, wanted at most {MOST_CHARACTERS}")
+        raise ValueError(f"it has {len(text)} characters, expected at most {MOST_CHARACTERS}")
     try:
         re.compile(text)
         if _VERBOSE.search(text):

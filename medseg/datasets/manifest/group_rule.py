@@ -33,4 +33,4 @@ class GroupRule(BaseModel):
         if self.tag is not None and not pictures:
             yield "'group.tag' is read from DICOM pictures: it needs 'pictures'"
         if self.tag is not None and not _KEYWORD.fullmatch(self.tag):
-            yield f"'group.tag' is {self.tag!r}; wanted the keyword of a DICOM attribute, such as PatientID"
+            yield f"'group.tag' is {self.tag!r}; expected the keyword of a DICOM attribute, such as PatientID"

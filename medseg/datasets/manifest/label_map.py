@@ -91,7 +91,7 @@ class LabelRule:
         if values.dtype.kind == "f" and (broken := values[values != np.round(values)]).size:
             raise RefusedError(
                 f"the label map was interpolated: it holds {len(values)} distinct values from {values[0]:.4g} to "
-                f"{values[-1]:.4g}, {broken.size} of them broken, such as {float(broken[0])!r}; wanted whole "
+                f"{values[-1]:.4g}, {broken.size} of them broken, such as {float(broken[0])!r}; expected whole "
                 f"numbers{self._known()}",
                 _WHOLE,
             )

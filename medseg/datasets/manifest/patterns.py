@@ -88,7 +88,7 @@ class Layout(FileLayout):
         """What keeps it from telling the classes of whole images."""
         if self.has_truth:
             yield NO_LABEL_MAPS
-        yield "'layout' tells no class: wanted 'class_folders: true', or a table (csv) with 'label' or 'labels'"
+        yield "'layout' tells no class: expected 'class_folders: true', or a table (csv) with 'label' or 'labels'"
 
     def verify(self, channels: Sequence[str], *, together: bool) -> None:
         """Whether it can find these channels.
@@ -138,7 +138,7 @@ class Layout(FileLayout):
     def _joint_rules(self) -> list[_Rule]:
         if isinstance(self.images, dict):
             raise ValueError(  # noqa: TRY004 - a complaint about what is written
-                "one file holds all channels: 'images' wanted its pattern, not one for each channel"
+                "one file holds all channels: 'images' expected its pattern, not one for each channel"
             )
         return [self._rule(IMAGE, written) for written in _several(self.images)]
 
@@ -147,7 +147,7 @@ class Layout(FileLayout):
     ) -> list[_Rule]:
         if set(images) != set(channels):
             raise ValueError(
-                f"'images' names {sorted(images)}, wanted a pattern for each of {list(channels)}"
+                f"'images' names {sorted(images)}, expected a pattern for each of {list(channels)}"
             )
         return [
             self._rule(channel, written, f"images.{channel}")

@@ -38,7 +38,7 @@ class TableRule(Strict):
             images may be given. Where it is not there, its columns are empty.
         key: The column that names the file.
         matches: What stands in it, with `{case}` for the case's id.
-        columns: Those that are wanted.
+        columns: Those that are expected.
     """
 
     path: str

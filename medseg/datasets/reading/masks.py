@@ -68,7 +68,7 @@ def _refuse_shades(stored: StoredImage) -> None:
     shades = np.unique(stored.data)
     if shades.size > 2 or (shades.size == 2 and shades[0] != 0):
         raise RefusedError(
-            f"the mask of one object holds {shades.size} distinct values, wanted 0 and one other: it was "
+            f"the mask of one object holds {shades.size} distinct values, expected 0 and one other: it was "
             "interpolated, or saved as JPEG at some time",
             "Save it anew with two values; or, if what is brighter is the object, set `pictures.mask_above: 127` in "
             "the manifest. Else leave the case out.",

@@ -36,7 +36,7 @@ class Claim:
     def __post_init__(self) -> None:
         check_shapes(f"{self.truth} → {self.predicted}", self.image)
         if not (isnan(self.probability) or 0 <= self.probability <= 1):
-            raise ValueError(f"the probability is {self.probability}; wanted 0..1, or NaN")
+            raise ValueError(f"the probability is {self.probability}; expected 0..1, or NaN")
 
     def lines(self) -> tuple[str, str]:
         """The truth, and what was predicted: 'cat →' and 'dog, 0.981', to be written one after the other."""

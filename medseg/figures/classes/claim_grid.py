@@ -43,7 +43,7 @@ def claim_grid(
         ValueError: No columns.
     """
     if columns < 1:
-        raise ValueError(f"{columns} columns; wanted 1 or more")
+        raise ValueError(f"{columns} columns; expected 1 or more")
     columns = max(min(columns, len(claims)), 1)
     rows = -(-len(claims) // columns)
     stretches = [claim.image.shape[0] / claim.image.shape[1] for claim in claims]

@@ -23,7 +23,7 @@ def class_curves(curves: Mapping[str, RocCurve], *, most: int = 12, heading: str
         ValueError: No curves, or room for none.
     """
     if most < 1:
-        raise ValueError(f"curves of at most {most} classes are wanted; wanted 1 or more")
+        raise ValueError(f"curves of at most {most} classes are expected; expected 1 or more")
     if len(curves) <= most:
         return roc_and_precision_recall(curves, heading)
     defined = {name: curve for name, curve in curves.items() if isfinite(curve.auroc)}

@@ -39,9 +39,9 @@ def confusion_figure(
     """
     size = len(classes)
     if not size or np.shape(matrix) != (size, size):
-        raise ValueError(f"the matrix is {np.shape(matrix)}; wanted ({size}, {size}) for the classes given")
+        raise ValueError(f"the matrix is {np.shape(matrix)}; expected ({size}, {size}) for the classes given")
     if matrix.min() < 0:
-        raise ValueError(f"the matrix holds {matrix.min()}; wanted counts")
+        raise ValueError(f"the matrix holds {matrix.min()}; expected counts")
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
     side = min(max(_CELL * size, _SIDE[0]), _SIDE[1])

@@ -30,7 +30,7 @@ def mistake_grid(
     """
     if columns < 1 or not len(mistakes) <= wrong <= total or (wrong and not mistakes):
         raise ValueError(
-            f"{len(mistakes)} pictures of {wrong} mistakes among {total} in {columns} columns; wanted some of "
+            f"{len(mistakes)} pictures of {wrong} mistakes among {total} in {columns} columns; expected some of "
             "the mistakes, if there are any, no more of them than pictures, and a column"
         )
     # an unknown probability is no confidence

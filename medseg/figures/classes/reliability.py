@@ -87,7 +87,7 @@ def _checked(
     edges = np.linspace(0, 1, bins + 1) if edges is None else edges
     shapes = [np.shape(one) for one in (mean_probability, observed, count)]
     if not bins or shapes != [(bins,)] * 3 or np.shape(edges) != (bins + 1,):
-        raise ValueError(f"bins are {shapes} with edges {np.shape(edges)}; wanted (B,) thrice and (B + 1,)")
+        raise ValueError(f"bins are {shapes} with edges {np.shape(edges)}; expected (B,) thrice and (B + 1,)")
     filled = np.asarray(count) > 0
     across, up = np.asarray(mean_probability)[filled], np.asarray(observed)[filled]
     if not ((across >= 0) & (across <= 1) & (up >= 0) & (up <= 1)).all():

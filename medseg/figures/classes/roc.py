@@ -69,7 +69,7 @@ class RocCurve:
         pairs = (("fpr and tpr", self.fpr, self.tpr), ("recall and precision", self.recall, self.precision))
         for names, first, second in pairs:
             if first.ndim != 1 or first.shape != second.shape:
-                raise ValueError(f"{names} are {first.shape} and {second.shape}; wanted one length")
+                raise ValueError(f"{names} are {first.shape} and {second.shape}; expected one length")
 
     def steps(self) -> NDArray[np.float64]:
         """(M, 2): recall and precision with recall rising, so that a step leads up to each point."""

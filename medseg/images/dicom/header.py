@@ -256,7 +256,8 @@ def _checked(data: FileDataset, notes: list[str], *, pixels: bool) -> Header:
     )
     if (frames := _whole(data, "NumberOfFrames", 1)) > 1:
         raise RefusedError(
-            f"the DICOM file holds {frames} frames, wanted a single one", "Export each in a file of its own."
+            f"the DICOM file holds {frames} frames, expected a single one",
+            "Export each in a file of its own.",
         )
     return head
 
@@ -265,14 +266,14 @@ def _refuse_other_objects(data: FileDataset, held: list[str], *, pixels: bool) -
     uid = UID(str(_value(data, "SOPClassUID") or ""))
     kind = f"of the kind {uid.name}" if uid and not uid.is_private and uid.name != uid else "of no known kind"
     if "Segmentation" in uid.name or _value(data, "Modality") == "SEG":
-        raise RefusedError(f"the DICOM file is {kind}: label maps, wanted an image", EXPORT)
+        raise RefusedError(f"the DICOM file is {kind}: label maps, expected an image", EXPORT)
     if held or (not pixels and "Rows" in data):
         return
     if "Rows" in data or "Image Storage" in uid.name:
         raise RefusedError(
             f"the DICOM file is {kind}, but ends early or was stripped: it holds no pixels", COPY
         )
-    raise RefusedError(f"the DICOM file is {kind}: it holds no pixels, wanted an image", EXPORT)
+    raise RefusedError(f"the DICOM file is {kind}: it holds no pixels, expected an image", EXPORT)
 
 
 def _value(data: Dataset, keyword: str) -> Any:

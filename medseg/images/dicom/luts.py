@@ -95,7 +95,7 @@ def linear(values: NDArray[np.float64], centre: float, width: float) -> NDArray[
     """
     if not (np.isfinite(centre) and np.isfinite(width) and width >= 1):
         raise RefusedError(
-            f"a window of width {width:g}, wanted at least 1", "Set a wider `pictures.window`."
+            f"a window of width {width:g}, expected at least 1", "Set a wider `pictures.window`."
         )
     if width == 1:
         return np.where(values <= centre - 0.5, 0, WHITE)

@@ -121,7 +121,7 @@ def _refuse_odd_samples(head: Header) -> None:
     greys = head.colours in _GREYS or is_palette(head) or (head.is_float and not head.colours)
     if head.samples not in {1, 3} or not (greys if head.samples == 1 else head.colours in _COLOURS):
         raise RefusedError(
-            f"the DICOM file holds {head.samples} samples a pixel of {name if not greys else head.colours}, wanted "
+            f"the DICOM file holds {head.samples} samples a pixel of {name if not greys else head.colours}, expected "
             "greys, a palette, RGB or YBR",
             "Export it as one of these, or leave the case out.",
         )
@@ -129,19 +129,19 @@ def _refuse_odd_samples(head: Header) -> None:
         return
     if head.allocated not in {1, 8, 16, 32} or not 1 <= head.stored <= head.allocated:
         raise RefusedError(
-            f"the DICOM file holds {head.stored} bits stored in {head.allocated}, wanted 1, 8, 16 or 32 allocated",
+            f"the DICOM file holds {head.stored} bits stored in {head.allocated}, expected 1, 8, 16 or 32 allocated",
             "Export it as such, or leave the case out.",
         )
     high = head.value("HighBit")
     if head.syntax in _NATIVE and isinstance(high, int) and high != head.stored - 1:
         raise RefusedError(
-            f"the DICOM file has its high bit at {high}, wanted one less than its {head.stored} bits stored",
+            f"the DICOM file has its high bit at {high}, expected one less than its {head.stored} bits stored",
             "Export it anew, or leave the case out.",
         )
     lies = head.value("PlanarConfiguration")
     if head.samples > 1 and lies not in {None, 0, 1}:
         raise RefusedError(
-            f"the DICOM file says that its colours lie in the way {lies} (`PlanarConfiguration`), wanted 0 or 1",
+            f"the DICOM file says that its colours lie in the way {lies} (`PlanarConfiguration`), expected 0 or 1",
             "Export it anew, or leave the case out.",
         )
 

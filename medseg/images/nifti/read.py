@@ -65,7 +65,7 @@ def read_nifti(path: Path) -> StoredImage:
     if data.dtype.kind not in "iuf":
         colours = data.dtype.names is not None
         raise RefusedError(
-            f"the file holds {'colours (RGB)' if colours else f'voxels of type {data.dtype}'}, wanted integers or "
+            f"the file holds {'colours (RGB)' if colours else f'voxels of type {data.dtype}'}, expected integers or "
             "real numbers",
             "Save each colour, or the one quantity that they show, as a volume of its own, or leave the case out."
             if colours
@@ -144,7 +144,7 @@ def _volume_shape(met: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) != 3 or min(shape) < 1:
         several = len(shape) > 3
         raise RefusedError(
-            f"the file holds an array of shape {tuple(int(n) for n in met)}, wanted a volume (I, J, K)",
+            f"the file holds an array of shape {tuple(int(n) for n in met)}, expected a volume (I, J, K)",
             "Save each volume of the series (such as a time or a sequence) as a file of its own, and name it as a "
             "channel, or leave the case out."
             if several
@@ -160,26 +160,26 @@ def _held(stream: Any, head: bytes, proxy: Any, most: float) -> io.BytesIO:
         DataError: The stream ends before, goes on long after it, or does not fit into memory.
     """
     voxels = math.prod(proxy.shape)
-    wanted = max(proxy.offset + voxels * proxy.dtype.itemsize, len(head))
-    if wanted > most:
+    expected = max(proxy.offset + voxels * proxy.dtype.itemsize, len(head))
+    if expected > most:
         raise DataError(_SHORT)
-    if wanted > _NO_MATTER and (free := available_memory()) < wanted + 8 * voxels:
+    if expected > _NO_MATTER and (free := available_memory()) < expected + 8 * voxels:
         raise RefusedError(
             f"the volume does not fit into memory: its header says {' x '.join(map(str, proxy.shape))} voxels, which "
-            f"take about {(wanted + 8 * voxels) / 2**30:.1f} GiB to read, and {free / 2**30:.1f} GiB are free",
+            f"take about {(expected + 8 * voxels) / 2**30:.1f} GiB to read, and {free / 2**30:.1f} GiB are free",
             "Store it smaller or cut, use a machine with more memory or fewer jobs, or leave the case out.",
         )
     held = io.BytesIO(head)
     held.seek(len(head))
-    while held.tell() < wanted:
-        piece = stream.read(min(_PIECE, wanted - held.tell()))
+    while held.tell() < expected:
+        piece = stream.read(min(_PIECE, expected - held.tell()))
         if not piece:
             raise DataError(_SHORT)
         held.write(piece)
     # To the end of what is packed stands a check sum; what is not packed may go on as it likes.
     if isinstance(stream, igzip.IGzipFile) and len(stream.read(_SLACK + 1)) > _SLACK:
         raise RefusedError(
-            f"the file unpacks to more than the {wanted} bytes that its header asks for, as decompression bombs do",
+            f"the file unpacks to more than the {expected} bytes that its header asks for, as decompression bombs do",
             "Save it anew with a NIfTI library, or leave the case out.",
         )
     held.seek(0)
@@ -212,6 +212,6 @@ def _parse(held: io.BytesIO) -> Any:
     shown = shown.rstrip(b"\0") or shown
     looks = "text" if all(32 <= byte < 127 or byte in b"\r\n\t" for byte in shown) else "other data"
     raise RefusedError(
-        f"the file is not NIfTI: it holds {looks} where a NIfTI header was wanted",
+        f"the file is not NIfTI: it holds {looks} where a NIfTI header was expected",
         "Convert it to NIfTI, or leave the case out.",
     )

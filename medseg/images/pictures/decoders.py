@@ -114,7 +114,7 @@ class _Array(Kind):
             or (array.ndim == 3 and array.shape[2] not in {1, 3, 4})
         ):
             raise RefusedError(
-                f"the array is of shape {array.shape}, wanted (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)",
+                f"the array is of shape {array.shape}, expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)",
                 "Save it as such, or leave the case out.",
             )
         within_limit(*array.shape[:2])
@@ -155,7 +155,7 @@ class _Pillow(Kind):
         within_limit(image.height, image.width)
         if (frames := self.frames(image, handle)) > 1:
             raise RefusedError(
-                f"{frames} pictures in one file, wanted one", "Save each in a file of its own."
+                f"{frames} pictures in one file, expected one", "Save each in a file of its own."
             )
         return image
 
@@ -301,7 +301,7 @@ def refuse_no_numbers(dtype: np.dtype[Any], name: str) -> None:
     """Refuse what holds neither integers nor real numbers."""
     if dtype.kind not in "buif":
         raise RefusedError(
-            f"the {name} is of type {dtype}, wanted integers or real numbers",
+            f"the {name} is of type {dtype}, expected integers or real numbers",
             "Save it as such, or leave the case out.",
         )
 

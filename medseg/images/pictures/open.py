@@ -77,7 +77,7 @@ def _kind(head: bytes) -> Kind:
         "text" if text else "other data",
     )
     raise RefusedError(
-        f"the file is not a picture that medseg reads: it holds {looks}, wanted PNG, JPEG, TIFF, BMP, "
+        f"the file is not a picture that medseg reads: it holds {looks}, expected PNG, JPEG, TIFF, BMP, "
         ".npy or DICOM",
         "Save it as one of these, or leave the case out.",
     )

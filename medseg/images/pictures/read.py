@@ -103,7 +103,7 @@ def read_mask(path: Path, *, above: int | None = None) -> Picture:
     plane = planes[..., 0]
     if any(not np.array_equal(plane, planes[..., n], equal_nan=True) for n in range(1, planes.shape[2])):
         raise RefusedError(
-            "a colour mask where a label or instance map was wanted: red, green and blue differ",
+            "a colour mask where a label or instance map was expected: red, green and blue differ",
             "Save one number a pixel (a grey or palette PNG, a TIFF or .npy of integers), or leave the case out.",
         )
     if ALPHA_DROPPED in stored.notes and stored.palette is None and plane.min() == plane.max():
@@ -167,7 +167,7 @@ def _whole(plane: NDArray[Any]) -> NDArray[np.int32]:
     plane = whole(plane)
     if not (np.isfinite(plane).all() and (plane == np.rint(plane)).all() and np.abs(plane).max() < 2**31):
         raise RefusedError(
-            "a mask of broken numbers where whole labels were wanted",
+            "a mask of broken numbers where whole labels were expected",
             "Save it as integers, resampled by the nearest neighbour if at all, or leave the case out.",
         )
     return plane.astype(np.int32)

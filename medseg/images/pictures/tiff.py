@@ -99,7 +99,7 @@ def _opened(handle: Watched) -> Iterator[tuple[TiffFile, TiffPage]]:
         within_limit(page.imagelength, page.imagewidth)
         if (pictures := _pictures(tiff, page)) > 1:
             raise RefusedError(
-                f"{pictures} pictures in one file, wanted one", "Save each in a file of its own."
+                f"{pictures} pictures in one file, expected one", "Save each in a file of its own."
             )
         yield tiff, page
     finally:
@@ -116,7 +116,7 @@ def _refuse_damaged_tags(handle: Watched, tiff: TiffFile, page: TiffPage) -> Non
     if any(tag not in page.tags for tag in there & _NEEDED):
         raise EOFError("truncated: a tag lies beyond the end")
     if any(not isinstance(page.tags.valueof(tag, 1), int) for tag in _SINGLE):
-        raise ValueError("a tag of several numbers, wanted one")
+        raise ValueError("a tag of several numbers, expected one")
 
 
 def _pictures(tiff: TiffFile, page: TiffPage) -> int:
@@ -156,7 +156,7 @@ def _refuse_unread(page: TiffPage) -> None:
     if rule is None or mixed:
         how = f" compressed as {_name(COMPRESSION, page.compression)}" if mixed else ""
         raise RefusedError(
-            f"the TIFF holds pixels of the kind {_name(PHOTOMETRIC, page.photometric)}{how}, wanted greys, RGB, a "
+            f"the TIFF holds pixels of the kind {_name(PHOTOMETRIC, page.photometric)}{how}, expected greys, RGB, a "
             "palette, CMYK, YCbCr or LAB",
             "Save it as one of these, or leave the case out.",
         )
@@ -176,10 +176,10 @@ def _refuse_incomplete(page: TiffPage, size: int) -> None:
         ends = [at + count for at, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
     across = -(-page.imagewidth // page.tilewidth) if page.is_tiled else 1
     down = -(-page.imagelength // (page.tilelength if page.is_tiled else page.rowsperstrip))
-    wanted = across * down * (page.samplesperpixel if page.planarconfig == 2 else 1)
-    if not page.is_contiguous and (len(ends) < wanted or 0 in page.databytecounts[:wanted]):
+    expected = across * down * (page.samplesperpixel if page.planarconfig == 2 else 1)
+    if not page.is_contiguous and (len(ends) < expected or 0 in page.databytecounts[:expected]):
         raise EOFError("truncated: strips or tiles are missing")
-    if max(ends[:wanted]) > size:
+    if max(ends[:expected]) > size:
         raise EOFError("truncated: strips or tiles lie beyond the end")
 
 

@@ -71,7 +71,7 @@ class _Rule:
         name, met = PHOTOMETRIC(page.photometric).name, page.samplesperpixel
         if not self.samples <= met <= self.samples + self.most_extras:
             raise RefusedError(
-                f"the TIFF holds {met} samples a pixel of the kind {name}, wanted {self.samples}",
+                f"the TIFF holds {met} samples a pixel of the kind {name}, expected {self.samples}",
                 "Save each channel in a file of its own, or leave the case out.",
             )
         if self.bits and page.bitspersample not in self.bits:

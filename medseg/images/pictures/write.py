@@ -33,7 +33,7 @@ def write_label_picture(labels: NDArray[Any], path: Path) -> None:
         OSError: The file cannot be written.
     """
     if labels.ndim != 2 or labels.size == 0 or labels.dtype.kind not in "bui":
-        raise ValueError(f"labels of shape {labels.shape} and type {labels.dtype}, wanted integers (H, W)")
+        raise ValueError(f"labels of shape {labels.shape} and type {labels.dtype}, expected integers (H, W)")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high > FULL:
         raise DataError(f"labels run from {low} to {high}; a PNG holds 0 to {FULL}. Number them anew from 1")
@@ -64,10 +64,10 @@ def write_probability_picture(probability: NDArray[Any], path: Path) -> None:
     """
     if probability.ndim != 2 or probability.size == 0 or probability.dtype.kind != "f":
         raise ValueError(
-            f"an array of shape {probability.shape} and type {probability.dtype}, wanted reals (H, W)"
+            f"an array of shape {probability.shape} and type {probability.dtype}, expected reals (H, W)"
         )
     if not ((probability >= 0) & (probability <= 1)).all():
-        raise ValueError("values that are no probabilities, wanted 0 to 1")
+        raise ValueError("values that are no probabilities, expected 0 to 1")
     _write(np.rint(probability.astype(np.float64) * FULL).astype(np.uint16), path)
 
 

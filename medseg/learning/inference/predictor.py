@@ -107,7 +107,7 @@ class Predictor:
         if slices.ndim != 4 or slices.shape[1] != len(self.channels):
             raise ModelError(
                 f"the model takes slices (B, {len(self.channels)}, H, W) with the channels "
-                f"{list(self.channels)}, met an array of shape {slices.shape}"
+                f"{list(self.channels)}, got an array of shape {slices.shape}"
             )
 
     def _logits(self, slices: NDArray[np.float32]) -> Iterator[torch.Tensor]:

@@ -30,7 +30,7 @@ def described_in(folder: Path) -> dict[str, Any]:
         described: dict[str, Any] = read_json(folder / "model.json")
     except OSError as error:
         raise ModelError(
-            "no saved model there: wanted a folder with model.json and weights.safetensors"
+            "no saved model there: expected a folder with model.json and weights.safetensors"
         ) from error
     except ValueError as error:
         raise ModelError("model.json of the saved model is damaged: it is not JSON") from error
@@ -67,11 +67,11 @@ def refuse_contradictions(
     try:
         with torch.no_grad(), within_memory():
             given = network.eval()(torch.zeros(1, len(preparation.channels), height, width))
-        met, wanted = tuple(given.shape), (1, *task.target.output(task.out_channels, (height, width)))
+        met, expected = tuple(given.shape), (1, *task.target.output(task.out_channels, (height, width)))
     except Exception as error:  # networks raise anything at a shape they do not take
         raise ModelError(f"its network does not take its slices: {error!s:.300}") from error
-    if met != wanted:
-        raise ModelError(f"its network gives {met} where its task wants {wanted}")
+    if met != expected:
+        raise ModelError(f"its network gives {met} where its task wants {expected}")
 
 
 def fill(network: torch.nn.Module, path: Path) -> None:
@@ -84,15 +84,15 @@ def fill(network: torch.nn.Module, path: Path) -> None:
         refuse_irregular(path)
         with safe_open(path, framework="pt") as held:  # the header alone
             shapes = {name: tuple(held.get_slice(name).get_shape()) for name in held.keys()}  # noqa: SIM118
-        wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         differing = sorted(
-            name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name)
+            name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name)
         )
         if differing:
             name = differing[0]
             raise ModelError(
-                f"the weights do not fit the network: {len(differing)} tensors differ, the first is {name}, met "
-                f"{shapes.get(name, 'none')}, wanted {wanted.get(name, 'none')}. Take the folder anew from its run."
+                f"the weights do not fit the network: {len(differing)} tensors differ, the first is {name}, got "
+                f"{shapes.get(name, 'none')}, expected {expected.get(name, 'none')}. Copy it anew from its run."
             )
         network.load_state_dict(load_file(path))
     except (OSError, SafetensorError) as error:

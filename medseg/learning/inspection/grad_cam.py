@@ -76,7 +76,7 @@ def grad_cam(
     """
     if image.ndim != 4 or not image.shape[0] or tuple(classes.shape) != tuple(image.shape[:1]):
         raise ValueError(
-            f"image is {tuple(image.shape)}, classes are {tuple(classes.shape)}; wanted (B, C, H, W) and (B,)"
+            f"image is {tuple(image.shape)}, classes are {tuple(classes.shape)}; expected (B, C, H, W) and (B,)"
         )
     where = torch.device(device) if device is not None else _device(network)
     with (
@@ -86,9 +86,9 @@ def grad_cam(
     ):
         working = _working_copy(network)
         shown = _plain(image, where, torch.float32)
-        wanted = _plain(classes, where, torch.int64)
+        expected = _plain(classes, where, torch.int64)
         layer = map_layer(working, shown)
-        maps, gradient = _maps_with_gradient(working, layer, shown, wanted)
+        maps, gradient = _maps_with_gradient(working, layer, shown, expected)
         spoke = (gradient.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True).relu()
         drawn = functional.interpolate(spoke, size=shown.shape[-2:], mode="bilinear")
         heat: NDArray[np.float32] = _normalised(drawn)[:, 0].detach().float().cpu().numpy()
@@ -183,11 +183,11 @@ def _maps_with_gradient(
         logits = network(image)
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(image):
         met = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ModelError(f"{type(network).__name__} gives {met}; wanted logits (B, K)")
+        raise ModelError(f"{type(network).__name__} gives {met}; expected logits (B, K)")
     if not torch.isfinite(logits).all():
         raise ModelError(f"{type(network).__name__} gives logits that are not finite")
     if not 0 <= int(classes.min()) <= int(classes.max()) < logits.shape[1]:
-        raise ValueError(f"classes are {classes.tolist()}; wanted 0..{logits.shape[1] - 1}")
+        raise ValueError(f"classes are {classes.tolist()}; expected 0..{logits.shape[1] - 1}")
     score = logits.gather(1, classes[:, None]).sum()
     if not score.requires_grad:
         return maps, torch.zeros_like(maps)

@@ -12,7 +12,7 @@ def whole(name: str, value: object, least: int = 1) -> int:
         ValueError: It is no whole number, or less than `least`.
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} is {value!r}, wanted a whole number, {least} or more")
+        raise ValueError(f"{name} is {value!r}, expected a whole number, {least} or more")
     return value
 
 
@@ -23,7 +23,7 @@ def share(name: str, value: object) -> float:
         ValueError: It does not lie in [0, 1).
     """
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= float(value) < 1:
-        raise ValueError(f"{name} is {value!r}, wanted a number from 0 to below 1")
+        raise ValueError(f"{name} is {value!r}, expected a number from 0 to below 1")
     return float(value)
 
 
@@ -34,6 +34,6 @@ def height_and_width(name: str, value: object) -> tuple[int, int]:
         ValueError: They are not two whole numbers, 1 or more.
     """
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        raise ValueError(f"{name} is {value!r}, wanted height and width: [H, W]")
+        raise ValueError(f"{name} is {value!r}, expected height and width: [H, W]")
     height, width = value
     return whole(f"the height of {name}", height), whole(f"the width of {name}", width)

@@ -53,7 +53,7 @@ class ClassicUNet(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(filters, int) or isinstance(filters, bool) or filters < 1:
-            raise ValueError(f"filters is {filters!r}, wanted a whole number, 1 or more")
+            raise ValueError(f"filters is {filters!r}, expected a whole number, 1 or more")
         widths = [4 * filters * 2**level for level in range(_LEVELS)]
         pairs = list(zip([in_channels, *widths], widths, strict=False))
         self.encoder = nn.ModuleList(

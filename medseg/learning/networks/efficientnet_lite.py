@@ -62,7 +62,7 @@ class EfficientNetLite0(nets.EfficientNet):
     ) -> None:
         height, width = height_and_width("size", _SIZE if size is None else size)
         if height % _REDUCTION or width % _REDUCTION:
-            raise ValueError(f"size is {height} x {width}, wanted multiples of {_REDUCTION}")
+            raise ValueError(f"size is {height} x {width}, expected multiples of {_REDUCTION}")
         super().__init__(
             list(_BLOCKS),
             spatial_dims=2,

@@ -77,6 +77,6 @@ def refuse_indivisible(image: torch.Tensor, divisor: int) -> None:
     height, width = image.shape[-2:]
     if height % divisor or width % divisor:
         raise ModelError(
-            f"the network takes images whose height and width are multiples of {divisor}, met {height} x {width}. "
+            f"the network takes images whose height and width are multiples of {divisor}, got {height} x {width}. "
             "Choose such a slices.size."
         )

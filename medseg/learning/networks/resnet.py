@@ -36,7 +36,7 @@ class ResNet(nets.ResNet):
 
     def __init__(self, depth: int = 18, in_channels: int = 1, out_channels: int = 2) -> None:
         if not isinstance(depth, int) or depth not in _DEPTHS:
-            raise ValueError(f"depth is {depth!r}, wanted one of {', '.join(map(str, _DEPTHS))}")
+            raise ValueError(f"depth is {depth!r}, expected one of {', '.join(map(str, _DEPTHS))}")
         block, layers = _DEPTHS[depth]
         super().__init__(
             block,

@@ -62,7 +62,7 @@ def timm_name(name: object) -> str:
         ValueError: timm has no such model; names the nearest.
     """
     if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"name is {name!r}, wanted the name of a model, such as ResNet50")
+        raise ValueError(f"name is {name!r}, expected the name of a model, such as ResNet50")
     timm = import_timm()
     alias = {each.lower(): found for each, found in TUTORIAL.items()}
     met = alias.get(name.lower(), name)
@@ -79,7 +79,7 @@ def timm_name(name: object) -> str:
     tags = timm.list_pretrained(f"{architecture}.*")
     if tag and met not in tags:
         raise ValueError(
-            f"timm {timm.__version__} has no weights {tag!r} of {architecture}; wanted "
+            f"timm {timm.__version__} has no weights {tag!r} of {architecture}; expected "
             f"{', '.join(tags) or 'the name without a tag'}"
         )
     return met

@@ -53,23 +53,23 @@ class TimmNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.name = timm_name(name)
-        wanted = None if size is None else height_and_width("size", size)
+        expected = None if size is None else height_and_width("size", size)
         settings = {
             "in_chans": whole("in_channels", in_channels),
             "num_classes": whole("out_channels", out_channels),
             "drop_rate": share("dropout", dropout),
         }
-        self.model = _built(self.name, settings, wanted)
+        self.model = _built(self.name, settings, expected)
         published = self.model.pretrained_cfg
         self.prepare = Prepared(
             published["mean"],
             published["std"],
             channels=in_channels,
-            size=wanted or tuple(published["input_size"][-2:]),
+            size=expected or tuple(published["input_size"][-2:]),
         )
         if not isinstance(self.head(), nn.Linear | nn.Conv2d):
             raise ValueError(f"name is {name!r}: a model without one last layer for its classes")  # noqa: TRY004
-        if wanted is not None:
+        if expected is not None:
             self._try(in_channels)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

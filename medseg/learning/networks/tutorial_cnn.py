@@ -89,9 +89,9 @@ class TutorialCNN(nn.Module):
     ) -> None:
         super().__init__()
         if activation not in _ACTIVATIONS:
-            raise ValueError(f"activation is {activation!r}, wanted one of {', '.join(_ACTIVATIONS)}")
+            raise ValueError(f"activation is {activation!r}, expected one of {', '.join(_ACTIVATIONS)}")
         if not isinstance(batch_norm, bool):
-            raise ValueError(f"batch_norm is {batch_norm!r}, wanted true or false")  # noqa: TRY004
+            raise ValueError(f"batch_norm is {batch_norm!r}, expected true or false")  # noqa: TRY004
         chosen = _ACTIVATIONS[activation]
         self.image_size = height_and_width("image_size", image_size)
         cells = _left_after(self.image_size, whole("conv_blocks", conv_blocks))
@@ -120,7 +120,7 @@ class TutorialCNN(nn.Module):
         met = tuple(image.shape[-2:])
         if met != self.image_size:
             raise ModelError(
-                f"the network was made for images of {self.image_size[0]} x {self.image_size[1]}, met {met[0]} x "
+                f"the network was made for images of {self.image_size[0]} x {self.image_size[1]}, got {met[0]} x "
                 f"{met[1]}. Give image_size and slices.size the same numbers."
             )
         return self.classifier(self.dense(self.features(image)))

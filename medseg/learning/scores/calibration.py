@@ -91,7 +91,7 @@ class Reliability:
             ValueError: Less than one bin.
         """
         if bins < 1:
-            raise ValueError(f"{bins} bins; wanted at least 1")
+            raise ValueError(f"{bins} bins; expected at least 1")
         edges = _edges(bins)
         # as float64: see above
         ends = [0, *(np.searchsorted(values.astype(float), edges[1:-1], side="right")), values.size]

@@ -54,7 +54,7 @@ class ClassScorer:
 
     Args:
         classes: Names, in the order of their indices.
-        decision: That of the task, with the top-k accuracies that are wanted.
+        decision: That of the task, with the top-k accuracies that are expected.
         beta: Of the F-beta score, which is named after it: `f2`.
         scores: Those of `known_scores` that are summarised; None for all.
         added: Scores that are summarised beside.
@@ -74,9 +74,9 @@ class ClassScorer:
     ) -> None:
         least = 2 if decision.exclusive else 1
         if len(classes) < least or len(set(classes)) != len(classes) or "" in classes:
-            raise ValueError(f"classes {list(classes)}; wanted {least} or more names, none twice or empty")
+            raise ValueError(f"classes {list(classes)}; expected {least} or more names, none twice or empty")
         if not 0 < beta < np.inf:
-            raise ValueError(f"beta {beta}; wanted a positive number")
+            raise ValueError(f"beta {beta}; expected a positive number")
         self.classes = tuple(classes)
         self._beta = beta
         self._decision = decision
@@ -106,21 +106,21 @@ class ClassScorer:
         if case in self._rows:
             raise ValueError("a case was scored twice; score each image once, whole")
         truth, probabilities = np.asarray(truth), np.array(probabilities)
-        wanted = (len(self.classes),)
-        if truth.shape != wanted or probabilities.shape != wanted:
+        expected = (len(self.classes),)
+        if truth.shape != expected or probabilities.shape != expected:
             raise ValueError(
-                f"truth is {truth.shape} and probabilities {probabilities.shape}; wanted {wanted}"
+                f"truth is {truth.shape} and probabilities {probabilities.shape}; expected {expected}"
             )
         if probabilities.dtype != np.float32 or truth.dtype.kind not in "biu":
             raise ValueError(
-                f"probabilities are {probabilities.dtype} and truth is {truth.dtype}; wanted float32, as the "
+                f"probabilities are {probabilities.dtype} and truth is {truth.dtype}; expected float32, as the "
                 "network gives them, and integers: a conversion would move values across thresholds"
             )
         if not np.isin(truth, (0, 1)).all():
-            raise ValueError(f"truth holds {np.unique(truth).tolist()}; wanted 1 for each class, else 0")
+            raise ValueError(f"truth holds {np.unique(truth).tolist()}; expected 1 for each class, else 0")
         if not (probabilities.min() >= 0 and probabilities.max() <= 1):  # NaN fails too
             raise ValueError(
-                f"probabilities lie in {probabilities.min()}..{probabilities.max()}; wanted numbers in [0, 1]: "
+                f"probabilities lie in {probabilities.min()}..{probabilities.max()}; expected numbers in [0, 1]: "
                 "apply the activation first, and look for NaN in the network's output"
             )
         self._decision.refuse(truth.astype(bool), probabilities)

@@ -173,7 +173,7 @@ def confusion(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> NDA
             raise ValueError(f"{role} holds {labels.dtype}; class indices are integers")
         if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
             raise ValueError(
-                f"{role} holds class indices {labels.min()}..{labels.max()}; wanted 0..{classes - 1}. "
+                f"{role} holds class indices {labels.min()}..{labels.max()}; expected 0..{classes - 1}. "
                 "Map stored label values to class indices first"
             )
     joint = truth.ravel().astype(np.intp) * classes

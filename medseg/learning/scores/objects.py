@@ -105,7 +105,7 @@ def match_objects(truth: NDArray[Any], predicted: NDArray[Any], iou: float = 0.5
         ValueError: An IoU below 0.5, where the matching is not unique; other shapes; negative numbers.
     """
     if not 0.5 <= iou < 1:
-        raise ValueError(f"matching above IoU {iou}; wanted 0.5 <= iou < 1: below, an object may have two")
+        raise ValueError(f"matching above IoU {iou}; expected 0.5 <= iou < 1: below, an object may have two")
     truth, predicted = _labels(truth), _labels(predicted)
     if truth.shape != predicted.shape:
         raise ValueError(f"truth is {truth.shape} and prediction {predicted.shape}; compare them on one grid")
@@ -141,7 +141,7 @@ def plane(array: NDArray[Any]) -> NDArray[Any]:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim != 2:
-        raise ValueError(f"an array of shape {array.shape}; wanted a plane, (H, W) or (I, J, 1)")
+        raise ValueError(f"an array of shape {array.shape}; expected a plane, (H, W) or (I, J, 1)")
     return array
 
 
@@ -150,5 +150,7 @@ def _labels(array: NDArray[Any]) -> NDArray[np.int32]:
     if array.dtype.kind not in "biu" or (
         array.size and not 0 <= int(array.min()) <= int(array.max()) < 2**31
     ):
-        raise ValueError(f"object numbers are {array.dtype}; wanted integers from 0 (background) to 2^31 - 1")
+        raise ValueError(
+            f"object numbers are {array.dtype}; expected integers from 0 (background) to 2^31 - 1"
+        )
     return array.astype(np.int32, copy=False)

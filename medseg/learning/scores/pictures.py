@@ -62,7 +62,7 @@ class ForegroundScorer:
         added: Sequence[CaseScore] = (),
     ) -> None:
         if len(set(classes)) != 2 or len(classes) != 2:
-            raise ValueError(f"classes {list(classes)}; wanted two names, background and foreground")
+            raise ValueError(f"classes {list(classes)}; expected two names, background and foreground")
         self.name = classes[1]
         self.scores, self._added = tuple(scores), tuple(added)
         self._columns = [*self.scores, *(score.name for score in added)]
@@ -98,7 +98,7 @@ class ForegroundScorer:
         packed = pack(probability, truth)
         if predicted.shape != truth.shape or predicted.dtype != np.bool_:
             raise ValueError(
-                f"prediction is {predicted.dtype} of {predicted.shape}; wanted bool of {truth.shape}, as the truth"
+                f"prediction is {predicted.dtype} of {predicted.shape}; expected bool of {truth.shape}, as the truth"
             )
         true_objects = connected(truth) if objects is None else truth_objects(objects)
         counts = ProbabilityCounts.of_packed(packed)

@@ -29,5 +29,5 @@ def fill(scorer: ClassScorer, frame: DataFrame) -> None:
     rows = frame[["case", "group", "truth"]].itertuples(index=False)
     for (case, group, truth), row in zip(rows, chances, strict=True):
         has = {truth} if scorer.exclusive else set(str(truth).split(BETWEEN))
-        wanted = np.array([name in has for name in scorer.classes], dtype=np.uint8)
-        scorer.add(str(case), str(group), wanted, row)
+        expected = np.array([name in has for name in scorer.classes], dtype=np.uint8)
+        scorer.add(str(case), str(group), expected, row)

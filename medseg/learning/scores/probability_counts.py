@@ -34,14 +34,14 @@ def pack(probabilities: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArra
     probabilities, truth = np.asarray(probabilities), np.asarray(truth)
     if probabilities.dtype != np.float32 or truth.dtype != np.bool_:
         raise ValueError(
-            f"probabilities are {probabilities.dtype} and truth is {truth.dtype}; wanted float32 and bool, "
+            f"probabilities are {probabilities.dtype} and truth is {truth.dtype}; expected float32 and bool, "
             "as the network gives them: a conversion would move values across thresholds"
         )
     if probabilities.shape != truth.shape:
         raise ValueError(f"probabilities are {probabilities.shape} and truth {truth.shape}; use one grid")
     if probabilities.size and not (probabilities.min() >= 0 and probabilities.max() <= 1):  # NaN fails too
         raise ValueError(
-            f"probabilities lie in {probabilities.min()}..{probabilities.max()}; wanted numbers in [0, 1]: "
+            f"probabilities lie in {probabilities.min()}..{probabilities.max()}; expected numbers in [0, 1]: "
             "apply the sigmoid first, and look for NaN in the network's output"
         )
     # the bits of non-negative floats sort as the floats do; those of 1.0 leave the topmost two free.
@@ -122,7 +122,7 @@ class ProbabilityCounts:
             ValueError: The threshold is NaN.
         """
         if isnan(threshold):
-            raise ValueError("the threshold is NaN; wanted a number")
+            raise ValueError("the threshold is NaN; expected a number")
         first = int(np.searchsorted(self.values, np.float32(threshold)))
         tp, fp = int(self.positives[first:].sum()), int(self.negatives[first:].sum())
         return Counts(tp=tp, fp=fp, fn=self.foreground - tp, tn=self.background - fp)
@@ -203,7 +203,7 @@ class ProbabilityCounts:
             ValueError: The step is not in (0, 1].
         """
         if not 0 < step <= 1:
-            raise ValueError(f"step {step}; wanted a number in (0, 1]")
+            raise ValueError(f"step {step}; expected a number in (0, 1]")
         values = (np.floor(self.values.astype(float) / step) * step).astype(np.float32)
         return _joined(values, self.positives, self.negatives)
 
@@ -220,7 +220,7 @@ class ProbabilityCounts:
             ValueError: Other bits.
         """
         if not 0 <= bits <= 23:
-            raise ValueError(f"{bits} bits; wanted 0 to 23")
+            raise ValueError(f"{bits} bits; expected 0 to 23")
         cut = np.uint32((1 << (23 - bits)) - 1)
         below = (self.values.view(np.uint32) & ~cut).view(np.float32)
         # 1 - p is exact from 0.5 on; rounding it up rounds p down

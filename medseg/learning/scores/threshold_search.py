@@ -85,9 +85,9 @@ def search(
         DataError: Foreground or background is missing, or the score is undefined at every threshold.
     """
     if score not in COUNT_SCORES:
-        raise ValueError(f"score {score!r} is unknown; wanted one of {', '.join(COUNT_SCORES)}")
+        raise ValueError(f"score {score!r} is unknown; expected one of {', '.join(COUNT_SCORES)}")
     if over not in ("pooled", "groups"):
-        raise ValueError(f"over={over!r} is unknown; wanted 'pooled' or 'groups'")
+        raise ValueError(f"over={over!r} is unknown; expected 'pooled' or 'groups'")
     _check(counts)
     series = [ProbabilityCounts.merged(counts.values())] if over == "pooled" else list(counts.values())
     steps = _Steps.of(series, COUNT_SCORES[score])
@@ -116,7 +116,7 @@ def _check(counts: Mapping[str, ProbabilityCounts]) -> None:
     for name, missing in (("foreground", "positives"), ("background", "negatives")):
         if not any(getattr(one, missing).any() for one in counts.values()):
             raise DataError(
-                f"no threshold can be searched: met no {name} pixel in the validation cases, wanted both "
+                f"no threshold can be searched: got no {name} pixel in the validation cases, expected both "
                 "foreground and background. Choose validation cases that have both, look whether the masks are "
                 "read as meant, or set task.threshold by hand"
             )

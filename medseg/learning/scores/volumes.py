@@ -36,12 +36,12 @@ def _members(classes: Sequence[str], regions: Mapping[str, Sequence[int]]) -> di
     """The class indices behind each name, classes before regions."""
     named = {name: (index,) for index, name in enumerate(classes)}
     if not named or len(named) < len(classes):
-        raise ValueError(f"classes {list(classes)}: wanted at least one name, none of them twice")
+        raise ValueError(f"classes {list(classes)}: expected at least one name, none of them twice")
     for name, indices in regions.items():
         if name in named:
             raise ValueError(f"region {name!r} has the name of a class; give it another")
         if not indices or not all(0 <= index < len(classes) for index in indices):
-            raise ValueError(f"region {name!r} joins {list(indices)}; wanted some of 0..{len(classes) - 1}")
+            raise ValueError(f"region {name!r} joins {list(indices)}; expected some of 0..{len(classes) - 1}")
     return named | {name: tuple(dict.fromkeys(indices)) for name, indices in regions.items()}
 
 
@@ -102,7 +102,7 @@ class VolumeScorer:
         if case in self._rows:
             raise ValueError("a case was scored twice; score each volume once, whole")
         if len(spacing) != truth.ndim or not all(0 < size < np.inf for size in spacing):
-            raise ValueError(f"spacing {tuple(spacing)} for {truth.ndim} axes; wanted one positive mm each")
+            raise ValueError(f"spacing {tuple(spacing)} for {truth.ndim} axes; expected one positive mm each")
         matrix = confusion(truth, predicted, len(self.matrix))
         millilitres = (prod(spacing) if voxel_volume is None else voxel_volume) / 1000
         whole = MaskCase(case, self.members, truth, predicted, tuple(float(size) for size in spacing))

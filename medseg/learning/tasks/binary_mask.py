@@ -78,23 +78,23 @@ class BinaryMask:
     def _refuse_contradictions(self) -> None:
         if len(self.classes) != 2 or len(set(self.classes)) != 2:
             raise DefinitionError(
-                f"wanted two distinct classes at task.classes, background and foreground, met {list(self.classes)}"
+                f"expected two distinct classes at task.classes, background and foreground, got {list(self.classes)}"
             )
         for name in ("threshold", "cross_entropy", "dice"):
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not 0 <= value < float("inf"):
-                raise DefinitionError(f"task.{name} is {value!r}, wanted a number, 0 or more")
+                raise DefinitionError(f"task.{name} is {value!r}, expected a number, 0 or more")
         if self.threshold > 1:
-            raise DefinitionError(f"task.threshold is {self.threshold}, wanted a probability in [0, 1]")
+            raise DefinitionError(f"task.threshold is {self.threshold}, expected a probability in [0, 1]")
         if self.loss_of is None and not (self.cross_entropy or self.dice):
             raise DefinitionError("task.cross_entropy and task.dice are both 0: nothing would be learned")
         weights = self.class_weights
         if isinstance(weights, str) and weights != _WEIGHTS:
-            raise DefinitionError(f"task.class_weights is {weights!r}, wanted `{_WEIGHTS}`, or two numbers")
+            raise DefinitionError(f"task.class_weights is {weights!r}, expected `{_WEIGHTS}`, or two numbers")
         if isinstance(weights, tuple) and (len(weights) != 2 or not are_weights(weights)):
             raise DefinitionError(
-                f"task.class_weights is {list(weights)}, wanted two finite numbers, 0 or more: of background and "
+                f"task.class_weights is {list(weights)}, expected two finite numbers, 0 or more: of background and "
                 f"foreground, or `{_WEIGHTS}`"
             )
         if weights is not None and (self.loss_of is not None or not self.cross_entropy):

@@ -70,14 +70,14 @@ class ClassMasks:
     def _refuse_contradictions(self) -> None:
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
             raise DefinitionError(
-                f"wanted two or more distinct classes at task.classes, met {list(self.classes)}"
+                f"expected two or more distinct classes at task.classes, got {list(self.classes)}"
             )
         for name, members in self.regions.items():
             wrong = [i for i in members if not 0 <= i < len(self.classes)]
             if wrong or not members or name in self.classes:
                 raise DefinitionError(
                     f"region {name!r} at task.regions must have a name of its own and indices in "
-                    f"0..{len(self.classes) - 1}, met {list(members)}"
+                    f"0..{len(self.classes) - 1}, got {list(members)}"
                 )
         unknown = [name for name in self.select if name not in self.names]
         if unknown:
@@ -88,7 +88,7 @@ class ClassMasks:
             )
         if isinstance(self.class_weights, tuple) and not are_weights(self.class_weights):
             raise DefinitionError(
-                f"task.class_weights is {list(self.class_weights)}, wanted finite numbers, 0 or more"
+                f"task.class_weights is {list(self.class_weights)}, expected finite numbers, 0 or more"
             )
 
     @property

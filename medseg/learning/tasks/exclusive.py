@@ -45,8 +45,8 @@ class OneClass:
         if k is None:
             return OneClass(tuple(each for each in TOPS if each < classes) if classes >= MANY else ())
         if not 2 <= k < classes:
-            wanted = f"wanted 2..{classes - 1}" if classes > 2 else "of two there is none: leave it out"
-            raise ValueError(f"top_k is {k} of {classes} classes; {wanted}")
+            expected = f"expected 2..{classes - 1}" if classes > 2 else "of two there is none: leave it out"
+            raise ValueError(f"top_k is {k} of {classes} classes; {expected}")
         return OneClass((k,))
 
     @property
@@ -62,10 +62,10 @@ class OneClass:
     def refuse(self, truth: NDArray[np.bool_], probabilities: NDArray[np.float32]) -> None:
         """Refuse a truth that is not one class, and probabilities that do not sum to 1."""
         if np.count_nonzero(truth) != 1:
-            raise ValueError(f"the truth has {np.count_nonzero(truth)} classes; wanted exactly one of them")
+            raise ValueError(f"the truth has {np.count_nonzero(truth)} classes; expected exactly one of them")
         total = float(probabilities.sum(dtype=float))
         if abs(total - 1) > TOLERANCE:
-            raise ValueError(f"the probabilities sum to {total:.6g}; wanted 1: apply the softmax first")
+            raise ValueError(f"the probabilities sum to {total:.6g}; expected 1: apply the softmax first")
 
     def chosen(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
         """The most probable class; the first of equals."""

@@ -111,7 +111,7 @@ class ImageClasses(_OfWholeImages):
         _refuse_settings(self.classes, self.select, self.class_weights)
         smooth = self.label_smoothing
         if not isinstance(smooth, int | float) or isinstance(smooth, bool) or not 0 <= smooth < 1:
-            raise DefinitionError(f"task.label_smoothing is {smooth!r}, wanted a number in [0, 1)")
+            raise DefinitionError(f"task.label_smoothing is {smooth!r}, expected a number in [0, 1)")
         if smooth and self.loss_of is not None:
             raise DefinitionError("task.label_smoothing is of the cross-entropy: set it in task.loss instead")
 
@@ -257,20 +257,20 @@ class ImageTags(_OfWholeImages):
 
 def _refuse_classes(classes: tuple[str, ...], *, least: int) -> None:
     if len(classes) < least or len(set(classes)) != len(classes):
-        wanted = "two or more distinct classes" if least > 1 else "distinct classes"
-        raise DefinitionError(f"wanted {wanted} at task.classes, met {list(classes)}")
+        expected = "two or more distinct classes" if least > 1 else "distinct classes"
+        raise DefinitionError(f"expected {expected} at task.classes, got {list(classes)}")
 
 
 def _refuse_settings(classes: tuple[str, ...], select: str, weights: Weights) -> None:
     if select not in EPOCH_SCORES:
-        raise DefinitionError(f"task.select is {select!r}, wanted one of {', '.join(EPOCH_SCORES)}")
+        raise DefinitionError(f"task.select is {select!r}, expected one of {', '.join(EPOCH_SCORES)}")
     if isinstance(weights, str) and weights != "frequency":
         raise DefinitionError(
-            f"task.class_weights is {weights!r}, wanted `frequency`, or a number for each class"
+            f"task.class_weights is {weights!r}, expected `frequency`, or a number for each class"
         )
     if isinstance(weights, tuple) and (len(weights) != len(classes) or not are_weights(weights)):
         raise DefinitionError(
-            f"task.class_weights is {list(weights)}, wanted {len(classes)} finite numbers, 0 or more, in the order "
+            f"task.class_weights is {list(weights)}, expected {len(classes)} finite numbers, 0 or more, in the order "
             f"of {list(classes)}"
         )
 

@@ -46,7 +46,7 @@ class AnyClasses:
         given = self.threshold
         number = isinstance(given, int | float) and not isinstance(given, bool)
         if not number or not 0 < given < 1 or not 0 < np.float32(given) < 1:
-            raise ValueError(f"threshold is {given!r}, wanted a number more than 0 and less than 1")
+            raise ValueError(f"threshold is {given!r}, expected a number more than 0 and less than 1")
 
     def with_top(self, k: int | None, classes: int) -> AnyClasses:
         """As it is: without a most probable class there is no top-k accuracy."""

@@ -146,7 +146,7 @@ def mask_task(task: Task) -> MaskTask:
         DefinitionError: It does not.
     """
     if not isinstance(task, MaskTask):
-        raise DefinitionError(f"wanted a task of label maps, met {type(task).__name__}")
+        raise DefinitionError(f"expected a task of label maps, got {type(task).__name__}")
     return task
 
 
@@ -157,7 +157,7 @@ def label_task(task: Task) -> LabelTask:
         DefinitionError: It does not.
     """
     if not isinstance(task, LabelTask):
-        raise DefinitionError(f"wanted a task of classes of whole images, met {type(task).__name__}")
+        raise DefinitionError(f"expected a task of classes of whole images, got {type(task).__name__}")
     return task
 
 
@@ -169,7 +169,7 @@ def threshold_task(task: Task) -> ThresholdTask:
     """
     if not isinstance(task, ThresholdTask):
         raise DefinitionError(
-            f"wanted a task with a threshold, such as medseg.learning.BinaryMask, met {type(task).__name__}. "
+            f"expected a task with a threshold, such as medseg.learning.BinaryMask, got {type(task).__name__}. "
             "Take the step out, or change the task."
         )
     return task

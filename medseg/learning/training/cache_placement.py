@@ -30,11 +30,11 @@ class Placement:
     said: str
 
 
-def place_slices(wanted: str, needed: int, device: torch.device, memory: int) -> Placement:
+def place_slices(expected: str, needed: int, device: torch.device, memory: int) -> Placement:
     """Choose where slices are kept.
 
     Args:
-        wanted: `auto`, or one of the places.
+        expected: `auto`, or one of the places.
         needed: Bytes of all slices of training and validation.
         device: Where the network computes.
         memory: Bytes of main memory that are free, the control group's limit included.
@@ -46,36 +46,36 @@ def place_slices(wanted: str, needed: int, device: torch.device, memory: int) ->
     gpu_free = int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else 0
     size = f"{needed / 2**20:,.0f} MiB of slices"
     in_memory = f"{size} are kept in memory ({memory / 2**30:.1f} GiB free)."
-    if wanted == "gpu":
+    if expected == "gpu":
         if needed > gpu_free:
             raise TrainingError(
                 f"loading.cache is gpu, but {size} do not fit in {gpu_free / 2**30:.1f} GiB on {device}. "
                 "Use auto, memory or disk."
             )
         return Placement("gpu", device, f"{size} are kept on {device}.")
-    if wanted == "memory":
+    if expected == "memory":
         if needed > memory:
             raise TrainingError(
                 f"loading.cache is memory, but {size} do not fit in {memory / 2**30:.1f} GiB. Use auto or disk."
             )
         return Placement("memory", cpu, in_memory)
-    if wanted == "auto" and needed <= gpu_free * _GPU_SHARE:
+    if expected == "auto" and needed <= gpu_free * _GPU_SHARE:
         return Placement("gpu", device, f"{size} are kept on {device}.")
-    if wanted == "auto" and needed <= memory * _MEMORY_SHARE:
+    if expected == "auto" and needed <= memory * _MEMORY_SHARE:
         return Placement("memory", cpu, in_memory)
-    reason = f" (they would not fit well in {memory / 2**30:.1f} GiB of memory)" if wanted == "auto" else ""
+    reason = f" (they would not fit well in {memory / 2**30:.1f} GiB of memory)" if expected == "auto" else ""
     return Placement("disk", None, f"{size} are read from disk for each epoch{reason}.")
 
 
-def worker_count(wanted: int | str, device: torch.device, placement: Placement) -> int:
+def worker_count(expected: int | str, device: torch.device, placement: Placement) -> int:
     """Processes that augment beside the training.
 
     On a CPU they take the cores that the network needs (measured: 0.875 against 0.953 of the raw speed with
     two cores), and slices on a GPU are augmented there; so `auto` starts some only for a GPU that is fed from
     main memory or disk.
     """
-    if isinstance(wanted, int):
-        return wanted
+    if isinstance(expected, int):
+        return expected
     if device.type != "cuda" or placement.name == "gpu":
         return 0
     return min(8, max((os.cpu_count() or 1) - 1, 0))

@@ -81,7 +81,7 @@ def read_curves(history: History, step: str = "fit") -> Verdict:
     curves = _Curves.of(history)
     count = len(curves.val.epochs)
     if count < _LEAST:
-        reason = f"{count} validation{'' if count == 1 else 's'}, too few to judge: wanted {_LEAST}"
+        reason = f"{count} validation{'' if count == 1 else 's'}, too few to judge: expected {_LEAST}"
         advice = f"Raise steps.{step}.epochs, or validate more often (steps.{step}.validate_every)."
         return Verdict("too short", None, reason, advice)
     return _rising(curves, step) or _improving(curves, step) or _standing_still(curves, step)

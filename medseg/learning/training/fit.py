@@ -128,16 +128,16 @@ def make_optimiser(
     return optimiser, plan.schedule(optimizer=optimiser, **_lengths(steps))
 
 
-def resolve_precision(wanted: Precision, device: torch.device) -> Precision:
+def resolve_precision(expected: Precision, device: torch.device) -> Precision:
     """What `auto` means on a device.
 
     Raises:
         DefinitionError: Reduced precision was asked for without a CUDA device.
     """
-    if wanted not in ("auto", "float32") and device.type != "cuda":
-        raise DefinitionError(f"precision {wanted} needs a CUDA device, met {device}. Use auto or float32.")
-    if wanted != "auto":
-        return wanted
+    if expected not in ("auto", "float32") and device.type != "cuda":
+        raise DefinitionError(f"precision {expected} needs a CUDA device, got {device}. Use auto or float32.")
+    if expected != "auto":
+        return expected
     if device.type != "cuda":
         return "float32"
     return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"

@@ -31,7 +31,7 @@ def trained_blocks(freeze: object) -> int | None:
     count = freeze[_BLOCKS] if isinstance(freeze, Mapping) and set(freeze) == {_BLOCKS} else None
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise ValueError(
-            f"freeze is {freeze!r}, wanted `features`, `{{{_BLOCKS}: N}}` with N a whole number from 1 on, or nothing"
+            f"freeze is {freeze!r}, expected `features`, `{{{_BLOCKS}: N}}` with a whole N from 1 on, or nothing"
         )
     return count
 

@@ -37,17 +37,17 @@ def fitted_stem(
     """
     own, found, done = network.state_dict(), dict(weights), []
     for name in (f"{layer}.weight" for layer in calls(network, shape).stem):
-        given, wanted = weights.get(name), own.get(name)
-        if given is None or wanted is None or given.ndim != wanted.ndim or given.ndim <= 2:
+        given, expected = weights.get(name), own.get(name)
+        if given is None or expected is None or given.ndim != expected.ndim or given.ndim <= 2:
             continue
-        if given.shape[0] != wanted.shape[0] or given.shape[2:] != wanted.shape[2:]:
+        if given.shape[0] != expected.shape[0] or given.shape[2:] != expected.shape[2:]:
             continue
-        channels = (given.shape[1], wanted.shape[1])
+        channels = (given.shape[1], expected.shape[1])
         if channels == (_COLOUR, _GREY):
-            found[name] = given.to(wanted.dtype).to(given.device).sum(dim=1, keepdim=True)
+            found[name] = given.to(expected.dtype).to(given.device).sum(dim=1, keepdim=True)
             done.append(f"the filters of {name} summed over the 3 channels of the file")
         elif channels == (_GREY, _COLOUR):
-            thirds = given.to(wanted.dtype) / _COLOUR
+            thirds = given.to(expected.dtype) / _COLOUR
             found[name] = thirds.expand(-1, _COLOUR, *[-1] * (given.ndim - 2)).contiguous()
             done.append(f"the filters of {name} shared out in thirds over 3 channels")
     return found, ", ".join(done)

@@ -90,7 +90,7 @@ def weights_file(path: Path | str) -> Path:
     if not found.is_file():
         met = "a folder without weights.safetensors" if place.is_dir() else "no file"
         raise ModelError(
-            f"the given weights cannot be read: met {met}; wanted a .safetensors file, a torch state dict, or the "
+            f"the given weights cannot be read: got {met}; expected a .safetensors file, a torch state dict, or the "
             "folder of a saved model. A relative path counts from the working folder."
         )
     return found
@@ -143,7 +143,7 @@ def _tensors(held: object) -> dict[str, torch.Tensor]:
         if isinstance(held, Mapping):
             held = next((held[key] for key in _INSIDE if isinstance(held.get(key), Mapping)), held)
     if not isinstance(held, Mapping) or not held:
-        raise ModelError(f"the given weights hold no tensors by name: met {type(held).__name__}.")
+        raise ModelError(f"the given weights hold no tensors by name: got {type(held).__name__}.")
     wrong = [key for key, value in held.items() if not isinstance(value, torch.Tensor)]
     if wrong:
         raise ModelError(
@@ -214,7 +214,7 @@ def fill(
 
     Raises:
         DefinitionError: It is not known what the features of the network are.
-        ModelError: They do not fit; names the first layers with what was met and wanted. The network is as
+        ModelError: They do not fit; names the first layers with what was met and expected. The network is as
             it was.
     """
     found, chosen = _matched(network, weights, part, shape, at)
@@ -231,45 +231,45 @@ def _matched(
 ) -> tuple[Filled, dict[str, torch.Tensor]]:
     """What becomes of the weights, and those that the network takes, by its own names."""
     own = network.state_dict()
-    wanted = part_names(network, part, shape)
-    prefix = _common_prefix(weights, wanted)
+    expected = part_names(network, part, shape)
+    prefix = _common_prefix(weights, expected)
     given = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
     given, adapted = (given, "") if shape is None else fitted_stem(network, shape, given)
-    common = [name for name in own if name in wanted and name in given]
-    unused = tuple(name for name in given if name not in wanted)
+    common = [name for name in own if name in expected and name in given]
+    unused = tuple(name for name in given if name not in expected)
     faults = {
         "have another shape or kind": [
-            f"{name} (met {_form(given[name])}, wanted {_form(own[name])})"
+            f"{name} (got {_form(given[name])}, expected {_form(own[name])})"
             for name in common
             if _form(given[name]) != _form(own[name])
         ],
-        "are missing in the file": [name for name in own if name in wanted and name not in given],
+        "are missing in the file": [name for name in own if name in expected and name not in given],
         "are of no layer of the network": list(unused) if part == "all" else [],
         "hold values that are not finite": [name for name in common if not _finite(given[name])],
     }
     met = [f"{len(names)} {text}: {_some(names)}" for text, names in faults.items() if names]
     if met:
         raise ModelError(
-            f"{at}: the given weights do not fit the {len(wanted)} tensors of the "
+            f"{at}: the given weights do not fit the {len(expected)} tensors of the "
             f"{'' if part == 'all' else f'{part} of the '}network {type(network).__name__}. Of the tensors, "
             f"{'; '.join(met)}. Give weights of the same network with the same channels"
             f"{', or take a part of it alone (part: features or encoder)' if part == 'all' else ''}."
         )
-    left = tuple(name for name in own if name not in wanted)
+    left = tuple(name for name in own if name not in expected)
     filled = Filled(tuple(common), left, unused, prefix, adapted)
     return filled, {name: given[name] for name in common}
 
 
-def _common_prefix(given: Iterable[str], wanted: Collection[str]) -> str:
+def _common_prefix(given: Iterable[str], expected: Collection[str]) -> str:
     """What all names begin with, as far as leaving it out makes most of them known."""
     names = list(given)
     parts = names[0].split(".")[:-1] if names else []
-    best, known = "", sum(name in wanted for name in names)
+    best, known = "", sum(name in expected for name in names)
     for depth in range(1, len(parts) + 1):
         prefix = ".".join(parts[:depth]) + "."
         if not all(name.startswith(prefix) for name in names):
             break
-        fits = sum(name.removeprefix(prefix) in wanted for name in names)
+        fits = sum(name.removeprefix(prefix) in expected for name in names)
         if fits > known:
             best, known = prefix, fits
     return best

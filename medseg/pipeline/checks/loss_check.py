@@ -44,11 +44,11 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
         )
     }
     if not all(torch.isfinite(torch.tensor(value)) for value in told.values()):
-        raise DefinitionError(f"task.loss gives {_listed(told)}; wanted finite numbers. {_MADE_FOR}")
+        raise DefinitionError(f"task.loss gives {_listed(told)}; expected finite numbers. {_MADE_FOR}")
     gain = told["undecided"] - told["right"]
     if gain <= 0 or told["right"] >= told["wrong"]:
         raise DefinitionError(
-            f"task.loss gives {_listed(told)}; wanted the least for right logits. {_MADE_FOR}"
+            f"task.loss gives {_listed(told)}; expected the least for right logits. {_MADE_FOR}"
         )
     if told["surer"] < told["right"] - gain:
         raise DefinitionError(

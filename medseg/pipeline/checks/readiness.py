@@ -93,12 +93,12 @@ def _nothing_kept(resolved: Resolved, shared: SharedCopies, report: Report) -> I
     )
     if task.target.truth != "masks":
         return
-    wanted = for_training(
+    expected = for_training(
         keep.contains, keep.draw, classes=labels.classes, foreground=labels.foreground, regions=task.regions
     ).classes
     training = set(shared.split.cases("train"))
     stored = {value for facts in report.facts if facts.case in training for value in facts.labels or ()}
-    if wanted is None or not training or any(_may_be(labels, stored, labels.classes[i]) for i in wanted):
+    if expected is None or not training or any(_may_be(labels, stored, labels.classes[i]) for i in expected):
         return
     yield DataError(
         f"slices.keep wants slices that show '{keep.contains}', and none of the {len(training)} cases for training "

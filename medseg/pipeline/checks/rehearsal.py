@@ -31,7 +31,7 @@ def rehearse(augment: Sequence[Any], item: Mapping[str, torch.Tensor]) -> None:
         DefinitionError: A transform cannot be applied, gives other shapes, moves the image or the label map alone,
             or interpolates labels; names it by its place.
     """
-    wanted = {key: tuple(value.shape) for key, value in item.items()}
+    expected = {key: tuple(value.shape) for key, value in item.items()}
     for place, given in enumerate(augment):
         transform = copy.deepcopy(given)
         if hasattr(transform, "prob"):
@@ -39,14 +39,14 @@ def rehearse(augment: Sequence[Any], item: Mapping[str, torch.Tensor]) -> None:
         where = f"loading.augment.{place} ({type(given).__name__})"
         for seed in range(_DRAWS):
             met = {key: tuple(value.shape) for key, value in _drawn(transform, seed, item, where).items()}
-            if met != wanted:
+            if met != expected:
                 labels = f", and labels into {met['label'][1:]}" if "label" in met else ""
                 raise DefinitionError(
-                    f"{where} turns slices of {wanted['image'][1:]} into {met['image'][1:]}{labels}: a batch could "
+                    f"{where} turns slices of {expected['image'][1:]} into {met['image'][1:]}{labels}: a batch could "
                     "not be put together. Choose a square slices.size, or take it out."
                 )
             if "label" in item:
-                _refuse_parted(transform, seed, wanted, where)
+                _refuse_parted(transform, seed, expected, where)
 
 
 def _refuse_parted(transform: Any, seed: int, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:

@@ -21,19 +21,19 @@ from medseg.yaml import read_yaml
 
 def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names or len(set(names)) < len(names):
-        raise ValueError("wanted one channel or more, each once")
+        raise ValueError("expected one channel or more, each once")
     return names
 
 
 def _one_step(steps: dict[str, Any]) -> dict[str, Any]:
     if not steps:
-        raise ValueError("wanted at least one step")
+        raise ValueError("expected at least one step")
     return steps
 
 
 def _is_slug(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,99}", name):
-        raise ValueError("wanted a name of lower-case letters, digits, _ and -")
+        raise ValueError("expected a name of lower-case letters, digits, _ and -")
     return name
 
 

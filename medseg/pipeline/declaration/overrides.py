@@ -33,7 +33,7 @@ def override(data: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, A
         path, equals, text = assignment.partition("=")
         path = path.strip()
         if not equals or not path:
-            raise DefinitionError(f"--set {assignment}: wanted path=value, such as steps.fit.epochs=5.")
+            raise DefinitionError(f"--set {assignment}: expected path=value, such as steps.fit.epochs=5.")
         if not text.strip():
             raise DefinitionError(f"--set {assignment}: has no value; for none write {path}=null")
         _assign(changed, path, parse_yaml(text, f"--set {path}"), "--set")

@@ -31,15 +31,15 @@ def nearest(met: str, known: Collection[str]) -> str:
 
 
 def complaint(error: ValidationError, model: type[BaseModel], data: Any, source: str) -> DefinitionError:
-    """A `DefinitionError` with a line for each wrong key: the key, what was met, what is wanted."""
+    """A `DefinitionError` with a line for each wrong key: the key, what was met, what is expected."""
     told: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for each in error.errors(include_url=False):
         path = tuple(_addressed(each["loc"], data, missing=each["type"] == "missing"))
         told.setdefault(path, {}).setdefault(_met(each, data), []).append(_wanted(each, path, model))
     lines = [
-        f"  at {'.'.join(path) or 'the top level'}: {met}{_either(wanted)}."
+        f"  at {'.'.join(path) or 'the top level'}: {met}{_either(expected)}."
         for path, each_met in told.items()
-        for met, wanted in each_met.items()
+        for met, expected in each_met.items()
     ]
     return DefinitionError("\n".join([f"{source} cannot be used:", *lines]))
 
@@ -49,7 +49,7 @@ def _met(each: Mapping[str, Any], data: Any) -> str:
     met = each["input"]
     if each["type"] in {"extra_forbidden", "missing"} or met is data or len(str(met)) > 80:
         return ""
-    return f"met {met!r}; "
+    return f"got {met!r}; "
 
 
 def _wanted(each: Mapping[str, Any], path: tuple[str, ...], model: type[BaseModel]) -> str:
@@ -60,10 +60,10 @@ def _wanted(each: Mapping[str, Any], path: tuple[str, ...], model: type[BaseMode
     return plain(str(each["msg"]))
 
 
-def _either(wanted: Sequence[str]) -> str:
+def _either(expected: Sequence[str]) -> str:
     """What the members of a union want, in one phrase."""
-    first, *others = dict.fromkeys(wanted)
-    return " or ".join([first, *(other.removeprefix("wanted ") for other in others)])
+    first, *others = dict.fromkeys(expected)
+    return " or ".join([first, *(other.removeprefix("expected ") for other in others)])
 
 
 def _addressed(loc: Sequence[str | int], data: Any, *, missing: bool) -> Iterator[str]:

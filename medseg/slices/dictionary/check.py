@@ -43,7 +43,7 @@ class CheckPreparedd(MapTransform):
         image = done[image_key]
         if not isinstance(image, MetaTensor) or image.ndim != 4 or len(image) != len(self.channels):
             raise DataError(
-                f"{self.what} made an image of shape {tuple(image.shape)}, wanted a MetaTensor of "
+                f"{self.what} made an image of shape {tuple(image.shape)}, expected a MetaTensor of "
                 f"{len(self.channels)} channels (C, I, J, K)"
             )
         voxels = as_array(image)

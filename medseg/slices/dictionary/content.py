@@ -28,7 +28,7 @@ class MarkContentd(MapTransform):
     def __init__(self, keys: str | Sequence[str] = "image", content_key: str = "content") -> None:
         super().__init__(keys)
         if len(self.keys) != 1:
-            raise ValueError(f"keys are {self.keys}, wanted that of the image")
+            raise ValueError(f"keys are {self.keys}, expected that of the image")
         self.content_key = content_key
 
     def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:

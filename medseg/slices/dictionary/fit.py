@@ -58,7 +58,7 @@ class FitSlicesd(MapTransform, InvertibleTransform):
         for each in self.modes:
             _known("mode", each, _MODES)
         if len(size) != 2 or min(size) < 1:
-            raise ValueError(f"size is {size!r}, wanted height and width of 1 or more")
+            raise ValueError(f"size is {size!r}, expected height and width of 1 or more")
         self.size, self.fit, self.overlap = (int(size[0]), int(size[1])), fit, overlap
         self.pad: Pad = pad
 
@@ -114,7 +114,7 @@ class FitSlicesd(MapTransform, InvertibleTransform):
 
 def _known(name: str, met: str, known: Collection[str]) -> None:
     if met not in known:
-        raise ValueError(f"{name} is {met!r}, wanted one of {', '.join(known)}")
+        raise ValueError(f"{name} is {met!r}, expected one of {', '.join(known)}")
 
 
 def _tensor(array: Any) -> torch.Tensor:

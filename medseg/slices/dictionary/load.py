@@ -70,10 +70,10 @@ class LoadCased(MapTransform):
         super().__init__(keys, allow_missing_keys)
         if len(self.keys) > 2:
             raise ValueError(
-                f"keys are {self.keys}, wanted that of the image, or of the image and the label map"
+                f"keys are {self.keys}, expected that of the image, or of the image and the label map"
             )
         if isinstance(files, str) and files not in FILES:
-            raise ValueError(f"files is {files!r}, wanted one of {', '.join(FILES)}, or a kind of files")
+            raise ValueError(f"files is {files!r}, expected one of {', '.join(FILES)}, or a kind of files")
         self.files = FILES[files] if isinstance(files, str) else files
         self.channels = None if channels is None else tuple(channels)
         self.geometry_key = geometry_key
@@ -100,7 +100,7 @@ class LoadCased(MapTransform):
             done[rest[0]] = _tensor(values[None], [truth], case.id)
         elif rest and not self.allow_missing_keys:
             raise RefusedError(
-                f"{f'case {case.id} has' if case.id else 'there is'} no label map, where one was wanted under "
+                f"{f'case {case.id} has' if case.id else 'there is'} no label map, where one was expected under "
                 f"'{rest[0]}'",
                 "Give one, load the image alone (keys='image'), or set allow_missing_keys.",
             )

@@ -92,7 +92,7 @@ class OrientRASd(_Turned):
     def _turn(self, tensor: torch.Tensor) -> NDArray[np.float64]:
         if not isinstance(tensor, MetaTensor):
             raise RefusedError(
-                f"{type(tensor).__name__} knows no orientation, where a MetaTensor was wanted",
+                f"{type(tensor).__name__} knows no orientation, where a MetaTensor was expected",
                 "Load it with LoadCased, or with LoadImaged(reader=medseg.readers.NiftiReader()).",
             )
         _of_volumes(tensor, "OrientRASd")
@@ -140,7 +140,7 @@ class CutSlicesd(_Turned):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if axis not in AXES:
-            raise ValueError(f"axis is {axis!r}, wanted one of {', '.join(AXES)}")
+            raise ValueError(f"axis is {axis!r}, expected one of {', '.join(AXES)}")
         self.axis: Axis = AXES[axis]
         self.any_orientation = any_orientation
 
@@ -149,7 +149,7 @@ class CutSlicesd(_Turned):
         runs = "".join(aff2axcodes(affine_of(tensor))) if isinstance(tensor, MetaTensor) else "unknown"
         if runs != "RAS" and not self.any_orientation:
             raise RefusedError(
-                f"the axes of the volume run to {runs}, where RAS was wanted",
+                f"the axes of the volume run to {runs}, where RAS was expected",
                 "Put OrientRASd before CutSlicesd; or set any_orientation, if it was turned on purpose.",
             )
         turn = np.empty((3, 2))

@@ -91,7 +91,7 @@ class Entry:
         except OSError as error:
             raise StoreError(f"a prepared slice cannot be read: {error.strerror}. {_GONE}") from error
         if read != found.nbytes:
-            raise StoreError(f"a prepared slice has {read} bytes, wanted {found.nbytes}. {_GONE}")
+            raise StoreError(f"a prepared slice has {read} bytes, expected {found.nbytes}. {_GONE}")
         return found
 
     def array(self, part: Part) -> NDArray[Any]:

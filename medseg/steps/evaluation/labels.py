@@ -64,9 +64,9 @@ class LabelEvaluation:
     ) -> None:
         whole = isinstance(top_k, int) and not isinstance(top_k, bool) and top_k >= 2
         if top_k is not None and not whole:
-            raise ValueError(f"top_k is {top_k!r}, wanted a whole number, 2 or more, or nothing")
+            raise ValueError(f"top_k is {top_k!r}, expected a whole number, 2 or more, or nothing")
         if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 < beta < float("inf"):
-            raise ValueError(f"beta is {beta!r}, wanted a number more than 0")
+            raise ValueError(f"beta is {beta!r}, expected a number more than 0")
         self._predictor, task = predictor, label_task(predictor.task)
         decision = task.decision.with_top(top_k, len(task.classes))
         known = ClassScorer(task.classes, decision, beta=float(beta)).known_scores

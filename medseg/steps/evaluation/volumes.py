@@ -63,7 +63,7 @@ class VolumeEvaluation:
         self, predictor: Predictor, *, distances: bool = True, scores: Sequence[Any] | None = None
     ) -> None:
         if not isinstance(distances, bool):
-            raise ValueError(f"distances is {distances!r}, wanted true or false")  # noqa: TRY004
+            raise ValueError(f"distances is {distances!r}, expected true or false")  # noqa: TRY004
         self._predictor, self._task = predictor, mask_task(predictor.task)
         self._axis = AXES[predictor.preparation.rule.axis]
         self._distances, files = distances, predictor.preparation.files

@@ -53,10 +53,10 @@ def hush() -> None:
     The variables are set in `os.environ`, so that processes started later inherit them. Where the caller has
     imported MLflow already, its telemetry client is put away as well.
     """
-    wanted = quiet_environment(os.environ)
+    expected = quiet_environment(os.environ)
     for name in _NEVER:
         os.environ.pop(name, None)
-    os.environ.update(wanted)
+    os.environ.update(expected)
     # MLflow warns of its own type hints, its own use of SQLAlchemy, and of examples that nobody asked for.
     warnings.filterwarnings("ignore", module=r"(mlflow|alembic)(\.|$)")
     for name, level in _SILENCED.items():

@@ -87,14 +87,14 @@ def test_intensities_are_those_of_the_voxels_that_are_no_background(root: Path) 
     assert channel.voxels == inside.size
     assert channel.dtype == "int16"
     assert channel.intensity is not None
-    wanted = {
+    expected = {
         "min": inside.min(),
         "max": inside.max(),
         "mean": inside.mean(),
         "std": inside.std(),
         **dict(zip(("p01", "p50", "p99"), np.percentile(inside, (1, 50, 99)), strict=True)),
     }
-    assert channel.intensity == pytest.approx(wanted)
+    assert channel.intensity == pytest.approx(expected)
 
 
 def with_labels(label: np.ndarray) -> Callable[[Path], None]:

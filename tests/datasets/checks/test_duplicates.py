@@ -208,7 +208,7 @@ def test_numbers_are_told_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("copies", "wanted"),
+    ("copies", "expected"),
     [
         (
             {"cat_2": picture(1)},
@@ -217,11 +217,11 @@ def test_numbers_are_told_in_words() -> None:
         ({}, "No picture was found to be a copy of another."),
     ],
 )
-def test_data_check_tells_them(tmp_path: Path, copies: dict[str, np.ndarray], wanted: str) -> None:
+def test_data_check_tells_them(tmp_path: Path, copies: dict[str, np.ndarray], expected: str) -> None:
     root = write(tmp_path, cat_1=picture(1), dog_3=picture(2), **copies)
     console = Console(file=io.StringIO(), width=160)
     print_report(console, Checked(checked(root), FOLDERS.with_classes(("cat", "dog")), root, False))
     printed = console.file.getvalue()
-    assert wanted in printed
+    assert expected in printed
     assert "Classes" in printed
     assert "Labels" not in printed

@@ -135,10 +135,10 @@ def test_distance_is_symmetric_and_none_between_equal_pictures(
 def test_the_first_view_holds_the_signs_of_the_lowest_cosine_frequencies() -> None:
     picture = scene(3, (64, 128))
     small = picture.reshape(32, 2, 32, 4).mean(axis=(1, 3), dtype=np.float64)
-    wanted = dctn(small, norm="ortho")[:16, :16].ravel() > 0
-    wanted[0] = False
+    expected = dctn(small, norm="ortho")[:16, :16].ravel() > 0
+    expected[0] = False
     bits = np.unpackbits(np.frombuffer(bytes.fromhex(hashed(picture)[:64]), np.uint8)).astype(bool)
-    assert np.array_equal(bits, wanted)
+    assert np.array_equal(bits, expected)
 
 
 @pytest.mark.parametrize("size", [1, 2, 31, 32, 33, 64, 100, 257])
@@ -181,14 +181,14 @@ def test_near_pairs_are_those_that_comparing_each_with_each_finds(
     pictures += [change(picture) for picture in pictures[:5] for change in list(COPIES.values())[3::4]]
     hashes = [hashed(picture) for picture in pictures]
     for within in (0, 8, NEAR, 60, 100):
-        wanted = [
+        expected = [
             (i, j, distance(hashes[i], hashes[j]))
             for i in range(len(hashes))
             for j in range(i + 1, len(hashes))
             if distance(hashes[i], hashes[j]) <= within
         ]
-        assert [tuple(row) for row in near_pairs(hashes, within).tolist()] == wanted
-    assert wanted
+        assert [tuple(row) for row in near_pairs(hashes, within).tolist()] == expected
+    assert expected
 
 
 def test_no_pictures_have_no_pairs() -> None:

@@ -179,23 +179,23 @@ def test_every_picture_has_its_own_id_and_its_own_class(
     places: list[tuple[str, str, str, int]],
     by_role: bool,
 ) -> None:
-    wanted = {}
+    expected = {}
     for role, name, below, number in places:
         folder = (role or "Train/") if by_role else ""
-        wanted[f"{folder}{name}/{below}{number}.png"] = name
-    root = made(tmp_path_factory.mktemp("every"), *wanted)
+        expected[f"{folder}{name}/{below}{number}.png"] = name
+    root = made(tmp_path_factory.mktemp("every"), *expected)
     listing = scan(folders(), root)
     found = {}
     for case in (*listing.cases, *listing.incomplete):
         relative = case.images["grey"].relative_to(root).as_posix()
         assert case.id == safe_name(relative.removesuffix(".png"))
         found[relative] = case.labels
-    assert found == {relative: (name,) for relative, name in wanted.items()}
-    learnt = {name for relative, name in wanted.items() if relative.startswith("Train/")} or set(
-        wanted.values()
+    assert found == {relative: (name,) for relative, name in expected.items()}
+    learnt = {name for relative, name in expected.items() if relative.startswith("Train/")} or set(
+        expected.values()
     )
     assert {case.labels for case in listing.cases} == {(name,) for name in learnt}
-    assert (listing.faults == ()) == (len(learnt) > 1 and learnt == set(wanted.values()))
+    assert (listing.faults == ()) == (len(learnt) > 1 and learnt == set(expected.values()))
 
 
 def test_one_class_is_refused(root: Path) -> None:

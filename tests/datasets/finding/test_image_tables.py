@@ -132,11 +132,11 @@ def test_a_joined_column_a_row_of_flags_and_a_sheet_say_the_same(
     joined = manifest(
         **{**JOINED, "labels": {"column": "label", "separator": separator, "empty_is_none": True}}
     )
-    wanted = {str(number): tuple(sorted(truth)) for number, truth in enumerate(truths)}
+    expected = {str(number): tuple(sorted(truth)) for number, truth in enumerate(truths)}
     if classes:
-        assert labels(scan(joined, root)) == labels(scan(joined, sheet)) == wanted
+        assert labels(scan(joined, root)) == labels(scan(joined, sheet)) == expected
         flags = manifest(**{**FLAGS, "labels": classes})
-        assert labels(scan(flags, root)) == labels(scan(flags, sheet)) == wanted
+        assert labels(scan(flags, root)) == labels(scan(flags, sheet)) == expected
         assert found_classes(joined, root) == found_classes(flags, sheet) == tuple(classes)
     else:
         assert [fault.met for fault in scan(joined, root).faults] == ["no row tells a class"]

@@ -161,9 +161,9 @@ def test_pairing_by_order_pairs_like_numbers_however_they_are_padded(
         root, *(f"Images/img{n}.png" for n in numbers), *(f"Segmentation/m_{n:0{width}}.png" for n in numbers)
     )
     listing = scan(pictures(layout=ORDER), root)
-    wanted = [(f"img{n}.png", f"m_{n:0{width}}.png") for n in sorted(numbers)]
-    assert list(listing.pairs) == wanted
-    assert sorted((f"{id_}.png", mask) for id_, mask in told(listing)) == sorted(wanted)
+    expected = [(f"img{n}.png", f"m_{n:0{width}}.png") for n in sorted(numbers)]
+    assert list(listing.pairs) == expected
+    assert sorted((f"{id_}.png", mask) for id_, mask in told(listing)) == sorted(expected)
 
 
 def test_pairing_by_order_stays_within_a_folder_and_refuses_unequal_counts(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def test_a_stored_label_wins_and_the_rest_is_told_apart_by_the_images(
     encoded = BRATS.encode(stored, image(seed, background))
     for index in np.ndindex(*stored.shape):
         inner = all(0 < i < n - 1 for i, n in zip(index, stored.shape, strict=True))
-        wanted = {1: 2, 2: 3, 4: 4}.get(int(stored[index]), 1 if inner else 0)
-        assert encoded[index] == wanted
+        expected = {1: 2, 2: 3, 4: 4}.get(int(stored[index]), 1 if inner else 0)
+        assert encoded[index] == expected
 
 
 @given(stored=MAPS, seed=st.integers(0, 9))

@@ -74,8 +74,8 @@ def test_the_label_rule_holds_what_the_file_says(tmp_path: Path) -> None:
             "no label value stands for ['oedema']",
         ),
         ("{4: tumour}", "{4: tumor}", "['tumor'], which are not among"),
-        ("{4: tumour}", "{2147483648: tumour}", "hold [2147483648]; wanted 32-bit"),
-        ("from: 0", "from: -2147483649", "hold [-2147483649]; wanted 32-bit"),
+        ("{4: tumour}", "{2147483648: tumour}", "hold [2147483648]; expected 32-bit"),
+        ("from: 0", "from: -2147483649", "hold [-2147483649]; expected 32-bit"),
         ("{4: tumour}", "{four: tumour}", "'label_values.four"),
         ("{4: tumour}", "{4: tumour, 0: healthy}", "both claim the value 0"),
         ("inside: healthy", "inside: outside", "['healthy']"),
@@ -116,7 +116,7 @@ def test_a_list_of_paths_may_stand_in_place_of_patterns(tmp_path: Path) -> None:
     assert isinstance(manifest.layout, CsvLayout)
     assert manifest.column_names == ("site",)
     for old, new, complaint in (
-        ("{t1: a, t2: b}", "a", "wanted a column for each of ['t1', 't2']"),
+        ("{t1: a, t2: b}", "a", "expected a column for each of ['t1', 't2']"),
         ("{t1: a, t2: b}", "{t1: a}", "'image' names ['t1']"),
         ("mask: c", "maks: c", "'layout.maks': there is no such key; did you mean 'mask'?"),
         (
@@ -226,8 +226,8 @@ def test_classes_and_how_they_are_told_enter_the_fingerprint(tmp_path: Path) -> 
         ("class_folders: true", "class_folders: true, case: a", "'layout.case': there is no such key"),
         ("class_folders: true", "images: '{case}.*'", "'layout' tells no class"),
         ("class_folders: true", "images: '{case}.*', mask: 'm/{case}.*'", "take out 'mask' or 'objects'"),
-        ("class_folders: true", "csv: a, image: i", "wanted 'label' and not 'labels'"),
-        ("class_folders: true", "csv: a, image: i, labels: [k]", "wanted 'label' and not 'labels'"),
+        ("class_folders: true", "csv: a, image: i", "expected 'label' and not 'labels'"),
+        ("class_folders: true", "csv: a, image: i, labels: [k]", "expected 'label' and not 'labels'"),
         ("class_folders: true", "csv: a, image: i, label: l, mask: m", "take out 'mask' or 'objects'"),
         ("class_folders: true", "csv: a, image: i, lables: l", "did you mean 'label"),
         (
@@ -235,7 +235,7 @@ def test_classes_and_how_they_are_told_enter_the_fingerprint(tmp_path: Path) -> 
             "class_folders: true}\ngroup: {}",
             "name a 'tag', a 'pattern' or a 'column'",
         ),
-        ("class_folders: true}", "class_folders: true}\ngroup: {tag: patient id}", "wanted the keyword"),
+        ("class_folders: true}", "class_folders: true}\ngroup: {tag: patient id}", "expected the keyword"),
         ("class_folders: true}", "class_folders: true}\ngroup: {tags: PatientID}", "did you mean 'tag'?"),
         (
             "class_folders: true}",
@@ -262,11 +262,11 @@ def test_a_contradiction_about_classes_of_images_is_refused(
 @pytest.mark.parametrize(
     ("layout", "complaint"),
     [
-        ("csv: a, image: i, label: l", "wanted 'labels' and not 'label'"),
+        ("csv: a, image: i, label: l", "expected 'labels' and not 'label'"),
         ("csv: a, image: i, labels: [k, k]", "'layout.labels': ['k'] are named more than once"),
         (
             "csv: a, image: i, labels: [k, l]}\nclasses: [k, m]\ncolumns: {",
-            "wanted a column for each of ['k', 'm']",
+            "expected a column for each of ['k', 'm']",
         ),
         ("csv: a, image: i, labels: {columns: k}", "did you mean 'column'?"),
         ("csv: a, image: i, labels: {column: k, separator: ''}", "'layout.labels"),
@@ -348,7 +348,7 @@ def test_images_may_have_a_pattern_for_each_channel() -> None:
     matcher = layout.compiled(["ct", "pet"])
     assert matcher.place("SUV/1.nii") == Place("1", "pet")
     assert matcher.place("CT/1.nii") == Place("1", "ct")
-    with pytest.raises(ValueError, match="wanted a pattern for each"):
+    with pytest.raises(ValueError, match="expected a pattern for each"):
         layout.compiled(["ct"])
 
 

@@ -56,10 +56,10 @@ def test_objects_are_numbered_in_their_order_and_the_later_wins_where_two_overla
     )
     truth, faults = read_truth(make_case(first, second, third), GREY)
     assert not faults
-    wanted = np.zeros(SIZE, dtype=int)
+    expected = np.zeros(SIZE, dtype=int)
     for number, mask in enumerate((first, second, third), start=1):
-        wanted[mask > 0] = number
-    np.testing.assert_array_equal(rows_first(truth), wanted)
+        expected[mask > 0] = number
+    np.testing.assert_array_equal(rows_first(truth), expected)
     assert truth.data.dtype == np.int32
     back, _ = read_truth(make_case(third, second, first), GREY)
     assert rows_first(back)[7, 9] == 3

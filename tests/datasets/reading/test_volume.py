@@ -31,9 +31,9 @@ def case(tmp_path):
 def test_a_volume_is_what_nibabel_calls_closest_canonical(case):
     volume = read_volume(case, ["t2", "t1"], LABELS)
     for channel, name in enumerate(["t2", "t1"]):
-        wanted = nibabel.as_closest_canonical(nibabel.load(case.images[name]))
-        np.testing.assert_array_equal(volume.image[channel], wanted.get_fdata())
-        np.testing.assert_allclose(volume.geometry.ras_affine, wanted.affine)
+        expected = nibabel.as_closest_canonical(nibabel.load(case.images[name]))
+        np.testing.assert_array_equal(volume.image[channel], expected.get_fdata())
+        np.testing.assert_allclose(volume.geometry.ras_affine, expected.affine)
     assert volume.image.dtype == np.float32
     assert np.argwhere(volume.label).tolist() == [[3, 3, 3]]
     assert volume.geometry.from_ras(volume.label)[1, 2, 3] == 1
@@ -90,14 +90,14 @@ def test_an_unknown_label_is_a_fault_that_counts_its_voxels(case):
 
 @pytest.mark.parametrize("part", ["mask", "t2"])
 def test_a_file_in_another_order_of_axes_is_read_as_the_same_place(case, part):
-    wanted = read_volume(case, ["t1", "t2"], LABELS)
+    expected = read_volume(case, ["t1", "t2"], LABELS)
     other = nibabel.as_closest_canonical(nibabel.load(case.files[part]))
     nibabel.save(nibabel.Nifti1Image(np.asanyarray(other.dataobj), other.affine), case.files[part])
 
     found = read_volume(case, ["t1", "t2"], LABELS)
 
-    np.testing.assert_array_equal(found.image, wanted.image)
-    np.testing.assert_array_equal(found.label, wanted.label)
+    np.testing.assert_array_equal(found.image, expected.image)
+    np.testing.assert_array_equal(found.label, expected.label)
     facts = examine(case, ("t1", "t2"), LABELS)
     assert facts.faults == ()
     assert len(facts.notes) == 1

@@ -84,5 +84,5 @@ def test_nothing_overlaps_and_nothing_is_cut(columns):
 
 
 def test_no_columns_are_refused():
-    with pytest.raises(ValueError, match="0 columns; wanted 1 or more"):
+    with pytest.raises(ValueError, match="0 columns; expected 1 or more"):
         claim_grid(claims(1), columns=0)

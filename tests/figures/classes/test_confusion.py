@@ -110,9 +110,9 @@ def test_counts_are_written_short(count, text):
 
 
 def test_a_matrix_of_other_classes_is_refused():
-    with pytest.raises(ValueError, match=r"wanted \(3, 3\)"):
+    with pytest.raises(ValueError, match=r"expected \(3, 3\)"):
         confusion_figure(np.zeros((2, 2), int), ["a", "b", "c"])
-    with pytest.raises(ValueError, match="wanted counts"):
+    with pytest.raises(ValueError, match="expected counts"):
         confusion_figure(np.array([[1, -1], [0, 0]]), ["a", "b"])
     with pytest.raises(ValueError, match="for the classes given"):
         confusion_figure(np.zeros((0, 0), int), [])

@@ -36,8 +36,8 @@ def test_each_kind_of_pixel_has_the_colour_of_its_legend():
     ground = picture[1, 1]
     assert ground[0] == ground[1] == ground[2]
     for kind, place in places.items():
-        wanted = 0.75 * np.array(patches[kind][:3]) * 255 + 0.25 * ground
-        assert np.abs(picture[place] - wanted).max() <= 1
+        expected = 0.75 * np.array(patches[kind][:3]) * 255 + 0.25 * ground
+        assert np.abs(picture[place] - expected).max() <= 1
     assert len({tuple(tone) for tone in colours(4)}) == 4
 
 

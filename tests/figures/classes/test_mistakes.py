@@ -97,9 +97,9 @@ def test_nothing_overlaps_and_nothing_is_cut(number, heading):
 
 @pytest.mark.parametrize("changes", [{"wrong": 1}, {"total": 2}, {"columns": 0}])
 def test_numbers_that_contradict_each_other_are_refused(changes):
-    with pytest.raises(ValueError, match="wanted some of the mistakes"):
+    with pytest.raises(ValueError, match="expected some of the mistakes"):
         mistake_grid(claims(2), **({"wrong": 3, "total": 5} | changes))
-    with pytest.raises(ValueError, match="wanted some of the mistakes"):
+    with pytest.raises(ValueError, match="expected some of the mistakes"):
         mistake_grid([], wrong=3, total=5)
 
 

@@ -105,7 +105,7 @@ def test_texts_of_any_length_and_signs_stay_on_the_figure():
     ],
 )
 def test_arrays_of_several_lengths_are_refused(changes):
-    with pytest.raises(ValueError, match="wanted"):
+    with pytest.raises(ValueError, match="expected"):
         draw(**changes)
 
 

@@ -420,12 +420,12 @@ MADE = {
         lambda p: write_dicom(p, COLOURS, PixelData=encapsulate([b"ab"]), transfer_syntax="1.2.3.4.5"),
         "are in a transfer syntax that is not known",
     ),
-    "odd bits": (lambda p: write_dicom(p, TWELVE, BitsAllocated=12), "wanted 1, 8, 16 or 32"),
+    "odd bits": (lambda p: write_dicom(p, TWELVE, BitsAllocated=12), "expected 1, 8, 16 or 32"),
     "a high bit elsewhere": (lambda p: write_dicom(p, TWELVE, BitsStored=12, HighBit=15), "high bit at 15"),
     "other colours": (lambda p: write_dicom(p, COLOURS, PhotometricInterpretation="HSV"), "of HSV"),
     "colours in no known way": (
         lambda p: write_dicom(p, COLOURS, PlanarConfiguration=2),
-        r"in the way 2 \(`PlanarConfiguration`\), wanted 0 or 1",
+        r"in the way 2 \(`PlanarConfiguration`\), expected 0 or 1",
     ),
     "no rows": (lambda p: write_dicom(p, TWELVE, Rows=0), "no rows"),
     "no bits": (lambda p: write_dicom(p, TWELVE, BitsStored=None), "`BitsStored` is missing"),
@@ -614,7 +614,7 @@ def test_files_are_read_in_several_threads_at_once(tmp_path):
 
 GREY, COLOUR = "grey", "colour"
 NO_WINDOW = "no window"
-NO_PIXELS = "holds no pixels, wanted an image"
+NO_PIXELS = "holds no pixels, expected an image"
 OUTCOMES = {
     "693_J2KI": GREY,
     "CT_small": NO_WINDOW,

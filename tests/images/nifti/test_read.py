@@ -81,8 +81,8 @@ def test_a_scale_in_the_header_is_applied(tmp_path: Path) -> None:
     image.header.set_slope_inter(0.5, -1)
     path = tmp_path / "a.nii"
     nibabel.save(image, path)
-    wanted = nibabel.load(path).get_fdata()
-    np.testing.assert_allclose(read_nifti(path).data, wanted)
+    expected = nibabel.load(path).get_fdata()
+    np.testing.assert_allclose(read_nifti(path).data, expected)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_any_header_is_read_or_refused(tmp_path: Path, places: list[tuple[int, i
 @pytest.mark.parametrize(
     ("data", "affine", "complaint"),
     [
-        (np.zeros((3, 3, 3, 2), np.int16), None, r"shape \(3, 3, 3, 2\), wanted a volume"),
+        (np.zeros((3, 3, 3, 2), np.int16), None, r"shape \(3, 3, 3, 2\), expected a volume"),
         (np.zeros(SHAPE, np.complex64), None, "complex64"),
-        (np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")]), None, "wanted integers or real numbers"),
+        (np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")]), None, "expected integers or real numbers"),
         (np.zeros(SHAPE, np.int16), np.diag([1.0, 1, 0, 1]), "singular"),
         (np.zeros(SHAPE, np.int16), np.diag([1.0, 1, np.nan, 1]), "singular or not finite"),
     ],
@@ -310,7 +310,7 @@ def test_grids_are_the_same_within_a_tenth_of_a_voxel_however_large_it_is(
 @pytest.mark.real_data
 def test_a_real_case_reads_as_nibabel_reads_it(real_data: Callable[[str], Path]) -> None:
     path = next((real_data("brats2d") / "other_labels").rglob("*_flair.nii.gz"))
-    stored, wanted = read_nifti(path), nibabel.load(path)
-    np.testing.assert_array_equal(stored.data, np.asanyarray(wanted.dataobj))
-    np.testing.assert_array_equal(stored.geometry.affine, wanted.affine)
+    stored, expected = read_nifti(path), nibabel.load(path)
+    np.testing.assert_array_equal(stored.data, np.asanyarray(expected.dataobj))
+    np.testing.assert_array_equal(stored.geometry.affine, expected.affine)
     assert stored.geometry.orientation == "LPS"

@@ -374,7 +374,7 @@ def test_real_tiffs_keep_their_numbers_and_nan(tmp_path: Path) -> None:
     path = saved(tmp_path / "x.tif", real)
 
     np.testing.assert_array_equal(read_picture(path, "grey").pixels[0], real)
-    with pytest.raises(DataError, match="whole labels were wanted"):
+    with pytest.raises(DataError, match="whole labels were expected"):
         read_mask(path)
 
 
@@ -438,7 +438,7 @@ def test_arrays_become_the_nearest_kept_type(
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (np.zeros((2, 3, 4, 5)), r"shape \(2, 3, 4, 5\), wanted \(H, W\)"),
+        (np.zeros((2, 3, 4, 5)), r"shape \(2, 3, 4, 5\), expected \(H, W\)"),
         (np.zeros((6, 10, 2)), "shape"),
         (np.zeros(7), "shape"),
         (np.array(5), "shape"),
@@ -479,7 +479,7 @@ def test_a_mask_of_equal_planes_is_one_plane_and_of_colours_is_refused(tmp_path:
     assert mask.notes == ("its alpha channel was dropped",)
     for above in (None, 5):
         with pytest.raises(
-            DataError, match=r"a colour mask where a label or instance map was wanted.*Save one number"
+            DataError, match=r"a colour mask where a label or instance map was expected.*Save one number"
         ):
             read_mask(coloured, above=above)
 
@@ -490,7 +490,7 @@ def test_whole_real_numbers_are_labels_and_broken_ones_are_not(tmp_path: Path) -
     assert read_mask(whole).pixels.dtype == np.int32
     np.testing.assert_array_equal(read_mask(whole).pixels[0], GREY)
     for bad in (0.5, np.inf, np.nan, 1e12):
-        with pytest.raises(DataError, match="whole labels were wanted"):
+        with pytest.raises(DataError, match="whole labels were expected"):
             read_mask(saved(tmp_path / "y.npy", np.array([[0, bad]], dtype=np.float32)))
 
 
@@ -540,7 +540,7 @@ EVERY = [read_mask, picture_size, lambda path: read_picture(path, "rgb")]
     ("data", "words"),
     [
         (b"", r"empty \(0 bytes\)"),
-        (b"id,age\nBM,5\n", "it holds text, wanted PNG"),
+        (b"id,age\nBM,5\n", "it holds text, expected PNG"),
         (b"BM is how this text begins, and it goes on", "it holds text"),
         (b"%PDF-1.7\n\xd3\xf4", "it holds PDF"),
         (bytes(128) + b"DICM" + bytes(9), "it holds DICOM"),
@@ -674,7 +674,7 @@ def test_several_pictures_in_one_file_are_refused(
 ) -> None:
     path = frames(tmp_path / name, format=form)
 
-    with pytest.raises(DataError, match="3 pictures in one file, wanted one"):
+    with pytest.raises(DataError, match="3 pictures in one file, expected one"):
         read(path)
 
 

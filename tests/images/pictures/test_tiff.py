@@ -207,7 +207,7 @@ def test_faxes_are_read_as_by_pillow(tmp_path: Path, how: str) -> None:
     [
         ({"compression": "jpegxl"}, "compressed as JPEGXL, which medseg does not decode"),
         ({"compression": "lerc"}, "compressed as LERC"),
-        ({"photometric": "cfa"}, "of the kind CFA, wanted greys"),
+        ({"photometric": "cfa"}, "of the kind CFA, expected greys"),
         ({"photometric": "mask"}, "of the kind MASK"),
     ],
 )
@@ -251,7 +251,7 @@ def test_pictures_behind_the_first_are_counted_however_they_are_told(tmp_path: P
     ]
     for path in paths:
         for read in (picture_size, read_mask, lambda each: read_picture(each, "rgb")):
-            with pytest.raises(DataError, match="3 pictures in one file, wanted one"):
+            with pytest.raises(DataError, match="3 pictures in one file, expected one"):
                 read(path)
 
 

@@ -48,7 +48,7 @@ def test_labels_that_png_cannot_hold_are_refused(tmp_path: Path, label: int) -> 
 
 def test_what_is_no_label_map_is_refused(tmp_path: Path) -> None:
     for wrong in (np.zeros((2, 3)), np.zeros((1, 2, 3), dtype=int), np.zeros((0, 3), dtype=int)):
-        with pytest.raises(ValueError, match=r"wanted integers \(H, W\)"):
+        with pytest.raises(ValueError, match=r"expected integers \(H, W\)"):
             write_label_picture(wrong, tmp_path / "x.png")
 
 
@@ -69,7 +69,7 @@ def test_what_is_no_probability_is_refused(tmp_path: Path) -> None:
     for wrong in (-0.1, 1.1, np.nan, np.inf):
         with pytest.raises(ValueError, match="no probabilities"):
             write_probability_picture(np.array([[0, wrong]], dtype=np.float32), tmp_path / "x.png")
-    with pytest.raises(ValueError, match=r"wanted reals \(H, W\)"):
+    with pytest.raises(ValueError, match=r"expected reals \(H, W\)"):
         write_probability_picture(np.zeros((1, 2, 3), dtype=np.float32), tmp_path / "x.png")
 
 

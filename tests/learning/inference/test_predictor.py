@@ -242,7 +242,9 @@ def test_a_network_that_no_memory_holds_is_refused_before_it_is_built(saved, mon
 def test_weights_of_other_shapes_are_not_read(saved, monkeypatch):
     monkeypatch.setattr(saved_model, "load_file", None)
     edit(saved, lambda d: d["network"].update(channels=[4, 16]))
-    with pytest.raises(ModelError, match=r"do not fit the network: 3 tensors differ.*met \(8,.*wanted \(16,"):
+    with pytest.raises(
+        ModelError, match=r"do not fit the network: 3 tensors differ.*met \(8,.*expected \(16,"
+    ):
         Predictor.load(saved)
 
 

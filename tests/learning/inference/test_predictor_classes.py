@@ -90,9 +90,9 @@ def test_the_class_is_that_of_the_mean_over_slices_that_show_something(shown, ba
     asked = [each for each in slices if each.any()] or slices
     predictor = replace(make_predictor(), batch_size=batch_size)
     found = predictor.classify(volume_of(*slices))
-    wanted = softmax_of(predictor, *asked).mean(axis=0)
+    expected = softmax_of(predictor, *asked).mean(axis=0)
     assert found.probabilities.dtype == np.float32
-    assert found.probabilities == pytest.approx(wanted, abs=1e-6)
+    assert found.probabilities == pytest.approx(expected, abs=1e-6)
     assert found.names == (CLASSES[int(found.probabilities.argmax())],)
     assert found.warnings == ()
 

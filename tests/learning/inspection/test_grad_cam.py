@@ -267,14 +267,14 @@ def test_a_transformer_is_refused(channels_last):
 
 
 def test_other_outputs_are_refused():
-    with pytest.raises(ModelError, match=r"gives \(2, 3, 32, 32\); wanted logits"):
+    with pytest.raises(ModelError, match=r"gives \(2, 3, 32, 32\); expected logits"):
         grad_cam(nn.Conv2d(1, 3, 3, padding=1), IMAGE, CLASSES)
     with pytest.raises(ModelError, match="not finite"):
         grad_cam(Small(), IMAGE * torch.nan, CLASSES)
-    with pytest.raises(ValueError, match=r"classes are \[3, 0\]; wanted 0..2"):
+    with pytest.raises(ValueError, match=r"classes are \[3, 0\]; expected 0..2"):
         grad_cam(Small(), IMAGE, torch.tensor([3, 0]))
     for image, classes in ((IMAGE[0], CLASSES), (IMAGE, CLASSES[:1]), (IMAGE[:0], CLASSES[:0])):
-        with pytest.raises(ValueError, match=r"wanted \(B, C, H, W\) and \(B,\)"):
+        with pytest.raises(ValueError, match=r"expected \(B, C, H, W\) and \(B,\)"):
             grad_cam(Small(), image, classes)
 
 

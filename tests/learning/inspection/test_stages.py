@@ -80,8 +80,8 @@ NETWORKS = {
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_blocks_stand_in_the_order_in_which_they_compute_and_the_head_is_last(name):
-    make, wanted = NETWORKS[name]
-    assert [stage.name for stage in stages(make(), SHAPE)] == wanted
+    make, expected = NETWORKS[name]
+    assert [stage.name for stage in stages(make(), SHAPE)] == expected
 
 
 def test_the_blocks_of_an_efficientnet_are_its_stem_each_mobile_block_and_the_last_convolution():

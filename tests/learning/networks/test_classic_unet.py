@@ -38,7 +38,7 @@ def test_output_is_as_large_as_the_input(size):
 
 @pytest.mark.parametrize("size", [(24, 32), (32, 40)])
 def test_a_size_that_pooling_does_not_divide_is_refused_with_both(size):
-    with pytest.raises(ModelError, match=rf"multiples of 16, met {size[0]} x {size[1]}"):
+    with pytest.raises(ModelError, match=rf"multiples of 16, got {size[0]} x {size[1]}"):
         ClassicUNet(filters=1)(torch.zeros(1, 3, *size))
 
 

@@ -162,8 +162,8 @@ def test_weights_with_names_of_this_network_keep_them():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"size": [100, 224]}, "size is 100 x 224, wanted multiples of 32"),
-        ({"size": []}, "wanted height and width"),
+        ({"size": [100, 224]}, "size is 100 x 224, expected multiples of 32"),
+        ({"size": []}, "expected height and width"),
         ({"in_channels": 0}, "in_channels is 0"),
         ({"out_channels": 0}, "out_channels is 0"),
         ({"dropout": 1.0}, "dropout is 1.0"),

@@ -45,7 +45,7 @@ def test_strides_and_filters_are_those_of_the_original():
 
 @pytest.mark.parametrize("size", [(30, 32), (32, 33)])
 def test_a_size_that_strides_do_not_divide_is_refused_with_both(size):
-    with pytest.raises(ModelError, match=rf"multiples of 4, met {size[0]} x {size[1]}"):
+    with pytest.raises(ModelError, match=rf"multiples of 4, got {size[0]} x {size[1]}"):
         EncoderDecoder()(torch.zeros(1, 1, *size))
 
 

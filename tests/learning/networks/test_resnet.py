@@ -39,7 +39,7 @@ def test_its_encoder_is_known_as_monais_is():
 
 @pytest.mark.parametrize("depth", [20, "18", None, [18]])
 def test_an_unknown_depth_is_refused_with_the_known_ones(depth):
-    with pytest.raises(ValueError, match="wanted one of 18, 34, 50, 101, 152"):
+    with pytest.raises(ValueError, match="expected one of 18, 34, 50, 101, 152"):
         ResNet(depth)
 
 

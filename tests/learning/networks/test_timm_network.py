@@ -149,9 +149,9 @@ def test_names_of_the_tutorial_and_of_timm_are_both_known(given, found):
         ("hf_hub:timm/resnet50", "no model"),
         ("local-dir:/tmp/x", "no model"),
         ("../resnet50", "no model"),
-        ("resnet50.nonesuch", "no weights 'nonesuch' of resnet50; wanted .*resnet50.a1_in1k"),
-        ("", "wanted the name of a model"),
-        (50, "wanted the name of a model"),
+        ("resnet50.nonesuch", "no weights 'nonesuch' of resnet50; expected .*resnet50.a1_in1k"),
+        ("", "expected the name of a model"),
+        (50, "expected the name of a model"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_and_asks_no_hub(name, message, no_connection):
@@ -189,7 +189,7 @@ def test_auxiliary_logits_of_inception_are_off():
         ({"in_channels": 0}, "in_channels is 0"),
         ({"out_channels": "2"}, "out_channels is '2'"),
         ({"dropout": 2}, "dropout is 2"),
-        ({"size": 64}, r"size is 64, wanted height and width: \[H, W\]"),
+        ({"size": 64}, r"size is 64, expected height and width: \[H, W\]"),
     ],
 )
 def test_wrong_arguments_are_named(settings, message):

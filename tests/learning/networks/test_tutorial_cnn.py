@@ -103,20 +103,20 @@ def test_selu_keeps_means_and_variances_through_a_deep_stack_of_convolutions():
     [
         ({"image_size": (3, 64)}, "nothing is left of images of 3 x 64 after 2 poolings.*4 x 4 or more"),
         ({"conv_blocks": 6}, "conv_blocks 6, image_size must be 64 x 64 or more"),
-        ({"conv_blocks": 0}, "conv_blocks is 0, wanted a whole number, 1 or more"),
+        ({"conv_blocks": 0}, "conv_blocks is 0, expected a whole number, 1 or more"),
         ({"conv_blocks": True}, "conv_blocks is True"),
         ({"feature_maps": 1.5}, "feature_maps is 1.5"),
         ({"kernel_size": "3"}, "kernel_size is '3'"),
         ({"dense": 0}, "dense is 0"),
         ({"out_channels": 0}, "out_channels is 0"),
         ({"in_channels": None}, "in_channels is None"),
-        ({"dropout": 1}, "dropout is 1, wanted a number from 0 to below 1"),
+        ({"dropout": 1}, "dropout is 1, expected a number from 0 to below 1"),
         ({"dropout": -0.1}, "dropout is -0.1"),
         ({"dropout": float("nan")}, "dropout is nan"),
-        ({"activation": "gelu"}, "activation is 'gelu', wanted one of relu, selu, leaky_relu"),
-        ({"batch_norm": "no"}, "batch_norm is 'no', wanted true or false"),
-        ({"image_size": 64}, r"image_size is 64, wanted height and width: \[H, W\]"),
-        ({"image_size": (64, 64, 3)}, "wanted height and width"),
+        ({"activation": "gelu"}, "activation is 'gelu', expected one of relu, selu, leaky_relu"),
+        ({"batch_norm": "no"}, "batch_norm is 'no', expected true or false"),
+        ({"image_size": 64}, r"image_size is 64, expected height and width: \[H, W\]"),
+        ({"image_size": (64, 64, 3)}, "expected height and width"),
         ({"image_size": (64, -1)}, "the width of image_size is -1"),
     ],
 )
@@ -126,7 +126,7 @@ def test_a_wrong_argument_is_named_with_what_was_wanted(settings, message):
 
 
 def test_images_of_another_size_are_refused_with_both_sizes():
-    with pytest.raises(ModelError, match="images of 32 x 24, met 24 x 32"):
+    with pytest.raises(ModelError, match="images of 32 x 24, got 24 x 32"):
         TutorialCNN((32, 24))(torch.zeros(1, 1, 24, 32))
 
 

@@ -287,8 +287,8 @@ GOOD = (np.array([1, 0]), np.float32([0.75, 0.25]))
 @pytest.mark.parametrize(
     ("truth", "p", "says"),
     [
-        (np.array([1, 0, 0]), GOOD[1], "wanted"),
-        (GOOD[0], np.float32([1]), "wanted"),
+        (np.array([1, 0, 0]), GOOD[1], "expected"),
+        (GOOD[0], np.float32([1]), "expected"),
         (GOOD[0], np.float64([0.75, 0.25]), "float64"),
         (np.array([1.0, 0.0]), GOOD[1], "float64"),
         (np.array([2, 0]), GOOD[1], "truth holds"),
@@ -307,7 +307,7 @@ def test_what_is_no_answer_to_a_truth_is_refused(truth, p, says):
 @pytest.mark.parametrize("p", [[1.25, 0.5], [-0.25, 0.5], [0.5, np.nan], [np.inf, 0.5]])
 def test_probabilities_beyond_either_end_are_refused_of_classes_that_are_no_alternatives_too(p):
     """Their sum tells nothing, so that each end must be looked at."""
-    with pytest.raises(ValueError, match=r"wanted numbers in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"expected numbers in \[0, 1\]"):
         ClassScorer(["a", "b"], AnyClasses()).add("x", "p", GOOD[0], np.float32(p))
 
 
@@ -333,7 +333,7 @@ def test_an_image_is_scored_once_and_kept_as_it_was():
     ],
 )
 def test_classes_and_settings_that_make_no_sense_are_refused(classes, decision, options):
-    with pytest.raises(ValueError, match="wanted"):
+    with pytest.raises(ValueError, match="expected"):
         ClassScorer(classes, decision, **options)
 
 
@@ -341,8 +341,8 @@ def test_classes_and_settings_that_make_no_sense_are_refused(classes, decision, 
     ("decision", "classes", "k", "said"),
     [
         (OneClass(), 2, 2, "of two there is none: leave it out"),
-        (OneClass(), 3, 1, r"wanted 2\.\.2"),
-        (OneClass(), 3, 3, r"wanted 2\.\.2"),
+        (OneClass(), 3, 1, r"expected 2\.\.2"),
+        (OneClass(), 3, 3, r"expected 2\.\.2"),
         (AnyClasses(), 3, 2, "of exclusive classes; leave it out"),
     ],
 )
@@ -353,7 +353,7 @@ def test_a_top_k_that_says_nothing_is_refused(decision, classes, k, said):
 
 @pytest.mark.parametrize("threshold", [0, 1, -0.1, 1.5, float("nan"), 1e-60, 1 - 1e-12, 10**400, "0.5", True])
 def test_a_threshold_by_which_all_or_none_would_be_said_is_refused(threshold):
-    with pytest.raises(ValueError, match=r"threshold is .*, wanted a number more than 0 and less than 1"):
+    with pytest.raises(ValueError, match=r"threshold is .*, expected a number more than 0 and less than 1"):
         AnyClasses(threshold)
 
 

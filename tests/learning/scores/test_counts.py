@@ -57,10 +57,10 @@ def test_confusion_agrees_with_scikit_learn_for_any_integer_type(kind):
     from sklearn.metrics import confusion_matrix
 
     truth, predicted = two_label_maps(1)
-    wanted = confusion_matrix(truth.ravel(), predicted.ravel(), labels=range(4))
+    expected = confusion_matrix(truth.ravel(), predicted.ravel(), labels=range(4))
     matrix = confusion(truth.astype(np.uint8), predicted.astype(kind), 4)
     assert matrix.dtype == np.int64
-    assert np.array_equal(matrix, wanted)
+    assert np.array_equal(matrix, expected)
 
 
 def test_ratios_agree_with_scikit_learn():
@@ -128,9 +128,11 @@ EMPTY = {  # tp, fp, fn of 10: what the rule for what is empty says of Dice and 
 @pytest.mark.parametrize("cells", EMPTY)
 def test_scores_follow_the_rule_for_what_is_empty(cells):
     counts = Counts(*cells, tn=10 - sum(cells))
-    for wanted, names in zip(EMPTY[cells], (("dice", "f1", "iou"), ("precision",), ("recall",)), strict=True):
+    for expected, names in zip(
+        EMPTY[cells], (("dice", "f1", "iou"), ("precision",), ("recall",)), strict=True
+    ):
         for name in names:
-            assert float(COUNT_SCORES[name](*counts)) == pytest.approx(wanted, nan_ok=True), name
+            assert float(COUNT_SCORES[name](*counts)) == pytest.approx(expected, nan_ok=True), name
 
 
 @pytest.mark.parametrize("beta", [0.5, 1, 2])

@@ -102,5 +102,5 @@ def test_a_last_axis_of_one_is_taken_off():
 def test_what_is_no_map_of_objects_is_refused():
     good = np.ones((2, 2), np.int32)
     for bad in (-good, good.astype(float), np.ones((2, 2, 2), np.int32), np.ones((2, 3), np.int32)):
-        with pytest.raises(ValueError, match=r"wanted|grid"):
+        with pytest.raises(ValueError, match=r"expected|grid"):
             match_objects(good, bad)

@@ -300,7 +300,7 @@ def test_what_cannot_be_scored_is_refused():
         ("b", "b", truth, probability, predicted, np.zeros((3, 3), np.int32)),
         ("b", "b", *(np.stack([array] * 2) for array in (truth, probability, predicted))),
     ):
-        with pytest.raises(ValueError, match=r"wanted|grid|twice"):
+        with pytest.raises(ValueError, match=r"expected|grid|twice"):
             scorer.add(*bad)
     assert len(scorer.frame()) == 1
     assert scorer.counts.values.size > 0

@@ -196,5 +196,5 @@ def test_senseless_arguments_are_refused():
         lambda: counts.coarse(24),
         lambda: counts.reliability(0),
     ):
-        with pytest.raises(ValueError, match="wanted"):
+        with pytest.raises(ValueError, match="expected"):
             call()

@@ -141,8 +141,8 @@ def test_a_mask_in_one_slice_of_many_is_all_surface():
     """Here the slices above and below are known, and the mask is not in them."""
     truth, predicted = (np.zeros((80, 90, 3), bool) for _ in range(2))
     truth[..., 1], predicted[..., 1] = disc_and(moved=(4, 5))
-    wanted = brute_hausdorff95(truth, predicted, (1, 1, 5))
-    assert hausdorff95(truth, predicted, (1, 1, 5)) == pytest.approx(wanted, abs=1e-9)
+    expected = brute_hausdorff95(truth, predicted, (1, 1, 5))
+    assert hausdorff95(truth, predicted, (1, 1, 5)) == pytest.approx(expected, abs=1e-9)
 
 
 def test_lines_and_single_voxels_have_distances():

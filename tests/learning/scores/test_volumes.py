@@ -111,7 +111,7 @@ def test_a_spacing_must_be_positive_along_every_axis(spacing):
     ],
 )
 def test_contradictory_names_are_refused(classes, regions):
-    with pytest.raises(ValueError, match=r"wanted|give it another"):
+    with pytest.raises(ValueError, match=r"expected|give it another"):
         VolumeScorer(classes, regions)
 
 

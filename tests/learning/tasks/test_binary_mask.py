@@ -73,8 +73,8 @@ def soft_dice(logits, labels):
 @pytest.mark.parametrize(("by_entropy", "by_dice"), [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.3, 2.5)])
 def test_the_loss_is_the_weighted_sum_of_cross_entropy_and_dice(batch, by_entropy, by_dice):
     loss = BinaryMask(cross_entropy=by_entropy, dice=by_dice).loss()
-    wanted = by_entropy * cross_entropy(*batch) + by_dice * soft_dice(*batch)
-    assert float(loss(*batch)) == pytest.approx(wanted, rel=1e-5)
+    expected = by_entropy * cross_entropy(*batch) + by_dice * soft_dice(*batch)
+    assert float(loss(*batch)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_each_part_is_that_of_its_library(batch):
@@ -95,10 +95,10 @@ def test_class_weights_weigh_the_pixels_of_the_cross_entropy(batch, weights):
 def test_weights_of_one_foreground_are_those_of_torch(batch):
     """Torch's `pos_weight` weighs the foreground alone, where the background counts as 1."""
     loss = BinaryMask(dice=0.0, class_weights=(1.0, 3.0)).loss()
-    wanted = functional.binary_cross_entropy_with_logits(
+    expected = functional.binary_cross_entropy_with_logits(
         batch[0], batch[1].float(), pos_weight=torch.tensor(3.0)
     )
-    torch.testing.assert_close(loss(*batch), wanted)
+    torch.testing.assert_close(loss(*batch), expected)
 
 
 def test_weights_by_frequency_are_inverse_to_it_with_a_mean_of_one(batch):
@@ -202,12 +202,12 @@ def test_the_score_is_the_mean_over_cases_of_the_f1_score_of_scikit_learn():
     scorer = task.scorer()
     scorer.update(cases, logits, labels)
     predicted = logits.sigmoid().numpy() >= np.float32(0.4)
-    wanted = {}
+    expected = {}
     for case in "abc":
         rows = np.array(cases) == case
-        wanted[case] = f1_score(labels.numpy()[rows].ravel(), predicted[rows].ravel())
-    assert scorer.by_case() == {case: pytest.approx(value) for case, value in wanted.items()}
-    assert scorer.compute()["score"] == pytest.approx(np.mean(list(wanted.values())))
+        expected[case] = f1_score(labels.numpy()[rows].ravel(), predicted[rows].ravel())
+    assert scorer.by_case() == {case: pytest.approx(value) for case, value in expected.items()}
+    assert scorer.compute()["score"] == pytest.approx(np.mean(list(expected.values())))
 
 
 @pytest.mark.parametrize(
@@ -314,8 +314,8 @@ def test_resized_probabilities_are_interpolated_and_then_decided(ramp):
     assert found.labels.shape == found.probabilities[0].shape == (100, 60, 1)
     small = Image.fromarray(grey.astype(np.float32)).resize((25, 30), Image.Resampling.BILINEAR)
     chances = 1 / (1 + np.exp(-0.05 * (np.asarray(small) - 100)))
-    wanted = Image.fromarray(chances.astype(np.float32)).resize((100, 60), Image.Resampling.BILINEAR)
-    np.testing.assert_allclose(rows_first(found.probabilities[0]), np.asarray(wanted), atol=2e-3)
+    expected = Image.fromarray(chances.astype(np.float32)).resize((100, 60), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(rows_first(found.probabilities[0]), np.asarray(expected), atol=2e-3)
     np.testing.assert_array_equal(found.labels == 1, found.probabilities[0] >= np.float32(0.5))
 
 

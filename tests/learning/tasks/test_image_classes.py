@@ -155,7 +155,7 @@ def test_the_declaration_keeps_the_threshold_and_an_old_one_without_means_one_ha
 @pytest.mark.parametrize("threshold", [0, 1, -1, 2, float("nan"), True, "half", None])
 def test_a_threshold_that_decides_nothing_is_refused_by_name(threshold):
     with pytest.raises(
-        DefinitionError, match=r"task\.threshold is .*, wanted a number more than 0 and less than 1"
+        DefinitionError, match=r"task\.threshold is .*, expected a number more than 0 and less than 1"
     ):
         declared("ImageTags", threshold=threshold)
 
@@ -170,10 +170,10 @@ def test_the_first_of_equally_probable_classes_is_chosen():
         ({"classes": ["a"]}, "two or more distinct classes"),
         ({"classes": ["a", "a"]}, "two or more distinct classes"),
         ({"select": "dice"}, "task.select is 'dice'"),
-        ({"class_weights": [1.0, 2.0]}, "wanted 4 finite numbers"),
-        ({"class_weights": [1.0, 2.0, float("nan"), 1.0]}, "wanted 4 finite numbers"),
-        ({"class_weights": "often"}, "wanted `frequency`"),
-        ({"label_smoothing": 1.0}, "wanted a number in"),
+        ({"class_weights": [1.0, 2.0]}, "expected 4 finite numbers"),
+        ({"class_weights": [1.0, 2.0, float("nan"), 1.0]}, "expected 4 finite numbers"),
+        ({"class_weights": "often"}, "expected `frequency`"),
+        ({"label_smoothing": 1.0}, "expected a number in"),
         ({"label_smoothing": 0.1, "loss": {"_target_": "torch.nn.CrossEntropyLoss"}}, "set it in task.loss"),
     ],
 )

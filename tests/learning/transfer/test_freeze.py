@@ -234,7 +234,7 @@ def test_freezing_is_said_in_one_of_three_ways(freeze, blocks):
     ],
 )
 def test_any_other_way_is_refused(freeze):
-    with pytest.raises(ValueError, match=r"wanted `features`, `\{all_but_last_blocks: N\}`"):
+    with pytest.raises(ValueError, match=r"expected `features`, `\{all_but_last_blocks: N\}`"):
         trained_blocks(freeze)
 
 

@@ -178,7 +178,7 @@ def test_half_precision_is_converted():
 WRONG = {
     "another shape": (
         lambda held: held | {"model.0.conv.unit0.conv.weight": torch.zeros(4, 3, 3, 3)},
-        "met (4, 3, 3, 3), wanted (4, 1, 3, 3)",
+        "met (4, 3, 3, 3), expected (4, 1, 3, 3)",
     ),
     "missing": (lambda held: {k: v for k, v in held.items() if "residual" not in k}, "are missing"),
     "unknown": (
@@ -191,7 +191,7 @@ WRONG = {
     ),
     "another kind": (
         lambda held: held | {"model.0.residual.bias": torch.ones(4, dtype=torch.int64)},
-        "met (4,) int64, wanted (4,)",
+        "met (4,) int64, expected (4,)",
     ),
 }
 
@@ -359,7 +359,7 @@ def test_other_channels_are_refused_and_the_layer_is_named(given, taking):
     network = SMALL["dense"](taking, 2)
     before = state(network)
     with pytest.raises(
-        ModelError, match=rf"features\.conv0\.weight \(met \(4, {given}, 7, 7\), wanted"
+        ModelError, match=rf"features\.conv0\.weight \(got \(4, {given}, 7, 7\), expected"
     ) as caught:
         fill(network, state(SMALL["dense"](given, 2)), part="features", shape=(taking, 32, 32))
     assert str(caught.value).count("met (") == 1
@@ -369,7 +369,7 @@ def test_other_channels_are_refused_and_the_layer_is_named(given, taking):
 def test_only_what_sees_the_image_is_summed():
     """A later layer of 3 channels in the file and 1 in the network is another network's."""
     make = lambda width: nn.Sequential(nn.Conv2d(1, width, 1), nn.Conv2d(width, 2, 1))  # noqa: E731
-    with pytest.raises(ModelError, match=r"1\.weight \(met \(2, 3, 1, 1\), wanted \(2, 1, 1, 1\)\)"):
+    with pytest.raises(ModelError, match=r"1\.weight \(got \(2, 3, 1, 1\), expected \(2, 1, 1, 1\)\)"):
         fill(make(1), state(make(3)), shape=(1, 4, 4))
 
 

@@ -70,9 +70,9 @@ def test_each_task_has_a_loss_that_tells_right_from_wrong(task):
 @pytest.mark.parametrize(
     ("loss", "met"),
     [
-        (partial(DiceLoss, to_onehot_y=True), "wanted the least for right logits"),
-        (partial(DiceCELoss, to_onehot_y=True), "wanted the least for right logits"),
-        (partial(GeneralizedDiceLoss, to_onehot_y=True), "wanted the least for right logits"),
+        (partial(DiceLoss, to_onehot_y=True), "expected the least for right logits"),
+        (partial(DiceCELoss, to_onehot_y=True), "expected the least for right logits"),
+        (partial(GeneralizedDiceLoss, to_onehot_y=True), "expected the least for right logits"),
         (torch.nn.NLLLoss, "falls without end"),
     ],
 )
@@ -87,7 +87,7 @@ def test_a_loss_that_gives_no_number_is_refused():
         def forward(self, logits, label):
             return logits.log().mean() + label.float().mean()
 
-    with pytest.raises(DefinitionError, match=r"gives nan .*wanted finite numbers"):
+    with pytest.raises(DefinitionError, match=r"gives nan .*expected finite numbers"):
         check_loss(masks(Log), SIZE)
 
 

@@ -80,9 +80,9 @@ def test_a_file_is_read_with_its_types(tmp_path: Path) -> None:
 
 def test_a_minimal_definition_has_the_documented_defaults() -> None:
     whole = data(slices={"size": [8, 8]})
-    wanted = ("name", "manifest", "channels", "slices", "task", "network", "steps")
+    expected = ("name", "manifest", "channels", "slices", "task", "network", "steps")
 
-    definition = PipelineDefinition.from_dict({key: whole[key] for key in wanted}, "test")
+    definition = PipelineDefinition.from_dict({key: whole[key] for key in expected}, "test")
 
     assert (definition.split.val, definition.split.test, definition.split.by) == (0.15, 0.15, "group")
     assert definition.loading.batch_size == 32
@@ -139,50 +139,53 @@ def test_the_fingerprint_knows_values_and_the_order_of_steps_but_not_the_order_o
         ({"loading": {"batch_sise": 3}}, "'batch_sise' is not known here. Did you mean 'batch_size'?"),
         (
             {"loading": {"cache": "ram"}},
-            "at loading.cache: met 'ram'; wanted 'auto', 'memory', 'disk' or 'gpu'.",
+            "at loading.cache: got 'ram'; expected 'auto', 'memory', 'disk' or 'gpu'.",
         ),
-        ({"loading": {"batch_size": "32"}}, "at loading.batch_size: met '32'; wanted a whole number."),
-        ({"loading": {"batch_size": 0}}, "at loading.batch_size: met 0; wanted more than 0."),
-        ({"loading": {"batch_size": True}}, "at loading.batch_size: met True; wanted a whole number."),
+        ({"loading": {"batch_size": "32"}}, "at loading.batch_size: got '32'; expected a whole number."),
+        ({"loading": {"batch_size": 0}}, "at loading.batch_size: got 0; expected more than 0."),
+        ({"loading": {"batch_size": True}}, "at loading.batch_size: met True; expected a whole number."),
         (
             {"loading": {"workers": "many"}},
-            "at loading.workers: met 'many'; wanted a whole number or 'auto'.",
+            "at loading.workers: got 'many'; expected a whole number or 'auto'.",
         ),
-        ({"loading": {"augment": [{"prob": 1}]}}, "at loading.augment.0: met {'prob': 1}; wanted an object"),
-        ({"loading": 3}, "at loading: met 3; wanted a mapping"),
+        (
+            {"loading": {"augment": [{"prob": 1}]}},
+            "at loading.augment.0: got {'prob': 1}; expected an object",
+        ),
+        ({"loading": 3}, "at loading: got 3; expected a mapping"),
         ({"slices": {}}, "at slices.size: is missing: add it."),
         ({"slices": {"size": [240]}}, "at slices.size.1: is missing"),
-        ({"slices": {"size": [240, -1]}}, "at slices.size.1: met -1; wanted more than 0."),
+        ({"slices": {"size": [240, -1]}}, "at slices.size.1: met -1; expected more than 0."),
         (
             {"slices": {"size": [1, 1], "keep": {"contain": "all"}}},
             "at slices.keep.contain: 'contain' is not known",
         ),
-        ({"slices": {"size": [1, 1], "axis": "axail"}}, "at slices.axis: met 'axail'; wanted 'axial', "),
+        ({"slices": {"size": [1, 1], "axis": "axail"}}, "at slices.axis: got 'axail'; expected 'axial', "),
         (
             {"slices": {"size": [1, 1], "transforms": {}}},
-            "at slices.transforms: met {}; wanted a list, such as [a, b].",
+            "at slices.transforms: got {}; expected a list, such as [a, b].",
         ),
-        ({"split": {"val": 1.0}}, "at split.val: met 1.0; wanted a ratio in [0, 1), or {column: value}"),
-        ({"split": {"val": -0.1}}, "at split.val: met -0.1; wanted a ratio"),
-        ({"split": {"val": {}}}, "at split.val: met {}; wanted a ratio"),
-        ({"split": {"val": {"fold": []}}}, "at split.val: met {'fold': []}; wanted a text"),
-        ({"split": {"val": 0.5, "test": 0.5}}, "add up to 1; wanted less than 1"),
+        ({"split": {"val": 1.0}}, "at split.val: got 1.0; expected a ratio in [0, 1), or {column: value}"),
+        ({"split": {"val": -0.1}}, "at split.val: met -0.1; expected a ratio"),
+        ({"split": {"val": {}}}, "at split.val: got {}; expected a ratio"),
+        ({"split": {"val": {"fold": []}}}, "at split.val: got {'fold': []}; expected a text"),
+        ({"split": {"val": 0.5, "test": 0.5}}, "add up to 1; expected less than 1"),
         ({"split": {"file": "a.csv", "val": 0.1}}, "remove `val` and `test`"),
         ({"split": {"file": "a.csv", "stratify": "grade"}}, "remove `stratify`"),
-        ({"split": {"by": "case"}}, "at split.by: met 'case'; wanted 'group' or 'slice'."),
-        ({"channels": []}, "at channels: met []; wanted one channel or more, each once."),
+        ({"split": {"by": "case"}}, "at split.by: got 'case'; expected 'group' or 'slice'."),
+        ({"channels": []}, "at channels: got []; expected one channel or more, each once."),
         ({"channels": ["t1", "t1"]}, "each once"),
-        ({"channels": "t1"}, "at channels: met 't1'; wanted a list, such as [a, b]."),
-        ({"name": "My Pipeline"}, "at name: met 'My Pipeline'; wanted a name of lower-case letters"),
-        ({"name": "a/../b"}, "wanted a name of lower-case letters"),
-        ({"name": "a\n"}, "wanted a name of lower-case letters"),
-        ({"seed": 1.5}, "at seed: met 1.5; wanted a whole number."),
+        ({"channels": "t1"}, "at channels: got 't1'; expected a list, such as [a, b]."),
+        ({"name": "My Pipeline"}, "at name: got 'My Pipeline'; expected a name of lower-case letters"),
+        ({"name": "a/../b"}, "expected a name of lower-case letters"),
+        ({"name": "a\n"}, "expected a name of lower-case letters"),
+        ({"seed": 1.5}, "at seed: got 1.5; expected a whole number."),
         ({"seed": -1}, "at seed: met -1;"),
-        ({"steps": {}}, "at steps: met {}; wanted at least one step."),
-        ({"steps": {"Fit it": {"_target_": "x"}}}, "at steps.Fit it: met 'Fit it'; wanted a name of"),
-        ({"steps": {"fit": {"epochs": 3}}}, "at steps.fit: met {'epochs': 3}; wanted an object"),
-        ({"network": {"_target_": 3}}, "at network: met {'_target_': 3}; wanted an object"),
-        ({"network": "UNet"}, "at network: met 'UNet'; wanted a mapping"),
+        ({"steps": {}}, "at steps: got {}; expected at least one step."),
+        ({"steps": {"Fit it": {"_target_": "x"}}}, "at steps.Fit it: got 'Fit it'; expected a name of"),
+        ({"steps": {"fit": {"epochs": 3}}}, "at steps.fit: got {'epochs': 3}; expected an object"),
+        ({"network": {"_target_": 3}}, "at network: got {'_target_': 3}; expected an object"),
+        ({"network": "UNet"}, "at network: got 'UNet'; expected a mapping"),
         ({"sample": {"seed": 1}}, "at sample.cases: is missing"),
         (
             {"sample": {"cases": 1, "sets": {}}},

@@ -130,8 +130,8 @@ def test_every_slice_has_its_case_position_role_and_pixels(cases, tmp_path, jobs
             for c in range(2):
                 shown = volume.image[c][volume.image[c] != 0]
                 raw = image[sample.position, c]
-                wanted = np.where(raw != 0, (raw - shown.mean()) / shown.std(), 0)
-                np.testing.assert_allclose(stored[c], wanted, atol=2e-3)  # float16
+                expected = np.where(raw != 0, (raw - shown.mean()) / shown.std(), 0)
+                np.testing.assert_allclose(stored[c], expected, atol=2e-3)  # float16
     assert [s.case for s in store.samples] == sorted(s.case for s in store.samples)
 
 
@@ -139,8 +139,8 @@ def test_voxel_counts_are_those_of_a_brute_force_count(cases, tmp_path):
     store = run(cases, tmp_path)
     for role in ("train", "val", "test"):
         labels = [store.read(sample)[1] for sample in store.role(role)]
-        wanted = np.bincount(np.stack(labels).ravel(), minlength=3)
-        np.testing.assert_array_equal(store.voxel_counts(role), wanted)
+        expected = np.bincount(np.stack(labels).ravel(), minlength=3)
+        np.testing.assert_array_equal(store.voxel_counts(role), expected)
 
 
 def test_nothing_in_the_store_tells_who_it_is(cases, tmp_path):

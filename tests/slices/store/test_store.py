@@ -44,7 +44,7 @@ def test_scores_keep_every_slice_with_content_or_truth():
 
 
 def test_an_unknown_name_is_refused_with_those_there_are():
-    with pytest.raises(DefinitionError, match=r"slices\.keep\.contains: met 'cores'.*core.*inner"):
+    with pytest.raises(DefinitionError, match=r"slices\.keep\.contains: got 'cores'.*core.*inner"):
         for_training("cores", None, **NAMES)
 
 

@@ -272,8 +272,8 @@ def test_a_colour_picture_is_seen_in_its_colours(make_picture_work, tmp_path):
     image = see(case, work.predictor).image
     stored = np.asarray(Image.open(next(iter(case.images.values())))).astype(float)
     assert image.shape == (20, 28, 3)
-    wanted = (stored - stored.min()) / (stored.max() - stored.min())
-    np.testing.assert_allclose(image / 255, wanted, atol=0.01)
+    expected = (stored - stored.min()) / (stored.max() - stored.min())
+    np.testing.assert_allclose(image / 255, expected, atol=0.01)
 
 
 def test_another_role_has_other_tables(particles, make_run, heard):
@@ -325,9 +325,9 @@ def test_by_slice_only_pictures_of_the_role_are_scored(patients, make_run):
     )
     run = make_run("evaluate")
     evaluate(replace(patients, split=by_slice), run)
-    wanted = sorted(name for name in patients.cases if by_slice.role(name) == "test")
-    assert 0 < len(wanted) < len(patients.cases)
-    assert sorted(pd.read_csv(run.folder / "scores" / "test.csv")["case"]) == wanted
+    expected = sorted(name for name in patients.cases if by_slice.role(name) == "test")
+    assert 0 < len(expected) < len(patients.cases)
+    assert sorted(pd.read_csv(run.folder / "scores" / "test.csv")["case"]) == expected
 
 
 def test_a_role_that_does_not_exist_is_refused():

@@ -145,10 +145,10 @@ def test_probabilities_are_those_of_the_network_on_the_slices_of_the_file(
         picture = np.moveaxis(picture, 2, 0) if colours else picture[None]
         with torch.no_grad():
             logits = work.predictor.network(torch.tensor(np.stack(cut(picture, fit)), dtype=torch.float32))
-        wanted = torch.softmax(logits.double(), dim=1).mean(dim=0).numpy()
-        assert [row["probability_left"], row["probability_right"]] == pytest.approx(wanted, abs=1e-5)
-        assert row["predicted"] == SIDES[wanted.argmax()]
-        assert row["confidence"] == pytest.approx(wanted.max(), abs=1e-5)
+        expected = torch.softmax(logits.double(), dim=1).mean(dim=0).numpy()
+        assert [row["probability_left"], row["probability_right"]] == pytest.approx(expected, abs=1e-5)
+        assert row["predicted"] == SIDES[expected.argmax()]
+        assert row["confidence"] == pytest.approx(expected.max(), abs=1e-5)
         assert row["truth"] == path.parent.name
         assert row["correct"] == (row["truth"] == row["predicted"])
     assert 0 < frame["correct"].sum() < len(frame)
@@ -181,7 +181,7 @@ def test_scores_are_those_of_scikit_learn_on_the_columns_of_the_table(
     frame = table(run)
     truth, said, p = frame["truth"], frame["predicted"], columns(frame, classes)
     of = {"labels": list(classes), "zero_division": np.nan}
-    wanted = {
+    expected = {
         "accuracy": metrics.accuracy_score(truth, said),
         "balanced_accuracy": metrics.balanced_accuracy_score(truth, said),
         "cohen_kappa": metrics.cohen_kappa_score(truth, said),
@@ -190,7 +190,7 @@ def test_scores_are_those_of_scikit_learn_on_the_columns_of_the_table(
         "log_loss": metrics.log_loss(truth, p.astype(np.float32), labels=list(classes)),
         "auroc": np.mean([metrics.roc_auc_score(truth == name, p[:, k]) for k, name in enumerate(classes)]),
     }
-    assert {score: value(run, score) for score in wanted} == pytest.approx(wanted, abs=1e-5)
+    assert {score: value(run, score) for score in expected} == pytest.approx(expected, abs=1e-5)
     matrix = pd.read_csv(run.folder / "scores" / "test_confusion.csv", index_col="truth")
     assert matrix.columns.tolist() == matrix.index.tolist() == list(classes)
     assert np.array_equal(matrix, metrics.confusion_matrix(truth, said, labels=list(classes)))
@@ -213,15 +213,15 @@ def test_images_with_several_classes_or_none_are_scored_class_by_class(make_clas
     assert frame["predicted"].tolist() == [
         "; ".join(name for name, there in zip(TAGS, row, strict=True) if there) for row in p >= 0.5
     ]
-    wanted = {
+    expected = {
         "subset_accuracy": metrics.accuracy_score(truth, p >= 0.5),
         "hamming_loss": metrics.hamming_loss(truth, p >= 0.5),
         "f1": metrics.f1_score(truth, p >= 0.5, average="macro"),
         "f1_micro": metrics.f1_score(truth, p >= 0.5, average="micro"),
         "auroc": metrics.roc_auc_score(truth, p),
     }
-    assert {score: value(run, score) for score in wanted} == pytest.approx(wanted, abs=1e-6)
-    assert 0 < wanted["subset_accuracy"] < 1
+    assert {score: value(run, score) for score in expected} == pytest.approx(expected, abs=1e-6)
+    assert 0 < expected["subset_accuracy"] < 1
     assert not (run.folder / "scores" / "test_confusion.csv").exists()
     groups = {work.cases[case].group for case in frame["case"]}
     assert summary(run).loc[("", "subset_accuracy"), "patients"] == len(groups) == 5
@@ -284,10 +284,10 @@ def test_settings_reach_the_scores(make_class_work, make_run, ring):
     evaluate(make_class_work(ring, ROUND), make_run(), top_k=2, beta=0.5)
     frame = table(make_run())
     places = frame["truth"].map(ROUND.index)
-    wanted = metrics.top_k_accuracy_score(places, columns(frame, ROUND), k=2)
-    assert value(make_run(), "top_2_accuracy") == pytest.approx(wanted)
-    wanted = metrics.fbeta_score(frame["truth"], frame["predicted"], beta=0.5, average="macro")
-    assert value(make_run(), "f0.5") == pytest.approx(wanted)
+    expected = metrics.top_k_accuracy_score(places, columns(frame, ROUND), k=2)
+    assert value(make_run(), "top_2_accuracy") == pytest.approx(expected)
+    expected = metrics.fbeta_score(frame["truth"], frame["predicted"], beta=0.5, average="macro")
+    assert value(make_run(), "f0.5") == pytest.approx(expected)
 
 
 def test_a_class_that_no_test_image_has_is_told_and_left_out(make_class_work, make_run, heard, drawn, ring):
@@ -431,11 +431,11 @@ def test_an_error_of_a_model_while_other_figures_are_drawn_is_none_of_where_it_l
 def test_by_slice_each_picture_is_scored_in_its_own_role_alone(make_class_work, make_run, ring):
     work = make_class_work(ring, ROUND, by={"val": 0.3, "test": 0.3})
     evaluate(work, make_run())
-    wanted = sorted(name for name in work.cases if work.split.role(name, 0) == "test")
-    assert 0 < len(wanted) < len(work.cases)
+    expected = sorted(name for name in work.cases if work.split.role(name, 0) == "test")
+    assert 0 < len(expected) < len(work.cases)
     assert (
         table(make_run())["case"].tolist()
-        == wanted
+        == expected
         == sorted({each.case for each in work.store.role("test")})
     )
 
@@ -482,7 +482,7 @@ def test_a_network_whose_answers_are_no_numbers_is_refused(make_class_work, make
             "no top_k of ClassMasks on pictures.*: role, distances",
         ),
         (ImageClasses(SIDES), {"top_k": 2}, "top_k is 2 of 2 classes; of two there is none"),
-        (ImageClasses(ROUND), {"top_k": 3}, r"top_k is 3 of 3 classes; wanted 2\.\.2"),
+        (ImageClasses(ROUND), {"top_k": 3}, r"top_k is 3 of 3 classes; expected 2\.\.2"),
         (ImageTags(TAGS), {"top_k": 2}, "top_k is of exclusive classes"),
     ],
 )
@@ -509,5 +509,5 @@ def test_what_does_not_suit_the_task_is_refused_before_anything_runs(
 )
 def test_settings_that_cannot_be_are_refused_by_name(make_class_work, sides, given):
     (name,) = given
-    with pytest.raises(DefinitionError, match=f"{name} is .*wanted"):
+    with pytest.raises(DefinitionError, match=f"{name} is .*expected"):
         make_step(**given).check(make_class_work(sides, SIDES).predictor)

@@ -58,7 +58,7 @@ def as_score(given: Any) -> CaseScore:
     name = getattr(given, "name", None)
     if not callable(given) or not isinstance(name, str) or not _NAME.fullmatch(name):
         raise DefinitionError(
-            f"{type(given).__name__} is no score; wanted a class with a `name` (letters, digits and _) that is "
+            f"{type(given).__name__} is no score; expected a class with a `name` (letters, digits and _) that is "
             "called with a case and gives numbers by name: see docs/scores.md"
         )
     score: CaseScore = given
@@ -79,14 +79,14 @@ def computed(score: CaseScore, case: MaskCase | LabelCase) -> dict[str, float]:
         raise DefinitionError(f"{who} failed at the case {case.case}: {reason}") from error
     if not isinstance(found, Mapping):
         raise DefinitionError(
-            f"{who} gave {type(found).__name__} for the case {case.case}; wanted numbers by name, such as "
+            f"{who} gave {type(found).__name__} for the case {case.case}; expected numbers by name, such as "
             f"{{{case.names[-1]!r}: 0.5}}"
         )
     for name, value in found.items():
         number = isinstance(value, _NUMBERS) and not isinstance(value, bool)
         if name not in case.names or not number or not isfinite(value):
             raise DefinitionError(
-                f"{who} gave {value!r} as {name!r} for the case {case.case}; wanted a finite number for some of "
+                f"{who} gave {value!r} as {name!r} for the case {case.case}; expected a finite number for some of "
                 f"{list(case.names)}: leave a name out where the case says nothing of it"
             )
     return {str(name): float(value) for name, value in found.items()}

@@ -32,7 +32,7 @@ def chosen_scores(
     if given is None:
         return tuple(usual), ()
     if not isinstance(given, list | tuple) or not given:
-        raise DefinitionError(f"scores is {given!r}, wanted a list of names and objects")
+        raise DefinitionError(f"scores is {given!r}, expected a list of names and objects")
     ours: list[str] = []
     added: list[CaseScore] = []
     for each in given:

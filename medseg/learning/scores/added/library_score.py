@@ -82,6 +82,6 @@ class LibraryScore:
         value = torch.as_tensor(value)
         if value.numel() != 1:
             raise ValueError(
-                f"{type(self.metric).__name__} gave {value.numel()} numbers of one class; wanted one"
+                f"{type(self.metric).__name__} gave {value.numel()} numbers of one class; expected one"
             )
         return float(value)

@@ -23,7 +23,7 @@ EPOCH_SCORES = ("accuracy", *MEANS)
 
 
 class TaskOfClasses(Protocol):
-    """What is wanted of a task here."""
+    """What is expected of a task here."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ class EpochClassScorer:
         added: Sequence[str | CaseScore] = (),
     ) -> None:
         if select not in EPOCH_SCORES:
-            raise ValueError(f"select {select!r}; wanted one of {EPOCH_SCORES}")
+            raise ValueError(f"select {select!r}; expected one of {EPOCH_SCORES}")
         named = [each for each in added if isinstance(each, str)]
         if named:
             raise DefinitionError(
@@ -83,10 +83,10 @@ class EpochClassScorer:
         Raises:
             ValueError: The shapes do not fit.
         """
-        wanted = (len(cases), len(self.task.classes))
-        if tuple(logits.shape) != wanted or tuple(label.shape) != wanted:
+        expected = (len(cases), len(self.task.classes))
+        if tuple(logits.shape) != expected or tuple(label.shape) != expected:
             raise ValueError(
-                f"logits are {tuple(logits.shape)} and labels {tuple(label.shape)}; wanted {wanted}: slices, classes"
+                f"logits are {tuple(logits.shape)}, labels {tuple(label.shape)}; expected {expected}: slices, classes"
             )
         self._cases.extend(cases)
         # left where they are until the end: a copy from the device would wait for it in every batch
@@ -142,5 +142,5 @@ class EpochClassScorer:
         np.add.at(means, places, probabilities)
         np.add.at(has, places, labels)
         if ((has != 0) & (has != slices)).any():
-            raise ValueError("slices of one case have different classes; wanted those of the case")
+            raise ValueError("slices of one case have different classes; expected those of the case")
         return list(place), has > 0, (means / slices).astype(np.float32)

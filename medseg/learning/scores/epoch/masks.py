@@ -16,7 +16,7 @@ from medseg.learning.scores.counts import COUNT_SCORES, counts_of, dice
 
 
 class TaskOfMasks(Protocol):
-    """What is wanted of a task here."""
+    """What is expected of a task here."""
 
     @property
     def classes(self) -> tuple[str, ...]:

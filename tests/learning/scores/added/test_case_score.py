@@ -53,7 +53,7 @@ def test_numbers_of_any_kind_are_taken():
         ({"a": True}, "gave True as 'a'"),
         ({"c": 0.5}, r"gave 0.5 as 'c'.*\['a', 'b', 'both'\]"),
         ({3: 0.5}, "gave 0.5 as 3"),
-        (0.5, "gave float for the case P1; wanted numbers by name"),
+        (0.5, "gave float for the case P1; expected numbers by name"),
         (None, "gave NoneType"),
         (lambda: 1 / 0, "failed at the case P1: division by zero"),
     ],
@@ -66,7 +66,7 @@ def test_what_is_no_score_is_refused_with_its_name_and_the_case(answer, said):
 
 @pytest.mark.parametrize("given", [0.5, {"name": "x"}, object(), type("NoName", (), {"__call__": print})()])
 def test_what_cannot_be_a_score_is_refused(given):
-    with pytest.raises(DefinitionError, match="is no score; wanted a class with a `name`"):
+    with pytest.raises(DefinitionError, match="is no score; expected a class with a `name`"):
         as_score(given)
 
 

@@ -34,8 +34,8 @@ def test_names_choose_and_objects_add():
     ("given", "said"),
     [
         (["dise"], "unknown here. Did you mean 'dice'"),
-        ([], "wanted a list"),
-        ("dice", "wanted a list"),
+        ([], "expected a list"),
+        ("dice", "expected a list"),
         ([own("x"), own("x")], "two that are called 'x'"),
         ([own("iou")], "two that are called 'iou'"),
         ([3], "int is no score"),

@@ -34,8 +34,8 @@ def test_a_metric_of_monai_is_that_of_each_class_in_millimetres():
             masks = [
                 torch.from_numpy(mask.astype(np.float32))[None, None] for mask in reversed(case().masks(name))
             ]
-            wanted = compute_surface_dice(*masks, [2.0], include_background=True, spacing=[1, 1, 3])
-            assert found[name] == pytest.approx(float(wanted))
+            expected = compute_surface_dice(*masks, [2.0], include_background=True, spacing=[1, 1, 3])
+            assert found[name] == pytest.approx(float(expected))
     assert found["core"] != computed(score, case(spacing=None))["core"]
 
 

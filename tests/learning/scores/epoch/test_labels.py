@@ -153,7 +153,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="dice"):
         EpochClassScorer(Exclusive(), "dice")
     scorer = EpochClassScorer(Exclusive(), "f1")
-    with pytest.raises(ValueError, match="wanted \\(1, 3\\)"):
+    with pytest.raises(ValueError, match="expected \\(1, 3\\)"):
         scorer.update(["x"], torch.zeros(1, 2), torch.zeros(1, 3))
     scorer.update(["x", "x"], torch.zeros(2, 3), torch.eye(3)[:2])
     with pytest.raises(ValueError, match="different classes"):
