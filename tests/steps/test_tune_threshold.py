@@ -268,7 +268,7 @@ def test_what_was_found_is_recorded_drawn_and_said(work, make_run, heard):
 
 
 def test_a_task_without_a_threshold_is_refused_before_anything_runs(make_work):
-    with pytest.raises(DefinitionError, match=r"BinaryMask, met ClassMasks"):
+    with pytest.raises(DefinitionError, match=r"BinaryMask, got ClassMasks"):
         TuneThreshold().check(make_work().predictor)
 
 

@@ -143,7 +143,7 @@ def test_the_fingerprint_knows_values_and_the_order_of_steps_but_not_the_order_o
         ),
         ({"loading": {"batch_size": "32"}}, "at loading.batch_size: got '32'; expected a whole number."),
         ({"loading": {"batch_size": 0}}, "at loading.batch_size: got 0; expected more than 0."),
-        ({"loading": {"batch_size": True}}, "at loading.batch_size: met True; expected a whole number."),
+        ({"loading": {"batch_size": True}}, "at loading.batch_size: got True; expected a whole number."),
         (
             {"loading": {"workers": "many"}},
             "at loading.workers: got 'many'; expected a whole number or 'auto'.",

@@ -172,7 +172,7 @@ def test_a_task_of_a_stranger_names_who_reports(make_work, make_run, monkeypatch
 
     task = work.predictor.task
     predictor = replace(work.predictor, task=Own(task.classes, task.regions))
-    with pytest.raises(DefinitionError, match="expected a task of classes of whole images, met Own"):
+    with pytest.raises(DefinitionError, match="expected a task of classes of whole images, got Own"):
         Evaluate().check(predictor)
 
 

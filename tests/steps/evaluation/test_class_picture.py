@@ -125,5 +125,5 @@ def test_an_answer_that_is_no_number_does_not_end_the_training(make_class_work, 
 def test_a_task_of_label_maps_is_no_task_of_classes(make_class_work, sides):
     work = make_class_work(sides, SIDES)
     masks = replace(work.predictor, task=ClassMasks(("a", "b"), select=["b"]))
-    with pytest.raises(DefinitionError, match="met ClassMasks"):
+    with pytest.raises(DefinitionError, match="got ClassMasks"):
         class_picture(masks, dataset(work), {}, heading="")
