@@ -34,7 +34,7 @@ _BAR_SIDE = 0.8  # for what its ends are called
 
 @dataclass(frozen=True)
 class HeatView(Claim):
-    """A picture, what a network says of it, and where it looked.
+    """A picture, its prediction, and where the network looked.
 
     Attributes:
         heat: (h, w) in [0, 1], 1 where the picture spoke most for the class. It covers the whole picture,

@@ -41,7 +41,7 @@ def threshold_curve(
         score_name: What the score is called.
         heading: Shown above; may be empty.
 
-    What is not finite is left out; where nothing is finite, the figure says that the score is undefined.
+    What is not finite is left out; where nothing is finite, the figure notes that the score is undefined.
 
     Raises:
         ValueError: A threshold lies outside [0, 1].

@@ -1,4 +1,4 @@
-"""Reading a file that says who is in which role."""
+"""Reading a file that assigns cases to roles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_TEXT = 64_000_000
 
 
 def read_split_file(path: Path) -> dict[str, Any]:
-    """What a split file says: names by role, or seed, ratios and cases of a split by slice.
+    """The content of a split file: names by role, or seed, ratios and cases of a split by slice.
 
     Raises:
         DataError: The file cannot be read, or holds something else.

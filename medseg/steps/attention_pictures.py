@@ -16,7 +16,7 @@ from medseg.learning.inspection.grad_cam import grad_cam
 from medseg.steps.claims import claim_of, middle
 
 Told = tuple[Classification, tuple[str, ...] | None]
-"""What a model says of a case, and its true classes; None where they are not known."""
+"""The prediction for a case, and its true classes; None where they are not known."""
 
 
 def attention_picture(predictor: Predictor, told: Sequence[Told], *, heading: str) -> Figure:
@@ -41,7 +41,7 @@ def attention_picture(predictor: Predictor, told: Sequence[Told], *, heading: st
 
 
 def heat_view(predictor: Predictor, found: Classification, truth: tuple[str, ...] | None) -> HeatView:
-    """A case, what a model says of it, and where it looked.
+    """A case, its prediction, and where the network looked.
 
     Raises:
         ModelError: The network has no feature maps to look at.

@@ -1,4 +1,4 @@
-"""What a network says of images, with the pictures that it is shown by."""
+"""Predictions for images, with the pictures that show them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from medseg.steps.pictures import shown_channels
 
 
 def claim_of(predictor: Predictor, found: Classification, truth: Sequence[str] | None) -> Claim:
-    """What a model says of a case, with the picture that it saw, on the grid of its file.
+    """The prediction for a case, with the picture that the network saw, on the grid of its file.
 
     Args:
         predictor: The model.
-        found: What it says.
+        found: The prediction.
         truth: The true classes; None where they are not known.
     """
     slices = AXES[predictor.preparation.rule.axis].cut(found.volume.image)
@@ -37,9 +37,9 @@ def claim(
     probabilities: NDArray[np.float32],
     classes: tuple[str, ...],
 ) -> Claim:
-    """What is said of a picture, and the probability that it rests on: that of the table of scores.
+    """The predicted classes of a picture, and their probability: that of the table of scores.
 
-    Where classes are no alternatives, something is said of each, and the least probable of it counts.
+    Where classes are no alternatives, each is predicted present or absent, and the least probable counts.
 
     Args:
         picture: (H, W), or (H, W, 3) of colours.

@@ -19,7 +19,7 @@ _SIZE = 9
 
 @dataclass(frozen=True)
 class Claim:
-    """What a network says of a picture.
+    """The predicted and true classes of a picture.
 
     Attributes:
         image: (H, W) intensities of any range, or (H, W, 3) colours in 0..255.

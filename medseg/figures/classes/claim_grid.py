@@ -1,4 +1,4 @@
-"""Pictures in rows, each with what is known and said of it above."""
+"""Pictures in rows, each with its true and predicted classes above."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def mistake_grid(
     """Show the most confident mistakes, the surest first, each above it 'truth → predicted, probability'.
 
     Args:
-        mistakes: In any order; 16 are shown at most. None: the figure says that there are none.
+        mistakes: In any order; 16 are shown at most. None: the figure notes that there are none.
         wrong: How many mistakes were made in all.
         total: Of how many pictures.
         columns: Cells in a row, at most.

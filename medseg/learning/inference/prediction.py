@@ -1,4 +1,4 @@
-"""What a model says of one case."""
+"""Predictions for one case."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from medseg.datasets.reading.volume import Volume
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one case.
+    """The predicted label map of one case.
 
     Attributes:
         labels: (I, J, K) class indices on the grid, and in the order of axes, of the input files.
@@ -33,11 +33,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Classification:
-    """What a model says of the whole of one case.
+    """The predicted classes of one case as a whole.
 
     Attributes:
         probabilities: (K,) float32 in [0, 1], one for each class: the mean over the slices of the case.
-        names: The classes that it is said to have: one, or any number where classes are no alternatives.
+        names: The predicted classes: one, or any number where classes are no alternatives.
         volume: The input.
         warnings: What about the input lies outside the training data.
     """

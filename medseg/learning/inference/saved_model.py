@@ -21,7 +21,7 @@ FORM = 1
 
 
 def described_in(folder: Path) -> dict[str, Any]:
-    """What `model.json` of a saved model's folder says.
+    """The content of `model.json` in the folder of a saved model.
 
     Raises:
         ModelError: The folder is no saved model, or of another form.

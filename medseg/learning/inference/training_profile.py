@@ -1,4 +1,4 @@
-"""What the training data looked like, so that a prediction can say when its input does not."""
+"""What the training data looked like, so that a prediction can warn where its input differs."""
 
 from __future__ import annotations
 

@@ -180,5 +180,5 @@ def _with_rest(network: nn.Module, found: Sequence[Stage]) -> Stage:
 def _unknown(network: nn.Module, met: str) -> DefinitionError:
     return DefinitionError(
         f"it is not known which part of {type(network).__name__} are its features and which its head: {met}. "
-        "A network can say so by a method `head()` that gives the module of its head."
+        "A network can declare it by a method `head()` that gives the module of its head."
     )

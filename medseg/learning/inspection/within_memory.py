@@ -26,7 +26,7 @@ class TooLargeError(RuntimeError):
 def within_memory() -> Iterator[None]:
     """Within it, torch makes no tensor on the CPU that does not fit into memory, nor more than `MOST_TENSORS`.
 
-    What a tensor will take, the same function without data says before (on the device `meta`), so that nothing is
+    What a tensor will take, the same function without data gives before (on the device `meta`), so that nothing is
     computed twice and random numbers are as they would be. What a function makes only to drop it is not seen.
 
     Raises:

@@ -113,7 +113,7 @@ class TimmNetwork(nn.Module):
         return self.renamed(import_timm().create_model(self.name, pretrained=False).state_dict())
 
     def _published(self) -> Mapping[str, Any]:
-        """What timm says of the weights that it publishes."""
+        """Description of the published weights, as timm gives it."""
         published: Mapping[str, Any] = self.model.pretrained_cfg
         if not any(published.get(key) for key in ("hf_hub_id", "url", "file")):
             raise ModelError(f"timm publishes no weights of {self.name}: give a file, weights: PATH.")
@@ -127,7 +127,7 @@ class TimmNetwork(nn.Module):
         return {_PREFIX + name: tensor for name, tensor in weights.items()}
 
     def _try(self, channels: int) -> None:
-        """Pass a black image of the chosen size, which says what no published number does: if it is too small."""
+        """Pass a black image of the chosen size: no published number tells whether it is too small."""
         height, width = self.prepare.size
         was = self.training
         try:

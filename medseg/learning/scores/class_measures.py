@@ -80,13 +80,13 @@ class ClassMeasures:
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
-        """(N,) whether all that was said of each image is so."""
+        """(N,) whether every class of each image is predicted rightly."""
         correct: NDArray[np.bool_] = (self.chosen == self.truth).all(axis=1)
         return correct
 
     @cached_property
     def per_case(self) -> Mapping[str, NDArray[np.float64]]:
-        """(N,) what each image adds to scores that are means; NaN where it has no say."""
+        """(N,) what each image adds to scores that are means; NaN where it is undefined."""
         return self.decision.per_case(self.truth, self.probabilities)
 
     @cached_property

@@ -50,7 +50,7 @@ class ClassCurves:
 
 
 class ClassScorer:
-    """Scores what was said of images. Nothing depends on the order in which they are added.
+    """Scores predicted classes of images. Nothing depends on the order in which they are added.
 
     Args:
         classes: Names, in the order of their indices.
@@ -91,7 +91,7 @@ class ClassScorer:
         return self._decision.exclusive
 
     def add(self, case: str, group: str, truth: NDArray[Any], probabilities: NDArray[np.float32]) -> None:
-        """Take what was said of one image.
+        """Add the prediction for one image.
 
         Args:
             case: Public name of the image; each is scored once. Of several slices, average first.
@@ -162,7 +162,7 @@ class ClassScorer:
 
     @property
     def matrix(self) -> NDArray[np.int64]:
-        """(K, K) images by true (rows) and said class.
+        """(K, K) images by true (rows) and predicted class.
 
         Raises:
             ValueError: Classes are not exclusive: an image has no one place in the matrix.
@@ -172,7 +172,7 @@ class ClassScorer:
         return self.measures.truth.T.astype(np.int64) @ self.measures.chosen.astype(np.int64)
 
     def frame(self) -> DataFrame:
-        """Give what was said of each image.
+        """Give the predictions for each image.
 
         Returns:
             One row per image, sorted by case: case, group, truth, predicted (names; several are joined by
@@ -239,7 +239,7 @@ class ClassScorer:
         """How often each probability was given, and how often it was so.
 
         Args:
-            name: A class; without, the class that was said of each image, or where there are several, every
+            name: A class; without, the predicted class of each image, or where there are several, every
                 class of every image.
         """
         if name is None:

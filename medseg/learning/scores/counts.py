@@ -2,7 +2,7 @@
 
 The one rule for what is empty, used everywhere in medseg:
 
-    A ratio 0/0 says nothing about a patient and is left out of the mean; `patients` tells how many remain.
+    A ratio 0/0 is undefined for a patient and is left out of the mean; `patients` tells how many remain.
 
 | truth | prediction | Dice, IoU, F1 | precision | recall   | HD95                   |
 | ----- | ---------- | ------------- | --------- | -------- | ---------------------- |
@@ -89,21 +89,21 @@ def iou(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike = 0) -> NDArr
 
 
 def precision(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike = 0, tn: ArrayLike = 0) -> NDArray[np.float64]:
-    """Share of what was said that is so."""
+    """Precision: the share of predicted voxels that are true."""
     del fn, tn
     tp, fp = _real(tp, fp)
     return ratio(tp, tp + fp)
 
 
 def recall(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike = 0) -> NDArray[np.float64]:
-    """Share of what is so that was said; sensitivity."""
+    """Recall, or sensitivity: the share of true voxels that are predicted."""
     del fp, tn
     tp, fn = _real(tp, fn)
     return ratio(tp, tp + fn)
 
 
 def specificity(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike) -> NDArray[np.float64]:
-    """Share of what is not so that was not said."""
+    """Specificity: the share of voxels outside the truth that are outside the prediction."""
     del tp, fn
     fp, tn = _real(fp, tn)
     return ratio(tn, tn + fp)

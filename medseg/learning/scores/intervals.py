@@ -72,7 +72,7 @@ def over_patients(values: NDArray[np.float64], seed: int) -> dict[str, float]:
     """`OVER_PATIENTS` of the score of each patient; NaN is left out.
 
     Returns:
-        std has ddof=1. It and the interval are NaN for fewer than two patients: one says nothing of others.
+        std has ddof=1. It and the interval are NaN for fewer than two patients: one patient gives no spread.
     """
     defined = values[~np.isnan(values)]
     if not defined.size:

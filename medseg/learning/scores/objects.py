@@ -3,7 +3,7 @@
 Two objects match where their IoU is above 0.5. Objects of one map do not overlap, so that each has at most
 one such partner and the matching is unique (Kirillov et al., "Panoptic Segmentation", CVPR 2019).
 
-Ratios 0/0 are NaN: without objects in truth and prediction a picture says nothing about objects.
+Ratios 0/0 are NaN: a picture without objects in truth and prediction is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from medseg.learning.scores.counts import CountScore, dice, precision, ratio, re
 def _pairs(
     score: CountScore, matched: ArrayLike, truth: ArrayLike, predicted: ArrayLike
 ) -> NDArray[np.float64]:
-    """A score of objects: a pair is met, what is in none is missed, or said in vain."""
+    """A score of objects: a matched pair is a true positive; the others are false negatives or false positives."""
     return score(matched, np.subtract(predicted, matched), np.subtract(truth, matched), 0)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def case_table(
     measures: ClassMeasures, classes: Sequence[str], cases: Sequence[str], groups: Sequence[str]
 ) -> DataFrame:
-    """Give what was said of each image: see `ClassScorer.frame`."""
+    """Give the predictions for each image: see `ClassScorer.frame`."""
     from pandas import DataFrame  # noqa: PLC0415 - half a second that training's validation does without
 
     columns: dict[str, Any] = {

@@ -14,7 +14,7 @@ from medseg.learning.scores.counts import Counts
 class Decision(Protocol):
     """What probabilities lead to, and which scores of all classes together suit it. Without state.
 
-    A task of whole images holds one, and whatever says or scores classes asks it.
+    A task of whole images holds one, and whatever predicts or scores classes asks it.
     """
 
     @property
@@ -50,17 +50,17 @@ class Decision(Protocol):
         """(N,) the probability that the decision rests on."""
 
     def of_truth(self, truth: NDArray[np.bool_], probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N,) the probability given to what is so, the mean over classes where each is said by itself."""
+        """(N,) the probability of the true class; the mean over classes where each is predicted by itself."""
 
     def forecasts(
         self, truth: NDArray[np.bool_], probabilities: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """(N, F) what was said to be how probable, and whether it was so: what calibration is judged by."""
+        """(N, F) predicted probabilities, and whether each was right: the input of calibration."""
 
     def per_case(
         self, truth: NDArray[np.bool_], probabilities: NDArray[np.float32]
     ) -> Mapping[str, NDArray[np.float64]]:
-        """(N,) what each case adds to scores that are means over cases; NaN where it has no say."""
+        """(N,) what each case adds to scores that are means over cases; NaN where it is undefined."""
 
     def pooled(self, counts: Counts[NDArray[np.float64]]) -> Mapping[str, NDArray[np.float64]]:
         """(R,) scores that follow from the counts (K, R) of all classes, of R resamples at once."""

@@ -106,7 +106,7 @@ class OneClass:
             "brier": squares / 2 if truth.shape[1] == 2 else squares,
             "log_loss": surprise(of_true),
         }
-        # its rank among the probabilities; the first of equals comes first, as when one class is said
+        # its rank among the probabilities; the first of equals comes first, as when one class is predicted
         earlier = np.arange(truth.shape[1])[None] < truth.argmax(axis=1)[:, None]
         ahead = probabilities > of_true[:, None]
         ahead |= (probabilities == of_true[:, None]) & earlier

@@ -63,7 +63,7 @@ class _OfWholeImages(ABC):
         return "medseg.api.outputs.ClassOutput"
 
     def chosen(self, probabilities: NDArray[np.float32]) -> tuple[str, ...]:
-        """The classes, in their order, that the decision says of probabilities (K,)."""
+        """The classes, in their order, that the decision predicts from probabilities (K,)."""
         said = self.decision.chosen(probabilities[None])[0]
         return tuple(name for name, is_said in zip(self.classes, said, strict=True) if is_said)
 
@@ -167,7 +167,7 @@ class ImageClasses(_OfWholeImages):
 class ImageTags(_OfWholeImages):
     """Every image has any number of K classes, also none; the network gives K logits, each with a sigmoid.
 
-    A class is said to be there where its probability reaches the threshold.
+    A class is predicted where its probability reaches the threshold.
 
     Attributes:
         classes: Names, in the order of their indices; those of the data when a definition leaves them out.

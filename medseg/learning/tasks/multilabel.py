@@ -13,7 +13,7 @@ from medseg.learning.scores.counts import Counts, dice, iou
 from medseg.learning.tasks.decision import surprise
 
 THRESHOLD = 0.5
-"""From which probability on a class is said to be there, where nothing else was chosen."""
+"""The default threshold: a class is predicted from this probability on."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class AnyClasses:
         return found
 
     def confidence(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The smallest probability, over classes, of what is said of each."""
+        """The smallest probability, over classes, of what is predicted of each."""
         smallest: NDArray[np.float32] = np.where(
             self.chosen(probabilities), probabilities, 1 - probabilities
         ).min(axis=1)
@@ -87,7 +87,7 @@ class AnyClasses:
         """What is right of all classes, wrong of each, and shared by both sets of classes.
 
         Brier score and log loss are means over the classes. The Jaccard index of an image that rightly has
-        no class is 0/0: it has no say, by the one rule of `medseg.learning.scores.counts`.
+        no class is 0/0: it is left out, by the one rule of `medseg.learning.scores.counts`.
         """
         chosen = self.chosen(probabilities)
         wrong = (chosen != truth).mean(axis=1)

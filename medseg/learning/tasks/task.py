@@ -85,7 +85,7 @@ class Task(Protocol):
         """The declaration that builds this task again for inference."""
 
     def evaluation(self, files: FileKind) -> str:
-        """Who scores and reports what is said of such files: dotted name of a `medseg.steps.evaluation` class."""
+        """Dotted name of the `medseg.steps.evaluation` class that scores and reports predictions on such files."""
 
     def output(self, files: FileKind) -> str:
         """Who writes what is predicted of such files: dotted name of a class as those in `medseg.api.outputs`."""
@@ -119,7 +119,7 @@ class LabelTask(Task, Protocol):
         """What probabilities (N, K) lead to: the one that predictions and all scores ask."""
 
     def chosen(self, probabilities: NDArray[np.float32]) -> tuple[str, ...]:
-        """The classes that an image is said to have, of its probabilities (K,)."""
+        """The predicted classes of an image, from its probabilities (K,)."""
 
 
 def on_device(loss: Loss, device: torch.device) -> Loss:

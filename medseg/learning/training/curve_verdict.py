@@ -161,7 +161,7 @@ class _Curves:
 
     @property
     def reached(self) -> str:
-        """What is said of the score, if there is one."""
+        """The sentence on the score, if there is one."""
         values = self.score.values
         return f", with a score of {self.score.end:.3f} (best {values.max():.3f})" if len(values) else ""
 

@@ -90,7 +90,7 @@ def refuse_too_large(need: MemoryNeed, batch: int, device: torch.device, free: i
     """Compare the predicted need with what is free.
 
     Raises:
-        TrainingError: It will not fit; says which batch size would.
+        TrainingError: It will not fit; names a batch size that would.
     """
     if need.of(batch) > free:
         raise TrainingError(

@@ -56,7 +56,7 @@ class Plan:
         """How good an epoch is, from its row: larger is better.
 
         Raises:
-            TrainingError: No number says it.
+            TrainingError: It cannot be known.
         """
         name = self.chosen_by
         value = row.get(f"val/{name}", math.nan)

@@ -116,7 +116,7 @@ class OrientRASd(_Turned):
 class CutSlicesd(_Turned):
     """Cut RAS+ volumes (C, I, J, K) into slices (C, S, H, W), the way up that radiologists look at them.
 
-    What runs where says `medseg.geometry.axes`: in an axial slice row 0 is anterior and column 0 the patient's right.
+    Directions are those of `medseg.geometry.axes`: in an axial slice row 0 is anterior, column 0 the patient's right.
     Each slice is one place of axis 1, of which MONAI's `SplitDimd(keys, dim=1, keepdim=False, list_output=True)`
     makes an item each. `inverse` stacks them again.
 

@@ -44,7 +44,7 @@ def _curves(scorer: ClassScorer, role: str) -> Figure:
 
 def _reliability(scorer: ClassScorer, role: str) -> Figure:
     bins = scorer.reliability()
-    what = "the class that is said" if scorer.exclusive else "every class of every image"
+    what = "the predicted class" if scorer.exclusive else "every class of every image"
     return reliability_diagram(
         bins.mean_probability,
         bins.observed,

@@ -24,7 +24,7 @@ def class_picture(
 ) -> Figure:
     """Show up to twelve validation images, evenly from the best to the worst, as the network sees them.
 
-    Of an image of several slices, as tiles are, the middle one is shown; what is said is said of all together.
+    Of an image of several slices, as tiles are, the middle one is shown; the prediction is that of all together.
 
     Args:
         predictor: With the network to ask.
@@ -47,7 +47,7 @@ def class_picture(
 
 
 def _claim(predictor: Predictor, task: LabelTask, dataset: SliceDataset, rows: list[int]) -> Claim:
-    """What is said of the case that has these rows."""
+    """The prediction for the case that has these rows."""
     items = [dataset[(0, row)] for row in rows]
     images = np.stack([item["image"].cpu().numpy() for item in items])
     chances = predictor.probabilities(images).mean(axis=0)

@@ -24,7 +24,7 @@ Figures = Mapping[str, Callable[[], Figure]]
 
 
 class Evaluation(Protocol):
-    """Gathers what a model says of the cases of a role, and reports it.
+    """Gathers the predictions for the cases of a role, and reports them.
 
     A task names the class that it wants: see `Task.evaluation`. It is made of a predictor and of the settings of
     the step, beside `role`, that its constructor takes by name; it raises ValueError or DefinitionError at those
@@ -103,6 +103,6 @@ class Evaluation(Protocol):
 
 
 def evaluation_of(predictor: Predictor) -> type[Evaluation]:
-    """The class that reports what this model says of such files."""
+    """The class that reports predictions of this model on such files."""
     found: type[Evaluation] = named(predictor.task.evaluation(predictor.preparation.files))
     return found

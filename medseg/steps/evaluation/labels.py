@@ -89,7 +89,7 @@ class LabelEvaluation:
         return self.scorer.notes()
 
     def tables(self, seed: int) -> Mapping[str, DataFrame]:
-        """What is said of each image, all scores, and, of exclusive classes, images by true and said class."""
+        """Predictions for each image, all scores and, for exclusive classes, images by true and predicted class."""
         tables = {"": self.scorer.frame(), "_summary": self.scorer.summary(seed)}
         if self.scorer.exclusive:
             tables["_confusion"] = matrix_table(self.scorer.matrix, self.scorer.classes)

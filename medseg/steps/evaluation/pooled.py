@@ -20,7 +20,7 @@ Part = Mapping[str, "DataFrame"]
 
 @dataclass(frozen=True)
 class Pooled:
-    """What an evaluation says of several test parts together.
+    """Scores of several test parts together.
 
     Attributes:
         tables: As `Evaluation.tables` gives those of one.

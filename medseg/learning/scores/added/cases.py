@@ -62,7 +62,7 @@ class LabelCase:
         classes: Names of all K.
         truth: (K,) whether it has each class.
         probabilities: (K,) float32 in [0, 1].
-        predicted: (K,) whether it is said to have each class.
+        predicted: (K,) whether each class is predicted.
     """
 
     case: str

@@ -91,7 +91,7 @@ def made_up(
 
 
 def made_up_labels(classes: tuple[str, ...]) -> list[LabelCase]:
-    """An image of each class, said to be of the first."""
+    """An image of each class, predicted to be of the first."""
     every = np.eye(len(classes), dtype=bool)
     chances = np.where(every[0], 0.5, 0.5 / max(len(classes) - 1, 1)).astype(np.float32)
     return [

@@ -24,7 +24,7 @@ class LibraryScore:
     of voxels get it, in mm, where it is known. A volume of one slice is given as that slice, (1, 1, H, W): as a
     volume, all of a mask would be surface.
 
-    Where neither has the name, the case says nothing of it. Metrics that give no finite number where one alone has
+    Where neither has the name, the case does not count. Metrics that give no finite number where one alone has
     it, as distances do, need `missed`.
 
     Args:

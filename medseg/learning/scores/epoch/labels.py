@@ -38,7 +38,7 @@ class TaskOfClasses(Protocol):
 
 
 class EpochClassScorer:
-    """Scores what a network says of images, after each epoch.
+    """Scores predicted classes of images after each epoch.
 
     The probabilities of a case of several slices are averaged over them. A class that a score does not define,
     since no case has it (or all have), is left out of the mean over classes; where no class is left, the accuracy
