@@ -30,5 +30,5 @@ class RefusedError(DataError):
 
 
 def met_and_remedy(error: Exception, otherwise: str = UNREADABLE) -> tuple[str, str]:
-    """What an error says was met, and its own remedy, or `otherwise` where it has none."""
+    """What an error says is wrong, and its own remedy, or `otherwise` where it has none."""
     return (error.met, error.remedy) if isinstance(error, RefusedError) else (str(error), otherwise)

@@ -37,7 +37,7 @@ def test_importing_the_trackers_imports_no_mlflow() -> None:
 def test_telemetry_that_the_caller_has_switched_on_before_is_put_away() -> None:
     script = (
         "import mlflow; from mlflow.telemetry import get_telemetry_client as client; before = client(); "
-        "from medseg.tracking.mlflow.quiet import hush; hush(); print(before is not None, client())"
+        "from medseg.tracking.mlflow.quiet import quiet_mlflow; quiet_mlflow(); print(before is not None, client())"
     )
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "SYSTEMROOT", "TMPDIR")}
     kept |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "https_proxy": "http://127.0.0.1:1"}

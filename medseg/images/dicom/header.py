@@ -59,7 +59,7 @@ _LOCK = threading.Lock()  # warnings are caught for the whole process
 
 @contextmanager
 def quiet() -> Iterator[list[str]]:
-    """Catch what pydicom warns of and logs, which may tell values; gives the notes that are worth telling."""
+    """Catch what pydicom warns of and logs, which may hold values; gives the notes that a person needs."""
     logs = [logging.getLogger(name) for name in _LOGGERS]
     notes: list[str] = []
     with _LOCK, warnings.catch_warnings(record=True) as caught:

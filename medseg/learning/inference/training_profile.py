@@ -12,7 +12,7 @@ from medseg.datasets.checks.case_facts import CaseFacts
 from medseg.datasets.reading.volume import Volume
 from medseg.geometry.background import background_values
 
-#: Spacing may lie so far outside the range met in training, as a share, before it is worth a warning.
+#: Spacing may lie so far outside the range of training, as a share, before there is a warning.
 _SPACING_SLACK = 0.1
 #: The 1st, 50th and 99th percentile of intensities may lie outside the range met in training by this factor.
 _INTENSITY_FACTOR = 2.0

@@ -1,4 +1,4 @@
-"""Counts of what was met and missed, and every score that follows from them.
+"""Counts of true and false positives and negatives, and every score that follows from them.
 
 The one rule for what is empty, used everywhere in medseg:
 
@@ -26,7 +26,7 @@ N = TypeVar("N")
 
 
 class Counts(NamedTuple, Generic[N]):
-    """How many voxels, pixels or images were met and missed; numbers, or arrays of one shape.
+    """True and false positives and negatives: voxels, pixels or images; numbers, or arrays of one shape.
 
     Attributes:
         tp: In truth and in prediction.

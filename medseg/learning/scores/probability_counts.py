@@ -112,7 +112,7 @@ class ProbabilityCounts:
         return int(self.negatives.sum())
 
     def at(self, threshold: float) -> Counts[int]:
-        """Count what is met and missed where foreground is p >= threshold.
+        """Count true and false positives and negatives where foreground is p >= threshold.
 
         Args:
             threshold: Taken as the nearest float32, as NumPy and PyTorch do when they compare float32
@@ -128,7 +128,7 @@ class ProbabilityCounts:
         return Counts(tp=tp, fp=fp, fn=self.foreground - tp, tn=self.background - fp)
 
     def cumulative(self) -> Counts[NDArray[np.int64]]:
-        """Count what is met and missed with each of `values` as the threshold."""
+        """Count true and false positives and negatives with each of `values` as the threshold."""
         fn = np.cumsum(self.positives) - self.positives
         tn = np.cumsum(self.negatives) - self.negatives
         return Counts(tp=self.foreground - fn, fp=self.background - tn, fn=fn, tn=tn)

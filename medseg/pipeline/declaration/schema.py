@@ -31,7 +31,7 @@ def nearest(met: str, known: Collection[str]) -> str:
 
 
 def complaint(error: ValidationError, model: type[BaseModel], data: Any, source: str) -> DefinitionError:
-    """A `DefinitionError` with a line for each wrong key: the key, what was met, what is expected."""
+    """A `DefinitionError` with a line for each wrong key: the key, the value, what is expected."""
     told: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for each in error.errors(include_url=False):
         path = tuple(_addressed(each["loc"], data, missing=each["type"] == "missing"))
@@ -45,7 +45,7 @@ def complaint(error: ValidationError, model: type[BaseModel], data: Any, source:
 
 
 def _met(each: Mapping[str, Any], data: Any) -> str:
-    """What was met, where that is short and says something."""
+    """The value, where it is short and of use."""
     met = each["input"]
     if each["type"] in {"extra_forbidden", "missing"} or met is data or len(str(met)) > 80:
         return ""

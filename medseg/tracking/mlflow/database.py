@@ -13,7 +13,7 @@ from medseg.errors import TrackingError
 from medseg.files.lock import NoLocksError, take
 from medseg.places import clear_leftovers, written_whole
 from medseg.tracking.mlflow.address import sqlite_path
-from medseg.tracking.mlflow.quiet import hush
+from medseg.tracking.mlflow.quiet import quiet_mlflow
 
 _PATIENCE = 600.0  # seconds; a slow disk takes minutes for the schema
 _STILL = 10.0  # seconds without a change, after which nobody is at a database that is half made
@@ -70,7 +70,7 @@ def _make(path: Path) -> None:
 
 def _create(path: Path, home: Path) -> None:
     """Let MLflow make its tables, for about ten seconds."""
-    hush()
+    quiet_mlflow()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     store = SqlAlchemyStore(f"sqlite:///{path.as_posix()}", (home / "mlartifacts").as_uri())
@@ -99,7 +99,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _latest() -> str:
-    hush()
+    quiet_mlflow()
     from mlflow.store.db.utils import _get_latest_schema_revision
 
     return str(_get_latest_schema_revision())

@@ -17,7 +17,7 @@ from urllib.request import url2pathname
 from medseg.files.regular import read_json
 from medseg.places import written_whole
 from medseg.tracking.mlflow.address import is_of_store, sqlite_path
-from medseg.tracking.mlflow.quiet import hush
+from medseg.tracking.mlflow.quiet import quiet_mlflow
 
 NAME = "model"
 _SCRIPT = Path(__file__).with_name("served.py")
@@ -76,7 +76,7 @@ def save_model(predictor: Path, into: Path, record: Any = None) -> None:
         into: Where to save; replaced if it exists.
         record: MLflow's record of the model, made by the caller who knows its id.
     """
-    hush()
+    quiet_mlflow()
     import mlflow.pyfunc
 
     # Read, not built: the parts of a model may come from a package that only the caller of a run allowed.

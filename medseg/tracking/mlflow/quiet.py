@@ -47,7 +47,7 @@ def quiet_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**_UNLESS_SET, **kept, **_ALWAYS}
 
 
-def hush() -> None:
+def quiet_mlflow() -> None:
     """Switch off MLflow's telemetry and noise in this process; to be called before MLflow is imported.
 
     The variables are set in `os.environ`, so that processes started later inherit them. Where the caller has

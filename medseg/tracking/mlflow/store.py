@@ -12,7 +12,7 @@ from medseg.errors import RunError, TrackingError
 from medseg.tracking.mlflow.address import artifact_location, is_database, reach, unreachable
 from medseg.tracking.mlflow.database import make_database
 from medseg.tracking.mlflow.moved import follow
-from medseg.tracking.mlflow.quiet import hush
+from medseg.tracking.mlflow.quiet import quiet_mlflow
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def open_store(uri: str) -> Iterator[Any]:
         TrackingError: The address is malformed, or the store does not answer.
     """
     reach(uri)
-    hush()
+    quiet_mlflow()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from medseg.tracking.mlflow.quiet import hush
+from medseg.tracking.mlflow.quiet import quiet_mlflow
 
 Publish = Callable[[Mapping[str, float]], None]
 
@@ -60,7 +60,7 @@ class SystemWatch:
 
 
 def _collectors() -> list[Any]:
-    hush()
+    quiet_mlflow()
     from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
     from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor

@@ -47,7 +47,7 @@ class MaskCase:
         return truth, predicted
 
     def counts(self, name: str) -> Counts[int]:
-        """Voxels of a class or region that were met and missed."""
+        """True and false positives and negatives of a class or region, in voxels."""
         truth, predicted = self.masks(name)
         tp, there, said = (int(np.count_nonzero(each)) for each in (truth & predicted, truth, predicted))
         return Counts(tp, said - tp, there - tp, truth.size - there - said + tp)
