@@ -98,7 +98,7 @@ def test_networks_get_as_many_outputs_as_there_are_classes_by_their_own_name_for
         ("steps.evaluate.top_k=3", r"at steps\.evaluate: .*top_k is 3 of 3 classes; expected 2\.\.2"),
         ("steps.evaluate.beta=0", r"at steps\.evaluate: .*beta is 0"),
         ("steps.fit.freeze=all", r"at steps\.fit: .*freeze is 'all', expected `features`"),
-        ("steps.fit.freeze={all_but_last_blocks: 0}", r"at steps\.fit: .*whole number from 1 on"),
+        ("steps.fit.freeze={all_but_last_blocks: 0}", r"at steps\.fit: .*whole N from 1 on"),
         ("steps={threshold: {_target_: medseg.steps.TuneThreshold}}", r"at steps\.threshold: .*BinaryMask"),
     ],
 )
@@ -112,7 +112,7 @@ def test_what_does_not_suit_whole_images_is_refused_by_its_place(
 @pytest.mark.parametrize(
     ("start", "head", "rest", "words"),
     [
-        ("gone.pt", "1.0", "", r"^at steps\.start: weights: .* met no file"),
+        ("gone.pt", "1.0", "", r"^at steps\.start: weights: .* got no file"),
         ("own", "1.0", "", r"^at steps\.start: weights: .* brings no weights of its own"),
         ("own, part: tail", "1.0", "", r"^at steps\.start: .*part is 'tail'"),
         ("", "-1.0", "", r"^at steps\.head\.optimiser: .*Invalid learning rate"),
