@@ -33,6 +33,7 @@ OTHERWISE: dict[str, Any] = {
     "done": ["fit"],
     "ending": "FINISHED",
     "declared": {"definition.yaml": "abc"},
+    "made": {"steps/fit/a": ["fit", 1, 2]},
     "signature": "abc",
 }
 
