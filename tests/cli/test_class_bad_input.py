@@ -550,7 +550,7 @@ WEIGHTS: dict[str, tuple[Callable[[Path, Path], object], tuple[str, ...]]] = {
         (
             "do not fit",
             "1 have another shape",
-            "dense.1.weight (met (3, 3), expected (4, 384))",
+            "dense.1.weight (got (3, 3), expected (4, 384))",
             "part: features",
         ),
     ),
