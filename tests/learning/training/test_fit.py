@@ -413,7 +413,7 @@ def test_out_of_memory_names_a_batch_that_would_fit(store, tmp_path):
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_reduced_precision_is_refused_on_a_processor(store, tmp_path, precision):
-    with pytest.raises(DefinitionError, match=f"{precision} needs a CUDA device, met cpu"):
+    with pytest.raises(DefinitionError, match=f"{precision} needs a CUDA device, got cpu"):
         train(store, tmp_path, precision=precision)
     assert not list(tmp_path.iterdir())
 
