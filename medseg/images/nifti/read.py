@@ -16,8 +16,10 @@ import nibabel
 import numpy as np
 from isal import igzip, isal_zlib
 from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import io_orientation
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
 
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
@@ -35,6 +37,9 @@ _PIECE = 1 << 24  # bytes that are read at a time
 _SLACK = 1 << 20  # bytes that may follow the voxels in a packed file
 _NO_MATTER = 1 << 26  # bytes for which nobody asks how much memory is free
 
+#: No voxel is as large, nor lies as far from the origin: a kilometre.
+_FARTHEST_MM = 1e6
+
 _SHORT = "the file is truncated: it holds fewer voxels than its header says"
 
 
@@ -51,11 +56,7 @@ def read_nifti(path: Path) -> StoredImage:
         shape = _volume_shape(declared.shape)
         image = _parse(_held(stream, head, declared.dataobj, most))
     affine = np.asarray(image.affine, dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise RefusedError(
-            "the file's affine is singular or not finite, so that its voxels have no place",
-            "Export it anew with its place in space (sform or qform), or leave the case out.",
-        )
+    _refuse_placeless(affine)
     try:
         data = np.asanyarray(image.dataobj).reshape(shape, order="A")
     except (ValueError, OSError, EOFError) as error:
@@ -72,6 +73,25 @@ def read_nifti(path: Path) -> StoredImage:
     if data.dtype.kind == "f" and data.dtype != np.float32:
         data = data.astype(np.float32)
     return StoredImage(data, Geometry(shape, affine, image.header))
+
+
+def _refuse_placeless(affine: NDArray[np.float64]) -> None:
+    placed = "Export it anew with its place in space (sform or qform), or leave the case out."
+    singular = "the file's affine is singular or not finite, so that its voxels have no place"
+    if not np.isfinite(affine).all():
+        raise RefusedError(singular, placed)
+    if (longest := float(np.abs(affine).max())) > _FARTHEST_MM:
+        raise RefusedError(
+            f"the file's affine holds {longest:.3g} mm, which is beyond any image: its header is damaged",
+            placed,
+        )
+    if abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise RefusedError(singular, placed)
+    if np.isnan(io_orientation(affine)).any():
+        raise RefusedError(
+            "the file's affine turns two axes into almost the same direction, so that one has no orientation",
+            placed,
+        )
 
 
 def nifti_geometry(path: Path) -> Geometry:

@@ -17,6 +17,7 @@ from medseg.errors import DataError, StoreError
 from medseg.geometry.axes import AXES
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
+from medseg.slices.store import fill
 from medseg.slices.store.estimate import plan
 from medseg.slices.store.fill import prepare
 from medseg.splits.split import Split
@@ -413,3 +414,20 @@ def test_a_store_of_identifying_data_is_closed_to_others_even_if_it_was_open(
     made.root.chmod(0o755)
     run(cases, tmp_path, private=private)
     assert made.root.stat().st_mode & 0o077 == others
+
+
+def test_want_of_memory_at_one_case_is_a_fault_of_it_and_the_others_are_prepared(
+    cases, tmp_path, monkeypatch
+):
+    made = fill.make_slices
+
+    def starved(job, *rest):
+        if job.case.position == 2:
+            raise MemoryError
+        return made(job, *rest)
+
+    monkeypatch.setattr(fill, "make_slices", starved)
+    with pytest.raises(DataError, match="does not fit into memory") as told:
+        run(cases, tmp_path)
+    assert [fault.position for fault in told.value.faults] == [2]
+    assert len(list((tmp_path / "stores").glob("*/*"))) == len(cases) - 1
