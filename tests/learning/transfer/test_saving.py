@@ -12,7 +12,6 @@ import torch
 
 from medseg.learning.transfer.saving import save_state, save_weights
 
-
 resource = pytest.importorskip("resource")  # of POSIX
 
 
