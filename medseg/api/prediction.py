@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from medseg.api.models import load_model
 from medseg.datasets.case import Case
+from medseg.datasets.reading.unforeseen import one_case
 from medseg.errors import DataError, Fault
 from medseg.places import written_whole
 from medseg.progress import Progress, Silent
@@ -168,7 +169,8 @@ def _all(
         with shown.bar("predicting", len(cases), "cases") as bar:
             for case in cases:
                 try:
-                    done.append(_one(predictor, case, asked))
+                    with one_case(case, writes=True):
+                        done.append(_one(predictor, case, asked))
                 except DataError as error:
                     met += error.faults or (Fault(case.id, case.position, "", str(error), "Leave it out."),)
                 except Exception:

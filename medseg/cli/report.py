@@ -43,6 +43,7 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     good, every = len(report.good), len(report.listing.cases) + len(report.listing.incomplete)
     of = _told_groups(report.listing, groups_are)
     say(console, f"{many(every, 'case')}{of}; {good} without faults; {report.read} read now.")
+    _print_files(console, report.listing)
     for note in report.listing.notes:
         say(console, f"Note: {note}.", "bold yellow")
     _print_pairs(console, report.listing, show_paths=show_paths)
@@ -61,6 +62,13 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     without = " without the cases that have faults" if report.faults else ""
     for refusal in found.refused:
         say(console, f"A run{without} would be refused: {refusal.rstrip('.')}.", "bold red")
+
+
+def _print_files(console: Console, listing: Listing) -> None:
+    """How many files there are of each use."""
+    told = [f"{count:,} {use}" for use, count in listing.files.items() if count]
+    if told:
+        say(console, f"Files: {', '.join(told)}.")
 
 
 def _told_cases(ids: Sequence[str]) -> str:

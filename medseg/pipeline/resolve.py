@@ -13,6 +13,7 @@ from medseg.component import Allowed, build
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, ModelError
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.inspection.trial_pass import untouched
 from medseg.learning.inspection.within_memory import within_memory
 from medseg.learning.tasks.target import TARGETS
 from medseg.learning.tasks.task import TASK, Task
@@ -96,7 +97,8 @@ def resolve(
         manifest,
         batch_size=definition.loading.batch_size,
     )
-    _try_blank_batch(definition, network, task, augment)
+    trains = any("train" in step.roles for step in steps.values())
+    _try_blank_batch(definition, network, task, augment, trains=trains)
     for name, step in steps.items():
         if name not in done:
             _check(name, step, predictor)
@@ -154,20 +156,36 @@ def _refuse_leaking_tiles(definition: PipelineDefinition) -> None:
 
 
 def _try_blank_batch(
-    definition: PipelineDefinition, network: torch.nn.Module, task: Task, augment: Sequence[Any]
+    definition: PipelineDefinition,
+    network: torch.nn.Module,
+    task: Task,
+    augment: Sequence[Any],
+    *,
+    trains: bool,
 ) -> None:
     height, width = definition.slices.size
-    channels, classes = len(definition.channels), task.out_channels
     label = torch.from_numpy(task.target.blank(len(task.classes), (height, width)))
     # no blank one: transforms of intensities warn of it
-    image = torch.rand(channels, height, width, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(len(definition.channels), height, width, generator=generator)
     item = {"image": image, "label": label}
     rehearse(augment, {key: item[key] for key in task.target.keys})
-    trained = network.training
-    network.eval()
+    expected = (2, *task.target.output(task.out_channels, (height, width)))
+    # Networks may give something else as they train, such as the outputs of deep supervision.
+    for training in (False, True) if trains else (False,):
+        given = _given(definition, network, training=training)
+        _refuse_several(definition, network, given, len(expected), training=training)
+        _refuse_other_shape(task, tuple(given.shape), expected)
+    check_loss(task, (height, width))
+
+
+def _given(definition: PipelineDefinition, network: torch.nn.Module, *, training: bool) -> Any:
+    """What a network gives for a blank batch; it is left as it was."""
+    channels, (height, width), before = len(definition.channels), definition.slices.size, network.training
+    network.train(training)
     try:
-        with torch.no_grad(), within_memory():
-            logits = network(torch.zeros(2, channels, height, width))
+        with torch.no_grad(), untouched(network), within_memory():
+            return network(torch.zeros(2, channels, height, width))
     except Exception as error:  # networks raise anything at a shape they do not take
         first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DefinitionError(
@@ -176,23 +194,48 @@ def _try_blank_batch(
             "and leave more than one pixel of."
         ) from error
     finally:
-        network.train(trained)
-    expected = (2, *task.target.output(classes, (height, width)))
-    if tuple(logits.shape) != expected:
-        fits = logits.ndim == len(expected) and logits.shape[:2] == (2, classes)
-        remedy = (
-            "Choose a slices.size that its strides divide."
-            if fits
-            else f"Set network.out_channels to {classes}, or mend task.classes."
-            if logits.ndim == len(expected)
-            else f"Take a network for {task.target.noun}."
-        )
-        raise DefinitionError(
-            f"the network gives {tuple(logits.shape)} where the task, with {len(task.classes)} classes, wants "
-            f"{expected}. "
-            f"{remedy}"
-        )
-    check_loss(task, (height, width))
+        network.train(before)
+
+
+#: With which value of an argument MONAI's networks give one output as they train.
+_ONE_OUTPUT = {"deep_supervision": "false", "dsdepth": "1"}
+
+
+def _refuse_several(
+    definition: PipelineDefinition, network: torch.nn.Module, given: Any, axes: int, *, training: bool
+) -> None:
+    if isinstance(given, torch.Tensor) and given.ndim <= axes:
+        return
+    form = (
+        f"a tensor {tuple(given.shape)}" if isinstance(given, torch.Tensor) else f"a {type(given).__name__}"
+    )
+    size = f" of {len(given)}" if isinstance(given, list | tuple | dict) else ""
+    argument = next((name for name in _ONE_OUTPUT if training and name in definition.network), None)
+    remedy = (
+        "Take another network, or a class of your own around it that gives the one output that counts."
+        if argument is None
+        else f"Set network.{argument} to {_ONE_OUTPUT[argument]}."
+    )
+    raise DefinitionError(
+        f"the network {type(network).__name__} gives {form}{size} {'as it trains' if training else 'for a batch'}, "
+        f"expected one tensor of {axes} axes: several outputs, as of deep supervision, cannot be learned from. {remedy}"
+    )
+
+
+def _refuse_other_shape(task: Task, given: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if given == expected:
+        return
+    fits = len(given) == len(expected) and given[:2] == expected[:2]
+    remedy = (
+        "Choose a slices.size that its strides divide."
+        if fits
+        else f"Set network.out_channels to {task.out_channels}, or mend task.classes."
+        if len(given) == len(expected)
+        else f"Take a network for {task.target.noun}."
+    )
+    raise DefinitionError(
+        f"the network gives {given} where the task, with {len(task.classes)} classes, wants {expected}. {remedy}"
+    )
 
 
 def _inputs(definition: PipelineDefinition) -> str:

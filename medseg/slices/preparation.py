@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from medseg.allowed import Allowed
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
+from medseg.datasets.reading.unforeseen import one_case
 from medseg.datasets.reading.volume import Volume, without_meaning
 from medseg.errors import DataError
 from medseg.geometry.grid import Geometry
@@ -158,7 +159,8 @@ class Preparation:
             DataError: A file cannot be used; `faults` holds one fault with the part and the path.
         """
         try:
-            data = _applied(Compose(self._reading(labels, kept=True)), {"case": case})
+            with one_case(case):
+                data = _applied(Compose(self._reading(labels, kept=True)), {"case": case})
         except DataError as error:
             raise error if error.faults else without_meaning(case, error) from error
         label, objects = data.get("label"), data.get("objects")

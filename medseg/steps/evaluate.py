@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medseg.errors import DataError, DefinitionError
+from medseg.datasets.reading.unforeseen import one_case
+from medseg.errors import DataError, DefinitionError, Fault
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
 from medseg.places import written_whole
@@ -76,6 +77,7 @@ class Evaluate:
             raise DataError(
                 f"the split gives no {evaluation.noun} the role {self.role}. Change split.{self.role}."
             )
+        unscored: list[Fault] = []
         with run.progress.bar(f"scoring {self.role}", len(cases), evaluation.noun) as bar:
             for case in cases:
                 mine = (
@@ -83,14 +85,41 @@ class Evaluate:
                     if split.leaking
                     else None
                 )
-                evaluation.take(case, mine)
+                try:
+                    with one_case(case):
+                        evaluation.take(case, mine)
+                except DataError as error:
+                    unscored += error.faults or (
+                        Fault(case.id, case.position, "", str(error).rstrip("."), "Leave it out."),
+                    )
                 bar.advance()
+        self._tell(unscored, len(cases), evaluation.noun, run)
         for note in evaluation.notes():
             run.progress.say(f"{self.role}: {note}.", loud=True)
         tables = evaluation.tables(run.seed)
         self._write(evaluation, tables, work, run)
         self._draw(evaluation, tables, work, run)
         return self.recall(work, run)
+
+    def _tell(self, faults: Sequence[Fault], count: int, noun: str, run: Run) -> None:
+        """Say which cases could not be scored: the others, and the training before, are not thrown away for them.
+
+        Raises:
+            DataError: None could be.
+        """
+        lost = {fault.case for fault in faults}
+        if len(lost) == count:
+            listed = "\n".join(fault.text() for fault in faults)
+            raise DataError(
+                f"none of the {count} {noun} of the role {self.role} can be scored:\n{listed}", faults
+            )
+        if not lost:
+            return
+        told = f"{len(lost)} of {count}"
+        run.progress.say(f"{self.role}: {told} {noun} cannot be scored, and are in no table:", loud=True)
+        for fault in faults:
+            run.progress.say(fault.text(), loud=True)
+        run.recorder.tags({f"{run.step}.unscored": told})
 
     def recall(self, work: Work, run: Run) -> Work:
         """Point to the tables."""

@@ -10,6 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from medseg.datasets.case import Case
+from medseg.datasets.reading.unforeseen import one_case
 from medseg.errors import DataError
 from medseg.figures.saving import save_figure
 from medseg.figures.threshold_curve import threshold_curve
@@ -60,7 +61,8 @@ class TuneThreshold:
         cases = work.of("val")
         with run.progress.bar("searching the threshold", len(cases), "cases") as bar:
             for case in cases:
-                counts[case.group].append(_counted(case, work))
+                with one_case(case):
+                    counts[case.group].append(_counted(case, work))
                 bar.advance()
         groups = {group: ProbabilityCounts.merged(each) for group, each in counts.items()}
         try:

@@ -13,7 +13,10 @@ from typer.testing import CliRunner
 
 from medseg.api import RunResult, predict
 from medseg.cli.main import app
+from medseg.datasets.reading.volume import Volume
 from medseg.errors import DataError, ModelError, RunError
+from medseg.learning.inference.prediction import Prediction
+from medseg.learning.inference.predictor import Predictor
 from medseg.testing.cases import brats_affine, brats_case, write_brats, write_case
 
 NAMES = ("outside", "healthy", "necrotic_core", "oedema", "enhancing")
@@ -125,6 +128,27 @@ def test_a_bad_case_does_not_keep_good_ones_from_being_segmented(
     assert "t2" in said.stderr
     assert "Traceback" not in said.output
     assert len(table(tmp_path / "out" / "volumes.csv")) == 4
+
+
+def test_an_unforeseen_error_at_one_case_does_not_keep_the_others_from_being_segmented(
+    model: Path, patients: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Predictor.predict_volume
+
+    def odd(self: Predictor, volume: Volume, **asked: bool) -> Prediction:
+        if not (tmp_path / "out" / "Brats_001.nii.gz").exists():
+            return take(self, volume, **asked)
+        raise ZeroDivisionError("Anna Meier")
+
+    monkeypatch.setattr(Predictor, "predict_volume", odd)
+    inputs = [patients / "Brats_001", patients / "Brats_002"]
+    found = predict(model, inputs, tmp_path / "out")
+
+    assert [each.case for each in found.cases] == ["Brats_001"]
+    ((case, met),) = [(fault.case, fault.met) for fault in found.faults]
+    assert case == "Brats_002"
+    assert "ZeroDivisionError in " in met
+    assert "Meier" not in met
 
 
 def test_two_inputs_with_one_name_are_not_written_over_each_other(model: Path, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
-"""What `medseg data check` says of the patients."""
+"""What `medseg data check` says of patients and files."""
 
 from __future__ import annotations
 
-from medseg.cli.report import _told_groups
+from rich.console import Console
+
+from medseg.cli.report import _print_files, _told_groups
 from medseg.datasets.case import Case
 from medseg.datasets.finding.scan import Listing
 
@@ -23,3 +25,13 @@ def test_a_case_that_tells_no_patient_is_not_counted_as_one() -> None:
 
     assert _told_groups(some, "patient") == " of 1 patient (1 of them of no known patient)"
     assert _told_groups(none, "patient") == " (2 of them of no known patient)"
+
+
+def test_files_are_counted_by_their_use() -> None:
+    console = Console(record=True, width=200)
+    _print_files(
+        console, Listing((), files={"of cases": 1200, "of other kinds": 0, "that fit no pattern": 3})
+    )
+    _print_files(console, Listing((case("a", "p1"),)))  # of a layout that does not tell
+
+    assert console.export_text() == "Files: 1,200 of cases, 3 that fit no pattern.\n"

@@ -83,3 +83,51 @@ def test_a_quarter_turn_of_slices_that_are_not_square_is_refused_though_it_is_ra
     check(f"loading.augment=[{spec}]")
     with pytest.raises(DefinitionError, match=r"RandRotate90d\) turns slices of \(32, 48\).*square"):
         check(f"loading.augment=[{spec}]", "slices.size=[32, 48]")
+
+
+MONAI = "monai.networks.nets"
+OURS = "spatial_dims: 2, in_channels: 4, out_channels: 5"
+DYNAMIC = (
+    f"_target_: {MONAI}.DynUNet, {OURS}, kernel_size: [3, 3, 3], strides: [1, 2, 2], "
+    "upsample_kernel_size: [2, 2]"
+)
+RESIDUAL = "in_channels: 4, out_channels: 5, spatial_dims: 2, init_filters: 4, blocks_down: [1, 1, 1]"
+
+
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        (
+            f"{{{DYNAMIC}, filters: [4, 4, 8], deep_supervision: true}}",
+            r"DynUNet gives a tensor \(2, 2, 5, 32, 32\) as it trains.*network\.deep_supervision to false",
+        ),
+        (
+            f"{{_target_: {MONAI}.SegResNetDS, {RESIDUAL}, dsdepth: 2}}",
+            r"SegResNetDS gives a list of 2 as it trains.*network\.dsdepth to 1",
+        ),
+        (
+            f"{{_target_: {MONAI}.SegResNetDS2, {RESIDUAL}}}",
+            r"SegResNetDS2 gives a tuple of 2 for a batch.*Take another network",
+        ),
+        (
+            f"{{_target_: {MONAI}.BasicUNetPlusPlus, {OURS}, features: [4, 4, 4, 4, 4, 4], deep_supervision: true}}",
+            r"BasicUNetPlusPlus gives a list of 4 for a batch.*Take another network",
+        ),
+    ],
+)
+def test_a_network_of_several_outputs_is_refused_in_whichever_mode_it_gives_them(
+    check: Callable[..., Any], network: str, told: str
+) -> None:
+    with pytest.raises(DefinitionError, match=told):
+        check(f"network={network}")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        f"{{{DYNAMIC}, filters: [4, 4, 8], deep_supervision: false}}",
+        f"{{_target_: {MONAI}.SegResNetDS, {RESIDUAL}, dsdepth: 1}}",
+    ],
+)
+def test_the_remedy_for_several_outputs_works(check: Callable[..., Any], network: str) -> None:
+    assert check(f"network={network}").parameters > 0

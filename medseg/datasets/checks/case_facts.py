@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from medseg.datasets.checks.perceptual_hash import likeness
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.reading.masks import read_truth
+from medseg.datasets.reading.unforeseen import unforeseen
 from medseg.datasets.reading.volume import by_file
 from medseg.errors import DataError, Fault
 from medseg.files.content import Content, content_of
@@ -32,8 +32,6 @@ _MOST_VALUES = 256
 
 #: An affine enters digests rounded to this many decimals of a mm, so that noise of storage does not.
 _AFFINE_DECIMALS = 3
-
-_PACKAGE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -113,29 +111,11 @@ def examine(case: Case, channels: Sequence[str], rule: LabelRule, files: FileKin
         channels: Which channels, in this order.
         rule: What the label map may hold.
         files: The kind of its files.
-
-    Raises:
-        MemoryError: The case does not fit into memory. Any other error is a fault of the case.
     """
     try:
         return _examined(case, channels, rule, files)
-    except MemoryError:
-        raise
     except Exception as error:  # noqa: BLE001  # one odd file must not hide what is wrong with the others
-        met = (
-            f"the case could not be looked at: {type(error).__name__} in {_place(error)}, which is unforeseen"
-        )
-        remedy = "Leave the case out, and report this line as a defect of medseg."
-        path = next(iter(case.files.values()), None)
-        fault = Fault(case.id, case.position, "", met, remedy, path)
-        return CaseFacts(case.id, case.group, faults=(fault,), unexpected=True)
-
-
-def _place(error: Exception) -> str:
-    """File and line of the innermost code of this package that an error passed: no data are told."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
-    return f"{Path(own[-1].filename).relative_to(_PACKAGE).as_posix()}, line {own[-1].lineno}"
+        return CaseFacts(case.id, case.group, faults=(unforeseen(case, error),), unexpected=True)
 
 
 def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileKind) -> CaseFacts:

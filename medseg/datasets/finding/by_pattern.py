@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.finding.walk import Walk, kinds_told, named_itself
 from medseg.datasets.manifest.patterns import MASK, Layout, Matcher, Place
+from medseg.datasets.manifest.slips import EXACT, FOLDER, Slip, slips
 from medseg.errors import Fault
 from medseg.text import composed
 
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A file that a pattern fits."""
+    """A file that a pattern fits, or nearly fits: `slip` says but for what."""
 
     place: Place
     told: str
     path: Path
+    slip: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,54 +36,112 @@ class PatternFinder:
     manifest: Manifest
     layout: Layout
 
-    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:  # noqa: ARG002 - parts say it
-        """The cases below a root that have any of these parts, with what they lack or have twice."""
+    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
+        """The cases below a root that have any of these parts, with what they lack or have twice.
+
+        Where no truth is wanted, and no pattern fits, files are found by the last part of the patterns, wherever
+        they lie. What misses a pattern narrowly is a fault of its case, which would vanish else.
+        """
         kind = self.manifest.files()
         # Patterns of volumes name their ending; those of pictures may leave it open.
         walk = Walk(root, kind.suffixes, all=self.manifest.pictures is None)
-        seen = list(self._seen(walk))
-        found = _PAIRINGS[self.layout.pair]([each for each in seen if each.place.part in parts])
+        seen, strays = self._sorted(walk)
+        used = [each for each in seen if each.place.part in parts]
+        themselves = not seen and self._may_be_themselves(walk, parts)
+        near = {} if themselves else {each.path: each for each in self._near(strays + _unnamed(walk), parts)}
+        missed = self._missed(used, near.values())
+        found = _PAIRINGS[self.layout.pair]([*used, *missed])
         found.faults[:0] = walk.faults
         if seen:
             found.notes += filter(None, [walk.unread_told()])
-        else:  # what a pattern fits is of another part, such as a label map
+        elif not near:  # what a pattern fits is of another part, such as a label map
             every = Walk(walk.root, walk.suffixes, all=True)
-            found.drafts += self._themselves(every, parts)
+            pictures = self.manifest.pictures is not None
+            found.drafts += named_itself(every, parts[0], pictures=pictures) if themselves else ()
             found.faults += every.unread_faults()
+        astray = list(self._elsewhere([each for each in strays if each[1] not in near], parts))
+        by_name = astray if not found.drafts and not truth else []
+        found.drafts += _by_name(by_name).drafts
         if not found.drafts:
-            found.faults.append(self._nothing(walk, kind.noun))
+            found.faults.append(self._nothing(walk, kind.noun, len(astray)))
         for draft in found.drafts:
             draft.files = {part: draft.files[part] for part in parts if part in draft.files}
             draft.complaints += [
+                *_slipped(draft, near),
                 *self._twice(draft, parts),
                 *([] if draft.broken else self._lacking(draft, parts)),
             ]
+        if not themselves:
+            known = {*near, *(each.path for each in astray)}
+            found.files = _uses(
+                walk,
+                [name for name, path in strays if path not in known],
+                {
+                    "of cases": len(used) + len(by_name),
+                    "of parts that are not asked for": len(seen) - len(used),
+                    "with names that nearly fit a pattern": len(near),
+                    "in other folders than the patterns say": len(astray) - len(by_name),
+                },
+            )
         return found
 
-    def _matcher(self) -> Matcher:
-        compiled = self.layout.compiled(self.manifest.channels, together=self.manifest.together)
+    def _matcher(self, slip: Slip = EXACT) -> Matcher:
+        layout = self.layout.loosened(slip)
+        compiled = layout.compiled(self.manifest.channels, together=self.manifest.together)
         return replace(compiled, at=f"manifest '{self.manifest.name}', ")
 
-    def _seen(self, walk: Walk) -> Iterator[_Seen]:
-        matcher = self._matcher()
+    def _sorted(self, walk: Walk) -> tuple[list[_Seen], list[tuple[str, Path]]]:
+        """Files that a pattern fits, and the others, by their path below the folder above."""
+        matcher, seen, strays = self._matcher(), [], []
         above = walk.root.resolve()
         above = above.parent if walk.root.is_file() else above
         for relative, path in walk.paths():
             within = f"{composed(above.name)}/{relative}"
             place = matcher.place(relative) or matcher.place(within)
-            if place is not None:
+            if place is None:
+                strays.append((within, path))
+            else:
+                seen.append(_Seen(place, within, path))
+        return seen, strays
+
+    def _near(self, strays: Iterable[tuple[str, Path]], parts: Sequence[str]) -> Iterator[_Seen]:
+        """Files whose names miss a pattern of these parts narrowly."""
+        tries = (
+            [(slip, self._matcher(slip)) for slip in slips(self.manifest.files().suffixes)] if strays else []
+        )
+        for within, path in strays:
+            relative = within.partition("/")[2]
+            for slip, matcher in tries:
+                place = matcher.place(relative) or matcher.place(within)
+                if place is not None:
+                    if place.part in parts:
+                        yield _Seen(place, within, path, slip.told)
+                    break
+
+    def _elsewhere(self, strays: Iterable[tuple[str, Path]], parts: Sequence[str]) -> Iterator[_Seen]:
+        """Files whose names fit the last part of an image's pattern, in whatever folder they lie."""
+        matcher = self._matcher(FOLDER).of_names()
+        for within, path in strays:
+            place = matcher.place(within)
+            if place is not None and place.part in parts:
                 yield _Seen(place, within, path)
 
-    def _themselves(self, walk: Walk, parts: Sequence[str]) -> Iterator[Draft]:
-        """Cases that are one file each, where no name fits the layout.
+    def _missed(self, used: Iterable[_Seen], near: Iterable[_Seen]) -> Iterator[_Seen]:
+        """Files that miss a pattern narrowly, where their case has no other for this part."""
+        there = {(each.place.raw, each.place.part) for each in used}
+        for each in near:
+            if (each.place.raw, each.place.part) not in there or each.place.part in self.layout.many:
+                yield each
+
+    def _may_be_themselves(self, walk: Walk, parts: Sequence[str]) -> bool:
+        """Whether cases are one file each, where no name fits the layout.
 
         A file that is given in place of a folder, whatever its name; and of pictures every one of a folder.
         """
         alone = len(parts) == 1 and parts[0] != MASK
-        if alone and (walk.root.is_file() or self.manifest.pictures is not None):
-            yield from named_itself(walk, parts[0], pictures=self.manifest.pictures is not None)
+        return alone and (walk.root.is_file() or self.manifest.pictures is not None)
 
-    def _nothing(self, walk: Walk, noun: str) -> Fault:
+    def _nothing(self, walk: Walk, noun: str, astray: int) -> Fault:
         patterns = self._matcher().told()
         seen = f"{walk.files} files were seen, {walk.kind} of them {noun} ({kinds_told(walk.suffixes)})"
         remedy = (
@@ -89,6 +149,7 @@ class PatternFinder:
             f"To get the data of '{self.manifest.name}': {self.manifest.obtain}"
         )
         met = f"no file of the data set '{self.manifest.name}' was found: {seen}, and none fits {patterns}"
+        met += f"; {astray} would but for the folder" if astray else ""
         return Fault("", 0, "", met, remedy, walk.root)
 
     def _twice(self, draft: Draft, parts: Sequence[str]) -> Iterator[Complaint]:
@@ -109,6 +170,29 @@ class PatternFinder:
                     "Add or rename it, use the manifest of this edition of the data, or leave the case out."
                 )
                 yield Complaint(part, met, remedy, near)
+
+
+def _unnamed(walk: Walk) -> list[tuple[str, Path]]:
+    """Files without an ending that were passed over, by their path below the folder above."""
+    above = composed(walk.root.resolve().name)
+    return [(f"{above}/{name}", path) for name, path in walk.passed if not path.suffix]
+
+
+def _slipped(draft: Draft, near: Mapping[Path, _Seen]) -> Iterator[Complaint]:
+    for part, places in draft.files.items():
+        for _, path in places:
+            if path in near:
+                seen = near[path]
+                met = f"the file fits the pattern '{seen.place.pattern}' but for {seen.slip}"
+                remedy = "Rename it, write the pattern of these files in the manifest, or leave the case out."
+                yield Complaint(part, met, remedy, path)
+
+
+def _uses(walk: Walk, rest: Iterable[str], known: Mapping[str, int]) -> dict[str, int]:
+    """How many files there are of each use, the rest among them: every file that the walk saw is counted once."""
+    unfit = sum(name.lower().endswith(walk.suffixes) for name in rest)
+    others = walk.files - sum(known.values()) - unfit
+    return {**known, "with names that fit no pattern": unfit, "of other kinds": others}
 
 
 def _by_name(files: Iterable[_Seen]) -> Found:

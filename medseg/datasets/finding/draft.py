@@ -52,12 +52,14 @@ class Found:
         faults: What is wrong, and belongs to no case.
         pairs: Names of what was paired by order.
         notes: What to know of it, though it is no fault: sentences without a full stop.
+        files: How many files there are of each use, in words; empty where nobody counts them.
     """
 
     drafts: list[Draft] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     pairs: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    files: dict[str, int] = field(default_factory=dict)
 
 
 class Finder(Protocol):

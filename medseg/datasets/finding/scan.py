@@ -6,7 +6,7 @@ import difflib
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from medseg.class_names import misnamed
@@ -36,6 +36,8 @@ class Listing:
             to look through. Private where ids are identifying.
         notes: What to know before anything is learned from the cases, though it is no fault: sentences without
             a full stop, that name nobody.
+        files: How many files there are of each use, in words, those of no use among them; empty where the layout
+            of the data set does not tell.
     """
 
     cases: tuple[Case, ...]
@@ -43,6 +45,7 @@ class Listing:
     incomplete: tuple[Case, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    files: Mapping[str, int] = field(default_factory=dict)
 
 
 def scan(
@@ -76,7 +79,7 @@ def scan(
         parts[MASK] = None
     found = _finder(manifest, allowed).find(root, tuple(parts), truth=truth)
     if not found.drafts:
-        return Listing((), tuple(found.faults))
+        return Listing((), tuple(found.faults), files=found.files)
     return _listed(manifest, root, found, channels, truth=truth)
 
 
@@ -162,7 +165,7 @@ def _listed(manifest: Manifest, root: Path, found: Found, channels: Sequence[str
     notes: tuple[str, ...] = (*_by_order(found), *found.notes)
     if truth:  # in prediction nothing is shared out
         notes = (*_alone(manifest, drafts, table), *name.patients.notes(), *notes)
-    return Listing(tuple(cases), tuple(faults), tuple(incomplete), tuple(found.pairs), notes)
+    return Listing(tuple(cases), tuple(faults), tuple(incomplete), tuple(found.pairs), notes, found.files)
 
 
 def _alone(manifest: Manifest, drafts: Sequence[tuple[str, Draft]], table: Table) -> Iterator[str]:

@@ -31,6 +31,7 @@ class Walk:
         all: Whether files of other endings are given as well.
         unread: Images of kinds that are not read, by what is told of their ending. Where not all files are given,
             by their names alone.
+        passed: Files of other endings, where not all files are given.
     """
 
     root: Path
@@ -40,6 +41,7 @@ class Walk:
     kind: int = 0
     faults: list[Fault] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
+    passed: list[tuple[str, Path]] = field(default_factory=list)
 
     def paths(self) -> Iterator[tuple[str, Path]]:
         """Path relative to the root with `/` and in NFC, and full path, of every file that is not hidden."""
@@ -82,7 +84,9 @@ class Walk:
         self.kind += of_kind
         if of_kind or self.all:
             yield composed(relative), path
-        elif ending := _unread_ending(relative):
+            return
+        self.passed.append((composed(relative), path))
+        if ending := _unread_ending(relative):
             self.unread[ending] += 1
 
     def is_picture(self, path: Path) -> bool:

@@ -53,6 +53,11 @@ class Pattern:
     spare: float = field(default_factory=lambda: _SPARE, compare=False)
 
     @property
+    def text(self) -> str:
+        """The expression, as it is matched."""
+        return self.compiled.pattern
+
+    @property
     def groups(self) -> int:
         """Number of groups."""
         return self.compiled.groups

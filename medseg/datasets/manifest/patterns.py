@@ -19,14 +19,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from medseg.class_names import ImageLabels
 from medseg.datasets.manifest.expressions import Pattern, pattern
 from medseg.datasets.manifest.layout import NO_LABEL_MAPS, FileLayout
+from medseg.datasets.manifest.slips import EXACT, Slip
 from medseg.text import composed
 
 #: The part of a case that holds the truth; no channel may be called so.
@@ -64,6 +65,8 @@ class Layout(FileLayout):
     case: str = "[^/]+"
     spelling: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
+    _slip: Slip = PrivateAttr(default=EXACT)
+
     @model_validator(mode="after")
     def _one_truth(self) -> Self:
         if self.mask is not None and self.objects is not None:
@@ -97,6 +100,12 @@ class Layout(FileLayout):
             ValueError: As `compiled`.
         """
         self.compiled(channels, together=together)
+
+    def loosened(self, slip: Slip) -> Layout:
+        """The same layout, whose patterns fit names that miss them by no more than this."""
+        made = self.model_copy()
+        made._slip = slip  # noqa: SLF001 - its own
+        return made
 
     def compiled(self, channels: Sequence[str], *, together: bool = False) -> Matcher:
         """The layout as regular expressions.
@@ -178,20 +187,20 @@ class Layout(FileLayout):
             raise ValueError(f"the pattern '{given}' needs {{case}}, to tell which case a file belongs to")
         if "**/{within}" in given:
             raise ValueError(f"the pattern '{given}' has '**/' before {{within}}, which stands for the same")
-        given = composed(given)
+        given, ending = self._slip.split(composed(given))
         seen: set[str] = set()
         written, end = "", 0
         for token in _TOKEN.finditer(given):
-            written += re.escape(given[end : token.start()])
+            written += self._slip.literal(given[end : token.start()])
             written += self._meaning(token, given, spelt, seen)
             end = token.end()
-        written += re.escape(given[end:])
+        written += self._slip.literal(given[end:]) + ending
         try:
             pattern(composed(self.case))
         except ValueError as error:
             raise ValueError(f"'case' is no regular expression: {error}") from error
         try:
-            return pattern(composed(written))
+            return pattern(self._slip.whole(composed(written)))
         except ValueError as error:
             raise ValueError(f"the pattern '{given}' cannot be used: {error}") from error
 
@@ -233,11 +242,13 @@ class Place:
         case: The case's id, as the data set spells it. Private where ids are identifying.
         part: The channel, `image` where one file holds all channels, or `mask`.
         within: The folders that are part of the id, with a `/` behind each.
+        pattern: The one that fits, as written.
     """
 
     case: str
     part: str
     within: str = ""
+    pattern: str = field(default="", compare=False)
 
     @property
     def raw(self) -> str:
@@ -291,8 +302,25 @@ class Matcher:
             found = rule.compiled.fullmatch(relative, f"{self.at}'{rule.key}'")
             if found:
                 told = found.groupdict()
-                return Place(told["case"], rule.part or self.spelt[told["channel"]], told.get("within") or "")
+                part = rule.part or self._channel(told["channel"])
+                return Place(told["case"], part, told.get("within") or "", rule.pattern)
         return None
+
+    def of_names(self) -> Matcher:
+        """The patterns by which a name alone, in whatever folder, tells an image: those of one channel only.
+
+        A mask's count where no image's is the same.
+        """
+        parts: dict[str, set[str]] = {}
+        for rule in self.rules:
+            if rule.part != MASK:
+                parts.setdefault(rule.compiled.text, set()).add(rule.part)
+        kept = [rule for rule in self.rules if parts.get(rule.compiled.text, {MASK}) == {rule.part}]
+        return replace(self, rules=tuple(kept))
+
+    def _channel(self, met: str) -> str:
+        known = self.spelt.get(met)  # in other letters only where the patterns are loosened
+        return known or next(name for spelt, name in self.spelt.items() if spelt.lower() == met.lower())
 
 
 def _several(patterns: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -156,7 +156,7 @@ def _refuse_unknown_syntax(head: Header) -> None:
 
 def _coded(head: Header) -> bytes | None:
     """The codestream of a compressed picture, of the size that the header says; None where pydicom decodes."""
-    raw = head.data[head.keyword].value
+    raw = head.value(head.keyword)
     if not raw:
         raise RefusedError("the pixel data of the DICOM file are empty", COPY)
     if head.syntax in _NATIVE:

@@ -16,6 +16,7 @@ import nibabel
 import numpy as np
 from isal import igzip, isal_zlib
 from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import io_orientation
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
@@ -37,6 +38,9 @@ _PIECE = 1 << 24  # bytes that are read at a time
 _SLACK = 1 << 20  # bytes that may follow the voxels in a packed file
 _NO_MATTER = 1 << 26  # bytes for which nobody asks how much memory is free
 
+#: No voxel is as large, nor lies as far from the origin: a kilometre.
+_FARTHEST_MM = 1e6
+
 _SHORT = "the file is truncated: it holds fewer voxels than its header says"
 
 
@@ -53,11 +57,7 @@ def read_nifti(path: Path) -> StoredImage:
         shape = _volume_shape(declared.shape)
         image = _parse(_held(stream, head, declared.dataobj, most))
     affine = np.asarray(image.affine, dtype=np.float64)
-    if not np.isfinite(affine).all() or not _spans(affine):
-        raise RefusedError(
-            "the file's affine is singular or not finite, so that its voxels have no place",
-            "Export it anew with its place in space (sform or qform), or leave the case out.",
-        )
+    _refuse_placeless(affine)
     try:
         data = np.asanyarray(image.dataobj).reshape(shape, order="A")
     except (ValueError, OSError, EOFError) as error:
@@ -74,7 +74,32 @@ def read_nifti(path: Path) -> StoredImage:
     if data.dtype.kind == "f" and data.dtype != np.float32:
         data = data.astype(np.float32)
     grid, notes = placed(_stored_header(head, image), image.header, affine, shape)
+    _refuse_far(grid)
     return StoredImage(data, grid, notes)
+
+
+_NO_PLACE = "Export it anew with its place in space (sform or qform), or leave the case out."
+
+
+def _refuse_placeless(affine: NDArray[np.float64]) -> None:
+    """Refuse an affine, in the units of the file, that gives no place and no orientation."""
+    if not np.isfinite(affine).all() or not _spans(affine):
+        raise RefusedError(
+            "the file's affine is singular or not finite, so that its voxels have no place", _NO_PLACE
+        )
+    if np.isnan(io_orientation(affine)).any():
+        raise RefusedError(
+            "the file's affine turns two axes into almost the same direction, so that one has no orientation",
+            _NO_PLACE,
+        )
+
+
+def _refuse_far(grid: Geometry) -> None:
+    if (longest := float(np.abs(grid.affine).max())) > _FARTHEST_MM:
+        raise RefusedError(
+            f"the file's affine holds {longest:.3g} mm, which is beyond any image: its header is damaged",
+            _NO_PLACE,
+        )
 
 
 def nifti_geometry(path: Path) -> Geometry:

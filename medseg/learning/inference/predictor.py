@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
 from medseg.component import Allowed, build
 from medseg.datasets.case import Case
@@ -24,6 +23,7 @@ from medseg.learning.inference.saved_model import FORM, described_in, fill, refu
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
 from medseg.learning.inspection.within_memory import within_memory
 from medseg.learning.tasks.task import TASK, LabelTask, MaskTask, Task
+from medseg.learning.transfer.saving import save_weights
 from medseg.learning.transfer.weights import plain_weights
 from medseg.places import written_whole
 from medseg.slices.preparation import Preparation
@@ -244,7 +244,7 @@ class Predictor:
         with written_whole(folder) as target:
             target.mkdir()
             (target / "model.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
-            save_file(weights, target / "weights.safetensors")
+            save_weights(weights, target / "weights.safetensors")
             (target / "README.md").write_text(model_card(described), encoding="utf-8")
         return folder
 

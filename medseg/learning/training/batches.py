@@ -96,7 +96,7 @@ def workers_watched(workers: int) -> Iterator[None]:
             raise
         raise type(error)(str(error).rpartition(own)[2].strip()) from error
     except (RuntimeError, MemoryError) as error:
-        if "DataLoader worker (" not in str(error) and not str(error).startswith("Caught MemoryError"):
+        if not _lacked_memory(str(error)):
             raise
         raise TrainingError(
             f"one of {workers} processes that load slices ended unexpectedly: most likely the system stopped it for "
@@ -104,6 +104,19 @@ def workers_watched(workers: int) -> Iterator[None]:
             "the run again with --set loading.workers=0, or a smaller loading.batch_size; or free memory and go on "
             "with medseg pipeline resume."
         ) from error
+
+
+def _lacked_memory(said: str) -> bool:
+    """Whether an error of torch's loader is that a process of it was stopped, or found no memory of one kind."""
+    if "DataLoader worker (" in said or said.startswith("Caught MemoryError"):
+        return True
+    words = (
+        "can't allocate memory",
+        "Cannot allocate memory",
+        "shared memory",
+        "unable to write to file </torch_",
+    )
+    return said.startswith("Caught ") and any(each in said for each in words)
 
 
 class EpochOrder(Sampler[tuple[int, int]]):

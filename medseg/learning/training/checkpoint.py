@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from medseg.errors import RunError
 from medseg.files.regular import refuse_irregular
+from medseg.learning.transfer.saving import save_state, save_weights
 from medseg.learning.transfer.weights import plain_weights
 from medseg.places import written_whole
 
@@ -73,14 +74,17 @@ class Checkpoints:
 
         The best weights are written first, under the name of their epoch, and those of earlier epochs
         removed last: a process that is killed in between leaves a checkpoint whose best weights exist.
+
+        Raises:
+            NotWrittenError: It cannot be written, as where no space is left; the state before is as it was.
         """
         if standing.best_epoch == standing.epoch:
             weights = plain_weights(parts["network"])
             with written_whole(self._best(standing.epoch)) as target:
-                save_file(weights, target)
+                save_weights(weights, target)
         state = {name: part.state_dict() for name, part in parts.items()}
         with written_whole(self.last) as target:
-            torch.save({"standing": asdict(standing), **state}, target)
+            save_state({"standing": asdict(standing), **state}, target)
         for old in self.folder.glob("best-*.safetensors"):
             if old != self._best(standing.best_epoch):
                 old.unlink()

@@ -17,7 +17,7 @@ from medseg.errors import DefinitionError, TrainingError
 from medseg.learning.tasks.task import Loss, Scorer, Task, on_device
 from medseg.learning.training.batches import Batches, workers_watched
 from medseg.learning.training.checkpoint import Checkpoints, Standing
-from medseg.learning.training.memory import MemoryNeed, free_memory, out_of_memory
+from medseg.learning.training.memory import MemoryNeed, free_memory, lacks_memory, out_of_memory
 from medseg.learning.training.plan import Plan, Precision
 from medseg.progress import Bar, Progress, Silent
 
@@ -302,7 +302,9 @@ class _Epochs:
     def _run(self, engine: Any) -> None:
         try:
             engine.run()
-        except torch.OutOfMemoryError as error:
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
             batch = len(engine.state.batch["index"])
             raise out_of_memory(self.need, batch, free_memory(self.device)) from error
 

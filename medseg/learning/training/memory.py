@@ -16,6 +16,7 @@ __all__ = [
     "MemoryNeed",
     "available_memory",
     "free_memory",
+    "lacks_memory",
     "measure_need",
     "out_of_memory",
     "own_limits",
@@ -103,6 +104,13 @@ def out_of_memory(need: MemoryNeed, batch: int, free: int) -> TrainingError:
     """The error for a batch that did not fit on the device after all."""
     fits = min(need.fits(free), max(batch // 2, 1)) if batch > 1 else 0
     return TrainingError(f"the device ran out of memory with a batch of {batch} slices. {_advice(fits)}")
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether a batch did not fit: torch has an error of its own for devices, and but words for the main memory."""
+    if str(error).startswith("Caught "):  # by a process that loads slices: see `workers_watched`
+        return False
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _advice(fits: int) -> str:

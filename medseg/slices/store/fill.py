@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
+from medseg.datasets.reading.unforeseen import one_case
 from medseg.datasets.reading.volume import Volume
 from medseg.errors import DataError, Fault, StoreError
 from medseg.geometry.background import background_values
@@ -162,7 +163,8 @@ class _Filler:
 
     def _one(self, job: Job) -> Entry:
         begin = time.perf_counter()
-        made = make_slices(job, self._preparation, self._recipe)
+        with one_case(job.case):
+            made = make_slices(job, self._preparation, self._recipe)
         unchanged(job)
         self._largest = max(self._largest, made.nbytes)
         facts = {**made.facts, "seconds": round(time.perf_counter() - begin, 3)}

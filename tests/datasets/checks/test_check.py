@@ -344,15 +344,33 @@ def test_an_unforeseen_error_is_a_fault_of_its_case_and_forgotten(
     assert again.read == 1
 
 
-@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
-def test_want_of_memory_and_an_interruption_end_the_check(
-    root: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+def test_want_of_memory_at_one_case_is_a_fault_of_it(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    read = facts_module.background_values
+
+    def small(image: np.ndarray) -> np.ndarray:
+        if image[0][tuple(size // 2 for size in image.shape[1:])] == volume(1)[3, 3, 2]:
+            raise MemoryError("Unable to allocate 4. GiB")
+        return read(image)
+
+    monkeypatch.setattr(facts_module, "background_values", small)
+    report = checked(root, tmp_path / "remember")
+    assert [(fault.case, fault.met) for fault in report.faults] == [
+        ("p1", "the case does not fit into memory (MemoryError)")
+    ]
+    assert "fewer jobs" in report.faults[0].remedy
+    assert [case.id for case in report.good] == ["p0", "p2"]
+    monkeypatch.undo()
+    assert checked(root, tmp_path / "remember").faults == ()  # it may fit another time
+
+
+def test_an_interruption_ends_the_check(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(image: np.ndarray) -> np.ndarray:
-        raise error
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(facts_module, "background_values", failing)
-    with pytest.raises(error):
+    with pytest.raises(KeyboardInterrupt):
         checked(root)
 
 

@@ -447,6 +447,14 @@ def test_what_is_no_single_picture_is_refused_for_one_reason(tmp_path, kind, cha
     assert caught.value.remedy
 
 
+def test_pixels_of_an_unknown_representation_are_refused(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", TWELVE)
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"\xe0\x7f\x10\x00OW", b"\xe0\x7f\x10\x00ZZ"))
+    with pytest.raises(RefusedError, match=r"damaged: its `PixelData` cannot be read"):
+        read_one(path)
+
+
 def test_a_header_with_any_byte_changed_is_read_or_refused(tmp_path):
     path = write_dicom(tmp_path / "a.dcm", TWELVE[:9, :9], WindowCenter=40, WindowWidth=400, **CT)
     whole = path.read_bytes()

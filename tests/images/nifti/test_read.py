@@ -172,6 +172,40 @@ def test_what_is_no_volume_is_refused_with_what_to_do_about_it(
     assert caught.value.remedy.startswith("Save each colour") == (data.dtype.names is not None)
 
 
+@pytest.mark.parametrize(
+    ("row", "column", "value", "complaint"),
+    [
+        (0, 1, -1.7e38, "beyond any image"),
+        (1, 1, 8.31e34, "beyond any image"),
+        (2, 3, np.inf, "not finite"),
+        (0, 0, 0.0, "singular"),
+    ],
+)
+def test_an_affine_that_gives_voxels_no_place_is_refused(
+    tmp_path: Path, row: int, column: int, value: float, complaint: str
+) -> None:
+    image = nibabel.Nifti1Image(np.zeros(SHAPE, np.int16), None)
+    image.header["sform_code"] = 1
+    affine = np.eye(4)
+    affine[row, column] = value
+    for name, each in zip("xyz", affine, strict=False):
+        image.header[f"srow_{name}"] = each
+    nibabel.save(image, tmp_path / "a.nii")
+    with pytest.raises(DataError, match=complaint):
+        read_nifti(tmp_path / "a.nii")
+
+
+def test_axes_that_almost_coincide_are_refused(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.zeros(SHAPE, np.int16), None)
+    image.header["sform_code"] = 1
+    for name, each in zip("xyz", ([1e5, 1e5, 0, 0], [0, 1e-11, 0, 0], [0, 0, 1e5, 0]), strict=True):
+        image.header[f"srow_{name}"] = each
+    nibabel.save(image, tmp_path / "a.nii")
+    assert None in nibabel.aff2axcodes(nibabel.load(tmp_path / "a.nii").affine)
+    with pytest.raises(DataError, match="one has no orientation"):
+        read_nifti(tmp_path / "a.nii")
+
+
 def test_a_header_that_claims_more_than_the_file_holds_asks_for_no_memory(tmp_path: Path) -> None:
     header = nibabel.Nifti1Header()
     header.set_data_dtype(np.float64)

@@ -138,7 +138,7 @@ def test_a_failure_while_saving_leaves_the_model_before(saved, monkeypatch):
         raise OSError(28, "No space left on device")
 
     before = Predictor.load(saved).probabilities(slices())
-    monkeypatch.setattr("medseg.learning.inference.predictor.save_file", full)
+    monkeypatch.setattr("medseg.learning.inference.predictor.save_weights", full)
     with pytest.raises(OSError, match="space"):
         make_predictor(seed=1).save(saved)
     np.testing.assert_array_equal(Predictor.load(saved).probabilities(slices()), before)

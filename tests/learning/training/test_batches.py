@@ -331,6 +331,23 @@ def test_want_of_memory_in_a_worker_is_told_with_the_setting_that_needs_less():
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "unable to write to file </torch_12_34_0>: No space left on device (28)",
+        "unable to allocate shared memory(shm) for file </torch_12_34_0>: Cannot allocate memory (12)",
+        "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 GiB",
+    ],
+)
+def test_want_of_memory_that_torch_tells_in_words_is_told_alike(said):
+    try:
+        raise RuntimeError(said)
+    except RuntimeError:
+        sent = ExceptionWrapper(where="in DataLoader worker process 0")
+    with pytest.raises(TrainingError, match=r"--set loading\.workers=0"), workers_watched(1):
+        sent.reraise()
+
+
+@pytest.mark.parametrize(
     "error", [RuntimeError("another"), MemoryError("here"), DefinitionError("Caught by us")]
 )
 def test_what_is_not_of_a_worker_stays_what_it_is(error):

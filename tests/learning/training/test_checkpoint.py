@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import io
 import pickle
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from safetensors.torch import load_file
 
 from medseg.errors import RunError
 from medseg.learning.training.checkpoint import Checkpoints, Standing
+from medseg.learning.transfer.saving import save_state
+from medseg.places import NotWrittenError
 
 CPU = torch.device("cpu")
 
@@ -175,13 +179,42 @@ def test_a_process_killed_while_saving_leaves_the_checkpoint_before(tmp_path, mo
 
     if moment.endswith("best"):
         monkeypatch.setattr(
-            "medseg.learning.training.checkpoint.save_file", cut(lambda _, t: t.write_bytes(bytes(99)))
+            "medseg.learning.training.checkpoint.save_weights", cut(lambda _, t: t.write_bytes(bytes(99)))
         )
     else:
-        monkeypatch.setattr(torch, "save", cut(torch.save))
+        monkeypatch.setattr("medseg.learning.training.checkpoint.save_state", cut(save_state))
     with pytest.raises(Killed):
         checkpoints.save(after(2, 2), parts)
     monkeypatch.undo()
+    other, again = make_parts(seed=4), Checkpoints(tmp_path)
+    standing = again.restore(other, CPU)
+    assert standing == after(1, 1)
+    assert_equal(first, weights_of(other))
+    again.load_best(other["network"], standing)
+    assert_equal(first, weights_of(other))
+
+
+@contextmanager
+def files_of_at_most(count):
+    """Let the system refuse longer files, as a full disk does."""
+    resource = pytest.importorskip("resource")  # of POSIX
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(("best", "file"), [(2, "best-0002.safetensors"), (1, "last.pt")])
+def test_what_cannot_be_written_is_told_with_its_place_and_leaves_the_checkpoint_before(tmp_path, best, file):
+    parts, checkpoints = make_parts(), Checkpoints(tmp_path)
+    checkpoints.save(after(1, 1), parts)
+    first = weights_of(parts)
+    learn(parts)
+    with pytest.raises(NotWrittenError) as told, files_of_at_most(200):
+        checkpoints.save(after(2, best), parts)
+    assert (told.value.errno, told.value.filename) == (errno.EFBIG, str(tmp_path / file))
     other, again = make_parts(seed=4), Checkpoints(tmp_path)
     standing = again.restore(other, CPU)
     assert standing == after(1, 1)

@@ -398,14 +398,24 @@ def test_clipping_limits_the_norm_of_all_gradients_together(store, tmp_path, cli
         assert norms == pytest.approx([clip] * 3, rel=1e-3)
 
 
-def test_out_of_memory_names_a_batch_that_would_fit(store, tmp_path):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried"
+        ),
+        MemoryError("Unable to allocate 4. GiB"),
+    ],
+)
+def test_out_of_memory_names_a_batch_that_would_fit(store, tmp_path, error):
     class Full(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.inner = make_network()
 
         def forward(self, image):
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise error
 
     with pytest.raises(TrainingError, match=r"batch of 3 slices\. Set loading\.batch_size=1 or less"):
         train(store, tmp_path, network=Full())

@@ -21,6 +21,7 @@ from medseg.geometry.axes import AXES
 from medseg.pipeline.checks.shortfalls import cut_away_told, unlearned_told
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
+from medseg.slices.store import fill
 from medseg.slices.store.estimate import plan
 from medseg.slices.store.fill import prepare
 from medseg.splits.split import Split
@@ -560,3 +561,20 @@ def erased(case: Case, value: int) -> Path:
     path = case.mask.with_name(f"less_{case.mask.name}")
     nibabel.save(nibabel.Nifti1Image(label, mask.affine), path)
     return path
+
+
+def test_want_of_memory_at_one_case_is_a_fault_of_it_and_the_others_are_prepared(
+    cases, tmp_path, monkeypatch
+):
+    made = fill.make_slices
+
+    def starved(job, *rest):
+        if job.case.position == 2:
+            raise MemoryError
+        return made(job, *rest)
+
+    monkeypatch.setattr(fill, "make_slices", starved)
+    with pytest.raises(DataError, match="does not fit into memory") as told:
+        run(cases, tmp_path)
+    assert [fault.position for fault in told.value.faults] == [2]
+    assert len(list((tmp_path / "stores").glob("*/*"))) == len(cases) - 1

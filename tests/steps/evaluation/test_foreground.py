@@ -20,6 +20,7 @@ from sklearn.metrics import (
 
 from medseg.component import build
 from medseg.errors import DataError, DefinitionError
+from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.pictures import PICTURE_SCORES
 from medseg.splits.split import Split
 from medseg.steps.evaluate import Evaluate
@@ -342,6 +343,25 @@ def test_a_role_that_does_not_exist_is_refused():
 def test_a_role_without_cases_is_named(particles, make_run):
     with pytest.raises(DataError, match="role train"):
         evaluate(particles, make_run("evaluate"), role="train")
+
+
+def test_a_case_that_cannot_be_scored_is_told_and_the_others_are_scored(
+    particles, make_run, heard, monkeypatch
+):
+    lost, *others = particles.split.cases("test")
+    read = Predictor.read
+
+    def starved(self, case):
+        if case.id == lost:
+            raise MemoryError
+        return read(self, case)
+
+    monkeypatch.setattr(Predictor, "read", starved)
+    run = make_run("evaluate")
+    evaluate(particles, run)
+    assert list(pd.read_csv(run.folder / "scores" / "test.csv")["case"]) == others
+    assert heard.tagged["evaluate.unscored"] == f"1 of {len(others) + 1}"
+    assert any(f"case {lost}" in text and "does not fit into memory" in text for text in heard.said)
 
 
 def test_a_case_without_truth_is_refused(particles, make_run):

@@ -1,0 +1,81 @@
+"""How a file's name misses a pattern: what is loosened in a pattern, to find the one that was meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_SEPARATORS = re.compile(r"[-_. ]")
+_TOKENS = re.compile(r"\*|\{[^{}]*\}")
+_LAST = re.compile(r"\.nii\*$|\.\*$|(?:\.[A-Za-z0-9]+)+$")
+
+
+@dataclass(frozen=True)
+class Slip:
+    """What a pattern is loosened in.
+
+    Attributes:
+        told: What differs in the name of a file that fits then alone, in words.
+        letters: Whether upper and lower case are one.
+        separators: Whether `-`, `_`, `.` and a space are one.
+        endings: Of which any may stand in place of the pattern's own, or none where the pattern names more than the
+            case; nothing is loosened without them.
+        folder: Whether the file may lie in any folder.
+    """
+
+    told: str = ""
+    letters: bool = False
+    separators: bool = False
+    endings: tuple[str, ...] = ()
+    folder: bool = False
+
+    def split(self, given: str) -> tuple[str, str]:
+        """A pattern that is to be compiled, and the regular expression of what follows it."""
+        name = given.rpartition("/")[2]
+        told = [each for each in _TOKENS.findall(given) if each not in ("*", "{within}")]
+        if self.folder and all(each in name for each in told):
+            given = f"**/{name}"
+        last = _LAST.search(given)
+        if not self.endings or last is None:
+            return given, ""
+        stem = given[: last.start()]
+        any_ending = f"(?:{'|'.join(re.escape(each) for each in self.endings)})"
+        says_more = _TOKENS.sub("", stem.rpartition("/")[2])
+        return stem, f"{any_ending}?" if says_more else any_ending
+
+    def literal(self, text: str) -> str:
+        """The regular expression of what stands for itself."""
+        if not self.separators:
+            return re.escape(text)
+        return "".join("[-_. ]" if _SEPARATORS.match(each) else re.escape(each) for each in text)
+
+    def whole(self, written: str) -> str:
+        """The regular expression of a pattern, of that of its parts."""
+        return f"(?i){written}" if self.letters else written
+
+
+EXACT = Slip()
+"""Nothing: patterns as they are written."""
+
+FOLDER = Slip("the folder that it lies in", folder=True)
+"""A name that fits, in another folder."""
+
+
+def slips(endings: Sequence[str]) -> tuple[Slip, ...]:
+    """What is tried of a name that fits no pattern, in this order.
+
+    Args:
+        endings: Of names of the kind of file, in lower case.
+    """
+    return (
+        Slip("upper and lower case", letters=True),
+        Slip("the separator (- _ . or a space)", separators=True),
+        Slip("the ending", endings=tuple(endings)),
+        Slip(
+            "more than one of upper and lower case, the separator and the ending",
+            letters=True,
+            separators=True,
+            endings=tuple(endings),
+        ),
+    )

@@ -1,0 +1,153 @@
+"""Every file of a data set's folder is accounted for: a case whose names miss the patterns does not vanish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medseg.datasets.finding.scan import Listing, scan
+from medseg.datasets.manifest.manifest import Manifest
+
+TWO = {"images": "**/{case}_{channel}.nii*", "mask": "**/{case}_mask.nii*"}
+DECATHLON = {"images": "imagesTr/{case}.nii.gz", "mask": "labelsTr/{case}.nii.gz"}
+
+
+@pytest.fixture(autouse=True)
+def _own_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSEG_CONFIG", str(tmp_path / "config"))
+
+
+def manifest(layout: dict[str, Any], **changes: Any) -> Manifest:
+    return Manifest.model_validate(
+        {
+            **dict.fromkeys(["name", "about", "source", "licence", "citation"], "x"),
+            "obtain": "Ask at the desk.",
+            "channels": ["t2"],
+            "classes": ["no", "yes"],
+            "label_values": {0: "no", 1: "yes"},
+            "layout": layout,
+            "ids": "pseudonyms",
+            **changes,
+        }
+    )
+
+
+def made(root: Path, *names: str) -> Path:
+    """Empty files: a scan opens none."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def counted(listing: Listing) -> dict[str, int]:
+    return {use: count for use, count in listing.files.items() if count}
+
+
+GOOD = ("P001_t2.nii.gz", "P001_mask.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("name", "differs"),
+    [
+        ("P054_t2.NII.GZ", "but for upper and lower case"),
+        ("P054_T2.nii.gz", "but for upper and lower case"),
+        ("P054-t2.nii.gz", "but for the separator"),
+        ("P054_t2", "but for the ending"),
+        ("P054_T2", "but for more than one of upper and lower case"),
+        ("P054 t2", "but for more than one of upper and lower case"),
+    ],
+)
+def test_a_case_whose_image_misses_the_pattern_is_listed_and_told_what_differs(
+    tmp_path: Path, name: str, differs: str
+) -> None:
+    root = made(tmp_path / "d", *GOOD, name, "P054_mask.nii.gz")
+    listing = scan(manifest(TWO), root)
+    assert [case.id for case in listing.cases] == ["P001"]
+    assert [case.id for case in listing.incomplete] == ["P054"]
+    (fault,) = listing.faults
+    assert (fault.case, fault.part, fault.path) == ("P054", "t2", root / name)
+    assert f"'**/{{case}}_{{channel}}.nii*' {differs}" in fault.met
+    (root / name).rename(root / "P054_t2.nii.gz")  # the remedy
+    assert scan(manifest(TWO), root).faults == ()
+
+
+def test_a_case_of_which_no_file_fits_a_pattern_does_not_vanish(tmp_path: Path) -> None:
+    root = made(tmp_path / "d", *GOOD, "P111-T2.nii", "P111_Mask.nii.gz")
+    listing = scan(manifest(TWO), root)
+    assert [case.id for case in listing.incomplete] == ["P111"]
+    assert {fault.part for fault in listing.faults} == {"t2", "mask"}
+
+
+def test_names_of_files_are_not_told_where_ids_are_identifying(tmp_path: Path) -> None:
+    root = made(tmp_path / "d", *GOOD, "Meier-t2.nii.gz", "Meier_mask.nii.gz", "Zander/unlike.nii.gz")
+    listing = scan(manifest(TWO, ids="identifying"), root)
+    told = f"{[fault.text() for fault in listing.faults]} {listing.notes} {listing.files}"
+    assert "but for the separator" in told
+    assert "Meier" not in told
+    assert "Zander" not in told
+
+
+def test_each_file_is_counted_once_by_its_use(tmp_path: Path) -> None:
+    root = made(
+        tmp_path / "d",
+        *(*GOOD, "P001-t2.nii.gz", "P001_flair.nii.gz", "scout.nii.gz", "notes.txt", "._P001_t2.nii.gz"),
+    )
+    listing = scan(manifest(TWO, channels=["t2", "flair"]), root, only=["t2"])
+    assert [case.id for case in listing.cases] == ["P001"]  # what nearly fits stands beside what fits
+    assert counted(listing) == {
+        "of cases": 2,
+        "of parts that are not asked for": 1,
+        "with names that nearly fit a pattern": 1,
+        "with names that fit no pattern": 1,
+        "of other kinds": 1,
+    }
+
+
+def test_pictures_without_an_ending_or_in_a_folder_of_other_letters_do_not_vanish(tmp_path: Path) -> None:
+    layout = {"images": "Images/{case}.png", "mask": "Masks/{case}_m.png"}
+    kind = manifest(layout, channels=["grey"], pictures={"channels": "grey"})
+    root = made(tmp_path / "d", "Images/a.png", "Masks/a_m.png", "images/b.png", "Masks/b_m.png")
+    made(root, "Images/c.png", "Masks/c_m", "notes.txt")
+    listing = scan(kind, root)
+    assert [case.id for case in listing.cases] == ["a"]
+    assert [(fault.case, fault.part) for fault in listing.faults] == [("b", "grey"), ("c", "mask")]
+    assert counted(listing) == {
+        "of cases": 4,
+        "with names that nearly fit a pattern": 2,
+        "of other kinds": 1,
+    }
+
+
+def test_images_in_another_folder_than_the_layouts_are_predicted_and_not_learned_from(tmp_path: Path) -> None:
+    root = made(tmp_path / "d", "imagesTs/a.nii.gz", "imagesTs/b.nii.gz", "dataset.json")
+    asked = scan(manifest(DECATHLON), root, truth=False)
+    assert [case.id for case in asked.cases] == ["a", "b"]
+    assert asked.faults == ()
+    assert [case.id for case in scan(manifest(DECATHLON), root / "imagesTs", truth=False).cases] == ["a", "b"]
+    (fault,) = scan(manifest(DECATHLON), root).faults
+    assert "'imagesTr/{case}.nii.gz'" in fault.met
+    assert "2 would but for the folder" in fault.met
+    made(root, "imagesTr/c.nii.gz", "labelsTr/c.nii.gz")
+    learned = scan(manifest(DECATHLON), root)
+    assert [case.id for case in learned.cases] == ["c"]
+    assert counted(learned) == {
+        "of cases": 2,
+        "in other folders than the patterns say": 2,
+        "of other kinds": 1,
+    }
+
+
+def test_label_maps_are_not_predicted_as_images(tmp_path: Path) -> None:
+    layout = {"images": "imagesTr/{case}.nii.gz", "mask": "labelsTr/{case}_gt.nii.gz"}
+    root = made(tmp_path / "d", "new/a.nii.gz", "new/a_gt.nii.gz")
+    assert [case.id for case in scan(manifest(layout), root, truth=False).cases] == ["a"]
+
+
+def test_two_channels_of_one_name_are_not_told_apart_by_it(tmp_path: Path) -> None:
+    layout = {"images": {"t1": "T1/{case}.nii", "t2": "T2/{case}.nii"}}
+    root = made(tmp_path / "d", "new/a.nii")
+    (fault,) = scan(manifest(layout, channels=["t1", "t2"]), root, truth=False).faults
+    assert "'T1/{case}.nii' or 'T2/{case}.nii'" in fault.met
