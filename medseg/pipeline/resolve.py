@@ -218,7 +218,7 @@ def _refuse_several(
     )
     raise DefinitionError(
         f"the network {type(network).__name__} gives {form}{size} {'as it trains' if training else 'for a batch'}, "
-        f"expected one tensor of {axes} axes: several outputs, as of deep supervision, cannot be learned from. {remedy}"
+        f"expected one tensor of {axes} axes. Several outputs, as of deep supervision, are not supported. {remedy}"
     )
 
 

@@ -16,7 +16,6 @@ import nibabel
 import numpy as np
 from isal import igzip, isal_zlib
 from nibabel.filebasedimages import ImageFileError
-from nibabel.orientations import io_orientation
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
@@ -82,15 +81,10 @@ _NO_PLACE = "Export it anew with its place in space (sform or qform), or leave t
 
 
 def _refuse_placeless(affine: NDArray[np.float64]) -> None:
-    """Refuse an affine, in the units of the file, that gives no place and no orientation."""
+    """Refuse an affine, in the units of the file, that gives no place: of axes that coincide, or almost."""
     if not np.isfinite(affine).all() or not _spans(affine):
         raise RefusedError(
             "the file's affine is singular or not finite, so that its voxels have no place", _NO_PLACE
-        )
-    if np.isnan(io_orientation(affine)).any():
-        raise RefusedError(
-            "the file's affine turns two axes into almost the same direction, so that one has no orientation",
-            _NO_PLACE,
         )
 
 

@@ -175,7 +175,7 @@ def test_what_is_no_volume_is_refused_with_what_to_do_about_it(
 @pytest.mark.parametrize(
     ("row", "column", "value", "complaint"),
     [
-        (0, 1, -1.7e38, "beyond any image"),
+        (0, 1, -1.7e38, "singular"),
         (1, 1, 8.31e34, "beyond any image"),
         (2, 3, np.inf, "not finite"),
         (0, 0, 0.0, "singular"),
@@ -202,7 +202,7 @@ def test_axes_that_almost_coincide_are_refused(tmp_path: Path) -> None:
         image.header[f"srow_{name}"] = each
     nibabel.save(image, tmp_path / "a.nii")
     assert None in nibabel.aff2axcodes(nibabel.load(tmp_path / "a.nii").affine)
-    with pytest.raises(DataError, match="one has no orientation"):
+    with pytest.raises(DataError, match="singular"):
         read_nifti(tmp_path / "a.nii")
 
 
