@@ -93,7 +93,7 @@ def _fitting(run: str, known: Mapping[RunFolder, Sequence[str]]) -> list[RunFold
 
 def resuming(folder: RunFolder, state: State) -> str:
     """The command that goes on with a run of one's own, with the packages that it was allowed."""
-    return f"medseg pipeline resume {folder.path.name}{allowing(state.options.get('allow', ()))}"
+    return f"medseg pipeline resume {folder.path.name}{allowing(state.options.allow)}"
 
 
 def mark_gone() -> list[str]:

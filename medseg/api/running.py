@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from medseg.api.adopting import vouched_run
 from medseg.api.conductor import Conductor, quiet_libraries
@@ -13,13 +13,13 @@ from medseg.api.finding import experiment_of, find_run_folder, mark_gone, unfini
 from medseg.api.opening import Opened, open_pipeline
 from medseg.api.result import RunResult
 from medseg.api.strangers import Given, built, called, refuse_changed_declaration, refuse_unvouched
-from medseg.component import SHIPPED
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, RunError, TrackingError
 from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.overrides import in_effect
-from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.folder import Part, RunFolder, State
+from medseg.pipeline.options import RunOptions
 from medseg.places import read_kept
 from medseg.progress import LOADING, Progress, Silent
 
@@ -58,34 +58,22 @@ def run_pipeline(
     Raises:
         MedsegError: What is wrong, before training where it can be known.
     """
-    options = run_options(device, allow, jobs, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
+    options = RunOptions.of(
+        device=device, skip_bad=skip_bad, allow_duplicates=allow_duplicates, allow=allow, jobs=jobs
+    )
     root = None if data is None else Path(data)
-    return begin(name, root, set, options, tracking_uri, progress or Silent(), allow=allow)
-
-
-def run_options(
-    device: str, allow: Sequence[str], jobs: int | None, *, skip_bad: bool, allow_duplicates: bool
-) -> Mapping[str, Any]:
-    """What a run keeps of how it was called, to go on in the same way; arguments as of `run_pipeline`."""
-    return {
-        "device": device,
-        "skip_bad": skip_bad,
-        "allow_duplicates": allow_duplicates,
-        "allow": list(allow),
-        "jobs": jobs,
-    }
+    return begin(name, root, set, options, tracking_uri, progress or Silent())
 
 
 def begin(
     name: str | Path,
     root: Path | None,
     changes: Sequence[str],
-    options: Mapping[str, Any],
+    options: RunOptions,
     tracking_uri: str | None,
     shown: Progress,
+    part_of: Part | None = None,
     look: Callable[[Gathered], None] | None = None,
-    *,
-    allow: Sequence[str] = (),
 ) -> RunResult:
     """Begin a run, by itself or as one fold of several, and see it to its end.
 
@@ -93,33 +81,33 @@ def begin(
         name: A pipeline.
         root: Folder of the data; None for its generated sample.
         changes: `path=value` strings that change the definition.
-        options: Those of `run_options`, and what else the run shall keep; they may come from a file.
+        options: What the caller says; its packages are those that he allows.
         tracking_uri: Of MLflow.
         shown: Where progress is shown.
+        part_of: Which fold it is.
         look: Looks at the cases before anything is made or learned, and may refuse them.
-        allow: Packages that the caller allows.
     """
     opened = open_pipeline(name, assignments=changes, sample=root is None)
     if root is None and opened.definition.sample is not None:
         _say_generated(opened.definition, shown)
     mark_gone()
     _refuse_needless_run(opened, root)
-    whole = _completed(opened, root, options["device"], shown, allow)
-    return Conductor(whole.definition, whole.manifest, root, options, tracking_uri, shown, allow).start(look)
+    whole = _completed(opened, root, options, shown)
+    return Conductor(whole.definition, whole.manifest, root, options, tracking_uri, shown).start(
+        part_of, look
+    )
 
 
-def _completed(
-    opened: Opened, root: Path | None, device: str, shown: Progress, allow: Sequence[str]
-) -> Completed:
+def _completed(opened: Opened, root: Path | None, options: RunOptions, shown: Progress) -> Completed:
     """With nothing left to the data: their classes, and what follows from them."""
     with shown.bar(LOADING, 1) as bar:
         from medseg.pipeline.declaration.completion import complete  # noqa: PLC0415
         from medseg.pipeline.run import choose_device  # noqa: PLC0415
 
         bar.advance()
-    choose_device(device)
+    choose_device(options.device)
     with quiet_libraries():
-        return complete(opened.definition, opened.manifest, root, SHIPPED.also(*allow))
+        return complete(opened.definition, opened.manifest, root, options.allowed)
 
 
 def _refuse_needless_run(opened: Opened, root: Path | None) -> None:
@@ -168,30 +156,40 @@ def resume_pipeline(
             changed, a package is not allowed, or the run is of somebody else and needs more to be said.
         TrackingError: The tracking server does not answer, or wants a password that is not kept.
     """
+    given = Given.of(data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, take_over=take_over)
     mark_gone()
     folder = unfinished(take_over=take_over) if run is None else find_run_folder(run)
+    return go_on(folder, given, progress or Silent())
+
+
+def go_on(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
+    """Go on with a run as `resume_pipeline` does.
+
+    Args:
+        folder: Of the run.
+        given: What its caller says.
+        shown: Where progress is shown.
+    """
     refuse_ways_out(folder.path)
-    state, shown = folder.read(), progress or Silent()
-    given = Given(None if data is None else Path(data), tracking_uri, tuple(allow))
+    state = folder.read()
     if state.status == "FINISHED":
         return _send_rest(folder, given, shown)
     refuse_changed_declaration(folder, state)
     definition = PipelineDefinition.from_yaml(folder.path / "definition.yaml")
     manifest = Manifest.from_yaml(folder.path / "manifest.yaml")
     wants_data = state.data is not None
-    generated = not wants_data and data is None
+    generated = not wants_data and given.data is None
     declared = built(definition.to_dict(), manifest.model_dump(by_alias=True), generated=generated)
     refuse_unvouched("run", called(folder), given, mine=state.mine, data=wants_data, declared=declared)
     vouched = None if state.mine else {**vouched_run(folder, state, given), "pipeline": definition.name}
     kept = replace(state, **(vouched or {}))
     uri = (given.tracking_uri or _address_of(folder, state)) if state.mine else given.address
-    changed = {name: value for name, value in (("device", device), ("jobs", jobs)) if value}
     root = given.data or (None if kept.data is None else Path(kept.data))
     if root is None:
         _say_generated(definition, shown)
     shown.say(f"Going on with {kept.name}.")
-    conductor = Conductor(definition, manifest, root, {**kept.options, **changed}, uri, shown, given.allow)
-    return conductor.resume(folder, state, take_over=take_over, vouched=vouched)
+    conductor = Conductor(definition, manifest, root, given.over(kept.options), uri, shown)
+    return conductor.resume(folder, state, take_over=given.take_over, vouched=vouched)
 
 
 def _address_of(folder: RunFolder, state: State) -> str | None:
