@@ -168,29 +168,21 @@ class Conductor:
             from medseg.pipeline.run import choose_device  # noqa: PLC0415
 
             bar.advance()
-        options, allowed = self.options, self.options.allowed
-        choose_device(options.device)
-        resolved = resolve(self.definition, self.manifest, allowed, done=done)
-        root = gather.find_data(
+        definition, manifest, options, generated = (
             self.definition,
             self.manifest,
-            self.root,
-            allowed=allowed,
-            progress=self.progress,
-            jobs=options.at_once,
+            self.options,
+            self.root is None,
         )
+        choose_device(options.device)
+        resolved = resolve(definition, manifest, options.allowed, done=done)
+        root = gather.find_data(definition, manifest, self.root, options, self.progress)
         report = gather.check_data(
-            self.manifest,
-            self.definition.channels,
-            root,
-            allowed=allowed,
-            progress=self.progress,
-            jobs=options.at_once,
-            generated=self.root is None,
+            manifest, definition.channels, root, options, self.progress, generated=generated
         )
         for note in report.listing.notes:
             self.progress.say(f"{note}.", loud=True)
-        gathered = gather.gather(report, skip_bad=options.skip_bad, generated=self.root is None)
+        gathered = gather.gather(report, skip_bad=options.skip_bad, generated=generated)
         if report.faults:
             self.progress.say(f"{_without(gathered)} (left_out.csv).", loud=True)
         return resolved, gathered

@@ -88,25 +88,10 @@ def _with_refusals(found: Checked, opened: Opened, allowed: Allowed, shown: Prog
 def _checked(opened: Opened, data: str | Path | None, options: RunOptions, shown: Progress) -> Checked:
     from medseg.pipeline import gather  # noqa: PLC0415  # imports NumPy and nibabel
 
-    at_once, allowed = options.at_once, options.allowed
-    root = gather.find_data(
-        opened.definition,
-        opened.manifest,
-        None if data is None else Path(data),
-        allowed=allowed,
-        progress=shown,
-        jobs=at_once,
-    )
-    manifest = gather.with_known_classes(opened.manifest, root, allowed)
-    report = gather.check_data(
-        manifest,
-        opened.definition.channels,
-        root,
-        allowed=allowed,
-        progress=shown,
-        jobs=at_once,
-        generated=data is None,
-    )
+    given, definition = None if data is None else Path(data), opened.definition
+    root = gather.find_data(definition, opened.manifest, given, options, shown)
+    manifest = gather.with_known_classes(opened.manifest, root, options.allowed)
+    report = gather.check_data(manifest, definition.channels, root, options, shown, generated=data is None)
     return Checked(report, manifest, root, data is None)
 
 

@@ -117,8 +117,7 @@ def check_pipeline(
         from medseg.pipeline.checks.readiness import readiness  # noqa: PLC0415
         from medseg.pipeline.gather import check_data, gather  # noqa: PLC0415
 
-        channels, at_once = whole.definition.channels, options.at_once
-        report = check_data(whole.manifest, channels, root, allowed=allowed, progress=shown, jobs=at_once)
+        report = check_data(whole.manifest, whole.definition.channels, root, options, shown)
         gather(report, skip_bad=skip_bad, generated=False)
         ready = readiness(
             whole.definition, whole.manifest, root, report, allowed, allow_duplicates=allow_duplicates

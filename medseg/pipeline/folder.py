@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from medseg.errors import RunError
@@ -38,19 +38,13 @@ def is_plain(name: str) -> bool:
     return _PLAIN.fullmatch(name) is not None
 
 
-def _plain(name: str) -> str:
-    if not is_plain(name):
-        raise ValueError("expected letters, digits, '.', '_' and '-'")
-    return name
-
-
 def _printable(address: str) -> str:
     if not address.isprintable():
         raise ValueError("expected an address that can be printed")
     return address
 
 
-Plain = Annotated[str, AfterValidator(_plain)]
+Plain = Annotated[str, Field(pattern=f"^{_PLAIN.pattern}$")]
 Address = Annotated[str, AfterValidator(_printable)]
 
 

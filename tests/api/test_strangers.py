@@ -167,7 +167,9 @@ def test_packages_that_ones_own_run_remembers_do_not_count_and_the_command_that_
     )
     monkeypatch.syspath_prepend(str(Path.cwd()))
     definition = read_yaml(killed.path / "definition.yaml")
-    definition["loading"]["augment"] = [{"_target_": "ownaugment.Own", "keys": ["image", "label"], "prob": 0.5}]
+    definition["loading"]["augment"] = [
+        {"_target_": "ownaugment.Own", "keys": ["image", "label"], "prob": 0.5}
+    ]
     write_yaml(definition, killed.path / "definition.yaml")
     state = killed.read()
     options = state.options.but(allow=["ownaugment"])
