@@ -130,17 +130,22 @@ class Conductor:
                 folder.let_go()
 
     def _gone_on(self, folder: RunFolder, state: State, uri: str) -> RunResult:
+        from medseg.pipeline.change import change_of  # noqa: PLC0415
         from medseg.pipeline.made import go_back  # noqa: PLC0415
         from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
 
         try:
-            resolved, gathered = self._checked(go_back(folder, self.progress.say).done)
+            before = replace(go_back(folder, self.progress.say), status=state.status)
+            change = change_of(folder, before, self.definition, self.options.allowed)
+            resolved, gathered = self._checked(change.done(before))
             refuse_changed_data(state, gathered)
+            change.check(resolved, folder, partial(self.progress.say, loud=True))
             split = folder.path / "split.json"
             shared = self._shared(resolved, gathered, split if split.exists() else None)
+            change.keep(folder)
         except BaseException:
-            before: Status = "KILLED" if state.status == "RUNNING" else state.status
-            folder.write(replace(folder.read(), status=before))
+            ended: Status = "KILLED" if state.status == "RUNNING" else state.status
+            folder.write(replace(folder.read(), status=ended))
             raise
         return self._conduct(folder, uri, resolved, gathered, shared)
 

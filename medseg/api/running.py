@@ -129,12 +129,14 @@ def resume_pipeline(
     allow: Sequence[str] = (),
     jobs: int | None = None,
     take_over: bool = False,
+    set: Sequence[str] = (),  # noqa: A002  # as on the command line
     progress: Progress | None = None,
 ) -> RunResult:
     """Go on with a run that was interrupted, in the same folder and the same MLflow run.
 
-    Of a run that is finished, records that wait for the tracking server are sent. A run of somebody else goes on
-    only with the data, the address and the packages that the caller names, and is the caller's from then on.
+    With `set` a run that is finished goes on too, as for a longer training; else, records of it that wait for the
+    tracking server are sent. A run of somebody else goes on only with the data, the address and the packages that the
+    caller names, and is the caller's from then on.
 
     Args:
         run: Id or unique prefix of an MLflow run, a name, `latest`, or a run's folder; by default the latest
@@ -149,6 +151,9 @@ def resume_pipeline(
         jobs: Cases that are read at a time.
         take_over: Go on even if a process of another machine is said to run it: for one whose process is gone
             for certain, as with a container that was replaced.
+        set: `path=value` strings that change the definition: epochs, patience and pictures_every of a training,
+            loading.workers, loading.cache, and settings of steps that have not begun. The step whose training goes on
+            does so from its checkpoint, and the steps after it are done again; it ends as if it had begun so.
         progress: Where it is shown.
 
     Raises:
@@ -156,7 +161,9 @@ def resume_pipeline(
             changed, a package is not allowed, or the run is of somebody else and needs more to be said.
         TrackingError: The tracking server does not answer, or wants a password that is not kept.
     """
-    given = Given.of(data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, take_over=take_over)
+    given = Given.of(
+        data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, take_over=take_over, set=tuple(set)
+    )
     mark_gone()
     folder = unfinished(take_over=take_over) if run is None else find_run_folder(run)
     return go_on(folder, given, progress or Silent())
@@ -170,12 +177,14 @@ def go_on(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
         given: What its caller says.
         shown: Where progress is shown.
     """
+    from medseg.pipeline.change import changed  # noqa: PLC0415  # imports torch and MONAI
+
     refuse_ways_out(folder.path)
     state = folder.read()
-    if state.status == "FINISHED":
+    if state.status == "FINISHED" and not given.set:
         return _send_rest(folder, given, shown)
     refuse_changed_declaration(folder, state)
-    definition = PipelineDefinition.from_yaml(folder.path / "definition.yaml")
+    definition = changed(PipelineDefinition.from_yaml(folder.path / "definition.yaml"), given.set)
     manifest = Manifest.from_yaml(folder.path / "manifest.yaml")
     wants_data = state.data is not None
     generated = not wants_data and given.data is None

@@ -30,6 +30,7 @@ class Given:
         device: Where to go on; None for where it began.
         jobs: Cases that are read at a time; None for as many as before.
         take_over: Go on even if a process of another machine is said to work on it.
+        set: `path=value` strings that change the definition.
     """
 
     data: Path | None = None
@@ -38,6 +39,7 @@ class Given:
     device: str | None = None
     jobs: int | None = None
     take_over: bool = False
+    set: Sequence[str] = ()
 
     @classmethod
     def of(cls, data: str | Path | None, allow: Sequence[str], **others: Any) -> Given:

@@ -84,6 +84,7 @@ class State:
         declared: SHA-256 of definition and manifest as they were when it began, by the names of their files.
         made: Files of steps that are done, by their place in the folder: step, bytes, checksum.
         part_of: The cross-validation of which it is a fold.
+        changed: Dotted keys of the definition that were changed when it went on.
         signature: Of all the rest, with the key of the user who wrote it.
     """
 
@@ -102,6 +103,7 @@ class State:
     declared: Mapping[str, str] = field(default_factory=dict)
     made: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
     part_of: Part | None = None
+    changed: tuple[str, ...] = ()
     signature: str = ""
 
     @property
@@ -110,10 +112,11 @@ class State:
         return is_signed("run", self.content())
 
     def content(self) -> dict[str, Any]:
-        """What its file holds; that it is a fold stands among the options there, as it always has."""
+        """What its file holds, as earlier versions wrote it: that it is a fold stands among the options there."""
         known = asdict(self)
-        part = known.pop("part_of")
-        return {**known, "options": known["options"] | ({"part_of": part} if part else {})}
+        part, changed = known.pop("part_of"), known.pop("changed")
+        options = known["options"] | ({"part_of": part} if part else {})
+        return {**known, "options": options, **({"changed": changed} if changed else {})}
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
@@ -180,7 +183,12 @@ class RunFolder:
     def declaration(self) -> Mapping[str, str]:
         """Digests of definition and manifest as they lie there now; of a file that is missing there is none."""
         files = [path for name in DECLARATION if (path := self.path / name).is_file()]
-        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        return {path.name: self.digest(path) for path in files}
+
+    @staticmethod
+    def digest(path: Path) -> str:
+        """SHA-256 of a file's bytes."""
+        return hashlib.sha256(path.read_bytes()).hexdigest()
 
     @property
     def touched(self) -> float:

@@ -36,6 +36,7 @@ OTHERWISE: dict[str, Any] = {
     "declared": {"definition.yaml": "abc"},
     "made": {"scores/test.csv": ["fit", 1, 2]},
     "part_of": {"name": "folds", "fold": 1},
+    "changed": ["seed"],
     "signature": "abc",
 }
 
