@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from medseg.api.adopting import adopted_runs, vouched_folds
 from medseg.api.conductor import quiet_libraries
-from medseg.api.finding import mark_gone
+from medseg.api.finding import mark_gone, own_address
 from medseg.api.folds_found import find_folds, interrupted_folds
 from medseg.api.folds_result import FoldsResult, put_together
 from medseg.api.opening import open_pipeline
 from medseg.api.result import RunResult
-from medseg.api.running import begin, ended, go_on, own_address
+from medseg.api.running import begin, ended, go_on
 from medseg.api.strangers import Given, built, refuse_unvouched
 from medseg.component import Allowed, resolve
 from medseg.errors import DefinitionError, RunError

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.api.adopting import vouched_run
 from medseg.api.conductor import Conductor, quiet_libraries
-from medseg.api.finding import experiment_of, find_run_folder, mark_gone, unfinished, with_credentials
+from medseg.api.finding import experiment_of, find_run_folder, mark_gone, own_address, unfinished
 from medseg.api.opening import Opened, open_pipeline
 from medseg.api.result import RunResult
 from medseg.api.strangers import Given, built, called, refuse_changed_declaration, refuse_unvouched
@@ -205,40 +206,28 @@ def _address_of(folder: RunFolder, state: State) -> str | None:
     return own_address(state.name, state.tracking_uri, folder.path, tracked=bool(state.tracked))
 
 
-def own_address(name: str, kept: str, folder: Path, *, tracked: bool) -> str | None:
-    """Where a run is tracked, with user and password; None if it does not say.
+def move_run(run: str, folder: str | Path) -> Path:
+    """Move a run to `medseg-runs/` of another working folder, also on another disk, and give its new folder.
 
-    A database in a file is looked for in the working folder too, which may have been moved with all that it holds.
+    Its tracking store stays where it is, with the artifacts beside it, and so do the data: their addresses are kept.
 
     Args:
-        name: Of the run.
-        kept: Its address as it was kept.
-        folder: Of the run.
-        tracked: Whether the store must have it already.
+        run: As of `resume_pipeline`.
+        folder: The other working folder, which exists.
 
     Raises:
-        TrackingError: User and password are expected, and not given; or the database is gone.
+        RunError: There is no such run, a process works on it, or something is in its way.
     """
-    from medseg.tracking.mlflow.address import sqlite_path  # noqa: PLC0415
+    from medseg.pipeline.moving import move  # noqa: PLC0415
+    from medseg.tracking.mlflow.address import masked  # noqa: PLC0415
 
-    uri = with_credentials(kept)
-    if "***" in uri:
-        raise TrackingError(
-            f"the run {name} is tracked at {uri}, and user and password are never kept. Give the whole "
-            "address: --tracking-uri or MLFLOW_TRACKING_URI."
-        )
-    path, here = sqlite_path(uri), folder.absolute().parents[1]
-    if path is None or path.exists():
-        return uri or None
-    if (here / path.name).exists():
-        return f"sqlite:///{(here / path.name).as_posix()}"
-    if tracked or not path.parent.is_dir():
-        raise TrackingError(
-            f"the tracking database {path.name} of the run {name} is not where it was, and not in the folder that "
-            f"holds {folder.absolute().parent.name}/. Say where it is now: --tracking-uri sqlite:///PATH. If it was "
-            "deleted, begin a new run."
-        )
-    return uri
+    mark_gone()
+    found = find_run_folder(run)
+    state = found.read()
+    address = state.tracking_uri
+    with suppress(TrackingError):  # it will be said when the store is needed
+        address = masked(_address_of(found, state) or address)
+    return move(found, Path(folder), address).path
 
 
 def _send_rest(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
