@@ -9,10 +9,11 @@ from medseg.api.folds import resume_folds, run_folds
 from medseg.api.folds_found import are_folds
 from medseg.api.folds_result import FoldsResult
 from medseg.api.models import load_model
-from medseg.api.opening import check_pipeline, default_jobs, load_pipeline, open_pipeline
+from medseg.api.opening import check_pipeline, load_pipeline, open_pipeline
 from medseg.api.prediction import PredictedCase, predict
 from medseg.api.result import RunResult
-from medseg.api.running import resume_pipeline, run_pipeline
+from medseg.api.running import move_run, resume_pipeline, run_pipeline
+from medseg.pipeline.options import default_jobs
 
 __all__ = [
     "Described",
@@ -28,6 +29,7 @@ __all__ = [
     "load_model",
     "load_pipeline",
     "mark_gone",
+    "move_run",
     "open_pipeline",
     "plan_data",
     "predict",

@@ -14,8 +14,6 @@ from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.folder import RunFolder, State, is_plain
 from medseg.pipeline.study.cross_validation import CrossValidation
 
-_KEPT = ("device", "skip_bad", "allow_duplicates")
-
 
 def vouched_run(folder: RunFolder, state: State, given: Given) -> Mapping[str, Any]:
     """What counts of a run of somebody else in place of what its file says; it is the caller's from then on.
@@ -40,10 +38,11 @@ def vouched_run(folder: RunFolder, state: State, given: Given) -> Mapping[str, A
     return {
         "name": folder.path.name,
         "data": None if state.data is None else given.root,
-        "options": _options(state.options, given),
+        "options": replace(state.options, allow=tuple(given.allow), jobs=None),
         "tracking_uri": masked(default_uri(given.address)),
         "tracked": "",
         "declared": folder.declaration(),
+        "part_of": None,
     }
 
 
@@ -62,7 +61,7 @@ def vouched_folds(found: CrossValidation, given: Given) -> Mapping[str, Any]:
         )
     return {
         "data": None if found.data is None else given.root,
-        "options": _options(found.options, given),
+        "options": replace(found.options, allow=tuple(given.allow), jobs=None),
         "tracking_uri": masked(default_uri(given.address)),
     }
 
@@ -80,8 +79,7 @@ def adopted_runs(found: CrossValidation, given: Given) -> Sequence[tuple[RunFold
     uri, adopted = default_uri(given.address), []
     for fold, (folder, state) in found.runs(mine=False):
         refuse_ways_out(folder.path)
-        mine = replace(state, **vouched_run(folder, state, given))
-        mine = replace(mine, options={**mine.options, **found.option_of(fold)})
+        mine = replace(state, **{**vouched_run(folder, state, given), "part_of": found.part(fold)})
         tracked = MlflowRecorder.find(uri, experiment_of(mine), folder.path)
         if state.status == "FINISHED" and not tracked:
             raise RunError(
@@ -90,8 +88,3 @@ def adopted_runs(found: CrossValidation, given: Given) -> Sequence[tuple[RunFold
             )
         adopted.append((folder, replace(mine, tracked=tracked)))
     return adopted
-
-
-def _options(said: Mapping[str, Any], given: Given) -> Mapping[str, Any]:
-    kept = {name: said[name] for name in _KEPT if name in said}
-    return {**kept, "allow": list(given.allow), "jobs": None}

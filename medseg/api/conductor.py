@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medseg.api.finding import experiment_of
-from medseg.api.opening import default_jobs
 from medseg.api.result import RunResult
-from medseg.component import SHIPPED, Allowed
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.folder import DECLARATION, RunFolder, State
+from medseg.pipeline.folder import DECLARATION, Part, RunFolder, State
+from medseg.pipeline.options import RunOptions
 from medseg.places import written_whole
 from medseg.progress import LOADING, Progress
 from medseg.recorder import Status
@@ -67,26 +66,20 @@ class Conductor:
         definition: The pipeline.
         manifest: Of its data.
         root: Folder of the data; None where they are generated.
-        options: How the run was called; what they remember of packages does not count.
+        options: What the caller says, or said when the run began; its packages are those that he allows now.
         tracking_uri: Of MLflow.
         progress: Where it is shown.
-        allow: Packages that the caller allows now.
     """
 
     definition: PipelineDefinition
     manifest: Manifest
     root: Path | None
-    options: Mapping[str, Any]
+    options: RunOptions
     tracking_uri: str | None
     progress: Progress
-    allow: Sequence[str] = ()
 
-    def start(self, look: Callable[[Gathered], None] | None = None) -> RunResult:
-        """Check everything, then begin a new run.
-
-        Args:
-            look: Looks at the cases before anything is made, and may refuse them.
-        """
+    def start(self, part_of: Part | None = None, look: Callable[[Gathered], None] | None = None) -> RunResult:
+        """Check everything, then begin a new run; arguments as of `medseg.api.running.begin`."""
         from medseg.tracking.mlflow.address import default_uri, masked, reach  # noqa: PLC0415
 
         uri = default_uri(self.tracking_uri)
@@ -102,10 +95,11 @@ class Conductor:
                 folder.path.name,
                 self.definition.name,
                 None if self.root is None else str(self.root.resolve()),
-                dict(self.options),
+                self.options,
                 tracking_uri=masked(uri),
                 data_fingerprint=gathered.report.fingerprint(),
                 declared=folder.declaration(),
+                part_of=part_of,
             )
             try:
                 folder.claim(replace(state, status="KILLED"))
@@ -136,17 +130,22 @@ class Conductor:
                 folder.let_go()
 
     def _gone_on(self, folder: RunFolder, state: State, uri: str) -> RunResult:
+        from medseg.pipeline.change import change_of  # noqa: PLC0415
         from medseg.pipeline.made import go_back  # noqa: PLC0415
         from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
 
         try:
-            resolved, gathered = self._checked(go_back(folder, self.progress.say).done)
+            before = replace(go_back(folder, self.progress.say), status=state.status)
+            change = change_of(folder, before, self.definition, self.options.allowed)
+            resolved, gathered = self._checked(change.done(before))
             refuse_changed_data(state, gathered)
+            change.check(resolved, folder, partial(self.progress.say, loud=True))
             split = folder.path / "split.json"
             shared = self._shared(resolved, gathered, split if split.exists() else None)
+            change.keep(folder)
         except BaseException:
-            before: Status = "KILLED" if state.status == "RUNNING" else state.status
-            folder.write(replace(folder.read(), status=before))
+            ended: Status = "KILLED" if state.status == "RUNNING" else state.status
+            folder.write(replace(folder.read(), status=ended))
             raise
         return self._conduct(folder, uri, resolved, gathered, shared)
 
@@ -167,14 +166,6 @@ class Conductor:
             with written_whole(folder.path / name) as target:
                 write_yaml(content, target)
 
-    @property
-    def _jobs(self) -> int:
-        return int(self.options.get("jobs") or default_jobs())
-
-    @property
-    def _allowed(self) -> Allowed:
-        return SHIPPED.also(*self.allow)
-
     def _checked(self, done: Sequence[str] = ()) -> tuple[Resolved, Gathered]:
         with self.progress.bar(LOADING, 1) as bar:
             from medseg.pipeline import gather  # noqa: PLC0415
@@ -182,28 +173,21 @@ class Conductor:
             from medseg.pipeline.run import choose_device  # noqa: PLC0415
 
             bar.advance()
-        choose_device(self.options["device"])
-        resolved = resolve(self.definition, self.manifest, self._allowed, done=done)
-        root = gather.find_data(
+        definition, manifest, options, generated = (
             self.definition,
             self.manifest,
-            self.root,
-            allowed=self._allowed,
-            progress=self.progress,
-            jobs=self._jobs,
+            self.options,
+            self.root is None,
         )
+        choose_device(options.device)
+        resolved = resolve(definition, manifest, options.allowed, done=done)
+        root = gather.find_data(definition, manifest, self.root, options, self.progress)
         report = gather.check_data(
-            self.manifest,
-            self.definition.channels,
-            root,
-            allowed=self._allowed,
-            progress=self.progress,
-            jobs=self._jobs,
-            generated=self.root is None,
+            manifest, definition.channels, root, options, self.progress, generated=generated
         )
         for note in report.listing.notes:
             self.progress.say(f"{note}.", loud=True)
-        gathered = gather.gather(report, skip_bad=self.options["skip_bad"], generated=self.root is None)
+        gathered = gather.gather(report, skip_bad=options.skip_bad, generated=generated)
         if report.faults:
             self.progress.say(f"{_without(gathered)} (left_out.csv).", loud=True)
         return resolved, gathered
@@ -212,7 +196,7 @@ class Conductor:
         from medseg.pipeline.sharing import refuse, share_out  # noqa: PLC0415
 
         shared = share_out(self.definition, gathered.cases, gathered.report, kept)
-        allowed = bool(self.options.get("allow_duplicates"))
+        allowed = self.options.allow_duplicates
         refuse(resolved, shared, allow_duplicates=allowed, say=partial(self.progress.say, loud=True))
         return shared
 
@@ -231,8 +215,8 @@ class Conductor:
             raise
         state = folder.write(replace(folder.read(), tracked=tracker.run_id, tracking_uri=masked(uri)))
         recorder = FanOut([FolderRecorder(folder.path, self.progress.say), tracker])
-        device = choose_device(self.options["device"])
-        job = Job(resolved, gathered, shared, folder, recorder, self.progress, device, self._jobs)
+        device = choose_device(self.options.device)
+        job = Job(resolved, gathered, shared, folder, recorder, self.progress, device, self.options.at_once)
         work = execute(job)
         return RunResult(
             state.name,
@@ -241,7 +225,7 @@ class Conductor:
             state.tracking_uri,
             gathered.generated,
             work.split.leaking,
-            tuple(self.allow),
+            self.options.allow,
         )
 
     def _tracker(self, folder: RunFolder, uri: str, generated: bool) -> MlflowRecorder:

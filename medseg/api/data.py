@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medseg.api.opening import Opened, default_jobs, open_pipeline
+from medseg.api.opening import Opened, open_pipeline
 from medseg.component import SHIPPED, Allowed
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError
+from medseg.pipeline.options import RunOptions
 from medseg.progress import LOADING, Progress, Silent
 
 if TYPE_CHECKING:
@@ -64,9 +65,9 @@ def check_data(
         progress: Where it is shown.
         jobs: Cases at a time.
     """
-    opened, allowed = open_pipeline(name, assignments=set, sample=data is None), SHIPPED.also(*allow)
-    found = _checked(opened, data, progress or Silent(), jobs, allowed)
-    return _with_refusals(found, opened, allowed, progress or Silent())
+    options, shown = RunOptions.of(allow=allow, jobs=jobs), progress or Silent()
+    opened = open_pipeline(name, assignments=set, sample=data is None)
+    return _with_refusals(_checked(opened, data, options, shown), opened, options.allowed, shown)
 
 
 def _with_refusals(found: Checked, opened: Opened, allowed: Allowed, shown: Progress) -> Checked:
@@ -84,30 +85,13 @@ def _with_refusals(found: Checked, opened: Opened, allowed: Allowed, shown: Prog
     return replace(found, report=report, refused=tuple(told), remarks=ready.notes)
 
 
-def _checked(
-    opened: Opened, data: str | Path | None, shown: Progress, jobs: int | None, allowed: Allowed
-) -> Checked:
+def _checked(opened: Opened, data: str | Path | None, options: RunOptions, shown: Progress) -> Checked:
     from medseg.pipeline import gather  # noqa: PLC0415  # imports NumPy and nibabel
 
-    at_once = jobs or default_jobs()
-    root = gather.find_data(
-        opened.definition,
-        opened.manifest,
-        None if data is None else Path(data),
-        allowed=allowed,
-        progress=shown,
-        jobs=at_once,
-    )
-    manifest = gather.with_known_classes(opened.manifest, root, allowed)
-    report = gather.check_data(
-        manifest,
-        opened.definition.channels,
-        root,
-        allowed=allowed,
-        progress=shown,
-        jobs=at_once,
-        generated=data is None,
-    )
+    given, definition = None if data is None else Path(data), opened.definition
+    root = gather.find_data(definition, opened.manifest, given, options, shown)
+    manifest = gather.with_known_classes(opened.manifest, root, options.allowed)
+    report = gather.check_data(manifest, definition.channels, root, options, shown, generated=data is None)
     return Checked(report, manifest, root, data is None)
 
 
@@ -132,10 +116,9 @@ def write_sample(
     """
     from medseg.pipeline.gather import generator_of  # noqa: PLC0415
 
+    at_once = RunOptions.of(jobs=jobs).at_once
     generator = generator_of(open_pipeline(name).manifest, SHIPPED)
-    return generator.write(
-        Path(out), cases=cases, seed=seed, progress=progress or Silent(), jobs=jobs or default_jobs()
-    )
+    return generator.write(Path(out), cases=cases, seed=seed, progress=progress or Silent(), jobs=at_once)
 
 
 def show_data(
@@ -167,8 +150,9 @@ def show_data(
     from medseg.figures.saving import save_figure  # noqa: PLC0415
     from medseg.steps.pictures import data_picture, shown_cases  # noqa: PLC0415
 
+    options = RunOptions.of(allow=allow, jobs=jobs)
     opened = open_pipeline(name, assignments=set, sample=data is None)
-    checked = _checked(opened, data, progress or Silent(), jobs, SHIPPED.also(*allow))
+    checked = _checked(opened, data, options, progress or Silent())
     good = checked.report.good
     chosen = [each for each in good if each.id == case] if case else shown_cases(good, 4)
     if not chosen:
@@ -205,11 +189,8 @@ class Preparable:
         name: str | Path,
         data: str | Path | None,
         assignments: Sequence[str],
-        *,
-        skip_bad: bool,
-        allow: Sequence[str],
+        options: RunOptions,
         progress: Progress,
-        jobs: int | None,
     ) -> Preparable:
         """Open the pipeline, check its data, and share out the cases.
 
@@ -224,11 +205,11 @@ class Preparable:
 
             bar.advance()
         opened = open_pipeline(name, assignments=assignments, sample=data is None)
-        allowed = SHIPPED.also(*allow)
+        allowed = options.allowed
         whole = complete(opened.definition, opened.manifest, None if data is None else Path(data), allowed)
         resolved = resolve(whole.definition, whole.manifest, allowed)
-        report = _checked(opened, data, progress, jobs, allowed).report
-        gathered = gather.gather(report, skip_bad=skip_bad, generated=data is None)
+        report = _checked(opened, data, options, progress).report
+        gathered = gather.gather(report, skip_bad=options.skip_bad, generated=data is None)
         return cls(
             gathered.cases,
             share_out(opened.definition, gathered.cases, report).split,
@@ -259,8 +240,8 @@ def prepare_data(
     """
     from medseg.slices.store.fill import prepare, stores_folder  # noqa: PLC0415
 
-    shown = progress or Silent()
-    parts = Preparable.of(name, data, set, skip_bad=skip_bad, allow=allow, progress=shown, jobs=jobs)
+    options, shown = RunOptions.of(skip_bad=skip_bad, allow=allow, jobs=jobs), progress or Silent()
+    parts = Preparable.of(name, data, set, options, shown)
     return prepare(
         parts.cases,
         parts.split,
@@ -270,7 +251,7 @@ def prepare_data(
         root=stores_folder(),
         seed=parts.seed,
         known=parts.known,
-        jobs=jobs or default_jobs(),
+        jobs=options.at_once,
         progress=shown,
         private=parts.private,
     )
@@ -289,8 +270,8 @@ def plan_data(
     """Tell how many slices `prepare_data` would cut, their bytes, and how long it would take."""
     from medseg.slices.store.estimate import plan  # noqa: PLC0415
 
-    shown = progress or Silent()
-    parts = Preparable.of(name, data, set, skip_bad=skip_bad, allow=allow, progress=shown, jobs=jobs)
+    options, shown = RunOptions.of(skip_bad=skip_bad, allow=allow, jobs=jobs), progress or Silent()
+    parts = Preparable.of(name, data, set, options, shown)
     return plan(
         parts.cases,
         parts.split,
@@ -299,5 +280,5 @@ def plan_data(
         regions=parts.regions,
         seed=parts.seed,
         known=parts.known,
-        jobs=jobs or default_jobs(),
+        jobs=options.at_once,
     )

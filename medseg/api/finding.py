@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from medseg.errors import MedsegError, RunError
+from medseg.errors import MedsegError, RunError, TrackingError
 from medseg.files.inside import refuse_ways_out
 from medseg.packages import allowing
 from medseg.pipeline.claim import alive, unsure
@@ -93,7 +93,7 @@ def _fitting(run: str, known: Mapping[RunFolder, Sequence[str]]) -> list[RunFold
 
 def resuming(folder: RunFolder, state: State) -> str:
     """The command that goes on with a run of one's own, with the packages that it was allowed."""
-    return f"medseg pipeline resume {folder.path.name}{allowing(state.options.get('allow', ()))}"
+    return f"medseg pipeline resume {folder.path.name}{allowing(state.options.allow)}"
 
 
 def mark_gone() -> list[str]:
@@ -154,3 +154,39 @@ def with_credentials(uri: str) -> str:
 
     given = os.environ.get("MLFLOW_TRACKING_URI", "")
     return given if given and masked(given) == uri else uri
+
+
+def own_address(name: str, kept: str, folder: Path, *, tracked: bool) -> str | None:
+    """Where a run is tracked, with user and password; None if it does not say.
+
+    A database in a file is looked for in the working folder too, which may have been moved with all that it holds.
+
+    Args:
+        name: Of the run.
+        kept: Its address as it was kept.
+        folder: Of the run.
+        tracked: Whether the store must have it already.
+
+    Raises:
+        TrackingError: User and password are expected, and not given; or the database is gone.
+    """
+    from medseg.tracking.mlflow.address import sqlite_path  # noqa: PLC0415
+
+    uri = with_credentials(kept)
+    if "***" in uri:
+        raise TrackingError(
+            f"the run {name} is tracked at {uri}, and user and password are never kept. Give the whole "
+            "address: --tracking-uri or MLFLOW_TRACKING_URI."
+        )
+    path, here = sqlite_path(uri), folder.absolute().parents[1]
+    if path is None or path.exists():
+        return uri or None
+    if (here / path.name).exists():
+        return f"sqlite:///{(here / path.name).as_posix()}"
+    if tracked or not path.parent.is_dir():
+        raise TrackingError(
+            f"the tracking database {path.name} of the run {name} is not where it was, and not in the folder that "
+            f"holds {folder.absolute().parent.name}/. Say where it is now: --tracking-uri sqlite:///PATH. If it was "
+            "deleted, begin a new run."
+        )
+    return uri

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from medseg.api.adopting import adopted_runs, vouched_folds
 from medseg.api.conductor import quiet_libraries
-from medseg.api.finding import mark_gone
+from medseg.api.finding import mark_gone, own_address
 from medseg.api.folds_found import find_folds, interrupted_folds
 from medseg.api.folds_result import FoldsResult, put_together
 from medseg.api.opening import open_pipeline
 from medseg.api.result import RunResult
-from medseg.api.running import begin, ended, own_address, resume_pipeline, run_options
+from medseg.api.running import begin, ended, go_on
 from medseg.api.strangers import Given, built, refuse_unvouched
-from medseg.component import SHIPPED, resolve
+from medseg.component import Allowed, resolve
 from medseg.errors import DefinitionError, RunError
 from medseg.files.inside import refuse_ways_out
+from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import this_process
 from medseg.pipeline.study.cross_validation import FOLDS, MOST_FOLDS, CrossValidation
 from medseg.progress import Progress, Silent
@@ -76,24 +77,27 @@ def run_folds(
     """
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
 
+    options = RunOptions.of(
+        device=device, skip_bad=skip_bad, allow_duplicates=allow_duplicates, allow=allow, jobs=jobs
+    )
     if not 2 <= folds <= MOST_FOLDS:
         raise DefinitionError(f"folds is {folds}, expected 2 to {MOST_FOLDS}")
     uri = default_uri(tracking_uri)
     _refuse_own_parts(set)
-    declared = _declared(name, set, allow)
+    declared = _declared(name, set, options.allowed)
     asked = CrossValidation(
         name=f"{declared['definition']['name']}-folds-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{token_hex(2)}",
         pipeline=str(name),
         data=None if data is None else str(Path(data).resolve()),
         folds=folds,
         set=tuple(set),
-        options=run_options(device, allow, jobs, skip_bad=skip_bad, allow_duplicates=allow_duplicates),
+        options=options,
         declared=declared,
         tracking_uri=masked(uri),
         process=this_process(),
     ).begin()
     try:
-        return _seen_to_its_end(asked, uri, progress or Silent(), {"allow": allow})
+        return _seen_to_its_end(asked, uri, progress or Silent(), Given(allow=options.allow))
     finally:
         if asked.run_of(1) is None:  # refused before anything was learned: there is nothing to go on with
             rmtree(asked.folder, ignore_errors=True)
@@ -129,21 +133,19 @@ def resume_folds(
             changed, a package is not allowed, or it is of somebody else and needs more to be said.
         MedsegError: What is wrong with a run.
     """
+    given = Given.of(data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, take_over=take_over)
     mark_gone()
     found = interrupted_folds(take_over=take_over) if name is None else find_folds(name)
     if found is None:
         which = "that was interrupted" if name is None else repr(name)
         raise RunError(f"no cross-validation {which} in {FOLDS}/ of this folder")
-    given = Given(None if data is None else Path(data), tracking_uri, tuple(allow))
-    asked, uri = _claimed(found, given, take_over=take_over)
-    changed = {key: value for key, value in (("device", device), ("jobs", jobs)) if value is not None}
-    moved = asked.data if data is None else str(Path(data).resolve())
-    asked = replace(asked, data=moved, options={**asked.options, **changed})
-    again = {"data": data, "device": device, "jobs": jobs, "take_over": take_over, "allow": given.allow}
-    return _seen_to_its_end(asked, uri, progress or Silent(), again)
+    options = given.over(found.options)
+    asked, uri = _claimed(found, given)
+    asked = replace(asked, data=given.root or asked.data, options=options)
+    return _seen_to_its_end(asked, uri, progress or Silent(), given)
 
 
-def _claimed(found: CrossValidation, given: Given, *, take_over: bool) -> tuple[CrossValidation, str | None]:
+def _claimed(found: CrossValidation, given: Given) -> tuple[CrossValidation, str | None]:
     """This process works on it from now on; with its address. One of somebody else is the caller's then."""
     refuse_ways_out(found.folder)
     if found.status == "FINISHED":
@@ -158,9 +160,9 @@ def _claimed(found: CrossValidation, given: Given, *, take_over: bool) -> tuple[
     )
     if found.mine:
         uri = given.tracking_uri or _address_of(found)
-        return found.claim(take_over=take_over), uri
+        return found.claim(take_over=given.take_over), uri
     vouched, runs = vouched_folds(found, given), adopted_runs(found, given)
-    asked = found.claim(take_over=take_over, vouched=vouched)
+    asked = found.claim(take_over=given.take_over, vouched=vouched)
     for folder, state in runs:
         folder.write(state)
     return asked, given.address
@@ -171,12 +173,12 @@ def _address_of(found: CrossValidation) -> str | None:
     return own_address(found.name, found.tracking_uri, found.folder, tracked=tracked)
 
 
-def _declared(name: str | Path, changes: Sequence[str], allow: Sequence[str]) -> Mapping[str, Any]:
+def _declared(name: str | Path, changes: Sequence[str], allowed: Allowed) -> Mapping[str, Any]:
     """Definition and manifest as they come back from a file, if the folds can be put together."""
     opened = open_pipeline(name, assignments=changes)
     definition = opened.definition
     last = list(definition.steps.values())[-1]
-    scores = hasattr(resolve(last["_target_"], at="steps", allowed=SHIPPED.also(*allow)), "evaluation")
+    scores = hasattr(resolve(last["_target_"], at="steps", allowed=allowed), "evaluation")
     if not scores or last.get("role", "test") != "test":
         raise DefinitionError(
             f"cross-validation needs a pipeline whose last step scores the role test, as medseg.steps.Evaluate does; "
@@ -199,27 +201,24 @@ def _refuse_own_parts(changes: Sequence[str]) -> None:
         )
 
 
-def _seen_to_its_end(
-    asked: CrossValidation, uri: str | None, shown: Progress, again: Mapping[str, Any]
-) -> FoldsResult:
+def _seen_to_its_end(asked: CrossValidation, uri: str | None, shown: Progress, given: Given) -> FoldsResult:
     """Run the folds that have not ended, score all together, and keep how that ended.
 
     Args:
-        asked: What was asked for; this process works on it.
+        asked: What was asked for, with the options that count now; this process works on it.
         uri: Of MLflow, with credentials.
         shown: Where progress is shown.
-        again: What `resume_pipeline` takes, for a fold that was interrupted; the packages that the caller allows
-            count for all.
+        given: What the caller says of a fold that was interrupted.
     """
     try:
-        _refuse_changed(asked, again["allow"])
+        _refuse_changed(asked)
         _refuse_other_store(asked, uri)
         results = []
         for fold in range(1, asked.folds + 1):
             shown.say(f"Fold {fold} of {asked.folds}.")
-            results.append(_fold(asked, fold, uri, shown, again))
+            results.append(_fold(asked, fold, replace(given, tracking_uri=uri), shown))
         with quiet_libraries():
-            result = put_together(asked, results, shown, uri, again["allow"])
+            result = put_together(asked, results, shown, uri)
         asked.end("FINISHED")
     except BaseException as error:
         with suppress(RunError, OSError):  # what went wrong is told, and not that it cannot be noted
@@ -230,8 +229,8 @@ def _seen_to_its_end(
     return result
 
 
-def _refuse_changed(asked: CrossValidation, allow: Sequence[str]) -> None:
-    for what, now in _declared(asked.pipeline, asked.set, allow).items():
+def _refuse_changed(asked: CrossValidation) -> None:
+    for what, now in _declared(asked.pipeline, asked.set, asked.options.allowed).items():
         if now != asked.declared[what]:
             raise RunError(
                 f"the {what} of {asked.pipeline} has changed since {asked.name} began, so that its folds would not "
@@ -259,26 +258,24 @@ def _refuse_other_store(asked: CrossValidation, uri: str | None) -> None:
                 ) from error
 
 
-def _fold(
-    asked: CrossValidation, fold: int, uri: str | None, shown: Progress, again: Mapping[str, Any]
-) -> RunResult:
+def _fold(asked: CrossValidation, fold: int, given: Given, shown: Progress) -> RunResult:
     run = asked.run_of(fold)
     if run is not None:
         folder, state = run
         if state.status == "FINISHED":
             shown.say(f"It has ended: {state.name}.")
-            return ended(folder, again["allow"])
-        return resume_pipeline(str(folder.path), tracking_uri=uri, progress=shown, **again)
+            return ended(folder, given.allow)
+        return go_on(folder, given, shown)
     changes = [*asked.set, *(f"{part}=null" for part in _OWN_PARTS)]
     return begin(
         asked.pipeline,
         None if asked.data is None else Path(asked.data),
         [*changes, f"split.folds={asked.folds}", f"split.fold={fold}"],
-        {**asked.options, **asked.option_of(fold)},
-        uri,
+        asked.options,
+        given.tracking_uri,
         shown,
+        asked.part(fold),
         partial(_look, asked, fold, shown),
-        allow=again["allow"],
     )
 
 

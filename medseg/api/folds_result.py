@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.api.result import RunResult
-from medseg.component import SHIPPED, build
+from medseg.component import build
 from medseg.pipeline.study.cross_validation import CrossValidation
 from medseg.places import written_whole
 from medseg.progress import Progress
@@ -59,23 +59,21 @@ def put_together(
     results: Sequence[RunResult],
     shown: Progress,
     uri: str | None,
-    allow: Sequence[str] = (),
 ) -> FoldsResult:
     """Score the test parts of all folds as one, and track that in a run above them.
 
     Args:
-        asked: The cross-validation.
+        asked: The cross-validation, with the options that count now.
         results: Of its folds, in order.
         shown: Where progress is shown.
         uri: Of MLflow, with credentials; None as by default.
-        allow: Packages that declared objects may come from, beside the usual ones.
     """
     from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
     from medseg.tracking.mlflow.runs import put_below  # noqa: PLC0415
 
     first, uri = results[0], default_uri(uri)
-    definition, allowed = asked.declared["definition"], SHIPPED.also(*allow)
+    definition, allowed = asked.declared["definition"], asked.options.allowed
     last = list(definition["steps"].values())[-1]
     step: Evaluates = build(last, at="steps", kind=None, allowed=allowed)
     evaluation = step.evaluation(Predictor.load(first.folder / "model", allowed=allowed))

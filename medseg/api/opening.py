@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medseg.component import SHIPPED
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.named import Found, find_manifest, find_pipeline
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.overrides import apply_set, override
+from medseg.pipeline.options import RunOptions
 from medseg.progress import LOADING, Progress, Silent
 from medseg.yaml import read_yaml
 
@@ -73,14 +72,6 @@ def open_pipeline(name: str | Path, *, assignments: Sequence[str] = (), sample: 
     return Opened(definition, manifest_of(definition, found.path), found)
 
 
-def default_jobs() -> int:
-    """Processor cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows have no affinity
-        return os.cpu_count() or 1
-
-
 def check_pipeline(
     name: str | Path,
     *,
@@ -111,13 +102,14 @@ def check_pipeline(
         DefinitionError: Something does not exist, or does not fit.
         MedsegError: What a run would refuse of the data.
     """
+    options = RunOptions.of(skip_bad=skip_bad, allow_duplicates=allow_duplicates, allow=allow, jobs=jobs)
     shown = progress or Silent()
     with shown.bar(LOADING, 1) as bar:
         from medseg.pipeline.declaration.completion import complete  # noqa: PLC0415
         from medseg.pipeline.resolve import resolve  # noqa: PLC0415
 
         bar.advance()
-    opened, allowed = open_pipeline(name, assignments=set, sample=sample), SHIPPED.also(*allow)
+    opened, allowed = open_pipeline(name, assignments=set, sample=sample), options.allowed
     root = None if data is None else Path(data)
     whole = complete(opened.definition, opened.manifest, root, allowed)
     resolved = resolve(whole.definition, whole.manifest, allowed)
@@ -125,8 +117,7 @@ def check_pipeline(
         from medseg.pipeline.checks.readiness import readiness  # noqa: PLC0415
         from medseg.pipeline.gather import check_data, gather  # noqa: PLC0415
 
-        channels, at_once = whole.definition.channels, jobs or default_jobs()
-        report = check_data(whole.manifest, channels, root, allowed=allowed, progress=shown, jobs=at_once)
+        report = check_data(whole.manifest, whole.definition.channels, root, options, shown)
         gather(report, skip_bad=skip_bad, generated=False)
         ready = readiness(
             whole.definition, whole.manifest, root, report, allowed, allow_duplicates=allow_duplicates

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from medseg.allowed import SHIPPED
 from medseg.errors import RunError
 from medseg.files.regular import refuse_irregular
+from medseg.pipeline.folder import RunFolder
 from medseg.places import read_kept
 
 if TYPE_CHECKING:
@@ -75,6 +76,15 @@ class RunResult:
             if path.exists():
                 found[step] = read_kept(path)
         return found
+
+    def changed(self) -> dict[str, object]:
+        """What of its definition was changed when the run went on, and its values now, by dotted key."""
+        from medseg.pipeline.declaration.definition import PipelineDefinition  # noqa: PLC0415
+
+        if not (self.folder / "run.json").exists():
+            return {}
+        now = PipelineDefinition.from_yaml(self.folder / "definition.yaml").flat()
+        return {path: now.get(path) for path in RunFolder(self.folder).read().changed}
 
     @property
     def grouped_by(self) -> str:

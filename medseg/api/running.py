@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from medseg.api.adopting import vouched_run
 from medseg.api.conductor import Conductor, quiet_libraries
-from medseg.api.finding import experiment_of, find_run_folder, mark_gone, unfinished, with_credentials
+from medseg.api.finding import experiment_of, find_run_folder, mark_gone, own_address, unfinished
 from medseg.api.opening import Opened, open_pipeline
 from medseg.api.result import RunResult
 from medseg.api.strangers import Given, built, called, refuse_changed_declaration, refuse_unvouched
-from medseg.component import SHIPPED
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, RunError, TrackingError
 from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.overrides import in_effect
-from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.folder import Part, RunFolder, State
+from medseg.pipeline.options import RunOptions
 from medseg.places import read_kept
 from medseg.progress import LOADING, Progress, Silent
 
@@ -58,34 +59,22 @@ def run_pipeline(
     Raises:
         MedsegError: What is wrong, before training where it can be known.
     """
-    options = run_options(device, allow, jobs, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
+    options = RunOptions.of(
+        device=device, skip_bad=skip_bad, allow_duplicates=allow_duplicates, allow=allow, jobs=jobs
+    )
     root = None if data is None else Path(data)
-    return begin(name, root, set, options, tracking_uri, progress or Silent(), allow=allow)
-
-
-def run_options(
-    device: str, allow: Sequence[str], jobs: int | None, *, skip_bad: bool, allow_duplicates: bool
-) -> Mapping[str, Any]:
-    """What a run keeps of how it was called, to go on in the same way; arguments as of `run_pipeline`."""
-    return {
-        "device": device,
-        "skip_bad": skip_bad,
-        "allow_duplicates": allow_duplicates,
-        "allow": list(allow),
-        "jobs": jobs,
-    }
+    return begin(name, root, set, options, tracking_uri, progress or Silent())
 
 
 def begin(
     name: str | Path,
     root: Path | None,
     changes: Sequence[str],
-    options: Mapping[str, Any],
+    options: RunOptions,
     tracking_uri: str | None,
     shown: Progress,
+    part_of: Part | None = None,
     look: Callable[[Gathered], None] | None = None,
-    *,
-    allow: Sequence[str] = (),
 ) -> RunResult:
     """Begin a run, by itself or as one fold of several, and see it to its end.
 
@@ -93,33 +82,33 @@ def begin(
         name: A pipeline.
         root: Folder of the data; None for its generated sample.
         changes: `path=value` strings that change the definition.
-        options: Those of `run_options`, and what else the run shall keep; they may come from a file.
+        options: What the caller says; its packages are those that he allows.
         tracking_uri: Of MLflow.
         shown: Where progress is shown.
+        part_of: Which fold it is.
         look: Looks at the cases before anything is made or learned, and may refuse them.
-        allow: Packages that the caller allows.
     """
     opened = open_pipeline(name, assignments=changes, sample=root is None)
     if root is None and opened.definition.sample is not None:
         _say_generated(opened.definition, shown)
     mark_gone()
     _refuse_needless_run(opened, root)
-    whole = _completed(opened, root, options["device"], shown, allow)
-    return Conductor(whole.definition, whole.manifest, root, options, tracking_uri, shown, allow).start(look)
+    whole = _completed(opened, root, options, shown)
+    return Conductor(whole.definition, whole.manifest, root, options, tracking_uri, shown).start(
+        part_of, look
+    )
 
 
-def _completed(
-    opened: Opened, root: Path | None, device: str, shown: Progress, allow: Sequence[str]
-) -> Completed:
+def _completed(opened: Opened, root: Path | None, options: RunOptions, shown: Progress) -> Completed:
     """With nothing left to the data: their classes, and what follows from them."""
     with shown.bar(LOADING, 1) as bar:
         from medseg.pipeline.declaration.completion import complete  # noqa: PLC0415
         from medseg.pipeline.run import choose_device  # noqa: PLC0415
 
         bar.advance()
-    choose_device(device)
+    choose_device(options.device)
     with quiet_libraries():
-        return complete(opened.definition, opened.manifest, root, SHIPPED.also(*allow))
+        return complete(opened.definition, opened.manifest, root, options.allowed)
 
 
 def _refuse_needless_run(opened: Opened, root: Path | None) -> None:
@@ -141,12 +130,14 @@ def resume_pipeline(
     allow: Sequence[str] = (),
     jobs: int | None = None,
     take_over: bool = False,
+    set: Sequence[str] = (),  # noqa: A002  # as on the command line
     progress: Progress | None = None,
 ) -> RunResult:
     """Go on with a run that was interrupted, in the same folder and the same MLflow run.
 
-    Of a run that is finished, records that wait for the tracking server are sent. A run of somebody else goes on
-    only with the data, the address and the packages that the caller names, and is the caller's from then on.
+    With `set` a run that is finished goes on too, as for a longer training; else, records of it that wait for the
+    tracking server are sent. A run of somebody else goes on only with the data, the address and the packages that the
+    caller names, and is the caller's from then on.
 
     Args:
         run: Id or unique prefix of an MLflow run, a name, `latest`, or a run's folder; by default the latest
@@ -161,6 +152,9 @@ def resume_pipeline(
         jobs: Cases that are read at a time.
         take_over: Go on even if a process of another machine is said to run it: for one whose process is gone
             for certain, as with a container that was replaced.
+        set: `path=value` strings that change the definition: epochs, patience and pictures_every of a training,
+            loading.workers, loading.cache, and settings of steps that have not begun. The step whose training goes on
+            does so from its checkpoint, and the steps after it are done again; it ends as if it had begun so.
         progress: Where it is shown.
 
     Raises:
@@ -168,70 +162,72 @@ def resume_pipeline(
             changed, a package is not allowed, or the run is of somebody else and needs more to be said.
         TrackingError: The tracking server does not answer, or wants a password that is not kept.
     """
+    given = Given.of(
+        data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, take_over=take_over, set=tuple(set)
+    )
     mark_gone()
     folder = unfinished(take_over=take_over) if run is None else find_run_folder(run)
+    return go_on(folder, given, progress or Silent())
+
+
+def go_on(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
+    """Go on with a run as `resume_pipeline` does.
+
+    Args:
+        folder: Of the run.
+        given: What its caller says.
+        shown: Where progress is shown.
+    """
+    from medseg.pipeline.change import changed  # noqa: PLC0415  # imports torch and MONAI
+
     refuse_ways_out(folder.path)
-    state, shown = folder.read(), progress or Silent()
-    given = Given(None if data is None else Path(data), tracking_uri, tuple(allow))
-    if state.status == "FINISHED":
+    state = folder.read()
+    if state.status == "FINISHED" and not given.set:
         return _send_rest(folder, given, shown)
     refuse_changed_declaration(folder, state)
-    definition = PipelineDefinition.from_yaml(folder.path / "definition.yaml")
+    definition = changed(PipelineDefinition.from_yaml(folder.path / "definition.yaml"), given.set)
     manifest = Manifest.from_yaml(folder.path / "manifest.yaml")
     wants_data = state.data is not None
-    generated = not wants_data and data is None
+    generated = not wants_data and given.data is None
     declared = built(definition.to_dict(), manifest.model_dump(by_alias=True), generated=generated)
     refuse_unvouched("run", called(folder), given, mine=state.mine, data=wants_data, declared=declared)
     vouched = None if state.mine else {**vouched_run(folder, state, given), "pipeline": definition.name}
     kept = replace(state, **(vouched or {}))
     uri = (given.tracking_uri or _address_of(folder, state)) if state.mine else given.address
-    changed = {name: value for name, value in (("device", device), ("jobs", jobs)) if value}
     root = given.data or (None if kept.data is None else Path(kept.data))
     if root is None:
         _say_generated(definition, shown)
     shown.say(f"Going on with {kept.name}.")
-    conductor = Conductor(definition, manifest, root, {**kept.options, **changed}, uri, shown, given.allow)
-    return conductor.resume(folder, state, take_over=take_over, vouched=vouched)
+    conductor = Conductor(definition, manifest, root, given.over(kept.options), uri, shown)
+    return conductor.resume(folder, state, take_over=given.take_over, vouched=vouched)
 
 
 def _address_of(folder: RunFolder, state: State) -> str | None:
     return own_address(state.name, state.tracking_uri, folder.path, tracked=bool(state.tracked))
 
 
-def own_address(name: str, kept: str, folder: Path, *, tracked: bool) -> str | None:
-    """Where a run is tracked, with user and password; None if it does not say.
+def move_run(run: str, folder: str | Path) -> Path:
+    """Move a run to `medseg-runs/` of another working folder, also on another disk, and give its new folder.
 
-    A database in a file is looked for in the working folder too, which may have been moved with all that it holds.
+    Its tracking store stays where it is, with the artifacts beside it, and so do the data: their addresses are kept.
 
     Args:
-        name: Of the run.
-        kept: Its address as it was kept.
-        folder: Of the run.
-        tracked: Whether the store must have it already.
+        run: As of `resume_pipeline`.
+        folder: The other working folder, which exists.
 
     Raises:
-        TrackingError: User and password are expected, and not given; or the database is gone.
+        RunError: There is no such run, a process works on it, or something is in its way.
     """
-    from medseg.tracking.mlflow.address import sqlite_path  # noqa: PLC0415
+    from medseg.pipeline.moving import move  # noqa: PLC0415
+    from medseg.tracking.mlflow.address import masked  # noqa: PLC0415
 
-    uri = with_credentials(kept)
-    if "***" in uri:
-        raise TrackingError(
-            f"the run {name} is tracked at {uri}, and user and password are never kept. Give the whole "
-            "address: --tracking-uri or MLFLOW_TRACKING_URI."
-        )
-    path, here = sqlite_path(uri), folder.absolute().parents[1]
-    if path is None or path.exists():
-        return uri or None
-    if (here / path.name).exists():
-        return f"sqlite:///{(here / path.name).as_posix()}"
-    if tracked or not path.parent.is_dir():
-        raise TrackingError(
-            f"the tracking database {path.name} of the run {name} is not where it was, and not in the folder that "
-            f"holds {folder.absolute().parent.name}/. Say where it is now: --tracking-uri sqlite:///PATH. If it was "
-            "deleted, begin a new run."
-        )
-    return uri
+    mark_gone()
+    found = find_run_folder(run)
+    state = found.read()
+    address = state.tracking_uri
+    with suppress(TrackingError):  # it will be said when the store is needed
+        address = masked(_address_of(found, state) or address)
+    return move(found, Path(folder), address).path
 
 
 def _send_rest(folder: RunFolder, given: Given, shown: Progress) -> RunResult:

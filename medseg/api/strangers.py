@@ -16,21 +16,45 @@ from medseg.component import SHIPPED
 from medseg.errors import RunError
 from medseg.packages import allowing, further_packages
 from medseg.pipeline.folder import DECLARATION, RUNS, RunFolder, State
+from medseg.pipeline.options import RunOptions
 
 
 @dataclass(frozen=True)
 class Given:
-    """What the caller of a command says himself.
+    """What the caller of a command that goes on says himself.
 
     Attributes:
         data: Folder of the data.
         tracking_uri: Of MLflow; `MLFLOW_TRACKING_URI` where it is left out.
         allow: Packages that declared objects may come from.
+        device: Where to go on; None for where it began.
+        jobs: Cases that are read at a time; None for as many as before.
+        take_over: Go on even if a process of another machine is said to work on it.
+        set: `path=value` strings that change the definition.
     """
 
     data: Path | None = None
     tracking_uri: str | None = None
     allow: Sequence[str] = ()
+    device: str | None = None
+    jobs: int | None = None
+    take_over: bool = False
+    set: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, data: str | Path | None, allow: Sequence[str], **others: Any) -> Given:
+        """What a script says, whose data may be a text.
+
+        Raises:
+            DefinitionError: A value is none that it can have.
+        """
+        given = cls(None if data is None else Path(data), allow=tuple(allow), **others)
+        given.over(RunOptions.of())
+        return given
+
+    def over(self, kept: RunOptions) -> RunOptions:
+        """What counts now, of what was kept."""
+        return kept.but(allow=self.allow, device=self.device, jobs=self.jobs)
 
     @property
     def address(self) -> str | None:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from medseg.cli import data, pipeline
+from medseg.cli import data, pipeline, runs
 from medseg.cli.display import display
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(data.app, name="data")
+app.add_typer(runs.app, name="runs")
 cache = typer.Typer(help="Prepared slices, generated samples and remembered checks.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
 

@@ -15,6 +15,7 @@ from medseg.cli.display import display
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
 from medseg.cli.next_commands import going_on
+from medseg.errors import RunError
 from medseg.packages import allowing
 
 app = typer.Typer(help="Declare, check and run pipelines.", no_args_is_help=True)
@@ -203,6 +204,14 @@ def resume(
         ),
     ] = None,
     data: Data = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="Change what can still change, such as steps.fit.epochs=100; continues finished runs too.",
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(help="Compute on this device: auto, cpu or cuda. Default: the device of the run."),
@@ -239,9 +248,11 @@ def resume(
             "progress": display(console),
         }
         if are_folds(run, take_over=take_over):
+            if sets:
+                raise RunError("--set cannot change folds, which are all alike. Start them again with it.")
             print_folds(console, resume_folds(run, **options))
         else:
-            print_result(console, resume_pipeline(run, **options))
+            print_result(console, resume_pipeline(run, set=sets or (), **options))
 
 
 def paths_may_be_shown(name: str, sets: Sequence[str] | None = None) -> bool:

@@ -138,6 +138,8 @@ def print_result(console: Console, result: RunResult) -> None:
         console.print(table(result, role))
     if verdicts := result.verdicts():
         console.print(_curve_table(verdicts))
+    if changed := result.changed():
+        say(console, f"Changed since it began: {', '.join(f'{path}={now}' for path, now in changed.items())}")
     if result.generated:
         say(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
     if result.leaking:

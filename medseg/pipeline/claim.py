@@ -5,11 +5,30 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from medseg.errors import RunError
 from medseg.pipeline.process import worked_on
 from medseg.recorder import Status
+
+
+class _Claim(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    host: str
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
+
+
+def _named(process: dict[str, Any]) -> dict[str, Any]:
+    if process:
+        _Claim.model_validate(process)
+    return process
+
+
+Process = Annotated[dict[str, Any], AfterValidator(_named)]
+"""Who works on something, as `medseg.pipeline.process.this_process` says it; empty if nobody ever did."""
 
 
 class Claimed(Protocol):
@@ -56,12 +75,3 @@ def taken(claimed: Claimed, folder: Path) -> RunError:
         f"{host!r}; this one is {platform.node()!r}. Wait for it. If that process is gone for certain, as with a "
         f"container that was replaced: medseg pipeline resume {claimed.name} --take-over"
     )
-
-
-def is_claim(process: object) -> bool:
-    """Whether what was read from a file can be who works on something; nobody is."""
-    if not isinstance(process, dict):
-        return False
-    if not process:
-        return True
-    return isinstance(process["host"], str) and type(process["pid"]) is int and 0 < process["pid"] < 2**31

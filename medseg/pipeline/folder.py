@@ -6,16 +6,20 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from medseg.errors import RunError
 from medseg.files.regular import read_json
-from medseg.pipeline.claim import alive, is_claim, taken, unsure
+from medseg.pipeline.claim import Process, alive, taken, unsure
+from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import hold, holds, let_go, this_process, turn
 from medseg.pipeline.signature import is_signed, signed
 from medseg.places import clear_leftovers, written_whole
@@ -29,7 +33,35 @@ DECLARATION = ("definition.yaml", "manifest.yaml")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name can stand in a path, an address and a command without meaning anything else there."""
+    return _PLAIN.fullmatch(name) is not None
+
+
+def _printable(address: str) -> str:
+    if not address.isprintable():
+        raise ValueError("expected an address that can be printed")
+    return address
+
+
+Plain = Annotated[str, Field(pattern=f"^{_PLAIN.pattern}$")]
+Address = Annotated[str, AfterValidator(_printable)]
+
+
 @dataclass(frozen=True)
+class Part:
+    """Which part of a cross-validation a run is.
+
+    Attributes:
+        name: Of the cross-validation.
+        fold: From 1.
+    """
+
+    name: str
+    fold: int
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class State:
     """What a run knows of itself. Stays on this machine: it holds the path of the data.
 
@@ -40,8 +72,7 @@ class State:
         name: Of the run, which is that of its folder.
         pipeline: Name of the definition.
         data: Folder of the data; None where they are generated.
-        options: What was said on the command line, needed to go on in the same way; the packages that were
-            allowed are remembered for information, and count only where a command allows them again.
+        options: What was said on the command line, needed to go on in the same way.
         tracking_uri: Where it is tracked, without credentials.
         tracked: Id of the run there; empty where it is not tracked.
         status: RUNNING, FINISHED, FAILED or KILLED.
@@ -52,29 +83,51 @@ class State:
         done: Steps that are done.
         declared: SHA-256 of definition and manifest as they were when it began, by the names of their files.
         made: Files of steps that are done, by their place in the folder: step, bytes, checksum.
+        part_of: The cross-validation of which it is a fold.
+        changed: Dotted keys of the definition that were changed when it went on.
         signature: Of all the rest, with the key of the user who wrote it.
     """
 
-    name: str
-    pipeline: str
+    name: Plain
+    pipeline: Plain
     data: str | None
-    options: Mapping[str, Any]
-    tracking_uri: str = ""
-    tracked: str = ""
+    options: RunOptions
+    tracking_uri: Address = ""
+    tracked: Plain | Literal[""] = ""
     status: Status = "RUNNING"
-    process: Mapping[str, Any] = field(default_factory=dict)
+    process: Process = field(default_factory=dict)
     data_fingerprint: str = ""
     split_digest: str = ""
     done: tuple[str, ...] = ()
     ending: Status | Literal[""] = ""
     declared: Mapping[str, str] = field(default_factory=dict)
-    made: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    made: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
+    part_of: Part | None = None
+    changed: tuple[str, ...] = ()
     signature: str = ""
 
     @property
     def mine(self) -> bool:
         """Whether this user wrote it, and nobody has edited it since."""
-        return is_signed("run", vars(self))
+        return is_signed("run", self.content())
+
+    def content(self) -> dict[str, Any]:
+        """What its file holds, as earlier versions wrote it: that it is a fold stands among the options there."""
+        known = asdict(self)
+        part, changed = known.pop("part_of"), known.pop("changed")
+        options = known["options"] | ({"part_of": part} if part else {})
+        return {**known, "options": options, **({"changed": changed} if changed else {})}
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Self:
+        """The state of a file, if everything in it is of its kind: anybody may have edited it.
+
+        Raises:
+            ValueError, KeyError, TypeError: Something is not.
+        """
+        options = {**content["options"]}
+        known = {"part_of": options.pop("part_of", None), **content, "options": options}
+        return TypeAdapter(cls).validate_json(json.dumps(known), strict=True)
 
 
 class RunFolder:
@@ -108,8 +161,7 @@ class RunFolder:
             RunError: This is no run's folder, or its state is damaged.
         """
         try:
-            known = read_json(self.path / _STATE)
-            return _sound(State(**{**known, "done": tuple(known["done"])}))
+            return State.of(read_json(self.path / _STATE))
         except FileNotFoundError:
             raise RunError(f"{self.path.name} is no run: it has no {_STATE}") from None
         except OSError as error:
@@ -123,15 +175,20 @@ class RunFolder:
 
     def write(self, state: State) -> State:
         """Keep the state, signed: whoever writes it answers for all of it."""
-        state = replace(state, signature=signed("run", vars(state)))
+        state = replace(state, signature=signed("run", state.content()))
         with written_whole(self.path / _STATE) as target:
-            target.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
+            target.write_text(json.dumps(state.content(), indent=1), encoding="utf-8")
         return state
 
     def declaration(self) -> Mapping[str, str]:
         """Digests of definition and manifest as they lie there now; of a file that is missing there is none."""
         files = [path for name in DECLARATION if (path := self.path / name).is_file()]
-        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        return {path.name: self.digest(path) for path in files}
+
+    @staticmethod
+    def digest(path: Path) -> str:
+        """SHA-256 of a file's bytes."""
+        return hashlib.sha256(path.read_bytes()).hexdigest()
 
     @property
     def touched(self) -> float:
@@ -177,53 +234,6 @@ class RunFolder:
     def let_go(self) -> None:
         """This process runs it no more; a process that ends has let go."""
         let_go(self.path)
-
-
-def _sound(state: State) -> State:
-    """The state, if everything in it is of its kind: anybody may have edited the file."""
-    texts = (state.name, state.pipeline, state.tracking_uri, state.tracked, *state.done)
-    texts += (state.data_fingerprint, state.split_digest, state.data or "")
-    process, options = state.process, state.options
-    fine = (
-        all(isinstance(text, str) for text in texts)
-        and is_plain(state.name)
-        and is_plain(state.pipeline)
-        and (not state.tracked or is_plain(state.tracked))
-        and state.tracking_uri.isprintable()
-        and isinstance(state.declared, dict)
-        and state.status in get_args(Status)
-        and isinstance(options, dict)
-        and state.ending in (*get_args(Status), "")
-    )
-    fine = fine and is_claim(process) and is_options(options) and _is_made(state.made)
-    if not fine:
-        raise TypeError("a value of another kind")
-    return state
-
-
-def _is_made(made: object) -> bool:
-    return isinstance(made, dict) and all(
-        isinstance(known, list) and [type(each) for each in known] == [str, int, int]
-        for known in made.values()
-    )
-
-
-def is_plain(name: str) -> bool:
-    """Whether a name can stand in a path, an address and a command without meaning anything else there."""
-    return _PLAIN.fullmatch(name) is not None
-
-
-def is_options(options: Mapping[str, Any]) -> bool:
-    """Whether what was read from a file can be what was said on a command line."""
-    jobs, allow = options.get("jobs"), options.get("allow", [])
-    return (
-        isinstance(options["device"], str)
-        and isinstance(options["skip_bad"], bool)
-        and isinstance(options.get("allow_duplicates", False), bool)
-        and isinstance(allow, list)
-        and all(isinstance(name, str) for name in allow)
-        and (jobs is None or (type(jobs) is int and jobs > 0))
-    )
 
 
 def all_runs(below: Path = RUNS) -> Iterator[tuple[RunFolder, State]]:

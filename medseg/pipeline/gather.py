@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from medseg.component import SHIPPED, Allowed, build
+from medseg.component import Allowed, build
 from medseg.datasets.case import Case
 from medseg.datasets.checks.check import Report, check
 from medseg.datasets.finding.scan import found_classes, scan
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError
-from medseg.pipeline.declaration.definition import PipelineDefinition, SampleRule
+from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.options import RunOptions
 from medseg.places import cache_folder, clear_leftovers
 from medseg.progress import Progress
 
@@ -88,26 +89,14 @@ def needs_data(manifest: Manifest) -> str:
     )
 
 
-def sample_folder(
-    manifest: Manifest, rule: SampleRule, allowed: Allowed, progress: Progress, jobs: int
-) -> Path:
-    """The generated sample in the cache; made there if it is not there yet, or not whole."""
-    generator = generator_of(manifest, allowed)
-    kind = type(generator).__name__.lower()
-    folder = cache_folder() / "samples" / f"{kind}-v{generator.version}-seed{rule.seed}-{rule.cases}cases"
-    return generator.write(folder, cases=rule.cases, seed=rule.seed, progress=progress, jobs=jobs)
-
-
 def find_data(
     definition: PipelineDefinition,
     manifest: Manifest,
     data: Path | None,
-    *,
-    allowed: Allowed,
+    options: RunOptions,
     progress: Progress,
-    jobs: int,
 ) -> Path:
-    """The folder of the data: the given one, else the generated sample.
+    """The folder of the data: the given one, else the generated sample in the cache, made there if it is not whole.
 
     Raises:
         DefinitionError: No data were given, and the pipeline has no sample.
@@ -116,17 +105,19 @@ def find_data(
         return data
     if definition.sample is None:
         raise DefinitionError(f"the pipeline {definition.name} needs data. {needs_data(manifest)}")
-    return sample_folder(manifest, definition.sample, allowed, progress, jobs)
+    generator, rule = generator_of(manifest, options.allowed), definition.sample
+    kind = type(generator).__name__.lower()
+    folder = cache_folder() / "samples" / f"{kind}-v{generator.version}-seed{rule.seed}-{rule.cases}cases"
+    return generator.write(folder, cases=rule.cases, seed=rule.seed, progress=progress, jobs=options.at_once)
 
 
 def check_data(
     manifest: Manifest,
     channels: tuple[str, ...],
     root: Path,
-    *,
-    allowed: Allowed = SHIPPED,
+    options: RunOptions,
     progress: Progress,
-    jobs: int,
+    *,
     generated: bool = False,
 ) -> Report:
     """List and read every case; what was read before and has not changed is not read again.
@@ -135,9 +126,9 @@ def check_data(
     """
     clear_leftovers(cache_folder())
     manifest = manifest.model_copy(update={"ids": "pseudonyms"}) if generated else manifest
-    listing = scan(manifest, root, only=channels, allowed=allowed)
+    listing = scan(manifest, root, only=channels, allowed=options.allowed)
     remember = cache_folder() / "checked"
-    return check(listing, manifest, channels, jobs=jobs, progress=progress, remember=remember)
+    return check(listing, manifest, channels, jobs=options.at_once, progress=progress, remember=remember)
 
 
 def gather(report: Report, *, skip_bad: bool, generated: bool) -> Gathered:

@@ -21,8 +21,8 @@ def keep_made(folder: RunFolder, state: State, step: str) -> State:
     made = dict(state.made)
     for path in files:
         name, found = path.relative_to(folder.path).as_posix(), _known(path)
-        if made.get(name, ["", None])[1:] != found:
-            made[name] = [step, *found]
+        if made.get(name, ("",))[1:] != found:
+            made[name] = (step, *found)
     return folder.write(replace(state, done=(*state.done, step), made=made))
 
 
@@ -38,7 +38,7 @@ def go_back(folder: RunFolder, say: Callable[[str], None]) -> State:
     """
     state = folder.read()
     damaged = {
-        name: step for name, (step, *known) in state.made.items() if not _is_as(folder.path, name, known)
+        name: known[0] for name, known in state.made.items() if not _is_as(folder.path, name, known[1:])
     }
     first = min((state.done.index(step) for step in damaged.values() if step in state.done), default=None)
     if first is None:
@@ -52,8 +52,8 @@ def go_back(folder: RunFolder, say: Callable[[str], None]) -> State:
     return folder.write(replace(state, done=kept, made=made))
 
 
-def _known(path: Path) -> list[int]:
-    return [path.stat().st_size, checksum(path)]
+def _known(path: Path) -> tuple[int, int]:
+    return path.stat().st_size, checksum(path)
 
 
 def _is_as(folder: Path, name: str, known: object) -> bool:

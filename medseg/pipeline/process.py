@@ -18,7 +18,9 @@ from typing import Any, Literal
 from medseg.errors import RunError
 from medseg.files.lock import Held, NoLocksError, seen, take
 
-_HOLD, _TURN = ".held", ".turn"
+LOCKS = _HOLD, _TURN = ".held", ".turn"
+"""Files of locks in a folder."""
+
 _PATIENCE = 1.0  # seconds; somebody who only looks whether it is held may have it for a moment
 _ID = secrets.token_hex(8)
 _held: dict[Path, Held] = {}

@@ -32,6 +32,7 @@ from medseg.steps.step import Run, Work
 from medseg.yaml import to_yaml
 
 _SHOWN_CASES = 3
+_LONGEST_TAG = 5000  # characters, of MLflow
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,11 @@ def _all_steps(job: Job) -> Work:
         target.write_text(to_yaml(public), encoding="utf-8")
     job.recorder.artifact(tracked)
     job.recorder.params(flatten(public))
+    if changed := job.folder.read().changed:
+        now = flatten(public)
+        job.recorder.tags(
+            {"resumed.set": "; ".join(f"{path}={now.get(path)}" for path in changed)[:_LONGEST_TAG]}
+        )
     _record_left_out(job)
     split = _split(job)
     store = _store(job, split)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -18,9 +19,10 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.tasks.task import Task, on_device
 from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
-from medseg.learning.training.checkpoint import Standing
+from medseg.learning.training.checkpoint import Checkpoints, Standing
 from medseg.learning.training.curve_verdict import read_curves
 from medseg.learning.training.fit import Watch, fit, make_optimiser
+from medseg.learning.training.longer import refuse_other_course
 from medseg.learning.training.memory import available_memory, free_memory, measure_need, refuse_too_large
 from medseg.learning.training.plan import Plan, Precision
 from medseg.learning.transfer.freeze import (
@@ -61,6 +63,9 @@ class Fit:
         statistics: Whether batch normalisation learns the statistics of these images (`moving`), or keeps those that
             it has (`still`), as fine-tuning in small batches needs it.
     """
+
+    changeable: ClassVar[tuple[str, ...]] = ("epochs", "patience", "pictures_every")
+    """Settings that may change when a training goes on; see `changed_from`."""
 
     declared: ClassVar[Mapping[str, Slot]] = {
         "optimiser": Slot("torch.optim.Optimizer", ("params",)),
@@ -195,6 +200,23 @@ class Fit:
                 "schedule: ReduceLROnPlateau waits for a score, which schedules are not given. Use "
                 "another, such as torch.optim.lr_scheduler.CosineAnnealingLR, with `patience` to stop early."
             )
+
+    def changed_from(self, before: Fit, network: torch.nn.Module, place: Path) -> str:
+        """Refuse to go on with other settings where that would end otherwise than with them from the start.
+
+        Args:
+            before: The step as it began.
+            network: As the step takes it.
+            place: Its folder.
+
+        Returns:
+            In what it differs all the same; empty where it does not.
+
+        Raises:
+            RunError: It cannot; the text begins with the setting.
+        """
+        done = Checkpoints(place).epochs_done()
+        return refuse_other_course(before.plan, self.plan, network, done)
 
     def recall(self, work: Work, run: Run) -> Work:
         """Load the trained weights."""

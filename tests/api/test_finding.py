@@ -11,9 +11,10 @@ import pytest
 from medseg.api.finding import find_run_folder, unfinished
 from medseg.errors import RunError
 from medseg.pipeline.folder import RUNS, RunFolder, State
+from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import this_process
 
-OPTIONS = {"device": "cpu", "skip_bad": False}
+OPTIONS = RunOptions.of(device="cpu")
 
 
 def made(name: str, *holding: str, touched: float = 2_000_000_000, **changes: object) -> Path:

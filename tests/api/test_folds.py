@@ -23,6 +23,7 @@ from medseg.learning.scores.classes import ClassScorer
 from medseg.learning.scores.pooled_folds import fill
 from medseg.learning.tasks.exclusive import OneClass
 from medseg.pipeline.folder import RunFolder, State, all_runs
+from medseg.pipeline.options import RunOptions
 from medseg.pipeline.study.cross_validation import CrossValidation, all_cross_validations
 from medseg.progress import Silent
 from medseg.testing.cases import write_brats
@@ -333,7 +334,7 @@ def test_folds_of_a_network_from_a_package_end_where_each_command_allows_it(work
         with pytest.raises(KeyboardInterrupt):
             run_folds("radiology_cnn", data, folds=2, set=sets, device="cpu", jobs=1, allow=["ownpackage"])
     (asked,) = all_cross_validations()
-    assert asked.options["allow"] == ["ownpackage"]  # remembered, for information
+    assert asked.options.allow == ("ownpackage",)  # remembered, for information
     with pytest.raises(RunError, match=f"medseg pipeline resume {asked.name} --allow ownpackage"):
         resume_folds()
     result = resume_folds(allow=["ownpackage"])
@@ -380,10 +381,10 @@ def test_folds_of_somebody_else_go_on_with_what_the_caller_says_and_are_his_from
 
 def test_the_run_of_a_stranger_is_no_fold_of_ones_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = {"device": "cpu", "skip_bad": False, "allow_duplicates": False, "allow": [], "jobs": None}
+    options = RunOptions.of(device="cpu")
     asked = CrossValidation("f", "mednist", None, 2, (), options, DECLARED, "sqlite:///x", "KILLED").write()
     folder = RunFolder.create("mednist")
-    state = State(folder.path.name, "mednist", None, {**options, **asked.option_of(1)}, status="FINISHED")
+    state = State(folder.path.name, "mednist", None, options, status="FINISHED", part_of=asked.part(1))
     folder.write(state)
     assert asked.run_of(1) is not None
     unsigned(folder.path / "run.json")
@@ -393,7 +394,7 @@ def test_the_run_of_a_stranger_is_no_fold_of_ones_own(tmp_path, monkeypatch):
 
 def test_folds_of_somebody_else_read_no_definition_from_a_file_of_his(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = {"device": "cpu", "skip_bad": False, "allow_duplicates": False, "allow": [], "jobs": None}
+    options = RunOptions.of(device="cpu")
     asked = CrossValidation(
         "f", "/etc/x.yaml", None, 2, (), options, DECLARED, "sqlite:///x", "KILLED"
     ).write()
@@ -475,7 +476,7 @@ def test_a_run_that_was_interrupted_after_folds_is_the_one_that_goes_on(workspac
             start(pictures(workspace))
     assert are_folds(None)
     other = RunFolder.create("another")
-    other.write(State("another", "another", None, {"device": "cpu", "skip_bad": False}, status="KILLED"))
+    other.write(State("another", "another", None, RunOptions.of(device="cpu"), status="KILLED"))
     os.utime(other.path / "run.json", (time.time() + 5, time.time() + 5))
 
     assert not are_folds(None)

@@ -8,7 +8,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from medseg.cli.main import app
 from medseg.cli.tables import print_result
 from medseg.errors import DefinitionError, MedsegError, RunError
 from medseg.pipeline.folder import RunFolder
-from medseg.pipeline.study.cross_validation import PART_OF
 from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.store import open_store
 from medseg.yaml import read_yaml, write_yaml
@@ -116,7 +115,7 @@ def test_ones_own_run_whose_process_is_gone_is_marked_by_commands_that_run_and_b
     killed: RunFolder,
 ) -> None:
     state = killed.read()
-    lost = replace(state, status="RUNNING", process=GONE, options={**state.options, "allow": ["mypackage"]})
+    lost = replace(state, status="RUNNING", process=GONE, options=state.options.but(allow=["mypackage"]))
     killed.write(lost)
     assert medseg("cache", "list").stderr == ""
     assert killed.read().status == "RUNNING"
@@ -137,7 +136,7 @@ def declare_a_process(folder: RunFolder, marker: Path) -> None:
         folder,
         done=[],
         declared=dict(folder.declaration()),
-        options={**state.options, "allow": ["subprocess"]},
+        options={**asdict(state.options), "allow": ["subprocess"]},
     )
 
 
@@ -168,10 +167,12 @@ def test_packages_that_ones_own_run_remembers_do_not_count_and_the_command_that_
     )
     monkeypatch.syspath_prepend(str(Path.cwd()))
     definition = read_yaml(killed.path / "definition.yaml")
-    definition["loading"]["augment"] = [{"_target_": "ownaugment.Own", "keys": "image", "prob": 0.5}]
+    definition["loading"]["augment"] = [
+        {"_target_": "ownaugment.Own", "keys": ["image", "label"], "prob": 0.5}
+    ]
     write_yaml(definition, killed.path / "definition.yaml")
     state = killed.read()
-    options = {**state.options, "allow": ["ownaugment"]}
+    options = state.options.but(allow=["ownaugment"])
     killed.write(replace(state, options=options, declared=killed.declaration()))
     refused = medseg("pipeline", "resume", state.name)
     expected = f"medseg pipeline resume {state.name} --allow ownaugment"
@@ -205,7 +206,7 @@ def test_a_run_of_somebody_else_goes_on_with_what_the_caller_says_and_is_his_fro
         experiment = client.get_run(finished.run_id).info.experiment_id
         other = client.create_run(experiment, run_name="another of the user").info.run_id
     part = {"name": "folds-of-the-user", "fold": 2}
-    options = {**killed.read().options, PART_OF: part, "allow": ["subprocess"]}
+    options = {**asdict(killed.read().options), "part_of": part, "allow": ["subprocess"]}
     written(killed, tracking_uri=stranger.address, data="/etc", tracked=other, options=options, signature="")
     with pytest.raises(RunError, match="--data FOLDER --tracking-uri ADDRESS"):
         resume_pipeline(str(killed.path), data=patients)
@@ -217,7 +218,7 @@ def test_a_run_of_somebody_else_goes_on_with_what_the_caller_says_and_is_his_fro
 
     assert state.mine
     assert (state.data, state.tracking_uri) == (str(patients.resolve()), uri)
-    assert (state.options.get(PART_OF), state.options["allow"]) == (None, [])
+    assert (state.part_of, state.options.allow) == (None, ())
     assert found.run_id == finished.run_id  # by the name of the folder, not by the id that was written
     assert stranger.heard == []
     with open_store(uri) as client:

@@ -14,6 +14,7 @@ from medseg.api.result import RunResult
 from medseg.cli.main import app
 from medseg.cli.next_commands import compare_line, going_on, predict_line
 from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.options import RunOptions
 from medseg.tracking.mlflow.address import default_uri
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
@@ -74,10 +75,10 @@ def test_runs_are_compared_where_they_are_tracked(workspace: Path, monkeypatch: 
 def test_after_an_interruption_the_run_of_this_process_is_named_and_no_other(workspace: Path) -> None:
     assert going_on() == "Nothing was begun."
     older = RunFolder.create("older")
-    older.write(State(older.path.name, "older", None, {"device": "cpu", "skip_bad": False}, status="KILLED"))
+    older.write(State(older.path.name, "older", None, RunOptions.of(device="cpu"), status="KILLED"))
     assert going_on() == "Nothing was begun."
     mine = RunFolder.create("mine")
-    mine.claim(State(mine.path.name, "mine", None, {"device": "cpu", "skip_bad": False}, status="KILLED"))
+    mine.claim(State(mine.path.name, "mine", None, RunOptions.of(device="cpu"), status="KILLED"))
     assert going_on() == f"Go on with: medseg pipeline resume {mine.path.name}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import subprocess
@@ -17,9 +18,10 @@ import pytest
 from medseg.errors import RunError
 from medseg.pipeline.claim import alive
 from medseg.pipeline.folder import RunFolder, State, all_runs, gone
+from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import holds, this_process, turn
 
-OPTIONS = {"device": "cpu", "skip_bad": False}
+OPTIONS = RunOptions.of(device="cpu")
 
 
 def made(below: Path, **changes: object) -> RunFolder:
@@ -68,6 +70,38 @@ def test_a_damaged_state_is_an_error_that_names_the_run(content: str, tmp_path: 
     (folder.path / "run.json").write_text(content)
 
     with pytest.raises(RunError, match=folder.path.name):
+        folder.read()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"options": {"device": "tpu", "skip_bad": False}},
+        {"options": {"device": "cpu", "skip_bad": "no"}},
+        {"options": {"device": "cpu", "skip_bad": False, "jobs": True}},
+        {"options": {"device": "cpu", "skip_bad": False, "part_of": {"name": "x"}}},
+        {"options": {"device": "cpu", "skip_bad": False, "part_of": 3}},
+        {"options": [["device", "cpu"], ["skip_bad", False]]},
+        {"made": {"a": ["fit", 1]}},
+        {"made": {"a": ["fit", 1.5, 2]}},
+        {"done": "fit"},
+        {"declared": {"definition.yaml": 3}},
+        {"process": {"host": "h", "pid": 2**31}},
+        {"tracking_uri": "sqlite:///a\x07b"},
+        {"tracked": "../x"},
+        {"ending": "DONE"},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_value_of_another_kind_is_damage_and_never_a_traceback(
+    change: dict[str, object], tmp_path: Path
+) -> None:
+    folder = made(tmp_path)
+    path = folder.path / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+
+    with pytest.raises(RunError, match=r"is damaged\. Start the pipeline again"):
         folder.read()
 
 

@@ -13,7 +13,10 @@ from medseg.errors import DataError, DefinitionError
 from medseg.named import find_manifest, find_pipeline
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.gather import check_data, find_data, gather, generator_of
+from medseg.pipeline.options import RunOptions
 from medseg.progress import Silent
+
+ONE = RunOptions.of(jobs=1)
 
 
 def manifest(name: str) -> Manifest:
@@ -33,7 +36,7 @@ def spoilt(patients: Path, tmp_path: Path) -> Path:
 
 def test_given_data_are_taken_as_they_are(tmp_path: Path) -> None:
     brats = definition("brats2d")
-    found = find_data(brats, manifest("brats2019"), tmp_path, allowed=SHIPPED, progress=Silent(), jobs=1)
+    found = find_data(brats, manifest("brats2019"), tmp_path, ONE, Silent())
 
     assert found == tmp_path
 
@@ -41,14 +44,14 @@ def test_given_data_are_taken_as_they_are(tmp_path: Path) -> None:
 def test_without_data_or_sample_it_says_what_to_get() -> None:
     acdc = definition("acdc")
     with pytest.raises(DefinitionError, match=r"--data PATH.*http"):
-        find_data(acdc, manifest("acdc"), None, allowed=SHIPPED, progress=Silent(), jobs=1)
+        find_data(acdc, manifest("acdc"), None, ONE, Silent())
     with pytest.raises(DefinitionError, match="no generated sample"):
         generator_of(manifest("acdc"), SHIPPED)
 
 
 def test_good_data_are_all_taken(patients: Path) -> None:
     brats = manifest("brats2019")
-    report = check_data(brats, brats.channels, patients, progress=Silent(), jobs=1)
+    report = check_data(brats, brats.channels, patients, ONE, Silent())
     found = gather(report, skip_bad=False, generated=False)
 
     assert [case.id for case in found.cases] == [f"Brats_00{n}" for n in range(1, 7)]
@@ -57,7 +60,7 @@ def test_good_data_are_all_taken(patients: Path) -> None:
 
 def test_faults_stop_it_unless_bad_cases_may_be_left_out(spoilt: Path) -> None:
     brats = manifest("brats2019")
-    report = check_data(brats, brats.channels, spoilt, progress=Silent(), jobs=1)
+    report = check_data(brats, brats.channels, spoilt, ONE, Silent())
 
     with pytest.raises(DataError, match="--skip-bad") as caught:
         gather(report, skip_bad=False, generated=False)
@@ -68,7 +71,7 @@ def test_faults_stop_it_unless_bad_cases_may_be_left_out(spoilt: Path) -> None:
 
 
 def test_a_channel_that_is_not_used_may_be_bad(spoilt: Path) -> None:
-    report = check_data(manifest("brats2019"), ("flair", "t2"), spoilt, progress=Silent(), jobs=1)
+    report = check_data(manifest("brats2019"), ("flair", "t2"), spoilt, ONE, Silent())
 
     assert not report.faults
 
@@ -76,7 +79,7 @@ def test_a_channel_that_is_not_used_may_be_bad(spoilt: Path) -> None:
 def test_nothing_left_is_an_error_even_when_bad_cases_may_be_left_out(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     brats = manifest("brats2019")
-    report = check_data(brats, brats.channels, tmp_path / "empty", progress=Silent(), jobs=1)
+    report = check_data(brats, brats.channels, tmp_path / "empty", ONE, Silent())
 
     with pytest.raises(DataError, match="no case can be used"):
         gather(report, skip_bad=True, generated=False)

@@ -10,6 +10,7 @@ import pytest
 from medseg.errors import RunError
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.made import go_back, keep_made
+from medseg.pipeline.options import RunOptions
 
 FILES = {
     "fit": ["steps/fit/last.pt", "steps/fit/history.json"],
@@ -22,7 +23,7 @@ FILES = {
 def folder(tmp_path: Path) -> RunFolder:
     """A run with three steps that are done."""
     folder = RunFolder.create("brats2d", tmp_path)
-    state = folder.write(State(folder.path.name, "brats2d", None, {"device": "cpu", "skip_bad": False}))
+    state = folder.write(State(folder.path.name, "brats2d", None, RunOptions.of(device="cpu")))
     for step, names in FILES.items():
         for name in names:
             (folder.path / name).parent.mkdir(parents=True, exist_ok=True)

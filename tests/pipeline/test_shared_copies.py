@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from medseg.errors import DataError, RunError
 from medseg.pipeline.duplicates import SharedCopies, copies
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.gather import Gathered, gather
+from medseg.pipeline.options import RunOptions
 from medseg.pipeline.sharing import share_out
 from medseg.progress import Silent
 from medseg.recorder import NoRecord
@@ -96,7 +97,7 @@ def job(
     folder.mkdir(exist_ok=True)
     home = RunFolder(folder)
     if not (folder / "run.json").exists():
-        home.write(State("x", "x", None, {"device": "cpu", "skip_bad": False}))
+        home.write(State("x", "x", None, RunOptions.of(device="cpu")))
     return SimpleNamespace(
         resolved=SimpleNamespace(definition=definition),
         shared=shared,
@@ -228,13 +229,13 @@ def test_the_command_line_hands_it_on_and_it_is_kept_for_resuming(monkeypatch: p
     from medseg.api import conductor
     from medseg.cli.main import app
 
-    options: list[Mapping[str, object]] = []
+    options: list[RunOptions] = []
 
-    def stop(self: conductor.Conductor, look: object) -> None:
+    def stop(self: conductor.Conductor, *_: object) -> None:
         options.append(self.options)
         raise DataError("stopped")
 
     monkeypatch.setattr(conductor.Conductor, "start", stop)
     for words in ([], ["--allow-duplicates"]):
         CliRunner().invoke(app, ["pipeline", "run", "brats2d", *words])
-    assert [cast("bool", each["allow_duplicates"]) for each in options] == [False, True]
+    assert [each.allow_duplicates for each in options] == [False, True]

@@ -6,24 +6,25 @@ import json
 import os
 import shutil
 import stat
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medseg.errors import RunError
-from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.folder import Part, RunFolder, State
+from medseg.pipeline.options import RunOptions
 from medseg.pipeline.signature import is_signed, signed
 from medseg.pipeline.study.cross_validation import CrossValidation
 
-OPTIONS = {"device": "cpu", "skip_bad": False, "allow": [], "jobs": None}
+OPTIONS = RunOptions.of(device="cpu")
 
 OTHERWISE: dict[str, Any] = {
     "name": "other",
     "pipeline": "other",
     "data": "/etc",
-    "options": {**OPTIONS, "allow": ["subprocess"]},
+    "options": {**asdict(OPTIONS), "allow": ["subprocess"]},
     "tracking_uri": "http://there",
     "tracked": "abc",
     "status": "RUNNING",
@@ -33,7 +34,9 @@ OTHERWISE: dict[str, Any] = {
     "done": ["fit"],
     "ending": "FINISHED",
     "declared": {"definition.yaml": "abc"},
-    "made": {"steps/fit/a": ["fit", 1, 2]},
+    "made": {"scores/test.csv": ["fit", 1, 2]},
+    "part_of": {"name": "folds", "fold": 1},
+    "changed": ["seed"],
     "signature": "abc",
 }
 
@@ -84,7 +87,7 @@ def test_a_run_that_another_user_signed_is_not_ones_own(
 
 
 def test_a_signature_of_a_run_is_none_of_folds(run: RunFolder) -> None:
-    content = vars(run.read())
+    content = run.read().content()
 
     assert is_signed("run", content)
     assert not is_signed("folds", content)
@@ -96,6 +99,39 @@ def test_a_run_without_a_signature_is_read_and_is_of_nobody(run: RunFolder) -> N
     path.write_text(json.dumps(old))
 
     assert not run.read().mine
+
+
+def test_a_fold_that_an_earlier_version_kept_is_read_and_is_still_ones_own(tmp_path: Path) -> None:
+    options = {**asdict(OPTIONS), "allow": ["mypackage"], "part_of": {"name": "folds", "fold": 2}}
+    old = {
+        "name": "run",
+        "pipeline": "brats2d",
+        "data": None,
+        "options": options,
+        "tracking_uri": "sqlite:///x",
+        "tracked": "abc",
+        "status": "KILLED",
+        "process": {"host": "here", "pid": 3, "id": "f"},
+        "ending": "",
+        "data_fingerprint": "f",
+        "split_digest": "f",
+        "done": ["fit"],
+        "declared": {"manifest.yaml": "f"},
+        "made": {"steps/fit/last.pt": ["fit", 1, 2]},
+    }
+    (tmp_path / "run.json").write_text(json.dumps({**old, "signature": signed("run", old)}))
+    state = RunFolder(tmp_path).read()
+
+    assert state.mine
+    assert state.part_of == Part("folds", 2)
+    assert state.options == OPTIONS.but(allow=["mypackage"])
+    assert {key: value for key, value in state.content().items() if key != "signature"} == json.loads(
+        json.dumps(old), object_hook=_with_tuples
+    )
+
+
+def _with_tuples(known: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
 
 
 @pytest.mark.parametrize("odd", [None, 3, "é", "\ud800", ["x"]], ids=repr)
@@ -139,9 +175,9 @@ def test_a_key_that_cannot_be_made_or_is_damaged_is_told_with_what_to_do(
 
 def test_an_edited_cross_validation_is_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    options, declared = {**OPTIONS, "allow_duplicates": False}, {"definition": {}, "manifest": {}}
+    declared = {"definition": {}, "manifest": {}}
     made = CrossValidation(
-        "folds", "mednist", "/data", 2, ("a=1",), options, declared, "sqlite:///x", "KILLED"
+        "folds", "mednist", "/data", 2, ("a=1",), OPTIONS, declared, "sqlite:///x", "KILLED"
     ).write()
     path = made.folder / "folds.json"
     content = json.loads(path.read_text())

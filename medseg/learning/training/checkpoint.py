@@ -98,12 +98,24 @@ class Checkpoints:
         if not self.last.exists():
             return Standing()
         try:
-            refuse_irregular(self.last)
-            state = torch.load(self.last, map_location=device, weights_only=True)
+            state = self._state(device)
             for name, part in parts.items():
                 part.load_state_dict(state[name])
             known = state["standing"]
             return Standing(**{**known, "history": tuple(known["history"])})
+        except _DAMAGED as error:
+            raise _unusable(self.last, error) from error
+
+    def epochs_done(self) -> int:
+        """How many epochs are trained.
+
+        Raises:
+            RunError: The checkpoint is damaged.
+        """
+        if not self.last.exists():
+            return 0
+        try:
+            return int(self._state(torch.device("cpu"))["standing"]["epoch"])
         except _DAMAGED as error:
             raise _unusable(self.last, error) from error
 
@@ -118,6 +130,11 @@ class Checkpoints:
             network.load_state_dict(load_file(self._best(standing.best_epoch)))
         except (RuntimeError, OSError, SafetensorError) as error:
             raise _unusable(self._best(standing.best_epoch), error) from error
+
+    def _state(self, device: torch.device) -> dict[str, Any]:
+        refuse_irregular(self.last)
+        state: dict[str, Any] = torch.load(self.last, map_location=device, weights_only=True)
+        return state
 
     def _best(self, epoch: int) -> Path:
         return self.folder / f"best-{epoch:04d}.safetensors"

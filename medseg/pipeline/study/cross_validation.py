@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from medseg.errors import RunError
 from medseg.files.regular import read_json
-from medseg.pipeline.claim import alive, is_claim, taken, unsure
-from medseg.pipeline.folder import RunFolder, State, all_runs, is_options, is_plain
+from medseg.pipeline.claim import Process, alive, taken, unsure
+from medseg.pipeline.folder import Address, Part, Plain, RunFolder, State, all_runs
+from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import hold, let_go, this_process, turn
 from medseg.pipeline.signature import is_signed, signed
 from medseg.places import written_whole
@@ -23,13 +27,16 @@ FOLDS = Path("medseg-folds")
 MOST_FOLDS = 1000
 """More are refused: each is a run."""
 
-PART_OF = "part_of"
-"""Option of a run that is one fold: name of its cross-validation, and which fold."""
-
 _FILE = "folds.json"
 
 
-@dataclass(frozen=True)
+def _both(declared: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    if set(declared) != {"definition", "manifest"}:
+        raise ValueError("expected definition and manifest")
+    return declared
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class CrossValidation:
     """What was asked for. Stays on this machine: it holds the path of the data.
 
@@ -47,22 +54,22 @@ class CrossValidation:
         signature: Of all the rest, with the key of the user who wrote it, as of a run.
     """
 
-    name: str
+    name: Plain
     pipeline: str
     data: str | None
-    folds: int
+    folds: Annotated[int, Field(gt=1, le=MOST_FOLDS)]
     set: tuple[str, ...]
-    options: Mapping[str, Any]
-    declared: Mapping[str, Any]
-    tracking_uri: str
+    options: RunOptions
+    declared: Annotated[Mapping[str, Mapping[str, Any]], AfterValidator(_both)]
+    tracking_uri: Address
     status: Status = "RUNNING"
-    process: Mapping[str, Any] = field(default_factory=dict)
+    process: Process = field(default_factory=dict)
     signature: str = ""
 
     @property
     def mine(self) -> bool:
         """Whether this user wrote it, and nobody has edited it since."""
-        return is_signed("folds", vars(self))
+        return is_signed("folds", asdict(self))
 
     @property
     def folder(self) -> Path:
@@ -75,7 +82,7 @@ class CrossValidation:
         Raises:
             RunError: It cannot be kept here.
         """
-        kept = replace(self, signature=signed("folds", vars(self)))
+        kept = replace(self, signature=signed("folds", asdict(self)))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with written_whole(self.folder / _FILE) as target:
@@ -139,14 +146,16 @@ class CrossValidation:
             RunError: This is no cross-validation, or its file is damaged.
         """
         try:
-            known = read_json(folder / _FILE)
-            return _sound(cls(**{**known, "set": tuple(known["set"])}), folder)
+            found = TypeAdapter(cls).validate_json(json.dumps(read_json(folder / _FILE)), strict=True)
         except FileNotFoundError:
             raise RunError(f"{folder.name} is no cross-validation: it has no {_FILE}") from None
         except OSError as error:
             raise RunError(f"{_FILE} of {folder.name} cannot be read: {error.strerror}.") from error
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise RunError(f"{_FILE} of {folder.name} is damaged. Start the folds again.") from error
+        except (ValueError, RecursionError) as error:
+            raise _damaged(folder) from error
+        if found.name != folder.absolute().name:
+            raise _damaged(folder)
+        return found
 
     @property
     def is_interrupted(self) -> bool:
@@ -172,48 +181,26 @@ class CrossValidation:
             fold: Which, from 1.
             mine: Whether it must be a run of this user, or one of somebody else.
         """
-        part = self.option_of(fold)[PART_OF]
-        mates = (pair for pair in all_runs() if pair[1].options.get(PART_OF) == part)
+        mates = (pair for pair in all_runs() if pair[1].part_of == self.part(fold))
         return next((pair for pair in mates if pair[1].mine is mine), None)
 
     def holds(self, state: State) -> bool:
         """Whether a run is one of its folds."""
-        return state.options.get(PART_OF) in [
-            self.option_of(fold)[PART_OF] for fold in range(1, self.folds + 1)
-        ]
+        part = state.part_of
+        return part is not None and part.name == self.name and 1 <= part.fold <= self.folds
 
     @property
     def touched(self) -> float:
         """When its file was last written, in seconds since 1970."""
         return (self.folder / _FILE).stat().st_mtime
 
-    def option_of(self, fold: int) -> Mapping[str, Any]:
+    def part(self, fold: int) -> Part:
         """What the run of a fold keeps, so that `run_of` finds it."""
-        return {PART_OF: {"name": self.name, "fold": fold}}
+        return Part(self.name, fold)
 
 
-def _sound(found: CrossValidation, folder: Path) -> CrossValidation:
-    """What was read, if everything in it is of its kind: anybody may have edited the file."""
-    texts = (found.name, found.pipeline, found.tracking_uri, found.data or "", *found.set)
-    options = found.options
-    fine = (
-        all(isinstance(text, str) for text in texts)
-        and found.name == folder.absolute().name
-        and type(found.folds) is int
-        and 1 < found.folds <= MOST_FOLDS
-        and is_plain(found.name)
-        and found.tracking_uri.isprintable()
-        and isinstance(options, dict)
-        and is_options(options)
-        and isinstance(found.declared, dict)
-        and set(found.declared) == {"definition", "manifest"}
-        and all(isinstance(each, dict) for each in found.declared.values())
-        and found.status in get_args(Status)
-        and is_claim(found.process)
-    )
-    if not fine:
-        raise TypeError("a value of another kind")
-    return found
+def _damaged(folder: Path) -> RunError:
+    return RunError(f"{_FILE} of {folder.name} is damaged. Start the folds again.")
 
 
 def all_cross_validations() -> Iterator[CrossValidation]:

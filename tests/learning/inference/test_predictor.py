@@ -243,7 +243,7 @@ def test_weights_of_other_shapes_are_not_read(saved, monkeypatch):
     monkeypatch.setattr(saved_model, "load_file", None)
     edit(saved, lambda d: d["network"].update(channels=[4, 16]))
     with pytest.raises(
-        ModelError, match=r"do not fit the network: 3 tensors differ.*met \(8,.*expected \(16,"
+        ModelError, match=r"do not fit the network: 3 tensors differ.*got \(8,.*expected \(16,"
     ):
         Predictor.load(saved)
 

@@ -178,7 +178,7 @@ def test_half_precision_is_converted():
 WRONG = {
     "another shape": (
         lambda held: held | {"model.0.conv.unit0.conv.weight": torch.zeros(4, 3, 3, 3)},
-        "met (4, 3, 3, 3), expected (4, 1, 3, 3)",
+        "got (4, 3, 3, 3), expected (4, 1, 3, 3)",
     ),
     "missing": (lambda held: {k: v for k, v in held.items() if "residual" not in k}, "are missing"),
     "unknown": (
@@ -191,7 +191,7 @@ WRONG = {
     ),
     "another kind": (
         lambda held: held | {"model.0.residual.bias": torch.ones(4, dtype=torch.int64)},
-        "met (4,) int64, expected (4,)",
+        "got (4,) int64, expected (4,)",
     ),
 }
 
@@ -362,7 +362,7 @@ def test_other_channels_are_refused_and_the_layer_is_named(given, taking):
         ModelError, match=rf"features\.conv0\.weight \(got \(4, {given}, 7, 7\), expected"
     ) as caught:
         fill(network, state(SMALL["dense"](given, 2)), part="features", shape=(taking, 32, 32))
-    assert str(caught.value).count("met (") == 1
+    assert str(caught.value).count("got (") == 1
     assert equal(state(network), before)
 
 

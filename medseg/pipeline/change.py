@@ -1,0 +1,151 @@
+"""What may be changed of a run that goes on: what it can still honour as if it had begun with it, and no more."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from medseg.component import Allowed, build, resolve
+from medseg.errors import RunError
+from medseg.files.inside import inside
+from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.declaration.overrides import override
+from medseg.pipeline.folder import DECLARATION, RunFolder, State
+from medseg.pipeline.resolve import Resolved
+from medseg.places import written_whole
+from medseg.yaml import write_yaml
+
+_OPEN = ("loading.workers", "loading.cache")  # they change no number
+
+
+@dataclass(frozen=True)
+class Change:
+    """How the definition of a run differs from the one that it began with.
+
+    Attributes:
+        before: The definition until now.
+        after: The definition from now on.
+        paths: Dotted keys whose values differ.
+        again: The first step that goes on from its checkpoint with other settings; empty if there is none.
+    """
+
+    before: PipelineDefinition
+    after: PipelineDefinition
+    paths: tuple[str, ...]
+    again: str
+
+    def done(self, state: State) -> tuple[str, ...]:
+        """Steps that stay done."""
+        first = list(self.after.steps).index(self.again) if self.again else len(self.after.steps)
+        return tuple(name for name in state.done if name in list(self.after.steps)[:first])
+
+    def check(self, resolved: Resolved, folder: RunFolder, say: Callable[[str], None]) -> None:
+        """Let the step that goes on look at what it did so far.
+
+        Raises:
+            RunError: It cannot go on in that way; says why.
+        """
+        if not self.again:
+            return
+        at = f"steps.{self.again}"
+        before = build(self.before.steps[self.again], at=at, kind=None, allowed=resolved.allowed)
+        step, place = resolved.steps[self.again], inside(folder.path, f"steps/{self.again}")
+        try:
+            note = step.changed_from(before, resolved.predictor.network, place)  # type: ignore[attr-defined]
+        except RunError as error:
+            raise RunError(f"{at}.{error} {_anew(folder, self.after, self.paths)}") from error
+        if note:
+            say(f"{at}: {note}")
+
+    def keep(self, folder: RunFolder) -> None:
+        """Make it the definition of the run: steps after the one that goes on are forgotten.
+
+        Killed in between, the run is as it was, but for files of steps that are then made again.
+        """
+        if not self.paths:
+            return
+        state = folder.read()
+        steps = list(self.after.steps)
+        done = self.done(state)
+        for name in steps[steps.index(self.again) + 1 :] if self.again else ():
+            shutil.rmtree(inside(folder.path, f"steps/{name}"), ignore_errors=True)
+        with written_whole(folder.path / DECLARATION[0]) as target:
+            write_yaml(self.after.to_dict(), target)
+            declared = {**state.declared, DECLARATION[0]: folder.digest(target)}
+            made = {name: known for name, known in state.made.items() if known[0] in done}
+            paths = tuple(dict.fromkeys([*state.changed, *self.paths]))
+            folder.write(replace(state, done=done, made=made, declared=declared, changed=paths))
+
+
+def changed(before: PipelineDefinition, assignments: Sequence[str]) -> PipelineDefinition:
+    """A definition with `path=value` strings applied.
+
+    Raises:
+        DefinitionError: One of them leads nowhere, or its value is wrong.
+    """
+    if not assignments:
+        return before
+    return PipelineDefinition.from_dict(override(before.to_dict(), assignments), "--set")
+
+
+def change_of(folder: RunFolder, state: State, after: PipelineDefinition, allowed: Allowed) -> Change:
+    """How a definition differs from that of a run, if the run can go on by it.
+
+    Raises:
+        RunError: It cannot; gives the reason, and the command that begins a new run.
+    """
+    before = PipelineDefinition.from_yaml(folder.path / DECLARATION[0])
+    old, new = before.flat(), after.flat()
+    absent = object()
+    paths = tuple(path for path in {**old, **new} if old.get(path, absent) != new.get(path, absent))
+    again = []
+    for path in paths:
+        step = _step_that_goes_on(path, folder, state, before, allowed)
+        if step is None:
+            raise RunError(
+                f"{path} of the run {state.name} cannot change any more: what it has done rests on it. Of what has "
+                "begun, epochs, patience and pictures_every of a training can change, and loading.workers and "
+                f"loading.cache. {_anew(folder, after, paths)}"
+            )
+        again.append(step)
+    if paths and state.part_of is not None:
+        raise RunError(
+            f"the run {state.name} is a fold of {state.part_of.name}, whose folds are all alike: --set cannot change "
+            "one of them. Start the folds again with it: medseg pipeline folds"
+        )
+    first = next((name for name in before.steps if name in again), "")
+    if state.status == "FINISHED" and not first:
+        raise RunError(f"the run {state.name} is finished, and --set changes nothing that is done again.")
+    return Change(before, after, paths, first)
+
+
+def _step_that_goes_on(
+    path: str, folder: RunFolder, state: State, before: PipelineDefinition, allowed: Allowed
+) -> str | None:
+    """The step that goes on with another value of its own at a path, empty if none has to; None if it may not."""
+    if path in _OPEN:
+        return ""
+    room, _, rest = path.partition(".")
+    name, _, setting = rest.partition(".")
+    if room != "steps" or name not in before.steps:
+        return None
+    kind = resolve(before.steps[name]["_target_"], at=f"steps.{name}", allowed=allowed)
+    changeable = getattr(kind, "changeable", ())
+    trained = bool(changeable) and (folder.path / "steps" / name).is_dir()
+    if name not in state.done and not trained:
+        return ""
+    return name if setting in changeable else None
+
+
+def _anew(folder: RunFolder, after: PipelineDefinition, paths: Sequence[str]) -> str:
+    """The command that begins a new run of what was asked for."""
+    new = after.flat()
+    sets = " ".join(f"--set {shlex.quote(f'{path}={_text(new.get(path))}')}" for path in paths)
+    declaration = shlex.quote((folder.path / DECLARATION[0]).as_posix())
+    return f"Begin a new run: medseg pipeline run {declaration} {sets}"
+
+
+def _text(value: object) -> str:
+    return "null" if value is None else str(value)

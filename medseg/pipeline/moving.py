@@ -1,0 +1,97 @@
+"""Moving a run's folder to another working folder, also on another disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from medseg.errors import RunError
+from medseg.files.durable import checksum
+from medseg.files.inside import refuse_ways_out
+from medseg.pipeline.claim import alive, taken
+from medseg.pipeline.folder import RUNS, RunFolder, State
+from medseg.pipeline.process import LOCKS, hold, let_go
+from medseg.pipeline.study.cross_validation import all_cross_validations
+from medseg.places import written_whole
+
+
+def move(folder: RunFolder, to: Path, tracking_uri: str) -> RunFolder:
+    """Move a run that no process works on.
+
+    On one disk it is renamed. Else it is copied, the copy is compared with it by checksums, and it is removed last: a
+    process that is killed leaves the run whole in at least one of the two places.
+
+    Args:
+        folder: Of the run.
+        to: The other working folder, which exists; the run will lie in `medseg-runs/` of it.
+        tracking_uri: Where the run is tracked, without credentials; kept, for the store stays where it is.
+
+    Raises:
+        RunError: A process works on it, an unfinished cross-validation needs it, something of its name is there
+            already, or it cannot be read or written.
+    """
+    source, target = folder.path.resolve(), to.absolute() / RUNS / folder.path.resolve().name
+    if not to.is_dir():
+        raise RunError(f"there is no folder {to}. Make it first, or name another working folder.")
+    if os.path.lexists(target):
+        raise RunError(f"{target} exists already. Name another working folder.")
+    if target.resolve().is_relative_to(source):
+        raise RunError(f"{to} lies within the run itself. Name another working folder.")
+    refuse_ways_out(source)
+    state = _held(folder)
+    try:
+        if state.mine and state.tracking_uri != tracking_uri:
+            folder.write(replace(state, tracking_uri=tracking_uri))
+        _moved(source, target)
+    except OSError as error:
+        raise RunError(f"the run {source.name} cannot be moved to {to}: {error.strerror}.") from error
+    finally:
+        let_go(source)
+    with suppress(OSError):  # locks that moved with it, or could not be removed while they were held
+        for name in LOCKS:
+            (target / name).unlink(missing_ok=True)
+        shutil.rmtree(source, ignore_errors=True)
+    return RunFolder(target)
+
+
+def _held(folder: RunFolder) -> State:
+    """The state of a run that this process holds from now on."""
+    with folder.turn():
+        state = folder.read()
+        if alive(state, folder.path):
+            raise taken(state, folder.path)
+        needs = (each for each in all_cross_validations() if each.status != "FINISHED" and each.holds(state))
+        for each in needs:
+            raise RunError(
+                f"the run {state.name} is a fold of {each.name}, which has not ended and looks for it here. End that "
+                f"first: medseg pipeline resume {each.name}"
+            )
+        if not hold(folder.path):
+            raise RunError(f"the run {state.name} is held by another process. Wait for it.")
+        return state
+
+
+def _moved(source: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    try:
+        source.rename(target)
+    except OSError:  # another disk, or a system that renames no folder with an open file
+        if os.path.lexists(target):
+            raise
+        with written_whole(target) as beside:
+            shutil.copytree(source, beside, symlinks=True, ignore=shutil.ignore_patterns(*LOCKS))
+            if _content(beside) != _content(source):
+                raise RunError(
+                    f"the copy of the run {source.name} is not like it: it was changed meanwhile, or a disk has "
+                    "faults. It stays where it is. Try again, or check the disks."
+                ) from None
+        (source / "run.json").unlink()  # what is left is no run any more
+        shutil.rmtree(source, ignore_errors=True)
+
+
+def _content(folder: Path) -> dict[str, int]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in LOCKS)
+    return {path.relative_to(folder).as_posix(): checksum(path) for path in files}

@@ -1,0 +1,73 @@
+"""How a run is asked for: what travels from a command or a script down to its steps, and is kept to go on alike."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+
+from medseg.allowed import SHIPPED, Allowed
+from medseg.errors import DefinitionError
+from medseg.text import plain
+
+
+def default_jobs() -> int:
+    """Processor cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have no affinity
+        return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class RunOptions:
+    """What was said on the command line, or by a script.
+
+    Attributes:
+        device: auto, cpu or cuda.
+        skip_bad: Go on without cases that have faults.
+        allow_duplicates: Go on though pictures that are one, or nearly, are in different roles.
+        allow: Packages that declared objects may come from, beside the usual ones. Those that a file remembers are
+            for information: they count only where a command allows them again.
+        jobs: Cases that are read at a time, 1 or more; None for as many as there are cores.
+    """
+
+    device: Literal["auto", "cpu", "cuda"]
+    skip_bad: bool
+    allow_duplicates: bool = False
+    allow: tuple[str, ...] = ()
+    jobs: Annotated[int, Field(ge=1)] | None = None
+
+    @classmethod
+    def of(cls, *, device: str = "auto", skip_bad: bool = False, **others: Any) -> RunOptions:
+        """What a caller says, who may leave out any of them.
+
+        Raises:
+            DefinitionError: A value is none that it can have.
+        """
+        try:
+            return cls(device=device, skip_bad=skip_bad, **others)  # type: ignore[arg-type]  # validated there
+        except ValidationError as error:
+            wrong = {each["loc"][0]: (each["input"], plain(each["msg"])) for each in error.errors()}
+            told = [f"{name} is {given!r}, {expected}." for name, (given, expected) in wrong.items()]
+            raise DefinitionError(" ".join(told)) from error
+
+    def but(self, **changed: Any) -> RunOptions:
+        """The same, but for what is named and not None.
+
+        Raises:
+            DefinitionError: A value is none that it can have.
+        """
+        return self.of(**{**vars(self), **{name: each for name, each in changed.items() if each is not None}})
+
+    @property
+    def allowed(self) -> Allowed:
+        """Where declared objects may come from."""
+        return SHIPPED.also(*self.allow)
+
+    @property
+    def at_once(self) -> int:
+        """Cases that are read at a time."""
+        return self.jobs or default_jobs()

@@ -1,0 +1,57 @@
+"""`medseg runs move`: from the new place a run goes on, predicts, and is tracked where it was."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from medseg.api import RunResult, resume_pipeline
+from medseg.cli.main import app
+from medseg.pipeline.folder import RUNS, RunFolder
+from medseg.tracking.mlflow.store import open_store
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+
+
+def medseg(*words: object) -> str:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_that_was_moved_goes_on_and_predicts_and_keeps_its_tracking_store(
+    workspace: Path, finished: RunResult, patients: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(finished.folder.parents[1] / "mlflow.db", workspace / "mlflow.db")
+    folder = RunFolder(RUNS / finished.name)
+    shutil.copytree(finished.folder, folder.path)
+    # the working folder was moved before, so that the address is not where its file says
+    lost = f"sqlite:///{(workspace / 'gone' / 'mlflow.db').as_posix()}"
+    folder.write(replace(folder.read(), status="KILLED", done=("fit",), tracking_uri=lost))
+    other = workspace.parent / "other"
+    other.mkdir()
+    told = medseg("runs", "move", finished.name, other)
+    monkeypatch.chdir(other)
+
+    assert f"medseg pipeline resume {finished.name}" in told
+    assert not (workspace / folder.path).exists()
+    result = resume_pipeline(finished.name, jobs=1)
+    assert result.folder == other / RUNS / finished.name
+    assert result.tracking_uri == f"sqlite:///{(workspace / 'mlflow.db').as_posix()}"
+    with open_store(result.tracking_uri) as client:
+        assert client.get_run(finished.run_id).info.status == "FINISHED"
+    assert not (other / "mlflow.db").exists()
+    medseg("predict", finished.name, patients / "Brats_001", "-o", "out", "--device", "cpu")
+    assert list((other / "out").rglob("*.nii.gz"))
+
+
+def test_a_run_that_is_not_there_or_has_no_place_is_refused(workspace: Path) -> None:
+    for words in (["nonsense", "."], ["latest", "."]):
+        result = CliRunner().invoke(app, ["runs", "move", *words])
+        assert result.exit_code == 2
+        assert "Traceback" not in result.output

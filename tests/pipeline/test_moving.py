@@ -1,0 +1,128 @@
+"""A run that is moved is whole in its new place and gone from the old; what is in the way leaves it where it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from medseg.errors import RunError
+from medseg.files.lock import take
+from medseg.pipeline.folder import RUNS, RunFolder, State
+from medseg.pipeline.moving import move
+from medseg.pipeline.options import RunOptions
+from medseg.pipeline.process import this_process
+from medseg.pipeline.study.cross_validation import CrossValidation
+
+URI = "sqlite:///there/mlflow.db"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """A run with a file, in a working folder beside which there is another."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    folder = RunFolder.create("brats2d")
+    options = RunOptions.of(device="cpu")
+    folder.write(
+        State(folder.path.name, "brats2d", "/data", options, status="KILLED", tracking_uri="sqlite:///old")
+    )
+    (folder.path / "steps" / "fit").mkdir(parents=True)
+    (folder.path / "steps" / "fit" / "last.pt").write_bytes(b"weights")
+    return folder
+
+
+def another_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path, target: Path) -> Path:
+        raise OSError(errno.EXDEV, "Invalid cross-device link", str(self), str(target))
+
+    monkeypatch.setattr(Path, "rename", refused)
+
+
+@pytest.mark.parametrize("disks", [1, 2])
+def test_all_of_a_run_moves_and_the_run_stays_its_users(
+    disks: int, folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if disks == 2:
+        another_disk(monkeypatch)
+    moved = move(folder, tmp_path / "other", URI)
+
+    assert moved.path == tmp_path / "other" / RUNS / folder.path.name
+    assert sorted(each.relative_to(moved.path).as_posix() for each in moved.path.rglob("*")) == [
+        "run.json",
+        "steps",
+        "steps/fit",
+        "steps/fit/last.pt",
+    ]
+    assert (moved.path / "steps/fit/last.pt").read_bytes() == b"weights"
+    assert moved.read().mine
+    assert moved.read().tracking_uri == URI
+    assert not folder.path.exists()
+    assert list((tmp_path / "other" / RUNS).iterdir()) == [moved.path]
+
+
+def test_a_copy_that_is_not_like_the_run_is_none_and_the_run_stays(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = shutil.copytree
+
+    def faulty(source: Path, target: Path, **how: object) -> Path:
+        monkeypatch.setattr(shutil, "copytree", copied)  # which calls itself
+        copied(source, target, **how)  # type: ignore[arg-type]
+        (target / "steps" / "fit" / "last.pt").write_bytes(b"weight5")
+        return target
+
+    another_disk(monkeypatch)
+    monkeypatch.setattr(shutil, "copytree", faulty)
+    with pytest.raises(RunError, match=r"is not like it.*It stays where it is"):
+        move(folder, tmp_path / "other", URI)
+
+    assert (folder.path / "steps/fit/last.pt").read_bytes() == b"weights"
+    assert folder.read().mine
+    assert list((tmp_path / "other" / RUNS).iterdir()) == []
+
+
+def test_a_run_that_goes_on_stays(folder: RunFolder, tmp_path: Path) -> None:
+    folder.write(replace(folder.read(), status="RUNNING", process={**this_process(), "pid": os.getppid()}))
+    other = take(folder.path / ".held")
+    assert other is not None
+    with pytest.raises(RunError, match="is still going on"):
+        move(folder, tmp_path / "other", URI)
+    other.let_go()
+    assert move(folder, tmp_path / "other", URI).read().status == "RUNNING"  # its process is gone
+
+
+def test_what_is_in_the_way_is_named(folder: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"there is no folder .*nowhere"):
+        move(folder, tmp_path / "nowhere", URI)
+    with pytest.raises(RunError, match="exists already"):
+        move(folder, tmp_path / "here", URI)
+    with pytest.raises(RunError, match="lies within the run itself"):
+        move(folder, folder.path / "steps", URI)
+    taken = tmp_path / "other" / RUNS / folder.path.name
+    taken.parent.mkdir()
+    taken.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(RunError, match="exists already"):
+        move(folder, tmp_path / "other", URI)
+    taken.unlink()
+    taken.parent.rmdir()
+    taken.parent.write_text("a file in the way")
+    with pytest.raises(RunError, match=r"cannot be moved to .*other"):
+        move(folder, tmp_path / "other", URI)
+    assert folder.read().mine
+    assert not (folder.path / ".held").exists()
+
+
+def test_a_fold_stays_until_all_folds_have_ended(folder: RunFolder, tmp_path: Path) -> None:
+    options, declared = RunOptions.of(device="cpu"), {"definition": {}, "manifest": {}}
+    asked = CrossValidation("f", "brats2d", None, 2, (), options, declared, URI, "KILLED").write()
+    folder.write(replace(folder.read(), part_of=asked.part(1)))
+    with pytest.raises(RunError, match="End that first: medseg pipeline resume f"):
+        move(folder, tmp_path / "other", URI)
+    replace(asked, status="FINISHED").write()
+    assert move(folder, tmp_path / "other", URI).read().part_of == asked.part(1)

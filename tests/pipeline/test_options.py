@@ -1,0 +1,65 @@
+"""What a run was asked for is known to be sound before anything else is looked at, and said in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from medseg import api
+from medseg.errors import DefinitionError
+from medseg.pipeline.options import RunOptions, default_jobs
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"device": "tpu"}, "device is 'tpu', expected 'auto', 'cpu' or 'cuda'."),
+        ({"jobs": 0}, "jobs is 0, expected 1 or more."),
+        ({"jobs": 1.5}, "jobs is 1.5, expected a whole number."),
+        ({"allow": "mypackage"}, "allow is 'mypackage', expected a list, such as [a, b]."),
+        ({"skip_bad": None}, "skip_bad is None, expected true or false."),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_named_with_what_was_expected(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(DefinitionError) as refused:
+        RunOptions.of(**wrong)
+    assert str(refused.value) == said
+
+
+def test_all_wrong_values_are_named_at_once() -> None:
+    with pytest.raises(DefinitionError, match=r"device is 'tpu'.* jobs is 0"):
+        RunOptions.of(device="tpu", jobs=0)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: api.run_pipeline("nonsense", jobs=0),
+        lambda: api.run_folds("nonsense", jobs=0),
+        lambda: api.resume_pipeline("nonsense", jobs=0),
+        lambda: api.resume_folds("nonsense", jobs=0),
+        lambda: api.check_pipeline("nonsense", jobs=0),
+        lambda: api.check_data("nonsense", jobs=0),
+        lambda: api.prepare_data("nonsense", jobs=0),
+        lambda: api.plan_data("nonsense", jobs=0),
+    ],
+)
+def test_every_call_of_the_library_refuses_a_wrong_value_first(call: Callable[[], object]) -> None:
+    with pytest.raises(DefinitionError, match=r"jobs is 0, expected 1 or more\."):
+        call()
+
+
+def test_what_is_left_out_stays_and_what_is_changed_is_looked_at_too() -> None:
+    kept = RunOptions.of(device="cpu", jobs=3, allow=["a"])
+
+    assert kept.but(device=None, jobs=None, allow=()) == RunOptions.of(device="cpu", jobs=3)
+    with pytest.raises(DefinitionError, match="device is 'gpu'"):
+        kept.but(device="gpu")
+
+
+def test_jobs_are_as_many_as_there_are_cores_unless_said() -> None:
+    assert RunOptions.of().at_once == default_jobs() >= 1
+    assert RunOptions.of(jobs=7).at_once == 7
