@@ -39,7 +39,7 @@ class PatternFinder:
     def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
         """The cases below a root that have any of these parts, with what they lack or have twice.
 
-        Where no truth is wanted, and no pattern fits, files are found by the last part of the patterns, wherever
+        Where no truth is needed, and no pattern fits, files are found by the last part of the patterns, wherever
         they lie. What misses a pattern narrowly is a fault of its case, which would vanish else.
         """
         kind = self.manifest.files()
