@@ -69,6 +69,7 @@ class Conductor:
         options: What the caller says, or said when the run began; its packages are those that he allows now.
         tracking_uri: Of MLflow.
         progress: Where it is shown.
+        set: What makes the definition another than that of a run that goes on.
     """
 
     definition: PipelineDefinition
@@ -77,6 +78,7 @@ class Conductor:
     options: RunOptions
     tracking_uri: str | None
     progress: Progress
+    set: Sequence[str] = ()
 
     def start(self, part_of: Part | None = None, look: Callable[[Gathered], None] | None = None) -> RunResult:
         """Check everything, then begin a new run; arguments as of `medseg.api.running.begin`."""
@@ -136,7 +138,7 @@ class Conductor:
 
         try:
             before = replace(go_back(folder, self.progress.say), status=state.status)
-            change = change_of(folder, before, self.definition, self.options.allowed)
+            change = change_of(folder, before, self.definition, self.set, self.options.allowed)
             resolved, gathered = self._checked(change.done(before))
             refuse_changed_data(state, gathered)
             change.check(resolved, folder, partial(self.progress.say, loud=True))

@@ -198,7 +198,7 @@ def go_on(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
     if root is None:
         _say_generated(definition, shown)
     shown.say(f"Going on with {kept.name}.")
-    conductor = Conductor(definition, manifest, root, given.over(kept.options), uri, shown)
+    conductor = Conductor(definition, manifest, root, given.over(kept.options), uri, shown, given.set)
     return conductor.resume(folder, state, take_over=given.take_over, vouched=vouched)
 
 

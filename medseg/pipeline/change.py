@@ -29,12 +29,14 @@ class Change:
         after: The definition from now on.
         paths: Dotted keys whose values differ.
         again: The first step that goes on from its checkpoint with other settings; empty if there is none.
+        anew: The command that begins a new run of what was asked for.
     """
 
     before: PipelineDefinition
     after: PipelineDefinition
     paths: tuple[str, ...]
     again: str
+    anew: str
 
     def done(self, state: State) -> tuple[str, ...]:
         """Steps that stay done."""
@@ -55,14 +57,15 @@ class Change:
         try:
             note = step.changed_from(before, resolved.predictor.network, place)  # type: ignore[attr-defined]
         except RunError as error:
-            raise RunError(f"{at}.{error} {_anew(folder, self.after, self.paths)}") from error
+            raise RunError(f"{at}.{error} {self.anew}") from error
         if note:
             say(f"{at}: {note}")
 
     def keep(self, folder: RunFolder) -> None:
         """Make it the definition of the run: steps after the one that goes on are forgotten.
 
-        Killed in between, the run is as it was, but for files of steps that are then made again.
+        Killed before the end, the run is as it was, but for files of steps, which are then made again. Only between
+        the last two writes its state and its definition do not fit, and the run is refused.
         """
         if not self.paths:
             return
@@ -90,8 +93,17 @@ def changed(before: PipelineDefinition, assignments: Sequence[str]) -> PipelineD
     return PipelineDefinition.from_dict(override(before.to_dict(), assignments), "--set")
 
 
-def change_of(folder: RunFolder, state: State, after: PipelineDefinition, allowed: Allowed) -> Change:
+def change_of(
+    folder: RunFolder, state: State, after: PipelineDefinition, asked: Sequence[str], allowed: Allowed
+) -> Change:
     """How a definition differs from that of a run, if the run can go on by it.
+
+    Args:
+        folder: Of the run.
+        state: Of the run.
+        after: Its definition from now on.
+        asked: The `path=value` strings that made it so.
+        allowed: Where declared objects may come from.
 
     Raises:
         RunError: It cannot; gives the reason, and the command that begins a new run.
@@ -100,14 +112,14 @@ def change_of(folder: RunFolder, state: State, after: PipelineDefinition, allowe
     old, new = before.flat(), after.flat()
     absent = object()
     paths = tuple(path for path in {**old, **new} if old.get(path, absent) != new.get(path, absent))
-    again = []
+    again, anew = [], _anew(folder, state, asked)
     for path in paths:
         step = _step_that_goes_on(path, folder, state, before, allowed)
         if step is None:
             raise RunError(
                 f"{path} of the run {state.name} cannot change any more: what it has done rests on it. Of what has "
                 "begun, epochs, patience and pictures_every of a training can change, and loading.workers and "
-                f"loading.cache. {_anew(folder, after, paths)}"
+                f"loading.cache. {anew}"
             )
         again.append(step)
     if paths and state.part_of is not None:
@@ -118,7 +130,7 @@ def change_of(folder: RunFolder, state: State, after: PipelineDefinition, allowe
     first = next((name for name in before.steps if name in again), "")
     if state.status == "FINISHED" and not first:
         raise RunError(f"the run {state.name} is finished, and --set changes nothing that is done again.")
-    return Change(before, after, paths, first)
+    return Change(before, after, paths, first, anew)
 
 
 def _step_that_goes_on(
@@ -139,13 +151,8 @@ def _step_that_goes_on(
     return name if setting in changeable else None
 
 
-def _anew(folder: RunFolder, after: PipelineDefinition, paths: Sequence[str]) -> str:
-    """The command that begins a new run of what was asked for."""
-    new = after.flat()
-    sets = " ".join(f"--set {shlex.quote(f'{path}={_text(new.get(path))}')}" for path in paths)
+def _anew(folder: RunFolder, state: State, asked: Sequence[str]) -> str:
     declaration = shlex.quote((folder.path / DECLARATION[0]).as_posix())
-    return f"Begin a new run: medseg pipeline run {declaration} {sets}"
-
-
-def _text(value: object) -> str:
-    return "null" if value is None else str(value)
+    sets = "".join(f" --set {shlex.quote(each)}" for each in asked)
+    data = "" if state.data is None else " --data FOLDER"
+    return f"Begin a new run: medseg pipeline run {declaration}{sets}{data}"

@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def keep(folder: RunFolder, *sets: str) -> State:
     before = PipelineDefinition.from_yaml(folder.path / "definition.yaml")
-    change_of(folder, folder.read(), changed(before, sets), SHIPPED).keep(folder)
+    change_of(folder, folder.read(), changed(before, sets), sets, SHIPPED).keep(folder)
     return folder.read()
 
 
