@@ -47,7 +47,11 @@ def other(done: int, before: Plan = PLAN, **changes: Any) -> str:
         (2, {"epochs": 9, "validate_every": 3}),
         (4, {"epochs": 9, "validate_every": 2}),
     ],
-    ids=str,
+    ids=lambda value: (
+        str({k: getattr(v, "__name__", v) for k, v in value.items()})
+        if isinstance(value, dict)
+        else str(value)
+    ),
 )
 def test_what_can_be_honoured_is_done_without_a_word(done: int, changes: dict[str, Any]) -> None:
     kept = {name: each for name, each in changes.items() if name not in ("epochs", "patience")}
