@@ -133,7 +133,13 @@ def leftovers(folder: Path, *, below: str = "", own: bool = False) -> list[Path]
     """
     found: list[Path] = []
     for place, folders, _ in os.walk(folder):
-        parts = [name for name in folders if name.startswith(f".{below[:60]}") and name.endswith(_PART)]
+        parts = [
+            name
+            for name in folders
+            if name.startswith(f".{below[:60]}")
+            and name.endswith(_PART)
+            and not Path(place, name).is_symlink()
+        ]
         folders[:] = [] if below else [name for name in folders if name not in parts]
         found += [part for part in (Path(place, name) for name in parts) if own or _is_dead(part)]
     return found
@@ -207,8 +213,14 @@ def cache_contents() -> dict[str, tuple[int, int]]:
             found[kind] = (len(entries), sum(_bytes_of(entry) for entry in entries))
         except OSError as error:
             raise RunError(_closed(kind, "read", error)) from error
-    left = leftovers(cache_folder())
+    left = [part for kind in KINDS for part in leftovers(cache_folder() / kind)]
     return {**found, "leftovers": (len(left), sum(map(_bytes_of, left)))} if left else found
+
+
+def clear_cache_leftovers() -> None:
+    """Remove what killed processes left over in the cache, and nothing that is not medseg's."""
+    for kind in KINDS:
+        clear_leftovers(cache_folder() / kind)
 
 
 def clear_cache(kind: str | None = None) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from medseg.places import cache_contents, cache_folder, clear_leftovers, leftovers, written_whole
+from medseg.places import cache_contents, cache_folder, clear_cache_leftovers, leftovers, written_whole
 
 LONG_AGO = (1, 1)
 
@@ -82,8 +82,14 @@ def test_what_a_killed_process_had_begun_is_counted_and_cleared_once_it_is_dead(
     os.utime(begun, LONG_AGO)
     assert cache_contents()["leftovers"] == (1, 4)
     assert cache_contents()["stores"][0] == 1
-    clear_leftovers(cache_folder())
-    assert list(place.parent.iterdir()) == []
+    others = cache_folder() / "myproject" / ".film.part"
+    others.mkdir(parents=True)
+    linked = place.parent / ".link.part"
+    linked.symlink_to(others, target_is_directory=True)
+    os.utime(others, LONG_AGO)
+    clear_cache_leftovers()
+    assert list(place.parent.iterdir()) == [linked]
+    assert others.is_dir()
 
 
 def test_what_has_just_been_begun_is_left_alone_unless_nobody_else_can_have(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def own_address(name: str, kept: str, folder: Path, *, tracked: bool) -> str | N
             f"the run {name} is tracked at {uri}, and user and password are never kept. Give the whole "
             "address: --tracking-uri or MLFLOW_TRACKING_URI."
         )
-    path, here = sqlite_path(uri), folder.absolute().parents[1]
+    path, here = sqlite_path(uri), folder.absolute().parent.parent
     if path is None or path.exists():
         return uri or None
     if (here / path.name).exists():

@@ -14,7 +14,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.options import RunOptions
-from medseg.places import cache_folder, clear_leftovers
+from medseg.places import cache_folder, clear_cache_leftovers
 from medseg.progress import Progress
 
 
@@ -124,7 +124,7 @@ def check_data(
 
     Names in a generated sample hide nobody: they stay as they are, so that a sample is shared out alike everywhere.
     """
-    clear_leftovers(cache_folder())
+    clear_cache_leftovers()
     manifest = manifest.model_copy(update={"ids": "pseudonyms"}) if generated else manifest
     listing = scan(manifest, root, only=channels, allowed=options.allowed)
     remember = cache_folder() / "checked"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.claim import alive, taken
 from medseg.pipeline.folder import RUNS, RunFolder, State
 from medseg.pipeline.process import LOCKS, hold, let_go
-from medseg.pipeline.study.cross_validation import all_cross_validations
+from medseg.pipeline.study.cross_validation import FOLDS, all_cross_validations
 from medseg.places import written_whole
 
 
@@ -33,7 +34,9 @@ def move(folder: RunFolder, to: Path, tracking_uri: str) -> RunFolder:
         RunError: A process works on it, an unfinished cross-validation needs it, something of its name is there
             already, or it cannot be read or written.
     """
-    source, target = folder.path.resolve(), to.absolute() / RUNS / folder.path.resolve().name
+    source, target = folder.path.resolve(), to.resolve() / RUNS / folder.path.resolve().name
+    if folder.path.is_symlink():
+        raise RunError(f"{folder.path.name} is a link. Name the folder that it leads to: {source}")
     if not to.is_dir():
         raise RunError(f"there is no folder {to}. Make it first, or name another working folder.")
     if os.path.lexists(target):
@@ -41,20 +44,42 @@ def move(folder: RunFolder, to: Path, tracking_uri: str) -> RunFolder:
     if target.resolve().is_relative_to(source):
         raise RunError(f"{to} lies within the run itself. Name another working folder.")
     refuse_ways_out(source)
+    _refuse_whole_links(source)
     state = _held(folder)
     try:
         if state.mine and state.tracking_uri != tracking_uri:
             folder.write(replace(state, tracking_uri=tracking_uri))
         _moved(source, target)
     except OSError as error:
-        raise RunError(f"the run {source.name} cannot be moved to {to}: {error.strerror}.") from error
+        raise RunError(f"the run {source.name} cannot be moved to {to}: {_reason(error)}.") from error
     finally:
         let_go(source)
     with suppress(OSError):  # locks that moved with it, or could not be removed while they were held
         for name in LOCKS:
             (target / name).unlink(missing_ok=True)
         shutil.rmtree(source, ignore_errors=True)
+    if source.exists():
+        raise RunError(
+            f"the run is at {target} now, and not all of {source} could be removed. Remove it yourself."
+        )
     return RunFolder(target)
+
+
+def _refuse_whole_links(source: Path) -> None:
+    """Refuse links by a whole path: from another place they lead out of the run."""
+    for path in source.rglob("*"):
+        if path.is_symlink() and path.readlink().is_absolute():
+            raise RunError(
+                f"'{path.relative_to(source).as_posix()}' in the run is a link by a whole path, which would lead out "
+                "of the moved run. Replace it by what it leads to."
+            )
+
+
+def _reason(error: OSError) -> str:
+    """Why files could not be moved; `shutil.Error` has a list in place of one reason."""
+    if error.strerror:
+        return error.strerror
+    return "; ".join(sorted({str(each[-1]) for each in error.args[0]}))
 
 
 def _held(folder: RunFolder) -> State:
@@ -63,7 +88,10 @@ def _held(folder: RunFolder) -> State:
         state = folder.read()
         if alive(state, folder.path):
             raise taken(state, folder.path)
-        needs = (each for each in all_cross_validations() if each.status != "FINISHED" and each.holds(state))
+        beside = folder.path.resolve().parent.parent / FOLDS
+        needs = (
+            each for each in all_cross_validations(beside) if each.status != "FINISHED" and each.holds(state)
+        )
         for each in needs:
             raise RunError(
                 f"the run {state.name} is a fold of {each.name}, which has not ended and looks for it here. End that "
@@ -82,7 +110,7 @@ def _moved(source: Path, target: Path) -> None:
         if os.path.lexists(target):
             raise
         with written_whole(target) as beside:
-            shutil.copytree(source, beside, symlinks=True, ignore=shutil.ignore_patterns(*LOCKS))
+            shutil.copytree(source, beside, symlinks=True, ignore=_locks_of(source))
             if _content(beside) != _content(source):
                 raise RunError(
                     f"the copy of the run {source.name} is not like it: it was changed meanwhile, or a disk has "
@@ -92,6 +120,10 @@ def _moved(source: Path, target: Path) -> None:
         shutil.rmtree(source, ignore_errors=True)
 
 
+def _locks_of(folder: Path) -> Callable[[str, list[str]], Collection[str]]:
+    return lambda place, _: LOCKS if Path(place) == folder else ()
+
+
 def _content(folder: Path) -> dict[str, int]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in LOCKS)
-    return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: checksum(path) for name, path in files.items() if name not in LOCKS}

@@ -204,7 +204,7 @@ _ONE_OUTPUT = {"deep_supervision": "false", "dsdepth": "1"}
 def _refuse_several(
     definition: PipelineDefinition, network: torch.nn.Module, given: Any, axes: int, *, training: bool
 ) -> None:
-    if isinstance(given, torch.Tensor) and given.ndim <= axes:
+    if isinstance(given, torch.Tensor) and given.ndim != axes + 1:
         return
     form = (
         f"a tensor {tuple(given.shape)}" if isinstance(given, torch.Tensor) else f"a {type(given).__name__}"

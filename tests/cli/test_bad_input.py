@@ -365,7 +365,7 @@ def test_cuda_where_there_is_none_is_refused(
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     refused(medseg("--data", str(data), "--device", "cuda"), "--device auto")
-    refused(medseg("--data", str(data), "--device", "gpu"), "auto, cpu or cuda")
+    refused(medseg("--data", str(data), "--device", "gpu"), "'auto', 'cpu' or 'cuda'")
     nothing_is_left(workspace)
 
 

@@ -126,3 +126,41 @@ def test_a_fold_stays_until_all_folds_have_ended(folder: RunFolder, tmp_path: Pa
         move(folder, tmp_path / "other", URI)
     replace(asked, status="FINISHED").write()
     assert move(folder, tmp_path / "other", URI).read().part_of == asked.part(1)
+
+
+def test_files_of_the_user_that_are_called_like_locks_move_too(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another_disk(monkeypatch)
+    (folder.path / "notes").mkdir()
+    (folder.path / "notes" / ".held").write_text("mine")
+    assert (move(folder, tmp_path / "other", URI).path / "notes" / ".held").read_text() == "mine"
+
+
+def test_links_that_would_lead_elsewhere_from_the_new_place_are_refused(
+    folder: RunFolder, tmp_path: Path
+) -> None:
+    (folder.path / "link").symlink_to((folder.path / "steps").absolute())
+    with pytest.raises(RunError, match="'link' in the run is a link by a whole path"):
+        move(folder, tmp_path / "other", URI)
+    (folder.path / "link").unlink()
+    beside = folder.path.with_name("another-name")
+    beside.symlink_to(folder.path.absolute())
+    with pytest.raises(RunError, match=f"another-name is a link.*{folder.path.name}"):
+        move(RunFolder(beside), tmp_path / "other", URI)
+
+
+def test_a_fold_is_looked_for_beside_the_run_and_not_in_the_working_folder(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(folder.path.absolute())
+    monkeypatch.chdir(tmp_path)
+    seen: list[Path] = []
+
+    def listed(below: Path) -> list[CrossValidation]:
+        seen.append(below)
+        return []
+
+    monkeypatch.setattr("medseg.pipeline.moving.all_cross_validations", listed)
+    move(run, tmp_path / "other", URI)
+    assert seen == [tmp_path / "here" / "medseg-folds"]

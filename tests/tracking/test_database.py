@@ -18,7 +18,11 @@ from medseg.tracking.mlflow.address import reach
 from medseg.tracking.mlflow.database import make_database
 from medseg.tracking.mlflow.store import open_store
 
-HALF = ("CREATE TABLE experiments (a)", "CREATE TABLE runs (a)", "CREATE TABLE _alembic_tmp_runs (a)")
+HALF = (
+    "CREATE TABLE experiments (experiment_id)",
+    "CREATE TABLE runs (a)",
+    "CREATE TABLE _alembic_tmp_runs (a)",
+)
 OLD = ("CREATE TABLE alembic_version (version_num)", "INSERT INTO alembic_version VALUES ('451aebb31d03')")
 
 
@@ -108,6 +112,27 @@ def test_a_half_made_one_that_holds_runs_is_left_alone_and_its_remedy_works(
     path.rename(tmp_path / "elsewhere.db")
     make_database(address(path))
     assert usable(path)
+
+
+def test_one_of_another_version_that_holds_an_experiment_is_left_alone(
+    tmp_path: Path, empty_tracking: Path, quickly_made: list[Path]
+) -> None:
+    path = tmp_path / "mlflow.db"
+    shutil.copyfile(empty_tracking, path)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'zzzz'")
+        database.execute("INSERT INTO experiments (name) VALUES ('mine')")
+
+    make_database(address(path), still=0.01)
+    assert quickly_made == []
+
+
+def test_of_a_link_the_database_is_made_where_it_leads(tmp_path: Path, quickly_made: list[Path]) -> None:
+    (tmp_path / "big").mkdir()
+    (tmp_path / "mlflow.db").symlink_to(tmp_path / "big" / "mlflow.db")
+    make_database(address(tmp_path / "mlflow.db"))
+    assert (tmp_path / "mlflow.db").is_symlink()
+    assert usable(tmp_path / "big" / "mlflow.db")
 
 
 def test_one_that_somebody_is_making_is_waited_for(

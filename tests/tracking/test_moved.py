@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +12,7 @@ from urllib.request import url2pathname
 
 import pytest
 
+from medseg.tracking.mlflow.moved import follow
 from medseg.tracking.mlflow.store import experiment_id, open_store
 
 
@@ -68,3 +71,32 @@ def test_a_copied_database_leaves_the_artifacts_to_the_first(
 
     with open_store(address(tmp_path / "copy")) as client:
         assert places(client, run_id, model_id) == before
+
+
+def test_a_folder_of_artifacts_that_somebody_chose_is_left_alone(
+    tmp_path: Path, empty_tracking: Path
+) -> None:
+    shutil.copyfile(empty_tracking, tmp_path / "mlflow.db")
+    chosen = tmp_path / "share" / "mlartifacts"
+    chosen.mkdir(parents=True)
+    with open_store(address(tmp_path)) as client:
+        made = client.create_experiment("mine", artifact_location=chosen.as_uri())
+
+    with open_store(address(tmp_path)) as client:
+        assert client.get_experiment(made).artifact_location == chosen.as_uri()
+
+
+@pytest.mark.parametrize("place", [b"f", 5, "file://[x/mlartifacts/1"])
+def test_whatever_stands_in_a_database_its_places_are_left_as_they_are(
+    place: object, tmp_path: Path, empty_tracking: Path
+) -> None:
+    path = tmp_path / "mlflow.db"
+    shutil.copyfile(empty_tracking, path)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE experiments SET artifact_location = ?", (place,))
+        (kept,) = database.execute("SELECT artifact_location FROM experiments").fetchone()
+
+    follow(address(tmp_path))
+
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT artifact_location FROM experiments").fetchone() == (kept,)

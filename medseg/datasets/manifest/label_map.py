@@ -116,7 +116,7 @@ class LabelRule:
         Raises:
             DataError: It is one.
         """
-        if self.instances is not None and made_up(stored):
+        if self.instances is not None and made_up(np.where(np.isin(stored, list(self.values)), 0, stored)):
             raise RefusedError(
                 "the label map was interpolated, or saved as JPEG at some time: most of its "
                 f"{np.unique(stored).size} distinct values form rims one pixel broad along edges, which would "

@@ -13,14 +13,21 @@ from scipy import ndimage
 #: JPEG, more than a quarter.
 _MOST_THIN = 0.1
 
-#: Fewer thin voxels than this tell nothing.
+#: Fewer thin voxels than this tell nothing, and fewer numbers.
 _FEWEST = 12
+_FEWEST_NUMBERS = 8
+
+#: Objects may be thin and tiny too. But numbers that were made up lie here and there, where an object is in one
+#: piece; or one of them, that of the mask itself, fills much more than the others.
+_LEAST_IN_PIECES = 0.25
+_LEAST_OF_ONE = 0.2
 
 
 def made_up(stored: NDArray[Any]) -> bool:
     """Whether most numbers along the edges were made up by interpolation or by JPEG.
 
     Made up are rims of a voxel's breadth: numbers that nowhere fill a square of four, beside other numbers above 0.
+    Of many tiny or thin objects that touch, each is in one piece, and none fills much more than the others.
 
     Args:
         stored: (I, J, K), integers; 0 is background.
@@ -41,7 +48,11 @@ def made_up(stored: NDArray[Any]) -> bool:
             solid[corner] |= square
     inside = stored > 0
     thin = np.count_nonzero(inside & touching & ~solid)
-    return bool(thin >= _FEWEST and thin > _MOST_THIN * np.count_nonzero(inside & edge))
+    if thin < _FEWEST or thin <= _MOST_THIN * np.count_nonzero(inside & edge):
+        return False
+    counts = np.unique_counts(stored[inside]).counts
+    one = counts.max() >= _LEAST_OF_ONE * counts.sum()
+    return counts.size >= _FEWEST_NUMBERS and bool(one or _in_pieces(stored) >= _LEAST_IN_PIECES)
 
 
 def mostly_in_pieces(stored: NDArray[Any]) -> bool:
@@ -50,14 +61,19 @@ def mostly_in_pieces(stored: NDArray[Any]) -> bool:
     Args:
         stored: (I, J, K), integers; 0 is background.
     """
+    return _in_pieces(stored) > 1 / 2
+
+
+def _in_pieces(stored: NDArray[Any]) -> float:
+    """The share of numbers that stand for several pieces; 0 of a plain mask."""
     numbers = np.unique(stored[stored > 0])
-    if numbers.size < 2:  # a plain mask
-        return False
+    if numbers.size < 2:
+        return 0.0
     ranked = np.where(stored > 0, np.searchsorted(numbers, stored) + 1, 0)
     near = np.ones((3,) * stored.ndim, dtype=bool)  # at a corner as well
     places = ndimage.find_objects(ranked)
     split = [ndimage.label(ranked[place] == rank, near)[1] > 1 for rank, place in enumerate(places, start=1)]
-    return sum(split) > numbers.size / 2
+    return sum(split) / numbers.size
 
 
 _ENDS = (slice(None, -1), slice(1, None))

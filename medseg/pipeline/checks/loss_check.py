@@ -7,8 +7,9 @@ import torch
 from medseg.errors import DefinitionError
 from medseg.learning.tasks.task import Loss, Task
 
-_SURE = 3.0  # logits of a network that is fairly sure; surer ones are punished by smoothed labels
+_SURE = 3.0  # logits of a network that is fairly sure
 _SURER = 10  # times as sure
+_FAINTER = (0.1, 0.3, 1.0)  # which smoothed labels may prefer
 
 _MADE_FOR = (
     "It may be made for probabilities, and gets logits: let it make them itself (`softmax: true` or `sigmoid: true` "
@@ -32,16 +33,16 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
     classes = len(task.classes)
     label = torch.from_numpy(task.target.examples(classes, size))
     shown = task.target.indicators(label, classes)[:, [task.classes.index(name) for name in task.maps]]
-    right = _SURE * (2 * shown - 1)
+    right = 2 * shown - 1
     loss = task.weighted(torch.ones(classes, dtype=torch.int64).numpy()).loss()
+    tried = (*_FAINTER, _SURE) if _smooths(task, loss) else (_SURE,)
+    sure = {each: _number(loss, each * right, label) for each in tried}
+    best = min(sure, key=sure.__getitem__)
     told = {
-        name: _number(loss, logits, label)
-        for name, logits in (
-            ("right", right),
-            ("undecided", torch.zeros_like(right)),
-            ("wrong", -right),
-            ("surer", _SURER * right),
-        )
+        "right": sure[best],
+        "undecided": _number(loss, torch.zeros_like(right), label),
+        "wrong": _number(loss, -best * right, label),
+        "surer": _number(loss, _SURER * _SURE * right, label),
     }
     if not all(torch.isfinite(torch.tensor(value)) for value in told.values()):
         raise DefinitionError(f"task.loss gives {_listed(told)}; expected finite numbers. {_MADE_FOR}")
@@ -55,6 +56,11 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
             f"task.loss gives {_listed(told)}: it falls without end as logits grow, and a training would drive it "
             f"there. {_MADE_FOR}"
         )
+
+
+def _smooths(task: Task, loss: Loss) -> bool:
+    parts = [task, *(loss.modules() if isinstance(loss, torch.nn.Module) else ())]
+    return any(getattr(part, "label_smoothing", 0) for part in parts)
 
 
 def _listed(told: dict[str, float]) -> str:

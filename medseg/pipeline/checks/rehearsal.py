@@ -62,6 +62,11 @@ def _refuse_parted(transform: Any, seed: int, shapes: Mapping[str, tuple[int, ..
             f"{where} interpolates the label map, which makes values that are no class. Take the nearest for it: "
             "`mode: [bilinear, nearest]`."
         )
+    if made := set(label.unique().tolist()) - set(pattern(shapes, 1.0)["label"].unique().tolist()):
+        raise DefinitionError(
+            f"{where} makes the label values {sorted(made)} of others, which would be other classes. Leave the label "
+            "map out of its keys."
+        )
     if all(parted(each["image"], each["label"]) for each in drawn):
         raise DefinitionError(
             f"{where} moves the image and not its label map, or the other way round, so that the truth would be "

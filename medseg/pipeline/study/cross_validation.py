@@ -203,9 +203,9 @@ def _damaged(folder: Path) -> RunError:
     return RunError(f"{_FILE} of {folder.name} is damaged. Start the folds again.")
 
 
-def all_cross_validations() -> Iterator[CrossValidation]:
-    """Every cross-validation of this folder, latest first; what is none, or damaged, is passed over."""
-    found = FOLDS.glob(f"*/{_FILE}")
+def all_cross_validations(below: Path = FOLDS) -> Iterator[CrossValidation]:
+    """Every cross-validation of a folder, latest first; what is none, or damaged, is passed over."""
+    found = below.glob(f"*/{_FILE}")
     for path in sorted(found, key=lambda each: each.stat().st_mtime, reverse=True):
         try:
             yield CrossValidation.read(path.parent)

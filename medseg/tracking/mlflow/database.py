@@ -35,7 +35,10 @@ def make_database(uri: str, still: float = _STILL) -> None:
         TrackingError: The one that is there is half made, and holds runs.
     """
     path = sqlite_path(uri)
-    if path is None or _is_whole(path):
+    if path is None:
+        return
+    path = path.resolve()  # of a link, what it leads to
+    if _is_whole(path):
         return
     with _alone(path):
         if not _is_whole(path) and not _made_meanwhile(path, still):
@@ -106,8 +109,10 @@ def _latest() -> str:
 
 
 def _content(database: sqlite3.Connection, tables: set[str]) -> int:
-    """Runs, models and traces in it."""
-    counts = (f"SELECT count(*) FROM {name}" for name in _KEPT if name in tables)  # noqa: S608 - our own names
+    """Runs, models and traces in it, and experiments that somebody made."""
+    counts = [f"SELECT count(*) FROM {name}" for name in _KEPT if name in tables]  # noqa: S608 - our own names
+    if "experiments" in tables:
+        counts.append("SELECT count(*) FROM experiments WHERE experiment_id <> 0")  # 0 is MLflow's own
     return sum(database.execute(count).fetchone()[0] for count in counts)
 
 
@@ -135,7 +140,7 @@ def _refuse_to_lose(path: Path) -> None:
     if content:
         raise TrackingError(
             f"the tracking database {path.name} was left half made or half upgraded, and holds {content} runs, "
-            f"models or traces. Move it to another folder, {path.name}-journal too if that is there, and start "
-            "again: a new one is made. What the runs recorded is in their own folders too. If there is a copy from "
-            f"before the upgrade, put that back as {path.name} instead."
+            f"experiments, models or traces. Move it to another folder, {path.name}-journal too if that is there, "
+            "and start again: a new one is made. What the runs recorded is in their own folders too. If there is a "
+            f"copy from before the upgrade, put that back as {path.name} instead."
         )

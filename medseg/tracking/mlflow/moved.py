@@ -22,8 +22,9 @@ _FOLDER = "/mlartifacts"
 def follow(uri: str) -> None:
     """Let artifacts of a moved database lie beside it again; of one that has not moved nothing is changed.
 
-    It has moved if its artifacts lie in another folder, in which there is no database of its name any more. One that
-    was copied leaves its artifacts to the first, which still needs them.
+    It has moved if the folder of its artifacts is gone, and no database of its name lies beside where that was. One
+    that was copied leaves its artifacts to the first, which still needs them; a folder of somebody's choice that is
+    there is left alone.
 
     Args:
         uri: Address of a tracking store; other ones than files know places of their own.
@@ -36,9 +37,16 @@ def follow(uri: str) -> None:
         return
     with closing(sqlite3.connect(path, timeout=30)) as database, database:
         for old in _homes(database):
-            home = Path(url2pathname(urlsplit(old).path)).parent
-            if old != now and not (home / path.name).exists():
+            if old != now and _is_gone(old, path.name):
                 _replace(database, old, now)
+
+
+def _is_gone(address: str, name: str) -> bool:
+    try:
+        folder = Path(url2pathname(urlsplit(address).path))
+        return not folder.exists() and not (folder.parent / name).exists()
+    except (ValueError, OSError):  # anybody may have written it
+        return False
 
 
 def _homes(database: sqlite3.Connection) -> set[str]:
@@ -47,7 +55,11 @@ def _homes(database: sqlite3.Connection) -> set[str]:
         found = database.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
     except sqlite3.DatabaseError:  # no database, or none of MLflow: whoever opens it says so
         return set()
-    known = (place for (place,) in found if place and place.startswith("file:") and _FOLDER in place)
+    known = (
+        place
+        for (place,) in found
+        if isinstance(place, str) and place.startswith("file:") and _FOLDER in place
+    )
     return {place[: place.rindex(_FOLDER)] + _FOLDER for place in known}
 
 

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial import KDTree
 
 from medseg.datasets.manifest.numbered import made_up, mostly_in_pieces
 
@@ -58,6 +59,18 @@ def test_objects_that_touch_or_are_single_pixels_apart_from_each_other_are_objec
     volume = np.kron(np.arange(1, 65).reshape(4, 4, 4), np.ones((3, 3, 3), int))
     assert not any(made_up(each) or mostly_in_pieces(each) for each in (cells, spots, volume))
     assert not made_up(fibre)
+
+
+def test_many_tiny_or_thin_objects_that_touch_are_objects():
+    random = np.random.default_rng(0)
+    spots = np.zeros((256, 256), dtype=int)
+    spots.flat[random.choice(spots.size, 4000, replace=False)] = np.arange(1, 4001)
+    fibres = np.zeros((64, 64), dtype=int)
+    fibres[10:30] = np.arange(1, 21)[:, None]
+    places = random.random((3000, 2)) * 256
+    pixels = np.stack(np.mgrid[:256, :256], axis=-1).reshape(-1, 2)
+    grains = KDTree(places).query(pixels)[1].reshape(256, 256) + 1
+    assert not any(made_up(each) for each in (spots, fibres, grains))
 
 
 def test_numbers_in_several_pieces_are_odd_but_one_number_is_a_plain_mask():

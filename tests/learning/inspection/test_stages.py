@@ -192,7 +192,7 @@ def test_a_layer_called_head_is_no_method():
 )
 def test_a_network_without_a_known_head_is_refused_with_advice(network, said):
     network = nn.Sequential(*network[:1], network[1].denseblock1) if said.startswith("more") else network
-    with pytest.raises(DefinitionError, match=rf"{said}.*A network can say so by a method `head\(\)`"):
+    with pytest.raises(DefinitionError, match=rf"{said}.*A network can declare it by a method `head\(\)`"):
         stages(network, SHAPE)
 
 

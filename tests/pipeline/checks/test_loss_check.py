@@ -50,6 +50,7 @@ class NegativeDice(torch.nn.Module):
         partial(FocalLoss, to_onehot_y=True),
         torch.nn.CrossEntropyLoss,
         partial(torch.nn.CrossEntropyLoss, label_smoothing=0.2),
+        partial(torch.nn.CrossEntropyLoss, label_smoothing=0.8),
         NegativeDice,
     ],
 )
@@ -60,7 +61,12 @@ def test_losses_of_logits_are_taken(loss):
 
 @pytest.mark.parametrize(
     "task",
-    [BinaryMask(("background", "cell")), ImageClasses(("a", "b")), ImageTags(("a", "b", "c"))],
+    [
+        BinaryMask(("background", "cell")),
+        ImageClasses(("a", "b")),
+        ImageClasses(("a", "b"), label_smoothing=0.9),
+        ImageTags(("a", "b", "c")),
+    ],
     ids=lambda task: type(task).__name__,
 )
 def test_each_task_has_a_loss_that_tells_right_from_wrong(task):

@@ -44,7 +44,7 @@ class _Seen(MapTransform):
     def __call__(self, data):
         self.met.append({key: value.clone() for key, value in data.items()})
         for key in self.keys:
-            data[key].fill_(7)
+            data[key].fill_(2)
         return data
 
     def __deepcopy__(self, memo):
@@ -95,6 +95,13 @@ def test_of_classes_the_image_alone_is_changed(classes):
     rehearse([RandFlipd(["image"], prob=0.1), RandGaussianNoised(["image"], prob=0.1)], classes)
 
     assert all(torch.equal(value, before[key]) for key, value in classes.items())
+
+
+def test_new_values_of_a_label_map_are_refused(masks):
+    with pytest.raises(
+        DefinitionError, match=r"RandShiftIntensityd.* makes the label values \[4\] of others"
+    ):
+        rehearse([RandShiftIntensityd(["label"], offsets=(1, 1), prob=0.1)], masks)
 
 
 def test_what_is_rare_is_tried_all_the_same(masks):
