@@ -79,8 +79,9 @@ def test_metrics_are_called_role_score_and_name(tracked: Any) -> None:
     scored = {key for key in tracked.data.metrics if key.startswith("test/")}
 
     for name in (*CLASSES, *REGIONS):
-        for end in ("", "/median", "/low", "/high"):
+        for end in ("", "/median", "/patients"):
             assert f"test/dice/{name}{end}" in scored
+        assert f"test/dice/{name}/low" not in scored  # of one patient there is no interval
     form = re.compile(rf"test/({'|'.join(SCORES)}|patients)/\w+(/(median|low|high|std|patients))?")
     odd = sorted(key for key in scored if not form.fullmatch(key))
     assert not odd
