@@ -197,7 +197,7 @@ def test_each_transform_meets_the_item_itself_and_leaves_it_as_it_is(masks):
     rehearse(seen, masks)
     for each in seen:
         assert each.met
-        whole = each.met[::3]  # between them a pattern is tried, faint and strong
+        whole = each.met[:8:2]  # between them a pattern is tried; after four draws no more
         assert all(torch.equal(met[key], before[key]) for met in whole for key in before)
     assert all(torch.equal(masks[key], before[key]) for key in before)
 
