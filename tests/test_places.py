@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from medseg.files.durable import flush_folder
 from medseg.places import cache_contents, cache_folder, clear_cache_leftovers, leftovers, written_whole
 
 LONG_AGO = (1, 1)
@@ -103,3 +106,16 @@ def test_what_has_just_been_begun_is_left_alone_unless_nobody_else_can_have(tmp_
     assert len(leftovers(tmp_path, own=True)) == 3
     os.utime(tmp_path / ".a.x.part", LONG_AGO)  # of a medseg, or a file system, without locks
     assert [path.name for path in leftovers(tmp_path)] == [".a.x.part"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are flushed on POSIX alone")
+@pytest.mark.parametrize(("number", "raised"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_folder_that_a_share_does_not_flush_is_no_fault_and_a_failing_disk_is_one(
+    number: int, raised: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.fsync", refused)
+    with pytest.raises(OSError, match=os.strerror(number)) if raised else nullcontext():
+        flush_folder(tmp_path)

@@ -6,6 +6,7 @@ line by line, may end within a line or in NUL bytes.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,13 @@ from pathlib import Path
 from isal import isal_zlib
 
 from medseg.files.regular import open_regular
+
+#: What network shares answer that take no folder: they write names at once.
+_NO_FOLDERS = frozenset(
+    getattr(errno, name)
+    for name in ("EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EBADF")
+    if hasattr(errno, name)
+)
 
 _CHUNK = 1 << 22
 _TAIL = 1 << 16
@@ -35,14 +43,19 @@ def flush(made: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Send the names in a folder to the disk; systems that have no such thing, as Windows, do it themselves."""
+    """Send the names in a folder to the disk; systems that have no such thing, as Windows, do it themselves.
+
+    Raises:
+        OSError: The disk does not take them.
+    """
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
-    except OSError:
-        pass  # some network shares take no folder: they write names at once
+    except OSError as error:
+        if error.errno not in _NO_FOLDERS:  # a disk that fails is no such share
+            raise
     finally:
         os.close(handle)
 

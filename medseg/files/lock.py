@@ -32,7 +32,7 @@ class Held:
         try:
             if remove:
                 self._path.unlink(missing_ok=True)
-        except OSError:  # an open file cannot be removed on Windows: it is empty, and the next one takes it
+        except PermissionError:  # an open file on Windows, or a folder that was closed: the next one takes it
             pass
         finally:
             self._lock.release()

@@ -186,12 +186,16 @@ def test_a_process_killed_while_saving_leaves_the_checkpoint_before(tmp_path, mo
     with pytest.raises(Killed):
         checkpoints.save(after(2, 2), parts)
     monkeypatch.undo()
-    other, again = make_parts(seed=4), Checkpoints(tmp_path)
+    assert_stands_after_the_first_epoch(tmp_path, first)
+
+
+def assert_stands_after_the_first_epoch(folder, weights):
+    other, again = make_parts(seed=4), Checkpoints(folder)
     standing = again.restore(other, CPU)
     assert standing == after(1, 1)
-    assert_equal(first, weights_of(other))
+    assert_equal(weights, weights_of(other))
     again.load_best(other["network"], standing)
-    assert_equal(first, weights_of(other))
+    assert_equal(weights, weights_of(other))
 
 
 @contextmanager
@@ -215,12 +219,7 @@ def test_what_cannot_be_written_is_told_with_its_place_and_leaves_the_checkpoint
     with pytest.raises(NotWrittenError) as told, files_of_at_most(200):
         checkpoints.save(after(2, best), parts)
     assert (told.value.errno, told.value.filename) == (errno.EFBIG, str(tmp_path / file))
-    other, again = make_parts(seed=4), Checkpoints(tmp_path)
-    standing = again.restore(other, CPU)
-    assert standing == after(1, 1)
-    assert_equal(first, weights_of(other))
-    again.load_best(other["network"], standing)
-    assert_equal(first, weights_of(other))
+    assert_stands_after_the_first_epoch(tmp_path, first)
 
 
 def test_a_process_killed_before_old_weights_are_removed_leaves_the_new_ones_valid(tmp_path, monkeypatch):
