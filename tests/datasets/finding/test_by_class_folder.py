@@ -18,6 +18,7 @@ from medseg.datasets.finding.scan import Listing, found_classes, scan
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, ManifestError
 from medseg.testing.dicoms import write_dicom
+from medseg.testing.empty import empty_files as made
 from medseg.testing.labelled import disc, write_class_folders
 
 MANIFESTS = Path(__file__).parents[3] / "data_manifests"
@@ -52,14 +53,6 @@ def folders(**changes: object) -> Manifest:
             **changes,
         }
     )
-
-
-def made(root: Path, *names: str) -> Path:
-    """Empty files: a scan opens none whose name has the ending of a picture."""
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def told(listing: Listing) -> list[tuple[str, tuple[str, ...] | None, str]]:

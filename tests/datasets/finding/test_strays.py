@@ -9,6 +9,7 @@ import pytest
 
 from medseg.datasets.finding.scan import Listing, scan
 from medseg.datasets.manifest.manifest import Manifest
+from medseg.testing.empty import empty_files as made
 
 TWO = {"images": "**/{case}_{channel}.nii*", "mask": "**/{case}_mask.nii*"}
 DECATHLON = {"images": "imagesTr/{case}.nii.gz", "mask": "labelsTr/{case}.nii.gz"}
@@ -32,14 +33,6 @@ def manifest(layout: dict[str, Any], **changes: Any) -> Manifest:
             **changes,
         }
     )
-
-
-def made(root: Path, *names: str) -> Path:
-    """Empty files: a scan opens none."""
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def counted(listing: Listing) -> dict[str, int]:
