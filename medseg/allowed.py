@@ -6,7 +6,8 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import entry_points
+
+from medseg.installed import brought
 
 DEFAULT_MODULES = frozenset(
     {
@@ -114,7 +115,7 @@ def _of_environment() -> frozenset[str]:
 @cache
 def _installed() -> frozenset[str]:
     """Packages that installed distributions allow: entry points of the group `medseg.allow`."""
-    return frozenset(point.module for point in entry_points(group="medseg.allow"))
+    return frozenset(point.module for point in brought("medseg.allow"))
 
 
 def _within(module: str, packages: Collection[str]) -> bool:

@@ -13,12 +13,12 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from medseg import places
 from medseg.errors import DefinitionError
 from medseg.files.regular import open_regular
+from medseg.installed import brought, origin
 
 _SUFFIXES = (".yaml", ".yml")
 _TOP_KEY = re.compile(rb"^[\"']?(\w+)[\"']?[ \t]*:", re.MULTILINE)
@@ -141,10 +141,10 @@ def _at_path(kind: Kind, expected: str, near: Path | None) -> Found:
 
 def _all(kind: Kind, near: Path | None) -> list[Found]:
     found: dict[str, Found] = {}
-    for folder, origin in _folders(kind, near):
+    for folder, place in _folders(kind, near):
         for path in _files(folder):
             if path.stem not in found and not _is_other(kind, path):
-                found[path.stem] = Found(path.stem, path, origin)
+                found[path.stem] = Found(path.stem, path, place)
     return list(found.values())
 
 
@@ -181,9 +181,9 @@ def _folders(kind: Kind, near: Path | None) -> Iterator[tuple[Path, str]]:
     for named in os.environ.get(kind.variable, "").split(os.pathsep):
         if named:
             yield Path(named).expanduser(), f"${kind.variable}"
-    for point in entry_points(group=kind.entry_point_group):
+    for point in brought(kind.entry_point_group):
         for folder in _package_folders(point.value):
-            yield folder, f"installed with {point.dist.name if point.dist else point.name}"
+            yield folder, f"installed with {origin(point)}"
     for folder in _package_folders(kind.package) or _checkout_folder(kind):
         yield folder, "installed with medseg"
 

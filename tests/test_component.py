@@ -379,9 +379,7 @@ def test_allowing_a_package_allows_its_submodules_and_changes_no_default(shapes:
 
 def test_an_installed_package_may_allow_itself(shapes: Allowed, monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("shapes", "shapes", "medseg.allow")
-    monkeypatch.setattr(
-        allowed_module, "entry_points", lambda group: [point] if group == "medseg.allow" else []
-    )
+    monkeypatch.setattr(allowed_module, "brought", lambda group: [point] if group == "medseg.allow" else [])
     allowed_module._installed.cache_clear()
     try:
         assert resolve("shapes.deep.Circle", at="a") is Circle

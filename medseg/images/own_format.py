@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, ClassVar
 
 from medseg.errors import ManifestError
 from medseg.geometry.grid import Geometry, StoredImage
+from medseg.installed import brought
 
 GROUP = "medseg.formats"
 """Entry points that name classes of formats; a manifest says `format: <name of the entry point>`."""
@@ -86,7 +87,7 @@ def installed_format(name: str) -> VolumeFormat:
     Raises:
         ManifestError: No package does, it cannot be loaded, or it is no `VolumeFormat`.
     """
-    found = {point.name: point for point in entry_points(group=GROUP)}
+    found = {point.name: point for point in brought(GROUP)}
     if name not in found:
         near = difflib.get_close_matches(name, found, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 
 from medseg.errors import TrackingError
@@ -101,6 +102,7 @@ def _is_whole(path: Path) -> bool:
         return True
 
 
+@cache
 def _latest() -> str:
     quiet_mlflow()
     from mlflow.store.db.utils import _get_latest_schema_revision
