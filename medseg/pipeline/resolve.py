@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,12 +19,16 @@ from medseg.learning.inspection.within_memory import within_memory
 from medseg.learning.tasks.target import TARGETS
 from medseg.learning.tasks.task import TASK, Task
 from medseg.pipeline.checks.loss_check import check_loss
+from medseg.pipeline.checks.passed import once
 from medseg.pipeline.checks.rehearsal import rehearse
 from medseg.pipeline.declaration.completion import INPUTS
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.slices.preparation import Preparation
 from medseg.slices.transform_checks import check_transforms
 from medseg.steps.step import Step
+
+#: What a blank batch goes through, and what decides its form.
+_TRIED_ON_A_BATCH = {"seed", "channels", "slices", "loading", "task", "network"}
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,10 @@ def resolve(
     _refuse_other_classes(task, manifest)
     _refuse_unknown_keep(definition, task)
     _refuse_leaking_tiles(definition)
-    check_transforms(
-        definition.slices.transforms, at="slices.transforms", channels=definition.channels, allowed=allowed
+    channels, transforms = definition.channels, definition.slices.transforms
+    once(
+        partial(check_transforms, transforms, at="slices.transforms", channels=channels, allowed=allowed),
+        of=["transforms", list(channels), [dict(each) for each in transforms], sorted(allowed.packages)],
     )
     preparation = Preparation(definition.channels, definition.slices, allowed, manifest.files())
     augment = [
@@ -98,7 +105,10 @@ def resolve(
         batch_size=definition.loading.batch_size,
     )
     trains = any("train" in step.roles for step in steps.values())
-    _try_blank_batch(definition, network, task, augment, trains=trains)
+    once(
+        partial(_try_blank_batch, definition, network, task, augment, trains=trains),
+        of=["batch", trains, definition.model_dump(mode="json", include=_TRIED_ON_A_BATCH)],
+    )
     for name, step in steps.items():
         if name not in done:
             _check(name, step, predictor)

@@ -1,0 +1,35 @@
+"""Trials that passed in this process: a check, a run and its folds build the same definition again and again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+_MOST = 64  # trials that are remembered
+
+#: Packages whose classes stay the same while a process lives; a notebook may change and import others again.
+_STILL = frozenset({"medseg", "monai", "sklearn", "torch"})
+_NAMED = re.compile(r'"_target_": "(\w+)')
+
+_PASSED: OrderedDict[str, None] = OrderedDict()
+
+
+def once(trial: Callable[[], None], of: Any) -> None:
+    """Try something, unless the very same passed in this process before.
+
+    Args:
+        trial: Raises an error where it does not pass.
+        of: All that it depends on, specs of declared objects among it, as plain data.
+    """
+    key = json.dumps(of, sort_keys=True)
+    if key in _PASSED:
+        _PASSED.move_to_end(key)
+        return
+    trial()
+    if set(_NAMED.findall(key)) <= _STILL:
+        _PASSED[key] = None
+        while len(_PASSED) > _MOST:
+            _PASSED.popitem(last=False)
