@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
+
+from medseg.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -94,10 +97,14 @@ def test_a_model_of_that_package_predicts_files_of_its_format(
     assert (folder / "predictions" / "volumes.csv").exists()
 
 
-@pytest.mark.slow
-def test_a_package_that_is_not_allowed_is_named_with_the_option_that_allows_it(folder: Path) -> None:
-    done = medseg(folder, "pipeline", "run", "ward.yaml")
+def test_a_package_that_is_not_allowed_is_named_with_the_option_that_allows_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder / "site"))
+    done = CliRunner().invoke(app, ["pipeline", "run", "ward.yaml"])
 
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "--allow" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "ward" not in sys.modules, "nothing of the package may run"

@@ -6,8 +6,6 @@ import errno
 import gzip
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,25 +191,30 @@ def test_a_folder_without_cases_says_how_to_get_the_data(
     nothing_is_left(workspace)
 
 
-#: All is imported by a first check, for the interpreter may lie where only the superuser may read.
-CLOSED = """
-import os, sys
-from medseg.cli.main import app
-command = ["data", "check", "brats2d", "--set", "split.by=slice", "--jobs", "1", "--data"]
-try:
-    app([*command, sys.argv[1] + "/Brats_001"])
-except SystemExit as ended:
-    assert not ended.code, ended.code
-os.environ["MEDSEG_CACHE"] += "/of nobody"
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
-app([*command, sys.argv[1]])
-"""
+def as_nobody(words: list[str], said: Path) -> int:
+    """Exit code of a command in a process of its own without privileges; what it says on stderr is written."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = 70  # nothing else may end so
+    try:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        done = CliRunner().invoke(app, words)
+        said.write_text(done.stderr, encoding="utf-8")
+        code = done.exit_code
+    finally:
+        os._exit(code)  # what pytest would do in the end is done by the parent
 
 
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only the superuser can drop privileges"
 )
-def test_a_folder_without_read_permission_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.filterwarnings("ignore:.*fork")  # no thread of this process is needed by the child
+def test_a_folder_without_read_permission_is_named(
+    monkeypatch: pytest.MonkeyPatch, monai_imported: None
+) -> None:
     # Not below pytest's folder, which only this user may enter: the child must fail at the closed one.
     import tempfile
 
@@ -223,20 +226,21 @@ def test_a_folder_without_read_permission_is_named(tmp_path_factory: pytest.Temp
         home = open_folder / "home"
         home.mkdir(mode=0o777)
         home.chmod(0o777)
-        done = subprocess.run(
-            [sys.executable, "-c", CLOSED, str(data)],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=home,
-            env={**os.environ, "HOME": str(home), "MEDSEG_CACHE": str(home), "MEDSEG_CONFIG": str(home)},
-            timeout=120,
-        )
+        monkeypatch.chdir(home)
+        for name in ("HOME", "MEDSEG_CACHE", "MEDSEG_CONFIG"):
+            monkeypatch.setenv(name, str(home))
+        command = ["data", "check", "brats2d", "--set", "split.by=slice", "--jobs", "1", "--data"]
+        # All is imported by a first check, for the interpreter may lie where only the superuser may read.
+        assert CliRunner().invoke(app, [*command, str(data / "Brats_001")]).exit_code == 0
+        monkeypatch.setenv("MEDSEG_CACHE", str(home / "of nobody"))
+        code = as_nobody([*command, str(data)], home / "said")
+        said = (home / "said").read_text(encoding="utf-8")
+        monkeypatch.undo()  # this folder goes
 
-    assert done.returncode == 2, done.stderr
-    assert "may not be read by this user" in done.stderr
-    assert "Give this user the right" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert code == 2, said
+    assert "may not be read by this user" in said
+    assert "Give this user the right" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.slow
