@@ -409,8 +409,9 @@ def test_a_folder_that_cannot_be_written_is_told(cases, tmp_path):
 
 def test_values_beyond_float16_are_refused_with_what_to_do(cases, tmp_path):
     large = [{"_target_": "monai.transforms.ScaleIntensityd", "keys": ["image"], "minv": 0, "maxv": 1e6}]
-    with pytest.raises(StoreError, match=r"secret-.*normalis.*store: float32"):
+    with pytest.raises(DataError, match=r"secret-.*normalis.*store: float32") as error:
         run(cases, tmp_path, changed(transforms=large))
+    assert [fault.case for fault in error.value.faults] == [case.id for case in cases]
     store = run(cases, tmp_path, changed(transforms=large, store="float32"))
     assert store.image(store.samples[0]).dtype == np.float32
 
