@@ -237,6 +237,7 @@ def prepare_data(
         parts.gathered,
         parts.shared,
         leave_out=parts.share if skip_bad else None,
+        otherwise="Mend what is named, or go on without these cases: --skip-bad.",
         jobs=options.at_once,
         progress=shown,
     )

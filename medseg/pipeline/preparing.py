@@ -21,6 +21,7 @@ def prepared(
     shared: SharedCopies,
     *,
     leave_out: Callable[[Gathered], SharedCopies] | None,
+    otherwise: str,
     jobs: int,
     progress: Progress,
 ) -> tuple[Gathered, SharedCopies, SliceStore]:
@@ -31,6 +32,7 @@ def prepared(
         gathered: The cases.
         shared: Their roles.
         leave_out: Shares out the cases that are left, anew; None ends at cases that cannot be prepared.
+        otherwise: What to do then, in words.
         jobs: Volumes that are prepared at a time.
         progress: Where it is shown.
 
@@ -45,8 +47,10 @@ def prepared(
         try:
             return gathered, shared, _filled(resolved, gathered, shared, jobs, progress)
         except DataError as error:
-            if leave_out is None or not error.faults:
+            if not error.faults:
                 raise
+            if leave_out is None:
+                raise DataError(f"{error}\n{otherwise}", error.faults) from error
             gathered = gathered.without(error.faults)
             count = len({fault.case for fault in error.faults})
             cases = f"{count} more case" if count == 1 else f"{count} more cases"

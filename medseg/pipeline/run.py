@@ -10,7 +10,7 @@ from functools import partial
 import torch
 
 from medseg.datasets.case import Case
-from medseg.errors import DataError, DefinitionError, RunError
+from medseg.errors import DefinitionError, RunError
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.training_profile import TrainingProfile, profile_facts
 from medseg.pipeline.about import run_about, run_tags
@@ -36,6 +36,7 @@ from medseg.yaml import to_yaml
 
 _SHOWN_CASES = 3
 _LONGEST_TAG = 5000  # characters, of MLflow
+_SETTLED = "What was learned so far rests on all cases, so that --skip-bad leaves out no more of them."
 
 
 @dataclass(frozen=True)
@@ -186,23 +187,18 @@ def _prepared(job: Job) -> tuple[Job, SliceStore]:
     state = job.folder.read()
     settled = bool(state.split_digest) or (state.part_of is not None and state.part_of.fold > 1)
     skips = job.options.skip_bad and not settled
-    try:
-        gathered, shared, store = prepared(
-            job.resolved,
-            job.gathered,
-            job.shared,
-            leave_out=partial(_leave_out, job) if skips else None,
-            jobs=job.options.at_once,
-            progress=job.progress,
-        )
-    except DataError as error:
-        if not (job.options.skip_bad and settled):
-            raise
-        raise DataError(
-            f"{error}\nWhat was learned so far rests on all cases, so that --skip-bad leaves out no more of them. "
-            "Put back or mend what is named, then resume; or begin anew.",
-            error.faults,
-        ) from error
+    mend = "Mend what is named and resume; or begin anew"
+    gathered, shared, store = prepared(
+        job.resolved,
+        job.gathered,
+        job.shared,
+        leave_out=partial(_leave_out, job) if skips else None,
+        otherwise=f"{_SETTLED} {mend}."
+        if job.options.skip_bad
+        else f"{mend} without these cases: --skip-bad.",
+        jobs=job.options.at_once,
+        progress=job.progress,
+    )
     return replace(job, gathered=gathered, shared=shared), store
 
 

@@ -579,3 +579,15 @@ def test_want_of_memory_at_one_case_is_a_fault_of_it_and_the_others_are_prepared
         run(cases, tmp_path)
     assert [fault.position for fault in told.value.faults] == [2]
     assert len(list((tmp_path / "stores").glob("*/*"))) == len(cases) - 1
+
+
+def test_of_slices_that_a_plan_tries_a_kill_leaves_nothing(cases, tmp_path, monkeypatch):
+    own = tmp_path / "temporary"
+    own.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(own))
+    left = []
+    monkeypatch.setattr("os.fsync", lambda _: left.append(list(own.rglob("*"))))
+    how = Preparation(CHANNELS, RULE)
+    plan(cases, split_of(cases), how, LABELS, regions={}, seed=1, root=tmp_path / "stores")
+
+    assert left == [[]]
