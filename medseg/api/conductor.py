@@ -80,8 +80,11 @@ class Conductor:
     progress: Progress
     set: Sequence[str] = ()
 
-    def start(self, part_of: Part | None = None, look: Callable[[Gathered], None] | None = None) -> RunResult:
+    def start(
+        self, part_of: Part | None = None, look: Callable[[Gathered], Gathered] | None = None
+    ) -> RunResult:
         """Check everything, then begin a new run; arguments as of `medseg.api.running.begin`."""
+        from medseg.pipeline.preparing import rows_of  # noqa: PLC0415
         from medseg.tracking.mlflow.address import default_uri, masked, reach  # noqa: PLC0415
 
         uri = default_uri(self.tracking_uri)
@@ -89,7 +92,7 @@ class Conductor:
         with quiet_libraries():
             resolved, gathered = self._checked()
             if look is not None:
-                look(gathered)
+                gathered = look(gathered)
             shared = self._shared(resolved, gathered)
             folder = RunFolder.create(self.definition.name)
             self._keep_declaration(folder)
@@ -102,6 +105,7 @@ class Conductor:
                 data_fingerprint=gathered.report.fingerprint(),
                 declared=folder.declaration(),
                 part_of=part_of,
+                unprepared=rows_of(gathered.unprepared),
             )
             try:
                 folder.claim(replace(state, status="KILLED"))
@@ -134,12 +138,14 @@ class Conductor:
     def _gone_on(self, folder: RunFolder, state: State, uri: str) -> RunResult:
         from medseg.pipeline.change import change_of  # noqa: PLC0415
         from medseg.pipeline.made import go_back  # noqa: PLC0415
+        from medseg.pipeline.preparing import faults_of  # noqa: PLC0415
         from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
 
         try:
             before = replace(go_back(folder, self.progress.say), status=state.status)
             change = change_of(folder, before, self.definition, self.set, self.options.allowed)
             resolved, gathered = self._checked(change.done(before))
+            gathered = gathered.without(faults_of(before.unprepared))
             refuse_changed_data(state, gathered)
             change.check(resolved, folder, partial(self.progress.say, loud=True))
             split = folder.path / "split.json"
@@ -218,7 +224,7 @@ class Conductor:
         state = folder.write(replace(folder.read(), tracked=tracker.run_id, tracking_uri=masked(uri)))
         recorder = FanOut([FolderRecorder(folder.path, self.progress.say), tracker])
         device = choose_device(self.options.device)
-        job = Job(resolved, gathered, shared, folder, recorder, self.progress, device, self.options.at_once)
+        job = Job(resolved, gathered, shared, folder, recorder, self.progress, device, self.options)
         work = execute(job)
         return RunResult(
             state.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +15,12 @@ from medseg.pipeline.options import RunOptions
 from medseg.progress import LOADING, Progress, Silent
 
 if TYPE_CHECKING:
-    from medseg.datasets.case import Case
     from medseg.datasets.checks.check import Report
-    from medseg.datasets.manifest.label_map import LabelRule
-    from medseg.files.content import Content
-    from medseg.slices.preparation import Preparation
+    from medseg.pipeline.duplicates import SharedCopies
+    from medseg.pipeline.gather import Gathered
+    from medseg.pipeline.resolve import Resolved
     from medseg.slices.store.estimate import StorePlan
     from medseg.slices.store.store import SliceStore
-    from medseg.splits.split import Split
 
 
 @dataclass(frozen=True)
@@ -172,16 +170,11 @@ def show_data(
 
 @dataclass(frozen=True)
 class Preparable:
-    """What `medseg.slices.store.fill` and `medseg.slices.store.estimate` take, from a pipeline and its data."""
+    """A pipeline, its cases and their roles: what is prepared, or planned."""
 
-    cases: tuple[Case, ...]
-    split: Split
-    preparation: Preparation
-    labels: LabelRule
-    regions: Mapping[str, tuple[int, ...]]
-    seed: int
-    known: Mapping[str, Mapping[str, Content]]
-    private: bool
+    resolved: Resolved
+    gathered: Gathered
+    shared: SharedCopies
 
     @classmethod
     def of(
@@ -210,16 +203,13 @@ class Preparable:
         resolved = resolve(whole.definition, whole.manifest, allowed)
         report = _checked(opened, data, options, progress).report
         gathered = gather.gather(report, skip_bad=options.skip_bad, generated=data is None)
-        return cls(
-            gathered.cases,
-            share_out(opened.definition, gathered.cases, report).split,
-            resolved.predictor.preparation,
-            resolved.manifest.label_rule(),
-            resolved.predictor.task.regions,
-            opened.definition.seed,
-            report.contents,
-            resolved.manifest.ids == "identifying",
-        )
+        return cls(resolved, gathered, share_out(resolved.definition, gathered.cases, report))
+
+    def share(self, gathered: Gathered) -> SharedCopies:
+        """The roles of other cases."""
+        from medseg.pipeline.sharing import share_out  # noqa: PLC0415
+
+        return share_out(self.resolved.definition, gathered.cases, gathered.report)
 
 
 def prepare_data(
@@ -235,26 +225,23 @@ def prepare_data(
     """Cut the slices of a pipeline into its store, as a run would do first.
 
     Raises:
-        DataError: There are faults and `skip_bad` is not set.
+        DataError: There are faults, of the data or of preparing them, and `skip_bad` is not set.
         StoreError: The slices cannot be written.
     """
-    from medseg.slices.store.fill import prepare, stores_folder  # noqa: PLC0415
+    from medseg.pipeline.preparing import prepared  # noqa: PLC0415
 
     options, shown = RunOptions.of(skip_bad=skip_bad, allow=allow, jobs=jobs), progress or Silent()
     parts = Preparable.of(name, data, set, options, shown)
-    return prepare(
-        parts.cases,
-        parts.split,
-        parts.preparation,
-        parts.labels,
-        regions=parts.regions,
-        root=stores_folder(),
-        seed=parts.seed,
-        known=parts.known,
+    _, _, store = prepared(
+        parts.resolved,
+        parts.gathered,
+        parts.shared,
+        leave_out=parts.share if skip_bad else None,
+        otherwise="Mend what is named, or go on without these cases: --skip-bad.",
         jobs=options.at_once,
         progress=shown,
-        private=parts.private,
     )
+    return store
 
 
 def plan_data(
@@ -272,13 +259,14 @@ def plan_data(
 
     options, shown = RunOptions.of(skip_bad=skip_bad, allow=allow, jobs=jobs), progress or Silent()
     parts = Preparable.of(name, data, set, options, shown)
+    predictor = parts.resolved.predictor
     return plan(
-        parts.cases,
-        parts.split,
-        parts.preparation,
-        parts.labels,
-        regions=parts.regions,
-        seed=parts.seed,
-        known=parts.known,
+        parts.gathered.cases,
+        parts.shared.split,
+        predictor.preparation,
+        parts.resolved.manifest.label_rule(),
+        regions=predictor.task.regions,
+        seed=parts.resolved.definition.seed,
+        known=parts.gathered.report.contents,
         jobs=options.at_once,
     )

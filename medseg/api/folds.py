@@ -279,14 +279,20 @@ def _fold(asked: CrossValidation, fold: int, given: Given, shown: Progress) -> R
     )
 
 
-def _look(asked: CrossValidation, fold: int, shown: Progress, gathered: Gathered) -> None:
-    """Before a fold is learned: refuse other data than those of the folds before, say what of them is overruled."""
+def _look(asked: CrossValidation, fold: int, shown: Progress, gathered: Gathered) -> Gathered:
+    """Before a fold is learned: refuse other data than those of the folds before, say what of them is overruled.
+
+    Cases that the first fold could not prepare are left out of all.
+    """
+    from medseg.pipeline.preparing import faults_of  # noqa: PLC0415
     from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
 
     for _, state in asked.begun():
+        gathered = gathered if gathered.unprepared else gathered.without(faults_of(state.unprepared))
         refuse_changed_data(state, gathered)
     if fold == 1:
         _say_overruled(asked.declared["definition"]["split"], gathered, shown)
+    return gathered
 
 
 def _say_overruled(split: Mapping[str, Any], gathered: Gathered, shown: Progress) -> None:

@@ -67,7 +67,10 @@ class RunResult:
         return self._table(f"{role}_summary.csv")
 
     def verdicts(self) -> dict[str, dict[str, str]]:
-        """What the learning curves of each training step say: `kind`, `text` and `next_step`, by step, in order."""
+        """What the learning curves of each training step say: `kind`, `text` and `next_step`, by step, in order.
+
+        `courses` stands beside where the schedule of the learning rate was made anew for another number of epochs.
+        """
         from medseg.pipeline.declaration.definition import PipelineDefinition  # noqa: PLC0415 - only where files are read
 
         found = {}

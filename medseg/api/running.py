@@ -74,7 +74,7 @@ def begin(
     tracking_uri: str | None,
     shown: Progress,
     part_of: Part | None = None,
-    look: Callable[[Gathered], None] | None = None,
+    look: Callable[[Gathered], Gathered] | None = None,
 ) -> RunResult:
     """Begin a run, by itself or as one fold of several, and see it to its end.
 
@@ -86,7 +86,7 @@ def begin(
         tracking_uri: Of MLflow.
         shown: Where progress is shown.
         part_of: Which fold it is.
-        look: Looks at the cases before anything is made or learned, and may refuse them.
+        look: Looks at the cases before anything is made or learned, and gives those to go on with, or refuses them.
     """
     opened = open_pipeline(name, assignments=changes, sample=root is None)
     if root is None and opened.definition.sample is not None:
@@ -154,7 +154,8 @@ def resume_pipeline(
             for certain, as with a container that was replaced.
         set: `path=value` strings that change the definition: epochs, patience and pictures_every of a training,
             loading.workers, loading.cache, and settings of steps that have not begun. The step whose training goes on
-            does so from its checkpoint, and the steps after it are done again; it ends as if it had begun so.
+            does so from its checkpoint, and the steps after it are done again; it ends as if it had begun so. Only
+            a learning-rate schedule as long as the training is made anew, and stands where the training stopped.
         progress: Where it is shown.
 
     Raises:
@@ -178,12 +179,22 @@ def go_on(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
         given: What its caller says.
         shown: Where progress is shown.
     """
-    from medseg.pipeline.change import changed  # noqa: PLC0415  # imports torch and MONAI
-
     refuse_ways_out(folder.path)
     state = folder.read()
     if state.status == "FINISHED" and not given.set:
         return _send_rest(folder, given, shown)
+    if not state.mine:
+        return _gone_on(folder, state, given, shown)
+    folder.reserve(take_over=given.take_over)
+    try:
+        return _gone_on(folder, state, given, shown)
+    finally:
+        folder.let_go()
+
+
+def _gone_on(folder: RunFolder, state: State, given: Given, shown: Progress) -> RunResult:
+    from medseg.pipeline.change import changed  # noqa: PLC0415  # imports torch and MONAI
+
     refuse_changed_declaration(folder, state)
     definition = changed(PipelineDefinition.from_yaml(folder.path / "definition.yaml"), given.set)
     manifest = Manifest.from_yaml(folder.path / "manifest.yaml")

@@ -138,6 +138,9 @@ def print_result(console: Console, result: RunResult) -> None:
         console.print(table(result, role))
     if verdicts := result.verdicts():
         console.print(_curve_table(verdicts))
+    for step, verdict in verdicts.items():
+        if told := verdict.get("courses"):
+            say(console, f"{step}: {told}", "bold yellow")
     if changed := result.changed():
         say(console, f"Changed since it began: {', '.join(f'{path}={now}' for path, now in changed.items())}")
     if result.generated:

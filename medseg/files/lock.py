@@ -63,6 +63,31 @@ def take(path: Path, wait: float = 0.0) -> Held | None:
     return Held(path, lock)
 
 
+def refused(path: Path, error: OSError) -> str:
+    """Why the lock of a file cannot be had, and what to do about it; names the file, and no folder.
+
+    Args:
+        path: Of the file.
+        error: What `take` raised.
+    """
+    if path.is_symlink():
+        return (
+            f"the lock file {path.name} is a link, and locks follow none. Remove the link: it is made anew."
+        )
+    if path.is_dir():
+        return f"{path.name} is a folder, and a lock file goes there. Remove it, or move it away."
+    reason = error.strerror or type(error).__name__
+    if path.exists():
+        return (
+            f"the lock file {path.name} cannot be opened: {reason}. Give this user the right to write to it, or "
+            "remove it when no other medseg command is at work here."
+        )
+    return (
+        f"the lock file {path.name} cannot be made: {reason}. Give this user the right to write to the folder that "
+        "it goes to."
+    )
+
+
 def seen(path: Path) -> Literal["free", "held", "unknown"]:
     """Whether somebody holds the lock of a file; unknown where the system cannot tell, or may not say."""
     if not path.exists():

@@ -85,6 +85,8 @@ class State:
         made: Files of steps that are done, by their place in the folder: step, bytes, checksum.
         part_of: The cross-validation of which it is a fold.
         changed: Dotted keys of the definition that were changed when it went on.
+        unprepared: Cases that it leaves out since they could not be prepared: what a `Fault` says of each, but for
+            its path.
         signature: Of all the rest, with the key of the user who wrote it.
     """
 
@@ -104,6 +106,7 @@ class State:
     made: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
     part_of: Part | None = None
     changed: tuple[str, ...] = ()
+    unprepared: tuple[tuple[str, int, str, str, str], ...] = ()
     signature: str = ""
 
     @property
@@ -114,9 +117,10 @@ class State:
     def content(self) -> dict[str, Any]:
         """What its file holds, as earlier versions wrote it: that it is a fold stands among the options there."""
         known = asdict(self)
-        part, changed = known.pop("part_of"), known.pop("changed")
+        part = known.pop("part_of")
         options = known["options"] | ({"part_of": part} if part else {})
-        return {**known, "options": options, **({"changed": changed} if changed else {})}
+        later = {name: value for name in ("changed", "unprepared") if (value := known.pop(name))}
+        return {**known, "options": options, **later}
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
@@ -135,6 +139,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._reserved = False  # another thread of this process may hold it, too
 
     @classmethod
     def create(cls, pipeline: str, below: Path = RUNS) -> RunFolder:
@@ -218,21 +223,46 @@ class RunFolder:
         with self.turn():
             there = (self.path / _STATE).exists()
             now = self.read() if there else state
-            if alive(now, self.path) and not (take_over and unsure(now, self.path)):
-                raise taken(now, self.path)
+            if not there and state.process:
+                raise RunError(f"the run {state.name} has just been moved or removed by another command.")
+            self._refuse_taken(now, take_over=take_over)
             if now.status == "FINISHED" and state.status != "FINISHED":
                 raise RunError(f"the run {now.name} has just been finished by another process.")
             if there and vouched is None and not now.mine:
                 raise RunError(f"{_STATE} of the run {self.path.name} has just been changed. Try again.")
-            if not hold(self.path):
-                raise RunError(f"the run {now.name} is held by another process. Wait for it.")
+            self._hold(now)
             if holds(self.path):
                 clear_leftovers(self.path, own=True)
             mine = replace(now, status="RUNNING", process=this_process(), ending="")
             return self.write(replace(mine, **(vouched or {})))
 
+    def reserve(self, *, take_over: bool = False) -> None:
+        """Hold a run before it is claimed: loading what it needs takes long, and nobody is to move it meanwhile.
+
+        Args:
+            take_over: As of `claim`.
+
+        Raises:
+            RunError: Another process runs it or holds it.
+        """
+        with self.turn():
+            now = self.read()
+            self._refuse_taken(now, take_over=take_over)
+            self._hold(now)
+            self._reserved = holds(self.path)
+
+    def _refuse_taken(self, now: State, *, take_over: bool) -> None:
+        free = self._reserved or not alive(now, self.path)
+        if not free and not (take_over and unsure(now, self.path)):
+            raise taken(now, self.path)
+
+    def _hold(self, now: State) -> None:
+        if not self._reserved and not hold(self.path):
+            raise RunError(f"the run {now.name} is held by another process. Wait for it.")
+
     def let_go(self) -> None:
         """This process runs it no more; a process that ends has let go."""
+        self._reserved = False
         let_go(self.path)
 
 

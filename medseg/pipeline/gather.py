@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from medseg.datasets.case import Case
 from medseg.datasets.checks.check import Report, check
 from medseg.datasets.finding.scan import found_classes, scan
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.errors import DataError, DefinitionError
+from medseg.errors import DataError, DefinitionError, Fault
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.options import RunOptions
 from medseg.places import cache_folder, clear_cache_leftovers
@@ -36,12 +37,27 @@ class Gathered:
         cases: Those that are learned from.
         left_out: Public names of cases with faults, left out on request.
         generated: Whether the data are a generated sample.
+        unprepared: Those of the faults that only preparing finds.
     """
 
     report: Report
     cases: tuple[Case, ...]
     left_out: tuple[str, ...]
     generated: bool
+    unprepared: tuple[Fault, ...] = ()
+
+    def without(self, faults: Sequence[Fault]) -> Gathered:
+        """The same without cases that cannot be prepared, as if the check had found their faults.
+
+        Raises:
+            DataError: Nothing is left.
+        """
+        if not faults:
+            return self
+        all_of_them = sorted((*self.report.faults, *faults), key=lambda fault: fault.position)
+        report = replace(self.report, faults=tuple(all_of_them))
+        left = gather(report, skip_bad=True, generated=self.generated)
+        return replace(left, unprepared=(*self.unprepared, *faults))
 
 
 def generator_of(manifest: Manifest, allowed: Allowed) -> Generator:

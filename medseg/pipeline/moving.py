@@ -98,7 +98,10 @@ def _held(folder: RunFolder) -> State:
                 f"first: medseg pipeline resume {each.name}"
             )
         if not hold(folder.path):
-            raise RunError(f"the run {state.name} is held by another process. Wait for it.")
+            raise RunError(
+                f"the run {state.name} is at work: another command, such as a resume that is still loading, holds "
+                "its lock. Nothing was moved. Wait for it, or end it, and try again."
+            )
         return state
 
 

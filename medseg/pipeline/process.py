@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medseg.errors import RunError
-from medseg.files.lock import Held, NoLocksError, seen, take
+from medseg.files.lock import Held, NoLocksError, refused, seen, take
 
 LOCKS = _HOLD, _TURN = ".held", ".turn"
 """Files of locks in a folder."""
@@ -86,8 +86,12 @@ def turn(folder: Path, wait: float = 20.0) -> Iterator[None]:
         wait: Seconds until it is given up; 0 tries once.
 
     Raises:
-        RunError: Another process has the turn all that time, or there cannot be one.
+        RunError: Another process has the turn all that time, there cannot be one, or the folder is gone.
     """
+    if not folder.is_dir():  # a lock would make it again
+        raise RunError(
+            f"{folder.name} is not here any more: another command has moved or removed it meanwhile."
+        )
     try:
         found = take(folder / _TURN, wait)
     except NoLocksError:
@@ -104,7 +108,4 @@ def turn(folder: Path, wait: float = 20.0) -> Iterator[None]:
 
 
 def _unusable(folder: Path, name: str, error: OSError) -> RunError:
-    return RunError(
-        f"{name} of {folder.name} cannot be locked: {error.strerror}. Remove it, and give this user the right to "
-        "write to the folder."
-    )
+    return RunError(f"{folder.name} cannot be worked on: {refused(folder / name, error)}")

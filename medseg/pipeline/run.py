@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -20,11 +21,13 @@ from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.gather import Gathered
 from medseg.pipeline.made import keep_made
+from medseg.pipeline.options import RunOptions
+from medseg.pipeline.preparing import prepared, rows_of
 from medseg.pipeline.resolve import Resolved
+from medseg.pipeline.sharing import refuse, share_out
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.recorder import DataInput, Recorder, Status
-from medseg.slices.store.fill import prepare, stores_folder
 from medseg.slices.store.store import SliceStore
 from medseg.splits.split import Split
 from medseg.steps.pictures import data_picture, shown_cases
@@ -33,6 +36,7 @@ from medseg.yaml import to_yaml
 
 _SHOWN_CASES = 3
 _LONGEST_TAG = 5000  # characters, of MLflow
+_SETTLED = "What was learned so far rests on all cases, so that --skip-bad leaves out no more of them."
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Job:
         recorder: Where it is written down.
         progress: Where it is shown.
         device: Where networks compute.
-        jobs: Volumes that are prepared at a time.
+        options: What the caller says.
     """
 
     resolved: Resolved
@@ -57,7 +61,7 @@ class Job:
     recorder: Recorder
     progress: Progress
     device: torch.device
-    jobs: int
+    options: RunOptions
 
 
 def choose_device(expected: str) -> torch.device:
@@ -116,9 +120,11 @@ def _all_steps(job: Job) -> Work:
         job.recorder.tags(
             {"resumed.set": "; ".join(f"{path}={now.get(path)}" for path in changed)[:_LONGEST_TAG]}
         )
+    _refuse_changed_split(job)
+    job, store = _prepared(job)
     _record_left_out(job)
     split = _split(job)
-    store = _store(job, split)
+    _tell_slices(job, store)
     work = _first_work(job, split, store)
     job.recorder.tags(run_tags(job.resolved, job.gathered, split, job.device))
     job.recorder.data(_inputs(job, split, store))
@@ -160,42 +166,60 @@ def _record_left_out(job: Job) -> None:
 
 
 def _split(job: Job) -> Split:
-    """Write the split down, or compare it with what was written, and record it."""
+    """Write the split down, and record it."""
     path, split = job.folder.path / "split.json", job.shared.split
     if not path.exists():
         split.to_json(path)
-    state = job.folder.read()
-    if state.split_digest and state.split_digest != split.digest():
-        raise RunError("split.json of this run has changed since it began. Start the pipeline again.")
-    job.folder.write(replace(state, split_digest=split.digest()))
+    job.folder.write(replace(job.folder.read(), split_digest=split.digest()))
     job.recorder.artifact(path)
     job.shared.record(job.resolved.definition.split, job.folder.path, job.recorder, job.progress)
     return split
 
 
-def _store(job: Job, split: Split) -> SliceStore:
-    resolved = job.resolved
-    preparation = resolved.predictor.preparation
-    store = prepare(
-        job.gathered.cases,
-        split,
-        preparation,
-        resolved.manifest.label_rule(),
-        regions=resolved.predictor.task.regions,
-        known=job.gathered.report.contents,
-        root=stores_folder(),
-        seed=resolved.definition.seed,
-        jobs=job.jobs,
+def _refuse_changed_split(job: Job) -> None:
+    known = job.folder.read().split_digest
+    if known and known != job.shared.split.digest():
+        raise RunError("split.json of this run has changed since it began. Start the pipeline again.")
+
+
+def _prepared(job: Job) -> tuple[Job, SliceStore]:
+    """The slices, and the run with the cases that are left: none is left out once anything was learned with it."""
+    state = job.folder.read()
+    settled = bool(state.split_digest) or (state.part_of is not None and state.part_of.fold > 1)
+    skips = job.options.skip_bad and not settled
+    mend = "Mend what is named and resume; or begin anew"
+    gathered, shared, store = prepared(
+        job.resolved,
+        job.gathered,
+        job.shared,
+        leave_out=partial(_leave_out, job) if skips else None,
+        otherwise=f"{_SETTLED} {mend}."
+        if job.options.skip_bad
+        else f"{mend} without these cases: --skip-bad.",
+        jobs=job.options.at_once,
         progress=job.progress,
-        private=resolved.manifest.ids == "identifying",
     )
-    for note in (cut_away_told(store.cut_away(), preparation.rule.size), unlearned_told(store)):
+    return replace(job, gathered=gathered, shared=shared), store
+
+
+def _leave_out(job: Job, gathered: Gathered) -> SharedCopies:
+    """Keep which cases could not be prepared, so that the run goes on without them, and share out the others."""
+    unprepared, fingerprint = rows_of(gathered.unprepared), gathered.report.fingerprint()
+    job.folder.write(replace(job.folder.read(), unprepared=unprepared, data_fingerprint=fingerprint))
+    shared = share_out(job.resolved.definition, gathered.cases, gathered.report)
+    allowed, say = job.options.allow_duplicates, partial(job.progress.say, loud=True)
+    refuse(job.resolved, shared, allow_duplicates=allowed, say=say)
+    return shared
+
+
+def _tell_slices(job: Job, store: SliceStore) -> None:
+    size = job.resolved.predictor.preparation.rule.size
+    for note in (cut_away_told(store.cut_away(), size), unlearned_told(store)):
         if note:
             job.progress.say(note, loud=True)
     table = job.folder.path / "slices.csv"
     with written_whole(table) as target:
         store.frame().to_csv(target, index=False)
-    return store
 
 
 def _first_work(job: Job, split: Split, store: SliceStore) -> Work:

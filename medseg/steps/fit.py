@@ -21,9 +21,10 @@ from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
 from medseg.learning.training.checkpoint import Checkpoints, Standing
 from medseg.learning.training.curve_verdict import read_curves
-from medseg.learning.training.fit import Watch, fit, make_optimiser
-from medseg.learning.training.longer import refuse_other_course
+from medseg.learning.training.fit import Watch, fit
+from medseg.learning.training.longer import refuse_other_course, told_course
 from medseg.learning.training.memory import available_memory, free_memory, measure_need, refuse_too_large
+from medseg.learning.training.optimiser import make_optimiser
 from medseg.learning.training.plan import Plan, Precision
 from medseg.learning.transfer.freeze import (
     Freeze,
@@ -202,7 +203,7 @@ class Fit:
             )
 
     def changed_from(self, before: Fit, network: torch.nn.Module, place: Path) -> str:
-        """Refuse to go on with other settings where that would end otherwise than with them from the start.
+        """Refuse to go on with other settings where the training cannot honour them any more.
 
         Args:
             before: The step as it began.
@@ -210,13 +211,13 @@ class Fit:
             place: Its folder.
 
         Returns:
-            In what it differs all the same; empty where it does not.
+            In what it differs from a training with them from the start, but for its schedule, of which the training
+            itself tells; empty where it does not.
 
         Raises:
             RunError: It cannot; the text begins with the setting.
         """
-        done = Checkpoints(place).epochs_done()
-        return refuse_other_course(before.plan, self.plan, network, done)
+        return refuse_other_course(before.plan, self.plan, network, Checkpoints(place).standing())
 
     def recall(self, work: Work, run: Run) -> Work:
         """Load the trained weights."""
@@ -278,6 +279,9 @@ class Fit:
             target.write_text(json.dumps(list(history), indent=1), encoding="utf-8")
         verdict = read_curves(history, run.step)
         said = {"kind": verdict.kind, "text": verdict.text(), "next_step": verdict.next_step}
+        if standing.courses:
+            said["courses"] = " ".join(map(told_course, standing.courses))
+            run.recorder.tags({f"{run.step}.learning_rate": said["courses"][:_LONGEST_TAG]})
         with written_whole(run.place / "verdict.json") as target:
             target.write_text(json.dumps(said, indent=1), encoding="utf-8")
         figure = learning_curves(

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from medseg.api import RunResult, resume_pipeline, run_pipeline
 from medseg.cli.main import app
 from medseg.errors import DefinitionError, RunError
+from medseg.learning.training.checkpoint import Checkpoints
 from medseg.pipeline.folder import RUNS, Part, RunFolder
 from medseg.tracking.mlflow.store import open_store
 from medseg.yaml import read_yaml
@@ -99,13 +100,38 @@ def test_what_a_finished_run_cannot_honour_is_refused_and_it_stays_as_it_was(
         assert shown.exit_code == 0, shown.output
 
 
-def test_a_schedule_that_is_as_long_as_the_training_cannot_become_longer(
+def test_a_schedule_that_is_as_long_as_the_training_is_made_anew_and_that_is_said_everywhere(
     copied: Copied, finished: RunResult
 ) -> None:
     folder = copied(finished)
-    with pytest.raises(RunError, match=r"has gone so far as for 2 epochs\. Begin a new run"):
+    words = ["pipeline", "resume", finished.name, "--set", "steps.fit.epochs=3", "--jobs", "1"]
+    told = CliRunner().invoke(app, words)
+    assert told.exit_code == 0, told.output
+    state = folder.read()
+    with open_store(state.tracking_uri) as client:
+        tags = client.get_run(finished.run_id).data.tags
+        rates = [each.value for each in client.get_metric_history(finished.run_id, "learning_rate")]
+
+    assert tags["fit.learning_rate"].endswith("not that of a training of 3 epochs from the start.")
+    assert f"goes on from 1e-05 to {rates[2]:.3g}" in tags["fit.learning_rate"]
+    assert rates[2] > 1e-5
+    said = " ".join(told.output.split())
+    assert said.count(tags["fit.learning_rate"]) == 2  # where the training goes on, and at the end
+    assert RunResult.verdicts(replace(finished, folder=folder.path))["fit"]["courses"] in said
+
+
+def test_a_length_that_nobody_noted_is_refused_with_a_command_that_works(
+    copied: Copied, finished: RunResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copied(finished)
+    known = Checkpoints.standing
+    monkeypatch.setattr(Checkpoints, "standing", lambda self: replace(known(self), planned=0))
+    with pytest.raises(RunError, match="an earlier medseg did not note") as refused:
         resume_pipeline(str(folder.path), set=["steps.fit.epochs=3"], jobs=1)
     assert folder.read().status == "FINISHED"
+    _, _, words = str(refused.value).partition("Begin a new run: medseg pipeline run ")
+    shown = CliRunner().invoke(app, ["pipeline", "show", *shlex.split(words.removesuffix(" --data FOLDER"))])
+    assert shown.exit_code == 0, shown.output
 
 
 def test_steps_that_have_not_begun_may_change_and_a_fold_may_not(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from medseg.api import resume_pipeline
 from medseg.errors import RunError
 from medseg.files.lock import take
 from medseg.pipeline.folder import RUNS, RunFolder, State
@@ -164,3 +165,39 @@ def test_a_fold_is_looked_for_beside_the_run_and_not_in_the_working_folder(
     monkeypatch.setattr("medseg.pipeline.moving.all_cross_validations", listed)
     move(run, tmp_path / "other", URI)
     assert seen == [tmp_path / "here" / "medseg-folds"]
+
+
+def test_a_run_that_a_resume_is_still_loading_for_stays_where_it_is(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[str] = []
+
+    def load(*_: object) -> None:
+        """Move the run while the resume of it loads what it needs."""
+        with pytest.raises(RunError) as error:
+            move(folder, tmp_path / "other", URI)
+        refused.append(str(error.value))
+        raise RunError("loaded")
+
+    monkeypatch.setattr("medseg.api.running._gone_on", load)
+    before = sorted(folder.path.iterdir())
+    with pytest.raises(RunError, match="loaded"):
+        resume_pipeline(folder.path.name)
+
+    (said,) = refused
+    assert f"the run {folder.path.name} is at work: another command, such as a resume that is still" in said
+    assert "Nothing was moved" in said
+    assert sorted(folder.path.iterdir()) == before
+    assert not (tmp_path / "other" / RUNS).exists()
+    assert move(folder, tmp_path / "other", URI).read().status == "KILLED"
+
+
+def test_a_run_that_was_moved_meanwhile_is_not_made_again(folder: RunFolder, tmp_path: Path) -> None:
+    state = replace(folder.read(), process=this_process())
+    move(folder, tmp_path / "other", URI)
+    with pytest.raises(RunError, match="is not here any more"):
+        folder.claim(state)
+    assert not folder.path.exists()
+    folder.path.mkdir()
+    with pytest.raises(RunError, match="has just been moved or removed"):
+        folder.claim(state)

@@ -109,9 +109,13 @@ def job(
 
 @pytest.fixture
 def split_of(monai_imported: None) -> Any:
-    from medseg.pipeline.run import _split
+    from medseg.pipeline.run import _refuse_changed_split, _split
 
-    return _split
+    def recorded(run: Any) -> Any:
+        _refuse_changed_split(run)
+        return _split(run)
+
+    return recorded
 
 
 def test_a_near_copy_in_test_is_refused_and_named(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ OTHERWISE: dict[str, Any] = {
     "made": {"scores/test.csv": ["fit", 1, 2]},
     "part_of": {"name": "folds", "fold": 1},
     "changed": ["seed"],
+    "unprepared": [["Brats_001", 1, "", "it does not fit into memory", "Leave it out."]],
     "signature": "abc",
 }
 

@@ -178,3 +178,19 @@ def test_to_ask_whether_a_place_can_be_written_never_touches_the_database(
     reach(address(path))
 
     assert path.read_bytes().endswith(b"of another process")
+
+
+def test_a_lock_that_cannot_be_had_is_named_with_what_to_do(tmp_path: Path, quickly_made: list[Path]) -> None:
+    outside, lock = tmp_path / "outside", tmp_path / ".mlflow.db.lock"
+    outside.write_text("of somebody else", encoding="utf-8")
+    lock.symlink_to(outside)
+    with pytest.raises(
+        TrackingError,
+        match=r"mlflow\.db cannot be made: the lock file \.mlflow\.db\.lock is a link.*Remove the link",
+    ):
+        usable(tmp_path / "mlflow.db")
+    assert outside.read_text(encoding="utf-8") == "of somebody else"
+    assert not quickly_made
+
+    lock.unlink()
+    assert usable(tmp_path / "mlflow.db")

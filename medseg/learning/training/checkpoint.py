@@ -33,6 +33,9 @@ class Standing:
         stale: Validations since then.
         history: One row of numbers an epoch: `epoch`, losses, scores, learning rate, speed.
         score_name: What the validation score is, in words; empty before the first validation.
+        planned: Epochs for which the schedule of the learning rate was made; 0 where nobody noted it.
+        courses: One row for each time that the schedule was made anew, for another number of epochs: after which
+            `epoch`, `planned` before and `now`, and the learning rate `from` which `to` which it went.
     """
 
     epoch: int = 0
@@ -41,6 +44,8 @@ class Standing:
     stale: int = 0
     history: tuple[dict[str, float], ...] = ()
     score_name: str = ""
+    planned: int = 0
+    courses: tuple[dict[str, float], ...] = ()
 
     @property
     def best_row(self) -> Mapping[str, float]:
@@ -101,21 +106,20 @@ class Checkpoints:
             state = self._state(device)
             for name, part in parts.items():
                 part.load_state_dict(state[name])
-            known = state["standing"]
-            return Standing(**{**known, "history": tuple(known["history"])})
+            return _standing(state)
         except _DAMAGED as error:
             raise _unusable(self.last, error) from error
 
-    def epochs_done(self) -> int:
-        """How many epochs are trained.
+    def standing(self) -> Standing:
+        """How far the training has come; an empty standing where nothing was saved.
 
         Raises:
             RunError: The checkpoint is damaged.
         """
         if not self.last.exists():
-            return 0
+            return Standing()
         try:
-            return int(self._state(torch.device("cpu"))["standing"]["epoch"])
+            return _standing(self._state(torch.device("cpu")))
         except _DAMAGED as error:
             raise _unusable(self.last, error) from error
 
@@ -138,6 +142,12 @@ class Checkpoints:
 
     def _best(self, epoch: int) -> Path:
         return self.folder / f"best-{epoch:04d}.safetensors"
+
+
+def _standing(state: Mapping[str, Any]) -> Standing:
+    known = state["standing"]
+    rows = {name: tuple(known[name]) for name in ("history", "courses") if name in known}
+    return Standing(**{**known, **rows})
 
 
 def _unusable(file: Path, error: Exception) -> RunError:

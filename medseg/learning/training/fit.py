@@ -17,7 +17,9 @@ from medseg.errors import DefinitionError, TrainingError
 from medseg.learning.tasks.task import Loss, Scorer, Task, on_device
 from medseg.learning.training.batches import Batches, workers_watched
 from medseg.learning.training.checkpoint import Checkpoints, Standing
+from medseg.learning.training.longer import at_new_length, told_course
 from medseg.learning.training.memory import MemoryNeed, free_memory, lacks_memory, out_of_memory
+from medseg.learning.training.optimiser import make_optimiser
 from medseg.learning.training.plan import Plan, Precision
 from medseg.progress import Bar, Progress, Silent
 
@@ -69,7 +71,8 @@ def fit(
     """Train `network` and leave it with the weights that scored best on `val`.
 
     Goes on from the checkpoint in `folder`, if there is one; then the result is that of a training that was
-    never interrupted (bit for bit on a CPU).
+    never interrupted (bit for bit on a CPU). Where the plan has another number of epochs now, a schedule that is as
+    long as the training is made anew, and stands where the training stopped: see `Standing.courses`.
 
     Args:
         network: On `device`.
@@ -88,18 +91,22 @@ def fit(
             device, or a process that loads slices, ran out of memory.
     """
     precision = resolve_precision(plan.precision, device)
-    steps = plan.epochs * (1 if plan.schedule_each == "epoch" else len(train.loader))
-    optimiser, schedule = make_optimiser(network, plan, steps=steps)
+    each = 1 if plan.schedule_each == "epoch" else len(train.loader)
+    optimiser, schedule = make_optimiser(network, plan, steps=plan.epochs * each)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
     parts = Parts(network, optimiser, schedule, scaler)
     checkpoints = Checkpoints(folder)
     standing = checkpoints.restore(parts.stateful(), device)
+    if _goes_on(standing, plan):
+        known, standing = standing, at_new_length(standing, plan, network, optimiser, schedule, each)
+        for course in standing.courses[len(known.courses) :]:
+            watch.progress.say(told_course(course), loud=True)
     for row in standing.history:
         watch.epoch_done(row)
     loss = on_device(task.loss(), device)
     engine = _Epochs(parts, task, loss, train, val, plan, device, precision, need, watch)
     with workers_watched(train.loader.num_workers):
-        while standing.epoch < plan.epochs and not _gave_up(standing, plan):
+        while _goes_on(standing, plan):
             torch.manual_seed(_seed_of(seed, standing.epoch + 1))
             standing = engine.run(standing)
             checkpoints.save(standing, parts.stateful())
@@ -107,25 +114,6 @@ def fit(
     checkpoints.load_best(network, standing)
     network.eval()
     return standing
-
-
-def make_optimiser(
-    network: torch.nn.Module, plan: Plan, *, steps: int
-) -> tuple[torch.optim.Optimizer, Any | None]:
-    """The optimiser of what can be trained in a network, and its schedule, `steps` steps long.
-
-    Raises:
-        DefinitionError: Nothing can be trained, or an argument is refused.
-    """
-    trained = [p for p in network.parameters() if p.requires_grad]
-    if not trained:
-        raise DefinitionError(
-            "the network has no parameter that can be trained: all are frozen, or it has none."
-        )
-    optimiser = plan.optimiser(params=trained)
-    if plan.schedule is None:
-        return optimiser, None
-    return optimiser, plan.schedule(optimizer=optimiser, **_lengths(steps))
 
 
 def resolve_precision(expected: Precision, device: torch.device) -> Precision:
@@ -143,17 +131,13 @@ def resolve_precision(expected: Precision, device: torch.device) -> Precision:
     return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
 
 
-def _gave_up(standing: Standing, plan: Plan) -> bool:
-    return plan.patience is not None and standing.stale >= plan.patience
+def _goes_on(standing: Standing, plan: Plan) -> bool:
+    gave_up = plan.patience is not None and standing.stale >= plan.patience
+    return standing.epoch < plan.epochs and not gave_up
 
 
 def _seed_of(seed: int, epoch: int) -> int:
     return (seed * 1_000_003 + epoch) % 2**63
-
-
-def _lengths(steps: int) -> dict[str, int]:
-    """The names under which torch's and MONAI's schedules ask how long the training is."""
-    return {"T_max": steps, "total_iters": steps, "total_steps": steps, "t_total": steps}
 
 
 class _Epochs:
@@ -205,13 +189,23 @@ class _Epochs:
         history = (*standing.history, row)
         worth = self.plan.worth(row)
         if worth > standing.best_worth:
-            return Standing(epoch, epoch, worth, 0, history, score_name)
+            return replace(
+                standing,
+                epoch=epoch,
+                best_epoch=epoch,
+                best_worth=worth,
+                stale=0,
+                history=history,
+                score_name=score_name,
+            )
         # Of equal scores, as of 0 in the first epochs of a rare foreground, the weights with the lesser loss are
         # kept; patience counts on, for the score is no better.
         level = worth == standing.best_worth and row["val/loss"] < standing.best_loss
         kept = epoch if level else standing.best_epoch
         stale = standing.stale + 1
-        return Standing(epoch, kept, standing.best_worth, stale, history, score_name)
+        return replace(
+            standing, epoch=epoch, best_epoch=kept, stale=stale, history=history, score_name=score_name
+        )
 
     def _name_score(self, before: str, now: str) -> None:
         """Refuse to choose among epochs by scores of two kinds.

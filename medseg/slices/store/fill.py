@@ -78,7 +78,7 @@ def prepare(
 
     Raises:
         DataError: Some cases cannot be used; all the others have been prepared, and all faults are listed.
-        StoreError: No space is left, the folder cannot be written, or values do not fit `store: float16`.
+        StoreError: No space is left, or the folder cannot be written.
         DefinitionError: The keep rule names no class or region.
     """
     recipe = make_recipe(
@@ -220,8 +220,7 @@ def make_slices(job: Job, preparation: Preparation, recipe: Recipe) -> MadeSlice
     """Read one case, prepare it and take the slices that its role keeps.
 
     Raises:
-        DataError: It cannot be used; holds one fault.
-        StoreError: Its values do not fit the precision of the store.
+        DataError: It cannot be used, or its values do not fit the precision of the store; holds one fault.
     """
     volume = preparation.read(job.case, recipe.labels)
     try:
@@ -234,10 +233,11 @@ def make_slices(job: Job, preparation: Preparation, recipe: Recipe) -> MadeSlice
     image = gather(prepared.image, kept, np.dtype(preparation.rule.store))
     if not np.isfinite(image).all():
         peak = float(np.abs(prepared.image[kept]).max())
-        raise StoreError(
-            f"case {job.case.id}: values reach {peak:.6g} after {TRANSFORMS_KEY}, and float16 ends at "
-            f"{_HALF_MAX:g}. Add a transform that normalises, such as NormalizeIntensityd, "
-            "or set `slices.store: float32`."
+        raise failed(
+            job.case,
+            "",
+            f"values reach {peak:.6g} after {TRANSFORMS_KEY}, and float16 ends at {_HALF_MAX:g}",
+            "Add a transform that normalises, such as NormalizeIntensityd, or set `slices.store: float32`.",
         )
     facts = {
         "positions": kept.tolist(),

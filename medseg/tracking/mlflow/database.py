@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from medseg.errors import TrackingError
-from medseg.files.lock import NoLocksError, take
+from medseg.files.lock import NoLocksError, refused, take
 from medseg.places import clear_leftovers, written_whole
 from medseg.tracking.mlflow.address import sqlite_path
 from medseg.tracking.mlflow.quiet import quiet_mlflow
@@ -33,7 +33,7 @@ def make_database(uri: str, still: float = _STILL) -> None:
         still: Seconds for which a half-made one must not have changed: until then somebody may be at it.
 
     Raises:
-        TrackingError: The one that is there is half made, and holds runs.
+        TrackingError: The one that is there is half made, and holds runs; or its lock cannot be had.
     """
     path = sqlite_path(uri)
     if path is None:
@@ -49,11 +49,16 @@ def make_database(uri: str, still: float = _STILL) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
+    lock = path.with_name(f".{path.name}.lock")
     try:
-        held = take(path.with_name(f".{path.name}.lock"), _PATIENCE)
+        held = take(lock, _PATIENCE)
     except NoLocksError:  # two that begin at once may then make it twice: the later one counts
         yield
         return
+    except OSError as error:
+        raise TrackingError(
+            f"the tracking database {path.name} cannot be made: {refused(lock, error)}"
+        ) from error
     if held is None:
         raise TrackingError(
             f"another process has been making {path.name} for {_PATIENCE:g} seconds. End it, and try again."

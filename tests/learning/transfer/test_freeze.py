@@ -10,8 +10,9 @@ from torch import nn
 from medseg.errors import DefinitionError
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.learning.training.batches import Batches, SliceDataset
-from medseg.learning.training.fit import Watch, fit, make_optimiser
+from medseg.learning.training.fit import Watch, fit
 from medseg.learning.training.memory import MemoryNeed, measure_need
+from medseg.learning.training.optimiser import make_optimiser
 from medseg.learning.training.plan import Plan
 from medseg.learning.transfer.freeze import counted, frozen, frozen_part, still_statistics, trained_blocks
 from medseg.testing.cases import slice_store

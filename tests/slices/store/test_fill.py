@@ -409,8 +409,9 @@ def test_a_folder_that_cannot_be_written_is_told(cases, tmp_path):
 
 def test_values_beyond_float16_are_refused_with_what_to_do(cases, tmp_path):
     large = [{"_target_": "monai.transforms.ScaleIntensityd", "keys": ["image"], "minv": 0, "maxv": 1e6}]
-    with pytest.raises(StoreError, match=r"secret-.*normalis.*store: float32"):
+    with pytest.raises(DataError, match=r"secret-.*normalis.*store: float32") as error:
         run(cases, tmp_path, changed(transforms=large))
+    assert [fault.case for fault in error.value.faults] == [case.id for case in cases]
     store = run(cases, tmp_path, changed(transforms=large, store="float32"))
     assert store.image(store.samples[0]).dtype == np.float32
 
@@ -578,3 +579,15 @@ def test_want_of_memory_at_one_case_is_a_fault_of_it_and_the_others_are_prepared
         run(cases, tmp_path)
     assert [fault.position for fault in told.value.faults] == [2]
     assert len(list((tmp_path / "stores").glob("*/*"))) == len(cases) - 1
+
+
+def test_of_slices_that_a_plan_tries_a_kill_leaves_nothing(cases, tmp_path, monkeypatch):
+    own = tmp_path / "temporary"
+    own.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(own))
+    left = []
+    monkeypatch.setattr("os.fsync", lambda _: left.append(list(own.rglob("*"))))
+    how = Preparation(CHANNELS, RULE)
+    plan(cases, split_of(cases), how, LABELS, regions={}, seed=1, root=tmp_path / "stores")
+
+    assert left == [[]]

@@ -1,0 +1,34 @@
+"""What changes the weights in a training: the optimiser and the schedule of its learning rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from medseg.errors import DefinitionError
+from medseg.learning.training.plan import Plan
+
+
+def make_optimiser(
+    network: torch.nn.Module, plan: Plan, *, steps: int
+) -> tuple[torch.optim.Optimizer, Any | None]:
+    """The optimiser of what can be trained in a network, and its schedule, `steps` steps long.
+
+    Raises:
+        DefinitionError: Nothing can be trained, or an argument is refused.
+    """
+    trained = [p for p in network.parameters() if p.requires_grad]
+    if not trained:
+        raise DefinitionError(
+            "the network has no parameter that can be trained: all are frozen, or it has none."
+        )
+    optimiser = plan.optimiser(params=trained)
+    if plan.schedule is None:
+        return optimiser, None
+    return optimiser, plan.schedule(optimizer=optimiser, **_lengths(steps))
+
+
+def _lengths(steps: int) -> dict[str, int]:
+    """The names under which torch's and MONAI's schedules ask how long the training is."""
+    return {"T_max": steps, "total_iters": steps, "total_steps": steps, "t_total": steps}

@@ -1,0 +1,152 @@
+"""Cases that cannot be prepared are left out on request, as those that the check finds; else all are listed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from medseg.api import prepare_data, resume_pipeline, run_pipeline
+from medseg.api.folds import _look
+from medseg.datasets.case import Case
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.errors import DataError, Fault
+from medseg.named import find_manifest
+from medseg.pipeline.folder import State, all_runs
+from medseg.pipeline.gather import check_data, gather
+from medseg.pipeline.options import RunOptions
+from medseg.pipeline.preparing import rows_of
+from medseg.progress import Silent
+from medseg.slices.preparation import Preparation
+from medseg.steps.fit import Fit
+from medseg.tracking.mlflow.store import open_store
+
+pytestmark = pytest.mark.usefixtures("undrawn", "workspace")
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Give the names of cases for whose decoding memory does not suffice, though the check found nothing."""
+    names: set[str] = set()
+    read = Preparation.read
+
+    def other(self: Preparation, case: Case, labels: object) -> object:
+        if case.id in names:
+            raise MemoryError
+        return read(self, case, labels)
+
+    monkeypatch.setattr(Preparation, "read", other)
+    return names
+
+
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt each run where it begins to train."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Fit, "__call__", stop)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_cases_that_cannot_be_prepared_are_left_out_on_request_and_stay_so(
+    patients: Path, tiny: tuple[str, ...], unreadable: set[str]
+) -> None:
+    unreadable |= {"Brats_002", "Brats_005"}
+    with pytest.raises(KeyboardInterrupt):
+        run_pipeline("brats2d", patients, set=tiny, device="cpu", jobs=1, skip_bad=True)
+    ((folder, state),) = all_runs()
+    kept = {name: (folder.path / name).read_bytes() for name in ("split.json", "left_out.csv", "slices.csv")}
+
+    with (folder.path / "left_out.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["case"], row["position"]) for row in rows] == [("Brats_002", "2"), ("Brats_005", "5")]
+    assert all("memory" in row["fault"] for row in rows)
+    assert b"Brats_001" in kept["split.json"]
+    assert not any(b"Brats_002" in kept[name] for name in ("split.json", "slices.csv"))
+    with open_store(state.tracking_uri) as client:
+        tags = client.get_run(state.tracked).data.tags
+        assert (tags["data.left_out"], tags["data.faults"]) == ("2", "2")
+        assert "left_out.csv" in {one.path for one in client.list_artifacts(state.tracked)}
+
+    unreadable.clear()  # enough memory changes nothing any more
+    with pytest.raises(KeyboardInterrupt):
+        resume_pipeline()
+    assert {name: (folder.path / name).read_bytes() for name in kept} == kept
+
+
+@pytest.mark.usefixtures("untrained")
+def test_what_a_run_has_begun_to_learn_from_is_left_out_no_more(
+    patients: Path,
+    tiny: tuple[str, ...],
+    unreadable: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_pipeline("brats2d", patients, set=tiny, device="cpu", jobs=1, skip_bad=True)
+    unreadable.add("Brats_003")
+    monkeypatch.setenv("MEDSEG_CACHE", str(tmp_path / "another-cache"))
+    with pytest.raises(DataError, match="leaves out no more") as caught:
+        resume_pipeline()
+    assert [fault.case for fault in caught.value.faults] == ["Brats_003"]
+
+
+def test_without_skip_bad_all_cases_that_failed_are_listed(
+    patients: Path, tiny: tuple[str, ...], unreadable: set[str]
+) -> None:
+    unreadable |= {"Brats_002", "Brats_005", "Brats_006"}
+    with pytest.raises(
+        DataError, match=r"3 cases cannot be prepared(.|\n)*anew without these cases: --skip-bad"
+    ) as caught:
+        run_pipeline("brats2d", patients, set=tiny, device="cpu", jobs=2)
+    assert {fault.case for fault in caught.value.faults} == unreadable
+
+
+def test_a_role_that_is_left_empty_is_an_error_that_says_so(
+    patients: Path, tiny: tuple[str, ...], unreadable: set[str]
+) -> None:
+    unreadable |= {f"Brats_00{number}" for number in range(1, 5)}
+    with pytest.raises(DataError, match="too few patients to share out: 2"):
+        run_pipeline("brats2d", patients, set=tiny, device="cpu", jobs=1, skip_bad=True)
+    with pytest.raises(DataError, match="too few patients to share out: 2"):
+        resume_pipeline()
+
+
+def test_slices_are_prepared_without_them_as_well(
+    patients: Path, tiny: tuple[str, ...], unreadable: set[str]
+) -> None:
+    unreadable.add("Brats_004")
+    with pytest.raises(DataError, match="1 case cannot be prepared"):
+        prepare_data("brats2d", patients, set=tiny, jobs=1)
+    store = prepare_data("brats2d", patients, set=tiny, jobs=1, skip_bad=True)
+    assert {sample.case for sample in store.samples} == {f"Brats_00{n}" for n in (1, 2, 3, 5, 6)}
+
+
+def test_every_fold_leaves_out_what_the_first_could_not_prepare(patients: Path) -> None:
+    brats = Manifest.from_yaml(find_manifest("brats2019").path)
+    gathered = gather(
+        check_data(brats, brats.channels, patients, RunOptions.of(jobs=1), Silent()),
+        skip_bad=True,
+        generated=False,
+    )
+    fault = Fault("Brats_002", 2, "", "the case does not fit into memory", "Leave it out.")
+    fewer = gathered.without([fault])
+    state = State(
+        "first",
+        "brats2d",
+        None,
+        RunOptions.of(skip_bad=True),
+        data_fingerprint=fewer.report.fingerprint(),
+        unprepared=rows_of(fewer.unprepared),
+    )
+    asked = SimpleNamespace(begun=lambda: [(1, State.of(json.loads(json.dumps(state.content()))))])
+    found = _look(asked, 2, Silent(), gathered)
+
+    assert found.left_out == ("Brats_002",)
+    assert found.unprepared == (fault,)
+    assert [case.id for case in found.cases] == [f"Brats_00{n}" for n in (1, 3, 4, 5, 6)]

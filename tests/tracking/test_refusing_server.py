@@ -1,0 +1,197 @@
+"""A real server that refuses in the middle, over HTTP: nothing is dropped, and what waits is sent later."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from medseg.tracking.mlflow.ending import send_rest
+from medseg.tracking.mlflow.outbox import UNTRACKED
+from medseg.tracking.mlflow.recorder import MlflowRecorder
+
+FILES = "/api/2.0/mlflow-artifacts/artifacts/"
+
+
+class Server(ThreadingHTTPServer):
+    """The few calls of MLflow's REST interface that a recorder makes, with what they left."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.login = "Bearer first"
+        self.files_answer = 200
+        self.run = uuid4().hex  # MLflow remembers where files of a run go
+        self.refused: list[int] = []
+        self.status = "RUNNING"
+        self.told: dict[str, dict[str, Any]] = {"params": {}, "tags": {}, "metrics": {}}
+        self.inputs: list[str] = []
+        self.files: dict[str, bytes] = {}
+
+    @property
+    def uri(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def answered(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        call = path.rpartition("/mlflow/")[2]
+        if call == "runs/log-batch":
+            for kind, known in self.told.items():
+                for each in body.get(kind, ()):
+                    known[f"{each['key']}@{each['step']}" if "step" in each else each["key"]] = each["value"]
+        elif call == "runs/log-inputs":
+            self.inputs += [each["dataset"]["name"] for each in body["datasets"]]
+        elif call == "runs/update":
+            self.status = body["status"]
+        elif call == "experiments/get-by-name":
+            return {"experiment": {"experiment_id": "1", "name": "x", "lifecycle_stage": "active"}}
+        info = {
+            "run_id": self.run,
+            "run_uuid": self.run,
+            "experiment_id": "1",
+            "status": self.status,
+            "lifecycle_stage": "active",
+            "artifact_uri": f"mlflow-artifacts:/1/{self.run}/artifacts",
+        }
+        return {"run": {"info": info, "data": {}}, "run_info": info}
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, *_: object) -> None:
+        """Keep the terminal quiet."""
+
+    def answer(self) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = urlsplit(self.path).path
+        status = 200
+        if path.startswith("/api/"):
+            is_file = path.startswith(FILES)
+            status = self.server.files_answer if is_file else 200
+            if self.headers.get("Authorization") != self.server.login:
+                status = 401
+        if status != 200:
+            self.server.refused.append(status)
+            self.reply(status, b"refused, as a proxy says it")
+        elif path.startswith(FILES):
+            self.server.files[path.removeprefix(FILES)] = content
+            self.reply(200, b"{}")
+        else:
+            body = json.loads(content) if content else {}
+            self.reply(200, json.dumps(self.server.answered(path, body)).encode())
+
+    do_GET = do_POST = do_PUT = do_PATCH = answer  # noqa: N815 - the names that http.server calls
+
+    def reply(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "first")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    found = Server()
+    thread = threading.Thread(target=lambda: found.serve_forever(poll_interval=0.01))
+    thread.start()
+    yield found
+    found.shutdown()
+    thread.join()
+    found.server_close()
+
+
+def begun(server: Server, folder: Path, said: list[str]) -> MlflowRecorder:
+    folder.mkdir()
+    (folder / "scores.csv").write_text("case,dice\n", encoding="utf-8")
+    return MlflowRecorder.start(
+        server.uri, experiment="x", name="tiny", folder=folder, say=said.append, system=False
+    )
+
+
+def test_a_token_that_runs_out_in_the_middle_loses_nothing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    folder = tmp_path / "tiny"
+    recorder = begun(server, folder, said)
+    recorder.metrics({"train/loss": 0.5}, 1)
+    server.login = "Bearer second"
+    recorder.metrics({"train/loss": 0.4}, 2)
+    recorder.params({"epochs": 3})
+    recorder.artifact(folder / "scores.csv", "tables")
+    recorder.tags({"device": "cpu"})
+    recorder.close("FINISHED")
+
+    assert set(server.refused) == {401}
+    assert server.told["metrics"] == {"train/loss@1": 0.5}
+    assert server.status == "RUNNING"
+    assert "refuses the login" in said[0]
+    unsent = "5 records wait in untracked.jsonl (1 metrics, 1 params, 1 tags, 1 status, 1 artifact)"
+    assert unsent in said[-1]
+    assert "medseg pipeline resume tiny" in said[-1]
+
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "second")
+    assert send_rest(server.uri, server.run, folder, "FINISHED", said.append) == (0, "")
+    assert server.told["metrics"] == {"train/loss@1": 0.5, "train/loss@2": 0.4}
+    assert server.told["params"] == {"epochs": "3"}
+    assert server.told["tags"]["device"] == "cpu"
+    assert list(server.files) == [f"1/{server.run}/artifacts/tables/scores.csv"]
+    assert server.status == "FINISHED"
+    assert not (folder / UNTRACKED).exists()
+
+
+def test_a_token_that_is_renewed_in_time_is_used_by_the_same_process(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    recorder = begun(server, tmp_path / "tiny", said)
+    server.login = "Bearer second"
+    recorder.metrics({"train/loss": 0.4}, 2)
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "second")
+    recorder.close("FINISHED")
+
+    assert server.told["metrics"] == {"train/loss@2": 0.4}
+    assert server.status == "FINISHED"
+    assert "told all that it missed" in said[-1]
+
+
+@pytest.mark.parametrize("status", [500, 413, 403, 507])
+def test_files_that_are_always_refused_hold_up_neither_scores_nor_the_end(
+    status: int, server: Server, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    folder = tmp_path / "tiny"
+    recorder = begun(server, folder, said)
+    server.files_answer = status
+    recorder.artifact(folder / "scores.csv")
+    recorder.artifact(folder / "scores.csv", "tables")
+    recorder.metrics({"test/dice": 0.9}, 3)
+    recorder.close("FINISHED")
+
+    assert set(server.refused) == {status}
+    assert server.told["metrics"] == {"test/dice@3": 0.9}
+    assert server.status == "FINISHED"
+    assert server.files == {}
+    assert re.search(r"Of the run tiny 2 records wait in untracked\.jsonl \(2 artifact\)", said[-1])
+    assert ("refuses the login" if status == 403 else "did not take artifact") in said[-1]
+
+    waiting, unsent = send_rest(server.uri, server.run, folder, "FINISHED", said.append)
+    assert (waiting, "2 records wait" in unsent) == (2, True)
+    server.files_answer = 200
+    assert send_rest(server.uri, server.run, folder, "FINISHED", said.append) == (0, "")
+    assert sorted(server.files) == [
+        f"1/{server.run}/artifacts/{name}" for name in ("scores.csv", "tables/scores.csv")
+    ]
+    assert not (folder / UNTRACKED).exists()
