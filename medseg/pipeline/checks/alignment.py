@@ -38,7 +38,8 @@ def pattern(shapes: Mapping[str, tuple[int, ...]], classes: int) -> dict[str, to
     channels, height, width = shapes["image"]
     plane = torch.full((height, width), _FLAT)
     plane[-1], plane[:, 0], plane[0], plane[:, -1] = 1.0, 1.0, 0.0, 0.0
-    slant = torch.linspace(0, 0.6, height)[:, None] ** 2 + torch.linspace(0, 0.63, width)[None]
+    # no spot lies at the edge of a stripe, and each has a twentieth of the slice, whatever the number of classes
+    slant = torch.linspace(0, 0.41, height)[:, None] + torch.linspace(0, 0.51, width)[None]
     label = (slant * min(classes, 4)).to(torch.uint8)
     return {"image": plane.repeat(channels, 1, 1), "label": label[None]}
 
@@ -100,7 +101,9 @@ class Shown:
         return bool(torch.cdist(one, other, p=torch.inf).min() > 1)
 
     def _beside(self, region: torch.Tensor) -> bool:
-        return bool(region[self.spot].double().mean() < _COVERED)
+        """Whether a region covers little of the spot, and is no part of it."""
+        shared = int((region & self.spot).sum())
+        return shared < _COVERED * min(int(region.sum()), int(self.spot.sum()))
 
 
 def _spread(region: torch.Tensor) -> float:

@@ -66,14 +66,14 @@ def _try_on_masks(transform: Any, where: str, shapes: Mapping[str, tuple[int, ..
         _refuse_by_kind(leaf, where, plain, classes)
     if sum(each.apart for each in shown) >= _PARTED and _repeats(transform, plain, where):
         raise _moves(where)
-    for each in shown:
-        if each.stays and (found := remapped(plain["label"], each.without["label"])):
-            turned = ", ".join(f"{old} into {new}" for old, new in found.items())
-            raise DefinitionError(
-                f"{where} turns labels into others where they stand, {turned}: training would learn other classes "
-                "than are scored. Leave the label map out of its keys, and say in the manifest what its values mean "
-                "(labels)."
-            )
+    turns = [remapped(plain["label"], each.without["label"]) for each in shown if each.stays]
+    found = [each for each in turns if each]
+    if len(found) >= _PARTED:
+        turned = ", ".join(f"{old} into {new}" for old, new in found[0].items())
+        raise DefinitionError(
+            f"{where} turns labels into others where they stand, {turned}: training would learn other classes than "
+            "are scored. Leave the label map out of its keys, and say in the manifest what its values mean (labels)."
+        )
 
 
 def _refuse_made(before: torch.Tensor, label: torch.Tensor, where: str) -> None:
