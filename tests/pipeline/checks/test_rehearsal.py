@@ -349,7 +349,7 @@ def test_labels_that_are_turned_into_others_where_they_stand_are_refused(classes
 
     for each in (Own(BOTH), MapLabelValued(["label"], [0, 1], [1, 0])):
         with pytest.raises(
-            DefinitionError, match=r"augment\.0 .*turns labels into others .*1 into 0.*\(labels\)"
+            DefinitionError, match=r"augment\.0 .*turns labels into others .*1 into 0.*\(label_values\)"
         ):
             rehearse([each], _masks((32, 48)), classes)
 
