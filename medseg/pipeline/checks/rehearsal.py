@@ -72,7 +72,7 @@ def _try_on_masks(transform: Any, where: str, shapes: Mapping[str, tuple[int, ..
         turned = ", ".join(f"{old} into {new}" for old, new in found[0].items())
         raise DefinitionError(
             f"{where} turns labels into others where they stand, {turned}: training would learn other classes than "
-            "are scored. Leave the label map out of its keys, and say in the manifest what its values mean (label_values)."
+            "are scored. Leave the label map out of its keys; the manifest says what its values mean (label_values)."
         )
 
 
