@@ -179,7 +179,7 @@ def _try_blank_batch(
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(len(definition.channels), height, width, generator=generator)
     item = {"image": image, "label": label}
-    rehearse(augment, {key: item[key] for key in task.target.keys})
+    rehearse(augment, {key: item[key] for key in task.target.keys}, len(task.classes))
     expected = (2, *task.target.output(task.out_channels, (height, width)))
     # Networks may give something else as they train, such as the outputs of deep supervision.
     for training in (False, True) if trains else (False,):

@@ -16,7 +16,7 @@ from medseg.errors import DataError, DefinitionError, ModelError
 from medseg.figures.learning_curves import learning_curves
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
-from medseg.learning.tasks.task import Task, on_device
+from medseg.learning.tasks.task import on_device
 from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
 from medseg.learning.training.checkpoint import Checkpoints, Standing
@@ -175,7 +175,7 @@ class Fit:
                 need=need,
                 watch=Watch(epoch_done, validated, run.progress),
             )
-        self._conclude(run, standing, task, work.epochs)
+        self._conclude(run, standing, work)
         trained = replace(work.predictor, network=network, device=run.device)
         trained.save(run.place / "predictor")
         return replace(work, predictor=trained, epochs=work.epochs + standing.epoch)
@@ -272,12 +272,14 @@ class Fit:
         path = save_figure(figure, run.figures / f"{run.step}_validation_{epoch:04d}.png")
         run.recorder.artifact(path, "figures")
 
-    def _conclude(self, run: Run, standing: Standing, task: Task, before: int) -> None:
+    def _conclude(self, run: Run, standing: Standing, work: Work) -> None:
+        task, before = work.predictor.task, work.epochs
         history, best_epoch = standing.history, standing.best_epoch
         table = run.place / "history.json"
         with written_whole(table) as target:
             target.write_text(json.dumps(list(history), indent=1), encoding="utf-8")
-        verdict = read_curves(history, run.step)
+        patients = len({sample.group for sample in work.store.role("val")})
+        verdict = read_curves(history, run.step, patients=patients)
         said = {"kind": verdict.kind, "text": verdict.text(), "next_step": verdict.next_step}
         if standing.courses:
             said["courses"] = " ".join(map(told_course, standing.courses))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.finding.walk import Walk, kinds_told, named_itself
 from medseg.datasets.manifest.patterns import MASK, Layout, Matcher, Place
-from medseg.datasets.manifest.slips import EXACT, FOLDER, Slip, slips
+from medseg.datasets.manifest.slips import EXACT, FOLDER, UNFINISHED, Slip, slips
 from medseg.errors import Fault
 from medseg.text import composed
 
@@ -173,9 +173,11 @@ class PatternFinder:
 
 
 def _unnamed(walk: Walk) -> list[tuple[str, Path]]:
-    """Files without an ending that were passed over, by their path below the folder above."""
+    """Files that were passed over, without an ending or with one of unfinished copies, below the folder above."""
     above = composed(walk.root.resolve().name)
-    return [(f"{above}/{name}", path) for name, path in walk.passed if not path.suffix]
+    return [
+        (f"{above}/{name}", path) for name, path in walk.passed if path.suffix.lower() in ("", *UNFINISHED)
+    ]
 
 
 def _slipped(draft: Draft, near: Mapping[Path, _Seen]) -> Iterator[Complaint]:

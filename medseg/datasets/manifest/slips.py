@@ -21,6 +21,7 @@ class Slip:
         separators: Whether `-`, `_`, `.` and a space are one.
         endings: Of which any may stand in place of the pattern's own, or none where the pattern names more than the
             case; nothing is loosened without them.
+        behind: Of which any must follow the ending.
         folder: Whether the file may lie in any folder.
     """
 
@@ -28,6 +29,7 @@ class Slip:
     letters: bool = False
     separators: bool = False
     endings: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
     folder: bool = False
 
     def split(self, given: str) -> tuple[str, str]:
@@ -40,9 +42,9 @@ class Slip:
         if not self.endings or last is None:
             return given, ""
         stem = given[: last.start()]
-        any_ending = f"(?:{'|'.join(re.escape(each) for each in self.endings)})"
+        any_ending, behind = _any(self.endings), _any(self.behind)
         says_more = _TOKENS.sub("", stem.rpartition("/")[2])
-        return stem, f"{any_ending}?" if says_more else any_ending
+        return stem, f"{any_ending}?{behind}" if says_more else f"{any_ending}{behind}"
 
     def literal(self, text: str) -> str:
         """The regular expression of what stands for itself."""
@@ -55,11 +57,20 @@ class Slip:
         return f"(?i){written}" if self.letters else written
 
 
+def _any(texts: Sequence[str]) -> str:
+    """The regular expression of one of some texts; empty of none."""
+    return f"(?:{'|'.join(re.escape(each) for each in texts)})" if texts else ""
+
+
 EXACT = Slip()
 """Nothing: patterns as they are written."""
 
 FOLDER = Slip("the folder that it lies in", folder=True)
 """A name that fits, in another folder."""
+
+
+UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".filepart", ".aria2")
+"""What programs put behind a name while they download or copy, in lower case."""
 
 
 def slips(endings: Sequence[str]) -> tuple[Slip, ...]:
@@ -77,5 +88,11 @@ def slips(endings: Sequence[str]) -> tuple[Slip, ...]:
             letters=True,
             separators=True,
             endings=tuple(endings),
+        ),
+        Slip(
+            "an ending of unfinished downloads or copies: fetch it again",
+            letters=True,
+            endings=tuple(endings),
+            behind=UNFINISHED,
         ),
     )

@@ -150,10 +150,9 @@ def _refuse_inverted(stored: Stored) -> None:
     """Refuse a mask of which nobody can tell whether its labels are the numbers as stored, or as shown."""
     inverted = stored.inverted
     if stored.palette is not None:
-        shades = stored.palette[np.unique(stored.planes)].astype(int)
-        inverted = (
-            len(shades) > 1 and not np.ptp(shades, axis=1).any() and bool((np.diff(shades[:, 0]) < 0).all())
-        )
+        shown = stored.palette[np.unique(stored.planes)]
+        # of an empty mask, or a full one, the table alone says whether larger numbers are darker
+        inverted = _darkens(shown if len(shown) > 1 else _without_repeats(stored.palette))
     if inverted:
         raise RefusedError(
             "a mask in an inverting lookup table: larger numbers are shown darker, so that its labels may be the "
@@ -161,6 +160,17 @@ def _refuse_inverted(stored: Stored) -> None:
             "Save it with 0 as black (in ImageJ, after Image > Lookup Tables > Grays), and look whether the "
             "background is black then.",
         )
+
+
+def _darkens(colours: NDArray[np.uint8]) -> bool:
+    """Whether colours (N, 3) are greys, each darker than the one before."""
+    greys = colours.astype(int)
+    return len(greys) > 1 and not np.ptp(greys, axis=1).any() and bool((np.diff(greys[:, 0]) < 0).all())
+
+
+def _without_repeats(table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A table of colours without those that only repeat the one before, as the unused ones at its end do."""
+    return table[np.concatenate([[True], (np.diff(table.astype(int), axis=0) != 0).any(axis=1)])]
 
 
 def _whole(plane: NDArray[Any]) -> NDArray[np.int32]:

@@ -60,6 +60,9 @@ class Target(Protocol):
     def examples(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """A batch of made-up labels (B, ...) in which each class is, as far as there is room."""
 
+    def extremes(self, classes: int) -> tuple[NDArray[np.uint8], ...]:
+        """Batches of labels of no class, and of every one, where an example may have them."""
+
     def indicators(self, label: torch.Tensor, classes: int) -> torch.Tensor:
         """Where a batch of labels has each class: (B, K, ...) float32 of 0 and 1."""
 
@@ -97,6 +100,11 @@ class MaskTarget:
     def examples(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Runs of three pixels of each class, (2, 1, H, W)."""
         return (np.arange(2 * size[0] * size[1]) // 3 % classes).astype(np.uint8).reshape(2, 1, *size)
+
+    def extremes(self, classes: int) -> tuple[NDArray[np.uint8], ...]:
+        """None: a pixel has one class."""
+        del classes
+        return ()
 
     def indicators(self, label: torch.Tensor, classes: int) -> torch.Tensor:
         """(B, K, H, W)."""
@@ -145,6 +153,11 @@ class LabelTarget:
         """Each class alone, (K, K)."""
         del size
         return np.eye(classes, dtype=np.uint8)
+
+    def extremes(self, classes: int) -> tuple[NDArray[np.uint8], ...]:
+        """Of any number of classes, (1, K) without and with all; else none."""
+        shape = (1, classes)
+        return (np.zeros(shape, np.uint8), np.ones(shape, np.uint8)) if self.truth == "many" else ()
 
     def indicators(self, label: torch.Tensor, classes: int) -> torch.Tensor:
         """(B, K)."""

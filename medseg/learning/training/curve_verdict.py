@@ -25,7 +25,7 @@ reading, not a test of significance.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal
 
@@ -37,6 +37,7 @@ Kind = Literal["too short", "underfitting", "good fit", "overfitting", "not yet 
 
 _LEAST = 5  # validations to judge by
 _FEW = 16  # validations in which a sharp turn looks like noise
+_FEW_PATIENTS = 3  # validated ones, whose mean is that of no others
 _RISING = 2  # validations after the lowest point that make a rise, at least
 _END = 4  # validations at the end that may still improve, at least
 _SURE = 4.0  # standard errors
@@ -70,14 +71,23 @@ class Verdict:
         return f"{self.kind}{since}: {self.reason}"
 
 
-def read_curves(history: History, step: str = "fit") -> Verdict:
+def read_curves(history: History, step: str = "fit", *, patients: int | None = None) -> Verdict:
     """Judge a training by its learning curves.
 
     Args:
         history: One row an epoch, in order: `epoch`, `train/loss`, and on validated epochs `val/loss` and
             `val/score` (1 is perfect). What is not finite is passed over.
         step: Name of the step in the definition, for the advice.
+        patients: How many were validated, if it is known: of 3 or fewer the reason says so.
     """
+    found = _read(history, step)
+    if patients is None or patients > _FEW_PATIENTS or found.kind == "too short":
+        return found
+    few = "1 patient was" if patients == 1 else f"only {patients} patients were"
+    return replace(found, reason=f"{found.reason}; {few} validated, and others may lead to another verdict")
+
+
+def _read(history: History, step: str) -> Verdict:
     curves = _Curves.of(history)
     count = len(curves.val.epochs)
     if count < _LEAST:

@@ -11,6 +11,11 @@ _SURE = 3.0  # logits of a network that is fairly sure
 _SURER = 10  # times as sure
 _FAINTER = (0.1, 0.3, 1.0)  # which smoothed labels may prefer
 
+#: Faint logits of K classes, times K - 2. Dice of logits divides by their sum, which is 0 at 1 (its Jaccard form, a
+#: little before): behind that it is worse than nothing, and cross-entropy beside it does not outweigh that before 2.
+_BEHIND_ZERO = (1.2, 1.6)
+_ROUNDED = 1e-4  # of a loss
+
 _MADE_FOR = (
     "It may be made for probabilities, and gets logits: let it make them itself (`softmax: true` or `sigmoid: true` "
     "in losses of MONAI), or take one of logits, such as torch.nn.CrossEntropyLoss in place of torch.nn.NLLLoss."
@@ -44,10 +49,14 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
         "wrong": _number(loss, -best * right, label),
         "surer": _number(loss, _SURER * _SURE * right, label),
     }
+    faint = [each / (classes - 2) for each in _BEHIND_ZERO if classes > 2 and each / (classes - 2) <= best]
+    if faint:
+        told["faint"] = max(_number(loss, each * right, label) for each in faint)
     if not all(torch.isfinite(torch.tensor(value)) for value in told.values()):
         raise DefinitionError(f"task.loss gives {_listed(told)}; expected finite numbers. {_MADE_FOR}")
     gain = told["undecided"] - told["right"]
-    if gain <= 0 or told["right"] >= told["wrong"]:
+    worse = told.get("faint", told["right"]) - told["undecided"] > _ROUNDED * abs(told["undecided"])
+    if gain <= 0 or told["right"] >= told["wrong"] or worse:
         raise DefinitionError(
             f"task.loss gives {_listed(told)}; expected the least for right logits. {_MADE_FOR}"
         )
@@ -57,6 +66,25 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
             f"there. {_MADE_FOR}"
         )
 
+    for several in task.target.extremes(classes):
+        _refuse_one_of_all(task, loss, torch.from_numpy(several))
+
+
+def _refuse_one_of_all(task: Task, loss: Loss, label: torch.Tensor) -> None:
+    """Refuse a loss of one class for each image where there may be none or several."""
+    right = 2 * task.target.indicators(label, len(task.classes)) - 1
+    told = {
+        "right": _number(loss, _SURE * right, label),
+        "undecided": _number(loss, torch.zeros_like(right), label),
+    }
+    if told["right"] >= told["undecided"]:
+        count = "every class" if label.any() else "no class"
+        raise DefinitionError(
+            f"task.loss gives {_listed(told)} of an image with {count}; expected the least for right logits. It is "
+            "made for one class an image: take one that asks for each class by itself, such as "
+            "torch.nn.BCEWithLogitsLoss, or leave task.loss out."
+        )
+
 
 def _smooths(task: Task, loss: Loss) -> bool:
     parts = [task, *(loss.modules() if isinstance(loss, torch.nn.Module) else ())]
@@ -64,7 +92,11 @@ def _smooths(task: Task, loss: Loss) -> bool:
 
 
 def _listed(told: dict[str, float]) -> str:
-    names = {"right": "right logits", "surer": f"logits {_SURER} times as sure"}
+    names = {
+        "right": "right logits",
+        "faint": "right but faint ones",
+        "surer": f"logits {_SURER} times as sure",
+    }
     return ", ".join(f"{value:.3g} for {names.get(name, f'{name} ones')}" for name, value in told.items())
 
 

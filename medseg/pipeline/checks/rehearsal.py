@@ -3,96 +3,166 @@
 from __future__ import annotations
 
 import copy
+import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from monai.data.meta_obj import get_track_meta, set_track_meta
 from monai.transforms import Randomizable
 
 from medseg.errors import DefinitionError
-from medseg.pipeline.checks.alignment import parted, pattern
+from medseg.pipeline.checks.alignment import Shown, pattern, remapped, spotted
+from medseg.pipeline.checks.known_transforms import kind_of, leaves
 
 #: Draws of each transform. A turn by 90 degrees, which shows in two of three draws, hides once in 6,561.
 _DRAWS = 8
 
-#: In how many of them image and label map are compared, which takes longer.
-_COMPARED = 4
-
-#: How bright the pattern is on which image and label map are compared.
-_SCALES = (1.0, 1000.0)
+#: In how many of them image and label map must lie apart: one may be an accident.
+_PARTED = 2
 
 
-def rehearse(augment: Sequence[Any], item: Mapping[str, torch.Tensor]) -> None:
+def rehearse(augment: Sequence[Any], item: Mapping[str, torch.Tensor], classes: int = 4) -> None:
     """Apply each transform by itself, several times, with whatever makes it rare taken away.
 
     Args:
         augment: MONAI dictionary transforms, which are left as they are.
-        item: `image` (C, H, W) and, where the label is a map that changes with it, `label` (1, H, W).
+        item: `image` (C, H, W) and, where the label is a map that changes with it, `label` (1, H, W), of which only
+            the shapes count then.
+        classes: Of the label map.
 
     Raises:
         DefinitionError: A transform cannot be applied, gives other shapes, moves the image or the label map alone,
-            or interpolates labels; names it by its place.
+            or makes other labels of those that there are; names it by its place.
     """
-    expected = {key: tuple(value.shape) for key, value in item.items()}
     for place, given in enumerate(augment):
         transform = copy.deepcopy(given)
-        if hasattr(transform, "prob"):
-            transform.prob = 1.0
+        for each in (transform, *leaves(transform)):
+            if hasattr(each, "prob"):
+                each.prob = 1.0
         where = f"loading.augment.{place} ({type(given).__name__})"
-        for seed in range(_DRAWS):
-            met = {key: tuple(value.shape) for key, value in _drawn(transform, seed, item, where).items()}
-            if met != expected:
-                labels = f", and labels into {met['label'][1:]}" if "label" in met else ""
-                raise DefinitionError(
-                    f"{where} turns slices of {expected['image'][1:]} into {met['image'][1:]}{labels}: a batch could "
-                    "not be put together. Choose a square slices.size, or take it out."
-                )
-            if "label" in item and seed < _COMPARED:
-                _refuse_parted(transform, seed, expected, where)
+        if "label" in item:
+            _try_on_masks(transform, where, {key: tuple(value.shape) for key, value in item.items()}, classes)
+        else:
+            for seed in range(_DRAWS):
+                _drawn(transform, seed, item, where)
 
 
-def _refuse_parted(transform: Any, seed: int, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
-    """Refuse a draw that moves the image away from its label map, or makes label values that are none.
+def _try_on_masks(transform: Any, where: str, shapes: Mapping[str, tuple[int, ...]], classes: int) -> None:
+    plain = pattern(shapes, classes)
+    unknown = kind_of(transform) == "unknown"
+    shown = []
+    for seed in range(_DRAWS):
+        twin = copy.deepcopy(transform) if unknown else None  # which draws the same
+        drawn = _drawn(transform, seed, plain, where)
+        _refuse_made(plain["label"], drawn["label"], where)
+        if twin is not None:
+            item, spot = spotted(plain, seed, classes)
+            shown.append(Shown(drawn, _drawn(twin, seed, item, where), spot))
+    for leaf in leaves(transform):
+        _refuse_by_kind(leaf, where, plain, classes)
+    if sum(each.apart for each in shown) >= _PARTED and _repeats(transform, plain, where):
+        raise _moves(where)
+    turns = [remapped(plain["label"], each.without["label"]) for each in shown if each.stays]
+    found = [each for each in turns if each]
+    if len(found) >= _PARTED:
+        turned = ", ".join(f"{old} into {new}" for old, new in found[0].items())
+        raise DefinitionError(
+            f"{where} turns labels into others where they stand, {turned}: training would learn other classes than "
+            "are scored. Leave the label map out of its keys; the manifest says what its values mean (label_values)."
+        )
 
-    Both are tried on the same pattern, twice: noise that hides it in faint images does not in strong ones, and
-    what cuts strong values off leaves faint ones.
-    """
-    faint, strong = (pattern(shapes, scale) for scale in _SCALES)
-    drawn = _drawn(transform, seed, faint, where)
-    label = drawn["label"]
+
+def _refuse_made(before: torch.Tensor, label: torch.Tensor, where: str) -> None:
+    """Refuse label values that are none."""
     if not torch.equal(label, label.round()):
         raise DefinitionError(
             f"{where} interpolates the label map, which makes values that are no class. Take the nearest for it: "
             "`mode: [bilinear, nearest]`."
         )
-    if made := set(label.unique().tolist()) - set(faint["label"].unique().tolist()):
+    if made := set(label.unique().tolist()) - set(before.unique().tolist()):
         raise DefinitionError(
             f"{where} makes the label values {sorted(made)} of others, which would be other classes. Leave the label "
             "map out of its keys."
         )
-    if parted(**drawn) and parted(**_drawn(transform, seed, strong, where)):
+
+
+def _refuse_by_kind(leaf: Any, where: str, plain: Mapping[str, torch.Tensor], classes: int) -> None:
+    """Refuse a transform of MONAI that moves one of image and label map, or treats labels as intensities."""
+    kind, keys = kind_of(leaf), {"image", "label"} & set(getattr(leaf, "keys", ()))
+    alone = kind == "spatial" and len(keys) == 1
+    if not alone and not (kind == "intensity" and "label" in keys):
+        return
+    looked_at = keys if alone else {"label"}
+    for seed in range(_DRAWS):
+        item, _ = spotted(plain, seed, classes)  # a spot, since a mirrored frame may look as before
+        drawn = _drawn(leaf, seed, item, where)
+        if all(torch.allclose(drawn[key].float(), item[key].float(), atol=1e-3) for key in looked_at):
+            continue
+        if alone:
+            raise _moves(where)
         raise DefinitionError(
-            f"{where} moves the image and not its label map, or the other way round, so that the truth would be "
-            "beside what it marks. Write `keys: [image, label]`."
+            f"{where} changes the label map as it changes intensities: the truth would name other classes than are "
+            "there. Leave the label map out: `keys: [image]`."
         )
+
+
+def _moves(where: str) -> DefinitionError:
+    return DefinitionError(
+        f"{where} moves the image and not its label map, or the other way round, so that the truth would be beside "
+        "what it marks. Write `keys: [image, label]`."
+    )
+
+
+def _repeats(transform: Any, item: Mapping[str, torch.Tensor], where: str) -> bool:
+    """Whether the same draw gives the same: else nothing can be told from two."""
+    one, other = (_drawn(copy.deepcopy(transform), 0, item, where) for _ in range(2))
+    return all(torch.equal(one[key], other[key]) for key in item)
 
 
 def _drawn(
     transform: Any, seed: int, item: Mapping[str, torch.Tensor], where: str
 ) -> dict[str, torch.Tensor]:
-    """What a transform makes of an item with one draw."""
+    """What a transform makes of an item with one draw, which must keep its shapes."""
     try:
         if isinstance(transform, Randomizable):
             transform.set_random_state(seed=seed)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _as_in_training(seed):
             warnings.simplefilter("ignore")  # such as that an image is blank
             changed = transform({key: value.clone() for key, value in item.items()})
-        # plain tensors: what MONAI's carry along takes most of the time
-        return {key: torch.as_tensor(changed[key]).as_subclass(torch.Tensor) for key in item}
+        drawn = {key: torch.as_tensor(changed[key]).as_subclass(torch.Tensor) for key in item}
     except Exception as error:  # transforms raise anything
         said = str(error.args[0] if isinstance(error, KeyError) and error.args else error)  # without quotes
         first = (said.splitlines() or [type(error).__name__])[0].rstrip(".")
         keys = getattr(transform, "keys", ())
         hint = "" if "label" in item or "label" not in keys else " Classes are no map: set `keys: [image]`."
         raise DefinitionError(f"{where} cannot be applied to a slice: {first}.{hint}") from error
+    if any(drawn[key].shape != item[key].shape for key in item):
+        before, after = tuple(item["image"].shape[1:]), tuple(drawn["image"].shape[1:])
+        labels = f", and labels into {tuple(drawn['label'].shape[1:])}" if "label" in drawn else ""
+        raise DefinitionError(
+            f"{where} turns slices of {before} into {after}{labels}: a batch could not be put together. "
+            "Choose a square slices.size, or take it out."
+        )
+    return drawn
+
+
+@contextmanager
+def _as_in_training(seed: int) -> Iterator[None]:
+    """Plain tensors, and the generators of everybody at one state; afterwards as before."""
+    tracked, python_state = get_track_meta(), random.getstate()
+    numpy_state = np.random.get_state()  # noqa: NPY002 - what the transforms of others draw from
+    set_track_meta(False)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # no GPU is asked
+            np.random.seed(seed)  # noqa: NPY002
+            random.seed(seed)
+            yield
+    finally:
+        set_track_meta(tracked)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)

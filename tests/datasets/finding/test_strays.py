@@ -67,6 +67,29 @@ def test_a_case_whose_image_misses_the_pattern_is_listed_and_told_what_differs(
     assert scan(manifest(TWO), root).faults == ()
 
 
+@pytest.mark.parametrize("ids", ["pseudonyms", "identifying"])
+@pytest.mark.parametrize("behind", [".part", ".CRDOWNLOAD", ".tmp"])
+def test_a_case_that_was_not_copied_whole_does_not_vanish(tmp_path: Path, behind: str, ids: str) -> None:
+    whole = (f"{folder}/hippo_001.nii.gz" for folder in ("imagesTr", "labelsTr"))
+    root = made(
+        tmp_path / "d", *whole, *(f"{folder}/Hippo_012.nii.gz{behind}" for folder in ("imagesTr", "labelsTr"))
+    )
+    listing = scan(manifest(DECATHLON, ids=ids), root)
+    assert {fault.case for fault in listing.faults} == {case.id for case in listing.incomplete}
+    assert sorted(fault.part for fault in listing.faults) == ["mask", "t2"]
+    for fault in listing.faults:
+        assert "nii.gz' but for an ending of unfinished downloads or copies: fetch it again" in fault.met
+        assert ("Hippo_012" in fault.text()) == (ids == "pseudonyms")
+    assert counted(listing) == {"of cases": 2, "with names that nearly fit a pattern": 2}
+
+
+def test_a_picture_that_was_not_copied_whole_does_not_vanish(tmp_path: Path) -> None:
+    layout = {"images": "Images/{case}.png", "mask": "Masks/{case}.png"}
+    kind = manifest(layout, channels=["grey"], pictures={"channels": "grey"})
+    root = made(tmp_path / "d", "Images/a.png", "Masks/a.png", "Images/b.png.part", "Masks/b.png.part")
+    assert {(fault.case, fault.part) for fault in scan(kind, root).faults} == {("b", "grey"), ("b", "mask")}
+
+
 def test_a_case_of_which_no_file_fits_a_pattern_does_not_vanish(tmp_path: Path) -> None:
     root = made(tmp_path / "d", *GOOD, "P111-T2.nii", "P111_Mask.nii.gz")
     listing = scan(manifest(TWO), root)

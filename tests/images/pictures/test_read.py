@@ -309,6 +309,36 @@ def test_a_mask_in_an_inverting_table_is_refused_and_a_picture_is_read_as_shown(
             read_mask(path, above=above)
 
 
+@pytest.mark.parametrize("held", [0, 1])
+def test_an_empty_or_full_mask_in_an_inverting_table_is_refused_as_well(tmp_path: Path, held: int) -> None:
+    one = np.full((4, 6), held, np.uint8)
+    palette = [each for n in range(256) for each in 3 * [255 - n]]
+    many, few = Image.fromarray(one * 255).convert("P"), Image.fromarray(one).convert("P")
+    many.putpalette(palette)
+    few.putpalette([255, 255, 255, 0, 0, 0])
+    table = np.repeat(np.arange(65535, -1, -257, dtype=np.uint16)[None], 3, axis=0)
+    tifffile.imwrite(tmp_path / "d.tif", one * 255, photometric="palette", colormap=table)
+    paths = [
+        saved(tmp_path / "a.png", many),
+        saved(tmp_path / "b.png", few, bits=1),
+        saved(tmp_path / "c.bmp", many),
+        tmp_path / "d.tif",
+        tiff(tmp_path / "e.tif", one * 255, {262: (0,)}),
+    ]
+    for path in paths:
+        for above in (None, 127):
+            with pytest.raises(DataError, match="inverting lookup table"):
+                read_mask(path, above=above)
+
+
+@pytest.mark.parametrize("held", [0, 1])
+def test_an_empty_or_full_mask_in_a_table_that_brightens_is_read(tmp_path: Path, held: int) -> None:
+    image = Image.fromarray(np.full((4, 6), held, np.uint8)).convert("P")
+    image.putpalette([0, 0, 0, 200, 200, 200])
+    for path in (saved(tmp_path / "x.png", image), saved(tmp_path / "x.bmp", image)):
+        assert read_mask(path).pixels.tolist() == [[[200 * held] * 6] * 4]
+
+
 def test_one_bit_that_counts_white_as_zero_is_a_mask_as_it_is_shown(tmp_path: Path) -> None:
     path = tmp_path / "x.tif"
     tifffile.imwrite(path, l_shape() == 0, photometric="miniswhite")

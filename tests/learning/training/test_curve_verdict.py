@@ -316,3 +316,15 @@ def test_the_advice_holds_whatever_the_best_epoch_is_chosen_by():
     from medseg.learning.training.curve_verdict import _against_overfitting
 
     assert "best score" not in _against_overfitting("fit")
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_a_verdict_that_rests_on_few_patients_says_so(name):
+    rows = made(name, 50)
+    plain = read_curves(rows)
+    for patients, said in ((1, "1 patient was validated"), (3, "only 3 patients were validated")):
+        found = read_curves(rows, patients=patients)
+        assert (found.kind, found.since, found.next_step) == (plain.kind, plain.since, plain.next_step)
+        assert found.text() == f"{plain.text()}; {said}, and others may lead to another verdict"
+    assert read_curves(rows, patients=4) == plain
+    assert "patient" not in read_curves(rows[:4], patients=1).text()

@@ -100,3 +100,80 @@ def test_a_loss_that_gives_no_number_is_refused():
 def test_the_classes_of_images_are_checked_as_well():
     with pytest.raises(DefinitionError, match="falls without end"):
         check_loss(ImageClasses(("a", "b"), loss=torch.nn.NLLLoss), SIZE)
+
+
+RIGHT = {
+    "Dice": partial(DiceLoss, to_onehot_y=True, softmax=True),
+    "Dice of sigmoids": partial(DiceLoss, to_onehot_y=True, sigmoid=True),
+    "Dice without background": partial(DiceLoss, to_onehot_y=True, softmax=True, include_background=False),
+    "Jaccard": partial(DiceLoss, to_onehot_y=True, softmax=True, jaccard=True),
+    "Dice of squares": partial(DiceLoss, to_onehot_y=True, softmax=True, squared_pred=True),
+    "Dice and cross-entropy": partial(DiceCELoss, to_onehot_y=True, softmax=True),
+    "Dice and cross-entropy, weighed": partial(DiceCELoss, to_onehot_y=True, softmax=True, lambda_ce=0.1),
+    "Dice and focal": partial(DiceFocalLoss, to_onehot_y=True, softmax=True),
+    "Tversky": partial(TverskyLoss, to_onehot_y=True, softmax=True, alpha=0.3, beta=0.7),
+    "generalised": partial(GeneralizedDiceLoss, to_onehot_y=True, softmax=True),
+    "focal": partial(FocalLoss, to_onehot_y=True),
+    "focal of softmax": partial(FocalLoss, to_onehot_y=True, use_softmax=True),
+    "cross-entropy": torch.nn.CrossEntropyLoss,
+    "smoothed": partial(torch.nn.CrossEntropyLoss, label_smoothing=0.5),
+}
+OF_PROBABILITIES = {
+    name: partial(make, to_onehot_y=True, **more)
+    for name, make, more in (
+        ("Dice", DiceLoss, {}),
+        ("Dice without background", DiceLoss, {"include_background": False}),
+        ("Jaccard", DiceLoss, {"jaccard": True}),
+        ("Dice and cross-entropy", DiceCELoss, {}),
+        ("Dice and focal", DiceFocalLoss, {}),
+        ("Tversky", TverskyLoss, {}),
+        ("generalised", GeneralizedDiceLoss, {}),
+    )
+}
+
+
+@pytest.mark.parametrize("classes", [2, 5, 12, 30])
+@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.filterwarnings("ignore")  # MONAI's, of include_background
+def test_any_number_of_classes_is_learned_with_losses_of_logits(name, classes):
+    check_loss(ClassMasks(tuple(f"c{n}" for n in range(classes)), loss=RIGHT[name]), SIZE)
+
+
+@pytest.mark.parametrize("classes", [2, 5, 12, 30])
+@pytest.mark.parametrize("name", OF_PROBABILITIES)
+@pytest.mark.filterwarnings("ignore")
+def test_any_number_of_classes_is_refused_with_losses_of_probabilities(name, classes):
+    with pytest.raises(DefinitionError, match=r"task\.loss gives .*softmax: true"):
+        check_loss(ClassMasks(tuple(f"c{n}" for n in range(classes)), loss=OF_PROBABILITIES[name]), SIZE)
+
+
+@pytest.mark.parametrize("classes", [2, 5, 12, 30])
+@pytest.mark.parametrize(
+    ("loss", "taken"),
+    [
+        (torch.nn.BCEWithLogitsLoss, True),
+        (torch.nn.MultiLabelSoftMarginLoss, True),
+        (FocalLoss, True),
+        (torch.nn.CrossEntropyLoss, False),
+        (torch.nn.SoftMarginLoss, False),
+        (torch.nn.MSELoss, False),
+        (torch.nn.BCELoss, False),
+        (partial(FocalLoss, use_softmax=True), False),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_any_number_of_classes_of_an_image_want_a_loss_of_each_by_itself(loss, taken, classes):
+    task = ImageTags(tuple(f"c{n}" for n in range(classes)), loss=loss)
+    if taken:
+        check_loss(task, SIZE)
+    else:
+        with pytest.raises(DefinitionError, match=r"task\.loss"):
+            check_loss(task, SIZE)
+
+
+def test_what_to_take_in_place_of_cross_entropy_is_said():
+    with pytest.raises(
+        DefinitionError, match=r"an image with no class; .*BCEWithLogitsLoss, or leave task\.loss out"
+    ):
+        check_loss(ImageTags(("a", "b", "c"), loss=torch.nn.CrossEntropyLoss), SIZE)
+    check_loss(ImageTags(("a", "b", "c"), loss=torch.nn.BCEWithLogitsLoss), SIZE)  # the remedy
