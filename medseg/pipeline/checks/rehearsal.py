@@ -104,10 +104,19 @@ def _refuse_by_kind(leaf: Any, where: str, plain: Mapping[str, torch.Tensor], cl
             continue
         if alone:
             raise _moves(where)
+        if "image" in keys and _cuts_out(item, drawn):
+            continue
         raise DefinitionError(
             f"{where} changes the label map as it changes intensities: the truth would name other classes than are "
             "there. Leave the label map out: `keys: [image]`."
         )
+
+
+def _cuts_out(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> bool:
+    """Whether labels became the first class alone, and only where the image is of one value now."""
+    cut = after["label"] != before["label"]
+    filled = after["image"][cut.expand_as(after["image"])]
+    return bool((after["label"][cut] == 0).all() and len(filled.unique()) == 1)
 
 
 def _moves(where: str) -> DefinitionError:

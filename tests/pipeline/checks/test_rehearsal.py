@@ -322,8 +322,7 @@ def test_what_would_move_the_image_alone_and_leaves_it_where_it_is_is_taken():
     )
 
 
-@pytest.mark.parametrize("keys", [["label"], BOTH], ids=len)
-@pytest.mark.parametrize("fill", [0, 1])
+@pytest.mark.parametrize(("keys", "fill"), [(["label"], 0), (["label"], 1), (BOTH, 1)])
 def test_labels_that_are_filled_or_shuffled_as_intensities_are_refused(keys, fill):
     for each in (
         RandCoarseDropoutd(keys, holes=2, spatial_size=16, fill_value=fill),
@@ -337,6 +336,10 @@ def test_labels_that_are_filled_or_shuffled_as_intensities_are_refused(keys, fil
     rehearse(
         [RandCoarseDropoutd(IMAGE, holes=2, spatial_size=16, fill_value=fill)], _masks((64, 64))
     )  # the remedy
+
+
+def test_what_cuts_the_same_holes_out_of_image_and_label_map_is_taken():
+    rehearse([RandCoarseDropoutd(BOTH, holes=2, spatial_size=16, fill_value=0)], _masks((64, 64)))
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 30])
