@@ -29,6 +29,7 @@ def test_those_of_the_issue_are_shipped() -> None:
     assert {"radiology", "radiology_cnn", "radiology_transfer", "mednist", "brain_tumor"} <= set(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", [False, True], ids=["as it is", "of the sample"])
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_in_order_and_scores_the_test_part(name: str, sample: bool, monai_imported: None) -> None:
@@ -46,6 +47,7 @@ def test_each_is_in_order_and_scores_the_test_part(name: str, sample: bool, mona
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network",
     [

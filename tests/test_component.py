@@ -142,6 +142,7 @@ def calls_by_class(path: str) -> dict[str, set[str]]:
     }
 
 
+@pytest.mark.slow
 def test_no_class_of_monai_that_opens_imports_or_locates_is_missing_from_the_list() -> None:
     """A fence for the next MONAI: reads the source of every class that a definition may name."""
     doubtful = {
@@ -240,6 +241,7 @@ def test_a_network_is_built_from_yaml_values() -> None:
     assert network(torch.zeros(1, 2, 8, 8)).shape == (1, 3, 8, 8)
 
 
+@pytest.mark.slow
 def test_an_optimiser_gets_its_parameters_and_a_schedule_of_schedules_its_optimiser() -> None:
     import torch
 

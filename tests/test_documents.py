@@ -148,6 +148,7 @@ def scripts() -> list[str]:
     return [block.text for block in blocks("python") if not block.why and block.page == "README.md"]
 
 
+@pytest.mark.slow
 def test_a_script_of_the_readme_saved_as_a_file_runs_outside_the_checkout(reader: Path) -> None:
     (text,) = scripts()
     (reader / "script.py").write_text(text, encoding="utf-8")
@@ -159,6 +160,7 @@ def test_a_script_of_the_readme_saved_as_a_file_runs_outside_the_checkout(reader
     looks_right(done.stdout, reader)
 
 
+@pytest.mark.slow
 def test_a_script_of_the_readme_runs_in_a_notebook(reader: Path) -> None:
     import nbclient
     import nbformat
@@ -172,6 +174,7 @@ def test_a_script_of_the_readme_runs_in_a_notebook(reader: Path) -> None:
     looks_right("".join(output.text for output in outputs if output.name == "stdout"), reader)
 
 
+@pytest.mark.slow
 def test_commands_of_the_readme_run_in_their_order(reader: Path, patients: Path) -> None:
     """The one thing that is changed is where the reader's data lie."""
     run = [command for block in blocks("sh") if block.page == "README.md" for command in block.commands]
@@ -203,6 +206,7 @@ def _posted(url: str, body: str, header: str, process: subprocess.Popen[bytes]) 
     raise AssertionError("the server did not answer")
 
 
+@pytest.mark.slow
 def test_a_model_is_served_by_the_command_of_the_page_and_gives_what_predict_gives(
     finished: RunResult, tmp_path: Path
 ) -> None:

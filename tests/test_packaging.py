@@ -73,6 +73,7 @@ def build(kind: str, source: Path, target: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_source_distribution_holds_all_that_its_tests_need(source: Path) -> None:
     copied = source.parent / "copy"
     made = {"egg-info", "__pycache__"}
@@ -83,6 +84,7 @@ def test_the_source_distribution_holds_all_that_its_tests_need(source: Path) -> 
     }
 
 
+@pytest.mark.slow
 def test_a_wheel_holds_every_module_pipeline_and_manifest_and_finds_them(
     source: Path, tmp_path: Path
 ) -> None:
@@ -129,6 +131,7 @@ def test_shipped_files_are_found_from_any_folder(tmp_path: Path, monkeypatch: py
     assert [found.name for found in all_manifests()] == MANIFESTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PIPELINES)
 def test_each_shipped_pipeline_is_in_order(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, monai_imported: None

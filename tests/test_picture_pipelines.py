@@ -40,6 +40,7 @@ def test_particles_nuclei_and_gliomas_are_shipped() -> None:
     assert {"emps", "nuclei", "lgg"} <= set(PICTURED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", [False, True], ids=["as it is", "of the sample"])
 @pytest.mark.parametrize("name", PICTURED)
 def test_each_is_in_order_and_searches_a_threshold_before_it_scores_the_test(
@@ -73,6 +74,7 @@ def test_each_has_a_sample_with_settings_of_its_own_and_no_others(name: str) -> 
     assert all(key.startswith(tuple(given.sample.set)) for key in changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sets", "parameters"),
     [

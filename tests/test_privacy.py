@@ -127,6 +127,7 @@ def test_the_name_of_a_patient_is_nowhere_after_check_failure_run_and_prediction
     assert not found
 
 
+@pytest.mark.slow
 def test_paths_are_printed_on_request_and_then_to_the_terminal_alone(
     data: Path, pipeline: str, workspace: Path
 ) -> None:
@@ -140,6 +141,7 @@ def test_paths_are_printed_on_request_and_then_to_the_terminal_alone(
     assert not list(leaks(workspace, but=()))
 
 
+@pytest.mark.slow
 def test_a_manifest_that_is_set_on_the_command_line_decides_whether_paths_are_shown(
     data: Path, pipeline: str, workspace: Path
 ) -> None:
@@ -151,6 +153,7 @@ def test_a_manifest_that_is_set_on_the_command_line_decides_whether_paths_are_sh
     assert not told(result.output.encode())
 
 
+@pytest.mark.slow
 def test_ids_that_are_pseudonyms_are_printed(workspace: Path, patients: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(patients, tmp_path / "data"))
     (data / "Brats_003" / "Brats_003_t2.nii.gz").unlink()

@@ -6,6 +6,8 @@ import inspect
 import subprocess
 import sys
 
+import pytest
+
 import medseg
 
 
@@ -92,6 +94,7 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
     }
 
 
+@pytest.mark.slow
 def test_networks_are_one_name_away_and_imported_on_first_use() -> None:
     program = (
         "import medseg, sys; medseg.networks; print([n for n in ('torch', 'monai', 'timm') if n in sys.modules]);"

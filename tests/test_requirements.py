@@ -73,6 +73,7 @@ def test_bounds_leave_known_holes_out(name: str) -> None:
     assert lowest >= Version(mended), hole
 
 
+@pytest.mark.slow
 def test_what_is_imported_is_declared() -> None:
     """Not left to another package's requirements, which may drop it."""
     met = set()
@@ -91,6 +92,7 @@ def test_what_is_imported_is_declared() -> None:
     assert lacking == set()
 
 
+@pytest.mark.slow
 def test_the_pins_are_to_be_had_together_from_an_ordinary_index(tmp_path: Path) -> None:
     """As on a machine without wheels and settings of its own.
 

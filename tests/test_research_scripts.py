@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 import medseg.readers
 import medseg.transforms
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "research-scripts.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_script_of_the_page_runs_as_a_file(finished: RunResult, patients: Path, tmp_path: Path) -> None:
     (script,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     (tmp_path / "research.py").write_text(script, encoding="utf-8")

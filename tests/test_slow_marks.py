@@ -46,6 +46,7 @@ def run(folder: Path, *words: str, longest: str | None) -> subprocess.CompletedP
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_long_test_without_the_mark_fails_where_a_longest_time_is_set(tmp_path: Path) -> None:
     done = run(tmp_path, longest="0.5")
 
@@ -55,6 +56,7 @@ def test_a_long_test_without_the_mark_fails_where_a_longest_time_is_set(tmp_path
     assert "make it quicker, or mark it slow" in done.stdout
 
 
+@pytest.mark.slow
 def test_by_default_nobody_looks_at_the_clock_and_slow_tests_can_be_left_out(tmp_path: Path) -> None:
     done = run(tmp_path, "-m", "not slow", longest=None)
 

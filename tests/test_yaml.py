@@ -148,6 +148,7 @@ DATA = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(DATA)
 @example({"a": ["1e-3", "on", "null", "~", "", ".5", "+.5", "0o7", "007", "1e999", "<<", "9" * 5000, "- x"]})
 @example({"<<": 1, "true": 2, "1": 3, 1: 4, "a: b": 5, "# c": "\n x\n\n"})

@@ -88,6 +88,7 @@ def commands(section: str) -> list[list[str]]:
     return [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("section", "make", "case"),
     [
@@ -166,6 +167,7 @@ def remedies(said: str) -> list[tuple[str, ...]]:
     return found + [(f"{key}={value}",) for key, value in re.findall(r"Set (\S+) to (\d+)", said)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", REFUSED)
 def test_the_checks_tell_what_a_run_refuses_and_each_remedy_mends_it(
     stranger: Path, kidneys: dict[str, Path], what: str
@@ -191,6 +193,7 @@ def test_the_checks_tell_what_a_run_refuses_and_each_remedy_mends_it(
         assert mended.exit_code == 0, (remedy, mended.output)
 
 
+@pytest.mark.slow
 def test_a_column_that_is_then_declared_in_the_manifest_leads_on(
     stranger: Path, kidneys: dict[str, Path]
 ) -> None:
@@ -215,6 +218,7 @@ def test_a_check_tells_all_that_is_wrong_and_not_the_first_alone(
     assert "No faults" in checked.stdout
 
 
+@pytest.mark.slow
 def test_a_transform_that_fails_on_the_data_is_told_before_a_run(
     stranger: Path, kidneys: dict[str, Path]
 ) -> None:
@@ -228,6 +232,7 @@ def test_a_transform_that_fails_on_the_data_is_told_before_a_run(
     assert "slices.transforms" in checked.output
 
 
+@pytest.mark.slow
 def test_slices_that_are_cut_to_size_are_noted(stranger: Path, kidneys: dict[str, Path]) -> None:
     def noted(*settings: str) -> bool:
         words = with_settings((*TINY, *settings))
@@ -240,6 +245,7 @@ def test_slices_that_are_cut_to_size_are_noted(stranger: Path, kidneys: dict[str
     assert not noted()
 
 
+@pytest.mark.slow
 def test_pipeline_check_without_data_says_that_it_saw_none(stranger: Path, kidneys: dict[str, Path]) -> None:
     alone = medseg("pipeline", "check", "mine", *with_settings(TINY))
     whole = medseg("pipeline", "check", "mine", "--jobs", 1, "--data", kidneys["all"], *with_settings(TINY))
@@ -249,6 +255,7 @@ def test_pipeline_check_without_data_says_that_it_saw_none(stranger: Path, kidne
     assert "a run would begin" in whole.stdout
 
 
+@pytest.mark.slow
 def test_what_pipeline_check_offers_for_faults_are_options_that_it_has(
     stranger: Path, kidneys: dict[str, Path], tmp_path: Path
 ) -> None:

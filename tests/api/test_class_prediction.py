@@ -61,6 +61,7 @@ def mixed(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_one_picture_gives_its_class_and_probabilities_that_sum_to_one(
     model: Path, class_names: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -131,6 +132,7 @@ def test_the_table_is_to_the_last_bit_what_the_predictor_says(
         assert np.array_equal(chances_of(rows[case.id], class_names).astype(np.float32), found.probabilities)
 
 
+@pytest.mark.slow
 def test_predicting_the_data_of_the_run_gives_the_probabilities_that_were_scored(
     classified: RunResult, model: Path, sorted_pictures: Path, class_names: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -170,6 +172,7 @@ def test_an_error_at_one_case_costs_no_other_and_what_was_predicted_stays_whatev
     assert NAME not in found.output
 
 
+@pytest.mark.slow
 def test_heat_maps_are_drawn_on_wish_and_else_nothing_of_a_case(model: Path, tmp_path: Path) -> None:
     mixed(tmp_path / "in")
     predict(model, [tmp_path / "in"], tmp_path / "without")
@@ -217,6 +220,7 @@ def test_what_cannot_be_read_is_named_by_pseudonym_and_keeps_no_other_from_being
         predict(model, [tmp_path / "in" / f"{NAME}_cut.png"], tmp_path / "nothing")
 
 
+@pytest.mark.slow
 def test_what_identifies_is_neither_printed_nor_written(
     model: Path, class_names: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def notes_of(data: Path, tiny: tuple[str, ...], *settings: str) -> list[str]:
     return list(check_data("radiology_cnn", data, set=[*tiny, *settings], jobs=1).report.listing.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folders", "sizes"),
     [
@@ -111,6 +112,7 @@ def table(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("monai_imported")
 def test_a_table_tells_patients_and_roles_or_leaves_the_roles_to_be_drawn_by_patient(
     table: Path, tiny_radiology: tuple[str, ...]

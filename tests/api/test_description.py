@@ -21,6 +21,7 @@ def pixels(path: Path) -> np.ndarray:
         return np.array(image.convert("RGB"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sets"),
     [
@@ -50,6 +51,7 @@ def test_the_rows_add_up_to_all_parameters_and_the_picture_is_written(
     assert drawn.std() > 5
 
 
+@pytest.mark.slow
 def test_the_network_of_the_original_has_the_shapes_of_its_strides(
     tmp_path: Path, monai_imported: None
 ) -> None:
@@ -64,6 +66,7 @@ def test_the_network_of_the_original_has_the_shapes_of_its_strides(
     ]
 
 
+@pytest.mark.slow
 def test_larger_batches_and_slices_need_more_memory(tmp_path: Path, monai_imported: None) -> None:
     small, large = (
         describe_pipeline("emps", tmp_path / "n.png", set=[*SMALL[1:], f"slices.size=[{size},{size}]"]).need

@@ -39,6 +39,7 @@ def copied(workspace: Path) -> Copied:
     return copy
 
 
+@pytest.mark.slow
 def test_a_finished_run_that_is_trained_for_longer_is_the_run_that_was_so_from_the_start(
     copied: Copied, classified: RunResult, sorted_pictures: Path, tiny_radiology: tuple[str, ...]
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_length_that_nobody_noted_is_refused_with_a_command_that_works(
     assert shown.exit_code == 0, shown.output
 
 
+@pytest.mark.slow
 def test_steps_that_have_not_begun_may_change_and_a_fold_may_not(
     killed: RunFolder,
 ) -> None:

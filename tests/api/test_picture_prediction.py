@@ -97,6 +97,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return float(2 * (first & second).sum() / (first.sum() + second.sum()))
 
 
+@pytest.mark.slow
 def test_masks_have_the_size_of_the_input_and_rows_and_columns_in_place(
     bright: Predictor, tmp_path: Path
 ) -> None:

@@ -109,6 +109,7 @@ def test_anything_but_the_label_map_lies_below_the_folder_of_the_case(
     assert np.array_equal(stored, np.asanyarray(nibabel.load(out / "Brats_002.nii.gz").dataobj))
 
 
+@pytest.mark.slow
 def test_a_bad_case_does_not_keep_good_ones_from_being_segmented(
     model: Path, patients: Path, tmp_path: Path
 ) -> None:
@@ -185,6 +186,7 @@ def test_intensities_unlike_those_of_training_are_warned_of(model: Path, tmp_pat
     assert any("flair" in warning for warning in found.cases[0].warnings)
 
 
+@pytest.mark.slow
 def test_a_case_like_those_of_training_is_not_warned_of(model: Path, patients: Path, tmp_path: Path) -> None:
     found = predict(model, [patients], tmp_path)
 
@@ -198,6 +200,7 @@ def test_a_run_is_a_model_by_its_folder(finished: RunResult, patients: Path, tmp
     assert by_folder.cases[0].measures == by_model.cases[0].measures
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 def test_a_run_that_is_not_here_comes_from_the_tracking_store(
     finished: RunResult, patients: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

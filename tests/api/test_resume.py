@@ -196,6 +196,7 @@ def test_a_run_is_resumed_by_whatever_names_it(
     assert find_run_folder(named).path == killed.path
 
 
+@pytest.mark.slow
 def test_a_step_that_is_done_is_recalled_not_done_again(
     killed: RunFolder, finished: RunResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +231,7 @@ def test_a_run_whose_data_changed_is_refused_and_can_still_be_resumed_with_the_o
     assert killed.read().status == "KILLED"
 
 
+@pytest.mark.slow
 def test_moved_data_are_the_same_data(killed: RunFolder, patients: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(patients, moved)
@@ -248,6 +250,7 @@ input()
 """
 
 
+@pytest.mark.slow
 def test_a_working_folder_that_was_moved_goes_on_where_it_is_now(
     killed: RunFolder, finished: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +304,7 @@ def test_a_process_that_got_the_number_of_a_dead_one_is_told_apart(killed: RunFo
     assert mark_gone() == [killed.path.name]
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_a_message_not_a_wrong_result(
     killed: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,6 +386,7 @@ def test_a_run_killed_while_it_told_how_it_ended_has_ended_so(told: str, killed:
     assert status_in_mlflow(state.tracking_uri, state.tracked) == "FINISHED"
 
 
+@pytest.mark.slow
 def test_an_end_that_the_server_did_not_hear_waits_for_it(killed: RunFolder) -> None:
     uri = killed.read().tracking_uri
     set_in_mlflow(killed, "RUNNING")
@@ -395,6 +400,7 @@ def test_an_end_that_the_server_did_not_hear_waits_for_it(killed: RunFolder) -> 
     assert killed.read().tracking_uri == uri  # where it is from now on
 
 
+@pytest.mark.slow
 def test_a_run_whose_steps_are_all_done_only_ends_at_its_own_address_in_its_own_mlflow_run(
     killed: RunFolder, finished: RunResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -438,6 +444,7 @@ def test_a_password_is_taken_from_the_environment_for_the_same_server_alone(
     assert killed.read().status == "KILLED"
 
 
+@pytest.mark.slow
 def test_a_run_of_another_machine_is_left_alone_unless_it_is_taken_over(
     killed: RunFolder, finished: RunResult
 ) -> None:

@@ -157,6 +157,7 @@ def test_what_the_run_of_a_stranger_says_of_packages_lets_nothing_run(
     assert "needs classes of subprocess" in second.stderr
 
 
+@pytest.mark.slow
 def test_packages_that_ones_own_run_remembers_do_not_count_and_the_command_that_it_gives_works(
     killed: RunFolder, finished: RunResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +199,7 @@ def test_the_environment_allows_a_package_as_the_command_does(
         resume_pipeline(str(killed.path))
 
 
+@pytest.mark.slow
 def test_a_run_of_somebody_else_goes_on_with_what_the_caller_says_and_is_his_from_then_on(
     killed: RunFolder, patients: Path, finished: RunResult, stranger: Listener
 ) -> None:
@@ -225,6 +227,7 @@ def test_a_run_of_somebody_else_goes_on_with_what_the_caller_says_and_is_his_fro
         assert client.get_run(other).data.metrics == {}
 
 
+@pytest.mark.slow
 def test_a_declaration_that_was_edited_is_refused_and_what_is_offered_works(killed: RunFolder) -> None:
     for name in ("definition.yaml", "manifest.yaml"):
         path = killed.path / name
@@ -300,6 +303,7 @@ def test_names_that_mean_something_elsewhere_are_damaged(change: dict[str, str],
         killed.read()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "spoil"),
     [

@@ -133,6 +133,7 @@ FAULTS: dict[str, tuple[Change, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_is_named_with_case_part_and_remedy(
     kind: str, data: Path, workspace: Path, medseg: Callable[..., Any]
@@ -305,6 +306,7 @@ DEFINITIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DEFINITIONS)
 def test_a_wrong_definition_is_refused_before_anything_runs(
     kind: str, data: Path, workspace: Path, medseg: Callable[..., Any]

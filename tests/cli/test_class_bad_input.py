@@ -173,6 +173,7 @@ CLASSES: dict[str, tuple[Change, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CLASSES)
 def test_folders_that_tell_no_classes_are_refused(kind: str, data: Path, workspace: Path) -> None:
     spoil, words = CLASSES[kind]
@@ -744,12 +745,14 @@ def test_a_definition_that_does_not_suit_classes_is_refused(kind: str, data: Pat
     nothing_is_left(workspace)
 
 
+@pytest.mark.slow
 def test_a_timm_model_that_is_not_known_is_refused_with_the_nearest(data: Path, workspace: Path) -> None:
     network = "network={_target_: medseg.learning.networks.TimmNetwork, name: ResNet49}"
     refused(run(data, sets=(network,)), "at network", "has no model 'ResNet49'", "Did you mean", "ResNet50")
     nothing_is_left(workspace)
 
 
+@pytest.mark.slow
 def test_classes_are_not_learned_from_label_maps(tmp_path: Path, workspace: Path) -> None:
     data = write_nuclei(tmp_path / "data", cases=3, size=(24, 32))
     task = "task={_target_: medseg.learning.ImageClasses, classes: [background, nucleus]}"

@@ -35,6 +35,7 @@ def medseg(*words: object) -> Any:
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_commands_that_need_no_images_import_nothing_heavy(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LIGHT], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
@@ -117,6 +118,7 @@ def test_an_unknown_pipeline_is_refused_with_the_nearest(workspace: Path) -> Non
     assert "brats2d" in result.stderr
 
 
+@pytest.mark.slow
 def test_check_tells_parameters_and_shapes(workspace: Path) -> None:
     result = medseg("pipeline", "check", "brats2d")
 
@@ -177,6 +179,7 @@ def test_the_closing_table_fits_and_says_where_the_model_is_and_what_to_do_next(
     assert "GENERATED" not in result.stdout
 
 
+@pytest.mark.slow
 def test_data_check_prints_a_table_of_grids_and_labels(workspace: Path, patients: Path) -> None:
     result = medseg("data", "check", "brats2d", "--data", patients)
     again = medseg("data", "check", "brats2d", "--data", patients)
@@ -187,6 +190,7 @@ def test_data_check_prints_a_table_of_grids_and_labels(workspace: Path, patients
     assert "0 read now" in again.stdout  # nothing has changed
 
 
+@pytest.mark.slow
 def test_the_cache_is_listed_and_cleared(workspace: Path, patients: Path) -> None:
     medseg("data", "check", "brats2d", "--data", patients)
     listed, cleared = medseg("cache", "list"), medseg("cache", "clear", "checked")
@@ -197,6 +201,7 @@ def test_the_cache_is_listed_and_cleared(workspace: Path, patients: Path) -> Non
     assert medseg("cache", "clear", "everything").exit_code == 2
 
 
+@pytest.mark.slow
 def test_prepare_tells_first_and_then_makes_what_it_told(
     workspace: Path, patients: Path, tiny: tuple[str, ...]
 ) -> None:

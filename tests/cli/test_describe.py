@@ -65,6 +65,7 @@ def test_the_columns_of_the_table_add_up_and_the_picture_is_named(columns: int, 
     assert looks_drawn(workspace / "n.png")
 
 
+@pytest.mark.slow
 def test_the_originals_are_described_with_their_numbers(workspace: Path) -> None:
     said = medseg(
         *("pipeline", "describe", "emps"),
@@ -95,6 +96,7 @@ def test_describe_explains_itself() -> None:
     assert "layer by layer" in result.stdout
 
 
+@pytest.mark.slow
 def test_data_check_tells_sizes_labels_and_groups_of_pictures(data: Path, workspace: Path) -> None:
     result = medseg("data", "check", "emps", "--data", data, "--jobs", 1)
 
@@ -135,6 +137,7 @@ def test_data_show_draws_pictures_with_their_truth(name: str, tmp_path: Path, wo
     assert not (workspace / "one.png").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fit", "slices"),
     # tiles of 32 x 32: two columns on 52, two rows on 36 (four pictures), one row on 30 (the fifth)

@@ -36,6 +36,7 @@ def result(folder: Path, **changes: Any) -> RunResult:
     return RunResult(folder.name, folder, "id", "sqlite:///x.db", False, False, **changes)
 
 
+@pytest.mark.slow
 def test_the_printed_prediction_works_for_a_model_of_a_package_that_was_allowed(
     workspace: Path, patients: Path, tiny: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

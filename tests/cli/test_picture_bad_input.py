@@ -213,6 +213,7 @@ OWN_REMEDY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_is_named_with_case_part_and_remedy_before_training(
     kind: str, data: Path, workspace: Path
@@ -230,6 +231,7 @@ def test_a_fault_is_named_with_case_part_and_remedy_before_training(
     refused(check(data), "case emps03", *words)
 
 
+@pytest.mark.slow
 def test_a_bomb_is_refused_without_the_memory_that_it_asks_for(data: Path, workspace: Path) -> None:
     check(data)  # all is imported
     image(data).write_bytes(huge_png())
@@ -243,6 +245,7 @@ def test_a_bomb_is_refused_without_the_memory_that_it_asks_for(data: Path, works
     assert peak < 50_000 * 50_000 / 10  # bytes: what the check itself takes, and none of the picture
 
 
+@pytest.mark.slow
 def test_the_same_picture_in_two_groups_is_refused_with_both_names(data: Path, workspace: Path) -> None:
     shutil.copyfile(image(data), data / "images" / "emps06.png")
     (line,) = refused(run(data), "case emps06", "case emps03", "another patient")
@@ -252,6 +255,7 @@ def test_the_same_picture_in_two_groups_is_refused_with_both_names(data: Path, w
     refused(check(data), "case emps06", "case emps03")
 
 
+@pytest.mark.slow
 def test_the_same_colour_picture_in_two_groups_is_refused_once(tmp_path: Path, workspace: Path) -> None:
     data = write_nuclei(tmp_path / "data", cases=4, size=(32, 40))
     places = [data / "stage1_train" / name / "images" / f"{name}.png" for name in ("nucleus01", "nucleus04")]
@@ -259,6 +263,7 @@ def test_the_same_colour_picture_in_two_groups_is_refused_once(tmp_path: Path, w
     assert len(refused(check(data, name="nuclei"), "case nucleus04", "case nucleus01")) == 1
 
 
+@pytest.mark.slow
 def test_one_mask_of_a_nucleus_of_another_size_or_torn_is_named(tmp_path: Path, workspace: Path) -> None:
     data = write_nuclei(tmp_path / "data", cases=4, size=(32, 40))
     folders = [data / "stage1_train" / f"nucleus0{number}" / "masks" for number in (1, 2, 3)]
@@ -354,6 +359,7 @@ def test_a_mask_without_foreground_is_legal_and_scored_by_the_rule(data: Path, w
     assert float(empty["specificity"]) == pytest.approx(1 - predicted / (36 * 52))
 
 
+@pytest.mark.slow
 def test_a_picture_in_one_colour_is_no_empty_one_and_is_noted(tmp_path: Path, workspace: Path) -> None:
     data = write_nuclei(tmp_path / "data", cases=4, size=(32, 40))
     for number in (1, 2):
@@ -399,6 +405,7 @@ def test_a_picture_of_one_row_is_read(data: Path, workspace: Path) -> None:
     assert "1 x 52" in result.stdout
 
 
+@pytest.mark.slow
 def test_all_numbers_of_objects_are_one_row_of_the_labels(data: Path, workspace: Path) -> None:
     result = check(data)
 
@@ -407,6 +414,7 @@ def test_all_numbers_of_objects_are_one_row_of_the_labels(data: Path, workspace:
     assert "255" not in result.stdout
 
 
+@pytest.mark.slow
 def test_pictures_without_group_and_faults_of_the_data_set_are_said(data: Path, workspace: Path) -> None:
     (data / "metadata.csv").unlink()
     without = check(data)
@@ -421,6 +429,7 @@ def test_pictures_without_group_and_faults_of_the_data_set_are_said(data: Path, 
     assert "\n1 fault of the data set itself." in check(data).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ids", ["pseudonyms", "identifying"])
 def test_pairs_by_order_are_listed_where_names_may_be_shown(
     ids: str, tmp_path: Path, workspace: Path
@@ -471,6 +480,7 @@ def listed(folder: Path, **changes: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["image", "mask"])
 def test_a_picture_that_a_table_names_and_that_is_missing_is_told_by_its_row(
     column: str, tmp_path: Path, workspace: Path

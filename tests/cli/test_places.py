@@ -53,6 +53,7 @@ def test_a_name_longer_than_any_file_is_refused() -> None:
     assert "shorter name" in refused("data", "check", f"{LONG}.yaml")
 
 
+@pytest.mark.slow
 def test_an_output_in_whose_way_something_lies_is_named(folder: Path, patients: Path) -> None:
     (folder / "taken").write_text("a file")
     (folder / "full").mkdir()

@@ -23,6 +23,7 @@ def medseg(*words: object) -> str:
     return result.output
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_a_run_that_was_moved_goes_on_and_predicts_and_keeps_its_tracking_store(
     workspace: Path, finished: RunResult, patients: Path, monkeypatch: pytest.MonkeyPatch

@@ -47,6 +47,7 @@ def test_without_classes_there_is_no_legend():
     assert not figure.legends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [4, 12])
 @pytest.mark.parametrize("count", [1, 2, 9, 30])
 @pytest.mark.parametrize("name", ["a_long_class_name", "猫" * 12, "x" * 120])

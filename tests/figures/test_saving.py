@@ -43,6 +43,7 @@ def test_a_failure_leaves_the_older_picture(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
 
 
+@pytest.mark.slow
 def test_figures_are_made_without_pyplot():
     names = [
         each.name for each in pkgutil.walk_packages(figures.__path__, "medseg.figures.") if not each.ispkg

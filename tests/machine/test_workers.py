@@ -60,6 +60,7 @@ def test_a_plain_script_is_not_started_again_by_its_workers(how: str, tmp_path: 
     assert said == ["started", "1 2"]
 
 
+@pytest.mark.slow
 def test_a_notebook_needs_no_guard(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not here: it comes with medseg[test]")
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not here: it comes with medseg[test]")

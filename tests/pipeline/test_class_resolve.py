@@ -37,6 +37,7 @@ def check(monai_imported: None, pictures: Path) -> Callable[..., Any]:
     return checked
 
 
+@pytest.mark.slow
 def test_classes_inputs_outputs_and_size_are_those_of_the_data(check: Callable[..., Any]) -> None:
     resolved = check()
 
@@ -47,6 +48,7 @@ def test_classes_inputs_outputs_and_size_are_those_of_the_data(check: Callable[.
         assert resolved.predictor.network.eval()(torch.zeros(2, 1, 32, 32)).shape == (2, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "outputs"),
     [

@@ -254,6 +254,7 @@ input()
 """
 
 
+@pytest.mark.slow
 def test_of_processes_that_claim_a_run_at_once_one_gets_it(tmp_path: Path) -> None:
     folder = made(tmp_path, status="KILLED")
     (folder.path / ".turn").touch()  # left by a machine that is gone

@@ -24,6 +24,7 @@ def test_what_fits_is_built_with_its_parameters_counted(check: Callable[..., Any
     assert resolved.parameters == sum(p.numel() for p in resolved.predictor.network.parameters())
 
 
+@pytest.mark.slow
 def test_the_first_weights_come_from_the_seed(check: Callable[..., Any]) -> None:
     first, same, other = (check(f"seed={seed}").predictor.network.state_dict() for seed in (1, 1, 2))
 
@@ -39,6 +40,7 @@ def test_a_blank_batch_leaves_running_statistics_as_they_were(check: Callable[..
     assert all(not values.any() for values in means)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "word"),
     [

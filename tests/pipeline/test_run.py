@@ -57,6 +57,7 @@ def test_a_run_that_fails_is_marked_and_goes_on_when_its_cause_is_gone(
         assert (folder.path / name).read_bytes() == (finished.folder / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_split_that_was_changed_by_hand_is_refused(
     workspace: Path, patients: Path, tiny: tuple[str, ...], undrawn: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_split_that_was_changed_by_hand_is_refused(
         resume_pipeline(str(folder.path))
 
 
+@pytest.mark.slow
 def test_two_steps_that_score_write_two_tables(
     workspace: Path, patients: Path, tiny: tuple[str, ...], undrawn: None
 ) -> None:

@@ -75,6 +75,7 @@ def digests(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_files_lie_as_in_brats(sample):
     assert [path.name for path in sample.iterdir()] == ["MedsegSample_0001"]
     parts = ("flair", "seg", "t1", "t1ce", "t2")
@@ -141,6 +142,7 @@ def test_no_threshold_on_flair_finds_the_tumour(arrays):
     assert (2 * hits / (above + tumour.sum())).max() < 0.5
 
 
+@pytest.mark.slow
 def test_a_case_is_the_same_bytes_however_many_are_asked_and_in_whatever_process(sample, continued):
     out, _ = continued
     assert digests(sample / case_name(1)) == digests(out / case_name(1))
@@ -196,6 +198,7 @@ def test_tumours_start_inside_the_brain_of_the_template():
     assert 0.4 < left < 0.6
 
 
+@pytest.mark.slow
 def test_heavy_packages_are_not_imported():
     program = (
         "import sys, medseg.samples.brain_tumour; "

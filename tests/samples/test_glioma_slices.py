@@ -48,6 +48,7 @@ def digests(folder):
     }
 
 
+@pytest.mark.slow
 def test_files_lie_as_in_the_kaggle_set(folder, patients):
     names = sorted(path.name for path in (folder / "kaggle_3m").iterdir())
     assert names == ["MedsegSample_LGG_0001", "MedsegSample_LGG_0002", "MedsegSample_LGG_0003"]
@@ -125,6 +126,7 @@ def test_no_threshold_will_do(patients):
         assert best < 0.65
 
 
+@pytest.mark.slow
 def test_a_patient_depends_on_seed_and_number_alone(folder, tmp_path):
     out = tmp_path / "set"
     (out / "kaggle_3m" / case_name(1)).mkdir(parents=True)  # is there already, and kept as it is

@@ -134,6 +134,7 @@ def test_a_picture_depends_on_seed_and_number_alone(folder, tmp_path):
     assert case_name(SEED, 1) != case_name(SEED + 1, 1)
 
 
+@pytest.mark.slow
 def test_a_stopped_call_goes_on_and_processes_change_nothing(folder, tmp_path):
     out = tmp_path / "set"
     there = out / "stage1_train" / case_name(SEED, 2)

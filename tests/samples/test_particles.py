@@ -50,6 +50,7 @@ def dice(one, other):
     return 2 * (one & other).sum() / max(1, one.sum() + other.sum())
 
 
+@pytest.mark.slow
 def test_files_lie_as_in_emps(folder, pictures):
     names = [f"sample-{number:04d}.png" for number in range(1, CASES + 1)]
     assert sorted(path.name for path in folder.iterdir()) == ["images", "metadata.csv", "segmaps"]
@@ -174,6 +175,7 @@ def test_a_stopped_call_goes_on(folder, tmp_path):
     assert (out / "metadata.csv").read_text().splitlines() == table[:4]
 
 
+@pytest.mark.slow
 def test_processes_change_nothing(folder, tmp_path):
     out = Particles().write(tmp_path / "set", cases=3, seed=SEED, progress=Silent(), jobs=2)
     whole, again = digests(folder), digests(out)

@@ -74,6 +74,7 @@ def as_pydicom_shows(dataset):
     return 255 - shown if dataset.PhotometricInterpretation == "MONOCHROME1" else shown
 
 
+@pytest.mark.slow
 def test_classes_are_known_before_there_are_data_in_code_point_order(folder):
     assert Radiology.classes == CLASSES == tuple(sorted(CLASSES))
     assert {path.name for role in folder.iterdir() for path in role.iterdir()} == set(CLASSES)
@@ -106,6 +107,7 @@ def test_of_five_patients_one_is_for_testing_and_of_ten_one_of_each_format():
     assert len(chosen) == 5
 
 
+@pytest.mark.slow
 def test_png_files_are_grey_and_show_the_picture(folder, pictures):
     for number in (1, 3):
         for picture in pictures[number]:
@@ -179,6 +181,7 @@ def test_identifiers_are_valid_and_hang_together(datasets):
     assert len(pictures) == len(datasets)
 
 
+@pytest.mark.slow
 def test_pixels_lie_where_dicom_says(datasets):
     """By the equation of DICOM PS3.3, C.7.6.2.1.1, in a volume that runs to left, back and top."""
     volumes = {number: radiology_pictures._volumes(SEED, number) for number in (2, 4)}
@@ -236,6 +239,7 @@ def test_the_cerebellum_is_below_at_the_right_of_sagittal_slices(pictures):
         assert mask[1].sum() == mask[:, 1].sum() == mask[:, -2].sum() == 0  # nothing is cut off
 
 
+@pytest.mark.slow
 def test_tumours_are_shown_where_they_start_in_the_template(monkeypatch):
     """The template runs from left, back and below, its voxels are 1 mm."""
     grown = []
@@ -310,6 +314,7 @@ def test_slices_are_spread_over_the_middle_half(pictures):
             assert 4 <= np.ptp(indices) <= 0.5 * 120
 
 
+@pytest.mark.slow
 def test_a_patient_depends_on_seed_and_number_alone(folder, tmp_path):
     out = Radiology().write(tmp_path / "set", cases=2, seed=SEED, progress=Silent())
     whole, part = digests(folder), digests(out)
@@ -319,6 +324,7 @@ def test_a_patient_depends_on_seed_and_number_alone(folder, tmp_path):
     assert not np.array_equal(first.values, next(patient_pictures(SEED, 1)).values)
 
 
+@pytest.mark.slow
 def test_an_interrupted_call_goes_on_and_keeps_what_is_whole(folder, tmp_path, monkeypatch):
     out, written = tmp_path / "set", []
     real = radiology.write_dicom

@@ -77,6 +77,7 @@ def prepare(given: Volume, size, transforms=(), **more):
     return Preparation(names, rule).apply(given)
 
 
+@pytest.mark.slow
 @given(inner=st.tuples(*[st.integers(1, 9)] * 3), outer=st.tuples(*[st.integers(1, 9)] * 3))
 @settings(max_examples=60)
 def test_a_frame_pads_and_crops_like_monai_and_undoes_it(inner, outer):
@@ -211,6 +212,7 @@ def test_invertible_transforms_are_accepted(name):
     check_transforms(EXACT[name], channels=("a", "b"))
 
 
+@pytest.mark.slow
 def test_resampling_and_intensity_transforms_are_accepted():
     check_transforms(SPACING, channels=("a",))
     names = [

@@ -47,6 +47,7 @@ def rarest(truths: Sequence[Sequence[set[str]]]) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @given(truths=TRUTHS, seed=st.integers(0, 2**32), shuffle=st.randoms(use_true_random=False))
 def test_a_patient_counts_as_the_rarest_of_its_classes(
     truths: list[list[set[str]]], seed: int, shuffle: random.Random

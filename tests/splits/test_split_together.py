@@ -60,6 +60,7 @@ def test_pairs_do_not_change_the_sizes_of_parts_by_more_than_one(seed: int, pair
     assert abs(counts["test"] - 10) <= 1
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32))
 def test_nothing_that_belongs_together_draws_as_before(seed: int) -> None:
     cases = cohort(40, 2)

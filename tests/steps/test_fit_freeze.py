@@ -91,6 +91,7 @@ def transfer(work, run, *steps):
     return work
 
 
+@pytest.mark.slow
 def test_transfer_learning_is_two_steps(make_frozen_work, make_run, heard):
     """The head alone, then all at another rate by another optimiser, one step after the other."""
     head, whole = make_step(freeze="features", epochs=2), make_step(optimiser=SGD, epochs=1)
@@ -109,6 +110,7 @@ def test_transfer_learning_is_two_steps(make_frozen_work, make_run, heard):
     assert "all.trained_parameters" not in heard.values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, 4])
 def test_a_transfer_that_is_interrupted_goes_on_and_ends_as_if_it_had_not_been(
     make_frozen_work, make_run, heard, monkeypatch, stop
@@ -140,6 +142,7 @@ def test_a_transfer_that_is_interrupted_goes_on_and_ends_as_if_it_had_not_been(
     assert not changed(resumed, state(whole))
 
 
+@pytest.mark.slow
 def test_statistics_that_stand_still_are_those_of_before_while_the_weights_beside_them_learn(
     make_frozen_work, make_run
 ):
@@ -155,6 +158,7 @@ def test_statistics_that_stand_still_are_those_of_before_while_the_weights_besid
         assert not any(torch.equal(after[name], before[name]) for name in learned)
 
 
+@pytest.mark.slow
 def test_training_with_still_statistics_that_is_interrupted_goes_on_to_the_same_bits(
     make_frozen_work, make_run, heard, monkeypatch
 ):
@@ -219,6 +223,7 @@ def test_a_head_that_cannot_be_trained_is_refused(make_frozen_work):
         make_step(freeze="features").check(predictor)
 
 
+@pytest.mark.slow
 def test_a_frozen_part_takes_no_memory_for_the_way_back(make_frozen_work, make_run, heard):
     needs = []
     for folder, freeze in (("whole", None), ("head", "features")):

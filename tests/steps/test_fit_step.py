@@ -39,6 +39,7 @@ def equal(one, other):
     return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
+@pytest.mark.slow
 def test_training_leaves_a_better_network_with_its_traces(make_work, make_run, heard):
     run = make_run(augment=[FLIP])
     work = start(make_step(epochs=8, pictures_every=5, schedule=COSINE, clip=5.0), make_work(), run)
@@ -67,6 +68,7 @@ def test_training_leaves_a_better_network_with_its_traces(make_work, make_run, h
     assert not work.predictor.network.training
 
 
+@pytest.mark.slow
 def test_recalling_gives_the_trained_network_without_training(make_work, make_run):
     run, step = make_run(), make_step()
     done = start(step, make_work(), run)
@@ -79,6 +81,7 @@ def test_recalling_gives_the_trained_network_without_training(make_work, make_ru
     np.testing.assert_array_equal(Predictor.load(run.place / "predictor").probabilities(slices), expected)
 
 
+@pytest.mark.slow
 def test_an_interrupted_step_goes_on_and_ends_as_if_it_had_not_been(make_work, make_run, heard, monkeypatch):
     options = {"epochs": 3, "schedule": COSINE, "schedule_each": "iteration", "pictures_every": 1}
     whole = start(make_step(**options), make_work(), make_run(folder="whole", augment=[FLIP]))
@@ -98,6 +101,7 @@ def test_an_interrupted_step_goes_on_and_ends_as_if_it_had_not_been(make_work, m
     assert equal(weights(whole), weights(resumed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["memory", "disk"])
 def test_where_slices_are_kept_changes_nothing(make_work, make_run, heard, cache):
     auto = start(make_step(epochs=1), make_work(), make_run(folder="auto"))
@@ -121,6 +125,7 @@ def test_a_batch_that_cannot_fit_is_refused_before_training(make_work, make_run,
     assert not heard.numbers
 
 
+@pytest.mark.slow
 def test_augmentation_is_for_training_alone(make_work, make_run):
     noise = {"_target_": "monai.transforms.RandGaussianNoised", "keys": ["image"], "prob": 1.0, "std": 50.0}
     still = {"_target_": "torch.optim.SGD", "lr": 0.0}
@@ -225,6 +230,7 @@ def test_settings_of_another_type_are_refused(given):
         make_step(**given)
 
 
+@pytest.mark.slow
 def test_two_trainings_one_after_the_other_are_both_recorded(make_work, make_run, heard):
     """Head first, then all: the second training's epochs follow the first's."""
     run = make_run()
@@ -265,6 +271,7 @@ def test_a_verdict_is_given_of_one_epoch_too(make_work, make_run, heard):
     )
 
 
+@pytest.mark.slow
 def test_the_best_weights_are_those_of_the_least_loss_where_that_is_asked_for(make_work, make_run, heard):
     run = make_run()
     work = start(make_step(epochs=4, best_by="loss"), make_work(), run)
@@ -278,6 +285,7 @@ def test_the_best_weights_are_those_of_the_least_loss_where_that_is_asked_for(ma
     assert not work.predictor.network.training
 
 
+@pytest.mark.slow
 def test_a_binary_mask_learns_on_pictures(make_picture_work, make_run, tmp_path):
     """The same step, without a word of what kind the task or the files are."""
     data = write_emps(tmp_path / "emps", cases=6, size=(24, 32), seed=4)
@@ -297,6 +305,7 @@ def test_a_binary_mask_learns_on_pictures(make_picture_work, make_run, tmp_path)
     assert Predictor.load(run.place / "predictor").task.spec() == done.predictor.task.spec()
 
 
+@pytest.mark.slow
 def test_the_best_weights_are_those_of_a_score_that_is_named(make_work, make_run, heard):
     run = make_run()
     start(make_step(epochs=3, best_by="iou"), make_work(), run)

@@ -89,6 +89,7 @@ def accuracy(truth, predicted):
 BRUTE = {"f1": f1, "iou": iou, "accuracy": accuracy, "recall": recall}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", list(BRUTE))
 @pytest.mark.parametrize("over", ["pooled", "groups"])
 def test_no_threshold_is_better_and_its_score_is_that_of_trying_all(work, make_run, heard, score, over):
@@ -148,6 +149,7 @@ def spoilt(written, tmp_path, change, which, reference):
     return data
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unwritten")
 @pytest.mark.parametrize("change", [shuffled, inverted, emptied])
 @pytest.mark.parametrize("which", ["test", "train"])
@@ -209,6 +211,7 @@ def test_probabilities_are_those_of_whole_files_however_they_are_cut(
         assert done.predictor.task.threshold == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.slow
 def test_the_slices_of_a_patient_are_one_group(make_picture_work, make_run, tmp_path, heard, blur_out):
     data = write_lgg(tmp_path / "lgg", patients=5, slices=3, size=(16, 18), seed=2)
     blur_out(data, "**/*[0-9].tif")

@@ -104,6 +104,7 @@ def steps(client: Any, run_id: str, name: str) -> list[tuple[int, float]]:
     return [(metric.step, metric.value) for metric in client.get_metric_history(run_id, name)]
 
 
+@pytest.mark.slow
 def test_everything_recorded_is_read_back(uri: str, client: Any, tmp_path: Path) -> None:
     folder = tmp_path / "2026-brats2d"
     recorder = start(uri, folder, name="first", note="**research** use only")
@@ -313,6 +314,7 @@ def test_a_model_whose_upload_was_killed_is_cleared_by_the_next_and_none_lies_am
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"model", "mlflow_model"}
 
 
+@pytest.mark.slow
 def test_runs_are_found_by_id_prefix_name_and_latest(uri: str, client: Any, tmp_path: Path) -> None:
     (tmp_path / "medseg-runs" / "one").mkdir(parents=True)
     first = start(uri, tmp_path / "medseg-runs" / "one", name="same")
@@ -482,6 +484,7 @@ def guarded(uri: str, folder: Path, work: str, environment: dict[str, str]) -> d
     return json.loads(ended.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_no_connection_leaves_the_machine(uri: str, tmp_path: Path) -> None:
     environment = {
         k: v for k, v in os.environ.items() if k not in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
@@ -490,6 +493,7 @@ def test_no_connection_leaves_the_machine(uri: str, tmp_path: Path) -> None:
     assert found == {"tried": [], "client": "None"}
 
 
+@pytest.mark.slow
 def test_the_guard_catches_mlflow_calling_home_where_nothing_stops_it(uri: str, tmp_path: Path) -> None:
     work = """
         from mlflow.telemetry import get_telemetry_client

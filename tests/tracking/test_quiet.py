@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from medseg.tracking.mlflow.quiet import quiet_environment
 
 
@@ -34,6 +36,7 @@ def test_importing_the_trackers_imports_no_mlflow() -> None:
     assert ended.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_telemetry_that_the_caller_has_switched_on_before_is_put_away() -> None:
     script = (
         "import mlflow; from mlflow.telemetry import get_telemetry_client as client; before = client(); "

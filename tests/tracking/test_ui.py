@@ -109,6 +109,7 @@ def interrupted(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, errors
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT as a terminal does")
 def test_a_server_that_is_killed_amid_a_run_is_told_all_by_the_resume(tmp_path: Path) -> None:
     import requests

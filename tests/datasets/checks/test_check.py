@@ -275,6 +275,7 @@ def test_the_fingerprint_is_that_of_the_content(root: Path, tmp_path: Path) -> N
     assert checked(root).fingerprint() not in {first, changed}
 
 
+@pytest.mark.slow
 def test_processes_find_what_one_finds(tmp_path: Path) -> None:
     for number in range(8):
         made(tmp_path / "data", f"p{number}", number)

@@ -154,6 +154,7 @@ def distance(first: str, second: str) -> int:
     return int(near_pairs([first, second], within=255)[0, 2])
 
 
+@pytest.mark.slow
 @given(count=st.integers(0, 25), seed=st.integers(0, 2**32), repeats=st.lists(st.integers(0, 24), max_size=6))
 def test_sets_are_those_of_comparing_each_with_each(count: int, seed: int, repeats: list[int]) -> None:
     hashes = likenesses(count, seed)

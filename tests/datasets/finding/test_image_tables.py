@@ -113,6 +113,7 @@ def test_one_column_with_a_separator_tells_any_number_of_classes(tmp_path: Path)
     assert found_classes(none, tmp_path) == ("A", "b", "é")
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.sets(st.sampled_from(["a", "b c", "é", "10"])), min_size=1, max_size=8),

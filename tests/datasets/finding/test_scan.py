@@ -223,6 +223,7 @@ def test_identifying_ids_never_reach_the_listing(tmp_path: Path) -> None:
     assert len({case.group for case in listing.cases}) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
 def test_a_folder_without_rights_is_a_fault_and_the_others_are_read() -> None:
     # Not below tmp_path, which other users may not enter: the child is another user where this one is root.

@@ -29,6 +29,7 @@ def test_a_class_that_truth_lacks_has_no_shares():
     assert np.asarray(axes.images[0].get_array().mask).tolist() == [[False, False], [True, True]]
 
 
+@pytest.mark.slow
 def test_of_many_classes_both_numbers_are_shown_where_there_are_any():
     counts = np.diag(np.arange(30) * 50)
     counts[3, 4] = 50

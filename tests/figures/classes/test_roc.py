@@ -91,6 +91,7 @@ def test_what_is_undefined_is_said():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 6])
 def test_nothing_overlaps_and_nothing_is_cut(number):
     curves = {f"é $a_b$ {one} {'x' * 70}": curve(one, operating=(0, 0, 0, 1)) for one in range(number)}

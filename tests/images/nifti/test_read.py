@@ -128,6 +128,7 @@ def test_a_damaged_file_is_a_data_error_that_says_how(
     assert str(tmp_path) not in str(refused.value)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 @given(places=st.lists(st.tuples(st.integers(0, 351), st.integers(0, 255)), min_size=1, max_size=4))
 @pytest.mark.filterwarnings("ignore")  # nibabel warns of odd headers; only the outcome counts here

@@ -42,6 +42,7 @@ def put(path: Path, pixels: NDArray[Any], **options: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("kind", NUMBERS)

@@ -91,6 +91,7 @@ def slices(count=3, size=(32, 32)):
 # --- saved and loaded
 
 
+@pytest.mark.slow
 def test_a_saved_model_comes_back_with_equal_probabilities(tmp_path, case):
     profile = TrainingProfile.of([profile_volume(read_volume(case, CHANNELS, None), CHANNELS)])
     first = replace(make_predictor(), profile=profile)

@@ -298,6 +298,7 @@ def discs(number: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarra
     return torch.tensor(both, dtype=torch.float32), torch.tensor(sides), distance
 
 
+@pytest.mark.slow
 def test_a_network_that_learned_to_find_a_disc_looks_at_the_disc():
     torch.manual_seed(5)
     network = nn.Sequential(

@@ -69,6 +69,7 @@ def test_each_level_up_sees_the_level_beside_it():
     assert not torch.allclose(one, other)
 
 
+@pytest.mark.slow
 def test_it_learns_a_mask():
     torch.manual_seed(1)
     network = ClassicUNet(1, filters=2)

@@ -40,6 +40,7 @@ def no_connection(monkeypatch):
     return met
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("channels", "name"), [(1 + 2 * (place % 2), each) for place, each in enumerate(TUTORIAL)]
 )
@@ -160,6 +161,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_asks_no_hub(name, messa
     assert no_connection == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("InceptionV3", [64, 64]), ("VGG16", [16, 64])])
 def test_a_size_that_is_too_small_is_refused_with_the_models_own(name, size):
     own = " x ".join(map(str, PUBLISHED[name][0]))

@@ -33,6 +33,7 @@ except RuntimeError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_has_timm_and_torchvision_whatever_was_tried_before() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],

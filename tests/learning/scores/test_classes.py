@@ -90,6 +90,7 @@ def of_classes(truth, probabilities, said, **options):
     ]
 
 
+@pytest.mark.slow
 @RARE
 @given(exclusive())
 def test_exclusive_classes_are_scored_as_scikit_learn_does(drawn):
@@ -133,6 +134,7 @@ def test_exclusive_classes_are_scored_as_scikit_learn_does(drawn):
     assert (scored(truth, p).matrix == metrics.confusion_matrix(y, said, labels=every)).all()
 
 
+@pytest.mark.slow
 @RARE
 @given(tags())
 def test_several_classes_are_scored_as_scikit_learn_does(drawn):

@@ -52,6 +52,7 @@ def looped(truth, p, groups, seed, *, exclusive):
     return {key: np.array(series) for key, series in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_intervals_are_those_of_an_explicit_loop_over_resampled_patients(exclusive):
     truth, p = images(exclusive=exclusive)

@@ -137,6 +137,7 @@ def test_a_volume_of_one_slice_is_measured_as_that_slice(masks, axis):
     assert found == pytest.approx(brute_hausdorff95(*masks, plane), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_mask_in_one_slice_of_many_is_all_surface():
     """Here the slices above and below are known, and the mask is not in them."""
     truth, predicted = (np.zeros((80, 90, 3), bool) for _ in range(2))

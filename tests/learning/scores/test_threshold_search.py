@@ -62,6 +62,7 @@ def test_nothing_is_better_than_the_best(score, over):
     assert found.value_at_half == pytest.approx(at(groups, 0.5, score, over), abs=1e-14, nan_ok=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(groups_of_pixels, st.sampled_from(sorted(COUNT_SCORES)), st.sampled_from(["pooled", "groups"]))
 def test_the_search_is_that_by_brute_force_with_its_ties(parts, score, over):
@@ -134,6 +135,7 @@ def test_nothing_coarse_or_fine_beats_the_best():
         assert values == pytest.approx([at(groups, one, "f1", over) for one in t], nan_ok=True)
 
 
+@pytest.mark.slow
 def test_means_over_very_many_groups_do_not_drift():
     groups = random_groups(300, 30, seed=4)
     found = search(counted(groups), score="precision", over="groups")

@@ -289,6 +289,7 @@ def test_batches_name_their_cases_and_slices(store):
     assert batches.described(first) == "a slice 0, a slice 1, a slice 2"
 
 
+@pytest.mark.slow
 def test_a_worker_gives_the_same_batches_takes_no_numbers_and_its_end_is_told(store):
     """One test of three things: a process that loads slices imports torch and MONAI first."""
     alone, helped = make_batches(store), make_batches(store, workers=1)

@@ -498,6 +498,7 @@ def test_a_plan_draws_from_training_cases_alone(cases, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_real_patients_are_prepared(real_data, tmp_path):
     from medseg.datasets.manifest.label_map import Derive
 

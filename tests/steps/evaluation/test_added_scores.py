@@ -65,6 +65,7 @@ def evaluated(step, work, run):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("package")
 def test_the_scores_of_the_documentation_are_computed_of_volumes(make_work, make_run, heard):
     (declared,) = re.findall(r"```yaml\n(evaluate:.*?)```", DOCS, flags=re.DOTALL)
@@ -95,6 +96,7 @@ def test_only_what_is_listed_is_computed(make_work, make_run, heard):
     assert "figures/test_dice.png" not in heard.artifacts
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("package")
 def test_of_pictures_a_group_has_the_mean_of_its_pictures(make_picture_work, make_run, heard, tmp_path):
     data = write_emps(tmp_path / "emps", cases=6, size=(20, 28), seed=6)
@@ -111,6 +113,7 @@ def test_of_pictures_a_group_has_the_mean_of_its_pictures(make_picture_work, mak
     assert set(summary.loc[summary["name"] == "foreground/pooled", "score"]) == {"dice"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("package")
 def test_of_images_they_are_means_over_images_with_intervals(make_class_work, make_run, heard, tmp_path):
     work = make_class_work(write_class_folders(tmp_path / "sides", SIDES, cases=4), SIDES)

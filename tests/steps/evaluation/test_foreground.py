@@ -113,6 +113,7 @@ def test_pictures_are_scored_as_their_predicted_masks_are(particles, make_run):
     assert 0.1 < table["dice"].mean() < 0.999, "an oracle that says all or nothing proves nothing"
 
 
+@pytest.mark.slow
 def test_a_patient_is_scored_over_all_slices(patients, make_run, heard):
     run = make_run("evaluate")
     evaluate(patients, run)
@@ -151,6 +152,7 @@ def test_metrics_are_means_over_groups_and_of_all_pixels_together(kind, make_run
             assert metrics[f"test/{name}/{of}/patients"] == groups[name].notna().sum()
 
 
+@pytest.mark.slow
 def test_tables_and_figures_are_written_and_recorded(particles, make_run, heard, drawn):
     run = make_run("evaluate")
     work = evaluate(particles, run)
@@ -300,6 +302,7 @@ def test_scoring_twice_gives_the_same_numbers(particles, make_run, heard):
     assert heard.numbers[0] == heard.numbers[1]
 
 
+@pytest.mark.slow
 def test_pictures_without_foreground_anywhere_are_scored_and_drawn(
     make_picture_work, make_run, tmp_path, heard, drawn
 ):

@@ -227,6 +227,7 @@ def test_images_with_several_classes_or_none_are_scored_class_by_class(make_clas
     assert summary(run).loc[("", "subset_accuracy"), "patients"] == len(groups) == 5
 
 
+@pytest.mark.slow
 def test_the_threshold_of_the_task_decides_for_prediction_table_scores_and_figures(
     make_class_work, make_run, drawn, tagged
 ):
@@ -290,6 +291,7 @@ def test_settings_reach_the_scores(make_class_work, make_run, ring):
     assert value(make_run(), "f0.5") == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_class_that_no_test_image_has_is_told_and_left_out(make_class_work, make_run, heard, drawn, ring):
     work = make_class_work(ring, ROUND, lambda case: "train" if case.labels == ("2_y",) else "test")
     evaluate(work, make_run())
@@ -304,6 +306,7 @@ def test_a_class_that_no_test_image_has_is_told_and_left_out(make_class_work, ma
     assert set(drawn) == FIGURES
 
 
+@pytest.mark.slow
 def test_one_class_alone_and_one_patient_are_scored_as_far_as_they_can_be(
     make_class_work, make_run, heard, drawn, sides
 ):
@@ -348,6 +351,7 @@ def test_recalled_is_what_a_call_gave_and_another_call_gives_the_same(
 # --- figures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [16, 3])
 def test_the_surest_mistakes_are_shown_the_surest_first(
     make_class_work, make_run, drawn, monkeypatch, ring, room
@@ -368,6 +372,7 @@ def test_the_surest_mistakes_are_shown_the_surest_first(
     assert looked[looked.index("misses") + 1 :] == said[:room]
 
 
+@pytest.mark.slow
 def test_mistakes_about_several_classes_go_by_the_confidence_of_the_table(
     make_class_work, make_run, drawn, tagged
 ):
@@ -381,6 +386,7 @@ def test_mistakes_about_several_classes_go_by_the_confidence_of_the_table(
     assert set(drawn) == FIGURES - {"test_confusion"}
 
 
+@pytest.mark.slow
 def test_where_it_looked_is_shown_of_the_surest_hit_of_each_class_and_of_the_surest_misses(
     make_class_work, make_run, drawn, sides
 ):
@@ -400,6 +406,7 @@ def test_where_it_looked_is_shown_of_the_surest_hit_of_each_class_and_of_the_sur
     assert len(hits) == 2
 
 
+@pytest.mark.slow
 def test_a_network_that_looks_nowhere_gives_all_other_figures_and_says_so(
     make_class_work, make_run, heard, drawn, sides
 ):
@@ -414,6 +421,7 @@ def test_a_network_that_looks_nowhere_gives_all_other_figures_and_says_so(
     assert not said.endswith("..")
 
 
+@pytest.mark.slow
 def test_an_error_of_a_model_while_other_figures_are_drawn_is_none_of_where_it_looked(
     make_class_work, make_run, drawn, monkeypatch, sides
 ):

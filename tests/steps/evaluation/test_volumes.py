@@ -56,6 +56,7 @@ def truth_and_prediction(work, case):
     return truth, work.predictor.predict(case).labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["test", "val"])
 def test_scores_are_those_of_the_predicted_label_maps(make_scored, role):
     work, run = make_scored(role)
@@ -80,6 +81,7 @@ def test_scores_are_those_of_the_predicted_label_maps(make_scored, role):
     assert 0.05 < dice.mean() < 1, "an oracle that says all or nothing proves nothing"
 
 
+@pytest.mark.slow
 def test_metrics_are_means_over_patients_and_the_matrix_is_pooled(make_scored, heard):
     work, run = make_scored()
     table = pd.read_csv(run.folder / "scores" / "test.csv")
@@ -97,6 +99,7 @@ def test_metrics_are_means_over_patients_and_the_matrix_is_pooled(make_scored, h
     assert list(matrix.index) == list(matrix.columns) == list(work.predictor.task.classes)
 
 
+@pytest.mark.slow
 def test_tables_and_figures_are_written_and_recorded(make_scored, heard):
     _, run = make_scored()
     assert set(heard.artifacts) == {
@@ -110,11 +113,13 @@ def test_tables_and_figures_are_written_and_recorded(make_scored, heard):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_distances_can_be_left_out(make_scored):
     _, run = make_scored(distances=False)
     assert pd.read_csv(run.folder / "scores" / "test.csv")["hd95"].isna().all()
 
 
+@pytest.mark.slow
 def test_all_slices_count_also_those_that_are_not_stored(make_scored):
     few, run = make_scored(keep={"contains": "foreground", "draw": 2})
     first = (run.folder / "scores" / "test.csv").read_bytes()
@@ -123,6 +128,7 @@ def test_all_slices_count_also_those_that_are_not_stored(make_scored):
     assert len(few.store.samples) < len(every.store.samples)
 
 
+@pytest.mark.slow
 def test_split_by_slice_only_slices_of_the_role_are_scored(make_scored):
     work, run = make_scored(by="slice")
     table = pd.read_csv(run.folder / "scores" / "test.csv")
@@ -147,6 +153,7 @@ def test_split_by_slice_only_slices_of_the_role_are_scored(make_scored):
     assert matrix.to_numpy().sum() == voxels
 
 
+@pytest.mark.slow
 def test_recalling_gives_the_same_tables_without_predicting(make_scored, make_work):
     work, run = make_scored()
     fresh = make_work()
@@ -161,6 +168,7 @@ def test_recalling_gives_the_same_tables_without_predicting(make_scored, make_wo
     pd.testing.assert_frame_equal(pd.read_csv(recalled.tables["test"]), pd.read_csv(work.tables["test"]))
 
 
+@pytest.mark.slow
 def test_two_roles_have_their_own_tables(make_scored):
     work, run = make_scored("val")
     both = Evaluate("test")(work, run)
@@ -168,6 +176,7 @@ def test_two_roles_have_their_own_tables(make_scored):
     assert both.tables["val"] != both.tables["test"]
 
 
+@pytest.mark.slow
 def test_a_perfect_network_scores_one(make_work, make_run, monkeypatch):
     work = make_work()
     plain = type(work.predictor).predict_volume
