@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -99,6 +100,13 @@ def test_a_wheel_holds_every_module_pipeline_and_manifest_and_finds_them(
     assert {f"medseg/_pipelines/{name}.yaml" for name in PIPELINES} <= names
     assert {f"medseg/_manifests/{name}.yaml" for name in MANIFESTS} <= names
     assert "medseg/py.typed" in names
+    about = (tmp_path / "site" / f"medseg-{medseg.__version__}.dist-info" / "METADATA").read_text(
+        encoding="utf-8"
+    )
+    assert "License-Expression: Apache-2.0\n" in about
+    assert "Description-Content-Type: text/markdown\n" in about
+    assert "# medseg" in about
+    assert not re.findall(r"\]\((?!https?:|#)[^)]*\)", about), "a page of an index has no files beside it"
     program = (
         "import medseg.named as found; print(found.__file__)\n"
         "print(*sorted(f.name for f in found.all_pipelines()))\n"
