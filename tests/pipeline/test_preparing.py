@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ from medseg.progress import Silent
 from medseg.slices.preparation import Preparation
 from medseg.steps.fit import Fit
 from medseg.tracking.mlflow.store import open_store
+from medseg.yaml import read_yaml, write_yaml
 
 pytestmark = pytest.mark.usefixtures("undrawn", "workspace")
 
@@ -150,3 +152,18 @@ def test_every_fold_leaves_out_what_the_first_could_not_prepare(patients: Path) 
     assert found.left_out == ("Brats_002",)
     assert found.unprepared == (fault,)
     assert [case.id for case in found.cases] == [f"Brats_00{n}" for n in (1, 3, 4, 5, 6)]
+
+
+@pytest.mark.parametrize(("ids", "others"), [("identifying", 0), ("pseudonyms", 0o055)])
+def test_slices_of_patients_whose_names_are_known_are_closed_to_others(
+    ids: str, others: int, patients: Path, tiny: tuple[str, ...], tmp_path: Path
+) -> None:
+    named = read_yaml(find_manifest("brats2019").path)
+    write_yaml({**named, "ids": ids}, tmp_path / "ours.yaml")
+    umask = os.umask(0o022)
+    try:
+        store = prepare_data("brats2d", patients, set=[*tiny, f"manifest={tmp_path / 'ours.yaml'}"])
+    finally:
+        os.umask(umask)
+
+    assert store.root.stat().st_mode & 0o077 == others
