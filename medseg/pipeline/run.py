@@ -157,7 +157,7 @@ def _record_left_out(job: Job) -> None:
     faults = job.gathered.report.faults
     if not faults:
         return
-    rows = [[fault.case, str(fault.position), fault.part, fault.met] for fault in faults]
+    rows = [[fault.case, str(fault.position), fault.part, fault.found] for fault in faults]
     path = job.folder.path / "left_out.csv"
     with written_whole(path) as target, target.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
