@@ -297,11 +297,11 @@ def _look(asked: CrossValidation, fold: int, shown: Progress, gathered: Gathered
 
 def _say_overruled(split: Mapping[str, Any], gathered: Gathered, shown: Progress) -> None:
     """Say that roles which somebody gave do not count: a test part that was kept aside is learned from."""
-    from medseg.splits.column import told_roles  # noqa: PLC0415
+    from medseg.splits.column import roles_by_column  # noqa: PLC0415
 
     column = split.get("column")
     if column is not None and column in gathered.cases[0].extra:
-        given = set(told_roles(column, gathered.cases).values()) - {"train"}
+        given = set(roles_by_column(column, gathered.cases).values()) - {"train"}
         where = f"the column '{column}'"
     else:
         given = {"test"} if split.get("file") or isinstance(split.get("test"), Mapping) else set()

@@ -16,7 +16,7 @@ from medseg.errors import DataError, Fault
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.recorder import Recorder
-from medseg.splits.column import told_roles
+from medseg.splits.column import roles_by_column
 from medseg.splits.rule import SplitRule
 from medseg.splits.split import Split
 
@@ -160,7 +160,7 @@ def _drawn(
     shares: dict[Role, object] = {"val": rule.val, "test": rule.test}
     given = {role for role, share in shares.items() if isinstance(share, Mapping)}
     if rule.column is not None:
-        given |= set(told_roles(rule.column, cases).values()) & set(shares)
+        given |= set(roles_by_column(rule.column, cases).values()) & set(shares)
     ratios = {
         role: share
         for role, share in shares.items()

@@ -169,18 +169,18 @@ def _coded(head: Header) -> bytes | None:
     if head.syntax == RLELossless:
         return None
     coded = _frame(head)
-    told = header(coded)
-    if told is None:
+    stream = header(coded)
+    if stream is None:
         raise RefusedError(
             f"the pixels of the DICOM file are not {head.syntax.name}, though its header says so", COPY
         )
-    if (told.height, told.width, told.samples) != (head.height, head.width, head.samples):
+    if (stream.height, stream.width, stream.samples) != (head.height, head.width, head.samples):
         raise RefusedError(
-            f"the compressed pixels of the DICOM file say {told.height} x {told.width} x {told.samples} (rows x "
+            f"the compressed pixels of the DICOM file say {stream.height} x {stream.width} x {stream.samples} (rows x "
             f"columns x samples), its header {head.height} x {head.width} x {head.samples}: one is damaged",
             COPY,
         )
-    if told.wavelets:
+    if stream.wavelets:
         if not complete(coded):
             raise _early()
     else:
