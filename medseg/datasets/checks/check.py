@@ -24,7 +24,7 @@ from medseg.machine.workers import pool
 from medseg.progress import Progress, Silent
 
 #: Below this many unread cases, starting processes costs more than it saves.
-_WORTH_PROCESSES = 8
+_FEWEST_FOR_PROCESSES = 8
 
 _Unread = tuple[Case, tuple[str, ...]]
 
@@ -57,7 +57,7 @@ class Report:
 
     @property
     def unlabelled(self) -> tuple[str, ...]:
-        """Cases whose label map holds one value only, such as no tumour at all. Worth a note; no fault."""
+        """Cases whose label map holds one value only, such as no tumour at all: a note, no fault."""
         return tuple(
             facts.case for facts in self.facts if facts.labels is not None and len(facts.labels) == 1
         )
@@ -185,7 +185,7 @@ def _names(rule: LabelRule) -> dict[int, str]:
 def _examined(
     unread: Sequence[_Unread], rule: LabelRule, files: FileKind, jobs: int
 ) -> Iterator[tuple[Case, CaseFacts]]:
-    if jobs <= 1 or len(unread) < _WORTH_PROCESSES:
+    if jobs <= 1 or len(unread) < _FEWEST_FOR_PROCESSES:
         for case, channels in unread:
             yield case, examine(case, channels, rule, files)
         return

@@ -165,7 +165,7 @@ class Table:
 
     Attributes:
         manifest: Says which table, and what of it.
-        rows: Wanted columns, by the text in the key column.
+        rows: The columns that are needed, by the text in the key column.
         faults: What is wrong with it.
         there: Whether there is such a file.
     """

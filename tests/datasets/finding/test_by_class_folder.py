@@ -259,7 +259,7 @@ def test_pictures_without_any_class_folder_are_refused(root: Path) -> None:
     text = complaints(scan(folders(), root))
     assert "2 pictures lie directly in the data set's folder" in text
     assert "no folder tells a class" in text
-    assert "told by the folder that it lies in" in complaints(scan(folders(), root / "1.png"))
+    assert "only its folder names its class" in complaints(scan(folders(), root / "1.png"))
     with pytest.raises(DataError, match="no folder tells a class"):
         found_classes(folders(), root)
 
@@ -333,7 +333,7 @@ def test_a_column_tells_the_patient_last(root: Path) -> None:
     manifest = folders(columns={"site": r"(site\d)"}, group={"pattern": r"/(p\d+)_", "column": "site"})
     listing = scan(manifest, root)
     assert [case.group for case in listing.cases] == ["p1", "site3", "b/y"]
-    assert listing.notes[0].endswith("2 of 3 pictures: 1 by the name, 1 by site")
+    assert listing.notes[0].endswith("2 of 3 pictures is known: 1 by the name, 1 by site")
 
 
 def test_an_attribute_that_dicom_does_not_know_is_refused(root: Path) -> None:
