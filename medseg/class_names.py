@@ -75,7 +75,7 @@ def misnamed(names: Sequence[str]) -> Iterator[str]:
         sharing[key_name(name)].add(name)
     for key, alike in sorted(sharing.items()):
         if len(alike) > 1:
-            yield f"{sorted(alike)} cannot be told apart in the names of scores, where each is '{key}'"
+            yield f"{sorted(alike)} cannot be distinguished in the names of scores, where each is '{key}'"
 
 
 def ordered(labels: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:

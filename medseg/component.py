@@ -317,6 +317,6 @@ def _classes(module: ModuleType) -> list[str]:
     return [name for name in names if name[:1].isupper()]
 
 
-def _nearest(met: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(met, list(known), n=3, cutoff=0.6)
+def _nearest(given: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(given, list(known), n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""

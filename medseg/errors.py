@@ -10,7 +10,7 @@ MedsegError               something the user can mend; the command line ends wit
 ├── RunError              a run cannot be found, continued or written
 └── TrackingError         the tracking server cannot be used
 
-Every message says what was met, what was expected, where, and what to do. No message holds a path or an
+Every message says what was found, what was expected, where, and what to do. No message holds a path or an
 identifier of a patient: those travel in `Fault.path`, and are printed only by a caller who may.
 """
 
@@ -61,7 +61,7 @@ class Fault:
         case: Public name of the case (the pseudonym, where ids are identifying); empty if none.
         position: Place of the case in the listing, from 1; 0 if the fault belongs to no case.
         part: The channel, or `mask`; empty if the fault belongs to the whole case.
-        met: What was met, and what was expected. Holds no path and no identifier.
+        found: What was found, and what was expected. Holds no path and no identifier.
         remedy: What to do about it.
         path: The file or folder. Private: shown only where ids are pseudonyms or on request.
     """
@@ -69,7 +69,7 @@ class Fault:
     case: str
     position: int
     part: str
-    met: str
+    found: str
     remedy: str
     path: Path | None = None
 
@@ -82,7 +82,7 @@ class Fault:
             where.append(self.part)
         if show_path and self.path is not None:
             where.append(str(self.path))
-        return f"{', '.join(where)}: {self.met}. {self.remedy}"
+        return f"{', '.join(where)}: {self.found}. {self.remedy}"
 
 
 class DataError(MedsegError):

@@ -154,7 +154,7 @@ def _is_other(kind: Kind, path: Path) -> bool:
     try:
         with open_regular(path) as file:
             marks = {mark.decode() for mark in _TOP_KEY.findall(file.read(_MOST))}
-    except OSError:  # whoever asks for it by its name is told
+    except OSError:  # reported where the file is asked for by its name
         return False
     return other.mark in marks and kind.mark not in marks
 

@@ -157,8 +157,8 @@ def _is_dead(part: Path) -> bool:
         age = abs(time.time() - part.stat().st_mtime)
     except OSError:
         return False
-    told = seen(part / _WRITING) if (part / _WRITING).exists() else "unknown"
-    return (told == "free" and age > _YOUNG) or (told == "unknown" and age > _OLD)
+    state = seen(part / _WRITING) if (part / _WRITING).exists() else "unknown"
+    return (state == "free" and age > _YOUNG) or (state == "unknown" and age > _OLD)
 
 
 def read_kept(path: Path) -> Any:

@@ -39,7 +39,7 @@ from medseg.images.dicom.sniff import is_dicom
 from medseg.images.dicom.window import Window
 from medseg.images.nifti.read import read_nifti
 from medseg.images.pictures.read import SUFFIXES, ChannelRule, Picture, read_picture
-from medseg.images.refusal import RefusedError, met_and_remedy
+from medseg.images.refusal import RefusedError, found_and_remedy
 
 __all__ = ["DicomReader", "NiftiReader", "PictureReader", "RefusedError"]
 
@@ -76,17 +76,17 @@ class _Reader(ImageReader):
         for other in others:
             if not first.same_grid(other):
                 raise RefusedError(
-                    f"the files lie on several grids: {other.told()}, where the first has {first.told()}",
+                    f"the files lie on several grids: {other.text()}, where the first has {first.text()}",
                     "Bring them to one grid, or load them under keys of their own.",
                 )
-        notes = dict.fromkeys(note for _, _, said in found for note in said)
+        notes = dict.fromkeys(note for _, _, of_file in found for note in of_file)
         return self._joined(arrays, first, "; ".join(notes))
 
     def _refusing(self, path: Path) -> tuple[NDArray[Any], Geometry, tuple[str, ...]]:
         try:
             return self._one(path)
         except DataError as error:
-            raise RefusedError(*met_and_remedy(error)) from error
+            raise RefusedError(*found_and_remedy(error)) from error
 
     @abstractmethod
     def _one(self, path: Path) -> tuple[NDArray[Any], Geometry, tuple[str, ...]]:

@@ -18,7 +18,7 @@ class DataInput:
         name: Of the manifest.
         digest: Fingerprint of files and preparation, hexadecimal, at most 36 characters.
         context: The role: `train`, `val` or `test`.
-        profile: Counts worth showing, such as cases, groups and slices.
+        profile: Counts to show, such as cases, groups and slices.
         source: Where the manifest says that the data come from; public.
     """
 

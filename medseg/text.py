@@ -47,7 +47,7 @@ _PLAIN = (
 
 def plain(complaint: str) -> str:
     """A complaint of pydantic in the words of this package's own messages, such as `expected a whole number`."""
-    for said, words in _PLAIN:
-        if re.fullmatch(said, complaint, re.DOTALL):
-            return re.sub(said, words, complaint, count=1, flags=re.DOTALL)
+    for pattern, words in _PLAIN:
+        if re.fullmatch(pattern, complaint, re.DOTALL):
+            return re.sub(pattern, words, complaint, count=1, flags=re.DOTALL)
     return complaint

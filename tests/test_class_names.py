@@ -35,7 +35,7 @@ def test_names_that_may_be_classes_of_one_data_set_never_share_a_key(texts: list
 def test_a_class_named_as_what_stands_behind_a_score_has_another_key(taken: str) -> None:
     assert key_name(taken) == f"class {taken}"
     (complaint,) = misnamed([taken, f"class {taken}"])
-    assert "cannot be told apart in the names of scores" in complaint
+    assert "cannot be distinguished in the names of scores" in complaint
 
 
 @pytest.mark.parametrize("name", ["10_x", "2_y", "A", "b", "é", "T1 + c", "яблоко", "it's", "..."])

@@ -167,7 +167,7 @@ def test_what_cannot_be_read_is_refused_for_its_reason_and_left_to_no_other_read
     reader, path, reason = broken(tmp_path)[name]
     with pytest.raises(RefusedError, match=reason) as caught:
         LoadImage(reader=reader)(path)
-    assert caught.value.met
+    assert caught.value.found
     assert caught.value.remedy
     assert str(tmp_path) not in str(caught.value)
 
@@ -181,7 +181,7 @@ def test_a_refusal_in_a_chain_is_the_cause_of_monai_s_error(tmp_path):
     while cause is not None and not isinstance(cause, DataError):
         cause = cause.__cause__
     assert isinstance(cause, RefusedError)
-    assert "empty" in cause.met
+    assert "empty" in cause.found
 
 
 def test_files_are_known_by_their_endings_where_monai_asks():

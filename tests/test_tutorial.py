@@ -174,7 +174,7 @@ def test_the_data_are_told_as_the_text_has_it(executed: Executed) -> None:
     assert "generated: True" in executed.said("check")
     assert all(name in executed.said("check") for name in CLASSES)
     assert "faults: 0" in executed.said("check")
-    assert "the patient is told of 180 of 180 pictures" in executed.said("check")
+    assert "the patient of 180 of 180 pictures is known" in executed.said("check")
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ class Conductor:
         definition: The pipeline.
         manifest: Of its data.
         root: Folder of the data; None where they are generated.
-        options: What the caller says, or said when the run began; its packages are those that he allows now.
+        options: What the caller asks for, or asked for when the run began; its packages are those that he allows now.
         tracking_uri: Of MLflow.
         progress: Where it is shown.
         set: What makes the definition another than that of a run that goes on.

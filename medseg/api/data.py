@@ -78,9 +78,9 @@ def _with_refusals(found: Checked, opened: Opened, allowed: Allowed, shown: Prog
     with quiet_libraries():
         ready = readiness(opened.definition, opened.manifest, found.root, found.report, allowed)
     of_cases = [fault for error in ready.refused if isinstance(error, DataError) for fault in error.faults]
-    told = [str(error) for error in ready.refused if not (isinstance(error, DataError) and error.faults)]
+    refusals = [str(error) for error in ready.refused if not (isinstance(error, DataError) and error.faults)]
     report = replace(found.report, faults=(*found.report.faults, *of_cases))
-    return replace(found, report=report, refused=tuple(told), remarks=ready.notes)
+    return replace(found, report=report, refused=tuple(refusals), remarks=ready.notes)
 
 
 def _checked(opened: Opened, data: str | Path | None, options: RunOptions, shown: Progress) -> Checked:

@@ -25,7 +25,7 @@ def unfinished(*, take_over: bool = False) -> RunFolder:
     """The latest run of this user in this folder that was killed or has failed.
 
     Args:
-        take_over: Runs that go on as far as can be told from here count too.
+        take_over: Runs that may still go on on another machine count too.
 
     Raises:
         RunError: There is none.
@@ -99,8 +99,8 @@ def resuming(folder: RunFolder, state: State) -> str:
 def mark_gone() -> list[str]:
     """Mark runs of this folder KILLED that say RUNNING though their process is gone.
 
-    Those of somebody else are left alone: their files name the tracking server that would be told. One whose
-    process went while it told the trackers how it ended is marked as ended in that way.
+    Those of somebody else are left alone: their files name the tracking server that would get the mark. One
+    whose process went while it informed the trackers how it ended is marked as ended in that way.
 
     Returns:
         Names of those that were marked KILLED.
@@ -113,11 +113,11 @@ def _marked(folder: RunFolder) -> Status | None:
     """Mark one run; None if another command has done so, or is at it."""
     with suppress(RunError):
         refuse_ways_out(folder.path)
-        return _told_and_marked(folder)
+        return _reported_and_marked(folder)
     return None
 
 
-def _told_and_marked(folder: RunFolder) -> Status | None:
+def _reported_and_marked(folder: RunFolder) -> Status | None:
     with folder.turn(wait=0):
         state = folder.read()
         if not state.mine or state.status != "RUNNING" or alive(state, folder.path):

@@ -125,12 +125,12 @@ def resume_folds(
         tracking_uri: Where the runs of its folds are tracked now, if that address has changed.
         allow: Packages that declared objects may come from, beside the usual ones, as of `resume_pipeline`.
         jobs: Cases that are read at a time.
-        take_over: Go on even if a process of another machine is said to work on it, as of `resume_pipeline`.
+        take_over: Go on even if a process of another machine may work on it, as of `resume_pipeline`.
         progress: Where it is shown.
 
     Raises:
         RunError: There is nothing to go on with, another process works on it, definition, manifest or data have
-            changed, a package is not allowed, or it is of somebody else and needs more to be said.
+            changed, a package is not allowed, or it is of somebody else and needs more options.
         MedsegError: What is wrong with a run.
     """
     given = Given.of(data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, take_over=take_over)
@@ -221,7 +221,7 @@ def _seen_to_its_end(asked: CrossValidation, uri: str | None, shown: Progress, g
             result = put_together(asked, results, shown, uri)
         asked.end("FINISHED")
     except BaseException as error:
-        with suppress(RunError, OSError):  # what went wrong is told, and not that it cannot be noted
+        with suppress(RunError, OSError):  # the error itself is reported, not that it cannot be noted
             asked.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     finally:
@@ -297,11 +297,11 @@ def _look(asked: CrossValidation, fold: int, shown: Progress, gathered: Gathered
 
 def _say_overruled(split: Mapping[str, Any], gathered: Gathered, shown: Progress) -> None:
     """Say that roles which somebody gave do not count: a test part that was kept aside is learned from."""
-    from medseg.splits.column import told_roles  # noqa: PLC0415
+    from medseg.splits.column import roles_by_column  # noqa: PLC0415
 
     column = split.get("column")
     if column is not None and column in gathered.cases[0].extra:
-        given = set(told_roles(column, gathered.cases).values()) - {"train"}
+        given = set(roles_by_column(column, gathered.cases).values()) - {"train"}
         where = f"the column '{column}'"
     else:
         given = {"test"} if split.get("file") or isinstance(split.get("test"), Mapping) else set()

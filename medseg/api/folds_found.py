@@ -15,7 +15,7 @@ def are_folds(name: str | None, *, take_over: bool = False) -> bool:
 
     Args:
         name: As the user gives it; None for what was interrupted last.
-        take_over: What another machine is said to work on counts too.
+        take_over: What another machine may work on counts too.
     """
     mark_gone()
     found = interrupted_folds(take_over=take_over) if name is None else find_folds(name)
@@ -35,7 +35,7 @@ def interrupted_folds(*, take_over: bool = False) -> CrossValidation | None:
     """The latest cross-validation of this user that was interrupted, unless another run was interrupted after it.
 
     Args:
-        take_over: What another machine is said to work on counts too.
+        take_over: What another machine may work on counts too.
     """
     waiting = (
         each

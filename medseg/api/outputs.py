@@ -41,7 +41,7 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of a case.
+    """What was predicted for a case.
 
     Attributes:
         path: What was written of it, if anything was.

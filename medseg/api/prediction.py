@@ -164,7 +164,7 @@ def _all(
 ) -> Predicted:
     """Predict one case after the other, and write the table of those that were, whatever ends it."""
     done: list[PredictedCase] = []
-    met = list(faults)
+    every_fault = list(faults)
     try:
         with shown.bar("predicting", len(cases), "cases") as bar:
             for case in cases:
@@ -172,15 +172,17 @@ def _all(
                     with one_case(case, writes=True):
                         done.append(_one(predictor, case, asked))
                 except DataError as error:
-                    met += error.faults or (Fault(case.id, case.position, "", str(error), "Leave it out."),)
+                    every_fault += error.faults or (
+                        Fault(case.id, case.position, "", str(error), "Leave it out."),
+                    )
                 except Exception:
-                    shown.say(f"Met at case {case.id} (no. {case.position}).", loud=True)
+                    shown.say(f"The error came at case {case.id} (no. {case.position}).", loud=True)
                     raise
                 bar.advance()
     finally:
         found = Predicted(
             tuple(done),
-            tuple(met),
+            tuple(every_fault),
             {case.id: _source(case) for case in cases},
             predictor.manifest.ids == "pseudonyms",
             asked.output.title,
@@ -209,8 +211,10 @@ def _listed(predictor: Predictor, inputs: Sequence[Path]) -> tuple[list[Case], l
         faults += listing.faults
         for case in listing.cases:
             if case.id in cases and case.images != cases[case.id].images:
-                met = "two inputs have a case of this name, and would be written to one file"
-                faults.append(Fault(case.id, case.position, "", met, "Predict them into two folders.", root))
+                problem = "two inputs have a case of this name, and would be written to one file"
+                faults.append(
+                    Fault(case.id, case.position, "", problem, "Predict them into two folders.", root)
+                )
             cases.setdefault(case.id, case)
     return list(cases.values()), faults
 

@@ -56,7 +56,7 @@ class RunResult:
     allow: tuple[str, ...] = ()
 
     def scores(self, role: str = "test") -> DataFrame:
-        """Scores of every case: one row for each case and class or region, or what was said of each image."""
+        """Scores of every case: one row for each case and class or region, or the prediction for each image."""
         return self._table(f"{role}.csv")
 
     def summary(self, role: str = "test") -> DataFrame:

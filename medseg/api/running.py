@@ -150,7 +150,7 @@ def resume_pipeline(
         allow: Packages that declared objects may come from, beside the usual ones; those of the run's first command
             must be named again.
         jobs: Cases that are read at a time.
-        take_over: Go on even if a process of another machine is said to run it: for one whose process is gone
+        take_over: Go on even if a process of another machine may run it: for one whose process is gone
             for certain, as with a container that was replaced.
         set: `path=value` strings that change the definition: epochs, patience and pictures_every of a training,
             loading.workers, loading.cache, and settings of steps that have not begun. The step whose training goes on
@@ -160,7 +160,7 @@ def resume_pipeline(
 
     Raises:
         RunError: There is nothing to go on with, another process runs it, the data or what was declared have
-            changed, a package is not allowed, or the run is of somebody else and needs more to be said.
+            changed, a package is not allowed, or the run is of somebody else and needs more options.
         TrackingError: The tracking server does not answer, or wants a password that is not kept.
     """
     given = Given.of(
@@ -236,7 +236,7 @@ def move_run(run: str, folder: str | Path) -> Path:
     found = find_run_folder(run)
     state = found.read()
     address = state.tracking_uri
-    with suppress(TrackingError):  # it will be said when the store is needed
+    with suppress(TrackingError):  # reported when the store is needed
         address = masked(_address_of(found, state) or address)
     return move(found, Path(folder), address).path
 

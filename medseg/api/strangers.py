@@ -29,7 +29,7 @@ class Given:
         allow: Packages that declared objects may come from.
         device: Where to go on; None for where it began.
         jobs: Cases that are read at a time; None for as many as before.
-        take_over: Go on even if a process of another machine is said to work on it.
+        take_over: Go on even if a process of another machine may work on it.
         set: `path=value` strings that change the definition.
     """
 
@@ -101,12 +101,12 @@ def built(definition: Mapping[str, Any], manifest: Mapping[str, Any], *, generat
 def refuse_unvouched(
     noun: str, name: str, given: Given, *, mine: bool, data: bool, declared: Sequence[Any] = ()
 ) -> None:
-    """Refuse to go on until the caller has said all that must not be taken from files.
+    """Refuse to go on until the caller gives all that must not be taken from files.
 
     Args:
         noun: What it is.
         name: What names it on the command line.
-        given: What the caller has said.
+        given: What the caller gives.
         mine: Whether this user made it; data and address then count as they were kept.
         data: Whether it needs a folder of data.
         declared: What is built for it, as `built` gives it.

@@ -48,11 +48,11 @@ def _together(rows: DataFrame, title: str) -> Table:
     table = _table("all classes", ("score", "95% interval", "images", *(["patients"] if several else [])))
     table.title = Text(title)
     found: dict[str, Any] = {str(row.score): row for row in rows.itertuples()}
-    for score, told in _TOGETHER.items():
+    for score, label in _TOGETHER.items():
         if score in found:
             row = found[score]
             counts = [str(int(count)) for count in (row.cases, *([row.patients] if several else []))]
-            table.add_row(Text(told), _number(row.mean), _interval(row), *counts)
+            table.add_row(Text(label), _number(row.mean), _interval(row), *counts)
     return table
 
 

@@ -23,8 +23,8 @@ from rich.text import Text
 from medseg.progress import Bar
 from medseg.text import printable
 
-#: Work that took less is not worth a line where there is no terminal.
-_WORTH_A_LINE_S = 2.0
+#: Work that took less gets no line where there is no terminal.
+_LINE_FROM_S = 2.0
 
 
 def display(console: Console) -> TerminalDisplay | PlainDisplay:
@@ -135,7 +135,7 @@ class PlainDisplay:
         bar, started = _PlainBar(), time.perf_counter()
         yield bar
         seconds = time.perf_counter() - started
-        if seconds >= _WORTH_A_LINE_S and bar.done:
+        if seconds >= _LINE_FROM_S and bar.done:
             rate = f", {_rate(bar.done / seconds, unit)}" if unit else ""
             extra = "".join(f", {name} {value}" for name, value in bar.shown.items())
             done = f"{bar.done:g} {unit} in " if unit else ""

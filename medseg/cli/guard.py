@@ -56,8 +56,8 @@ def guarded(console: Console, *, show_paths: bool = False, hint: Callable[[], st
         raise typer.Exit(0) from None
     except OSError as error:
         # A full disk, a folder that may not be written: reading of data has errors of its own.
-        told = _told(error, show_paths=show_paths)
-        console.print(Text(printable(f"Error: {told}"), style="bold red"), soft_wrap=True)
+        message = _system_message(error, show_paths=show_paths)
+        console.print(Text(printable(f"Error: {message}"), style="bold red"), soft_wrap=True)
         raise typer.Exit(MEND) from None
     except Exception as error:  # noqa: BLE001  # a defect: the user gets a sentence, and we get the traceback
         place = _kept_traceback()
@@ -87,7 +87,7 @@ _REMEDIES = {
 }
 
 
-def _told(error: OSError, *, show_paths: bool) -> str:
+def _system_message(error: OSError, *, show_paths: bool) -> str:
     reason = error.strerror or str(error)
     remedy = _REMEDIES.get(error.errno or 0, "Check the places that were named, and their rights")
     if isinstance(error, NotWrittenError):
@@ -110,8 +110,8 @@ def _read_to_the_end(stream: TextIO) -> bool:
 
 def _headline(error: DataError) -> str:
     """The message without the faults that it tells line by line, for their list follows."""
-    told = {fault.text() for fault in error.faults}
-    lines = [line for line in str(error).splitlines() if line not in told]
+    listed = {fault.text() for fault in error.faults}
+    lines = [line for line in str(error).splitlines() if line not in listed]
     return "\n".join(lines) or "the data cannot be used:"
 
 

@@ -131,12 +131,12 @@ def ui(
 
         mark_and_tell()
         uri, console = default_uri(tracking_uri), Console()
-        told = f"MLflow UI of {masked(uri)}"
+        title = f"MLflow UI of {masked(uri)}"
 
         def ready(address: str) -> None:
-            console.print(Text(f"{told}: {address}  (Ctrl-C ends it)"), soft_wrap=True)
+            console.print(Text(f"{title}: {address}  (Ctrl-C ends it)"), soft_wrap=True)
 
-        console.print(Text(f"Starting the {told}."), soft_wrap=True)
+        console.print(Text(f"Starting the {title}."), soft_wrap=True)
         serve_ui(uri, port=port, open_browser=browser, ready=ready)
 
 

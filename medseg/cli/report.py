@@ -41,7 +41,7 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     if labels.row_count or not report.class_rows():
         console.print(labels)
     good, every = len(report.good), len(report.listing.cases) + len(report.listing.incomplete)
-    of = _told_groups(report.listing, groups_are)
+    of = _groups_text(report.listing, groups_are)
     say(console, f"{many(every, 'case')}{of}; {good} without faults; {report.read} read now.")
     _print_files(console, report.listing)
     for note in report.listing.notes:
@@ -52,13 +52,13 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     elif report.class_rows():
         say(console, "No picture was found to be a copy of another.")
     for row in report.note_rows():
-        say(console, f"Note: {_told_cases(row['ids'])}: {row['note']}.")
+        say(console, f"Note: {_cases_text(row['ids'])}: {row['note']}.")
     if report.unlabelled:
         have = "has" if len(report.unlabelled) == 1 else "have"
-        say(console, f"Note: {_told_cases(report.unlabelled)} {have} a label map with a single value.")
+        say(console, f"Note: {_cases_text(report.unlabelled)} {have} a label map with a single value.")
     for remark in found.remarks:
         say(console, f"Note: {remark}", "bold yellow")
-    say(console, f"{_told_faults(report)}.", "bold red" if report.faults else "green")
+    say(console, f"{_faults_text(report)}.", "bold red" if report.faults else "green")
     without = " without the cases that have faults" if report.faults else ""
     for refusal in found.refused:
         say(console, f"A run{without} would be refused: {refusal.rstrip('.')}.", "bold red")
@@ -66,26 +66,26 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
 
 def _print_files(console: Console, listing: Listing) -> None:
     """How many files there are of each use."""
-    told = [f"{count:,} {use}" for use, count in listing.files.items() if count]
-    if told:
-        say(console, f"Files: {', '.join(told)}.")
+    counts = [f"{count:,} {use}" for use, count in listing.files.items() if count]
+    if counts:
+        say(console, f"Files: {', '.join(counts)}.")
 
 
-def _told_cases(ids: Sequence[str]) -> str:
+def _cases_text(ids: Sequence[str]) -> str:
     """How many cases, and the public ids of the first few."""
     more = f" and {len(ids) - _CASES} more" if len(ids) > _CASES else ""
     return f"{many(len(ids), 'case')} ({', '.join(ids[:_CASES])}{more})"
 
 
-def _told_groups(listing: Listing, noun: str) -> str:
+def _groups_text(listing: Listing, noun: str) -> str:
     """Of how many patients all cases are, those that lack a file among them."""
-    told = [case.group for case in (*listing.cases, *listing.incomplete)]
-    known, silent = len(set(told) - {""}), told.count("")
+    groups = [case.group for case in (*listing.cases, *listing.incomplete)]
+    known, silent = len(set(groups) - {""}), groups.count("")
     of = f" of {many(known, noun)}" if known else ""
     return f"{of} ({silent} of them of no known {noun})" if silent else of
 
 
-def _told_faults(report: Report) -> str:
+def _faults_text(report: Report) -> str:
     """How many there are, and how many of them belong to no case."""
     count, whole = len(report.faults), sum(not fault.case for fault in report.faults)
     if not count:

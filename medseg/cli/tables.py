@@ -139,8 +139,8 @@ def print_result(console: Console, result: RunResult) -> None:
     if verdicts := result.verdicts():
         console.print(_curve_table(verdicts))
     for step, verdict in verdicts.items():
-        if told := verdict.get("courses"):
-            say(console, f"{step}: {told}", "bold yellow")
+        if courses := verdict.get("courses"):
+            say(console, f"{step}: {courses}", "bold yellow")
     if changed := result.changed():
         say(console, f"Changed since it began: {', '.join(f'{path}={now}' for path, now in changed.items())}")
     if result.generated:

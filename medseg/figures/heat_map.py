@@ -78,7 +78,7 @@ def heat_maps(hits: Sequence[HeatView], misses: Sequence[HeatView] | None, *, he
 
     Args:
         hits: Pictures of which the predicted class is the true one, in the order of the rows.
-        misses: The others; where there are none on a side, that is said. None: which are hits is not known,
+        misses: The others; a side that has none says so. None: which are hits is not known,
             and all that are given stand in one column.
         heading: Shown above; may be empty.
     """
@@ -102,8 +102,8 @@ def heat_maps(hits: Sequence[HeatView], misses: Sequence[HeatView] | None, *, he
             figure.text(middle, level, name, ha="center", va="center", fontsize=11, weight="bold")
         if not side:
             where = 1 - (top + (CLAIM_HEIGHT + up) / 2) / height
-            said = f"no {name or 'pictures'}"
-            figure.text(middle, where, said, ha="center", va="center", fontsize=11, color="0.4")
+            empty = f"no {name or 'pictures'}"
+            figure.text(middle, where, empty, ha="center", va="center", fontsize=11, color="0.4")
         for row, view in enumerate(side):
             edge = height - top - row * (CLAIM_HEIGHT + up + _GAP) - CLAIM_HEIGHT
             write_claim(figure, view, (left + pair / 2, edge), pair)

@@ -128,8 +128,8 @@ def network_drawing(boxes: Sequence[LayerBox], *, title: str) -> Figure:
     write_heading(figure, title, 0.24, size=12)
     total = sum(box.parameters for box in boxes)
     shared = "" if len(runs) == len(boxes) else f" in {len(runs)} boxes"
-    said = f"{_counted(len(boxes), 'layer')}{shared}, {_counted(total, 'parameter')}"
-    figure.text(0.5, 1 - 0.5 / height, said, ha="center", va="center", fontsize=9, color="0.3")
+    summary = f"{_counted(len(boxes), 'layer')}{shared}, {_counted(total, 'parameter')}"
+    figure.text(0.5, 1 - 0.5 / height, summary, ha="center", va="center", fontsize=9, color="0.3")
     # inches are the units of these axes, with the origin at the lower left corner of the drawing
     axes = figure.add_axes(
         ((width - plan.width) / 2 / width, (legend + 0.1) / height, plan.width / width, plan.height / height)

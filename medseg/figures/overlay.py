@@ -36,7 +36,7 @@ def grey(image: NDArray[Any], window: tuple[float, float] | None = None) -> NDAr
 def window_of(image: NDArray[Any]) -> tuple[float, float]:
     """Find the 1st and 99th percentile of what is not background.
 
-    Background is the value met most often on the border of the first two axes, if it fills at least half
+    Background is the most frequent value on the border of the first two axes, if it fills at least half
     of it: zero in stripped brains, a negative constant in normalised ones, nothing in a micrograph.
     """
     edges = np.concatenate(

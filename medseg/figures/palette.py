@@ -1,4 +1,4 @@
-"""The colours of classes: told apart with any kind of colour vision, on grey images and on white paper."""
+"""The colours of classes: distinct with any kind of colour vision, on grey images and on white paper."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _GOLDEN = 0.618034  # steps of the golden section never fall on a hue that was t
 # A line on white wants to be darker than a tint on a grey image (contrast after WCAG 2.1, 1.4.11).
 _LIGHTEST = 0.55
 
-_TONES = 7  # told apart by any eye; past them, curves are broken too
+_TONES = 7  # distinct to any eye; past them, curves are broken too
 _LINES: tuple[Any, ...] = (
     "-",
     (0, (5, 1.5)),

@@ -75,7 +75,7 @@ class Geometry:
         there = np.linalg.inv(self.affine) @ other.affine @ corners
         return float(np.abs(there - corners).max())  # of all voxels, a corner is the farthest
 
-    def told(self) -> str:
+    def text(self) -> str:
         """The grid in words, for messages."""
         shape = " x ".join(str(size) for size in self.shape)
         spacing = " x ".join(f"{size:.3g}" for size in self.spacing)
@@ -96,7 +96,7 @@ class PixelGrid(Geometry):
         """The grid of a picture of H rows and W columns."""
         return cls((width, height, 1), np.diag([-1.0, -1.0, 1.0, 1.0]))
 
-    def told(self) -> str:
+    def text(self) -> str:
         """The grid in words, for messages."""
         return f"{self.shape[1]} rows x {self.shape[0]} columns"
 

@@ -32,10 +32,10 @@ def on_grid(stored: StoredImage, grid: Geometry) -> StoredImage | None:
     return replace(stored, data=data, geometry=grid, notes=(*stored.notes, TURNED))
 
 
-def told_elsewhere(met: Geometry, expected: Geometry, whose: str) -> str:
+def other_grid_message(found: Geometry, expected: Geometry, whose: str) -> str:
     """That something lies on another grid, in words, and how far from it."""
     moved = ""
-    if met.shape == expected.shape:
-        voxels = expected.apart(met)
+    if found.shape == expected.shape:
+        voxels = expected.apart(found)
         moved = f" (voxels of one number lie up to {voxels:.3g} voxels apart)"
-    return f"it lies on another grid: {met.told()}, where {whose} has {expected.told()}{moved}"
+    return f"it lies on another grid: {found.text()}, where {whose} has {expected.text()}{moved}"

@@ -161,7 +161,7 @@ class PictureFiles:
 
 
 NIFTI = NiftiFiles()
-"""What volumes are stored in where nothing else is said."""
+"""What volumes are stored in where no other format is named."""
 
 
 def _stored(picture: Picture, plane: int) -> StoredImage:

@@ -14,21 +14,21 @@ class RefusedError(DataError):
     """Data that are refused for a reason that has a remedy of its own.
 
     Attributes:
-        met: What was met, and what was expected.
+        found: What was found, and what was expected.
         remedy: What to do about it, in place of a general advice.
     """
 
-    def __init__(self, met: str, remedy: str) -> None:
-        super().__init__(f"{met}. {remedy}")
-        self.args = (met, remedy)  # with which a copy is made, such as one from another process
-        self.met = met
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(f"{found}. {remedy}")
+        self.args = (found, remedy)  # with which a copy is made, such as one from another process
+        self.found = found
         self.remedy = remedy
 
     def __str__(self) -> str:
         """Both, in one line."""
-        return f"{self.met}. {self.remedy}"
+        return f"{self.found}. {self.remedy}"
 
 
-def met_and_remedy(error: Exception, otherwise: str = UNREADABLE) -> tuple[str, str]:
+def found_and_remedy(error: Exception, otherwise: str = UNREADABLE) -> tuple[str, str]:
     """What an error says is wrong, and its own remedy, or `otherwise` where it has none."""
-    return (error.met, error.remedy) if isinstance(error, RefusedError) else (str(error), otherwise)
+    return (error.found, error.remedy) if isinstance(error, RefusedError) else (str(error), otherwise)

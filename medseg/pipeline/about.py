@@ -19,7 +19,7 @@ LEAKING = "Split by slice: slices of one patient may be in training and in test;
 
 
 def run_tags(resolved: Resolved, gathered: Gathered, split: Split, device: torch.device) -> dict[str, str]:
-    """Tags by which runs are told apart and found."""
+    """Tags by which runs are distinguished and found."""
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine() or "cpu"
     tags = {
         "pipeline": resolved.definition.name,

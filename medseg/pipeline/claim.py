@@ -48,7 +48,7 @@ class Claimed(Protocol):
 
 
 def alive(claimed: Claimed, folder: Path) -> bool:
-    """Whether the process of something RUNNING is still there; taken to be where that cannot be told from here."""
+    """Whether the process of something RUNNING is still there; taken to be where this machine cannot know."""
     if claimed.status != "RUNNING" or not claimed.process:
         return False
     return worked_on(folder) == "held" or unsure(claimed, folder)
@@ -61,8 +61,8 @@ def unsure(claimed: Claimed, folder: Path) -> bool:
     """
     if claimed.status != "RUNNING" or not claimed.process:
         return False
-    told = worked_on(folder)
-    return told == "unknown" or (told == "free" and claimed.process["host"] != platform.node())
+    lock = worked_on(folder)
+    return lock == "unknown" or (lock == "free" and claimed.process["host"] != platform.node())
 
 
 def taken(claimed: Claimed, folder: Path) -> RunError:
@@ -71,7 +71,7 @@ def taken(claimed: Claimed, folder: Path) -> RunError:
     if not unsure(claimed, folder):
         return RunError(f"{claimed.name} is still going on (process {pid}). Wait for it.")
     return RunError(
-        f"{claimed.name} is still going on, as far as can be told from here: process {pid} on the machine "
+        f"{claimed.name} is still going on, as far as is known here: process {pid} on the machine "
         f"{host!r}; this one is {platform.node()!r}. Wait for it. If that process is gone for certain, as with a "
         f"container that was replaced: medseg pipeline resume {claimed.name} --take-over"
     )

@@ -16,7 +16,7 @@ from medseg.errors import DataError, Fault
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.recorder import Recorder
-from medseg.splits.column import told_roles
+from medseg.splits.column import roles_by_column
 from medseg.splits.rule import SplitRule
 from medseg.splits.split import Split
 
@@ -78,13 +78,13 @@ class SharedCopies:
                 if pair.kind == "exact"
                 else "its picture looks (nearly) the same as that"
             )
-            met = (
+            problem = (
                 f"{is_it} of case {first.id} (no. {first.position}), which is in {self.split.role(first.id)}, while "
                 f"this one is in {self.split.role(second.id)}"
             )
             remedy = "Put both into one role, or leave one out."
             path = next(iter(second.images.values()), None)
-            faults.append(Fault(second.id, second.position, "", met, remedy, path))
+            faults.append(Fault(second.id, second.position, "", problem, remedy, path))
         return sorted(faults, key=lambda fault: fault.position)
 
     def odd_parts(self, rule: SplitRule) -> str:
@@ -92,12 +92,12 @@ class SharedCopies:
         expected, free = _drawn(rule, self.split, self.cases)
         if not self.duplicates.pairs:
             return ""
-        told = []
+        odd = []
         for role, ratio in sorted(expected.items()):
             got = sum(self.split.roles[case] == role for case in free.values())
             if abs(got - ratio * len(free)) > max(1.0, _ODD * ratio * len(free)):
-                told.append(f"{role} has {got} of {len(free)} patients, expected {ratio:.0%}")
-        return "; ".join(told)
+                odd.append(f"{role} has {got} of {len(free)} patients, expected {ratio:.0%}")
+        return "; ".join(odd)
 
     def record(self, rule: SplitRule, folder: Path, recorder: Recorder, progress: Progress) -> None:
         """Say and write down what was found: tags, and a table where there are pairs."""
@@ -160,7 +160,7 @@ def _drawn(
     shares: dict[Role, object] = {"val": rule.val, "test": rule.test}
     given = {role for role, share in shares.items() if isinstance(share, Mapping)}
     if rule.column is not None:
-        given |= set(told_roles(rule.column, cases).values()) & set(shares)
+        given |= set(roles_by_column(rule.column, cases).values()) & set(shares)
     ratios = {
         role: share
         for role, share in shares.items()

@@ -66,17 +66,17 @@ class State:
     """What a run knows of itself. Stays on this machine: it holds the path of the data.
 
     Whoever writes it signs it with the key of this user, so that a file that came from somebody else, or was
-    edited, is told apart: see `mine`.
+    edited, is known as such: see `mine`.
 
     Attributes:
         name: Of the run, which is that of its folder.
         pipeline: Name of the definition.
         data: Folder of the data; None where they are generated.
-        options: What was said on the command line, needed to go on in the same way.
+        options: Options of the command line, needed to go on in the same way.
         tracking_uri: Where it is tracked, without credentials.
         tracked: Id of the run there; empty where it is not tracked.
         status: RUNNING, FINISHED, FAILED or KILLED.
-        ending: How a RUNNING run ends, while the trackers are being told; else empty.
+        ending: How a RUNNING run ends, while the trackers are being informed; else empty.
         process: Who runs it, to be named; whether it is still there tells the lock of the folder.
         data_fingerprint: Of the content of the files.
         split_digest: Of the roles.

@@ -31,7 +31,7 @@ def go_back(folder: RunFolder, say: Callable[[str], None]) -> State:
 
     Args:
         folder: Of a run that this process holds.
-        say: Told what is done again, and why.
+        say: Called with what is done again, and why.
 
     Returns:
         The state as it is then.

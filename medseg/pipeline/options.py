@@ -23,7 +23,7 @@ def default_jobs() -> int:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class RunOptions:
-    """What was said on the command line, or by a script.
+    """The options of the command line, or of a script.
 
     Attributes:
         device: auto, cpu or cuda.
@@ -51,8 +51,8 @@ class RunOptions:
             return cls(device=device, skip_bad=skip_bad, **others)  # type: ignore[arg-type]  # validated there
         except ValidationError as error:
             wrong = {each["loc"][0]: (each["input"], plain(each["msg"])) for each in error.errors()}
-            told = [f"{name} is {given!r}, {expected}." for name, (given, expected) in wrong.items()]
-            raise DefinitionError(" ".join(told)) from error
+            complaints = [f"{name} is {given!r}, {expected}." for name, (given, expected) in wrong.items()]
+            raise DefinitionError(" ".join(complaints)) from error
 
     def but(self, **changed: Any) -> RunOptions:
         """The same, but for what is named and not None.

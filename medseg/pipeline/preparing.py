@@ -78,7 +78,7 @@ def _filled(
 
 def rows_of(faults: Sequence[Fault]) -> tuple[Row, ...]:
     """What a run keeps of faults, without paths."""
-    return tuple((each.case, each.position, each.part, each.met, each.remedy) for each in faults)
+    return tuple((each.case, each.position, each.part, each.found, each.remedy) for each in faults)
 
 
 def faults_of(rows: Sequence[Row]) -> tuple[Fault, ...]:

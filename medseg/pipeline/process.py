@@ -28,7 +28,7 @@ _changing = threading.Lock()
 
 
 def this_process() -> dict[str, Any]:
-    """How this process can be told from all others, and named to a person."""
+    """What distinguishes this process from all others, and names it to a person."""
     return {"host": platform.node(), "pid": os.getpid(), "id": _ID}
 
 

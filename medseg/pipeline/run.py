@@ -14,7 +14,7 @@ from medseg.errors import DefinitionError, RunError
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.training_profile import TrainingProfile, profile_facts
 from medseg.pipeline.about import run_about, run_tags
-from medseg.pipeline.checks.shortfalls import cut_away_told, unlearned_told
+from medseg.pipeline.checks.shortfalls import cut_away_note, unlearned_note
 from medseg.pipeline.declaration.definition import flatten
 from medseg.pipeline.declaration.public import public_definition
 from medseg.pipeline.duplicates import SharedCopies
@@ -41,7 +41,7 @@ _SETTLED = "What was learned so far rests on all cases, so that --skip-bad leave
 
 @dataclass(frozen=True)
 class Job:
-    """What is run, where, and who is told.
+    """What is run, where, and who gets its progress and records.
 
     Attributes:
         resolved: The definition with all its parts.
@@ -157,7 +157,7 @@ def _record_left_out(job: Job) -> None:
     faults = job.gathered.report.faults
     if not faults:
         return
-    rows = [[fault.case, str(fault.position), fault.part, fault.met] for fault in faults]
+    rows = [[fault.case, str(fault.position), fault.part, fault.found] for fault in faults]
     path = job.folder.path / "left_out.csv"
     with written_whole(path) as target, target.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -214,7 +214,7 @@ def _leave_out(job: Job, gathered: Gathered) -> SharedCopies:
 
 def _tell_slices(job: Job, store: SliceStore) -> None:
     size = job.resolved.predictor.preparation.rule.size
-    for note in (cut_away_told(store.cut_away(), size), unlearned_told(store)):
+    for note in (cut_away_note(store.cut_away(), size), unlearned_note(store)):
         if note:
             job.progress.say(note, loud=True)
     table = job.folder.path / "slices.csv"

@@ -69,5 +69,5 @@ def _place() -> Path:
 
 def _digest(kind: Kind, content: Mapping[str, Any], key: bytes) -> str:
     rest = {name: value for name, value in content.items() if name != SIGNATURE}
-    told = json.dumps([kind, rest], sort_keys=True)
-    return hmac.new(key, told.encode(), hashlib.sha256).hexdigest()
+    text = json.dumps([kind, rest], sort_keys=True)
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()

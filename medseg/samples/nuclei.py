@@ -22,7 +22,7 @@ from medseg.samples.series import write_missing
 Mode = Literal["RGBA", "RGB", "L"]
 _BLOCK = 6  # pictures, one of them stained, one grey, one without alpha
 
-#: Sizes (H, W) and how often each is met.
+#: Sizes (H, W) and how often each occurs.
 _SIZES = ((256, 256), (256, 320), (360, 360), (520, 696))
 _OFTEN = (0.55, 0.20, 0.20, 0.05)
 _STAINED_OFTEN = (0.35, 0.60, 0.05, 0.0)

@@ -75,7 +75,7 @@ class PreparedVolume:
 
     @property
     def telling(self) -> NDArray[np.intp]:
-        """Places of the slices from which the class of the whole is told: those with content, or all without any."""
+        """Places of the slices that decide the class of the whole: those with content, or all without any."""
         rows = np.flatnonzero(self.content)
         return rows if rows.size else np.arange(len(self.content))
 

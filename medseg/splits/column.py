@@ -13,7 +13,7 @@ from medseg.splits.file import ids_are_hidden
 _SHOWN = 5
 
 
-def told_roles(column: str, cases: Sequence[Case]) -> dict[str, Role]:
+def roles_by_column(column: str, cases: Sequence[Case]) -> dict[str, Role]:
     """Role of each patient that a column puts into one; none where it is empty for everybody.
 
     Args:
@@ -28,9 +28,9 @@ def told_roles(column: str, cases: Sequence[Case]) -> dict[str, Role]:
     if unknown:
         # A column of names, taken by mistake, must not be shown where names are hidden.
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-        met = f"{len(unknown)} values" if ids_are_hidden(cases) else f"{unknown[:_SHOWN]}{more}"
+        listed = f"{len(unknown)} values" if ids_are_hidden(cases) else f"{unknown[:_SHOWN]}{more}"
         raise DataError(
-            f"the column '{column}', by which cases are shared out, holds {met} that mean no role; expected "
+            f"the column '{column}', by which cases are shared out, holds {listed} that mean no role; expected "
             f"{', '.join(MEANINGS)}, in upper or lower case, or nothing for everybody. Correct it; to draw all by "
             "ratio instead: --set split.column=null"
         )
@@ -43,15 +43,15 @@ def told_roles(column: str, cases: Sequence[Case]) -> dict[str, Role]:
         raise _leak(column, torn, cases)
     without = [case for case in cases if case.group not in roles]
     if roles and without:
-        raise _untold(column, without)
+        raise _without_role(column, without)
     return {group: next(iter(each)) for group, each in roles.items()}
 
 
-def _untold(column: str, without: Sequence[Case]) -> DataError:
-    met = f"the column '{column}' tells no role of this case, and tells those of others"
+def _without_role(column: str, without: Sequence[Case]) -> DataError:
+    problem = f"the column '{column}' tells no role of this case, and tells those of others"
     remedy = f"Name its role there ({', '.join(ROLES)}), or leave the case out."
     faults = [
-        Fault(case.id, case.position, "", met, remedy, next(iter(case.images.values()), None))
+        Fault(case.id, case.position, "", problem, remedy, next(iter(case.images.values()), None))
         for case in without
     ]
     names = sorted(case.id for case in without)
@@ -66,12 +66,14 @@ def _untold(column: str, without: Sequence[Case]) -> DataError:
 
 
 def _leak(column: str, torn: Sequence[str], cases: Sequence[Case]) -> DataError:
-    met = f"cases of this patient are in several roles by the column '{column}'"
+    problem = f"cases of this patient are in several roles by the column '{column}'"
     remedy = (
         "Correct the column (where folders such as Train tell the role: move the files into one of them), or 'group' "
         "of the manifest."
     )
-    faults = [Fault(case.id, case.position, "", met, remedy, None) for case in cases if case.group in torn]
+    faults = [
+        Fault(case.id, case.position, "", problem, remedy, None) for case in cases if case.group in torn
+    ]
     more = f" and {len(torn) - _SHOWN} more" if len(torn) > _SHOWN else ""
     return DataError(
         f"the column '{column}' puts {len(torn)} patients into more than one role, so that what is learned from "

@@ -14,7 +14,7 @@ from medseg.datasets.case import Case
 from medseg.datasets.roles import ROLES, Role
 from medseg.errors import DataError, Fault
 from medseg.places import written_whole
-from medseg.splits.column import told_roles
+from medseg.splits.column import roles_by_column
 from medseg.splits.draw import draw, joined_patients
 from medseg.splits.file import read_split_file, roles_of_cases, same_cases
 from medseg.splits.rule import DEFAULT_RATIO, SplitRule
@@ -86,8 +86,8 @@ class Split:
 
     def digest(self) -> str:
         """32 hexadecimal digits of who is in which role."""
-        told = json.dumps(self._plain(), sort_keys=True)
-        return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+        text = json.dumps(self._plain(), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def to_json(self, path: Path) -> None:
         """Write the split, with public ids only; `from_file` reads it back."""
@@ -197,8 +197,8 @@ def _by_column(
 ) -> dict[str, Role]:
     """Role of each case: as a column tells, and what it leaves open is drawn from those it does not hold back."""
     _values(cases, column, "column")
-    told = told_roles(column, cases)
-    held = {group: role for group, role in told.items() if role in _OTHERS}
+    given = roles_by_column(column, cases)
+    held = {group: role for group, role in given.items() if role in _OTHERS}
     free = [case for case in cases if case.group not in held]
     if not free:
         raise DataError(
@@ -246,10 +246,10 @@ def _chosen(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[Case]) -> 
             column: {value} if isinstance(value, str) else set(value) for column, value in columns.items()
         }
         for column, values in expected.items():
-            met = {value for each in _values(cases, column, role).values() for value in each}
-            if not values & met:
+            present = {value for each in _values(cases, column, role).values() for value in each}
+            if not values & present:
                 # Values may tell who it is.
-                there = f"has {len(met)} other values" if any(met) else "is empty for all of them"
+                there = f"has {len(present)} other values" if any(present) else "is empty for all of them"
                 raise DataError(
                     f"no case has {sorted(values)} in the column '{column}', by which split.{role} chooses: it "
                     f"{there}. Correct split.{role} or the column, or go on without it: {_without_column(role)}"
@@ -273,10 +273,10 @@ def _chosen(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[Case]) -> 
 
 def _refuse_torn(groups: Sequence[str], cases: Sequence[Case], what: str) -> None:
     if groups:
-        met = f"cases of this patient disagree about being {what}"
+        problem = f"cases of this patient disagree about being {what}"
         remedy = "Correct the column, or 'group' of the manifest."
         torn = set(groups)
-        faults = [Fault(c.id, c.position, "", met, remedy, None) for c in cases if c.group in torn]
+        faults = [Fault(c.id, c.position, "", problem, remedy, None) for c in cases if c.group in torn]
         of = "1 patient" if len(torn) == 1 else f"{len(torn)} patients"
         raise DataError(f"cases of one patient disagree about being {what}: those of {of}", faults)
 

@@ -15,27 +15,27 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.inspection.grad_cam import grad_cam
 from medseg.steps.claims import claim_of, middle
 
-Told = tuple[Classification, tuple[str, ...] | None]
+Classified = tuple[Classification, tuple[str, ...] | None]
 """The prediction for a case, and its true classes; None where they are not known."""
 
 
-def attention_picture(predictor: Predictor, told: Sequence[Told], *, heading: str) -> Figure:
+def attention_picture(predictor: Predictor, cases: Sequence[Classified], *, heading: str) -> Figure:
     """Draw where the network looked: hits on the left, misses on the right.
 
     Where the truth of a case is not known, all are shown in one column.
 
     Args:
         predictor: The model.
-        told: The cases, in the order of the rows.
+        cases: The cases, in the order of the rows.
         heading: Above the picture.
 
     Raises:
         ModelError: The network has no feature maps to look at.
     """
     sides: dict[bool, list[HeatView]] = {True: [], False: []}
-    for found, truth in told:
+    for found, truth in cases:
         sides[truth is None or set(truth) == set(found.names)].append(heat_view(predictor, found, truth))
-    if any(truth is None for _, truth in told):
+    if any(truth is None for _, truth in cases):
         return heat_maps([*sides[True], *sides[False]], None, heading=heading)
     return heat_maps(sides[True], sides[False], heading=heading)
 

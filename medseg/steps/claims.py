@@ -44,11 +44,11 @@ def claim(
     Args:
         picture: (H, W), or (H, W, 3) of colours.
         truth: The true classes; None where they are not known.
-        names: The classes that were said.
+        names: The predicted classes.
         probabilities: (K,) of each class.
         classes: All K.
     """
-    # of alternatives the others are said to be absent, which is at least as probable as the one that is said
+    # of alternatives the others are predicted absent, which is at least as probable as the predicted one
     rests = np.where(indicator(names, classes), probabilities, 1 - probabilities).min()
     known = "" if truth is None else joined(truth, "none")
     return Claim(picture, known, joined(names, "none"), float(rests))

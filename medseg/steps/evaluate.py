@@ -115,11 +115,11 @@ class Evaluate:
             )
         if not lost:
             return
-        told = f"{len(lost)} of {count}"
-        run.progress.say(f"{self.role}: {told} {noun} cannot be scored, and are in no table:", loud=True)
+        share = f"{len(lost)} of {count}"
+        run.progress.say(f"{self.role}: {share} {noun} cannot be scored, and are in no table:", loud=True)
         for fault in faults:
             run.progress.say(fault.text(), loud=True)
-        run.recorder.tags({f"{run.step}.unscored": told})
+        run.recorder.tags({f"{run.step}.unscored": share})
 
     def recall(self, work: Work, run: Run) -> Work:
         """Point to the tables."""

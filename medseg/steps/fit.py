@@ -22,7 +22,7 @@ from medseg.learning.training.cache_placement import Placement, place_slices, wo
 from medseg.learning.training.checkpoint import Checkpoints, Standing
 from medseg.learning.training.curve_verdict import read_curves
 from medseg.learning.training.fit import Watch, fit
-from medseg.learning.training.longer import refuse_other_course, told_course
+from medseg.learning.training.longer import course_note, refuse_other_course
 from medseg.learning.training.memory import available_memory, free_memory, measure_need, refuse_too_large
 from medseg.learning.training.optimiser import make_optimiser
 from medseg.learning.training.plan import Plan, Precision
@@ -280,12 +280,12 @@ class Fit:
             target.write_text(json.dumps(list(history), indent=1), encoding="utf-8")
         patients = len({sample.group for sample in work.store.role("val")})
         verdict = read_curves(history, run.step, patients=patients)
-        said = {"kind": verdict.kind, "text": verdict.text(), "next_step": verdict.next_step}
+        kept = {"kind": verdict.kind, "text": verdict.text(), "next_step": verdict.next_step}
         if standing.courses:
-            said["courses"] = " ".join(map(told_course, standing.courses))
-            run.recorder.tags({f"{run.step}.learning_rate": said["courses"][:_LONGEST_TAG]})
+            kept["courses"] = " ".join(map(course_note, standing.courses))
+            run.recorder.tags({f"{run.step}.learning_rate": kept["courses"][:_LONGEST_TAG]})
         with written_whole(run.place / "verdict.json") as target:
-            target.write_text(json.dumps(said, indent=1), encoding="utf-8")
+            target.write_text(json.dumps(kept, indent=1), encoding="utf-8")
         figure = learning_curves(
             history,
             task.classes,
@@ -319,7 +319,7 @@ def _placement(work: Work, run: Run) -> Placement:
     """Chosen once for both roles: with the first in memory, less of it is free."""
     needed = work.store.nbytes("train") + work.store.nbytes("val")
     placement = place_slices(run.loading.cache, needed, run.device, available_memory())
-    run.progress.say(placement.said)
+    run.progress.say(placement.note)
     run.recorder.params({"loading.cache_used": placement.name})
     return placement
 
@@ -343,6 +343,6 @@ def _whole(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def _refuse(fine: bool, name: str, met: object, expected: str) -> None:
+def _refuse(fine: bool, name: str, given: object, expected: str) -> None:
     if not fine:
-        raise ValueError(f"{name} is {met!r}, expected {expected}")
+        raise ValueError(f"{name} is {given!r}, expected {expected}")

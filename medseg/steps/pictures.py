@@ -74,14 +74,14 @@ def validation_picture(
         item = dataset[(0, row)]
         image, truth = item["image"].cpu().numpy(), item["label"][0].cpu().numpy()
         predicted = predictor.labels(image[None])[0]
-        # a picture is one slice, which has no place to be told, unless it was cut into tiles
+        # a picture is one slice, so no place is named, unless it was cut into tiles
         place = f", slice {dataset.samples[row].position}" if len(rows) > 1 else ""
-        title = f"{kind}: {case}{place}, {told_dice(scores[case], labels)}"
+        title = f"{kind}: {case}{place}, {dice_text(scores[case], labels)}"
         views.append(SliceView(title, shown_channels(predictor, image), truth, predicted))
     return slice_grid(views, predictor.task.classes, heading=heading)
 
 
-def told_dice(dice: float, truth: NDArray[Any]) -> str:
+def dice_text(dice: float, truth: NDArray[Any]) -> str:
     """The mean Dice of a case in words: 1 where there is nothing to find is no overlap.
 
     Args:

@@ -62,12 +62,12 @@ class StartFrom:
         given = self._given(work.predictor, at, "own_weights")
         found = fill(network, given, part=self.part, shape=work.predictor.input_shape, at=at)
         if self.weights == OWN:
-            digest, said = tensors_digest(given), "the network's own weights"
+            digest, origin = tensors_digest(given), "the network's own weights"
             tags = {f"{run.step}.weights": OWN, f"{run.step}.weights_digest": digest}
         else:
-            digest, said = weights_digest(self.weights), "given weights"
+            digest, origin = weights_digest(self.weights), "given weights"
             tags = {f"{run.step}.weights": digest}
-        run.progress.say(f"Starting from {said} {digest}: {found.text()}")
+        run.progress.say(f"Starting from {origin} {digest}: {found.text()}")
         run.recorder.tags({**tags, f"{run.step}.part": self.part})
         run.recorder.params({f"{run.step}.loaded": len(found.loaded), f"{run.step}.left": len(found.left)})
         started = replace(work.predictor, network=network.eval())
@@ -128,14 +128,14 @@ def _refuse_other_classes(weights: str, expected: Sequence[str]) -> None:
     if not described.is_file():
         return
     try:
-        met = [str(name) for name in read_json(described)["task"]["classes"]]
+        theirs = [str(name) for name in read_json(described)["task"]["classes"]]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ModelError(
             "model.json beside the given weights is damaged. Take the folder anew from its run."
         ) from error
-    if met != list(expected):
+    if theirs != list(expected):
         raise DefinitionError(
-            f"the model that the weights are of has the classes {met}, the data have {list(expected)}: they "
+            f"the model that the weights are of has the classes {theirs}, the data have {list(expected)}: they "
             "must be the same names in the same order. Take a part of it alone (part: features or encoder), or "
             "change the classes."
         )

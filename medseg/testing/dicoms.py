@@ -45,7 +45,7 @@ def write_dicom(
     bare: bool = False,
     **attributes: Any,
 ) -> Path:
-    """Write an array as one DICOM file, a Secondary Capture of an invented patient unless told otherwise.
+    """Write an array as one DICOM file, a Secondary Capture of an invented patient unless `attributes` name another.
 
     Args:
         path: Of the file; its folder is made if it is not there.
@@ -100,7 +100,7 @@ def _described(array: NDArray[Any], attributes: Mapping[str, Any]) -> dict[str, 
     frames = int("NumberOfFrames" in attributes and int(attributes["NumberOfFrames"]) > 1)
     colours = array.ndim == 3 + frames
     bits = array.dtype.itemsize * 8
-    told: dict[str, Any] = {
+    required: dict[str, Any] = {
         "Rows": array.shape[frames],
         "Columns": array.shape[frames + 1],
         "SamplesPerPixel": 3 if colours else 1,
@@ -110,7 +110,7 @@ def _described(array: NDArray[Any], attributes: Mapping[str, Any]) -> dict[str, 
         "HighBit": (attributes.get("BitsStored") or bits) - 1,
         "PixelRepresentation": int(array.dtype.kind == "i"),
     }
-    return told | ({"PlanarConfiguration": 0} if colours else {})
+    return required | ({"PlanarConfiguration": 0} if colours else {})
 
 
 def _data_set(given: Mapping[str, Any]) -> Dataset:

@@ -32,7 +32,7 @@ class DiscReader(nn.Module):
         self.gain = gain
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) of greys in 0..255 to logits (B, K); 0 is where one disc alone begins to be told."""
+        """(B, C, H, W) of greys in 0..255 to logits (B, K); 0 separates one disc alone from none."""
         maps = self.features(image)[:, 0]
         height, width = maps.shape[1:]
         rows = torch.linspace(-1, 1, height, device=maps.device)[:, None]

@@ -32,7 +32,7 @@ class FolderRecorder:
 
     Args:
         folder: The run's folder; made if missing.
-        say: Told if something of an earlier process is damaged and can be mended.
+        say: Called if something of an earlier process is damaged and can be mended.
 
     Raises:
         RunError: A file of an earlier process is no longer JSON, other than a torn last line of metrics.
@@ -115,7 +115,7 @@ def read_metrics(folder: Path, say: Callable[[str], None]) -> list[dict[str, Any
 
     Args:
         folder: The run's folder.
-        say: Told if something was cut off.
+        say: Called if something was cut off.
 
     Raises:
         RunError: A line other than the last is not JSON, or holds something else.

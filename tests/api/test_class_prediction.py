@@ -215,7 +215,7 @@ def test_what_cannot_be_read_is_named_by_pseudonym_and_keeps_no_other_from_being
 
     assert len(rows_of(tmp_path / "out")) == 5
     assert len(found.faults) == 3
-    assert all(NAME not in f"{fault.case} {fault.met} {fault.remedy}" for fault in found.faults)
+    assert all(NAME not in f"{fault.case} {fault.found} {fault.remedy}" for fault in found.faults)
     with pytest.raises(DataError):
         predict(model, [tmp_path / "in" / f"{NAME}_cut.png"], tmp_path / "nothing")
 

@@ -260,7 +260,7 @@ def test_only_bad_pictures_are_an_error_and_leave_nothing(model: Path, tmp_path:
     with pytest.raises(DataError, match="no case could be predicted") as caught:
         predict(model, [tmp_path / "in"], tmp_path / "out")
 
-    assert "text" in caught.value.faults[0].met
+    assert "text" in caught.value.faults[0].found
     assert not (tmp_path / "out").exists()
 
 
@@ -365,7 +365,7 @@ def test_a_bomb_of_a_picture_is_refused_without_being_unpacked(
 
     assert [each.case for each in found.cases] == ["good"]
     assert [fault.case for fault in found.faults] == ["bomb"]
-    assert "50000 x 50000" in found.faults[0].met
+    assert "50000 x 50000" in found.faults[0].found
 
 
 @pytest.fixture

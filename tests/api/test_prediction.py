@@ -146,7 +146,7 @@ def test_an_unforeseen_error_at_one_case_does_not_keep_the_others_from_being_seg
     found = predict(model, inputs, tmp_path / "out")
 
     assert [each.case for each in found.cases] == ["Brats_001"]
-    ((case, met),) = [(fault.case, fault.met) for fault in found.faults]
+    ((case, met),) = [(fault.case, fault.found) for fault in found.faults]
     assert case == "Brats_002"
     assert "ZeroDivisionError in " in met
     assert "Meier" not in met
@@ -159,7 +159,7 @@ def test_two_inputs_with_one_name_are_not_written_over_each_other(model: Path, t
     both = predict(model, [first, second], tmp_path / "out")
 
     assert len(both.cases) == 1
-    assert "two inputs" in both.faults[0].met
+    assert "two inputs" in both.faults[0].found
     assert both.cases[0].measures == alone.cases[0].measures
 
 

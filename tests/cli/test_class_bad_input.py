@@ -164,7 +164,7 @@ CLASSES: dict[str, tuple[Change, tuple[str, ...]]] = {
     ),
     "names that scores cannot tell apart": (
         lambda data: [(data / old).rename(data / new) for old, new in (("left", "a(1)"), ("right", "a[1]"))],
-        ("['a(1)', 'a[1]'] cannot be told apart", "Rename the folders"),
+        ("['a(1)', 'a[1]'] cannot be distinguished", "Rename the folders"),
     ),
     "spaces around a name": (
         lambda data: (data / "left").rename(data / " left"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from medseg.cli.report import _print_files, _told_groups
+from medseg.cli.report import _groups_text, _print_files
 from medseg.datasets.case import Case
 from medseg.datasets.finding.scan import Listing
 
@@ -16,15 +16,15 @@ def case(name: str, group: str) -> Case:
 def test_patients_of_cases_that_lack_a_file_are_counted_too() -> None:
     listing = Listing((case("a", "p1"),), incomplete=(case("b", "p2"),))
 
-    assert _told_groups(listing, "patient") == " of 2 patients"
+    assert _groups_text(listing, "patient") == " of 2 patients"
 
 
 def test_a_case_that_tells_no_patient_is_not_counted_as_one() -> None:
     some = Listing((case("a", "p1"), case("b", "p1")), incomplete=(case("c", ""),))
     none = Listing((), incomplete=(case("c", ""), case("d", "")))
 
-    assert _told_groups(some, "patient") == " of 1 patient (1 of them of no known patient)"
-    assert _told_groups(none, "patient") == " (2 of them of no known patient)"
+    assert _groups_text(some, "patient") == " of 1 patient (1 of them of no known patient)"
+    assert _groups_text(none, "patient") == " (2 of them of no known patient)"
 
 
 def test_files_are_counted_by_their_use() -> None:

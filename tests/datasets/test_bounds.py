@@ -123,7 +123,7 @@ def test_a_pipe_among_data_is_a_fault_of_its_case(tmp_path, name, files):
     facts = examine(case, ["x"], LabelRule(("no", "yes"), {0: "no", 1: "yes"}), files)
 
     met = "the file cannot be read: it is a named pipe, expected a regular file"
-    assert [fault.met for fault in facts.faults] == [met]
+    assert [fault.found for fault in facts.faults] == [met]
     with pytest.raises(DataError, match="a named pipe"):
         files.geometry(tmp_path / name)
 
@@ -152,7 +152,7 @@ def test_links_in_a_circle_are_faults_with_their_place_and_the_rest_is_found(tmp
     listing = scan(manifest(ids="pseudonyms"), tmp_path)
 
     assert [case.id for case in listing.cases] == ["1"]
-    assert [(fault.met, fault.path) for fault in listing.faults] == [
+    assert [(fault.found, fault.path) for fault in listing.faults] == [
         ("a link leads back to itself", tmp_path / name) for name in ("itself", "one", "other")
     ]
 
@@ -169,7 +169,7 @@ def test_folders_of_classes_with_links_in_a_circle_and_pipes_are_sorted(tmp_path
     listing = scan(manifest(ids="pseudonyms", pictures={"channels": "grey"}, **folders), tmp_path)
 
     assert sorted(case.labels for case in listing.cases) == [("left",), ("right",)]
-    assert {fault.met for fault in listing.faults} == {"a link leads back to itself"}
+    assert {fault.found for fault in listing.faults} == {"a link leads back to itself"}
 
 
 @UNIX
@@ -177,7 +177,7 @@ def test_folders_of_classes_with_links_in_a_circle_and_pipes_are_sorted(tmp_path
 def test_a_pipe_for_a_table_is_a_fault(tmp_path, name):
     os.mkfifo(tmp_path / name)
 
-    assert "a named pipe" in open_table(tmp_path / name, "the list").met
+    assert "a named pipe" in open_table(tmp_path / name, "the list").found
 
 
 # --- tables
@@ -230,7 +230,7 @@ def test_a_row_that_says_to_be_the_two_billionth_is_refused(tmp_path):
     path = sheet(tmp_path / "a.xlsx", f'{NAMES}<row r="2000000000">{cell("A2000000000", "x")}</row>')
 
     with soon(10):
-        assert "more than 1048576 rows" in open_table(path, "the list").met
+        assert "more than 1048576 rows" in open_table(path, "the list").found
 
 
 def test_cells_in_the_last_column_cost_nothing(tmp_path):
@@ -253,7 +253,7 @@ def test_cells_in_the_last_column_cost_nothing(tmp_path):
 def test_sheets_of_very_much_are_refused(tmp_path, monkeypatch, limit, more, met):
     monkeypatch.setattr(spreadsheet, limit, 999)
 
-    assert met in open_table(sheet(tmp_path / "a.xlsx", **{"rows": NAMES, **more}), "the list").met
+    assert met in open_table(sheet(tmp_path / "a.xlsx", **{"rows": NAMES, **more}), "the list").found
 
 
 def test_many_texts_in_utf_16_are_counted_as_well(tmp_path, monkeypatch):
@@ -262,14 +262,14 @@ def test_many_texts_in_utf_16_are_counted_as_well(tmp_path, monkeypatch):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/t.xml", ("<si/>" * 1000).encode("utf-16"))
 
-    assert "texts, as decompression bombs do" in open_table(path, "the list").met
+    assert "texts, as decompression bombs do" in open_table(path, "the list").found
 
 
 def test_a_sheet_with_entities_is_refused(tmp_path):
     before = f'<!DOCTYPE w [<!ENTITY a "{"x" * 9999}">]>'
     path = sheet(tmp_path / "a.xlsx", f'<row r="1">{cell("A1", "&a;" * 999)}</row>', before=before)
 
-    assert "defines entities" in open_table(path, "the list").met
+    assert "defines entities" in open_table(path, "the list").found
 
 
 @pytest.mark.parametrize(
@@ -286,14 +286,14 @@ def test_a_csv_of_giant_rows_is_refused_as_it_is_read(tmp_path, monkeypatch, tex
     monkeypatch.setattr(table, "MOST_TEXT", 5000)
     (tmp_path / "a.csv").write_text(text)
 
-    assert met in open_table(tmp_path / "a.csv", "the list").met
+    assert met in open_table(tmp_path / "a.csv", "the list").found
 
 
 def test_a_csv_of_more_cells_than_fit_into_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(spreadsheet, "MAX_CELLS", 100)
     (tmp_path / "a.csv").write_text("image,label\n" + "a,b\n" * 20)
 
-    assert "above 100 cells" in open_table(tmp_path / "a.csv", "the list").met
+    assert "above 100 cells" in open_table(tmp_path / "a.csv", "the list").found
 
 
 def test_a_split_file_of_nested_lists_is_no_split_file(tmp_path):

@@ -13,7 +13,7 @@ from nibabel.orientations import (
 )
 
 from medseg.geometry.grid import Geometry, StoredImage
-from medseg.geometry.placing import TURNED, on_grid, told_elsewhere
+from medseg.geometry.placing import TURNED, on_grid, other_grid_message
 
 SHAPE = (4, 5, 6)
 
@@ -59,7 +59,7 @@ def test_what_lies_elsewhere_is_brought_nowhere() -> None:
     aside = tilted(0) + np.array([[0, 0, 0, 0.5], *[[0.0] * 4] * 3])
     for affine in (np.diag([-1.0, -1, 1, 1]) @ tilted(0), aside, tilted(5)):
         assert on_grid(StoredImage(np.zeros(SHAPE), replace(grid, affine=affine)), grid) is None
-    assert "lie up to 0.5 voxels apart" in told_elsewhere(replace(grid, affine=aside), grid, "the image")
+    assert "lie up to 0.5 voxels apart" in other_grid_message(replace(grid, affine=aside), grid, "the image")
     assert io_orientation(tilted(0))[:, 1].tolist() == [1, 1, 1]
 
 

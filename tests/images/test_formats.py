@@ -46,7 +46,7 @@ def test_a_picture_is_a_volume_of_one_slice_with_its_rows_and_columns(tmp_path, 
         np.testing.assert_array_equal(AXES["axial"].cut(ras)[0], colours[..., plane])
         np.testing.assert_array_equal(each.geometry.from_ras(ras), each.data)
     assert stored[0].geometry.orientation == "LPS"
-    assert stored[0].geometry.told() == "60 rows x 100 columns"
+    assert stored[0].geometry.text() == "60 rows x 100 columns"
     assert RGB.geometry(path).same_grid(stored[0].geometry)
 
 

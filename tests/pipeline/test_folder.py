@@ -192,7 +192,7 @@ def test_where_the_file_system_has_no_locks_nobody_is_taken_for_dead(
 
     assert not holds(folder.path)
     assert gone(tmp_path) == []
-    with pytest.raises(RunError, match=r"as far as can be told from here.*--take-over"):
+    with pytest.raises(RunError, match=r"as far as is known here.*--take-over"):
         folder.claim(folder.read())
     assert folder.claim(folder.read(), take_over=True).status == "RUNNING"
 

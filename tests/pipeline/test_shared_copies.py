@@ -126,7 +126,7 @@ def test_a_near_copy_in_test_is_refused_and_named(tmp_path: Path) -> None:
     named = {case.id: case for case in found.cases}
     assert named[fault.case].position == fault.position
     assert named[fault.case].extra["role"] == "Train"  # listed after those of Test
-    assert "of case Test_cat_3 (no. 3), which is in test, while this one is in train" in fault.met
+    assert "of case Test_cat_3 (no. 3), which is in test, while this one is in train" in fault.found
     assert "--allow-duplicates" not in fault.remedy
     assert not (tmp_path / "run").exists()
 

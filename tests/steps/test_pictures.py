@@ -16,9 +16,9 @@ from medseg.steps.pictures import (
     arranged,
     best_median_worst,
     data_picture,
+    dice_text,
     fullest,
     shown_cases,
-    told_dice,
     validation_picture,
 )
 from medseg.testing.labelled import disc
@@ -51,9 +51,9 @@ def test_one_case_is_no_good_one():
 
 def test_where_nothing_is_and_nothing_is_found_no_dice_is_told():
     empty, some = np.zeros((2, 4, 4), np.uint8), np.ones((2, 4, 4), np.uint8)
-    assert told_dice(1.0, empty) == "truth and prediction are empty"
-    assert told_dice(0.0, empty) == "mean Dice 0.00"  # predicted, and not there
-    assert told_dice(1.0, some) == "mean Dice 1.00"
+    assert dice_text(1.0, empty) == "truth and prediction are empty"
+    assert dice_text(0.0, empty) == "mean Dice 0.00"  # predicted, and not there
+    assert dice_text(1.0, some) == "mean Dice 1.00"
 
 
 def test_ties_go_by_name():

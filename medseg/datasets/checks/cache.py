@@ -52,15 +52,15 @@ class Memory:
 
     def stamp(self, case: Case) -> str | None:
         """Digest of the stamp of every file (`stamp_of`); None where one cannot be read now."""
-        told = []
+        stamps = []
         for path in case.files.values():
             try:
-                told.append(stamp_of(path))
+                stamps.append(stamp_of(path))
             except OSError:
                 return None
             if not os.access(path, os.R_OK):
                 return None  # rights may come from elsewhere, without a trace in the file
-        return self._digest(repr(told))
+        return self._digest(repr(stamps))
 
     def recall(self, case: Case, stamp: str | None) -> CaseFacts | None:
         """Facts of a case whose files are as they were; None if there are none to be trusted."""
@@ -101,7 +101,7 @@ class Memory:
 def _plain(facts: CaseFacts) -> dict[str, Any]:
     stored = asdict(replace(facts, faults=()))
     del stored["case"], stored["group"], stored["classes"], stored["unexpected"]
-    stored["faults"] = [[fault.part, fault.met, fault.remedy] for fault in facts.faults]
+    stored["faults"] = [[fault.part, fault.found, fault.remedy] for fault in facts.faults]
     return stored
 
 
@@ -109,8 +109,8 @@ def _facts(stored: dict[str, Any], case: Case) -> CaseFacts:
     channels = {name: ChannelFacts(**facts) for name, facts in stored["channels"].items()}
     labels = stored["labels"]
     faults = [
-        Fault(case.id, case.position, part, met, remedy, case.files.get(part))
-        for part, met, remedy in stored["faults"]
+        Fault(case.id, case.position, part, problem, remedy, case.files.get(part))
+        for part, problem, remedy in stored["faults"]
     ]
     return CaseFacts(
         case.id,

@@ -23,9 +23,9 @@ from medseg.errors import DataError, Fault
 from medseg.files.content import Content, content_of
 from medseg.geometry.background import background_values
 from medseg.geometry.grid import Geometry, StoredImage
-from medseg.geometry.placing import on_grid, told_elsewhere
+from medseg.geometry.placing import on_grid, other_grid_message
 from medseg.images.formats import NIFTI, FileKind
-from medseg.images.refusal import met_and_remedy
+from medseg.images.refusal import found_and_remedy
 
 #: A label map with more distinct values than this is no label map; they are not listed one by one.
 _MOST_VALUES = 256
@@ -152,7 +152,7 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
         labels, digest = _label_counts(rule, mask.data.T), _digest(mask.data.T)
         odd = () if mislabelled else rule.odd(mask.data.T)
         notes += [f"mask: {note}" for note in (*mask.notes, *odd)]
-    told = CaseFacts(
+    facts = CaseFacts(
         case.id,
         case.group,
         channels={channel: seen[channel] for channel in channels if channel in seen},
@@ -164,7 +164,7 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
         faults=tuple(faults),
         notes=tuple(dict.fromkeys(notes)),
     )
-    return told if first is None else _placed(told, first.geometry)
+    return facts if first is None else _placed(facts, first.geometry)
 
 
 def _contents(case: Case, channels: Sequence[str]) -> dict[str, Content]:
@@ -172,7 +172,7 @@ def _contents(case: Case, channels: Sequence[str]) -> dict[str, Content]:
     found = {}
     for part, path in case.files.items():
         if part in channels or part not in case.images:
-            with suppress(OSError):  # a fault that is told already
+            with suppress(OSError):  # it has its fault already
                 found[part] = content_of(path)
     return found
 
@@ -184,11 +184,11 @@ def _likeness(planes: Sequence[NDArray[Any]], seen: Mapping[str, ChannelFacts]) 
     return likeness(np.stack(planes)) if whole and finite else None
 
 
-def _placed(told: CaseFacts, grid: Geometry) -> CaseFacts:
+def _placed(facts: CaseFacts, grid: Geometry) -> CaseFacts:
     # `+ 0.0` turns the -0.0 that rounding leaves into 0.0, which is written otherwise.
     affine = tuple(float(x) + 0.0 for x in np.round(grid.affine, _AFFINE_DECIMALS).ravel())
     spacing = tuple(round(size, 6) for size in grid.spacing)
-    return replace(told, shape=grid.shape, spacing=spacing, orientation=grid.orientation, affine=affine)
+    return replace(facts, shape=grid.shape, spacing=spacing, orientation=grid.orientation, affine=affine)
 
 
 def _read(
@@ -202,11 +202,11 @@ def _read(
     try:
         yield from zip(held, files.read(path, held), strict=True)
     except DataError as error:
-        faults.append(_fault(case, held[0], *met_and_remedy(error)))
+        faults.append(_fault(case, held[0], *found_and_remedy(error)))
 
 
-def _fault(case: Case, part: str, met: str, remedy: str) -> Fault:
-    return Fault(case.id, case.position, part, met, remedy, case.files.get(part))
+def _fault(case: Case, part: str, problem: str, remedy: str) -> Fault:
+    return Fault(case.id, case.position, part, problem, remedy, case.files.get(part))
 
 
 def _brought(
@@ -215,19 +215,19 @@ def _brought(
     """An image in the order of the first channel; as stored, with a fault, where it lies elsewhere."""
     found = on_grid(stored, first.geometry)
     if found is None:
-        met = told_elsewhere(stored.geometry, first.geometry, "the first channel")
-        return stored, [_fault(case, part, met, "Bring the files to one grid, or leave the case out.")]
+        problem = other_grid_message(stored.geometry, first.geometry, "the first channel")
+        return stored, [_fault(case, part, problem, "Bring the files to one grid, or leave the case out.")]
     if not _turned_apart(first, stored):
         return found, []
-    met = (
+    problem = (
         f"its EXIF orientation is {stored.turned}, where that of the first channel is {first.turned}: whether "
-        "it was drawn on the other as stored or as shown cannot be told"
+        "it was drawn on the other as stored or as shown is not known"
     )
     remedy = (
         "Save both without the tag: turned, as Pillow's ImageOps.exif_transpose does, if it was drawn on the "
         "other as programs show it, else as they are stored. Or leave the case out."
     )
-    return found, [_fault(case, part, met, remedy)]
+    return found, [_fault(case, part, problem, remedy)]
 
 
 def _turned_apart(first: StoredImage, other: StoredImage) -> bool:
@@ -249,12 +249,12 @@ def _empty(facts: ChannelFacts) -> bool:
 def _unusable(case: Case, channel: str, data: NDArray[Any], facts: ChannelFacts) -> Iterator[Fault]:
     if facts.intensity is None:
         count = int(data.size - np.count_nonzero(np.isfinite(data)))
-        met = f"the image holds NaN or infinite values in {count} of {data.size} places"
-        yield _fault(case, channel, met, "Export the image again, or leave the case out.")
+        problem = f"the image holds NaN or infinite values in {count} of {data.size} places"
+        yield _fault(case, channel, problem, "Export the image again, or leave the case out.")
     elif _empty(facts):
         value = facts.intensity["min"]
-        met = f"the image is empty: all of it is {value:g}"
-        yield _fault(case, channel, met, "Export the image again, or leave the case out.")
+        problem = f"the image is empty: all of it is {value:g}"
+        yield _fault(case, channel, problem, "Export the image again, or leave the case out.")
 
 
 def _mislabelled(case: Case, rule: LabelRule, stored: NDArray[Any]) -> Iterator[Fault]:
@@ -263,7 +263,7 @@ def _mislabelled(case: Case, rule: LabelRule, stored: NDArray[Any]) -> Iterator[
         if case.mask is not None:  # of a file for each object the numbers are medseg's own
             rule.refuse_made_up(stored)
     except DataError as error:
-        yield _fault(case, MASK, *met_and_remedy(error))
+        yield _fault(case, MASK, *found_and_remedy(error))
 
 
 def _label_counts(rule: LabelRule, stored: NDArray[Any]) -> dict[int, int] | None:
@@ -296,6 +296,6 @@ def _channel_facts(data: NDArray[Any]) -> ChannelFacts:
 
 def _digest(data: NDArray[Any]) -> str:
     flat = np.ascontiguousarray(data, dtype="<f4")
-    told = hashlib.blake2b(str(data.shape).encode(), digest_size=16)
-    told.update(flat.data)
-    return told.hexdigest()
+    digest = hashlib.blake2b(str(data.shape).encode(), digest_size=16)
+    digest.update(flat.data)
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Checking a data set before anything is learned from it: every file is read, every fault is told."""
+"""Checking a data set before anything is learned from it: every file is read, every fault is listed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from medseg.machine.workers import pool
 from medseg.progress import Progress, Silent
 
 #: Below this many unread cases, starting processes costs more than it saves.
-_WORTH_PROCESSES = 8
+_FEWEST_FOR_PROCESSES = 8
 
 _Unread = tuple[Case, tuple[str, ...]]
 
@@ -37,7 +37,7 @@ class Report:
         facts: Of each case that has all its files, in the order of the listing.
         faults: Everything that is wrong, in the order of the listing; what belongs to no case first.
         listing: What was checked.
-        names: Class of each stored label value; two classes where a value is told apart by the images.
+        names: Class of each stored label value; two classes where the images decide the class of a value.
         read: How many cases were read now; the others were remembered.
         duplicates: Images with classes that are one image, or nearly: no fault, unless their classes differ.
     """
@@ -57,7 +57,7 @@ class Report:
 
     @property
     def unlabelled(self) -> tuple[str, ...]:
-        """Cases whose label map holds one value only, such as no tumour at all. Worth a note; no fault."""
+        """Cases whose label map holds one value only, such as no tumour at all: a note, no fault."""
         return tuple(
             facts.case for facts in self.facts if facts.labels is not None and len(facts.labels) == 1
         )
@@ -151,7 +151,7 @@ def check(
         facts = memory.recall(case, stamps[case.id]) if memory else None
         if facts is not None:
             known[case.id] = facts
-    # What an incomplete case lacks is told by the listing already.
+    # The listing already names what an incomplete case lacks.
     lacking = {case.id for case in listing.incomplete}
     unread = [
         (case, tuple(name for name in channels if name in case.images or case.id not in lacking))
@@ -166,11 +166,11 @@ def check(
             bar.advance()
     faults = [fault for case in cases for fault in known[case.id].faults]
     complete = tuple(known[case.id] for case in listing.cases)
-    told = [*listing.faults, *faults, *_repeated(listing.cases, known)]
-    told += contradictions(listing.cases, complete)
-    told.sort(key=lambda fault: fault.position)
+    every = [*listing.faults, *faults, *_repeated(listing.cases, known)]
+    every += contradictions(listing.cases, complete)
+    every.sort(key=lambda fault: fault.position)
     duplicates = find_duplicates(listing.cases, complete)
-    return Report(complete, tuple(told), listing, _names(rule), len(unread), duplicates)
+    return Report(complete, tuple(every), listing, _names(rule), len(unread), duplicates)
 
 
 def _names(rule: LabelRule) -> dict[int, str]:
@@ -185,7 +185,7 @@ def _names(rule: LabelRule) -> dict[int, str]:
 def _examined(
     unread: Sequence[_Unread], rule: LabelRule, files: FileKind, jobs: int
 ) -> Iterator[tuple[Case, CaseFacts]]:
-    if jobs <= 1 or len(unread) < _WORTH_PROCESSES:
+    if jobs <= 1 or len(unread) < _FEWEST_FOR_PROCESSES:
         for case, channels in unread:
             yield case, examine(case, channels, rule, files)
         return
@@ -224,6 +224,6 @@ def _repeated(cases: Sequence[Case], known: Mapping[str, CaseFacts]) -> Iterator
         for other_id, channels in shared.items():
             other = named[other_id]
             whose = "the same patient" if other.group == case.group else "another patient"
-            met = f"its images {channels} are those of case {other.id} (no. {other.position}), of {whose}"
+            problem = f"its images {channels} are those of case {other.id} (no. {other.position}), of {whose}"
             remedy = "Find out whose images they are, and leave one of the two cases out."
-            yield Fault(case.id, case.position, channels[0], met, remedy, case.images.get(channels[0]))
+            yield Fault(case.id, case.position, channels[0], problem, remedy, case.images.get(channels[0]))

@@ -116,13 +116,13 @@ def contradictions(cases: Sequence[Case], facts: Sequence[CaseFacts]) -> Iterato
             others = [other for other in each if set(other.labels or ()) != set(case.labels or ())]
             if others:
                 other = others[0]
-                met = (
+                problem = (
                     f"its image is that of case {other.id} (no. {other.position}), value by value, and its class is "
                     f"{_class(case)}, where the other's is {_class(other)}"
                 )
                 remedy = "Find out which is right, and leave the other out, or both."
                 path = next(iter(case.images.values()), None)
-                yield Fault(case.id, case.position, next(iter(case.images), ""), met, remedy, path)
+                yield Fault(case.id, case.position, next(iter(case.images), ""), problem, remedy, path)
 
 
 def _compared(cases: Sequence[Case], known: dict[str, CaseFacts]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from medseg.class_names import class_name, shown
 from medseg.datasets.finding.class_faults import Wording, judge
 from medseg.datasets.finding.draft import Draft, Found
-from medseg.datasets.finding.walk import Walk, kinds_told, named_itself
+from medseg.datasets.finding.walk import Walk, kinds_listed, named_itself
 from medseg.datasets.roles import MEANINGS, ROLE
 from medseg.errors import Fault
 from medseg.text import composed
@@ -85,8 +85,8 @@ class ClassFolderFinder:
     def _label(self, root: Path, found: Found) -> None:
         """Give each picture the class of its folder, and tell what is wrong with the folders."""
         if root.is_file():
-            met = "a picture was given, and its class is told by the folder that it lies in"
-            found.drafts, found.faults = [], [*found.faults, Fault("", 0, "", met, _WORDS.fewer, root)]
+            problem = "a picture was given, and only its folder names its class"
+            found.drafts, found.faults = [], [*found.faults, Fault("", 0, "", problem, _WORDS.fewer, root)]
             return
         by_folder = _sorted(root, found.drafts)
         found.drafts = [draft for each in by_folder.folders.values() for draft in each]
@@ -96,10 +96,11 @@ class ClassFolderFinder:
 
     def _nothing(self, walk: Walk) -> Fault:
         seen = f"{walk.files} file{' was' if walk.files == 1 else 's were'} seen, none of them a picture"
-        unread = f"; {walk.unread_told()}" if walk.unread else ""
-        met = f"no picture was found: {seen} ({kinds_told(walk.suffixes)}; any name if the content is such){unread}"
+        unread = f"; {walk.unread_note()}" if walk.unread else ""
+        kinds = kinds_listed(walk.suffixes)
+        problem = f"no picture was found: {seen} ({kinds}; any name if the content is such){unread}"
         remedy = f"Name the folder of the data set, unpacked. To get the data: {self.manifest.obtain}"
-        return Fault("", 0, "", met, remedy, walk.root)
+        return Fault("", 0, "", problem, remedy, walk.root)
 
 
 def _sorted(root: Path, drafts: Sequence[Draft]) -> _Sorted:
@@ -111,8 +112,8 @@ def _sorted(root: Path, drafts: Sequence[Draft]) -> _Sorted:
         for name in _folders(root / tops[role]) if role else tops:
             made.folders[role, name] = []
     for draft in drafts:
-        (told, _), *_ = next(iter(draft.files.values()))
-        _, *below = told.split("/")
+        (relative, _), *_ = next(iter(draft.files.values()))
+        _, *below = relative.split("/")
         role, *inner = below if roles else ("", *below)
         if roles and role not in roles:
             _strayed(made, role if inner else "")
@@ -139,34 +140,34 @@ def _loose(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
     for role, count in sorted(by_folder.loose.items()):
         verb = "lies" if count == 1 else "lie"
         where = f"directly in the folder {role!r}" if role else "directly in the data set's folder"
-        met = f"{count} picture{'' if count == 1 else 's'} {verb} {where}, in no folder of a class"
+        problem = f"{count} picture{'' if count == 1 else 's'} {verb} {where}, in no folder of a class"
         remedy = "Move each into the folder of its class, or out of the data set."
-        yield Fault("", 0, "", met, remedy, root / role)
+        yield Fault("", 0, "", problem, remedy, root / role)
 
 
 def _misplaced(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
     if by_folder.beside:
         noun, verb = ("folder", "lies") if len(by_folder.beside) == 1 else ("folders", "lie")
         roles = shown(({role for role, _ in by_folder.folders} | set(by_folder.loose)) - {""})
-        met = f"the {noun} {shown(by_folder.beside)} with pictures {verb} beside {roles}, read as roles"
+        problem = f"the {noun} {shown(by_folder.beside)} with pictures {verb} beside {roles}, read as roles"
         remedy = (
             "Move folders of classes into Train, Val or Test, or all out of these. A class that is called as a role "
             "needs one above it: Train/train."
         )
-        yield Fault("", 0, "", met, remedy, root)
+        yield Fault("", 0, "", problem, remedy, root)
     if by_folder.below:
-        met = f"folders of roles lie within {shown(by_folder.below)}"
+        problem = f"folders of roles lie within {shown(by_folder.below)}"
         remedy = "Put the folders of roles above those of classes: Train/<class>, Val/<class>, Test/<class>."
-        yield Fault("", 0, "", met, remedy, root)
+        yield Fault("", 0, "", problem, remedy, root)
 
 
 def _empty(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
     for (role, name), pictures in sorted(by_folder.folders.items()):
         if not pictures:
             where = f" in {role!r}" if role else ""
-            met = f"the class folder {shown([name])}{where} holds no picture"
+            problem = f"the class folder {shown([name])}{where} holds no picture"
             remedy = "Put pictures of the class there, or take the folder out of the data set."
-            yield Fault("", 0, "", met, remedy, root / role / name)
+            yield Fault("", 0, "", problem, remedy, root / role / name)
 
 
 def _misspelt(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
@@ -177,18 +178,18 @@ def _misspelt(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
             spelt[class_name(name)].add(name)
     for name, spellings in sorted(spelt.items()):
         if spellings != {name}:
-            met = f"the folders {shown(spellings)} all name the class {name!r}"
-            met = (
-                met
+            problem = f"the folders {shown(spellings)} all name the class {name!r}"
+            problem = (
+                problem
                 if len(spellings) > 1
                 else f"the class folder {shown(spellings)} has spaces around its name"
             )
-            yield Fault("", 0, "", met, f"Rename to {name!r}.", root)
+            yield Fault("", 0, "", problem, f"Rename to {name!r}.", root)
 
 
 def _folders(folder: Path) -> dict[str, str]:
     """Folders in a folder: names in NFC, and as stored."""
-    walk = Walk(folder, (), all=False)  # its faults have been told by the walk that found the pictures
+    walk = Walk(folder, (), all=False)  # the walk that found the pictures has listed its faults
     names = [each.name for each in walk.entries(folder) if walk.is_folder(each, folder / each.name)]
     return {composed(name): name for name in names}
 

@@ -67,5 +67,5 @@ class DeclaredFinder:
     def _lacking(self, draft: Draft, parts: Sequence[str], root: Path) -> Iterator[Complaint]:
         for part in parts:
             if not draft.files.get(part):
-                met = f"the layout {type(self.layout).__name__} found no file for it"
-                yield Complaint(part, met, "Add the file, or leave the case out.", root)
+                problem = f"the layout {type(self.layout).__name__} found no file for it"
+                yield Complaint(part, problem, "Add the file, or leave the case out.", root)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.draft import Complaint, Draft, Found
-from medseg.datasets.finding.walk import Walk, kinds_told, named_itself
+from medseg.datasets.finding.walk import Walk, kinds_listed, named_itself
 from medseg.datasets.manifest.patterns import MASK, Layout, Matcher, Place
 from medseg.datasets.manifest.slips import EXACT, FOLDER, UNFINISHED, Slip, slips
 from medseg.errors import Fault
@@ -24,7 +24,7 @@ class _Seen:
     """A file that a pattern fits, or nearly fits: `slip` says but for what."""
 
     place: Place
-    told: str
+    relative: str
     path: Path
     slip: str = ""
 
@@ -53,17 +53,17 @@ class PatternFinder:
         found = _PAIRINGS[self.layout.pair]([*used, *missed])
         found.faults[:0] = walk.faults
         if seen:
-            found.notes += filter(None, [walk.unread_told()])
+            found.notes += filter(None, [walk.unread_note()])
         elif not near:  # what a pattern fits is of another part, such as a label map
             every = Walk(walk.root, walk.suffixes, all=True)
             pictures = self.manifest.pictures is not None
             found.drafts += named_itself(every, parts[0], pictures=pictures) if themselves else ()
             found.faults += every.unread_faults()
-        astray = list(self._elsewhere([each for each in strays if each[1] not in near], parts))
-        by_name = astray if not found.drafts and not truth else []
+        elsewhere = list(self._elsewhere([each for each in strays if each[1] not in near], parts))
+        by_name = elsewhere if not found.drafts and not truth else []
         found.drafts += _by_name(by_name).drafts
         if not found.drafts:
-            found.faults.append(self._nothing(walk, kind.noun, len(astray)))
+            found.faults.append(self._nothing(walk, kind.noun, len(elsewhere)))
         for draft in found.drafts:
             draft.files = {part: draft.files[part] for part in parts if part in draft.files}
             draft.complaints += [
@@ -72,7 +72,7 @@ class PatternFinder:
                 *([] if draft.broken else self._lacking(draft, parts)),
             ]
         if not themselves:
-            known = {*near, *(each.path for each in astray)}
+            known = {*near, *(each.path for each in elsewhere)}
             found.files = _uses(
                 walk,
                 [name for name, path in strays if path not in known],
@@ -80,7 +80,7 @@ class PatternFinder:
                     "of cases": len(used) + len(by_name),
                     "of parts that are not asked for": len(seen) - len(used),
                     "with names that nearly fit a pattern": len(near),
-                    "in other folders than the patterns say": len(astray) - len(by_name),
+                    "in other folders than the patterns say": len(elsewhere) - len(by_name),
                 },
             )
         return found
@@ -115,7 +115,7 @@ class PatternFinder:
                 place = matcher.place(relative) or matcher.place(within)
                 if place is not None:
                     if place.part in parts:
-                        yield _Seen(place, within, path, slip.told)
+                        yield _Seen(place, within, path, slip.difference)
                     break
 
     def _elsewhere(self, strays: Iterable[tuple[str, Path]], parts: Sequence[str]) -> Iterator[_Seen]:
@@ -141,35 +141,37 @@ class PatternFinder:
         alone = len(parts) == 1 and parts[0] != MASK
         return alone and (walk.root.is_file() or self.manifest.pictures is not None)
 
-    def _nothing(self, walk: Walk, noun: str, astray: int) -> Fault:
-        patterns = self._matcher().told()
-        seen = f"{walk.files} files were seen, {walk.kind} of them {noun} ({kinds_told(walk.suffixes)})"
+    def _nothing(self, walk: Walk, noun: str, elsewhere: int) -> Fault:
+        patterns = self._matcher().text()
+        seen = f"{walk.files} files were seen, {walk.kind} of them {noun} ({kinds_listed(walk.suffixes)})"
         remedy = (
             "Name the folder of the data set, unpacked, or write a manifest with the layout of these files. "
             f"To get the data of '{self.manifest.name}': {self.manifest.obtain}"
         )
-        met = f"no file of the data set '{self.manifest.name}' was found: {seen}, and none fits {patterns}"
-        met += f"; {astray} would but for the folder" if astray else ""
-        return Fault("", 0, "", met, remedy, walk.root)
+        problem = (
+            f"no file of the data set '{self.manifest.name}' was found: {seen}, and none fits {patterns}"
+        )
+        problem += f"; {elsewhere} would but for the folder" if elsewhere else ""
+        return Fault("", 0, "", problem, remedy, walk.root)
 
     def _twice(self, draft: Draft, parts: Sequence[str]) -> Iterator[Complaint]:
         for part in parts:
             places = draft.files.get(part, [])
             if len(places) > 1 and part not in self.layout.many:
-                met = f"{len(places)} files claim to be this part of the case"
+                problem = f"{len(places)} files claim to be this part of the case"
                 remedy = "Keep one of them, or name a folder that holds but one copy of the data."
                 for _, path in places:
-                    yield Complaint(part, met, remedy, path)
+                    yield Complaint(part, problem, remedy, path)
 
     def _lacking(self, draft: Draft, parts: Sequence[str]) -> Iterator[Complaint]:
         near = next(draft.files[part][0][1] for part in parts if part in draft.files).parent
         for part in parts:
             if part not in draft.files:
-                met = f"the file is missing: none fits {self._matcher().told(part)}"
+                problem = f"the file is missing: none fits {self._matcher().text(part)}"
                 remedy = (
                     "Add or rename it, use the manifest of this edition of the data, or leave the case out."
                 )
-                yield Complaint(part, met, remedy, near)
+                yield Complaint(part, problem, remedy, near)
 
 
 def _unnamed(walk: Walk) -> list[tuple[str, Path]]:
@@ -185,9 +187,9 @@ def _slipped(draft: Draft, near: Mapping[Path, _Seen]) -> Iterator[Complaint]:
         for _, path in places:
             if path in near:
                 seen = near[path]
-                met = f"the file fits the pattern '{seen.place.pattern}' but for {seen.slip}"
+                problem = f"the file fits the pattern '{seen.place.pattern}' but for {seen.slip}"
                 remedy = "Rename it, write the pattern of these files in the manifest, or leave the case out."
-                yield Complaint(part, met, remedy, path)
+                yield Complaint(part, problem, remedy, path)
 
 
 def _uses(walk: Walk, rest: Iterable[str], known: Mapping[str, int]) -> dict[str, int]:
@@ -202,7 +204,7 @@ def _by_name(files: Iterable[_Seen]) -> Found:
     drafts: dict[str, Draft] = {}
     for seen in files:
         draft = drafts.setdefault(seen.place.raw, Draft(seen.place.raw))
-        draft.files.setdefault(seen.place.part, []).append((seen.told, seen.path))
+        draft.files.setdefault(seen.place.part, []).append((seen.relative, seen.path))
     for draft in drafts.values():
         for places in draft.files.values():
             places.sort()
@@ -211,7 +213,7 @@ def _by_name(files: Iterable[_Seen]) -> Found:
 
 def _by_order(files: Iterable[_Seen]) -> Found:
     """The first image of a folder goes with the first label map, and so on."""
-    everything = sorted(files, key=lambda seen: _natural(seen.told))
+    everything = sorted(files, key=lambda seen: _natural(seen.relative))
     masks = [seen for seen in everything if seen.place.part == MASK]
     images = [seen for seen in everything if seen.place.part != MASK]
     found = _by_name(images)
@@ -222,14 +224,16 @@ def _by_order(files: Iterable[_Seen]) -> Found:
         mine = [seen for seen in images if seen.place.within == within]
         theirs = [seen for seen in masks if seen.place.within == within]
         if len(mine) != len(theirs):
-            met = f"'pair: order' found {len(mine)} images and {len(theirs)} label maps that belong together"
+            problem = (
+                f"'pair: order' found {len(mine)} images and {len(theirs)} label maps that belong together"
+            )
             remedy = "Add or remove files until there are as many of each, or pair them by name."
-            found.faults.append(Fault("", 0, MASK, met, remedy, (mine or theirs)[0].path.parent.parent))
+            found.faults.append(Fault("", 0, MASK, problem, remedy, (mine or theirs)[0].path.parent.parent))
             for seen in mine:
                 drafts[seen.place.raw].broken = True
             continue
         for image, mask in zip(mine, theirs, strict=True):
-            drafts[image.place.raw].files.setdefault(MASK, []).append((mask.told, mask.path))
+            drafts[image.place.raw].files.setdefault(MASK, []).append((mask.relative, mask.path))
             found.pairs.append((composed(image.path.name), composed(mask.path.name)))
     return found
 

@@ -13,7 +13,7 @@ from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.finding.text_table import Rows, beside, lacking, open_table
 from medseg.datasets.finding.walk import Walk, looks_picture, named_itself, without_ending
 from medseg.datasets.manifest.csv_layout import CsvLayout
-from medseg.datasets.manifest.label_columns import Told
+from medseg.datasets.manifest.label_columns import RowLabels
 from medseg.datasets.manifest.patterns import MASK
 from medseg.errors import Fault
 from medseg.text import composed
@@ -49,28 +49,30 @@ class ListFinder:
     layout: CsvLayout
 
     def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
-        """The cases that the list names, with what is missing told by its row; or the one image that is given."""
+        """The cases that the list names, each fault with its row; or the one image that is given."""
         if self._is_image(root, parts, truth=truth):
             name = without_ending(composed(root.name), self.manifest.files().suffixes)
-            return Found([Draft(name, {parts[0]: [(composed(root.name), root)]}, extra=self._unsaid())])
+            return Found(
+                [Draft(name, {parts[0]: [(composed(root.name), root)]}, extra=self._without_columns())]
+            )
         path = root if root.is_file() else beside(root, self.layout.csv)
         if self._wants_all(root, parts, truth=truth):
             walk = Walk(root, self.manifest.files().suffixes, all=True)
             each = list(named_itself(walk, parts[0], pictures=True))
             for draft in each:
-                draft.extra = self._unsaid()
+                draft.extra = self._without_columns()
             if each:
                 return Found(each, [*walk.faults, *walk.unread_faults()])
         if path is None:
-            met = f"{_WHAT}, '{self.layout.csv}', is not in the folder"
+            problem = f"{_WHAT}, '{self.layout.csv}', is not in the folder"
             remedy = f"Name the folder that holds it, or the file. To get the data: {self.manifest.obtain}"
-            return Found(faults=[Fault("", 0, "", met, remedy, root)])
+            return Found(faults=[Fault("", 0, "", problem, remedy, root)])
         table = open_table(path, _WHAT)
         if isinstance(table, Fault):
             return Found(faults=[table])
-        met = self._unfit(table, parts, truth=truth)
-        if met:
-            return Found(faults=[Fault("", 0, "", met, "Correct it, or 'layout' of the manifest.", path)])
+        problem = self._unfit(table, parts, truth=truth)
+        if problem:
+            return Found(faults=[Fault("", 0, "", problem, "Correct it, or 'layout' of the manifest.", path)])
         bases = (path.parent, root if root.is_dir() else path.parent)
         found = Found(self._drafts(table, parts, bases, truth=truth))
         if truth and self.layout.tells is not None:
@@ -94,7 +96,7 @@ class ListFinder:
         pictures = len(parts) == 1 and self.manifest.pictures is not None
         return predicting and pictures and root.is_dir() and not (root / self.layout.csv).is_file()
 
-    def _unsaid(self) -> dict[str, str]:
+    def _without_columns(self) -> dict[str, str]:
         """Further columns of an image that no list names."""
         return dict.fromkeys(self.layout.extra, "")
 
@@ -123,11 +125,13 @@ class ListFinder:
             shared = next((first_of[image] for image in images if image in first_of), None)
             if shared is not None:
                 other, first = shared
-                met = f"rows {other} and {line} of the list name one image"
-                first.complaints.append(Complaint("", met, "Keep one of the rows.", bases[0]))
+                problem = f"rows {other} and {line} of the list name one image"
+                first.complaints.append(Complaint("", problem, "Keep one of the rows.", bases[0]))
             elif raw in drafts:
-                met = f"rows {line_of[raw]} and {line} of the list are of one case"
-                drafts[raw].complaints.append(Complaint("", met, "Keep one, or give each its id.", bases[0]))
+                problem = f"rows {line_of[raw]} and {line} of the list are of one case"
+                drafts[raw].complaints.append(
+                    Complaint("", problem, "Keep one, or give each its id.", bases[0])
+                )
             else:
                 drafts[raw], line_of[raw] = draft, line
                 first_of |= dict.fromkeys(images, (line, draft))
@@ -144,28 +148,30 @@ class ListFinder:
             text = row[column].strip()
             path = _there(text, bases) if text else None
             if path is not None:
-                draft.files[part] = [(_told(path, bases[1]), path)]
+                draft.files[part] = [(_named_below(path, bases[1]), path)]
             else:
                 what = "a file that is missing" if text else "no file"
-                met = f"row {line} of the list names in column '{column}' {what}"
-                draft.complaints.append(Complaint(part, met, _REMEDY, bases[0] / text))
+                problem = f"row {line} of the list names in column '{column}' {what}"
+                draft.complaints.append(Complaint(part, problem, _REMEDY, bases[0] / text))
         return draft
 
     def _label(self, draft: Draft, line: int, row: Mapping[str, str], near: Path) -> None:
         """Give an image the classes that its row tells."""
         if self.layout.tells is None:
             return
-        told = self.layout.tells.read(row, self.manifest.classes)
+        row_labels = self.layout.tells.read(row, self.manifest.classes)
         known = self.manifest.classes
-        unknown = [name for name in told.labels or () if known and name not in known]
+        unknown = [name for name in row_labels.labels or () if known and name not in known]
         if unknown:
             # A column taken by mistake may hold names of people.
             value = str(unknown) if self.manifest.ids == "pseudonyms" else "something"
             wrong = f"says {value} in column '{self.layout.tells.columns[0]}', which is none of {list(known)}"
-            told = Told(None, wrong, _WORDS.unknown)
-        draft.labels = told.labels
-        if told.wrong:
-            draft.complaints.append(Complaint("", f"row {line} of the list {told.wrong}", told.remedy, near))
+            row_labels = RowLabels(None, wrong, _WORDS.unknown)
+        draft.labels = row_labels.labels
+        if row_labels.wrong:
+            draft.complaints.append(
+                Complaint("", f"row {line} of the list {row_labels.wrong}", row_labels.remedy, near)
+            )
 
     def _ids(self, table: Rows, parts: Sequence[str]) -> list[str]:
         """Id of each row."""
@@ -228,7 +234,7 @@ def _spelt(base: Path, written: Path) -> Path | None:
         return None
 
 
-def _told(path: Path, root: Path) -> str:
+def _named_below(path: Path, root: Path) -> str:
     """`<root's name>/<relative path>`, in which further columns are searched; the name alone if not below."""
     try:
         return composed(f"{root.resolve().name}/{path.relative_to(root).as_posix()}")

@@ -126,12 +126,12 @@ def _no_classes(
 ) -> Fault:
     others = f"classes besides {list(manifest.classes)}" if manifest.classes else "classes"
     # Names that are no classes are those of people, as likely as not.
-    told = f": {shown(counts)}" if manifest.ids == "pseudonyms" else ""
-    met = (
+    listed = f": {shown(counts)}" if manifest.ids == "pseudonyms" else ""
+    problem = (
         f"the {words.noun}s tell {len(counts)} {others} of {images} pictures: these look like patient names, not "
-        f"class labels{told}"
+        f"class labels{listed}"
     )
-    return Fault("", 0, "", met, words.unlikely, root)
+    return Fault("", 0, "", problem, words.unlikely, root)
 
 
 def _judged(
@@ -140,20 +140,20 @@ def _judged(
     classes = classes_of(manifest, drafts, named)
     least = 2 if manifest.image_labels == "one" else 1
     if len(classes) < least:
-        met = (
-            f"there is one class only, {shown(classes)}: nothing can be told apart"
+        problem = (
+            f"there is one class only, {shown(classes)}: there is nothing to distinguish"
             if classes
             else f"no {words.noun} tells a class"
         )
-        yield Fault("", 0, "", met, words.fewer, root)
+        yield Fault("", 0, "", problem, words.fewer, root)
     if not manifest.classes:
         for complaint in misnamed(classes):
             yield Fault("", 0, "", complaint, words.misnamed, root)
     have = {name for draft in learnt(drafts) for name in draft.labels or ()}
     for name in classes:
         if name not in have:
-            met = f"no picture{_in_training(drafts)} is of the class {shown([name])}"
-            yield Fault("", 0, "", met, words.absent, root)
+            problem = f"no picture{_in_training(drafts)} is of the class {shown([name])}"
+            yield Fault("", 0, "", problem, words.absent, root)
     yield from _strangers(manifest, drafts, classes, words)
     for draft in drafts:
         draft.labels = None if draft.labels is None else ordered(draft.labels, classes)
@@ -183,15 +183,15 @@ def _strangers(
         for draft in each:
             draft.broken = True
         # A column taken by mistake may hold names of people; a folder's name was given to be a class.
-        told = shown([name]) if manifest.ids == "pseudonyms" or words.noun == "folder" else "something"
+        label = shown([name]) if manifest.ids == "pseudonyms" or words.noun == "folder" else "something"
         where = f" in '{role}'" if role else ""
         count = f"{len(each)} picture{'' if len(each) == 1 else 's'}"
         if manifest.classes:
-            met = f"the {words.noun} of {count}{where} says {told}, which is none of the classes {list(classes)}"
+            problem = f"the {words.noun} of {count}{where} says {label}, which is none of the classes {list(classes)}"
         else:
-            met = f"the {words.noun} of {count}{where} says {told}, a class that training does not know"
+            problem = f"the {words.noun} of {count}{where} says {label}, a class that training does not know"
         near = next((places[0][1] for places in each[0].files.values()), None)
-        yield Fault("", 0, "", met, words.unknown, near)
+        yield Fault("", 0, "", problem, words.unknown, near)
 
 
 def _in_training(drafts: Sequence[Draft]) -> str:

@@ -15,7 +15,7 @@ class Complaint:
     """What is wrong with one case: a `Fault` before the case has its public name."""
 
     part: str
-    met: str
+    found: str
     remedy: str
     path: Path | None
 
@@ -29,9 +29,9 @@ class Draft:
         files: Its files by part: `<root's name>/<path relative to the root>`, in NFC, and path.
         complaints: What is wrong with it.
         broken: Whether it cannot be used for what a fault of the whole data set says.
-        group: Its patient, where the finder is told; else empty.
-        labels: Its classes, where the finder is told.
-        extra: Further columns that the finder is told.
+        group: Its patient, where the finder knows it; else empty.
+        labels: Its classes, where the finder knows them.
+        extra: Further columns that the finder knows.
     """
 
     raw: str

@@ -56,8 +56,8 @@ class Cells:
         """
         self._count += width + _ROW
         if self._count > MAX_CELLS:
-            met = f"the table has more rows and columns than fit into memory: above {MAX_CELLS} cells"
-            raise RefusedError(met, "Save it with the needed rows and columns alone.")
+            problem = f"the table has more rows and columns than fit into memory: above {MAX_CELLS} cells"
+            raise RefusedError(problem, "Save it with the needed rows and columns alone.")
 
 
 def is_spreadsheet(path: Path) -> bool:
@@ -164,8 +164,10 @@ def _refuse_bomb(file: BinaryIO) -> None:
                     elements += piece.count(b"<")
                     strings += len(_STRING.findall(piece))
                     if elements > MAX_ELEMENTS or strings > MAX_STRINGS:
-                        met = f"more than {MAX_ELEMENTS} elements or {MAX_STRINGS} texts, as decompression bombs do"
-                        raise RefusedError(f"the Excel file holds {met}", remedy)
+                        bounds = f"{MAX_ELEMENTS} elements or {MAX_STRINGS} texts"
+                        raise RefusedError(
+                            f"the Excel file holds more than {bounds}, as decompression bombs do", remedy
+                        )
                     if b"<!DOCTYPE" in end + piece:  # what entities stand for can be very long
                         raise RefusedError("the Excel file defines entities, which none needs", _REMEDY)
                     end = piece[-20:]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 Teller = Literal["layout", "tag", "pattern", "column", "itself"]
-"""What told the patient of a case; `itself` if nothing did, so that the case is its own patient."""
+"""What names the patient of a case; `itself` if nothing does, so that the case is its own patient."""
 
 
 class Patients:
@@ -29,7 +29,7 @@ class Patients:
         self._manifest = manifest
         self._at = f"manifest '{manifest.name}', "
         self._files = manifest.files()
-        self.told: Counter[Teller] = Counter()
+        self.cases_by: Counter[Teller] = Counter()
         self.names: set[str] = set()
         self.silent = 0
         self._spellings: dict[str, set[str]] = {}
@@ -39,10 +39,10 @@ class Patients:
         """Patient of a case as the data spell it, private; empty if a pattern that must tell does not.
 
         Spellings that differ in upper and lower case, spaces, or a `.0` behind a number are of one patient, by
-        the first that is met: to join too many can leak nothing. A pattern that must tell is taken at its word.
+        the first that is found: to join too many can leak nothing. A pattern that must tell is taken at its word.
         """
         teller, patient = self._of(draft, extra)
-        self.told[teller] += 1
+        self.cases_by[teller] += 1
         if teller != "itself" and not isinstance(self._manifest.group, str):
             folded = _folded(patient)
             self._spellings.setdefault(folded, set()).add(patient)
@@ -79,15 +79,15 @@ class Patients:
     def notes(self) -> Iterator[str]:
         """How many cases tell their patient, and what that means; nothing if each was to tell and did."""
         rule = self._manifest.group
-        total, own = sum(self.told.values()), self.told["itself"]
+        total, own = sum(self.cases_by.values()), self.cases_by["itself"]
         if isinstance(rule, GroupRule) and (rule.tag or rule.pattern) and own < total:
             words: dict[Teller, str] = {
                 "tag": f"the DICOM attribute {rule.tag}",
                 "pattern": "the name",
                 "column": f"{rule.column}",
             }
-            by = [f"{self.told[way]} by {text}" for way, text in words.items() if self.told[way]]
-            yield f"the patient is told of {total - own} of {total} pictures: {', '.join(by)}"
+            by = [f"{self.cases_by[way]} by {text}" for way, text in words.items() if self.cases_by[way]]
+            yield f"the patient of {total - own} of {total} pictures is known: {', '.join(by)}"
             if len(by) > 1:
                 yield (
                     "if these do not spell a patient alike, pictures of one patient count as those of two, so that "
@@ -107,7 +107,7 @@ class Patients:
                 "between neighbouring images of one patient cannot be excluded"
             )
         if len(self.names) == 1 and total > 1 and not own and not self.silent:
-            teller = "the data say" if self.told["layout"] else "'group' of the manifest says"
+            teller = "the data say" if self.cases_by["layout"] else "'group' of the manifest says"
             yield (
                 f"all {total} cases are of one and the same patient, as {teller}, so that they cannot be shared out "
                 "by patient"

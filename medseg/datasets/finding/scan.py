@@ -69,7 +69,7 @@ def scan(
         DefinitionError: `only` names a channel that the manifest does not have.
         DataError: Ids are identifying, and the key of their pseudonyms cannot be used.
     """
-    channels = _wanted(manifest, only)
+    channels = _channels_asked(manifest, only)
     root = Path(root)
     fault = _unusable(root, manifest)
     if fault is not None:
@@ -102,8 +102,8 @@ def found_classes(manifest: Manifest, root: Path, allowed: Allowed = SHIPPED) ->
     sound = [draft for draft in found.drafts if not draft.broken]
     names = classes_of(manifest, sound, tells.names if sound and tells else ())
     if len(names) < (2 if manifest.image_labels == "one" else 1) or any(misnamed(names)):
-        told = "\n".join(each.text() for each in found.faults)
-        raise DataError(f"the classes cannot be told from the data:\n{told}", found.faults)
+        lines = "\n".join(each.text() for each in found.faults)
+        raise DataError(f"the classes cannot be found in the data:\n{lines}", found.faults)
     return names
 
 
@@ -113,7 +113,7 @@ def _finder(manifest: Manifest, allowed: Allowed) -> Finder:
     return finder
 
 
-def _wanted(manifest: Manifest, only: Sequence[str] | None) -> tuple[str, ...]:
+def _channels_asked(manifest: Manifest, only: Sequence[str] | None) -> tuple[str, ...]:
     for channel in only or ():
         if channel not in manifest.channels:
             near = difflib.get_close_matches(channel, manifest.channels, n=1)
@@ -153,15 +153,15 @@ def _listed(manifest: Manifest, root: Path, found: Found, channels: Sequence[str
         wrong = [*draft.complaints]
         near = next((places[0][1] for places in draft.files.values()), root)
         if counts[public] > 1:
-            met = f"{counts[public]} cases have ids that make one public name"
-            wrong.append(Complaint("", met, "Rename one: `/` and `_` are not told apart.", near))
+            problem = f"{counts[public]} cases have ids that make one public name"
+            wrong.append(Complaint("", problem, "Rename one: `/` and `_` count as the same.", near))
         if group is None:
             remedy = "Correct 'group' of the manifest: it must tell the patient of every case."
             wrong.append(Complaint("", "its id names no patient", remedy, near))
         case = _case(manifest, draft, channels, public, group or "", position, extra)
         if case.files:
             (incomplete if wrong or draft.broken else cases).append(case)
-        faults += [Fault(public, position, each.part, each.met, each.remedy, each.path) for each in wrong]
+        faults += [Fault(public, position, each.part, each.found, each.remedy, each.path) for each in wrong]
     notes: tuple[str, ...] = (*_by_order(found), *found.notes)
     if truth:  # in prediction nothing is shared out
         notes = (*_alone(manifest, drafts, table), *name.patients.notes(), *notes)
@@ -223,9 +223,9 @@ def _case(
 
 def _searched(manifest: Manifest, draft: Draft) -> dict[str, str]:
     """Columns that are read from the path of the first file."""
-    told = next((places[0][0] for places in draft.files.values()), "")
+    relative = next((places[0][0] for places in draft.files.values()), "")
     at = f"manifest '{manifest.name}', 'columns."
-    return {column: searched(rule, told, f"{at}{column}'") for column, rule in manifest.columns.items()}
+    return {column: searched(rule, relative, f"{at}{column}'") for column, rule in manifest.columns.items()}
 
 
 class _Names:

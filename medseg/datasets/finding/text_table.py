@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from medseg.datasets.finding.excel import Cells, is_spreadsheet, read_sheet
 from medseg.errors import Fault
 from medseg.files.regular import open_text
-from medseg.images.refusal import RefusedError, met_and_remedy
+from medseg.images.refusal import RefusedError, found_and_remedy
 from medseg.text import composed
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LONGEST_ROW = 1_000_000
 MOST_TEXT = 500_000_000
 
 _SEPARATORS = (",", ";", "\t")
-_TOLD = re.compile(r'"?sep=([^\w"\r\n])"?[\r\n]*', re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'"?sep=([^\w"\r\n])"?[\r\n]*', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def open_table(path: Path, what: str) -> Rows | Fault:
     try:
         return read_rows(path)
     except RefusedError as error:
-        met, remedy = met_and_remedy(error)
-        return Fault("", 0, "", f"{what} cannot be read: {met}", remedy, path)
+        problem, remedy = found_and_remedy(error)
+        return Fault("", 0, "", f"{what} cannot be read: {problem}", remedy, path)
     except OSError as error:
         remedy = "Give this user the right to read it, or copy it again."
         return Fault(
@@ -93,13 +93,13 @@ def _of_csv(path: Path) -> Rows:
         first = file.readline(LONGEST_ROW)
         if "\0" in first:  # UTF-16 that does not begin with its mark
             raise RefusedError("the file is not UTF-8 text", _REMEDY)
-        told = _TOLD.fullmatch(first)
-        if told is None:
+        declared = _SEPARATOR_LINE.fullmatch(first)
+        if declared is None:
             separator = max(_SEPARATORS, key=lambda each: len(next(csv.reader([first], delimiter=each), [])))
             file.seek(0)
         else:
-            separator = told[1]
-        above = 0 if told is None else 1
+            separator = declared[1]
+        above = 0 if declared is None else 1
         rows = _csv_rows(file, separator, above)
         columns = tuple(name.strip() for name in next(rows, (0, []))[1])
         return Rows(columns, tuple(_below(columns, rows)))
@@ -115,11 +115,11 @@ def _csv_rows(file: TextIO, separator: str, above: int) -> Iterator[tuple[int, S
             row += len(line)
             whole += len(line)
             if row > LONGEST_ROW or whole > MOST_TEXT:
-                met, most = (
+                what, most = (
                     ("a row of the table", LONGEST_ROW) if row > LONGEST_ROW else ("the table", MOST_TEXT)
                 )
                 remedy = "Save it with the needed rows and columns alone, one row a line."
-                raise RefusedError(f"{met} has more than {most} characters", remedy)
+                raise RefusedError(f"{what} has more than {most} characters", remedy)
             yield line
 
     reader = csv.reader(lines(), delimiter=separator)
@@ -165,7 +165,7 @@ class Table:
 
     Attributes:
         manifest: Says which table, and what of it.
-        rows: Wanted columns, by the text in the key column.
+        rows: The columns that are needed, by the text in the key column.
         faults: What is wrong with it.
         there: Whether there is such a file.
     """
@@ -195,13 +195,13 @@ class Table:
             return cls(manifest, faults=(table,))
         lost = [column for column in (rule.key, *rule.columns) if column not in table.columns]
         if table.lines and lost:
-            met = lacking("the table", lost, table.columns, manifest)
+            problem = lacking("the table", lost, table.columns, manifest)
             remedy = "Correct it, or 'table' of the manifest."
-            return cls(manifest, faults=(Fault("", 0, "", met, remedy, path),))
+            return cls(manifest, faults=(Fault("", 0, "", problem, remedy, path),))
         by_key: dict[str, dict[str, str]] = {}
         for _, row in table.lines:
             values = {column: row[column] for column in rule.columns}
             if by_key.setdefault(composed(row[rule.key]), values) != values:
-                met = "the table names a file in two rows that disagree"
-                return cls(manifest, faults=(Fault("", 0, "", met, "Keep one of the rows.", path),))
+                problem = "the table names a file in two rows that disagree"
+                return cls(manifest, faults=(Fault("", 0, "", problem, "Keep one of the rows.", path),))
         return cls(manifest, by_key)

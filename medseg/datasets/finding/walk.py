@@ -29,8 +29,8 @@ class Walk:
         root: A folder, or one file.
         suffixes: Endings of names, in lower case, that `kind` counts.
         all: Whether files of other endings are given as well.
-        unread: Images of kinds that are not read, by what is told of their ending. Where not all files are given,
-            by their names alone.
+        unread: Images of kinds that are not read, by their ending. Where not all files are given, by their names
+            alone.
         passed: Files of other endings, where not all files are given.
     """
 
@@ -74,8 +74,10 @@ class Walk:
             return entry.is_dir()
         except OSError as error:
             circle = error.errno == errno.ELOOP
-            met = "a link leads back to itself" if circle else f"an entry cannot be read: {error.strerror}"
-            self.faults.append(Fault("", 0, "", met, "Mend or remove it.", path))
+            problem = (
+                "a link leads back to itself" if circle else f"an entry cannot be read: {error.strerror}"
+            )
+            self.faults.append(Fault("", 0, "", problem, "Mend or remove it.", path))
             return None
 
     def _counted(self, relative: str, path: Path) -> Iterator[tuple[str, Path]]:
@@ -96,19 +98,19 @@ class Walk:
             self.unread[_unread_ending(path.name) or "of other endings"] += 1
         return seen == "picture"
 
-    def unread_told(self) -> str:
+    def unread_note(self) -> str:
         """That images of kinds that are not read were seen, without a full stop; empty if none were."""
         total = self.unread.total()
         listed = sorted(self.unread.items(), key=lambda item: (-item[1], item[0]))
         kinds = "1 image is of a kind" if total == 1 else f"{total} images are of kinds"
-        told = ", ".join(f"{count} {ending}" for ending, count in listed)
-        return f"{kinds} that {'is' if total == 1 else 'are'} not read: {told}" if total else ""
+        kinds_seen = ", ".join(f"{count} {ending}" for ending, count in listed)
+        return f"{kinds} that {'is' if total == 1 else 'are'} not read: {kinds_seen}" if total else ""
 
     def unread_faults(self) -> Iterator[Fault]:
         """The same as a fault, where every image was to be a case."""
         if self.unread:
             remedy = "Save each as PNG, TIFF, JPEG or DICOM, or move it out of the data set."
-            yield Fault("", 0, "", self.unread_told(), remedy, self.root)
+            yield Fault("", 0, "", self.unread_note(), remedy, self.root)
 
     def entries(self, folder: Path) -> list[os.DirEntry[str]]:
         """Files and folders in a folder, sorted by name, without those that are hidden or of programs."""
@@ -121,8 +123,10 @@ class Walk:
             remedy = "Give this user the right to read and enter it, and all folders within."
             self.faults.append(Fault("", 0, "", "a folder may not be read by this user", remedy, folder))
         except OSError as error:
-            met = f"a folder cannot be read: {error.strerror}"
-            self.faults.append(Fault("", 0, "", met, "See to the disk or the link, and try again.", folder))
+            problem = f"a folder cannot be read: {error.strerror}"
+            self.faults.append(
+                Fault("", 0, "", problem, "See to the disk or the link, and try again.", folder)
+            )
         return []
 
 
@@ -182,6 +186,6 @@ def without_ending(name: str, endings: Sequence[str]) -> str:
     return name[: len(name) - len(ending)]
 
 
-def kinds_told(suffixes: Sequence[str]) -> str:
+def kinds_listed(suffixes: Sequence[str]) -> str:
     """Endings of names as a list for people."""
     return " or ".join([", ".join(suffixes[:-1]), *suffixes[-1:]][-len(suffixes) :])

@@ -101,6 +101,6 @@ class CsvLayout(FileLayout):
 
     def needed(self, parts: Sequence[str], *, truth: bool) -> tuple[str, ...]:
         """The columns that must be there: in prediction those of the images alone."""
-        told = [column for column in (self.case, self.group, *self.extra) if column is not None]
+        about_case = [column for column in (self.case, self.group, *self.extra) if column is not None]
         labels = self.tells.columns if self.tells is not None else ()
-        return (*map(self.column, parts), *((*told, *labels) if truth else ()))
+        return (*map(self.column, parts), *((*about_case, *labels) if truth else ()))

@@ -61,7 +61,7 @@ class ManifestFields(Strict):
         label_values: Class name of each stored value.
         instances: Class of every whole value above 0 that `label_values` does not name: label maps then number
             the objects of that class.
-        derive: Classes that are told apart by the images, if any.
+        derive: Classes that are distinguished by the images, if any.
         pictures: How picture files become channels; None for NIfTI files.
         format: Name of a format of volumes that an installed package brings: see `medseg.images.own_format`.
         layout: How files are named, the table that lists their paths, that they lie in folders by class, or

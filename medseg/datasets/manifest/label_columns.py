@@ -32,7 +32,7 @@ class JoinedColumn(BaseModel):
 
 
 @dataclass(frozen=True)
-class Told:
+class RowLabels:
     """What a row says of the classes of its image.
 
     Attributes:
@@ -47,7 +47,7 @@ class Told:
 
 
 class LabelColumns(Protocol):
-    """How the classes of an image are told by its row.
+    """How a row names the classes of its image.
 
     A cell that holds what programs write for an empty one, such as NA, is empty.
     """
@@ -60,7 +60,7 @@ class LabelColumns(Protocol):
     def names(self) -> tuple[str, ...]:
         """The classes, where the columns alone tell them; else none."""
 
-    def read(self, row: Mapping[str, str], known: Collection[str] = ()) -> Told:
+    def read(self, row: Mapping[str, str], known: Collection[str] = ()) -> RowLabels:
         """The classes of an image.
 
         Args:
@@ -81,12 +81,12 @@ class OneClass:
         """The one column."""
         return (self.column,)
 
-    def read(self, row: Mapping[str, str], known: Collection[str] = ()) -> Told:
+    def read(self, row: Mapping[str, str], known: Collection[str] = ()) -> RowLabels:
         """Its class; an empty cell is none."""
         name = class_name(row[self.column])
         if not _is_empty(name, known):
-            return Told((name,))
-        return Told(
+            return RowLabels((name,))
+        return RowLabels(
             None,
             f"has no class in column '{self.column}'",
             f"Name the class there, or remove the row.{_or_a_class(name)}",
@@ -104,18 +104,20 @@ class Flags:
         """The classes are called as the columns."""
         return tuple(class_name(column) for column in self.columns)
 
-    def read(self, row: Mapping[str, str], known: Collection[str] = ()) -> Told:
+    def read(self, row: Mapping[str, str], known: Collection[str] = ()) -> RowLabels:
         """The classes whose column holds 1."""
         del known  # a cell holds no name
         values = {column: _flag(row[column]) for column in self.columns}
         odd = [column for column, value in values.items() if value is None]
         if odd:
             blank = [column for column in odd if _is_empty(row[column].strip())]
-            met = f"holds nothing in {_named(blank)}" if blank else f"holds neither 0 nor 1 in {_named(odd)}"
-            return Told(
-                None, met, "Write 1 where the image has the class and 0 where not, or remove the row."
+            problem = (
+                f"holds nothing in {_named(blank)}" if blank else f"holds neither 0 nor 1 in {_named(odd)}"
             )
-        return Told(tuple(class_name(column) for column, value in values.items() if value))
+            return RowLabels(
+                None, problem, "Write 1 where the image has the class and 0 where not, or remove the row."
+            )
+        return RowLabels(tuple(class_name(column) for column, value in values.items() if value))
 
 
 @dataclass(frozen=True)
@@ -130,15 +132,15 @@ class Joined:
         """The one column."""
         return (self.rule.column,)
 
-    def read(self, row: Mapping[str, str], known: Collection[str] = ()) -> Told:
+    def read(self, row: Mapping[str, str], known: Collection[str] = ()) -> RowLabels:
         """The classes between the separators, where a place may be empty; an empty cell as the rule says."""
         cell = row[self.rule.column]
         empty = _is_empty(class_name(cell), known)  # as a whole first: N/A may hold the separator
         pieces = [class_name(piece) for piece in ([cell] if empty else cell.split(self.rule.separator))]
         named = tuple(dict.fromkeys(piece for piece in pieces if not _is_empty(piece, known)))
         if named or self.rule.empty_is_none:
-            return Told(named)
-        return Told(
+            return RowLabels(named)
+        return RowLabels(
             None,
             f"has no class in column '{self.rule.column}'",
             "Name the classes there or remove the row; if an empty cell means that the image has none of them, say "

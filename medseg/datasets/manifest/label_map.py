@@ -37,7 +37,7 @@ _BRIGHTER = (
 
 @dataclass(frozen=True)
 class Derive:
-    """Two classes that the data set does not store, told apart by the images.
+    """Two classes that the data set does not store, distinguished by the images.
 
     Attributes:
         value: The stored value that stands for both.
@@ -57,7 +57,7 @@ class LabelRule:
     Attributes:
         classes: Names in order; an index into it is the class of a voxel.
         values: Class name of each stored value, without the value that `derive` splits.
-        derive: Classes that are told apart by the images, if any.
+        derive: Classes that are distinguished by the images, if any.
         instances: Class of every whole value above 0 that is not among `values`: each numbers an object.
     """
 
@@ -68,7 +68,7 @@ class LabelRule:
 
     @property
     def instance_value(self) -> int:
-        """The one value that stands for all objects of `instances` where they are not told apart."""
+        """The one value that stands for all objects of `instances` where they are not distinguished."""
         return next(value for value in (_INSTANCE, *range(1, _INSTANCE)) if value not in self.values)
 
     @property

@@ -71,7 +71,7 @@ class Manifest(ManifestFields):
         try:
             return type(self).model_validate({**self.model_dump(by_alias=True), "classes": tuple(names)})
         except ValidationError as error:
-            raise ManifestError(f"manifest '{self.name}': {_told(error)}") from error
+            raise ManifestError(f"manifest '{self.name}': {_complaints(error)}") from error
 
     def label_rule(self) -> LabelRule:
         """How stored label values become class indices; of whole images the classes alone."""
@@ -115,7 +115,7 @@ class Manifest(ManifestFields):
         try:
             return cls.model_validate_json(json.dumps(described))
         except ValidationError as error:
-            raise ManifestError(f"its manifest: {_told(error)}") from error
+            raise ManifestError(f"its manifest: {_complaints(error)}") from error
 
     @classmethod
     def named(cls, name: str) -> Manifest:
@@ -143,12 +143,12 @@ class Manifest(ManifestFields):
         try:
             return cls.model_validate(read_yaml(path))
         except ValidationError as error:
-            raise ManifestError(f"manifest '{path.name}': {_told(error)}") from error
+            raise ManifestError(f"manifest '{path.name}': {_complaints(error)}") from error
         except DefinitionError as error:
             raise ManifestError(str(error)) from error
 
 
-def _told(error: ValidationError) -> str:
+def _complaints(error: ValidationError) -> str:
     lines = []
     for item in error.errors(include_url=False, include_input=False):
         key = ".".join(str(part) for part in item["loc"] if part not in _TAGS)

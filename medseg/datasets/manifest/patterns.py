@@ -278,7 +278,7 @@ class Matcher:
     spelt: Mapping[str, str]
     at: str = ""
 
-    def told(self, part: str | None = None) -> str:
+    def text(self, part: str | None = None) -> str:
         """The patterns as written, of one part (with the spellings of a channel) or of all."""
         words = []
         for rule in sorted(self.rules, key=lambda rule: rule.part == MASK):
@@ -301,9 +301,9 @@ class Matcher:
         for rule in self.rules:
             found = rule.compiled.fullmatch(relative, f"{self.at}'{rule.key}'")
             if found:
-                told = found.groupdict()
-                part = rule.part or self._channel(told["channel"])
-                return Place(told["case"], part, told.get("within") or "", rule.pattern)
+                groups = found.groupdict()
+                part = rule.part or self._channel(groups["channel"])
+                return Place(groups["case"], part, groups.get("within") or "", rule.pattern)
         return None
 
     def of_names(self) -> Matcher:
@@ -318,9 +318,9 @@ class Matcher:
         kept = [rule for rule in self.rules if parts.get(rule.compiled.text, {MASK}) == {rule.part}]
         return replace(self, rules=tuple(kept))
 
-    def _channel(self, met: str) -> str:
-        known = self.spelt.get(met)  # in other letters only where the patterns are loosened
-        return known or next(name for spelt, name in self.spelt.items() if spelt.lower() == met.lower())
+    def _channel(self, written: str) -> str:
+        known = self.spelt.get(written)  # in other letters only where the patterns are loosened
+        return known or next(name for spelt, name in self.spelt.items() if spelt.lower() == written.lower())
 
 
 def _several(patterns: str | Sequence[str] | None) -> tuple[str, ...]:

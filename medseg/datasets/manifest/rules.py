@@ -17,7 +17,7 @@ class Strict(BaseModel):
 
 
 class DeriveRule(Strict):
-    """Two classes that the data set does not store, told apart by the images.
+    """Two classes that the data set does not store, distinguished by the images.
 
     Attributes:
         value: Written `from`: the stored value that stands for both.

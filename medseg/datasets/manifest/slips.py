@@ -16,7 +16,7 @@ class Slip:
     """What a pattern is loosened in.
 
     Attributes:
-        told: What differs in the name of a file that fits then alone, in words.
+        difference: What differs in the name of a file that fits then alone, in words.
         letters: Whether upper and lower case are one.
         separators: Whether `-`, `_`, `.` and a space are one.
         endings: Of which any may stand in place of the pattern's own, or none where the pattern names more than the
@@ -25,7 +25,7 @@ class Slip:
         folder: Whether the file may lie in any folder.
     """
 
-    told: str = ""
+    difference: str = ""
     letters: bool = False
     separators: bool = False
     endings: tuple[str, ...] = ()
@@ -35,8 +35,8 @@ class Slip:
     def split(self, given: str) -> tuple[str, str]:
         """A pattern that is to be compiled, and the regular expression of what follows it."""
         name = given.rpartition("/")[2]
-        told = [each for each in _TOKENS.findall(given) if each not in ("*", "{within}")]
-        if self.folder and all(each in name for each in told):
+        tokens = [each for each in _TOKENS.findall(given) if each not in ("*", "{within}")]
+        if self.folder and all(each in name for each in tokens):
             given = f"**/{name}"
         last = _LAST.search(given)
         if not self.endings or last is None:

@@ -11,9 +11,9 @@ import numpy as np
 from medseg.datasets.case import Case
 from medseg.errors import DataError, Fault
 from medseg.geometry.grid import StoredImage
-from medseg.geometry.placing import on_grid, told_elsewhere
+from medseg.geometry.placing import on_grid, other_grid_message
 from medseg.images.formats import FileKind
-from medseg.images.refusal import RefusedError, met_and_remedy
+from medseg.images.refusal import RefusedError, found_and_remedy
 from medseg.images.whole import whole
 
 
@@ -30,7 +30,7 @@ def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fa
         try:
             return _whole(files.read_mask(case.mask)), []
         except DataError as error:
-            return None, [Fault(case.id, case.position, "mask", *met_and_remedy(error), case.mask)]
+            return None, [Fault(case.id, case.position, "mask", *found_and_remedy(error), case.mask)]
     faults: list[Fault] = []
     found: StoredImage | None = None
     notes: list[str] = []
@@ -40,9 +40,9 @@ def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fa
         notes += stored.notes
         turned = on_grid(stored, found.geometry)
         if turned is None:
-            met = told_elsewhere(stored.geometry, found.geometry, "the first object")
+            problem = other_grid_message(stored.geometry, found.geometry, "the first object")
             remedy = "Draw the objects of a picture on one grid, or leave the case out."
-            faults.append(Fault(case.id, case.position, _part(case, path), met, remedy, path))
+            faults.append(Fault(case.id, case.position, _part(case, path), problem, remedy, path))
             continue
         notes += turned.notes
         found.data[turned.data != 0] = number
@@ -56,7 +56,7 @@ def _pieces(case: Case, files: FileKind, faults: list[Fault]) -> Iterator[tuple[
             _refuse_shades(stored)
             yield path, stored
         except DataError as error:
-            faults.append(Fault(case.id, case.position, _part(case, path), *met_and_remedy(error), path))
+            faults.append(Fault(case.id, case.position, _part(case, path), *found_and_remedy(error), path))
 
 
 def _whole(stored: StoredImage) -> StoredImage:

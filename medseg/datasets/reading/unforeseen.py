@@ -40,14 +40,14 @@ def unforeseen(case: Case, error: Exception) -> Fault:
     """A fault that names the kind of an error and where it arose, and nothing that it says of the data."""
     kind, path = type(error).__name__, next(iter(case.files.values()), None)
     if _lacks_memory(error):
-        met = f"the case does not fit into memory ({kind})"
+        problem = f"the case does not fit into memory ({kind})"
         remedy = (
             "Store it smaller or cut, use a machine with more memory or fewer jobs, or leave the case out."
         )
     else:
-        met = f"the case could not be used: {kind} in {_place(error)}, which is unforeseen"
+        problem = f"the case could not be used: {kind} in {_place(error)}, which is unforeseen"
         remedy = "Leave the case out, and report this line as a defect of medseg."
-    return Fault(case.id, case.position, "", met, remedy, path)
+    return Fault(case.id, case.position, "", problem, remedy, path)
 
 
 def _lacks_memory(error: Exception) -> bool:
@@ -59,7 +59,7 @@ def _lacks_memory(error: Exception) -> bool:
 
 
 def _place(error: Exception) -> str:
-    """File and line of the innermost code of this package that an error passed: no data are told."""
+    """File and line of the innermost code of this package that an error passed; it names no data."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
     if not own:

@@ -14,9 +14,9 @@ from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.masks import read_truth
 from medseg.errors import DataError, Fault
 from medseg.geometry.grid import Geometry, StoredImage
-from medseg.geometry.placing import on_grid, told_elsewhere
+from medseg.geometry.placing import on_grid, other_grid_message
 from medseg.images.formats import NIFTI, FileKind
-from medseg.images.refusal import met_and_remedy
+from medseg.images.refusal import found_and_remedy
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def read_mask(case: Case, grid: Geometry, files: FileKind) -> StoredImage | None
 def without_meaning(case: Case, error: DataError) -> DataError:
     """What is raised for a label map with values that a manifest does not name."""
     remedy = "Name the value under 'label_values' of the manifest, or leave the case out."
-    return _failed(case, "mask", *met_and_remedy(error, remedy))
+    return _failed(case, "mask", *found_and_remedy(error, remedy))
 
 
 def by_file(case: Case, channels: Sequence[str]) -> dict[Path | None, list[str]]:
@@ -121,18 +121,18 @@ def _channels(case: Case, channels: Sequence[str], files: FileKind) -> list[Stor
         try:
             read |= dict(zip(held, files.read(path, held), strict=True))
         except DataError as error:
-            raise _failed(case, held[0], *met_and_remedy(error)) from error
+            raise _failed(case, held[0], *found_and_remedy(error)) from error
     return [read[channel] for channel in channels]
 
 
 def _placed(case: Case, part: str, grid: Geometry, stored: StoredImage) -> StoredImage:
     found = on_grid(stored, grid)
     if found is None:
-        met = told_elsewhere(stored.geometry, grid, "the first channel")
-        raise _failed(case, part, met, "Bring the files to one grid.")
+        problem = other_grid_message(stored.geometry, grid, "the first channel")
+        raise _failed(case, part, problem, "Bring the files to one grid.")
     return found
 
 
-def _failed(case: Case, part: str, met: str, remedy: str) -> DataError:
-    fault = Fault(case.id, case.position, part, met, remedy, case.files.get(part))
+def _failed(case: Case, part: str, problem: str, remedy: str) -> DataError:
+    fault = Fault(case.id, case.position, part, problem, remedy, case.files.get(part))
     return DataError(fault.text(), [fault])

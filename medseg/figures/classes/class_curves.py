@@ -11,7 +11,7 @@ from medseg.figures.classes.roc import RocCurve, roc_and_precision_recall
 
 
 def class_curves(curves: Mapping[str, RocCurve], *, most: int = 12, heading: str = "") -> Figure:
-    """Draw ROC and precision-recall curves, one pair a class; of too many classes, those told apart worst.
+    """Draw ROC and precision-recall curves, one pair a class; of too many classes, those separated worst.
 
     Args:
         curves: By the name of the class, in the order of the classes.

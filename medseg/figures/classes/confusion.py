@@ -63,10 +63,10 @@ def confusion_figure(
     grey = f"\n(grey rows: no {unit} are of this class)" if lacking else ""
     axes.set_xlabel(f"predicted{grey}", parse_math=False)
     axes.set_ylabel("truth")
-    told = f"Confusion: share of each true class ({unit})"
+    meaning = f"Confusion: share of each true class ({unit})"
     title = axes.set_title(heading, fontsize=11, parse_math=False)
     fit_text(title, side + 2 * min(left, right) - 0.2)
-    title.set_text(f"{title.get_text()}\n{told}" if heading else told)
+    title.set_text(f"{title.get_text()}\n{meaning}" if heading else meaning)
     axes.spines[:].set_visible(False)
     place = ((left + side + _GAP) / width, (bottom + 0.1 * side) / height, _BAR / width, 0.8 * side / height)
     bar = figure.colorbar(drawn, cax=figure.add_axes(place), format="{x:.0%}")

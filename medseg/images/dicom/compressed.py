@@ -61,11 +61,11 @@ def stored_bits(values: NDArray[Any], head: Header) -> NDArray[Any]:
 
 
 def _rgb(planes: NDArray[Any], head: Header, coded: bytes) -> NDArray[Any]:
-    told = head.colours
-    if head.syntax in _NAMING and (named := named_colours(coded)) and not told.startswith(named):
+    colours = head.colours
+    if head.syntax in _NAMING and (named := named_colours(coded)) and not colours.startswith(named):
         head.notes.append(OTHER_COLOURS)
-        told = named
-    if told in {"YBR", "YBR_FULL", "YBR_FULL_422"}:  # OpenJPEG turns YBR_ICT and YBR_RCT itself
+        colours = named
+    if colours in {"YBR", "YBR_FULL", "YBR_FULL_422"}:  # OpenJPEG turns YBR_ICT and YBR_RCT itself
         return convert_color_space(planes, "YBR_FULL", "RGB")
     return planes
 

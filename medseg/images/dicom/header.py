@@ -50,7 +50,7 @@ _NOTES = {
     "using explicit VR": "its header is explicit where it says implicit",
     "sufficient to contain": "it holds more pixels than its header says, of which the first picture was read",
 }
-"""What is said of warnings of pydicom: those that have to do with pixels, by a part of their text."""
+"""Notes for warnings of pydicom: those that have to do with pixels, by a part of their text."""
 
 _LOGGERS = ("pydicom",)
 
@@ -72,8 +72,8 @@ def quiet() -> Iterator[list[str]]:
         finally:
             for log, propagate in zip(logs, before, strict=True):
                 log.propagate = propagate
-            told = [note for each in caught for part, note in _NOTES.items() if part in str(each.message)]
-            notes += dict.fromkeys(told)
+            new = [note for each in caught for part, note in _NOTES.items() if part in str(each.message)]
+            notes += dict.fromkeys(new)
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,10 @@ def _parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple
         if not head:
             raise DataError("the file is empty (0 bytes)")
         if os.fstat(handle.fileno()).st_size > _MOST_BYTES:
-            met = f"the DICOM file holds more than {_MOST_BYTES} bytes, and a single picture needs less"
-            raise RefusedError(met, "Export its pictures each in a file of its own, or leave the case out.")
+            problem = f"the DICOM file holds more than {_MOST_BYTES} bytes, and a single picture needs less"
+            raise RefusedError(
+                problem, "Export its pictures each in a file of its own, or leave the case out."
+            )
         bare = head[128:132] != b"DICM"
         if bare and not begins_with_element(head):
             raise RefusedError("the file is named as DICOM, but does not begin as DICOM does", COPY)
@@ -290,8 +292,8 @@ def _whole(data: FileDataset, keyword: str, otherwise: int | None = None) -> int
     try:
         return int(str(value))
     except ValueError:
-        met = "is missing" if value is None else "is no whole number"
-        raise RefusedError(f"the DICOM header is damaged: its `{keyword}` {met}", COPY) from None
+        problem = "is missing" if value is None else "is no whole number"
+        raise RefusedError(f"the DICOM header is damaged: its `{keyword}` {problem}", COPY) from None
 
 
 def _seen(data: FileDataset) -> UID:

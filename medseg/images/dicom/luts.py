@@ -53,8 +53,10 @@ def modality(head: Header, stored: NDArray[Any]) -> Greys:
         if items := head.value("ModalityLUTSequence"):
             found = _table(items[0], head, signed=head.signed)
             return Greys(found.of(stored).astype(np.float64), padding, 0, 2.0**found.bits - 1)
-        told = [head.frame_value(_RESCALING, keyword) for keyword in ("RescaleSlope", "RescaleIntercept")]
-        slope, intercept = (float(n if each is None else each) for each, n in zip(told, (1, 0), strict=True))
+        declared = [head.frame_value(_RESCALING, keyword) for keyword in ("RescaleSlope", "RescaleIntercept")]
+        slope, intercept = (
+            float(n if each is None else each) for each, n in zip(declared, (1, 0), strict=True)
+        )
         if not np.isfinite([slope, intercept]).all() or slope == 0:
             raise ValueError("no slope")
     except _BROKEN as error:

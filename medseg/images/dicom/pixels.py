@@ -169,18 +169,18 @@ def _coded(head: Header) -> bytes | None:
     if head.syntax == RLELossless:
         return None
     coded = _frame(head)
-    told = header(coded)
-    if told is None:
+    inner = header(coded)
+    if inner is None:
         raise RefusedError(
             f"the pixels of the DICOM file are not {head.syntax.name}, though its header says so", COPY
         )
-    if (told.height, told.width, told.samples) != (head.height, head.width, head.samples):
+    if (inner.height, inner.width, inner.samples) != (head.height, head.width, head.samples):
         raise RefusedError(
-            f"the compressed pixels of the DICOM file say {told.height} x {told.width} x {told.samples} (rows x "
-            f"columns x samples), its header {head.height} x {head.width} x {head.samples}: one is damaged",
+            f"the compressed pixels of the DICOM file say {inner.height} x {inner.width} x {inner.samples} (rows "
+            f"x columns x samples), its header {head.height} x {head.width} x {head.samples}: one is damaged",
             COPY,
         )
-    if told.wavelets:
+    if inner.wavelets:
         if not complete(coded):
             raise _early()
     else:

@@ -154,8 +154,8 @@ def _unpacked(path: Path) -> Iterator[tuple[Any, float]]:
         raise DataError(f"the file cannot be read: {error.strerror or 'it is damaged'}") from error
 
 
-def _volume_shape(met: Sequence[int]) -> tuple[int, int, int]:
-    shape = [int(n) for n in met]
+def _volume_shape(stored: Sequence[int]) -> tuple[int, int, int]:
+    shape = [int(n) for n in stored]
     while len(shape) > 3 and shape[-1] == 1:
         shape.pop()
     if len(shape) == 2:
@@ -163,7 +163,7 @@ def _volume_shape(met: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) != 3 or min(shape) < 1:
         several = len(shape) > 3
         raise RefusedError(
-            f"the file holds an array of shape {tuple(int(n) for n in met)}, expected a volume (I, J, K)",
+            f"the file holds an array of shape {tuple(int(n) for n in stored)}, expected a volume (I, J, K)",
             "Save each volume of the series (such as a time or a sequence) as a file of its own, and name it as a "
             "channel, or leave the case out."
             if several

@@ -261,9 +261,9 @@ def turned(stored: Stored, orientation: int) -> Stored:
     """As it is meant to be seen, with a note, by its orientation; one that is unknown counts for none."""
     if orientation not in TURNS:
         return stored
-    told = f"EXIF rotation {orientation} was applied"
+    note = f"EXIF rotation {orientation} was applied"
     planes = TURNS[orientation](stored.planes)
-    return replace(stored, planes=planes, notes=(told, *stored.notes), turned=orientation)
+    return replace(stored, planes=planes, notes=(note, *stored.notes), turned=orientation)
 
 
 def within_limit(height: int, width: int) -> None:

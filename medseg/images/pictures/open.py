@@ -1,4 +1,4 @@
-"""Opening a picture: what its first bytes say it is, and what is said of one that cannot be read."""
+"""Opening a picture: its kind by its first bytes, and the error of one that cannot be read."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _kind(head: bytes) -> Kind:
         if head.startswith(kind.starts) and not text:
             return kind
     looks = next(
-        (name for name, (at, met) in OTHERS.items() if head[at:].startswith(met)),
+        (name for name, (at, mark) in OTHERS.items() if head[at:].startswith(mark)),
         "text" if text else "other data",
     )
     raise RefusedError(
@@ -84,16 +84,16 @@ def _kind(head: bytes) -> Kind:
 
 
 def failure(error: Exception, name: str, handle: Watched) -> DataError:
-    """What is raised for an error met in decoding."""
+    """What is raised for an error in decoding."""
     text = str(error)
     if isinstance(error, OSError) and error.errno is not None:
         return DataError(f"the file cannot be read: {error.strerror}")
     if "Decompressed data too large" in text or "Too much memory" in text:
-        met = f"text in the {name} file unpacks to far more than text, as decompression bombs do"
-        return RefusedError(met, "Save it anew, without that text, or leave the case out.")
+        problem = f"text in the {name} file unpacks to far more than text, as decompression bombs do"
+        return RefusedError(problem, "Save it anew, without that text, or leave the case out.")
     if handle.starved or isinstance(error, EOFError) or "truncated" in text.lower() or "mmap length" in text:
-        met = f"the {name} file ends early: it holds fewer pixels than its header says"
-        return RefusedError(met, "Copy or save it anew, or leave the case out.")
+        problem = f"the {name} file ends early: it holds fewer pixels than its header says"
+        return RefusedError(problem, "Copy or save it anew, or leave the case out.")
     return DataError(
         f"the {name} file is damaged, ends early, or holds a kind of {name} that cannot be decoded ({text})"
     )

@@ -115,9 +115,9 @@ def read_mask(path: Path, *, above: int | None = None) -> Picture:
         return Picture((plane > above).astype(np.uint8)[None], stored.notes, stored.turned)
     if plane.dtype == np.float32:
         plane = _whole(plane)
-    if stored.lossy and (met := np.unique(plane).size) > 2:
+    if stored.lossy and (count := np.unique(plane).size) > 2:
         raise RefusedError(
-            f"a mask of {met} values in lossy JPEG, which makes values up: labels cannot be told from them",
+            f"a mask of {count} values in lossy JPEG, which makes values up: labels cannot be read from them",
             "Set `pictures.mask_above: 127` in the manifest to count what is brighter as foreground, or save masks "
             "as PNG.",
         )

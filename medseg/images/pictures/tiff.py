@@ -124,8 +124,8 @@ def _pictures(tiff: TiffFile, page: TiffPage) -> int:
     if len(tiff.pages) > 1:
         return len(tiff.pages)
     text = page.description
-    if told := re.match(r"ImageJ=.*?^images=(\d+)", text, re.DOTALL | re.MULTILINE):
-        return int(told[1])
+    if counted := re.match(r"ImageJ=.*?^images=(\d+)", text, re.DOTALL | re.MULTILINE):
+        return int(counted[1])
     if text.startswith('{"shape":'):  # as tifffile itself writes
         return math.prod(json.loads(text)["shape"]) // math.prod(page.shaped)
     planes = page.tags.get(33629)  # of MetaMorph

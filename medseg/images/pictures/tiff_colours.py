@@ -68,10 +68,10 @@ class _Rule:
         Raises:
             RefusedError: There are.
         """
-        name, met = PHOTOMETRIC(page.photometric).name, page.samplesperpixel
-        if not self.samples <= met <= self.samples + self.most_extras:
+        name, held = PHOTOMETRIC(page.photometric).name, page.samplesperpixel
+        if not self.samples <= held <= self.samples + self.most_extras:
             raise RefusedError(
-                f"the TIFF holds {met} samples a pixel of the kind {name}, expected {self.samples}",
+                f"the TIFF holds {held} samples a pixel of the kind {name}, expected {self.samples}",
                 "Save each channel in a file of its own, or leave the case out.",
             )
         if self.bits and page.bitspersample not in self.bits:

@@ -184,8 +184,8 @@ class Predictor:
             native = prepared.restore(labels, nearest=True)[0].astype(np.uint8)
         else:  # where slices were resampled or overlap, what is interpolated is the probability
             native = task.decide(restored)
-        said = restored if probabilities else None
-        return Prediction(native, said, volume, self._millilitres(native, volume), self._warnings(volume))
+        given = restored if probabilities else None
+        return Prediction(native, given, volume, self._millilitres(native, volume), self._warnings(volume))
 
     def classify(self, volume: Volume) -> Classification:
         """Say which classes one case has.
@@ -276,9 +276,9 @@ class Predictor:
             about = dict(described["about"])
             refuse_contradictions(network, task, preparation, manifest, profile)
         except (LookupError, TypeError, ValueError, AttributeError, MedsegError) as error:
-            told = " ".join(str(error).split())[:500].rstrip(".")
+            reason = " ".join(str(error).split())[:500].rstrip(".")
             raise ModelError(
-                f"the saved model cannot be built: {told}. Its model.json was changed, or is of another version of "
+                f"the saved model cannot be built: {reason}. Its model.json was changed, or is of another version of "
                 "medseg: take the folder anew from its run."
             ) from error
         fill(network, place / "weights.safetensors")

@@ -67,11 +67,11 @@ def refuse_contradictions(
     try:
         with torch.no_grad(), within_memory():
             given = network.eval()(torch.zeros(1, len(preparation.channels), height, width))
-        met, expected = tuple(given.shape), (1, *task.target.output(task.out_channels, (height, width)))
+        shape, expected = tuple(given.shape), (1, *task.target.output(task.out_channels, (height, width)))
     except Exception as error:  # networks raise anything at a shape they do not take
         raise ModelError(f"its network does not take its slices: {error!s:.300}") from error
-    if met != expected:
-        raise ModelError(f"its network gives {met} where its task wants {expected}")
+    if shape != expected:
+        raise ModelError(f"its network gives {shape} where its task expects {expected}")
 
 
 def fill(network: torch.nn.Module, path: Path) -> None:

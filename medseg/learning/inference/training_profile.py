@@ -14,7 +14,7 @@ from medseg.geometry.background import background_values
 
 #: Spacing may lie so far outside the range of training, as a share, before there is a warning.
 _SPACING_SLACK = 0.1
-#: The 1st, 50th and 99th percentile of intensities may lie outside the range met in training by this factor.
+#: The 1st, 50th and 99th percentile of intensities may lie outside the range of training by this factor.
 _INTENSITY_FACTOR = 2.0
 
 
@@ -44,7 +44,7 @@ class CaseProfile:
 
 @dataclass(frozen=True)
 class TrainingProfile:
-    """Ranges over the training cases; no value of a single patient can be told from many.
+    """Ranges over the training cases; of many cases, no value can be assigned to a patient.
 
     Attributes:
         spacing: Smallest and largest size in each direction, mm: right to left, front to back, up and down.
@@ -87,17 +87,17 @@ class TrainingProfile:
         }
         return cls(spacing, tuple(data["orientations"]), ranges)
 
-    def warnings(self, met: CaseProfile) -> list[str]:
+    def warnings(self, case: CaseProfile) -> list[str]:
         """What about a case lies outside the training data; one sentence each, without its name."""
         found = []
-        for axis, size, (low, high) in zip(_DIRECTIONS, met.spacing, self.spacing, strict=True):
+        for axis, size, (low, high) in zip(_DIRECTIONS, case.spacing, self.spacing, strict=True):
             if not low * (1 - _SPACING_SLACK) <= size <= high * (1 + _SPACING_SLACK):
                 found.append(f"spacing {axis} is {size:.3g} mm; in training {low:.3g} to {high:.3g} mm")
-        if met.orientation not in self.orientations:
+        if case.orientation not in self.orientations:
             known = ", ".join(self.orientations)
-            found.append(f"orientation is {met.orientation}; in training {known} (reoriented all the same)")
+            found.append(f"orientation is {case.orientation}; in training {known} (reoriented all the same)")
         for channel, parts in self.intensities.items():
-            found += _strange(channel, parts, met.intensities[channel])
+            found += _strange(channel, parts, case.intensities[channel])
         return found
 
 
@@ -127,17 +127,17 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return (float(min(values)), float(max(values)))
 
 
-def _strange(channel: str, parts: Mapping[str, tuple[float, float]], met: Intensities) -> list[str]:
+def _strange(channel: str, parts: Mapping[str, tuple[float, float]], intensities: Intensities) -> list[str]:
     width = max(parts["p99"][1] - parts["p01"][0], 1e-6)
     found = []
     for part, (low, high) in parts.items():
-        value, slack = getattr(met, part), (_INTENSITY_FACTOR - 1) * width
+        value, slack = getattr(intensities, part), (_INTENSITY_FACTOR - 1) * width
         if not low - slack <= value <= high + slack:
             found.append(
                 f"{channel}: {part[1:].lstrip('0')}% of the voxels lie below {value:.4g}; "
                 f"in training that was {low:.4g} to {high:.4g}"
             )
-    scale = met.p99 - met.p01
+    scale = intensities.p99 - intensities.p01
     narrowest = max((parts["p99"][0] - parts["p01"][1]) / _INTENSITY_FACTOR**2, 0.0)
     if scale < narrowest:
         found.append(f"{channel}: intensities span {scale:.4g}, far less than in training")

@@ -182,8 +182,8 @@ def _maps_with_gradient(
     with network.get_submodule(layer.name).register_forward_hook(cut):
         logits = network(image)
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(image):
-        met = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ModelError(f"{type(network).__name__} gives {met}; expected logits (B, K)")
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ModelError(f"{type(network).__name__} gives {got}; expected logits (B, K)")
     if not torch.isfinite(logits).all():
         raise ModelError(f"{type(network).__name__} gives logits that are not finite")
     if not 0 <= int(classes.min()) <= int(classes.max()) < logits.shape[1]:
@@ -217,5 +217,5 @@ def _working_copy(network: nn.Module) -> nn.Module:
 def _normalised(maps: Tensor) -> Tensor:
     """Scale each map (B, 1, H, W) to [0, 1], 1 for the most."""
     low, high = (edge(maps, dim=(1, 2, 3), keepdim=True) for edge in (torch.amin, torch.amax))
-    told = high - low > _ROUNDING * high
-    return torch.where(told, (maps - low) / torch.where(told, high - low, 1.0), 0.0).clamp(0, 1)
+    varies = high - low > _ROUNDING * high
+    return torch.where(varies, (maps - low) / torch.where(varies, high - low, 1.0), 0.0).clamp(0, 1)

@@ -126,10 +126,12 @@ def _unit(network: nn.Module, name: str, seen: Calls, below: Sequence[str]) -> _
         for path, tensor in network.named_parameters()
         if path.startswith(f"{name}." if name else "")
     }
-    met = [name] if name in seen.first else below
+    called = [name] if name in seen.first else below
     # What has no weights may serve several blocks, as an activation does: it counts to the last of them.
-    place = min(seen.first[path] for path in met) if parameters else max(seen.last[path] for path in met)
-    last = max(met, key=lambda path: seen.last[path])
+    place = (
+        min(seen.first[path] for path in called) if parameters else max(seen.last[path] for path in called)
+    )
+    last = max(called, key=lambda path: seen.last[path])
     filters = any(tensor.ndim >= _FILTERS for tensor in parameters.values())
     return _Unit(name, place, tuple(parameters), filters, seen.given[last])
 
@@ -177,8 +179,8 @@ def _with_rest(network: nn.Module, found: Sequence[Stage]) -> Stage:
     return replace(found[0], parameters=(*found[0].parameters, *rest))
 
 
-def _unknown(network: nn.Module, met: str) -> DefinitionError:
+def _unknown(network: nn.Module, reason: str) -> DefinitionError:
     return DefinitionError(
-        f"it is not known which part of {type(network).__name__} are its features and which its head: {met}. "
+        f"it is not known which part of {type(network).__name__} are its features and which its head: {reason}. "
         "A network can declare it by a method `head()` that gives the module of its head."
     )

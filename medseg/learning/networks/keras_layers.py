@@ -43,7 +43,7 @@ class SameConvTranspose2d(nn.ConvTranspose2d):
 
 
 def glorot_uniform(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
-    """Draw weights uniformly within sqrt(6 / (fan in + fan out)), biases zero: what Keras does when not told.
+    """Draw weights uniformly within sqrt(6 / (fan in + fan out)), biases zero: the default of Keras.
 
     Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks",
     AISTATS 2010.

@@ -65,8 +65,8 @@ def timm_name(name: object) -> str:
         raise ValueError(f"name is {name!r}, expected the name of a model, such as ResNet50")
     timm = import_timm()
     alias = {each.lower(): found for each, found in TUTORIAL.items()}
-    met = alias.get(name.lower(), name)
-    architecture, _, tag = met.partition(".")
+    resolved = alias.get(name.lower(), name)
+    architecture, _, tag = resolved.partition(".")
     # a colon or a slash would make timm ask a hub, or read a folder
     if not timm.is_model(architecture):
         known = [*TUTORIAL, *timm.list_models()]
@@ -77,9 +77,9 @@ def timm_name(name: object) -> str:
             + f"Known are {', '.join(TUTORIAL)}, and every name that timm.list_models() gives."
         )
     tags = timm.list_pretrained(f"{architecture}.*")
-    if tag and met not in tags:
+    if tag and resolved not in tags:
         raise ValueError(
             f"timm {timm.__version__} has no weights {tag!r} of {architecture}; expected "
             f"{', '.join(tags) or 'the name without a tag'}"
         )
-    return met
+    return resolved

@@ -23,8 +23,8 @@ def import_torchvision() -> None:
 
     The wheels of Linux are linked against CUDA, and a torch for CPUs has none of it: then the operators for boxes
     (`torchvision.ops`) are missing, and the import fails with "operator torchvision::nms does not exist", since it
-    describes two of them. Models, transforms and timm need none, so the two are declared, without a kernel: whoever
-    calls them is told that there is none. Where the library can be loaded nothing is changed.
+    describes two of them. Models, transforms and timm need none, so the two are declared, without a kernel: a call of
+    one raises an error that names it. Where the library can be loaded nothing is changed.
 
     Raises:
         ImportError: torchvision is not installed.

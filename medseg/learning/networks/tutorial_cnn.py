@@ -117,11 +117,11 @@ class TutorialCNN(nn.Module):
         Raises:
             ModelError: The images have another size.
         """
-        met = tuple(image.shape[-2:])
-        if met != self.image_size:
+        got = tuple(image.shape[-2:])
+        if got != self.image_size:
             raise ModelError(
-                f"the network was made for images of {self.image_size[0]} x {self.image_size[1]}, got {met[0]} x "
-                f"{met[1]}. Give image_size and slices.size the same numbers."
+                f"the network was made for images of {self.image_size[0]} x {self.image_size[1]}, got {got[0]} x "
+                f"{got[1]}. Give image_size and slices.size the same numbers."
             )
         return self.classifier(self.dense(self.features(image)))
 

@@ -24,8 +24,8 @@ def calibration_error(gaps: Floats, total: ArrayLike, *, axis: int = -1) -> Floa
     """Expected calibration error: the mean over what was forecast of |observed - expected| of its bin.
 
     Naeini et al., "Obtaining well calibrated probabilities using Bayesian binning" (AAAI 2015), of the
-    probability of a class; Guo et al., "On calibration of modern neural networks" (ICML 2017), of the class that
-    is said.
+    probability of a class; Guo et al., "On calibration of modern neural networks" (ICML 2017), of the predicted
+    class.
 
     Args:
         gaps: Of each bin, along `axis`: how many were so, minus the sum of their probabilities.

@@ -70,7 +70,7 @@ class ClassMeasures:
 
     @cached_property
     def chosen(self) -> NDArray[np.bool_]:
-        """(N, K) the classes that were said."""
+        """(N, K) the predicted classes."""
         return self.decision.chosen(self.probabilities)
 
     @cached_property
@@ -116,9 +116,9 @@ class ClassMeasures:
             return ~everything
         if name is None:
             return ~np.isnan(self.per_case[score]) if score in self.per_case else everything
-        has, said = self.truth[:, name], self.chosen[:, name]
-        either = has | said
-        of = {"precision": said, "recall": has, "specificity": ~has, "f1": either, self.fbeta: either}
+        has, predicted = self.truth[:, name], self.chosen[:, name]
+        either = has | predicted
+        of = {"precision": predicted, "recall": has, "specificity": ~has, "f1": either, self.fbeta: either}
         return of.get(score, everything)
 
     def is_share(self, name: int | None, score: str) -> bool:

@@ -124,8 +124,8 @@ class ClassScorer:
                 "apply the activation first, and look for NaN in the network's output"
             )
         self._decision.refuse(truth.astype(bool), probabilities)
-        said = self._decision.chosen(probabilities[None])[0]
-        whole = LabelCase(case, self.classes, truth.astype(bool), probabilities, said)
+        predicted = self._decision.chosen(probabilities[None])[0]
+        whole = LabelCase(case, self.classes, truth.astype(bool), probabilities, predicted)
         self._numbers[case] = {
             (self.classes.index(name) if name else None, score.name): value
             for score in self._added
@@ -176,8 +176,8 @@ class ClassScorer:
 
         Returns:
             One row per image, sorted by case: case, group, truth, predicted (names; several are joined by
-            "; "), confidence (the largest probability; of several classes, the smallest over classes of what
-            is said of each), correct (all is), and probability_<class> for each class.
+            "; "), confidence (the largest probability; of several classes, the smallest over the decisions
+            on each class), correct (all decisions are), and probability_<class> for each class.
         """
         return case_table(self.measures, self.classes, self._cases, self._groups)
 
@@ -243,8 +243,8 @@ class ClassScorer:
                 class of every image.
         """
         if name is None:
-            said = self._decision.forecasts(self.measures.truth, self.measures.probabilities)
-            return ProbabilityCounts.of(*said)
+            forecasts = self._decision.forecasts(self.measures.truth, self.measures.probabilities)
+            return ProbabilityCounts.of(*forecasts)
         if name not in self.classes:
             raise ValueError(f"no class {name!r}; there are {list(self.classes)}")
         place = self.classes.index(name)

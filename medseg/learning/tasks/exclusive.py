@@ -23,7 +23,7 @@ TOPS = (2, 3, 5)
 
 @dataclass(frozen=True)
 class OneClass:
-    """Every image has one of K classes; the most probable is said, the first of equals.
+    """Every image has one of K classes; the most probable is predicted, the first of equals.
 
     Attributes:
         tops: The k of top-k accuracy.
@@ -86,7 +86,7 @@ class OneClass:
     def forecasts(
         self, truth: NDArray[np.bool_], probabilities: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The class that was said, as Guo et al., "On calibration of modern neural networks" (ICML 2017)."""
+        """The predicted class, as Guo et al., "On calibration of modern neural networks" (ICML 2017)."""
         hit = (self.chosen(probabilities) & truth).sum(axis=1, keepdims=True) > 0
         return self.confidence(probabilities)[:, None], hit
 

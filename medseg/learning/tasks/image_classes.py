@@ -64,8 +64,8 @@ class _OfWholeImages(ABC):
 
     def chosen(self, probabilities: NDArray[np.float32]) -> tuple[str, ...]:
         """The classes, in their order, that the decision predicts from probabilities (K,)."""
-        said = self.decision.chosen(probabilities[None])[0]
-        return tuple(name for name, is_said in zip(self.classes, said, strict=True) if is_said)
+        flags = self.decision.chosen(probabilities[None])[0]
+        return tuple(name for name, is_chosen in zip(self.classes, flags, strict=True) if is_chosen)
 
 
 @dataclass(frozen=True)

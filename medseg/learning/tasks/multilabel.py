@@ -18,7 +18,7 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class AnyClasses:
-    """An image has any number of K classes: each one whose probability reaches the threshold is said.
+    """An image has any number of K classes: each one whose probability reaches the threshold is predicted.
 
     Attributes:
         threshold: In (0, 1); taken as the nearest float32, as NumPy does when it compares with float32.
@@ -42,7 +42,7 @@ class AnyClasses:
         return {"balanced_accuracy": "balanced_accuracy"}
 
     def __post_init__(self) -> None:
-        """Refuse a threshold by which every class of every image would be said, or none."""
+        """Refuse a threshold by which every class of every image would be predicted, or none."""
         given = self.threshold
         number = isinstance(given, int | float) and not isinstance(given, bool)
         if not number or not 0 < given < 1 or not 0 < np.float32(given) < 1:
@@ -95,7 +95,7 @@ class AnyClasses:
             "subset_accuracy": (wrong == 0).astype(float),
             "hamming_loss": wrong,
             "jaccard_samples": iou(
-                *(met.sum(axis=1) for met in (chosen & truth, chosen & ~truth, ~chosen & truth))
+                *(each.sum(axis=1) for each in (chosen & truth, chosen & ~truth, ~chosen & truth))
             ),
             "brier": squared_errors(probabilities, truth).mean(axis=1),
             "log_loss": surprise(np.where(truth, probabilities, 1 - probabilities)).mean(axis=1),

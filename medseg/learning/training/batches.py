@@ -106,9 +106,9 @@ def workers_watched(workers: int) -> Iterator[None]:
         ) from error
 
 
-def _lacked_memory(said: str) -> bool:
+def _lacked_memory(message: str) -> bool:
     """Whether an error of torch's loader is that a process of it was stopped, or found no memory of one kind."""
-    if "DataLoader worker (" in said or said.startswith("Caught MemoryError"):
+    if "DataLoader worker (" in message or message.startswith("Caught MemoryError"):
         return True
     words = (
         "can't allocate memory",
@@ -116,7 +116,7 @@ def _lacked_memory(said: str) -> bool:
         "shared memory",
         "unable to write to file </torch_",
     )
-    return said.startswith("Caught ") and any(each in said for each in words)
+    return message.startswith("Caught ") and any(each in message for each in words)
 
 
 class EpochOrder(Sampler[tuple[int, int]]):

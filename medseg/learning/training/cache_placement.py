@@ -22,12 +22,12 @@ class Placement:
     Attributes:
         name: `gpu`, `memory` or `disk`.
         keep_on: The device whose memory holds them; None reads them from disk.
-        said: One sentence for the person who watches.
+        note: One sentence for the person who watches.
     """
 
     name: Literal["gpu", "memory", "disk"]
     keep_on: torch.device | None
-    said: str
+    note: str
 
 
 def place_slices(expected: str, needed: int, device: torch.device, memory: int) -> Placement:

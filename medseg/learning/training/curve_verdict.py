@@ -220,32 +220,34 @@ def _rising(curves: _Curves, step: str) -> Verdict | None:
         return None
     moved, surely = train.change(about, end)
     now = float(np.median(train.values[end]))
-    said = (
+    facts = (
         f"the validation loss rose from {before:.3g} about epoch {val.epochs[low]:.0f} to {before + rise:.3g}",
         f"the training loss went from {now - moved:.3g} to {now:.3g}",
     )
     if surely and moved > _OF_FALL * curves.fall:
         advice = f"Lower steps.{step}.optimiser.lr, or set steps.{step}.clip."
-        return Verdict("not yet converged", None, f"{said[0]}, and {said[1]}: the training diverges", advice)
+        return Verdict(
+            "not yet converged", None, f"{facts[0]}, and {facts[1]}: the training diverges", advice
+        )
     if not curves.apart and not (surely and moved < 0):
         return None
-    reason = f"{said[0]} while {said[1]}{curves.reached}"
+    reason = f"{facts[0]} while {facts[1]}{curves.reached}"
     return Verdict("overfitting", int(val.epochs[low + 1]), reason, _against_overfitting(step))
 
 
 def _improving(curves: _Curves, step: str) -> Verdict | None:
     """Rule 2."""
-    val, score, said = curves.val, curves.score, []
+    val, score, reasons = curves.val, curves.score, []
     gain, sure = val.lately()
     if sure and -gain >= _OF_FALL * curves.fall:
-        said.append(f"the validation loss still falls ({val.end:.3g} at the end)")
+        reasons.append(f"the validation loss still falls ({val.end:.3g} at the end)")
     if len(score.values) >= _LEAST:
         gain, sure = score.lately()
         risen = float(_running(score.values, np.median).max() - score.values[0])
         if sure and gain >= max(_OF_FALL * risen, _SCORE_STEP):
-            said.append(f"the score still rises ({score.end:.3f} at the end)")
+            reasons.append(f"the score still rises ({score.end:.3f} at the end)")
     advice = f"Raise steps.{step}.epochs (and steps.{step}.patience), or steps.{step}.optimiser.lr."
-    return Verdict("not yet converged", None, " and ".join(said), advice) if said else None
+    return Verdict("not yet converged", None, " and ".join(reasons), advice) if reasons else None
 
 
 def _standing_still(curves: _Curves, step: str) -> Verdict:

@@ -17,7 +17,7 @@ from medseg.errors import DefinitionError, TrainingError
 from medseg.learning.tasks.task import Loss, Scorer, Task, on_device
 from medseg.learning.training.batches import Batches, workers_watched
 from medseg.learning.training.checkpoint import Checkpoints, Standing
-from medseg.learning.training.longer import at_new_length, told_course
+from medseg.learning.training.longer import at_new_length, course_note
 from medseg.learning.training.memory import MemoryNeed, free_memory, lacks_memory, out_of_memory
 from medseg.learning.training.optimiser import make_optimiser
 from medseg.learning.training.plan import Plan, Precision
@@ -26,7 +26,7 @@ from medseg.progress import Bar, Progress, Silent
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told about each epoch.
+    """What is called as a training goes on.
 
     Attributes:
         epoch_done: Called with the row of an epoch after its checkpoint was written, and again, on going on,
@@ -84,7 +84,7 @@ def fit(
         seed: Of everything random in the training.
         folder: Where checkpoints are kept.
         need: Predicted memory, for the message when it did not suffice.
-        watch: Who is told.
+        watch: What is called after each epoch and validation.
 
     Raises:
         TrainingError: The loss is not finite (that of validation where the best epoch is chosen by it), or the
@@ -100,7 +100,7 @@ def fit(
     if _goes_on(standing, plan):
         known, standing = standing, at_new_length(standing, plan, network, optimiser, schedule, each)
         for course in standing.courses[len(known.courses) :]:
-            watch.progress.say(told_course(course), loud=True)
+            watch.progress.say(course_note(course), loud=True)
     for row in standing.history:
         watch.epoch_done(row)
     loss = on_device(task.loss(), device)

@@ -26,7 +26,7 @@ def refuse_other_course(before: Plan, after: Plan, network: torch.nn.Module, sta
         standing: How far the training has come.
 
     Returns:
-        In what the training differs from one that began by the later plan, but for its schedule (`told_course`);
+        In what the training differs from one that began by the later plan, but for its schedule (`course_note`);
         empty where it does not.
 
     Raises:
@@ -106,7 +106,7 @@ def at_new_length(
     return replace(now, courses=(*standing.courses, course))
 
 
-def told_course(course: Mapping[str, float]) -> str:
+def course_note(course: Mapping[str, float]) -> str:
     """What it means that a schedule was made anew, in one or two sentences."""
     epoch, planned, now = (int(course[name]) for name in ("epoch", "planned", "now"))
     return (

@@ -23,7 +23,7 @@ def part_names(
     Args:
         network: Left as it was.
         part: Which.
-        shape: (C, H, W) of an image; `features` cannot be told without.
+        shape: (C, H, W) of an image; `features` cannot be found without it.
 
     Raises:
         DefinitionError: It is not known what the features are.

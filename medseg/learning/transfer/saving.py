@@ -40,12 +40,12 @@ def save_state(state: Mapping[str, Any], path: Path) -> None:
         OSError: As `save_weights`.
     """
     try:
-        with path.open("wb") as handle:  # given a path, torch forgets what the system said
+        with path.open("wb") as handle:  # given a path, torch forgets the system's error
             torch.save(dict(state), handle)
     except (RuntimeError, OSError) as error:
-        said: BaseException | None = error
-        while said is not None and not isinstance(said, OSError):
-            said = said.__context__
-        if said is None:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__context__
+        if cause is None:
             raise
-        raise OSError(said.errno, said.strerror, str(path)) from error
+        raise OSError(cause.errno, cause.strerror, str(path)) from error

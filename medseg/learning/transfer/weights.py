@@ -88,9 +88,9 @@ def weights_file(path: Path | str) -> Path:
     place = Path(path).expanduser()
     found = place / "weights.safetensors" if place.is_dir() else place
     if not found.is_file():
-        met = "a folder without weights.safetensors" if place.is_dir() else "no file"
+        got = "a folder without weights.safetensors" if place.is_dir() else "no file"
         raise ModelError(
-            f"the given weights cannot be read: got {met}; expected a .safetensors file, a torch state dict, or the "
+            f"the given weights cannot be read: got {got}; expected a .safetensors file, a torch state dict, or the "
             "folder of a saved model. A relative path counts from the working folder."
         )
     return found
@@ -214,7 +214,7 @@ def fill(
 
     Raises:
         DefinitionError: It is not known what the features of the network are.
-        ModelError: They do not fit; names the first layers with what was met and expected. The network is as
+        ModelError: They do not fit; names the first layers with what was found and expected. The network is as
             it was.
     """
     found, chosen = _matched(network, weights, part, shape, at)
@@ -247,12 +247,12 @@ def _matched(
         "are of no layer of the network": list(unused) if part == "all" else [],
         "hold values that are not finite": [name for name in common if not _finite(given[name])],
     }
-    met = [f"{len(names)} {text}: {_some(names)}" for text, names in faults.items() if names]
-    if met:
+    problems = [f"{len(names)} {text}: {_some(names)}" for text, names in faults.items() if names]
+    if problems:
         raise ModelError(
             f"{at}: the given weights do not fit the {len(expected)} tensors of the "
             f"{'' if part == 'all' else f'{part} of the '}network {type(network).__name__}. Of the tensors, "
-            f"{'; '.join(met)}. Give weights of the same network with the same channels"
+            f"{'; '.join(problems)}. Give weights of the same network with the same channels"
             f"{', or take a part of it alone (part: features or encoder)' if part == 'all' else ''}."
         )
     left = tuple(name for name in own if name not in expected)

@@ -43,7 +43,7 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
     tried = (*_FAINTER, _SURE) if _smooths(task, loss) else (_SURE,)
     sure = {each: _number(loss, each * right, label) for each in tried}
     best = min(sure, key=sure.__getitem__)
-    told = {
+    losses = {
         "right": sure[best],
         "undecided": _number(loss, torch.zeros_like(right), label),
         "wrong": _number(loss, -best * right, label),
@@ -51,18 +51,18 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
     }
     faint = [each / (classes - 2) for each in _BEHIND_ZERO if classes > 2 and each / (classes - 2) <= best]
     if faint:
-        told["faint"] = max(_number(loss, each * right, label) for each in faint)
-    if not all(torch.isfinite(torch.tensor(value)) for value in told.values()):
-        raise DefinitionError(f"task.loss gives {_listed(told)}; expected finite numbers. {_MADE_FOR}")
-    gain = told["undecided"] - told["right"]
-    worse = told.get("faint", told["right"]) - told["undecided"] > _ROUNDED * abs(told["undecided"])
-    if gain <= 0 or told["right"] >= told["wrong"] or worse:
+        losses["faint"] = max(_number(loss, each * right, label) for each in faint)
+    if not all(torch.isfinite(torch.tensor(value)) for value in losses.values()):
+        raise DefinitionError(f"task.loss gives {_listed(losses)}; expected finite numbers. {_MADE_FOR}")
+    gain = losses["undecided"] - losses["right"]
+    worse = losses.get("faint", losses["right"]) - losses["undecided"] > _ROUNDED * abs(losses["undecided"])
+    if gain <= 0 or losses["right"] >= losses["wrong"] or worse:
         raise DefinitionError(
-            f"task.loss gives {_listed(told)}; expected the least for right logits. {_MADE_FOR}"
+            f"task.loss gives {_listed(losses)}; expected the least for right logits. {_MADE_FOR}"
         )
-    if told["surer"] < told["right"] - gain:
+    if losses["surer"] < losses["right"] - gain:
         raise DefinitionError(
-            f"task.loss gives {_listed(told)}: it falls without end as logits grow, and a training would drive it "
+            f"task.loss gives {_listed(losses)}: it falls without end as logits grow, and a training would drive it "
             f"there. {_MADE_FOR}"
         )
 
@@ -73,14 +73,14 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
 def _refuse_one_of_all(task: Task, loss: Loss, label: torch.Tensor) -> None:
     """Refuse a loss of one class for each image where there may be none or several."""
     right = 2 * task.target.indicators(label, len(task.classes)) - 1
-    told = {
+    losses = {
         "right": _number(loss, _SURE * right, label),
         "undecided": _number(loss, torch.zeros_like(right), label),
     }
-    if told["right"] >= told["undecided"]:
+    if losses["right"] >= losses["undecided"]:
         count = "every class" if label.any() else "no class"
         raise DefinitionError(
-            f"task.loss gives {_listed(told)} of an image with {count}; expected the least for right logits. It is "
+            f"task.loss gives {_listed(losses)} of an image with {count}; expected the least for right logits. It is "
             "made for one class an image: take one that asks for each class by itself, such as "
             "torch.nn.BCEWithLogitsLoss, or leave task.loss out."
         )
@@ -91,13 +91,13 @@ def _smooths(task: Task, loss: Loss) -> bool:
     return any(getattr(part, "label_smoothing", 0) for part in parts)
 
 
-def _listed(told: dict[str, float]) -> str:
+def _listed(losses: dict[str, float]) -> str:
     names = {
         "right": "right logits",
         "faint": "right but faint ones",
         "surer": f"logits {_SURER} times as sure",
     }
-    return ", ".join(f"{value:.3g} for {names.get(name, f'{name} ones')}" for name, value in told.items())
+    return ", ".join(f"{value:.3g} for {names.get(name, f'{name} ones')}" for name, value in losses.items())
 
 
 def _number(loss: Loss, logits: torch.Tensor, label: torch.Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Whether a run would begin: all that it would refuse, told by the checks before anybody waits for it."""
+"""Whether a run would begin: the checks list all that it would refuse, before anybody waits for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from medseg.datasets.checks.check import Report
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError, MedsegError, ModelError, StoreError
-from medseg.pipeline.checks.shortfalls import absent_told, cut_away_told
+from medseg.pipeline.checks.shortfalls import absent_note, cut_away_note
 from medseg.pipeline.declaration.completion import complete
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.duplicates import SharedCopies
@@ -77,7 +77,7 @@ def readiness(
     if shared is not None and resolved is not None:
         refused += refusals(resolved, shared, allow_duplicates=allow_duplicates, say=notes.append)
         refused += _nothing_kept(resolved, shared, report)
-        notes += filter(None, [absent_told(_absent(resolved, shared, report))])
+        notes += filter(None, [absent_note(_absent(resolved, shared, report))])
         refused += _tried(resolved, shared, report, notes)
     elif shared is not None and not allow_duplicates:
         refused += shared.refusals()
@@ -155,4 +155,4 @@ def _tried(
             "outside is never seen. Set a larger slices.size, or slices.fit=resize or tile."
         )
     cut, marked = made.cut_away
-    notes += filter(None, [cut_away_told({largest.id: cut / marked} if cut else {}, preparation.rule.size)])
+    notes += filter(None, [cut_away_note({largest.id: cut / marked} if cut else {}, preparation.rule.size)])

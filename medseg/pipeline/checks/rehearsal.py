@@ -127,7 +127,7 @@ def _moves(where: str) -> DefinitionError:
 
 
 def _repeats(transform: Any, item: Mapping[str, torch.Tensor], where: str) -> bool:
-    """Whether the same draw gives the same: else nothing can be told from two."""
+    """Whether the same draw gives the same: else two draws show nothing."""
     one, other = (_drawn(copy.deepcopy(transform), 0, item, where) for _ in range(2))
     return all(torch.equal(one[key], other[key]) for key in item)
 
@@ -144,8 +144,9 @@ def _drawn(
             changed = transform({key: value.clone() for key, value in item.items()})
         drawn = {key: torch.as_tensor(changed[key]).as_subclass(torch.Tensor) for key in item}
     except Exception as error:  # transforms raise anything
-        said = str(error.args[0] if isinstance(error, KeyError) and error.args else error)  # without quotes
-        first = (said.splitlines() or [type(error).__name__])[0].rstrip(".")
+        # a KeyError puts quotes around its message
+        message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        first = (message.splitlines() or [type(error).__name__])[0].rstrip(".")
         keys = getattr(transform, "keys", ())
         hint = "" if "label" in item or "label" not in keys else " Classes are no map: set `keys: [image]`."
         raise DefinitionError(f"{where} cannot be applied to a slice: {first}.{hint}") from error

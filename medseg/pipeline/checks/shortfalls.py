@@ -9,7 +9,7 @@ from medseg.slices.store.store import SliceStore
 _NAMED = 4  # of cases, those that lose most
 
 
-def cut_away_told(shares: Mapping[str, float], size: tuple[int, int]) -> str:
+def cut_away_note(shares: Mapping[str, float], size: tuple[int, int]) -> str:
     """That slices are too small for what label maps mark; empty if they are not.
 
     Args:
@@ -27,16 +27,16 @@ def cut_away_told(shares: Mapping[str, float], size: tuple[int, int]) -> str:
     )
 
 
-def unlearned_told(store: SliceStore) -> str:
+def unlearned_note(store: SliceStore) -> str:
     """That the slices for training show no voxel of a class; empty if they show all, or there are no label maps."""
     samples = store.role("train")
     if not any(store.entries[sample.entry].counts is not None for sample in samples):
         return ""
     counts = store.voxel_counts("train")
-    return absent_told([name for name, count in zip(store.classes, counts, strict=True) if not count])
+    return absent_note([name for name, count in zip(store.classes, counts, strict=True) if not count])
 
 
-def absent_told(names: list[str]) -> str:
+def absent_note(names: list[str]) -> str:
     """That classes cannot be learned, since nothing for training shows them."""
     if not names:
         return ""

@@ -129,8 +129,8 @@ class PipelineDefinition(BaseModel):
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits that change with anything in the definition, the order of steps included."""
-        said = json.dumps([self.to_dict(), list(self.steps)], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()[:32]
+        text = json.dumps([self.to_dict(), list(self.steps)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def flatten(data: Mapping[str, Any]) -> dict[str, object]:

@@ -109,10 +109,10 @@ class _Place:
             else [each for each in every if each.rpartition(".")[2] == parts[-1]][:1]
             or difflib.get_close_matches(self.path, every, n=1, cutoff=0.6)
         )
-        met = ".".join(before) or "the top level"
+        within = ".".join(before) or "the top level"
         hint = f" Did you mean '{found[0]}'?" if found else ""
         names = f" There is: {', '.join(known)}." if known else ""
-        return DefinitionError(f"{self.source} {self.path}: '{part}' is not known at {met}.{hint}{names}")
+        return DefinitionError(f"{self.source} {self.path}: '{part}' is not known at {within}.{hint}{names}")
 
 
 def _below(node: Any, before: Sequence[str], part: str, place: _Place) -> Any:

@@ -24,35 +24,35 @@ def model_at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | N
     return model
 
 
-def nearest(met: str, known: Collection[str]) -> str:
+def nearest(given: str, known: Collection[str]) -> str:
     """The sentence ` Did you mean 'x'?`, or nothing where no name is near."""
-    near = difflib.get_close_matches(met, list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(given, list(known), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
 def complaint(error: ValidationError, model: type[BaseModel], data: Any, source: str) -> DefinitionError:
     """A `DefinitionError` with a line for each wrong key: the key, the value, what is expected."""
-    told: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    complaints: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for each in error.errors(include_url=False):
         path = tuple(_addressed(each["loc"], data, missing=each["type"] == "missing"))
-        told.setdefault(path, {}).setdefault(_met(each, data), []).append(_wanted(each, path, model))
+        complaints.setdefault(path, {}).setdefault(_got(each, data), []).append(_expected(each, path, model))
     lines = [
-        f"  at {'.'.join(path) or 'the top level'}: {met}{_either(expected)}."
-        for path, each_met in told.items()
-        for met, expected in each_met.items()
+        f"  at {'.'.join(path) or 'the top level'}: {got}{_either(expected)}."
+        for path, by_value in complaints.items()
+        for got, expected in by_value.items()
     ]
     return DefinitionError("\n".join([f"{source} cannot be used:", *lines]))
 
 
-def _met(each: Mapping[str, Any], data: Any) -> str:
+def _got(each: Mapping[str, Any], data: Any) -> str:
     """The value, where it is short and of use."""
-    met = each["input"]
-    if each["type"] in {"extra_forbidden", "missing"} or met is data or len(str(met)) > 80:
+    value = each["input"]
+    if each["type"] in {"extra_forbidden", "missing"} or value is data or len(str(value)) > 80:
         return ""
-    return f"got {met!r}; "
+    return f"got {value!r}; "
 
 
-def _wanted(each: Mapping[str, Any], path: tuple[str, ...], model: type[BaseModel]) -> str:
+def _expected(each: Mapping[str, Any], path: tuple[str, ...], model: type[BaseModel]) -> str:
     if each["type"] == "extra_forbidden":
         place = model_at(model, path[:-1])
         known = list(place.model_fields) if place else []

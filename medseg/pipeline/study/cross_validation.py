@@ -46,7 +46,7 @@ class CrossValidation:
         data: Folder of the data; None where they are generated.
         folds: How many.
         set: `path=value` strings that change the definition.
-        options: What was said on the command line, needed for folds that have not begun.
+        options: Options of the command line, needed for folds that have not begun.
         declared: Definition and manifest when it began, without what tells one fold from the others.
         tracking_uri: Where it is tracked, without credentials.
         status: RUNNING, FINISHED, FAILED or KILLED.

@@ -95,7 +95,7 @@ def _spread(cost: Floats, start: NDArray[np.bool_]) -> Floats:
     middle = (slice(1, -1),) * 3
     steps = [step for step in product((-1, 0, 1), repeat=3) if any(step)]
     lengths = [np.float32(_STEP * np.sqrt(sum(abs(s) for s in step)) / 2) for step in steps]
-    for _ in range(60):  # no path worth its cost is longer
+    for _ in range(60):  # no path of use is longer
         before = field[middle].copy()
         for step, length in zip(steps, lengths, strict=True):
             there = tuple(slice(1 + s, n - 1 + s) for s, n in zip(step, field.shape, strict=True))

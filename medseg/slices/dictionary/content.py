@@ -1,4 +1,4 @@
-"""Where an image shows something, told from its raw intensities and carried along with the image."""
+"""Where an image shows something, found by its raw intensities and carried along with the image."""
 
 from __future__ import annotations
 

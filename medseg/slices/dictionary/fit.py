@@ -90,12 +90,12 @@ class FitSlicesd(MapTransform, InvertibleTransform):
     def _traced(self, before: Any, after: torch.Tensor, fitting: Fitting, mode: str) -> torch.Tensor:
         if not isinstance(before, MetaTensor):
             return after
-        told = TraceableTransform.track_transform_meta(
+        traced = TraceableTransform.track_transform_meta(
             before,
             extra_info={"mode": mode, "shape": np.array(before.shape[1:]), "affine": affine_of(before)},
             transform_info=self.get_transform_info(),
         )
-        made = MetaTensor(after).copy_meta_from(told)
+        made = MetaTensor(after).copy_meta_from(traced)
         made.affine = fitting.place(affine_of(before))
         return made
 
@@ -112,9 +112,9 @@ class FitSlicesd(MapTransform, InvertibleTransform):
         return done
 
 
-def _known(name: str, met: str, known: Collection[str]) -> None:
-    if met not in known:
-        raise ValueError(f"{name} is {met!r}, expected one of {', '.join(known)}")
+def _known(name: str, given: str, known: Collection[str]) -> None:
+    if given not in known:
+        raise ValueError(f"{name} is {given!r}, expected one of {', '.join(known)}")
 
 
 def _tensor(array: Any) -> torch.Tensor:

@@ -170,6 +170,6 @@ def _unnamed(error: DataError) -> DataError:
     """The same without a case, whose name nobody gave."""
     if not error.faults:
         return error
-    said = [(f"{fault.part}: {fault.met}", fault.remedy) for fault in error.faults]
-    (first, remedy), *others = said
-    return RefusedError("; ".join([first, *(met for met, _ in others)]), remedy)
+    problems = [(f"{fault.part}: {fault.found}", fault.remedy) for fault in error.faults]
+    (first, remedy), *others = problems
+    return RefusedError("; ".join([first, *(problem for problem, _ in others)]), remedy)

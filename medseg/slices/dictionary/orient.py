@@ -65,13 +65,13 @@ class _Turned(MapTransform, InvertibleTransform):
     ) -> torch.Tensor:
         if not isinstance(after, MetaTensor):
             after = MetaTensor(after)
-        told = TraceableTransform.track_transform_meta(
+        traced = TraceableTransform.track_transform_meta(
             before,
             affine=torch.from_numpy(inv_ornt_aff(turn, tuple(before.shape[1:]))),
             extra_info={"turn": turn, "affine": affine_of(before)},
             transform_info=self.get_transform_info(),
         )
-        after.copy_meta_from(told)
+        after.copy_meta_from(traced)
         after.affine = affine  # as medseg.geometry computes it, to the last bit
         return after
 

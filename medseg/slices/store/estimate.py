@@ -16,7 +16,7 @@ from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.errors import DataError, Fault
 from medseg.geometry.axes import AXES
-from medseg.images.refusal import met_and_remedy
+from medseg.images.refusal import found_and_remedy
 from medseg.slices.preparation import Preparation
 from medseg.slices.sizes import FITTINGS
 from medseg.slices.store.entry import read_entry
@@ -125,7 +125,7 @@ def _depth(job: Job, preparation: Preparation) -> int:
             job.case.id,
             job.case.position,
             channel,
-            *met_and_remedy(error),
+            *found_and_remedy(error),
             path,
         )
         raise DataError(fault.text(), [fault]) from error

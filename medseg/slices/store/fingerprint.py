@@ -143,8 +143,8 @@ def _content(case: Case, part: str, known: Content | None) -> Content:
             raise FileNotFoundError
         return content_of(path, known)
     except OSError as error:
-        met = f"the file cannot be found: {error.strerror or 'there is none'}"
-        fault = Fault(case.id, case.position, part, met, remedy, path)
+        problem = f"the file cannot be found: {error.strerror or 'there is none'}"
+        fault = Fault(case.id, case.position, part, problem, remedy, path)
         raise DataError(fault.text(), [fault]) from error
 
 

@@ -64,7 +64,7 @@ def unchanged(job: Job) -> None:
             )
 
 
-def failed(case: Case, part: str, met: str, remedy: str = "Leave the case out.") -> DataError:
+def failed(case: Case, part: str, problem: str, remedy: str = "Leave the case out.") -> DataError:
     """The error of one case with its one fault."""
-    fault = Fault(case.id, case.position, part, met, remedy, case.files.get(part))
+    fault = Fault(case.id, case.position, part, problem, remedy, case.files.get(part))
     return DataError(fault.text(), [fault])

@@ -17,7 +17,7 @@ def class_figures(scorer: ClassScorer, role: str) -> dict[str, Callable[[], Figu
     """What draws each figure, by its name: confusion (of exclusive classes), curves, reliability.
 
     Args:
-        scorer: Holds what was said.
+        scorer: Holds the predictions.
         role: For the headings.
     """
     figures = {"curves": lambda: _curves(scorer, role), "reliability": lambda: _reliability(scorer, role)}

@@ -26,7 +26,7 @@ from medseg.steps.evaluation.added_bars import added_bars
 from medseg.steps.evaluation.evaluation import Figures, Mine
 from medseg.steps.evaluation.pooled import Part, Pooled, joined, summed
 from medseg.steps.evaluation.seen import SeenPicture, see
-from medseg.steps.pictures import best_median_worst, told_dice, validation_picture
+from medseg.steps.pictures import best_median_worst, dice_text, validation_picture
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -131,7 +131,7 @@ def _grid(scores: dict[str, float], seen: Callable[[str], SeenPicture], role: st
         picture = seen(case)
         views.append(
             MaskView(
-                f"{case}: {told_dice(scores[case], picture.truth)}",
+                f"{case}: {dice_text(scores[case], picture.truth)}",
                 picture.image,
                 picture.predicted,
                 picture.truth,

@@ -44,7 +44,7 @@ class LabelEvaluation:
         scores: Names of ours, and objects: see docs/scores.md.
 
     Attributes:
-        scorer: Holds what was said.
+        scorer: Holds the predictions.
 
     Raises:
         ValueError: A setting is no such setting, or does not suit the classes.
@@ -81,7 +81,7 @@ class LabelEvaluation:
                 "split.by is `slice`, and a class is of a whole volume: slices of it are in several roles. Set "
                 "split.by=group."
             )
-        found, labels = self._told(case)
+        found, labels = self._classified(case)
         self.scorer.add(case.id, case.group, indicator(labels, self.scorer.classes), found.probabilities)
 
     def notes(self) -> Sequence[str]:
@@ -124,15 +124,15 @@ class LabelEvaluation:
             return figures
         return {**figures, "attention": lambda: looked}
 
-    def _told(self, case: Case) -> tuple[Classification, tuple[str, ...]]:
+    def _classified(self, case: Case) -> tuple[Classification, tuple[str, ...]]:
         if case.labels is None:
             raise DataError("an image has no class to be scored against. Add it, or leave the image out.")
         return self._predictor.classify(self._predictor.read_image(case)), case.labels
 
     def _mistakes(self, frame: DataFrame, cases: Mapping[str, Case], role: str) -> Figure:
         wrong = frame[~frame["correct"]].sort_values(["confidence", "case"], ascending=[False, True])
-        told = (self._told(cases[str(case)]) for case in wrong["case"].head(_MISTAKES))
-        claims = [claim_of(self._predictor, found, truth) for found, truth in told]
+        looked_at = (self._classified(cases[str(case)]) for case in wrong["case"].head(_MISTAKES))
+        claims = [claim_of(self._predictor, found, truth) for found, truth in looked_at]
         return mistake_grid(
             claims, wrong=len(wrong), total=len(frame), heading=f"{role}: the surest mistakes"
         )
@@ -142,6 +142,6 @@ class LabelEvaluation:
         order = frame.sort_values(["confidence", "case"], ascending=[False, True])
         hits = order[order["correct"]].groupby("truth", sort=True).head(1)["case"].head(_LOOKED_AT)
         misses = order[~order["correct"]]["case"].head(_LOOKED_AT)
-        told = [self._told(cases[str(case)]) for case in [*hits, *misses]]
+        looked_at = [self._classified(cases[str(case)]) for case in [*hits, *misses]]
         heading = f"{role}: where the network looked for the most probable class"
-        return attention_picture(self._predictor, told, heading=heading)
+        return attention_picture(self._predictor, looked_at, heading=heading)

@@ -28,10 +28,10 @@ from medseg.steps.evaluation.evaluation import Figures, Mine
 from medseg.steps.evaluation.pooled import Part, Pooled, joined, summed
 from medseg.steps.pictures import (
     best_median_worst,
+    dice_text,
     fullest,
     ras_spacing,
     shown_channels,
-    told_dice,
     validation_picture,
 )
 
@@ -153,7 +153,7 @@ class VolumeEvaluation:
             place = fullest(truth)
             image = self._axis.cut(volume.image)[place]
             where = f", slice {place}" if len(truth) > 1 else ""
-            title = f"{kind}: {name}{where}, {told_dice(scores[name], truth)}"
+            title = f"{kind}: {name}{where}, {dice_text(scores[name], truth)}"
             channels = shown_channels(self._predictor, image)
             rows, columns = self._axis.seen(ras_spacing(volume))[1:]
             views.append(SliceView(title, channels, truth[place], predicted[place], (rows, columns)))

@@ -114,7 +114,7 @@ def reach(uri: str, timeout: float = 5.0) -> None:
 
 def _malformed(uri: str, why: str) -> TrackingError:
     return TrackingError(
-        f"The tracking address {masked(uri)!r} cannot be used: {why}. Wanted http(s)://HOST:PORT, "
+        f"The tracking address {masked(uri)!r} cannot be used: {why}. Expected http(s)://HOST:PORT, "
         "sqlite:///PATH or postgresql://HOST/NAME; correct --tracking-uri or MLFLOW_TRACKING_URI, "
         "or leave both out for sqlite:///mlflow.db in this folder."
     )

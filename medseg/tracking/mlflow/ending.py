@@ -24,7 +24,7 @@ def send_rest(
         run_id: The run.
         folder: The run's own folder.
         status: How it ended.
-        say: Told of trouble with the server, one sentence at a time.
+        say: Called with each trouble with the server, one sentence at a time.
 
     Returns:
         The number of records that still wait; and what of all the store has not had, and why, empty if nothing.
@@ -65,7 +65,7 @@ def tell_end(uri: str, run_id: str, folder: Path, status: Status) -> None:
                 client.set_terminated(run_id, status=status)
     except TrackingError:
         leave(folder, _ended(status))
-    except RunError:  # the run was deleted there: nobody is left to be told
+    except RunError:  # the run was deleted there: nothing is left to report to
         return
 
 

@@ -42,7 +42,7 @@ class Outbox:
         send: Sends one call, or raises.
         reach: Raises `TrackingError` soon if the server does not answer.
         folder: The run's folder. Calls that an earlier process left there are sent first.
-        say: Told once when the server goes away, when it is back, and of each refusal.
+        say: Called once when the server goes away, when it is back, and of each refusal.
         clock: Seconds, never running backwards.
 
     Attributes:
@@ -123,7 +123,7 @@ class Outbox:
                 return False
             self._pause = _FIRST_PAUSE
             but = f", but for {self.refused} that it refused" if self.refused else ""
-            self._say(f"The tracking server answers again and has been told all that it missed{but}.")
+            self._say(f"The tracking server answers again and has received all that it missed{but}.")
             return True
 
     def _is_held_up(self, call: Call) -> bool:

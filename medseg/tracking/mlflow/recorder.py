@@ -57,7 +57,7 @@ class MlflowRecorder:
             folder: The run's own folder.
             reach_again: Raises `TrackingError` soon if the server does not answer.
             settled: Parameters that an earlier process recorded, None for a new run.
-            say: Told of trouble with the server, one sentence at a time.
+            say: Called with each trouble with the server, one sentence at a time.
             system: Whether to record how busy the machine is, every ten seconds.
         """
         self.run_id = run_id
@@ -96,7 +96,7 @@ class MlflowRecorder:
             name: Name of the run.
             folder: The run's own folder. Its name is kept as tag `medseg.run`, its path is not.
             note: Description shown on the run's page, as Markdown.
-            say: Told of trouble with the server, one sentence at a time.
+            say: Called with each trouble with the server, one sentence at a time.
             system: Whether to record how busy the machine is, every ten seconds.
 
         Raises:
@@ -138,7 +138,7 @@ class MlflowRecorder:
             uri: Address of the tracking store.
             run_id: The run.
             folder: The run's own folder.
-            say: Told of trouble with the server, one sentence at a time.
+            say: Called with each trouble with the server, one sentence at a time.
             system: Whether to record how busy the machine is, every ten seconds.
 
         Raises:

@@ -153,7 +153,7 @@ def test_each_defect_is_told_with_its_file(
     report = checked(root)
     assert {fault.case for fault in report.faults} == {"p1"}
     assert {(fault.position, fault.part) for fault in report.faults} == {(2, part)}
-    assert met in report.faults[0].met
+    assert met in report.faults[0].found
     assert report.faults[0].remedy
     assert report.faults[0].path is not None
     assert str(root) not in report.faults[0].text()
@@ -187,14 +187,14 @@ def test_the_same_images_in_two_cases_are_a_fault(root: Path, copy: str, whose: 
     (folder / f"{copy}_t2.nii.gz").unlink()
     (fault,) = checked(root).faults
     assert fault.case == copy
-    assert "['t2'] are those of case p1 (no. 2)" in fault.met
-    assert whose in fault.met
+    assert "['t2'] are those of case p1 (no. 2)" in fault.found
+    assert whose in fault.found
 
 
 def test_empty_images_are_empty_and_not_those_of_another_patient(root: Path) -> None:
     for name in ("p0", "p1"):
         write(root / name / f"{name}_t2.nii.gz", np.zeros(SHAPE, np.int16))
-    assert [(fault.case, "empty" in fault.met) for fault in checked(root).faults] == [
+    assert [(fault.case, "empty" in fault.found) for fault in checked(root).faults] == [
         ("p0", True),
         ("p1", True),
     ]
@@ -306,7 +306,7 @@ def test_each_odd_edition_is_read_by_its_manifest_or_refused_with_its_reason(
     assert len(report.faults) == len(told)
     for fault, (part, met) in zip(report.faults, told, strict=True):
         assert fault.part == part
-        assert met in fault.met
+        assert met in fault.found
 
 
 @pytest.mark.real_data
@@ -335,7 +335,7 @@ def test_an_unforeseen_error_is_a_fault_of_its_case_and_forgotten(
     monkeypatch.setattr(facts_module, "background_values", odd)
     report = checked(root, remember)
     assert [(fault.case, fault.position, fault.part) for fault in report.faults] == [("p1", 2, "")]
-    assert "ZeroDivisionError in datasets/checks/case_facts.py, line " in report.faults[0].met
+    assert "ZeroDivisionError in datasets/checks/case_facts.py, line " in report.faults[0].found
     assert "report this" in report.faults[0].remedy
     assert "Meier" not in report.faults[0].text(show_path=True)
     assert [case.id for case in report.good] == ["p0", "p2"]
@@ -357,7 +357,7 @@ def test_want_of_memory_at_one_case_is_a_fault_of_it(
 
     monkeypatch.setattr(facts_module, "background_values", small)
     report = checked(root, tmp_path / "remember")
-    assert [(fault.case, fault.met) for fault in report.faults] == [
+    assert [(fault.case, fault.found) for fault in report.faults] == [
         ("p1", "the case does not fit into memory (MemoryError)")
     ]
     assert "fewer jobs" in report.faults[0].remedy
@@ -378,5 +378,5 @@ def test_an_interruption_ends_the_check(root: Path, monkeypatch: pytest.MonkeyPa
 def test_an_infinite_label_is_a_fault(root: Path) -> None:
     write(root / "p1" / "p1_seg.nii.gz", nan_at(np.inf))
     (fault,) = checked(root).faults
-    assert "NaN or infinite" in fault.met
+    assert "NaN or infinite" in fault.found
     assert "Save it as whole numbers" in fault.remedy

@@ -101,7 +101,7 @@ def test_classes_are_compared_without_regard_to_their_order() -> None:
     assert list(contradictions(cases, facts)) == []
     cases[1] = Case("b", "b", {}, labels=())
     assert [fault.case for fault in contradictions(cases, facts)] == ["a", "b"]
-    assert "its class is none" in list(contradictions(cases, facts))[1].met
+    assert "its class is none" in list(contradictions(cases, facts))[1].found
 
 
 def test_the_fingerprint_tells_other_classes_and_no_other_place(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_classes_have_one_order_whatever_their_names(
     if {name.lower() for name in classes} & roles:
         return
     if len({key_name(name) for name in classes}) < len(classes):
-        with pytest.raises(DataError, match="cannot be told apart in the names of scores"):
+        with pytest.raises(DataError, match="cannot be distinguished in the names of scores"):
             found_classes(folders(), root)
         return
     found = found_classes(folders(), root)
@@ -193,7 +193,7 @@ def test_every_picture_has_its_own_id_and_its_own_class(
 
 def test_one_class_is_refused(root: Path) -> None:
     made(root, "chest_xray/a.png", "chest_xray/b.png")
-    assert "there is one class only, 'chest_xray': nothing can be told apart" in complaints(
+    assert "there is one class only, 'chest_xray': there is nothing to distinguish" in complaints(
         scan(folders(), root)
     )
     with pytest.raises(DataError, match="one class only, 'chest_xray'") as refused:
@@ -207,7 +207,7 @@ def test_an_empty_class_folder_is_named(root: Path) -> None:
     (root / "Train" / "sick").mkdir()
     made(root, "Test/b/notes.txt")
     listing = scan(folders(), root)
-    assert [fault.met for fault in listing.faults] == [
+    assert [fault.found for fault in listing.faults] == [
         "the class folder 'b' in 'Test' holds no picture",
         "the class folder 'sick' in 'Train' holds no picture",
     ]
@@ -219,7 +219,7 @@ def test_an_empty_class_folder_is_named(root: Path) -> None:
 def test_a_class_that_training_does_not_know_is_a_fault_and_its_pictures_are_not_used(root: Path) -> None:
     made(root, "Train/a/1.png", "Train/b/1.png", "Test/a/2.png", "Test/new/1.png", "Val/new/1.png")
     listing = scan(folders(), root)
-    assert [fault.met for fault in listing.faults] == [
+    assert [fault.found for fault in listing.faults] == [
         "the folder of 1 picture in 'Test' says 'new', a class that training does not know",
         "the folder of 1 picture in 'Val' says 'new', a class that training does not know",
     ]
@@ -230,7 +230,7 @@ def test_a_class_that_training_does_not_know_is_a_fault_and_its_pictures_are_not
 def test_classes_that_are_given_must_be_those_of_the_folders(root: Path) -> None:
     made(root, "yes/1.png", "maybe/1.png")
     listing = scan(folders(classes=["no", "yes"]), root)
-    assert [fault.met for fault in listing.faults] == [
+    assert [fault.found for fault in listing.faults] == [
         "no picture is of the class 'no'",
         "the folder of 1 picture says 'maybe', which is none of the classes ['no', 'yes']",
     ]
@@ -259,7 +259,7 @@ def test_pictures_without_any_class_folder_are_refused(root: Path) -> None:
     text = complaints(scan(folders(), root))
     assert "2 pictures lie directly in the data set's folder" in text
     assert "no folder tells a class" in text
-    assert "told by the folder that it lies in" in complaints(scan(folders(), root / "1.png"))
+    assert "only its folder names its class" in complaints(scan(folders(), root / "1.png"))
     with pytest.raises(DataError, match="no folder tells a class"):
         found_classes(folders(), root)
 
@@ -267,7 +267,7 @@ def test_pictures_without_any_class_folder_are_refused(root: Path) -> None:
 def test_nothing_found_counts_the_files_that_were_seen(root: Path) -> None:
     made(root, "a/notes.txt", "b/scan.nii.gz", "c.csv")
     (fault,) = scan(folders(), root).faults
-    assert "3 files were seen, none of them a picture (.png, " in fault.met
+    assert "3 files were seen, none of them a picture (.png, " in fault.found
     assert "Ask at the desk." in fault.remedy
     with pytest.raises(DataError, match="3 files were seen"):
         found_classes(folders(), root)
@@ -280,7 +280,7 @@ def test_names_with_spaces_around_them_or_of_one_key_are_refused(root: Path) -> 
     assert "the folders 'a', 'a ' all name the class 'a'" in complaints(scan(folders(), root))
     shutil.rmtree(root)
     made(root, "x+/1.png", "x*/1.png")
-    with pytest.raises(DataError, match="cannot be told apart in the names of scores, where each is 'x_'"):
+    with pytest.raises(DataError, match="cannot be distinguished in the names of scores, where each is 'x_'"):
         found_classes(folders(), root)
 
 
@@ -318,7 +318,7 @@ def test_the_first_that_tells_the_patient_counts(root: Path) -> None:
     by_nothing = {"a_x": "a/x", "b_y": "b/y", "b_IM2": "b/IM2"}
     assert groups == by_name | by_attribute | by_nothing
     assert listing.notes[0] == (
-        "the patient is told of 6 of 9 pictures: 2 by the DICOM attribute PatientID, 4 by the name"
+        "the patient of 6 of 9 pictures is known: 2 by the DICOM attribute PatientID, 4 by the name"
     )
     assert listing.notes[1].startswith("if these do not spell a patient alike")
     assert listing.notes[2].startswith("3 of 9 pictures do not tell of which patient it is")
@@ -333,7 +333,7 @@ def test_a_column_tells_the_patient_last(root: Path) -> None:
     manifest = folders(columns={"site": r"(site\d)"}, group={"pattern": r"/(p\d+)_", "column": "site"})
     listing = scan(manifest, root)
     assert [case.group for case in listing.cases] == ["p1", "site3", "b/y"]
-    assert listing.notes[0].endswith("2 of 3 pictures: 1 by the name, 1 by site")
+    assert listing.notes[0].endswith("2 of 3 pictures is known: 1 by the name, 1 by site")
 
 
 def test_an_attribute_that_dicom_does_not_know_is_refused(root: Path) -> None:
@@ -362,7 +362,7 @@ def test_a_camera_s_raw_file_is_not_learned_from_by_its_preview(root: Path) -> N
     made(root, "a/1.png", "b/1.png")
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(root / "a" / "2.dng", "TIFF")
     (fault,) = scan(folders(), root).faults
-    assert "1 image is of a kind that is not read: 1 .dng" in fault.met
+    assert "1 image is of a kind that is not read: 1 .dng" in fault.found
 
 
 @pytest.mark.parametrize("counts", [(100, 50, 20, 10, 5, 5, 2, 2, 1, 1, 1), (6, 5, 5, 5, 5, 5, 5, 5, 5, 5)])
@@ -394,7 +394,7 @@ def test_folders_of_patients_are_no_classes_and_are_not_shown(
     total = count * pictures * max(1, len(above))
     listing = scan(folders(ids=ids), root)
     (fault,) = listing.faults
-    assert fault.met.startswith(
+    assert fault.found.startswith(
         f"the folders tell {count} classes of {total} pictures: these look like patient names"
     )
     assert "<class>/<patient>/" in fault.remedy
@@ -434,13 +434,13 @@ def test_patients_beside_classes_that_are_named_are_told_as_one_fault(root: Path
     made(root, "no/1.png", "yes/1.png", *people(30, 3))
     named = folders(classes=["no", "yes"], ids="identifying")
     (fault,) = scan(named, root).faults
-    assert fault.met.startswith(
+    assert fault.found.startswith(
         "the folders tell 30 classes besides ['no', 'yes'] of 90 pictures: these look like patient names"
     )
     assert len(scan(named, root).cases) == 2
     made(root, f"{SURNAME}_Udo/notes.txt")
     (fault,) = scan(named, root).faults
-    assert "31 classes besides" in fault.met
+    assert "31 classes besides" in fault.found
 
 
 @pytest.mark.parametrize(
@@ -463,7 +463,9 @@ def test_classes_that_the_manifest_names_are_classes_whatever_their_number(root:
 def test_a_name_that_reads_as_two_classes_is_refused(root: Path) -> None:
     made(root, "a; b/1.png", "a/1.png", "b;c/1.png")
     (fault,) = scan(folders(), root).faults
-    assert "['a; b'] cannot be the name of a class: '; ' stands between the classes of one image" in fault.met
+    assert (
+        "['a; b'] cannot be the name of a class: '; ' stands between the classes of one image" in fault.found
+    )
     assert fault.remedy == "Rename the folders."
     with pytest.raises(ManifestError, match=r"'classes': .*'; ' stands between"):
         Manifest.from_json(folders().model_dump(mode="json") | {"classes": ["a", "a; b"]})
@@ -528,7 +530,7 @@ def test_images_that_are_not_read_are_a_fault_with_their_endings(root: Path, tru
     (root / "a" / "report.pdf").write_bytes(b"%PDF-1.4 " + bytes(400))
     listing = scan(folders(ids="identifying"), root, truth=truth)
     (fault,) = listing.faults
-    assert fault.met == (
+    assert fault.found == (
         "8 images are of kinds that are not read: 2 .gif, 2 of other endings, 1 .heic, 1 .nii.gz, "
         "1 .svg, 1 .webp"
     )
@@ -541,7 +543,7 @@ def test_one_image_of_an_unusual_ending_may_be_given_for_prediction(root: Path) 
     listing = scan(folders(), image(root / "one.dat", "PNG"), truth=False)
     assert [case.id for case in listing.cases] == ["one.dat"]
     (fault,) = scan(folders(), image(root / "one.webp", "WEBP"), truth=False).faults
-    assert "1 image is of a kind that is not read: 1 .webp" in fault.met
+    assert "1 image is of a kind that is not read: 1 .webp" in fault.found
 
 
 @pytest.mark.real_data

@@ -73,7 +73,7 @@ def labels(listing: Listing) -> dict[str, tuple[str, ...] | None]:
 
 
 def complaints(listing: Listing) -> list[tuple[str, str]]:
-    return [(fault.case, fault.met) for fault in listing.faults]
+    return [(fault.case, fault.found) for fault in listing.faults]
 
 
 ONE = [["img", "label"], ["1.png", "b"], ["2.png", " A "], ["3.png", "b"]]
@@ -140,7 +140,7 @@ def test_a_joined_column_a_row_of_flags_and_a_sheet_say_the_same(
         assert labels(scan(flags, root)) == labels(scan(flags, sheet)) == expected
         assert found_classes(joined, root) == found_classes(flags, sheet) == tuple(classes)
     else:
-        assert [fault.met for fault in scan(joined, root).faults] == ["no row tells a class"]
+        assert [fault.found for fault in scan(joined, root).faults] == ["no row tells a class"]
 
 
 @pytest.mark.parametrize("sheet", [False, True])
@@ -185,8 +185,8 @@ def test_a_flag_is_0_or_1(tmp_path: Path, cell: str, met: str) -> None:
 def test_a_value_that_is_no_class_is_shown_only_where_names_may_be(tmp_path: Path, ids: str) -> None:
     written(tmp_path, [*ONE, ["4.png", "Meier"]])
     (fault,) = scan(manifest(classes=["A", "b"], ids=ids), tmp_path).faults
-    assert fault.met.startswith("row 5 of the list says ")
-    assert "in column 'label', which is none of ['A', 'b']" in fault.met
+    assert fault.found.startswith("row 5 of the list says ")
+    assert "in column 'label', which is none of ['A', 'b']" in fault.found
     assert ("Meier" in fault.text()) == (ids == "pseudonyms")
 
 
@@ -201,7 +201,7 @@ def test_a_class_that_no_row_has_is_a_fault(tmp_path: Path) -> None:
 
 def test_a_table_of_one_class_is_refused(tmp_path: Path) -> None:
     written(tmp_path, [["img", "label"], ["1.png", "a"], ["2.png", "a"]])
-    assert "one class only, 'a'" in scan(manifest(), tmp_path).faults[0].met
+    assert "one class only, 'a'" in scan(manifest(), tmp_path).faults[0].found
     with pytest.raises(DataError, match="one class only, 'a'"):
         found_classes(manifest(), tmp_path)
     assert found_classes(manifest(**JOINED), tmp_path) == ("a",)  # it is there or not
@@ -236,14 +236,14 @@ def test_a_column_of_names_taken_for_classes_is_refused_and_not_shown(
     listed = manifest(ids=ids, extra=["role"], **how)
     listing = scan(listed, tmp_path)
     (fault,) = listing.faults
-    assert fault.met.startswith(
+    assert fault.found.startswith(
         f"the rows tell {people} classes of {total} pictures: these look like patient names"
     )
     assert "column of the class below 'layout'" in fault.remedy
     assert "'classes' of the manifest" in fault.remedy
     with pytest.raises(DataError, match="these look like patient names") as refused:
         found_classes(listed, tmp_path)
-    assert ("Meier" in str(refused.value)) == ("Meier" in fault.met) == (ids == "pseudonyms")
+    assert ("Meier" in str(refused.value)) == ("Meier" in fault.found) == (ids == "pseudonyms")
     assert not any("Meier" in note for note in listing.notes)
 
 
@@ -257,7 +257,9 @@ def test_columns_that_the_manifest_names_are_classes_however_few_have_them(tmp_p
 def test_two_classes_in_the_cell_of_one_are_refused_with_what_is_meant(tmp_path: Path) -> None:
     written(tmp_path, [["img", "label"], ["1.png", "a; b"], ["2.png", "a"], ["3.png", "b;c"]])
     (fault,) = scan(manifest(), tmp_path).faults
-    assert "['a; b'] cannot be the name of a class: '; ' stands between the classes of one image" in fault.met
+    assert (
+        "['a; b'] cannot be the name of a class: '; ' stands between the classes of one image" in fault.found
+    )
     assert "`image_labels: many`" in fault.remedy
     several = {**JOINED, "labels": {"column": "label", "separator": ";"}}
     assert labels(scan(manifest(**several), tmp_path)) == {"1": ("a", "b"), "2": ("a",), "3": ("b", "c")}
@@ -272,7 +274,7 @@ def test_two_classes_in_the_cell_of_one_are_refused_with_what_is_meant(tmp_path:
 )
 def test_a_label_column_that_is_missing_or_double_is_refused(tmp_path: Path, header: str, met: str) -> None:
     (tmp_path / "list.csv").write_text(f"{header}\n1.png,a,b\n", encoding="utf-8")
-    assert met in scan(manifest(), tmp_path).faults[0].met
+    assert met in scan(manifest(), tmp_path).faults[0].found
 
 
 def test_for_prediction_a_table_needs_no_label_and_no_table_is_needed(tmp_path: Path) -> None:
@@ -290,7 +292,7 @@ def test_for_prediction_a_table_needs_no_label_and_no_table_is_needed(tmp_path: 
     assert labels(flat) == {"1": None, "2": None}
     assert [case.extra for case in flat.cases] == [{"role": ""}] * 2
     assert labels(scan(listed, tmp_path / "2.png", truth=False)) == {"2": None}
-    assert scan(listed, tmp_path).faults[0].met.endswith("is not in the folder")
+    assert scan(listed, tmp_path).faults[0].found.endswith("is not in the folder")
 
 
 def test_where_no_column_tells_the_patient_that_is_noted(tmp_path: Path) -> None:
@@ -361,8 +363,8 @@ def _damaged() -> bytes:
 def test_a_sheet_that_cannot_be_read_says_why(tmp_path: Path, content: bytes, name: str, met: str) -> None:
     (tmp_path / name).write_bytes(content)
     (fault,) = scan(manifest(), tmp_path / name).faults
-    assert fault.met.startswith("the list of paths cannot be read: ")
-    assert met in fault.met
+    assert fault.found.startswith("the list of paths cannot be read: ")
+    assert met in fault.found
     assert "save it as .xlsx without a password, or as CSV" in fault.remedy
     assert str(tmp_path) not in fault.text()
     with pytest.raises(DataError, match="cannot be read"):
@@ -375,16 +377,16 @@ def test_without_openpyxl_a_sheet_is_refused_with_the_extra_that_brings_it(
     path = as_sheet(tmp_path, [["img", "label"], ["1.png", "a"]])
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     (fault,) = scan(manifest(), path).faults
-    assert "openpyxl, which reads these, cannot be imported" in fault.met
+    assert "openpyxl, which reads these, cannot be imported" in fault.found
     assert 'pip install "openpyxl>=3.1" (it is the extra `excel`' in fault.remedy
 
     monkeypatch.undo()
-    assert not any("openpyxl" in each.met for each in scan(manifest(), path).faults)
+    assert not any("openpyxl" in each.found for each in scan(manifest(), path).faults)
 
 
 def test_an_empty_sheet_has_no_rows(tmp_path: Path) -> None:
-    assert "no column ['img', 'label']" in scan(manifest(), as_sheet(tmp_path, [])).faults[0].met
-    assert "has no rows" in scan(manifest(), as_sheet(tmp_path, [["img", "label"]])).faults[0].met
+    assert "no column ['img', 'label']" in scan(manifest(), as_sheet(tmp_path, [])).faults[0].found
+    assert "has no rows" in scan(manifest(), as_sheet(tmp_path, [["img", "label"]])).faults[0].found
 
 
 @pytest.mark.parametrize("many", [False, True])
@@ -433,6 +435,6 @@ def test_a_sheet_that_unpacks_to_very_much_is_refused_before_it_is_read(
     (fault,) = scan(manifest(), path).faults
     assert (
         f"unpacks to {unpacked} bytes, above the limit of {unpacked - 1}, as decompression bombs do"
-        in fault.met
+        in fault.found
     )
     assert "save it as .xlsx" in fault.remedy

@@ -116,7 +116,7 @@ def test_what_a_case_lacks_is_a_fault_and_the_case_is_left_out(tmp_path: Path, b
     listing = scan(brats, tmp_path)
     assert [case.id for case in listing.cases] == ["a"]
     assert [(f.case, f.position, f.part) for f in listing.faults] == [("b", 2, "t1ce"), ("b", 2, "t2")]
-    assert "{case}_t1post.nii*" in listing.faults[0].met
+    assert "{case}_t1post.nii*" in listing.faults[0].found
     assert listing.faults[0].path == tmp_path / "b"
 
 
@@ -159,15 +159,15 @@ def test_hidden_copies_of_macos_are_not_cases(tmp_path: Path, brats: Manifest) -
 def test_an_empty_folder_says_what_was_looked_for_and_where_data_are(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     (fault,) = scan(tiny(), tmp_path).faults
-    assert "1 files were seen, 0 of them NIfTI" in fault.met
-    assert "'{case}.nii*' or '{case}_gt.nii*'" in fault.met
+    assert "1 files were seen, 0 of them NIfTI" in fault.found
+    assert "'{case}.nii*' or '{case}_gt.nii*'" in fault.found
     assert "Ask at the desk." in fault.remedy
     assert str(tmp_path) not in fault.text()
 
 
 def test_a_folder_that_is_not_there_says_how_to_get_the_data(tmp_path: Path) -> None:
     (fault,) = scan(tiny(), tmp_path / "none").faults
-    assert fault.met == "the folder is not there"
+    assert fault.found == "the folder is not there"
     assert "Ask at the desk." in fault.remedy
     assert fault.path == tmp_path / "none"
 
@@ -177,7 +177,7 @@ def test_the_patient_is_read_from_the_id_or_told_to_be_missing(tmp_path: Path) -
         (tmp_path / name).touch()
     listing = scan(tiny(group=r"(patient\d+)_"), tmp_path, truth=False)
     assert [case.group for case in listing.cases] == ["patient1", "patient1"]
-    assert [(fault.case, fault.met) for fault in listing.faults] == [("guest", "its id names no patient")]
+    assert [(fault.case, fault.found) for fault in listing.faults] == [("guest", "its id names no patient")]
 
 
 TABLE = {"path": "volumes.csv", "key": "file", "matches": "{case}.nii.gz", "columns": ["phase"]}
@@ -207,7 +207,7 @@ def test_a_table_that_cannot_be_joined_is_a_fault(tmp_path: Path, text: str, met
     (tmp_path / "a.nii.gz").touch()
     (tmp_path / "volumes.csv").write_text(text, encoding="utf-8")
     (fault,) = scan(tiny(table=TABLE), tmp_path, truth=False).faults
-    assert met in fault.met
+    assert met in fault.found
 
 
 def test_identifying_ids_never_reach_the_listing(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_folder_without_rights_is_a_fault_and_the_others_are_read() -> None:
             "manifest = Manifest.from_yaml(Path(sys.argv[1]))\n"
             "os.getuid() or os.setuid(65534)\n"
             "listing = scan(manifest, Path(sys.argv[2]))\n"
-            "print(len(listing.cases), [(f.met, f.path.name) for f in listing.faults])"
+            "print(len(listing.cases), [(f.found, f.path.name) for f in listing.faults])"
         )
         command = [sys.executable, "-c", code, str(MANIFESTS / "brats2019.yaml"), str(root)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)

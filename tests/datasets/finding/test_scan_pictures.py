@@ -103,8 +103,8 @@ def test_files_of_another_kind_are_not_looked_at(tmp_path: Path) -> None:
 def test_nothing_found_counts_the_pictures_that_were_seen(tmp_path: Path) -> None:
     made(tmp_path, "photos/a.jpeg", "photos/b.png", "notes.txt", "c.nii.gz")
     (fault,) = scan(pictures(), tmp_path).faults
-    assert "4 files were seen, 2 of them pictures (.png, " in fault.met
-    assert ".bmp, .npy" in fault.met
+    assert "4 files were seen, 2 of them pictures (.png, " in fault.found
+    assert ".bmp, .npy" in fault.found
     assert "Ask at the desk." in fault.remedy
 
 
@@ -138,14 +138,14 @@ def test_a_stem_with_two_endings_and_a_lonely_mask_are_faults(tmp_path: Path) ->
     listing = scan(pictures(), tmp_path)
     assert listing.cases == ()
     assert [(f.case, f.part) for f in listing.faults] == [("1", "grey"), ("1", "grey"), ("2", "grey")]
-    assert "claim to be this part" in listing.faults[0].met
+    assert "claim to be this part" in listing.faults[0].found
 
 
 def test_ids_that_make_one_public_name_are_refused(tmp_path: Path) -> None:
     made(tmp_path, "T/Images/1.png", "Images/T_1.png", "Images/ok.png")
     listing = scan(pictures(), tmp_path, truth=False)
     assert [case.id for case in listing.cases] == ["ok"]
-    assert ["one public name" in fault.met for fault in listing.faults] == [True, True]
+    assert ["one public name" in fault.found for fault in listing.faults] == [True, True]
 
 
 ORDER = {"images": "{within}Images/{case}.*", "mask": "{within}Segmentation/{case}.*", "pair": "order"}
@@ -173,7 +173,7 @@ def test_pairing_by_order_stays_within_a_folder_and_refuses_unequal_counts(tmp_p
     assert told(listing) == [("Train_a", "x.png")]
     assert listing.pairs == (("a.png", "x.png"),)
     (fault,) = listing.faults
-    assert "2 images and 1 label maps" in fault.met
+    assert "2 images and 1 label maps" in fault.found
     assert {case.id for case in listing.incomplete} == {"Val_b", "Val_c"}
     assert len(scan(pictures(layout=ORDER), tmp_path, truth=False).cases) == 3
 
@@ -261,7 +261,7 @@ def test_missing_files_are_faults_with_their_row(tmp_path: Path) -> None:
     manifest = listed(tmp_path, text)
     listing = scan(manifest, tmp_path)
     assert [case.id for case in listing.cases] == ["a"]
-    assert [(f.case, f.part, f.met.partition(" of ")[0]) for f in listing.faults] == [
+    assert [(f.case, f.part, f.found.partition(" of ")[0]) for f in listing.faults] == [
         ("b", "mask", "row 3"),
         ("c", "grey", "row 5"),
         ("c", "mask", "row 5"),
@@ -277,7 +277,7 @@ def test_two_rows_with_one_image_or_one_id_are_a_fault(tmp_path: Path) -> None:
     text = "img,seg,id\na.png,m.png,1\n./a.png,m.png,2\nb.png,m.png,3\nc.png,m.png,3\nd.png,m.png,\n"
     listing = scan(listed(tmp_path, text, case="id"), tmp_path)
     assert [case.id for case in listing.cases] == ["d"]
-    assert [(f.case, f.met) for f in listing.faults] == [
+    assert [(f.case, f.found) for f in listing.faults] == [
         ("1", "rows 2 and 3 of the list name one image"),
         ("3", "rows 4 and 5 of the list are of one case"),
     ]
@@ -314,7 +314,7 @@ def test_a_list_that_cannot_be_used_says_why(tmp_path: Path, content: bytes | No
     if content is not None:
         (tmp_path / "list.csv").write_bytes(content)
     (fault,) = scan(pictures(layout=LIST, columns={}), tmp_path).faults
-    assert met in fault.met
+    assert met in fault.found
     assert str(tmp_path) not in fault.text()
 
 
@@ -398,7 +398,7 @@ def test_the_line_above_a_table_that_names_its_separator_is_obeyed(
     lines = [f"{quote}sep={separator}{quote}", *(separator.join(row) for row in rows)]
     listing = scan(listed(tmp_path, "\r\n".join(lines)), tmp_path)
     assert [case.id for case in listing.cases] == ["a"]
-    assert [fault.met.partition(" of ")[0] for fault in listing.faults] == ["row 4"]  # as an editor counts
+    assert [fault.found.partition(" of ")[0] for fault in listing.faults] == ["row 4"]  # as an editor counts
 
 
 @pytest.mark.parametrize("of_cases", [True, False])
@@ -410,13 +410,13 @@ def test_a_table_without_names_of_columns_shows_no_row_where_names_are_hidden(
     (tmp_path / ("list.csv" if of_cases else "meta.csv")).write_text(content, encoding="utf-8")
     changes = {"layout": LIST, "columns": {}} if of_cases else {"table": TABLE}
     manifest = pictures(**changes)
-    (shown,) = [each for each in scan(manifest, tmp_path, truth=False).faults if "no column" in each.met]
+    (shown,) = [each for each in scan(manifest, tmp_path, truth=False).faults if "no column" in each.found]
     hidden_ones = scan(manifest.model_copy(update={"ids": "identifying"}), tmp_path, truth=False).faults
-    (hidden,) = [each for each in hidden_ones if "no column" in each.met]
-    assert "Meier" in shown.met
+    (hidden,) = [each for each in hidden_ones if "no column" in each.found]
+    assert "Meier" in shown.found
     assert not any(word in hidden.text() for word in ("Meier", "10.1", "Udo"))
-    assert "it has 3 columns" in hidden.met
-    assert "its first line must name them" in hidden.met
+    assert "it has 3 columns" in hidden.found
+    assert "its first line must name them" in hidden.found
 
 
 def test_pictures_without_the_group_that_a_column_tells_are_noted(tmp_path: Path) -> None:
@@ -468,4 +468,4 @@ def test_for_prediction_a_manifest_of_a_table_takes_pictures_without_one(tmp_pat
     (folder / "list.csv").unlink()
     (tmp_path / "list.csv").unlink()
     (fault,) = scan(manifest, folder).faults  # to learn from, a list it must be
-    assert "is not in the folder" in fault.met
+    assert "is not in the folder" in fault.found

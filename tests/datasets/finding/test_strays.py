@@ -62,7 +62,7 @@ def test_a_case_whose_image_misses_the_pattern_is_listed_and_told_what_differs(
     assert [case.id for case in listing.incomplete] == ["P054"]
     (fault,) = listing.faults
     assert (fault.case, fault.part, fault.path) == ("P054", "t2", root / name)
-    assert f"'**/{{case}}_{{channel}}.nii*' {differs}" in fault.met
+    assert f"'**/{{case}}_{{channel}}.nii*' {differs}" in fault.found
     (root / name).rename(root / "P054_t2.nii.gz")  # the remedy
     assert scan(manifest(TWO), root).faults == ()
 
@@ -78,7 +78,7 @@ def test_a_case_that_was_not_copied_whole_does_not_vanish(tmp_path: Path, behind
     assert {fault.case for fault in listing.faults} == {case.id for case in listing.incomplete}
     assert sorted(fault.part for fault in listing.faults) == ["mask", "t2"]
     for fault in listing.faults:
-        assert "nii.gz' but for an ending of unfinished downloads or copies: fetch it again" in fault.met
+        assert "nii.gz' but for an ending of unfinished downloads or copies: fetch it again" in fault.found
         assert ("Hippo_012" in fault.text()) == (ids == "pseudonyms")
     assert counted(listing) == {"of cases": 2, "with names that nearly fit a pattern": 2}
 
@@ -144,8 +144,8 @@ def test_images_in_another_folder_than_the_layouts_are_predicted_and_not_learned
     assert asked.faults == ()
     assert [case.id for case in scan(manifest(DECATHLON), root / "imagesTs", truth=False).cases] == ["a", "b"]
     (fault,) = scan(manifest(DECATHLON), root).faults
-    assert "'imagesTr/{case}.nii.gz'" in fault.met
-    assert "2 would but for the folder" in fault.met
+    assert "'imagesTr/{case}.nii.gz'" in fault.found
+    assert "2 would but for the folder" in fault.found
     made(root, "imagesTr/c.nii.gz", "labelsTr/c.nii.gz")
     learned = scan(manifest(DECATHLON), root)
     assert [case.id for case in learned.cases] == ["c"]
@@ -166,4 +166,4 @@ def test_two_channels_of_one_name_are_not_told_apart_by_it(tmp_path: Path) -> No
     layout = {"images": {"t1": "T1/{case}.nii", "t2": "T2/{case}.nii"}}
     root = made(tmp_path / "d", "new/a.nii")
     (fault,) = scan(manifest(layout, channels=["t1", "t2"]), root, truth=False).faults
-    assert "'T1/{case}.nii' or 'T2/{case}.nii'" in fault.met
+    assert "'T1/{case}.nii' or 'T2/{case}.nii'" in fault.found

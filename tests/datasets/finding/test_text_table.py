@@ -22,7 +22,7 @@ def test_another_encoding_is_refused_in_words(tmp_path: Path, encoding: str, let
     path.write_bytes(TEXT.replace("é", letter).encode(encoding))
     fault = open_table(path, "the list of paths")
     assert isinstance(fault, Fault)
-    assert fault.met == "the list of paths cannot be read: the file is not UTF-8 text"
+    assert fault.found == "the list of paths cannot be read: the file is not UTF-8 text"
     assert fault.remedy == "Save it as CSV in UTF-8."
     with pytest.raises(RefusedError, match="not UTF-8 text"):
         read_rows(path)
@@ -40,7 +40,7 @@ def test_a_letter_of_another_encoding_far_below_is_refused_too(tmp_path: Path) -
     path.write_bytes(b"img,label\n" + b"1.png,a\n" * 50_000 + b"2.png,\xe9\n")
     fault = open_table(path, "the table")
     assert isinstance(fault, Fault)
-    assert "not UTF-8 text" in fault.met
+    assert "not UTF-8 text" in fault.found
 
 
 def test_what_is_no_csv_is_told_why(tmp_path: Path) -> None:
@@ -48,11 +48,11 @@ def test_what_is_no_csv_is_told_why(tmp_path: Path) -> None:
     path.write_text(f"img,label\n1.png,{'a' * 200_000}\n", "utf-8")
     fault = open_table(path, "the table")
     assert isinstance(fault, Fault)
-    assert "the file is no CSV (field larger" in fault.met
+    assert "the file is no CSV (field larger" in fault.found
 
 
 def test_a_table_that_cannot_be_opened_is_told_in_words(tmp_path: Path) -> None:
     fault = open_table(tmp_path / "list.csv", "the table")
     assert isinstance(fault, Fault)
-    assert fault.met == "the table cannot be read: No such file or directory"
+    assert fault.found == "the table cannot be read: No such file or directory"
     assert str(tmp_path) not in fault.text()

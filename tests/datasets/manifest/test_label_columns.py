@@ -68,7 +68,7 @@ def test_a_table_as_r_writes_it_has_no_class_na(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         (tmp_path / f"{number}.png").touch()
     listing = scan(manifest(), tmp_path)
-    assert [(each.case, each.met) for each in listing.faults] == [
+    assert [(each.case, each.found) for each in listing.faults] == [
         ("2", "row 3 of the list has no class in column 'label'")
     ]
     assert found_classes(manifest(), tmp_path) == ("A", "b")

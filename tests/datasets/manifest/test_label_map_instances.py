@@ -94,6 +94,6 @@ def test_a_negative_number_of_an_object_has_the_remedy_of_objects():
     rule = LabelRule(("background", "foreground"), {0: "background"}, instances="foreground")
     with pytest.raises(RefusedError) as refused:
         rule.counts(np.array([0, -255, 7]))
-    assert "numbered from 1" in refused.value.met
+    assert "numbered from 1" in refused.value.found
     assert refused.value.remedy.startswith("Number the objects from 1")
     assert rule.collapsed({0: 4, -255: 3, 7: 2, 9: 1}) == {0: 4, -255: 3, 255: 3}

@@ -218,7 +218,7 @@ def test_classes_and_how_they_are_told_enter_the_fingerprint(tmp_path: Path) -> 
         (
             "image_labels: one",
             "image_labels: one\nclasses: [a+, a*]",
-            "cannot be told apart in the names of scores",
+            "cannot be distinguished in the names of scores",
         ),
         ("image_labels: one", "image_labels: one\nlabel_values: {1: a}", "are of label maps"),
         ("image_labels: one", "image_labels: one\ninstances: a", "are of label maps"),

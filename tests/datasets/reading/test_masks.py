@@ -309,7 +309,7 @@ def test_a_picture_that_exif_turns_and_a_mask_that_it_does_not_are_a_fault_unles
     else:
         (fault,) = faults
         assert fault.part == "mask"
-        assert "EXIF orientation" in fault.met
+        assert "EXIF orientation" in fault.found
         assert "ImageOps.exif_transpose" in fault.remedy
 
 
@@ -329,4 +329,4 @@ def test_two_orientations_on_their_side_may_be_half_a_turn_apart(tmp_path):
     path = turned(tmp_path / "image.png", rows_and_columns(8, 20), 6)
     mask = turned(tmp_path / "mask.png", box(slice(1, 5), slice(1, 4), size=(8, 20)), 8)
     (fault,) = examine(Case("one", "one", {"grey": path}, mask=mask), ("grey",), LABELS, GREY).faults
-    assert "orientation is 8, where that of the first channel is 6" in fault.met
+    assert "orientation is 8, where that of the first channel is 6" in fault.found

@@ -56,7 +56,7 @@ def _fault(case, channels=("t1", "t2"), labels=LABELS):
 def test_a_missing_channel_is_a_fault(case):
     assert _fault(case, ("t1", "flair")).part == "flair"
     case.images["t2"].unlink()
-    assert "not there" in _fault(case).met
+    assert "not there" in _fault(case).found
 
 
 @pytest.mark.parametrize("affine", [np.diag([-1.0, -2.0, 3.3, 1.0]), np.diag([1.0, 2.0, 3.0, 1.0])])
@@ -64,7 +64,7 @@ def test_another_grid_is_a_fault(case, affine):
     nibabel.save(nibabel.Nifti1Image(np.zeros(SHAPE, np.int16), affine), case.images["t2"])
     fault = _fault(case)
     assert fault.part == "t2"
-    assert "another grid" in fault.met
+    assert "another grid" in fault.found
 
 
 def test_another_shape_of_the_truth_is_a_fault(case):
@@ -78,14 +78,14 @@ def test_values_that_are_no_numbers_are_a_fault(case, value):
     nibabel.save(nibabel.Nifti1Image(voxels, LPS), case.images["t2"])
     fault = _fault(case)
     assert fault.part == "t2"
-    assert "NaN or infinite" in fault.met
+    assert "NaN or infinite" in fault.found
 
 
 def test_an_unknown_label_is_a_fault_that_counts_its_voxels(case):
     label = np.zeros(SHAPE, dtype=np.uint8)
     label[:2, 0, 0] = 3
     nibabel.save(nibabel.Nifti1Image(label, LPS), case.mask)
-    assert "3 in 2 places" in _fault(case).met
+    assert "3 in 2 places" in _fault(case).found
 
 
 @pytest.mark.parametrize("part", ["mask", "t2"])

@@ -29,7 +29,7 @@ def test_auto_takes_memory_only_where_enough_is_left_for_the_rest(needed, memory
     found = place_slices("auto", needed, CPU, memory)
     assert found.name == name
     assert found.keep_on == (CPU if name == "memory" else None)
-    assert f"{needed / 2**20:,.0f} MiB" in found.said
+    assert f"{needed / 2**20:,.0f} MiB" in found.note
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_a_gpu_that_is_not_there_is_refused():
 def test_disk_is_taken_on_request_whatever_is_free():
     found = place_slices("disk", 1, CPU, 64 * GIB)
     assert (found.name, found.keep_on) == ("disk", None)
-    assert "would not fit" not in found.said
-    assert "would not fit" in place_slices("auto", 64 * GIB, CPU, GIB).said
+    assert "would not fit" not in found.note
+    assert "would not fit" in place_slices("auto", 64 * GIB, CPU, GIB).note
 
 
 @pytest.mark.parametrize("device", [CPU, GPU])

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, OneCycleL
 
 from medseg.errors import RunError
 from medseg.learning.training.checkpoint import Standing
-from medseg.learning.training.longer import at_new_length, refuse_other_course, told_course
+from medseg.learning.training.longer import at_new_length, course_note, refuse_other_course
 from medseg.learning.training.optimiser import make_optimiser
 from medseg.learning.training.plan import Plan
 
@@ -123,7 +123,7 @@ def test_a_schedule_made_anew_stands_where_one_of_that_length_would(made: Any) -
         for one, schedule_of_it in ((optimiser, schedule), (expected, other_schedule)):
             one.step()
             schedule_of_it.step()
-    told = told_course(course)
+    told = course_note(course)
     assert "made for 4 epochs" in told
     assert f"goes on from {course['from']:.3g} to {course['to']:.3g}" in told
     assert "not that of a training of 9 epochs from the start" in told

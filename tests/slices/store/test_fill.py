@@ -18,7 +18,7 @@ from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.volume import read_volume
 from medseg.errors import DataError, StoreError
 from medseg.geometry.axes import AXES
-from medseg.pipeline.checks.shortfalls import cut_away_told, unlearned_told
+from medseg.pipeline.checks.shortfalls import cut_away_note, unlearned_note
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
 from medseg.slices.store import fill
@@ -545,15 +545,15 @@ def test_a_store_tells_what_slices_cut_away_of_each_truth(cases, tmp_path):
     assert small.cut_away().keys() == ROLES.keys()
     # marked are columns 6 to 9 and rows 8 to 11 of 20 x 24; kept are columns 8 to 11 and rows 10 to 13, of LPS
     assert set(small.cut_away().values()) == {1 - 4 / 16}
-    assert "of secret-a 75 %, secret-b 75 %" in cut_away_told(small.cut_away(), (4, 4))
+    assert "of secret-a 75 %, secret-b 75 %" in cut_away_note(small.cut_away(), (4, 4))
 
 
 def test_a_class_that_no_training_slice_shows_is_told(cases, tmp_path):
-    assert unlearned_told(run(cases, tmp_path)) == ""
+    assert unlearned_note(run(cases, tmp_path)) == ""
     without = [replace(case, mask=erased(case, 4)) if ROLES[case.id] == "train" else case for case in cases]
-    assert "shows a voxel of the class core: it cannot be learned" in unlearned_told(run(without, tmp_path))
+    assert "shows a voxel of the class core: it cannot be learned" in unlearned_note(run(without, tmp_path))
     blind = run(cases, tmp_path, changed(keep={"contains": "image"}), labels=None)
-    assert unlearned_told(blind) == ""
+    assert unlearned_note(blind) == ""
 
 
 def erased(case: Case, value: int) -> Path:

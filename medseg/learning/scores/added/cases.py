@@ -49,8 +49,8 @@ class MaskCase:
     def counts(self, name: str) -> Counts[int]:
         """True and false positives and negatives of a class or region, in voxels."""
         truth, predicted = self.masks(name)
-        tp, there, said = (int(np.count_nonzero(each)) for each in (truth & predicted, truth, predicted))
-        return Counts(tp, said - tp, there - tp, truth.size - there - said + tp)
+        tp, there, marked = (int(np.count_nonzero(each)) for each in (truth & predicted, truth, predicted))
+        return Counts(tp, marked - tp, there - tp, truth.size - there - marked + tp)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from medseg.learning.scores.added.case_score import CaseScore, as_score, compute
 from medseg.learning.scores.added.cases import LabelCase, MaskCase
 
 USUAL = "default"
-"""In a list of scores: all that are computed where nothing is said."""
+"""In a list of scores: all that are computed where none is named."""
 
 
 def chosen_scores(
@@ -23,7 +23,7 @@ def chosen_scores(
 
     Args:
         given: Names, `default` for the usual ones, and scores; None for the usual ones alone.
-        usual: Names of those that are computed where nothing is said.
+        usual: Names of those that are computed where none is named.
         known: Names of all of ours that can be computed here.
 
     Raises:
