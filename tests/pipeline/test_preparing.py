@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel
+import numpy as np
 import pytest
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from medseg.api import prepare_data, resume_pipeline, run_pipeline
 from medseg.api.folds import _look
@@ -167,3 +171,21 @@ def test_slices_of_patients_whose_names_are_known_are_closed_to_others(
         os.umask(umask)
 
     assert store.root.stat().st_mode & 0o077 == others
+
+
+def test_truth_that_is_stored_in_other_orders_of_axes_gives_the_same_slices(
+    patients: Path, tiny: tuple[str, ...], tmp_path: Path
+) -> None:
+    turned = Path(shutil.copytree(patients, tmp_path / "turned"))
+    for case, axes in zip(sorted(turned.iterdir()), ("LAS", "RPI", "RAI", "PSR", "IRP", "LPI"), strict=True):
+        path = case / f"{case.name}_seg.nii.gz"
+        stored = nibabel.load(path)
+        start, end = io_orientation(stored.affine), axcodes2ornt(tuple(axes))
+        nibabel.save(stored.as_reoriented(ornt_transform(start, end)), path)
+
+    one, other = (prepare_data("brats2d", data, set=tiny) for data in (patients, turned))
+
+    assert [sample.case for sample in other.samples] == [sample.case for sample in one.samples]
+    for first, second in zip(one.samples, other.samples, strict=True):
+        for given, expected in zip(other.read(second), one.read(first), strict=True):
+            np.testing.assert_array_equal(given, expected)

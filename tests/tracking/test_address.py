@@ -13,6 +13,7 @@ from medseg.errors import TrackingError
 from medseg.tracking.mlflow.address import (
     artifact_location,
     default_uri,
+    is_of_copied,
     is_of_store,
     masked,
     reach,
@@ -124,3 +125,16 @@ def test_a_database_file_may_be_new_or_real_and_nothing_else(tmp_path: Path) -> 
 def test_a_store_names_no_place_outside_of_itself(place, uri, expected, tmp_path):
     here = tmp_path.as_posix()
     assert is_of_store(place.format(here=here), uri.format(here=here)) is expected
+
+
+def test_a_copied_database_leaves_its_files_to_the_first_of_the_same_user(tmp_path):
+    for name in ("first", "copy"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mlflow.db").touch()
+    (tmp_path / "public" / "mlartifacts").mkdir(parents=True)
+    uri = f"sqlite:///{(tmp_path / 'copy' / 'mlflow.db').as_posix()}"
+
+    assert is_of_copied((tmp_path / "first" / "mlartifacts" / "1" / "run").as_uri(), uri)
+    assert not is_of_copied((tmp_path / "public" / "mlartifacts" / "1").as_uri(), uri)
+    assert not is_of_copied((tmp_path / "first" / "elsewhere").as_uri(), uri)
+    assert not is_of_copied("http://127.0.0.1:9/mlartifacts/1", uri)

@@ -26,6 +26,7 @@ from medseg.recorder import DataInput
 from medseg.tracking.mlflow.address import default_uri
 from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.recorder import MlflowRecorder
+from medseg.tracking.mlflow.store import open_store
 from medseg.tracking.mlflow.runs import (
     LATEST,
     _predictor_folder,
@@ -508,3 +509,23 @@ def test_the_guard_catches_mlflow_calling_home_where_nothing_stops_it(uri: str, 
         k: v for k, v in os.environ.items() if k not in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
     }
     assert any("mlflow" in one for one in guarded(uri, tmp_path / "run", work, environment)["tried"])
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:9/stolen", "s3://bucket/stolen", "file:///elsewhere"])
+def test_files_are_not_sent_to_a_place_that_only_the_database_names(
+    place: str, workspace: Path, uri_of_workspace: str
+) -> None:
+    with open_store(uri_of_workspace) as client:
+        client.create_experiment("theirs", artifact_location=place)
+
+    with pytest.raises(TrackingError, match=r"'theirs' .*keeps its files at .*--tracking-uri"):
+        MlflowRecorder.start(uri_of_workspace, experiment="theirs", name="run", folder=workspace / "run")
+    with open_store(uri_of_workspace) as client:
+        run = client.create_run(client.get_experiment_by_name("theirs").experiment_id)
+    with pytest.raises(TrackingError, match="keeps its files at"):
+        MlflowRecorder.resume(uri_of_workspace, run.info.run_id, workspace / "run")
+
+
+@pytest.fixture
+def uri_of_workspace(workspace: Path) -> str:
+    return default_uri(f"sqlite:///{(workspace / 'mlflow.db').as_posix()}")

@@ -29,6 +29,14 @@ def store_in(folder: Path) -> str:
     return default_uri(f"sqlite:///{(folder / 'mlflow.db').as_posix()}")
 
 
+def test_the_page_of_a_file_gets_no_credentials(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+
+    assert "secret" not in ui_environment(store_in(tmp_path)).values()
+    assert "secret" in ui_environment("postgresql://tracking/name").values()
+
+
 def test_the_server_listens_to_this_machine_alone_and_reports_to_nobody(tmp_path: Path) -> None:
     command, environment = ui_command(store_in(tmp_path), 5123), ui_environment(store_in(tmp_path))
     assert command[:4] == [sys.executable, "-m", "mlflow", "server"]

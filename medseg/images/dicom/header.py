@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import read_dataset
@@ -228,6 +229,19 @@ def _refuse_bomb(handle: BinaryIO, start: int) -> None:
     handle.seek(0)
 
 
+def _refuse_without_kind(data: FileDataset, keyword: str) -> None:
+    """Refuse pixels whose value representation is none in a file that writes them: their length is not known then.
+
+    pydicom takes such an element to be written without, so that the length would be read as the first pixels.
+    """
+    element = data.get_item(keyword)
+    if data.original_encoding[0] is False and isinstance(element, RawDataElement) and element.VR is None:
+        raise RefusedError(
+            "the DICOM file is damaged: the value representation of its pixel data is none of the standard's",
+            COPY,
+        )
+
+
 def _checked(data: FileDataset, notes: list[str], *, pixels: bool) -> Header:
     meta = getattr(data, "file_meta", Dataset())
     syntax = _value(meta, "TransferSyntaxUID")
@@ -238,6 +252,8 @@ def _checked(data: FileDataset, notes: list[str], *, pixels: bool) -> Header:
             "the DICOM file names no transfer syntax: how its pixels are coded is not known", COPY
         )
     keyword = held[0] if held else ""
+    if keyword:
+        _refuse_without_kind(data, keyword)
     integers = keyword in {"", PIXELS[0]}
     height, width = _whole(data, "Rows"), _whole(data, "Columns")
     if not height or not width:

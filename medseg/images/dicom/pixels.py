@@ -133,7 +133,7 @@ def _refuse_odd_samples(head: Header) -> None:
             "Export it as such, or leave the case out.",
         )
     high = head.value("HighBit")
-    if head.syntax in _NATIVE and isinstance(high, int) and high != head.stored - 1:
+    if isinstance(high, int) and high != head.stored - 1:
         raise RefusedError(
             f"the DICOM file has its high bit at {high}, expected one less than its {head.stored} bits stored",
             "Export it anew, or leave the case out.",

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from monai.losses import DiceCELoss
+from monai.losses import DiceCELoss, GeneralizedWassersteinDiceLoss, NACLLoss
 from monai.networks import one_hot
 from numpy.typing import NDArray
 
@@ -126,7 +126,7 @@ class ClassMasks:
         """The loss, with the target in the form that its library wants.
 
         torch's losses take class indices (B, H, W); MONAI's take indices (B, 1, H, W) with `to_onehot_y`,
-        else a one-hot (B, K, H, W).
+        else a one-hot (B, K, H, W), but for two that take indices always.
         """
         given = self.class_weights if isinstance(self.class_weights, tuple) else None
         weight = None if given is None else torch.tensor(given, dtype=torch.float32)
@@ -138,9 +138,10 @@ class ClassMasks:
                 "or take a loss that does, such as monai.losses.DiceCELoss."
             )
         refuse_weighted_smoothing(loss, "Leave out the weights, or label_smoothing.")
-        if type(loss).__module__.startswith("torch."):
+        if type(loss).__module__.startswith("torch.") or isinstance(loss, NACLLoss):
             return _WithTarget(loss, lambda label: label[:, 0].long())
-        if any(getattr(part, "to_onehot_y", False) for part in loss.modules()):
+        indices = isinstance(loss, GeneralizedWassersteinDiceLoss)
+        if indices or any(getattr(part, "to_onehot_y", False) for part in loss.modules()):
             return _WithTarget(loss, lambda label: label.long())
         classes = len(self.classes)
         return _WithTarget(loss, lambda label: one_hot(label.long(), classes))

@@ -66,6 +66,11 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
             f"there. {_MADE_FOR}"
         )
 
+    if len(tried) == 1 and _number(loss, shown.float(), label) < losses["right"]:
+        raise DefinitionError(
+            f"task.loss gives less for logits of 0 and 1, such as the labels are, than {losses['right']:.3g} for right "
+            f"ones that are sure: a training would stop in the middle. {_MADE_FOR}"
+        )
     for several in task.target.extremes(classes):
         _refuse_one_of_all(task, loss, torch.from_numpy(several))
 

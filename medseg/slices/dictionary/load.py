@@ -163,6 +163,8 @@ def _tensor(array: NDArray[Any], stored: Sequence[StoredImage], name: str) -> Me
     }
     if name:
         meta["filename_or_obj"] = name  # by which MONAI's SaveImaged names its files: never by the patient's
+    if min(array.strides, default=0) < 0:  # truth that was turned is a view, which torch does not take
+        array = array.copy()
     return MetaTensor(torch.from_numpy(array), affine=torch.from_numpy(grid.affine.copy()), meta=meta)
 
 

@@ -72,6 +72,28 @@ def is_of_store(place: str, uri: str) -> bool:
     return parts.scheme not in ("http", "https", "ftp", "sftp") or parts.hostname == urlsplit(uri).hostname
 
 
+def is_of_copied(place: str, uri: str) -> bool:
+    """Whether a file that a database names belongs to the database of this user that it was copied from.
+
+    Args:
+        place: Address of an artifact, as the store has it.
+        uri: Address of the store, which the user gave.
+    """
+    database, parts = sqlite_path(uri), urlsplit(place)
+    if database is None or parts.scheme not in ("", "file"):
+        return False
+    path = Path(url2pathname(parts.path)).resolve()
+    homes = [each.parent for each in (path, *path.parents) if each.name == "mlartifacts"]
+    try:
+        return any((home / database.name).stat().st_uid == database.stat().st_uid == _me() for home in homes)
+    except OSError:
+        return False
+
+
+def _me() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0  # where files have no owner by number, it is 0
+
+
 def masked(text: str) -> str:
     """Hide user names, passwords and keys in any address that `text` holds."""
     return _SECRET.sub(r"\1***", _USER.sub("***@", text))

@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from medseg.errors import RunError, TrackingError
-from medseg.tracking.mlflow.address import artifact_location, is_database, reach, unreachable
+from medseg.tracking.mlflow.address import (
+    artifact_location,
+    is_database,
+    is_of_copied,
+    is_of_store,
+    masked,
+    reach,
+    unreachable,
+)
 from medseg.tracking.mlflow.database import make_database
 from medseg.tracking.mlflow.moved import follow
 from medseg.tracking.mlflow.quiet import quiet_mlflow
@@ -69,7 +77,7 @@ def experiment_id(client: Any, uri: str, name: str) -> str:
         name: Of the experiment.
 
     Raises:
-        TrackingError: An experiment of that name was deleted.
+        TrackingError: An experiment of that name was deleted, or keeps its files away from the store.
     """
     from mlflow.exceptions import MlflowException
 
@@ -86,7 +94,18 @@ def experiment_id(client: Any, uri: str, name: str) -> str:
             f"The experiment {name!r} was deleted on the tracking store. Restore it "
             f"(mlflow experiments restore -x {found.experiment_id}), or give the pipeline another name."
         )
+    _refuse_foreign(found.artifact_location, uri, f"The experiment {name!r}")
     return str(found.experiment_id)
+
+
+def _refuse_foreign(place: str, uri: str, whose: str) -> None:
+    """Refuse to send files, and with them what identifies this user, to a place that only the store names."""
+    if not is_of_store(place, uri) and not is_of_copied(place, uri):
+        raise TrackingError(
+            f"{whose} of the tracking store keeps its files at {masked(place)!r}, which is not of that store: files "
+            "of a database belong to `mlartifacts` beside it, those of a server to its host. Track elsewhere "
+            "(--tracking-uri), or give the pipeline another name."
+        )
 
 
 def tagged_run(client: Any, experiment: str, tag: str, value: str) -> str:
@@ -119,6 +138,7 @@ def existing_run(client: Any, run_id: str) -> Any:
 
     Raises:
         RunError: The store has no such run, or it was deleted.
+        TrackingError: Its files are kept away from the store.
     """
     from mlflow.exceptions import MlflowException
 
@@ -133,4 +153,5 @@ def existing_run(client: Any, run_id: str) -> Any:
         ) from None
     if run.info.lifecycle_stage != "active":
         raise RunError(f"Run {run_id} was deleted. Restore it (mlflow runs restore --run-id {run_id}) first.")
+    _refuse_foreign(run.info.artifact_uri, client.tracking_uri, f"The run {run_id}")
     return run

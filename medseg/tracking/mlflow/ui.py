@@ -15,11 +15,12 @@ from typing import IO
 import psutil
 
 from medseg.errors import RunError
-from medseg.tracking.mlflow.address import artifact_location, masked
+from medseg.tracking.mlflow.address import artifact_location, masked, sqlite_path
 from medseg.tracking.mlflow.quiet import quiet_environment
 from medseg.tracking.mlflow.store import open_store
 
 HOST = "127.0.0.1"
+_CREDENTIALS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 _PATIENCE = 120.0  # seconds: the first start makes the schema, on a slow disk
 
 
@@ -48,8 +49,13 @@ def ui_command(uri: str, port: int) -> list[str]:
 
 def ui_environment(uri: str) -> dict[str, str]:
     """Return the server's environment: this process's, with the store's address and without telemetry."""
+    environment = quiet_environment(os.environ)
+    if sqlite_path(uri) is not None:  # a file asks for none, and what it names is not to get them
+        environment = {
+            name: value for name, value in environment.items() if not name.startswith(_CREDENTIALS)
+        }
     return {
-        **quiet_environment(os.environ),
+        **environment,
         "MLFLOW_BACKEND_STORE_URI": uri,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # runners for language models, of no use here
     }

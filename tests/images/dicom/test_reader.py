@@ -455,6 +455,22 @@ def test_pixels_of_an_unknown_representation_are_refused(tmp_path):
         read_one(path)
 
 
+@pytest.mark.parametrize("kind", [b"??", b"ow", b"oW", b"  ", b"--", b"\0W", b"\xff\xff", b"[["], ids=repr)
+def test_pixels_whose_length_is_not_known_are_refused(tmp_path, kind):
+    path = write_dicom(tmp_path / "a.dcm", TWELVE)
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"\xe0\x7f\x10\x00OW", b"\xe0\x7f\x10\x00" + kind))
+    with pytest.raises(RefusedError, match="value representation of its pixel data"):
+        read_one(path)
+
+
+@pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEGLSLossless, uid.JPEG2000Lossless])
+def test_a_high_bit_elsewhere_is_refused_however_pixels_are_compressed(tmp_path, syntax):
+    path = write_dicom(tmp_path / "a.dcm", TWELVE * 16, transfer_syntax=syntax, BitsStored=12, HighBit=15)
+    with pytest.raises(RefusedError, match="high bit at 15"):
+        read_one(path)
+
+
 def test_a_header_with_any_byte_changed_is_read_or_refused(tmp_path):
     path = write_dicom(tmp_path / "a.dcm", TWELVE[:9, :9], WindowCenter=40, WindowWidth=400, **CT)
     whole = path.read_bytes()

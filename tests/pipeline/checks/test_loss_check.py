@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from monai.losses import (
@@ -10,7 +11,9 @@ from monai.losses import (
     DiceLoss,
     FocalLoss,
     GeneralizedDiceLoss,
+    GeneralizedWassersteinDiceLoss,
     HausdorffDTLoss,
+    NACLLoss,
     TverskyLoss,
 )
 
@@ -145,6 +148,34 @@ def test_any_number_of_classes_is_learned_with_losses_of_logits(name, classes):
 def test_any_number_of_classes_is_refused_with_losses_of_probabilities(name, classes):
     with pytest.raises(DefinitionError, match=r"task\.loss gives .*softmax: true"):
         check_loss(ClassMasks(tuple(f"c{n}" for n in range(classes)), loss=OF_PROBABILITIES[name]), SIZE)
+
+
+@pytest.mark.parametrize("classes", [2, 4, 8])
+def test_losses_of_monai_that_take_indices_alone_are_given_them(classes):
+    apart = 1 - np.eye(classes)
+    for loss in (
+        partial(GeneralizedWassersteinDiceLoss, dist_matrix=apart),
+        partial(GeneralizedWassersteinDiceLoss, dist_matrix=apart, weighting_mode="GDL"),
+        partial(NACLLoss, classes=classes, dim=2),
+    ):
+        check_loss(ClassMasks(tuple(f"c{n}" for n in range(classes)), loss=loss), SIZE)
+
+
+@pytest.mark.parametrize("make", [DiceLoss, DiceCELoss, DiceFocalLoss])
+@pytest.mark.parametrize("classes", [2, 4, 8])
+@pytest.mark.filterwarnings("ignore")
+def test_dice_of_squared_logits_is_refused_which_is_least_at_the_labels_themselves(make, classes):
+    names = tuple(f"c{n}" for n in range(classes))
+    with pytest.raises(DefinitionError, match=r"task\.loss gives .*softmax: true"):
+        check_loss(ClassMasks(names, loss=partial(make, to_onehot_y=True, squared_pred=True)), SIZE)
+    check_loss(ClassMasks(names, loss=partial(make, to_onehot_y=True, squared_pred=True, softmax=True)), SIZE)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dice_of_squared_logits_is_refused_of_a_binary_mask_as_well():
+    with pytest.raises(DefinitionError, match=r"task\.loss gives .*sigmoid: true"):
+        check_loss(BinaryMask(("foreground",), loss=partial(DiceLoss, squared_pred=True)), SIZE)
+    check_loss(BinaryMask(("foreground",), loss=partial(DiceLoss, squared_pred=True, sigmoid=True)), SIZE)
 
 
 @pytest.mark.parametrize("classes", [2, 5, 12, 30])
