@@ -619,7 +619,7 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "both lists of classes": (
         lambda held: [held[part].update(classes=["a", "b", "c"]) for part in ("task", "manifest")],
-        "its network gives (1, 2) where its task wants (1, 3)",
+        "its network gives (1, 2) where its task expects (1, 3)",
     ),
     "one class": (lambda held: held["task"].update(classes=["left"]), "two or more distinct classes"),
     "no classes": (lambda held: held["task"].pop("classes"), "ImageClasses needs 'classes'"),

@@ -189,12 +189,12 @@ def test_the_saved_form_tells_what_it_learned_from(tmp_path):
             lambda d: d["manifest"].update(image_labels="many", layout=TABLE, group=None),
             "learns classes of images, which its manifest does not tell",
         ),
-        (lambda d: d["network"].update(out_channels=2), r"gives \(1, 2\) where its task wants \(1, 3\)"),
+        (lambda d: d["network"].update(out_channels=2), r"gives \(1, 2\) where its task expects \(1, 3\)"),
         (
             lambda d: d.update(
                 network={"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 3, "kernel_size": 1}
             ),
-            r"gives \(1, 3, 24, 32\) where its task wants \(1, 3\)",
+            r"gives \(1, 3, 24, 32\) where its task expects \(1, 3\)",
         ),
         (lambda d: d["slices"].update(size=[24, 40]), "does not take its slices"),
     ],
