@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
-from medseg.installed import brought
+from medseg.machine.installed import brought
 
 DEFAULT_MODULES = frozenset(
     {

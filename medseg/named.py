@@ -18,7 +18,7 @@ from pathlib import Path
 from medseg import places
 from medseg.errors import DefinitionError
 from medseg.files.regular import open_regular
-from medseg.installed import brought, origin
+from medseg.machine.installed import brought, origin
 
 _SUFFIXES = (".yaml", ".yml")
 _TOP_KEY = re.compile(rb"^[\"']?(\w+)[\"']?[ \t]*:", re.MULTILINE)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import re
 import unicodedata
 
+#: Of explicit formatting. Source: Unicode Standard Annex 9, table 4.
+_TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+
 
 def printable(text: str) -> str:
     """The text as a terminal may be given it: what would steer the terminal is escaped; lines and tabs stay.
 
     Names and texts of files that others wrote may hold such characters.
     """
-    steering = {each for each in text if unicodedata.category(each) == "Cc" and each not in "\n\t"}
+    steering = {each for each in text if _steers(each) and each not in "\n\t"}
     return text.translate({ord(each): ascii(each)[1:-1] for each in steering})
+
+
+def _steers(letter: str) -> bool:
+    """Whether it is a control character, or turns the direction of what follows."""
+    return unicodedata.category(letter) == "Cc" or unicodedata.bidirectional(letter) in _TURNS
 
 
 def composed(text: str) -> str:

@@ -23,6 +23,11 @@ def test_what_steers_a_terminal_is_escaped(steering):
     assert shown.startswith("run \\x") or "\\" in shown
 
 
+@pytest.mark.parametrize("turning", "\u202a\u202b\u202d\u202e\u202c\u2066\u2067\u2068\u2069", ids=ascii)
+def test_what_turns_the_direction_of_a_line_is_escaped(turning):
+    assert printable(f"run {turning}ended") == f"run {ascii(turning)[1:-1]}ended"
+
+
 class Everything(BaseModel, strict=True):
     """A field of each kind that definitions and manifests have."""
 

@@ -10,6 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from medseg.text import printable
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -52,7 +54,7 @@ def _together(rows: DataFrame, title: str) -> Table:
         if score in found:
             row = found[score]
             counts = [str(int(count)) for count in (row.cases, *([row.patients] if several else []))]
-            table.add_row(Text(label), _number(row.mean), _interval(row), *counts)
+            table.add_row(Text(printable(label)), _number(row.mean), _interval(row), *counts)
     return table
 
 
@@ -61,7 +63,7 @@ def _each(rows: DataFrame) -> Table:
     for name, of_class in rows.groupby("name", sort=False):
         found: dict[str, Any] = {str(row.score): row for row in of_class.itertuples()}
         cells = [_number(found[score].mean) if score in found else "-" for score in _OF_CLASS]
-        table.add_row(Text(str(name)), str(int(found["support"].mean)), *cells)
+        table.add_row(Text(printable(str(name))), str(int(found["support"].mean)), *cells)
     return table
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from medseg.cli.tables import many, say
+from medseg.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,7 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     each, groups_are = ("pixels", "group") if found.manifest.pictures else ("voxels", "patient")
     labels = Table("value", "class", each, "cases", title="Labels", header_style="bold")
     for row in report.label_rows():
-        name = Text(row["class"] or "unknown")
+        name = Text(printable(row["class"]) or "unknown")
         labels.add_row(
             numbered.get(row["value"], str(row["value"])), name, f"{row['voxels']:,}", str(row["cases"])
         )
@@ -126,7 +127,7 @@ def _class_table(report: Report) -> Table:
     """Classes of whole images."""
     classes = Table("class", "cases", title="Classes", header_style="bold")
     for row in report.class_rows():
-        classes.add_row(Text(row["class"]), str(row["cases"]))
+        classes.add_row(Text(printable(row["class"])), str(row["cases"]))
     return classes
 
 

@@ -27,9 +27,12 @@ def move(
     """Move a run to medseg-runs/ of another working folder; its tracking store stays where it is."""
     with guarded(Console(stderr=True)):
         from medseg.api import move_run  # noqa: PLC0415
+        from medseg.pipeline.folder import RunFolder  # noqa: PLC0415
 
         place = move_run(run, folder)
         typer.echo(f"Moved to {place}. Its MLflow run stays in the same tracking store.")
         typer.echo(f"Work with it there: cd {shlex.quote(str(folder))}")
         typer.echo(f"  medseg predict {place.name} INPUT -o OUT")
-        typer.echo(f"  medseg pipeline resume {place.name}")
+        state = RunFolder(place).read()
+        if state.mine and state.status != "FINISHED":
+            typer.echo(f"  medseg pipeline resume {place.name}")

@@ -59,7 +59,7 @@ def print_pipelines(console: Console, found: Sequence[Found]) -> None:
         except MedsegError as error:
             about = f"cannot be read: {str(error).splitlines()[0]}"
         # Text, here and below: a string would be read as rich's markup, in which [/a] ends a style.
-        table.add_row(Text(each.name), Text(" ".join(about.split())), Text(each.origin))
+        table.add_row(*(Text(printable(text)) for text in (each.name, " ".join(about.split()), each.origin)))
     console.print(table)
 
 
@@ -216,7 +216,7 @@ def _table_of(summary: DataFrame, title: str) -> Table:
         cells = [_number(by_score[score]) if score in by_score else "-" for score in shown]
         dice = by_score["dice"]
         interval = f"{dice.low:.3f}-{dice.high:.3f}" if dice.patients > 1 else "-"
-        table.add_row(Text(str(name)), _number(dice), str(int(dice.patients)), interval, *cells)
+        table.add_row(Text(printable(str(name))), _number(dice), str(int(dice.patients)), interval, *cells)
     return table
 
 
@@ -294,7 +294,7 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
     for name in shown:
         table.add_column(Text(heads[name]), justify="right", min_width=widths[name] - 2)
     for row, each in enumerate(found.cases):
-        table.add_row(Text(each.case), *(Text(columns[name][row]) for name in shown))
+        table.add_row(Text(printable(each.case)), *(Text(columns[name][row]) for name in shown))
     return table, [_of(name) for name in columns if name not in shown]
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from medseg.errors import ManifestError
 from medseg.geometry.grid import Geometry, StoredImage
-from medseg.installed import brought
+from medseg.machine.installed import brought
 
 GROUP = "medseg.formats"
 """Entry points that name classes of formats; a manifest says `format: <name of the entry point>`."""

@@ -90,7 +90,7 @@ def resolve(
         for i, spec in enumerate(definition.loading.augment)
     ]
     torch.manual_seed(definition.seed)
-    with within_memory():
+    with within_memory(kept=True):
         network = build(definition.network, at="network", kind=torch.nn.Module, allowed=allowed)
     steps = {
         name: build(spec, at=f"steps.{name}", kind=_step, allowed=allowed)

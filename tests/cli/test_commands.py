@@ -68,6 +68,16 @@ def test_list_names_every_shipped_pipeline(workspace: Path) -> None:
         assert name in listed
 
 
+def test_what_a_listed_definition_says_does_not_steer_the_terminal(workspace: Path) -> None:
+    (workspace / "pipelines").mkdir()
+    about = r'about: "x\e]0;title\a\e[31mred\u202e"'
+    (workspace / "pipelines" / "odd.yaml").write_text(f"name: odd\n{about}\nsteps: {{}}\n", encoding="utf-8")
+    listed = medseg("pipeline", "list").output
+
+    assert "odd" in listed
+    assert not set("\x1b\x07\u202e") & set(listed)
+
+
 def test_what_show_prints_is_a_definition_that_can_be_run(workspace: Path) -> None:
     shown = medseg("pipeline", "show", "brats2d", "--set", "steps.fit.epochs=3")
     (workspace / "mine.yaml").write_text(shown.stdout)

@@ -51,6 +51,16 @@ def test_a_run_that_was_moved_goes_on_and_predicts_and_keeps_its_tracking_store(
     assert list((other / "out").rglob("*.nii.gz"))
 
 
+def test_of_a_run_that_cannot_go_on_no_resume_is_offered(workspace: Path, finished: RunResult) -> None:
+    folder = RunFolder(RUNS / finished.name)
+    shutil.copytree(finished.folder, folder.path)
+    (workspace / "other").mkdir()
+    printed = medseg("runs", "move", finished.name, workspace / "other")
+
+    assert "medseg predict" in printed
+    assert "resume" not in printed
+
+
 def test_a_run_that_is_not_there_or_has_no_place_is_refused(workspace: Path) -> None:
     for words in (["nonsense", "."], ["latest", "."]):
         result = CliRunner().invoke(app, ["runs", "move", *words])

@@ -88,7 +88,7 @@ def test_what_waited_is_sent_in_order_when_the_server_is_back(server: Server, tm
     put(outbox, 5)
     assert server.got == [1, 2, 3, 4, 5]
     assert not (tmp_path / UNTRACKED).exists()
-    assert "answers again" in server.said[-1]
+    assert "has now received all that waited" in server.said[-1]
     server.up = False
     put(outbox, 6)
     assert len(server.said) == 3  # a second outage is news again
@@ -311,5 +311,5 @@ def test_what_was_refused_is_counted_and_never_said_to_be_sent(server: Server) -
     server.up = True
 
     assert outbox.flush()
-    assert server.said[-1].endswith("all that it missed, but for 1 that it refused.")
+    assert server.said[-1].endswith("all that waited for it, but for 1 that were refused for good.")
     assert outbox.unsent == "1 were refused for good, and are in the run's own folder alone"

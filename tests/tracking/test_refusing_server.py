@@ -164,7 +164,7 @@ def test_a_token_that_is_renewed_in_time_is_used_by_the_same_process(
 
     assert server.told["metrics"] == {"train/loss@2": 0.4}
     assert server.status == "FINISHED"
-    assert "received all that it missed" in said[-1]
+    assert "received all that waited for it" in said[-1]
 
 
 @pytest.mark.parametrize("status", [500, 413, 403, 507])

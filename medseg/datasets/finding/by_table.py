@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ class ListFinder:
             if path is not None:
                 draft.files[part] = [(_named_below(path, bases[1]), path)]
             else:
-                what = "a file that is missing" if text else "no file"
+                what = _missing(text, bases) if text else "no file"
                 problem = f"row {line} of the list names in column '{column}' {what}"
                 draft.complaints.append(Complaint(part, problem, _REMEDY, bases[0] / text))
         return draft
@@ -213,6 +214,12 @@ def _there(text: str, bases: Sequence[Path]) -> Path | None:
             if path is not None:
                 return path
     return None
+
+
+def _missing(text: str, bases: Sequence[Path]) -> str:
+    """What a row names in place of a file."""
+    named = (base / text for base in bases)
+    return "what is no regular file" if any(map(os.path.lexists, named)) else "a file that is missing"
 
 
 def _spelt(base: Path, written: Path) -> Path | None:

@@ -156,6 +156,8 @@ def lacking(what: str, lost: Sequence[str], columns: Sequence[str], manifest: Ma
 
 def beside(root: Path, name: str) -> Path | None:
     """The file of this name in a data set's folder, or in the folder above it; None if there is none."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:  # a manifest leads nowhere else
+        return None
     return next((path for path in (root / name, root.resolve().parent / name) if path.is_file()), None)
 
 

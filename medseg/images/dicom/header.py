@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import dcmread
-from pydicom.dataelem import RawDataElement
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import read_dataset
@@ -234,8 +233,8 @@ def _refuse_without_kind(data: FileDataset, keyword: str) -> None:
 
     pydicom takes such an element to be written without, so that the length would be read as the first pixels.
     """
-    element = data.get_item(keyword)
-    if data.original_encoding[0] is False and isinstance(element, RawDataElement) and element.VR is None:
+    element = data.get_item(keyword, keep_deferred=True)
+    if not data.original_encoding[0] and getattr(element, "VR", "") is None:
         raise RefusedError(
             "the DICOM file is damaged: the value representation of its pixel data is none of the standard's",
             COPY,

@@ -260,7 +260,7 @@ class Predictor:
         place, may = Path(folder), allowed or Allowed()
         described = described_in(place)
         try:
-            with within_memory():
+            with within_memory(kept=True):
                 network = build(described["network"], at="network", kind=torch.nn.Module, allowed=may)
             task = build(described["task"], at="task", kind=TASK, allowed=may)
             manifest = Manifest.from_json(described["manifest"])

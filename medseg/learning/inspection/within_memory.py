@@ -23,25 +23,30 @@ class TooLargeError(RuntimeError):
 
 
 @contextmanager
-def within_memory() -> Iterator[None]:
+def within_memory(*, kept: bool = False) -> Iterator[None]:
     """Within it, torch makes no tensor on the CPU that does not fit into memory, nor more than `MOST_TENSORS`.
 
     What a tensor will take, the same function without data gives before (on the device `meta`), so that nothing is
     computed twice and random numbers are as they would be. What a function makes only to drop it is not seen.
 
+    Args:
+        kept: All that is made stays, as the parameters of a network: half the memory that is free is the most then,
+            since what trains or predicts needs the other.
+
     Raises:
         TooLargeError: Something does not fit.
     """
-    with _Weighed():
+    with _Weighed(available_memory() // 2 if kept else None):
         yield
 
 
 class _Weighed(TorchFunctionMode):
     # A mode of the dispatcher would see more, and imports the compiler of torch, which takes seconds.
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None) -> None:
         super().__init__()
-        self._made = 0
+        self._most = most  # bytes in all
+        self._made = self._bytes = 0
         self._unseen = 0  # bytes that were made since it was asked how much is free
 
     def __torch_function__(
@@ -57,6 +62,11 @@ class _Weighed(TorchFunctionMode):
         self._made += nbytes > 0
         if self._made > MOST_TENSORS:
             raise TooLargeError(f"it is made of more than {MOST_TENSORS} tensors")
+        self._bytes += nbytes
+        if self._most is not None and self._bytes > self._most:
+            raise TooLargeError(
+                f"it asks for more than {self._most / 2**30:.3g} GiB, half the memory that is free"
+            )
         self._unseen += nbytes
         if self._unseen < _STEP:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from monai.losses import NACLLoss
 
 from medseg.errors import DefinitionError
 from medseg.learning.tasks.task import Loss, Task
@@ -15,6 +16,13 @@ _FAINTER = (0.1, 0.3, 1.0)  # which smoothed labels may prefer
 #: little before): behind that it is worse than nothing, and cross-entropy beside it does not outweigh that before 2.
 _BEHIND_ZERO = (1.2, 1.6)
 _ROUNDED = 1e-4  # of a loss
+
+_AS_LABELS = (
+    1.0,
+    2.0,
+    3.0,
+    4.0,
+)  # times the labels: less sure than `_SURE`, and best for what compares the two
 
 _MADE_FOR = (
     "It may be made for probabilities, and gets logits: let it make them itself (`softmax: true` or `sigmoid: true` "
@@ -66,10 +74,10 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
             f"there. {_MADE_FOR}"
         )
 
-    if len(tried) == 1 and _number(loss, shown.float(), label) < losses["right"]:
+    if len(tried) == 1 and min(_number(loss, each * shown, label) for each in _AS_LABELS) < losses["right"]:
         raise DefinitionError(
-            f"task.loss gives less for logits of 0 and 1, such as the labels are, than {losses['right']:.3g} for right "
-            f"ones that are sure: a training would stop in the middle. {_MADE_FOR}"
+            f"task.loss gives {losses['right']:.3g} for sure logits that are right, and less for some that are 0 "
+            f"where the label is 0: a training would stop in the middle. {_MADE_FOR}"
         )
     for several in task.target.extremes(classes):
         _refuse_one_of_all(task, loss, torch.from_numpy(several))
@@ -92,8 +100,9 @@ def _refuse_one_of_all(task: Task, loss: Loss, label: torch.Tensor) -> None:
 
 
 def _smooths(task: Task, loss: Loss) -> bool:
+    """Whether logits that are not so sure may be best."""
     parts = [task, *(loss.modules() if isinstance(loss, torch.nn.Module) else ())]
-    return any(getattr(part, "label_smoothing", 0) for part in parts)
+    return any(getattr(part, "label_smoothing", 0) or isinstance(part, NACLLoss) for part in parts)
 
 
 def _listed(losses: dict[str, float]) -> str:

@@ -122,8 +122,8 @@ class Outbox:
             if self._waiting:
                 return False
             self._pause = _FIRST_PAUSE
-            but = f", but for {self.refused} that it refused" if self.refused else ""
-            self._say(f"The tracking server answers again and has received all that it missed{but}.")
+            but = f", but for {self.refused} that were refused for good" if self.refused else ""
+            self._say(f"The tracking server has now received all that waited for it{but}.")
             return True
 
     def _is_held_up(self, call: Call) -> bool:

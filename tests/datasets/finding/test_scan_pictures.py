@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -316,6 +317,28 @@ def test_a_list_that_cannot_be_used_says_why(tmp_path: Path, content: bytes | No
     (fault,) = scan(pictures(layout=LIST, columns={}), tmp_path).faults
     assert met in fault.found
     assert str(tmp_path) not in fault.text()
+
+
+@pytest.mark.parametrize("leads", ["../list.csv", "{whole}"])
+def test_a_manifest_leads_to_no_list_outside_of_the_data(tmp_path: Path, leads: str) -> None:
+    (tmp_path / "data").mkdir()
+    made(tmp_path / "data", "a.png")
+    (tmp_path / "list.csv").write_text("img\na.png\n", encoding="utf-8")
+    layout = {**LIST, "mask": None, "csv": leads.format(whole=tmp_path / "list.csv")}
+    (fault,) = scan(pictures(layout=layout, columns={}), tmp_path / "data").faults
+    assert "is not in the folder" in fault.found
+    made(tmp_path, "a.png")
+    given = scan(
+        pictures(layout=layout, columns={}), tmp_path / "list.csv"
+    )  # the remedy: the caller names it
+    assert [case.id for case in given.cases] == ["a"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of POSIX")
+def test_a_named_pipe_in_a_list_is_not_called_missing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    (fault,) = scan(listed(tmp_path, "img\na.png\n", mask=None), tmp_path).faults
+    assert "what is no regular file" in fault.found
 
 
 def test_one_picture_may_be_given_in_place_of_a_list(tmp_path: Path) -> None:

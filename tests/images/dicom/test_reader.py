@@ -451,7 +451,9 @@ def test_pixels_of_an_unknown_representation_are_refused(tmp_path):
     path = write_dicom(tmp_path / "a.dcm", TWELVE)
     raw = path.read_bytes()
     path.write_bytes(raw.replace(b"\xe0\x7f\x10\x00OW", b"\xe0\x7f\x10\x00ZZ"))
-    with pytest.raises(RefusedError, match=r"damaged: its `PixelData` cannot be read"):
+    with pytest.raises(
+        RefusedError, match=r"damaged: (its `PixelData` cannot be read|the value representation)"
+    ):
         read_one(path)
 
 
@@ -466,7 +468,7 @@ def test_pixels_whose_length_is_not_known_are_refused(tmp_path, kind):
 
 @pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEGLSLossless, uid.JPEG2000Lossless])
 def test_a_high_bit_elsewhere_is_refused_however_pixels_are_compressed(tmp_path, syntax):
-    path = write_dicom(tmp_path / "a.dcm", TWELVE * 16, transfer_syntax=syntax, BitsStored=12, HighBit=15)
+    path = changed(write_dicom(tmp_path / "a.dcm", TWELVE * 16, transfer_syntax=syntax), BitsStored=12)
     with pytest.raises(RefusedError, match="high bit at 15"):
         read_one(path)
 

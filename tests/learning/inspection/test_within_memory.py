@@ -48,6 +48,18 @@ def test_what_is_larger_than_the_memory_is_refused(monkeypatch, make):
         make()
 
 
+def test_what_stays_may_take_half_of_the_memory_in_all(monkeypatch):
+    monkeypatch.setattr(module, "available_memory", lambda: 100_000_000)  # as if nothing of it were taken
+
+    def layers():
+        return [torch.zeros(1000, 1000) for _ in range(15)]
+
+    with within_memory():
+        layers()
+    with within_memory(kept=True), pytest.raises(TooLargeError, match="half the memory that is free"):
+        layers()
+
+
 def test_views_of_what_is_there_take_nothing(monkeypatch):
     held = torch.zeros(100, 1000, 1000, dtype=torch.uint8)
     monkeypatch.setattr(module, "available_memory", lambda: 0)

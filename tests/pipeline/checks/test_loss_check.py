@@ -162,7 +162,7 @@ def test_losses_of_monai_that_take_indices_alone_are_given_them(classes):
 
 
 @pytest.mark.parametrize("make", [DiceLoss, DiceCELoss, DiceFocalLoss])
-@pytest.mark.parametrize("classes", [2, 4, 8])
+@pytest.mark.parametrize("classes", [2, 4, 8, 12, 30])
 @pytest.mark.filterwarnings("ignore")
 def test_dice_of_squared_logits_is_refused_which_is_least_at_the_labels_themselves(make, classes):
     names = tuple(f"c{n}" for n in range(classes))
@@ -174,8 +174,11 @@ def test_dice_of_squared_logits_is_refused_which_is_least_at_the_labels_themselv
 @pytest.mark.filterwarnings("ignore")
 def test_dice_of_squared_logits_is_refused_of_a_binary_mask_as_well():
     with pytest.raises(DefinitionError, match=r"task\.loss gives .*sigmoid: true"):
-        check_loss(BinaryMask(("foreground",), loss=partial(DiceLoss, squared_pred=True)), SIZE)
-    check_loss(BinaryMask(("foreground",), loss=partial(DiceLoss, squared_pred=True, sigmoid=True)), SIZE)
+        check_loss(BinaryMask(("background", "foreground"), loss=partial(DiceLoss, squared_pred=True)), SIZE)
+    check_loss(
+        BinaryMask(("background", "foreground"), loss=partial(DiceLoss, squared_pred=True, sigmoid=True)),
+        SIZE,
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 5, 12, 30])

@@ -15,7 +15,7 @@ def brought(group: str) -> EntryPoints:
     Reading them of some hundred packages takes a tenth of a second, and a command asks several times: they are read
     again once a folder of packages has changed.
     """
-    return _read(tuple((path, _changed(path)) for path in sys.path)).select(group=group)
+    return _read(tuple((path, _changed(path)) for path in sys.path), group)
 
 
 def _changed(path: str) -> int:
@@ -24,10 +24,10 @@ def _changed(path: str) -> int:
     return 0
 
 
-@lru_cache(maxsize=4)
-def _read(folders: tuple[tuple[str, int], ...]) -> EntryPoints:
+@lru_cache(maxsize=16)
+def _read(folders: tuple[tuple[str, int], ...], group: str) -> EntryPoints:
     del folders
-    return entry_points()
+    return entry_points(group=group)
 
 
 def origin(point: EntryPoint) -> str:
