@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from medseg.errors import DefinitionError
 from medseg.files.regular import open_regular
 
-LARGEST_BYTES = 1_000_000
+LARGEST_BYTES = 250_000
 """A definition is a page of text; more is a mistake, and costs minutes to parse."""
 
 DEEPEST = 40

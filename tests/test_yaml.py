@@ -116,7 +116,7 @@ def test_a_file_is_read_with_or_without_a_byte_order_mark(tmp_path: Path) -> Non
         (b"word\n", "the top level is a text"),
         (b"4: a\n", "the top level has the key 4"),
         (b"a: 1\nb: \xff\xfe\n", "line 2: is not UTF-8"),
-        (b"a: '" + b"x" * LARGEST_BYTES + b"'", "is larger than 1000 kB"),
+        (b"a: '" + b"x" * LARGEST_BYTES + b"'", "is larger than 250 kB"),
     ],
 )
 def test_a_file_that_is_no_mapping_in_utf8_of_a_sane_size_is_refused(

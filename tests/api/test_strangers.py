@@ -249,7 +249,7 @@ def test_a_record_that_waits_sends_no_file_from_elsewhere(
     killed: RunFolder, finished: RunResult, tmp_path: Path
 ) -> None:
     (tmp_path / "secret.txt").write_text("of the user")
-    paths = [str(tmp_path / "secret.txt"), "../../../secret.txt", str(tmp_path), "run.json"]
+    paths = [str(tmp_path / "secret.txt"), "../../../secret.txt", str(tmp_path), "run.json", UNTRACKED]
     lines = [json.dumps({"what": "artifact", "body": {"path": path, "folder": "stolen"}}) for path in paths]
     lines.append(json.dumps({"what": "artifact", "body": {"path": "split.json", "folder": "../../out"}}))
     (killed.path / UNTRACKED).write_text("\n".join(lines) + "\n")

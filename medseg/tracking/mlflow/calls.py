@@ -21,7 +21,9 @@ from medseg.tracking.mlflow.model import log_model
 _KEY, _PARAM, _TAG = 250, 6000, 8000
 _PARAMS_A_BATCH, _METRICS_A_BATCH = 100, 1000
 _CUT = " … (cut)"
-_PRIVATE = frozenset({"run.json", "folds.json"})  # they hold the path of the data
+_PRIVATE = frozenset(
+    {"run.json", "folds.json", "untracked.jsonl"}
+)  # paths of the data, and what waits itself
 _FOREIGN = re.compile(r"[^\w\-. :/]")
 
 
