@@ -56,7 +56,7 @@ def test_what_stays_may_take_half_of_the_memory_in_all(monkeypatch):
 
     with within_memory():
         layers()
-    with within_memory(kept=True), pytest.raises(TooLargeError, match="half the memory that is free"):
+    with within_memory(kept=True), pytest.raises(TooLargeError, match="half of what is free"):
         layers()
 
 
