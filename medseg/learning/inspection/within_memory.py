@@ -65,7 +65,8 @@ class _Weighed(TorchFunctionMode):
         self._bytes += nbytes
         if self._most is not None and self._bytes > self._most:
             raise TooLargeError(
-                f"it does not fit into memory: it asks for more than {self._most / 2**30:.3g} GiB, half of what is free"
+                f"it does not fit into memory: it asks for more than {self._most / 2**30:.3g} GiB, half of "
+                "what is free"
             )
         self._unseen += nbytes
         if self._unseen < _STEP:
