@@ -193,6 +193,8 @@ class Preparation:
         except Exception as error:  # transforms may raise anything at voxels they did not expect
             reason = str(error) or type(error).__name__
             raise DataError(f"{TRANSFORMS_KEY} failed on this volume: {reason}") from error
+        if 0 in data["image"].shape:
+            raise DataError(f"{TRANSFORMS_KEY} left no voxel of this volume")
         if "label" in data and not together(data["image"], data["label"]):
             raise DataError(
                 f"after {TRANSFORMS_KEY} image and label map lie on different grids: one moved alone. "

@@ -91,7 +91,9 @@ def test_of_pictures_that_tell_no_patient_it_is_said_that_leakage_cannot_be_excl
     assert unknown.startswith("no picture tells")
     known = notes_of(tmp_path / "known", tiny_radiology, *FOLDERS)
     assert not [note for note in known if UNKNOWN in note]
-    assert [note for note in known if "12 of 12 pictures is known: 12 by the DICOM attribute PatientID" in note]
+    assert [
+        note for note in known if "12 of 12 pictures is known: 12 by the DICOM attribute PatientID" in note
+    ]
     (mixed,) = [note for note in notes_of(tmp_path / "mixed", tiny_radiology, *FOLDERS) if UNKNOWN in note]
     assert mixed.startswith("10 of 22 pictures do not tell")
 

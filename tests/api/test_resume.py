@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from medseg.api import RunResult, find_run_folder, load_model, mark_gone, resume_pipeline, run_pipeline
 from medseg.api.finding import with_credentials
 from medseg.cli.main import app
-from medseg.errors import MedsegError, RunError, TrackingError
+from medseg.errors import RunError, TrackingError
 from medseg.pipeline.folder import RunFolder, all_runs
 from medseg.tracking.mlflow.calls import Call
 from medseg.tracking.mlflow.outbox import UNTRACKED, leave
@@ -305,15 +305,20 @@ def test_a_process_that_got_the_number_of_a_dead_one_is_told_apart(killed: RunFo
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_is_a_message_not_a_wrong_result(
-    killed: RunFolder, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+@pytest.mark.parametrize("damaged", ["last.pt", "best-*.safetensors"])
+def test_a_training_whose_checkpoint_is_damaged_begins_anew_and_says_so(
+    damaged: str, killed: RunFolder, finished: RunResult
 ) -> None:
     killed.write(replace(killed.read(), done=()))
-    (killed.path / "steps" / "fit" / "last.pt").write_bytes(b"torn")
+    (path,) = (killed.path / "steps" / "fit").glob(damaged)
+    path.write_bytes(b"")
 
-    with pytest.raises(MedsegError, match="checkpoint"):
-        resume_pipeline(str(killed.path))
-    assert killed.read().status == "FAILED"
+    resumed = CliRunner().invoke(app, ["pipeline", "resume", str(killed.path)])
+
+    assert resumed.exit_code == 0, resumed.output
+    assert f"checkpoint of this training is damaged ({path.name})" in " ".join(resumed.output.split())
+    same_end(killed.path, finished)
 
 
 def test_an_unknown_run_is_refused_with_those_there_are(killed: RunFolder) -> None:

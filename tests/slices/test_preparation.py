@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
@@ -292,3 +294,12 @@ def test_what_is_cropped_of_the_label_is_counted():
     assert prepare(given, (12, 12), fit="resize").cut_away[0] == 0
     assert prepare(given, (12, 12), fit="tile").cut_away[0] == 0
     assert prepare(Volume(given.image, None, given.geometry), (12, 12)).cut_away == (0, 0)
+
+
+def test_a_volume_of_which_nothing_is_left_is_named():
+    dark = replace(volume(), image=np.full((2, 20, 24, 10), -5, dtype=np.float32))
+    crop = {"_target_": "monai.transforms.CropForegroundd", "keys": BOTH, "source_key": "image"}
+    with pytest.raises(
+        DataError, match=r"slices\.transforms (left no voxel of this volume|failed on this volume)"
+    ):
+        prepare(dark, (16, 16), [crop])

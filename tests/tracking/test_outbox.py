@@ -313,3 +313,12 @@ def test_what_was_refused_is_counted_and_never_said_to_be_sent(server: Server) -
     assert outbox.flush()
     assert server.said[-1].endswith("all that waited for it, but for 1 that were refused for good.")
     assert outbox.unsent == "1 were refused for good, and are in the run's own folder alone"
+
+
+@pytest.mark.parametrize("content", [b"", b'{"what": "metr'], ids=["empty", "torn"])
+def test_a_file_in_which_nothing_waits_any_more_is_removed(server: Server, content: bytes) -> None:
+    outbox = server.outbox()
+    outbox._path.write_bytes(content)
+
+    assert server.outbox().flush()
+    assert not outbox._path.exists()

@@ -219,7 +219,13 @@ class _Jpeg(_Pillow):
         data = handle.read()
         refuse_many_scans(data)
         handle.seek(0)
-        if lacks_end(data) and not self._opened(handle).info.get("progressive"):
+        if lacks_end(data):
+            if self._opened(handle).info.get("progressive"):
+                raise RefusedError(
+                    "the JPEG file ends early: it is progressive and lacks its end marker, so that whether its last scan "
+                    "is whole is not known",
+                    "Copy or save it anew, or leave the case out.",
+                )
             whole(data, self._pixels)  # raises if more is missing than the end marker
             return super().read(Watched(io.BytesIO(data + END)))
         handle.seek(0)

@@ -94,6 +94,36 @@ class Checkpoints:
             if old != self._best(standing.best_epoch):
                 old.unlink()
 
+    def drop_damaged(self) -> str:
+        """Remove a checkpoint with a damaged file, as a disk leaves it that failed: nothing can go on from it.
+
+        Returns:
+            Name of the damaged file; empty if there is none.
+        """
+        if not self.last.exists():
+            return ""
+        damaged = self._damaged()
+        if damaged is None:
+            return ""
+        self.last.unlink()
+        return damaged.name
+
+    def _damaged(self) -> Path | None:
+        try:
+            state = self._state(torch.device("cpu"))
+        except _DAMAGED:
+            return self.last
+        known = state.get("standing") if isinstance(state, dict) else None
+        epoch = known.get("best_epoch") if isinstance(known, dict) else None
+        if not epoch:  # another form: `restore` says what is wrong with it
+            return None
+        try:
+            refuse_irregular(self._best(epoch))
+            load_file(self._best(epoch))
+        except (RuntimeError, OSError, SafetensorError):
+            return self._best(epoch)
+        return None
+
     def restore(self, parts: dict[str, Any], device: torch.device) -> Standing:
         """Put the last state back into `parts`; an empty standing where nothing was saved.
 

@@ -8,7 +8,8 @@ more, in this order:
 
 1. **Does v rise?** After its lowest point it surely stands higher, for 2 epochs at least; three of four values of
    the last third are a twentieth higher. Of fewer than 16 validations, in which a sharp turn looks like noise, it is
-   enough that v is far above t and rose in each of the last epochs, by three twentieths in all. If t surely fell
+   enough that v is far above t and rose in each of the last epochs, or since its lowest point but for small dips
+   (Kendall's tau, one-sided, 5 %), by three twentieths in all. If t surely fell
    meanwhile, or ends far below v (v is more than half above it), this is *overfitting* since the epoch after that
    point. If t rose too, the training diverges: *not yet converged*.
 2. **Does v still fall, or s still rise?** So fast in the last quarter that as much again would gain a twentieth of
@@ -31,6 +32,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import kendalltau
 
 History = Sequence[Mapping[str, float]]
 Kind = Literal["too short", "underfitting", "good fit", "overfitting", "not yet converged"]
@@ -43,6 +45,7 @@ _END = 4  # validations at the end that may still improve, at least
 _SURE = 4.0  # standard errors
 _OF_LEVEL, _OF_FALL = 0.05, 0.05  # of a level; of what was gained
 _OF_STEADY = 0.15  # of a level
+_CHANCE = 0.05  # that values without a trend rise so, by Kendall's tau
 _SCORE_STEP = 0.005
 _LOW_SCORE, _FAIR_SCORE = 0.5, 0.8
 _GAP = 0.5
@@ -195,12 +198,22 @@ def _lowest(values: NDArray[np.float64]) -> int:
 
 
 def _steady_since(values: NDArray[np.float64]) -> int | None:
-    """After which value each is higher than the one before, by far in all, and none before is much lower."""
+    """After which value the others rise by far in all: each of them and none before much lower, or but for dips."""
     falls = np.flatnonzero(np.diff(values) <= 0)
     turn = int(falls[-1]) + 1 if falls.size else 0
-    before, far = float(values[turn]), _OF_STEADY * abs(float(values[turn]))
-    lowest = before - float(values.min()) <= far / 3
-    return turn if lowest and len(values) - 1 - turn >= _RISING and values[-1] - before >= far else None
+    if _is_far(values, turn) and values[turn] - values.min() <= _OF_STEADY / 3 * abs(float(values[turn])):
+        return turn
+    lowest = int(np.argmin(values))
+    if not _is_far(values, lowest):
+        return None
+    after = values[lowest:]
+    trend = kendalltau(np.arange(len(after)), after, alternative="greater")
+    return lowest if trend.pvalue <= _CHANCE else None
+
+
+def _is_far(values: NDArray[np.float64], turn: int) -> bool:
+    before = float(values[turn])
+    return len(values) - 1 - turn >= _RISING and float(values[-1]) - before >= _OF_STEADY * abs(before)
 
 
 def _rising(curves: _Curves, step: str) -> Verdict | None:

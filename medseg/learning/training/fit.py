@@ -96,6 +96,10 @@ def fit(
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
     parts = Parts(network, optimiser, schedule, scaler)
     checkpoints = Checkpoints(folder)
+    if damaged := checkpoints.drop_damaged():
+        watch.progress.say(
+            f"The checkpoint of this training is damaged ({damaged}): the training begins anew.", loud=True
+        )
     standing = checkpoints.restore(parts.stateful(), device)
     if _goes_on(standing, plan):
         known, standing = standing, at_new_length(standing, plan, network, optimiser, schedule, each)

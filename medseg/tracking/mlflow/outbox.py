@@ -114,6 +114,7 @@ class Outbox:
         """Try to send all that waits, however short the last try is past; True if nothing waits any more."""
         with self._lock:
             if not self._waiting:
+                self._path.unlink(missing_ok=True)  # an empty one, whose damaged end was cut off
                 return True
             if not self._answers():
                 return False

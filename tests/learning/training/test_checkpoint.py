@@ -158,6 +158,20 @@ def test_lost_or_damaged_best_weights_are_a_run_error(tmp_path, damage):
     assert str(tmp_path) not in str(error.value)
 
 
+@pytest.mark.parametrize("damaged", ["last.pt", "best-0001.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"short"])
+def test_a_checkpoint_with_a_damaged_file_is_dropped_and_a_whole_one_is_not(tmp_path, damaged, content):
+    parts, checkpoints = make_parts(), Checkpoints(tmp_path)
+    assert checkpoints.drop_damaged() == ""
+    checkpoints.save(after(1, 1), parts)
+    assert checkpoints.drop_damaged() == ""
+    assert checkpoints.standing().epoch == 1
+    (tmp_path / damaged).write_bytes(content)
+
+    assert checkpoints.drop_damaged() == damaged
+    assert checkpoints.standing().epoch == 0
+
+
 @pytest.mark.parametrize(
     "moment", ["before the best", "within the best", "before the last", "within the last"]
 )

@@ -190,6 +190,25 @@ def test_a_sharp_turn_within_few_validations_is_overfitting(count, late, step, s
     assert (found.kind, found.since) == ("overfitting", count - late + 1)
 
 
+@pytest.mark.parametrize(
+    ("val", "train"),
+    [
+        (
+            (0.9, 0.7, 0.5, 0.45, 0.55, 0.53, 0.65, 0.64, 0.8, 0.95),
+            (0.9, 0.6, 0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03),
+        ),
+        ((1, 0.6, 0.5, 0.62, 0.6, 0.75, 0.9), (1, 0.6, 0.4, 0.2, 0.1, 0.06, 0.04)),
+    ],
+)
+def test_a_rise_with_small_dips_over_a_falling_training_loss_is_overfitting(val, train):
+    rows = [
+        {"epoch": n + 1, "train/loss": t, "val/loss": v}
+        for n, (t, v) in enumerate(zip(train, val, strict=True))
+    ]
+
+    assert read_curves(rows).kind == "overfitting"
+
+
 @pytest.mark.parametrize("count", [8, 12, 20, 40])
 @pytest.mark.parametrize("noise", [0.005, 0.01])
 def test_a_late_rise_by_half_is_seen_through_noise(count, noise):
