@@ -222,8 +222,8 @@ class _Jpeg(_Pillow):
         if lacks_end(data):
             if self._opened(handle).info.get("progressive"):
                 raise RefusedError(
-                    "the JPEG file ends early: it is progressive and lacks its end marker, so that whether its last scan "
-                    "is whole is not known",
+                    "the JPEG file ends early: it is progressive and lacks its end marker, so that whether its last "
+                    "scan is whole is not known",
                     "Copy or save it anew, or leave the case out.",
                 )
             whole(data, self._pixels)  # raises if more is missing than the end marker
