@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
+import sys
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -35,6 +37,14 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Not looked at by default, since a machine that does other things beside makes every test slow.
 LONGEST = "MEDSEG_LONGEST_TEST"
 _TOOK = pytest.StashKey[float]()
+
+
+def pytest_collection_finish() -> None:
+    """Import whole what torch imports late: within a test that refuses a network, it would stay half imported."""
+    if "torch" in sys.modules:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own
+            importlib.import_module("torch._dynamo")
 
 
 @pytest.hookimpl(wrapper=True)
