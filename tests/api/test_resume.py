@@ -319,6 +319,9 @@ def test_a_training_whose_checkpoint_is_damaged_begins_anew_and_says_so(
     assert resumed.exit_code == 0, resumed.output
     assert f"checkpoint of this training is damaged ({path.name})" in " ".join(resumed.output.split())
     same_end(killed.path, finished)
+    with open_store(killed.read().tracking_uri) as client:
+        points = client.get_metric_history(finished.run_id, "train/loss")
+    assert [point.step for point in points] == [1, 2], "what was recorded before is not recorded again"
 
 
 def test_an_unknown_run_is_refused_with_those_there_are(killed: RunFolder) -> None:

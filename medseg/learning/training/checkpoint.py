@@ -141,12 +141,12 @@ class Checkpoints:
             raise _unusable(self.last, error) from error
 
     def standing(self) -> Standing:
-        """How far the training has come; an empty standing where nothing was saved.
+        """How far the training has come; an empty standing where nothing was saved, or nothing that can be read.
 
         Raises:
-            RunError: The checkpoint is damaged.
+            RunError: The checkpoint is of another version.
         """
-        if not self.last.exists():
+        if not self.last.exists() or self._damaged() is not None:
             return Standing()
         try:
             return _standing(self._state(torch.device("cpu")))
