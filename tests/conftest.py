@@ -40,7 +40,7 @@ _TOOK = pytest.StashKey[float]()
 
 
 def pytest_collection_finish() -> None:
-    """Import whole what torch imports late: within a test that refuses a network, it would stay half imported."""
+    """Import whole what torch imports late: within a test that forbids unpickling, it would stay half imported."""
     if "torch" in sys.modules:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own

@@ -52,6 +52,7 @@ def test_paths_control_characters_and_other_forms_are_no_classes(name: str) -> N
     complaint.encode()  # can be printed
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from("abcd")), st.permutations("abc"))
 def test_labels_of_an_image_have_the_order_of_the_classes(labels: list[str], classes: list[str]) -> None:
     found = ordered(labels, classes)

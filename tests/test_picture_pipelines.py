@@ -90,6 +90,7 @@ def test_networks_of_the_originals_take_the_place_of_ours(
     assert checked(name, *sets).parameters == parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss", ["cross_entropy=0", "dice=0", "class_weights=frequency", "class_weights=[0.2,0.8]"]
 )
@@ -99,6 +100,7 @@ def test_losses_are_chosen_by_a_word(loss: str, monai_imported: None) -> None:
     assert task.spec()["_target_"] == "medseg.learning.BinaryMask"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", ["pad", "resize", "tile"])
 def test_each_way_to_one_size_is_in_order(fit: str, monai_imported: None) -> None:
     assert checked("emps", f"slices.fit={fit}").predictor.preparation.rule.fit == fit

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WRITE = [sys.executable, "-m", "typer", "medseg.cli.main", "utils", "docs", "--name", "medseg"]
 
 
+@pytest.mark.slow
 def test_the_reference_of_the_command_line_is_that_of_the_program() -> None:
     done = subprocess.run(WRITE, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
 

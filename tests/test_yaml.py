@@ -161,6 +161,7 @@ def test_what_is_written_is_read_back_equal(data: object) -> None:
     assert repr(back) == repr(data)
 
 
+@pytest.mark.slow
 @given(st.text(st.sampled_from("?:-,[]{}#&*!|>'\"%@` ax\n\r\t\x00\x07\x85\xa0\u2028\u2029\ufeff\U0001f600")))
 def test_any_text_is_read_back_wherever_it_stands(text: str) -> None:
     for data in (text, [text], {"k": [text]}, {text: text}, {"k": {text: [text, {text: 1}]}}):

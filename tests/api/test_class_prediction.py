@@ -101,6 +101,7 @@ def test_a_dicom_file_and_the_png_of_its_pixels_are_told_alike(
     assert np.allclose(chances[3], chances[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_folders_by_class_flat_and_mixed_give_every_picture_once(model: Path, tmp_path: Path) -> None:
     write_class_folders(tmp_path / "by class", ("x", "y", "z"), cases=2)
     for number in range(4):

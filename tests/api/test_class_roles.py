@@ -72,6 +72,7 @@ def test_folders_tell_roles_and_what_lacks_is_drawn_from_training(
         assert {name for _, name in found[role]} == {"left", "right"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("monai_imported")
 def test_of_pictures_that_tell_no_patient_it_is_said_that_leakage_cannot_be_excluded(
     tiny_radiology: tuple[str, ...], tmp_path: Path

@@ -68,6 +68,7 @@ def said(classified: RunResult, class_names: tuple[str, ...]) -> tuple[np.ndarra
     return truth, table[[f"probability_{name}" for name in class_names]].to_numpy()
 
 
+@pytest.mark.slow
 def test_metrics_are_called_role_score_and_class_with_their_intervals(
     tracked: Any, class_names: tuple[str, ...]
 ) -> None:
@@ -133,6 +134,7 @@ def test_intervals_are_over_patients_and_not_over_pictures(tracked: Any, classif
     assert tracked.data.metrics["test/accuracy/patients"] == 20
 
 
+@pytest.mark.slow
 def test_the_table_holds_what_the_saved_model_says_of_each_picture(
     classified: RunResult, sorted_pictures: Path, class_names: tuple[str, ...]
 ) -> None:

@@ -37,6 +37,7 @@ def slices(classified: RunResult, sorted_pictures: Path) -> np.ndarray:
     return np.concatenate([predictor.preparation.apply(predictor.read_image(case)).image for case in cases])
 
 
+@pytest.mark.slow
 def test_it_gives_to_the_bit_the_probabilities_of_the_predictor(
     served: Any, classified: RunResult, slices: np.ndarray, class_names: tuple[str, ...]
 ) -> None:

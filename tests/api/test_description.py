@@ -86,6 +86,7 @@ def test_the_picture_has_the_name_of_the_pipeline_where_none_is_given(
     assert [path.name for path in tmp_path.iterdir()] == ["emps_network.png"]
 
 
+@pytest.mark.slow
 def test_volumes_are_described_as_well(tmp_path: Path, tiny: tuple[str, ...], monai_imported: None) -> None:
     found = describe_pipeline("brats2d", tmp_path / "n.png", set=tiny)
 

@@ -101,6 +101,7 @@ def test_what_a_finished_run_cannot_honour_is_refused_and_it_stays_as_it_was(
         assert shown.exit_code == 0, shown.output
 
 
+@pytest.mark.slow
 def test_a_schedule_that_is_as_long_as_the_training_is_made_anew_and_that_is_said_everywhere(
     copied: Copied, finished: RunResult
 ) -> None:

@@ -113,6 +113,7 @@ def test_masks_have_the_size_of_the_input_and_rows_and_columns_in_place(
         assert np.array_equal(mask == 255, picture > picture.mean())
 
 
+@pytest.mark.slow
 def test_masks_of_stretched_pictures_come_back_to_their_place(stretched: Predictor, tmp_path: Path) -> None:
     drawn = letters(tmp_path / "in")
     predict(stretched, [tmp_path / "in"], tmp_path / "out")
@@ -126,6 +127,7 @@ def test_masks_of_stretched_pictures_come_back_to_their_place(stretched: Predict
             assert overlap(other, truth) < 0.8
 
 
+@pytest.mark.slow
 def test_beside_a_mask_lie_its_overlay_and_on_wish_its_probabilities(
     pictured: RunResult, particles: Path, tmp_path: Path
 ) -> None:
@@ -150,6 +152,7 @@ def test_beside_a_mask_lie_its_overlay_and_on_wish_its_probabilities(
         assert without.read_bytes() == (tmp_path / "with" / f"{name}.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_probabilities_are_those_of_the_predictor_within_half_a_step_of_16_bits(
     pictured: RunResult, particles: Path, tmp_path: Path
 ) -> None:

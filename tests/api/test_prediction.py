@@ -39,6 +39,7 @@ def turned(image: nibabel.Nifti1Image, axes: str) -> nibabel.Nifti1Image:
     return image.as_reoriented(nibabel.orientations.ornt_transform(start, end))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", ["LPS", "RAS", "SRA"])
 def test_label_maps_lie_on_the_grid_of_the_input_in_values_of_the_data_set(
     axes: str, model: Path, patients: Path, tmp_path: Path
@@ -152,6 +153,7 @@ def test_an_unforeseen_error_at_one_case_does_not_keep_the_others_from_being_seg
     assert "Meier" not in met
 
 
+@pytest.mark.slow
 def test_two_inputs_with_one_name_are_not_written_over_each_other(model: Path, tmp_path: Path) -> None:
     first = write_brats(tmp_path / "a", cases=1, seed=1)
     second = write_brats(tmp_path / "b", cases=1, seed=2)
@@ -178,6 +180,7 @@ def test_nothing_to_segment_is_an_error_and_leaves_nothing(model: Path, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_intensities_unlike_those_of_training_are_warned_of(model: Path, tmp_path: Path) -> None:
     images, _ = brats_case(seed=3)
     write_case(tmp_path / "Brats_901", {name: data * 20 for name, data in images.items()})
@@ -193,6 +196,7 @@ def test_a_case_like_those_of_training_is_not_warned_of(model: Path, patients: P
     assert [each.warnings for each in found.cases] == [()] * 6
 
 
+@pytest.mark.slow
 def test_a_run_is_a_model_by_its_folder(finished: RunResult, patients: Path, tmp_path: Path) -> None:
     by_folder = predict(finished.folder, [patients / "Brats_001"], tmp_path / "a")
     by_model = predict(finished.predictor, [patients / "Brats_001"], tmp_path / "b")

@@ -219,6 +219,7 @@ def test_a_finished_run_is_refused(killed: RunFolder) -> None:
         resume_pipeline()
 
 
+@pytest.mark.slow
 def test_a_run_whose_data_changed_is_refused_and_can_still_be_resumed_with_the_old_ones(
     killed: RunFolder, patients: Path, tmp_path: Path
 ) -> None:

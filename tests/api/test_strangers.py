@@ -76,6 +76,7 @@ def stranger() -> Iterator[Listener]:
     thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

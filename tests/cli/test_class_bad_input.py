@@ -183,6 +183,7 @@ def test_folders_that_tell_no_classes_are_refused(kind: str, data: Path, workspa
     assert refused(check(data), *(word for word in words if "--skip-bad" not in word))
 
 
+@pytest.mark.slow
 def test_an_empty_class_folder_of_a_role_is_named_with_it(tmp_path: Path, workspace: Path) -> None:
     data = with_roles(tmp_path)
     (data / "Train" / "Nothing").mkdir()
@@ -573,6 +574,7 @@ WEIGHTS: dict[str, tuple[Callable[[Path, Path], object], tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WEIGHTS)
 def test_weights_that_do_not_fit_are_refused_with_the_layers(
     kind: str, data: Path, model: Path, tmp_path: Path, workspace: Path
@@ -767,6 +769,7 @@ def test_classes_are_not_learned_from_label_maps(tmp_path: Path, workspace: Path
 # --- what is easily passed over -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_folders_of_patients_taken_for_classes_are_refused_and_nobody_is_named(
     tmp_path: Path, workspace: Path
 ) -> None:

@@ -306,6 +306,7 @@ def test_skip_bad_goes_on_and_records_what_it_left_out_and_why(data: Path, works
         assert "left_out.csv" in {one.path for one in client.list_artifacts(state.tracked)}
 
 
+@pytest.mark.slow
 def test_a_png_named_jpg_is_fine_and_noted(data: Path, workspace: Path) -> None:
     image(data).rename(image(data).with_suffix(".jpg"))
     result = check(data)

@@ -60,6 +60,7 @@ def header(shape, dtype=np.int16):
 # --- NIfTI
 
 
+@pytest.mark.slow
 def test_a_stream_beyond_its_header_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     path = tmp_path / "a.nii.gz"
     whole = nibabel.Nifti1Image(VOXELS, np.eye(4)).to_bytes()

@@ -81,6 +81,7 @@ def test_what_was_never_recorded_is_said():
     assert said == [[], ["not recorded"], ["not recorded"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [1, 3, 200])
 def test_any_length_is_drawn_with_the_legend_inside_the_figure(epochs):
     figure = learning_curves(history(epochs), CLASSES)

@@ -117,6 +117,7 @@ def test_links_within_a_box_and_to_the_next_one_are_not_drawn():
     assert said(figure)[0] == "50 Conv2d"
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_shortened_is_drawn_whole():
     layers = [conv(4, 64 >> number % 3, kind=f"Kind{number}") for number in range(40)]
     assert len(boxes_of(network_drawing(layers, title=""))) == 40

@@ -112,6 +112,7 @@ def test_an_overview_of_nothing_still_shows_the_volume():
     assert len(shown_slices(volume_overview(empty, empty.astype(int), ["only"]))) == 3
 
 
+@pytest.mark.slow
 def test_an_overview_keeps_the_voxels_shape():
     figure = volume_overview(*volume(), CLASSES, spacing=(1.0, 2.0, 5.0))
     figure.draw_without_rendering()

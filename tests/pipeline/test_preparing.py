@@ -58,6 +58,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fit, "__call__", stop)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untrained")
 def test_cases_that_cannot_be_prepared_are_left_out_on_request_and_stay_so(
     patients: Path, tiny: tuple[str, ...], unreadable: set[str]
@@ -85,6 +86,7 @@ def test_cases_that_cannot_be_prepared_are_left_out_on_request_and_stay_so(
     assert {name: (folder.path / name).read_bytes() for name in kept} == kept
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untrained")
 def test_what_a_run_has_begun_to_learn_from_is_left_out_no_more(
     patients: Path,
@@ -102,6 +104,7 @@ def test_what_a_run_has_begun_to_learn_from_is_left_out_no_more(
     assert [fault.case for fault in caught.value.faults] == ["Brats_003"]
 
 
+@pytest.mark.slow
 def test_without_skip_bad_all_cases_that_failed_are_listed(
     patients: Path, tiny: tuple[str, ...], unreadable: set[str]
 ) -> None:
@@ -113,6 +116,7 @@ def test_without_skip_bad_all_cases_that_failed_are_listed(
     assert {fault.case for fault in caught.value.faults} == unreadable
 
 
+@pytest.mark.slow
 def test_a_role_that_is_left_empty_is_an_error_that_says_so(
     patients: Path, tiny: tuple[str, ...], unreadable: set[str]
 ) -> None:
@@ -123,6 +127,7 @@ def test_a_role_that_is_left_empty_is_an_error_that_says_so(
         resume_pipeline()
 
 
+@pytest.mark.slow
 def test_slices_are_prepared_without_them_as_well(
     patients: Path, tiny: tuple[str, ...], unreadable: set[str]
 ) -> None:
@@ -173,6 +178,7 @@ def test_slices_of_patients_whose_names_are_known_are_closed_to_others(
     assert store.root.stat().st_mode & 0o077 == others
 
 
+@pytest.mark.slow
 def test_truth_that_is_stored_in_other_orders_of_axes_gives_the_same_slices(
     patients: Path, tiny: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_files_lie_as_in_brats(sample):
     assert names == [f"MedsegSample_0001_{part}.nii.gz" for part in parts]
 
 
+@pytest.mark.slow
 def test_volumes_have_the_grid_of_brats(volumes):
     for image in volumes.values():
         assert image.shape == (240, 240, 155)
@@ -101,6 +102,7 @@ def test_labels_are_those_of_brats_and_lie_in_the_brain(arrays):
     assert (arrays["flair"][arrays["seg"] > 0] > 0).all()
 
 
+@pytest.mark.slow
 def test_background_is_zero_in_all_channels_alike(arrays):
     brain = arrays["flair"] > 0
     for channel in CHANNELS:
@@ -157,6 +159,7 @@ def test_gzip_headers_hold_no_time_and_no_name(sample):
         assert len(gzip.decompress(path.read_bytes())) == 352 + 2 * 240 * 240 * 155
 
 
+@pytest.mark.slow
 def test_a_stopped_call_is_continued_and_whole_cases_are_kept(continued):
     out, progress = continued
     assert (out / case_name(2) / "kept").read_text() == "as it was"

@@ -59,6 +59,7 @@ def test_files_lie_as_in_the_kaggle_set(folder, patients):
         assert set(np.unique(masks)) == {0, 255}
 
 
+@pytest.mark.slow
 def test_a_third_of_the_slices_has_no_tumour(patients):
     for _, masks in patients:
         shown = masks.any(axis=(1, 2))

@@ -47,6 +47,7 @@ def stained(number):
     return isinstance(plan(SEED, number).stain, Stained)
 
 
+@pytest.mark.slow
 def test_every_picture_has_a_folder_with_a_hexadecimal_name(folder):
     names = {path.name for path in (folder / "stage1_train").iterdir()}
     assert len(names) == CASES
@@ -70,6 +71,7 @@ def test_the_table_names_every_picture_as_it_is(folder, cases):
         assert row["kind"] == ("colour" if coloured else "grey")
 
 
+@pytest.mark.slow
 def test_masks_are_one_a_nucleus_and_never_overlap(cases):
     for number, (_, pixels, masks) in enumerate(cases, start=1):
         assert masks.shape[1:] == pixels.shape[:2]

@@ -60,6 +60,7 @@ def test_files_lie_as_in_emps(folder, pictures):
     assert list(pictures[0][2]) == ["filename", "doi", "figure", "instances"]
 
 
+@pytest.mark.slow
 def test_each_particle_has_a_value_of_its_own(pictures):
     for _, segmap, row in pictures:
         values = np.unique(segmap)

@@ -80,6 +80,7 @@ def test_classes_are_known_before_there_are_data_in_code_point_order(folder):
     assert {path.name for role in folder.iterdir() for path in role.iterdir()} == set(CLASSES)
 
 
+@pytest.mark.slow
 def test_each_patient_has_three_pictures_of_each_class_and_one_role(folder, files):
     assert len(files) == CASES * 18
     counted = Counter((path.parts[-3], path.parts[-2], patient_of(path)) for path in files)
@@ -118,6 +119,7 @@ def test_png_files_are_grey_and_show_the_picture(folder, pictures):
                 assert np.array_equal(np.asarray(image), picture.shown())
 
 
+@pytest.mark.slow
 def test_dicom_is_shown_by_pydicom_as_png_would_show_it(datasets, pictures):
     """However stored: inverted or not, signed or not, packed or not."""
     kinds = Counter()
@@ -274,6 +276,7 @@ def test_tumours_are_shown_where_they_start_in_the_template(monkeypatch):
     assert len(sides) >= 5
 
 
+@pytest.mark.slow
 def test_white_matter_is_brightest_on_t1_grey_matter_on_flair_and_fluid_dark_on_both(monkeypatch):
     heads = []
     real = radiology_pictures.bend

@@ -62,6 +62,7 @@ def test_shares_are_met_to_within_one_patient_and_nobody_with_a_share_is_empty(
         assert abs(count - exact) < 1 or count == 1 or role == "train"
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000), shuffle=st.randoms(use_true_random=False))
 def test_the_order_of_the_cases_does_not_matter(seed: int, shuffle: random.Random) -> None:
     cases = cohort(17, 2, grade=lambda p: "HGG" if p % 3 else "LGG")

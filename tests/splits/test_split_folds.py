@@ -28,6 +28,7 @@ def rule(fold, folds=5, **more):
     return SplitRule.model_validate({"folds": folds, "fold": fold, **more})
 
 
+@pytest.mark.slow
 @given(st.integers(10, 40), st.integers(2, 6), st.integers(0, 5))
 def test_every_patient_is_tested_once(patients, folds, seed):
     found = [make_split(rule(fold, folds), cases(patients, images=2), seed) for fold in range(1, folds + 1)]

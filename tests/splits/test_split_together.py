@@ -29,6 +29,7 @@ def rule(**given: object) -> SplitRule:
 SETS = st.lists(st.sets(st.integers(0, 29), min_size=2, max_size=5), max_size=8)
 
 
+@pytest.mark.slow
 @given(
     sets=SETS, each=st.integers(1, 2), seed=st.integers(0, 2**32), stratify=st.sampled_from([None, "site"])
 )

@@ -49,6 +49,7 @@ def changed(work, before):
     return {name[:7] for name, value in after.items() if not torch.equal(value, before[name])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("freeze", "trained"),
     [
@@ -74,6 +75,7 @@ def test_only_what_is_not_frozen_is_trained(make_frozen_work, make_run, heard, f
     assert changed(make_step().recall(make_frozen_work(), run), before) == trained
 
 
+@pytest.mark.slow
 def test_afterwards_all_can_be_trained_and_the_network_is_in_evaluation_mode(make_frozen_work, make_run):
     done = start(make_step(freeze="features"), make_frozen_work(), make_run())
     network = done.predictor.network

@@ -110,6 +110,7 @@ def test_where_slices_are_kept_changes_nothing(make_work, make_run, heard, cache
     assert equal(weights(auto), weights(other))
 
 
+@pytest.mark.slow
 def test_memory_is_divided_once_for_training_and_validation_together(make_work, make_run, monkeypatch):
     """Slices that fill what is free must not be refused because the first role took its part."""
     work = make_work()
@@ -140,6 +141,7 @@ def test_augmentation_is_for_training_alone(make_work, make_run):
     assert plain["val/score"] == noisy["val/score"]
 
 
+@pytest.mark.slow
 def test_weights_by_frequency_come_from_the_training_slices(make_work, make_run, monkeypatch):
     seen = []
     work = make_work(class_weights="frequency")
@@ -167,6 +169,7 @@ def test_a_role_without_slices_is_named(make_work, make_run):
         start(make_step(), replace(work, store=store), make_run())
 
 
+@pytest.mark.slow
 def test_stopping_early_is_said(make_work, make_run, heard):
     still = {"_target_": "torch.optim.SGD", "lr": 0.0}
     start(make_step(epochs=9, patience=2, optimiser=still), make_work(), make_run())
@@ -246,6 +249,7 @@ def test_two_trainings_one_after_the_other_are_both_recorded(make_work, make_run
     assert recalled.epochs == 4
 
 
+@pytest.mark.slow
 def test_the_verdict_on_the_learning_curves_is_kept_tagged_and_readable(make_work, make_run, heard):
     run = make_run("head")
     work = make_work()
@@ -262,6 +266,7 @@ def test_the_verdict_on_the_learning_curves_is_kept_tagged_and_readable(make_wor
     assert heard.tagged["head.verdict"] == wanted.text()[:500]
 
 
+@pytest.mark.slow
 def test_a_verdict_is_given_of_one_epoch_too(make_work, make_run, heard):
     run = make_run()
     start(make_step(epochs=1), make_work(), run)

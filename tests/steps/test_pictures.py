@@ -72,6 +72,7 @@ def test_where_nothing_is_marked_the_middle_slice_is_taken():
     assert fullest(np.zeros((7, 4, 4), dtype=np.uint8)) == 3
 
 
+@pytest.mark.slow
 def test_a_validation_picture_shows_each_case_once_with_its_score(make_work):
     work = make_work()
     dataset = SliceDataset(work.store, work.store.samples, augment=None, seed=0, keep_on=None)
@@ -93,6 +94,7 @@ def test_drawing_a_validation_picture_leaves_weights_and_generators(make_work):
     assert torch.equal(torch.get_rng_state(), random)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
 def test_a_picture_of_the_data_shows_every_case_and_channel(make_work, axis):
     work = make_work()

@@ -77,6 +77,7 @@ def test_only_the_way_down_is_taken_where_asked(make_work, make_run, heard, give
     assert heard.values == {"start.loaded": len(down), "start.left": len(after) - len(down)}
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_there(make_work, make_run, given):
     """With a rate of nothing, what training leaves is what it started from."""
     file, weights = given
@@ -217,6 +218,7 @@ def test_a_network_that_brings_none_is_refused_with_advice(make_work):
         StartFrom("own").check(make_work().predictor)
 
 
+@pytest.mark.slow
 def test_a_check_fetches_no_weights_of_timm_and_a_run_fetches_them_once(grey, make_run, monkeypatch):
     from medseg.learning.networks import TimmNetwork
     from medseg.learning.networks.timm_names import import_timm

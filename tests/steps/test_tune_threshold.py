@@ -119,6 +119,7 @@ def test_no_threshold_is_better_and_its_score_is_that_of_trying_all(work, make_r
     np.testing.assert_allclose(table[score], [at(t / 10) for t in range(11)])
 
 
+@pytest.mark.slow
 def test_the_search_finds_more_than_a_half_gives(work, make_run, heard):
     """Otherwise the tests above would prove nothing."""
     done = tune(work, make_run("threshold"))
@@ -165,6 +166,7 @@ def test_other_truths_than_those_of_validation_never_change_the_threshold(
     assert found.predictor.task.threshold == expected
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unwritten")
 @pytest.mark.parametrize("change", [shuffled, inverted])
 def test_truths_of_validation_do_change_it(make_picture_work, make_run, written, work, tmp_path, change):
@@ -173,6 +175,7 @@ def test_truths_of_validation_do_change_it(make_picture_work, make_run, written,
     assert tune(other, make_run("threshold", folder="other")).predictor.task.threshold != expected
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unwritten")
 def test_no_file_of_a_test_case_is_needed(make_picture_work, make_run, written, work, tmp_path):
     expected = tune(work, make_run("threshold")).predictor.task.threshold
@@ -195,6 +198,7 @@ def test_validation_cases_alone_are_read(work, make_run, monkeypatch):
     assert TuneThreshold().roles == ("val",)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unwritten")
 @pytest.mark.parametrize(("fit", "size"), [("tile", (16, 16)), ("resize", (20, 28)), ("resize", (16, 40))])
 def test_probabilities_are_those_of_whole_files_however_they_are_cut(
@@ -261,6 +265,7 @@ def test_recalling_gives_the_same_threshold_without_reading(work, make_run, monk
     assert saved == {"threshold": done.predictor.task.threshold}
 
 
+@pytest.mark.slow
 def test_what_was_found_is_recorded_drawn_and_said(work, make_run, heard):
     run = make_run("threshold")
     threshold = tune(work, run).predictor.task.threshold
@@ -287,6 +292,7 @@ def test_a_validation_case_without_truth_is_refused(work, make_run):
         tune(replace(work, cases=bare), make_run("threshold"))
 
 
+@pytest.mark.slow
 def test_without_any_foreground_to_search_by_the_threshold_stays_and_that_is_said(
     make_picture_work, make_run, heard, written, work, tmp_path
 ):

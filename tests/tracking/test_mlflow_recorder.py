@@ -155,6 +155,7 @@ def test_everything_recorded_is_read_back(uri: str, client: Any, tmp_path: Path)
     assert fetched.read_bytes() == b"png"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
 def test_a_run_ends_as_told(uri: str, client: Any, tmp_path: Path, status: Any) -> None:
     recorder = start(uri, tmp_path)
@@ -237,6 +238,7 @@ def test_a_run_that_was_never_tracked_cannot_be_resumed(uri: str, client: Any, t
         MlflowRecorder.resume(uri, "f" * 32, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_model_is_served_from_code_in_any_batch_and_size(
     uri: str, client: Any, tmp_path: Path, stub_predictor: None
 ) -> None:

@@ -15,6 +15,15 @@ from medseg.machine.memory import available_memory
 #: Tensors that may be made; the largest networks of the field have about ten thousand.
 MOST_TENSORS = 20_000
 
+# What these give is as large as their first tensor. Asked without data, torch would import its compiler to answer,
+# which takes seconds.
+_ALIKE = frozenset({
+    "batch_norm", "celu", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "gelu", "group_norm",
+    "hardsigmoid", "hardswish", "hardtanh", "instance_norm", "layer_norm", "leaky_relu", "log_softmax", "mish",
+    "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus", "tanh",
+})  # fmt: skip
+_OF_ALIKE = frozenset({"add", "div", "mul", "sub"})  # and these, where all have one shape
+
 _STEP = 1 << 26  # bytes after which is asked how much memory is free
 
 
@@ -83,6 +92,11 @@ class _Weighed(TorchFunctionMode):
 def _nbytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
     """Bytes that a function makes; 0 where only its data tell, or where what it gives is a view of what it got."""
     held = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, torch.Tensor)]
+    name, shapes = getattr(func, "__name__", ""), {each.shape for each in held}
+    if held and (name in _ALIKE or (name in _OF_ALIKE and len(shapes) == 1)):
+        return held[0].nbytes
+    if name == "cat":
+        return sum(each.nbytes for each in held)
     where = {} if held else {"device": torch.device("meta")}
     try:
         bare, more = tree_map_only(torch.Tensor, _without_data, (args, dict(kwargs)))

@@ -209,6 +209,7 @@ def test_real_films_of_different_people_are_far_and_copies_near(real_data: Calla
             assert found >= 39, (kind, name)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_real_repetitions_in_web_images_are_found(real_data: Callable[[str], Path]) -> None:
     """`labelled` holds one image of each set of near copies; `unlabelled` repeats many of its own."""

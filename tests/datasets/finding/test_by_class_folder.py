@@ -124,6 +124,7 @@ names = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.sets(names, min_size=2, max_size=5), st.sampled_from(["NFC", "NFD"]))
 def test_classes_have_one_order_whatever_their_names(

@@ -82,6 +82,7 @@ def test_the_names_of_files_are_not_in_the_error(tmp_path, briefly):
     assert "aaab" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_many_names_that_take_almost_too_long_do_not_add_up():
     slow = pattern("^(?:a|aa)+$")
 

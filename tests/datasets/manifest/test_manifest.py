@@ -369,6 +369,7 @@ def test_a_spelling_for_two_channels_is_refused() -> None:
         layout.compiled(["t1", "t1ce"])
 
 
+@pytest.mark.slow
 @given(
     case=st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1),
     above=st.lists(st.text("ab.", min_size=1), max_size=3),

@@ -59,6 +59,7 @@ def test_the_prevalences_of_many_classes_are_a_band():
     assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((guesses[0], guesses[-1]))
 
 
+@pytest.mark.slow
 def test_of_too_many_classes_the_worst_are_drawn_and_the_rest_is_counted():
     made = curves(30, 1500)
     figure = class_curves({**made, "absent": UNDEFINED}, heading="test")
@@ -88,6 +89,7 @@ def test_curves_of_one_colour_are_broken_differently():
     assert len({colour for colour, _ in looks}) == 7
 
 
+@pytest.mark.slow
 def test_a_class_looks_the_same_whether_all_are_drawn_or_some():
     made = curves(30, 1500)
     roc, recalls = class_curves(made).axes
@@ -106,6 +108,7 @@ def test_the_note_counts_the_classes_of_the_legend_whatever_they_are_called():
     assert len([label for label in labels(figure.axes[0]) if "AUROC" in label]) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [2, 12, 30])
 def test_nothing_overlaps_and_nothing_is_cut(number):
     made = {f"{name} é 猫 $a_b$ {'x' * 70} {name}": one for name, one in curves(number).items()}

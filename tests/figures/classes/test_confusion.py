@@ -54,6 +54,7 @@ def test_the_heading_stands_above_the_title_on_the_figure():
 LONG = "Thorax in zwei Ebenen {} é 猫 $a_b$ bei liegendem Patienten"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heading", ["", "test"])
 @pytest.mark.parametrize(
     ("size", "name"),
@@ -79,6 +80,7 @@ def test_nothing_is_cut_and_names_stay_different(size, name, heading):
     assert sides.width / figure.dpi / size > 0.5  # inches of a cell
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 5, 14, 30, 40])
 def test_texts_stay_inside_their_cells(size):
     counts = np.full((size, size), 123_456)

@@ -144,6 +144,7 @@ def test_colours_in_lossless_jpeg_are_those_that_the_header_names(tmp_path, colo
     np.testing.assert_array_equal(read_as_stored(path), expected)
 
 
+@pytest.mark.slow
 def test_a_damaged_picture_ends_in_a_picture_of_the_size_or_a_data_error(tmp_path):
     planes = RNG.integers(0, 256, (8, 9, 1)).astype(np.uint8)
     data = encoded(planes.astype(np.uint16), 8)

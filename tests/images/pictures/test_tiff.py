@@ -322,6 +322,7 @@ def test_what_tifffile_logs_of_a_file_stays_out_of_the_log(
     assert json.dumps([record.getMessage() for record in caplog.records])
 
 
+@pytest.mark.slow
 def test_a_damaged_jpeg_within_never_ends_the_program(tmp_path: Path) -> None:
     """It stays with one decoder: others that tifffile falls back on do not survive all tables of codes."""
     path = put(tmp_path / "x.tif", GREY, compression="jpeg")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from monai.networks import nets
@@ -73,3 +76,54 @@ def test_more_tensors_than_a_network_has_are_refused(monkeypatch):
 
     with within_memory(), pytest.raises(TooLargeError, match="more than 50 tensors"):
         nets.UNet(2, 1, 2, (4, 8), (2,), num_res_units=10**7)
+
+
+IMAGE = torch.rand(2, 4, 6, 6)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(lambda name=name: getattr(torch.nn.functional, name)(IMAGE) for name in
+          ("relu", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "mish", "relu6", "hardswish", "hardtanh",
+           "hardsigmoid", "softplus", "dropout", "dropout2d", "instance_norm")),
+        lambda: torch.nn.functional.prelu(IMAGE, torch.rand(4)),
+        lambda: torch.nn.functional.group_norm(IMAGE, 2),
+        lambda: torch.nn.functional.layer_norm(IMAGE, (6, 6)),
+        lambda: torch.nn.functional.batch_norm(IMAGE, torch.zeros(4), torch.ones(4)),
+        lambda: torch.sigmoid(IMAGE),
+        lambda: torch.tanh(IMAGE),
+        lambda: torch.softmax(IMAGE, 1),
+        lambda: IMAGE + IMAGE,
+        lambda: IMAGE * torch.rand(6, 1),
+        lambda: torch.cat([IMAGE, IMAGE, IMAGE[:1]]),
+        lambda: torch.nn.functional.conv2d(IMAGE, torch.rand(3, 4, 3, 3), padding=4),
+    ],
+)  # fmt: skip
+def test_what_a_function_makes_is_known_before_to_the_byte(monkeypatch, make):
+    counted = []
+    monkeypatch.setattr(module._Weighed, "_count", lambda _, nbytes: counted.append(nbytes))
+
+    with within_memory():
+        made = make()
+
+    assert counted[-1] == made.nbytes
+
+
+@pytest.mark.slow  # a process of its own: torch's compiler may be there already in this one
+def test_a_network_is_tried_without_importing_the_compiler_of_torch(tmp_path):
+    script = tmp_path / "try.py"
+    script.write_text(
+        "import sys, torch\n"
+        "from monai.networks.nets import UNet\n"
+        "from medseg.learning.inspection.within_memory import within_memory\n"
+        "with within_memory(kept=True):\n"
+        "    network = UNet(2, 1, 2, (4, 8, 16), (2, 2), num_res_units=2)\n"
+        "with torch.no_grad(), within_memory():\n"
+        "    network(torch.zeros(1, 1, 32, 32))\n"
+        "print('torch._dynamo' in sys.modules)\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"

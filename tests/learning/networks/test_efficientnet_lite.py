@@ -49,6 +49,7 @@ def test_own_weights_are_the_tensors_of_the_package_one_by_one(file, pretrained)
     assert all(torch.equal(one, other) for one, other in zip(held, given, strict=True))
 
 
+@pytest.mark.slow
 def test_logits_are_exactly_those_of_another_implementation_with_the_same_weights(file, pretrained):
     """The oracle is timm's Lite0 after TensorFlow; its tensors stand in the same order."""
     other = import_timm().create_model("tf_efficientnet_lite0").eval()

@@ -12,6 +12,7 @@ def test_logits_are_as_large_as_the_image(channels, classes):
     assert network(torch.zeros(2, channels, 32, 48)).shape == (2, classes, 32, 48)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1, 3])
 def test_it_learns_how_much_foreground_an_image_shows(classes):
     """What a normalised output map hides: the mean logit must follow the share of the foreground."""

@@ -19,6 +19,7 @@ def test_it_has_the_parameters_of_the_published_network(depth, published):
     assert network.head().out_features == 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [18, 50])
 def test_weights_of_timm_fit_and_give_the_same_logits(depth):
     torch.manual_seed(0)

@@ -68,6 +68,7 @@ def test_each_model_of_the_tutorial_builds_trains_a_step_and_predicts(name, chan
     assert no_connection == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_few_steps_make_the_loss_fall(channels):
     torch.manual_seed(0)

@@ -23,6 +23,7 @@ def brute_force(truth, predicted, iou):
     return len(found), *sizes, sum(found)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(maps, maps, st.booleans(), st.sampled_from([0.5, 0.7]))
 def test_matching_is_that_of_comparing_each_pair(truth, predicted, alike, iou):

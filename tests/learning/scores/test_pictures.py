@@ -124,6 +124,7 @@ def test_the_summary_has_the_mean_over_groups_and_the_score_of_all_pixels():
         assert row["patients"] == pooled["patients"] == 4
 
 
+@pytest.mark.slow
 def test_pooled_intervals_are_those_of_drawing_groups_by_hand():
     cases = images(groups=5)
     scorer = scored(cases)
@@ -261,6 +262,7 @@ def test_objects_of_the_truth_come_from_its_instances():
     assert (rows["instances",]["truth_objects"], rows["instances",]["object_recall"]) == (2, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distinct", [1 << 25, 3000])
 def test_memory_is_bounded_by_grids_in_any_order(monkeypatch, distinct):
     cases = images(groups=4, each=3)

@@ -119,6 +119,7 @@ def disc_and(*, island=False, moved=(0, 0)):
     return truth, predicted
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI warns about itself
 @pytest.mark.parametrize("masks", [disc_and(island=True), disc_and(moved=(4, 5)), disc_and(moved=(-21, 0))])
 @pytest.mark.parametrize("axis", range(3))

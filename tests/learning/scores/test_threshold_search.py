@@ -50,6 +50,7 @@ def at(groups, threshold, score, over):
     return fsum(defined) / len(defined) if defined else np.nan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", COUNT_SCORES)
 @pytest.mark.parametrize("over", ["pooled", "groups"])
 def test_nothing_is_better_than_the_best(score, over):

@@ -210,6 +210,7 @@ def test_watchers_hear_of_each_epoch_and_on_going_on_of_those_before(store, tmp_
     assert heard == [1, 2, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_it_learns(store, tmp_path):
     _, standing = train(store, tmp_path, epochs=8, batch_size=2, optimiser=partial(torch.optim.Adam, lr=0.02))
     first, last = standing.history[0], standing.history[-1]
@@ -262,6 +263,7 @@ class _Says:
         return {"c": self.score}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scores", "patience", "epochs", "best"),
     [

@@ -264,6 +264,7 @@ def test_every_transform_of_intensities_is_tried():
     assert named - set(honest(32)) - NO_SLICES == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(32, 32), (33, 45)])
 @pytest.mark.parametrize("name", honest(32))
 def test_what_changes_the_intensities_of_the_image_alone_is_taken(name, size):

@@ -89,6 +89,7 @@ def test_the_scores_of_the_documentation_are_computed_of_volumes(make_work, make
     )
 
 
+@pytest.mark.slow
 def test_only_what_is_listed_is_computed(make_work, make_run, heard):
     table, summary = evaluated(make(scores=["iou", "mcc"]), make_work(), make_run("evaluate"))
     assert list(table.columns) == ["case", "group", "name", "iou", "mcc"]

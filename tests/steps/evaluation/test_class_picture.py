@@ -66,6 +66,7 @@ def test_each_task_has_its_picture(make_class_work, sides):
             assert evaluation_of(of_masks).validation_picture is validation_picture
 
 
+@pytest.mark.slow
 def test_twelve_images_are_shown_evenly_from_the_best_to_the_worst(make_class_work, sides):
     work = make_class_work(sides, SIDES)
     random = np.random.default_rng(0)
@@ -101,6 +102,7 @@ def test_of_a_picture_in_tiles_all_of_it_is_told(make_class_work, sides):
     assert texts(drawn(work, dict.fromkeys(cases, 0.5)))[2:] == [said(work, case) for case in cases]
 
 
+@pytest.mark.slow
 def test_drawing_leaves_weights_and_generators(make_class_work, sides):
     work = make_class_work(sides, SIDES)
     before = {name: each.clone() for name, each in work.predictor.network.state_dict().items()}

@@ -100,6 +100,7 @@ def assert_scores(row, truth, chances, predicted):
             assert row[name] == pytest.approx(score(truth, chances), abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_pictures_are_scored_as_their_predicted_masks_are(particles, make_run):
     run = make_run("evaluate")
     evaluate(particles, run)
@@ -132,6 +133,7 @@ def test_a_patient_is_scored_over_all_slices(patients, make_run, heard):
     assert metrics["test/dice/foreground"] != pytest.approx(pictures["dice"].mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["particles", "patients"])
 def test_metrics_are_means_over_groups_and_of_all_pixels_together(kind, make_run, heard, request):
     work = request.getfixturevalue(kind)
@@ -180,6 +182,7 @@ def test_the_matrix_counts_all_pixels(particles, make_run):
     assert list(matrix.index) == list(matrix.columns) == ["background", "foreground"]
 
 
+@pytest.mark.slow
 def test_masks_are_scored_at_the_threshold_of_the_task_and_ranks_are_not(particles, make_run, heard):
     for folder, threshold in (("low", 0.2), ("high", 0.9)):
         predictor = replace(particles.predictor, task=particles.predictor.task.at(threshold))
@@ -296,6 +299,7 @@ def test_recalling_points_to_the_tables_without_scoring(particles, make_run):
     assert recalled.tables == done.tables
 
 
+@pytest.mark.slow
 def test_scoring_twice_gives_the_same_numbers(particles, make_run, heard):
     for folder in ("one", "two"):
         evaluate(particles, make_run("evaluate", folder=folder))
@@ -323,6 +327,7 @@ def test_settings_of_another_evaluation_are_refused_before_anything_runs(particl
         Evaluate(distances=False).check(particles.predictor)
 
 
+@pytest.mark.slow
 def test_by_slice_only_pictures_of_the_role_are_scored(patients, make_run):
     by_slice = Split(
         "slice", 1, {"val": 0.3, "test": 0.4}, {n: c.group for n, c in patients.cases.items()}, {}

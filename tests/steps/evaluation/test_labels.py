@@ -201,6 +201,7 @@ def test_scores_are_those_of_scikit_learn_on_the_columns_of_the_table(
         assert value(run, "average_precision", name) == pytest.approx(ranked, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_images_with_several_classes_or_none_are_scored_class_by_class(make_class_work, make_run, tagged):
     run = make_run()
     work = make_class_work(tagged, TAGS, many=True)
@@ -322,6 +323,7 @@ def test_one_class_alone_and_one_patient_are_scored_as_far_as_they_can_be(
 # --- a run that was interrupted
 
 
+@pytest.mark.slow
 def test_recalled_is_what_a_call_gave_and_another_call_gives_the_same(
     make_class_work, make_run, heard, monkeypatch, ring
 ):
