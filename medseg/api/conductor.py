@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from medseg.pipeline.duplicates import SharedCopies
     from medseg.pipeline.gather import Gathered
     from medseg.pipeline.resolve import Resolved
+    from medseg.pipeline.sharing import KeptSplit
     from medseg.tracking.mlflow.recorder import MlflowRecorder
 
 
@@ -140,6 +141,7 @@ class Conductor:
         from medseg.pipeline.made import go_back  # noqa: PLC0415
         from medseg.pipeline.preparing import faults_of  # noqa: PLC0415
         from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
+        from medseg.pipeline.sharing import KeptSplit  # noqa: PLC0415
 
         try:
             before = replace(go_back(folder, self.progress.say), status=state.status)
@@ -148,12 +150,14 @@ class Conductor:
             gathered = gathered.without(faults_of(before.unprepared))
             refuse_changed_data(state, gathered)
             change.check(resolved, folder, partial(self.progress.say, loud=True))
-            split = folder.path / "split.json"
-            shared = self._shared(resolved, gathered, split if split.exists() else None)
+            kept = KeptSplit(folder.path / "split.json", before.split_digest)
+            shared = self._shared(resolved, gathered, kept)
             change.keep(folder)
         except BaseException:
-            ended: Status = "KILLED" if state.status == "RUNNING" else state.status
-            folder.write(replace(folder.read(), status=ended))
+            now = folder.read()
+            lost = state.status == "FINISHED" and now.done != state.done  # some steps have to be done again
+            ended: Status = "KILLED" if lost or state.status == "RUNNING" else state.status
+            folder.write(replace(now, status=ended))
             raise
         return self._conduct(folder, uri, resolved, gathered, shared)
 
@@ -200,12 +204,14 @@ class Conductor:
             self.progress.say(f"{_without(gathered)} (left_out.csv).", loud=True)
         return resolved, gathered
 
-    def _shared(self, resolved: Resolved, gathered: Gathered, kept: Path | None = None) -> SharedCopies:
-        from medseg.pipeline.sharing import refuse, share_out  # noqa: PLC0415
+    def _shared(
+        self, resolved: Resolved, gathered: Gathered, kept: KeptSplit | None = None
+    ) -> SharedCopies:
+        from medseg.pipeline.sharing import refuse, share_out, share_out_again  # noqa: PLC0415
 
-        shared = share_out(self.definition, gathered.cases, gathered.report, kept)
-        allowed = self.options.allow_duplicates
-        refuse(resolved, shared, allow_duplicates=allowed, say=partial(self.progress.say, loud=True))
+        say, known = partial(self.progress.say, loud=True), (self.definition, gathered.cases, gathered.report)
+        shared = share_out(*known) if kept is None else share_out_again(*known, kept, say)
+        refuse(resolved, shared, allow_duplicates=self.options.allow_duplicates, say=say)
         return shared
 
     def _conduct(
