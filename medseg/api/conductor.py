@@ -91,7 +91,7 @@ class Conductor:
         uri = default_uri(self.tracking_uri)
         reach(uri)
         with quiet_libraries():
-            resolved, gathered = self._checked()
+            resolved, gathered = self._checked(going_on=part_of is not None and part_of.fold > 1)
             if look is not None:
                 gathered = look(gathered)
             shared = self._shared(resolved, gathered)
@@ -146,7 +146,7 @@ class Conductor:
         try:
             before = replace(go_back(folder, self.progress.say), status=state.status)
             change = change_of(folder, before, self.definition, self.set, self.options.allowed)
-            resolved, gathered = self._checked(change.done(before))
+            resolved, gathered = self._checked(change.done(before), going_on=True)
             gathered = gathered.without(faults_of(before.unprepared))
             refuse_changed_data(state, gathered)
             change.check(resolved, folder, partial(self.progress.say, loud=True))
@@ -178,7 +178,7 @@ class Conductor:
             with written_whole(folder.path / name) as target:
                 write_yaml(content, target)
 
-    def _checked(self, done: Sequence[str] = ()) -> tuple[Resolved, Gathered]:
+    def _checked(self, done: Sequence[str] = (), *, going_on: bool) -> tuple[Resolved, Gathered]:
         with self.progress.bar(LOADING, 1) as bar:
             from medseg.pipeline import gather  # noqa: PLC0415
             from medseg.pipeline.resolve import resolve  # noqa: PLC0415
@@ -199,7 +199,10 @@ class Conductor:
         )
         for note in report.listing.notes:
             self.progress.say(f"{note}.", loud=True)
-        gathered = gather.gather(report, skip_bad=options.skip_bad, generated=generated)
+        otherwise = gather.CHANGED if going_on else ""
+        gathered = gather.gather(
+            report, skip_bad=options.skip_bad, generated=generated, otherwise=otherwise
+        )
         if report.faults:
             self.progress.say(f"{_without(gathered)} (left_out.csv).", loud=True)
         return resolved, gathered
