@@ -57,8 +57,11 @@ def share_out(definition: PipelineDefinition, cases: Sequence[Case], report: Rep
     Raises:
         DataError: The cases cannot be shared out so.
     """
-    found = copies(cases, report)
-    return SharedCopies(found, make_split(definition.split, cases, definition.seed, found.groups()), cases)
+    found, used = copies(cases, report), {case.id for case in cases}
+    every = (*report.listing.cases, *report.listing.incomplete)
+    left_out = [case for case in every if case.id not in used]
+    split = make_split(definition.split, cases, definition.seed, found.groups(), left_out)
+    return SharedCopies(found, split, cases)
 
 
 def share_out_again(

@@ -101,7 +101,7 @@ class Split:
         return {"by": "group", **{role: list(self.cases(role)) for role in ROLES}}
 
     @classmethod
-    def from_file(cls, path: Path, cases: Sequence[Case]) -> Split:
+    def from_file(cls, path: Path, cases: Sequence[Case], left_out: Sequence[Case] = ()) -> Split:
         """Read who is in which role.
 
         JSON: `{"train": [...], "val": [...], "test": [...]}` with ids of cases or of patients, or what
@@ -111,6 +111,7 @@ class Split:
         Args:
             path: The file.
             cases: The cases that are to be shared out; each must be named, by itself or by its patient.
+            left_out: Further cases of the data set, which are not shared out: they may be named.
 
         Raises:
             DataError: The file cannot be read, names what is not there, leaves out a case, or puts a patient
@@ -119,13 +120,17 @@ class Split:
         given = read_split_file(Path(path))
         group_of = {case.id: case.group for case in cases}
         if given.get("by") == "slice":
-            same_cases(given["cases"], cases)
+            same_cases(given["cases"], cases, left_out)
             return cls("slice", given["seed"], given["ratios"], group_of, {})
-        return cls("group", 0, {}, group_of, roles_of_cases(given, cases))
+        return cls("group", 0, {}, group_of, roles_of_cases(given, cases, left_out))
 
 
 def make_split(
-    rule: SplitRule, cases: Sequence[Case], seed: int, together: Sequence[Collection[str]] = ()
+    rule: SplitRule,
+    cases: Sequence[Case],
+    seed: int,
+    together: Sequence[Collection[str]] = (),
+    left_out: Sequence[Case] = (),
 ) -> Split:
     """Share out cases by a rule.
 
@@ -137,6 +142,7 @@ def make_split(
         seed: Of the draw, where the rule has none of its own.
         together: Sets of ids of cases, such as copies of each other, whose patients are drawn as one. They do
             not matter where a role is given by a file or a column, nor in a split by slice.
+        left_out: Further cases of the data set, which are not shared out; a file may name them.
 
     Raises:
         DataError: There are too few patients, a column is not there or means something else, or cases of one
@@ -145,7 +151,7 @@ def make_split(
     if not cases:
         raise DataError("there are no cases to share out to training, validation and test")
     if rule.file is not None:
-        return Split.from_file(Path(rule.file), cases)
+        return Split.from_file(Path(rule.file), cases, left_out)
     seed = rule.seed if rule.seed is not None else seed
     expected: dict[Role, Any] = {"val": rule.val, "test": rule.test}
     ratios: dict[Role, float] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -218,6 +219,26 @@ def test_what_is_left_out_no_longer_joins_others(tmp_path: Path) -> None:
     assert len(found.left_out) == 2
     assert len(found.report.duplicates.pairs) == 2
     assert copies(found.cases, found.report).pairs == ()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_cases_that_are_left_out_may_be_named_in_a_split_file_and_need_not(
+    tmp_path: Path, listed: bool
+) -> None:
+    every = gathered(tmp_path / "data", roles())
+    names = [case.id for case in every.cases if listed or case.id != "Test_cat_1"]
+    half = len(names) // 2
+    (tmp_path / "s.json").write_text(json.dumps({"test": names[:half], "train": names[half:]}))
+    (tmp_path / "data" / "Test" / "cat" / "1.png").write_bytes(b"no picture")
+    report = check(scan(FOLDERS, tmp_path / "data"), FOLDERS, ("grey",))
+    found = gather(report, skip_bad=True, generated=False)
+    assert found.left_out == ("Test_cat_1",)
+
+    definition: Any = SimpleNamespace(split=SplitRule(file=str(tmp_path / "s.json")), seed=1)
+    split = share_out(definition, found.cases, found.report).split
+
+    assert set(split.roles) == {case.id for case in found.cases}
+    assert {case for case in split.roles if split.role(case) == "train"} == set(names[half:])
 
 
 def test_equal_pictures_whose_first_is_left_out_are_still_found(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from nibabel.orientations import io_orientation
 
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
+from medseg.datasets.reading.unforeseen import one_case
 from medseg.errors import DataError, Fault
 from medseg.geometry.axes import AXES
 from medseg.images.refusal import found_and_remedy
@@ -31,7 +32,7 @@ class StorePlan:
     """What preparing takes.
 
     Attributes:
-        cases: Number of cases.
+        cases: Number of cases, without those that are left out.
         ready: How many of them are prepared already.
         slices: Slices that will be stored, the ready ones included; at most, unless `exact`.
         bytes: What they take on disk, likewise.
@@ -63,14 +64,17 @@ def plan(
     known: Known | None = None,
     root: Path | None = None,
     jobs: int = 1,
+    skip_bad: bool = False,
 ) -> StorePlan:
     """Plan a call of `prepare.prepare` with the same arguments; nothing is left on disk.
 
     Reads the header of each case's first channel, and prepares one missing case, whose slices are not kept, to
-    learn the time, and how many slices the transforms make of it.
+    learn the time, and how many slices the transforms make of it. With `skip_bad` cases that prove to be faulty in
+    that are left out; others may still prove to be when they are prepared.
 
     Raises:
-        DataError: A file is missing or has no usable header; all faults are listed.
+        DataError: A file is missing or has no usable header, with all faults listed; or the one case cannot be
+            prepared, with `skip_bad` none can.
         DefinitionError: As `prepare.prepare`.
     """
     recipe = make_recipe(
@@ -86,11 +90,11 @@ def plan(
             depths[job.name] = _depth(job, preparation)
         except DataError as error:
             faults += error.faults
-    if faults:
+    ready = len(work) - len(missing)
+    missing = [job for job in missing if job.name in depths]
+    if faults and not skip_bad:
         raise DataError("\n".join(fault.text() for fault in faults), faults)
-    seconds, scale = 0.0, 1.0
-    if missing:
-        seconds, scale = _tried(missing[0], preparation, recipe, depths[missing[0].name])
+    missing, seconds, scale = _trial(missing, depths, preparation, recipe, skip_bad=skip_bad)
     bound, exact = 0, True
     for job in missing:
         selection = recipe.selection(job.role)
@@ -102,8 +106,8 @@ def plan(
     each = height * width * (len(preparation.channels) * np.dtype(preparation.rule.store).itemsize + truth)
     there = sum(sum(entry.sizes.values()) for entry in made.values())
     return StorePlan(
-        cases=len(cases),
-        ready=len(work) - len(missing),
+        cases=ready + len(missing),
+        ready=ready,
         slices=bound + sum(len(entry.positions) for entry in made.values()),
         bytes=bound * each + there,
         missing_bytes=bound * each,
@@ -111,6 +115,29 @@ def plan(
         seconds=seconds * len(missing) / max(1, min(jobs, len(missing))),
         exact=exact,
     )
+
+
+def _trial(
+    missing: Sequence[Job],
+    depths: Mapping[str, int],
+    preparation: Preparation,
+    recipe: Recipe,
+    *,
+    skip_bad: bool,
+) -> tuple[Sequence[Job], float, float]:
+    """Prepare the first case that can be: those from it on, its seconds, and how many slices come of one."""
+    faults: list[Fault] = []
+    for number, job in enumerate(missing):
+        try:
+            with one_case(job.case, writes=True):
+                return missing[number:], *_tried(job, preparation, recipe, depths[job.name])
+        except DataError as error:
+            if not skip_bad:
+                raise
+            faults += error.faults
+    if faults:
+        raise DataError("\n".join(fault.text() for fault in faults), faults)
+    return missing, 0.0, 1.0
 
 
 def _depth(job: Job, preparation: Preparation) -> int:
