@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from nibabel.orientations import io_orientation
+from numpy.typing import NDArray
 
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
@@ -19,7 +20,8 @@ from medseg.errors import DataError, Fault
 from medseg.geometry.axes import AXES
 from medseg.images.refusal import found_and_remedy
 from medseg.slices.preparation import Preparation
-from medseg.slices.sizes import FITTINGS
+from medseg.slices.rule import SliceRule
+from medseg.slices.sizes import FITTINGS, Fitting
 from medseg.slices.store.entry import read_entry
 from medseg.slices.store.fill import free_bytes, make_slices, stores_folder
 from medseg.slices.store.fingerprint import Recipe, make_recipe
@@ -146,7 +148,7 @@ def _depth(job: Job, preparation: Preparation) -> int:
     path = job.case.files[channel]
     try:
         grid = preparation.files.geometry(path)
-        source = io_orientation(grid.affine)[:, 0]
+        fitting, depth = stored_fitting(grid.shape, grid.affine, preparation.rule)
     except (DataError, ValueError) as error:
         fault = Fault(
             job.case.id,
@@ -156,10 +158,26 @@ def _depth(job: Job, preparation: Preparation) -> int:
             path,
         )
         raise DataError(fault.text(), [fault]) from error
-    rule = preparation.rule
-    shape = [grid.shape[int(np.flatnonzero(source == axis)[0])] for axis in range(3)]
-    stack = AXES[rule.axis].seen((shape[0], shape[1], shape[2]))
-    return FITTINGS[rule.fit](stack, rule.size, rule.overlap).count(stack[0])
+    return fitting.count(depth)
+
+
+def stored_fitting(
+    shape: Sequence[int], affine: NDArray[np.float64], rule: SliceRule
+) -> tuple[Fitting, int]:
+    """How the slices of a volume are brought to size, and how many it has, before any transform.
+
+    Args:
+        shape: (I, J, K) as stored.
+        affine: (4, 4), of these axes.
+        rule: Along which axis, to what size and how.
+
+    Raises:
+        ValueError: The axes have no directions.
+    """
+    source = io_orientation(affine)[:, 0]
+    turned = [int(shape[int(np.flatnonzero(source == axis)[0])]) for axis in range(3)]
+    stack = AXES[rule.axis].seen((turned[0], turned[1], turned[2]))
+    return FITTINGS[rule.fit](stack, rule.size, rule.overlap), stack[0]
 
 
 def _tried(job: Job, preparation: Preparation, recipe: Recipe, depth: int) -> tuple[float, float]:
