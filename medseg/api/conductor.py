@@ -200,16 +200,12 @@ class Conductor:
         for note in report.listing.notes:
             self.progress.say(f"{note}.", loud=True)
         otherwise = gather.CHANGED if going_on else ""
-        gathered = gather.gather(
-            report, skip_bad=options.skip_bad, generated=generated, otherwise=otherwise
-        )
+        gathered = gather.gather(report, skip_bad=options.skip_bad, generated=generated, otherwise=otherwise)
         if report.faults:
             self.progress.say(f"{_without(gathered)} (left_out.csv).", loud=True)
         return resolved, gathered
 
-    def _shared(
-        self, resolved: Resolved, gathered: Gathered, kept: KeptSplit | None = None
-    ) -> SharedCopies:
+    def _shared(self, resolved: Resolved, gathered: Gathered, kept: KeptSplit | None = None) -> SharedCopies:
         from medseg.pipeline.sharing import refuse, share_out, share_out_again  # noqa: PLC0415
 
         say, known = partial(self.progress.say, loud=True), (self.definition, gathered.cases, gathered.report)

@@ -272,8 +272,8 @@ def paths_may_be_shown(name: str, sets: Sequence[str] | None = None) -> bool:
 
 def paths_of_run_may_be_shown(run: str | None, *, take_over: bool) -> bool:
     """Whether what goes on is the user's own and its data have pseudonyms for ids; never raises, as above."""
-    from medseg.api.folds_found import find_folds, interrupted_folds  # noqa: PLC0415
     from medseg.api.finding import find_run_folder, unfinished  # noqa: PLC0415
+    from medseg.api.folds_found import find_folds, interrupted_folds  # noqa: PLC0415
     from medseg.datasets.manifest.manifest import Manifest  # noqa: PLC0415
 
     try:

@@ -13,13 +13,13 @@ from medseg.cli.tables import many, say
 from medseg.text import printable
 
 if TYPE_CHECKING:
-    from medseg.errors import Fault
     from collections.abc import Sequence
 
     from medseg.api.data import Checked
     from medseg.datasets.checks.check import Report
     from medseg.datasets.finding.scan import Listing
     from medseg.datasets.manifest.manifest import Manifest
+    from medseg.errors import Fault
 
 _SIZES = 8  # of pictures, listed one by one
 _CASES = 5  # of a note, named one by one

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from numpy.typing import NDArray
 
 from medseg.geometry.grid import Geometry, StoredImage
 
@@ -47,6 +48,9 @@ def other_grid_message(found: Geometry, expected: Geometry, whose: str) -> str:
     order, moved = _order(expected, found), ""
     turned = found if order is None else _turned(found, order)
     if turned.shape == expected.shape:
-        voxels, alike = expected.apart(turned), "" if turned.same_grid(found) else ", with its axes turned alike"
+        voxels, alike = (
+            expected.apart(turned),
+            "" if turned.same_grid(found) else ", with its axes turned alike",
+        )
         moved = f" (its voxels lie up to {voxels:.3g} voxels away{alike})"
     return f"it lies on another grid: {found.text()}, where {whose} has {expected.text()}{moved}"

@@ -94,7 +94,9 @@ def share_out_again(
             "began with. Put the file back as it was, or start the pipeline again."
         )
     if kept.path.exists():
-        say(f"{kept.path.name} was damaged or changed. It is made again, with the roles that the run began with.")
+        say(
+            f"{kept.path.name} was damaged or changed. It is made again, with the roles that the run began with."
+        )
     return drawn
 
 

@@ -165,5 +165,7 @@ def _read(path: Path, empty: Any, say: Callable[[str], None]) -> Any:
         content = read_json(path)
         if isinstance(content, type(empty)):
             return content
-    say(f"{path.name} is damaged and is made again. What steps that are done had written to it is in MLflow alone.")
+    say(
+        f"{path.name} is damaged and is made again. What steps that are done had written to it is in MLflow alone."
+    )
     return empty

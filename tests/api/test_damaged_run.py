@@ -69,7 +69,7 @@ def test_scores_that_were_damaged_after_their_run_are_not_read(
     assert not result_of(ended, finished).summary().empty, "what is whole is read"
 
 
-@pytest.mark.parametrize("content", [b"", b"case,dice\n\"a,1\n", b"case\n\xff\n"])
+@pytest.mark.parametrize("content", [b"", b'case,dice\n"a,1\n', b"case\n\xff\n"])
 def test_a_table_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "test_summary.csv").write_bytes(content)
 

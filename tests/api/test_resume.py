@@ -457,7 +457,9 @@ def test_a_password_is_taken_from_the_environment_for_the_same_server_alone(
 def test_the_end_of_metrics_that_a_kill_has_torn_is_still_there_to_be_said_when_the_run_is_marked(
     killed: RunFolder,
 ) -> None:
-    killed.write(replace(killed.read(), status="RUNNING", process={"host": platform.node(), "pid": os.getppid()}))
+    killed.write(
+        replace(killed.read(), status="RUNNING", process={"host": platform.node(), "pid": os.getppid()})
+    )
     with (killed.path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 3, "ti')
 

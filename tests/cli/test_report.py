@@ -39,7 +39,10 @@ def test_files_are_counted_by_their_use() -> None:
 
 
 def test_cases_that_have_faults_are_spoken_of_where_some_have_any() -> None:
-    of_all, of_one = Fault("", 0, "", "a folder is empty", "Fill it."), Fault("a", 1, "", "damaged", "Mend it.")
+    of_all, of_one = (
+        Fault("", 0, "", "a folder is empty", "Fill it."),
+        Fault("a", 1, "", "damaged", "Mend it."),
+    )
 
     assert _refused_text([], "too few patients.") == "A run would be refused: too few patients."
     assert _refused_text([of_all], "too few") == "A run would be refused: too few."

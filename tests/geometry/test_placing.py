@@ -59,7 +59,8 @@ def test_what_lies_elsewhere_is_brought_nowhere() -> None:
     aside = tilted(0) + np.array([[0, 0, 0, 0.5], *[[0.0] * 4] * 3])
     for affine in (np.diag([-1.0, -1, 1, 1]) @ tilted(0), aside, tilted(5)):
         assert on_grid(StoredImage(np.zeros(SHAPE), replace(grid, affine=affine)), grid) is None
-    assert "(its voxels lie up to 0.5 voxels away)" in other_grid_message(replace(grid, affine=aside), grid, "the image")
+    told = other_grid_message(replace(grid, affine=aside), grid, "the image")
+    assert "(its voxels lie up to 0.5 voxels away)" in told
     assert io_orientation(tilted(0))[:, 1].tolist() == [1, 1, 1]
 
 

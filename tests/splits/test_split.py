@@ -331,7 +331,7 @@ def test_a_file_may_name_cases_that_are_left_out_and_need_not(tmp_path: Path, by
     assert set(split.group_of) == {case.id for case in cases}
     if listed:
         assert all(split.role(case.id, z) == whole.role(case.id, z) for case in cases for z in range(5))
-    with pytest.raises(DataError, match="leaves out 3 of its 16|names 3 cases"):
+    with pytest.raises(DataError, match=r"leaves out 3 of its 16|names 3 cases"):
         make_split(rule(file=str(tmp_path / "split.json")), cases if listed else every, 1)
 
 

@@ -155,7 +155,9 @@ def _tried(
         return
     cropped = _cropped(preparation.rule, shared, report)
     if made.crops or (cropped and largest.id not in cropped):  # else the transforms make them smaller
-        notes.append(cropped_note(preparation.rule.size, len(cropped), len(sizes), masks=made.label is not None))
+        notes.append(
+            cropped_note(preparation.rule.size, len(cropped), len(sizes), masks=made.label is not None)
+        )
     cut, marked = made.cut_away
     notes += filter(None, [cut_away_note({largest.id: cut / marked} if cut else {}, preparation.rule.size)])
 

@@ -39,8 +39,8 @@ def cropped_note(size: tuple[int, int], larger: int, cases: int, *, masks: bool)
     those = f"those of {larger} of {cases} cases" if larger else "some"
     looked = " Of label maps, that of the largest case alone was looked at; a run names all that are cut."
     return (
-        f"Slices are cut to {size[0]} x {size[1]} (slices.size) around their centre, and {those} are larger: what lies "
-        f"outside is never seen. Set a larger slices.size, or slices.fit=resize or tile."
+        f"Slices are cut to {size[0]} x {size[1]} (slices.size) around their centre, and {those} are larger: what "
+        "lies outside is never seen. Set a larger slices.size, or slices.fit=resize or tile."
         f"{looked if masks and cases > 1 else ''}"
     )
 

@@ -120,13 +120,13 @@ def plan(
 
 
 def _trial(
-    missing: Sequence[Job],
+    missing: list[Job],
     depths: Mapping[str, int],
     preparation: Preparation,
     recipe: Recipe,
     *,
     skip_bad: bool,
-) -> tuple[Sequence[Job], float, float]:
+) -> tuple[list[Job], float, float]:
     """Prepare the first case that can be: those from it on, its seconds, and how many slices come of one."""
     faults: list[Fault] = []
     for number, job in enumerate(missing):
@@ -161,9 +161,7 @@ def _depth(job: Job, preparation: Preparation) -> int:
     return fitting.count(depth)
 
 
-def stored_fitting(
-    shape: Sequence[int], affine: NDArray[np.float64], rule: SliceRule
-) -> tuple[Fitting, int]:
+def stored_fitting(shape: Sequence[int], affine: NDArray[np.float64], rule: SliceRule) -> tuple[Fitting, int]:
     """How the slices of a volume are brought to size, and how many it has, before any transform.
 
     Args:

@@ -24,7 +24,8 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("monai_imported")
 @pytest.mark.parametrize(
-    ("size", "those"), [("[32,32]", "those of 1 of 5 cases are larger"), ("[26,32]", "those of 5 of 5 cases"), ("[48,48]", "")]
+    ("size", "those"),
+    [("[32,32]", "those of 1 of 5 cases are larger"), ("[26,32]", "those of 5 of 5 cases"), ("[48,48]", "")],
 )
 def test_cases_with_larger_slices_are_counted_though_the_largest_volume_has_none(
     data: Path, tiny: tuple[str, ...], size: str, those: str
