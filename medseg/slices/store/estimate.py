@@ -96,7 +96,7 @@ def plan(
     missing = [job for job in missing if job.name in depths]
     if faults and not skip_bad:
         raise DataError("\n".join(fault.text() for fault in faults), faults)
-    missing, seconds, scale = _trial(missing, depths, preparation, recipe, skip_bad=skip_bad)
+    missing, seconds, scale = _trial(missing, depths, preparation, recipe, skip_bad=skip_bad, ready=ready)
     bound, exact = 0, True
     for job in missing:
         selection = recipe.selection(job.role)
@@ -126,6 +126,7 @@ def _trial(
     recipe: Recipe,
     *,
     skip_bad: bool,
+    ready: int,
 ) -> tuple[list[Job], float, float]:
     """Prepare the first case that can be: those from it on, its seconds, and how many slices come of one."""
     faults: list[Fault] = []
@@ -137,9 +138,9 @@ def _trial(
             if not skip_bad:
                 raise
             faults += error.faults
-    if faults:
+    if faults and not ready:
         raise DataError("\n".join(fault.text() for fault in faults), faults)
-    return missing, 0.0, 1.0
+    return [], 0.0, 1.0
 
 
 def _depth(job: Job, preparation: Preparation) -> int:
