@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from medseg.pipeline.duplicates import SharedCopies
     from medseg.pipeline.gather import Gathered
     from medseg.pipeline.resolve import Resolved
+    from medseg.pipeline.sharing import KeptSplit
     from medseg.tracking.mlflow.recorder import MlflowRecorder
 
 
@@ -90,7 +91,7 @@ class Conductor:
         uri = default_uri(self.tracking_uri)
         reach(uri)
         with quiet_libraries():
-            resolved, gathered = self._checked()
+            resolved, gathered = self._checked(going_on=part_of is not None and part_of.fold > 1)
             if look is not None:
                 gathered = look(gathered)
             shared = self._shared(resolved, gathered)
@@ -140,20 +141,23 @@ class Conductor:
         from medseg.pipeline.made import go_back  # noqa: PLC0415
         from medseg.pipeline.preparing import faults_of  # noqa: PLC0415
         from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
+        from medseg.pipeline.sharing import KeptSplit  # noqa: PLC0415
 
         try:
             before = replace(go_back(folder, self.progress.say), status=state.status)
             change = change_of(folder, before, self.definition, self.set, self.options.allowed)
-            resolved, gathered = self._checked(change.done(before))
+            resolved, gathered = self._checked(change.done(before), going_on=True)
             gathered = gathered.without(faults_of(before.unprepared))
             refuse_changed_data(state, gathered)
             change.check(resolved, folder, partial(self.progress.say, loud=True))
-            split = folder.path / "split.json"
-            shared = self._shared(resolved, gathered, split if split.exists() else None)
+            kept = KeptSplit(folder.path / "split.json", before.split_digest)
+            shared = self._shared(resolved, gathered, kept)
             change.keep(folder)
         except BaseException:
-            ended: Status = "KILLED" if state.status == "RUNNING" else state.status
-            folder.write(replace(folder.read(), status=ended))
+            now = folder.read()
+            lost = state.status == "FINISHED" and now.done != state.done  # some steps have to be done again
+            ended: Status = "KILLED" if lost or state.status == "RUNNING" else state.status
+            folder.write(replace(now, status=ended))
             raise
         return self._conduct(folder, uri, resolved, gathered, shared)
 
@@ -174,7 +178,7 @@ class Conductor:
             with written_whole(folder.path / name) as target:
                 write_yaml(content, target)
 
-    def _checked(self, done: Sequence[str] = ()) -> tuple[Resolved, Gathered]:
+    def _checked(self, done: Sequence[str] = (), *, going_on: bool) -> tuple[Resolved, Gathered]:
         with self.progress.bar(LOADING, 1) as bar:
             from medseg.pipeline import gather  # noqa: PLC0415
             from medseg.pipeline.resolve import resolve  # noqa: PLC0415
@@ -195,17 +199,18 @@ class Conductor:
         )
         for note in report.listing.notes:
             self.progress.say(f"{note}.", loud=True)
-        gathered = gather.gather(report, skip_bad=options.skip_bad, generated=generated)
+        otherwise = gather.CHANGED if going_on else ""
+        gathered = gather.gather(report, skip_bad=options.skip_bad, generated=generated, otherwise=otherwise)
         if report.faults:
             self.progress.say(f"{_without(gathered)} (left_out.csv).", loud=True)
         return resolved, gathered
 
-    def _shared(self, resolved: Resolved, gathered: Gathered, kept: Path | None = None) -> SharedCopies:
-        from medseg.pipeline.sharing import refuse, share_out  # noqa: PLC0415
+    def _shared(self, resolved: Resolved, gathered: Gathered, kept: KeptSplit | None = None) -> SharedCopies:
+        from medseg.pipeline.sharing import refuse, share_out, share_out_again  # noqa: PLC0415
 
-        shared = share_out(self.definition, gathered.cases, gathered.report, kept)
-        allowed = self.options.allow_duplicates
-        refuse(resolved, shared, allow_duplicates=allowed, say=partial(self.progress.say, loud=True))
+        say, known = partial(self.progress.say, loud=True), (self.definition, gathered.cases, gathered.report)
+        shared = share_out(*known) if kept is None else share_out_again(*known, kept, say)
+        refuse(resolved, shared, allow_duplicates=self.options.allow_duplicates, say=say)
         return shared
 
     def _conduct(

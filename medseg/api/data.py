@@ -269,4 +269,5 @@ def plan_data(
         seed=parts.resolved.definition.seed,
         known=parts.gathered.report.contents,
         jobs=options.at_once,
+        skip_bad=skip_bad,
     )

@@ -130,13 +130,12 @@ def _reported_and_marked(folder: RunFolder) -> Status | None:
 
 def _tell_trackers(folder: RunFolder, state: State, status: Status) -> str:
     """Tell them how a run ended; gives its id there, empty if it has none."""
-    from medseg.tracking.jsonl import FolderRecorder  # noqa: PLC0415
+    from medseg.tracking.jsonl import note_status  # noqa: PLC0415
     from medseg.tracking.mlflow.ending import tell_end  # noqa: PLC0415
     from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415
     from medseg.tracking.mlflow.runs import mark_killed  # noqa: PLC0415
 
-    with suppress(RunError):  # a damaged record is a matter of whoever goes on with the run
-        FolderRecorder(folder.path).close(status)
+    note_status(folder.path, status)  # whoever goes on with the run is told what of its record is damaged
     tracked, uri = state.tracked, with_credentials(state.tracking_uri)
     if not tracked:  # killed before it noted the id, perhaps after it made the run
         with suppress(MedsegError):

@@ -26,6 +26,7 @@ from medseg.api.strangers import Given, built, refuse_unvouched
 from medseg.component import Allowed, resolve
 from medseg.errors import DefinitionError, RunError
 from medseg.files.inside import refuse_ways_out
+from medseg.pipeline.made import damaged
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import this_process
 from medseg.pipeline.study.cross_validation import FOLDS, MOST_FOLDS, CrossValidation
@@ -262,7 +263,7 @@ def _fold(asked: CrossValidation, fold: int, given: Given, shown: Progress) -> R
     run = asked.run_of(fold)
     if run is not None:
         folder, state = run
-        if state.status == "FINISHED":
+        if state.status == "FINISHED" and not damaged(folder):
             shown.say(f"It has ended: {state.name}.")
             return ended(folder, given.allow)
         return go_on(folder, given, shown)

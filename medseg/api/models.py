@@ -11,6 +11,7 @@ from medseg.component import SHIPPED
 from medseg.errors import RunError
 from medseg.files.inside import inside
 from medseg.pipeline.folder import RunFolder
+from medseg.pipeline.made import refuse_damaged
 
 if TYPE_CHECKING:
     from medseg.learning.inference.predictor import Predictor
@@ -43,6 +44,8 @@ def load_model(
         run: RunFolder | None = find_run_folder(str(model), holding="model")
     except RunError:
         run = None
+    if run is not None:
+        refuse_damaged(run, "model/")
     folder = _downloaded(str(model), tracking_uri) if run is None else inside(run.path, "model")
     if not folder.is_dir():
         raise RunError("this run has no model yet: its training has not ended. medseg pipeline resume RUN")

@@ -11,6 +11,7 @@ from medseg.allowed import SHIPPED
 from medseg.errors import RunError
 from medseg.files.regular import refuse_irregular
 from medseg.pipeline.folder import RunFolder
+from medseg.pipeline.made import refuse_damaged
 from medseg.places import read_kept
 
 if TYPE_CHECKING:
@@ -24,13 +25,20 @@ _TEXTS = ("case", "group", "name", "score", "truth", "predicted")
 
 
 def read_scores(path: Path) -> DataFrame:
-    """A table of scores; names stay what they are: a class may be called `None`, all together have none."""
+    """A table of scores; names stay what they are: a class may be called `None`, all together have none.
+
+    Raises:
+        RunError: It is damaged.
+    """
     import pandas as pd  # noqa: PLC0415  # half a second
 
     refuse_irregular(path)
-    columns = pd.read_csv(path, nrows=0).columns
-    numbers = {column: [""] for column in columns if column not in _TEXTS}
-    return pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=numbers)
+    try:
+        columns = pd.read_csv(path, nrows=0).columns
+        numbers = {column: [""] for column in columns if column not in _TEXTS}
+        return pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=numbers)
+    except ValueError as error:  # nothing in it, lines of other lengths, or no UTF-8
+        raise RunError(f"{path.name} is damaged: it holds no table. Put it back, or start again.") from error
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,7 @@ class RunResult:
         found = {}
         for step in PipelineDefinition.from_yaml(self.folder / "definition.yaml").steps:
             path = self.folder / "steps" / step / "verdict.json"
+            self._refuse_damaged(f"steps/{step}/verdict.json")
             if path.exists():
                 found[step] = read_kept(path)
         return found
@@ -108,6 +117,7 @@ class RunResult:
 
     def _table(self, name: str) -> DataFrame:
         path = self.folder / "scores" / name
+        self._refuse_damaged(f"scores/{name}")
         if not path.exists():
             raise RunError(f"the run {self.name} has no table {name}: no step of it scores that role")
         return read_scores(path)
@@ -117,4 +127,9 @@ class RunResult:
         """The trained model."""
         from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415  # imports torch and MONAI
 
+        self._refuse_damaged("model/")
         return Predictor.load(self.folder / "model", allowed=SHIPPED.also(*self.allow))
+
+    def _refuse_damaged(self, below: str) -> None:
+        if (self.folder / "run.json").exists():
+            refuse_damaged(RunFolder(self.folder), below)

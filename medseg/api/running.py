@@ -13,13 +13,14 @@ from medseg.api.conductor import Conductor, quiet_libraries
 from medseg.api.finding import experiment_of, find_run_folder, mark_gone, own_address, unfinished
 from medseg.api.opening import Opened, open_pipeline
 from medseg.api.result import RunResult
-from medseg.api.strangers import Given, built, called, refuse_changed_declaration, refuse_unvouched
+from medseg.api.strangers import Given, built, refuse_changed_declaration, refuse_unvouched
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, RunError, TrackingError
 from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.overrides import in_effect
 from medseg.pipeline.folder import Part, RunFolder, State
+from medseg.pipeline.made import damaged
 from medseg.pipeline.options import RunOptions
 from medseg.places import read_kept
 from medseg.progress import LOADING, Progress, Silent
@@ -181,7 +182,7 @@ def go_on(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
     """
     refuse_ways_out(folder.path)
     state = folder.read()
-    if state.status == "FINISHED" and not given.set:
+    if state.status == "FINISHED" and not given.set and not damaged(folder):
         return _send_rest(folder, given, shown)
     if not state.mine:
         return _gone_on(folder, state, given, shown)
@@ -201,7 +202,7 @@ def _gone_on(folder: RunFolder, state: State, given: Given, shown: Progress) -> 
     wants_data = state.data is not None
     generated = not wants_data and given.data is None
     declared = built(definition.to_dict(), manifest.model_dump(by_alias=True), generated=generated)
-    refuse_unvouched("run", called(folder), given, mine=state.mine, data=wants_data, declared=declared)
+    refuse_unvouched("run", folder.called, given, mine=state.mine, data=wants_data, declared=declared)
     vouched = None if state.mine else {**vouched_run(folder, state, given), "pipeline": definition.name}
     kept = replace(state, **(vouched or {}))
     uri = (given.tracking_uri or _address_of(folder, state)) if state.mine else given.address
@@ -275,7 +276,7 @@ def _vouched_end(folder: RunFolder, state: State, given: Given) -> State:
     from medseg.tracking.mlflow.address import default_uri  # noqa: PLC0415
     from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415
 
-    refuse_unvouched("run", called(folder), given, mine=False, data=False)
+    refuse_unvouched("run", folder.called, given, mine=False, data=False)
     mine = replace(state, **{**vouched_run(folder, state, given), "data": state.data})
     tracked = MlflowRecorder.find(default_uri(given.address), experiment_of(mine), folder.path)
     if not tracked:

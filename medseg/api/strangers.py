@@ -15,7 +15,7 @@ from typing import Any
 from medseg.component import SHIPPED
 from medseg.errors import RunError
 from medseg.packages import allowing, further_packages
-from medseg.pipeline.folder import DECLARATION, RUNS, RunFolder, State
+from medseg.pipeline.folder import DECLARATION, RunFolder, State
 from medseg.pipeline.options import RunOptions
 
 
@@ -65,12 +65,6 @@ class Given:
     def root(self) -> str | None:
         """The whole path of the data."""
         return None if self.data is None else str(self.data.resolve())
-
-
-def called(folder: RunFolder) -> str:
-    """What names a run on the command line."""
-    beside = folder.path.absolute().parent == RUNS.absolute()
-    return shlex.quote(folder.path.name if beside else str(folder.path))
 
 
 def refuse_changed_declaration(folder: RunFolder, state: State) -> None:

@@ -232,8 +232,10 @@ def resume(
     again = (
         f"Go on with: medseg pipeline resume{f' {shlex.quote(run)}' if run else ''}{allowing(allow or ())}"
     )
-    with guarded(Console(stderr=True), show_paths=show_paths, hint=lambda: again):
+    with guarded(Console(stderr=True), hint=lambda: again):
         mark_and_tell()
+        shown = show_paths or paths_of_run_may_be_shown(run, take_over=take_over)
+    with guarded(Console(stderr=True), show_paths=shown, hint=lambda: again):
         from medseg.api import are_folds, resume_folds, resume_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_folds, print_result  # noqa: PLC0415
 
@@ -265,6 +267,22 @@ def paths_may_be_shown(name: str, sets: Sequence[str] | None = None) -> bool:
     try:
         return open_pipeline(name, assignments=sets or ()).manifest.ids == "pseudonyms"
     except Exception:  # noqa: BLE001  # whatever it is, the command itself will say it, guarded
+        return False
+
+
+def paths_of_run_may_be_shown(run: str | None, *, take_over: bool) -> bool:
+    """Whether what goes on is the user's own and its data have pseudonyms for ids; never raises, as above."""
+    from medseg.api.finding import find_run_folder, unfinished  # noqa: PLC0415
+    from medseg.api.folds_found import find_folds, interrupted_folds  # noqa: PLC0415
+    from medseg.datasets.manifest.manifest import Manifest  # noqa: PLC0415
+
+    try:
+        asked = interrupted_folds(take_over=take_over) if run is None else find_folds(run)
+        if asked is not None:
+            return asked.mine and asked.declared["manifest"].get("ids") == "pseudonyms"
+        folder = unfinished(take_over=take_over) if run is None else find_run_folder(run)
+        return folder.read().mine and Manifest.from_yaml(folder.path / "manifest.yaml").ids == "pseudonyms"
+    except Exception:  # noqa: BLE001
         return False
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from medseg.datasets.checks.check import Report
     from medseg.datasets.finding.scan import Listing
     from medseg.datasets.manifest.manifest import Manifest
+    from medseg.errors import Fault
 
 _SIZES = 8  # of pictures, listed one by one
 _CASES = 5  # of a note, named one by one
@@ -60,9 +61,8 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     for remark in found.remarks:
         say(console, f"Note: {remark}", "bold yellow")
     say(console, f"{_faults_text(report)}.", "bold red" if report.faults else "green")
-    without = " without the cases that have faults" if report.faults else ""
     for refusal in found.refused:
-        say(console, f"A run{without} would be refused: {refusal.rstrip('.')}.", "bold red")
+        say(console, _refused_text(report.faults, refusal), "bold red")
 
 
 def _print_files(console: Console, listing: Listing) -> None:
@@ -84,6 +84,12 @@ def _groups_text(listing: Listing, noun: str) -> str:
     known, silent = len(set(groups) - {""}), groups.count("")
     of = f" of {many(known, noun)}" if known else ""
     return f"{of} ({silent} of them of no known {noun})" if silent else of
+
+
+def _refused_text(faults: Sequence[Fault], refusal: str) -> str:
+    """That a run would be refused, also if cases with faults are left out, where some have any."""
+    without = " without the cases that have faults" if any(fault.case for fault in faults) else ""
+    return f"A run{without} would be refused: {refusal.rstrip('.')}."
 
 
 def _faults_text(report: Report) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from numpy.typing import NDArray
 
 from medseg.geometry.grid import Geometry, StoredImage
 
@@ -22,20 +23,34 @@ def on_grid(stored: StoredImage, grid: Geometry) -> StoredImage | None:
     """
     if grid.same_grid(stored.geometry):
         return stored
-    order = io_orientation(np.linalg.inv(grid.affine) @ stored.geometry.affine)
-    if np.isnan(order).any():
+    order = _order(grid, stored.geometry)
+    if order is None or not grid.same_grid(_turned(stored.geometry, order)):
         return None
     data = apply_orientation(stored.data, order)
-    affine = stored.geometry.affine @ inv_ornt_aff(order, stored.geometry.shape)
-    if not grid.same_grid(replace(stored.geometry, shape=data.shape, affine=affine)):
-        return None
     return replace(stored, data=data, geometry=grid, notes=(*stored.notes, TURNED))
 
 
+def _order(grid: Geometry, other: Geometry) -> NDArray[np.float64] | None:
+    """The order and directions of another grid's axes that are nearest to those of a grid; None if there is none."""
+    order: NDArray[np.float64] = io_orientation(np.linalg.inv(grid.affine) @ other.affine)
+    return None if np.isnan(order).any() else order
+
+
+def _turned(geometry: Geometry, order: NDArray[np.float64]) -> Geometry:
+    """The same places with axes in another order."""
+    sizes = dict(zip(order[:, 0].astype(int), geometry.shape, strict=True))
+    shape = (sizes[0], sizes[1], sizes[2])
+    return replace(geometry, shape=shape, affine=geometry.affine @ inv_ornt_aff(order, geometry.shape))
+
+
 def other_grid_message(found: Geometry, expected: Geometry, whose: str) -> str:
-    """That something lies on another grid, in words, and how far from it."""
-    moved = ""
-    if found.shape == expected.shape:
-        voxels = expected.apart(found)
-        moved = f" (voxels of one number lie up to {voxels:.3g} voxels apart)"
+    """That something lies on another grid, in words, and how far from it once its axes run alike."""
+    order, moved = _order(expected, found), ""
+    turned = found if order is None else _turned(found, order)
+    if turned.shape == expected.shape:
+        voxels, alike = (
+            expected.apart(turned),
+            "" if turned.same_grid(found) else ", with its axes turned alike",
+        )
+        moved = f" (its voxels lie up to {voxels:.3g} voxels away{alike})"
     return f"it lies on another grid: {found.text()}, where {whose} has {expected.text()}{moved}"

@@ -128,7 +128,8 @@ def change_of(
             "one of them. Start the folds again with it: medseg pipeline folds"
         )
     first = next((name for name in before.steps if name in again), "")
-    if state.status == "FINISHED" and not first:
+    idle = state.status == "FINISHED" and set(before.steps) <= set(state.done)
+    if asked and idle and not first:
         raise RunError(f"the run {state.name} is finished, and --set changes nothing that is done again.")
     return Change(before, after, paths, first, anew)
 

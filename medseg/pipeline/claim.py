@@ -10,7 +10,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from medseg.errors import RunError
-from medseg.pipeline.process import worked_on
+from medseg.pipeline.process import lock_trouble, worked_on
 from medseg.recorder import Status
 
 
@@ -70,6 +70,12 @@ def taken(claimed: Claimed, folder: Path) -> RunError:
     pid, host = claimed.process["pid"], claimed.process["host"]
     if not unsure(claimed, folder):
         return RunError(f"{claimed.name} is still going on (process {pid}). Wait for it.")
+    unreadable = lock_trouble(folder)
+    if unreadable:
+        return RunError(
+            f"whether {claimed.name} is still going on (process {pid} on the machine {host!r}) cannot be known: "
+            f"{unreadable}"
+        )
     return RunError(
         f"{claimed.name} is still going on, as far as is known here: process {pid} on the machine "
         f"{host!r}; this one is {platform.node()!r}. Wait for it. If that process is gone for certain, as with a "

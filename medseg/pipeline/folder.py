@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import secrets
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, field, replace
@@ -194,6 +195,12 @@ class RunFolder:
     def digest(path: Path) -> str:
         """SHA-256 of a file's bytes."""
         return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    @property
+    def called(self) -> str:
+        """What names it on the command line."""
+        beside = self.path.absolute().parent == RUNS.absolute()
+        return shlex.quote(self.path.name if beside else str(self.path))
 
     @property
     def touched(self) -> float:

@@ -147,8 +147,18 @@ def check_data(
     return check(listing, manifest, channels, jobs=options.at_once, progress=progress, remember=remember)
 
 
-def gather(report: Report, *, skip_bad: bool, generated: bool) -> Gathered:
+CHANGED = "The run had none when it began: put the data back as they were and resume, or begin a new run."
+"""What to do about faults that a run meets only as it goes on: to leave cases out would make another run of it."""
+
+
+def gather(report: Report, *, skip_bad: bool, generated: bool, otherwise: str = "") -> Gathered:
     """The cases that can be learned from.
+
+    Args:
+        report: What the check found.
+        skip_bad: Whether to leave out cases with faults.
+        generated: Whether the data are a generated sample.
+        otherwise: What to do about faults; empty for commands that have --skip-bad.
 
     Raises:
         DataError: There are faults and `skip_bad` is not set, or nothing is left.
@@ -159,10 +169,9 @@ def gather(report: Report, *, skip_bad: bool, generated: bool) -> Gathered:
     if faults and not skip_bad:
         count, them = (f"{len(faults)} faults", "them") if len(faults) > 1 else ("1 fault", "it")
         go_on = "go on without these cases" if named else "go on all the same"
+        remedy = otherwise or f"Mend {them}, or {go_on}: --skip-bad."
         raise DataError(
-            f"{count} in the data, {len(good)} case{'' if len(good) == 1 else 's'} without. Mend {them}, or {go_on}: "
-            "--skip-bad.",
-            faults,
+            f"{count} in the data, {len(good)} case{'' if len(good) == 1 else 's'} without. {remedy}", faults
         )
     if not good:
         raise DataError("no case can be used.", faults)

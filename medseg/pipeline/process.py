@@ -75,6 +75,22 @@ def worked_on(folder: Path) -> Literal["free", "held", "unknown"]:
     return seen(folder / _HOLD)
 
 
+def lock_trouble(folder: Path) -> str:
+    """What keeps the lock of a folder from being asked, and what to do about it; empty if nothing does.
+
+    File systems without locks are no trouble that could be mended in the folder.
+    """
+    try:
+        found = take(folder / _HOLD)
+    except NoLocksError:
+        return ""
+    except OSError as error:
+        return refused(folder / _HOLD, error)
+    if found is not None:
+        found.let_go(remove=False)
+    return ""
+
+
 @contextmanager
 def turn(folder: Path, wait: float = 20.0) -> Iterator[None]:
     """Be the only one, of all who ask, until the end of the block.

@@ -20,7 +20,7 @@ from medseg.pipeline.declaration.public import public_definition
 from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.gather import Gathered
-from medseg.pipeline.made import keep_made
+from medseg.pipeline.made import keep_made, keep_result
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.preparing import prepared, rows_of
 from medseg.pipeline.resolve import Resolved
@@ -120,7 +120,6 @@ def _all_steps(job: Job) -> Work:
         job.recorder.tags(
             {"resumed.set": "; ".join(f"{path}={now.get(path)}" for path in changed)[:_LONGEST_TAG]}
         )
-    _refuse_changed_split(job)
     job, store = _prepared(job)
     _record_left_out(job)
     split = _split(job)
@@ -148,6 +147,7 @@ def _all_steps(job: Job) -> Work:
         work = step(work, here)
         keep_made(job.folder, state, name)
     folder = work.predictor.save(job.folder.path / "model")
+    keep_result(job.folder)
     job.recorder.model(folder)
     return work
 
@@ -168,18 +168,11 @@ def _record_left_out(job: Job) -> None:
 def _split(job: Job) -> Split:
     """Write the split down, and record it."""
     path, split = job.folder.path / "split.json", job.shared.split
-    if not path.exists():
-        split.to_json(path)
+    split.to_json(path)  # anew where it was damaged; else it is as it was
     job.folder.write(replace(job.folder.read(), split_digest=split.digest()))
     job.recorder.artifact(path)
     job.shared.record(job.resolved.definition.split, job.folder.path, job.recorder, job.progress)
     return split
-
-
-def _refuse_changed_split(job: Job) -> None:
-    known = job.folder.read().split_digest
-    if known and known != job.shared.split.digest():
-        raise RunError("split.json of this run has changed since it began. Start the pipeline again.")
 
 
 def _prepared(job: Job) -> tuple[Job, SliceStore]:

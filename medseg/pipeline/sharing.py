@@ -6,6 +6,8 @@ It is known before anything is written or tracked, so that a run which cannot be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from medseg.class_names import shown
 from medseg.datasets.case import Case
 from medseg.datasets.checks.check import Report
 from medseg.datasets.roles import Role
-from medseg.errors import DataError
+from medseg.errors import DataError, RunError
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.duplicates import SharedCopies, copies
 from medseg.splits.rule import DEFAULT_RATIO
@@ -24,24 +26,78 @@ if TYPE_CHECKING:
     from medseg.steps.step import Step
 
 
-def share_out(
-    definition: PipelineDefinition, cases: Sequence[Case], report: Report, kept: Path | None = None
-) -> SharedCopies:
+@dataclass(frozen=True)
+class KeptSplit:
+    """What a run that goes on knows of its split.
+
+    Attributes:
+        path: Its `split.json`, which may be missing or damaged.
+        digest: Of the roles; empty where the run was killed before it knew them.
+    """
+
+    path: Path
+    digest: str
+
+    def read(self, cases: Sequence[Case]) -> Split | None:
+        """The split; None where the file is missing, damaged, or of other roles."""
+        with suppress(DataError):
+            split = Split.from_file(self.path, cases)
+            return split if self.digest in ("", split.digest()) else None
+        return None
+
+
+def share_out(definition: PipelineDefinition, cases: Sequence[Case], report: Report) -> SharedCopies:
     """Give each case its role; copies of one picture stay together where roles are drawn.
 
     Args:
         definition: Its split and seed.
         cases: Those that can be used.
         report: What was found of all.
-        kept: The `split.json` of a run that goes on; None draws.
 
     Raises:
         DataError: The cases cannot be shared out so.
     """
-    found = copies(cases, report)
-    if kept is not None:
-        return SharedCopies(found, Split.from_file(kept, cases), cases)
-    return SharedCopies(found, make_split(definition.split, cases, definition.seed, found.groups()), cases)
+    found, used = copies(cases, report), {case.id for case in cases}
+    every = (*report.listing.cases, *report.listing.incomplete)
+    left_out = [case for case in every if case.id not in used]
+    split = make_split(definition.split, cases, definition.seed, found.groups(), left_out)
+    return SharedCopies(found, split, cases)
+
+
+def share_out_again(
+    definition: PipelineDefinition,
+    cases: Sequence[Case],
+    report: Report,
+    kept: KeptSplit,
+    say: Callable[[str], None],
+) -> SharedCopies:
+    """Give each case the role that it had when a run began.
+
+    Args:
+        definition: As of `share_out`, like the next two.
+        cases: Those that can be used.
+        report: What was found of all.
+        kept: What the run knows of its split.
+        say: Called where the split is drawn again in place of a damaged file.
+
+    Raises:
+        RunError: The file does not tell the roles any more, and they cannot be drawn as they were.
+        DataError: The cases cannot be shared out.
+    """
+    split = kept.read(cases)
+    if split is not None:
+        return SharedCopies(copies(cases, report), split, cases)
+    drawn = share_out(definition, cases, report)
+    if kept.digest not in ("", drawn.split.digest()):
+        raise RunError(
+            f"{kept.path.name} of this run is missing, damaged or changed, and a new draw gives other roles than it "
+            "began with. Put the file back as it was, or start the pipeline again."
+        )
+    if kept.path.exists():
+        say(
+            f"{kept.path.name} was damaged or changed. It is made again, with the roles that the run began with."
+        )
+    return drawn
 
 
 def refuse(

@@ -28,15 +28,16 @@ def read_split_file(path: Path) -> dict[str, Any]:
     return _from_csv(path) if path.suffix.lower() == ".csv" else _from_json(path)
 
 
-def same_cases(named: Sequence[str], cases: Sequence[Case]) -> None:
-    """Refuse names that are not exactly the cases'.
+def same_cases(named: Sequence[str], cases: Sequence[Case], left_out: Sequence[Case] = ()) -> None:
+    """Refuse names that are not exactly the cases', but for those that are left out, which may be named.
 
     Raises:
         DataError: Some are missing or unknown; the message counts them.
     """
     there = {case.id for case in cases}
-    if set(named) != there:
-        raise _strangers(len(set(named) - there), len(there - set(named)), len(there))
+    unknown, unnamed = set(named) - there - {case.id for case in left_out}, there - set(named)
+    if unknown or unnamed:
+        raise _strangers(len(unknown), len(unnamed), len(there))
 
 
 def _from_json(path: Path) -> dict[str, Any]:
@@ -91,18 +92,22 @@ def _text(path: Path) -> str:
     return text
 
 
-def roles_of_cases(given: Mapping[str, Sequence[str]], cases: Sequence[Case]) -> dict[str, Role]:
-    """Role of each case, from names of cases and patients by role.
+def roles_of_cases(
+    given: Mapping[str, Sequence[str]], cases: Sequence[Case], left_out: Sequence[Case] = ()
+) -> dict[str, Role]:
+    """Role of each case, from names of cases and patients by role; those that are left out may be named.
 
     Raises:
         DataError: A name is unknown, a case is left out, or a patient is in two roles; messages count them.
     """
     members: dict[str, set[str]] = defaultdict(set)
-    for case in cases:
+    every = (*cases, *left_out)
+    for case in every:
         members[case.id].add(case.id)
-        members[case.group].add(case.id)
-    group_of = {case.id: case.group for case in cases}
-    key = secret_key() if ids_are_hidden(cases) else None
+        if case.group:  # of a case without all its files the patient may not be known
+            members[case.group].add(case.id)
+    group_of = {case.id: case.group or case.id for case in every}
+    key = secret_key() if ids_are_hidden(every) else None
     roles: dict[str, set[Role]] = defaultdict(set)
     named: set[str] = set()
     unknown = 0
@@ -116,8 +121,9 @@ def roles_of_cases(given: Mapping[str, Sequence[str]], cases: Sequence[Case]) ->
     torn = sum(len(each) > 1 for each in roles.values())
     if torn:
         raise DataError(f"the split file puts {torn} patients into more than one role; expected one each")
-    if unknown or len(named) < len(cases):
-        raise _strangers(unknown, len(cases) - len(named), len(cases))
+    unnamed = {case.id for case in cases} - named
+    if unknown or unnamed:
+        raise _strangers(unknown, len(unnamed), len(cases))
     return {case.id: next(iter(roles[case.group])) for case in cases}
 
 

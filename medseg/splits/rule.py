@@ -8,6 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 DEFAULT_RATIO = 0.15
 
+#: Keys of a rule that share out patients, and never slices.
+_OF_PATIENTS = ("stratify", "column", "folds", "fold")
+
 
 def _is_share(value: object) -> float | dict[str, str | list[str]]:
     """A ratio in [0, 1), or column: value(s). One validator, so that an error names one expectation."""
@@ -126,3 +129,10 @@ class SplitRule(BaseModel):
             )
         if isinstance(self.val, dict) or isinstance(self.test, dict):
             raise ValueError("`column` tells the roles: `val` and `test` expected ratios")  # noqa: TRY004
+
+    def made_by_slice(self) -> str:
+        """The options that make of it a rule that shares out slices."""
+        chosen = [role for role, share in (("val", self.val), ("test", self.test)) if isinstance(share, dict)]
+        changes = ["by=slice", *(f"{key}=null" for key in _OF_PATIENTS if getattr(self, key) is not None)]
+        changes += [f"{role}={DEFAULT_RATIO:g}" for role in chosen]
+        return " ".join(f"--set split.{change}" for change in changes)

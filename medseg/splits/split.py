@@ -23,9 +23,6 @@ __all__ = ["CLASS", "ROLES", "Role", "Split", "make_split"]
 
 _OTHERS: tuple[Role, ...] = ("val", "test")
 
-#: Keys of a rule that share out patients, and never slices.
-_OF_PATIENTS = ("stratify", "column", "folds", "fold")
-
 CLASS = "class"
 """What `stratify` calls the classes of images."""
 
@@ -101,7 +98,7 @@ class Split:
         return {"by": "group", **{role: list(self.cases(role)) for role in ROLES}}
 
     @classmethod
-    def from_file(cls, path: Path, cases: Sequence[Case]) -> Split:
+    def from_file(cls, path: Path, cases: Sequence[Case], left_out: Sequence[Case] = ()) -> Split:
         """Read who is in which role.
 
         JSON: `{"train": [...], "val": [...], "test": [...]}` with ids of cases or of patients, or what
@@ -110,7 +107,8 @@ class Split:
 
         Args:
             path: The file.
-            cases: The cases that are to be shared out; each must be named, by itself or by its patient.
+            cases: Those to be shared out; each must be named, by itself or by its patient.
+            left_out: Others of the data set, which may be named.
 
         Raises:
             DataError: The file cannot be read, names what is not there, leaves out a case, or puts a patient
@@ -119,13 +117,17 @@ class Split:
         given = read_split_file(Path(path))
         group_of = {case.id: case.group for case in cases}
         if given.get("by") == "slice":
-            same_cases(given["cases"], cases)
+            same_cases(given["cases"], cases, left_out)
             return cls("slice", given["seed"], given["ratios"], group_of, {})
-        return cls("group", 0, {}, group_of, roles_of_cases(given, cases))
+        return cls("group", 0, {}, group_of, roles_of_cases(given, cases, left_out))
 
 
 def make_split(
-    rule: SplitRule, cases: Sequence[Case], seed: int, together: Sequence[Collection[str]] = ()
+    rule: SplitRule,
+    cases: Sequence[Case],
+    seed: int,
+    together: Sequence[Collection[str]] = (),
+    left_out: Sequence[Case] = (),
 ) -> Split:
     """Share out cases by a rule.
 
@@ -137,6 +139,7 @@ def make_split(
         seed: Of the draw, where the rule has none of its own.
         together: Sets of ids of cases, such as copies of each other, whose patients are drawn as one. They do
             not matter where a role is given by a file or a column, nor in a split by slice.
+        left_out: Others of the data set; a file may name them.
 
     Raises:
         DataError: There are too few patients, a column is not there or means something else, or cases of one
@@ -145,7 +148,7 @@ def make_split(
     if not cases:
         raise DataError("there are no cases to share out to training, validation and test")
     if rule.file is not None:
-        return Split.from_file(Path(rule.file), cases)
+        return Split.from_file(Path(rule.file), cases, left_out)
     seed = rule.seed if rule.seed is not None else seed
     expected: dict[Role, Any] = {"val": rule.val, "test": rule.test}
     ratios: dict[Role, float] = {
@@ -301,19 +304,9 @@ def _drawn(
         raise DataError(
             f"there are too few patients to share out: {len(members)}{torn} for {sorted(shares)}, expected at least "
             f"{len(shares)}. Add data of others; or share out slices, which leaks, so that scores are too good: "
-            f"{_by_slice(rule)}"
+            f"{rule.made_by_slice()}"
         )
     return draw(members, strata, shares, seed)
-
-
-def _by_slice(rule: SplitRule) -> str:
-    """What makes of a rule one that shares out slices."""
-    chosen = {
-        role: share for role, share in (("val", rule.val), ("test", rule.test)) if isinstance(share, dict)
-    }
-    changes = ["by=slice", *(f"{key}=null" for key in _OF_PATIENTS if getattr(rule, key) is not None)]
-    changes += [f"{role}={DEFAULT_RATIO:g}" for role in chosen]
-    return " ".join(f"--set split.{change}" for change in changes)
 
 
 def _units(

@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +33,22 @@ class FolderRecorder:
 
     Args:
         folder: The run's folder; made if missing.
-        say: Called if something of an earlier process is damaged and can be mended.
+        say: Called if something of an earlier process is damaged: the end of `metrics.jsonl` is cut off, and the
+            other files are made anew of what is recorded from now on.
 
     Raises:
-        RunError: A file of an earlier process is no longer JSON, other than a torn last line of metrics.
+        RunError: A line of metrics other than the last is no longer JSON.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None] = lambda _: None) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._params: dict[str, Any] = _read(folder / PARAMS, {})
-        self._tags: dict[str, Any] = _read(folder / TAGS, {})
-        self._inputs: list[Any] = _read(folder / INPUTS, [])
+        self._params: dict[str, Any] = _read(folder / PARAMS, {}, say)
+        self._tags: dict[str, Any] = _read(folder / TAGS, {}, say)
+        self._inputs: list[Any] = _read(folder / INPUTS, [], say)
         lines = read_metrics(folder, say)
         self._seen = {(name, line["step"]) for line in lines for name in line["metrics"]}
-        self._write(STATUS, {"status": "RUNNING", "time": time.time()})
+        note_status(folder, "RUNNING")
 
     def params(self, values: Mapping[str, object]) -> None:
         """Merge settings into `params.json`; what JSON cannot hold is written as text."""
@@ -102,12 +104,21 @@ class FolderRecorder:
 
     def close(self, status: Status) -> None:
         """Write how the run ended."""
-        self._write(STATUS, {"status": status, "time": time.time()})
+        note_status(self._folder, status)
 
     def _write(self, name: str, content: object) -> None:
-        with written_whole(self._folder / name) as beside:
-            text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
-            beside.write_text(text + "\n", encoding="utf-8")
+        _write(self._folder / name, content)
+
+
+def note_status(folder: Path, status: Status) -> None:
+    """Write how a run is doing, also of one whose process is gone: nothing else in its folder is read or mended."""
+    _write(folder / STATUS, {"status": status, "time": time.time()})
+
+
+def _write(path: Path, content: object) -> None:
+    with written_whole(path) as beside:
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
+        beside.write_text(text + "\n", encoding="utf-8")
 
 
 def read_metrics(folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -123,6 +134,8 @@ def read_metrics(folder: Path, say: Callable[[str], None]) -> list[dict[str, Any
     path = folder / METRICS
     if not path.exists():
         return []
+    if not path.stat().st_size:
+        say(f"{METRICS} is empty. What was recorded in it before is in MLflow alone.")
     cut = cut_damage(path)
     if cut:
         say(f"The last {cut} bytes of {METRICS} were damaged, as by a power cut, and are cut off.")
@@ -145,18 +158,14 @@ def _line(read: Any) -> dict[str, Any]:
     return read
 
 
-def _read(path: Path, empty: Any) -> Any:
+def _read(path: Path, empty: Any, say: Callable[[str], None]) -> Any:
     if not path.exists():
         return empty
-    try:
+    with suppress(ValueError):
         content = read_json(path)
-    except ValueError as error:
-        raise RunError(
-            f"{path.name} of run {path.parent.name} is not JSON ({error}). Restore it, or start a new run."
-        ) from error
-    if not isinstance(content, type(empty)):
-        raise RunError(
-            f"{path.name} of run {path.parent.name} holds a {type(content).__name__}, "
-            f"expected a {type(empty).__name__}. Restore it, or start a new run."
-        )
-    return content
+        if isinstance(content, type(empty)):
+            return content
+    say(
+        f"{path.name} is damaged and is made again. What steps that are done had written to it is in MLflow alone."
+    )
+    return empty

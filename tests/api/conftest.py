@@ -128,13 +128,21 @@ def classified(run_once: RunOnce, sorted_pictures: Path, monai_imported: None) -
 
 
 @pytest.fixture
-def killed(workspace: Path, finished: RunResult) -> RunFolder:
-    """A copy of the finished run that says that it was killed before its last step."""
+def ended(workspace: Path, finished: RunResult) -> RunFolder:
+    """A copy of the finished run, with its tracking database."""
     shutil.copyfile(finished.folder.parents[1] / "mlflow.db", workspace / "mlflow.db")
     folder = RunFolder(Path("medseg-runs") / finished.name)
     shutil.copytree(finished.folder, folder.path)
-    state = folder.read()
     uri = f"sqlite:///{(workspace / 'mlflow.db').as_posix()}"
-    folder.write(replace(state, status="KILLED", done=("fit",), tracking_uri=uri))
-    shutil.rmtree(folder.path / "scores")
+    folder.write(replace(folder.read(), tracking_uri=uri))
     return folder
+
+
+@pytest.fixture
+def killed(ended: RunFolder) -> RunFolder:
+    """A copy of the finished run that says that it was killed before its last step."""
+    state = ended.read()
+    made = {name: known for name, known in state.made.items() if known[0] == "fit"}
+    ended.write(replace(state, status="KILLED", done=("fit",), made=made))
+    shutil.rmtree(ended.path / "scores")
+    return ended

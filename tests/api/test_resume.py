@@ -26,6 +26,7 @@ from medseg.api.finding import with_credentials
 from medseg.cli.main import app
 from medseg.errors import RunError, TrackingError
 from medseg.pipeline.folder import RunFolder, all_runs
+from medseg.tracking.jsonl import FolderRecorder
 from medseg.tracking.mlflow.calls import Call
 from medseg.tracking.mlflow.outbox import UNTRACKED, leave
 from medseg.tracking.mlflow.store import open_store
@@ -454,6 +455,22 @@ def test_a_password_is_taken_from_the_environment_for_the_same_server_alone(
 
 
 @pytest.mark.slow
+def test_the_end_of_metrics_that_a_kill_has_torn_is_still_there_to_be_said_when_the_run_is_marked(
+    killed: RunFolder,
+) -> None:
+    killed.write(
+        replace(killed.read(), status="RUNNING", process={"host": platform.node(), "pid": os.getppid()})
+    )
+    with (killed.path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "ti')
+
+    assert mark_gone() == [killed.path.name]
+
+    said: list[str] = []
+    FolderRecorder(killed.path, said.append)
+    assert said == ["The last 15 bytes of metrics.jsonl were damaged, as by a power cut, and are cut off."]
+
+
 def test_a_run_of_another_machine_is_left_alone_unless_it_is_taken_over(
     killed: RunFolder, finished: RunResult
 ) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from medseg.cli.report import _groups_text, _print_files
+from medseg.cli.report import _groups_text, _print_files, _refused_text
 from medseg.datasets.case import Case
 from medseg.datasets.finding.scan import Listing
+from medseg.errors import Fault
 
 
 def case(name: str, group: str) -> Case:
@@ -35,3 +36,14 @@ def test_files_are_counted_by_their_use() -> None:
     _print_files(console, Listing((case("a", "p1"),)))  # of a layout that does not tell
 
     assert console.export_text() == "Files: 1,200 of cases, 3 that fit no pattern.\n"
+
+
+def test_cases_that_have_faults_are_spoken_of_where_some_have_any() -> None:
+    of_all, of_one = (
+        Fault("", 0, "", "a folder is empty", "Fill it."),
+        Fault("a", 1, "", "damaged", "Mend it."),
+    )
+
+    assert _refused_text([], "too few patients.") == "A run would be refused: too few patients."
+    assert _refused_text([of_all], "too few") == "A run would be refused: too few."
+    assert "A run without the cases that have faults would be refused" in _refused_text([of_all, of_one], "x")

@@ -59,8 +59,25 @@ def test_what_lies_elsewhere_is_brought_nowhere() -> None:
     aside = tilted(0) + np.array([[0, 0, 0, 0.5], *[[0.0] * 4] * 3])
     for affine in (np.diag([-1.0, -1, 1, 1]) @ tilted(0), aside, tilted(5)):
         assert on_grid(StoredImage(np.zeros(SHAPE), replace(grid, affine=affine)), grid) is None
-    assert "lie up to 0.5 voxels apart" in other_grid_message(replace(grid, affine=aside), grid, "the image")
+    told = other_grid_message(replace(grid, affine=aside), grid, "the image")
+    assert "(its voxels lie up to 0.5 voxels away)" in told
     assert io_orientation(tilted(0))[:, 1].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("codes", ["LPS", "RAI"])
+def test_of_what_is_turned_and_moved_the_move_alone_is_told(codes: str) -> None:
+    grid = Geometry(SHAPE, tilted(0))
+    found = stored_as(StoredImage(np.zeros(SHAPE), grid), codes).geometry
+    moved = replace(found, affine=found.affine + np.array([[0, 0, 0, 0.4], *[[0.0] * 4] * 3]))
+
+    told = other_grid_message(moved, grid, "the image")
+
+    assert told.endswith("(its voxels lie up to 0.4 voxels away, with its axes turned alike)")
+
+
+def test_of_another_size_no_distance_is_told() -> None:
+    grid = Geometry(SHAPE, tilted(0))
+    assert other_grid_message(replace(grid, shape=(4, 5, 7)), grid, "the image").endswith("mm, RAS")
 
 
 def test_leaning_axes_are_measured() -> None:

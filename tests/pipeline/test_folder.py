@@ -209,6 +209,26 @@ def test_a_link_in_the_place_of_a_lock_is_never_followed(tmp_path: Path) -> None
     assert letter.read_text() == "dear"
 
 
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_a_running_run_whose_lock_cannot_be_asked_is_said_to_be_so(tmp_path: Path, kind: str) -> None:
+    folder = made(tmp_path, status="KILLED")
+    folder.claim(folder.read())
+    folder.let_go()
+    lock = folder.path / ".held"
+    lock.unlink(missing_ok=True)
+    if kind == "link":
+        (tmp_path / "letter.txt").write_text("dear")
+        lock.symlink_to(tmp_path / "letter.txt")
+    else:
+        lock.mkdir()
+
+    with pytest.raises(RunError, match=r"cannot be known: .*\.held is a .* Remove") as refused:
+        folder.claim(folder.read())
+    assert "is still going on, as far as" not in str(refused.value)
+    lock.rmdir() if kind == "folder" else lock.unlink()  # the remedy
+    assert folder.claim(folder.read()).status == "RUNNING"
+
+
 def test_who_claims_a_run_is_written_down(tmp_path: Path) -> None:
     folder = made(tmp_path, status="KILLED")
     folder.claim(folder.read())

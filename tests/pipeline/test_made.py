@@ -9,7 +9,7 @@ import pytest
 
 from medseg.errors import RunError
 from medseg.pipeline.folder import RunFolder, State
-from medseg.pipeline.made import go_back, keep_made
+from medseg.pipeline.made import damaged, go_back, keep_made, keep_result, refuse_damaged
 from medseg.pipeline.options import RunOptions
 
 FILES = {
@@ -92,3 +92,24 @@ def test_a_file_of_a_run_that_points_elsewhere_is_refused(folder: RunFolder, tmp
     with pytest.raises(RunError, match="leads out"):
         go_back(folder, print)
     assert (tmp_path / "last.pt").exists()
+
+
+def test_what_the_whole_run_gives_is_made_again_without_doing_a_step_again(folder: RunFolder) -> None:
+    (folder.path / "model").mkdir()
+    (folder.path / "model" / "weights.safetensors").write_text("weights")
+    (folder.path / "split.json").write_text("{}")
+    state = keep_result(folder)
+    assert state.done == tuple(FILES)
+    assert damaged(folder) == {}
+    (folder.path / "model" / "weights.safetensors").write_text("Weights")
+    (folder.path / "split.json").write_text("")
+    said: list[str] = []
+
+    assert go_back(folder, said.append) == state
+    assert said == [
+        "Damaged or missing: model/weights.safetensors, split.json. Made again from what the steps have left."
+    ]
+    assert set(damaged(folder, "model/")) == {"model/weights.safetensors"}
+    with pytest.raises(RunError, match=r"missing in the run .*: split\.json\. .* medseg pipeline resume /"):
+        refuse_damaged(folder, "split.json")
+    refuse_damaged(folder, "scores/")

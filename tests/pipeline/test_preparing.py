@@ -13,9 +13,12 @@ import nibabel
 import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from PIL import Image
+from typer.testing import CliRunner
 
 from medseg.api import prepare_data, resume_pipeline, run_pipeline
 from medseg.api.folds import _look
+from medseg.cli.main import app
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, Fault
@@ -27,6 +30,7 @@ from medseg.pipeline.preparing import rows_of
 from medseg.progress import Silent
 from medseg.slices.preparation import Preparation
 from medseg.steps.fit import Fit
+from medseg.testing.pictures import write_emps
 from medseg.tracking.mlflow.store import open_store
 from medseg.yaml import read_yaml, write_yaml
 
@@ -179,8 +183,37 @@ def test_slices_of_patients_whose_names_are_known_are_closed_to_others(
 
 
 @pytest.mark.slow
+def test_pictures_that_are_refused_only_while_they_are_prepared_are_named_and_left_out(
+    tmp_path: Path,
+) -> None:
+    write_emps(tmp_path / "data", cases=6, size=(40, 56))
+    spoilt = tmp_path / "data" / "images" / "emps03.png"
+    assert spoilt.exists()
+    bright = np.zeros((40, 56), np.uint16)
+    bright[10:] = 65535  # float16 ends at 65504
+    Image.fromarray(bright).save(spoilt)
+    sets = [word for each in ("slices.size=[32,32]", "slices.transforms=[]") for word in ("--set", each)]
+    words = ["data", "prepare", "emps", "--data", str(tmp_path / "data"), *sets, "--jobs", "1"]
+
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2, refused.output
+    told = " ".join(refused.output.split())
+    assert "1 case cannot be prepared" in told
+    assert "case emps03" in told
+    assert "values reach 65535" in told
+    assert "go on without these cases: --skip-bad" in told
+
+    done = CliRunner().invoke(app, [*words, "--skip-bad"])
+    assert done.exit_code == 0, done.output
+    assert "Going on without 1 more case that cannot be prepared." in " ".join(done.output.split())
+    sizes = CliRunner().invoke(app, [*words, "--skip-bad", "--dry-run"])
+    assert sizes.exit_code == 0, sizes.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [(), ("slices.fit=tile", "slices.size=[16,16]"), ("slices.fit=resize",)])
 def test_truth_that_is_stored_in_other_orders_of_axes_gives_the_same_slices(
-    patients: Path, tiny: tuple[str, ...], tmp_path: Path
+    more: tuple[str, ...], patients: Path, tiny: tuple[str, ...], tmp_path: Path
 ) -> None:
     turned = Path(shutil.copytree(patients, tmp_path / "turned"))
     for case, axes in zip(sorted(turned.iterdir()), ("LAS", "RPI", "RAI", "PSR", "IRP", "LPI"), strict=True):
@@ -189,7 +222,7 @@ def test_truth_that_is_stored_in_other_orders_of_axes_gives_the_same_slices(
         start, end = io_orientation(stored.affine), axcodes2ornt(tuple(axes))
         nibabel.save(stored.as_reoriented(ornt_transform(start, end)), path)
 
-    one, other = (prepare_data("brats2d", data, set=tiny) for data in (patients, turned))
+    one, other = (prepare_data("brats2d", data, set=[*tiny, *more]) for data in (patients, turned))
 
     assert [sample.case for sample in other.samples] == [sample.case for sample in one.samples]
     for first, second in zip(one.samples, other.samples, strict=True):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +22,7 @@ from medseg.pipeline.duplicates import SharedCopies, copies
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.gather import Gathered, gather
 from medseg.pipeline.options import RunOptions
-from medseg.pipeline.sharing import share_out
+from medseg.pipeline.sharing import KeptSplit, share_out, share_out_again
 from medseg.progress import Silent
 from medseg.recorder import NoRecord
 from medseg.splits.rule import SplitRule
@@ -90,12 +92,16 @@ def job(
     found: Gathered, folder: Path, *, rule: SplitRule = BY_FOLDER, allow: bool = False, seed: int = 1
 ) -> Any:
     """A run of the folder, new or going on."""
-    definition, kept = SimpleNamespace(split=rule, seed=seed), folder / "split.json"
-    shared = share_out(definition, found.cases, found.report, kept if kept.exists() else None)
+    definition, home, heard = SimpleNamespace(split=rule, seed=seed), RunFolder(folder), Heard()
+    known = (definition, found.cases, found.report)
+    if (folder / "run.json").exists():
+        kept = KeptSplit(folder / "split.json", home.read().split_digest)
+        shared = share_out_again(*known, kept, partial(heard.say, loud=True))
+    else:
+        shared = share_out(*known)
     for refusal in () if allow else shared.refusals():
         raise refusal
     folder.mkdir(exist_ok=True)
-    home = RunFolder(folder)
     if not (folder / "run.json").exists():
         home.write(State("x", "x", None, RunOptions.of(device="cpu")))
     return SimpleNamespace(
@@ -103,19 +109,15 @@ def job(
         shared=shared,
         folder=home,
         recorder=Kept(),
-        progress=Heard(),
+        progress=heard,
     )
 
 
 @pytest.fixture
 def split_of(monai_imported: None) -> Any:
-    from medseg.pipeline.run import _refuse_changed_split, _split
+    from medseg.pipeline.run import _split
 
-    def recorded(run: Any) -> Any:
-        _refuse_changed_split(run)
-        return _split(run)
-
-    return recorded
+    return _split
 
 
 def test_a_near_copy_in_test_is_refused_and_named(tmp_path: Path) -> None:
@@ -180,9 +182,29 @@ def test_a_draw_keeps_copies_together_and_resumes_with_its_own_split(tmp_path: P
         assert shared.across == ()
         assert split_of(job(found, place, rule=SplitRule(), seed=99)).digest() == split.digest()
     (place / "split.json").write_text((tmp_path / "run0" / "split.json").read_text())
-    work = job(found, place, rule=SplitRule())
     with pytest.raises(RunError, match=r"split\.json"):
-        split_of(work)
+        job(found, place, rule=SplitRule())
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\0\0", b'{"train": ["nobody"]}'])
+def test_a_damaged_split_is_drawn_again_as_it_was_or_refused(
+    damage: bytes, tmp_path: Path, split_of: Any
+) -> None:
+    found, place = gathered(tmp_path / "data", roles()), tmp_path / "run"
+    path = place / "split.json"
+    split = split_of(job(found, place, rule=SplitRule(), seed=2))
+    before = path.read_bytes()
+    path.write_bytes(damage)
+
+    with pytest.raises(RunError, match=r"split\.json of this run .* Put the file back as it was, or start"):
+        job(found, place, rule=SplitRule(), seed=3)
+    again = job(found, place, rule=SplitRule(), seed=2)
+
+    assert again.progress.lines == [
+        "split.json was damaged or changed. It is made again, with the roles that the run began with."
+    ]
+    assert split_of(again).digest() == split.digest()
+    assert path.read_bytes() == before
 
 
 def test_what_is_left_out_no_longer_joins_others(tmp_path: Path) -> None:
@@ -197,6 +219,26 @@ def test_what_is_left_out_no_longer_joins_others(tmp_path: Path) -> None:
     assert len(found.left_out) == 2
     assert len(found.report.duplicates.pairs) == 2
     assert copies(found.cases, found.report).pairs == ()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_cases_that_are_left_out_may_be_named_in_a_split_file_and_need_not(
+    tmp_path: Path, listed: bool
+) -> None:
+    every = gathered(tmp_path / "data", roles())
+    names = [case.id for case in every.cases if listed or case.id != "Test_cat_1"]
+    half = len(names) // 2
+    (tmp_path / "s.json").write_text(json.dumps({"test": names[:half], "train": names[half:]}))
+    (tmp_path / "data" / "Test" / "cat" / "1.png").write_bytes(b"no picture")
+    report = check(scan(FOLDERS, tmp_path / "data"), FOLDERS, ("grey",))
+    found = gather(report, skip_bad=True, generated=False)
+    assert found.left_out == ("Test_cat_1",)
+
+    definition: Any = SimpleNamespace(split=SplitRule(file=str(tmp_path / "s.json")), seed=1)
+    split = share_out(definition, found.cases, found.report).split
+
+    assert set(split.roles) == {case.id for case in found.cases}
+    assert {case for case in split.roles if split.role(case) == "train"} == set(names[half:])
 
 
 def test_equal_pictures_whose_first_is_left_out_are_still_found(tmp_path: Path) -> None:
@@ -225,7 +267,9 @@ def test_parts_of_given_roles_are_never_odd(tmp_path: Path) -> None:
     assert shared.odd_parts(rule) == ""
     split.to_json(tmp_path / "s.json")
     told = SplitRule.model_validate({"file": str(tmp_path / "s.json")})
-    kept = share_out(SimpleNamespace(), found.cases, found.report, tmp_path / "s.json")
+    kept = share_out_again(
+        SimpleNamespace(), found.cases, found.report, KeptSplit(tmp_path / "s.json", ""), pytest.fail
+    )
     assert kept.odd_parts(told) == ""
 
 

@@ -319,6 +319,32 @@ def test_a_file_may_name_cases_by_their_path_and_in_either_form_of_accents(tmp_p
     assert [Split.from_file(path, cases).role(case.id) for case in cases] == list(ROLES)
 
 
+@pytest.mark.parametrize("by", ["group", "slice"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_file_may_name_cases_that_are_left_out_and_need_not(tmp_path: Path, by: str, listed: bool) -> None:
+    every = cohort(8, 2)
+    cases = every[:-3]  # the last patient is left out, and one case of the one before
+    whole = make_split(rule(by=by), every, 5)
+    (whole if listed else make_split(rule(by=by), cases, 5)).to_json(tmp_path / "split.json")
+
+    split = make_split(rule(file=str(tmp_path / "split.json")), cases, 1, (), every[-3:])
+
+    assert set(split.group_of) == {case.id for case in cases}
+    if listed:
+        assert all(split.role(case.id, z) == whole.role(case.id, z) for case in cases for z in range(5))
+    with pytest.raises(DataError, match=r"leaves out 3 of its 16|names 3 cases"):
+        make_split(rule(file=str(tmp_path / "split.json")), cases if listed else every, 1)
+
+
+def test_a_file_of_patients_may_name_one_of_whom_no_case_is_left(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("group,role\np0,train\np1,val\np2,test\n")
+    *cases, gone = cohort(3)
+
+    split = Split.from_file(tmp_path / "s.csv", cases, [gone, Case("x", "", {})])
+
+    assert dict(split.roles) == {"p0_0": "train", "p1_0": "val"}
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from medseg.errors import RunError
 from medseg.recorder import DataInput
-from medseg.tracking.jsonl import FolderRecorder, read_metrics
+from medseg.tracking.jsonl import FolderRecorder, note_status, read_metrics
 
 
 def content(folder: Path, name: str) -> object:
@@ -107,12 +107,46 @@ def test_numbers_that_json_lacks_become_null_and_are_not_repeated(tmp_path: Path
     assert line["metrics"] == {"a": None, "b": None, "c": 1.0}
 
 
-@pytest.mark.parametrize("name", ["params.json", "metrics.jsonl"])
-def test_a_spoilt_file_is_an_error_that_names_it_and_not_its_folder(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("{]\n", encoding="utf-8")
-    with pytest.raises(RunError, match=name) as caught:
+def test_a_spoilt_line_of_metrics_is_an_error_that_names_the_file_and_not_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text("{]\n", encoding="utf-8")
+    with pytest.raises(RunError, match=r"metrics\.jsonl") as caught:
         FolderRecorder(tmp_path)
     assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["", "{]\n", "7", '"a"'])
+@pytest.mark.parametrize("name", ["params.json", "tags.json", "inputs.json"])
+def test_a_damaged_file_is_made_again_and_that_is_said(tmp_path: Path, name: str, damage: str) -> None:
+    FolderRecorder(tmp_path).params({"epochs": 3})
+    (tmp_path / name).write_text(damage, encoding="utf-8")
+    said: list[str] = []
+
+    again = FolderRecorder(tmp_path, said.append)
+    again.params({"epochs": 3})
+    again.tags({"device": "cpu"})
+
+    assert len(said) == 1
+    assert said[0].startswith(f"{name} is damaged and is made again.")
+    assert json.loads((tmp_path / "params.json").read_text()) == {"epochs": 3}
+    assert json.loads((tmp_path / "tags.json").read_text()) == {"device": "cpu"}
+
+
+def test_metrics_that_were_emptied_are_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes(b"")
+    said: list[str] = []
+
+    FolderRecorder(tmp_path, said.append).metrics({"loss": 1.0}, 1)
+
+    assert said == ["metrics.jsonl is empty. What was recorded in it before is in MLflow alone."]
+
+
+def test_who_notes_how_a_run_ended_cuts_nothing_off_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 3, "ti')
+
+    note_status(tmp_path, "KILLED")
+
+    assert (tmp_path / "metrics.jsonl").read_bytes() == b'{"step": 3, "ti'
+    assert json.loads((tmp_path / "status.json").read_text())["status"] == "KILLED"
 
 
 def test_artifacts_inside_stay_and_those_outside_are_copied(tmp_path: Path) -> None:

@@ -297,7 +297,7 @@ def kept_type(array: NDArray[Any], name: str) -> NDArray[Any]:
     if kept == np.int32 and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
         raise RefusedError(
             f"the {name} holds integers beyond 32 bits (above 2147483647, or below -2147483648)",
-            "Number its labels from 1.",
+            "Number the labels of a label map from 1; of an image, store 32-bit floating point numbers.",
         )
     with np.errstate(over="ignore"):
         return np.array(array, dtype=kept, order="C")

@@ -135,7 +135,7 @@ class ImageClasses(_OfWholeImages):
     def loss(self) -> Loss:
         """The loss of logits (B, K) and labels (B, K), with the target in the form that its library wants.
 
-        torch's losses take class indices (B,); MONAI's a one-hot (B, K).
+        torch's losses take class indices (B,); MONAI's a one-hot (B, K), or indices (B, 1) with `to_onehot_y`.
 
         Raises:
             DefinitionError: Weights are given, and the declared loss does not take them, or smooths as well.
@@ -147,7 +147,10 @@ class ImageClasses(_OfWholeImages):
         refuse_weighted_smoothing(
             loss, "Leave task.loss out, and set task.class_weights and task.label_smoothing."
         )
-        return _OfLabels(loss, _index if type(loss).__module__.startswith("torch.") else _numbers)
+        if type(loss).__module__.startswith("torch."):
+            return _OfLabels(loss, _index)
+        makes_one_hot = any(getattr(part, "to_onehot_y", False) for part in loss.modules())
+        return _OfLabels(loss, _kept_index if makes_one_hot else _numbers)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Softmax over classes, (B, K)."""
@@ -296,6 +299,10 @@ def _declared(make: Callable[..., Any], weight: torch.Tensor | None) -> Any:
 
 def _index(label: torch.Tensor) -> torch.Tensor:
     return label.argmax(dim=1)
+
+
+def _kept_index(label: torch.Tensor) -> torch.Tensor:
+    return label.argmax(dim=1, keepdim=True)
 
 
 def _numbers(label: torch.Tensor) -> torch.Tensor:

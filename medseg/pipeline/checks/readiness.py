@@ -7,18 +7,22 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+import numpy as np
+
 from medseg.component import Allowed
 from medseg.datasets.checks.check import Report
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError, MedsegError, ModelError, StoreError
-from medseg.pipeline.checks.shortfalls import absent_note, cut_away_note
+from medseg.pipeline.checks.shortfalls import absent_note, cropped_note, cut_away_note
 from medseg.pipeline.declaration.completion import complete
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.resolve import Resolved, resolve
 from medseg.pipeline.sharing import refusals, share_out
+from medseg.slices.rule import SliceRule
 from medseg.slices.selection import for_training
+from medseg.slices.store.estimate import stored_fitting
 from medseg.slices.store.fill import make_slices
 from medseg.slices.store.fingerprint import make_recipe
 from medseg.slices.store.jobs import Job
@@ -132,7 +136,8 @@ def _tried(
     resolved: Resolved, shared: SharedCopies, report: Report, notes: list[str]
 ) -> Iterator[MedsegError]:
     """What keeps the largest case from being prepared; notes that its slices are cut to size."""
-    sizes = {facts.case: prod(facts.shape or (0,)) for facts in report.facts}
+    used = {case.id for case in shared.cases}
+    sizes = {facts.case: prod(facts.shape or (0,)) for facts in report.facts if facts.case in used}
     largest = max(shared.cases, key=lambda case: sizes[case.id])
     preparation, labels = resolved.predictor.preparation, resolved.manifest.label_rule()
     recipe = make_recipe(
@@ -148,11 +153,21 @@ def _tried(
     except (DataError, StoreError) as error:
         yield error
         return
-    if made.crops:
-        height, width = preparation.rule.size
+    cropped = _cropped(preparation.rule, shared, report)
+    if made.crops or (cropped and largest.id not in cropped):  # else the transforms make them smaller
         notes.append(
-            f"Slices are cut to {height} x {width} (slices.size) around their centre, and some are larger: what lies "
-            "outside is never seen. Set a larger slices.size, or slices.fit=resize or tile."
+            cropped_note(preparation.rule.size, len(cropped), len(sizes), masks=made.label is not None)
         )
     cut, marked = made.cut_away
     notes += filter(None, [cut_away_note({largest.id: cut / marked} if cut else {}, preparation.rule.size)])
+
+
+def _cropped(rule: SliceRule, shared: SharedCopies, report: Report) -> set[str]:
+    """Cases whose slices are larger than those of the rule, as they are stored."""
+    used, found = {case.id for case in shared.cases}, set[str]()
+    for facts in report.facts:
+        if facts.case in used and facts.shape is not None and facts.affine is not None:
+            affine = np.reshape(facts.affine, (4, 4))
+            if stored_fitting(facts.shape, affine, rule)[0].crops:
+                found.add(facts.case)
+    return found

@@ -27,6 +27,24 @@ def cut_away_note(shares: Mapping[str, float], size: tuple[int, int]) -> str:
     )
 
 
+def cropped_note(size: tuple[int, int], larger: int, cases: int, *, masks: bool) -> str:
+    """That slices are cut to a size, before it is known of each case whether that takes anything of its label map.
+
+    Args:
+        size: (H, W) of a slice.
+        larger: How many cases have larger slices, as they are stored; 0 where only transforms make them larger.
+        cases: How many there are.
+        masks: Whether there are label maps, of which the largest case's was looked at.
+    """
+    those = f"those of {larger} of {cases} cases" if larger else "some"
+    looked = " Of label maps, that of the largest case alone was looked at; a run names all that are cut."
+    return (
+        f"Slices are cut to {size[0]} x {size[1]} (slices.size) around their centre, and {those} are larger: what "
+        "lies outside is never seen. Set a larger slices.size, or slices.fit=resize or tile."
+        f"{looked if masks and cases > 1 else ''}"
+    )
+
+
 def unlearned_note(store: SliceStore) -> str:
     """That the slices for training show no voxel of a class; empty if they show all, or there are no label maps."""
     samples = store.role("train")

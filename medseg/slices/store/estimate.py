@@ -11,14 +11,17 @@ from pathlib import Path
 
 import numpy as np
 from nibabel.orientations import io_orientation
+from numpy.typing import NDArray
 
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
+from medseg.datasets.reading.unforeseen import one_case
 from medseg.errors import DataError, Fault
 from medseg.geometry.axes import AXES
 from medseg.images.refusal import found_and_remedy
 from medseg.slices.preparation import Preparation
-from medseg.slices.sizes import FITTINGS
+from medseg.slices.rule import SliceRule
+from medseg.slices.sizes import FITTINGS, Fitting
 from medseg.slices.store.entry import read_entry
 from medseg.slices.store.fill import free_bytes, make_slices, stores_folder
 from medseg.slices.store.fingerprint import Recipe, make_recipe
@@ -31,7 +34,7 @@ class StorePlan:
     """What preparing takes.
 
     Attributes:
-        cases: Number of cases.
+        cases: Number of cases, without those that are left out.
         ready: How many of them are prepared already.
         slices: Slices that will be stored, the ready ones included; at most, unless `exact`.
         bytes: What they take on disk, likewise.
@@ -63,14 +66,17 @@ def plan(
     known: Known | None = None,
     root: Path | None = None,
     jobs: int = 1,
+    skip_bad: bool = False,
 ) -> StorePlan:
     """Plan a call of `prepare.prepare` with the same arguments; nothing is left on disk.
 
     Reads the header of each case's first channel, and prepares one missing case, whose slices are not kept, to
-    learn the time, and how many slices the transforms make of it.
+    learn the time, and how many slices the transforms make of it. With `skip_bad` cases that prove to be faulty in
+    that are left out; others may still prove to be when they are prepared.
 
     Raises:
-        DataError: A file is missing or has no usable header; all faults are listed.
+        DataError: A file is missing or has no usable header, with all faults listed; or the one case cannot be
+            prepared, with `skip_bad` none can.
         DefinitionError: As `prepare.prepare`.
     """
     recipe = make_recipe(
@@ -86,11 +92,11 @@ def plan(
             depths[job.name] = _depth(job, preparation)
         except DataError as error:
             faults += error.faults
-    if faults:
+    ready = len(work) - len(missing)
+    missing = [job for job in missing if job.name in depths]
+    if faults and not skip_bad:
         raise DataError("\n".join(fault.text() for fault in faults), faults)
-    seconds, scale = 0.0, 1.0
-    if missing:
-        seconds, scale = _tried(missing[0], preparation, recipe, depths[missing[0].name])
+    missing, seconds, scale = _trial(missing, depths, preparation, recipe, skip_bad=skip_bad, ready=ready)
     bound, exact = 0, True
     for job in missing:
         selection = recipe.selection(job.role)
@@ -102,8 +108,8 @@ def plan(
     each = height * width * (len(preparation.channels) * np.dtype(preparation.rule.store).itemsize + truth)
     there = sum(sum(entry.sizes.values()) for entry in made.values())
     return StorePlan(
-        cases=len(cases),
-        ready=len(work) - len(missing),
+        cases=ready + len(missing),
+        ready=ready,
         slices=bound + sum(len(entry.positions) for entry in made.values()),
         bytes=bound * each + there,
         missing_bytes=bound * each,
@@ -113,13 +119,37 @@ def plan(
     )
 
 
+def _trial(
+    missing: list[Job],
+    depths: Mapping[str, int],
+    preparation: Preparation,
+    recipe: Recipe,
+    *,
+    skip_bad: bool,
+    ready: int,
+) -> tuple[list[Job], float, float]:
+    """Prepare the first case that can be: those from it on, its seconds, and how many slices come of one."""
+    faults: list[Fault] = []
+    for number, job in enumerate(missing):
+        try:
+            with one_case(job.case, writes=True):
+                return missing[number:], *_tried(job, preparation, recipe, depths[job.name])
+        except DataError as error:
+            if not skip_bad:
+                raise
+            faults += error.faults
+    if faults and not ready:
+        raise DataError("\n".join(fault.text() for fault in faults), faults)
+    return [], 0.0, 1.0
+
+
 def _depth(job: Job, preparation: Preparation) -> int:
     """Number of slices that a case makes as it is stored, from the header alone."""
     channel = preparation.channels[0]
     path = job.case.files[channel]
     try:
         grid = preparation.files.geometry(path)
-        source = io_orientation(grid.affine)[:, 0]
+        fitting, depth = stored_fitting(grid.shape, grid.affine, preparation.rule)
     except (DataError, ValueError) as error:
         fault = Fault(
             job.case.id,
@@ -129,10 +159,24 @@ def _depth(job: Job, preparation: Preparation) -> int:
             path,
         )
         raise DataError(fault.text(), [fault]) from error
-    rule = preparation.rule
-    shape = [grid.shape[int(np.flatnonzero(source == axis)[0])] for axis in range(3)]
-    stack = AXES[rule.axis].seen((shape[0], shape[1], shape[2]))
-    return FITTINGS[rule.fit](stack, rule.size, rule.overlap).count(stack[0])
+    return fitting.count(depth)
+
+
+def stored_fitting(shape: Sequence[int], affine: NDArray[np.float64], rule: SliceRule) -> tuple[Fitting, int]:
+    """How the slices of a volume are brought to size, and how many it has, before any transform.
+
+    Args:
+        shape: (I, J, K) as stored.
+        affine: (4, 4), of these axes.
+        rule: Along which axis, to what size and how.
+
+    Raises:
+        ValueError: The axes have no directions.
+    """
+    source = io_orientation(affine)[:, 0]
+    turned = [int(shape[int(np.flatnonzero(source == axis)[0])]) for axis in range(3)]
+    stack = AXES[rule.axis].seen((turned[0], turned[1], turned[2]))
+    return FITTINGS[rule.fit](stack, rule.size, rule.overlap), stack[0]
 
 
 def _tried(job: Job, preparation: Preparation, recipe: Recipe, depth: int) -> tuple[float, float]:

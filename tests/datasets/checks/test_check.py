@@ -134,7 +134,7 @@ SHIFTED = LPS + np.array([[0, 0, 0, 3.0], *[[0.0] * 4] * 3])
         (lambda folder: (folder / "p1_t2.nii.gz").unlink(), "t2", "missing"),
         (lambda folder: (folder / "p1_seg.nii.gz").unlink(), "mask", "missing"),
         (with_t2(volume(1)[:-1]), "t2", "another grid: 5 x 7 x 5"),
-        (with_t2(volume(1), SHIFTED), "t2", "lie up to 3 voxels apart"),
+        (with_t2(volume(1), SHIFTED), "t2", "lie up to 3 voxels away"),
         (with_labels(np.zeros((6, 7, 4), np.uint8)), "mask", "another grid"),
         (with_labels(np.full(SHAPE, 3, np.uint8)), "mask", "3 in 210 places; the manifest declares [0, 4]"),
         (with_labels(np.linspace(0, 4, 210, dtype=np.float32).reshape(SHAPE)), "mask", "interpolated"),

@@ -111,6 +111,14 @@ def test_a_declared_loss_of_monai_gets_a_one_hot(batch):
     assert torch.isclose(found, expected)
 
 
+def test_a_declared_loss_of_monai_that_makes_labels_one_hot_itself_gets_indices(batch):
+    logits, _, label = batch
+    focal = {"_target_": "monai.losses.FocalLoss", "gamma": 2.0, "use_softmax": True}
+    found = declared(loss={**focal, "to_onehot_y": True}).loss()(logits, label)
+
+    assert torch.isclose(found, declared(loss=focal).loss()(logits, label))
+
+
 def test_a_loss_that_takes_no_weights_is_told():
     task = declared(
         loss={"_target_": "torch.nn.MultiLabelSoftMarginLoss"}, class_weights=[1.0, 1.0, 1.0, 2.0]

@@ -582,6 +582,26 @@ def test_want_of_memory_at_one_case_is_a_fault_of_it_and_the_others_are_prepared
     assert len(list((tmp_path / "stores").glob("*/*"))) == len(cases) - 1
 
 
+def test_a_plan_without_faulty_cases_tries_the_next_and_counts_those_that_are_left(cases, tmp_path):
+    flat = np.full(SHAPE, 1e6, np.float32)  # more than float16 holds
+    for case in (cases[0], cases[1]):
+        nibabel.save(nibabel.Nifti1Image(flat, np.diag([-1.0, -1, 2, 1])), next(iter(case.images.values())))
+    how = Preparation(CHANNELS, changed(keep={"contains": "all"}, transforms=[]))
+    given = {"regions": {}, "seed": 1, "root": tmp_path / "stores"}
+    arguments = [cases, split_of(cases), how, LABELS]
+    with pytest.raises(DataError, match="float16") as refused:
+        plan(*arguments, **given)
+    assert len(refused.value.faults) == 1
+
+    planned = plan(*arguments, **given, skip_bad=True)
+    assert (planned.cases, planned.ready, planned.slices) == (2, 0, 20)
+    assert planned.seconds > 0
+
+    with pytest.raises(DataError) as refused:
+        plan(cases[:2], split_of(cases[:2]), how, LABELS, **given, skip_bad=True)
+    assert len(refused.value.faults) == 2
+
+
 def test_of_slices_that_a_plan_tries_a_kill_leaves_nothing(cases, tmp_path, monkeypatch):
     own = tmp_path / "temporary"
     own.mkdir()

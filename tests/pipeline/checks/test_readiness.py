@@ -1,0 +1,49 @@
+"""What a check says of slices that are smaller than those of some cases, of which it prepares the largest alone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from medseg.api.data import check_data
+from medseg.testing.cases import write_brats
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Five patients, one of whom has the largest slices and not the largest volume."""
+    write_brats(tmp_path / "data", cases=4)
+    write_brats(tmp_path / "flat", cases=1, shape=(40, 28, 6), seed=1)
+    for path in (tmp_path / "flat").rglob("*.nii.gz"):
+        path.rename(path.with_name(path.name.replace("001", "009")))
+    shutil.move(tmp_path / "flat" / "Brats_001", tmp_path / "data" / "Brats_009")
+    return tmp_path / "data"
+
+
+@pytest.mark.usefixtures("monai_imported")
+@pytest.mark.parametrize(
+    ("size", "those"),
+    [("[32,32]", "those of 1 of 5 cases are larger"), ("[26,32]", "those of 5 of 5 cases"), ("[48,48]", "")],
+)
+def test_cases_with_larger_slices_are_counted_though_the_largest_volume_has_none(
+    data: Path, tiny: tuple[str, ...], size: str, those: str
+) -> None:
+    found = check_data("brats2d", data, set=[*tiny, f"slices.size={size}"], jobs=1)
+
+    notes = [remark for remark in found.remarks if "slices.size" in remark]
+    assert found.report.faults == ()
+    assert len(notes) == bool(those)
+    for note in notes:
+        assert those in note
+        assert note.endswith("that of the largest case alone was looked at; a run names all that are cut.")
+
+
+@pytest.mark.usefixtures("monai_imported")
+def test_what_the_largest_case_loses_is_named_too(data: Path, tiny: tuple[str, ...]) -> None:
+    found = check_data("brats2d", data, set=[*tiny, "slices.size=[8,8]"], jobs=1)
+
+    cut, lost = (remark for remark in found.remarks if "slices.size" in remark)
+    assert "those of 5 of 5 cases are larger" in cut
+    assert "cut away some of what the label maps mark" in lost
