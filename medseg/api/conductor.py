@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medseg.api.finding import experiment_of
+from medseg.api.finding import experiment_of, shown_name
 from medseg.api.result import RunResult
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
@@ -249,14 +249,18 @@ class Conductor:
         tracked = state.tracked or MlflowRecorder.find(uri, experiment_of(state), folder.path)
         if tracked:
             return MlflowRecorder.resume(uri, tracked, folder.path, say=self.progress.say)
+        own = self.options
         note = f"{self.definition.about}\n\nResearch use only; not a medical device."
         if generated:
             note = f"**GENERATED DATA: says nothing about real patients.**\n\n{note}"
+        if own.note:
+            note = f"{own.note}\n\n{note}"
         return MlflowRecorder.start(
             uri,
             experiment=experiment_of(state),
-            name=state.name,
+            name=shown_name(state, own),
             folder=folder.path,
             note=note,
+            tags=own.own_tags(),
             say=self.progress.say,
         )

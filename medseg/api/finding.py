@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,12 +14,22 @@ from medseg.files.inside import refuse_ways_out
 from medseg.packages import allowing
 from medseg.pipeline.claim import alive, unsure
 from medseg.pipeline.folder import RUNS, RunFolder, State, all_runs, gone, is_plain
+from medseg.pipeline.options import RunOptions
 from medseg.recorder import Status
 
 
 def experiment_of(state: State) -> str:
     """Name of the experiment that a run belongs to; runs on generated data are kept apart."""
     return f"{state.pipeline}{'-generated' if state.data is None else ''}"
+
+
+def shown_name(state: State, options: RunOptions) -> str:
+    """What a tracker calls a run, which shows runs below their pipeline: the name that was given, or its time."""
+    fold = f"-fold{state.part_of.fold}" if state.part_of is not None else ""
+    if options.run_name:
+        return f"{options.run_name}{fold}"
+    time = re.search(r"-\d{4}(\d{4})-(\d{4})\d{2}-([0-9a-f]{4})$", state.name)
+    return f"{'-'.join(time.groups())}{fold}" if time else state.name
 
 
 def unfinished(*, take_over: bool = False) -> RunFolder:

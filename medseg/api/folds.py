@@ -51,6 +51,9 @@ def run_folds(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
+    run_name: str | None = None,
+    note: str = "",
+    tags: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> FoldsResult:
     """Run a pipeline once for each fold, and score all test parts together.
@@ -70,6 +73,9 @@ def run_folds(
         tracking_uri: Of MLflow.
         allow: Packages that declared objects may come from, beside the usual ones.
         jobs: Cases that are read at a time.
+        run_name: What MLflow calls the run; by default its time.
+        note: Shown with it in MLflow, as Markdown.
+        tags: `key=value` strings that it has in MLflow.
         progress: Where it is shown.
 
     Raises:
@@ -79,7 +85,14 @@ def run_folds(
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
 
     options = RunOptions.of(
-        device=device, skip_bad=skip_bad, allow_duplicates=allow_duplicates, allow=allow, jobs=jobs
+        device=device,
+        skip_bad=skip_bad,
+        allow_duplicates=allow_duplicates,
+        allow=allow,
+        jobs=jobs,
+        run_name=run_name,
+        note=note,
+        tags=tags,
     )
     if not 2 <= folds <= MOST_FOLDS:
         raise DefinitionError(f"folds is {folds}, expected 2 to {MOST_FOLDS}")

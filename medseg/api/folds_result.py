@@ -103,9 +103,11 @@ def _recorder(
     return MlflowRecorder.start(
         uri,
         experiment=experiment,
-        name=asked.name,
+        name=asked.options.run_name or asked.name.removeprefix(f"{asked.declared['definition']['name']}-"),
         folder=asked.folder,
-        note=f"{asked.folds} folds, each of the {noun} tested once. Research use only; not a medical device.",
+        tags=asked.options.own_tags(),
+        note=f"{asked.options.note}\n\n{asked.folds} folds, each of the {noun} tested once. Research use only; "
+        "not a medical device.",
         say=say,
         system=False,
     )

@@ -41,6 +41,9 @@ def run_pipeline(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
+    run_name: str | None = None,
+    note: str = "",
+    tags: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> RunResult:
     """Run a pipeline from its data to a tracked model.
@@ -55,13 +58,23 @@ def run_pipeline(
         tracking_uri: Of MLflow; by default MLFLOW_TRACKING_URI, else `mlflow.db` in the working folder.
         allow: Packages that declared objects may come from, beside the usual ones.
         jobs: Cases that are read at a time; by default as many as there are cores.
+        run_name: What MLflow calls the run; by default its time.
+        note: Shown with it in MLflow, as Markdown.
+        tags: `key=value` strings that it has in MLflow.
         progress: Where it is shown.
 
     Raises:
         MedsegError: What is wrong, before training where it can be known.
     """
     options = RunOptions.of(
-        device=device, skip_bad=skip_bad, allow_duplicates=allow_duplicates, allow=allow, jobs=jobs
+        device=device,
+        skip_bad=skip_bad,
+        allow_duplicates=allow_duplicates,
+        allow=allow,
+        jobs=jobs,
+        run_name=run_name,
+        note=note,
+        tags=tags,
     )
     root = None if data is None else Path(data)
     return begin(name, root, set, options, tracking_uri, progress or Silent())

@@ -121,23 +121,28 @@ def ui(
         ),
     ] = None,
     browser: Annotated[
-        bool, typer.Option("--browser", help="Open the page in the browser. Default: print its address.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            help="Open the page in the browser. Default: where this is a terminal on a desktop.",
+        ),
+    ] = None,
 ) -> None:
     """Open the MLflow UI on 127.0.0.1, for comparing runs."""
     with guarded(Console(stderr=True)):
         from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
-        from medseg.tracking.mlflow.ui import serve_ui  # noqa: PLC0415
+        from medseg.tracking.mlflow.ui import has_desktop, serve_ui  # noqa: PLC0415
 
         mark_and_tell()
         uri, console = default_uri(tracking_uri), Console()
+        opens = (console.is_terminal and has_desktop()) if browser is None else browser
         title = f"MLflow UI of {masked(uri)}"
 
         def ready(address: str) -> None:
-            console.print(Text(f"{title}: {address}  (Ctrl-C ends it)"), soft_wrap=True)
+            opened = " It is opened in the browser." if opens else ""
+            console.print(Text(f"{title}: {address}{opened} Ctrl-C ends it."), soft_wrap=True)
 
         console.print(Text(f"Starting the {title}."), soft_wrap=True)
-        serve_ui(uri, port=port, open_browser=browser, ready=ready)
+        serve_ui(uri, port=port, open_browser=opens, ready=ready)
 
 
 @cache.command("list")

@@ -15,64 +15,25 @@ from medseg.cli.display import display
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
 from medseg.cli.next_commands import going_on
+from medseg.cli.options import (
+    Allow,
+    AllowDuplicates,
+    Data,
+    Device,
+    Jobs,
+    Name,
+    Note,
+    RunName,
+    Set,
+    ShowPaths,
+    SkipBad,
+    Tags,
+    Uri,
+)
 from medseg.errors import RunError
 from medseg.packages import allowing
 
 app = typer.Typer(help="Declare, check and run pipelines.", no_args_is_help=True)
-
-Name = Annotated[str, typer.Argument(help="A pipeline's name, or the path of its YAML file.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="PATH=VALUE",
-        help="Change a value of the definition, such as steps.fit.epochs=5; may be given several times.",
-    ),
-]
-Allow = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--allow",
-        metavar="PACKAGE",
-        help="Allow classes of this package in the definition; may be given several times. Default: MEDSEG_ALLOW.",
-    ),
-]
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        help="Read the data from this folder. Default: the generated sample of the pipeline, if it has one.",
-    ),
-]
-Device = Annotated[str, typer.Option(help="Compute on this device: auto, cpu or cuda.")]
-Uri = Annotated[
-    str | None,
-    typer.Option(help="Track at this MLflow address. Default: MLFLOW_TRACKING_URI, else ./mlflow.db."),
-]
-Jobs = Annotated[
-    int | None,
-    typer.Option(min=1, help="Read this many cases at a time. Default: the number of processor cores."),
-]
-ShowPaths = Annotated[
-    bool,
-    typer.Option(
-        "--show-paths",
-        help="Print the paths of files in messages, although they may identify patients. Default: positions only.",
-    ),
-]
-AllowDuplicates = Annotated[
-    bool,
-    typer.Option(
-        "--allow-duplicates",
-        help="Accept duplicate pictures in different roles, and record them. Default: stop and list them.",
-    ),
-]
-SkipBad = Annotated[
-    bool,
-    typer.Option(
-        "--skip-bad", help="Leave out cases that have faults, and record which. Default: stop and list them."
-    ),
-]
 
 
 @app.command("list")
@@ -166,6 +127,9 @@ def run(
     tracking_uri: Uri = None,
     allow: Allow = None,
     jobs: Jobs = None,
+    run_name: RunName = None,
+    note: Note = "",
+    tags: Tags = None,
     show_paths: ShowPaths = False,
 ) -> None:
     """Run a pipeline, from its data to a tracked model."""
@@ -189,6 +153,9 @@ def run(
             tracking_uri=tracking_uri,
             allow=allow or (),
             jobs=jobs,
+            run_name=run_name,
+            note=note,
+            tags=tags or (),
             progress=display(console),
         )
         print_result(console, result)
@@ -300,6 +267,9 @@ def folds(
     tracking_uri: Uri = None,
     allow: Allow = None,
     jobs: Jobs = None,
+    run_name: RunName = None,
+    note: Note = "",
+    tags: Tags = None,
     show_paths: ShowPaths = False,
 ) -> None:
     """Cross-validate a pipeline: a run for each fold, and the scores of all test parts together."""
@@ -324,6 +294,9 @@ def folds(
             tracking_uri=tracking_uri,
             allow=allow or (),
             jobs=jobs,
+            run_name=run_name,
+            note=note,
+            tags=tags or (),
             progress=display(console),
         )
         print_folds(console, result)

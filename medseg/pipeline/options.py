@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from medseg.allowed import SHIPPED, Allowed
@@ -21,6 +22,16 @@ def default_jobs() -> int:
         return os.cpu_count() or 1
 
 
+_TAG = re.compile(r"(?!mlflow\.|medseg\.)[\w./ -]{1,250}=.*", re.DOTALL)
+_LONGEST_NAME = 100
+
+
+def _tag(text: str) -> str:
+    if not _TAG.fullmatch(text):
+        raise ValueError("expected key=value, with a key of letters, digits, '.', '_', '-', '/' or spaces")
+    return text
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class RunOptions:
     """The options of the command line, or of a script.
@@ -32,6 +43,9 @@ class RunOptions:
         allow: Packages that declared objects may come from, beside the usual ones. Those that a file remembers are
             for information: they count only where a command allows them again.
         jobs: Cases that are read at a time, 1 or more; None for as many as there are cores.
+        run_name: What a tracker calls the run; None for its time.
+        note: Goes before the description that a tracker shows, as Markdown.
+        tags: `key=value` texts that a tracker shows.
     """
 
     device: Literal["auto", "cpu", "cuda"]
@@ -39,6 +53,9 @@ class RunOptions:
     allow_duplicates: bool = False
     allow: tuple[str, ...] = ()
     jobs: Annotated[int, Field(ge=1)] | None = None
+    run_name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)] | None = None
+    note: str = ""
+    tags: tuple[Annotated[str, AfterValidator(_tag)], ...] = ()
 
     @classmethod
     def of(cls, *, device: str = "auto", skip_bad: bool = False, **others: Any) -> RunOptions:
@@ -66,6 +83,10 @@ class RunOptions:
     def allowed(self) -> Allowed:
         """Where declared objects may come from."""
         return SHIPPED.also(*self.allow)
+
+    def own_tags(self) -> dict[str, str]:
+        """The tags by their keys."""
+        return {key: value for key, _, value in (each.partition("=") for each in self.tags)}
 
     @property
     def at_once(self) -> int:

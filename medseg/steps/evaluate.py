@@ -97,7 +97,7 @@ class Evaluate:
         for note in evaluation.notes():
             run.progress.say(f"{self.role}: {note}.", loud=True)
         tables = evaluation.tables(run.seed)
-        self._write(evaluation, tables, work, run)
+        self._write(evaluation, tables, run)
         self._draw(evaluation, tables, work, run)
         return self.recall(work, run)
 
@@ -128,15 +128,13 @@ class Evaluate:
     def _table(self, run: Run, ending: str) -> Path:
         return run.folder / "scores" / f"{self.role}{ending}.csv"
 
-    def _write(self, evaluation: Evaluation, tables: Mapping[str, DataFrame], work: Work, run: Run) -> None:
+    def _write(self, evaluation: Evaluation, tables: Mapping[str, DataFrame], run: Run) -> None:
         for ending, content in tables.items():
             path = self._table(run, ending)
             with written_whole(path) as target:
                 content.to_csv(target, index=content.index.name is not None)
             run.recorder.artifact(path, "scores")
-        # `val/` belongs to what `Fit` records at each epoch
-        word = "val_final" if self.role == "val" else self.role
-        run.recorder.metrics(evaluation.metrics(tables["_summary"], word), work.epochs)
+        run.recorder.metrics(evaluation.metrics(tables["_summary"], self.role), 0)
 
     def _draw(self, evaluation: Evaluation, tables: Mapping[str, DataFrame], work: Work, run: Run) -> None:
         figures = evaluation.figures(tables["_summary"], work.cases, self.role, run.progress.say)

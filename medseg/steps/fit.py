@@ -154,7 +154,7 @@ class Fit:
         with run.progress.bar("training", self.plan.epochs, "epochs") as bar:
 
             def epoch_done(row: Mapping[str, float]) -> None:
-                numbers = {key: value for key, value in row.items() if key != "epoch"}
+                numbers = {f"epoch/{key}": value for key, value in row.items() if key != "epoch"}
                 run.recorder.metrics(numbers, work.epochs + int(row["epoch"]))
                 bar.advance(1, **({"score": f"{row['val/score']:.3f}"} if "val/score" in row else {}))
 
@@ -304,9 +304,11 @@ class Fit:
             }
         )
         best = {
-            name.removeprefix("val/"): value for name, value in standing.best_row.items() if "val/" in name
+            name: standing.best_row[name] for name in ("val/score", "val/loss") if name in standing.best_row
         }
-        run.recorder.metrics({f"val_best/{name}": value for name, value in best.items()}, before + best_epoch)
+        run.recorder.metrics(
+            best, before
+        )  # of the kept weights: one number a training, at step 0 of the first
         last = int(history[-1]["epoch"])
         early = f", stopped early after {last}" if last < self.plan.epochs else ""
         run.progress.say(

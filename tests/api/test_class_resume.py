@@ -126,7 +126,7 @@ def test_the_first_stage_trains_the_head_alone_and_the_second_all(whole: RunResu
 @pytest.mark.slow
 def test_epochs_of_the_stages_follow_each_other_and_the_file_is_known_by_its_digest(whole: RunResult) -> None:
     with open_store(whole.tracking_uri) as client:
-        points = client.get_metric_history(whole.run_id, "train/loss")
+        points = client.get_metric_history(whole.run_id, "epoch/train/loss")
         run = client.get_run(whole.run_id)
 
     assert [point.step for point in points] == [1, 2, 3, 4, 5]
@@ -168,7 +168,14 @@ def test_a_transfer_run_whose_weights_are_gone_goes_on_to_the_same_bits(
     assert found.run_id == state.tracked
     same_bits(folder.path, whole.folder)
     with open_store(found.tracking_uri) as client, open_store(whole.tracking_uri) as other:
-        for key in ("train/loss", "val/loss", "val/score", "test/accuracy", "test/auroc/a/low"):
+        for key in (
+            "epoch/train/loss",
+            "epoch/val/loss",
+            "epoch/val/score",
+            "val/score",
+            "test/accuracy",
+            "test/auroc/a/low",
+        ):
             points = (
                 client.get_metric_history(found.run_id, key),
                 other.get_metric_history(whole.run_id, key),

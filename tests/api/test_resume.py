@@ -121,7 +121,7 @@ def test_a_run_interrupted_at_any_stage_ends_as_if_it_had_not_been(
     assert status_in_mlflow(uri, found.run_id) == "FINISHED"
     same_end(folder.path, finished)
     with open_store(uri) as client:
-        assert len(client.get_metric_history(found.run_id, "train/loss")) == 2
+        assert len(client.get_metric_history(found.run_id, "epoch/train/loss")) == 2
 
 
 @pytest.mark.slow
@@ -165,7 +165,7 @@ def test_a_run_killed_in_training_is_marked_and_ends_bit_for_bit_as_if_it_had_no
         assert (weights[name] == values).all(), name
     same_end(folder.path, whole)
     with open_store(state.tracking_uri) as client:
-        for key in ("train/loss", "val/score", "val/dice/oedema", "learning_rate"):
+        for key in ("epoch/train/loss", "epoch/val/score", "epoch/val/dice/oedema", "epoch/learning_rate"):
             points, once = (client.get_metric_history(run, key) for run in (state.tracked, whole.run_id))
             assert [point.step for point in points] == list(range(1, 9)), key
             assert [point.value for point in points] == [point.value for point in once], key
@@ -322,7 +322,7 @@ def test_a_training_whose_checkpoint_is_damaged_begins_anew_and_says_so(
     assert f"checkpoint of this training is damaged ({path.name})" in " ".join(resumed.output.split())
     same_end(killed.path, finished)
     with open_store(killed.read().tracking_uri) as client:
-        points = client.get_metric_history(finished.run_id, "train/loss")
+        points = client.get_metric_history(finished.run_id, "epoch/train/loss")
     assert [point.step for point in points] == [1, 2], "what was recorded before is not recorded again"
 
 

@@ -48,7 +48,8 @@ def test_given_data_have_an_experiment_without_the_word_generated(
     client: Any, tracked: Any, finished: RunResult
 ) -> None:
     assert client.get_experiment(tracked.info.experiment_id).name == "brats2d"
-    assert tracked.info.run_name == finished.name
+    assert re.fullmatch(r"\d{4}-\d{4}-[0-9a-f]{4}", tracked.info.run_name)
+    assert finished.name.endswith(tracked.info.run_name[-5:])
     assert not finished.generated
 
 
@@ -78,13 +79,19 @@ def test_tags_tell_data_split_versions_and_device(tracked: Any, finished: RunRes
 def test_metrics_are_called_role_score_and_name(tracked: Any) -> None:
     scored = {key for key in tracked.data.metrics if key.startswith("test/")}
 
-    for name in (*CLASSES, *REGIONS):
-        for end in ("", "/median", "/patients"):
-            assert f"test/dice/{name}{end}" in scored
-        assert f"test/dice/{name}/low" not in scored  # of one patient there is no interval
-    form = re.compile(rf"test/({'|'.join(SCORES)}|patients)/\w+(/(median|low|high|std|patients))?")
-    odd = sorted(key for key in scored if not form.fullmatch(key))
-    assert not odd
+    # of one patient there is no interval
+    assert scored == {f"test/dice/{name}" for name in (*CLASSES, *REGIONS, "mean")}
+
+
+def test_what_is_tracked_of_the_kept_weights_is_that_of_the_best_epoch(
+    client: Any, finished: RunResult
+) -> None:
+    rows = json.loads((finished.folder / "steps" / "fit" / "history.json").read_text())
+    best = max(rows, key=lambda row: row["val/score"])
+
+    for key in ("val/score", "val/loss"):
+        (point,) = client.get_metric_history(finished.run_id, key)
+        assert (point.step, point.value) == (0, best[key])
 
 
 def test_each_epoch_has_losses_scores_rate_and_speed(client: Any, finished: RunResult) -> None:
@@ -96,7 +103,7 @@ def test_each_epoch_has_losses_scores_rate_and_speed(client: Any, finished: RunR
         "learning_rate",
         "slices_per_second",
     ):
-        steps = [point.step for point in client.get_metric_history(finished.run_id, key)]
+        steps = [point.step for point in client.get_metric_history(finished.run_id, f"epoch/{key}")]
         assert steps == [1, 2], key
 
 
@@ -104,10 +111,9 @@ def test_metrics_are_the_means_of_the_table_of_patients(tracked: Any, finished: 
     table = finished.scores()
 
     for name, rows in table.groupby("name"):
-        for score in set(SCORES) & set(table.columns):
-            mean = rows[score].mean()
-            if np.isfinite(mean):
-                assert tracked.data.metrics[f"test/{score}/{name}"] == pytest.approx(mean)
+        assert tracked.data.metrics[f"test/dice/{name}"] == pytest.approx(rows["dice"].mean(), nan_ok=True)
+    chosen = table[table["name"].isin(finished.predictor.task.select)]
+    assert tracked.data.metrics["test/dice/mean"] == pytest.approx(chosen["dice"].mean())
 
 
 def test_the_table_has_a_row_for_each_test_patient_and_name(finished: RunResult) -> None:

@@ -106,7 +106,7 @@ def test_transfer_learning_is_two_steps(make_frozen_work, make_run, heard):
     assert all(torch.equal(value, first[name]) for name, value in between.items())
     assert {name[:7] for name in first if not torch.equal(first[name], before[name])} == {"model.2"}
     assert changed(work, between) == {"model.0", "model.1", "model.2"}
-    assert [step for step, values in heard.numbers if "train/loss" in values] == [1, 2, 3]
+    assert [step for step, values in heard.numbers if "epoch/train/loss" in values] == [1, 2, 3]
     assert work.epochs == 3
     assert "head.trained_parameters" in heard.values
     assert "all.trained_parameters" not in heard.values
@@ -179,7 +179,7 @@ def test_training_with_still_statistics_that_is_interrupted_goes_on_to_the_same_
             train(make_run(folder="cut"))
     heard.numbers.clear()
     resumed = train(make_run(folder="cut"))
-    assert [step for step, values in heard.numbers if "train/loss" in values][-1] == 2
+    assert [step for step, values in heard.numbers if "epoch/train/loss" in values][-1] == 2
     assert not changed(resumed, state(whole))
 
 

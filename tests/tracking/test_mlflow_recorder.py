@@ -106,9 +106,12 @@ def steps(client: Any, run_id: str, name: str) -> list[tuple[int, float]]:
 
 
 @pytest.mark.slow
-def test_everything_recorded_is_read_back(uri: str, client: Any, tmp_path: Path) -> None:
+def test_everything_recorded_is_read_back(
+    uri: str, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDSEG_USER", "anna")
     folder = tmp_path / "2026-brats2d"
-    recorder = start(uri, folder, name="first", note="**research** use only")
+    recorder = start(uri, folder, name="first", note="**research** use only", tags={"owner": "b"})
     recorder.params({f"setting.{number}": number for number in range(250)})
     recorder.params(
         {"none": None, "flag": True, "list": [1, "a"], "text": "x", "long": "y" * 9000, "odd(µ)": 1}
@@ -128,16 +131,17 @@ def test_everything_recorded_is_read_back(uri: str, client: Any, tmp_path: Path)
 
     run = client.get_run(recorder.run_id)
     assert run.info.status == "FINISHED"
-    assert (run.info.run_name, run.info.user_id) == ("first", "medseg")
+    assert (run.info.run_name, run.info.user_id) == ("first", "anna")
     assert run.data.params["setting.249"] == "249"
     expected = {"none": "null", "flag": "true", "list": '[1, "a"]', "text": "x", "odd_µ_": "1"}
     assert {name: run.data.params[name] for name in expected} == expected
     assert len(run.data.params["long"]) == 6000
     assert run.data.params["long"].endswith("(cut)")
     assert run.data.tags["data.kind"] == "generated"
+    assert run.data.tags["owner"] == "b"
     assert run.data.tags["medseg.run"] == "2026-brats2d"
     assert run.data.tags["mlflow.note.content"] == "**research** use only"
-    assert run.data.tags["mlflow.user"] == "medseg"
+    assert run.data.tags["mlflow.user"] == "anna"
     assert not any(str(tmp_path) in text for text in [*run.data.tags.values(), *run.data.params.values()])
     assert len(run.data.metrics) == 1501
     assert steps(client, recorder.run_id, "val/dice/class_7") == [(3, 1.0)]

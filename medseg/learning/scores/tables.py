@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,26 +76,29 @@ def matrix_table(matrix: NDArray[np.int64], classes: Sequence[str]) -> DataFrame
     return DataFrame(matrix, index=Index(classes, name="truth"), columns=list(classes))
 
 
-def metrics_of(summary: DataFrame, role: str, written: Callable[[str], str] = str) -> dict[str, float]:
-    """Name the figures of a summary as a tracker keeps them.
+def metrics_of(
+    summary: DataFrame, role: str, scores: Container[str], written: Callable[[str], str] = str
+) -> dict[str, float]:
+    """Name the figures of a summary that a tracker shows.
 
     Args:
         summary: As scorers give it: rows of name (of a class or region; empty for all together), score, and
             statistics.
         role: `train`, `val` or `test`.
+        scores: Names of those that are shown; the tables of the run hold all.
         written: How a name is written in a key: `key_name` of classes of images, which may hold any character.
 
     Returns:
-        `<role>/<score>/<name>`, or `<role>/<score>` of all together, is the
-        mean; `/median`, `/low`, `/high` and `/patients` follow it, as far as the summary has them. What is
-        undefined (NaN) is omitted.
+        `<role>/<score>/<name>`, or `<role>/<score>` of all together, is the mean; `/low` and `/high` follow it,
+        the ends of its interval. What is undefined (NaN) is omitted.
 
     Raises:
         ValueError: Two figures would have one key.
     """
-    known = {"mean": "", "median": "/median", "low": "/low", "high": "/high", "patients": "/patients"}
-    endings = {statistic: ending for statistic, ending in known.items() if statistic in summary.columns}
-    rows: Sequence[Mapping[Any, Any]] = summary.to_dict("records")
+    endings = {"mean": "", "low": "/low", "high": "/high"}
+    rows: Sequence[Mapping[Any, Any]] = summary[summary["score"].map(lambda score: score in scores)].to_dict(
+        "records"
+    )
     found: dict[str, float] = {}
     for row in rows:
         stem = "/".join(filter(None, (role, row["score"], row["name"] and written(row["name"]))))

@@ -17,7 +17,7 @@ from medseg.figures.classes.roc import RocCurve, roc_and_precision_recall
 from medseg.figures.mask_grid import MaskView, mask_grid
 from medseg.figures.score_bars import score_bars
 from medseg.learning.inference.predictor import Predictor
-from medseg.learning.scores.added.choice import chosen_scores, made_up, rehearse
+from medseg.learning.scores.added.choice import chosen_scores, headlines, made_up, rehearse
 from medseg.learning.scores.counts import COUNT_SCORES
 from medseg.learning.scores.pictures import PICTURE_SCORES, ForegroundScorer
 from medseg.learning.scores.tables import matrix_table, metrics_of
@@ -52,6 +52,7 @@ class ForegroundEvaluation:
         self._predictor, self._task = predictor, threshold_task(predictor.task)
         known = list(dict.fromkeys([*PICTURE_SCORES, *COUNT_SCORES]))
         ours, self._added = chosen_scores(scores, PICTURE_SCORES, known)
+        self._headlines = headlines(scores, ("dice", "precision", "recall"), self._added)
         self._scorer = ForegroundScorer(self._task.classes, ours, self._added)
         rehearse(self._added, made_up({self._scorer.name: (1,)}, 2, (24, 24)))
 
@@ -98,7 +99,7 @@ class ForegroundEvaluation:
 
     def metrics(self, summary: DataFrame, role: str) -> dict[str, float]:
         """`<role>/<score>/<foreground>`, and `/pooled` of all pixels."""
-        return metrics_of(summary, role)
+        return metrics_of(summary, role, self._headlines)
 
     def figures(
         self, summary: DataFrame, cases: Mapping[str, Case], role: str, say: Callable[[str], None]

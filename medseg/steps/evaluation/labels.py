@@ -13,7 +13,7 @@ from medseg.errors import DataError, ModelError
 from medseg.figures.classes.mistakes import mistake_grid
 from medseg.learning.inference.prediction import Classification
 from medseg.learning.inference.predictor import Predictor
-from medseg.learning.scores.added.choice import chosen_scores, made_up_labels, rehearse
+from medseg.learning.scores.added.choice import chosen_scores, headlines, made_up_labels, rehearse
 from medseg.learning.scores.classes import ClassScorer
 from medseg.learning.scores.pooled_folds import fill
 from medseg.learning.scores.tables import matrix_table, metrics_of
@@ -30,6 +30,7 @@ from medseg.steps.evaluation.pooled import Part, Pooled, joined
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+_HEADLINES = ("accuracy", "balanced_accuracy", "auroc", "f1", "recall")
 _MISTAKES = 16
 _LOOKED_AT = 6
 
@@ -71,6 +72,7 @@ class LabelEvaluation:
         decision = task.decision.with_top(top_k, len(task.classes))
         known = ClassScorer(task.classes, decision, beta=float(beta)).known_scores
         ours, self._added = chosen_scores(scores, known, known)
+        self._headlines = headlines(scores, _HEADLINES, self._added)
         self.scorer = ClassScorer(task.classes, decision, beta=float(beta), scores=ours, added=self._added)
         rehearse(self._added, made_up_labels(task.classes))
 
@@ -105,7 +107,7 @@ class LabelEvaluation:
 
     def metrics(self, summary: DataFrame, role: str) -> dict[str, float]:
         """`<role>/<score>` of all classes together, and `<role>/<score>/<class>`."""
-        return metrics_of(summary, role, key_name)
+        return metrics_of(summary, role, self._headlines, key_name)
 
     def figures(
         self, summary: DataFrame, cases: Mapping[str, Case], role: str, say: Callable[[str], None]

@@ -17,7 +17,7 @@ from medseg.figures.score_bars import score_bars
 from medseg.figures.slice_grid import SliceView, slice_grid
 from medseg.geometry.axes import AXES
 from medseg.learning.inference.predictor import Predictor
-from medseg.learning.scores.added.choice import chosen_scores, made_up, rehearse
+from medseg.learning.scores.added.choice import chosen_scores, headlines, made_up, rehearse
 from medseg.learning.scores.counts import COUNT_SCORES
 from medseg.learning.scores.intervals import summarise
 from medseg.learning.scores.tables import matrix_table, metrics_of
@@ -37,6 +37,9 @@ from medseg.steps.pictures import (
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+MEAN = "mean"
+"""What the mean over the names of `task.select` is called among names."""
 
 
 class VolumeEvaluation:
@@ -70,6 +73,7 @@ class VolumeEvaluation:
         # of pixels that nobody knows the size of there is nothing in mm or mL
         usual = [score for score in VOLUME_SCORES if files.measured or score not in IN_MM]
         ours, self._added = chosen_scores(scores, usual, list(dict.fromkeys([*usual, *COUNT_SCORES])))
+        self._headlines = headlines(scores, ("dice",), self._added)
         self._scorer = VolumeScorer(self._task.classes, self._task.regions, ours, self._added)
         shape = (24, 24, 1) if files.flat else (24, 24, 24)
         rehearse(self._added, made_up(self._scorer.members, len(self._task.classes), shape, (1.0, 1.0, 1.0)))
@@ -98,8 +102,7 @@ class VolumeEvaluation:
     def tables(self, seed: int) -> Mapping[str, DataFrame]:
         """Of each volume and name, over patients, and voxels by true and predicted class."""
         frame = self._scorer.frame()
-        scores = [*self._scorer.scores, *(score.name for score in self._added)]
-        summary = summarise(frame, scores, seed=seed)
+        summary = self._summary(frame, seed)
         matrix = matrix_table(self._scorer.matrix, self._task.classes)
         return {"": frame, "_summary": summary, "_confusion": matrix}
 
@@ -111,14 +114,25 @@ class VolumeEvaluation:
         order = {name: place for place, name in enumerate(self._scorer.members)}
         frame = frame.assign(place=frame["name"].map(order)).sort_values(["case", "place"], ignore_index=True)
         frame = frame.drop(columns="place")
-        scores = [*self._scorer.scores, *(score.name for score in self._added)]
-        summary, matrix = summarise(frame, scores, seed=seed), summed(parts, self._task.classes)
+        summary, matrix = self._summary(frame, seed), summed(parts, self._task.classes)
         tables = {"": frame, "_summary": summary, "_confusion": matrix_table(matrix, self._task.classes)}
         return Pooled(tables, self._scores_drawn(summary, matrix, "all folds"))
 
+    def _summary(self, frame: DataFrame, seed: int) -> DataFrame:
+        """Of each name and score, and of the mean Dice by which the best weights are chosen."""
+        scores = [*self._scorer.scores, *(score.name for score in self._added)]
+        summary = summarise(frame, scores, seed=seed)
+        if "dice" not in scores or MEAN in self._task.names:
+            return summary
+        chosen = frame[frame["name"].isin(self._task.select)]
+        means = chosen.groupby(["case", "group"], sort=False, dropna=False)["dice"].mean().reset_index()
+        from pandas import concat  # noqa: PLC0415 - as above
+
+        return concat([summary, summarise(means.assign(name=MEAN), ["dice"], seed=seed)], ignore_index=True)
+
     def metrics(self, summary: DataFrame, role: str) -> dict[str, float]:
-        """`<role>/<score>/<name>`."""
-        return metrics_of(summary, role)
+        """`<role>/<score>/<name>`, and `<role>/dice/mean` over `task.select`."""
+        return metrics_of(summary, role, self._headlines)
 
     def figures(
         self, summary: DataFrame, cases: Mapping[str, Case], role: str, say: Callable[[str], None]

@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - mlflow takes 2 s to import, and must find its telemetry switched off
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import warnings
@@ -19,14 +20,15 @@ from medseg.places import written_whole
 from medseg.tracking.mlflow.address import is_of_store, sqlite_path
 from medseg.tracking.mlflow.quiet import quiet_mlflow
 
-NAME = "model"
+_USE = "research use only, not a medical device"
 _SCRIPT = Path(__file__).with_name("served.py")
 
 
 def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
     """Save an MLflow model and log it to a run, in place of one that was logged there before.
 
-    It is reachable as `models:/<id>` and as `runs:/<run id>/model`.
+    It is called as its pipeline, has the settings and the scores of the run, and is reachable as `models:/<id>` and
+    as `runs:/<run id>/<pipeline>`.
 
     Args:
         client: An `MlflowClient`; nothing of MLflow's global state is used.
@@ -40,10 +42,21 @@ def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
-    experiment = client.get_run(run_id).info.experiment_id
-    older = _models_of(client, run_id, experiment)
+    run = client.get_run(run_id)
+    experiment = run.info.experiment_id
+    older = models_of(client, run_id, experiment)
+    described = read_json(predictor / "model.json")
     logged = client.create_logged_model(
-        experiment, name=NAME, source_run_id=run_id, model_type=_kind(predictor)
+        experiment,
+        name=_name(described),
+        source_run_id=run_id,
+        model_type="segmentation" if described.get("truth", "masks") == "masks" else "classification",
+        params=run.data.params,
+        tags={
+            "channels": ", ".join(described["channels"]),
+            "maps": ", ".join(described["maps"]),
+            "use": _USE,
+        },
     )
     try:
         record = Model(
@@ -56,6 +69,7 @@ def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
         client.log_model_artifacts(logged.model_id, str(into))
         client.finalize_logged_model(logged.model_id, "READY")
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        _log_scores(client, run_id, logged.model_id)
     except Exception:
         _delete(client, [logged])  # a half-logged one must not be found under the run's name
         raise
@@ -63,9 +77,32 @@ def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
     return str(logged.model_id)
 
 
-def _kind(predictor: Path) -> str:
-    described = read_json(predictor / "model.json")
-    return "segmentation" if described.get("truth", "masks") == "masks" else "classification"
+def _name(described: Any) -> str:
+    """That of the pipeline, in characters that MLflow takes."""
+    return re.sub(r"[^\w -]", "_", str(described["about"].get("pipeline", "model"))) or "model"
+
+
+def _log_scores(client: Any, run_id: str, model_id: str) -> None:
+    """Show the scores of the run with the model too: a number of one time and step is kept once by the run."""
+    from mlflow.entities import Metric
+
+    run = client.get_run(run_id)
+    data = {
+        one.dataset.name.rpartition("/")[2]: {
+            "dataset_name": one.dataset.name,
+            "dataset_digest": one.dataset.digest,
+        }
+        for one in run.inputs.dataset_inputs
+    }
+    scores = [
+        Metric(each.key, each.value, each.timestamp, each.step, model_id=model_id, **data.get(role, {}))
+        for role in ("train", "val", "test")
+        for name in run.data.metrics
+        if name.startswith(f"{role}/")
+        for each in client.get_metric_history(run_id, name)[-1:]
+    ]
+    if scores:
+        client.log_batch(run_id, metrics=scores, synchronous=True)
 
 
 def save_model(predictor: Path, into: Path, record: Any = None) -> None:
@@ -93,7 +130,7 @@ def save_model(predictor: Path, into: Path, record: Any = None) -> None:
             artifacts={"predictor": str(predictor.resolve())},
             signature=signature,
             pip_requirements=[_requirement()],
-            metadata={"use": "research use only, not a medical device"},
+            metadata={"use": _USE},
             **({} if record is None else {"mlflow_model": record}),
         )
         for cache in beside.rglob("__pycache__"):
@@ -118,7 +155,7 @@ def _forget_paths(model: Path) -> None:
 
     record = Model.load(str(model))
     if record.artifact_path is not None:
-        record.artifact_path = NAME  # the store knows the place, and finds the model without this
+        record.artifact_path = "model"  # the store knows the place, and finds the model without this
     flavor = record.flavors["python_function"]
     flavor["model_code_path"] = _SCRIPT.name
     for artifact in flavor["artifacts"].values():
@@ -145,13 +182,14 @@ def _requirement() -> str:
         return "medseg"
 
 
-def _models_of(client: Any, run_id: str, experiment: str) -> list[Any]:
+def models_of(client: Any, run_id: str, experiment: str) -> list[Any]:
     """Models of a run, also those whose upload was killed."""
     found: list[Any] = []
     token: str | None = None
     while True:
-        page = client.search_logged_models([experiment], filter_string=f"name = '{NAME}'", page_token=token)
-        found += [model for model in page if model.source_run_id == run_id]
+        of_run = f"source_run_id = '{run_id}'"
+        page = client.search_logged_models([experiment], filter_string=of_run, page_token=token)
+        found += page
         token = page.token
         if not token:
             return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import itertools
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -85,6 +87,7 @@ class MlflowRecorder:
         name: str,
         folder: Path,
         note: str = "",
+        tags: Mapping[str, str] | None = None,
         say: Callable[[str], None] = _say_nothing,
         system: bool = True,
     ) -> MlflowRecorder:
@@ -96,6 +99,7 @@ class MlflowRecorder:
             name: Name of the run.
             folder: The run's own folder. Its name is kept as tag `medseg.run`, its path is not.
             note: Description shown on the run's page, as Markdown.
+            tags: That the run has from the start.
             say: Called with each trouble with the server, one sentence at a time.
             system: Whether to record how busy the machine is, every ten seconds.
 
@@ -110,7 +114,8 @@ class MlflowRecorder:
                 experiment_id(client, uri, experiment),
                 run_name=name,
                 tags={
-                    "mlflow.user": SOURCE,  # not the login: who trained is nobody's business
+                    **{key_of(key): value for key, value in (tags or {}).items()},
+                    "mlflow.user": _user(),
                     "mlflow.source.name": SOURCE,
                     "mlflow.source.type": "LOCAL",
                     RUN_TAG: folder.name,
@@ -212,7 +217,7 @@ class MlflowRecorder:
         self._outbox.put(Call("artifact", {"path": self._inside(path), "folder": folder}))
 
     def model(self, folder: Path) -> None:
-        """Keep a saved `Predictor` folder as the run's model: `runs:/<run id>/model`."""
+        """Keep a saved `Predictor` folder as the run's model: `runs:/<run id>/<pipeline>`."""
         self._outbox.put(Call("model", {"path": self._inside(folder)}))
 
     def close(self, status: Status) -> None:
@@ -255,6 +260,15 @@ class MlflowRecorder:
         return (
             whole.relative_to(self._folder).as_posix() if whole.is_relative_to(self._folder) else str(whole)
         )
+
+
+def _user() -> str:
+    """Who runs it: `MEDSEG_USER`, else the name of the account."""
+    named = os.environ.get("MEDSEG_USER", "").strip()
+    try:
+        return named or getpass.getuser()
+    except (OSError, KeyError):  # an account without a name, as in a container
+        return SOURCE
 
 
 def _now_ms() -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from medseg.errors import MedsegError, RunError
 from medseg.places import written_whole
 from medseg.tracking.mlflow.address import is_of_store, sqlite_path
-from medseg.tracking.mlflow.model import NAME
+from medseg.tracking.mlflow.model import models_of
 from medseg.tracking.mlflow.recorder import RUN_TAG, SOURCE
 from medseg.tracking.mlflow.store import existing_run, open_store
 
@@ -95,8 +95,7 @@ def download_model(uri: str, run_id: str, into: Path) -> Path:
     """
     with open_store(uri) as client:
         experiment = existing_run(client, run_id).info.experiment_id
-        models = client.search_logged_models([experiment], filter_string=f"name = '{NAME}'")
-        places = [model.artifact_location for model in models if model.source_run_id == run_id]
+        places = [model.artifact_location for model in models_of(client, run_id, experiment)]
         if not places:
             raise RunError(
                 f"Run {run_id} has no model: it ended before one was saved. Finish it: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from medseg.errors import RunError
 from medseg.tracking.mlflow.address import artifact_location, masked, sqlite_path
 from medseg.tracking.mlflow.quiet import quiet_environment
 from medseg.tracking.mlflow.store import open_store
+from medseg.tracking.mlflow.view import VIEWS, start_of
 
 HOST = "127.0.0.1"
 _CREDENTIALS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
@@ -40,6 +42,7 @@ def ui_command(uri: str, port: int) -> list[str]:
     location = artifact_location(uri)
     return [
         *(sys.executable, "-m", "mlflow", "server"),
+        *("--app-name", "medseg"),  # see page.py
         *("--host", HOST, "--port", str(port), "--workers", "1"),
         *("--allowed-hosts", f"{HOST}:{port},localhost:{port}"),
         *("--cors-allowed-origins", f"http://{HOST}:{port},http://localhost:{port}"),
@@ -81,12 +84,12 @@ def serve_ui(
     """
     command = ui_command(uri, port)
     _refuse_busy(port)
-    with open_store(uri):  # its server would make the database in place
-        pass
+    with open_store(uri) as client:  # its server would make the database in place
+        start = start_of(client)
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
             command,
-            env=ui_environment(uri),
+            env={**ui_environment(uri), VIEWS: json.dumps(start.views)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=complaints,
@@ -94,7 +97,7 @@ def serve_ui(
         )
         try:
             if _answers(process, port):
-                address = f"http://{HOST}:{port}"
+                address = f"http://{HOST}:{port}{start.path}"
                 if ready is not None:
                     ready(address)
                 if open_browser:
@@ -107,6 +110,11 @@ def serve_ui(
             _end(process)
         if ended_itself and process.returncode != 0:
             raise RunError(f"The page of the tracked runs ended: {_last_line(complaints)}.")
+
+
+def has_desktop() -> bool:
+    """Whether a browser can show a page: a server without a screen may have one that takes the terminal."""
+    return sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
 def _refuse_busy(port: int) -> None:

@@ -258,27 +258,25 @@ def test_the_threshold_of_the_task_decides_for_prediction_table_scores_and_figur
     assert texts(drawn["test_mistakes"])[2:] == shown
 
 
-def test_scores_are_recorded_by_role_score_and_class_at_the_epoch_that_was_reached(
-    make_class_work, make_run, heard, tagged
-):
+def test_scores_are_recorded_by_role_score_and_class_once(make_class_work, make_run, heard, tagged):
     evaluate(make_class_work(tagged, TAGS, many=True, epochs=7), make_run())
     ((step, recorded),) = heard.numbers
-    assert step == 7
+    assert step == 0
     assert heard.artifacts == ["scores/test.csv", "scores/test_summary.csv"]
     for score, name in (("f1", ""), ("recall", "low"), ("recall", "b")):
         key = "/".join(filter(None, ["test", score, "class low" if name == "low" else name]))
         row = summary(make_run()).loc[(name, score)]
-        assert [recorded[key + end] for end in ("", "/low", "/high", "/patients")] == pytest.approx(
-            [float(row[each]) for each in ("mean", "low", "high", "patients")]
+        assert [recorded[key + end] for end in ("", "/low", "/high")] == pytest.approx(
+            [float(row[each]) for each in ("mean", "low", "high")]
         )
     assert not any(np.isnan(each) for each in recorded.values())
 
 
-def test_scores_of_validation_have_a_word_of_their_own(make_class_work, make_run, heard, sides):
+def test_scores_of_validation_are_called_so(make_class_work, make_run, heard, sides):
     work = make_class_work(sides, SIDES, lambda case: "val" if case.labels == ("left",) else "test")
     done = evaluate(work, make_run(), "val")
     assert list(done.tables) == ["val"]
-    assert {key.split("/")[0] for key in heard.numbers[0][1]} == {"val_final"}
+    assert {key.split("/")[0] for key in heard.numbers[0][1]} == {"val"}
     assert set(table(make_run(), "val")["truth"]) == {"left"}
 
 

@@ -90,8 +90,11 @@ def test_metrics_are_means_over_patients_and_the_matrix_is_pooled(make_scored, h
     for name in NAMES:
         of_name = table[table["name"] == name]
         assert metrics[f"test/dice/{name}"] == pytest.approx(of_name["dice"].mean())
-        assert metrics[f"test/hd95/{name}/median"] == pytest.approx(of_name["hd95"].median())
-        assert metrics[f"test/dice/{name}/patients"] == 2
+    chosen = table[table["name"].isin(work.predictor.task.select)]
+    of_patients = chosen.groupby("group")["dice"].mean()
+    assert metrics["test/dice/mean"] == pytest.approx(of_patients.mean())
+    assert metrics["test/dice/mean/low"] == pytest.approx(of_patients.min())  # of two patients
+    assert not [key for key in metrics if key.split("/")[1] != "dice"]
     matrix = pd.read_csv(run.folder / "scores" / "test_confusion.csv", index_col=0)
     pairs = [truth_and_prediction(work, case) for case in work.of("test")]
     truth, predicted = (np.concatenate([pair[i].ravel() for pair in pairs]) for i in (0, 1))

@@ -48,6 +48,21 @@ def chosen_scores(
     return tuple(dict.fromkeys(ours)), tuple(added)
 
 
+def headlines(
+    given: Sequence[Any] | None, usual: Sequence[str], added: Sequence[CaseScore]
+) -> frozenset[str]:
+    """The scores that a tracker shows: a few of the usual ones, or all that a definition lists; tables have the rest.
+
+    Args:
+        given: As `chosen_scores` takes it.
+        usual: Names of those that are shown where none is named, or `default` is.
+        added: What the definition adds.
+    """
+    named = [each for each in given or (USUAL,) if isinstance(each, str)]
+    ours = [name for each in named for name in (usual if each == USUAL else (each,))]
+    return frozenset([*ours, *(score.name for score in added)])
+
+
 def _refuse_unknown(name: str, known: Sequence[str]) -> None:
     if name not in (*known, USUAL):
         near = difflib.get_close_matches(name, [*known, USUAL], n=1)

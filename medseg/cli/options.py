@@ -1,0 +1,71 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Name = Annotated[str, typer.Argument(help="A pipeline's name, or the path of its YAML file.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change a value of the definition, such as steps.fit.epochs=5; may be given several times.",
+    ),
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        metavar="PACKAGE",
+        help="Allow classes of this package in the definition; may be given several times. Default: MEDSEG_ALLOW.",
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Read the data from this folder. Default: the generated sample of the pipeline, if it has one.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="Compute on this device: auto, cpu or cuda.")]
+Uri = Annotated[
+    str | None,
+    typer.Option(help="Track at this MLflow address. Default: MLFLOW_TRACKING_URI, else ./mlflow.db."),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Read this many cases at a time. Default: the number of processor cores."),
+]
+ShowPaths = Annotated[
+    bool,
+    typer.Option(
+        "--show-paths",
+        help="Print the paths of files in messages, although they may identify patients. Default: positions only.",
+    ),
+]
+AllowDuplicates = Annotated[
+    bool,
+    typer.Option(
+        "--allow-duplicates",
+        help="Accept duplicate pictures in different roles, and record them. Default: stop and list them.",
+    ),
+]
+RunName = Annotated[
+    str | None,
+    typer.Option("--name", help="Call the run so in MLflow. Default: its month, day, hour and minute."),
+]
+Note = Annotated[str, typer.Option("--note", help="Show this text with the run in MLflow. Default: none.")]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="KEY=VALUE", help="Tag the run in MLflow; may be given several times."),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad", help="Leave out cases that have faults, and record which. Default: stop and list them."
+    ),
+]
