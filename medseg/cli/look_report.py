@@ -56,7 +56,7 @@ def _files(look: Look) -> Iterator[str]:
     kinds = look.folder.kinds
     listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     yield f"Files: {kinds.total()}{f' ({listed})' if listed else ''}"
-    for fault in look.folder.faults:
+    for fault in look.folder.faults if look.listing is None else ():  # the listing has them too
         yield f"  - {fault.found}: {fault.path}. {fault.remedy}"
 
 
@@ -83,7 +83,8 @@ def _cases(look: Look) -> Iterator[str]:
         yield f"  - {fault.text(show_path=True)}"
     if len(faults) > _LISTED:
         yield f"  - and {len(faults) - _LISTED} more faults, which `medseg data check` lists"
-    yield from (f"  - {count} cases: {problem}" for problem, count in look.problems.most_common(_LISTED))
+    for problem, count in look.problems.most_common(_LISTED):
+        yield f"  - {count} {'case' if count == 1 else 'cases'}: {problem}"
     if look.classes:
         yield f"Classes: {', '.join(look.classes)}"
 

@@ -30,6 +30,10 @@ WHOLE, MASKS = 40, 1000
 
 _SAMPLED = 2000  # intensities of the foreground that are kept of a channel of a case
 _MOST_VALUES = 256
+
+#: A mask whose foreground is mostly white, with so many shades beside, was resized or saved as JPEG.
+_WHITE, _SHADES = 255, 3
+
 _FEWEST_FOR_PROCESSES = 16
 
 _MADE_UP = LabelRule(("background", "foreground"), {0: "background"}, None, "foreground")
@@ -120,6 +124,8 @@ def _looked(case: Case, channels: Sequence[str], files: FileKind) -> Seen:
         problem = "" if placed is not None else "the label map lies on another grid than the image"
         mask = None if placed is None else placed.data
         grey = _grey(truth.data) if case.mask is not None else False
+        if mask is not None and not files.flat and _counts(mask) is None:
+            problem = f"the label map holds broken numbers, or more than {_MOST_VALUES} values"
     elif faults:
         problem, grey = faults[0].found, _tells_of_shades(faults[0].found)
     if grid is None:
@@ -156,6 +162,11 @@ def _counts(mask: NDArray[Any]) -> dict[int, int] | None:
 def _grey(mask: NDArray[Any]) -> bool:
     if mask.dtype.kind == "f" and not np.array_equal(mask, np.round(mask)):
         return True
+    if int(mask.max()) == _WHITE:
+        marked = mask[mask != 0]
+        shades = np.unique(marked).size - 1
+        if shades >= _SHADES and np.count_nonzero(marked == _WHITE) > 0.5 * marked.size:
+            return True
     try:
         _MADE_UP.refuse_made_up(mask)
     except DataError:

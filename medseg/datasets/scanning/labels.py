@@ -38,6 +38,11 @@ class Labels:
     objects: bool = False
     grey: int = 0
 
+    @property
+    def nothing(self) -> bool:
+        """Whether no label map that was read marks anything."""
+        return not self.grey and not set(self.voxels) - {0}
+
     def fields(self, pictures: Mapping[str, Any] | None) -> dict[str, Any]:
         """`classes`, `label_values` and so on of a manifest."""
         if self.grey:

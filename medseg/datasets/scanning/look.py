@@ -17,7 +17,7 @@ from medseg.datasets.scanning.layout import Layout
 from medseg.datasets.scanning.layouts import LAYOUTS
 from medseg.datasets.scanning.seen import Seen
 from medseg.errors import DataError, Fault
-from medseg.progress import Progress
+from medseg.progress import Progress, Silent
 
 _TEXTS = {
     "name": "look",
@@ -85,6 +85,13 @@ class Look:
                 self.faults,
             )
         found = dict(self.layout.fields)
+        if self.labels is not None and self.labels.nothing:
+            reasons = "; ".join(f"{reason} ({count} cases)" for reason, count in self.problems.most_common(3))
+            raise DataError(
+                f"{self.layout.name}: no label map that was read holds anything but 0{f': {reasons}' if reasons else ''}. "
+                "Mend the label maps, or name another folder.",
+                self.faults,
+            )
         if self.labels is not None:
             found |= self.labels.fields(found.get("pictures"))
         return found
@@ -112,8 +119,11 @@ def look(
         DataError: It is no folder, or holds several data sets; says what to name instead.
     """
     folder = read_folder(root, progress)
-    found = (each for recogniser in LAYOUTS if (each := recogniser.recognise(folder)) is not None)
-    layout = next(found, None)
+    with (progress or Silent()).bar("recognising the layout", len(LAYOUTS)) as bar:
+        layout = None
+        for recogniser in LAYOUTS:
+            layout = layout or recogniser.recognise(folder)
+            bar.advance()
     if layout is None or layout.cannot:
         return Look(folder, layout, rest=_rest(folder, layout, ()))
     manifest = _provisional(layout)

@@ -41,7 +41,7 @@ class Decathlon:
             "sure" if said.file else "guess",
             (
                 "imagesTr and labelsTr hold files of the same names",
-                *([f"{said.file} names channels and labels"] if said.file else []),
+                *([f"{said.file} names the channels"] if tuple(channels) == said.channels else []),
                 f"a file holds {count} channel{'' if count == 1 else 's'} ({seen})",
             ),
             fields,

@@ -38,14 +38,14 @@ class NnUnet:
         said = described(folder, home)
         named = said.channels if len(said.channels) == len(used) else ()
         fields = _fields(home, ending, kind, used, named, images)
-        guesses = [] if named else [f"{said.problem or 'the channels are not named'}: they have neutral names"]
+        guesses = [] if named else [f"{said.problem or f'{said.file} names no channels'}: channels have neutral names"]
         guesses += [f"value {value} is to be ignored in training, which medseg cannot: it counts as a class" for value in said.ignored]
         return Layout(
             "nnU-Net raw data",
             "sure" if said.file else "guess",
             (
                 f"names in imagesTr end in the channel's number ({', '.join(used)}), and labelsTr has them without",
-                *([f"{said.file} names channels and labels"] if said.file else []),
+                *([f"{said.file} names the channels"] if named else []),
             ),
             fields,
             said.about,

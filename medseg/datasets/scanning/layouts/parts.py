@@ -116,12 +116,13 @@ class ByFolder:
             place = self.at if self.at >= 0 else len(folders) + self.at
             before.add("/".join(folders[:place]))
             after.add("/".join(folders[place + 1 :]))
-        if len(before) > 1 and len(after) > 1:
-            return None
         start = "{within}" if len(before) > 1 else "" if before == {""} else "**/"
-        (one,) = after if len(after) == 1 else ("",)
-        below = "{within}" if len(after) > 1 else f"{one}/" if one else ""
-        return None if _SPECIAL.search(one) else f"{start}{name}/{below}{{case}}{end}{ending}"
+        # A folder that lies in many others is named; one alone may be called as a patient.
+        (one,) = after if len(after) == 1 and len(before) > 1 else ("",)
+        below = f"{one}/" if one else "" if after == {""} else "{within}"
+        if _SPECIAL.search(one) or "{within}" in start and "{within}" in below:
+            return None
+        return f"{start}{name}/{below}{{case}}{end}{ending}"
 
 
 SCHEMES: tuple[Scheme, ...] = (BySuffix(), ByFolder(-1), ByFolder(0), ByFolder(-2), ByFolder(1), ByName())
