@@ -37,8 +37,8 @@ def print_new(console: Console, made: NewPipeline, data: Path) -> None:
         lines.append("Some cases have faults, listed above: --skip-bad leaves them out.")
     if listing is not None and made.look.patients < 3:
         lines.append(
-            f"There {'is one patient' if made.look.patients == 1 else f'are {made.look.patients} patients'}: training, "
-            "validation and test need one each, so that a run begins with three."
+            f"Patients: {made.look.patients}. Training, validation and test need one each, so that a run begins with "
+            "three."
         )
     folder = shlex.quote(str(data))
     lines.append(f"See whether a run would begin: medseg pipeline check {made.name} --data {folder}{bad}")
@@ -123,7 +123,8 @@ def _images(look: Look) -> Iterator[str]:
         if values:
             low, middle, high = (values[int(share * (len(values) - 1))] for share in (0.005, 0.5, 0.995))
             where = "where labelled" if look.labels is not None else "of all pixels"
-            yield f"Intensities of {channel} {where}: {low:.4g} to {high:.4g} (99 %), median {middle:.4g}; {len(whole)} cases"
+            spread = f"{low:.4g} to {high:.4g} (99 %), median {middle:.4g}"
+            yield f"Intensities of {channel} {where}: {spread}; {len(whole)} cases"
 
 
 def _rest(look: Look) -> Iterator[str]:

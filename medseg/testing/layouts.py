@@ -77,5 +77,6 @@ def write_bids(folder: Path, *, cases: int, shape: tuple[int, int, int] = (24, 2
 
 
 def _describe(folder: Path, said: Mapping[str, Any]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "dataset.json").write_text(json.dumps(said), encoding="utf-8")
     return folder

@@ -69,7 +69,7 @@ def _mispictured(manifest: ManifestFields) -> Iterator[str]:
     if manifest.volumes is not None and (manifest.pictures is not None or manifest.format is not None):
         yield "'volumes' is of NIfTI files, and 'pictures' or 'format' says that there are others"
     if manifest.volumes is not None and len(manifest.channels) < 2:
-        yield "'volumes.channels' is stacked, and 'channels' names one: leave 'volumes' out, or name what a file holds"
+        yield "'volumes.channels' is stacked, and 'channels' names one: leave 'volumes' out, or name all of a file"
     if manifest.pictures is None:
         return
     if manifest.pictures.channels == "rgb" and len(manifest.channels) != 3:

@@ -1,4 +1,4 @@
-"""What the files of cases hold: grids, values of label maps, intensities; some cases read whole, of more the label map."""
+"""What the files of cases hold: grids, values of label maps, intensities."""
 
 from __future__ import annotations
 

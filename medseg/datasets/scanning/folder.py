@@ -23,7 +23,21 @@ VOLUME, PICTURE, DICOM, TABLE, UNREAD, OTHER = (
 
 _VOLUMES = (".nii", ".nii.gz")
 _TABLES = (".csv", ".tsv", ".xlsx")
-_TEXTS = (".json", ".txt", ".md", ".pdf", ".xml", ".yaml", ".yml", ".html", ".cfg", ".py", ".zip", ".gz", ".tar")
+_TEXTS = (
+    ".json",
+    ".txt",
+    ".md",
+    ".pdf",
+    ".xml",
+    ".yaml",
+    ".yml",
+    ".html",
+    ".cfg",
+    ".py",
+    ".zip",
+    ".gz",
+    ".tar",
+)
 
 #: Files that Windows leaves beside those of the user; those of macOS are hidden.
 _OF_PROGRAMS = frozenset({"thumbs.db", "desktop.ini"})
@@ -119,7 +133,9 @@ def _refuse(root: Path) -> None:
     except OSError:
         folder, there = False, True
     if not there:
-        raise DataError("there is no such folder. Check the path: it is that of the folder that holds the data.")
+        raise DataError(
+            "there is no such folder. Check the path: it is that of the folder that holds the data."
+        )
     if not folder:
         raise DataError("the path is no folder that can be entered. Name the folder that holds the data.")
 

@@ -46,10 +46,17 @@ class Labels:
     def fields(self, pictures: Mapping[str, Any] | None) -> dict[str, Any]:
         """`classes`, `label_values` and so on of a manifest."""
         if self.grey:
-            made: dict[str, Any] = {"classes": ["background", "foreground"], "label_values": {0: "background", 1: "foreground"}}
+            made: dict[str, Any] = {
+                "classes": ["background", "foreground"],
+                "label_values": {0: "background", 1: "foreground"},
+            }
             return {**made, "pictures": {**(pictures or {}), "mask_above": _ABOVE}}
         if self.objects:
-            return {"classes": ["background", "foreground"], "label_values": {0: "background"}, "instances": "foreground"}
+            return {
+                "classes": ["background", "foreground"],
+                "label_values": {0: "background"},
+                "instances": "foreground",
+            }
         values = dict(self.names.values)
         return {"classes": list(dict.fromkeys(values.values())), "label_values": values}
 
@@ -70,7 +77,9 @@ def read_labels(seen: Sequence[Seen], meaning: Meaning, manifest: Manifest) -> L
         cases.update((each.labels or {}).keys())
     pictures = manifest.pictures is not None
     grey = sum(each.grey for each in seen) if pictures else 0
-    numbered = pictures and (len(voxels) > _MOST_CLASSES or any(not each.problem and each.labels is None for each in seen))
+    numbered = pictures and (
+        len(voxels) > _MOST_CLASSES or any(not each.problem and each.labels is None for each in seen)
+    )
     objects = bool(manifest.layout.many) or numbered
     return Labels(
         dict(sorted(voxels.items())),
@@ -86,4 +95,3 @@ def read_labels(seen: Sequence[Seen], meaning: Meaning, manifest: Manifest) -> L
 def is_binary(labels: Labels) -> bool:
     """Whether pictures have a foreground and a background, and nothing else."""
     return labels.objects or bool(labels.grey) or len(labels.names.values) == 2
-

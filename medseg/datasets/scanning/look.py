@@ -87,9 +87,10 @@ class Look:
         found = dict(self.layout.fields)
         if self.labels is not None and self.labels.nothing:
             reasons = "; ".join(f"{reason} ({count} cases)" for reason, count in self.problems.most_common(3))
+            because = f": {reasons}" if reasons else ""
             raise DataError(
-                f"{self.layout.name}: no label map that was read holds anything but 0{f': {reasons}' if reasons else ''}. "
-                "Mend the label maps, or name another folder.",
+                f"{self.layout.name}: no label map that was read holds anything but 0{because}. Mend the label maps, "
+                "or name another folder.",
                 self.faults,
             )
         if self.labels is not None:
@@ -139,7 +140,11 @@ def look(
 
 def _provisional(layout: Layout) -> Manifest:
     """A manifest that finds the cases, whatever their label maps mean; its ids are shown nowhere."""
-    labels = {} if "image_labels" in layout.fields else {"classes": ["background"], "label_values": {0: "background"}}
+    labels = (
+        {}
+        if "image_labels" in layout.fields
+        else {"classes": ["background"], "label_values": {0: "background"}}
+    )
     return Manifest.model_validate({**_TEXTS, **layout.fields, **labels, "ids": "pseudonyms"})
 
 

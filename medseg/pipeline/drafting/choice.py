@@ -53,6 +53,8 @@ def open_questions(choices: Sequence[Choice]) -> list[str]:
 
 def _line(key: str, value: Any) -> str:
     """A key and its value, as they stand in a mapping of lines."""
+    if isinstance(value, bool | int):
+        return f"{key}: {str(value).lower()}"
     text = to_yaml({key: value}).rstrip()
     return text[1:-1] if text.startswith("{") else text  # a mapping of one plain value is written in braces
 

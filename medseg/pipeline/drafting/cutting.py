@@ -49,7 +49,9 @@ def _grids(look: Look) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     seen = [each for each in look.seen if each.shape is not None]
     if not seen:
         reasons = "; ".join(f"{reason} ({count})" for reason, count in look.problems.most_common(3))
-        raise DataError(f"none of the files that were tried can be read: {reasons or 'there are none'}.", look.faults)
+        raise DataError(
+            f"none of the files that were tried can be read: {reasons or 'there are none'}.", look.faults
+        )
     return np.array([each.shape for each in seen], float), np.array([each.spacing for each in seen], float)
 
 
@@ -111,11 +113,19 @@ def _size(sizes: NDArray[np.float64]) -> tuple[tuple[int, int], str, str]:
     middle, largest = np.median(sizes, axis=0), sizes.max(axis=0)
     if largest.max() <= _LARGEST and (largest <= _MUCH_LARGER * middle).all():
         height, width = divisible(largest, 2 ** halvings([int(each) for each in largest]))
-        return (height, width), "pad", f"the largest slice, {_words(largest)}, made divisible by what the network halves"
+        return (
+            (height, width),
+            "pad",
+            f"the largest slice, {_words(largest)}, made divisible by what the network halves",
+        )
     side = np.minimum(np.maximum(middle, 32), _TILE)
     height, width = divisible(side, 2 ** halvings([int(each) for each in side]))
     height, width = min(height, _TILE), min(width, _TILE)
-    return (height, width), "tile", f"sizes differ or are large (median {_words(middle)}, up to {_words(largest)}): cut into tiles"
+    return (
+        (height, width),
+        "tile",
+        f"sizes differ or are large (median {_words(middle)}, up to {_words(largest)}): cut into tiles",
+    )
 
 
 def _tiles(sizes: NDArray[np.float64], size: tuple[int, int]) -> float:

@@ -46,7 +46,10 @@ def drafted(name: str, look: Look, machine: Machine) -> Draft:
     of_manifest = list(manifest_choices(name, look))
     of_definition = list(definition_choices(name, look, machine))
     draft = Draft(
-        name, written(of_manifest), written(of_definition), tuple(open_questions([*of_manifest, *of_definition]))
+        name,
+        written(of_manifest),
+        written(of_definition),
+        tuple(open_questions([*of_manifest, *of_definition])),
     )
     Manifest.from_json(parse_yaml(draft.manifest, f"{name}.yaml"))
     PipelineDefinition.from_dict(parse_yaml(draft.definition, f"{name}.yaml"), f"{name}.yaml")

@@ -83,7 +83,9 @@ def cut_axis(target: NDArray[np.float64], shapes: NDArray[np.float64]) -> CutAxi
     middle = np.median(shapes, axis=0)
     fewest = [axis for axis in (2, 1, 0) if middle[axis] <= middle.min()]
     words = " x ".join(f"{size:g}" for size in middle)
-    return CutAxis(fewest[0], f"voxels are alike, and the volumes have the fewest slices across it (median {words})")
+    return CutAxis(
+        fewest[0], f"voxels are alike, and the volumes have the fewest slices across it (median {words})"
+    )
 
 
 def halvings(size: Sequence[int]) -> int:

@@ -71,4 +71,6 @@ def _by_percentiles(values: np.ndarray[Any, Any], name: str) -> tuple[dict[str, 
 
 
 def _foreground(look: Look, channel: str) -> np.ndarray[Any, Any]:
-    return np.array([value for seen in look.seen for value in seen.foreground.get(channel, ())], dtype=np.float64)
+    return np.array(
+        [value for seen in look.seen for value in seen.foreground.get(channel, ())], dtype=np.float64
+    )

@@ -33,8 +33,8 @@ def manifest_choices(name: str, look: Look) -> Iterator[Choice]:
     yield Choice(
         "ids",
         "identifying",
-        f"{TODO}: say `pseudonyms` if names of files tell nobody who a patient is; until then medseg shows and stores "
-        "keyed pseudonyms",
+        f"{TODO}: say `pseudonyms` if names of files tell nobody who a patient is; until then medseg shows and "
+        "stores keyed pseudonyms",
     )
     yield Choice("channels", fields["channels"], "the images of a case, in this order")
     for key, why in (
@@ -46,7 +46,9 @@ def manifest_choices(name: str, look: Look) -> Iterator[Choice]:
             yield Choice(key, fields[key], _grey(look.labels) if key == "pictures" and look.labels else why)
     if look.labels is not None:
         yield from _labels(look.labels, fields)
-    yield Choice("layout", fields["layout"], f"{layout.confidence}: {layout.name}; {'; '.join(layout.reasons)}")
+    yield Choice(
+        "layout", fields["layout"], f"{layout.confidence}: {layout.name}; {'; '.join(layout.reasons)}"
+    )
     if "group" in fields:
         yield Choice("group", fields["group"], "the patient: no patient is in two parts of a split")
     if "columns" in fields:
@@ -65,10 +67,16 @@ def _grey(labels: Labels) -> str:
 def _labels(labels: Labels, fields: dict[str, object]) -> Iterator[Choice]:
     todo = labels.names.open and not labels.objects and not labels.grey
     why = f"{TODO}: name the classes, here and below; {labels.names.why}" if todo else labels.names.why
-    objects = "masks number objects, each value above 0 one of them" if labels.objects else "what is not 0 is foreground"
+    objects = (
+        "masks number objects, each value above 0 one of them"
+        if labels.objects
+        else "what is not 0 is foreground"
+    )
     yield Choice("classes", fields["classes"], objects if labels.objects or labels.grey else why)
     yield Choice(
-        "label_values", fields["label_values"], f"found in {labels.read} label maps; any other value is refused"
+        "label_values",
+        fields["label_values"],
+        f"found in {labels.read} label maps; any other value is refused",
     )
     if "instances" in fields:
         yield Choice("instances", fields["instances"])

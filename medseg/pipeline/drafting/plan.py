@@ -80,7 +80,9 @@ def _of_masks(look: Look, cut: Cut, machine: Machine, *, flat: bool) -> Iterator
     yield from cut.choices
     yield from _split(look)
     yield Choice(
-        "loading.batch_size", batch, f"about {slices} slices for training; a batch holds a twentieth of them at most"
+        "loading.batch_size",
+        batch,
+        f"about {slices} slices for training; a batch holds a twentieth of them at most",
     )
     yield from augmentation(cut, list(look.labels.names.values.values()))
     yield from _binary_task() if binary else _class_task(look, batch)
@@ -91,7 +93,11 @@ def _of_masks(look: Look, cut: Cut, machine: Machine, *, flat: bool) -> Iterator
 def _split(look: Look) -> Iterator[Choice]:
     fields = look.fields
     named = [*fields.get("columns", {}), *fields["layout"].get("extra", ())]
-    role = ROLE if ROLE in named or look.labels is None and _has_roles(look) else next(iter(fields["layout"].get("extra", ())), None)
+    role = (
+        ROLE
+        if ROLE in named or (look.labels is None and _has_roles(look))
+        else next(iter(fields["layout"].get("extra", ())), None)
+    )
     shares = {"val": 0.15, "test": 0.15}
     if role is not None:
         why = "the data share out the cases themselves; a part that they lack is drawn by its ratio"
@@ -128,7 +134,9 @@ def _unet(features: Sequence[int], machine: Machine, *, binary: bool) -> Iterato
     yield Choice("network._target_", "monai.networks.nets.UNet")
     yield Choice("network.spatial_dims", 2)
     yield Choice(
-        "network.channels", list(features), f"halved until a side has 4 to 7 pixels, 5 times at most; {machine.why}"
+        "network.channels",
+        list(features),
+        f"halved until a side has 4 to 7 pixels, 5 times at most; {machine.why}",
     )
     yield Choice("network.strides", [2] * (len(features) - 1))
     why = "with more, the last map would be normalised, and say no amount" if binary else ""
@@ -139,7 +147,9 @@ def _unet(features: Sequence[int], machine: Machine, *, binary: bool) -> Iterato
 def _training(count: int, slices: int, batch: int, peak: float, *, binary: bool = False) -> Iterator[Choice]:
     steps = count * -(-slices // batch)
     yield Choice("steps.fit._target_", "medseg.steps.Fit")
-    yield Choice("steps.fit.epochs", count, f"about {steps} steps; fewer for a first look: --set steps.fit.epochs=1")
+    yield Choice(
+        "steps.fit.epochs", count, f"about {steps} steps; fewer for a first look: --set steps.fit.epochs=1"
+    )
     yield Choice("steps.fit.optimiser", {"_target_": "torch.optim.AdamW", "lr": peak, "weight_decay": 1.0e-4})
     yield Choice(
         "steps.fit.schedule",
@@ -151,7 +161,9 @@ def _training(count: int, slices: int, batch: int, peak: float, *, binary: bool 
     if binary:
         yield Choice("steps.fit.best_by", "loss")
         yield Choice(
-            "steps.threshold", {"_target_": "medseg.steps.TuneThreshold", "score": "f1"}, "on the validation cases alone"
+            "steps.threshold",
+            {"_target_": "medseg.steps.TuneThreshold", "score": "f1"},
+            "on the validation cases alone",
         )
     yield Choice("steps.evaluate", {"_target_": "medseg.steps.Evaluate", "role": "test"})
 

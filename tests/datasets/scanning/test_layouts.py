@@ -78,7 +78,9 @@ def test_the_decathlon_has_its_channels_in_one_file(tmp_path: Path) -> None:
     seen = look(tmp_path)
 
     assert of(seen) == ("Medical Segmentation Decathlon", 3, 3, 2)
-    assert seen.rest["images of a test part without label maps: not trained on"] == ("imagesTs/case_900.nii.gz",)
+    assert seen.rest["images of a test part without label maps: not trained on"] == (
+        "imagesTs/case_900.nii.gz",
+    )
     assert seen.fields["volumes"] == {"channels": "stacked"}
     assert seen.fields["channels"] == ["flair", "t1", "t1ce", "t2"]
     assert seen.fields["classes"] == ["background", "edema", "non_enhancing_tumor", "enhancing_tumour"]
@@ -140,7 +142,11 @@ def test_folders_of_cases_and_ends_of_names_tell_image_and_label_map(tmp_path: P
     assert folders.fields["layout"] == {"images": "{case}/t1.nii*", "mask": "{case}/tumour mask.nii*"}
     assert of(ends) == ("images and label maps by name", 8, 4, 4)
     assert ends.fields["layout"]["case"] == r"case_\d+_frame\d+"
-    assert ends.rest == {"NIfTI volumes that belong to no case": tuple(f"case_00{n}/case_00{n}_4d.nii.gz" for n in (1, 2, 3, 4))}
+    assert ends.rest == {
+        "NIfTI volumes that belong to no case": tuple(
+            f"case_00{n}/case_00{n}_4d.nii.gz" for n in (1, 2, 3, 4)
+        )
+    }
 
 
 def test_a_name_that_one_case_alone_has_is_in_no_pattern(tmp_path: Path) -> None:
@@ -154,11 +160,31 @@ def test_a_name_that_one_case_alone_has_is_in_no_pattern(tmp_path: Path) -> None
     assert "Lovelace" not in str(seen.fields)
 
 
+def test_names_of_patients_are_in_no_pattern(tmp_path: Path) -> None:
+    for person in ("Lovelace", "Byron", "Babbage"):
+        for name, images, mask in patients(3, SHAPE):
+            write_volume(tmp_path / "several" / f"{person}_{name[-1]}.nii.gz", images[1])
+            write_volume(tmp_path / "several" / f"{person}_{name[-1]}_seg.nii.gz", mask)
+    made = list(patients(2, SHAPE))
+    for name, images, _ in made:
+        write_volume(tmp_path / "one" / f"{name}.nii.gz", images[1])
+    write_volume(tmp_path / "one" / "case_001_Lovelace_seg.nii.gz", made[0][2])
+
+    several, one = look(tmp_path / "several"), look(tmp_path / "one")
+
+    assert of(several)[1:] == (9, 3, 0)
+    assert several.fields["layout"]["case"] == r"[^\W\d_]+_\d+"
+    assert one.layout is None
+
+
 def test_pairs_of_pictures_lie_below_folders_of_roles(tmp_path: Path) -> None:
     seen = look(write_pairs(tmp_path, cases=3, roles=("Train", "Test")))
 
     assert of(seen) == ("images and label maps by name", 6, 6, 0)
-    assert seen.fields["layout"] == {"images": "{within}Images/{case}.png", "mask": "{within}Segmentation/{case}.png"}
+    assert seen.fields["layout"] == {
+        "images": "{within}Images/{case}.png",
+        "mask": "{within}Segmentation/{case}.png",
+    }
     assert {case.extra["role"] for case in seen.listing.cases} == {"Train", "Test"}  # type: ignore[union-attr]
     assert seen.fields["label_values"] == {0: "background", 255: "foreground"}
 
@@ -185,7 +211,9 @@ def test_a_table_leads_to_pictures_masks_patients_and_roles(tmp_path: Path, sepa
         write_picture(tmp_path / "x" / f"{number} a.png", grey)
         write_picture(tmp_path / "y" / f"{number} b.png", instances)
         role = "train" if number < 4 else "test"
-        lines.append((f"x/{number} a.png", f"y\\{number} b.png".replace("\\", "/"), f"p{number // 2}", role, "-"))
+        lines.append(
+            (f"x/{number} a.png", f"y\\{number} b.png".replace("\\", "/"), f"p{number // 2}", role, "-")
+        )
     (tmp_path / "all.csv").write_text("\n".join(separator.join(line) for line in lines) + "\n")
 
     seen = look(tmp_path)
@@ -234,7 +262,9 @@ def shaded(path: Path, **save: Any) -> None:
     mask = np.zeros((64, 64), np.uint8)
     mask[20:40, 18:41] = 255
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(mask).resize((48, 48), Image.Resampling.BILINEAR).resize((64, 64), Image.Resampling.BICUBIC).save(path, **save)
+    Image.fromarray(mask).resize((48, 48), Image.Resampling.BILINEAR).resize(
+        (64, 64), Image.Resampling.BICUBIC
+    ).save(path, **save)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg"])
@@ -251,7 +281,11 @@ def test_masks_that_hold_shades_are_cut_and_that_is_said(tmp_path: Path, ending:
 
 @pytest.mark.parametrize(
     ("name", "layout"),
-    [("VSD.Brain.XX.O.MR_Flair.1.mha", "BraTS 2012 to 2015"), ("scan.nrrd", "images"), ("a/scan.mha", "images")],
+    [
+        ("VSD.Brain.XX.O.MR_Flair.1.mha", "BraTS 2012 to 2015"),
+        ("scan.nrrd", "images"),
+        ("a/scan.mha", "images"),
+    ],
 )
 def test_what_is_not_read_yet_is_named(tmp_path: Path, name: str, layout: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -102,7 +102,9 @@ def test_label_maps_of_nothing_and_of_broken_numbers_are_refused(tmp_path: Path)
             _ = look(tmp_path / home).fields
 
 
-def test_what_was_seen_is_remembered_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_seen_is_remembered_until_a_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, kept = folders(tmp_path / "data"), tmp_path / "kept"
     read: list[str] = []
 

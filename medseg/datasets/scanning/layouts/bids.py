@@ -38,11 +38,18 @@ class Bids:
             return None
         names = identifiers([rest for _, rest in used], "image")
         channels = dict(zip(names, used, strict=True))
-        guesses = [f"{len(others) + 1} kinds of label maps are there: the one of most subjects was taken"] if others else []
+        guesses = (
+            [f"{len(others) + 1} kinds of label maps are there: the one of most subjects was taken"]
+            if others
+            else []
+        )
         return Layout(
             "BIDS",
             "sure" if "dataset_description.json" in folder.by_name else "guess",
-            (f"names tell subject and image type ({', '.join(rest for _, rest in used)}), and {mask[1]} is a label map",),
+            (
+                f"names tell subject and image type ({', '.join(rest for _, rest in used)})",
+                f"{mask[1]} is a label map",
+            ),
             {
                 "channels": names,
                 "layout": {
@@ -73,5 +80,3 @@ def _patterns(place: tuple[str, str], sessions: set[bool]) -> str | list[str]:
     home, rest = place
     made = [f"{home.format(_SESSIONS[each])}{{case}}_{rest}.nii*" for each in sorted(sessions)]
     return made[0] if len(made) == 1 else made
-
-

@@ -48,13 +48,20 @@ class BratsLabels:
         background = {0: "background"}
         if self.newer and marked <= {1, 2, 3}:
             named = {1: _CORE, 2: _OEDEMA, 3: _ENHANCING}
-            return Names({**background, **named}, _REGIONS, (), "files are named as from BraTS 2023 on, where 3 is enhancing")
+            return Names(
+                {**background, **named},
+                _REGIONS,
+                (),
+                "files are named as from BraTS 2023 on, where 3 is enhancing",
+            )
         if not self.newer and 4 in marked and marked <= {1, 2, 4}:
             named = {1: _CORE, 2: _OEDEMA, 4: _ENHANCING}
-            return Names({**background, **named}, _REGIONS, (), "value 4 and none of 3, as in BraTS 2017 to 2021")
+            return Names(
+                {**background, **named}, _REGIONS, (), "value 4 and none of 3, as in BraTS 2017 to 2021"
+            )
         why = (
-            "these values have had different meanings: 1, 2, 3 are oedema, non-enhancing and enhancing in the Decathlon, "
-            "necrotic core, oedema and enhancing from BraTS 2023 on"
+            "these values have had different meanings: 1, 2, 3 are oedema, non-enhancing and enhancing in the "
+            "Decathlon, necrotic core, oedema and enhancing from BraTS 2023 on"
         )
         return UnknownLabels(why).names(values)
 
@@ -105,7 +112,9 @@ class Brats:
 
 def _older(folder: Folder) -> Layout | None:
     """Editions that were given out as MetaImage."""
-    old = [entry for entry in folder.of(UNREAD) if entry.ending == ".mha" and _OLD_FILE.match(entry.path.name)]
+    old = [
+        entry for entry in folder.of(UNREAD) if entry.ending == ".mha" and _OLD_FILE.match(entry.path.name)
+    ]
     if not old:
         return None
     return Layout(

@@ -26,9 +26,17 @@ class ClassesInFolders:
         """
         pictures = folder.of(PICTURE, DICOM)
         roles = {each.folders[0] for each in pictures if each.folders and each.folders[0].lower() in MEANINGS}
-        inner = [each.folders[1:] if each.folders and each.folders[0] in roles else each.folders for each in pictures]
+        inner = [
+            each.folders[1:] if each.folders and each.folders[0] in roles else each.folders
+            for each in pictures
+        ]
         sorted_ = Counter(names[0] for names in inner if names)
-        if of_series(folder.of(DICOM)) or len(sorted_) < 2 or sorted_.total() < 0.5 * len(pictures) or unlikely(sorted_):
+        if (
+            of_series(folder.of(DICOM))
+            or len(sorted_) < 2
+            or sorted_.total() < 0.5 * len(pictures)
+            or unlikely(sorted_)
+        ):
             return None
         if any(name.lower() in _UNSORTED for name in sorted_):
             below = {each.folders[0] for each in pictures if len(each.folders) > 1}
@@ -41,7 +49,9 @@ class ClassesInFolders:
         return Layout(
             "a folder a class",
             "guess",
-            (f"{len(pictures)} pictures lie in {len(sorted_)} folders, and nothing is called as a label map",),
+            (
+                f"{len(pictures)} pictures lie in {len(sorted_)} folders, and nothing is called as a label map",
+            ),
             {
                 "channels": ["red", "green", "blue"] if rgb else ["picture"],
                 "pictures": {"channels": "rgb" if rgb else "grey"},

@@ -1,4 +1,4 @@
-"""The Medical Segmentation Decathlon: `imagesTr/X.nii.gz`, `labelsTr/X.nii.gz`, `dataset.json`; 4-D files of channels."""
+"""The Medical Segmentation Decathlon: `imagesTr/X.nii.gz`, also 4-D, `labelsTr/X.nii.gz`, `dataset.json`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class Decathlon:
         channels = said.channels if len(said.channels) == count else _numbered(count)
         fields: dict[str, Any] = {
             "channels": list(channels),
-            "layout": {"images": f"{home and '**/'}imagesTr/{{case}}.nii*", "mask": f"{home and '**/'}labelsTr/{{case}}.nii*"},
+            "layout": {
+                "images": f"{home and '**/'}imagesTr/{{case}}.nii*",
+                "mask": f"{home and '**/'}labelsTr/{{case}}.nii*",
+            },
         }
         if count > 1:
             fields["volumes"] = {"channels": "stacked"}

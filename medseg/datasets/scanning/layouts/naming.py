@@ -14,9 +14,32 @@ _MOST_SHAPES = 4
 
 #: What an examination, a time or a slice is called before its number.
 _EXAMINATIONS = (
-    *("visit", "ses", "session", "scan", "frame", "fr", "slice", "sl", "z", "t", "time", "tp", "v", "day", "week"),
+    *(
+        "visit",
+        "ses",
+        "session",
+        "scan",
+        "frame",
+        "fr",
+        "slice",
+        "sl",
+        "z",
+        "t",
+        "time",
+        "tp",
+        "v",
+        "day",
+        "week",
+    ),
     *("month", "ed", "es", "pre", "post", "baseline", "bl", "fu", "followup", "left", "right", "l", "r", ""),
 )
+
+#: Words of names that tell nobody.
+_WORDS = frozenset(
+    {*_EXAMINATIONS, "patient", "pat", "case", "sub", "subject", "img", "image", "volume", "vol", "id"}
+)
+
+_PIECES = re.compile(r"\d+|[^\W\d_]+|[\W_]")
 _LAST = re.compile(r"^(.+)[-_ ]([A-Za-z]*)\d*$")
 
 
@@ -52,7 +75,8 @@ def patient_rule(ids: Sequence[str], names: Sequence[str]) -> PatientRule | None
     patients = {match[1] for match in found}
     if len(found) == len(ids) and _LEAST_PATIENTS <= len(patients) < len(set(ids)):
         words = "|".join(sorted({match[2] for match in found}))
-        why = f"what stands before the last number of a name is a patient: {len(patients)} patients have {len(ids)} cases"
+        many = f"{len(patients)} patients have {len(ids)} cases"
+        why = f"what stands before the last number of a name is a patient: {many}"
         either = f"(?:{words})" if "|" in words else words
         return PatientRule(rf"^(.+)[-_ ]{either}\d{'*' if words else '+'}$", why)
     return None
@@ -81,12 +105,20 @@ def role_column(names: Sequence[str]) -> RoleColumn | None:
 
 
 def ids_pattern(ids: Sequence[str]) -> str:
-    """A regular expression that all ids fit, of digits and of letters that many of them share; empty if there is none.
+    """A regular expression that all ids fit; empty if they have too many shapes.
 
-    No letters are taken that fewer than three ids have: they might be a name.
+    Letters stand in it only where they are words that tell nobody, such as `patient`: any others might be a name.
     """
-    shapes = Counter(re.sub(r"\d+", "0", case) for case in ids)
-    if len(shapes) > _MOST_SHAPES or min(shapes.values(), default=0) < 3:
+    shapes = sorted({"".join(_stands(piece) for piece in _PIECES.findall(case)) for case in ids})
+    if not 0 < len(shapes) <= _MOST_SHAPES:
         return ""
-    made = [r"\d+".join(re.escape(piece) for piece in shape.split("0")) for shape in sorted(shapes)]
-    return "|".join(made) if len(made) == 1 else f"(?:{'|'.join(made)})"
+    return shapes[0] if len(shapes) == 1 else f"(?:{'|'.join(shapes)})"
+
+
+def _stands(piece: str) -> str:
+    """What stands for a piece of an id in a regular expression."""
+    if piece.isdecimal():
+        return r"\d+"
+    if piece.isalpha() and piece.lower() not in _WORDS:
+        return r"[^\W\d_]+"
+    return re.escape(piece)

@@ -38,8 +38,15 @@ class NnUnet:
         said = described(folder, home)
         named = said.channels if len(said.channels) == len(used) else ()
         fields = _fields(home, ending, kind, used, named, images)
-        guesses = [] if named else [f"{said.problem or f'{said.file} names no channels'}: channels have neutral names"]
-        guesses += [f"value {value} is to be ignored in training, which medseg cannot: it counts as a class" for value in said.ignored]
+        guesses = (
+            []
+            if named
+            else [f"{said.problem or f'{said.file} names no channels'}: channels have neutral names"]
+        )
+        guesses += [
+            f"value {value} is to be ignored in training, which medseg cannot: it counts as a class"
+            for value in said.ignored
+        ]
         return Layout(
             "nnU-Net raw data",
             "sure" if said.file else "guess",
@@ -54,7 +61,9 @@ class NnUnet:
             tuple(guesses),
             {f"{home}{name}": words for name, words in TEST.items()},
             (said.file,) if said.file else (),
-            cannot=f"its files are {ending}, which are not read yet: convert them to .nii.gz" if kind == UNREAD else "",
+            cannot=f"its files are {ending}, which are not read yet: convert them to .nii.gz"
+            if kind == UNREAD
+            else "",
         )
 
 
@@ -73,4 +82,8 @@ def _fields(
     channels = list(named) or [f"channel_{number}" for number in used]
     spelling = {channel: [number] for channel, number in zip(channels, used, strict=True)}
     layout = {"images": f"{start}imagesTr/{{case}}_{{channel}}{ending}", "mask": mask, "spelling": spelling}
-    return {"channels": channels, **({"pictures": {"channels": "grey"}} if kind == PICTURE else {}), "layout": layout}
+    return {
+        "channels": channels,
+        **({"pictures": {"channels": "grey"}} if kind == PICTURE else {}),
+        "layout": layout,
+    }

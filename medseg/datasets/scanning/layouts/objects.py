@@ -1,4 +1,4 @@
-"""A folder a picture, with the picture in one folder and a mask of each object in another, as in the Data Science Bowl."""
+"""A folder a picture, with a folder of the picture and one of a mask of each object, as in the Data Science Bowl."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ class ObjectFiles:
             if len(inner[images]) == 1 and is_mask(masks) and not is_mask(images)
         }
         several = [home for home, (_, masks) in whole.items() if len(found[home][masks]) > 1]
-        if len(whole) < 2 or len(several) < 0.3 * len(whole) or len({each for each in whole.values()}) > 1:
+        if len(whole) < 2 or len(several) < 0.3 * len(whole) or len(set(whole.values())) > 1:
             return None
         (images, masks) = next(iter(whole.values()))
         pictures = [found[home][images][0] for home in whole]
-        if any(picture.stem != home.rpartition("/")[2] for picture, home in zip(pictures, whole, strict=True)):
+        if any(
+            picture.stem != home.rpartition("/")[2] for picture, home in zip(pictures, whole, strict=True)
+        ):
             return None
         start = "**/" if any("/" in home for home in whole) else ""
         rgb = coloured(pictures)

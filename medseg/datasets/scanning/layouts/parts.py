@@ -16,7 +16,9 @@ from medseg.datasets.scanning.meaning import identifiers
 
 #: How label maps are called; the surest words first.
 _WORDS = ("seg", "label", "gt", "truth", "mask", "annot", "manual")
-_SURE = re.compile(r"[^A-Za-z]*(seg|segmentations?|labels?|gt|truth|masks?|labelsTr|segmaps?|annotations?)[^A-Za-z]*", re.I)
+_SURE = re.compile(
+    r"[^A-Za-z]*(seg|segmentations?|labels?|gt|truth|masks?|labelsTr|segmaps?|annotations?)[^A-Za-z]*", re.I
+)
 
 _SPECIAL = re.compile(r"[{}*]")  # of patterns
 _SEPARATOR = re.compile(r"[-_. ]")
@@ -120,7 +122,7 @@ class ByFolder:
         # A folder that lies in many others is named; one alone may be called as a patient.
         (one,) = after if len(after) == 1 and len(before) > 1 else ("",)
         below = f"{one}/" if one else "" if after == {""} else "{within}"
-        if _SPECIAL.search(one) or "{within}" in start and "{within}" in below:
+        if _SPECIAL.search(one) or ("{within}" in start and "{within}" in below):
             return None
         return f"{start}{name}/{below}{{case}}{end}{ending}"
 
@@ -183,7 +185,8 @@ def _word(part: str) -> int:
     lower = part.lower()
     tokens = re.split(r"[^a-z]+", lower)
     return next(
-        (n for n, word in enumerate(_WORDS) if (word in tokens if word == "gt" else word in lower)), len(_WORDS)
+        (n for n, word in enumerate(_WORDS) if (word in tokens if word == "gt" else word in lower)),
+        len(_WORDS),
     )
 
 
@@ -194,19 +197,23 @@ def _parted(scheme: Scheme, entries: Sequence[Entry]) -> Iterator[Parted]:
         for case, part in scheme.splits(entry):
             if not _SPECIAL.search(part):
                 files[part].setdefault(case, entry)
-    masks = {part for part in files if is_mask(part)}
-    others = [part for part in files if part not in masks and len(files[part]) > 1 or not masks]
+    # What one file alone has beside a word for label maps may be the name of a patient.
+    called = {part for part in files if is_mask(part)}
+    masks = {part for part in called if len(files[part]) > 1 or _SURE.fullmatch(part)}
+    others = [part for part in files if part not in called and len(files[part]) > 1]
     for mask in masks:
         cases = files[mask].keys()
         least = _SHARE * len(cases)
         images = tuple(part for part in others if len(files[part].keys() & cases) >= least)
         if images:
-            near = (part for part in masks - {mask} if len(files[part].keys() & cases) >= least)
+            near = (part for part in called - {mask} if len(files[part].keys() & cases) >= least)
             yield Parted(scheme, mask, images, files, tuple(sorted(near)))
 
 
 def _layout(found: Parted, kind: str, entries: Sequence[Entry]) -> Layout | None:
-    whole = [case for case in found.files[found.mask] if all(case in found.files[part] for part in found.images)]
+    whole = [
+        case for case in found.files[found.mask] if all(case in found.files[part] for part in found.images)
+    ]
     if not whole:
         return None
     masks = {case: found.files[found.mask][case] for case in whole}
@@ -224,14 +231,14 @@ def _layout(found: Parted, kind: str, entries: Sequence[Entry]) -> Layout | None
     if "" in images and (narrow := ids_pattern(ids)):
         layout["case"] = narrow
     fields: dict[str, Any] = {"channels": channels}
-    first = list(images.values())[0]
+    first = next(iter(images.values()))
     if kind == PICTURE:
         fields |= _as_pictures(channels, list(first.values()))
     names = [entry.name for entry in first.values()]
     patient, columns = patient_rule(ids, names), role_column(names)
+    told = ", ".join(repr(part) if part else "those without" for part in images)
     guesses = [
-        f"{found.scheme.where} tell what a file is: {found.mask.strip('/')!r} are label maps, "
-        f"{', '.join(repr(part) if part else 'those without' for part in images)} images",
+        f"{found.scheme.where} tell what a file is: {found.mask.strip('/')!r} are label maps, {told} images",
         *([patient.why] if patient else []),
         *([f"the folders of roles ({', '.join(columns.names)}) share out the cases"] if columns else []),
     ]
@@ -252,7 +259,10 @@ def _layout(found: Parted, kind: str, entries: Sequence[Entry]) -> Layout | None
 def _as_pictures(channels: Sequence[str], entries: Sequence[Entry]) -> dict[str, Any]:
     if len(channels) == 1 and coloured(entries):
         return {"channels": ["red", "green", "blue"], "pictures": {"channels": "rgb"}}
-    return {"channels": ["picture"] if len(channels) == 1 else list(channels), "pictures": {"channels": "grey"}}
+    return {
+        "channels": ["picture"] if len(channels) == 1 else list(channels),
+        "pictures": {"channels": "grey"},
+    }
 
 
 def _channel(part: str) -> str:

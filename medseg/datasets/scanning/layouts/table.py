@@ -39,7 +39,9 @@ class PathTable:
 
 def _layout(folder: Folder, table: Entry, rows: Rows) -> Layout | None:
     leading = {column: _led_to(folder, rows, column) for column in rows.columns}
-    paths = {column: found for column, found in leading.items() if len(found) >= _SHARE * max(len(rows.lines), 1)}
+    paths = {
+        column: found for column, found in leading.items() if len(found) >= _SHARE * max(len(rows.lines), 1)
+    }
     masks = [column for column in paths if is_mask(column) or _holds_masks(paths[column])]
     images = [column for column in paths if column not in masks]
     if not images or len(masks) > 1:

@@ -23,8 +23,8 @@ def one_home(folder: Folder) -> str | None:
     if len(homes) > 1:
         listed = ", ".join(home or "." for home in homes[:10])
         raise DataError(
-            f"{len(homes)} data sets lie below the folder, each with imagesTr and labelsTr: {listed}. Name the folder "
-            "of one of them with --data."
+            f"{len(homes)} data sets lie below the folder, each with imagesTr and labelsTr: {listed}. Name the "
+            "folder of one of them with --data."
         )
     return homes[0] if homes else None
 

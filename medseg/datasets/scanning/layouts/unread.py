@@ -15,7 +15,11 @@ class NotYetRead:
         """A layout that cannot be learned from, if most images are of such kinds."""
         images = folder.of(VOLUME, PICTURE, DICOM, UNREAD)
         for kind, name, remedy in (
-            (DICOM, "DICOM series", "DICOM series are not read yet: convert each to .nii.gz, with its label map beside"),
+            (
+                DICOM,
+                "DICOM series",
+                "DICOM series are not read yet: convert each to .nii.gz, with its label map beside",
+            ),
             (UNREAD, "images", "{} are not read yet: convert volumes to .nii.gz and pictures to PNG or TIFF"),
         ):
             found = folder.of(kind)
@@ -23,6 +27,9 @@ class NotYetRead:
                 endings = Counter(entry.ending or "files without ending" for entry in found)
                 listed = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
                 return Layout(
-                    name, "guess", (f"{len(found)} of {len(images)} images are {kind}",), cannot=remedy.format(listed)
+                    name,
+                    "guess",
+                    (f"{len(found)} of {len(images)} images are {kind}",),
+                    cannot=remedy.format(listed),
                 )
         return None
