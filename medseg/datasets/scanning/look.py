@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ _TEXTS = {
 }
 
 _SINGLY = 20  # files of one folder and ending that are listed by their names; more are counted
+_LINES = 200
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -172,14 +175,26 @@ def _rest(folder: Folder, layout: Layout | None, used: Iterable[Path]) -> dict[s
 
 
 def gathered(names: Sequence[str]) -> list[str]:
-    """Names of files; those of a folder that has many of one ending as one line with their number."""
-    groups: dict[tuple[str, str], list[str]] = {}
+    """Names of files as lines to be read: many of one folder and ending as one line with their number.
+
+    Where there are still many, those that differ in numbers alone are one line as well.
+    """
+    lines = _joined(names, lambda name: "/".join((*name.split("/")[:-1], f"*{_ending(name)}")))
+    return lines if len(lines) <= _LINES else _joined(names, lambda name: _NUMBER.sub("*", name))
+
+
+def _joined(names: Sequence[str], pattern: Callable[[str], str]) -> list[str]:
+    groups: dict[str, list[str]] = {}
     for name in names:
-        home, _, last = name.rpartition("/")
-        groups.setdefault((home, last.partition(".")[2] if last.count(".") else ""), []).append(name)
-    lines = []
-    for (home, ending), each in groups.items():
-        many = len(each) > _SINGLY
-        where = f"{home}/" if home else ""
-        lines += [f"{where}*{'.' if ending else ''}{ending}: {len(each)} files"] if many else each
-    return lines
+        groups.setdefault(pattern(name), []).append(name)
+    many = {each: len(found) for each, found in groups.items() if len(found) > _SINGLY}
+    return [
+        line
+        for each, found in groups.items()
+        for line in ([f"{each}: {many[each]} files"] if each in many else found)
+    ]
+
+
+def _ending(name: str) -> str:
+    last = name.rpartition("/")[2]
+    return "." + last.split(".", 1)[1] if "." in last else ""

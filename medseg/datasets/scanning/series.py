@@ -9,17 +9,16 @@ from medseg.datasets.scanning.folder import Entry
 from medseg.errors import DataError
 
 _LOOKED_AT = 30
+_LEAST = 3  # files of a series
 
 
 def of_series(entries: Sequence[Entry]) -> bool:
-    """Whether most files of the fullest folder share their series with another one."""
+    """Whether the fullest folder holds one series alone: a folder of a class holds pictures of several."""
     from medseg.images.dicom.reader import dicom_tag  # noqa: PLC0415 - pydicom takes a while
 
     folders = Counter(entry.folders for entry in entries)
-    if not folders:
-        return False
-    ((fullest, count),) = folders.most_common(1)
-    if count < 2:
+    ((fullest, count),) = folders.most_common(1) or [((), 0)]
+    if count < _LEAST:
         return False
     found: Counter[str] = Counter()
     for entry in [each for each in entries if each.folders == fullest][:_LOOKED_AT]:
@@ -27,5 +26,4 @@ def of_series(entries: Sequence[Entry]) -> bool:
             found[dicom_tag(entry.path, "SeriesInstanceUID")] += 1
         except DataError:
             continue
-    shared = sum(number for series, number in found.items() if series and number > 1)
-    return shared > 0.5 * found.total()
+    return len(found) == 1 and "" not in found and found.total() >= _LEAST

@@ -112,14 +112,14 @@ def _size(sizes: NDArray[np.float64]) -> tuple[tuple[int, int], str, str]:
     """Size of slices, the way to it, and why."""
     middle, largest = np.median(sizes, axis=0), sizes.max(axis=0)
     if largest.max() <= _LARGEST and (largest <= _MUCH_LARGER * middle).all():
-        height, width = divisible(largest, 2 ** halvings([int(each) for each in largest]))
+        height, width = divisible(largest.tolist(), 2 ** halvings([int(each) for each in largest]))
         return (
             (height, width),
             "pad",
             f"the largest slice, {_words(largest)}, made divisible by what the network halves",
         )
     side = np.minimum(np.maximum(middle, 32), _TILE)
-    height, width = divisible(side, 2 ** halvings([int(each) for each in side]))
+    height, width = divisible(side.tolist(), 2 ** halvings([int(each) for each in side]))
     height, width = min(height, _TILE), min(width, _TILE)
     return (
         (height, width),

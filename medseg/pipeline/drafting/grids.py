@@ -77,10 +77,10 @@ def cut_axis(target: NDArray[np.float64], shapes: NDArray[np.float64]) -> CutAxi
         target: (3,) mm.
         shapes: (N, 3), voxels.
     """
-    if target.max() > _ALIKE * np.sort(target)[1]:
+    middle = np.median(shapes, axis=0)
+    if target.max() > _ALIKE * np.sort(target)[1] and middle.min() > 1:
         axis = int(np.argmax(target))
         return CutAxis(axis, f"slices are thickest across it: {target[axis]:.3g} mm")
-    middle = np.median(shapes, axis=0)
     fewest = [axis for axis in (2, 1, 0) if middle[axis] <= middle.min()]
     words = " x ".join(f"{size:g}" for size in middle)
     return CutAxis(

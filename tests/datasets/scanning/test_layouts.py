@@ -13,6 +13,7 @@ from PIL import Image
 from medseg.datasets.scanning.look import Look, look
 from medseg.errors import DataError
 from medseg.testing.cases import write_brats
+from medseg.testing.dicoms import write_dicom
 from medseg.testing.layouts import patients, write_bids, write_decathlon, write_nnunet, write_volume
 from medseg.testing.pictures import shapes, write_lgg, write_nuclei, write_pairs, write_picture
 
@@ -241,6 +242,25 @@ def test_pictures_in_folders_are_classes(tmp_path: Path) -> None:
     assert of(seen)[:2] == ("a folder a class", 12)
     assert seen.classes == ("no", "yes")
     assert seen.fields["image_labels"] == "one"
+
+
+def test_dicom_pictures_of_several_series_in_folders_are_classes_and_folders_of_one_series_are_not(
+    tmp_path: Path,
+) -> None:
+    for name in ("a", "b"):
+        for number in range(6):
+            pixels = np.full((16, 16), 10 * number, np.uint16)
+            for home, series in (("classes", f"1.2.{number // 2}"), ("series", f"1.2.{ord(name)}")):
+                path = tmp_path / home / name / f"IM{number}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_dicom(path, pixels, SeriesInstanceUID=series)
+
+    classes_, series_ = look(tmp_path / "classes").layout, look(tmp_path / "series").layout
+
+    assert classes_ is not None
+    assert classes_.name == "a folder a class"
+    assert series_ is not None
+    assert "DICOM series are not read yet" in series_.cannot
 
 
 def test_a_folder_without_classes_beside_those_with_is_said(tmp_path: Path) -> None:

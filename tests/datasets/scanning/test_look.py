@@ -82,6 +82,12 @@ def test_many_files_of_a_folder_and_an_ending_are_one_line() -> None:
     assert lines == ["a/*.txt: 30 files", "a/b.nii.gz", "c"]
 
 
+def test_many_files_that_differ_in_numbers_alone_are_one_line() -> None:
+    lines = gathered([*(f"case {number}/t{number}.nii" for number in range(300)), "case x/notes.txt"])
+
+    assert lines == ["case */t*.nii: 300 files", "case x/notes.txt"]
+
+
 def test_a_file_that_cannot_be_used_is_counted_with_its_reason(tmp_path: Path) -> None:
     (folders(tmp_path) / "case_002" / "scan.nii.gz").write_bytes(b"")
 

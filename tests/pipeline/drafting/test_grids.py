@@ -42,6 +42,7 @@ def test_thick_slices_that_are_many_keep_the_median() -> None:
         ((1, 1, 1), (35, 50, 36), "sagittal"),
         ((1, 1, 1), (240, 240, 155), "axial"),
         ((1, 1, 1), (64, 64, 64), "axial"),
+        ((3, 1, 1), (64, 64, 1), "axial"),
     ],
 )
 def test_slices_are_cut_across_the_thickest_axis_else_that_with_the_fewest(

@@ -88,17 +88,16 @@ class Brats:
         signs = [sign, *(other for other, _ in others)]
         images = [f"**/{{case}}{each}{{channel}}.nii*" for each in signs]
         masks = [f"**/{{case}}{each}seg.nii*" for each in signs]
+        others_spelt = {channel: names for channel, names in spelt.items() if names != [channel]}
         fields = {
             "channels": list(_CHANNELS),
             "layout": {
                 "images": images if others else images[0],
                 "mask": masks if others else masks[0],
-                "spelling": {channel: names for channel, names in spelt.items() if names != [channel]},
+                **({"spelling": others_spelt} if others_spelt else {}),
             },
             **({"group": r"^(.+?)(?:-\d{3})?$"} if newer else {}),
         }
-        if not fields["layout"]["spelling"]:  # type: ignore[index]
-            del fields["layout"]["spelling"]  # type: ignore[attr-defined]
         edition = "from 2023 on" if newer else "2017 to 2021"
         return Layout(
             f"BraTS {edition}",

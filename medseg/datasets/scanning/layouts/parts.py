@@ -29,7 +29,9 @@ _EXPLAINED = 0.3  # of the files of the kind
 class Scheme(Protocol):
     """A place in names that says which part of a case a file is."""
 
-    where: str
+    @property
+    def where(self) -> str:
+        """The place, in words."""
 
     def splits(self, entry: Entry) -> Iterator[tuple[str, str]]:
         """Ways to divide a file's name into what is the case's and what is the part's."""
