@@ -48,7 +48,7 @@ class UnknownLabels:
         marked = sorted(set(values) - {0})
         named = {0: "background", **{value: f"label_{value}".replace("-", "minus_") for value in marked}}
         if len(marked) == 1:
-            named[marked[0]] = "foreground"
+            return Names({0: "background", marked[0]: "foreground"}, why=f"{self.why}; there is one beside 0")
         return Names(named, open=tuple(marked), why=self.why)
 
 

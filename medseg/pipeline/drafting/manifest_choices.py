@@ -73,10 +73,7 @@ def _labels(labels: Labels, fields: dict[str, object]) -> Iterator[Choice]:
         else "what is not 0 is foreground"
     )
     yield Choice("classes", fields["classes"], objects if labels.objects or labels.grey else why)
-    yield Choice(
-        "label_values",
-        fields["label_values"],
-        f"found in {labels.read} label maps; any other value is refused",
-    )
+    others = "every value above 0 is an object" if labels.objects else "any other value is refused"
+    yield Choice("label_values", fields["label_values"], f"{labels.read} label maps were read; {others}")
     if "instances" in fields:
         yield Choice("instances", fields["instances"])

@@ -150,6 +150,19 @@ def test_folders_of_cases_and_ends_of_names_tell_image_and_label_map(tmp_path: P
     }
 
 
+def test_where_no_name_says_so_label_maps_are_those_with_few_whole_values(tmp_path: Path) -> None:
+    for name, images, mask in patients(3, SHAPE):
+        write_volume(tmp_path / "a" / f"{name}.nii.gz", images[1])
+        write_volume(tmp_path / "b" / f"{name}.nii.gz", mask)
+
+    seen = look(tmp_path)
+
+    assert of(seen) == ("images and label maps by name", 3, 3, 0)
+    assert seen.fields["layout"] == {"images": "a/{case}.nii*", "mask": "b/{case}.nii*"}
+    assert seen.layout is not None
+    assert "nothing is called as a label map" in seen.layout.guesses[0]
+
+
 def test_a_name_that_one_case_alone_has_is_in_no_pattern(tmp_path: Path) -> None:
     for name, images, mask in patients(3, SHAPE):
         write_volume(tmp_path / "images" / "Ada Lovelace" / f"{name}.nii.gz", images[1])

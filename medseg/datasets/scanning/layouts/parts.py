@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from medseg.datasets.scanning.colours import coloured
 from medseg.datasets.scanning.folder import PICTURE, VOLUME, Entry, Folder
 from medseg.datasets.scanning.layout import Layout
+from medseg.datasets.scanning.layouts.likeness import LooksLikeLabels
 from medseg.datasets.scanning.layouts.naming import ids_pattern, patient_rule, role_column
 from medseg.datasets.scanning.meaning import identifiers
 
@@ -24,6 +25,10 @@ _SPECIAL = re.compile(r"[{}*]")  # of patterns
 _SEPARATOR = re.compile(r"[-_. ]")
 _SHARE = 0.8  # of the label maps that must have an image for it to be a channel
 _EXPLAINED = 0.3  # of the files of the kind
+
+
+Judge = Callable[[str, Mapping[str, Entry]], bool]
+"""Whether a part, with its files by case, is label maps."""
 
 
 class Scheme(Protocol):
@@ -167,15 +172,21 @@ class NamedParts:
 
     def recognise(self, folder: Folder) -> Layout | None:
         """The layout that explains most files, of volumes before pictures."""
-        for kind in (VOLUME, PICTURE):
-            entries = folder.of(kind)
-            found = [each for scheme in SCHEMES for each in _parted(scheme, entries)]
-            best = max(found, key=lambda each: each.rank, default=None)
-            if best is not None and best.explained >= _EXPLAINED * len(entries):
-                made = _layout(best, kind, entries)
-                if made is not None:
-                    return made
+        for judge in (by_name, LooksLikeLabels()):
+            for kind in (VOLUME, PICTURE):
+                entries = folder.of(kind)
+                found = [each for scheme in SCHEMES for each in _parted(scheme, entries, judge)]
+                best = max(found, key=lambda each: each.rank, default=None)
+                if best is not None and best.explained >= _EXPLAINED * len(entries):
+                    made = _layout(best, kind, entries)
+                    if made is not None:
+                        return made
         return None
+
+
+def by_name(part: str, files: Mapping[str, Entry]) -> bool:  # noqa: ARG001 - as `LooksLikeLabels`
+    """Whether a part is called as label maps are."""
+    return is_mask(part)
 
 
 def is_mask(part: str) -> bool:
@@ -192,7 +203,7 @@ def _word(part: str) -> int:
     )
 
 
-def _parted(scheme: Scheme, entries: Sequence[Entry]) -> Iterator[Parted]:
+def _parted(scheme: Scheme, entries: Sequence[Entry], judge: Judge) -> Iterator[Parted]:
     """Every way to see the files as parts of cases by one scheme."""
     files: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
     for entry in entries:
@@ -200,7 +211,7 @@ def _parted(scheme: Scheme, entries: Sequence[Entry]) -> Iterator[Parted]:
             if not _SPECIAL.search(part):
                 files[part].setdefault(case, entry)
     # What one file alone has beside a word for label maps may be the name of a patient.
-    called = {part for part in files if is_mask(part)}
+    called = {part for part in files if judge(part, files[part])}
     masks = {part for part in called if len(files[part]) > 1 or _SURE.fullmatch(part)}
     others = [part for part in files if part not in called and len(files[part]) > 1]
     for mask in masks:
@@ -240,6 +251,11 @@ def _layout(found: Parted, kind: str, entries: Sequence[Entry]) -> Layout | None
     patient, columns = patient_rule(ids, names), role_column(names)
     told = ", ".join(repr(part) if part else "those without" for part in images)
     guesses = [
+        *(
+            []
+            if is_mask(found.mask)
+            else ["nothing is called as a label map: those with few whole values are taken"]
+        ),
         f"{found.scheme.where} tell what a file is: {found.mask.strip('/')!r} are label maps, {told} images",
         *([patient.why] if patient else []),
         *([f"the folders of roles ({', '.join(columns.names)}) share out the cases"] if columns else []),
