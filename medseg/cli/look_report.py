@@ -130,7 +130,7 @@ def _images(look: Look) -> Iterator[str]:
 def _rest(look: Look) -> Iterator[str]:
     from medseg.datasets.scanning.look import gathered  # noqa: PLC0415  # imports NumPy and nibabel
 
-    if not look.rest:
+    if not look.rest and look.folder.entries:
         yield "Every file belongs to a case."
     for words, names in look.rest.items():
         yield f"{len(names)} {'file' if len(names) == 1 else 'files'}: {words}"

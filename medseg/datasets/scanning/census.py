@@ -31,8 +31,8 @@ WHOLE, MASKS = 40, 1000
 _SAMPLED = 2000  # intensities of the foreground that are kept of a channel of a case
 _MOST_VALUES = 256
 
-#: A mask whose foreground is mostly white, with so many shades beside, was resized or saved as JPEG.
-_WHITE, _SHADES = 255, 3
+#: A mask whose most frequent value is white, with so many shades beside, was resized or saved as JPEG.
+_WHITE, _SHADES = 255, 6
 
 _FEWEST_FOR_PROCESSES = 16
 
@@ -162,11 +162,9 @@ def _counts(mask: NDArray[Any]) -> dict[int, int] | None:
 def _grey(mask: NDArray[Any]) -> bool:
     if mask.dtype.kind == "f" and not np.array_equal(mask, np.round(mask)):
         return True
-    if int(mask.max()) == _WHITE:
-        marked = mask[mask != 0]
-        shades = np.unique(marked).size - 1
-        if shades >= _SHADES and np.count_nonzero(marked == _WHITE) > 0.5 * marked.size:
-            return True
+    values, counts = np.unique(mask[mask != 0], return_counts=True)
+    if values.size > _SHADES and values[np.argmax(counts)] == _WHITE:
+        return True
     try:
         _MADE_UP.refuse_made_up(mask)
     except DataError:

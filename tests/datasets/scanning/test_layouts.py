@@ -293,7 +293,7 @@ def test_folders_that_are_patients_are_no_classes(tmp_path: Path) -> None:
 
 def shaded(path: Path, **save: Any) -> None:
     mask = np.zeros((64, 64), np.uint8)
-    mask[20:40, 18:41] = 255
+    mask[20:40, 20:40] = 255
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(mask).resize((48, 48), Image.Resampling.BILINEAR).resize(
         (64, 64), Image.Resampling.BICUBIC
@@ -310,6 +310,15 @@ def test_masks_that_hold_shades_are_cut_and_that_is_said(tmp_path: Path, ending:
 
     assert seen.fields["pictures"] == {"channels": "grey", "mask_above": 127}
     assert seen.fields["label_values"] == {0: "background", 1: "foreground"}
+
+
+def test_classes_that_are_stored_as_shades_stay_classes(tmp_path: Path) -> None:
+    for number in range(3):
+        mask = np.repeat(np.array([[0, 64, 128, 255]], np.uint8), 32, axis=0).repeat(8, axis=1)
+        write_picture(tmp_path / "img" / f"{number}.png", shapes((32, 32), number)[0])
+        write_picture(tmp_path / "mask" / f"{number}.png", mask)
+
+    assert list(look(tmp_path).fields["label_values"]) == [0, 64, 128, 255]
 
 
 @pytest.mark.parametrize(
