@@ -123,6 +123,21 @@ def test_a_scan_shows_patterns_and_what_belongs_to_nothing_and_writes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
+def test_cases_that_lack_a_file_are_told_and_the_next_commands_leave_them_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_nnunet(tmp_path / "data", cases=3, shape=SHAPE)
+    (data / "labelsTr" / "case_002.nii.gz").unlink()
+    monkeypatch.chdir(tmp_path)
+
+    done = said("pipeline", "new", "mine", "--data", "data", "--jobs", 1)
+
+    assert done.exit_code == 0, done.output
+    assert "the file is missing" in done.output
+    assert "Train: medseg pipeline run mine --data data --skip-bad" in done.output
+    assert "Patients: 2. Training, validation and test need one each" in done.output
+
+
 @pytest.mark.parametrize(
     "words", [("data", "scan", "absent"), ("pipeline", "new", "mine", "--data", "absent")]
 )
