@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from medseg.api import (
         RunResult,
         load_pipeline,
+        new_pipeline,
         predict,
         resume_folds,
         resume_pipeline,
         run_folds,
         run_pipeline,
+        scan,
     )
     from medseg.datasets.case import Case
     from medseg.datasets.manifest.manifest import Manifest
@@ -40,11 +42,13 @@ _HOMES = {
     "Predictor": "medseg.learning.inference.predictor",
     "RunResult": "medseg.api",
     "load_pipeline": "medseg.api",
+    "new_pipeline": "medseg.api",
     "predict": "medseg.api",
     "resume_folds": "medseg.api",
     "resume_pipeline": "medseg.api",
     "run_folds": "medseg.api",
     "run_pipeline": "medseg.api",
+    "scan": "medseg.api",
 }
 
 __all__ = [
@@ -58,12 +62,14 @@ __all__ = [
     "__version__",
     "load_pipeline",
     "networks",
+    "new_pipeline",
     "predict",
     "readers",
     "resume_folds",
     "resume_pipeline",
     "run_folds",
     "run_pipeline",
+    "scan",
     "transforms",
 ]
 

@@ -23,12 +23,14 @@ def test_the_public_names_are_these() -> None:
         "__version__",
         "load_pipeline",
         "networks",
+        "new_pipeline",
         "predict",
         "readers",
         "resume_folds",
         "resume_pipeline",
         "run_folds",
         "run_pipeline",
+        "scan",
         "transforms",
     ]
     assert dir(medseg) == sorted(medseg.__all__)

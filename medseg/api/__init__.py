@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from medseg.api.data import check_data, plan_data, prepare_data, show_data, write_sample
 from medseg.api.description import Described, describe_pipeline
+from medseg.api.drafting.unknown_folder import NewPipeline, new_pipeline, scan
 from medseg.api.finding import find_run_folder, mark_gone
 from medseg.api.folds import resume_folds, run_folds
 from medseg.api.folds_found import are_folds
@@ -18,6 +19,7 @@ from medseg.pipeline.options import default_jobs
 __all__ = [
     "Described",
     "FoldsResult",
+    "NewPipeline",
     "PredictedCase",
     "RunResult",
     "are_folds",
@@ -30,6 +32,7 @@ __all__ = [
     "load_pipeline",
     "mark_gone",
     "move_run",
+    "new_pipeline",
     "open_pipeline",
     "plan_data",
     "predict",
@@ -38,6 +41,7 @@ __all__ = [
     "resume_pipeline",
     "run_folds",
     "run_pipeline",
+    "scan",
     "show_data",
     "write_sample",
 ]

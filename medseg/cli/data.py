@@ -121,3 +121,20 @@ def sample(
         shown = display(Console())
         write_sample(name, out, cases=cases, seed=seed, progress=shown, jobs=jobs)
         shown.say(f"{cases} GENERATED cases are in {out}: they say nothing about real patients.", loud=True)
+
+
+@app.command()
+def scan(
+    folder: Annotated[Path, typer.Argument(help="The folder to look at; no manifest needs to describe it.")],
+    jobs: Jobs = None,
+) -> None:
+    """Look at an unknown folder: its files, layout, cases, labels, and what belongs to nothing. Names are shown."""
+    with guarded(Console(stderr=True), show_paths=True):
+        from medseg.api.drafting.unknown_folder import scan  # noqa: PLC0415  # imports NumPy and nibabel
+        from medseg.cli.look_report import next_line, print_look  # noqa: PLC0415
+
+        console = Console()
+        look = scan(folder, progress=display(console), jobs=jobs)
+        print_look(console, look)
+        if look.listing is not None:
+            typer.echo(next_line(folder))

@@ -1,4 +1,4 @@
-"""`medseg pipeline`: list, show, check, describe, run, resume."""
+"""`medseg pipeline`: list, new, show, check, describe, run, resume."""
 
 from __future__ import annotations
 
@@ -44,6 +44,25 @@ def list_pipelines() -> None:
         from medseg.named import all_pipelines  # noqa: PLC0415
 
         print_pipelines(Console(), all_pipelines())
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="What to call it: letters, digits and _, with a letter first.")],
+    data: Annotated[Path, typer.Option("--data", help="Draft it for the data in this folder.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite drafts of this name. Default: refuse.")
+    ] = False,
+    jobs: Jobs = None,
+) -> None:
+    """Look at a folder, and draft a manifest and a definition for it. Names of files are shown, and kept nowhere."""
+    with guarded(Console(stderr=True), show_paths=True):
+        from medseg.api.drafting.unknown_folder import new_pipeline  # noqa: PLC0415  # imports torch
+        from medseg.cli.look_report import print_new  # noqa: PLC0415
+
+        console = Console()
+        made = new_pipeline(name, data, force=force, progress=display(console), jobs=jobs)
+        print_new(console, made, data)
 
 
 @app.command()

@@ -14,7 +14,8 @@ from medseg.slices.stages import case_stages
 def stage_comments(definition: PipelineDefinition, manifest: Manifest) -> str:
     """Say which MONAI transforms a case goes through, and which a slice in training; each line is a comment."""
     truth = manifest.image_labels is None
-    files = "nifti" if manifest.pictures is None else manifest.pictures.channels
+    files = "nifti" if manifest.volumes is None else "manifest.files()"
+    files = files if manifest.pictures is None else manifest.pictures.channels
     stages = case_stages(definition.channels, definition.slices, files, truth=truth)
     whose = " (prediction leaves out the label)" if truth else ""
     lines = [

@@ -13,7 +13,7 @@ from medseg.images.dicom.reader import decoders, dicom_size, dicom_tag, read_dic
 from medseg.images.dicom.sniff import SUFFIXES as DICOM_SUFFIXES
 from medseg.images.dicom.sniff import is_dicom
 from medseg.images.dicom.window import Window
-from medseg.images.nifti.read import nifti_geometry, read_nifti
+from medseg.images.nifti.read import nifti_geometry, read_nifti, read_stacked
 from medseg.images.pictures.read import SUFFIXES, ChannelRule, Picture, picture_size, read_mask, read_picture
 from medseg.images.refusal import RefusedError
 
@@ -98,6 +98,26 @@ class NiftiFiles:
     def meaning(self) -> Mapping[str, Any]:
         """Nothing but its kind."""
         return {"kind": "nifti"}
+
+
+@dataclass(frozen=True)
+class StackedNiftiFiles(NiftiFiles):
+    """`.nii` and `.nii.gz` with all channels of a case in one file, along its fourth axis; label maps have three.
+
+    Attributes:
+        planes: Names of a file's channels, in their order.
+    """
+
+    planes: tuple[str, ...] = ()
+
+    def read(self, path: Path, channels: Sequence[str]) -> list[StoredImage]:
+        """The channels that were asked for."""
+        stored = read_stacked(path, len(self.planes))
+        return [stored[self.planes.index(channel)] for channel in channels]
+
+    def meaning(self) -> Mapping[str, Any]:
+        """Its kind, and which channel is where."""
+        return {"kind": "nifti", "planes": list(self.planes)}
 
 
 @dataclass(frozen=True)

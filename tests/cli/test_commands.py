@@ -52,8 +52,8 @@ def test_help_says_research_use_only() -> None:
 
 def test_every_command_explains_itself_and_each_option() -> None:
     for words in (
-        *(["pipeline", each] for each in ("list", "show", "check", "run", "resume")),
-        *(["data", each] for each in ("check", "show", "prepare", "sample")),
+        *(["pipeline", each] for each in ("list", "new", "show", "check", "run", "resume")),
+        *(["data", each] for each in ("check", "show", "prepare", "sample", "scan")),
         *(["cache", "list"], ["cache", "clear"], ["predict"], ["ui"]),
     ):
         result = medseg(*words, "--help")

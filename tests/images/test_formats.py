@@ -14,7 +14,7 @@ from medseg.datasets.reading.volume import read_volume
 from medseg.errors import DataError
 from medseg.geometry.axes import AXES
 from medseg.images.dicom.reader import read_dicom
-from medseg.images.formats import NIFTI, PictureFiles
+from medseg.images.formats import NIFTI, PictureFiles, StackedNiftiFiles
 from medseg.testing.dicoms import write_dicom
 from medseg.testing.pictures import write_picture
 
@@ -251,3 +251,25 @@ def test_the_window_decides_the_meaning_and_endings_of_dicom_are_among_those_of_
     assert meanings[2] == PictureFiles("grey", ("grey",), window=(40.0, 400.0)).meaning()
     assert set(meanings[0]["dicom"]) == {"pydicom", "imagecodecs"}
     assert set(GREY.suffixes) >= {".png", ".dcm", ".dicom", ".ima"}
+
+
+def test_channels_of_one_file_are_read_by_their_places_and_mean_nothing_else(tmp_path):
+    stack = np.arange(4 * 5 * 6 * 3, dtype=np.int16).reshape(4, 5, 6, 3)
+    nibabel.save(nibabel.Nifti1Image(stack, np.diag([1.0, 2.0, 3.0, 1.0])), tmp_path / "a.nii.gz")
+    kind = StackedNiftiFiles(planes=("flair", "t1", "t2"))
+
+    t2, flair = kind.read(tmp_path / "a.nii.gz", ["t2", "flair"])
+
+    np.testing.assert_array_equal(t2.data, stack[..., 2])
+    np.testing.assert_array_equal(flair.data, stack[..., 0])
+    assert t2.geometry.shape == (4, 5, 6)
+    assert t2.geometry.same_grid(kind.geometry(tmp_path / "a.nii.gz"))
+    assert kind.meaning() != NIFTI.meaning()
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 6), (4, 5, 6, 2), (4, 5, 6, 4), (4, 5, 6, 3, 2)])
+def test_a_file_of_another_number_of_channels_is_refused(tmp_path, shape):
+    nibabel.save(nibabel.Nifti1Image(np.ones(shape, np.int16), np.eye(4)), tmp_path / "a.nii.gz")
+
+    with pytest.raises(DataError, match=r"expected the 3 channels of the manifest one behind another"):
+        StackedNiftiFiles(planes=("flair", "t1", "t2")).read(tmp_path / "a.nii.gz", ["t1"])

@@ -32,6 +32,7 @@ class Walk:
         unread: Images of kinds that are not read, by their ending. Where not all files are given, by their names
             alone.
         passed: Files of other endings, where not all files are given.
+        left_out: Hidden files and folders, and those of programs, which are looked at no further.
     """
 
     root: Path
@@ -42,6 +43,7 @@ class Walk:
     faults: list[Fault] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
     passed: list[tuple[str, Path]] = field(default_factory=list)
+    left_out: list[Path] = field(default_factory=list)
 
     def paths(self) -> Iterator[tuple[str, Path]]:
         """Path relative to the root with `/` and in NFC, and full path, of every file that is not hidden."""
@@ -117,8 +119,9 @@ class Walk:
         # Hidden names are left out: macOS puts a `._name.nii.gz` that is no image beside each copied file.
         try:
             with os.scandir(folder) as entries:
-                kept = [e for e in entries if not e.name.startswith(".") and e.name not in _OF_PROGRAMS]
-                return sorted(kept, key=lambda e: e.name)
+                found = sorted(entries, key=lambda e: e.name)
+            self.left_out += [folder / e.name for e in found if _is_left_out(e.name)]
+            return [e for e in found if not _is_left_out(e.name)]
         except PermissionError:
             remedy = "Give this user the right to read and enter it, and all folders within."
             self.faults.append(Fault("", 0, "", "a folder may not be read by this user", remedy, folder))
@@ -128,6 +131,10 @@ class Walk:
                 Fault("", 0, "", problem, "See to the disk or the link, and try again.", folder)
             )
         return []
+
+
+def _is_left_out(name: str) -> bool:
+    return name.startswith(".") or name in _OF_PROGRAMS
 
 
 def looks_picture(path: Path) -> bool:

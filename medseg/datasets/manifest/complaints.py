@@ -66,6 +66,10 @@ def _mislabelled(manifest: ManifestFields) -> Iterator[str]:
 def _mispictured(manifest: ManifestFields) -> Iterator[str]:
     if manifest.pictures is not None and manifest.format is not None:
         yield "'pictures' and 'format' are both given: files are pictures, or of that format"
+    if manifest.volumes is not None and (manifest.pictures is not None or manifest.format is not None):
+        yield "'volumes' is of NIfTI files, and 'pictures' or 'format' says that there are others"
+    if manifest.volumes is not None and len(manifest.channels) < 2:
+        yield "'volumes.channels' is stacked, and 'channels' names one: leave 'volumes' out, or name all of a file"
     if manifest.pictures is None:
         return
     if manifest.pictures.channels == "rgb" and len(manifest.channels) != 3:

@@ -12,7 +12,7 @@ from medseg.datasets.manifest.csv_layout import CsvLayout
 from medseg.datasets.manifest.declared_layout import DeclaredLayout
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.patterns import Layout
-from medseg.datasets.manifest.rules import DeriveRule, PictureRule, Strict, TableRule
+from medseg.datasets.manifest.rules import DeriveRule, PictureRule, Strict, TableRule, VolumeRule
 from medseg.text import composed
 
 #: Tags of the kinds of layout and of group; never shown.
@@ -63,6 +63,7 @@ class ManifestFields(Strict):
             the objects of that class.
         derive: Classes that are distinguished by the images, if any.
         pictures: How picture files become channels; None for NIfTI files.
+        volumes: How NIfTI files do that hold several channels; None where each holds one.
         format: Name of a format of volumes that an installed package brings: see `medseg.images.own_format`.
         layout: How files are named, the table that lists their paths, that they lie in folders by class, or
             `{_target_: ...}` of a class that finds them: see `DeclaredLayout`.
@@ -90,6 +91,7 @@ class ManifestFields(Strict):
     instances: str | None = None
     derive: DeriveRule | None = None
     pictures: PictureRule | None = None
+    volumes: VolumeRule | None = None
     format: str | None = Field(default=None, min_length=1)
     layout: AnyLayout
     group: (
@@ -112,4 +114,4 @@ class ManifestFields(Strict):
     @property
     def together(self) -> bool:
         """Whether one file holds all channels."""
-        return self.pictures is not None and self.pictures.channels == "rgb"
+        return self.volumes is not None or (self.pictures is not None and self.pictures.channels == "rgb")

@@ -19,7 +19,7 @@ from medseg.datasets.manifest.fields import DECLARED, FOLDERS, LIST, PATTERNS, R
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.label_columns import JoinedColumn
 from medseg.datasets.manifest.patterns import IMAGE, Layout
-from medseg.datasets.manifest.rules import DeriveRule, HounsfieldWindow, PictureRule, TableRule
+from medseg.datasets.manifest.rules import DeriveRule, HounsfieldWindow, PictureRule, TableRule, VolumeRule
 from medseg.errors import DefinitionError, ManifestError
 from medseg.named import find_manifest
 from medseg.text import plain
@@ -87,12 +87,14 @@ class Manifest(ManifestFields):
         Raises:
             ManifestError: No installed package brings its `format`.
         """
-        from medseg.images.formats import NiftiFiles, PictureFiles  # noqa: PLC0415 - nibabel takes a while
+        from medseg.images.formats import NiftiFiles, PictureFiles, StackedNiftiFiles  # noqa: PLC0415 - nibabel takes a while
         from medseg.images.own_format import installed_format  # noqa: PLC0415
 
         rule = self.pictures
         if self.format is not None:
             return installed_format(self.format)
+        if self.volumes is not None:
+            return StackedNiftiFiles(planes=self.channels)
         if rule is None:
             return NiftiFiles()
         return PictureFiles(rule.channels, self.channels, rule.mask_above, window=rule.shown)
@@ -100,8 +102,11 @@ class Manifest(ManifestFields):
     def fingerprint(self) -> str:
         """32 hexadecimal digits of what the manifest means; texts, name and `ids` do not enter."""
         meaning = self.model_dump(mode="json", include=set(_MEANING), by_alias=True)
-        if self.format is not None:  # left out otherwise: manifests from before it keep their fingerprint
+        # Left out otherwise: manifests from before these keys keep their fingerprint.
+        if self.format is not None:
             meaning["format"] = self.format
+        if self.volumes is not None:
+            meaning["volumes"] = self.volumes.model_dump(mode="json")
         written = json.dumps(meaning, sort_keys=True, ensure_ascii=True)
         return hashlib.blake2b(written.encode(), digest_size=16).hexdigest()
 
@@ -172,7 +177,7 @@ _TAGS: dict[str, tuple[type[BaseModel], ...]] = {
 def _nearest(key: str, place: Sequence[int | str]) -> str:
     models = next(
         (_TAGS[part] for part in place if part in _TAGS),
-        (Manifest, DeriveRule, TableRule, PictureRule, HounsfieldWindow),
+        (Manifest, DeriveRule, TableRule, PictureRule, VolumeRule, HounsfieldWindow),
     )
     known = [field.alias or name for model in models for name, field in model.model_fields.items()]
     near = difflib.get_close_matches(key, known, n=1)

@@ -47,6 +47,17 @@ class TableRule(Strict):
     columns: tuple[str, ...]
 
 
+class VolumeRule(Strict):
+    """How the NIfTI files of a data set become channels, where a file is not one channel.
+
+    Attributes:
+        channels: `stacked`: each file holds all channels along its fourth axis, in the order of the manifest's
+            `channels`, as in the Medical Segmentation Decathlon.
+    """
+
+    channels: Literal["stacked"]
+
+
 class HounsfieldWindow(Strict):
     """Which values of a DICOM picture are shown, from black to white.
 

@@ -50,15 +50,25 @@ def read_nifti(path: Path) -> StoredImage:
         DataError: The file is missing, not readable, truncated, not NIfTI, of no usable shape, or without a
             usable affine. The message holds no path.
     """
+    (stored,) = read_stacked(path, 1)
+    return stored
+
+
+def read_stacked(path: Path, count: int) -> list[StoredImage]:
+    """Read one file that holds `count` volumes on one grid, one behind another along its fourth axis.
+
+    Raises:
+        DataError: As `read_nifti`, and where it holds another number of volumes.
+    """
     with _unpacked(path) as (stream, most):
         head = _head(stream)
         declared = _parse(io.BytesIO(_bare(head)))
-        shape = _volume_shape(declared.shape)
+        shape = _volume_shape(declared.shape, count)
         image = _parse(_held(stream, head, declared.dataobj, most))
     affine = np.asarray(image.affine, dtype=np.float64)
     _refuse_placeless(affine)
     try:
-        data = np.asanyarray(image.dataobj).reshape(shape, order="A")
+        data = np.asanyarray(image.dataobj).reshape((*shape, count), order="A")
     except (ValueError, OSError, EOFError) as error:
         raise DataError(_SHORT) from error
     if data.dtype.kind not in "iuf":
@@ -74,7 +84,7 @@ def read_nifti(path: Path) -> StoredImage:
         data = data.astype(np.float32)
     grid, notes = placed(_stored_header(head, image), image.header, affine, shape)
     _refuse_far(grid)
-    return StoredImage(data, grid, notes)
+    return [StoredImage(data[..., each], grid, notes) for each in range(count)]
 
 
 _NO_PLACE = "Export it anew with its place in space (sform or qform), or leave the case out."
@@ -108,6 +118,17 @@ def nifti_geometry(path: Path) -> Geometry:
     shape = (*image.shape, 1, 1)[:3]
     whole = int(shape[0]), int(shape[1]), int(shape[2])
     return placed(_stored_header(head, image), image.header, image.affine, whole)[0]
+
+
+def stored_shape(path: Path) -> tuple[int, ...]:
+    """The shape of a file's array, with as many axes as it has, from its header alone.
+
+    Raises:
+        DataError: It has no header that can be read.
+    """
+    with _unpacked(path) as (stream, _):
+        image = _parse(io.BytesIO(_bare(_head(stream))))
+    return tuple(int(size) for size in image.shape)
 
 
 def _spans(affine: NDArray[Any]) -> bool:
@@ -154,8 +175,17 @@ def _unpacked(path: Path) -> Iterator[tuple[Any, float]]:
         raise DataError(f"the file cannot be read: {error.strerror or 'it is damaged'}") from error
 
 
-def _volume_shape(stored: Sequence[int]) -> tuple[int, int, int]:
+def _volume_shape(stored: Sequence[int], count: int) -> tuple[int, int, int]:
+    """(I, J, K) of a file that must hold so many volumes."""
     shape = [int(n) for n in stored]
+    if count > 1:
+        if len(shape) < 4 or math.prod(shape[3:]) != count or max(shape[3:]) != count:
+            raise RefusedError(
+                f"the file holds an array of shape {tuple(shape)}, expected the {count} channels of the manifest one "
+                f"behind another: (I, J, K, {count})",
+                "Name as many channels in the manifest as the file holds, in their order, or leave the case out.",
+            )
+        shape = shape[:3]
     while len(shape) > 3 and shape[-1] == 1:
         shape.pop()
     if len(shape) == 2:

@@ -398,3 +398,37 @@ def test_with_a_brightness_for_masks_no_value_but_0_and_1_can_be_named(tmp_path:
     with pytest.raises(ManifestError, match=r"names \[255\].*name 1 for what is brighter"):
         manifest_from(tmp_path, text + "label_values: {0: a, 255: b}\n")
     assert manifest_from(tmp_path, text + "label_values: {0: a, 1: b}\n").pictures.mask_above == 127
+
+
+STACKED = """volumes: {channels: stacked}
+layout: {images: 'imagesTr/{case}.nii*', mask: 'labelsTr/{case}.nii*'}
+"""
+
+
+def test_channels_of_one_volume_have_one_pattern_and_enter_the_fingerprint(tmp_path: Path) -> None:
+    layout = YAML[YAML.index("layout:") :]
+    apart = manifest_from(tmp_path, YAML)
+    stacked = manifest_from(tmp_path, YAML.replace(layout, STACKED))
+
+    assert stacked.together
+    assert stacked.files().meaning()["planes"] == list(stacked.channels)
+    one_by_one = STACKED.replace("volumes: {channels: stacked}\n", "").replace(
+        "{case}.nii", "{case}_{channel}.nii", 1
+    )
+    assert stacked.fingerprint() != manifest_from(tmp_path, YAML.replace(layout, one_by_one)).fingerprint()
+    assert "volumes" not in apart.model_dump(exclude_none=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ("pictures: {channels: grey}\n", "'volumes' is of NIfTI files"),
+        ("format: zipped\n", "'volumes' is of NIfTI files"),
+    ],
+)
+def test_stacked_volumes_are_nifti(tmp_path: Path, more: str, complaint: str) -> None:
+    text = YAML[: YAML.index("derive:")] + YAML[YAML.index("layout:") :]
+    text = text.replace("classes: [outside, healthy, tumour]", "classes: [tumour]")
+
+    with pytest.raises(ManifestError, match=complaint):
+        manifest_from(tmp_path, text[: text.index("layout:")] + more + STACKED)

@@ -1,0 +1,1 @@
+"""From a folder that no manifest describes to a pipeline."""

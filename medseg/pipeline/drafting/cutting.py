@@ -1,0 +1,175 @@
+"""How slices are cut from what a folder holds: the keys below `slices`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.datasets.scanning.look import Look
+from medseg.errors import DataError
+from medseg.pipeline.drafting.choice import Choice
+from medseg.pipeline.drafting.grids import cut_axis, divisible, halvings, target_spacing
+from medseg.pipeline.drafting.intensities import CROPPED, kept_share, volume_scaling
+
+#: Voxel sizes in the plane of slices that differ by no more are left as they are.
+_ALIKE = 1.1
+_LARGEST = 512
+_TILE = 256
+_MUCH_LARGER = 1.5  # times the median side
+_OF_CLASSES = 224
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How slices are cut.
+
+    Attributes:
+        choices: The keys below `slices`.
+        size: Of a slice, (H, W).
+        slices: How many the data set has, about.
+        plane: `axial`, `coronal` or `sagittal`; of pictures `axial`.
+    """
+
+    choices: tuple[Choice, ...]
+    size: tuple[int, int]
+    slices: int
+    plane: str = "axial"
+
+    @property
+    def halvings(self) -> int:
+        """How often a network may halve them."""
+        return halvings(self.size)
+
+
+def _grids(look: Look) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shapes (N, 3) and spacings (N, 3) of the cases that could be read."""
+    seen = [each for each in look.seen if each.shape is not None]
+    if not seen:
+        reasons = "; ".join(f"{reason} ({count})" for reason, count in look.problems.most_common(3))
+        raise DataError(
+            f"none of the files that were tried can be read: {reasons or 'there are none'}.", look.faults
+        )
+    return np.array([each.shape for each in seen], float), np.array([each.spacing for each in seen], float)
+
+
+def _cases(look: Look) -> int:
+    return len(look.listing.cases) if look.listing else 0
+
+
+def cut_volumes(look: Look) -> Cut:
+    """Slices across one axis of volumes, resampled in their plane where voxels differ."""
+    shapes, spacings = _grids(look)
+    target = target_spacing(spacings, shapes)
+    axis = cut_axis(target, shapes)
+    plane = list(axis.in_plane)
+    alike = bool((spacings[:, plane].max(axis=0) <= _ALIKE * spacings[:, plane].min(axis=0)).all())
+    sizes = shapes[:, plane] if alike else shapes[:, plane] * spacings[:, plane] / target[plane]
+    size, fit, why = _size(sizes)
+    scaling, why_scaled = volume_scaling(look)
+    image = kept_share(look) < CROPPED
+    transforms = [*([] if alike else [_resampling(target, axis.axis)]), scaling]
+    resampled = (
+        f"voxels in the plane of slices are alike ({_words(target[plane])} mm): not resampled"
+        if alike
+        else f"brought to the median voxel in the plane of slices ({_words(target[plane])} mm), not across them"
+    )
+    return Cut(
+        (
+            Choice("slices.axis", axis.plane, axis.why),
+            Choice("slices.size", list(size), why),
+            Choice("slices.fit", fit),
+            Choice("slices.keep", "image" if image else "all", "slices that hold anything" if image else ""),
+            Choice("slices.transforms", transforms, f"{resampled}; {why_scaled}"),
+        ),
+        size,
+        int(np.median(shapes[:, axis.axis]) * _cases(look) * _tiles(sizes, size)),
+        axis.plane,
+    )
+
+
+def _words(sizes: NDArray[np.float64]) -> str:
+    return " x ".join(f"{each:.3g}" for each in sizes)
+
+
+def _resampling(target: NDArray[np.float64], axis: int) -> dict[str, Any]:
+    """To the target in the plane; across it whatever the volume has."""
+    least, most = ([round(float(each), 4) for each in target] for _ in range(2))
+    least[axis], most[axis] = 0.001, 1000.0
+    return {
+        "_target_": "monai.transforms.Spacingd",
+        "keys": ["image", "label"],
+        "pixdim": [round(float(each), 4) for each in target],
+        "min_pixdim": least,
+        "max_pixdim": most,
+        "mode": ["bilinear", "nearest"],
+    }
+
+
+def _size(sizes: NDArray[np.float64]) -> tuple[tuple[int, int], str, str]:
+    """Size of slices, the way to it, and why."""
+    middle, largest = np.median(sizes, axis=0), sizes.max(axis=0)
+    if largest.max() <= _LARGEST and (largest <= _MUCH_LARGER * middle).all():
+        height, width = divisible(largest.tolist(), 2 ** halvings([int(each) for each in largest]))
+        return (
+            (height, width),
+            "pad",
+            f"the largest slice, {_words(largest)}, made divisible by what the network halves",
+        )
+    side = np.minimum(np.maximum(middle, 32), _TILE)
+    height, width = divisible(side.tolist(), 2 ** halvings([int(each) for each in side]))
+    height, width = min(height, _TILE), min(width, _TILE)
+    return (
+        (height, width),
+        "tile",
+        f"sizes differ or are large (median {_words(middle)}, up to {_words(largest)}): cut into tiles",
+    )
+
+
+def _tiles(sizes: NDArray[np.float64], size: tuple[int, int]) -> float:
+    """Tiles of a slice, about; 1 where it is not cut."""
+    return float(max(np.mean(np.ceil(sizes / np.array(size)).prod(axis=1)), 1.0))
+
+
+def cut_pictures(look: Look) -> Cut:
+    """Pictures at their own resolution, whole or in tiles."""
+    shapes, _ = _grids(look)
+    sizes = shapes[:, [1, 0]]  # rows, columns
+    size, fit, why = _size(sizes)
+    return Cut(
+        (
+            Choice("slices.size", list(size), why),
+            Choice("slices.fit", fit),
+            Choice("slices.keep", "all"),
+            Choice("slices.transforms", [_standardised(look)], "each picture to mean 0 and deviation 1"),
+        ),
+        size,
+        int(_cases(look) * _tiles(sizes, size)),
+    )
+
+
+def _standardised(look: Look) -> dict[str, Any]:
+    colours = look.fields["pictures"]["channels"] == "rgb"
+    separate = {} if colours else {"channel_wise": True}  # colours keep their proportions
+    return {"_target_": "monai.transforms.NormalizeIntensityd", "keys": ["image"], **separate}
+
+
+def cut_whole_pictures(look: Look) -> Cut:
+    """Pictures that have a class each, brought to one size."""
+    shapes, _ = _grids(look)
+    sizes = shapes[:, [1, 0]]
+    middle = np.median(sizes, axis=0)
+    side = int(min(max(32 * round(float(middle.min()) / 32), 32), _OF_CLASSES))
+    why = f"stretched to it; the median picture has {_words(middle)} pixels"
+    return Cut(
+        (
+            Choice("slices.size", [side, side], why),
+            Choice("slices.fit", "resize"),
+            Choice("slices.keep", "all"),
+            Choice("slices.transforms", [_standardised(look)], "each picture to mean 0 and deviation 1"),
+        ),
+        (side, side),
+        _cases(look),
+    )

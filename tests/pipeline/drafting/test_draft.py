@@ -1,0 +1,225 @@
+"""A draft is read by what reads every manifest and definition, and says why it chose what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.datasets.scanning.look import Look, look
+from medseg.errors import DataError, DefinitionError
+from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.drafting.choice import Choice, written
+from medseg.pipeline.drafting.draft import Draft, drafted, places, refuse_to_overwrite, write
+from medseg.pipeline.drafting.plan import Machine, definition_choices
+from medseg.testing.cases import write_brats
+from medseg.testing.layouts import patients, write_bids, write_decathlon, write_nnunet, write_volume
+from medseg.testing.pictures import shapes, write_emps, write_lgg, write_nuclei, write_pairs, write_picture
+from medseg.yaml import parse_yaml
+
+SHAPE = (24, 28, 8)
+
+
+def draft_of(folder: Path) -> tuple[Draft, Manifest, PipelineDefinition]:
+    draft = drafted("mine", look(folder), Machine())
+    manifest = Manifest.from_json(parse_yaml(draft.manifest, "mine"))
+    return draft, manifest, PipelineDefinition.from_dict(parse_yaml(draft.definition, "mine"), "mine")
+
+
+def classes(folder: Path) -> Path:
+    for role in ("Train", "Test"):
+        for name in ("yes", "no"):
+            for number in range(4):
+                write_picture(folder / role / name / f"{number}.png", shapes((40, 48), number)[0])
+    return folder
+
+
+def spaced(folder: Path, *, scale: float = 1.0, offset: float = 0.0, channel: str = "MRI") -> Path:
+    """An nnU-Net data set with other voxels in each volume."""
+    write_nnunet(folder, cases=0, shape=SHAPE)
+    said = f'{{"channel_names": {{"0": "{channel}"}}, "labels": {{"background": 0, "a": 1, "b": 2, "c": 3}}}}'
+    (folder / "dataset.json").write_text(said)
+    for number, (name, images, mask) in enumerate(patients(4, SHAPE)):
+        affine = np.diag([0.5 + 0.25 * number, 0.5 + 0.25 * number, 4.0, 1.0])
+        write_volume(folder / "imagesTr" / f"{name}_0000.nii.gz", images[0] * scale + offset, affine)
+        write_volume(folder / "labelsTr" / f"{name}.nii.gz", mask, affine)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: write_nnunet(folder, cases=3, channels=2, shape=SHAPE),
+        lambda folder: write_decathlon(folder, cases=3, shape=SHAPE),
+        lambda folder: write_brats(folder, cases=3, shape=SHAPE),
+        lambda folder: write_bids(folder, cases=3, shape=SHAPE),
+        lambda folder: write_pairs(folder, cases=3, roles=("Train", "Test")),
+        lambda folder: write_lgg(folder, patients=3),
+        lambda folder: write_nuclei(folder, cases=4),
+        lambda folder: write_emps(folder, cases=4),
+        classes,
+        spaced,
+    ],
+    ids=["nnunet", "decathlon", "brats", "bids", "pairs", "lgg", "nuclei", "emps", "classes", "spaced"],
+)
+def test_a_draft_of_each_layout_is_read_and_every_choice_but_plain_ones_has_its_reason(
+    tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    draft, manifest, definition = draft_of(make(tmp_path))
+
+    assert manifest.ids == "identifying"
+    assert definition.channels == manifest.channels
+    assert definition.manifest == manifest.name == "mine"
+    assert draft.manifest.count("# ") >= 3
+    assert draft.definition.count("# ") >= 5
+    assert str(tmp_path) not in draft.manifest + draft.definition
+
+
+def test_names_of_cases_are_in_no_draft(tmp_path: Path) -> None:
+    for name, images, mask in patients(3, SHAPE):
+        for visit in ("visit1", "visit2"):
+            case = f"Lovelace {name}_{visit}"
+            write_volume(tmp_path / "Byron" / f"{case}.nii.gz", images[1])
+            write_volume(tmp_path / "Byron" / f"{case}_seg.nii.gz", mask)
+
+    draft, *_ = draft_of(tmp_path)
+
+    assert "visit" in draft.manifest
+    assert "Byron" not in draft.manifest + draft.definition
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Look:
+    """A look at an nnU-Net data set."""
+    return look(write_nnunet(tmp_path_factory.mktemp("plain"), cases=3, shape=SHAPE))
+
+
+def test_to_do_is_what_a_person_must_decide_alone(tmp_path: Path, plain: Look) -> None:
+    known = drafted("mine", plain, Machine())
+    unknown, *_ = draft_of(write_bids(tmp_path / "unknown", cases=3, shape=SHAPE))
+
+    assert [question.split()[1] for question in known.questions] == ["`pseudonyms`"]
+    assert [question.split()[1] for question in unknown.questions] == ["`pseudonyms`", "the"]
+    assert (known.manifest + known.definition).count("TODO") == 1
+    assert (unknown.manifest + unknown.definition).count("TODO") == 2
+
+
+def transforms(definition: PipelineDefinition) -> list[dict[str, Any]]:
+    return [dict(spec) for spec in definition.slices.transforms]
+
+
+def test_volumes_of_other_voxels_are_resampled_in_the_plane_of_slices_alone(tmp_path: Path) -> None:
+    _, _, definition = draft_of(spaced(tmp_path))
+
+    spacing, _ = transforms(definition)
+    assert spacing["pixdim"] == [0.875, 0.875, 4.0]
+    assert spacing["min_pixdim"] == [0.875, 0.875, 0.001]
+    assert spacing["max_pixdim"] == [0.875, 0.875, 1000.0]
+    assert definition.slices.axis == "axial"
+
+
+@pytest.mark.parametrize(("channel", "offset"), [("CT", 0.0), ("MRI", 0.0), ("", -1000.0)])
+def test_ct_is_clipped_to_percentiles_of_what_is_labelled_and_mr_is_not(
+    tmp_path: Path, channel: str, offset: float
+) -> None:
+    draft, _, definition = draft_of(spaced(tmp_path, scale=0.5, offset=offset, channel=channel))
+
+    last = transforms(definition)[-1]["_target_"].rpartition(".")[2]
+    assert last == ("NormalizeIntensityd" if channel == "MRI" else "ScaleIntensityRanged") or not channel
+    assert ("0.5 and 99.5" in draft.definition) == (last == "ScaleIntensityRanged")
+
+
+def test_where_most_of_a_volume_is_0_that_is_left_out_of_its_mean(tmp_path: Path) -> None:
+    _, _, whole = draft_of(spaced(tmp_path / "whole", offset=1))
+    _, _, framed = draft_of(write_brats(tmp_path / "framed", cases=3, shape=SHAPE))
+
+    assert "nonzero" not in transforms(whole)[-1]
+    assert whole.slices.keep.contains == "all"
+    assert transforms(framed)[-1]["nonzero"] is True
+    assert framed.slices.keep.contains == "image"
+
+
+def test_sides_that_are_classes_are_not_mirrored(tmp_path: Path) -> None:
+    folder = write_nnunet(tmp_path, cases=3, shape=SHAPE)
+    text = (
+        (folder / "dataset.json")
+        .read_text()
+        .replace("Oedema", "kidney left")
+        .replace("enhancing", "kidney right")
+    )
+    (folder / "dataset.json").write_text(text)
+
+    _, _, definition = draft_of(folder)
+
+    flips = [
+        spec["spatial_axis"] for spec in definition.loading.augment if spec["_target_"].endswith("RandFlipd")
+    ]
+    assert flips == [0]
+
+
+def test_a_gpu_gives_a_network_twice_as_wide(plain: Look) -> None:
+    narrow, wide = (
+        {choice.key: choice.value for choice in definition_choices("mine", plain, Machine(gpu))}
+        for gpu in (False, True)
+    )
+
+    assert wide["network.channels"] == [2 * width for width in narrow["network.channels"]]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda folder: write_pairs(folder, cases=2, roles=("Train", "Test")), classes]
+)
+def test_roles_that_the_folders_tell_share_out_the_cases(
+    tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    choices = {each.key: each.value for each in definition_choices("mine", look(make(tmp_path)), Machine())}
+
+    assert choices["split"]["column"] == "role"
+
+
+def test_a_folder_without_a_usable_layout_gives_no_draft(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no layout was recognised"):
+        drafted("mine", look(tmp_path), Machine())
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../a", "a/b", "1a", "a.yaml"])
+def test_a_name_that_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(DefinitionError, match="letters, digits"):
+        places(name)
+
+
+def test_nothing_is_overwritten_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draft = Draft("mine", "name: mine\n", "name: mine\n", ())
+    refuse_to_overwrite("mine")
+    write(draft)
+
+    with pytest.raises(
+        DefinitionError, match=r"data_manifests.mine.yaml and pipelines.mine.yaml are there already"
+    ):
+        refuse_to_overwrite("mine")
+
+
+def test_choices_are_written_with_their_reasons_above_them() -> None:
+    text = written(
+        [
+            Choice("a", 1, "because"),
+            Choice("b.c", [1, 2]),
+            Choice("b.d.e", "no", "x" * 150),
+            Choice("f", {1: "g"}),
+        ]
+    )
+
+    assert (
+        text
+        == f"# because\na: 1\n\nb:\n  c: [1, 2]\n  d:\n    # {'x' * 100}\n    # {'x' * 50}\n    e: no\nf: {{1: g}}\n"
+    )
+    assert parse_yaml(text, "") == {"a": 1, "b": {"c": [1, 2], "d": {"e": "no"}}, "f": {1: "g"}}
+
+
+def test_a_reason_of_many_lines_stays_a_comment() -> None:
+    assert parse_yaml(written([Choice("a", 1, "one\nb: 2\r\nc: 3")]), "") == {"a": 1}
