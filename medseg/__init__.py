@@ -13,12 +13,18 @@ if TYPE_CHECKING:
     from medseg import networks, readers, transforms
     from medseg.api import (
         RunResult,
+        compare,
+        delete_run,
+        keep_comparison,
         load_pipeline,
         predict,
         resume_folds,
         resume_pipeline,
         run_folds,
         run_pipeline,
+        runs,
+        show_run,
+        sync_runs,
     )
     from medseg.datasets.case import Case
     from medseg.datasets.manifest.manifest import Manifest
@@ -39,12 +45,18 @@ _HOMES = {
     "MedsegError": "medseg.errors",
     "Predictor": "medseg.learning.inference.predictor",
     "RunResult": "medseg.api",
+    "compare": "medseg.api",
+    "delete_run": "medseg.api",
+    "keep_comparison": "medseg.api",
     "load_pipeline": "medseg.api",
     "predict": "medseg.api",
     "resume_folds": "medseg.api",
     "resume_pipeline": "medseg.api",
     "run_folds": "medseg.api",
     "run_pipeline": "medseg.api",
+    "runs": "medseg.api",
+    "show_run": "medseg.api",
+    "sync_runs": "medseg.api",
 }
 
 __all__ = [
@@ -56,6 +68,9 @@ __all__ = [
     "Predictor",
     "RunResult",
     "__version__",
+    "compare",
+    "delete_run",
+    "keep_comparison",
     "load_pipeline",
     "networks",
     "predict",
@@ -64,6 +79,9 @@ __all__ = [
     "resume_pipeline",
     "run_folds",
     "run_pipeline",
+    "runs",
+    "show_run",
+    "sync_runs",
     "transforms",
 ]
 

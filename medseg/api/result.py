@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from medseg.allowed import SHIPPED
 from medseg.errors import RunError
-from medseg.files.regular import refuse_irregular
 from medseg.pipeline.folder import RunFolder
 from medseg.places import read_kept
 
@@ -17,20 +16,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from medseg.learning.inference.predictor import Predictor
-
-
-#: Columns of tables that hold text.
-_TEXTS = ("case", "group", "name", "score", "truth", "predicted")
-
-
-def read_scores(path: Path) -> DataFrame:
-    """A table of scores; names stay what they are: a class may be called `None`, all together have none."""
-    import pandas as pd  # noqa: PLC0415  # half a second
-
-    refuse_irregular(path)
-    columns = pd.read_csv(path, nrows=0).columns
-    numbers = {column: [""] for column in columns if column not in _TEXTS}
-    return pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=numbers)
 
 
 @dataclass(frozen=True)
@@ -107,6 +92,8 @@ class RunResult:
         return self._table(f"{name}.csv")
 
     def _table(self, name: str) -> DataFrame:
+        from medseg.learning.scores.tables import read_scores  # noqa: PLC0415 - numpy takes 0.1 s to import
+
         path = self.folder / "scores" / name
         if not path.exists():
             raise RunError(f"the run {self.name} has no table {name}: no step of it scores that role")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -170,7 +170,7 @@ def print_folds(console: Console, result: FoldsResult) -> None:
     """The closing table of a cross-validation."""
     kind = ", GENERATED DATA" if result.generated else ""
     summary, title = result.summary(), f"{len(result.results)} folds, each case tested once{kind}"
-    console.print(_table_of(summary, title) if "dice" in set(summary["score"]) else tables_of(summary, title))
+    console.print(summary_table(summary, title))
     if result.generated:
         say(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
     for fold, each in enumerate(result.results, start=1):
@@ -178,6 +178,11 @@ def print_folds(console: Console, result: FoldsResult) -> None:
     say(console, f"Together: {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
     say(console, f"Compare: {compare_line(result.tracking_uri)}")
     say(console, RESEARCH, "italic")
+
+
+def summary_table(summary: DataFrame, title: str) -> Table | Group:
+    """Scores with their intervals, of masks or of classes of images."""
+    return _table_of(summary, title) if "dice" in set(summary["score"]) else tables_of(summary, title)
 
 
 #: Beside Dice: those of them that were computed.

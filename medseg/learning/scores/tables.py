@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.class_names import joined
+from medseg.files.regular import refuse_irregular
 from medseg.learning.scores.class_measures import ClassMeasures
 from medseg.learning.scores.intervals import OVER_IMAGES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+TEXTS = ("case", "group", "name", "score", "truth", "predicted")
+"""Columns of tables that hold text."""
+
+
+def read_scores(path: Path) -> DataFrame:
+    """A table of scores; names stay what they are: a class may be called `None`, all together have none."""
+    import pandas as pd  # noqa: PLC0415  # half a second
+
+    refuse_irregular(path)
+    columns = pd.read_csv(path, nrows=0).columns
+    numbers = {column: [""] for column in columns if column not in TEXTS}
+    return pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=numbers)
 
 
 def case_table(
