@@ -74,7 +74,7 @@ def _table(rows: Sequence[Row], side: str, score: str) -> Table:
         cells += [
             Text("-" if isnan(found.low) else f"{found.low:.3f} to {found.high:.3f}"),
             Text("<0.001" if row.corrected < 0.001 else _number(row.corrected)),
-            Text("-" if isnan(row.chance) else f"{row.chance:.0%}"),
+            Text(_share(row.chance)),
             Text(str(int((row.losses() > 0).sum())) if row.of_each_patient else "-"),
         ]
         table.add_row(*cells, *(() if of else (str(found.patients),)))
@@ -114,6 +114,13 @@ def _say_worst(console: Console, found: Comparison, row: Row) -> None:
 
 def _number(value: float) -> str:
     return "-" if isnan(value) else f"{value:.3f}"
+
+
+def _share(value: float) -> str:
+    """Never 0 % or 100 %: resamples are few."""
+    if isnan(value):
+        return "-"
+    return ">99%" if value > 0.99 else "<1%" if value < 0.01 else f"{value:.0%}"
 
 
 def _empty(title: str) -> Table:

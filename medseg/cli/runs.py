@@ -7,7 +7,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 
@@ -187,7 +186,7 @@ def _agreed(question: str) -> bool:
 
     try:
         return typer.confirm(printable(question))
-    except click.Abort:
+    except typer.Abort:  # Ctrl-C, or nobody to ask
         raise RunError(
             "nobody has answered, and nothing was deleted. To delete without being asked: --yes"
         ) from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medseg.api.finding import find_run_folder, own_address
-from medseg.errors import MedsegError, RunError
+from medseg.errors import RunError, TrackingError
 from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.folder import is_plain
 from medseg.places import written_whole
@@ -171,16 +171,19 @@ def _kept(found: Comparison, run: Tested, say: Callable[[str], None]) -> Path:
 
 def _track(run: Tested, target: Path, say: Callable[[str], None]) -> None:
     from medseg.tracking.mlflow.address import default_uri  # noqa: PLC0415
-    from medseg.tracking.mlflow.ending import send_more  # noqa: PLC0415
+    from medseg.tracking.mlflow.ending import send_more, send_more_later  # noqa: PLC0415
 
-    state = run.state
+    state, folder = run.state, run.folder.path
     if not state.tracked:
         return
     try:
-        uri = default_uri(own_address(state.name, state.tracking_uri, run.folder.path, tracked=True))
-        unsent = send_more(uri, state.tracked, run.folder.path, target, KEPT, say)
-    except MedsegError as error:
+        uri = default_uri(own_address(state.name, state.tracking_uri, folder, tracked=True))
+        unsent = send_more(uri, state.tracked, folder, target, KEPT, say)
+    except TrackingError as error:
+        send_more_later(folder, target, KEPT)
+        unsent = str(error).rstrip(".")
+    except RunError as error:  # its MLflow run was deleted
         say(f"The comparison is not tracked: {error}")
         return
     if unsent:
-        say(f"The comparison is not tracked yet ({unsent}). Send it later: medseg runs sync {state.name}")
+        say(f"The comparison is not tracked yet: {unsent}. Send it later: medseg runs sync {state.name}")

@@ -66,7 +66,7 @@ def tell_end(uri: str, run_id: str, folder: Path, status: Status) -> None:
 
 
 def send_more(uri: str, run_id: str, folder: Path, path: Path, below: str, say: Callable[[str], None]) -> str:
-    """Send a further file or folder of a run that has ended; where the store does not answer, it waits.
+    """Send a further file or folder of a run that has ended.
 
     Args:
         uri: Address of the tracking store.
@@ -80,19 +80,25 @@ def send_more(uri: str, run_id: str, folder: Path, path: Path, below: str, say: 
         What of all the store has not had, and why; empty if nothing.
 
     Raises:
+        TrackingError: The store does not answer.
         RunError: The store has no such run, or it was deleted.
     """
-    root = folder.resolve()
-    call = Call("artifact", {"path": path.resolve().relative_to(root).as_posix(), "folder": below})
-    try:
-        with open_store(uri) as client:
-            existing_run(client, run_id)
-            outbox = _outbox(client, uri, run_id, folder, say)
-            outbox.put(call)
-            return outbox.unsent
-    except TrackingError as error:
-        leave(root, call)
-        return str(error)
+    with open_store(uri) as client:
+        existing_run(client, run_id)
+        outbox = _outbox(client, uri, run_id, folder, say)
+        outbox.put(_more(folder, path, below))
+        return outbox.unsent
+
+
+def send_more_later(folder: Path, path: Path, below: str) -> None:
+    """Let a further file or folder of a run wait with its other records, as `send_more` would send it."""
+    leave(folder, _more(folder, path, below))
+
+
+def _more(folder: Path, path: Path, below: str) -> Call:
+    return Call(
+        "artifact", {"path": path.resolve().relative_to(folder.resolve()).as_posix(), "folder": below}
+    )
 
 
 def mark_deleted(uri: str, run_id: str) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,35 @@ def test_a_database_of_another_mlflow_is_refused_with_what_mlflow_says(tracked_r
     assert not found.sent
     assert "newer.db cannot be used" in found.note
     assert "schema" in found.note
+    assert (folder.path / UNTRACKED).exists()
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """A server that is there, and speaks another REST interface."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/health" else 404)
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_a_server_of_another_mlflow_is_refused_and_all_waits_on(tracked_run) -> None:
+    folder = tracked_run("run")
+    wait(folder.path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        (found,) = sync_runs("run", tracking_uri=f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert not found.sent
+    assert f"127.0.0.1:{server.server_port} cannot be used" in found.note
     assert (folder.path / UNTRACKED).exists()
 
 

@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
 
+from medseg.api import load_pipeline
+from medseg.datasets.case import Case
 from medseg.errors import RunError
 from medseg.pipeline.study.comparison import compare
+from medseg.splits.split import make_split
 
 
 def records(found):
@@ -312,3 +315,17 @@ def test_of_pictures_the_table_of_groups_is_compared(made_run):
     assert found.of_patients()["a"].tolist() == [0.8, 0.5]
     amounts = found.amounts["B"]["foreground"]
     assert (amounts.unit, amounts.truth.tolist()) == ("pixels", [5.5, 7])
+
+
+def test_runs_of_other_seeds_have_one_test_part_once_the_split_has_a_seed_of_its_own(tmp_path):
+    """What a refusal and the documents say to do."""
+    cases = [Case(f"c{n}", f"p{n}", {"flair": tmp_path}, position=n + 1) for n in range(20)]
+    other, fixed = (
+        {
+            make_split(definition.split, cases, definition.seed).cases("test")
+            for definition in (load_pipeline("brats2d", set=[f"seed={seed}", *more]) for seed in (1, 2, 3))
+        }
+        for more in ((), ("split.seed=1",))
+    )
+    assert len(other) == 3
+    assert len(fixed) == 1
