@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from medseg.cli.display import display
+from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import MEND, guarded
 
 app = typer.Typer(help="List, compare, send, move and delete runs.", no_args_is_help=True)
@@ -129,6 +130,7 @@ def sync(
         from medseg.api import sync_runs  # noqa: PLC0415
         from medseg.cli.run_tables import print_synced  # noqa: PLC0415
 
+        mark_and_tell()
         console = Console()
         found = sync_runs(run, tracking_uri=tracking_uri, progress=display(errors))
         print_synced(console, errors, found)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medseg.api.finding import find_run_folder, own_address
+from medseg.api.folds_found import find_folds
 from medseg.errors import RunError, TrackingError
 from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.folder import is_plain
@@ -139,6 +140,12 @@ def _found(run: str) -> RunFolder:
         raise RunError(
             "the name of a run is missing: join runs of other seeds with single commas, as in A1,A2"
         )
+    folds = find_folds(run)
+    if folds is not None:
+        raise RunError(
+            f"{folds.name} is a cross-validation: each of its runs has tested other patients, and they make no one "
+            "run. Compare runs, such as the first fold of one with the first fold of another: medseg runs list"
+        )
     return find_run_folder(run, holding="scores/test.csv")
 
 
@@ -155,7 +162,8 @@ def _kept(found: Comparison, run: Tested, say: Callable[[str], None]) -> Path:
     folder = run.folder
     refuse_ways_out(folder.path)
     with folder.turn():
-        target = folder.path / KEPT / f"with-{found.sides[0].runs[0].name}"
+        first = found.sides[0].runs[0].name
+        target = folder.path / KEPT / f"with-{first if is_plain(first) else 'A'}"
         with written_whole(target) as beside:
             beside.mkdir()
             (beside / "comparison.json").write_text(to_json(found) + "\n", encoding="utf-8")

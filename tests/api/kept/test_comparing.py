@@ -10,6 +10,9 @@ import pytest
 
 import medseg
 from medseg.errors import RunError
+from medseg.pipeline.folder import RunFolder
+from medseg.pipeline.options import RunOptions
+from medseg.pipeline.study.cross_validation import CrossValidation
 from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.store import open_store
 
@@ -97,6 +100,14 @@ def test_to_a_run_of_somebody_else_nothing_is_written(made_run, monkeypatch: pyt
     assert sorted(b.path.rglob("*")) == before
 
 
+def test_folds_are_no_run_and_named_as_what_they_are(made_run) -> None:
+    made_run("a", {"": table()})
+    declared = {"definition": {}, "manifest": {}}
+    CrossValidation("f", "brats2d", None, 2, (), RunOptions.of(device="cpu"), declared, "").write()
+    with pytest.raises(RunError, match=r"f is a cross-validation.*medseg runs list"):
+        medseg.compare("a", "f")
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_a_score_whose_name_is_a_path_names_no_file(made_run) -> None:
     made_run("a", {"": table().assign(**{"../../x": 1.0})})
@@ -108,7 +119,7 @@ def test_a_score_whose_name_is_a_path_names_no_file(made_run) -> None:
 
 def test_runs_of_a_trained_pipeline_are_compared(finished, monkeypatch: pytest.MonkeyPatch, made_run) -> None:
     """A real run and its copy by hand: nothing differs."""
-    state = medseg.api.find_run_folder(str(finished.folder)).read()
+    state = RunFolder(finished.folder).read()
     made_run("copy", {"": finished.scores()}, data_fingerprint=state.data_fingerprint)
     found = medseg.compare(finished.folder, "copy")
     assert set(found.differences()["difference"].dropna()) <= {0.0}

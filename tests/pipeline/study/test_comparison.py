@@ -234,6 +234,11 @@ def test_unknown_scores_and_names_are_refused_with_those_there_are(made_run, vol
         compare([[a], [b]], names=["tumor"])
 
 
+def test_generated_data_are_noted(made_run, volumes):
+    a, b = (made_run(name, {"": volumes(seed)}, data=None) for seed, name in enumerate("ab"))
+    assert any(note.startswith("GENERATED DATA") for note in compare([[a], [b]]).notes)
+
+
 def test_too_few_patients_and_single_runs_are_noted(made_run, volumes):
     a, b = (made_run(name, {"": volumes(seed, patients=5)}) for seed, name in enumerate("ab"))
     notes = " ".join(compare([[a], [b]]).notes)
