@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from medseg.api import sync_runs
+from medseg.api import resume_pipeline, sync_runs
 from medseg.errors import RunError
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import this_process
@@ -190,3 +190,13 @@ def test_what_waits_of_the_run_above_folds_is_sent_too(tracked_run, uri) -> None
         (asked.folder / "folds.json").read_text(encoding="utf-8").replace("/d", "/e"), encoding="utf-8"
     )
     assert sync_runs() == []  # that of somebody else is left alone
+
+
+def test_resume_of_a_finished_run_sends_in_the_same_way(tracked_run, uri) -> None:
+    folder = tracked_run("run")
+    (folder.path / "split.json").write_text('{"by": "group"}', encoding="utf-8")
+    wait(folder.path)
+    assert resume_pipeline("run").run_id == folder.read().tracked
+    assert history(uri, folder.read().tracked) == [0.5]
+    with pytest.raises(RunError, match="nothing to go on with"):
+        resume_pipeline("run")
