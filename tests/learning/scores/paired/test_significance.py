@@ -82,10 +82,11 @@ def test_swaps_find_a_difference_and_none_where_there_is_none() -> None:
 
 
 def test_swaps_keep_the_images_of_a_patient_together() -> None:
-    """With two patients there are four ways to swap, and half of them give as large a difference."""
+    """One patient gains 3, the other loses 1: no swap gives a mean nearer to 0 than 1."""
     groups = np.repeat([0, 1], 20)
-    values = np.stack([np.zeros(40), np.ones(40)])
-    assert swapped_p(values, 1, groups, mean_of, 3) == pytest.approx(0.5, abs=0.06)
+    assert swapped_p(np.stack([np.zeros(40), np.where(groups, -1, 3)]), 1, groups, mean_of, 3) == 1
+    both_gain = np.stack([np.zeros(40), np.ones(40)])  # of four ways to swap, two give as much
+    assert swapped_p(both_gain, 1, groups, mean_of, 3) == pytest.approx(0.5, abs=0.06)
 
 
 def test_swaps_keep_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
