@@ -90,6 +90,8 @@ def show_run(run: str) -> Shown:
             path = inside(folder.path, f"scores/{role}_summary.csv")
             try:
                 summaries[role] = read_scores(path)
+                if not {"name", "score", "mean", "low", "high", "patients"} <= set(summaries[role].columns):
+                    raise ValueError("other columns")
             except (OSError, ValueError) as error:
                 raise RunError(
                     f"{path.name} of the run {folder.path.name} is damaged. Put it back, or run the pipeline again."

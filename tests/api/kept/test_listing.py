@@ -67,8 +67,9 @@ def test_one_run_is_shown_with_its_scores(finished, monkeypatch: pytest.MonkeyPa
     assert 0 < found.facts["val_score"] < 1
 
 
-def test_a_damaged_summary_is_refused(made_run) -> None:
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"", b"name,score\nx,dice\n"])
+def test_a_damaged_summary_is_refused(content: bytes, made_run) -> None:
     folder = made_run("run", {})
-    (folder.path / "scores" / "test_summary.csv").write_bytes(b"\xff\xfe\x00")
+    (folder.path / "scores" / "test_summary.csv").write_bytes(content)
     with pytest.raises(RunError, match=r"test_summary.csv of the run run is damaged"):
         show_run("run")
