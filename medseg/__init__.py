@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from medseg import networks, readers, transforms
     from medseg.api import (
         RunResult,
+        compare,
+        delete_run,
+        keep_comparison,
         load_pipeline,
         new_pipeline,
         predict,
@@ -20,7 +23,10 @@ if TYPE_CHECKING:
         resume_pipeline,
         run_folds,
         run_pipeline,
+        runs,
         scan,
+        show_run,
+        sync_runs,
     )
     from medseg.datasets.case import Case
     from medseg.datasets.manifest.manifest import Manifest
@@ -41,6 +47,9 @@ _HOMES = {
     "MedsegError": "medseg.errors",
     "Predictor": "medseg.learning.inference.predictor",
     "RunResult": "medseg.api",
+    "compare": "medseg.api",
+    "delete_run": "medseg.api",
+    "keep_comparison": "medseg.api",
     "load_pipeline": "medseg.api",
     "new_pipeline": "medseg.api",
     "predict": "medseg.api",
@@ -48,7 +57,10 @@ _HOMES = {
     "resume_pipeline": "medseg.api",
     "run_folds": "medseg.api",
     "run_pipeline": "medseg.api",
+    "runs": "medseg.api",
     "scan": "medseg.api",
+    "show_run": "medseg.api",
+    "sync_runs": "medseg.api",
 }
 
 __all__ = [
@@ -60,6 +72,9 @@ __all__ = [
     "Predictor",
     "RunResult",
     "__version__",
+    "compare",
+    "delete_run",
+    "keep_comparison",
     "load_pipeline",
     "networks",
     "new_pipeline",
@@ -69,7 +84,10 @@ __all__ = [
     "resume_pipeline",
     "run_folds",
     "run_pipeline",
+    "runs",
     "scan",
+    "show_run",
+    "sync_runs",
     "transforms",
 ]
 

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from medseg.api import RunResult
+    from medseg.pipeline.folder import RunFolder
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # processes that share the cores compute on one thread each
@@ -280,3 +281,40 @@ def finished(run_once: RunOnce, patients: Path) -> RunResult:
     from medseg.api import run_pipeline
 
     return run_once("finished", lambda: run_pipeline("brats2d", patients, set=TINY, device="cpu"))
+
+
+MadeRun = Callable[..., "RunFolder"]
+
+
+@pytest.fixture
+def made_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeRun:
+    """Make folders of finished runs from tables of scores by hand, in a working folder of one's own."""
+    from medseg.pipeline.folder import RUNS, RunFolder, State
+    from medseg.pipeline.options import RunOptions
+    from medseg.yaml import read_yaml, to_yaml
+
+    work = tmp_path / "work"
+    if not work.exists():
+        work.mkdir()
+        monkeypatch.chdir(work)
+
+    def make(
+        name: str,
+        tables: dict[str, Any],
+        *,
+        pipeline: str = "brats2d",
+        definition: dict[str, Any] | None = None,
+        **state: Any,
+    ) -> RunFolder:
+        """Write a run; `tables` by what follows `test` in their names."""
+        folder = RunFolder(RUNS / name)
+        (folder.path / "scores").mkdir(parents=True)
+        declared = read_yaml(ROOT / "pipelines" / f"{pipeline}.yaml") | (definition or {})
+        (folder.path / "definition.yaml").write_text(to_yaml(declared), encoding="utf-8")
+        known = {"data": "/data", "status": "FINISHED", "data_fingerprint": "0" * 32, **state}
+        folder.write(State(name, pipeline, options=RunOptions.of(device="cpu"), **known))
+        for ending, table in tables.items():
+            table.to_csv(folder.path / "scores" / f"test{ending}.csv", index=False)
+        return folder
+
+    return make

@@ -21,6 +21,9 @@ def test_the_public_names_are_these() -> None:
         "Predictor",
         "RunResult",
         "__version__",
+        "compare",
+        "delete_run",
+        "keep_comparison",
         "load_pipeline",
         "networks",
         "new_pipeline",
@@ -30,7 +33,10 @@ def test_the_public_names_are_these() -> None:
         "resume_pipeline",
         "run_folds",
         "run_pipeline",
+        "runs",
         "scan",
+        "show_run",
+        "sync_runs",
         "transforms",
     ]
     assert dir(medseg) == sorted(medseg.__all__)

@@ -9,6 +9,10 @@ from medseg.api.finding import find_run_folder, mark_gone
 from medseg.api.folds import resume_folds, run_folds
 from medseg.api.folds_found import are_folds
 from medseg.api.folds_result import FoldsResult
+from medseg.api.kept.comparing import compare, keep_comparison
+from medseg.api.kept.deleting import delete_run
+from medseg.api.kept.listing import runs, show_run
+from medseg.api.kept.syncing import sync_runs
 from medseg.api.models import load_model
 from medseg.api.opening import check_pipeline, load_pipeline, open_pipeline
 from medseg.api.prediction import PredictedCase, predict
@@ -25,9 +29,12 @@ __all__ = [
     "are_folds",
     "check_data",
     "check_pipeline",
+    "compare",
     "default_jobs",
+    "delete_run",
     "describe_pipeline",
     "find_run_folder",
+    "keep_comparison",
     "load_model",
     "load_pipeline",
     "mark_gone",
@@ -41,7 +48,10 @@ __all__ = [
     "resume_pipeline",
     "run_folds",
     "run_pipeline",
+    "runs",
     "scan",
     "show_data",
+    "show_run",
+    "sync_runs",
     "write_sample",
 ]

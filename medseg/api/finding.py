@@ -92,7 +92,12 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
     if len(fitting) > 1:
         named = ", ".join(folder.path.name for folder in fitting[:5])
         raise RunError(f"{run!r} may be {named}. Give more of the name or id.")
-    raise RunError(f"no run {run!r} in {RUNS}/ of this folder. Latest runs here: {names}.")
+    if is_plain(run) and (RUNS / run / "run.json").is_file():
+        return RunFolder(RUNS / run)  # damaged, or of another medseg: whoever reads it says so
+    raise RunError(
+        f"no run {run!r} in {RUNS}/ of this folder. Latest runs here: {names}. Name one that lies elsewhere by its "
+        "folder."
+    )
 
 
 def _fitting(run: str, known: Mapping[RunFolder, Sequence[str]]) -> list[RunFolder]:

@@ -49,7 +49,7 @@ class FoldsResult:
         Args:
             role: `test`; the pooled parts are no other.
         """
-        from medseg.api.result import read_scores  # noqa: PLC0415
+        from medseg.learning.scores.tables import read_scores  # noqa: PLC0415 - numpy takes 0.1 s to import
 
         return read_scores(self.folder / f"{role}_summary.csv")
 
@@ -79,7 +79,7 @@ def put_together(
     evaluation = step.evaluation(Predictor.load(first.folder / "model", allowed=allowed))
     parts = [{ending: result.table(f"test{ending}") for ending in evaluation.parts} for result in results]
     pooled = evaluation.pooled(parts, definition["seed"])
-    recorder = _recorder(asked, uri, generated=first.generated, noun=evaluation.noun, say=shown.say)
+    recorder = _recorder(asked, uri, noun=evaluation.noun, say=shown.say)
     recorder.tags({"pipeline": str(definition["name"]), "folds": str(len(results))})
     recorder.metrics(evaluation.metrics(pooled.tables["_summary"], _ROLE), 0)
     for path in _written(pooled, asked.folder):
@@ -91,18 +91,15 @@ def put_together(
     )
 
 
-def _recorder(
-    asked: CrossValidation, uri: str, *, generated: bool, noun: str, say: Callable[[str], None]
-) -> MlflowRecorder:
+def _recorder(asked: CrossValidation, uri: str, *, noun: str, say: Callable[[str], None]) -> MlflowRecorder:
     from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415
 
-    experiment = f"{asked.declared['definition']['name']}{'-generated' if generated else ''}"
-    begun = MlflowRecorder.find(uri, experiment, asked.folder)  # by a process that was killed at it
+    begun = MlflowRecorder.find(uri, asked.experiment, asked.folder)  # by a process that was killed at it
     if begun:
         return MlflowRecorder.resume(uri, begun, asked.folder, say=say, system=False)
     return MlflowRecorder.start(
         uri,
-        experiment=experiment,
+        experiment=asked.experiment,
         name=asked.options.run_name or asked.name.removeprefix(f"{asked.declared['definition']['name']}-"),
         folder=asked.folder,
         tags=asked.options.own_tags(),

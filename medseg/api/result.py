@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from medseg.allowed import SHIPPED
 from medseg.errors import RunError
-from medseg.files.regular import refuse_irregular
 from medseg.pipeline.folder import RunFolder
 from medseg.pipeline.made import refuse_damaged
 from medseg.places import read_kept
@@ -18,27 +17,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from medseg.learning.inference.predictor import Predictor
-
-
-#: Columns of tables that hold text.
-_TEXTS = ("case", "group", "name", "score", "truth", "predicted")
-
-
-def read_scores(path: Path) -> DataFrame:
-    """A table of scores; names stay what they are: a class may be called `None`, all together have none.
-
-    Raises:
-        RunError: It is damaged.
-    """
-    import pandas as pd  # noqa: PLC0415  # half a second
-
-    refuse_irregular(path)
-    try:
-        columns = pd.read_csv(path, nrows=0).columns
-        numbers = {column: [""] for column in columns if column not in _TEXTS}
-        return pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=numbers)
-    except ValueError as error:  # nothing in it, lines of other lengths, or no UTF-8
-        raise RunError(f"{path.name} is damaged: it holds no table. Put it back, or start again.") from error
 
 
 @dataclass(frozen=True)
@@ -116,6 +94,8 @@ class RunResult:
         return self._table(f"{name}.csv")
 
     def _table(self, name: str) -> DataFrame:
+        from medseg.learning.scores.tables import read_scores  # noqa: PLC0415 - numpy takes 0.1 s to import
+
         path = self.folder / "scores" / name
         self._refuse_damaged(f"scores/{name}")
         if not path.exists():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from medseg.api.adopting import vouched_run
 from medseg.api.conductor import Conductor, quiet_libraries
 from medseg.api.finding import experiment_of, find_run_folder, mark_gone, own_address, unfinished
+from medseg.api.kept.syncing import send_waiting
 from medseg.api.opening import Opened, open_pipeline
 from medseg.api.result import RunResult
 from medseg.api.strangers import Given, built, refuse_changed_declaration, refuse_unvouched
@@ -257,8 +258,7 @@ def move_run(run: str, folder: str | Path) -> Path:
 
 def _send_rest(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
     """Send what a finished run could not tell the tracking server."""
-    from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
-    from medseg.tracking.mlflow.ending import send_rest  # noqa: PLC0415
+    from medseg.tracking.mlflow.address import default_uri  # noqa: PLC0415
     from medseg.tracking.mlflow.outbox import UNTRACKED  # noqa: PLC0415
 
     with folder.turn():
@@ -271,14 +271,7 @@ def _send_rest(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
         else:
             uri = default_uri(given.tracking_uri or _address_of(folder, state))
         shown.say(f"{state.name} is finished; sending what waits for the tracking server.")
-        waiting, unsent = send_rest(uri, state.tracked, folder.path, "FINISHED", shown.say)
-        if waiting:
-            raise TrackingError(
-                f"not everything of the run {state.name} could be sent: {unsent}. Try again when the tracking server "
-                "takes it. Where it refuses the login, set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and "
-                "MLFLOW_TRACKING_PASSWORD, anew."
-            )
-        state = folder.write(replace(state, tracking_uri=masked(uri)))
+        unsent = send_waiting(folder, state, uri, shown.say)
     all_sent = f"All records of {state.name} are sent; the run is FINISHED there too."
     shown.say(f"Of {state.name} {unsent}; the rest is sent." if unsent else all_sent, loud=bool(unsent))
     return ended(folder, given.allow)

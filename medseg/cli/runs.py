@@ -1,27 +1,145 @@
-"""`medseg runs`: move."""
+"""`medseg runs`: list, show, compare, sync, move, delete."""
 
 from __future__ import annotations
 
 import shlex
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from medseg.cli.guard import guarded
+from medseg.cli.display import display
+from medseg.cli.gone import mark_and_tell
+from medseg.cli.guard import MEND, guarded
 
-app = typer.Typer(help="Look after the folders of runs.", no_args_is_help=True)
+app = typer.Typer(help="List, compare, send, move and delete runs.", no_args_is_help=True)
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    text = "text"
+    csv = "csv"
+    json = "json"
+
+
+Run = Annotated[str, typer.Argument(help="A run's folder or name, `latest`, or an MLflow id.")]
+As = Annotated[Format, typer.Option("--format", help="Print text, csv or json.")]
+Uri = Annotated[
+    str | None,
+    typer.Option(help="The MLflow address of the run now. Default: where it began."),
+]
 
 
 @app.callback()
 def runs() -> None:
-    """Look after the folders of runs."""
+    """List, compare, send, move and delete runs."""
+
+
+@app.command("list")
+def list_runs(form: As = Format.text) -> None:
+    """List the runs of this working folder, the latest first."""
+    with guarded(Console(stderr=True)):
+        from medseg.api import runs as found  # noqa: PLC0415
+        from medseg.cli.run_tables import print_runs  # noqa: PLC0415
+
+        print_runs(Console(), found(), form)
+
+
+@app.command()
+def show(run: Run, form: As = Format.text) -> None:
+    """Show what is known of a run: how it ended, its seed, where it is tracked, its scores."""
+    with guarded(Console(stderr=True)):
+        from medseg.api import show_run  # noqa: PLC0415
+        from medseg.cli.run_tables import print_run  # noqa: PLC0415
+
+        print_run(Console(), show_run(run), form)
+
+
+@app.command()
+def compare(
+    a: Annotated[
+        str,
+        typer.Argument(help="The run to compare with; runs of other seeds are joined with commas: A1,A2,A3."),
+    ],
+    others: Annotated[
+        list[str], typer.Argument(metavar="B...", help="Runs that are compared with A, likewise.")
+    ],
+    on_common: Annotated[
+        bool,
+        typer.Option(
+            "--on-common",
+            help="Compare on the patients that all runs share, where patients or data differ. Default: refuse.",
+        ),
+    ] = False,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--score",
+            help="Compare this score; may be given several times. Default: dice; of classes of images accuracy, "
+            "brier and auroc.",
+        ),
+    ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--of",
+            metavar="NAME",
+            help="Compare this class or region; may be given several times. Default: all.",
+        ),
+    ] = None,
+    form: As = Format.text,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep/--no-keep", help="Write tables and figures into the folder of B, and track them with it."
+        ),
+    ] = True,
+) -> None:
+    """Compare finished runs patient by patient, on one test part."""
+    errors = Console(stderr=True)
+    with guarded(errors):
+        from medseg.api import compare as compared  # noqa: PLC0415
+        from medseg.api import keep_comparison  # noqa: PLC0415
+        from medseg.cli.comparison_tables import print_comparison  # noqa: PLC0415
+        from medseg.cli.tables import say  # noqa: PLC0415
+
+        first, *rest = others
+        found = compared(a, first, *rest, on_common=on_common, scores=scores or (), names=names or ())
+        print_comparison(Console(), found, form)
+        if keep:
+            for folder in keep_comparison(found, progress=display(errors)):
+                say(errors, f"Tables and figures: {folder}")
+
+
+@app.command()
+def sync(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            help="A run's folder or name, `latest`, or an MLflow id. Default: all of this working folder."
+        ),
+    ] = None,
+    tracking_uri: Uri = None,
+) -> None:
+    """Send what the tracking server has not had of runs that have ended."""
+    errors = Console(stderr=True)
+    with guarded(errors):
+        from medseg.api import sync_runs  # noqa: PLC0415
+        from medseg.cli.run_tables import print_synced  # noqa: PLC0415
+
+        mark_and_tell()
+        console = Console()
+        found = sync_runs(run, tracking_uri=tracking_uri, progress=display(errors))
+        print_synced(console, errors, found)
+    raise typer.Exit(0 if all(each.sent for each in found) else MEND)
 
 
 @app.command()
 def move(
-    run: Annotated[str, typer.Argument(help="A run's folder or name, `latest`, or an MLflow id.")],
+    run: Run,
     folder: Annotated[Path, typer.Argument(help="The other working folder; it must exist.")],
 ) -> None:
     """Move a run to medseg-runs/ of another working folder; its tracking store stays where it is."""
@@ -36,3 +154,41 @@ def move(
         state = RunFolder(place).read()
         if state.mine and state.status != "FINISHED":
             typer.echo(f"  medseg pipeline resume {place.name}")
+
+
+@app.command()
+def delete(
+    run: Run,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking. Default: ask.")] = False,
+    keep_tracked: Annotated[
+        bool,
+        typer.Option(
+            "--keep-tracked", help="Leave its MLflow run. Default: mark it deleted, which MLflow can undo."
+        ),
+    ] = False,
+    tracking_uri: Uri = None,
+) -> None:
+    """Delete the folder of a run, with its model, and mark its MLflow run deleted."""
+    with guarded(Console(stderr=True)):
+        from medseg.api import delete_run, find_run_folder  # noqa: PLC0415
+        from medseg.cli.tables import say  # noqa: PLC0415
+
+        place, console = find_run_folder(run).path.absolute(), Console()
+        if not yes and not _agreed(f"Delete {place} with all that lies in it?"):
+            say(console, "Nothing was deleted.")
+            return
+        found = delete_run(place, keep_tracked=keep_tracked, tracking_uri=tracking_uri)
+        say(console, f"Deleted {found.name}. {found.note}")
+
+
+def _agreed(question: str) -> bool:
+    """What the user says; that of nobody is no."""
+    from medseg.errors import RunError  # noqa: PLC0415
+    from medseg.text import printable  # noqa: PLC0415
+
+    try:
+        return typer.confirm(printable(question))
+    except typer.Abort:  # Ctrl-C, or nobody to ask
+        raise RunError(
+            "nobody has answered, and nothing was deleted. To delete without being asked: --yes"
+        ) from None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -134,7 +134,7 @@ def print_result(console: Console, result: RunResult) -> None:
     """The closing table of a run: scores, what to beware of, where everything is, what to do next."""
     for path in sorted((result.folder / "scores").glob("*_summary.csv")):
         role = path.name.removesuffix("_summary.csv")
-        table = _score_table if "dice" in set(result.summary(role)["score"]) else class_score_table
+        table = class_score_table if _is_of_images(result.summary(role)) else _score_table
         console.print(table(result, role))
     if verdicts := result.verdicts():
         console.print(_curve_table(verdicts))
@@ -170,7 +170,7 @@ def print_folds(console: Console, result: FoldsResult) -> None:
     """The closing table of a cross-validation."""
     kind = ", GENERATED DATA" if result.generated else ""
     summary, title = result.summary(), f"{len(result.results)} folds, each case tested once{kind}"
-    console.print(_table_of(summary, title) if "dice" in set(summary["score"]) else tables_of(summary, title))
+    console.print(summary_table(summary, title))
     if result.generated:
         say(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
     for fold, each in enumerate(result.results, start=1):
@@ -178,6 +178,16 @@ def print_folds(console: Console, result: FoldsResult) -> None:
     say(console, f"Together: {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
     say(console, f"Compare: {compare_line(result.tracking_uri)}")
     say(console, RESEARCH, "italic")
+
+
+def summary_table(summary: DataFrame, title: str) -> Table | Group:
+    """Scores with their intervals, of masks or of classes of images."""
+    return tables_of(summary, title) if _is_of_images(summary) else _table_of(summary, title)
+
+
+def _is_of_images(summary: DataFrame) -> bool:
+    """Whether scores are of all images together, and not of each patient: see `OVER_IMAGES`."""
+    return "cases" in summary.columns
 
 
 #: Beside Dice: those of them that were computed.
@@ -198,8 +208,9 @@ def _score_table(result: RunResult, role: str) -> Table:
 
 def _table_of(summary: DataFrame, title: str) -> Table:
     """Scores of masks, as `summarise` gives them: a row for each class or region."""
-    present = set(summary["score"])
-    shown = {score: head for score, head in _COLUMNS.items() if score in present}
+    present = list(dict.fromkeys(summary["score"]))
+    first = "dice" if "dice" in present else present[0]  # the interval is that of one score
+    shown = {score: head for score, head in _COLUMNS.items() if score in present and score != first}
     # Narrow gaps: all columns fit into the 80 characters of a terminal or a log file.
     table = Table(
         title=Text(title),
@@ -209,14 +220,14 @@ def _table_of(summary: DataFrame, title: str) -> Table:
         pad_edge=False,
     )
     table.add_column("class or region", no_wrap=True)
-    for head in ("Dice", "n", "95% interval", *shown.values()):
-        table.add_column(head, justify="right", no_wrap=True)
+    for head in ("Dice" if first == "dice" else printable(first), "n", "95% interval", *shown.values()):
+        table.add_column(Text(head), justify="right", no_wrap=True)
     for name, rows in summary.groupby("name", sort=False):
         by_score: dict[str, Any] = {str(row.score): row for row in rows.itertuples()}
         cells = [_number(by_score[score]) if score in by_score else "-" for score in shown]
-        dice = by_score["dice"]
-        interval = f"{dice.low:.3f}-{dice.high:.3f}" if dice.patients > 1 else "-"
-        table.add_row(Text(printable(str(name))), _number(dice), str(int(dice.patients)), interval, *cells)
+        lead = by_score[first]
+        interval = f"{lead.low:.3f}-{lead.high:.3f}" if lead.patients > 1 else "-"
+        table.add_row(Text(printable(str(name))), _number(lead), str(int(lead.patients)), interval, *cells)
     return table
 
 

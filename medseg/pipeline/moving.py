@@ -1,4 +1,4 @@
-"""Moving a run's folder to another working folder, also on another disk."""
+"""Moving a run's folder to another working folder, also on another disk, and deleting it."""
 
 from __future__ import annotations
 
@@ -65,6 +65,42 @@ def move(folder: RunFolder, to: Path, tracking_uri: str) -> RunFolder:
     return RunFolder(target)
 
 
+def delete(folder: RunFolder, first: Callable[[State], None]) -> None:
+    """Delete the folder of a run that no process works on; what links in it lead to stays.
+
+    Args:
+        folder: Of the run, in a folder `medseg-runs`.
+        first: Called with its state once no other process can begin to work on it, before anything is deleted; if it
+            raises, nothing is.
+
+    Raises:
+        RunError: A process works on it, an unfinished cross-validation needs it, it is no folder of `medseg-runs`, or
+            not all of it could be deleted.
+    """
+    source = folder.path.resolve()
+    if folder.path.is_symlink():
+        raise RunError(f"{folder.path.name} is a link. Name the folder that it leads to: {source}")
+    if source.parent.name != RUNS.name:
+        raise RunError(
+            f"{source.name} does not lie in a folder {RUNS}/, and may be anything. If it is to go, delete it "
+            "yourself."
+        )
+    state = _held(folder)
+    try:
+        first(state)
+        (source / "run.json").unlink()  # what is left is no run any more
+        shutil.rmtree(source, ignore_errors=True)
+    except OSError as error:
+        raise RunError(f"the run {source.name} cannot be deleted: {_reason(error)}.") from error
+    finally:
+        let_go(source)
+    shutil.rmtree(source, ignore_errors=True)  # locks that could not be removed while they were held
+    if source.exists():
+        raise RunError(
+            f"not all of {source} could be deleted. Give this user the right, or delete the rest yourself."
+        )
+
+
 def _refuse_whole_links(source: Path) -> None:
     """Refuse links by a whole path: from another place they lead out of the run."""
     for path in source.rglob("*"):
@@ -100,7 +136,7 @@ def _held(folder: RunFolder) -> State:
         if not hold(folder.path):
             raise RunError(
                 f"the run {state.name} is at work: another command, such as a resume that is still loading, holds "
-                "its lock. Nothing was moved. Wait for it, or end it, and try again."
+                "its lock. Nothing was changed. Wait for it, or end it, and try again."
             )
         return state
 

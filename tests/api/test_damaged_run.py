@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from medseg.api import RunResult, load_model, resume_pipeline
-from medseg.api.result import read_scores
 from medseg.cli.main import app
 from medseg.errors import MedsegError, RunError
+from medseg.learning.scores.tables import read_scores
 from medseg.pipeline.folder import RunFolder
 from medseg.tracking.mlflow.store import open_store
 

@@ -13,10 +13,10 @@ from medseg.cli.tables import print_result
 from medseg.yaml import write_yaml
 
 
-def printed(folder: Path, patients: int) -> str:
+def printed(folder: Path, patients: int, score: str = "dice") -> str:
     (folder / "scores").mkdir(exist_ok=True)
     write_yaml(load_pipeline("acdc").to_dict(), folder / "definition.yaml")
-    rows = ["name,score,mean,median,std,low,high,patients", f"kidney,dice,0.5,0.5,0.0,0.5,0.5,{patients}"]
+    rows = ["name,score,mean,median,std,low,high,patients", f"kidney,{score},0.5,0.5,0.0,0.5,0.5,{patients}"]
     (folder / "scores" / "test_summary.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     console = Console(file=StringIO(), width=80)
     result = RunResult(folder.name, folder, "id", "sqlite:///x.db", generated=False, leaking=False)
@@ -33,3 +33,8 @@ def test_what_the_tracking_server_lacks_is_said_with_the_command_that_sends_it(t
     (tmp_path / "untracked.jsonl").write_text("{}\n", encoding="utf-8")
 
     assert f"medseg pipeline resume {tmp_path}" in printed(tmp_path, 2)
+
+
+def test_where_dice_was_not_asked_for_the_first_score_has_its_place(tmp_path: Path) -> None:
+    assert "iou" in printed(tmp_path, 2, "iou")
+    assert "0.500-0.500" in printed(tmp_path, 2, "iou")

@@ -186,7 +186,7 @@ def test_a_run_that_a_resume_is_still_loading_for_stays_where_it_is(
 
     (said,) = refused
     assert f"the run {folder.path.name} is at work: another command, such as a resume that is still" in said
-    assert "Nothing was moved" in said
+    assert "Nothing was changed" in said
     assert sorted(folder.path.iterdir()) == before
     assert not (tmp_path / "other" / RUNS).exists()
     assert move(folder, tmp_path / "other", URI).read().status == "KILLED"

@@ -114,14 +114,25 @@ def summarise(frame: DataFrame, scores: Sequence[str], *, seed: int = 0) -> Data
 
     rows = []
     for name in frame["name"].unique():
-        of_name = frame[frame["name"] == name]
-        # sort: the bootstrap must not depend on the order in which patients were scored
-        patients = of_name.groupby("group", sort=True, dropna=False)[list(scores)].mean()
+        patients = by_patient(frame[frame["name"] == name], scores)
         rows += [
             {"name": name, "score": score} | over_patients(patients[score].to_numpy(dtype=float), seed)
             for score in scores
         ]
     return DataFrame(rows, columns=["name", "score", *OVER_PATIENTS])
+
+
+def by_patient(frame: DataFrame, scores: Sequence[str]) -> DataFrame:
+    """The mean of the defined scores of each patient's cases.
+
+    Args:
+        frame: One row per case: group, and the scores.
+        scores: Its columns that are averaged.
+
+    Returns:
+        One row per patient, sorted: the bootstrap must not depend on the order in which patients were scored.
+    """
+    return frame.groupby("group", sort=True, dropna=False)[list(scores)].mean()
 
 
 def over_images(measures: Resampled, groups: NDArray[np.intp], seed: int) -> dict[Key, dict[str, float]]:

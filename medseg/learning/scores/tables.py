@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.class_names import joined
+from medseg.errors import RunError
+from medseg.files.regular import refuse_irregular
 from medseg.learning.scores.class_measures import ClassMeasures
 from medseg.learning.scores.intervals import OVER_IMAGES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+TEXTS = ("case", "group", "name", "score", "truth", "predicted")
+"""Columns of tables that hold text."""
+
+
+def read_scores(path: Path) -> DataFrame:
+    """A table of scores; names stay what they are: a class may be called `None`, all together have none.
+
+    Raises:
+        RunError: It is damaged.
+    """
+    import pandas as pd  # noqa: PLC0415  # half a second
+
+    refuse_irregular(path)
+    try:
+        columns = pd.read_csv(path, nrows=0).columns
+        numbers = {column: [""] for column in columns if column not in TEXTS}
+        return pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=numbers)
+    except ValueError as error:  # nothing in it, lines of other lengths, or no UTF-8
+        raise RunError(f"{path.name} is damaged: it holds no table. Put it back, or start again.") from error
 
 
 def case_table(

@@ -76,6 +76,11 @@ class CrossValidation:
         """Where its tables and figures lie."""
         return (FOLDS / self.name).absolute()
 
+    @property
+    def experiment(self) -> str:
+        """Name of the experiment of the run above the folds; those on generated data are kept apart."""
+        return f"{self.declared['definition']['name']}{'-generated' if self.data is None else ''}"
+
     def write(self) -> CrossValidation:
         """Keep it, signed: whoever writes it answers for all of it.
 

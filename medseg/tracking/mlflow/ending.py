@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from medseg.errors import RunError, TrackingError
 from medseg.recorder import Status
@@ -35,12 +36,7 @@ def send_rest(
     """
     with open_store(uri) as client:
         existing_run(client, run_id)
-        outbox = Outbox(
-            lambda call: call.send(client, run_id, folder.resolve()),
-            lambda: reach(uri, 2.0),
-            folder.resolve(),
-            say,
-        )
+        outbox = _outbox(client, uri, run_id, folder, say)
         outbox.flush()
         if not outbox.holds("status") and existing_run(client, run_id).info.status != status:
             outbox.put(_ended(status))
@@ -67,6 +63,69 @@ def tell_end(uri: str, run_id: str, folder: Path, status: Status) -> None:
         leave(folder, _ended(status))
     except RunError:  # the run was deleted there: nothing is left to report to
         return
+
+
+def send_more(uri: str, run_id: str, folder: Path, path: Path, below: str, say: Callable[[str], None]) -> str:
+    """Send a further file or folder of a run that has ended.
+
+    Args:
+        uri: Address of the tracking store.
+        run_id: The run.
+        folder: The run's own folder.
+        path: What is sent, which lies in it.
+        below: Folder of the run's artifacts that it goes to.
+        say: Called with each trouble with the server, one sentence at a time.
+
+    Returns:
+        What of all the store has not had, and why; empty if nothing.
+
+    Raises:
+        TrackingError: The store does not answer.
+        RunError: The store has no such run, or it was deleted.
+    """
+    with open_store(uri) as client:
+        existing_run(client, run_id)
+        outbox = _outbox(client, uri, run_id, folder, say)
+        outbox.put(_more(folder, path, below))
+        return outbox.unsent
+
+
+def send_more_later(folder: Path, path: Path, below: str) -> None:
+    """Let a further file or folder of a run wait with its other records, as `send_more` would send it."""
+    leave(folder, _more(folder, path, below))
+
+
+def _more(folder: Path, path: Path, below: str) -> Call:
+    return Call(
+        "artifact", {"path": path.resolve().relative_to(folder.resolve()).as_posix(), "folder": below}
+    )
+
+
+def mark_deleted(uri: str, run_id: str) -> bool:
+    """Mark a run as deleted, as MLflow does it: it is hidden, and `mlflow runs restore` brings it back.
+
+    Args:
+        uri: Address of the tracking store.
+        run_id: The run.
+
+    Returns:
+        Whether it was marked; False if the store has no such run, or it was deleted before.
+
+    Raises:
+        TrackingError: The store does not answer.
+    """
+    with open_store(uri) as client:
+        try:
+            existing_run(client, run_id)
+        except RunError:
+            return False
+        client.delete_run(run_id)
+        return True
+
+
+def _outbox(client: Any, uri: str, run_id: str, folder: Path, say: Callable[[str], None]) -> Outbox:
+    root = folder.resolve()
+    return Outbox(lambda call: call.send(client, run_id, root), lambda: reach(uri, 2.0), root, say)
 
 
 def _ended(status: Status) -> Call:

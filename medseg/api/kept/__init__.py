@@ -1,0 +1,1 @@
+"""Runs that have ended: listed, compared, sent to the tracking server, deleted."""

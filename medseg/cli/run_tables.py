@@ -1,0 +1,109 @@
+"""What `medseg runs list`, `show` and `sync` print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from medseg.cli.tables import many, say, summary_table
+from medseg.text import printable
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from medseg.api.kept.listing import Shown
+    from medseg.api.kept.syncing import Synced
+
+
+def print_runs(console: Console, found: DataFrame, form: str) -> None:
+    """The runs of a working folder."""
+    printed: Mapping[str, Callable[[], None]] = {
+        "csv": lambda: say(console, found.to_csv(index=False).rstrip("\n")),
+        "json": lambda: say(console, found.to_json(orient="records", date_format="iso", indent=1)),
+        "text": lambda: _runs(console, found),
+    }
+    printed[form]()
+
+
+def _runs(console: Console, found: DataFrame) -> None:
+    if found.empty:
+        say(console, "There are no runs in this folder. Start one: medseg pipeline run NAME")
+        return
+    table = _table()
+    table.add_column("run", overflow="fold")
+    for head in ("status", "seed", "val score", "data", "waiting"):
+        table.add_column(
+            head, justify="right" if head in ("seed", "val score", "waiting") else "left", no_wrap=True
+        )
+    for row in found.to_dict("records"):
+        score, waiting = _shown(row["val_score"]), str(row["waiting"] or "-")
+        cells = [row["run"], row["status"], _whole(row["seed"]), score, row["data"] or "-", waiting]
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    console.print(table)
+    others = int((~found["mine"].astype(bool)).sum())
+    if others:
+        say(console, f"{many(others, 'run')} of somebody else, of an earlier medseg, or edited.")
+    if (found["status"] == "GONE").any():
+        say(console, "GONE: its process is no longer there. Go on with it: medseg pipeline resume RUN")
+    if found["waiting"].any():
+        say(console, "Records wait for the tracking server. Send them: medseg runs sync")
+
+
+def print_run(console: Console, found: Shown, form: str) -> None:
+    """One run; as CSV its scores alone."""
+    if form == "json":
+        summaries = {
+            role: json.loads(frame.to_json(orient="records")) for role, frame in found.summaries.items()
+        }
+        say(
+            console,
+            json.dumps({**found.facts, "scores": summaries}, indent=1, default=str, ensure_ascii=False),
+        )
+        return
+    if form == "csv":
+        import pandas as pd  # noqa: PLC0415 - half a second
+
+        parts = [frame.assign(role=role) for role, frame in found.summaries.items()]
+        say(console, pd.concat(parts).to_csv(index=False).rstrip("\n") if parts else "role,name,score")
+        return
+    for name, value in found.facts.items():
+        if value not in (None, "", []):
+            say(console, f"{name.replace('_', ' ') + ':':18}{_shown(value)}")
+    for role, frame in found.summaries.items():
+        generated = ", GENERATED DATA" if found.facts["data"] == "generated" else ""
+        console.print(summary_table(frame, f"{role}{generated}"))
+
+
+def print_synced(console: Console, errors: Console, found: Sequence[Synced]) -> None:
+    """What was sent, and what was not."""
+    if not found:
+        say(console, "Nothing waits for the tracking server.")
+    for each in found:
+        if not each.sent:
+            say(errors, f"Not sent: {each.note}", "bold red")
+        else:
+            say(console, f"Sent: {each.name}{f', but of it {each.note}' if each.note else ''}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return "-" if isnan(value) else f"{value:.3f}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _whole(value: Any) -> str:
+    """A whole number, which pandas makes a float beside a missing one."""
+    return "-" if value is None or isnan(value) else str(int(value))
+
+
+def _table() -> Table:
+    return Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
