@@ -93,11 +93,11 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
         ],
         "run_folds": [
             *("name", "data", "folds", "set", "device", "skip_bad", "allow_duplicates"),
-            *("tracking_uri", "allow", "jobs", "progress"),
+            *("tracking_uri", "allow", "jobs", "run_name", "note", "tags", "progress"),
         ],
         "run_pipeline": [
             *("name", "data", "set", "device", "skip_bad", "allow_duplicates"),
-            *("tracking_uri", "allow", "jobs", "progress"),
+            *("tracking_uri", "allow", "jobs", "run_name", "note", "tags", "progress"),
         ],
     }
 

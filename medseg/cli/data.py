@@ -131,7 +131,7 @@ def scan(
     """Look at an unknown folder: its files, layout, cases, labels, and what belongs to nothing. Names are shown."""
     with guarded(Console(stderr=True), show_paths=True):
         from medseg.api.drafting.unknown_folder import scan  # noqa: PLC0415  # imports NumPy and nibabel
-        from medseg.cli.look_report import next_line, print_look  # noqa: PLC0415
+        from medseg.cli.printing.look_report import next_line, print_look  # noqa: PLC0415
 
         console = Console()
         look = scan(folder, progress=display(console), jobs=jobs)

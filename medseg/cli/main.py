@@ -130,7 +130,7 @@ def ui(
     """Open the MLflow UI on 127.0.0.1, for comparing runs."""
     with guarded(Console(stderr=True)):
         from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
-        from medseg.tracking.mlflow.ui import has_desktop, serve_ui  # noqa: PLC0415
+        from medseg.tracking.mlflow.page.server import has_desktop, serve_ui  # noqa: PLC0415
 
         mark_and_tell()
         uri, console = default_uri(tracking_uri), Console()

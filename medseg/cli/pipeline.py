@@ -58,7 +58,7 @@ def new(
     """Look at a folder, and draft a manifest and a definition for it. Names of files are shown, and kept nowhere."""
     with guarded(Console(stderr=True), show_paths=True):
         from medseg.api.drafting.unknown_folder import new_pipeline  # noqa: PLC0415  # imports torch
-        from medseg.cli.look_report import print_new  # noqa: PLC0415
+        from medseg.cli.printing.look_report import print_new  # noqa: PLC0415
 
         console = Console()
         made = new_pipeline(name, data, force=force, progress=display(console), jobs=jobs)

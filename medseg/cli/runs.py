@@ -43,7 +43,7 @@ def list_runs(form: As = Format.text) -> None:
     """List the runs of this working folder, the latest first."""
     with guarded(Console(stderr=True)):
         from medseg.api import runs as found  # noqa: PLC0415
-        from medseg.cli.run_tables import print_runs  # noqa: PLC0415
+        from medseg.cli.printing.run_tables import print_runs  # noqa: PLC0415
 
         print_runs(Console(), found(), form)
 
@@ -53,7 +53,7 @@ def show(run: Run, form: As = Format.text) -> None:
     """Show what is known of a run: how it ended, its seed, where it is tracked, its scores."""
     with guarded(Console(stderr=True)):
         from medseg.api import show_run  # noqa: PLC0415
-        from medseg.cli.run_tables import print_run  # noqa: PLC0415
+        from medseg.cli.printing.run_tables import print_run  # noqa: PLC0415
 
         print_run(Console(), show_run(run), form)
 
@@ -103,7 +103,7 @@ def compare(
     with guarded(errors):
         from medseg.api import compare as compared  # noqa: PLC0415
         from medseg.api import keep_comparison  # noqa: PLC0415
-        from medseg.cli.comparison_tables import print_comparison  # noqa: PLC0415
+        from medseg.cli.printing.comparison_tables import print_comparison  # noqa: PLC0415
         from medseg.cli.tables import say  # noqa: PLC0415
 
         first, *rest = others
@@ -128,7 +128,7 @@ def sync(
     errors = Console(stderr=True)
     with guarded(errors):
         from medseg.api import sync_runs  # noqa: PLC0415
-        from medseg.cli.run_tables import print_synced  # noqa: PLC0415
+        from medseg.cli.printing.run_tables import print_synced  # noqa: PLC0415
 
         mark_and_tell()
         console = Console()

@@ -11,9 +11,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from medseg.cli.class_table import class_score_table, tables_of
 from medseg.cli.guard import MEND, print_faults
 from medseg.cli.next_commands import compare_line, named, predict_line
+from medseg.cli.printing.class_table import class_score_table, tables_of
 from medseg.text import printable
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ def test_patience_that_the_user_has_set_is_kept() -> None:
 def test_importing_the_trackers_imports_no_mlflow() -> None:
     script = (
         "import sys, medseg.tracking.mlflow, medseg.tracking.mlflow.recorder, medseg.tracking.mlflow.runs, "
-        "medseg.tracking.mlflow.ui, medseg.tracking.jsonl, medseg.tracking.fan_out; "
+        "medseg.tracking.mlflow.page.server, medseg.tracking.jsonl, medseg.tracking.fan_out; "
         "print({'mlflow', 'torch', 'pandas', 'requests'} & set(sys.modules))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

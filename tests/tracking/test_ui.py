@@ -14,8 +14,8 @@ import pytest
 from medseg.errors import RunError, TrackingError
 from medseg.tracking.mlflow.address import default_uri
 from medseg.tracking.mlflow.outbox import UNTRACKED
+from medseg.tracking.mlflow.page.server import serve_ui, ui_command, ui_environment
 from medseg.tracking.mlflow.recorder import MlflowRecorder
-from medseg.tracking.mlflow.ui import serve_ui, ui_command, ui_environment
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 
@@ -91,7 +91,7 @@ def served(uri: str, port: int) -> subprocess.Popen[str]:
     script = (
         # what runs in the background of a shell, as these tests may, and its children are deaf to Ctrl-C
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "import sys; from medseg.tracking.mlflow.ui import serve_ui; "
+        "import sys; from medseg.tracking.mlflow.page.server import serve_ui; "
         "serve_ui(sys.argv[1], int(sys.argv[2]), ready=lambda address: print(address, flush=True))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

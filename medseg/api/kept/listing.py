@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _BEGAN = re.compile(r"-(\d{8}-\d{6})-[0-9a-f]{4}$")
-_BEST = "val_best/score"
+_BEST = "val/score"
 
 COLUMNS = (
     "run", "pipeline", "status", "began", "seed", "data", "val_score", "tested", "fold_of", "waiting", "mine",

@@ -81,4 +81,4 @@ def test_metrics_are_named_after_role_score_and_class():
 def test_classes_that_share_a_key_are_refused():
     summary = scored(["a", "c?d", "c:d"])
     with pytest.raises(ValueError, match="c_d"):
-        metrics_of(summary, "test", key_name)
+        metrics_of(summary, "test", ALL, key_name)

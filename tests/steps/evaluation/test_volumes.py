@@ -111,7 +111,7 @@ def test_tables_and_figures_are_written_and_recorded(make_scored, heard):
     }
     summary = pd.read_csv(run.folder / "scores" / "test_summary.csv")
     assert {"dice", "iou", "hd95", "volume_difference_ml"} <= set(summary["score"])
-    assert set(summary["name"]) == set(NAMES)
+    assert set(summary["name"]) == {*NAMES, "mean"}
     for path in run.figures.iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
 

@@ -16,7 +16,7 @@ import mlflow.server
 from mlflow.server.fastapi_app import app as whole
 from starlette.responses import HTMLResponse, PlainTextResponse
 
-from medseg.tracking.mlflow.view import VIEWS
+from medseg.tracking.mlflow.page.view import VIEWS
 
 _CLOSED = re.compile(
     r"^/((ajax-)?api/\d\.\d/mlflow/(assistant|gateway|jobs|ui-telemetry|mcp[^/]*)|gateway|v1)(/|$)"

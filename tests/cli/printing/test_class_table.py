@@ -11,7 +11,7 @@ from rich.console import Console
 
 from medseg.api.prediction import Predicted, PredictedCase
 from medseg.api.result import RunResult
-from medseg.cli.class_table import class_score_table
+from medseg.cli.printing.class_table import class_score_table
 from medseg.cli.tables import print_predicted
 from medseg.learning.scores.classes import ClassScorer
 from medseg.learning.tasks.exclusive import OneClass

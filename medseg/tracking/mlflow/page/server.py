@@ -17,9 +17,9 @@ import psutil
 
 from medseg.errors import RunError
 from medseg.tracking.mlflow.address import artifact_location, masked, sqlite_path
+from medseg.tracking.mlflow.page.view import VIEWS, start_of
 from medseg.tracking.mlflow.quiet import quiet_environment
 from medseg.tracking.mlflow.store import open_store
-from medseg.tracking.mlflow.view import VIEWS, start_of
 
 HOST = "127.0.0.1"
 _CREDENTIALS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
@@ -42,7 +42,7 @@ def ui_command(uri: str, port: int) -> list[str]:
     location = artifact_location(uri)
     return [
         *(sys.executable, "-m", "mlflow", "server"),
-        *("--app-name", "medseg"),  # see page.py
+        *("--app-name", "medseg"),  # see app.py
         *("--host", HOST, "--port", str(port), "--workers", "1"),
         *("--allowed-hosts", f"{HOST}:{port},localhost:{port}"),
         *("--cors-allowed-origins", f"http://{HOST}:{port},http://localhost:{port}"),

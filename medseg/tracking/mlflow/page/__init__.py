@@ -1,0 +1,1 @@
+"""MLflow's own page, as `medseg ui` serves it."""
