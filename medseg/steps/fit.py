@@ -150,11 +150,14 @@ class Fit:
             f"{batch} will take about {need.of(batch) / 2**30:.1f} of {free / 2**30:.1f} GiB."
         )
         sizes = {"batch_bytes": need.of(batch), "free_bytes": free}
-        run.recorder.params({f"{run.step}.memory.{name}": size for name, size in sizes.items()})
+        # no settings: a page that compares runs by their settings would begin with these
+        run.recorder.tags({f"{run.step}.memory.{name}": str(size) for name, size in sizes.items()})
         with run.progress.bar("training", self.plan.epochs, "epochs") as bar:
 
             def epoch_done(row: Mapping[str, float]) -> None:
-                numbers = {f"epoch/{key}": value for key, value in row.items() if key != "epoch"}
+                # a tracker shows what is below `epoch/` first; rate and speed are those of training
+                named = {key: key if "/" in key else f"train/{key}" for key in row if key != "epoch"}
+                numbers = {f"epoch/{name}": row[key] for key, name in named.items()}
                 run.recorder.metrics(numbers, work.epochs + int(row["epoch"]))
                 bar.advance(1, **({"score": f"{row['val/score']:.3f}"} if "val/score" in row else {}))
 

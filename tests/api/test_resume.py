@@ -165,7 +165,12 @@ def test_a_run_killed_in_training_is_marked_and_ends_bit_for_bit_as_if_it_had_no
         assert (weights[name] == values).all(), name
     same_end(folder.path, whole)
     with open_store(state.tracking_uri) as client:
-        for key in ("epoch/train/loss", "epoch/val/score", "epoch/val/dice/oedema", "epoch/learning_rate"):
+        for key in (
+            "epoch/train/loss",
+            "epoch/val/score",
+            "epoch/val/dice/oedema",
+            "epoch/train/learning_rate",
+        ):
             points, once = (client.get_metric_history(run, key) for run in (state.tracked, whole.run_id))
             assert [point.step for point in points] == list(range(1, 9)), key
             assert [point.value for point in points] == [point.value for point in once], key

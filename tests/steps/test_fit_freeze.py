@@ -230,5 +230,5 @@ def test_a_frozen_part_takes_no_memory_for_the_way_back(make_frozen_work, make_r
     needs = []
     for folder, freeze in (("whole", None), ("head", "features")):
         start(make_step(freeze=freeze, epochs=1), make_frozen_work(), make_run(folder=folder))
-        needs.append(heard.values["fit.memory.batch_bytes"])
+        needs.append(int(heard.tagged["fit.memory.batch_bytes"]))
     assert needs[1] < needs[0]

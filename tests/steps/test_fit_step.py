@@ -50,7 +50,8 @@ def test_training_leaves_a_better_network_with_its_traces(make_work, make_run, h
     assert [step for step, _ in each] == list(range(1, 9))
     assert all("epoch" not in values for _, values in heard.numbers)
     best = max(rows, key=lambda row: row["val/score"])["epoch"]
-    assert set(heard.tagged) == {"fit.best_epoch", "fit.best_by", "fit.verdict"}
+    sizes = {"fit.memory.batch_bytes", "fit.memory.free_bytes"}
+    assert set(heard.tagged) == {"fit.best_epoch", "fit.best_by", "fit.verdict", *sizes}
     assert heard.tagged["fit.best_epoch"] == str(int(best))
     assert heard.tagged["fit.best_by"].startswith("dice of ")
     assert kept == 0
@@ -62,7 +63,7 @@ def test_training_leaves_a_better_network_with_its_traces(make_work, make_run, h
         "figures/fit_validation_0005.png",
     ]
     assert heard.values["loading.cache_used"] == "memory"
-    assert heard.values["fit.memory.batch_bytes"] < heard.values["fit.memory.free_bytes"]
+    assert int(heard.tagged["fit.memory.batch_bytes"]) < int(heard.tagged["fit.memory.free_bytes"])
     assert any("kept in memory" in text for text in heard.said)
     assert any(text.startswith(f"Best epoch {int(best)} of 8") for text in heard.said)
     assert not work.predictor.network.training

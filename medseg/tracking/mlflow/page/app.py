@@ -9,19 +9,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from pathlib import Path
 from typing import Any
 
-import mlflow.server
 from mlflow.server.fastapi_app import app as whole
-from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.responses import PlainTextResponse
 
 from medseg.tracking.mlflow.page.view import VIEWS
 
-_CLOSED = re.compile(
-    r"^/((ajax-)?api/\d\.\d/mlflow/(assistant|gateway|jobs|ui-telemetry|mcp[^/]*)|gateway|v1)(/|$)"
-)
-_INDEX = Path(mlflow.server.__file__).parent / "js" / "build" / "index.html"
+_CLOSED = re.compile(r"^/((ajax-)?api/\d\.\d/mlflow/(assistant|gateway|jobs|mcp[^/]*)|gateway|v1)(/|$)")
 
 # What the page remembers in the browser: to begin with the runs of trained models, and with nothing open beside them.
 _BEGIN = """<style>[data-assistant-ui="true"] { display: none !important; }</style>
@@ -38,29 +33,60 @@ for (const [key, value] of Object.entries(VIEWS))
 </script>"""
 
 Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
 
 
 class Page:
-    """Answers what MLflow's app answers, but for what is closed, and with a start page that begins with the runs."""
+    """Answers what MLflow's app answers, but for what is closed, and with a start page that begins with the runs.
 
-    async def __call__(
-        self,
-        scope: Message,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    Args:
+        whole: MLflow's app (ASGI).
+    """
+
+    def __init__(self, whole: Callable[..., Awaitable[None]]) -> None:
+        self._whole = whole
+
+    async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
         """Answer one request (ASGI)."""
         path = scope.get("path", "")
-        if scope["type"] == "http" and path in ("/", "/index.html"):
-            views = os.environ.get(VIEWS, "{}").replace("<", "\\u003c")  # no name of a metric ends the script
-            begin = _BEGIN.replace("VIEWS", views)
-            page = _INDEX.read_text(encoding="utf-8").replace("<head>", f"<head>{begin}", 1)
-            frames = {"X-Frame-Options": "SAMEORIGIN", "Cache-Control": "no-store"}
-            await HTMLResponse(page, headers=frames)(scope, receive, send)
-        elif scope["type"] != "lifespan" and _CLOSED.search(path):
+        if scope["type"] in ("http", "websocket") and _CLOSED.search(path):
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1000})
+                return
             await PlainTextResponse("Not part of medseg's page.", 404)(scope, receive, send)
+        elif scope["type"] == "http" and path in ("/", "/index.html"):
+            fresh = [pair for pair in scope["headers"] if not pair[0].startswith(b"if-")]
+            await self._whole({**scope, "headers": fresh}, receive, _Begun(send))
         else:
-            await whole(scope, receive, send)
+            await self._whole(scope, receive, send)
 
 
-app = Page()
+class _Begun:
+    """Sends the start page with what it begins with, and anything else as it is."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._start: Message = {}
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        self._body += message.get("body", b"")
+        if message.get("more_body", False):
+            return
+        views = os.environ.get(VIEWS, "{}").replace("<", "\\u003c")  # no name of a metric ends the script
+        begin = _BEGIN.replace("VIEWS", views).encode()
+        body = (
+            self._body.replace(b"<head>", b"<head>" + begin, 1)
+            if self._start["status"] == 200
+            else self._body
+        )
+        kept = [pair for pair in self._start["headers"] if pair[0] not in (b"content-length", b"etag")]
+        length = (b"content-length", str(len(body)).encode())
+        await self._send({**self._start, "headers": [*kept, length, (b"cache-control", b"no-store")]})
+        await self._send({"type": "http.response.body", "body": body})
+
+
+app = Page(whole)

@@ -1,6 +1,9 @@
+"""Serving MLflow's page to this machine alone."""
+
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +21,9 @@ from medseg.tracking.mlflow.page.server import serve_ui, ui_command, ui_environm
 from medseg.tracking.mlflow.recorder import MlflowRecorder
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def free_port() -> int:
@@ -40,6 +46,7 @@ def test_the_page_of_a_file_gets_no_credentials(tmp_path, monkeypatch):
 def test_the_server_listens_to_this_machine_alone_and_reports_to_nobody(tmp_path: Path) -> None:
     command, environment = ui_command(store_in(tmp_path), 5123), ui_environment(store_in(tmp_path))
     assert command[:4] == [sys.executable, "-m", "mlflow", "server"]
+    assert command[4:6] == ["--app-name", "medseg"]
     options = dict(zip(command[4::2], command[5::2], strict=True))
     assert options["--host"] == "127.0.0.1"
     assert options["--port"] == "5123"
@@ -103,7 +110,7 @@ def served(uri: str, port: int) -> subprocess.Popen[str]:
         text=True,
     )
     assert process.stdout is not None
-    assert process.stdout.readline().strip() == f"http://127.0.0.1:{port}"
+    assert process.stdout.readline().strip().startswith(f"http://127.0.0.1:{port}/#/experiments")
     return process
 
 
@@ -128,7 +135,11 @@ def test_a_server_that_is_killed_amid_a_run_is_told_all_by_the_resume(tmp_path: 
     try:
         page = requests.get(f"{address}/ajax-api/3.0/mlflow/ui-telemetry", timeout=30).json()
         assert page["disable_ui_telemetry"] is True
-        assert requests.get(address, timeout=30).status_code == 200
+        opened = requests.get(address, timeout=30)
+        assert opened.status_code == 200
+        assert '"mlflow.assistant.panelOpen_v1": "false"' in opened.text
+        for closed in ("ajax-api/3.0/mlflow/assistant/message", "gateway/x/mlflow/invocations", "v1/traces"):
+            assert requests.post(f"{address}/{closed}", json={}, timeout=30).status_code == 404, closed
         assert requests.get(address, headers={"Host": "evil.example"}, timeout=30).status_code == 403
         recorder = MlflowRecorder.start(
             address, experiment="remote", name="remote", folder=folder, say=said.append, system=False
@@ -163,3 +174,46 @@ def test_a_server_that_is_killed_amid_a_run_is_told_all_by_the_resume(tmp_path: 
     assert (tmp_path / "mlartifacts").is_dir()
     assert [path.read_text() for path in (tmp_path / "mlartifacts").rglob("late.txt")] == ["late"]
     assert not (folder / UNTRACKED).exists()
+
+
+def seen(address: str, profile: Path) -> str:
+    """The page's elements, as they are once its scripts have run."""
+    quiet = ("background-networking", "component-update", "sync", "gpu", "quic", "dev-shm-usage")
+    done = subprocess.run(
+        [
+            *(str(BROWSER), "--headless=new", "--no-sandbox", "--no-first-run", "--window-size=1400,1000"),
+            *(f"--disable-{each}" for each in quiet),
+            *(f"--user-data-dir={profile}", "--virtual-time-budget=20000", "--dump-dom", address),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=240,
+    )
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed, which shows the page")
+def test_the_page_begins_with_the_runs_and_their_scores_and_nothing_beside(tmp_path: Path) -> None:
+    store, port = store_in(tmp_path), free_port()
+    for name, score in (("wide", 0.5), ("deep", 0.75)):
+        run = MlflowRecorder.start(store, experiment="acdc", name=name, folder=tmp_path / name, system=False)
+        run.metrics({"test/dice/mean": score, "test/dice/mean/low": 0.1}, 0)
+        run.metrics({"epoch/train/loss": 1.0}, 1)
+        run.close("FINISHED")
+    server = served(store, port)
+    try:
+        page = seen(
+            f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=machine_learning", tmp_path / "p"
+        )
+        first = seen(f"http://127.0.0.1:{port}/", tmp_path / "q")
+    finally:
+        interrupted(server)
+
+    for word in ("wide", "deep", "test/dice/mean", "0.75"):
+        assert word in page, word
+    for word in ("MLflow Assistant", "usage data", "test/dice/mean/low", "shared view"):
+        assert word not in page, word
+        assert word not in first, word
+    assert "acdc" in first
