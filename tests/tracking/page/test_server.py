@@ -213,7 +213,7 @@ def test_the_page_begins_with_the_runs_and_their_scores_and_nothing_beside(tmp_p
 
     for word in ("wide", "deep", "test/dice/mean", "0.75"):
         assert word in page, word
-    for word in ("MLflow Assistant", "usage data", "test/dice/mean/low", "shared view"):
+    for word in ("Ask a question", "usage data", "test/dice/mean/low", "shared view"):
         assert word not in page, word
         assert word not in first, word
     assert "acdc" in first

@@ -16,12 +16,14 @@ from typing import IO
 import psutil
 
 from medseg.errors import RunError
+from medseg.machine.installed import brought
 from medseg.tracking.mlflow.address import artifact_location, masked, sqlite_path
 from medseg.tracking.mlflow.page.view import VIEWS, start_of
 from medseg.tracking.mlflow.quiet import quiet_environment
 from medseg.tracking.mlflow.store import open_store
 
 HOST = "127.0.0.1"
+_APP = "medseg"
 _CREDENTIALS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 _PATIENCE = 120.0  # seconds: the first start makes the schema, on a slow disk
 
@@ -35,14 +37,19 @@ def ui_command(uri: str, port: int) -> list[str]:
         port: To listen on.
 
     Raises:
-        RunError: `uri` is a server already, which has a page of its own.
+        RunError: `uri` is a server already, which has a page of its own; or medseg is not installed as it is.
     """
     if uri.startswith(("http://", "https://", "databricks")):
         raise RunError(f"{masked(uri)} is a tracking server with a page of its own: open that address.")
+    if _APP not in brought("mlflow.app").names:  # an older installation of these sources, or none
+        raise RunError(
+            "MLflow does not find medseg's page, as if medseg were not installed. Install it again, in the folder of "
+            "its sources: pip install -e ."
+        )
     location = artifact_location(uri)
     return [
         *(sys.executable, "-m", "mlflow", "server"),
-        *("--app-name", "medseg"),  # see app.py
+        *("--app-name", _APP),  # see app.py
         *("--host", HOST, "--port", str(port), "--workers", "1"),
         *("--allowed-hosts", f"{HOST}:{port},localhost:{port}"),
         *("--cors-allowed-origins", f"http://{HOST}:{port},http://localhost:{port}"),
