@@ -64,7 +64,7 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
     one's own fits: names and ids in its file may be made up.
 
     Args:
-        run: A run's folder, the name of a run, `latest`, or an MLflow run id or unique prefix.
+        run: A run's folder, the name of a run here or in MLflow, `latest`, or an MLflow run id or unique prefix.
         holding: What the latest run's folder must hold, such as `model`.
 
     Raises:
@@ -84,7 +84,10 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
                 f"no run of yours in {RUNS}/ of this folder has a {holding}. Latest runs here: {names}."
             )
         return max(fit_for_use, key=lambda pair: pair[1].name.rsplit("-", 3)[1:])[0]
-    owned = {folder: (folder.path.name, state.name, state.tracked) for folder, state in mine}
+    owned = {
+        folder: (folder.path.name, state.name, state.tracked, shown_name(state, state.options))
+        for folder, state in mine
+    }
     others = {folder: (folder.path.name,) for folder, _ in known if folder not in owned}
     fitting = _fitting(run, owned) or _fitting(run, others)
     if len(fitting) == 1:

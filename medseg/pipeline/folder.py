@@ -119,7 +119,7 @@ class State:
         """What its file holds, as earlier versions wrote it: that it is a fold stands among the options there."""
         known = asdict(self)
         part = known.pop("part_of")
-        options = known["options"] | ({"part_of": part} if part else {})
+        options = self.options.kept() | ({"part_of": part} if part else {})
         later = {name: value for name in ("changed", "unprepared") if (value := known.pop(name))}
         return {**known, "options": options, **later}
 

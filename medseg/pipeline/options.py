@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
@@ -83,6 +84,11 @@ class RunOptions:
     def allowed(self) -> Allowed:
         """Where declared objects may come from."""
         return SHIPPED.also(*self.allow)
+
+    def kept(self) -> dict[str, Any]:
+        """What files hold of them: as earlier versions wrote it where nothing later was asked for."""
+        later = ("run_name", "note", "tags")
+        return {name: value for name, value in asdict(self).items() if value or name not in later}
 
     def own_tags(self) -> dict[str, str]:
         """The tags by their keys."""

@@ -26,7 +26,7 @@ _BEGAN = re.compile(r"-(\d{8}-\d{6})-[0-9a-f]{4}$")
 _BEST = "val/score"
 
 COLUMNS = (
-    "run", "pipeline", "status", "began", "seed", "data", "val_score", "tested", "fold_of", "waiting", "mine",
+    "run", "name", "pipeline", "status", "began", "seed", "data", "val_score", "tested", "fold_of", "waiting", "mine",
     "mlflow_run",
 )  # fmt: skip
 
@@ -106,7 +106,13 @@ def _folders() -> Iterator[RunFolder]:
 
 def _row(folder: RunFolder) -> dict[str, Any]:
     name = folder.path.resolve().name
-    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "run": name, "began": _began(name), "mine": False}
+    row: dict[str, Any] = {
+        **dict.fromkeys(COLUMNS),
+        "run": name,
+        "name": "",
+        "began": _began(name),
+        "mine": False,
+    }
     row["waiting"], row["val_score"], row["seed"] = _waiting(folder), _best(folder), _seed(folder)
     row["tested"] = (folder.path / "scores" / "test.csv").exists()
     try:
@@ -120,6 +126,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "data": "generated" if state.data is None else "given",
         "fold_of": state.part_of.name if state.part_of else None,
         "mine": state.mine,
+        "name": state.options.run_name or "",
         "mlflow_run": state.tracked or None,
     }
 

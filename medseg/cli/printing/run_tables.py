@@ -44,7 +44,8 @@ def _runs(console: Console, found: DataFrame) -> None:
         )
     for row in found.to_dict("records"):
         score, waiting = _shown(row["val_score"]), str(row["waiting"] or "-")
-        cells = [row["run"], row["status"], _whole(row["seed"]), score, row["data"] or "-", waiting]
+        name = f"{row['run']} ({row['name']})" if row["name"] else row["run"]
+        cells = [name, row["status"], _whole(row["seed"]), score, row["data"] or "-", waiting]
         table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)
     others = int((~found["mine"].astype(bool)).sum())

@@ -66,10 +66,14 @@ class CrossValidation:
     process: Process = field(default_factory=dict)
     signature: str = ""
 
+    def content(self) -> dict[str, Any]:
+        """What its file holds."""
+        return {**asdict(self), "options": self.options.kept()}
+
     @property
     def mine(self) -> bool:
         """Whether this user wrote it, and nobody has edited it since."""
-        return is_signed("folds", asdict(self))
+        return is_signed("folds", self.content())
 
     @property
     def folder(self) -> Path:
@@ -87,11 +91,11 @@ class CrossValidation:
         Raises:
             RunError: It cannot be kept here.
         """
-        kept = replace(self, signature=signed("folds", asdict(self)))
+        kept = replace(self, signature=signed("folds", self.content()))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with written_whole(self.folder / _FILE) as target:
-                target.write_text(json.dumps(asdict(kept), indent=1), encoding="utf-8")
+                target.write_text(json.dumps(kept.content(), indent=1), encoding="utf-8")
         except OSError as error:
             raise RunError(
                 f"no folder for folds can be made here ({error.strerror}): medseg writes to {FOLDS}/ of the "
