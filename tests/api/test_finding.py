@@ -10,7 +10,7 @@ import pytest
 
 from medseg.api.finding import find_run_folder, unfinished
 from medseg.errors import RunError
-from medseg.pipeline.folder import RUNS, RunFolder, State
+from medseg.pipeline.folder import RUNS, Part, RunFolder, State
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import this_process
 
@@ -103,3 +103,13 @@ def test_without_an_unfinished_run_it_says_so() -> None:
 
     with pytest.raises(RunError, match="no unfinished run"):
         unfinished()
+
+
+def test_a_run_is_found_by_the_name_that_a_tracker_shows() -> None:
+    made("acdc-20260103-110522-0000", options=RunOptions.of(device="cpu", run_name="wider crop"))
+    made("acdc-20260102-110522-00ff", part_of=Part("acdc-folds-x", 2))
+
+    assert find_run_folder("wider crop").path.name == "acdc-20260103-110522-0000"
+    assert find_run_folder("0102-1105-00ff-fold2").path.name == "acdc-20260102-110522-00ff"
+    with pytest.raises(RunError, match="no run 'wider stop'"):
+        find_run_folder("wider stop")

@@ -63,3 +63,19 @@ def test_what_is_left_out_stays_and_what_is_changed_is_looked_at_too() -> None:
 def test_jobs_are_as_many_as_there_are_cores_unless_said() -> None:
     assert RunOptions.of().at_once == default_jobs() >= 1
     assert RunOptions.of(jobs=7).at_once == 7
+
+
+@pytest.mark.parametrize("tag", ["novalue", "=value", "mlflow.user=x", "medseg.run=x", "a\nb=c"])
+def test_a_tag_is_a_key_of_the_users_own_and_a_value(tag: str) -> None:
+    with pytest.raises(DefinitionError, match="expected key=value"):
+        RunOptions.of(tags=[tag])
+    assert RunOptions.of(tags=["owner=anna", "why=a=b"]).own_tags() == {"owner": "anna", "why": "a=b"}
+
+
+def test_files_of_runs_hold_names_notes_and_tags_only_where_they_were_given() -> None:
+    plain = {"device", "skip_bad", "allow_duplicates", "allow", "jobs"}
+
+    assert set(RunOptions.of().kept()) == plain  # as earlier versions signed them
+    named = RunOptions.of(run_name="wide", tags=["a=b"])
+    assert set(named.kept()) == plain | {"run_name", "tags"}
+    assert RunOptions.of(**named.kept()) == named
