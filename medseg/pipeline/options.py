@@ -30,8 +30,8 @@ _LONGEST_NAME = 100
 def _tag(text: str) -> str:
     if not _TAG.fullmatch(text):
         raise ValueError(
-            "expected key=value, with a key of letters, digits, '.', '_', '-', '/' or spaces that does not begin with "
-            "mlflow. or medseg."
+            "expected key=value, with a key of letters, digits, '.', '_', '-', '/' or spaces that does not begin "
+            "with mlflow. or medseg."
         )
     return text
 

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from mlflow.server.fastapi_app import app as whole
-from starlette.responses import PlainTextResponse
 
 from medseg.tracking.mlflow.page.view import VIEWS
 
@@ -50,15 +49,20 @@ class Page:
         """Answer one request (ASGI)."""
         path = scope.get("path", "")
         if scope["type"] in ("http", "websocket") and _CLOSED.search(path):
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 1000})
-                return
-            await PlainTextResponse("Not part of medseg's page.", 404)(scope, receive, send)
+            await _refuse(scope, send)
         elif scope["type"] == "http" and path in ("/", "/index.html"):
             fresh = [pair for pair in scope["headers"] if not pair[0].startswith(b"if-")]
             await self._whole({**scope, "headers": fresh}, receive, _Begun(send))
         else:
             await self._whole(scope, receive, send)
+
+
+async def _refuse(scope: Message, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"Not part of medseg's page."})
 
 
 class _Begun:
