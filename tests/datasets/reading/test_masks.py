@@ -357,3 +357,13 @@ def test_a_channel_that_exif_turns_otherwise_is_refused_where_nothing_was_checke
     case = Case("one", "one", {"grey": one, "red": other}, position=3)
     with pytest.raises(DataError, match="EXIF orientation is 3"):
         read_volume(case, ("grey", "red"), None, files=PictureFiles("grey", ("grey", "red")))
+
+
+def test_classes_that_were_interpolated_are_noted(make_case):
+    inner, outer = box(slice(4, 16), slice(4, 16), 2), box(slice(3, 17), slice(3, 17), 1)
+    case = make_case(np.maximum(inner, outer))
+    case = Case("one", "one", case.images, case.objects[0])
+    facts = examine(case, ("grey",), LabelRule(("no", "rim", "core"), {0: "no", 1: "rim", 2: "core"}), GREY)
+    assert not facts.faults
+    (note,) = facts.notes
+    assert "rims one pixel broad" in note
