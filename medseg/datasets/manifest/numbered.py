@@ -67,7 +67,10 @@ def has_rims(stored: NDArray[Any]) -> bool:
     if values.size < 3:
         return False
     marked = stored != values[0]
-    near = tuple(slice(max(place.start - 1, 0), place.stop + 1) for place in ndimage.find_objects(marked.view(np.uint8))[0])
+    near = tuple(
+        slice(max(place.start - 1, 0), place.stop + 1)
+        for place in ndimage.find_objects(marked.view(np.uint8))[0]
+    )
     stored, marked = stored[near], marked[near]
     rims = ~_solid(stored) & _between(stored)
     return _many(rims, marked & _edges(stored)[0], _MOST_RIMS)

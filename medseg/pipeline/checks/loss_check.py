@@ -90,7 +90,9 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
 
 def _refuse_none_of_one(task: Task, loss: Loss, name: str, label: torch.Tensor) -> None:
     """Refuse a loss that is not finite for a batch of one class alone, as that of a class without weight is: 0/0."""
-    shown = task.target.indicators(label, len(task.classes))[:, [task.classes.index(each) for each in task.maps]]
+    shown = task.target.indicators(label, len(task.classes))[
+        :, [task.classes.index(each) for each in task.maps]
+    ]
     found = _number(loss, torch.zeros_like(shown), label)
     if not np.isfinite(found):
         raise DefinitionError(

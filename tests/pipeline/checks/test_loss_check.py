@@ -244,7 +244,9 @@ WEIGHTED = {
 
 @pytest.mark.parametrize("make", WEIGHTED.values(), ids=WEIGHTED)
 def test_a_class_without_weight_is_refused_where_a_batch_of_it_alone_has_no_loss(make):
-    with pytest.raises(DefinitionError, match=r"gives nan for a batch that holds the class 'a' alone.*above 0"):
+    with pytest.raises(
+        DefinitionError, match=r"gives nan for a batch that holds the class 'a' alone.*above 0"
+    ):
         check_loss(make((0.0, 1.0)), SIZE)
     check_loss(make((0.001, 1.0)), SIZE)  # the remedy
 
