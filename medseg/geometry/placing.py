@@ -51,16 +51,16 @@ def _turned(geometry: Geometry, order: NDArray[np.float64]) -> Geometry:
 def turned_apart_message(first: StoredImage, other: StoredImage, whose: str) -> str | None:
     """That two pictures of one size were turned apart by their EXIF blocks, in words; None if they were not.
 
-    A picture that is not square and was turned onto its side (5 to 8) fits one without the tag only as shown: its size
-    tells that it was turned rightly.
+    A picture that is not square and was turned onto its side (5 to 8) fits one without the tag only as shown: its
+    size tells that it was turned rightly.
     """
     one, two = sorted((first.turned, other.turned))
     rows, columns = first.geometry.shape[:2]
     if one == two or (one == 1 and two >= 5 and rows != columns):
         return None
     return (
-        f"its EXIF orientation is {other.turned}, where that of {whose} is {first.turned}: whether it was drawn on the "
-        "other as stored or as shown is not known"
+        f"its EXIF orientation is {other.turned}, where that of {whose} is {first.turned}: whether it was drawn on "
+        "the other as stored or as shown is not known"
     )
 
 

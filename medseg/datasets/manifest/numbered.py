@@ -56,7 +56,7 @@ def made_up(stored: NDArray[Any]) -> bool:
 
 
 def has_rims(stored: NDArray[Any]) -> bool:
-    """Whether values of a label map form rims of a voxel's breadth between lower and higher ones, as interpolation makes.
+    """Whether values form rims of a voxel's breadth between lower and higher ones, as interpolation makes.
 
     True structures may be as thin: it is a hint.
 

@@ -96,9 +96,9 @@ def _refuse_none_of_one(task: Task, loss: Loss, name: str, label: torch.Tensor) 
     found = _number(loss, torch.zeros_like(shown), label)
     if not np.isfinite(found):
         raise DefinitionError(
-            f"task.loss gives {found} for a batch that holds the class {name!r} alone, expected a finite number. Give "
-            "every class a weight above 0, be it a small one (task.class_weights, or the weight of task.loss), or take "
-            "another loss."
+            f"task.loss gives {found} for a batch that holds the class {name!r} alone, expected a finite number. "
+            "Give every class a weight above 0, be it a small one (task.class_weights, or the weight of task.loss), "
+            "or take another loss."
         )
 
 

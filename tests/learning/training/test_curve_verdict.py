@@ -358,5 +358,5 @@ def test_a_sharp_rise_of_the_last_two_validations_is_overfitting(length):
     verdict = read_curves(history(train, val))
     assert verdict.kind == "overfitting"
     assert length - 4 <= verdict.since <= length - 1
-    val[-1] = val[0] * 0.4
+    val[-2] = val[-3]
     assert read_curves(history(train, val)).kind != "overfitting"  # one spike makes no rise
