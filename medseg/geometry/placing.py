@@ -14,6 +14,11 @@ TURNED = (
     "its axes are stored in another order or direction than those of the first image: it was brought to these"
 )
 
+UNTURNED = (
+    "Save both without the tag: turned, as Pillow's ImageOps.exif_transpose does, if it was drawn on the other as "
+    "programs show it, else as they are stored. Or leave the case out."
+)
+
 
 def on_grid(stored: StoredImage, grid: Geometry) -> StoredImage | None:
     """What is stored, with its voxels in the order of a grid that holds the same places.
@@ -41,6 +46,22 @@ def _turned(geometry: Geometry, order: NDArray[np.float64]) -> Geometry:
     sizes = dict(zip(order[:, 0].astype(int), geometry.shape, strict=True))
     shape = (sizes[0], sizes[1], sizes[2])
     return replace(geometry, shape=shape, affine=geometry.affine @ inv_ornt_aff(order, geometry.shape))
+
+
+def turned_apart_message(first: StoredImage, other: StoredImage, whose: str) -> str | None:
+    """That two pictures of one size were turned apart by their EXIF blocks, in words; None if they were not.
+
+    A picture that is not square and was turned onto its side (5 to 8) fits one without the tag only as shown: its
+    size tells that it was turned rightly.
+    """
+    one, two = sorted((first.turned, other.turned))
+    rows, columns = first.geometry.shape[:2]
+    if one == two or (one == 1 and two >= 5 and rows != columns):
+        return None
+    return (
+        f"its EXIF orientation is {other.turned}, where that of {whose} is {first.turned}: whether it was drawn on "
+        "the other as stored or as shown is not known"
+    )
 
 
 def other_grid_message(found: Geometry, expected: Geometry, whose: str) -> str:

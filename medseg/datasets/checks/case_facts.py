@@ -23,7 +23,7 @@ from medseg.errors import DataError, Fault
 from medseg.files.content import Content, content_of
 from medseg.geometry.background import background_values
 from medseg.geometry.grid import Geometry, StoredImage
-from medseg.geometry.placing import on_grid, other_grid_message
+from medseg.geometry.placing import UNTURNED, on_grid, other_grid_message, turned_apart_message
 from medseg.images.formats import NIFTI, FileKind
 from medseg.images.refusal import found_and_remedy
 
@@ -217,28 +217,8 @@ def _brought(
     if found is None:
         problem = other_grid_message(stored.geometry, first.geometry, "the first channel")
         return stored, [_fault(case, part, problem, "Bring the files to one grid, or leave the case out.")]
-    if not _turned_apart(first, stored):
-        return found, []
-    problem = (
-        f"its EXIF orientation is {stored.turned}, where that of the first channel is {first.turned}: whether "
-        "it was drawn on the other as stored or as shown is not known"
-    )
-    remedy = (
-        "Save both without the tag: turned, as Pillow's ImageOps.exif_transpose does, if it was drawn on the "
-        "other as programs show it, else as they are stored. Or leave the case out."
-    )
-    return found, [_fault(case, part, problem, remedy)]
-
-
-def _turned_apart(first: StoredImage, other: StoredImage) -> bool:
-    """Whether two pictures of one size were turned by their EXIF blocks, and the size does not tell that rightly so.
-
-    A picture that is not square and was turned onto its side (5 to 8) fits one without the tag only as shown.
-    """
-    if first.turned == other.turned:
-        return False
-    one, two = sorted((first.turned, other.turned))
-    return one != 1 or two < 5 or first.geometry.shape[0] == first.geometry.shape[1]
+    apart = turned_apart_message(first, stored, "the first channel")
+    return found, [] if apart is None else [_fault(case, part, apart, UNTURNED)]
 
 
 def _empty(facts: ChannelFacts) -> bool:

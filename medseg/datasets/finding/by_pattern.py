@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.finding.walk import Walk, kinds_listed, named_itself
 from medseg.datasets.manifest.patterns import MASK, Layout, Matcher, Place
-from medseg.datasets.manifest.slips import EXACT, FOLDER, UNFINISHED, Slip, slips
+from medseg.datasets.manifest.slips import EXACT, FOLDER, OF_UNFINISHED, UNFINISHED, Slip, slips
 from medseg.errors import Fault
 from medseg.text import composed
 
@@ -110,12 +110,13 @@ class PatternFinder:
             [(slip, self._matcher(slip)) for slip in slips(self.manifest.files().suffixes)] if strays else []
         )
         for within, path in strays:
-            relative = within.partition("/")[2]
+            unfinished = path.suffix.lower() in UNFINISHED
+            name = within.removesuffix(path.suffix) if unfinished else within
             for slip, matcher in tries:
-                place = matcher.place(relative) or matcher.place(within)
+                place = matcher.place(name.partition("/")[2]) or matcher.place(name)
                 if place is not None:
                     if place.part in parts:
-                        yield _Seen(place, within, path, slip.difference)
+                        yield _Seen(place, within, path, OF_UNFINISHED if unfinished else slip.difference)
                     break
 
     def _elsewhere(self, strays: Iterable[tuple[str, Path]], parts: Sequence[str]) -> Iterator[_Seen]:
@@ -189,7 +190,8 @@ def _slipped(draft: Draft, near: Mapping[Path, _Seen]) -> Iterator[Complaint]:
                 seen = near[path]
                 problem = f"the file fits the pattern '{seen.place.pattern}' but for {seen.slip}"
                 remedy = "Rename it, write the pattern of these files in the manifest, or leave the case out."
-                yield Complaint(part, problem, remedy, path)
+                again = "Fetch it again, or leave the case out."
+                yield Complaint(part, problem, again if seen.slip == OF_UNFINISHED else remedy, path)
 
 
 def _uses(walk: Walk, rest: Iterable[str], known: Mapping[str, int]) -> dict[str, int]:

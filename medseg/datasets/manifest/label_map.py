@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.datasets.manifest.numbered import made_up, mostly_in_pieces
+from medseg.datasets.manifest.numbered import has_rims, made_up, mostly_in_pieces
 from medseg.geometry.background import is_background
 from medseg.images.refusal import RefusedError
 
@@ -32,6 +32,11 @@ _BRIGHTER = (
     "If it was resized, or saved as JPEG at some time, save it anew as whole labels; or, if what is brighter is "
     "foreground, set `pictures.mask_above: 127` in the manifest, after which a mask holds 0 and 1. Else leave the "
     "case out."
+)
+
+_RIMS = (
+    "values form rims one pixel broad between lower and higher ones: where no such structure was drawn, it was "
+    "interpolated, and these are no classes; save it anew, resampled by the nearest neighbour"
 )
 
 
@@ -118,8 +123,8 @@ class LabelRule:
         """
         if self.instances is not None and made_up(np.where(np.isin(stored, list(self.values)), 0, stored)):
             raise RefusedError(
-                "the label map was interpolated, or saved as JPEG at some time: most of its "
-                f"{np.unique(stored).size} distinct values form rims one pixel broad along edges, which would "
+                "the label map was interpolated, or saved as JPEG at some time: of its "
+                f"{np.unique(stored).size} distinct values some form rims one pixel broad along edges, which would "
                 "count as objects",
                 _BRIGHTER,
             )
@@ -128,6 +133,8 @@ class LabelRule:
         """What is odd about a map that can be used, to be noted."""
         if self.instances is not None and mostly_in_pieces(stored):
             return ("most of its numbers of objects occur in several pieces that do not touch",)
+        if self.instances is None and has_rims(stored):
+            return (_RIMS,)
         return ()
 
     def encode(self, stored: NDArray[Any], image: NDArray[Any]) -> NDArray[np.uint8]:

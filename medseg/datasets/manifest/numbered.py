@@ -1,4 +1,4 @@
-"""Whether a map that numbers objects can be one: interpolation and JPEG make numbers up along every edge."""
+"""Whether the numbers of a label map can be true: interpolation and JPEG make some up along every edge."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from scipy import ndimage
 #: JPEG, more than a quarter.
 _MOST_THIN = 0.1
 
+#: The same of maps of classes, some of which are thin in truth: a tenth in single slices, hardly any in volumes.
+_MOST_RIMS = 0.2
+
 #: Fewer thin voxels than this tell nothing, and fewer numbers.
 _FEWEST = 12
 _FEWEST_NUMBERS = 8
@@ -22,17 +25,66 @@ _FEWEST_NUMBERS = 8
 _LEAST_IN_PIECES = 0.25
 _LEAST_OF_ONE = 0.2
 
+#: Of fewer numbers, how many of those that lie in rims must be in several pieces.
+_MOST_IN_PIECES = 0.5
+
 
 def made_up(stored: NDArray[Any]) -> bool:
     """Whether most numbers along the edges were made up by interpolation or by JPEG.
 
     Made up are rims of a voxel's breadth: numbers that nowhere fill a square of four, beside other numbers above 0.
-    Of many tiny or thin objects that touch, each is in one piece, and none fills much more than the others.
+    Of many tiny or thin objects that touch, each is in one piece, and none fills much more than the others. Where
+    there are few numbers, those that were made up lie between a lower one and a higher, and in several pieces.
 
     Args:
         stored: (I, J, K), integers; 0 is background.
     """
-    edge, touching, solid = (np.zeros(stored.shape, dtype=bool) for _ in range(3))
+    inside = stored > 0
+    edge, touching = _edges(stored)
+    thin = inside & touching & ~_solid(stored)
+    if not _many(thin, inside & edge):
+        return False
+    counts = np.unique_counts(stored[inside]).counts
+    if counts.size >= _FEWEST_NUMBERS:
+        one = counts.max() >= _LEAST_OF_ONE * counts.sum()
+        return bool(one or _in_pieces(stored) >= _LEAST_IN_PIECES)
+    rims = thin & _between(stored)
+    if not _many(rims, inside & edge):
+        return False
+    numbers = np.unique(stored[rims])
+    return _in_pieces(np.where(np.isin(stored, numbers), stored, 0), least=1) >= _MOST_IN_PIECES
+
+
+def has_rims(stored: NDArray[Any]) -> bool:
+    """Whether values form rims of a voxel's breadth between lower and higher ones, as interpolation makes.
+
+    True structures may be as thin: it is a hint.
+
+    Args:
+        stored: (I, J, K), integers.
+    """
+    values = np.unique(stored)
+    if values.size < 3:
+        return False
+    marked = stored != values[0]
+    near = tuple(
+        slice(max(place.start - 1, 0), place.stop + 1)
+        for place in ndimage.find_objects(marked.view(np.uint8))[0]
+    )
+    stored, marked = stored[near], marked[near]
+    rims = ~_solid(stored) & _between(stored)
+    return _many(rims, marked & _edges(stored)[0], _MOST_RIMS)
+
+
+def _many(thin: NDArray[np.bool_], edge: NDArray[np.bool_], most: float = _MOST_THIN) -> bool:
+    """Whether there are so many thin voxels that they tell something."""
+    count = np.count_nonzero(thin)
+    return count >= _FEWEST and count > most * np.count_nonzero(edge)
+
+
+def _edges(stored: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which voxels have another value beside them, and which another where both are above 0."""
+    edge, touching = (np.zeros(stored.shape, dtype=bool) for _ in range(2))
     for axis in range(stored.ndim):
         here, next_to = (_cut(stored.ndim, {axis: end}) for end in _ENDS)
         differ = stored[here] != stored[next_to]
@@ -40,19 +92,25 @@ def made_up(stored: NDArray[Any]) -> bool:
         for each in (here, next_to):
             edge[each] |= differ
             touching[each] |= both
+    return edge, touching
+
+
+def _solid(stored: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which voxels lie in a square of four of one value."""
+    solid = np.zeros(stored.shape, dtype=bool)
     for pair in combinations(range(stored.ndim), 2):
         corners = [_cut(stored.ndim, dict(zip(pair, (a, b), strict=True))) for a in _ENDS for b in _ENDS]
         first = stored[corners[0]]
         square = np.logical_and.reduce([stored[corner] == first for corner in corners[1:]])
         for corner in corners:
             solid[corner] |= square
-    inside = stored > 0
-    thin = np.count_nonzero(inside & touching & ~solid)
-    if thin < _FEWEST or thin <= _MOST_THIN * np.count_nonzero(inside & edge):
-        return False
-    counts = np.unique_counts(stored[inside]).counts
-    one = counts.max() >= _LEAST_OF_ONE * counts.sum()
-    return counts.size >= _FEWEST_NUMBERS and bool(one or _in_pieces(stored) >= _LEAST_IN_PIECES)
+    return solid
+
+
+def _between(stored: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which voxels have both a lower and a higher value beside them or at a corner."""
+    lower, higher = ndimage.minimum_filter(stored, 3), ndimage.maximum_filter(stored, 3)
+    return np.asarray((lower < stored) & (stored < higher))
 
 
 def mostly_in_pieces(stored: NDArray[Any]) -> bool:
@@ -64,10 +122,10 @@ def mostly_in_pieces(stored: NDArray[Any]) -> bool:
     return _in_pieces(stored) > 1 / 2
 
 
-def _in_pieces(stored: NDArray[Any]) -> float:
-    """The share of numbers that stand for several pieces; 0 of a plain mask."""
+def _in_pieces(stored: NDArray[Any], *, least: int = 2) -> float:
+    """The share of numbers that stand for several pieces; 0 of fewer numbers than the least, as of a plain mask."""
     numbers = np.unique(stored[stored > 0])
-    if numbers.size < 2:
+    if numbers.size < least:
         return 0.0
     ranked = np.where(stored > 0, np.searchsorted(numbers, stored) + 1, 0)
     near = np.ones((3,) * stored.ndim, dtype=bool)  # at a corner as well

@@ -21,7 +21,6 @@ class Slip:
         separators: Whether `-`, `_`, `.` and a space are one.
         endings: Of which any may stand in place of the pattern's own, or none where the pattern names more than the
             case; nothing is loosened without them.
-        behind: Of which any must follow the ending.
         folder: Whether the file may lie in any folder.
     """
 
@@ -29,7 +28,6 @@ class Slip:
     letters: bool = False
     separators: bool = False
     endings: tuple[str, ...] = ()
-    behind: tuple[str, ...] = ()
     folder: bool = False
 
     def split(self, given: str) -> tuple[str, str]:
@@ -42,9 +40,8 @@ class Slip:
         if not self.endings or last is None:
             return given, ""
         stem = given[: last.start()]
-        any_ending, behind = _any(self.endings), _any(self.behind)
         says_more = _TOKENS.sub("", stem.rpartition("/")[2])
-        return stem, f"{any_ending}?{behind}" if says_more else f"{any_ending}{behind}"
+        return stem, f"{_any(self.endings)}?" if says_more else _any(self.endings)
 
     def literal(self, text: str) -> str:
         """The regular expression of what stands for itself."""
@@ -58,8 +55,8 @@ class Slip:
 
 
 def _any(texts: Sequence[str]) -> str:
-    """The regular expression of one of some texts; empty of none."""
-    return f"(?:{'|'.join(re.escape(each) for each in texts)})" if texts else ""
+    """The regular expression of one of some texts."""
+    return f"(?:{'|'.join(re.escape(each) for each in texts)})"
 
 
 EXACT = Slip()
@@ -72,6 +69,9 @@ FOLDER = Slip("the folder that it lies in", folder=True)
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".filepart", ".aria2")
 """What programs put behind a name while they download or copy, in lower case."""
 
+OF_UNFINISHED = "an ending of unfinished downloads or copies"
+"""What differs in the name of a file that fits without such an ending."""
+
 
 def slips(endings: Sequence[str]) -> tuple[Slip, ...]:
     """What is tried of a name that fits no pattern, in this order.
@@ -80,6 +80,7 @@ def slips(endings: Sequence[str]) -> tuple[Slip, ...]:
         endings: Of names of the kind of file, in lower case.
     """
     return (
+        Slip("the ending"),  # files that a pattern fits as it is were passed over for theirs
         Slip("upper and lower case", letters=True),
         Slip("the separator (- _ . or a space)", separators=True),
         Slip("the ending", endings=tuple(endings)),
@@ -88,11 +89,5 @@ def slips(endings: Sequence[str]) -> tuple[Slip, ...]:
             letters=True,
             separators=True,
             endings=tuple(endings),
-        ),
-        Slip(
-            "an ending of unfinished downloads or copies: fetch it again",
-            letters=True,
-            endings=tuple(endings),
-            behind=UNFINISHED,
         ),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from medseg.datasets.case import Case
 from medseg.errors import DataError, Fault
 from medseg.geometry.grid import StoredImage
-from medseg.geometry.placing import on_grid, other_grid_message
+from medseg.geometry.placing import UNTURNED, on_grid, other_grid_message, turned_apart_message
 from medseg.images.formats import FileKind
 from medseg.images.refusal import RefusedError, found_and_remedy
 from medseg.images.whole import whole
@@ -43,6 +43,10 @@ def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fa
             problem = other_grid_message(stored.geometry, found.geometry, "the first object")
             remedy = "Draw the objects of a picture on one grid, or leave the case out."
             faults.append(Fault(case.id, case.position, _part(case, path), problem, remedy, path))
+            continue
+        apart = turned_apart_message(found, stored, "the first object")
+        if apart is not None:
+            faults.append(Fault(case.id, case.position, _part(case, path), apart, UNTURNED, path))
             continue
         notes += turned.notes
         found.data[turned.data != 0] = number

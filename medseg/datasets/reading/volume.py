@@ -14,7 +14,7 @@ from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.masks import read_truth
 from medseg.errors import DataError, Fault
 from medseg.geometry.grid import Geometry, StoredImage
-from medseg.geometry.placing import on_grid, other_grid_message
+from medseg.geometry.placing import UNTURNED, on_grid, other_grid_message, turned_apart_message
 from medseg.images.formats import NIFTI, FileKind
 from medseg.images.refusal import found_and_remedy
 
@@ -73,6 +73,10 @@ def read_channels(case: Case, channels: Sequence[str], files: FileKind) -> list[
     """
     stored = _channels(case, channels, files)
     grid = stored[0].geometry
+    apart = (turned_apart_message(stored[0], each, "the first channel") for each in stored)
+    for channel, problem in zip(channels, apart, strict=True):
+        if problem is not None:
+            raise _failed(case, channel, problem, UNTURNED)
     stored = [_placed(case, channel, grid, each) for channel, each in zip(channels, stored, strict=True)]
     for channel, other in zip(channels, stored, strict=True):
         if other.data.dtype.kind == "f" and not np.isfinite(other.data).all():

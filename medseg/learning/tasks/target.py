@@ -60,6 +60,9 @@ class Target(Protocol):
     def examples(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """A batch of made-up labels (B, ...) in which each class is, as far as there is room."""
 
+    def alone(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """For each class a batch of one label that holds no other: (K, 1, ...)."""
+
     def extremes(self, classes: int) -> tuple[NDArray[np.uint8], ...]:
         """Batches of labels of no class, and of every one, where an example may have them."""
 
@@ -100,6 +103,11 @@ class MaskTarget:
     def examples(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Runs of three pixels of each class, (2, 1, H, W)."""
         return (np.arange(2 * size[0] * size[1]) // 3 % classes).astype(np.uint8).reshape(2, 1, *size)
+
+    def alone(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Full of each, (K, 1, 1, H, W)."""
+        each = np.arange(classes, dtype=np.uint8).reshape(-1, 1, 1, 1, 1)
+        return np.broadcast_to(each, (classes, 1, 1, *size)).copy()
 
     def extremes(self, classes: int) -> tuple[NDArray[np.uint8], ...]:
         """None: a pixel has one class."""
@@ -153,6 +161,10 @@ class LabelTarget:
         """Each class alone, (K, K)."""
         del size
         return np.eye(classes, dtype=np.uint8)
+
+    def alone(self, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Each class alone, (K, 1, K)."""
+        return self.examples(classes, size)[:, None]
 
     def extremes(self, classes: int) -> tuple[NDArray[np.uint8], ...]:
         """Of any number of classes, (1, K) without and with all; else none."""

@@ -9,7 +9,8 @@ more, in this order:
 1. **Does v rise?** After its lowest point it surely stands higher, for 2 epochs at least; three of four values of
    the last third are a twentieth higher. Of fewer than 16 validations, in which a sharp turn looks like noise, it is
    enough that v is far above t and rose in each of the last epochs, or since its lowest point but for small dips
-   (Kendall's tau, one-sided, 5 %), by three twentieths in all. If t surely fell
+   (Kendall's tau, one-sided, 5 %), by three twentieths in all. Of more, it is so where the last two are each that
+   far above that point, and surely. If t surely fell
    meanwhile, or ends far below v (v is more than half above it), this is *overfitting* since the epoch after that
    point. If t rose too, the training diverges: *not yet converged*.
 2. **Does v still fall, or s still rise?** So fast in the last quarter that as much again would gain a twentieth of
@@ -216,11 +217,18 @@ def _is_far(values: NDArray[np.float64], turn: int) -> bool:
     return len(values) - 1 - turn >= _RISING and float(values[-1]) - before >= _OF_STEADY * abs(before)
 
 
+def _turned_sharply(curve: _Curve, turn: int) -> bool:
+    """Whether the last values stand far above that of the turn, each of them, and for certain."""
+    before, last = float(curve.values[turn]), curve.values[-_RISING:]
+    far = float(last.min()) - before >= _OF_STEADY * abs(before)
+    return far and curve.change(slice(turn, turn + 1), slice(-_RISING, None))[1]
+
+
 def _rising(curves: _Curves, step: str) -> Verdict | None:
     """Rule 1."""
     val, train = curves.val, curves.train
     turn = _steady_since(val.values)
-    steady = turn is not None and curves.apart and len(val.values) < _FEW
+    steady = turn is not None and curves.apart and (len(val.values) < _FEW or _turned_sharply(val, turn))
     low = turn if turn is not None and steady else _lowest(val.values)
     after = len(val.values) - 1 - low
     if after < _RISING:

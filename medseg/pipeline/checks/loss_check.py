@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from monai.losses import NACLLoss
 
@@ -15,6 +16,7 @@ _FAINTER = (0.1, 0.3, 1.0)  # which smoothed labels may prefer
 #: Faint logits of K classes, times K - 2. Dice of logits divides by their sum, which is 0 at 1 (its Jaccard form, a
 #: little before): behind that it is worse than nothing, and cross-entropy beside it does not outweigh that before 2.
 _BEHIND_ZERO = (1.2, 1.6)
+_OFTEN = 100  # made-up count of the first class; the next ones occur once more each
 _ROUNDED = 1e-4  # of a loss
 
 _AS_LABELS = (
@@ -47,7 +49,8 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
     label = torch.from_numpy(task.target.examples(classes, size))
     shown = task.target.indicators(label, classes)[:, [task.classes.index(name) for name in task.maps]]
     right = 2 * shown - 1
-    loss = task.weighted(torch.ones(classes, dtype=torch.int64).numpy()).loss()
+    unequal = _OFTEN + np.arange(classes, dtype=np.int64)  # so that weights are, as those of data
+    loss = task.weighted(unequal).loss()
     tried = (*_FAINTER, _SURE) if _smooths(task, loss) else (_SURE,)
     sure = {each: _number(loss, each * right, label) for each in tried}
     best = min(sure, key=sure.__getitem__)
@@ -79,8 +82,24 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
             f"task.loss gives {losses['right']:.3g} for sure logits that are right, and less for some that are 0 "
             f"where the label is 0: a training would stop in the middle. {_MADE_FOR}"
         )
+    for name, alone in zip(task.classes, task.target.alone(classes, size), strict=True):
+        _refuse_none_of_one(task, loss, name, torch.from_numpy(alone))
     for several in task.target.extremes(classes):
         _refuse_one_of_all(task, loss, torch.from_numpy(several))
+
+
+def _refuse_none_of_one(task: Task, loss: Loss, name: str, label: torch.Tensor) -> None:
+    """Refuse a loss that is not finite for a batch of one class alone, as that of a class without weight is: 0/0."""
+    shown = task.target.indicators(label, len(task.classes))[
+        :, [task.classes.index(each) for each in task.maps]
+    ]
+    found = _number(loss, torch.zeros_like(shown), label)
+    if not np.isfinite(found):
+        raise DefinitionError(
+            f"task.loss gives {found} for a batch that holds the class {name!r} alone, expected a finite number. "
+            "Give every class a weight above 0, be it a small one (task.class_weights, or the weight of task.loss), "
+            "or take another loss."
+        )
 
 
 def _refuse_one_of_all(task: Task, loss: Loss, label: torch.Tensor) -> None:

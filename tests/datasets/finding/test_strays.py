@@ -78,7 +78,8 @@ def test_a_case_that_was_not_copied_whole_does_not_vanish(tmp_path: Path, behind
     assert {fault.case for fault in listing.faults} == {case.id for case in listing.incomplete}
     assert sorted(fault.part for fault in listing.faults) == ["mask", "t2"]
     for fault in listing.faults:
-        assert "nii.gz' but for an ending of unfinished downloads or copies: fetch it again" in fault.found
+        assert "nii.gz' but for an ending of unfinished downloads or copies" in fault.found
+        assert fault.remedy.startswith("Fetch it again")
         assert ("Hippo_012" in fault.text()) == (ids == "pseudonyms")
     assert counted(listing) == {"of cases": 2, "with names that nearly fit a pattern": 2}
 
@@ -88,6 +89,30 @@ def test_a_picture_that_was_not_copied_whole_does_not_vanish(tmp_path: Path) -> 
     kind = manifest(layout, channels=["grey"], pictures={"channels": "grey"})
     root = made(tmp_path / "d", "Images/a.png", "Masks/a.png", "Images/b.png.part", "Masks/b.png.part")
     assert {(fault.case, fault.part) for fault in scan(kind, root).faults} == {("b", "grey"), ("b", "mask")}
+
+
+@pytest.mark.parametrize("pattern", ["Images/{case}_t.*", "**/{case}_t*", "Images/{case}_t.png"])
+def test_an_unfinished_copy_is_called_so_whatever_the_pattern_and_only_once(
+    tmp_path: Path, pattern: str
+) -> None:
+    kind = manifest(
+        {"images": pattern, "mask": "Masks/{case}.*"}, channels=["grey"], pictures={"channels": "grey"}
+    )
+    root = made(tmp_path / "d", *(f"Masks/{case}.png" for case in ("a", "a9")), "Images/a_t.png")
+    made(root, "Images/a9_t.png.part")
+    (fault,) = scan(kind, root).faults
+    assert (fault.case, fault.part, fault.path) == ("a9", "grey", root / "Images/a9_t.png.part")
+    assert f"'{pattern}' but for an ending of unfinished downloads" in fault.found
+    made(root, "Images/a9_t.png")  # the remedy
+    assert scan(kind, root).faults == ()
+
+
+def test_a_file_without_ending_that_a_pattern_fits_as_it_is_lacks_its_ending_alone(tmp_path: Path) -> None:
+    layout = {"images": "**/{case}_t*", "mask": "**/{case}_m*"}
+    kind = manifest(layout, channels=["grey"], pictures={"channels": "grey"})
+    root = made(tmp_path / "d", "a_t.png", "a_m.png", "b_t", "b_m.png")
+    (fault,) = scan(kind, root).faults
+    assert "but for the ending" in fault.found
 
 
 def test_a_case_of_which_no_file_fits_a_pattern_does_not_vanish(tmp_path: Path) -> None:

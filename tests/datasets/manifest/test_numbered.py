@@ -5,9 +5,10 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 from scipy.spatial import KDTree
 
-from medseg.datasets.manifest.numbered import made_up, mostly_in_pieces
+from medseg.datasets.manifest.numbered import has_rims, made_up, mostly_in_pieces
 
 
 def disc(radius: int, size: int = 96) -> np.ndarray:
@@ -82,3 +83,47 @@ def test_numbers_in_several_pieces_are_odd_but_one_number_is_a_plain_mask():
     classes[36:, 36:], classes[36:, 30:34], classes[36:, :4] = 3, 4, 5
     assert not mostly_in_pieces(classes)  # two of five
     assert not mostly_in_pieces(np.zeros((4, 4), dtype=int))
+
+
+def halved(mask: np.ndarray) -> np.ndarray:
+    side = len(mask) // 2
+    return np.floor(mask.reshape(side, 2, side, 2).mean((1, 3)) + 0.5).astype(np.uint8)
+
+
+def shifted(mask: np.ndarray) -> np.ndarray:
+    return ndimage.shift(mask, (0.5, 0), float, order=1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("change", [halved, shifted], ids=["halved", "shifted"])
+@pytest.mark.parametrize("radius", [12, 25])
+def test_a_grey_mask_of_few_shades_numbers_no_objects(radius, change):
+    grey = change(disc(radius))
+    assert np.unique(grey).size < 8
+    assert made_up(grey)
+    assert not made_up(np.where(grey > 127, 255, 0))  # the remedy
+
+
+def test_few_numbers_of_objects_that_were_resized_are_made_up():
+    numbers = sum(np.roll(disc(8) // 255, (a, b), (0, 1)) * n for n, (a, b) in enumerate(PLACES, start=1))
+    assert not made_up(numbers)
+    assert made_up(resized(numbers.astype(np.uint8), 2, Image.Resampling.BILINEAR))
+
+
+def test_few_thin_objects_side_by_side_and_a_ring_in_one_piece_are_objects():
+    fibres = np.zeros((40, 40), dtype=int)
+    fibres[10:15] = np.arange(1, 6)[:, None]
+    cell = np.where(disc(20) > 0, 1, 0) + np.where(disc(19) > 0, 1, 0)
+    assert not made_up(fibres)
+    assert not made_up(cell)
+
+
+PLACES = ((-30, -30), (-30, 0), (-30, 25), (0, 25), (20, -20), (25, 20))
+
+
+def test_classes_that_were_resized_have_rims_and_classes_within_each_other_have_none():
+    classes = sum(np.roll(disc(8) // 255, (a, b), (0, 1)) * (n % 3 + 1) for n, (a, b) in enumerate(PLACES))
+    assert has_rims(resized(classes.astype(np.uint8), 2, Image.Resampling.BILINEAR)[None])
+    assert not has_rims(resized(classes.astype(np.uint8), 2, Image.Resampling.NEAREST)[None])
+    ventricle = sum((disc(radius) > 0).astype(int) for radius in (12, 15, 30))
+    assert not has_rims(ventricle[None])
+    assert not has_rims(np.zeros((1, 4, 4), dtype=int))

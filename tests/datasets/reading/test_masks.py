@@ -330,3 +330,40 @@ def test_two_orientations_on_their_side_may_be_half_a_turn_apart(tmp_path):
     mask = turned(tmp_path / "mask.png", box(slice(1, 5), slice(1, 4), size=(8, 20)), 8)
     (fault,) = examine(Case("one", "one", {"grey": path}, mask=mask), ("grey",), LABELS, GREY).faults
     assert "orientation is 8, where that of the first channel is 6" in fault.found
+
+
+@pytest.mark.parametrize("tags", [(1, 1, 3), (1, 3, 3), (3, 3, 1), (1, 1, 6), (1, 2, 4)])
+def test_every_object_has_the_exif_orientation_of_the_picture(tmp_path, tags):
+    image, *objects = tags
+    path = turned(tmp_path / "image.png", rows_and_columns(12, 12), image)
+    drawn = tuple(
+        turned(tmp_path / f"{i}.png", box(slice(i, i + 3), slice(1, 4), size=(12, 12)), tag)
+        for i, tag in enumerate(objects)
+    )
+    case = Case("one", "one", {"grey": path}, objects=drawn)
+    faults = examine(case, ("grey",), LABELS, GREY).faults
+    assert faults
+    assert all("EXIF orientation" in fault.found for fault in faults)
+    for each in (path, *drawn):
+        with Image.open(each) as stored:
+            values = np.asarray(stored)
+        turned(each, values, 3)
+    assert not examine(case, ("grey",), LABELS, GREY).faults
+
+
+def test_a_channel_that_exif_turns_otherwise_is_refused_where_nothing_was_checked_before(tmp_path):
+    one = turned(tmp_path / "one.png", rows_and_columns(12, 12), 1)
+    other = turned(tmp_path / "other.png", rows_and_columns(12, 12), 3)
+    case = Case("one", "one", {"grey": one, "red": other}, position=3)
+    with pytest.raises(DataError, match="EXIF orientation is 3"):
+        read_volume(case, ("grey", "red"), None, files=PictureFiles("grey", ("grey", "red")))
+
+
+def test_classes_that_were_interpolated_are_noted(make_case):
+    inner, outer = box(slice(4, 16), slice(4, 16), 2), box(slice(3, 17), slice(3, 17), 1)
+    case = make_case(np.maximum(inner, outer))
+    case = Case("one", "one", case.images, case.objects[0])
+    facts = examine(case, ("grey",), LabelRule(("no", "rim", "core"), {0: "no", 1: "rim", 2: "core"}), GREY)
+    assert not facts.faults
+    (note,) = facts.notes
+    assert "rims one pixel broad" in note

@@ -347,3 +347,16 @@ def test_a_verdict_that_rests_on_few_patients_says_so(name):
         assert found.text() == f"{plain.text()}; {said}, and others may lead to another verdict"
     assert read_curves(rows, patients=4) == plain
     assert "patient" not in read_curves(rows[:4], patients=1).text()
+
+
+@pytest.mark.parametrize("length", [16, 30])
+def test_a_sharp_rise_of_the_last_two_validations_is_overfitting(length):
+    u = np.linspace(0, 1, length - 2)
+    noise = 1 + 0.02 * np.random.default_rng(0).normal(size=length - 2)
+    val = [*((0.3 + 0.5 * np.exp(-4 * u)) * noise), 0.47, 0.62]
+    train = 0.06 + 0.7 * np.exp(-4 * np.linspace(0, 1, length))
+    verdict = read_curves(history(train, val))
+    assert verdict.kind == "overfitting"
+    assert length - 4 <= verdict.since <= length - 1
+    val[-2] = val[-3]
+    assert read_curves(history(train, val)).kind != "overfitting"  # one spike makes no rise

@@ -211,3 +211,46 @@ def test_what_to_take_in_place_of_cross_entropy_is_said():
     ):
         check_loss(ImageTags(("a", "b", "c"), loss=torch.nn.CrossEntropyLoss), SIZE)
     check_loss(ImageTags(("a", "b", "c"), loss=torch.nn.BCEWithLogitsLoss), SIZE)  # the remedy
+
+
+SMOOTHED = {
+    "one class": ImageClasses(
+        ("a", "b"),
+        loss=partial(torch.nn.CrossEntropyLoss, label_smoothing=0.1),
+        class_weights="frequency",
+    ),
+    "masks": ClassMasks(
+        THREE,
+        loss=partial(DiceCELoss, to_onehot_y=True, softmax=True, label_smoothing=0.1),
+        class_weights="frequency",
+    ),
+}
+
+
+@pytest.mark.parametrize("task", SMOOTHED.values(), ids=SMOOTHED)
+def test_weights_by_frequency_and_label_smoothing_are_refused_before_the_counts_are_known(task):
+    with pytest.raises(DefinitionError, match=r"weights of classes and label_smoothing"):
+        check_loss(task, SIZE)
+
+
+WEIGHTED = {
+    "one class": lambda weights: ImageClasses(("a", "b"), class_weights=weights),
+    "torch's": lambda weights: ImageClasses(
+        ("a", "b"), loss=partial(torch.nn.CrossEntropyLoss, weight=torch.tensor(weights))
+    ),
+    "masks": lambda weights: ClassMasks(("a", "b"), class_weights=weights),
+}
+
+
+@pytest.mark.parametrize("make", WEIGHTED.values(), ids=WEIGHTED)
+def test_a_class_without_weight_is_refused_where_a_batch_of_it_alone_has_no_loss(make):
+    with pytest.raises(
+        DefinitionError, match=r"gives nan for a batch that holds the class 'a' alone.*above 0"
+    ):
+        check_loss(make((0.0, 1.0)), SIZE)
+    check_loss(make((0.001, 1.0)), SIZE)  # the remedy
+
+
+def test_a_class_without_weight_is_taken_where_the_loss_is_a_mean_over_all():
+    check_loss(ImageTags(("a", "b"), class_weights=(0.0, 1.0)), SIZE)
+    check_loss(BinaryMask(class_weights=(0.5, 1.0)), SIZE)
