@@ -57,6 +57,8 @@ def test_a_finished_run_that_is_trained_for_longer_is_the_run_that_was_so_from_t
         "definition.yaml",
     ):
         assert (folder.path / name).read_bytes() == (whole.folder / name).read_bytes(), name
+    made = folder.read().made
+    assert {made[name][0] for name in made if name.startswith("scores/")} == {"evaluate"}
     assert "Changed since it began: steps.fit.epochs=6" in told.output
     state = folder.read()
     assert state.mine
