@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +12,7 @@ from medseg.files.inside import inside
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.overrides import override
 from medseg.pipeline.folder import DECLARATION, RunFolder, State
+from medseg.pipeline.made import clear
 from medseg.pipeline.resolve import Resolved
 from medseg.places import written_whole
 from medseg.yaml import write_yaml
@@ -62,7 +62,7 @@ class Change:
             say(f"{at}: {note}")
 
     def keep(self, folder: RunFolder) -> None:
-        """Make it the definition of the run: steps after the one that goes on are forgotten.
+        """Make it the definition of the run: steps after the one that goes on are forgotten, and their files go.
 
         Killed before the end, the run is as it was, but for files of steps, which are then made again. Only between
         the last two writes its state and its definition do not fit, and the run is refused.
@@ -72,8 +72,7 @@ class Change:
         state = folder.read()
         steps = list(self.after.steps)
         done = self.done(state)
-        for name in steps[steps.index(self.again) + 1 :] if self.again else ():
-            shutil.rmtree(inside(folder.path, f"steps/{name}"), ignore_errors=True)
+        clear(folder, state, steps[steps.index(self.again) + 1 :] if self.again else ())
         with written_whole(folder.path / DECLARATION[0]) as target:
             write_yaml(self.after.to_dict(), target)
             declared = {**state.declared, DECLARATION[0]: folder.digest(target)}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,28 +13,75 @@ from medseg.files.durable import checksum
 from medseg.files.inside import inside
 from medseg.pipeline.folder import RunFolder, State
 
-_PLACES = ("steps", "scores")
-_RESULT = ("model", "split.json", "slices.csv")
+_SCORES = "scores"
+_PLACES = ("steps", _SCORES)
+DATA_PICTURE = "figures/data.png"
+"""Place of the picture of the data in the folder of a run."""
+
+_RESULT = ("model", "split.json", "slices.csv", DATA_PICTURE)
 _NO_STEP = ""  # of what the run itself makes, whenever it goes on to its end
 
 
-def keep_made(folder: RunFolder, state: State, step: str) -> State:
-    """Note that a step is done, with size and checksum of each file that is new, or another one, since the last."""
-    return _noted(folder, replace(state, done=(*state.done, step)), step, _PLACES)
+Stamps = Mapping[str, tuple[int, int]]
+"""Bytes and time of writing of files, by their place in the folder of a run."""
+
+
+def stamps(folder: RunFolder) -> Stamps:
+    """What lies where steps write: of a file that is written later, the stamp is another."""
+    return {name: _stamp(path) for name, path in _named(folder, _PLACES)}
+
+
+def keep_made(folder: RunFolder, state: State, step: str, before: Stamps) -> State:
+    """Note that a step is done, with size and checksum of what it has made: what it wrote, and its own folder.
+
+    Its own folder also holds what it wrote before it was interrupted. What else lies there is of other steps, or of a
+    person, and is not noted as if this step could make it again.
+
+    Args:
+        folder: Of the run.
+        state: Of the run.
+        step: Its name.
+        before: `stamps` from before it began.
+    """
+    own = f"steps/{step}/"
+    found = {
+        name: (step, *_known(path))
+        for name, path in _named(folder, _PLACES)
+        if name.startswith(own) or before.get(name) != _stamp(path)
+    }
+    return folder.write(replace(state, done=(*state.done, step), made={**state.made, **found}))
 
 
 def keep_result(folder: RunFolder) -> State:
-    """Note size and checksum of what the whole run gives: its model, its split and its slices."""
-    return _noted(folder, folder.read(), _NO_STEP, _RESULT)
+    """Note size and checksum of what the whole run gives: its model, split, slices, and the picture of its data."""
+    state = folder.read()
+    found = {name: (_NO_STEP, *_known(path)) for name, path in _named(folder, _RESULT)}
+    return folder.write(replace(state, made={**state.made, **found}))
 
 
-def _noted(folder: RunFolder, state: State, step: str, places: Sequence[str]) -> State:
-    made = dict(state.made)
-    for path in sorted(file for place in places for file in _files(folder.path / place)):
-        name, found = path.relative_to(folder.path).as_posix(), _known(path)
-        if made.get(name, ("",))[1:] != found:
-            made[name] = (step, *found)
-    return folder.write(replace(state, made=made))
+def clear(folder: RunFolder, state: State, steps: Sequence[str]) -> None:
+    """Remove what steps have made, since what it rests on is made anew: old scores do not lie beside new weights.
+
+    Killed before the state says that they are not done, the run lacks their files, and so does them again.
+
+    Args:
+        folder: Of the run.
+        state: Of the run, in which they are done.
+        steps: Their names.
+    """
+    for step in steps:
+        shutil.rmtree(inside(folder.path, f"steps/{step}"), ignore_errors=True)
+    _remove_scores(folder, (name for name, (step, _, _) in state.made.items() if step in steps))
+
+
+def _remove_scores(folder: RunFolder, names: Iterable[str]) -> None:
+    place = folder.path / _SCORES
+    for name in names:
+        room, _, rest = name.partition("/")
+        if room == _SCORES:
+            path = inside(place, rest)
+            with suppress(OSError):  # one that is gone; one that is open elsewhere is replaced by its step
+                path.unlink()
 
 
 def damaged(folder: RunFolder, below: str = "") -> dict[str, str]:
@@ -79,18 +127,29 @@ def go_back(folder: RunFolder, say: Callable[[str], None]) -> State:
     kept, again = state.done[:first], () if first is None else state.done[first:]
     named = [name for name, step in broken.items() if step in again or step == _NO_STEP]
     if named:
-        anew = f"Done again: {', '.join(again)}." if again else "Made again from what the steps have left."
+        anew = f"Done again: {', '.join(again)}." if again else "No step has to be done again."
         say(f"Damaged or missing: {', '.join(named)}. {anew}")
     if not again:
         return state
-    for step in again:
-        shutil.rmtree(inside(folder.path, f"steps/{step}"), ignore_errors=True)
+    shutil.rmtree(inside(folder.path, f"steps/{again[0]}"), ignore_errors=True)
+    _remove_scores(folder, named)  # the others of the first step are right, until it writes them anew
+    clear(folder, state, again[1:])
     made = {name: known for name, known in state.made.items() if known[0] not in again}
     return folder.write(replace(state, done=kept, made=made))
 
 
+def _named(folder: RunFolder, places: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    for path in sorted(file for place in places for file in _files(folder.path / place)):
+        yield path.relative_to(folder.path).as_posix(), path
+
+
 def _files(place: Path) -> Iterator[Path]:
     return (path for path in (place, *place.rglob("*")) if path.is_file())
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _known(path: Path) -> tuple[int, int]:

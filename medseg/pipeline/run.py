@@ -20,7 +20,7 @@ from medseg.pipeline.declaration.public import public_definition
 from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.gather import Gathered
-from medseg.pipeline.made import keep_made, keep_result
+from medseg.pipeline.made import DATA_PICTURE, damaged, keep_made, keep_result, stamps
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.preparing import prepared, rows_of
 from medseg.pipeline.resolve import Resolved
@@ -144,8 +144,9 @@ def _all_steps(job: Job) -> Work:
             work = step.recall(work, here)
             continue
         here.place.mkdir(parents=True, exist_ok=True)
+        before = stamps(job.folder)
         work = step(work, here)
-        keep_made(job.folder, state, name)
+        keep_made(job.folder, state, name, before)
     folder = work.predictor.save(job.folder.path / "model")
     keep_result(job.folder)
     job.recorder.model(folder)
@@ -231,8 +232,9 @@ def _first_work(job: Job, split: Split, store: SliceStore) -> Work:
 
 
 def _log_data_picture(job: Job, split: Split, cases: dict[str, Case]) -> None:
-    path = job.folder.path / "figures" / "data.png"
-    if not path.exists():
+    path = job.folder.path / DATA_PICTURE
+    whole = path.is_file() and path.stat().st_size
+    if not whole or damaged(job.folder, DATA_PICTURE):
         shown = shown_cases([cases[name] for name in sorted(split.cases("train"))], _SHOWN_CASES)
         definition = job.resolved.definition
         heading = "generated sample" if job.gathered.generated else job.resolved.manifest.name

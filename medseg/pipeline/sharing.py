@@ -89,9 +89,10 @@ def share_out_again(
         return SharedCopies(copies(cases, report), split, cases)
     drawn = share_out(definition, cases, report)
     if kept.digest not in ("", drawn.split.digest()):
+        given = "" if definition.split.file is None else ", or that which split.file names,"
         raise RunError(
             f"{kept.path.name} of this run is missing, damaged or changed, and a new draw gives other roles than it "
-            "began with. Put the file back as it was, or start the pipeline again."
+            f"began with. Put the file{given} back as it was, or start the pipeline again."
         )
     if kept.path.exists():
         say(

@@ -84,7 +84,9 @@ def _text(path: Path) -> str:
         with open_text(path) as file:
             text = file.read(MOST_TEXT + 1)
     except OSError as error:
-        raise DataError(f"the split file cannot be read: {error.strerror}") from error
+        raise DataError(
+            f"the split file cannot be read: {error.strerror}. Put it where split.file says, or correct split.file."
+        ) from error
     except UnicodeDecodeError as error:
         raise DataError("the split file is no UTF-8 text") from error
     if len(text) > MOST_TEXT:

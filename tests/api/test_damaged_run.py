@@ -88,7 +88,7 @@ def test_resuming_a_finished_run_makes_again_what_was_damaged(
         raise AssertionError("trained again, though what training made is whole")
 
     monkeypatch.setattr(medseg.learning.training.fit._Epochs, "run", fail)
-    for file in MADE:
+    for file in (*MADE, "figures/data.png"):
         damage(ended.path / file)
 
     done = CliRunner().invoke(app, ["pipeline", "resume", finished.name])
@@ -99,7 +99,9 @@ def test_resuming_a_finished_run_makes_again_what_was_damaged(
     assert "Done again: evaluate." in said
     for file in MADE:
         assert (ended.path / file).read_bytes() == (finished.folder / file).read_bytes(), file
+    assert (ended.path / "figures" / "data.png").read_bytes().startswith(b"\x89PNG")
     state = ended.read()
+    assert {state.made[name][0] for name in state.made if name.startswith("scores/")} == {"evaluate"}
     assert (state.status, state.done) == ("FINISHED", ("fit", "evaluate"))
     with open_store(state.tracking_uri) as client:
         assert client.get_run(finished.run_id).info.status == "FINISHED"

@@ -57,6 +57,8 @@ def test_a_finished_run_that_is_trained_for_longer_is_the_run_that_was_so_from_t
         "definition.yaml",
     ):
         assert (folder.path / name).read_bytes() == (whole.folder / name).read_bytes(), name
+    made = folder.read().made
+    assert {made[name][0] for name in made if name.startswith("scores/")} == {"evaluate"}
     assert "Changed since it began: steps.fit.epochs=6" in told.output
     state = folder.read()
     assert state.mine
@@ -64,7 +66,7 @@ def test_a_finished_run_that_is_trained_for_longer_is_the_run_that_was_so_from_t
     assert state.declared == folder.declaration()
     with open_store(state.tracking_uri) as client:
         run = client.get_run(classified.run_id)
-        epochs = [each.step for each in client.get_metric_history(classified.run_id, "train/loss")]
+        epochs = [each.step for each in client.get_metric_history(classified.run_id, "epoch/train/loss")]
     assert run.data.tags["resumed.set"] == "steps.fit.epochs=6"
     assert run.info.status == "FINISHED"
     assert epochs == [1, 2, 3, 4, 5, 6]
@@ -112,7 +114,9 @@ def test_a_schedule_that_is_as_long_as_the_training_is_made_anew_and_that_is_sai
     state = folder.read()
     with open_store(state.tracking_uri) as client:
         tags = client.get_run(finished.run_id).data.tags
-        rates = [each.value for each in client.get_metric_history(finished.run_id, "learning_rate")]
+        rates = [
+            each.value for each in client.get_metric_history(finished.run_id, "epoch/train/learning_rate")
+        ]
 
     assert tags["fit.learning_rate"].endswith("not that of a training of 3 epochs from the start.")
     assert f"goes on from 1e-05 to {rates[2]:.3g}" in tags["fit.learning_rate"]

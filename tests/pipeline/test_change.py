@@ -12,7 +12,7 @@ from medseg.named import find_pipeline
 from medseg.pipeline.change import change_of, changed
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder, State
-from medseg.pipeline.made import keep_made
+from medseg.pipeline.made import go_back, keep_made, stamps
 from medseg.pipeline.options import RunOptions
 from medseg.yaml import write_yaml
 
@@ -30,9 +30,10 @@ def folder(tmp_path: Path) -> RunFolder:
     )
     for step in definition.steps:
         if step != "evaluate":
+            before = stamps(folder)
             (folder.path / "steps" / step).mkdir(parents=True)
             (folder.path / "steps" / step / "last.pt").write_text(step)
-            state = keep_made(folder, state, step)
+            state = keep_made(folder, state, step, before)
     return folder
 
 
@@ -56,6 +57,51 @@ def test_a_training_that_becomes_longer_keeps_its_checkpoint_and_what_began_with
     assert state.changed == ("steps.head.epochs", "steps.evaluate.beta")
     assert state.declared == folder.declaration() != before.declared
     assert state.mine
+
+
+def scored(folder: RunFolder) -> RunFolder:
+    """The run with its scores."""
+    before = stamps(folder)
+    (folder.path / "scores").mkdir()
+    for name in ("test.csv", "test_summary.csv"):
+        (folder.path / "scores" / name).write_text("scores of a short training")
+    keep_made(folder, folder.read(), "evaluate", before)
+    return folder
+
+
+def test_scores_of_a_training_that_becomes_longer_go_and_later_ones_are_of_the_evaluation(
+    folder: RunFolder,
+) -> None:
+    """Killed while it scores again, the run keeps its longer training."""
+    state = keep(scored(folder), "steps.head.epochs=50")
+    assert not list((folder.path / "scores").iterdir())
+    for step in ("head", "all"):
+        before = stamps(folder)
+        (folder.path / "steps" / step).mkdir(exist_ok=True)
+        (folder.path / "steps" / step / "last.pt").write_text("longer")
+        state = keep_made(folder, state, step, before)
+    (folder.path / "scores" / "test.csv").write_text("scores of a long training")
+
+    assert go_back(folder, pytest.fail).done == state.done
+    assert "scores/test.csv" not in state.made
+
+
+def test_a_kill_before_a_change_is_kept_leaves_the_training_done(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = scored(folder).read()
+
+    def killed(*_: object) -> State:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            keep(folder, "steps.all.epochs=50")
+    assert folder.read() == before
+
+    state = go_back(folder, print)
+    assert state.done == before.done[: before.done.index("evaluate")]
 
 
 def test_the_same_values_change_nothing(folder: RunFolder) -> None:

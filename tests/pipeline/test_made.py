@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from medseg.errors import RunError
 from medseg.pipeline.folder import RunFolder, State
-from medseg.pipeline.made import damaged, go_back, keep_made, keep_result, refuse_damaged
+from medseg.pipeline.made import damaged, go_back, keep_made, keep_result, refuse_damaged, stamps
 from medseg.pipeline.options import RunOptions
 
 FILES = {
     "fit": ["steps/fit/last.pt", "steps/fit/history.json"],
     "tune": ["steps/tune/threshold.json"],
-    "evaluate": ["scores/test.csv"],
+    "evaluate": ["scores/test.csv", "scores/test_summary.csv"],
 }
 
 
@@ -24,12 +26,28 @@ def folder(tmp_path: Path) -> RunFolder:
     """A run with three steps that are done."""
     folder = RunFolder.create("brats2d", tmp_path)
     state = folder.write(State(folder.path.name, "brats2d", None, RunOptions.of(device="cpu")))
-    for step, names in FILES.items():
-        for name in names:
-            (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder.path / name).write_text(f"content of {name}")
-        state = keep_made(folder, state, step)
+    for step in FILES:
+        state = do(folder, state, step)
     return folder
+
+
+def do(folder: RunFolder, state: State, step: str) -> State:
+    """Let a step write what it always writes, and note it."""
+    before = stamps(folder)
+    write(folder, step)
+    return keep_made(folder, state, step, before)
+
+
+def write(folder: RunFolder, step: str) -> None:
+    for name in FILES[step]:
+        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / name).write_text(f"content of {name}")
+
+
+def made_by(folder: RunFolder) -> dict[str, list[str]]:
+    """Files that are noted, by step."""
+    made = folder.read().made
+    return {step: [name for name in FILES[step] if made[name][0] == step] for step in FILES}
 
 
 def test_what_is_as_it_was_is_not_done_again(folder: RunFolder) -> None:
@@ -76,12 +94,80 @@ def test_a_step_whose_file_is_damaged_and_all_after_it_are_done_again(
 
 
 def test_a_file_that_a_later_step_writes_anew_is_of_that_step(folder: RunFolder) -> None:
+    before = stamps(folder)
     (folder.path / "scores" / "test.csv").write_text("scores of a better model")
-    state = keep_made(folder, folder.read(), "evaluate_again")
+    state = keep_made(folder, folder.read(), "evaluate_again", before)
     assert go_back(folder, pytest.fail) == state
 
     (folder.path / "scores" / "test.csv").unlink()
     assert go_back(folder, print).done == tuple(FILES)
+
+
+def test_a_file_that_a_step_writes_again_as_it_was_is_of_that_step(folder: RunFolder) -> None:
+    """As the tables of an evaluation whose weights were made again as they were."""
+    state, before = replace(folder.read(), done=("fit", "tune"), made={}), stamps(folder)
+    path = folder.path / "scores" / "test.csv"
+    path.write_bytes(path.read_bytes())
+    os.utime(path, (0, 0))  # later or earlier: another time, also where a file system counts seconds
+
+    assert keep_made(folder, state, "evaluate", before).made["scores/test.csv"][0] == "evaluate"
+
+
+def test_what_lay_there_before_a_step_began_is_not_its_own_unless_in_its_folder(folder: RunFolder) -> None:
+    """A table of an evaluation that was killed, or a person's own, is not made again by a training."""
+    state = folder.write(replace(folder.read(), done=(), made={}))
+
+    state = keep_made(folder, state, "fit", stamps(folder))
+
+    assert sorted(state.made) == sorted(FILES["fit"])
+
+
+@pytest.mark.parametrize("broken", ["fit", "tune"])
+def test_after_a_repair_each_file_is_of_the_step_that_makes_it(folder: RunFolder, broken: str) -> None:
+    (folder.path / FILES[broken][-1]).write_bytes(b"")
+    state = go_back(folder, print)
+    for step in list(FILES)[len(state.done) :]:
+        state = do(folder, state, step)
+    assert made_by(folder) == FILES
+
+    (folder.path / "scores" / "test_summary.csv").write_bytes(b"")
+    said: list[str] = []
+    go_back(folder, said.append)
+    assert said == ["Damaged or missing: scores/test_summary.csv. Done again: evaluate."]
+
+
+def test_scores_of_weights_that_are_made_anew_go_and_those_of_a_person_stay(folder: RunFolder) -> None:
+    (folder.path / "scores" / "mine.csv").write_text("patients to look at again")
+    (folder.path / "steps" / "fit" / "last.pt").unlink()
+
+    go_back(folder, print)
+
+    assert [path.name for path in (folder.path / "scores").iterdir()] == ["mine.csv"]
+
+
+def test_tables_that_are_whole_stay_until_their_step_writes_them_anew(folder: RunFolder) -> None:
+    """The data may be gone, and the step is not done then."""
+    (folder.path / "scores" / "test.csv").write_bytes(b"")
+
+    go_back(folder, print)
+
+    assert [path.name for path in (folder.path / "scores").iterdir()] == ["test_summary.csv"]
+
+
+def test_a_kill_while_files_of_forgotten_steps_go_leaves_none_of_them_done(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> State:
+        raise KeyboardInterrupt
+
+    (folder.path / "steps" / "tune" / "threshold.json").write_bytes(b"")
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            go_back(folder, print)
+    assert folder.read().done == tuple(FILES)
+
+    assert go_back(folder, print).done == ("fit",)
 
 
 def test_a_file_of_a_run_that_points_elsewhere_is_refused(folder: RunFolder, tmp_path: Path) -> None:
@@ -107,7 +193,7 @@ def test_what_the_whole_run_gives_is_made_again_without_doing_a_step_again(folde
 
     assert go_back(folder, said.append) == state
     assert said == [
-        "Damaged or missing: model/weights.safetensors, split.json. Made again from what the steps have left."
+        "Damaged or missing: model/weights.safetensors, split.json. No step has to be done again."
     ]
     assert set(damaged(folder, "model/")) == {"model/weights.safetensors"}
     with pytest.raises(RunError, match=r"missing in the run .*: split\.json\. .* medseg pipeline resume /"):

@@ -273,6 +273,29 @@ def test_parts_of_given_roles_are_never_odd(tmp_path: Path) -> None:
     assert kept.odd_parts(told) == ""
 
 
+def test_a_damaged_split_whose_split_file_has_changed_names_both_files(tmp_path: Path) -> None:
+    found = gathered(tmp_path / "data", roles())
+    split = make_split(SplitRule.model_validate({"val": 0.2, "test": 0.2}), found.cases, 1)
+    split.to_json(tmp_path / "given.json")
+    (tmp_path / "split.json").write_bytes(b"")
+    definition = SimpleNamespace(
+        split=SplitRule.model_validate({"file": str(tmp_path / "given.json")}), seed=1
+    )
+
+    def again() -> SharedCopies:
+        kept = KeptSplit(tmp_path / "split.json", split.digest())
+        return share_out_again(definition, found.cases, found.report, kept, print)
+
+    assert again().split.digest() == split.digest()
+    make_split(SplitRule.model_validate({"val": 0.2, "test": 0.4}), found.cases, 1).to_json(
+        tmp_path / "given.json"
+    )
+    with pytest.raises(RunError, match=r"Put the file, or that which split\.file names, back as it was"):
+        again()
+    split.to_json(tmp_path / "given.json")
+    assert again().split.digest() == split.digest()
+
+
 def test_the_command_line_hands_it_on_and_it_is_kept_for_resuming(monkeypatch: pytest.MonkeyPatch) -> None:
     from medseg.api import conductor
     from medseg.cli.main import app

@@ -383,7 +383,7 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, text: str, complai
 
 
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"cannot be read: .*\. Put it where split\.file says"):
         make_split(rule(file=str(tmp_path / "none.json")), cohort(3), 1)
 
 
