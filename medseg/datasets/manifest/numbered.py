@@ -79,7 +79,7 @@ def has_rims(stored: NDArray[Any]) -> bool:
 def _many(thin: NDArray[np.bool_], edge: NDArray[np.bool_], most: float = _MOST_THIN) -> bool:
     """Whether there are so many thin voxels that they tell something."""
     count = np.count_nonzero(thin)
-    return count >= _FEWEST and count > most * np.count_nonzero(edge)
+    return bool(count >= _FEWEST and count > most * np.count_nonzero(edge))
 
 
 def _edges(stored: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
