@@ -211,7 +211,13 @@ def _gone_on(folder: RunFolder, state: State, given: Given, shown: Progress) -> 
     from medseg.pipeline.change import changed  # noqa: PLC0415  # imports torch and MONAI
 
     refuse_changed_declaration(folder, state)
-    definition = changed(PipelineDefinition.from_yaml(folder.path / "definition.yaml"), given.set)
+    began = PipelineDefinition.from_yaml(folder.path / "definition.yaml")
+    if not began.steps.keys() >= set(state.done):
+        raise RunError(
+            f"run.json of the run {state.name} is damaged: it tells of steps that its definition does not have. "
+            "Start the pipeline again."
+        )
+    definition = changed(began, given.set)
     manifest = Manifest.from_yaml(folder.path / "manifest.yaml")
     wants_data = state.data is not None
     generated = not wants_data and given.data is None

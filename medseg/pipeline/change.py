@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -73,7 +72,7 @@ class Change:
         steps = list(self.after.steps)
         done = self.done(state)
         for name in steps[steps.index(self.again) + 1 :] if self.again else ():
-            shutil.rmtree(inside(folder.path, f"steps/{name}"), ignore_errors=True)
+            folder.drop_step(name)
         with written_whole(folder.path / DECLARATION[0]) as target:
             write_yaml(self.after.to_dict(), target)
             declared = {**state.declared, DECLARATION[0]: folder.digest(target)}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from medseg.errors import RunError
 from medseg.files.durable import checksum
-from medseg.files.inside import inside
+from medseg.files.inside import own_place
 from medseg.pipeline.folder import RunFolder, State
 
 _PLACES = ("steps", "scores")
@@ -84,7 +83,7 @@ def go_back(folder: RunFolder, say: Callable[[str], None]) -> State:
     if not again:
         return state
     for step in again:
-        shutil.rmtree(inside(folder.path, f"steps/{step}"), ignore_errors=True)
+        folder.drop_step(step)
     made = {name: known for name, known in state.made.items() if known[0] not in again}
     return folder.write(replace(state, done=kept, made=made))
 
@@ -99,6 +98,7 @@ def _known(path: Path) -> tuple[int, int]:
 
 def _is_as(folder: Path, name: str, known: object) -> bool:
     try:
-        return _known(inside(folder, name)) == known
+        path = own_place(folder, name)
+        return path.is_file() and _known(path) == known
     except (OSError, RunError):
         return False
