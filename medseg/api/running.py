@@ -310,9 +310,7 @@ def ended(folder: RunFolder, allow: Sequence[str] = ()) -> RunResult:
         RunError: Its split is damaged.
     """
     state = folder.read()
-    split = read_kept(folder.path / "split.json")
-    if not isinstance(split, dict):
-        raise RunError(f"split.json of the run {state.name} is damaged. Put it back.")
+    split = read_kept(folder.path / "split.json", dict)
     return RunResult(
         state.name,
         folder.path.absolute(),
