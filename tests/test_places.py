@@ -14,7 +14,14 @@ import pytest
 
 from medseg.errors import RunError
 from medseg.files.durable import flush_folder
-from medseg.places import cache_contents, cache_folder, clear_cache_leftovers, leftovers, read_kept, written_whole
+from medseg.places import (
+    cache_contents,
+    cache_folder,
+    clear_cache_leftovers,
+    leftovers,
+    read_kept,
+    written_whole,
+)
 
 LONG_AGO = (1, 1)
 

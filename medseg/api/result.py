@@ -68,7 +68,9 @@ class RunResult:
                 if not {"kind", "text", "next_step"} <= found[step].keys() or not all(
                     isinstance(value, str) for value in found[step].values()
                 ):
-                    raise RunError(f"verdict.json of the run {self.name} is damaged. Start the pipeline again.")
+                    raise RunError(
+                        f"verdict.json of the run {self.name} is damaged. Start the pipeline again."
+                    )
         return found
 
     def changed(self) -> dict[str, object]:

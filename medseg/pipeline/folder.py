@@ -117,8 +117,8 @@ class State:
     done: tuple[Slug, ...] = ()
     ending: Status | Literal[""] = ""
     declared: Mapping[str, str] = field(default_factory=dict)
-    made: Annotated[Mapping[Annotated[str, AfterValidator(_normal)], Made], Field(max_length=MOST_MADE)] = field(
-        default_factory=dict
+    made: Annotated[Mapping[Annotated[str, AfterValidator(_normal)], Made], Field(max_length=MOST_MADE)] = (
+        field(default_factory=dict)
     )
     part_of: Part | None = None
     changed: tuple[str, ...] = ()

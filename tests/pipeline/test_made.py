@@ -131,7 +131,10 @@ def written(folder: RunFolder, **changes: object) -> None:
         {"done": ["fit/../.."]},
         {"done": [""]},
         {"made": {"scores/x": [".", 1, 1]}},
-        *({"made": {name: ["fit", 1, 1]}} for name in ("model/./x", "model/../x", "/x", "steps//x", "model/", "")),
+        *(
+            {"made": {name: ["fit", 1, 1]}}
+            for name in ("model/./x", "model/../x", "/x", "steps//x", "model/", "")
+        ),
         {"made": {f"model/{number}": ["fit", 1, 1] for number in range(10_001)}},
     ],
 )

@@ -334,7 +334,9 @@ def test_by_slice_only_validation_slices_are_searched(make_work, make_run, monke
     assert 0 < wanted < every
 
 
-@pytest.mark.parametrize("kept", ["5", "{}", '{"threshold": "x"}', '{"threshold": [1]}', '{"threshold": 1.5}', "null"])
+@pytest.mark.parametrize(
+    "kept", ["5", "{}", '{"threshold": "x"}', '{"threshold": [1]}', '{"threshold": 1.5}', "null"]
+)
 def test_a_kept_threshold_that_is_none_is_refused(make_run, kept):
     run = make_run("threshold")
     run.place.mkdir(parents=True, exist_ok=True)
