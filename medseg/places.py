@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from platformdirs import user_cache_path, user_config_path
 
@@ -19,6 +19,8 @@ from medseg.errors import RunError
 from medseg.files.durable import flush, flush_folder
 from medseg.files.lock import seen, take
 from medseg.files.regular import read_json
+
+Kept = TypeVar("Kept", bound=dict[str, Any] | list[Any])
 
 
 def cache_folder() -> Path:
@@ -161,18 +163,25 @@ def _is_dead(part: Path) -> bool:
     return (state == "free" and age > _YOUNG) or (state == "unknown" and age > _OLD)
 
 
-def read_kept(path: Path) -> Any:
+def read_kept(path: Path, kind: type[Kept]) -> Kept:
     """What a run wrote down in a JSON file.
 
+    Args:
+        path: Of the file.
+        kind: What it holds, `dict` or `list`.
+
     Raises:
-        RunError: The file is gone or damaged.
+        RunError: The file is gone or damaged, or holds something else.
     """
     try:
-        return read_json(path)
+        found = read_json(path)
     except OSError as error:
         raise RunError(f"{path.name} of the run cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise RunError(f"{path.name} of the run is damaged. Start the pipeline again.") from error
+    if not isinstance(found, kind):
+        raise RunError(f"{path.name} of the run is damaged. Start the pipeline again.")
+    return found
 
 
 def _as_umask(made: Path, beside: Path) -> None:

@@ -12,8 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from medseg.errors import RunError
 from medseg.files.durable import flush_folder
-from medseg.places import cache_contents, cache_folder, clear_cache_leftovers, leftovers, written_whole
+from medseg.places import (
+    cache_contents,
+    cache_folder,
+    clear_cache_leftovers,
+    leftovers,
+    read_kept,
+    written_whole,
+)
 
 LONG_AGO = (1, 1)
 
@@ -119,3 +127,16 @@ def test_a_folder_that_a_share_does_not_flush_is_no_fault_and_a_failing_disk_is_
     monkeypatch.setattr("os.fsync", refused)
     with pytest.raises(OSError, match=os.strerror(number)) if raised else nullcontext():
         flush_folder(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [dict, list])
+@pytest.mark.parametrize("content", ["5", "null", '"text"', "{]", ""])
+def test_what_a_run_kept_is_of_its_kind_or_refused(tmp_path: Path, kind: type, content: str) -> None:
+    kept = tmp_path / "history.json"
+    kept.write_text(content)
+
+    with pytest.raises(RunError, match=r"history\.json of the run is damaged"):
+        read_kept(kept, kind)
+
+    kept.write_text(str(kind()))
+    assert read_kept(kept, kind) == kind()

@@ -64,7 +64,13 @@ class RunResult:
             path = self.folder / "steps" / step / "verdict.json"
             self._refuse_damaged(f"steps/{step}/verdict.json")
             if path.exists():
-                found[step] = read_kept(path)
+                found[step] = read_kept(path, dict)
+                if not {"kind", "text", "next_step"} <= found[step].keys() or not all(
+                    isinstance(value, str) for value in found[step].values()
+                ):
+                    raise RunError(
+                        f"verdict.json of the run {self.name} is damaged. Start the pipeline again."
+                    )
         return found
 
     def changed(self) -> dict[str, object]:

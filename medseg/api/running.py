@@ -211,7 +211,13 @@ def _gone_on(folder: RunFolder, state: State, given: Given, shown: Progress) -> 
     from medseg.pipeline.change import changed  # noqa: PLC0415  # imports torch and MONAI
 
     refuse_changed_declaration(folder, state)
-    definition = changed(PipelineDefinition.from_yaml(folder.path / "definition.yaml"), given.set)
+    began = PipelineDefinition.from_yaml(folder.path / "definition.yaml")
+    if not began.steps.keys() >= set(state.done):
+        raise RunError(
+            f"run.json of the run {state.name} is damaged: it tells of steps that its definition does not have. "
+            "Start the pipeline again."
+        )
+    definition = changed(began, given.set)
     manifest = Manifest.from_yaml(folder.path / "manifest.yaml")
     wants_data = state.data is not None
     generated = not wants_data and given.data is None
@@ -304,9 +310,7 @@ def ended(folder: RunFolder, allow: Sequence[str] = ()) -> RunResult:
         RunError: Its split is damaged.
     """
     state = folder.read()
-    split = read_kept(folder.path / "split.json")
-    if not isinstance(split, dict):
-        raise RunError(f"split.json of the run {state.name} is damaged. Put it back.")
+    split = read_kept(folder.path / "split.json", dict)
     return RunResult(
         state.name,
         folder.path.absolute(),

@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, field, replace
@@ -18,8 +19,10 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from medseg.errors import RunError
+from medseg.files.inside import inside, is_normal, own_place
 from medseg.files.regular import read_json
 from medseg.pipeline.claim import Process, alive, taken, unsure
+from medseg.pipeline.declaration.definition import Slug
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import hold, holds, let_go, this_process, turn
 from medseg.pipeline.signature import is_signed, signed
@@ -45,8 +48,18 @@ def _printable(address: str) -> str:
     return address
 
 
+def _normal(path: str) -> str:
+    if not is_normal(path):
+        raise ValueError("expected the path of a file below the folder, in its plain form")
+    return path
+
+
 Plain = Annotated[str, Field(pattern=f"^{_PLAIN.pattern}$")]
 Address = Annotated[str, AfterValidator(_printable)]
+Made = tuple[Slug | Literal[""], int, int]
+
+MOST_MADE = 10_000
+"""Files of which a state tells: a run makes a few dozen, and each is looked at whenever the run is used."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +114,12 @@ class State:
     process: Process = field(default_factory=dict)
     data_fingerprint: str = ""
     split_digest: str = ""
-    done: tuple[str, ...] = ()
+    done: tuple[Slug, ...] = ()
     ending: Status | Literal[""] = ""
     declared: Mapping[str, str] = field(default_factory=dict)
-    made: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
+    made: Annotated[Mapping[Annotated[str, AfterValidator(_normal)], Made], Field(max_length=MOST_MADE)] = (
+        field(default_factory=dict)
+    )
     part_of: Part | None = None
     changed: tuple[str, ...] = ()
     unprepared: tuple[tuple[str, int, str, str, str], ...] = ()
@@ -185,6 +200,15 @@ class RunFolder:
         with written_whole(self.path / _STATE) as target:
             target.write_text(json.dumps(state.content(), indent=1), encoding="utf-8")
         return state
+
+    def drop_step(self, name: str) -> None:
+        """Remove the files of a step, and nothing else.
+
+        Raises:
+            RunError: They lie elsewhere, through a link.
+        """
+        inside(self.path, f"steps/{name}")  # with all that it holds
+        shutil.rmtree(own_place(self.path, f"steps/{name}"), ignore_errors=True)
 
     def declaration(self) -> Mapping[str, str]:
         """Digests of definition and manifest as they lie there now; of a file that is missing there is none."""

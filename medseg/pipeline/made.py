@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from medseg.errors import RunError
 from medseg.files.durable import checksum
-from medseg.files.inside import inside
+from medseg.files.inside import own_place
 from medseg.pipeline.folder import RunFolder, State
 
 _SCORES = "scores"
@@ -70,7 +69,7 @@ def clear(folder: RunFolder, state: State, steps: Sequence[str]) -> None:
         steps: Their names.
     """
     for step in steps:
-        shutil.rmtree(inside(folder.path, f"steps/{step}"), ignore_errors=True)
+        folder.drop_step(step)
     _remove_scores(folder, (name for name, (step, _, _) in state.made.items() if step in steps))
 
 
@@ -79,7 +78,7 @@ def _remove_scores(folder: RunFolder, names: Iterable[str]) -> None:
     for name in names:
         room, _, rest = name.partition("/")
         if room == _SCORES:
-            path = inside(place, rest)
+            path = own_place(place, rest)
             with suppress(OSError):  # one that is gone; one that is open elsewhere is replaced by its step
                 path.unlink()
 
@@ -131,7 +130,7 @@ def go_back(folder: RunFolder, say: Callable[[str], None]) -> State:
         say(f"Damaged or missing: {', '.join(named)}. {anew}")
     if not again:
         return state
-    shutil.rmtree(inside(folder.path, f"steps/{again[0]}"), ignore_errors=True)
+    folder.drop_step(again[0])
     _remove_scores(folder, named)  # the others of the first step are right, until it writes them anew
     clear(folder, state, again[1:])
     made = {name: known for name, known in state.made.items() if known[0] not in again}
@@ -158,6 +157,7 @@ def _known(path: Path) -> tuple[int, int]:
 
 def _is_as(folder: Path, name: str, known: object) -> bool:
     try:
-        return _known(inside(folder, name)) == known
+        path = own_place(folder, name)
+        return path.is_file() and _known(path) == known
     except (OSError, RunError):
         return False

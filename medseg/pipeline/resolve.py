@@ -15,9 +15,9 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, ModelError
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.inspection.trial_pass import untouched
-from medseg.learning.inspection.within_memory import within_memory
 from medseg.learning.tasks.target import TARGETS
 from medseg.learning.tasks.task import TASK, Task
+from medseg.machine.within_memory import within_memory
 from medseg.pipeline.checks.loss_check import check_loss
 from medseg.pipeline.checks.passed import once
 from medseg.pipeline.checks.rehearsal import rehearse

@@ -21,6 +21,7 @@ from medseg.datasets.reading.volume import Volume, without_meaning
 from medseg.errors import DataError
 from medseg.geometry.grid import Geometry
 from medseg.images.formats import NIFTI, FileKind
+from medseg.machine.within_memory import within_memory
 from medseg.slices.dictionary.check import CheckPreparedd
 from medseg.slices.dictionary.content import CarryMaskd, MarkContentd
 from medseg.slices.dictionary.encode import EncodeLabelsd
@@ -30,7 +31,7 @@ from medseg.slices.dictionary.orient import CutSlicesd, OrientRASd
 from medseg.slices.sizes import Fitting
 from medseg.slices.stages import reading_stages, slicing_stages
 from medseg.slices.transform_checks import check_transforms, together
-from medseg.slices.transforms import TRANSFORMS_KEY, Chain, as_array, as_meta, tracked, undone
+from medseg.slices.transforms import TRANSFORMS_KEY, Chain, as_array, as_meta, tracked, undone, why
 
 if TYPE_CHECKING:
     from medseg.slices.rule import SliceRule
@@ -191,7 +192,7 @@ class Preparation:
         try:
             data = _applied(compose, data, first, last)
         except Exception as error:  # transforms may raise anything at voxels they did not expect
-            reason = str(error) or type(error).__name__
+            reason = why(error)
             raise DataError(f"{TRANSFORMS_KEY} failed on this volume: {reason}") from error
         if 0 in data["image"].shape:
             raise DataError(f"{TRANSFORMS_KEY} left no voxel of this volume")
@@ -248,7 +249,7 @@ def _applied(
 ) -> dict[str, Any]:
     """Run some of the transforms, never lazily; what one of them raises comes as it is, and not as MONAI's."""
     try:
-        with tracked(), torch.no_grad():
+        with tracked(), torch.no_grad(), within_memory():
             return dict(compose(dict(data), start=start, end=end, lazy=False))
     except RuntimeError as error:
         raised = error.__cause__ or error

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from medseg.allowed import Allowed
 from medseg.errors import DefinitionError
 from medseg.geometry.grid import Geometry
-from medseg.slices.transforms import TRANSFORMS_KEY, Chain, affine_of, as_array, as_meta
+from medseg.slices.transforms import TRANSFORMS_KEY, Chain, affine_of, as_array, as_meta, why
 
 _SPATIAL = ("monai.transforms.spatial.", "monai.transforms.croppad.")
 _KEYS = {"image", "label"}
@@ -119,7 +119,7 @@ def _run(step: Chain, data: Mapping[str, Any], where: str) -> dict[str, Any]:
     try:
         return step.apply(copied)
     except Exception as error:  # a transform may raise anything at what a user wrote
-        reason = str(error.__cause__ or error) or type(error).__name__
+        reason = why(error)
         raise DefinitionError(
             f"at {where}: the transform fails on a volume of {tuple(data['image'].shape)}: {reason}"
         ) from error
@@ -221,8 +221,7 @@ def _check_round_trip(chain: Chain, before: Mapping[str, Any], at: str) -> None:
         covered = chain.undo(np.ones_like(label), after["image"], nearest=True)
         back = chain.undo(label, after["image"], nearest=True)
     except Exception as error:  # inverting may raise anything
-        reason = str(error.__cause__ or error) or type(error).__name__
-        raise DefinitionError(f"at {at}: the transforms cannot be undone: {reason}") from error
+        raise DefinitionError(f"at {at}: the transforms cannot be undone: {why(error)}") from error
     truth = as_array(before["label"])
     if back.shape != truth.shape:
         raise DefinitionError(

@@ -22,6 +22,7 @@ from scipy import ndimage
 from medseg.allowed import Allowed
 from medseg.component import build
 from medseg.errors import DataError
+from medseg.machine.within_memory import TooLargeError, within_memory
 
 TRANSFORMS_KEY = "slices.transforms"
 """Where a definition lists the transforms of a preparation."""
@@ -70,7 +71,7 @@ class Chain:
         """Run all transforms, never lazily, on `image` (C, I, J, K) and `label` (1, I, J, K)."""
         if not self.transforms:
             return dict(data)
-        with tracked(), torch.no_grad():
+        with tracked(), torch.no_grad(), within_memory():
             return dict(self._compose(dict(data), lazy=False))
 
     def undo(self, volume: NDArray[Any], trace: MetaTensor, *, nearest: bool) -> NDArray[Any]:
@@ -104,10 +105,18 @@ def undone(compose: Compose, maps: NDArray[Any], trace: MetaTensor, *, nearest: 
     # A copy, because MONAI takes entries out while it inverts.
     operations = copy.deepcopy(trace.applied_operations)
     mode = "nearest" if nearest else "bilinear"
-    with tracked(), torch.no_grad():
+    with tracked(), torch.no_grad(), within_memory():
         carried = MetaTensor(torch.from_numpy(maps), meta=dict(trace.meta))
         carried.applied_operations = convert_applied_interp_mode(operations, mode=mode, align_corners=None)
         return as_array(compose.inverse({"image": carried})["image"])
+
+
+def why(error: BaseException) -> str:
+    """Why a transform failed: MONAI puts what was raised behind errors of its own."""
+    raised: BaseException | None = error
+    while raised is not None and not isinstance(raised, TooLargeError):
+        raised = raised.__cause__
+    return str(raised or error.__cause__ or error) or type(error).__name__
 
 
 def as_meta(array: NDArray[Any], affine: NDArray[np.float64]) -> MetaTensor:

@@ -225,7 +225,7 @@ class Fit:
     def recall(self, work: Work, run: Run) -> Work:
         """Load the trained weights."""
         saved = Predictor.load(run.place / "predictor", device=run.device, allowed=run.allowed)
-        history = read_kept(run.place / "history.json")
+        history = read_kept(run.place / "history.json", list)
         trained = replace(work.predictor, network=saved.network, device=run.device)
         return replace(work, predictor=trained, epochs=work.epochs + len(history))
 

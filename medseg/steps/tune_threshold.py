@@ -11,7 +11,7 @@ import pandas as pd
 
 from medseg.datasets.case import Case
 from medseg.datasets.reading.unforeseen import one_case
-from medseg.errors import DataError
+from medseg.errors import DataError, RunError
 from medseg.figures.saving import save_figure
 from medseg.figures.threshold_curve import threshold_curve
 from medseg.geometry.axes import AXES
@@ -90,8 +90,10 @@ class TuneThreshold:
 
     def recall(self, work: Work, run: Run) -> Work:
         """Take the threshold that was found."""
-        found = read_kept(run.place / "threshold.json")
-        return _with_threshold(work, float(found["threshold"]))
+        found = read_kept(run.place / "threshold.json", dict).get("threshold")
+        if not isinstance(found, float | int) or not 0 <= found <= 1:
+            raise RunError("threshold.json of the run is damaged. Start the pipeline again.")
+        return _with_threshold(work, float(found))
 
     def _write(self, found: ThresholdSearch, run: Run, epoch: int) -> None:
         numbers = {

@@ -158,12 +158,16 @@ def _line(read: Any) -> dict[str, Any]:
     return read
 
 
+def _is_input(read: Any) -> bool:
+    return isinstance(read, dict) and all(isinstance(read.get(key), str) for key in ("name", "context"))
+
+
 def _read(path: Path, empty: Any, say: Callable[[str], None]) -> Any:
     if not path.exists():
         return empty
     with suppress(ValueError):
         content = read_json(path)
-        if isinstance(content, type(empty)):
+        if isinstance(content, type(empty)) and (isinstance(content, dict) or all(map(_is_input, content))):
             return content
     say(
         f"{path.name} is damaged and is made again. What steps that are done had written to it is in MLflow alone."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -199,3 +201,54 @@ def test_what_the_whole_run_gives_is_made_again_without_doing_a_step_again(folde
     with pytest.raises(RunError, match=r"missing in the run .*: split\.json\. .* medseg pipeline resume /"):
         refuse_damaged(folder, "split.json")
     refuse_damaged(folder, "scores/")
+
+
+def written(folder: RunFolder, **changes: object) -> None:
+    """Change run.json as somebody else would, who cannot sign it."""
+    path = folder.path / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"done": ["..", "fit"], "made": {"scores/x": ["..", 1, 1]}},
+        {"done": ["fit/../.."]},
+        {"done": [""]},
+        {"made": {"scores/x": [".", 1, 1]}},
+        *(
+            {"made": {name: ["fit", 1, 1]}}
+            for name in ("model/./x", "model/../x", "/x", "steps//x", "model/", "")
+        ),
+        {"made": {f"model/{number}": ["fit", 1, 1] for number in range(10_001)}},
+    ],
+)
+def test_a_state_that_names_no_steps_or_no_files_is_refused(
+    folder: RunFolder, changes: dict[str, object]
+) -> None:
+    written(folder, **changes)
+
+    with pytest.raises(RunError, match=r"run\.json of the run .* is damaged"):
+        go_back(folder, pytest.fail)
+    assert (folder.path / "scores" / "test.csv").exists()
+
+
+@pytest.mark.parametrize(("link", "target"), [("steps/fit", ".."), ("steps", ".")])
+def test_nothing_is_deleted_through_a_link(folder: RunFolder, link: str, target: str) -> None:
+    shutil.rmtree(folder.path / link)
+    (folder.path / link).symlink_to(target)
+    (folder.path / "fit").mkdir()
+
+    with pytest.raises(RunError, match="leads elsewhere"):
+        go_back(folder, lambda _: None)
+    assert (folder.path / "run.json").exists()
+    assert (folder.path / "fit").exists()
+
+
+def test_what_is_noted_of_folders_is_not_looked_for_below_them(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(folder, made={"steps/fit": ["fit", 1, 1]})
+    monkeypatch.setattr(os, "walk", lambda *_: pytest.fail("a folder was walked"))
+
+    assert damaged(folder) == {"steps/fit": "fit"}

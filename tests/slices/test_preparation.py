@@ -14,6 +14,7 @@ from medseg.datasets.reading.volume import Volume
 from medseg.errors import DataError, DefinitionError
 from medseg.geometry.axes import AXES
 from medseg.geometry.grid import Geometry
+from medseg.machine import within_memory as memory
 from medseg.slices.pad_crop import Frame
 from medseg.slices.preparation import Preparation, check_transforms
 from medseg.slices.rule import SliceRule
@@ -294,6 +295,25 @@ def test_what_is_cropped_of_the_label_is_counted():
     assert prepare(given, (12, 12), fit="resize").cut_away[0] == 0
     assert prepare(given, (12, 12), fit="tile").cut_away[0] == 0
     assert prepare(Volume(given.image, None, given.geometry), (12, 12)).cut_away == (0, 0)
+
+
+LARGE = {
+    "SpatialPadd": {"keys": ["image", "label"], "spatial_size": [700, 700, 700]},
+    "Resized": {"keys": ["image", "label"], "spatial_size": [700, 700, 700], "mode": ["area", "nearest"]},
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_transform_that_takes_more_memory_than_there_is_is_refused_before_it_does(name, monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 2**29)
+    spec = {"_target_": f"monai.transforms.{name}", **LARGE[name]}
+
+    with pytest.raises(
+        DataError, match=r"slices\.transforms failed on this volume: it does not fit into memory"
+    ):
+        prepare(volume(), (32, 32), [spec])
+    with pytest.raises(DefinitionError, match="does not fit into memory"):
+        check_transforms([spec], channels=["a"], shape=(8, 8, 8))
 
 
 def test_a_volume_of_which_nothing_is_left_is_named():

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from medseg.component import build
-from medseg.errors import DataError, DefinitionError
+from medseg.errors import DataError, DefinitionError, RunError
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.tasks.binary_mask import BinaryMask
 from medseg.learning.tasks.class_masks import ClassMasks
@@ -259,7 +259,7 @@ def test_recalling_gives_the_same_threshold_without_reading(work, make_run, monk
     run = make_run("threshold")
     done = tune(work, run)
     monkeypatch.setattr(Predictor, "read", None)
-    recalled = TuneThreshold().recall(work, run)
+    recalled = TuneThreshold().recall(None, run)
     assert recalled.predictor.task.threshold == done.predictor.task.threshold
     saved = json.loads((run.place / "threshold.json").read_text())
     assert saved == {"threshold": done.predictor.task.threshold}
@@ -300,7 +300,7 @@ def test_without_any_foreground_to_search_by_the_threshold_stays_and_that_is_sai
     other = make_picture_work(spoilt(written, tmp_path, emptied, "val", work), "emps", role, threshold=0.3)
     run = make_run("threshold")
     assert tune(other, run).predictor.task.threshold == 0.3
-    assert TuneThreshold().recall(work, run).predictor.task.threshold == 0.3
+    assert TuneThreshold().recall(None, run).predictor.task.threshold == 0.3
     assert any("stays at 0.3" in text and "no foreground pixel" in text for text in heard.said)
     assert heard.tagged == {"threshold.threshold": "0.3", "threshold.role": "none: not searched"}
     assert not heard.numbers
@@ -332,3 +332,15 @@ def test_by_slice_only_validation_slices_are_searched(make_work, make_run, monke
         wanted += rows * columns * sum(work.split.role(case.id, place) == "val" for place in range(slices))
     assert sum(counts.foreground + counts.background for counts in seen.values()) == wanted
     assert 0 < wanted < every
+
+
+@pytest.mark.parametrize(
+    "kept", ["5", "{}", '{"threshold": "x"}', '{"threshold": [1]}', '{"threshold": 1.5}', "null"]
+)
+def test_a_kept_threshold_that_is_none_is_refused(make_run, kept):
+    run = make_run("threshold")
+    run.place.mkdir(parents=True, exist_ok=True)
+    (run.place / "threshold.json").write_text(kept)
+
+    with pytest.raises(RunError, match=r"threshold\.json of the run is damaged"):
+        TuneThreshold().recall(None, run)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -114,8 +115,14 @@ def test_a_spoilt_line_of_metrics_is_an_error_that_names_the_file_and_not_its_fo
     assert str(tmp_path) not in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", ["", "{]\n", "7", '"a"'])
-@pytest.mark.parametrize("name", ["params.json", "tags.json", "inputs.json"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *product(["params.json", "tags.json", "inputs.json"], ["", "{]\n", "7", '"a"', "[1]"]),
+        ("inputs.json", '[{"name": "train"}]'),
+        ("inputs.json", '[{"name": [], "context": "train"}]'),
+    ],
+)
 def test_a_damaged_file_is_made_again_and_that_is_said(tmp_path: Path, name: str, damage: str) -> None:
     FolderRecorder(tmp_path).params({"epochs": 3})
     (tmp_path / name).write_text(damage, encoding="utf-8")
@@ -124,6 +131,7 @@ def test_a_damaged_file_is_made_again_and_that_is_said(tmp_path: Path, name: str
     again = FolderRecorder(tmp_path, said.append)
     again.params({"epochs": 3})
     again.tags({"device": "cpu"})
+    again.data([])
 
     assert len(said) == 1
     assert said[0].startswith(f"{name} is damaged and is made again.")

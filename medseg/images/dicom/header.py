@@ -250,6 +250,8 @@ def _checked(data: FileDataset, notes: list[str], *, pixels: bool) -> Header:
         raise RefusedError(
             "the DICOM file names no transfer syntax: how its pixels are coded is not known", COPY
         )
+    if syntax and not isinstance(syntax, str):  # its value representation is of something else
+        raise RefusedError("the DICOM header is damaged: its `TransferSyntaxUID` is no UID", COPY)
     keyword = held[0] if held else ""
     if keyword:
         _refuse_without_kind(data, keyword)

@@ -21,10 +21,10 @@ from medseg.learning.inference.model_card import model_card
 from medseg.learning.inference.prediction import Classification, Prediction
 from medseg.learning.inference.saved_model import FORM, described_in, fill, refuse_contradictions
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
-from medseg.learning.inspection.within_memory import within_memory
 from medseg.learning.tasks.task import TASK, LabelTask, MaskTask, Task
 from medseg.learning.transfer.saving import save_weights
 from medseg.learning.transfer.weights import plain_weights
+from medseg.machine.within_memory import within_memory
 from medseg.places import written_whole
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule

@@ -13,8 +13,8 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import ModelError
 from medseg.files.regular import read_json, refuse_irregular
 from medseg.learning.inference.training_profile import TrainingProfile
-from medseg.learning.inspection.within_memory import within_memory
 from medseg.learning.tasks.task import Task
+from medseg.machine.within_memory import within_memory
 from medseg.slices.preparation import Preparation
 
 FORM = 1

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import PickleError
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from safetensors import SafetensorError
+from pydantic import ConfigDict, Field, TypeAdapter
 from safetensors.torch import load_file
 
 from medseg.errors import RunError
 from medseg.files.regular import refuse_irregular
+from medseg.learning.transfer.reading import UNREADABLE, load_state, refuse_spread
 from medseg.learning.transfer.saving import save_state, save_weights
 from medseg.learning.transfer.weights import plain_weights
 from medseg.places import written_whole
 
-#: What torch raises at a file that is damaged, or holds the state of something else.
-_DAMAGED = (RuntimeError, LookupError, TypeError, ValueError, AttributeError, EOFError, OSError, PickleError)
+_Count = Annotated[int, Field(ge=0, le=10**9)]
+_COURSE = {"epoch", "planned", "now", "from", "to"}
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,15 @@ class Standing:
             `epoch`, `planned` before and `now`, and the learning rate `from` which `to` which it went.
     """
 
-    epoch: int = 0
-    best_epoch: int = 0
+    __pydantic_config__ = ConfigDict(strict=True, revalidate_instances="always")  # what a file says
+
+    epoch: _Count = 0
+    best_epoch: _Count = 0
     best_worth: float = float("-inf")
-    stale: int = 0
+    stale: _Count = 0
     history: tuple[dict[str, float], ...] = ()
     score_name: str = ""
-    planned: int = 0
+    planned: _Count = 0
     courses: tuple[dict[str, float], ...] = ()
 
     @property
@@ -111,16 +113,18 @@ class Checkpoints:
     def _damaged(self) -> Path | None:
         try:
             state = self._state(torch.device("cpu"))
-        except _DAMAGED:
+        except UNREADABLE:
             return self.last
-        known = state.get("standing") if isinstance(state, dict) else None
-        epoch = known.get("best_epoch") if isinstance(known, dict) else None
-        if not epoch:  # another form: `restore` says what is wrong with it
+        try:
+            epoch = _standing(state).best_epoch
+        except UNREADABLE:  # another form: `restore` says what is wrong with it
+            return None
+        if not epoch:
             return None
         try:
             refuse_irregular(self._best(epoch))
             load_file(self._best(epoch))
-        except (RuntimeError, OSError, SafetensorError):
+        except UNREADABLE:
             return self._best(epoch)
         return None
 
@@ -137,7 +141,7 @@ class Checkpoints:
             for name, part in parts.items():
                 part.load_state_dict(state[name])
             return _standing(state)
-        except _DAMAGED as error:
+        except UNREADABLE as error:
             raise _unusable(self.last, error) from error
 
     def standing(self) -> Standing:
@@ -150,7 +154,7 @@ class Checkpoints:
             return Standing()
         try:
             return _standing(self._state(torch.device("cpu")))
-        except _DAMAGED as error:
+        except UNREADABLE as error:
             raise _unusable(self.last, error) from error
 
     def load_best(self, network: torch.nn.Module, standing: Standing) -> None:
@@ -162,12 +166,12 @@ class Checkpoints:
         try:
             refuse_irregular(self._best(standing.best_epoch))
             network.load_state_dict(load_file(self._best(standing.best_epoch)))
-        except (RuntimeError, OSError, SafetensorError) as error:
+        except UNREADABLE as error:
             raise _unusable(self._best(standing.best_epoch), error) from error
 
     def _state(self, device: torch.device) -> dict[str, Any]:
-        refuse_irregular(self.last)
-        state: dict[str, Any] = torch.load(self.last, map_location=device, weights_only=True)
+        state: dict[str, Any] = load_state(self.last, device)
+        refuse_spread(state)
         return state
 
     def _best(self, epoch: int) -> Path:
@@ -177,7 +181,13 @@ class Checkpoints:
 def _standing(state: Mapping[str, Any]) -> Standing:
     known = state["standing"]
     rows = {name: tuple(known[name]) for name in ("history", "courses") if name in known}
-    return Standing(**{**known, **rows})
+    standing = Standing(**{**known, **rows})
+    TypeAdapter(Standing).validate_python(standing)
+    if [row["epoch"] for row in standing.history] != list(range(1, standing.epoch + 1)):
+        raise ValueError("its history has not one row for each epoch")
+    if standing.best_epoch > standing.epoch or any(row.keys() != _COURSE for row in standing.courses):
+        raise ValueError("its best epoch, or a change of the schedule, is none of this training")
+    return standing
 
 
 def _unusable(file: Path, error: Exception) -> RunError:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
-import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,29 +10,16 @@ from pickle import PickleError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from medseg.errors import ModelError
 from medseg.learning.transfer.input_channels import fitted_stem
 from medseg.learning.transfer.parts import Part, part_names
+from medseg.learning.transfer.reading import UNREADABLE, UnpacksError, is_whole, load_state
 
 #: Under which keys checkpoints of torch programs, of Lightning and of medseg's own runs hold the weights.
 _INSIDE = ("state_dict", "model_state_dict", "model", "network")
 
-#: What torch and safetensors raise at a file that is damaged or of another kind.
-_DAMAGED = (
-    SafetensorError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    EOFError,
-    OSError,
-)
-
-_PACKED = 1 << 24  # bytes that packing may save: torch packs no numbers, only notes on code
 _DEPTH = 3  # containers around the weights that are opened; a file may hold itself
 _SHOWN = 4  # layers that an error names before it only counts
 
@@ -108,7 +93,11 @@ def load_weights(path: Path | str) -> dict[str, torch.Tensor]:
     """
     file = weights_file(path)
     try:
-        held: Any = load_file(file) if file.suffix == ".safetensors" else _loaded(file)
+        held: Any = load_file(file) if file.suffix == ".safetensors" else load_state(file)
+    except UnpacksError as error:
+        raise ModelError(
+            f"the given weights cannot be read: {error}. Save network.state_dict() alone, best as safetensors."
+        ) from error
     except PickleError as error:
         raise ModelError(
             "the given weights are no plain state dict: the file holds Python objects, which are never run, or "
@@ -116,26 +105,12 @@ def load_weights(path: Path | str) -> dict[str, torch.Tensor]:
         ) from error
     except PermissionError as error:
         raise ModelError(f"the given weights cannot be read: {error.strerror}.") from error
-    except _DAMAGED as error:
+    except UNREADABLE as error:
         raise ModelError(
             "the given weights cannot be read: the file is damaged, or neither safetensors nor a torch state dict. "
             "Copy or download it anew, or save it as one of these."
         ) from error
     return _tensors(held)
-
-
-def _loaded(file: Path) -> object:
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            unpacked = sum(part.file_size for part in archive.infolist())
-        if unpacked > file.stat().st_size + _PACKED:
-            raise ModelError(
-                f"the given weights unpack to {unpacked} bytes, more than their file holds, as bombs do. "
-                "Save network.state_dict() alone, best as safetensors."
-            )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, on the way to refusing a TorchScript archive
-        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _tensors(held: object) -> dict[str, torch.Tensor]:
@@ -150,21 +125,13 @@ def _tensors(held: object) -> dict[str, torch.Tensor]:
             f"the given weights are no plain state dict: {_some(map(str, wrong))} hold no tensor. Save "
             "network.state_dict() alone, best as safetensors."
         )
-    odd = [str(key) for key, tensor in held.items() if not _plain(tensor)]
+    odd = [str(key) for key, tensor in held.items() if not is_whole(tensor)]
     if odd:
         raise ModelError(
             f"the given weights are no plain state dict: {_some(odd)} take more memory than the file holds numbers. "
             "Save network.state_dict() alone, best as safetensors."
         )
     return {str(name): tensor for name, tensor in held.items()}
-
-
-def _plain(tensor: torch.Tensor) -> bool:
-    """Whether each of its values was in the file: a few can be spread over a tensor of any size."""
-    return (
-        tensor.layout == torch.strided
-        and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
-    )
 
 
 def weights_digest(path: Path | str) -> str:

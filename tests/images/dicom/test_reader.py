@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import logging
+import struct
 import subprocess
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -493,6 +495,28 @@ def test_a_header_with_any_byte_changed_is_read_or_refused(tmp_path):
             except DataError:
                 outcomes["refused"] += 1
     assert min(outcomes.values()) > 0, outcomes  # else nothing was damaged, or nothing survives
+
+
+@pytest.mark.parametrize("kind", [b"US", b"UL", b"SS", b"AT", b"FD", b"PN", b"DS", b"SQ"])
+@pytest.mark.parametrize("keyword", ["TransferSyntaxUID", "SOPClassUID"])
+def test_a_uid_that_is_written_as_something_else_is_read_or_refused(tmp_path, keyword, kind):
+    path = write_dicom(tmp_path / "a.dcm", TWELVE)
+    number = pydicom.datadict.tag_for_keyword(keyword)
+    begins = struct.pack("<HH", number >> 16, number & 0xFFFF)
+    content = path.read_bytes()
+    assert content.count(begins + b"UI") == 1
+    path.write_bytes(content.replace(begins + b"UI", begins + kind))
+
+    with suppress(DataError):
+        read_dicom(path, "grey", "none")
+
+
+def test_a_transfer_syntax_that_is_a_number_is_refused_by_its_name(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", TWELVE)
+    path.write_bytes(path.read_bytes().replace(b"\x02\0\x10\0UI", b"\x02\0\x10\0US"))
+
+    with pytest.raises(RefusedError, match="TransferSyntaxUID"):
+        read_dicom(path, "grey", "none")
 
 
 def test_files_that_are_missing_empty_or_closed_are_no_dicom_and_told_as_such(tmp_path):

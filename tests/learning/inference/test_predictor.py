@@ -22,8 +22,8 @@ from medseg.geometry.grid import Geometry
 from medseg.learning.inference import saved_model
 from medseg.learning.inference.predictor import FORM, Predictor
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
-from medseg.learning.inspection import within_memory
 from medseg.learning.tasks.class_masks import ClassMasks
+from medseg.machine import within_memory
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
 from medseg.testing.cases import BRATS_CHANNELS, brats_affine, brats_case, write_brats, write_case

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import io
 import pickle
+import zipfile
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 
 from medseg.errors import RunError
 from medseg.learning.training.checkpoint import Checkpoints, Standing
+from medseg.learning.transfer import reading
 from medseg.learning.transfer.saving import save_state
 from medseg.places import NotWrittenError
 
@@ -146,6 +148,71 @@ def test_a_standing_of_another_version_is_a_run_error(tmp_path):
     torch.save({"standing": {"history": [], "mood": 1}, **state}, tmp_path / "last.pt")
     with pytest.raises(RunError):
         Checkpoints(tmp_path).restore(parts, CPU)
+
+
+ODD = {
+    "best_epoch": "x",
+    "epoch": -1,
+    "planned": 10**400,
+    "stale": 1.5,
+    "history": [{"epoch": "1"}],
+    "best_worth": None,
+    "score_name": 5,
+    "courses": [{}],
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_standing_of_other_kinds_is_a_run_error(tmp_path, name):
+    parts, checkpoints = make_parts(), Checkpoints(tmp_path)
+    checkpoints.save(after(1, 1), parts)
+    edited(checkpoints.last, lambda state: state["standing"].update({name: ODD[name]}))
+
+    assert checkpoints.drop_damaged() == ""
+    with pytest.raises(RunError, match=r"last\.pt of this run cannot be used"):
+        checkpoints.standing()
+    with pytest.raises(RunError, match=r"last\.pt of this run cannot be used"):
+        checkpoints.restore(parts, CPU)
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_a_history_that_is_not_of_its_epochs_is_a_run_error(tmp_path, epochs):
+    parts, checkpoints = make_parts(), Checkpoints(tmp_path)
+    checkpoints.save(after(1, 1), parts)
+    edited(
+        checkpoints.last, lambda state: state["standing"].update(history=[row(i + 1) for i in range(epochs)])
+    )
+
+    with pytest.raises(RunError, match="one row for each epoch"):
+        checkpoints.restore(parts, CPU)
+
+
+def edited(path, change):
+    state = torch.load(path, weights_only=True)
+    change(state)
+    torch.save(state, path)
+
+
+def test_a_checkpoint_that_takes_more_than_its_bytes_is_not_loaded(tmp_path, monkeypatch):
+    parts, checkpoints = make_parts(), Checkpoints(tmp_path)
+    checkpoints.save(after(1, 1), parts)
+    edited(checkpoints.last, lambda state: state.update(spread=torch.zeros(1).expand(10**12)))
+    assert checkpoints.standing() == Standing()
+    with pytest.raises(RunError, match="more memory than the file"):
+        checkpoints.restore(parts, CPU)
+
+    edited(checkpoints.last, lambda state: state.update(spread=torch.zeros(1_000_000)))
+    assert checkpoints.standing() == after(1, 1)
+    with zipfile.ZipFile(checkpoints.last) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(checkpoints.last, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in records.items():
+            archive.writestr(name, content)
+    monkeypatch.setattr(reading, "_PACKED", 1_000_000)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was loaded"))
+    with pytest.raises(RunError, match=r"last\.pt .* cannot be used: it unpacks to 4"):
+        checkpoints.restore(parts, CPU)
+    assert checkpoints.drop_damaged() == "last.pt"
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, partial(Path.write_bytes, data=b"short")])

@@ -13,7 +13,7 @@ from torch import nn
 
 from medseg.errors import DefinitionError, ModelError
 from medseg.learning.networks import ClassicUNet, EncoderDecoder
-from medseg.learning.transfer import weights
+from medseg.learning.transfer import reading
 from medseg.learning.transfer.parts import encoder_names
 from medseg.learning.transfer.weights import fill, load_weights, match, tensors_digest, weights_digest
 
@@ -36,10 +36,10 @@ def packed(path):
 
 
 def test_a_file_that_unpacks_to_more_than_it_holds_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "_PACKED", 1_000_000)
+    monkeypatch.setattr(reading, "_PACKED", 1_000_000)
     torch.save({"a": torch.zeros(1_000_000)}, tmp_path / "a.pt")
     packed(tmp_path / "a.pt")
-    with pytest.raises(ModelError, match="unpack to 400"):
+    with pytest.raises(ModelError, match="unpacks to 400"):
         load_weights(tmp_path / "a.pt")
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from monai.networks import nets
 
-from medseg.learning.inspection import within_memory as module
-from medseg.learning.inspection.within_memory import TooLargeError, within_memory
+from medseg.machine import within_memory as module
+from medseg.machine.within_memory import TooLargeError, within_memory
 
 
 def unet():
@@ -116,7 +116,7 @@ def test_a_network_is_tried_without_importing_the_compiler_of_torch(tmp_path):
     script.write_text(
         "import sys, torch\n"
         "from monai.networks.nets import UNet\n"
-        "from medseg.learning.inspection.within_memory import within_memory\n"
+        "from medseg.machine.within_memory import within_memory\n"
         "with within_memory(kept=True):\n"
         "    network = UNet(2, 1, 2, (4, 8, 16), (2, 2), num_res_units=2)\n"
         "with torch.no_grad(), within_memory():\n"

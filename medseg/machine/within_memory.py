@@ -1,4 +1,4 @@
-"""Building and trying networks that somebody else declared, without taking more memory than there is."""
+"""Letting torch compute what somebody else declared, without taking more memory than there is."""
 
 from __future__ import annotations
 
