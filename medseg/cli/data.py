@@ -10,7 +10,8 @@ from rich.console import Console
 
 from medseg.cli.display import display
 from medseg.cli.guard import MEND, guarded, print_faults
-from medseg.cli.pipeline import Allow, Data, Jobs, Name, Set, ShowPaths, paths_may_be_shown
+from medseg.cli.options import Allow, Data, Jobs, Name, Set, ShowPaths
+from medseg.cli.pipeline import paths_may_be_shown
 
 app = typer.Typer(help="Look at data, prepare them, generate them.", no_args_is_help=True)
 

@@ -15,6 +15,7 @@ from medseg.cli import data, pipeline, runs
 from medseg.cli.display import display
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
+from medseg.cli.options import Allow
 
 NOTICE = "Research use only; not a medical device."
 
@@ -81,7 +82,7 @@ def predict(
             help="Look up run ids on this MLflow server. Default: MLFLOW_TRACKING_URI, else ./mlflow.db."
         ),
     ] = None,
-    allow: pipeline.Allow = None,
+    allow: Allow = None,
     show_paths: Annotated[
         bool,
         typer.Option(

@@ -21,6 +21,7 @@ from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
 from medseg.learning.training.checkpoint import Checkpoints, Standing
 from medseg.learning.training.curve_verdict import read_curves
+from medseg.learning.training.curve_names import curve_names
 from medseg.learning.training.fit import Watch, fit
 from medseg.learning.training.longer import course_note, refuse_other_course
 from medseg.learning.training.memory import available_memory, free_memory, measure_need, refuse_too_large
@@ -150,15 +151,11 @@ class Fit:
             f"{batch} will take about {need.of(batch) / 2**30:.1f} of {free / 2**30:.1f} GiB."
         )
         sizes = {"batch_bytes": need.of(batch), "free_bytes": free}
-        # no settings: a page that compares runs by their settings would begin with these
         run.recorder.tags({f"{run.step}.memory.{name}": str(size) for name, size in sizes.items()})
         with run.progress.bar("training", self.plan.epochs, "epochs") as bar:
 
             def epoch_done(row: Mapping[str, float]) -> None:
-                # a tracker shows what is below `epoch/` first; rate and speed are those of training
-                named = {key: key if "/" in key else f"train/{key}" for key in row if key != "epoch"}
-                numbers = {f"epoch/{name}": row[key] for key, name in named.items()}
-                run.recorder.metrics(numbers, work.epochs + int(row["epoch"]))
+                run.recorder.metrics(curve_names(row), work.epochs + int(row["epoch"]))
                 bar.advance(1, **({"score": f"{row['val/score']:.3f}"} if "val/score" in row else {}))
 
             def validated(network: torch.nn.Module, epoch: int, scores: Mapping[str, float]) -> None:

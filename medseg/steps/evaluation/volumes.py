@@ -122,7 +122,7 @@ class VolumeEvaluation:
         """Of each name and score, and of the mean Dice by which the best weights are chosen."""
         scores = [*self._scorer.scores, *(score.name for score in self._added)]
         summary = summarise(frame, scores, seed=seed)
-        if "dice" not in scores or MEAN in self._task.names:
+        if "dice" not in scores or MEAN in self._scorer.members:
             return summary
         chosen = frame[frame["name"].isin(self._task.select)]
         means = chosen.groupby(["case", "group"], sort=False, dropna=False)["dice"].mean().reset_index()
