@@ -20,8 +20,8 @@ from medseg.learning.tasks.task import on_device
 from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
 from medseg.learning.training.checkpoint import Checkpoints, Standing
-from medseg.learning.training.curve_verdict import read_curves
 from medseg.learning.training.curve_names import curve_names
+from medseg.learning.training.curve_verdict import read_curves
 from medseg.learning.training.fit import Watch, fit
 from medseg.learning.training.longer import course_note, refuse_other_course
 from medseg.learning.training.memory import available_memory, free_memory, measure_need, refuse_too_large

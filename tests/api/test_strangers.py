@@ -21,7 +21,8 @@ from medseg.api import RunResult, find_run_folder, load_model, mark_gone, resume
 from medseg.cli.main import app
 from medseg.cli.tables import print_result
 from medseg.errors import DefinitionError, MedsegError, RunError
-from medseg.pipeline.folder import RunFolder
+from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.options import RunOptions
 from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.store import open_store
 from medseg.yaml import read_yaml, write_yaml
@@ -311,7 +312,6 @@ def test_names_that_mean_something_elsewhere_are_damaged(change: dict[str, str],
         (UNTRACKED, lambda path: path.write_text("no record\n")),
         (UNTRACKED, lambda path: path.write_text('{"what": "nothing", "body": {}}\n')),
         ("metrics.jsonl", lambda path: path.write_text("[1]\n")),
-        ("split.json", lambda path: path.write_text("3")),
     ],
 )
 def test_a_damaged_file_of_a_run_is_a_message_and_no_defect_of_ours(
@@ -351,3 +351,20 @@ def test_a_model_that_is_a_link_out_of_its_run_is_not_loaded(killed: RunFolder, 
 
     with pytest.raises(RunError, match="leads out of the folder"):
         load_model(str(killed.path), device="cpu")
+
+
+def test_a_run_that_tells_of_steps_that_its_definition_has_not_is_refused_and_nothing_is_deleted(
+    tmp_path: Path,
+) -> None:
+    folder = RunFolder.create("brats2d", tmp_path)
+    brats = Path(__file__).resolve().parents[2] / "pipelines" / "brats2d.yaml"
+    shutil.copy(brats, folder.path / "definition.yaml")
+    kept = folder.path / "steps" / "mine" / "notes.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("of the user")
+    state = State(folder.path.name, "brats2d", None, RunOptions.of(device="cpu"), status="KILLED")
+    folder.write(replace(state, done=("mine",), made={"scores/x": ("mine", 1, 1)}))
+
+    with pytest.raises(RunError, match=r"run\.json of the run .* steps that its definition does not have"):
+        resume_pipeline(str(folder.path))
+    assert kept.exists()
