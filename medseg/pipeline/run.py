@@ -172,6 +172,7 @@ def _split(job: Job) -> Split:
     split.to_json(path)  # anew where it was damaged; else it is as it was
     job.folder.write(replace(job.folder.read(), split_digest=split.digest()))
     job.recorder.artifact(path)
+    job.progress.say(split.note())
     job.shared.record(job.resolved.definition.split, job.folder.path, job.recorder, job.progress)
     return split
 

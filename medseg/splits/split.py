@@ -81,6 +81,18 @@ class Split:
         """Patients in a role, sorted."""
         return tuple(sorted({self.group_of[case] for case in self.cases(role)}))
 
+    def note(self) -> str:
+        """How many patients and cases are in which role, as a sentence; by slice, only that all may be in any."""
+        if self.leaking:
+            return f"Split by slice: slices of each of {len(self.group_of)} cases may be in any role."
+        words: Mapping[Role, str] = {"train": "for training", "val": "to validate", "test": "to test"}
+        parts = [
+            f"{len(self.groups(role))} with {len(self.cases(role))} cases {word}"
+            for role, word in words.items()
+            if self.cases(role)
+        ]
+        return f"Split by patient (or group): {', '.join(parts)}."
+
     def digest(self) -> str:
         """32 hexadecimal digits of who is in which role."""
         text = json.dumps(self._plain(), sort_keys=True)

@@ -399,3 +399,14 @@ def test_cases_without_a_role_are_named_a_few_and_never_trained_on_silently() ->
     one = cohort(3, 1, role=lambda p: "" if p == 2 else "train")
     with pytest.raises(DataError, match=r"none of 1 case: p2_0\."):
         make_split(rule(column="role"), one, 1)
+
+
+def test_a_note_counts_patients_and_cases_of_each_role() -> None:
+    split = make_split(rule(val=0.2, test=0.0), cohort(10, each=3), 1)
+
+    assert (
+        split.note()
+        == "Split by patient (or group): 8 with 24 cases for training, 2 with 6 cases to validate."
+    )
+    by_slice = make_split(rule(by="slice"), cohort(4), 1)
+    assert by_slice.note() == "Split by slice: slices of each of 4 cases may be in any role."
