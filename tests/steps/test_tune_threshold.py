@@ -259,7 +259,7 @@ def test_recalling_gives_the_same_threshold_without_reading(work, make_run, monk
     run = make_run("threshold")
     done = tune(work, run)
     monkeypatch.setattr(Predictor, "read", None)
-    recalled = TuneThreshold().recall(None, run)
+    recalled = TuneThreshold().recall(work, run)
     assert recalled.predictor.task.threshold == done.predictor.task.threshold
     saved = json.loads((run.place / "threshold.json").read_text())
     assert saved == {"threshold": done.predictor.task.threshold}
@@ -300,7 +300,7 @@ def test_without_any_foreground_to_search_by_the_threshold_stays_and_that_is_sai
     other = make_picture_work(spoilt(written, tmp_path, emptied, "val", work), "emps", role, threshold=0.3)
     run = make_run("threshold")
     assert tune(other, run).predictor.task.threshold == 0.3
-    assert TuneThreshold().recall(None, run).predictor.task.threshold == 0.3
+    assert TuneThreshold().recall(work, run).predictor.task.threshold == 0.3
     assert any("stays at 0.3" in text and "no foreground pixel" in text for text in heard.said)
     assert heard.tagged == {"threshold.threshold": "0.3", "threshold.role": "none: not searched"}
     assert not heard.numbers
