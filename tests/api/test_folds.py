@@ -214,7 +214,7 @@ def test_folds_that_were_interrupted_end_as_if_they_had_not_been(stopped, folded
     with open_store(default_uri(None)) as client:
         (gathered,) = client.search_runs(
             [each.experiment_id for each in client.search_experiments()],
-            f"attributes.run_name = '{again.name}'",
+            f"tags.`medseg.run` = '{again.name}'",
         )
     assert gathered.info.status == "FINISHED"
     assert gathered.data.metrics == pytest.approx(metrics_of(whole, folded[1]), nan_ok=True)

@@ -123,7 +123,7 @@ def test_the_table_has_a_row_for_each_test_patient_and_name(finished: RunResult)
     assert sorted(table["name"].unique()) == sorted((*CLASSES, *REGIONS))
     assert table.groupby("case").size().eq(len(CLASSES) + len(REGIONS)).all()
     assert set(table["case"]) <= set(re.findall(r"Brats_\d{3}", json.dumps(split)))
-    assert set(finished.summary()["name"]) == set(table["name"])
+    assert set(finished.summary()["name"]) == {*table["name"], "mean"}
 
 
 def test_the_pooled_confusion_matrix_counts_every_voxel_of_the_test_patients(finished: RunResult) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import stat
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ OTHERWISE: dict[str, Any] = {
     "name": "other",
     "pipeline": "other",
     "data": "/etc",
-    "options": {**asdict(OPTIONS), "allow": ["subprocess"]},
+    "options": {**OPTIONS.kept(), "allow": ["subprocess"]},
     "tracking_uri": "http://there",
     "tracked": "abc",
     "status": "RUNNING",
@@ -103,7 +103,7 @@ def test_a_run_without_a_signature_is_read_and_is_of_nobody(run: RunFolder) -> N
 
 
 def test_a_fold_that_an_earlier_version_kept_is_read_and_is_still_ones_own(tmp_path: Path) -> None:
-    options = {**asdict(OPTIONS), "allow": ["mypackage"], "part_of": {"name": "folds", "fold": 2}}
+    options = {**OPTIONS.kept(), "allow": ["mypackage"], "part_of": {"name": "folds", "fold": 2}}
     old = {
         "name": "run",
         "pipeline": "brats2d",

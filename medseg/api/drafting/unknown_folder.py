@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from medseg.datasets.scanning.look import Look, look
-from medseg.pipeline.drafting.draft import drafted, places, refuse_to_overwrite, write
-from medseg.pipeline.drafting.plan import Machine
 from medseg.pipeline.options import RunOptions
 from medseg.places import cache_folder
 from medseg.progress import LOADING, Progress, Silent
+
+if TYPE_CHECKING:
+    from medseg.datasets.scanning.look import Look
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ def scan(folder: str | Path, *, progress: Progress | None = None, jobs: int | No
     Raises:
         DataError: It is no folder, or holds several data sets; says what to name instead.
     """
+    from medseg.datasets.scanning.look import look  # noqa: PLC0415  # imports nibabel and SciPy
+
     at_once = RunOptions.of(jobs=jobs).at_once
     return look(Path(folder), jobs=at_once, progress=progress, remember=cache_folder() / "checked")
 
@@ -71,6 +74,9 @@ def new_pipeline(
         DefinitionError: The name can be none, or is taken.
         DataError: There is nothing in the folder that could be learned from; says what to do.
     """
+    from medseg.pipeline.drafting.draft import drafted, places, refuse_to_overwrite, write  # noqa: PLC0415
+    from medseg.pipeline.drafting.plan import Machine  # noqa: PLC0415
+
     places(name)
     if not force:
         refuse_to_overwrite(name)

@@ -79,7 +79,7 @@ def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
 
 def _name(described: Any) -> str:
     """That of the pipeline, in characters that MLflow takes."""
-    return re.sub(r"[^\w -]", "_", str(described["about"].get("pipeline", "model"))) or "model"
+    return re.sub(r"[^\w -]", "_", str(described.get("about", {}).get("pipeline", "model"))) or "model"
 
 
 def _log_scores(client: Any, run_id: str, model_id: str) -> None:
