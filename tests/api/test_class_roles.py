@@ -8,7 +8,6 @@ import re
 import shutil
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +15,10 @@ from PIL import Image
 from sklearn import metrics as oracle
 
 from medseg.api import RunResult, check_data, predict, prepare_data, run_pipeline
+from medseg.class_names import key_name
 from medseg.datasets.finding.scan import scan
 from medseg.errors import DataError
+from medseg.learning.scores.tables import metrics_of
 from medseg.testing.dicoms import write_dicom
 from medseg.testing.labelled import write_class_folders, write_labelled_table
 from medseg.tracking.mlflow.store import open_store
@@ -188,8 +189,13 @@ def test_images_of_several_classes_at_once_are_learned_scored_and_told(
 
 def scores_are_those_of_scikit_learn(result: RunResult) -> None:
     table = result.scores()
+    summary = result.summary("test")
+    found = metrics_of(summary, "test", set(summary["score"]), key_name)
     with open_store(result.tracking_uri) as client:
-        found: dict[str, Any] = client.get_run(result.run_id).data.metrics
+        tracked = client.get_run(result.run_id).data.metrics
+    shown = {key: value for key, value in tracked.items() if key.startswith("test/")}
+    assert {key: pytest.approx(found[key]) for key in shown} == shown
+    assert {"test/f1", "test/auroc", "test/recall/oedema", "test/recall/oedema/low"} <= set(shown)
     truth = np.array([[name in str(text).split("; ") for name in TAGS] for text in table["truth"]])
     chances = table[[f"probability_{name}" for name in TAGS]].to_numpy()
     said = chances >= 0.5

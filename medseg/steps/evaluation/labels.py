@@ -30,7 +30,7 @@ from medseg.steps.evaluation.pooled import Part, Pooled, joined
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_HEADLINES = ("accuracy", "balanced_accuracy", "auroc", "f1", "recall")
+_HEADLINES = ("accuracy", "subset_accuracy", "balanced_accuracy", "auroc", "f1", "recall")
 _MISTAKES = 16
 _LOOKED_AT = 6
 
