@@ -92,7 +92,7 @@ def show_run(run: str) -> Shown:
                 summaries[role] = read_scores(path)
                 if not {"name", "score", "mean", "low", "high", "patients"} <= set(summaries[role].columns):
                     raise ValueError("other columns")
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RunError) as error:
                 raise RunError(
                     f"{path.name} of the run {folder.path.name} is damaged. Put it back, or run the pipeline again."
                 ) from error
