@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,13 @@ _ALIKE = frozenset({
 })  # fmt: skip
 _OF_ALIKE = frozenset({"add", "div", "mul", "sub"})  # and these, where all have one shape
 
+# What can make much more than it gets: of what transforms do, the rest need not be asked.
+_GROWING = frozenset({
+    "affine_grid", "arange", "broadcast_to", "empty", "expand", "full", "grid_sample", "interpolate", "linspace",
+    "meshgrid", "new_empty", "new_full", "new_ones", "new_zeros", "ones", "pad", "rand", "randn", "repeat",
+    "repeat_interleave", "tile", "zeros",
+})  # fmt: skip
+
 _STEP = 1 << 26  # bytes after which is asked how much memory is free
 
 
@@ -32,7 +39,7 @@ class TooLargeError(RuntimeError):
 
 
 @contextmanager
-def within_memory(*, kept: bool = False) -> Iterator[None]:
+def within_memory(*, kept: bool = False, growing: bool = False) -> Iterator[None]:
     """Within it, torch makes no tensor on the CPU that does not fit into memory, nor more than `MOST_TENSORS`.
 
     What a tensor will take, the same function without data gives before (on the device `meta`), so that nothing is
@@ -42,18 +49,22 @@ def within_memory(*, kept: bool = False) -> Iterator[None]:
         kept: All that is made stays, as the parameters of a network: half the memory that is free is the most then,
             since what trains or predicts needs the other.
 
+        growing: Only functions that can make much more than they get are counted, as of transforms: the rest makes
+            no more than the volume that is there.
+
     Raises:
         TooLargeError: Something does not fit.
     """
-    with _Weighed(available_memory() // 2 if kept else None):
+    with _Weighed(available_memory() // 2 if kept else None, _GROWING if growing else None):
         yield
 
 
 class _Weighed(TorchFunctionMode):
     # A mode of the dispatcher would see more, and imports the compiler of torch, which takes seconds.
 
-    def __init__(self, most: int | None) -> None:
+    def __init__(self, most: int | None, counted: Container[str] | None) -> None:
         super().__init__()
+        self._counted = counted  # names of functions; all where there are none
         self._most = most  # bytes in all
         self._made = self._bytes = 0
         self._unseen = 0  # bytes that were made since it was asked how much is free
@@ -63,7 +74,9 @@ class _Weighed(TorchFunctionMode):
     ) -> Any:
         del types
         given = dict(kwargs or {})
-        if not getattr(func, "__name__", "_").endswith("_"):  # `add_` makes nothing new, nor does `__get__`
+        name = getattr(func, "__name__", "_")
+        in_place = name.endswith("_")  # `add_` makes nothing new, nor does `__get__`
+        if not in_place and (self._counted is None or name in self._counted):
             self._count(_nbytes(func, args, given))
         return func(*args, **given)
 

@@ -249,7 +249,7 @@ def _applied(
 ) -> dict[str, Any]:
     """Run some of the transforms, never lazily; what one of them raises comes as it is, and not as MONAI's."""
     try:
-        with tracked(), torch.no_grad(), within_memory():
+        with tracked(), torch.no_grad(), within_memory(growing=True):
             return dict(compose(dict(data), start=start, end=end, lazy=False))
     except RuntimeError as error:
         raised = error.__cause__ or error

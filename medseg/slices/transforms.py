@@ -71,7 +71,7 @@ class Chain:
         """Run all transforms, never lazily, on `image` (C, I, J, K) and `label` (1, I, J, K)."""
         if not self.transforms:
             return dict(data)
-        with tracked(), torch.no_grad(), within_memory():
+        with tracked(), torch.no_grad(), within_memory(growing=True):
             return dict(self._compose(dict(data), lazy=False))
 
     def undo(self, volume: NDArray[Any], trace: MetaTensor, *, nearest: bool) -> NDArray[Any]:
@@ -105,7 +105,7 @@ def undone(compose: Compose, maps: NDArray[Any], trace: MetaTensor, *, nearest: 
     # A copy, because MONAI takes entries out while it inverts.
     operations = copy.deepcopy(trace.applied_operations)
     mode = "nearest" if nearest else "bilinear"
-    with tracked(), torch.no_grad(), within_memory():
+    with tracked(), torch.no_grad(), within_memory(growing=True):
         carried = MetaTensor(torch.from_numpy(maps), meta=dict(trace.meta))
         carried.applied_operations = convert_applied_interp_mode(operations, mode=mode, align_corners=None)
         return as_array(compose.inverse({"image": carried})["image"])
