@@ -217,7 +217,9 @@ def test_a_model_is_served_by_the_command_of_the_page_and_gives_what_predict_giv
         for line in block.text.splitlines()
     ]
     port = str(_free_port())
-    setting, *words = shlex.split(serve.replace("RUN", finished.run_id).replace("5001", port))
+    setting, *words = shlex.split(
+        serve.replace("RUN", finished.run_id).replace("PIPELINE", "brats2d").replace("5001", port)
+    )
     assert words[0] == "mlflow"
     image = np.random.default_rng(2).random((2, 4, 32, 32), dtype=np.float32)
     curl, url, _, header, _, body = shlex.split(ask.replace("5001", port))

@@ -24,7 +24,9 @@ def served(classified: RunResult) -> Any:
         before = mlflow.get_tracking_uri()
         mlflow.set_tracking_uri(classified.tracking_uri)
         try:
-            yield mlflow.pyfunc.load_model(f"runs:/{classified.run_id}/model")
+            yield mlflow.pyfunc.load_model(
+                f"runs:/{classified.run_id}/{classified.predictor.about['pipeline']}"
+            )
         finally:
             mlflow.set_tracking_uri(before)
 

@@ -21,7 +21,7 @@ import numpy as np
 import mlflow, mlflow.pyfunc
 uri, run, given, found = sys.argv[1:]
 mlflow.set_tracking_uri(uri)
-model = mlflow.pyfunc.load_model(f"runs:/{run}/model")
+model = mlflow.pyfunc.load_model(f"runs:/{run}/brats2d")
 with np.load(given) as slices:
     np.savez(found, **{name: model.predict(slices[name]) for name in slices.files})
 """
