@@ -82,16 +82,13 @@ class Split:
         return tuple(sorted({self.group_of[case] for case in self.cases(role)}))
 
     def note(self) -> str:
-        """How many patients and cases are in which role, as a sentence; by slice, only that all may be in any."""
+        """How many patients and cases are in which role, as a sentence."""
         if self.leaking:
             return f"Split by slice: slices of each of {len(self.group_of)} cases may be in any role."
         words: Mapping[Role, str] = {"train": "for training", "val": "to validate", "test": "to test"}
-        parts = [
-            f"{len(self.groups(role))} with {len(self.cases(role))} cases {word}"
-            for role, word in words.items()
-            if self.cases(role)
-        ]
-        return f"Split by patient (or group): {', '.join(parts)}."
+        in_role = [(len(self.groups(role)), len(self.cases(role)), word) for role, word in words.items()]
+        told = ", ".join(f"{groups} with {cases} cases {word}" for groups, cases, word in in_role if cases)
+        return f"Split by patient (or group): {told}."
 
     def digest(self) -> str:
         """32 hexadecimal digits of who is in which role."""
