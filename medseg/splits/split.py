@@ -20,7 +20,6 @@ from medseg.splits.file import read_split_file, roles_of_cases, same_cases
 from medseg.splits.rule import DEFAULT_RATIO, SplitRule
 
 __all__ = ["CLASS", "ROLES", "Role", "Split", "make_split"]
-
 _OTHERS: tuple[Role, ...] = ("val", "test")
 
 CLASS = "class"
@@ -87,8 +86,8 @@ class Split:
             return f"Split by slice: slices of each of {len(self.group_of)} cases may be in any role."
         words: Mapping[Role, str] = {"train": "for training", "val": "to validate", "test": "to test"}
         in_role = [(len(self.groups(role)), len(self.cases(role)), word) for role, word in words.items()]
-        told = ", ".join(f"{groups} with {cases} cases {word}" for groups, cases, word in in_role if cases)
-        return f"Split by patient (or group): {told}."
+        told = [f"{groups} with {cases} cases {word}" for groups, cases, word in in_role if cases]
+        return f"Split by patient (or group): {', '.join(told)}."
 
     def digest(self) -> str:
         """32 hexadecimal digits of who is in which role."""

@@ -22,7 +22,7 @@ ROOT = Path(medseg.__file__).parent
 
 #: Of other programs, which medseg starts or names.
 OF_OTHERS = {
-    "--allowed-hosts", "--artifacts-destination", "--cors-allowed-origins", "--host", "--porcelain", "--raw",
+    "--allowed-hosts", "--app-name", "--artifacts-destination", "--cors-allowed-origins", "--host", "--porcelain", "--raw",
     "--run-id", "--shm-size", "--untracked-files", "--workers",
 }  # fmt: skip
 
