@@ -123,6 +123,7 @@ def _all_steps(job: Job) -> Work:
     job, store = _prepared(job)
     _record_left_out(job)
     split = _split(job)
+    job.progress.say(split.note())
     _tell_slices(job, store)
     work = _first_work(job, split, store)
     job.recorder.tags(run_tags(job.resolved, job.gathered, split, job.device))
@@ -172,7 +173,6 @@ def _split(job: Job) -> Split:
     split.to_json(path)  # anew where it was damaged; else it is as it was
     job.folder.write(replace(job.folder.read(), split_digest=split.digest()))
     job.recorder.artifact(path)
-    job.progress.say(split.note())
     job.shared.record(job.resolved.definition.split, job.folder.path, job.recorder, job.progress)
     return split
 
