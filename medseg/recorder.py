@@ -29,6 +29,11 @@ class DataInput:
     source: str = ""
 
 
+def is_score(name: str) -> bool:
+    """Whether a number is a score of a role: the last one counts, as after longer training."""
+    return name.startswith(("train/", "val/", "test/"))
+
+
 class Recorder(Protocol):
     """Where a run writes down what happened."""
 
@@ -39,7 +44,7 @@ class Recorder(Protocol):
         """What a run is found by."""
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Numbers at a step. A (name, step) that was recorded before is not recorded twice."""
+        """Numbers at a step. A (name, step) that was recorded before is not, but for a score that has changed."""
 
     def data(self, inputs: Sequence[DataInput]) -> None:
         """What the run learned from."""

@@ -15,7 +15,7 @@ from medseg.errors import RunError
 from medseg.files.durable import append_line, cut_damage
 from medseg.files.regular import open_regular, parse_json, read_json
 from medseg.places import written_whole
-from medseg.recorder import DataInput, Status
+from medseg.recorder import DataInput, Status, is_score
 
 PARAMS = "params.json"
 TAGS = "tags.json"
@@ -47,7 +47,9 @@ class FolderRecorder:
         self._tags: dict[str, Any] = _read(folder / TAGS, {}, say)
         self._inputs: list[Any] = _read(folder / INPUTS, [], say)
         lines = read_metrics(folder, say)
-        self._seen = {(name, line["step"]) for line in lines for name in line["metrics"]}
+        self._seen = {
+            (name, line["step"]): value for line in lines for name, value in line["metrics"].items()
+        }
         note_status(folder, "RUNNING")
 
     def params(self, values: Mapping[str, object]) -> None:
@@ -61,14 +63,18 @@ class FolderRecorder:
         self._write(TAGS, self._tags)
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Append one line; a (name, step) that was recorded before is left out."""
-        new = {name: float(value) for name, value in values.items() if (name, step) not in self._seen}
+        """Append one line; a (name, step) that was recorded before is left out, but for a score that has changed."""
+        new = {
+            name: float(value)
+            for name, value in values.items()
+            if (name, step) not in self._seen or (is_score(name) and self._seen[name, step] != value)
+        }
         if not new:
             return
         shown = {name: value if math.isfinite(value) else None for name, value in new.items()}
         line = json.dumps({"step": step, "time": time.time(), "metrics": shown}, allow_nan=False)
         append_line(self._folder / METRICS, line)
-        self._seen |= {(name, step) for name in new}
+        self._seen |= {(name, step): value for name, value in shown.items()}
 
     def data(self, inputs: Sequence[DataInput]) -> None:
         """Write what the run learned from; a role that was there before is replaced."""

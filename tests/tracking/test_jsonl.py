@@ -170,3 +170,13 @@ def test_artifacts_inside_stay_and_those_outside_are_copied(tmp_path: Path) -> N
     assert not (run / "tables").exists()
     assert (run / "figures" / "figure.png").read_bytes() == b"1"
     assert (run / "predictor" / "weights").read_bytes() == b"2"
+
+
+def test_a_score_that_has_changed_counts_again_and_a_curve_does_not(tmp_path: Path) -> None:
+    FolderRecorder(tmp_path).metrics({"test/dice/mean": 0.5, "epoch/train/loss": 1.0}, 0)
+    longer = FolderRecorder(tmp_path)
+    for _ in range(2):
+        longer.metrics({"test/dice/mean": 0.75, "epoch/train/loss": 9.0}, 0)
+
+    lines = [line["metrics"] for line in read_metrics(tmp_path, print)]
+    assert lines == [{"test/dice/mean": 0.5, "epoch/train/loss": 1.0}, {"test/dice/mean": 0.75}]

@@ -535,3 +535,18 @@ def test_files_are_not_sent_to_a_place_that_only_the_database_names(
 @pytest.fixture
 def uri_of_workspace(workspace: Path) -> str:
     return default_uri(f"sqlite:///{(workspace / 'mlflow.db').as_posix()}")
+
+
+@pytest.mark.slow
+def test_a_score_that_has_changed_is_the_one_that_is_shown(uri: str, client: Any, tmp_path: Path) -> None:
+    first = start(uri, tmp_path / "run")
+    first.metrics({"test/dice/mean": 0.75, "epoch/train/loss": 1.0}, 0)
+    first.close("FINISHED")
+    longer = MlflowRecorder.resume(uri, first.run_id, tmp_path / "run", system=False)
+    for _ in range(2):
+        longer.metrics({"test/dice/mean": 0.5, "epoch/train/loss": 9.0}, 0)
+    longer.close("FINISHED")
+
+    shown = client.get_run(first.run_id).data.metrics
+    assert shown == {"test/dice/mean": 0.5, "epoch/train/loss": 1.0}
+    assert len(steps(client, first.run_id, "test/dice/mean")) == 2

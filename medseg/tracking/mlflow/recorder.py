@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medseg.recorder import DataInput, Status
+from medseg.recorder import DataInput, Status, is_score
 from medseg.tracking.mlflow.address import reach, sqlite_path
 from medseg.tracking.mlflow.calls import (
     Call,
@@ -70,7 +70,7 @@ class MlflowRecorder:
         self._outbox = Outbox(
             lambda call: call.send(client, run_id, self._folder), reach_again, self._folder, say
         )
-        self._seen: dict[str, set[int]] = {}  # steps by metric
+        self._seen: dict[str, dict[int, float]] = {}  # the last value at each step, by metric
         self._settled = dict(settled or {})
         self._resumed = settled is not None
         if self._resumed:
@@ -195,15 +195,18 @@ class MlflowRecorder:
             self._outbox.put(tags_call(values))
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Record numbers at a step, but for NaN and infinite ones, and for a (name, step) recorded before."""
+        """Record numbers at a step, but for NaN and infinite ones, and for a (name, step) recorded before.
+
+        A score that has changed since is recorded again: a store shows the later of two at one step.
+        """
         with self._lock:
             new = {
                 name: value
                 for name, value in values.items()
-                if math.isfinite(value) and step not in self._steps(key_of(name))
+                if math.isfinite(value) and self._is_new(name, value, step)
             }
-            for name in new:
-                self._steps(key_of(name)).add(step)
+            for name, value in new.items():
+                self._steps(key_of(name))[step] = value
         if new:
             self._outbox.put(metrics_call(new, step, _now_ms()))
 
@@ -240,19 +243,24 @@ class MlflowRecorder:
         watch.start()
         return watch
 
-    def _steps(self, name: str) -> set[int]:
-        """Steps at which a metric is recorded; of a resumed run, asked of the server at the first use."""
+    def _is_new(self, name: str, value: float, step: int) -> bool:
+        known = self._steps(key_of(name))
+        return step not in known or (is_score(name) and known[step] != value)
+
+    def _steps(self, name: str) -> dict[int, float]:
+        """What is recorded of a metric, by step; of a resumed run, asked of the server at the first use."""
         if name not in self._seen:
-            self._seen[name] = self._asked_steps(name) if self._resumed else set()
+            self._seen[name] = self._asked_steps(name) if self._resumed else {}
         return self._seen[name]
 
-    def _asked_steps(self, name: str) -> set[int]:
+    def _asked_steps(self, name: str) -> dict[int, float]:
         if self._outbox.waiting:  # the server is away: a number too many is better than a wait each
-            return set()
+            return {}
         try:
-            return {metric.step for metric in self._client.get_metric_history(self.run_id, name)}
+            history = self._client.get_metric_history(self.run_id, name)
         except Exception:  # noqa: BLE001 - MLflow raises whatever its stores and HTTP layers raise
-            return set()
+            return {}
+        return {each.step: each.value for each in sorted(history, key=lambda each: each.timestamp)}
 
     def _inside(self, path: Path) -> str:
         """Relative to the run's folder where it lies inside, so that the folder may be moved."""
