@@ -50,6 +50,15 @@ def list_pipelines() -> None:
 def new(
     name: Annotated[str, typer.Argument(help="What to call it: letters, digits and _, with a letter first.")],
     data: Annotated[Path, typer.Option("--data", help="Draft it for the data in this folder.")],
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--minutes",
+            min=0,
+            help="What the training may take on this machine, of which a few steps are measured; 0 measures nothing. "
+            "Default: 10, on a GPU 30.",
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite drafts of this name. Default: refuse.")
     ] = False,
@@ -61,7 +70,7 @@ def new(
         from medseg.cli.printing.look_report import print_new  # noqa: PLC0415
 
         console = Console()
-        made = new_pipeline(name, data, force=force, progress=display(console), jobs=jobs)
+        made = new_pipeline(name, data, minutes=minutes, force=force, progress=display(console), jobs=jobs)
         print_new(console, made, data)
 
 

@@ -9,22 +9,20 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from monai.transforms import Compose, Transform
 
-from medseg.component import Slot, build
-from medseg.errors import DataError, DefinitionError, ModelError
+from medseg.component import Slot
+from medseg.errors import DefinitionError, ModelError
 from medseg.figures.learning_curves import learning_curves
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.tasks.task import on_device
-from medseg.learning.training.batches import Batches, SliceDataset
-from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
+from medseg.learning.training.batches import Batches
 from medseg.learning.training.checkpoint import Checkpoints, Standing
 from medseg.learning.training.curve_names import curve_names
 from medseg.learning.training.curve_verdict import read_curves
 from medseg.learning.training.fit import Watch, fit
 from medseg.learning.training.longer import course_note, refuse_other_course
-from medseg.learning.training.memory import available_memory, free_memory, measure_need, refuse_too_large
+from medseg.learning.training.memory import free_memory, measure_need, refuse_too_large
 from medseg.learning.training.optimiser import make_optimiser
 from medseg.learning.training.plan import Plan, Precision
 from medseg.learning.transfer.freeze import (
@@ -35,9 +33,12 @@ from medseg.learning.transfer.freeze import (
     still_statistics,
     trained_blocks,
 )
+from medseg.machine.peak import PeakMemory
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.evaluation.evaluation import evaluation_of
+from medseg.steps.expected import Expected
+from medseg.steps.feeding import placed, role_batches
 from medseg.steps.step import Run, Work
 
 _LONGEST_TAG = 500  # characters, of MLflow's 5000: a tag is read in a list
@@ -64,6 +65,8 @@ class Fit:
             `{all_but_last_blocks: N}` all but the head and the N blocks before it; left out, nothing.
         statistics: Whether batch normalisation learns the statistics of these images (`moving`), or keeps those that
             it has (`still`), as fine-tuning in small batches needs it.
+        expected: What the training should take on the machine that the definition was drafted on, `minutes` and
+            `gib` of memory; the run says how far that was off. It changes nothing.
     """
 
     changeable: ClassVar[tuple[str, ...]] = ("epochs", "patience", "pictures_every")
@@ -91,6 +94,7 @@ class Fit:
         best_by: Any = "score",
         freeze: Freeze = None,
         statistics: Literal["moving", "still"] = "moving",
+        expected: Mapping[str, float] | None = None,
     ) -> None:
         _refuse(_whole(epochs, 1), "epochs", epochs, "a whole number, 1 or more")
         patient = patience is None or _whole(patience, 1)
@@ -111,6 +115,7 @@ class Fit:
         self.pictures_every = pictures_every
         self.freeze, self.blocks = freeze, trained_blocks(freeze)
         self.statistics = statistics
+        self.expected = Expected.of(expected)
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -137,8 +142,8 @@ class Fit:
         task = work.predictor.task
         task = task.weighted(task.target.counts(work.store, "train"))
         network = work.predictor.network.to(run.device)
-        placement = _placement(work, run)
-        train, val = (self._batches(work, run, role, placement) for role in ("train", "val"))
+        placement = placed(work, run)
+        train, val = (role_batches(work, run, role, placement) for role in ("train", "val"))
         first = train.dataset[(0, 0)]
         shape = first["image"].shape
         loss = on_device(task.loss(), run.device)
@@ -163,19 +168,21 @@ class Fit:
                 if self.pictures_every and (turn % self.pictures_every == 0 or turn == 1):
                     self._picture(replace(work.predictor, network=network), val, scores, epoch, run)
 
-            standing = fit(
-                network,
-                task,
-                train,
-                val,
-                plan=self.plan,
-                device=run.device,
-                seed=run.seed,
-                folder=run.place,
-                need=need,
-                watch=Watch(epoch_done, validated, run.progress),
-            )
+            with PeakMemory(run.device) as peak:
+                standing = fit(
+                    network,
+                    task,
+                    train,
+                    val,
+                    plan=self.plan,
+                    device=run.device,
+                    seed=run.seed,
+                    folder=run.place,
+                    need=need,
+                    watch=Watch(epoch_done, validated, run.progress),
+                )
         self._conclude(run, standing, work)
+        self._account(run, standing, peak.taken)
         trained = replace(work.predictor, network=network, device=run.device)
         trained.save(run.place / "predictor")
         return replace(work, predictor=trained, epochs=work.epochs + standing.epoch)
@@ -226,40 +233,6 @@ class Fit:
         trained = replace(work.predictor, network=saved.network, device=run.device)
         return replace(work, predictor=trained, epochs=work.epochs + len(history))
 
-    def _batches(self, work: Work, run: Run, role: str, placement: Placement) -> Batches:
-        samples = work.store.role(role)
-        if not samples:
-            raise DataError(
-                f"no slice has the role {role}: nothing of those patients passes slices.keep, or the split gives "
-                "them no patient. Change slices.keep or split."
-            )
-        training = role == "train"
-        augment = None
-        if training and run.loading.augment:
-            augment = Compose(
-                [
-                    build(spec, at=f"loading.augment.{i}", kind=Transform, allowed=run.allowed)
-                    for i, spec in enumerate(run.loading.augment)
-                ]
-            )
-        workers = worker_count(run.loading.workers, run.device, placement) if training else 0
-        dataset = SliceDataset(
-            work.store,
-            samples,
-            augment=augment,
-            seed=run.seed,
-            keep_on=placement.keep_on,
-            target=work.predictor.task.target,
-        )
-        return Batches(
-            dataset,
-            batch_size=run.loading.batch_size,
-            seed=run.seed,
-            shuffle=training,
-            workers=workers,
-            pin=run.device.type == "cuda" and placement.name != "gpu",
-        )
-
     def _picture(
         self, predictor: Predictor, val: Batches, scores: Mapping[str, float], epoch: int, run: Run
     ) -> None:
@@ -271,6 +244,16 @@ class Fit:
             return
         path = save_figure(figure, run.figures / f"{run.step}_validation_{epoch:04d}.png")
         run.recorder.artifact(path, "figures")
+
+    def _account(self, run: Run, standing: Standing, taken: int | None) -> None:
+        """Say what the training took, and how far off that is from what was expected."""
+        minutes = sum(row.get("seconds", 0.0) for row in standing.history) / 60
+        off = "" if self.expected is None else f": {self.expected.against(minutes, taken)}"
+        memory = "" if taken is None else f" and {taken / 2**30:.2g} GiB of memory"
+        run.progress.say(f"The training took {minutes:.1f} minutes{memory}{off}.")
+        run.recorder.tags({f"{run.step}.minutes": f"{minutes:.2f}"})
+        if taken is not None:
+            run.recorder.tags({f"{run.step}.memory.taken_bytes": str(taken)})
 
     def _conclude(self, run: Run, standing: Standing, work: Work) -> None:
         task, before = work.predictor.task, work.epochs
@@ -315,15 +298,6 @@ class Fit:
             f"Best epoch {best_epoch} of {last}{early}: validation score {standing.best_score:.3f} "
             f"({standing.score_name}{'' if by == 'score' else f'; the epoch was chosen by {by}'})."
         )
-
-
-def _placement(work: Work, run: Run) -> Placement:
-    """Chosen once for both roles: with the first in memory, less of it is free."""
-    needed = work.store.nbytes("train") + work.store.nbytes("val")
-    placement = place_slices(run.loading.cache, needed, run.device, available_memory())
-    run.progress.say(placement.note)
-    run.recorder.params({"loading.cache_used": placement.name})
-    return placement
 
 
 def _rehearse(plan: Plan) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -51,7 +52,8 @@ def test_training_leaves_a_better_network_with_its_traces(make_work, make_run, h
     assert all("epoch" not in values for _, values in heard.numbers)
     best = max(rows, key=lambda row: row["val/score"])["epoch"]
     sizes = {"fit.memory.batch_bytes", "fit.memory.free_bytes"}
-    assert set(heard.tagged) == {"fit.best_epoch", "fit.best_by", "fit.verdict", *sizes}
+    took = {"fit.minutes", "fit.memory.taken_bytes"}
+    assert set(heard.tagged) == {"fit.best_epoch", "fit.best_by", "fit.verdict", *sizes, *took}
     assert heard.tagged["fit.best_epoch"] == str(int(best))
     assert heard.tagged["fit.best_by"].startswith("dice of ")
     assert kept == 0
@@ -67,6 +69,35 @@ def test_training_leaves_a_better_network_with_its_traces(make_work, make_run, h
     assert any("kept in memory" in text for text in heard.said)
     assert any(text.startswith(f"Best epoch {int(best)} of 8") for text in heard.said)
     assert not work.predictor.network.training
+
+
+def test_how_far_a_training_was_off_from_what_was_expected_is_said(make_work, make_run, heard, monkeypatch):
+    seconds = iter([0.0, 1.0, 3.0, 3.0, 4.0, 9.0])  # begun, trained and validated of two epochs
+    clock = SimpleNamespace(perf_counter=lambda: next(seconds))
+    monkeypatch.setattr("medseg.learning.training.fit.time", clock)
+
+    start(make_step(expected={"minutes": 0.3, "gib": 64}), make_work(), make_run())
+
+    (said,) = [text for text in heard.said if text.startswith("The training took")]
+    assert said.startswith("The training took 0.1 minutes")
+    assert ": 50% of the 0.3 minutes" in said
+    assert "64 GiB that the definition expects" in said
+    assert heard.tagged["fit.minutes"] == "0.15"
+
+
+@pytest.mark.parametrize("given", [{"minutes": 1}, {"minutes": 0, "gib": 1}, 3, {"minutes": "1", "gib": 1}])
+def test_an_expectation_of_another_form_is_refused(given):
+    with pytest.raises(DefinitionError, match="expected is"):
+        make_step(expected=given)
+
+
+def test_an_epoch_may_hold_a_part_of_the_slices(make_work, make_run, heard):
+    run = make_run()
+    run = replace(run, loading=run.loading.model_copy(update={"slices_per_epoch": 3}))
+
+    start(make_step(), make_work(), run)
+
+    assert any("Training on cpu: 3 slices" in text for text in heard.said)
 
 
 @pytest.mark.slow
@@ -116,7 +147,7 @@ def test_memory_is_divided_once_for_training_and_validation_together(make_work, 
     """Slices that fill what is free must not be refused because the first role took its part."""
     work = make_work()
     free = [work.store.nbytes("train") + work.store.nbytes("val"), work.store.nbytes("val")]
-    monkeypatch.setattr("medseg.steps.fit.available_memory", lambda: free.pop(0))
+    monkeypatch.setattr("medseg.steps.feeding.available_memory", lambda: free.pop(0))
     start(make_step(epochs=1), work, make_run(cache="memory"))
 
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from medseg.pipeline.drafting.budget import LEAST_STEPS
 from medseg.text import printable
 
 if TYPE_CHECKING:
     from medseg.api.drafting.unknown_folder import NewPipeline
     from medseg.datasets.scanning.look import Look
+    from medseg.pipeline.drafting.budget import Course
 
 _LISTED = 12  # of values of labels, and of faults, before they are counted
 
@@ -30,6 +32,7 @@ def print_new(console: Console, made: NewPipeline, data: Path) -> None:
     """Where the drafts are, what a person must decide, and the next command."""
     print_look(console, made.look)
     lines = [f"Wrote {made.manifest} and {made.definition}: each choice has its reason beside it."]
+    lines += _length(made.course)
     lines += [f"To decide (TODO in {made.manifest}): {question}" for question in made.questions]
     listing = made.look.listing
     bad = " --skip-bad" if made.look.faults or made.look.problems else ""
@@ -45,6 +48,21 @@ def print_new(console: Console, made: NewPipeline, data: Path) -> None:
     lines.append(f"Train: medseg pipeline run {made.name} --data {folder}{bad}")
     for line in lines:
         console.print(Text(printable(line)), soft_wrap=True)
+
+
+def _length(course: Course) -> Iterator[str]:
+    """What the training should take, where it was measured."""
+    if course.minutes is None:
+        return
+    yield (
+        f"Measured here: training should take {course.minutes:.3g} minutes ({course.epochs} epochs, {course.steps} "
+        f"steps) and {course.gib:.2g} GiB of memory; preparing and scoring the data come beside."
+    )
+    if course.steps < LEAST_STEPS:
+        yield (
+            f"Fewer than {LEAST_STEPS} steps are too few for a good model, even with the smallest network that is "
+            "tried: give it more time with --minutes, or take a machine with a GPU."
+        )
 
 
 def next_line(data: Path) -> str:

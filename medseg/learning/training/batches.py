@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from monai.data import CacheDataset
 from monai.transforms import Compose
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from medseg.errors import MedsegError, TrainingError
@@ -120,20 +121,31 @@ def _lacked_memory(message: str) -> bool:
 
 
 class EpochOrder(Sampler[tuple[int, int]]):
-    """The order of one epoch, as (epoch, index): a permutation drawn from (seed, epoch), or as listed."""
+    """The order of one epoch, as (epoch, index): a permutation drawn from (seed, epoch), or as listed.
 
-    def __init__(self, length: int, *, seed: int, shuffle: bool) -> None:
+    With `most`, epochs are cut one after the other out of an endless row of permutations, so that every slice is
+    seen before one is seen again.
+    """
+
+    def __init__(self, length: int, *, seed: int, shuffle: bool, most: int | None = None) -> None:
         self.length, self.seed, self.shuffle = length, seed, shuffle
+        self.most = length if most is None else min(most, length)
         self.epoch = 0
 
     def __len__(self) -> int:
-        return self.length
+        return self.most
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.arange(self.length)
-        if self.shuffle:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        return iter([(self.epoch, int(i)) for i in order])
+        if not self.shuffle or not self.length:
+            return iter([(self.epoch, i) for i in range(self.length)])
+        first = self.epoch * self.most
+        turns = range(first // self.length, (first + self.most - 1) // self.length + 1)
+        row = np.concatenate([self._permutation(turn) for turn in turns])
+        start = first - turns[0] * self.length
+        return iter([(self.epoch, int(i)) for i in row[start : start + self.most]])
+
+    def _permutation(self, turn: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self.seed, turn]).permutation(self.length)
 
 
 class Batches:
@@ -146,6 +158,7 @@ class Batches:
         shuffle: Draw an order for each epoch.
         workers: Processes that augment; 0 does it in this one.
         pin: Whether batches go to a CUDA device.
+        most: Slices an epoch; by default all of them.
     """
 
     def __init__(
@@ -157,9 +170,10 @@ class Batches:
         shuffle: bool,
         workers: int = 0,
         pin: bool = False,
+        most: int | None = None,
     ) -> None:
         self.dataset = dataset
-        self.order = EpochOrder(len(dataset), seed=seed, shuffle=shuffle)
+        self.order = EpochOrder(len(dataset), seed=seed, shuffle=shuffle, most=most)
         self.loader: DataLoader[dict[str, Any]] = DataLoader(
             dataset,
             batch_size=batch_size,

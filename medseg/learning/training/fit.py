@@ -171,16 +171,17 @@ class _Epochs:
         epoch = standing.epoch + 1
         label = f"epoch {epoch}/{self.plan.epochs}"
         rate = float(self.parts.optimiser.param_groups[0]["lr"])
-        started = time.perf_counter()
+        begun = time.perf_counter()
         best = "" if not standing.best_epoch else f"{standing.best_score:.3f}"
         with self.watch.progress.bar(label, len(self.train.order), "slices") as bar:
             losses = self._train(epoch, bar, best)
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - begun
         row = {
             "epoch": float(epoch),
             "train/loss": losses,
             "learning_rate": rate,
             "slices_per_second": len(self.train.order) / seconds,
+            "seconds": seconds,
         }
         if self.parts.schedule is not None and self.plan.schedule_each == "epoch":
             self.parts.schedule.step()
@@ -190,6 +191,7 @@ class _Epochs:
         row |= scores
         self._name_score(standing.score_name, score_name)
         self.watch.validated(self.parts.network, epoch, cases)
+        row["seconds"] = time.perf_counter() - begun
         history = (*standing.history, row)
         worth = self.plan.worth(row)
         if worth > standing.best_worth:

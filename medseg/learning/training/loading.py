@@ -18,6 +18,8 @@ class Loading(BaseModel):
             `gpu`; `auto` takes what fits.
         workers: Processes that load beside the training; 0 for none, `auto` for what cache and processors
             suggest.
+        slices_per_epoch: Training slices that an epoch holds, where all of them would be too many; every one is
+            seen before one is seen again. Left out, all.
         augment: Specs of random MONAI transforms on slices (C, H, W), in order, applied in training alone.
     """
 
@@ -26,4 +28,5 @@ class Loading(BaseModel):
     batch_size: Annotated[int, Field(gt=0)] = 32
     cache: Literal["auto", "memory", "disk", "gpu"] = "auto"
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    slices_per_epoch: Annotated[int, Field(gt=0)] | None = None
     augment: list[Spec] = []

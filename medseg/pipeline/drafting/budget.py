@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 #: Numbers in the feature maps of a batch of 12 that fit into 8 GB. Source: nnU-Net, its reference for 2-D U-Nets.
 _REFERENCE, _REFERENCE_BATCH = 85e6, 12
 
 _MOST_OF_DATA = 0.05  # share of all pixels that a batch may hold. Source: nnU-Net
 _MOST, _LEAST = 32, 2
-_STEPS = 3000  # of a training, about
+_STEPS = 3000  # of a training whose pace is not known, about
 _EPOCHS = (5, 250)
+
+LEAST_STEPS = 300
+"""With fewer a network has hardly begun to learn. Source: own trial on ACDC."""
+
+_MOST_STEPS, _MOST_EPOCHS = 30_000, 1000
+_FEWEST_EPOCHS = 10  # each may be the one that is kept
+_OF_VALIDATION = 0.1  # of the time of training
+_FILLED = 0.95  # of the minutes: figures and files take some
 
 _WIDEST = 512
 
@@ -39,3 +48,72 @@ def epochs(slices: int, batch: int) -> int:
     """So many that a training has about 3000 steps, within 5 and 250."""
     least, most = _EPOCHS
     return max(least, min(most, round(_STEPS / max(math.ceil(slices / batch), 1))))
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a training takes on this machine.
+
+    Attributes:
+        trained: Seconds of a slice that is trained on.
+        validated: Seconds of a slice that is validated.
+        gib: Memory of a batch and of the network.
+    """
+
+    trained: float
+    validated: float
+    gib: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """How long a training is.
+
+    Attributes:
+        epochs: How many.
+        steps: Of all of them.
+        slices: Training slices that an epoch holds; None for all.
+        validate_every: Epochs from one validation to the next.
+        minutes: What it should take; None where that was not measured.
+        gib: Memory that it should take.
+    """
+
+    epochs: int
+    steps: int
+    slices: int | None = None
+    validate_every: int = 1
+    minutes: float | None = None
+    gib: float = 0.0
+
+
+def unmeasured(slices: int, batch: int, most: int = _EPOCHS[1]) -> Course:
+    """About 3000 steps, in no more than `most` epochs."""
+    count = min(epochs(slices, batch), most)
+    return Course(count, count * math.ceil(slices / batch))
+
+
+def course(pace: Pace, minutes: float, *, slices: int, validated: int, batch: int) -> Course:
+    """The longest training that fits into the minutes, with at least ten epochs if it can be.
+
+    Args:
+        pace: As measured.
+        minutes: What it may take.
+        slices: For training.
+        validated: For validation.
+        batch: Slices a step.
+    """
+    seconds = minutes * 60 * _FILLED
+    of_validation = validated * pace.validated
+    share = seconds / (1 + _OF_VALIDATION) / _FEWEST_EPOCHS
+    most = max(int(share / pace.trained) // batch, 1) * batch
+    each = min(slices, most)
+    of_training = each * pace.trained
+    every = max(1, math.ceil(of_validation / (_OF_VALIDATION * of_training)))
+    count = int(seconds / (of_training + of_validation / every))
+    steps = math.ceil(each / batch)
+    count = max(1, min(count, _MOST_EPOCHS, _MOST_STEPS // steps))
+    every = min(every, max(count // 2, 1))  # twice at least, so that there is a best one
+    while count > 1 and count * of_training + math.ceil(count / every) * of_validation > seconds:
+        count -= 1
+    took = count * of_training + math.ceil(count / every) * of_validation
+    return Course(count, count * steps, each if each < slices else None, every, took / 60, pace.gib)

@@ -156,13 +156,20 @@ def _standardised(look: Look) -> dict[str, Any]:
     return {"_target_": "monai.transforms.NormalizeIntensityd", "keys": ["image"], **separate}
 
 
-def cut_whole_pictures(look: Look) -> Cut:
-    """Pictures that have a class each, brought to one size."""
+def cut_whole_pictures(look: Look, part: float = 1.0) -> Cut:
+    """Pictures that have a class each, brought to one size.
+
+    Args:
+        look: At the folder.
+        part: Of the side that they should have; smaller ones take less time.
+    """
     shapes, _ = _grids(look)
     sizes = shapes[:, [1, 0]]
     middle = np.median(sizes, axis=0)
-    side = int(min(max(32 * round(float(middle.min()) / 32), 32), _OF_CLASSES))
-    why = f"stretched to it; the median picture has {_words(middle)} pixels"
+    side = min(max(float(middle.min()), 32), _OF_CLASSES) * part
+    side = max(32 * round(side / 32), 32)
+    less = "" if part == 1 else f", and {part:g} of its side takes the time that there is"
+    why = f"stretched to it; the median picture has {_words(middle)} pixels{less}"
     return Cut(
         (
             Choice("slices.size", [side, side], why),

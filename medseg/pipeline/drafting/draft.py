@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from medseg.datasets.scanning.look import Look
 from medseg.errors import DefinitionError
 from medseg.named import MANIFESTS, PIPELINES, Kind
 from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.drafting.budget import LEAST_STEPS, Course, Pace
 from medseg.pipeline.drafting.choice import open_questions, written
+from medseg.pipeline.drafting.machine import Machine, Time
 from medseg.pipeline.drafting.manifest_choices import manifest_choices
-from medseg.pipeline.drafting.plan import Machine, definition_choices
+from medseg.pipeline.drafting.plan import Plan, planned
 from medseg.places import written_whole
 from medseg.yaml import parse_yaml
 
@@ -29,31 +32,67 @@ class Draft:
         manifest: Its text.
         definition: Its text.
         questions: What a person must decide.
+        course: How long the training is.
     """
 
     name: str
     manifest: str
     definition: str
     questions: tuple[str, ...]
+    course: Course
 
 
-def drafted(name: str, look: Look, machine: Machine) -> Draft:
+Clock = Callable[[PipelineDefinition, Manifest], Pace]
+"""Measures a training; see `medseg.pipeline.drafting.pace.measured`."""
+
+
+def drafted(
+    name: str, look: Look, machine: Machine, minutes: float | None = None, clock: Clock | None = None
+) -> Draft:
     """Draft them; nothing is written.
+
+    With a clock, the largest network is taken of which at least 300 steps fit into the minutes.
+
+    Args:
+        name: Of both.
+        look: At the folder.
+        machine: What the training will run on.
+        minutes: What it may take; by default what the machine suggests.
+        clock: Measures it; without one, about 3000 steps are planned.
 
     Raises:
         DataError: There is nothing to be learned from; says what to do.
     """
     of_manifest = list(manifest_choices(name, look))
-    of_definition = list(definition_choices(name, look, machine))
+    manifest = Manifest.from_json(parse_yaml(written(of_manifest), f"{name}.yaml"))
+    plan = planned(name, look, machine, machine.scales[0])
+    if clock is not None:
+        plan = _within(machine.minutes if minutes is None else minutes, name, look, machine, manifest, clock)
     draft = Draft(
         name,
         written(of_manifest),
-        written(of_definition),
-        tuple(open_questions([*of_manifest, *of_definition])),
+        written(plan.choices),
+        tuple(open_questions([*of_manifest, *plan.choices])),
+        plan.course,
     )
-    Manifest.from_json(parse_yaml(draft.manifest, f"{name}.yaml"))
-    PipelineDefinition.from_dict(parse_yaml(draft.definition, f"{name}.yaml"), f"{name}.yaml")
+    _definition(name, plan)
     return draft
+
+
+def _within(
+    minutes: float, name: str, look: Look, machine: Machine, manifest: Manifest, clock: Clock
+) -> Plan:
+    """The plan with the largest network that learns enough in the time; else the smallest."""
+    for scale in machine.scales:
+        pace = clock(_definition(name, planned(name, look, machine, scale)), manifest)
+        plan = planned(name, look, machine, scale, Time(minutes, pace))
+        if plan.course.steps >= LEAST_STEPS:
+            break
+    return plan
+
+
+def _definition(name: str, plan: Plan) -> PipelineDefinition:
+    return PipelineDefinition.from_dict(parse_yaml(written(plan.choices), f"{name}.yaml"), f"{name}.yaml")
 
 
 def places(name: str) -> tuple[Path, Path]:

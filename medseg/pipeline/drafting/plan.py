@@ -9,9 +9,10 @@ from medseg.datasets.roles import ROLE
 from medseg.datasets.scanning.labels import is_binary
 from medseg.datasets.scanning.look import Look
 from medseg.pipeline.drafting.augmentation import augmentation, class_augmentation
-from medseg.pipeline.drafting.budget import batch_size, epochs, widths
+from medseg.pipeline.drafting.budget import Course, batch_size, course, unmeasured, widths
 from medseg.pipeline.drafting.choice import Choice
 from medseg.pipeline.drafting.cutting import Cut, cut_pictures, cut_volumes, cut_whole_pictures
+from medseg.pipeline.drafting.machine import Machine, Scale, Time
 
 #: Peak of the learning rate. Source: own trial on ACDC, where it and the warm-up mattered most in a short training.
 _PEAK = 6.0e-3
@@ -22,48 +23,102 @@ _TRAINING = 0.7  # share of the cases
 _SEED = 1
 
 
+_VALIDATION = 0.15
+_EPOCHS_OF_CLASSES = 30  # where the pace is not known
+_MOST_EPOCHS = 250
+
+
 @dataclass(frozen=True)
-class Machine:
-    """What a plan depends on beside the data.
+class Plan:
+    """A definition, and what it comes to.
 
     Attributes:
-        gpu: Whether there is one.
+        choices: Its keys.
+        course: How long the training is.
     """
 
-    gpu: bool = False
-
-    @property
-    def base(self) -> int:
-        """Features of a network's first level."""
-        return 32 if self.gpu else 16
-
-    @property
-    def why(self) -> str:
-        """The reason, in words."""
-        return "a GPU is here" if self.gpu else "no GPU is here; 32 on one"
+    choices: tuple[Choice, ...]
+    course: Course
 
 
-def definition_choices(name: str, look: Look, machine: Machine) -> Iterator[Choice]:
+def cut_of(look: Look, side: float) -> Cut:
+    """How slices are cut from what a folder holds; pictures that have a class are made smaller by `side`."""
+    if look.labels is None:
+        return cut_whole_pictures(look, side)
+    return cut_pictures(look) if look.fields.get("pictures") is not None else cut_volumes(look)
+
+
+def planned(name: str, look: Look, machine: Machine, scale: Scale, time: Time | None = None) -> Plan:
     """Every key of the definition, with its reason.
 
     Args:
         name: Of the definition and its manifest.
         look: At the folder; it holds cases.
         machine: What the training will run on.
+        scale: How large it may be.
+        time: What it may take; None plans about 3000 steps.
     """
-    fields = look.fields
-    channels = list(fields["channels"])
-    yield Choice("name", name)
-    yield Choice("about", f"Drafted by `medseg pipeline new`: {_about(look)}.")
-    yield Choice("seed", _SEED)
-    yield Choice("manifest", name)
-    yield Choice("channels", channels)
-    if look.labels is None:
-        yield from _of_classes(look)
-    elif fields.get("pictures") is not None:
-        yield from _of_masks(look, cut_pictures(look), machine, flat=True)
-    else:
-        yield from _of_masks(look, cut_volumes(look), machine, flat=False)
+    cut = cut_of(look, scale.side)
+    size = _Size.of(look, cut, scale)
+    length = size.course(time)
+    head = [
+        Choice("name", name),
+        Choice("about", f"Drafted by `medseg pipeline new`: {_about(look)}."),
+        Choice("seed", _SEED),
+        Choice("manifest", name),
+        Choice("channels", list(look.fields["channels"])),
+        *cut.choices,
+        *_split(look),
+        *_loading(size, length),
+    ]
+    body = _of_classes(cut, length) if look.labels is None else _of_masks(look, cut, size, length, machine)
+    return Plan((*head, *body), length)
+
+
+@dataclass(frozen=True)
+class _Size:
+    """How large a training is.
+
+    Attributes:
+        slices: For training, about.
+        validated: For validation, about.
+        features: Of each level of a network for masks.
+        batch: Slices a step.
+        most: Epochs, where the pace is not known.
+    """
+
+    slices: int
+    validated: int
+    features: tuple[int, ...]
+    batch: int
+    most: int
+
+    @classmethod
+    def of(cls, look: Look, cut: Cut, scale: Scale) -> _Size:
+        slices, validated = (max(int(share * cut.slices), 1) for share in (_TRAINING, _VALIDATION))
+        features = tuple(widths(scale.base, cut.halvings))
+        if look.labels is None:
+            batch, most = 2 ** (max(slices // 8, 2).bit_length() - 1), _EPOCHS_OF_CLASSES
+            batch = min(16, batch)
+        else:
+            batch, most = batch_size(features, cut.size, slices), _MOST_EPOCHS
+        return cls(slices, validated, features, max(int(batch * scale.part), 2), most)
+
+    def course(self, time: Time | None) -> Course:
+        if time is None:
+            return unmeasured(self.slices, self.batch, self.most)
+        return course(time.pace, time.minutes, slices=self.slices, validated=self.validated, batch=self.batch)
+
+
+def _loading(size: _Size, length: Course) -> Iterator[Choice]:
+    yield Choice(
+        "loading.batch_size",
+        size.batch,
+        f"about {size.slices} slices for training; a batch holds a twentieth of them at most",
+    )
+    if length.slices is not None:
+        why = "of all of them, each is seen before one is seen again: so that the time holds ten epochs"
+        yield Choice("loading.slices_per_epoch", length.slices, why)
 
 
 def _about(look: Look) -> str:
@@ -71,23 +126,13 @@ def _about(look: Look) -> str:
     return f"{cases} cases of {look.patients} patients"
 
 
-def _of_masks(look: Look, cut: Cut, machine: Machine, *, flat: bool) -> Iterator[Choice]:
+def _of_masks(look: Look, cut: Cut, size: _Size, length: Course, machine: Machine) -> Iterator[Choice]:
     assert look.labels is not None  # noqa: S101 - they are the truth
-    binary = flat and is_binary(look.labels)
-    features = widths(machine.base, cut.halvings)
-    slices = max(int(_TRAINING * cut.slices), 1)
-    batch = batch_size(features, cut.size, slices)
-    yield from cut.choices
-    yield from _split(look)
-    yield Choice(
-        "loading.batch_size",
-        batch,
-        f"about {slices} slices for training; a batch holds a twentieth of them at most",
-    )
+    binary = look.fields.get("pictures") is not None and is_binary(look.labels)
     yield from augmentation(cut, list(look.labels.names.values.values()))
-    yield from _binary_task() if binary else _class_task(look, batch)
-    yield from _unet(features, machine, binary=binary)
-    yield from _training(epochs(slices, batch), slices, batch, _PEAK, binary=binary)
+    yield from _binary_task() if binary else _class_task(look, size.batch)
+    yield from _unet(size.features, machine, binary=binary)
+    yield from _training(length, _PEAK, binary=binary)
 
 
 def _split(look: Look) -> Iterator[Choice]:
@@ -136,7 +181,7 @@ def _unet(features: Sequence[int], machine: Machine, *, binary: bool) -> Iterato
     yield Choice(
         "network.channels",
         list(features),
-        f"halved until a side has 4 to 7 pixels, 5 times at most; {machine.why}",
+        f"halved until a side has 4 to 7 pixels, 5 times at most; {machine.why(features[0])}",
     )
     yield Choice("network.strides", [2] * (len(features) - 1))
     why = "with more, the last map would be normalised, and say no amount" if binary else ""
@@ -144,12 +189,21 @@ def _unet(features: Sequence[int], machine: Machine, *, binary: bool) -> Iterato
     yield Choice("network.norm", "instance")
 
 
-def _training(count: int, slices: int, batch: int, peak: float, *, binary: bool = False) -> Iterator[Choice]:
-    steps = count * -(-slices // batch)
+def _training(length: Course, peak: float, *, binary: bool = False) -> Iterator[Choice]:
     yield Choice("steps.fit._target_", "medseg.steps.Fit")
-    yield Choice(
-        "steps.fit.epochs", count, f"about {steps} steps; fewer for a first look: --set steps.fit.epochs=1"
+    within = (
+        ""
+        if length.minutes is None
+        else f", as many as fit into {length.minutes:.3g} minutes on this machine"
     )
+    yield Choice(
+        "steps.fit.epochs",
+        length.epochs,
+        f"about {length.steps} steps{within}; fewer for a first look: --set steps.fit.epochs=1",
+    )
+    if length.validate_every > 1:
+        why = "so that validating takes no more than a tenth of the time"
+        yield Choice("steps.fit.validate_every", length.validate_every, why)
     yield Choice("steps.fit.optimiser", {"_target_": "torch.optim.AdamW", "lr": peak, "weight_decay": 1.0e-4})
     yield Choice(
         "steps.fit.schedule",
@@ -160,6 +214,13 @@ def _training(count: int, slices: int, batch: int, peak: float, *, binary: bool 
     yield Choice("steps.fit.clip", 5.0)
     if binary:
         yield Choice("steps.fit.best_by", "loss")
+    if length.minutes is not None:
+        yield Choice(
+            "steps.fit.expected",
+            {"minutes": max(round(length.minutes, 1), 0.1), "gib": max(round(length.gib, 2), 0.01)},
+            "measured on this machine; the run says how far it was off",
+        )
+    if binary:
         yield Choice(
             "steps.threshold",
             {"_target_": "medseg.steps.TuneThreshold", "score": "f1"},
@@ -168,15 +229,9 @@ def _training(count: int, slices: int, batch: int, peak: float, *, binary: bool 
     yield Choice("steps.evaluate", {"_target_": "medseg.steps.Evaluate", "role": "test"})
 
 
-def _of_classes(look: Look) -> Iterator[Choice]:
-    cut = cut_whole_pictures(look)
-    slices = max(int(_TRAINING * cut.slices), 1)
-    batch = max(2, min(16, 2 ** (max(slices // 8, 2).bit_length() - 1)))
-    yield from cut.choices
-    yield from _split(look)
-    yield Choice("loading.batch_size", batch, f"about {slices} pictures for training")
+def _of_classes(cut: Cut, length: Course) -> Iterator[Choice]:
     yield from class_augmentation(cut)
     yield Choice("task._target_", "medseg.learning.ImageClasses", "classes are those of the data")
     yield Choice("network._target_", "monai.networks.nets.DenseNet121")
     yield Choice("network.spatial_dims", 2)
-    yield from _training(min(epochs(slices, batch), 30), slices, batch, _PEAK_OF_CLASSES)
+    yield from _training(length, _PEAK_OF_CLASSES)

@@ -87,6 +87,18 @@ def test_orders_differ_by_epoch_and_by_seed():
     assert len(found) == 4
 
 
+@given(st.integers(1, 60), st.integers(1, 70), st.integers(0, 2**40))
+def test_of_epochs_that_hold_a_part_every_slice_is_seen_before_one_is_seen_again(length, most, seed):
+    order = EpochOrder(length, seed=seed, shuffle=True, most=most)
+    seen = []
+    for order.epoch in range(2 * length):
+        seen += [i for _, i in order]
+
+    assert len(order) == min(most, length)
+    for turn in range(len(seen) // length):
+        assert sorted(seen[turn * length : (turn + 1) * length]) == list(range(length))
+
+
 def test_without_shuffling_slices_come_as_listed():
     assert [i for _, i in EpochOrder(5, seed=1, shuffle=False)] == [0, 1, 2, 3, 4]
 

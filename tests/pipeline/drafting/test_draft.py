@@ -13,9 +13,11 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.scanning.look import Look, look
 from medseg.errors import DataError, DefinitionError
 from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.drafting.budget import LEAST_STEPS, Pace, unmeasured
 from medseg.pipeline.drafting.choice import Choice, written
 from medseg.pipeline.drafting.draft import Draft, drafted, places, refuse_to_overwrite, write
-from medseg.pipeline.drafting.plan import Machine, definition_choices
+from medseg.pipeline.drafting.machine import Machine
+from medseg.pipeline.drafting.plan import planned
 from medseg.testing.cases import write_brats
 from medseg.testing.layouts import patients, write_bids, write_decathlon, write_nnunet, write_volume
 from medseg.testing.pictures import shapes, write_emps, write_lgg, write_nuclei, write_pairs, write_picture
@@ -28,6 +30,11 @@ def draft_of(folder: Path) -> tuple[Draft, Manifest, PipelineDefinition]:
     draft = drafted("mine", look(folder), Machine())
     manifest = Manifest.from_json(parse_yaml(draft.manifest, "mine"))
     return draft, manifest, PipelineDefinition.from_dict(parse_yaml(draft.definition, "mine"), "mine")
+
+
+def choices_of(seen: Look, machine: Machine) -> dict[str, Any]:
+    plan = planned("mine", seen, machine, machine.scales[0])
+    return {choice.key: choice.value for choice in plan.choices}
 
 
 def classes(folder: Path) -> Path:
@@ -162,10 +169,7 @@ def test_sides_that_are_classes_are_not_mirrored(tmp_path: Path) -> None:
 
 
 def test_a_gpu_gives_a_network_twice_as_wide(plain: Look) -> None:
-    narrow, wide = (
-        {choice.key: choice.value for choice in definition_choices("mine", plain, Machine(gpu))}
-        for gpu in (False, True)
-    )
+    narrow, wide = (choices_of(plain, Machine(gpu)) for gpu in (False, True))
 
     assert wide["network.channels"] == [2 * width for width in narrow["network.channels"]]
 
@@ -176,7 +180,7 @@ def test_a_gpu_gives_a_network_twice_as_wide(plain: Look) -> None:
 def test_roles_that_the_folders_tell_share_out_the_cases(
     tmp_path: Path, make: Callable[[Path], Path]
 ) -> None:
-    choices = {each.key: each.value for each in definition_choices("mine", look(make(tmp_path)), Machine())}
+    choices = choices_of(look(make(tmp_path)), Machine())
 
     assert choices["split"]["column"] == "role"
 
@@ -184,6 +188,58 @@ def test_roles_that_the_folders_tell_share_out_the_cases(
 def test_a_folder_without_a_usable_layout_gives_no_draft(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no layout was recognised"):
         drafted("mine", look(tmp_path), Machine())
+
+
+class Clock:
+    """Takes so many seconds for a slice of 64 features, and less in proportion for fewer."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.tried: list[int] = []
+
+    def __call__(self, definition: PipelineDefinition, manifest: Manifest) -> Pace:
+        assert manifest.name == definition.manifest
+        self.tried.append(definition.network["channels"][0])
+        return Pace(self.seconds * self.tried[-1] / 64, 0.001, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "minutes", "tried", "enough"),
+    [
+        (0.1, 10, [32], True),
+        (3.0, 10, [32, 16], True),
+        (60.0, 10, [32, 16, 16, 8, 8], False),
+        (60.0, 600, [32], True),
+    ],
+)
+def test_the_largest_network_is_taken_that_has_time_to_learn(
+    tmp_path: Path, seconds: float, minutes: float, tried: list[int], enough: bool
+) -> None:
+    clock = Clock(seconds)
+
+    draft = drafted(
+        "mine", look(write_nnunet(tmp_path, cases=3, shape=SHAPE)), Machine(gpu=True), minutes, clock
+    )
+
+    assert clock.tried == tried
+    assert (draft.course.steps >= LEAST_STEPS) == enough
+    definition = PipelineDefinition.from_dict(parse_yaml(draft.definition, "mine"), "mine")
+    assert definition.network["channels"][0] == tried[-1]
+    expected = definition.steps["fit"]["expected"]
+    assert expected["minutes"] == pytest.approx(draft.course.minutes, abs=0.1)
+    assert expected["minutes"] <= minutes
+    assert expected["gib"] == 0.5
+    assert definition.steps["fit"]["epochs"] == draft.course.epochs
+
+
+def test_nobody_says_how_long_it_may_take_and_it_is_ten_minutes_or_thirty_on_a_gpu(tmp_path: Path) -> None:
+    seen = look(write_nnunet(tmp_path, cases=3, shape=SHAPE))
+
+    found = [
+        drafted("mine", seen, Machine(gpu=gpu), None, Clock(1.0)).course.minutes for gpu in (False, True)
+    ]
+
+    assert found == [pytest.approx(9.5, abs=0.5), pytest.approx(28.5, abs=1)]
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../a", "a/b", "1a", "a.yaml"])
@@ -194,7 +250,7 @@ def test_a_name_that_is_no_name_is_refused(name: str) -> None:
 
 def test_nothing_is_overwritten_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    draft = Draft("mine", "name: mine\n", "name: mine\n", ())
+    draft = Draft("mine", "name: mine\n", "name: mine\n", (), unmeasured(10, 2))
     refuse_to_overwrite("mine")
     write(draft)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from medseg.pipeline.drafting.budget import batch_size, epochs, widths
+from medseg.pipeline.drafting.budget import Pace, batch_size, course, epochs, widths
 from medseg.pipeline.drafting.grids import cut_axis, divisible, halvings, target_spacing
 
 
@@ -79,3 +81,43 @@ def test_a_training_has_about_3000_steps() -> None:
     assert epochs(slices=600, batch=16) == 79
     assert epochs(slices=2, batch=2) == 250
     assert epochs(slices=1_000_000, batch=32) == 5
+
+
+@given(
+    slices=st.integers(2, 200_000),
+    trained=st.floats(1e-4, 2.0),
+    minutes=st.floats(0.5, 600.0),
+    batch=st.sampled_from([2, 8, 32]),
+)
+def test_a_training_fills_the_minutes_and_does_not_exceed_them(
+    slices: int, trained: float, minutes: float, batch: int
+) -> None:
+    validated = max(slices // 5, 1)
+    pace = Pace(trained, trained / 3, 1.0)
+
+    found = course(pace, minutes, slices=slices, validated=validated, batch=batch)
+
+    each = slices if found.slices is None else found.slices
+    epoch = (each * trained + validated * trained / 3) / 60
+    assert found.minutes is not None
+    assert found.minutes <= minutes or found.epochs == 1
+    assert found.steps == found.epochs * -(-each // batch)
+    longest = found.epochs == 1000 or found.steps + found.steps // found.epochs > 30_000
+    assert longest or found.minutes + 2 * epoch > 0.8 * minutes
+
+
+def test_an_epoch_of_many_slices_holds_a_part_of_them_so_that_ten_epochs_fit() -> None:
+    found = course(Pace(0.1, 0.01, 1.0), 10, slices=50_000, validated=500, batch=8)
+
+    assert found.slices is not None
+    assert found.slices % 8 == 0
+    assert 10 <= found.epochs <= 11
+    assert found.minutes == pytest.approx(9.5, abs=0.5)
+
+
+def test_few_slices_are_all_of_an_epoch_and_validated_less_often_where_that_takes_long() -> None:
+    quick = course(Pace(0.1, 0.001, 1.0), 10, slices=100, validated=20, batch=8)
+    slow = course(Pace(0.1, 0.1, 1.0), 10, slices=100, validated=100, batch=8)
+
+    assert (quick.slices, quick.validate_every) == (None, 1)
+    assert slow.validate_every == 10

@@ -1,0 +1,58 @@
+"""What a plan depends on beside the data: the machine, the time, and how large a training may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medseg.pipeline.drafting.budget import Pace
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large a training is.
+
+    Attributes:
+        base: Features of the network's first level, of masks.
+        part: Of the batch that would fit.
+        side: Of the side of pictures that have a class.
+    """
+
+    base: int
+    part: float = 1.0
+    side: float = 1.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a plan depends on beside the data.
+
+    Attributes:
+        gpu: Whether there is one.
+    """
+
+    gpu: bool = False
+
+    @property
+    def minutes(self) -> float:
+        """What a training may take, if nobody says."""
+        return 30.0 if self.gpu else 10.0
+
+    def why(self, base: int) -> str:
+        """Why a network has so many features first, in words."""
+        if base < self.scales[0].base:
+            return f"{self.scales[0].base} first would leave too few steps in the time"
+        return "a GPU is here" if self.gpu else "no GPU is here; 32 on one"
+
+    @property
+    def scales(self) -> tuple[Scale, ...]:
+        """From the largest network to the smallest; each costs about half of the one before."""
+        widest = (Scale(32),) if self.gpu else ()
+        return (*widest, Scale(16), Scale(16, part=0.5, side=0.75), Scale(8), Scale(8, part=0.5, side=0.5))
+
+
+@dataclass(frozen=True)
+class Time:
+    """What a training may take, and at which pace it goes."""
+
+    minutes: float
+    pace: Pace

@@ -1,0 +1,63 @@
+"""How the slices of a work reach a training: where they are kept, and as which batches they come."""
+
+from __future__ import annotations
+
+from monai.transforms import Compose, Transform
+
+from medseg.component import build
+from medseg.errors import DataError
+from medseg.learning.training.batches import Batches, SliceDataset
+from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
+from medseg.learning.training.memory import available_memory
+from medseg.splits.split import Role
+from medseg.steps.step import Run, Work
+
+
+def placed(work: Work, run: Run) -> Placement:
+    """Where slices are kept, chosen once for both roles: with the first in memory, less of it is free."""
+    needed = work.store.nbytes("train") + work.store.nbytes("val")
+    placement = place_slices(run.loading.cache, needed, run.device, available_memory())
+    run.progress.say(placement.note)
+    run.recorder.params({"loading.cache_used": placement.name})
+    return placement
+
+
+def role_batches(work: Work, run: Run, role: Role, placement: Placement) -> Batches:
+    """Batches of one role; those of training are shuffled and augmented.
+
+    Raises:
+        DataError: No slice has the role.
+    """
+    samples = work.store.role(role)
+    if not samples:
+        raise DataError(
+            f"no slice has the role {role}: nothing of those patients passes slices.keep, or the split gives "
+            "them no patient. Change slices.keep or split."
+        )
+    training = role == "train"
+    augment = None
+    if training and run.loading.augment:
+        augment = Compose(
+            [
+                build(spec, at=f"loading.augment.{i}", kind=Transform, allowed=run.allowed)
+                for i, spec in enumerate(run.loading.augment)
+            ]
+        )
+    workers = worker_count(run.loading.workers, run.device, placement) if training else 0
+    dataset = SliceDataset(
+        work.store,
+        samples,
+        augment=augment,
+        seed=run.seed,
+        keep_on=placement.keep_on,
+        target=work.predictor.task.target,
+    )
+    return Batches(
+        dataset,
+        batch_size=run.loading.batch_size,
+        seed=run.seed,
+        shuffle=training,
+        workers=workers,
+        pin=run.device.type == "cuda" and placement.name != "gpu",
+        most=run.loading.slices_per_epoch if training else None,
+    )
