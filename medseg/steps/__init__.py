@@ -10,6 +10,7 @@ _HOMES = {
     "EvaluateClasses": "medseg.steps.evaluate",
     "EvaluateForeground": "medseg.steps.evaluate",
     "Fit": "medseg.steps.fit",
+    "ScaleTemperature": "medseg.steps.scale_temperature",
     "StartFrom": "medseg.steps.start_from",
     "TuneThreshold": "medseg.steps.tune_threshold",
 }
@@ -19,6 +20,7 @@ __all__ = [
     "EvaluateClasses",
     "EvaluateForeground",
     "Fit",
+    "ScaleTemperature",
     "StartFrom",
     "TuneThreshold",
 ]  # imported on first use

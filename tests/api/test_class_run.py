@@ -32,7 +32,7 @@ TOGETHER = (
 )
 OF_CLASS = (
     *("precision", "recall", "specificity", "f1", "f2", "auroc", "average_precision", "brier"),
-    "calibration_error",
+    *("calibration_error", "f2_always"),
 )
 FIGURES = (
     *("data", "fit_learning_curves", "fit_validation_0001", "fit_validation_0004", "test_confusion"),

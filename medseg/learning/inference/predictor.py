@@ -92,6 +92,15 @@ class Predictor:
         found = [self.task.probabilities(logits).cpu().numpy() for logits in self._logits(slices)]
         return np.concatenate(found)
 
+    def logits(self, slices: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The logits (B, K, H, W), of whole images (B, K), of prepared slices (B, C, H, W), B at least 1.
+
+        Raises:
+            ModelError: As `probabilities`.
+        """
+        self._refuse_other(slices)
+        return np.concatenate([logits.float().cpu().numpy() for logits in self._logits(slices)])
+
     def labels(self, slices: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Class indices (B, H, W) of prepared slices (B, C, H, W), B at least 1.
 

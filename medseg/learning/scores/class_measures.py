@@ -53,6 +53,11 @@ class ClassMeasures:
         return f"f{self.beta:g}"
 
     @property
+    def always(self) -> str:
+        """Name of the F-beta score of a model that says a class of every image: ours must be read against it."""
+        return f"{self.fbeta}_always"
+
+    @property
     def means(self) -> Mapping[str, str]:
         """Scores of all classes together that are means over classes, and of which score of a class."""
         return {**self.decision.means, **{score: score for score in (*MACRO, self.fbeta)}}
@@ -60,7 +65,15 @@ class ClassMeasures:
     @property
     def of_class(self) -> tuple[str, ...]:
         """Names of the scores of each class, in the order of tables."""
-        names = (*COUNTED, self.fbeta, *RANKED, "brier", "calibration_error", *self.means.values())
+        names = (
+            *COUNTED,
+            self.fbeta,
+            self.always,
+            *RANKED,
+            "brier",
+            "calibration_error",
+            *self.means.values(),
+        )
         return tuple(dict.fromkeys(names))
 
     @property
@@ -173,6 +186,9 @@ class ClassMeasures:
         return {
             **{score: COUNT_SCORES[score](*counts) for score in COUNTED},
             self.fbeta: fbeta(*counts, beta=self.beta),
+            self.always: fbeta(
+                counts.tp + counts.fn, counts.fp + counts.tn, np.zeros_like(counts.tp), beta=self.beta
+            ),
             "balanced_accuracy": balanced_accuracy(*counts),
             "auroc": np.stack([area for area, _ in areas]),
             "average_precision": np.stack([precision for _, precision in areas]),

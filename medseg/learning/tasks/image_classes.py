@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,8 @@ class ImageClasses(_OfWholeImages):
         class_weights: One weight a class, `frequency` (inverse frequency of its images in the training part,
             with a mean of 1 over the classes that occur), or None.
         label_smoothing: Of the cross-entropy, in [0, 1).
+        temperature: What logits are divided by before the softmax, above 0; `medseg.steps.ScaleTemperature` finds it.
+            The loss knows nothing of it.
     """
 
     declared: ClassVar[Mapping[str, Slot]] = {"loss": Slot("torch.nn.Module", ("weight",))}
@@ -90,6 +93,7 @@ class ImageClasses(_OfWholeImages):
     loss_of: Callable[..., Any] | None = None
     class_weights: Weights = None
     label_smoothing: float = 0.0
+    temperature: float = 1.0
 
     def __init__(
         self,
@@ -98,6 +102,7 @@ class ImageClasses(_OfWholeImages):
         loss: Callable[..., Any] | None = None,
         class_weights: Sequence[float] | Literal["frequency"] | None = None,
         label_smoothing: float = 0.0,
+        temperature: float = 1.0,
     ) -> None:
         for name, value in (
             ("classes", tuple(classes)),
@@ -105,9 +110,11 @@ class ImageClasses(_OfWholeImages):
             ("loss_of", loss),
             ("class_weights", _given(class_weights)),
             ("label_smoothing", label_smoothing),
+            ("temperature", temperature),
         ):
             object.__setattr__(self, name, value)
         _refuse_classes(self.classes, least=2)
+        _refuse_temperature(self.temperature)
         _refuse_settings(self.classes, self.select, self.class_weights)
         smooth = self.label_smoothing
         if not isinstance(smooth, int | float) or isinstance(smooth, bool) or not 0 <= smooth < 1:
@@ -130,7 +137,15 @@ class ImageClasses(_OfWholeImages):
         if self.class_weights != "frequency":
             return self
         weights = inverse_frequency(counts)
-        return ImageClasses(self.classes, self.select, self.loss_of, weights, self.label_smoothing)
+        return ImageClasses(
+            self.classes, self.select, self.loss_of, weights, self.label_smoothing, self.temperature
+        )
+
+    def at_temperature(self, temperature: float) -> ImageClasses:
+        """The same task with another temperature."""
+        return ImageClasses(
+            self.classes, self.select, self.loss_of, self.class_weights, self.label_smoothing, temperature
+        )
 
     def loss(self) -> Loss:
         """The loss of logits (B, K) and labels (B, K), with the target in the form that its library wants.
@@ -154,16 +169,17 @@ class ImageClasses(_OfWholeImages):
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Softmax over classes, (B, K)."""
-        return torch.softmax(logits.float(), dim=1)
+        return torch.softmax(logits.float() / self.temperature, dim=1)
 
     def scorer(self, added: Sequence[str | CaseScore] = ()) -> Scorer:
         """Scores over cases."""
         return EpochClassScorer(self, self.select, added)
 
     def spec(self) -> dict[str, Any]:
-        """Declaration for inference: classes and selection; the loss is left behind."""
+        """Declaration for inference: classes, selection and temperature; the loss is left behind."""
         target = "medseg.learning.ImageClasses"
-        return {"_target_": target, "classes": list(self.classes), "select": self.select}
+        spec = {"_target_": target, "classes": list(self.classes), "select": self.select}
+        return {**spec, **_kept_temperature(self.temperature)}
 
 
 @dataclass(frozen=True)
@@ -179,6 +195,7 @@ class ImageTags(_OfWholeImages):
             out.
         class_weights: As of `ImageClasses`; they weigh the terms of each class.
         threshold: Of all classes, in (0, 1); predictions, scores and figures go by it, and the model keeps it.
+        temperature: As of `ImageClasses`, before the sigmoid.
     """
 
     declared: ClassVar[Mapping[str, Slot]] = {"loss": Slot("torch.nn.Module", ("weight",))}
@@ -188,6 +205,7 @@ class ImageTags(_OfWholeImages):
     loss_of: Callable[..., Any] | None = None
     class_weights: Weights = None
     threshold: float = THRESHOLD
+    temperature: float = 1.0
 
     def __init__(
         self,
@@ -196,6 +214,7 @@ class ImageTags(_OfWholeImages):
         loss: Callable[..., Any] | None = None,
         class_weights: Sequence[float] | Literal["frequency"] | None = None,
         threshold: float = THRESHOLD,
+        temperature: float = 1.0,
     ) -> None:
         for name, value in (
             ("classes", tuple(classes)),
@@ -203,9 +222,11 @@ class ImageTags(_OfWholeImages):
             ("loss_of", loss),
             ("class_weights", _given(class_weights)),
             ("threshold", threshold),
+            ("temperature", temperature),
         ):
             object.__setattr__(self, name, value)
         _refuse_classes(self.classes, least=1)
+        _refuse_temperature(self.temperature)
         _refuse_settings(self.classes, self.select, self.class_weights)
         try:
             _ = self.decision
@@ -227,7 +248,13 @@ class ImageTags(_OfWholeImages):
         if self.class_weights != "frequency":
             return self
         weights = inverse_frequency(counts)
-        return ImageTags(self.classes, self.select, self.loss_of, weights, self.threshold)
+        return ImageTags(self.classes, self.select, self.loss_of, weights, self.threshold, self.temperature)
+
+    def at_temperature(self, temperature: float) -> ImageTags:
+        """The same task with another temperature."""
+        return ImageTags(
+            self.classes, self.select, self.loss_of, self.class_weights, self.threshold, temperature
+        )
 
     def loss(self) -> Loss:
         """The loss of logits (B, K) and labels (B, K), as numbers of 0 and 1.
@@ -242,19 +269,20 @@ class ImageTags(_OfWholeImages):
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """The sigmoid of each logit, (B, K)."""
-        return torch.sigmoid(logits.float())
+        return torch.sigmoid(logits.float() / self.temperature)
 
     def scorer(self, added: Sequence[str | CaseScore] = ()) -> Scorer:
         """Scores over cases."""
         return EpochClassScorer(self, self.select, added)
 
     def spec(self) -> dict[str, Any]:
-        """Declaration for inference: classes, selection and threshold; the loss is left behind."""
+        """Declaration for inference: all but the loss, which is left behind."""
         return {
             "_target_": "medseg.learning.ImageTags",
             "classes": list(self.classes),
             "select": self.select,
             "threshold": self.threshold,
+            **_kept_temperature(self.temperature),
         }
 
 
@@ -276,6 +304,17 @@ def _refuse_settings(classes: tuple[str, ...], select: str, weights: Weights) ->
             f"task.class_weights is {list(weights)}, expected {len(classes)} finite numbers, 0 or more, in the order "
             f"of {list(classes)}"
         )
+
+
+def _refuse_temperature(temperature: object) -> None:
+    number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
+    if not number or not 0 < float(temperature) < math.inf:  # type: ignore[arg-type]
+        raise DefinitionError(f"task.temperature is {temperature!r}, expected a number above 0")
+
+
+def _kept_temperature(temperature: float) -> dict[str, float]:
+    """As a model keeps it: models of before, and those that were not scaled, have none."""
+    return {} if temperature == 1 else {"temperature": temperature}
 
 
 def _given(weights: Sequence[float] | Literal["frequency"] | None) -> Weights:

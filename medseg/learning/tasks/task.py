@@ -122,6 +122,18 @@ class LabelTask(Task, Protocol):
         """The predicted classes of an image, from its probabilities (K,)."""
 
 
+@runtime_checkable
+class TemperatureTask(LabelTask, Protocol):
+    """A task of the classes of whole images whose logits are divided by a temperature."""
+
+    @property
+    def temperature(self) -> float:
+        """Above 0; 1 changes nothing."""
+
+    def at_temperature(self, temperature: float) -> TemperatureTask:
+        """The same task with another temperature."""
+
+
 def on_device(loss: Loss, device: torch.device) -> Loss:
     """A loss where the network computes: a module may hold weights of classes, a plain function holds nothing."""
     return loss.to(device) if isinstance(loss, torch.nn.Module) else loss
@@ -171,6 +183,20 @@ def threshold_task(task: Task) -> ThresholdTask:
         raise DefinitionError(
             f"expected a task with a threshold, such as medseg.learning.BinaryMask, got {type(task).__name__}. "
             "Take the step out, or change the task."
+        )
+    return task
+
+
+def temperature_task(task: Task) -> TemperatureTask:
+    """The task, if it has a temperature.
+
+    Raises:
+        DefinitionError: It has none.
+    """
+    if not isinstance(task, TemperatureTask):
+        raise DefinitionError(
+            "expected a task of the classes of whole images, medseg.learning.ImageClasses or ImageTags, got "
+            f"{type(task).__name__}. Take the step out, or change the task."
         )
     return task
 

@@ -20,7 +20,7 @@ def class_figures(scorer: ClassScorer, role: str) -> dict[str, Callable[[], Figu
         scorer: Holds the predictions.
         role: For the headings.
     """
-    figures = {"curves": lambda: _curves(scorer, role), "reliability": lambda: _reliability(scorer, role)}
+    figures = {"curves": lambda: _curves(scorer, role), "reliability": lambda: reliability(scorer, role)}
     if scorer.exclusive:
         figures["confusion"] = lambda: confusion_figure(scorer.matrix, scorer.classes, unit="images")
     return figures
@@ -42,7 +42,8 @@ def _curves(scorer: ClassScorer, role: str) -> Figure:
     return class_curves(drawn, heading=f"{role}: each class against the rest")
 
 
-def _reliability(scorer: ClassScorer, role: str) -> Figure:
+def reliability(scorer: ClassScorer, role: str) -> Figure:
+    """Observed share against probability, of the predicted class or of every class."""
     bins = scorer.reliability()
     what = "the predicted class" if scorer.exclusive else "every class of every image"
     return reliability_diagram(

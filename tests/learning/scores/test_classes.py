@@ -61,6 +61,7 @@ def one_class(truth, probability, said, beta=2):
         "specificity": metrics.recall_score(truth, said, pos_label=0, **nan),
         "f1": metrics.f1_score(truth, said, **nan),
         f"f{beta:g}": metrics.fbeta_score(truth, said, beta=beta, **nan),
+        f"f{beta:g}_always": metrics.fbeta_score(truth, np.ones_like(truth), beta=beta, **nan),
         "auroc": metrics.roc_auc_score(truth, probability) if both else np.nan,
         "average_precision": metrics.average_precision_score(truth, probability) if truth.any() else np.nan,
         "brier": ((probability.astype(float) - truth) ** 2).mean(),
