@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
@@ -60,6 +61,11 @@ def within_memory(*, kept: bool = False, growing: bool = False) -> Iterator[None
     """
     with _Weighed(available_memory() // 2 if kept else None, _GROWING if growing else None):
         yield
+
+
+def is_unmade(network: torch.nn.Module) -> bool:
+    """Whether weights of a network are only made once it is given something: what that makes stays."""
+    return any(map(is_lazy, network.parameters()))
 
 
 class _Weighed(TorchFunctionMode):
