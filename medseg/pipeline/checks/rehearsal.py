@@ -15,6 +15,7 @@ from monai.data.meta_obj import get_track_meta, set_track_meta
 from monai.transforms import Randomizable
 
 from medseg.errors import DefinitionError
+from medseg.machine.within_memory import within_memory
 from medseg.pipeline.checks.alignment import Shown, pattern, remapped, spotted
 from medseg.pipeline.checks.known_transforms import kind_of, leaves
 
@@ -139,7 +140,7 @@ def _drawn(
     try:
         if isinstance(transform, Randomizable):
             transform.set_random_state(seed=seed)
-        with warnings.catch_warnings(), _as_in_training(seed):
+        with warnings.catch_warnings(), _as_in_training(seed), within_memory(growing=True):
             warnings.simplefilter("ignore")  # such as that an image is blank
             changed = transform({key: value.clone() for key, value in item.items()})
         drawn = {key: torch.as_tensor(changed[key]).as_subclass(torch.Tensor) for key in item}
