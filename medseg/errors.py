@@ -90,8 +90,9 @@ class DataError(MedsegError):
 
     Attributes:
         faults: All of them, in the order of the listing; may be empty when the message says it all.
+        show_paths: Whether their paths may be shown to everybody, since the ids in them are pseudonyms.
     """
 
-    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+    def __init__(self, message: str, faults: Sequence[Fault] = (), *, show_paths: bool = False) -> None:
         super().__init__(message)
-        self.faults = tuple(faults)
+        self.faults, self.show_paths = tuple(faults), show_paths

@@ -216,6 +216,7 @@ class Conductor:
     def _conduct(
         self, folder: RunFolder, uri: str, resolved: Resolved, gathered: Gathered, shared: SharedCopies
     ) -> RunResult:
+        from medseg.pipeline.made import without_records  # noqa: PLC0415
         from medseg.pipeline.run import Job, choose_device, execute  # noqa: PLC0415
         from medseg.tracking.fan_out import FanOut  # noqa: PLC0415
         from medseg.tracking.jsonl import FolderRecorder  # noqa: PLC0415
@@ -226,7 +227,8 @@ class Conductor:
         except BaseException:
             folder.write(replace(folder.read(), status="FAILED"))
             raise
-        state = folder.write(replace(folder.read(), tracked=tracker.run_id, tracking_uri=masked(uri)))
+        now = without_records(folder.read())
+        state = folder.write(replace(now, tracked=tracker.run_id, tracking_uri=masked(uri)))
         recorder = FanOut([FolderRecorder(folder.path, self.progress.say), tracker])
         device = choose_device(self.options.device)
         job = Job(resolved, gathered, shared, folder, recorder, self.progress, device, self.options)
@@ -239,6 +241,7 @@ class Conductor:
             gathered.generated,
             work.split.leaking,
             self.options.allow,
+            tracker.refused,
         )
 
     def _tracker(self, folder: RunFolder, uri: str, generated: bool) -> MlflowRecorder:

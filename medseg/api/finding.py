@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -115,39 +115,42 @@ def resuming(folder: RunFolder, state: State) -> str:
     return f"medseg pipeline resume {folder.path.name}{allowing(state.options.allow)}"
 
 
-def mark_gone() -> list[str]:
+def mark_gone(say: Callable[[str], None] = lambda _: None) -> list[str]:
     """Mark runs of this folder KILLED that say RUNNING though their process is gone.
 
     Those of somebody else are left alone: their files name the tracking server that would get the mark. One
     whose process went while it informed the trackers how it ended is marked as ended in that way.
 
+    Args:
+        say: Called with what is damaged of a record that waits for the tracking server.
+
     Returns:
         Names of those that were marked KILLED.
     """
-    marked = [(state.name, _marked(folder)) for folder, state in gone() if state.mine]
+    marked = [(state.name, _marked(folder, say)) for folder, state in gone() if state.mine]
     return [name for name, status in marked if status == "KILLED"]
 
 
-def _marked(folder: RunFolder) -> Status | None:
+def _marked(folder: RunFolder, say: Callable[[str], None]) -> Status | None:
     """Mark one run; None if another command has done so, or is at it."""
     with suppress(RunError):
         refuse_ways_out(folder.path)
-        return _reported_and_marked(folder)
+        return _reported_and_marked(folder, say)
     return None
 
 
-def _reported_and_marked(folder: RunFolder) -> Status | None:
+def _reported_and_marked(folder: RunFolder, say: Callable[[str], None]) -> Status | None:
     with folder.turn(wait=0):
         state = folder.read()
         if not state.mine or state.status != "RUNNING" or alive(state, folder.path):
             return None
         status: Status = state.ending or "KILLED"
-        tracked = _tell_trackers(folder, state, status)
+        tracked = _tell_trackers(folder, state, status, say)
         folder.write(replace(state, status=status, tracked=tracked, ending=""))
         return status
 
 
-def _tell_trackers(folder: RunFolder, state: State, status: Status) -> str:
+def _tell_trackers(folder: RunFolder, state: State, status: Status, say: Callable[[str], None]) -> str:
     """Tell them how a run ended; gives its id there, empty if it has none."""
     from medseg.tracking.jsonl import note_status  # noqa: PLC0415
     from medseg.tracking.mlflow.ending import tell_end  # noqa: PLC0415
@@ -160,7 +163,7 @@ def _tell_trackers(folder: RunFolder, state: State, status: Status) -> str:
         with suppress(MedsegError):
             tracked = MlflowRecorder.find(uri, experiment_of(state), folder.path)
     if tracked and state.ending:
-        tell_end(uri, tracked, folder.path, status)
+        tell_end(uri, tracked, folder.path, status, say)
     elif tracked:
         mark_killed(uri, tracked)
     return tracked

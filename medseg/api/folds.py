@@ -148,7 +148,8 @@ def resume_folds(
         MedsegError: What is wrong with a run.
     """
     given = Given.of(data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, take_over=take_over)
-    mark_gone()
+    shown = progress or Silent()
+    mark_gone(shown.say)
     found = interrupted_folds(take_over=take_over) if name is None else find_folds(name)
     if found is None:
         which = "that was interrupted" if name is None else repr(name)
@@ -156,13 +157,13 @@ def resume_folds(
     options = given.over(found.options)
     asked, uri = _claimed(found, given)
     asked = replace(asked, data=given.root or asked.data, options=options)
-    return _seen_to_its_end(asked, uri, progress or Silent(), given)
+    return _seen_to_its_end(asked, uri, shown, given)
 
 
 def _claimed(found: CrossValidation, given: Given) -> tuple[CrossValidation, str | None]:
     """This process works on it from now on; with its address. One of somebody else is the caller's then."""
     refuse_ways_out(found.folder)
-    if found.status == "FINISHED":
+    if found.status == "FINISHED" and not (found.mine and found.damaged()):
         found.claim()  # says that there is nothing to go on with
     refuse_unvouched(
         "cross-validation",
@@ -231,6 +232,8 @@ def _seen_to_its_end(asked: CrossValidation, uri: str | None, shown: Progress, g
         for fold in range(1, asked.folds + 1):
             shown.say(f"Fold {fold} of {asked.folds}.")
             results.append(_fold(asked, fold, replace(given, tracking_uri=uri), shown))
+        if broken := asked.damaged():
+            shown.say(f"Damaged or missing: {', '.join(broken)}. The folds are put together again.")
         with quiet_libraries():
             result = put_together(asked, results, shown, uri)
         asked.end("FINISHED")

@@ -49,9 +49,9 @@ class FoldsResult:
         Args:
             role: `test`; the pooled parts are no other.
         """
-        from medseg.learning.scores.tables import read_scores  # noqa: PLC0415 - numpy takes 0.1 s to import
+        from medseg.learning.scores.tables import read_summary  # noqa: PLC0415 - numpy takes 0.1 s to import
 
-        return read_scores(self.folder / f"{role}_summary.csv")
+        return read_summary(self.folder / f"{role}_summary.csv")
 
 
 def put_together(

@@ -146,7 +146,7 @@ def predict(
     cases, faults = _listed(predictor, [Path(each) for each in inputs])
     found = _all(predictor, cases, faults, _Asked(place, output, wishes), shown)
     if not found.cases:
-        raise DataError("no case could be predicted.", found.faults)
+        raise DataError("no case could be predicted.", found.faults, show_paths=found.pseudonyms)
     return found
 
 

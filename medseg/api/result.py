@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ class RunResult:
         generated: Whether it ran on a generated sample.
         leaking: Whether its split lets slices of a patient into training and test.
         allow: Packages that parts of its model may come from, beside the usual ones.
+        refused: Records that the tracking server has refused for good, which are in the folder alone.
     """
 
     name: str
@@ -40,6 +42,7 @@ class RunResult:
     generated: bool
     leaking: bool
     allow: tuple[str, ...] = ()
+    refused: int = 0
 
     def scores(self, role: str = "test") -> DataFrame:
         """Scores of every case: one row for each case and class or region, or the prediction for each image."""
@@ -50,7 +53,9 @@ class RunResult:
 
         Of images, the name of the rows for all classes together is empty.
         """
-        return self._table(f"{role}_summary.csv")
+        from medseg.learning.scores.tables import read_summary  # noqa: PLC0415
+
+        return self._read(f"{role}_summary.csv", read_summary)
 
     def verdicts(self) -> dict[str, dict[str, str]]:
         """What the learning curves of each training step say: `kind`, `text` and `next_step`, by step, in order.
@@ -102,11 +107,14 @@ class RunResult:
     def _table(self, name: str) -> DataFrame:
         from medseg.learning.scores.tables import read_scores  # noqa: PLC0415 - numpy takes 0.1 s to import
 
+        return self._read(name, read_scores)
+
+    def _read(self, name: str, read: Callable[[Path], DataFrame]) -> DataFrame:
         path = self.folder / "scores" / name
         self._refuse_damaged(f"scores/{name}")
         if not path.exists():
             raise RunError(f"the run {self.name} has no table {name}: no step of it scores that role")
-        return read_scores(path)
+        return read(path)
 
     @cached_property
     def predictor(self) -> Predictor:

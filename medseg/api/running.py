@@ -106,7 +106,7 @@ def begin(
     opened = open_pipeline(name, assignments=changes, sample=root is None)
     if root is None and opened.definition.sample is not None:
         _say_generated(opened.definition, shown)
-    mark_gone()
+    mark_gone(shown.say)
     _refuse_needless_run(opened, root)
     whole = _completed(opened, root, options, shown)
     return Conductor(whole.definition, whole.manifest, root, options, tracking_uri, shown).start(
@@ -181,9 +181,10 @@ def resume_pipeline(
     given = Given.of(
         data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, take_over=take_over, set=tuple(set)
     )
-    mark_gone()
+    shown = progress or Silent()
+    mark_gone(shown.say)
     folder = unfinished(take_over=take_over) if run is None else find_run_folder(run)
-    return go_on(folder, given, progress or Silent())
+    return go_on(folder, given, shown)
 
 
 def go_on(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
@@ -196,8 +197,11 @@ def go_on(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
     """
     refuse_ways_out(folder.path)
     state = folder.read()
-    if state.status == "FINISHED" and not given.set and not damaged(folder):
-        return _send_rest(folder, given, shown)
+    if state.status == "FINISHED" and not given.set:
+        # before anything that a stranger's file names is read
+        refuse_unvouched("run", folder.called, given, mine=state.mine, data=False)
+        if not damaged(folder):
+            return _send_rest(folder, given, shown)
     if not state.mine:
         return _gone_on(folder, state, given, shown)
     folder.reserve(take_over=given.take_over)

@@ -22,6 +22,6 @@ def mark_and_tell() -> None:
             return
         from medseg.api.finding import mark_gone, resuming  # noqa: PLC0415  # may ask the tracking store
 
-        for name in mark_gone():
+        for name in mark_gone(lambda text: typer.echo(text, err=True)):
             command = resuming(mine[name], mine[name].read())
             typer.echo(f"The process of {name} is gone: marked KILLED. {command}", err=True)

@@ -40,7 +40,7 @@ def guarded(console: Console, *, show_paths: bool = False, hint: Callable[[], st
             yield
     except DataError as error:
         console.print(Text(printable(f"Error: {_headline(error)}"), style="bold red"), soft_wrap=True)
-        print_faults(console, error.faults, show_paths=show_paths)
+        print_faults(console, error.faults, show_paths=show_paths or error.show_paths)
         raise typer.Exit(MEND) from None
     except MedsegError as error:
         console.print(Text(printable(f"Error: {error}"), style="bold red"), soft_wrap=True)

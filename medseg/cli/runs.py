@@ -146,13 +146,20 @@ def move(
     with guarded(Console(stderr=True)):
         from medseg.api import move_run  # noqa: PLC0415
         from medseg.pipeline.folder import RunFolder  # noqa: PLC0415
+        from medseg.pipeline.made import damaged  # noqa: PLC0415
 
+        mark_and_tell()
         place = move_run(run, folder)
         typer.echo(f"Moved to {place}. Its MLflow run stays in the same tracking store.")
         typer.echo(f"Work with it there: cd {shlex.quote(str(folder))}")
         typer.echo(f"  medseg predict {place.name} INPUT -o OUT")
         state = RunFolder(place).read()
-        if state.mine and state.status != "FINISHED":
+        broken = damaged(RunFolder(place)) if state.mine else {}
+        if broken:
+            typer.echo(
+                f"Damaged or missing in it, as it was before, until it is resumed: {', '.join(broken)}."
+            )
+        if state.mine and (broken or state.status != "FINISHED"):
             typer.echo(f"  medseg pipeline resume {place.name}")
 
 

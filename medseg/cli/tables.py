@@ -156,7 +156,14 @@ def print_result(console: Console, result: RunResult) -> None:
         say(
             console,
             "The tracking server does not know all of this run: the rest is in untracked.jsonl of its folder. "
-            f"Send it: medseg pipeline resume {named(result)}",
+            f"Send it: medseg runs sync {named(result)}",
+            "bold yellow",
+        )
+    if result.refused:
+        say(
+            console,
+            f"The tracking server has refused {many(result.refused, 'record')} of this run for good, as said above: "
+            "all of it is in the run's own folder alone.",
             "bold yellow",
         )
     say(console, f"Model:   {result.folder / 'model'}")
@@ -225,7 +232,10 @@ def _table_of(summary: DataFrame, title: str) -> Table:
     for name, rows in summary.groupby("name", sort=False):
         by_score: dict[str, Any] = {str(row.score): row for row in rows.itertuples()}
         cells = [_number(by_score[score]) if score in by_score else "-" for score in shown]
-        lead = by_score[first]
+        lead = by_score.get(first)
+        if lead is None:
+            table.add_row(Text(printable(str(name))), "-", "-", "-", *cells)
+            continue
         interval = f"{lead.low:.3f}-{lead.high:.3f}" if lead.patients > 1 else "-"
         table.add_row(Text(printable(str(name))), _number(lead), str(int(lead.patients)), interval, *cells)
     return table

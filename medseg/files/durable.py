@@ -81,14 +81,17 @@ def checksum_of(parts: Iterable[object]) -> int:
     return found
 
 
-def append_line(journal: Path, line: str) -> None:
+def append_line(journal: Path, line: str) -> int:
     """Add a line to a journal, and send it to the disk.
 
     Args:
         journal: Made if missing; a damaged end is cut off first.
         line: Without its end.
+
+    Returns:
+        Bytes that were cut off.
     """
-    cut_damage(journal)
+    cut = cut_damage(journal)
     new = not journal.exists()
     with journal.open("ab") as handle:
         handle.write(line.encode() + b"\n")
@@ -96,6 +99,7 @@ def append_line(journal: Path, line: str) -> None:
         os.fsync(handle.fileno())
     if new:
         flush_folder(journal.parent)
+    return cut
 
 
 def cut_damage(journal: Path) -> int:

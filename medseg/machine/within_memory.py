@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
@@ -27,8 +31,8 @@ _OF_ALIKE = frozenset({"add", "div", "mul", "sub"})  # and these, where all have
 # What can make much more than it gets: of what transforms do, the rest need not be asked.
 _GROWING = frozenset({
     "affine_grid", "arange", "broadcast_to", "empty", "expand", "full", "grid_sample", "interpolate", "linspace",
-    "meshgrid", "new_empty", "new_full", "new_ones", "new_zeros", "ones", "pad", "rand", "randn", "repeat",
-    "repeat_interleave", "tile", "zeros",
+    "meshgrid", "new_empty", "new_full", "new_ones", "new_zeros", "ones", "ones_like", "pad", "rand", "randn",
+    "repeat", "repeat_interleave", "stack", "tile", "zeros", "zeros_like",
 })  # fmt: skip
 
 _STEP = 1 << 26  # bytes after which is asked how much memory is free
@@ -59,6 +63,11 @@ def within_memory(*, kept: bool = False, growing: bool = False) -> Iterator[None
         yield
 
 
+def is_unmade(network: torch.nn.Module) -> bool:
+    """Whether weights of a network are only made once it is given something: what that makes stays."""
+    return any(map(is_lazy, network.parameters()))
+
+
 class _Weighed(TorchFunctionMode):
     # A mode of the dispatcher would see more, and imports the compiler of torch, which takes seconds.
 
@@ -78,7 +87,9 @@ class _Weighed(TorchFunctionMode):
         in_place = name.endswith("_")  # `add_` makes nothing new, nor does `__get__`
         if not in_place and (self._counted is None or name in self._counted):
             self._count(_nbytes(func, args, given))
-        return func(*args, **given)
+        found = func(*args, **given)
+        # some ways to pad are NumPy's alone
+        return found.view(_HandedOn) if name == "numpy" and isinstance(found, np.ndarray) else found
 
     def _count(self, nbytes: int) -> None:
         self._made += nbytes > 0
@@ -93,13 +104,33 @@ class _Weighed(TorchFunctionMode):
         self._unseen += nbytes
         if self._unseen < _STEP:
             return
-        free = available_memory()
-        if self._unseen > free:
-            raise TooLargeError(
-                f"it does not fit into memory: it asks for {self._unseen / 2**30:.3g} GiB at once, and "
-                f"{free / 2**30:.3g} GiB are free"
-            )
+        _refuse_unfit(self._unseen)
         self._unseen = 0
+
+
+class _HandedOn(np.ndarray[Any, Any]):
+    """An array that torch hands to NumPy, which pads it to no more than fits into memory."""
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func is np.pad:
+            _refuse_unfit(_padded_nbytes(*args, **kwargs))
+        return super().__array_function__(func, types, args, kwargs)
+
+
+def _padded_nbytes(array: NDArray[Any], pad_width: Any, *_: Any, **__: Any) -> int:
+    pairs = np.broadcast_to(np.asarray(pad_width), (array.ndim, 2)).tolist()
+    return array.itemsize * prod(
+        size + before + after for size, (before, after) in zip(array.shape, pairs, strict=True)
+    )
+
+
+def _refuse_unfit(nbytes: int) -> None:
+    free = available_memory()
+    if nbytes > free:
+        raise TooLargeError(
+            f"it does not fit into memory: it asks for {nbytes / 2**30:.3g} GiB at once, and "
+            f"{free / 2**30:.3g} GiB are free"
+        )
 
 
 def _nbytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
@@ -110,9 +141,10 @@ def _nbytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
         return held[0].nbytes
     if name == "cat":
         return sum(each.nbytes for each in held)
-    where = {} if held else {"device": torch.device("meta")}
     try:
-        bare, more = tree_map_only(torch.Tensor, _without_data, (args, dict(kwargs)))
+        bare, more = [_bare(each) for each in args], {key: _bare(each) for key, each in kwargs.items()}
+        left = any(isinstance(each, torch.Tensor) for each in tree_flatten((bare, more))[0])
+        where = {} if left else {"device": torch.device("meta")}
         made = func(*bare, **{**more, **where})
     except Exception:  # noqa: BLE001 - no function that makes tensors, or it fails in earnest as well
         return 0
@@ -121,6 +153,18 @@ def _nbytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
         for each in tree_flatten(made)[0]
         if isinstance(each, torch.Tensor) and each.is_meta and not each._is_view()  # noqa: SLF001 - torch has no other
     )
+
+
+def _bare(given: Any) -> Any:
+    """An argument without its data; of sizes, which may be tensors of one whole number each, the numbers."""
+    if isinstance(given, torch.Tensor):
+        return _without_data(given)
+    return tree_map_only(torch.Tensor, _size_or_bare, given)
+
+
+def _size_or_bare(tensor: torch.Tensor) -> Any:
+    whole = tensor.ndim == 0 and not tensor.is_floating_point() and not tensor.is_complex()
+    return tensor.item() if whole else _without_data(tensor)
 
 
 def _without_data(tensor: torch.Tensor) -> torch.Tensor:

@@ -10,14 +10,18 @@ from pathlib import Path
 from medseg.errors import RunError
 from medseg.files.durable import checksum
 from medseg.files.inside import own_place
-from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.folder import MOST_MADE, RunFolder, State
 
-_SCORES = "scores"
-_PLACES = ("steps", _SCORES)
-DATA_PICTURE = "figures/data.png"
+_FIGURES = "figures/"
+_BESIDE = ("scores", "figures")  # what steps make outside of their own folders
+_PLACES = ("steps", *_BESIDE)
+DATA_PICTURE = f"{_FIGURES}data.png"
 """Place of the picture of the data in the folder of a run."""
 
-_RESULT = ("model", "split.json", "slices.csv", DATA_PICTURE)
+RECORDS = ("metrics.jsonl", "params.json", "tags.json", "inputs.json")
+"""What is recorded in the folder of a run: it changes until the run ends, and again when it goes on."""
+
+_RESULT = ("model", "split.json", "slices.csv", DATA_PICTURE, *RECORDS)
 _NO_STEP = ""  # of what the run itself makes, whenever it goes on to its end
 
 
@@ -44,18 +48,27 @@ def keep_made(folder: RunFolder, state: State, step: str, before: Stamps) -> Sta
     """
     own = f"steps/{step}/"
     found = {
-        name: (step, *_known(path))
+        name: (step, *known(path))
         for name, path in _named(folder, _PLACES)
         if name.startswith(own) or before.get(name) != _stamp(path)
     }
-    return folder.write(replace(state, done=(*state.done, step), made={**state.made, **found}))
+    made = {**state.made, **found}
+    if len(made) > MOST_MADE:  # of very many epochs with a picture each
+        made = {name: of for name, of in made.items() if not name.startswith(_FIGURES)}
+    return folder.write(replace(state, done=(*state.done, step), made=made))
 
 
 def keep_result(folder: RunFolder) -> State:
-    """Note size and checksum of what the whole run gives: its model, split, slices, and the picture of its data."""
+    """Note size and checksum of what the whole run gives: model, split, slices, picture of the data, and record."""
     state = folder.read()
-    found = {name: (_NO_STEP, *_known(path)) for name, path in _named(folder, _RESULT)}
-    return folder.write(replace(state, made={**state.made, **found}))
+    found = {name: (_NO_STEP, *known(path)) for name, path in _named(folder, _RESULT)}
+    of_steps = {name: of for name, of in state.made.items() if of[0] != _NO_STEP}
+    return folder.write(replace(state, made={**of_steps, **found}))
+
+
+def without_records(state: State) -> State:
+    """A state of which what is recorded is not noted, since it changes from now on."""
+    return replace(state, made={name: of for name, of in state.made.items() if name not in RECORDS})
 
 
 def clear(folder: RunFolder, state: State, steps: Sequence[str]) -> None:
@@ -70,15 +83,14 @@ def clear(folder: RunFolder, state: State, steps: Sequence[str]) -> None:
     """
     for step in steps:
         folder.drop_step(step)
-    _remove_scores(folder, (name for name, (step, _, _) in state.made.items() if step in steps))
+    _remove_beside(folder, (name for name, (step, _, _) in state.made.items() if step in steps))
 
 
-def _remove_scores(folder: RunFolder, names: Iterable[str]) -> None:
-    place = folder.path / _SCORES
+def _remove_beside(folder: RunFolder, names: Iterable[str]) -> None:
     for name in names:
         room, _, rest = name.partition("/")
-        if room == _SCORES:
-            path = own_place(place, rest)
+        if room in _BESIDE:
+            path = own_place(folder.path / room, rest)
             with suppress(OSError):  # one that is gone; one that is open elsewhere is replaced by its step
                 path.unlink()
 
@@ -93,8 +105,8 @@ def damaged(folder: RunFolder, below: str = "") -> dict[str, str]:
     Raises:
         RunError: This is no run's folder, or its state is damaged.
     """
-    made = {name: known for name, known in folder.read().made.items() if name.startswith(below)}
-    return {name: known[0] for name, known in made.items() if not _is_as(folder.path, name, known[1:])}
+    made = {name: of for name, of in folder.read().made.items() if name.startswith(below)}
+    return {name: step for name, (step, *of) in made.items() if not is_as(folder.path, name, (of[0], of[1]))}
 
 
 def refuse_damaged(folder: RunFolder, below: str) -> None:
@@ -114,6 +126,9 @@ def refuse_damaged(folder: RunFolder, below: str) -> None:
 def go_back(folder: RunFolder, say: Callable[[str], None]) -> State:
     """Where files of a step that is done are missing or damaged, forget it and all that were done after it.
 
+    Where these are pictures alone, the step goes on from what it has: a training that has ended draws its curves
+    again.
+
     Args:
         folder: Of a run that this process holds.
         say: Called with what is done again, and why.
@@ -125,15 +140,18 @@ def go_back(folder: RunFolder, say: Callable[[str], None]) -> State:
     first = min((state.done.index(step) for step in broken.values() if step in state.done), default=None)
     kept, again = state.done[:first], () if first is None else state.done[first:]
     named = [name for name, step in broken.items() if step in again or step == _NO_STEP]
+    goes_on = all(name.startswith(_FIGURES) for name, step in broken.items() if step in again[:1])
     if named:
         anew = f"Done again: {', '.join(again)}." if again else "No step has to be done again."
-        say(f"Damaged or missing: {', '.join(named)}. {anew}")
+        once = " What a training has drawn on its way is not drawn again." if again and goes_on else ""
+        say(f"Damaged or missing: {', '.join(named)}. {anew}{once}")
     if not again:
         return state
-    folder.drop_step(again[0])
-    _remove_scores(folder, named)  # the others of the first step are right, until it writes them anew
+    if not goes_on:
+        folder.drop_step(again[0])
+    _remove_beside(folder, named)  # the others of the first step are right, until it writes them anew
     clear(folder, state, again[1:])
-    made = {name: known for name, known in state.made.items() if known[0] not in again}
+    made = {name: of for name, of in state.made.items() if of[0] not in again}
     return folder.write(replace(state, done=kept, made=made))
 
 
@@ -151,13 +169,19 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _known(path: Path) -> tuple[int, int]:
+def known(path: Path) -> tuple[int, int]:
+    """Size and checksum of a file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
     return path.stat().st_size, checksum(path)
 
 
-def _is_as(folder: Path, name: str, known: object) -> bool:
+def is_as(folder: Path, name: str, expected: tuple[int, int]) -> bool:
+    """Whether a file, by its place in a folder, is there with this size and checksum, and not through a link."""
     try:
         path = own_place(folder, name)
-        return path.is_file() and _known(path) == known
+        return path.is_file() and known(path) == expected
     except (OSError, RunError):
         return False

@@ -17,7 +17,7 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.inspection.trial_pass import untouched
 from medseg.learning.tasks.target import TARGETS
 from medseg.learning.tasks.task import TASK, Task
-from medseg.machine.within_memory import within_memory
+from medseg.machine.within_memory import is_unmade, within_memory
 from medseg.pipeline.checks.loss_check import check_loss
 from medseg.pipeline.checks.passed import once
 from medseg.pipeline.checks.rehearsal import rehearse
@@ -194,7 +194,7 @@ def _given(definition: PipelineDefinition, network: torch.nn.Module, *, training
     channels, (height, width), before = len(definition.channels), definition.slices.size, network.training
     network.train(training)
     try:
-        with torch.no_grad(), untouched(network), within_memory():
+        with torch.no_grad(), untouched(network), within_memory(kept=is_unmade(network)):
             return network(torch.zeros(2, channels, height, width))
     except Exception as error:  # networks raise anything at a shape they do not take
         first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

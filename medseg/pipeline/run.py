@@ -14,7 +14,7 @@ from medseg.errors import DefinitionError, RunError
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.training_profile import TrainingProfile, profile_facts
 from medseg.pipeline.about import run_about, run_tags
-from medseg.pipeline.checks.shortfalls import cut_away_note, unlearned_note
+from medseg.pipeline.checks.shortfalls import cut_away_note, enlarged_note, unlearned_note
 from medseg.pipeline.declaration.definition import flatten
 from medseg.pipeline.declaration.public import public_definition
 from medseg.pipeline.duplicates import SharedCopies
@@ -208,8 +208,13 @@ def _leave_out(job: Job, gathered: Gathered) -> SharedCopies:
 
 
 def _tell_slices(job: Job, store: SliceStore) -> None:
-    size = job.resolved.predictor.preparation.rule.size
-    for note in (cut_away_note(store.cut_away(), size), unlearned_note(store)):
+    preparation, task = job.resolved.predictor.preparation, job.resolved.predictor.task
+    used = {case.id for case in job.gathered.cases}
+    for note in (
+        cut_away_note(store.cut_away(), preparation.rule.size),
+        enlarged_note(preparation, used, job.gathered.report.facts),
+        unlearned_note(store, task),
+    ):
         if note:
             job.progress.say(note, loud=True)
     table = job.folder.path / "slices.csv"

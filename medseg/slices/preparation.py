@@ -135,6 +135,11 @@ class Preparation:
     allowed: Allowed = field(default_factory=Allowed, compare=False, repr=False)
     files: FileKind = NIFTI
 
+    @property
+    def moves(self) -> bool:
+        """Whether a transform that the definition declares moves voxels."""
+        return self._slicing()[1].moves
+
     def compose(self, labels: LabelRule | None = None) -> Compose:
         """All transforms from the files of a case to its slices, built afresh.
 

@@ -88,7 +88,9 @@ def test_resuming_a_finished_run_makes_again_what_was_damaged(
         raise AssertionError("trained again, though what training made is whole")
 
     monkeypatch.setattr(medseg.learning.training.fit._Epochs, "run", fail)
-    for file in (*MADE, "figures/data.png"):
+    pictures = sorted(name for name in ended.read().made if name.startswith("figures/test_"))
+    assert pictures
+    for file in (*MADE, *pictures, "figures/data.png", "metrics.jsonl"):
         damage(ended.path / file)
 
     done = CliRunner().invoke(app, ["pipeline", "resume", finished.name])
@@ -99,12 +101,35 @@ def test_resuming_a_finished_run_makes_again_what_was_damaged(
     assert "Done again: evaluate." in said
     for file in MADE:
         assert (ended.path / file).read_bytes() == (finished.folder / file).read_bytes(), file
-    assert (ended.path / "figures" / "data.png").read_bytes().startswith(b"\x89PNG")
+    for file in (*pictures, "figures/data.png"):
+        assert (ended.path / file).read_bytes().startswith(b"\x89PNG"), file
+        assert file in said
+    assert "metrics.jsonl" in said
     state = ended.read()
     assert {state.made[name][0] for name in state.made if name.startswith("scores/")} == {"evaluate"}
     assert (state.status, state.done) == ("FINISHED", ("fit", "evaluate"))
     with open_store(state.tracking_uri) as client:
         assert client.get_run(finished.run_id).info.status == "FINISHED"
+    with pytest.raises(RunError, match="nothing to go on with"):
+        resume_pipeline(finished.name)
+
+
+@pytest.mark.slow
+def test_learning_curves_that_were_emptied_are_drawn_again_without_training(
+    ended: RunFolder, finished: RunResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import medseg.learning.training.fit
+
+    monkeypatch.setattr(medseg.learning.training.fit._Epochs, "run", lambda *_: pytest.fail("trained again"))
+    curves = ended.path / "figures" / "fit_learning_curves.png"
+    emptied(curves)
+    monkeypatch.setattr("medseg.tracking.mlflow.recorder.MlflowRecorder.refused", 3)
+
+    result = resume_pipeline(finished.name, jobs=1)
+
+    assert curves.read_bytes().startswith(b"\x89PNG")
+    assert (ended.path / "scores/test.csv").read_bytes() == (finished.folder / "scores/test.csv").read_bytes()
+    assert result.refused == 3
     with pytest.raises(RunError, match="nothing to go on with"):
         resume_pipeline(finished.name)
 

@@ -227,6 +227,28 @@ def test_folds_that_have_ended_are_not_run_again(folded, monkeypatch):
     assert not are_folds(None)
 
 
+def test_tables_of_all_folds_that_were_damaged_are_made_again(folded, monkeypatch):
+    monkeypatch.chdir(folded[1].parent)
+    names = ["test_summary.csv", "test.csv", "folds_confusion.png"]
+    before = [(folded[0].folder / name).read_bytes() for name in names[:2]]
+    for name in names:
+        (folded[0].folder / name).write_bytes(b"")
+    said = []
+
+    class Listens(Silent):
+        def say(self, text, *, loud=False):
+            said.append(text)
+
+    again = resume_folds(folded[0].name, progress=Listens())
+
+    assert again.run_id == folded[0].run_id
+    assert any(all(name in text for name in names) and "put together again" in text for text in said)
+    assert [(folded[0].folder / name).read_bytes() for name in names[:2]] == before
+    assert (folded[0].folder / names[2]).read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(RunError, match="has ended; there is nothing to go on with"):
+        resume_folds(folded[0].name)
+
+
 def test_folds_of_another_definition_are_not_put_together(workspace, monkeypatch):
     from medseg.api import folds
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import nibabel
 import numpy as np
@@ -178,6 +180,25 @@ def test_nothing_to_segment_is_an_error_and_leaves_nothing(model: Path, tmp_path
     with pytest.raises(DataError, match="no case could be predicted"):
         predict(model, [tmp_path / "empty"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("ids", ["pseudonyms", "identifying"])
+def test_where_no_case_can_be_used_paths_are_shown_as_they_are_where_some_can(
+    ids: Literal["pseudonyms", "identifying"],
+    finished: RunResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = write_brats(tmp_path / "in", cases=1) / "Brats_001"
+    (case / "Brats_001_flair.nii.gz").write_bytes(b"")
+    model = replace(finished.predictor, manifest=finished.predictor.manifest.model_copy(update={"ids": ids}))
+    monkeypatch.setattr("medseg.api.prediction.load_model", lambda *_, **__: model)
+
+    done = CliRunner().invoke(app, ["predict", "latest", str(case), "-o", str(tmp_path / "out")])
+
+    assert done.exit_code == 2
+    assert "no case could be predicted" in done.output
+    assert ("Brats_001_flair.nii.gz" in done.output) == (ids == "pseudonyms")
 
 
 @pytest.mark.slow

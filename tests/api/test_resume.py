@@ -374,7 +374,7 @@ def test_records_of_a_finished_run_that_wait_are_sent_and_its_end_with_them(
 ) -> None:
     state = killed.write(replace(killed.read(), status="FINISHED"))
     set_in_mlflow(killed, "RUNNING")
-    leave(killed.path, Call("tags", {"late": "µ"}))
+    leave(killed.path, Call("tags", {"late": "µ"}), print)
 
     with pytest.raises(TrackingError, match="127"):
         resume_pipeline(state.name, tracking_uri=NOWHERE)

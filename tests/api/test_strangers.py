@@ -368,3 +368,18 @@ def test_a_run_that_tells_of_steps_that_its_definition_has_not_is_refused_and_no
     with pytest.raises(RunError, match=r"run\.json of the run .* steps that its definition does not have"):
         resume_pipeline(str(folder.path))
     assert kept.exists()
+
+
+def test_of_a_finished_run_of_a_stranger_no_file_is_read_before_it_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder.create("brats2d")
+    folder.write(State(folder.path.name, "brats2d", None, RunOptions.of(device="cpu"), status="FINISHED"))
+    written(folder, made={"model/weights.safetensors": ["", 1, 1]})
+    with monkeypatch.context() as patch:
+        patch.setattr("medseg.pipeline.made.is_as", lambda *_: pytest.fail("a file that it names was read"))
+        with pytest.raises(RunError, match="made by somebody else") as refused:
+            resume_pipeline(folder.path.name)
+
+    assert f"medseg pipeline resume {folder.path.name} --tracking-uri ADDRESS" in str(refused.value)

@@ -61,6 +61,22 @@ def test_of_a_run_that_cannot_go_on_no_resume_is_offered(workspace: Path, finish
     assert "resume" not in printed
 
 
+def test_of_a_damaged_run_that_is_moved_the_damage_is_named_with_what_mends_it(
+    workspace: Path, finished: RunResult
+) -> None:
+    folder = RunFolder(RUNS / finished.name)
+    shutil.copytree(finished.folder, folder.path)
+    (folder.path / "model" / "weights.safetensors").write_bytes(b"")
+    (workspace / "other").mkdir()
+    printed = medseg("runs", "move", finished.name, workspace / "other")
+
+    assert (
+        "Damaged or missing in it, as it was before, until it is resumed: model/weights.safetensors."
+        in printed
+    )
+    assert f"medseg pipeline resume {finished.name}" in printed
+
+
 def test_a_run_that_is_not_there_or_has_no_place_is_refused(workspace: Path) -> None:
     for words in (["nonsense", "."], ["latest", "."]):
         result = CliRunner().invoke(app, ["runs", "move", *words])

@@ -13,8 +13,18 @@ import pytest
 
 from medseg.errors import RunError
 from medseg.pipeline.folder import RunFolder, State
-from medseg.pipeline.made import damaged, go_back, keep_made, keep_result, refuse_damaged, stamps
+from medseg.pipeline.made import (
+    RECORDS,
+    damaged,
+    go_back,
+    keep_made,
+    keep_result,
+    refuse_damaged,
+    stamps,
+    without_records,
+)
 from medseg.pipeline.options import RunOptions
+from medseg.tracking import jsonl
 
 FILES = {
     "fit": ["steps/fit/last.pt", "steps/fit/history.json"],
@@ -252,3 +262,74 @@ def test_what_is_noted_of_folders_is_not_looked_for_below_them(
     monkeypatch.setattr(os, "walk", lambda *_: pytest.fail("a folder was walked"))
 
     assert damaged(folder) == {"steps/fit": "fit"}
+
+
+@pytest.fixture
+def drawn(folder: RunFolder) -> RunFolder:
+    """The same run, whose training and evaluation have drawn a picture each."""
+    state, made = folder.read(), {}
+    for step in ("fit", "evaluate"):
+        path = folder.path / "figures" / f"{step}.png"
+        path.parent.mkdir(exist_ok=True)
+        before = stamps(folder)
+        path.write_bytes(b"drawn")
+        made |= keep_made(folder, replace(state, done=()), step, before).made
+    folder.write(replace(state, made=made))
+    return folder
+
+
+def test_a_picture_that_was_emptied_is_drawn_again_by_a_training_that_keeps_what_it_has(
+    drawn: RunFolder,
+) -> None:
+    (drawn.path / "figures" / "fit.png").write_bytes(b"")
+    said: list[str] = []
+
+    assert go_back(drawn, said.append).done == ()
+    assert said[0].startswith(
+        "Damaged or missing: figures/fit.png. Done again: fit, tune, evaluate. What a training"
+    )
+    assert (drawn.path / "steps" / "fit" / "last.pt").exists()
+    assert not (drawn.path / "figures" / "fit.png").exists()
+
+
+def test_a_picture_of_an_evaluation_takes_no_training(drawn: RunFolder) -> None:
+    (drawn.path / "figures" / "evaluate.png").unlink()
+
+    assert go_back(drawn, print).done == ("fit", "tune")
+
+
+def test_pictures_of_weights_that_are_made_anew_go(drawn: RunFolder) -> None:
+    (drawn.path / "steps" / "fit" / "last.pt").unlink()
+
+    go_back(drawn, print)
+
+    assert not (drawn.path / "figures" / "evaluate.png").exists()
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_what_a_finished_run_has_recorded_is_known_and_changes_once_it_goes_on(
+    folder: RunFolder, name: str
+) -> None:
+    (folder.path / name).write_text("{}")
+    keep_result(folder)
+    (folder.path / name).write_bytes(b"")
+    said: list[str] = []
+
+    state = go_back(folder, said.append)
+
+    assert said == [f"Damaged or missing: {name}. No step has to be done again."]
+    assert name not in without_records(state).made
+
+
+def test_the_records_are_those_that_the_folder_keeps() -> None:
+    assert set(RECORDS) == {jsonl.METRICS, jsonl.PARAMS, jsonl.TAGS, jsonl.INPUTS}
+
+
+def test_what_an_earlier_medseg_has_noted_of_the_whole_run_is_noted_anew(folder: RunFolder) -> None:
+    """A file that nothing makes any more would be missing for ever, and the model be refused for it."""
+    folder.write(replace(folder.read(), made={**folder.read().made, "model/old.pt": ("", 1, 1)}))
+    assert damaged(folder) == {"model/old.pt": ""}
+
+    keep_result(folder)
+
+    assert damaged(folder) == {}

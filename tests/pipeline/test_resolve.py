@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -68,6 +69,22 @@ def test_a_blank_batch_leaves_running_statistics_as_they_were(check: Callable[..
 def test_what_does_not_fit_is_refused_by_name(check: Callable[..., Any], wrong: str, word: str) -> None:
     with pytest.raises(DefinitionError, match=word):
         check(wrong)
+
+
+def test_weights_that_are_made_at_the_first_input_may_take_half_of_the_memory_too(
+    monai_imported: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from medseg.machine import within_memory
+    from medseg.pipeline.resolve import _given
+
+    monkeypatch.setattr(within_memory, "available_memory", lambda: 100_000_000)
+    network = torch.nn.Sequential(*(torch.nn.LazyConv2d(2000, 1) for _ in range(5)))  # 16 MB each
+    asked: Any = SimpleNamespace(channels=("a",), slices=SimpleNamespace(size=(2, 2)), network={})
+
+    with pytest.raises(DefinitionError, match="half of what is free"):
+        _given(asked, network, training=False)
 
 
 def test_an_augmentation_that_changes_the_size_is_refused(check: Callable[..., Any]) -> None:

@@ -297,16 +297,25 @@ def test_what_is_cropped_of_the_label_is_counted():
     assert prepare(Volume(given.image, None, given.geometry), (12, 12)).cut_away == (0, 0)
 
 
-LARGE = {
-    "SpatialPadd": {"keys": ["image", "label"], "spatial_size": [700, 700, 700]},
-    "Resized": {"keys": ["image", "label"], "spatial_size": [700, 700, 700], "mode": ["area", "nearest"]},
-}
+LARGE = [
+    {"_target_": f"monai.transforms.{name}", "keys": ["image", "label"], **arguments}
+    for name, arguments in [
+        ("SpatialPadd", {"spatial_size": [700, 700, 700]}),
+        ("SpatialPadd", {"spatial_size": [700, 700, 700], "mode": "edge"}),
+        ("SpatialPadd", {"spatial_size": [700, 700, 700], "mode": "symmetric"}),
+        ("BorderPadd", {"spatial_border": 350, "mode": "linear_ramp"}),
+        ("Resized", {"spatial_size": [700, 700, 700], "mode": ["area", "nearest"]}),
+        ("Spacingd", {"pixdim": [0.02, 0.02, 0.02], "mode": ["bilinear", "nearest"]}),
+        ("Spacingd", {"pixdim": [0.001, 0.001, 0.001], "mode": ["bilinear", "nearest"]}),
+        ("Spacingd", {"pixdim": [0.02, 0.02, 0.02], "mode": [3, 0]}),
+        ("Zoomd", {"zoom": 100, "keep_size": False, "mode": ["area", "nearest"]}),
+    ]
+]
 
 
-@pytest.mark.parametrize("name", LARGE)
-def test_a_transform_that_takes_more_memory_than_there_is_is_refused_before_it_does(name, monkeypatch):
+@pytest.mark.parametrize("spec", LARGE, ids=lambda spec: spec["_target_"].rpartition(".")[2])
+def test_a_transform_that_takes_more_memory_than_there_is_is_refused_before_it_does(spec, monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 2**29)
-    spec = {"_target_": f"monai.transforms.{name}", **LARGE[name]}
 
     with pytest.raises(
         DataError, match=r"slices\.transforms failed on this volume: it does not fit into memory"

@@ -195,7 +195,7 @@ def test_a_file_that_is_gone_is_not_waited_for(server: Server, tmp_path: Path) -
 
 
 def test_a_line_torn_within_a_letter_is_left_out(server: Server, tmp_path: Path) -> None:
-    leave(tmp_path, Call("metrics", {"number": 1}))
+    leave(tmp_path, Call("metrics", {"number": 1}), print)
     with (tmp_path / UNTRACKED).open("ab") as handle:
         handle.write('{"what": "µ'.encode()[:-1])
     assert server.outbox().flush()
@@ -203,8 +203,8 @@ def test_a_line_torn_within_a_letter_is_left_out(server: Server, tmp_path: Path)
 
 
 def test_what_is_no_longer_true_is_forgotten(server: Server, tmp_path: Path) -> None:
-    leave(tmp_path, Call("metrics", {"number": 1}))
-    leave(tmp_path, Call("status", {"number": 2}))
+    leave(tmp_path, Call("metrics", {"number": 1}), print)
+    leave(tmp_path, Call("status", {"number": 2}), print)
     outbox = server.outbox()
     assert outbox.holds("status")
     outbox.forget("status")
@@ -218,16 +218,18 @@ def test_what_is_no_longer_true_is_forgotten(server: Server, tmp_path: Path) -> 
 def test_what_a_power_cut_left_is_cut_off_and_said_also_where_only_a_line_is_added(
     damage: bytes, server: Server, tmp_path: Path
 ) -> None:
-    leave(tmp_path, Call("metrics", {"number": 1}))
+    leave(tmp_path, Call("metrics", {"number": 1}), print)
     for number in (2, 3):
         with (tmp_path / UNTRACKED).open("ab") as file:
             file.write(damage)
         if number == 2:
-            leave(tmp_path, Call("metrics", {"number": number}))
+            leave(tmp_path, Call("metrics", {"number": number}), server.said.append)
 
     assert server.outbox().flush()
     assert server.got == [1, 2]
-    assert server.said[0].startswith(f"The last {len(damage)} bytes of {UNTRACKED} were damaged")
+    assert server.said[:2] == 2 * [
+        f"The last {len(damage)} bytes of {UNTRACKED} were damaged, as by a power cut, and are cut off."
+    ]
 
 
 @pytest.mark.parametrize("code", ["UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", ""])
@@ -280,9 +282,9 @@ def test_files_that_are_never_taken_hold_up_neither_scores_nor_the_end(
 def test_what_another_process_left_is_sent_scores_first(server: Server, tmp_path: Path) -> None:
     server.broken = {1, 2, 3}
     for number in (1, 2, 3):
-        leave(tmp_path, file_call(number))
-    leave(tmp_path, Call("metrics", {"number": 10}))
-    leave(tmp_path, Call("status", {"number": 11}))
+        leave(tmp_path, file_call(number), print)
+    leave(tmp_path, Call("metrics", {"number": 10}), print)
+    leave(tmp_path, Call("status", {"number": 11}), print)
 
     outbox = server.outbox()
     assert not outbox.flush()

@@ -140,7 +140,7 @@ def test_a_token_that_runs_out_in_the_middle_loses_nothing(
     assert "refuses the login" in said[0]
     unsent = "5 records wait in untracked.jsonl (1 metrics, 1 params, 1 tags, 1 status, 1 artifact)"
     assert unsent in said[-1]
-    assert "medseg pipeline resume tiny" in said[-1]
+    assert "They are sent by: medseg runs sync" in said[-1]
 
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "second")
     assert send_rest(server.uri, server.run, folder, "FINISHED", said.append) == (0, "")

@@ -188,7 +188,7 @@ def _track(run: Tested, target: Path, say: Callable[[str], None]) -> None:
         uri = default_uri(own_address(state.name, state.tracking_uri, folder, tracked=True))
         unsent = send_more(uri, state.tracked, folder, target, KEPT, say)
     except TrackingError as error:
-        send_more_later(folder, target, KEPT)
+        send_more_later(folder, target, KEPT, say)
         unsent = str(error).rstrip(".")
     except RunError as error:  # its MLflow run was deleted
         say(f"The comparison is not tracked: {error}")

@@ -70,7 +70,7 @@ def show_run(run: str) -> Shown:
     Raises:
         RunError: There is no such run, or a file of it is damaged.
     """
-    from medseg.learning.scores.tables import read_scores  # noqa: PLC0415 - half a second
+    from medseg.learning.scores.tables import read_summary  # noqa: PLC0415 - half a second
 
     folder = find_run_folder(run)
     state = folder.read()
@@ -89,10 +89,8 @@ def show_run(run: str) -> Shown:
         if (folder.path / "scores" / f"{role}_summary.csv").exists():
             path = inside(folder.path, f"scores/{role}_summary.csv")
             try:
-                summaries[role] = read_scores(path)
-                if not {"name", "score", "mean", "low", "high", "patients"} <= set(summaries[role].columns):
-                    raise ValueError("other columns")
-            except (OSError, ValueError, RunError) as error:
+                summaries[role] = read_summary(path)
+            except (OSError, RunError) as error:
                 raise RunError(
                     f"{path.name} of the run {folder.path.name} is damaged. Put it back, or run the pipeline again."
                 ) from error

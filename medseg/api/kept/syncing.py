@@ -52,8 +52,8 @@ def sync_runs(
     """
     from medseg.tracking.mlflow.outbox import UNTRACKED  # noqa: PLC0415
 
-    mark_gone()
     say = (progress or Silent()).say
+    mark_gone(say)
     if run is not None:
         folder = find_run_folder(run)
         state = folder.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -63,7 +64,9 @@ def _each(rows: DataFrame) -> Table:
     for name, of_class in rows.groupby("name", sort=False):
         found: dict[str, Any] = {str(row.score): row for row in of_class.itertuples()}
         cells = [_number(found[score].mean) if score in found else "-" for score in _OF_CLASS]
-        table.add_row(Text(printable(str(name))), str(int(found["support"].mean)), *cells)
+        support = found["support"].mean if "support" in found else float("nan")
+        images = "-" if isnan(support) else str(int(support))
+        table.add_row(Text(printable(str(name))), images, *cells)
     return table
 
 

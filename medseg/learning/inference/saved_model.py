@@ -14,7 +14,7 @@ from medseg.errors import ModelError
 from medseg.files.regular import read_json, refuse_irregular
 from medseg.learning.inference.training_profile import TrainingProfile
 from medseg.learning.tasks.task import Task
-from medseg.machine.within_memory import within_memory
+from medseg.machine.within_memory import is_unmade, within_memory
 from medseg.slices.preparation import Preparation
 
 FORM = 1
@@ -65,7 +65,7 @@ def refuse_contradictions(
         raise ModelError("its record of the training data is of other channels or axes")
     height, width = preparation.rule.size
     try:
-        with torch.no_grad(), within_memory():
+        with torch.no_grad(), within_memory(kept=is_unmade(network)):
             given = network.eval()(torch.zeros(1, len(preparation.channels), height, width))
         shape, expected = tuple(given.shape), (1, *task.target.output(task.out_channels, (height, width)))
     except Exception as error:  # networks raise anything at a shape they do not take

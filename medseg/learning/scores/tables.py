@@ -40,6 +40,29 @@ def read_scores(path: Path) -> DataFrame:
         raise RunError(f"{path.name} is damaged: it holds no table. Put it back, or start again.") from error
 
 
+def read_summary(path: Path) -> DataFrame:
+    """A summary: of each name and score the mean, its interval, and the number of patients.
+
+    Raises:
+        RunError: It is damaged, or another table.
+    """
+    from pandas.api.types import is_numeric_dtype  # noqa: PLC0415  # half a second
+
+    found = read_scores(path)
+    counts = [name for name in ("patients", "cases") if name in found or name == "patients"]
+    numbers = ["mean", "low", "high", *counts]
+    lacking = [name for name in ("name", "score", *numbers) if name not in found]
+    if lacking:
+        reason = f"it has no column {lacking[0]}"
+    elif found.empty or not all(is_numeric_dtype(found[name]) for name in numbers):
+        reason = "it holds no scores"
+    elif not np.isfinite(found[counts].to_numpy()).all():
+        reason = "it does not say of how many patients each score is"
+    else:
+        return found
+    raise RunError(f"{path.name} is no summary of scores: {reason}. Put it back, or start again.")
+
+
 def case_table(
     measures: ClassMeasures, classes: Sequence[str], cases: Sequence[str], groups: Sequence[str]
 ) -> DataFrame:

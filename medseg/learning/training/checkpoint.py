@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -136,11 +137,21 @@ class Checkpoints:
         """
         if not self.last.exists():
             return Standing()
-        try:
+        with self.answering():
             state = self._state(device)
             for name, part in parts.items():
                 part.load_state_dict(state[name])
             return _standing(state)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Blame the last state for what fails in the block, which does nothing but use it.
+
+        Raises:
+            RunError: Something failed.
+        """
+        try:
+            yield
         except UNREADABLE as error:
             raise _unusable(self.last, error) from error
 
@@ -152,10 +163,8 @@ class Checkpoints:
         """
         if not self.last.exists() or self._damaged() is not None:
             return Standing()
-        try:
+        with self.answering():
             return _standing(self._state(torch.device("cpu")))
-        except UNREADABLE as error:
-            raise _unusable(self.last, error) from error
 
     def load_best(self, network: torch.nn.Module, standing: Standing) -> None:
         """Give the network the weights of the best epoch.

@@ -19,7 +19,7 @@ from medseg.learning.training.batches import Batches, workers_watched
 from medseg.learning.training.checkpoint import Checkpoints, Standing
 from medseg.learning.training.longer import at_new_length, course_note
 from medseg.learning.training.memory import MemoryNeed, free_memory, lacks_memory, out_of_memory
-from medseg.learning.training.optimiser import make_optimiser
+from medseg.learning.training.optimiser import make_optimiser, try_step
 from medseg.learning.training.plan import Plan, Precision
 from medseg.progress import Bar, Progress, Silent
 
@@ -100,11 +100,9 @@ def fit(
         watch.progress.say(
             f"The checkpoint of this training is damaged ({damaged}): the training begins anew.", loud=True
         )
-    standing = checkpoints.restore(parts.stateful(), device)
-    if _goes_on(standing, plan):
-        known, standing = standing, at_new_length(standing, plan, network, optimiser, schedule, each)
-        for course in standing.courses[len(known.courses) :]:
-            watch.progress.say(course_note(course), loud=True)
+    known, standing = _restored(parts, checkpoints, plan, each, device)
+    for course in standing.courses[len(known.courses) :]:
+        watch.progress.say(course_note(course), loud=True)
     for row in standing.history:
         watch.epoch_done(row)
     loss = on_device(task.loss(), device)
@@ -118,6 +116,23 @@ def fit(
     checkpoints.load_best(network, standing)
     network.eval()
     return standing
+
+
+def _restored(
+    parts: Parts, checkpoints: Checkpoints, plan: Plan, each: int, device: torch.device
+) -> tuple[Standing, Standing]:
+    """Where the checkpoint stands, and where the training goes on; what does not fit is refused before it does."""
+    known = standing = checkpoints.restore(parts.stateful(), device)
+    for tried in (False, True):
+        if not _goes_on(known, plan):
+            break
+        with checkpoints.answering():
+            standing = at_new_length(known, plan, parts.network, parts.optimiser, parts.schedule, each)
+            if tried or not known.epoch:
+                break
+            try_step(parts.optimiser, parts.schedule)
+        checkpoints.restore(parts.stateful(), device)
+    return known, standing
 
 
 def resolve_precision(expected: Precision, device: torch.device) -> Precision:

@@ -29,6 +29,25 @@ def make_optimiser(
     return optimiser, plan.schedule(optimizer=optimiser, **_lengths(steps))
 
 
+def try_step(optimiser: torch.optim.Optimizer, schedule: Any | None) -> None:
+    """Take one step without gradients, as any state of these weights allows; weights, states and rates change.
+
+    torch loads a state without comparing its shapes with those of the weights, and a schedule takes any.
+
+    Raises:
+        Exception: Whatever optimisers and schedules raise at a state that is not theirs.
+    """
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight)
+    optimiser.step()
+    optimiser.zero_grad()
+    if schedule is not None:
+        schedule.step()
+    for group in optimiser.param_groups:
+        float(group["lr"])
+
+
 def _lengths(steps: int) -> dict[str, int]:
     """The names under which torch's and MONAI's schedules ask how long the training is."""
     return {"T_max": steps, "total_iters": steps, "total_steps": steps, "t_total": steps}

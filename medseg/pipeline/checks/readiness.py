@@ -14,7 +14,7 @@ from medseg.datasets.checks.check import Report
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError, MedsegError, ModelError, StoreError
-from medseg.pipeline.checks.shortfalls import absent_note, cropped_note, cut_away_note
+from medseg.pipeline.checks.shortfalls import absent_note, cropped_note, cut_away_note, enlarged_note
 from medseg.pipeline.declaration.completion import complete
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.duplicates import SharedCopies
@@ -81,7 +81,9 @@ def readiness(
     if shared is not None and resolved is not None:
         refused += refusals(resolved, shared, allow_duplicates=allow_duplicates, say=notes.append)
         refused += _nothing_kept(resolved, shared, report)
-        notes += filter(None, [absent_note(_absent(resolved, shared, report))])
+        predictor, used = resolved.predictor, {case.id for case in shared.cases}
+        notes += filter(None, [absent_note(_absent(resolved, shared, report), predictor.task)])
+        notes += filter(None, [enlarged_note(predictor.preparation, used, report.facts)])
         refused += _tried(resolved, shared, report, notes)
     elif shared is not None and not allow_duplicates:
         refused += shared.refusals()

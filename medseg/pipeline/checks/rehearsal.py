@@ -15,6 +15,7 @@ from monai.data.meta_obj import get_track_meta, set_track_meta
 from monai.transforms import Randomizable
 
 from medseg.errors import DefinitionError
+from medseg.machine.within_memory import TooLargeError, within_memory
 from medseg.pipeline.checks.alignment import Shown, pattern, remapped, spotted
 from medseg.pipeline.checks.known_transforms import kind_of, leaves
 
@@ -139,13 +140,14 @@ def _drawn(
     try:
         if isinstance(transform, Randomizable):
             transform.set_random_state(seed=seed)
-        with warnings.catch_warnings(), _as_in_training(seed):
+        with warnings.catch_warnings(), _as_in_training(seed), within_memory(growing=True):
             warnings.simplefilter("ignore")  # such as that an image is blank
             changed = transform({key: value.clone() for key, value in item.items()})
         drawn = {key: torch.as_tensor(changed[key]).as_subclass(torch.Tensor) for key in item}
     except Exception as error:  # transforms raise anything
-        # a KeyError puts quotes around its message
-        message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        # MONAI puts its own in front of want of memory; a KeyError puts quotes around its message
+        shown = error.__cause__ if isinstance(error.__cause__, TooLargeError) else error
+        message = str(shown.args[0] if isinstance(shown, KeyError) and shown.args else shown)
         first = (message.splitlines() or [type(error).__name__])[0].rstrip(".")
         keys = getattr(transform, "keys", ())
         hint = "" if "label" in item or "label" not in keys else " Classes are no map: set `keys: [image]`."

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
+
+from medseg.datasets.checks.case_facts import CaseFacts
+from medseg.learning.tasks.task import Task
+from medseg.slices.preparation import Preparation
+from medseg.slices.store.estimate import stored_stack
 from medseg.slices.store.store import SliceStore
 
 _NAMED = 4  # of cases, those that lose most
+_FAR = 4  # times as long and as wide
 
 
 def cut_away_note(shares: Mapping[str, float], size: tuple[int, int]) -> str:
@@ -45,24 +52,55 @@ def cropped_note(size: tuple[int, int], larger: int, cases: int, *, masks: bool)
     )
 
 
-def unlearned_note(store: SliceStore) -> str:
-    """That the slices for training show no voxel of a class; empty if they show all, or there are no label maps."""
-    samples = store.role("train")
-    if not any(store.entries[sample.entry].counts is not None for sample in samples):
+def unlearned_note(store: SliceStore, task: Task) -> str:
+    """That nothing for training shows a class; empty if all are shown, or there is no truth."""
+    counts = task.target.counts(store, "train")
+    if not counts.any():
         return ""
-    counts = store.voxel_counts("train")
-    return absent_note([name for name, count in zip(store.classes, counts, strict=True) if not count])
+    absent = [name for name, count in zip(store.classes, counts, strict=True) if not count]
+    return absent_note(absent, task)
 
 
-def absent_note(names: list[str]) -> str:
-    """That classes cannot be learned, since nothing for training shows them."""
+def absent_note(names: list[str], task: Task) -> str:
+    """That classes cannot be learned, since nothing for training shows them; empty where there are none."""
     if not names:
         return ""
     which = f"class {names[0]}" if len(names) == 1 else f"classes {', '.join(names)}"
-    it = "it" if len(names) == 1 else "they"
+    it, has = ("it", "It has") if len(names) == 1 else ("they", "They have")
+    weighed = getattr(task, "class_weights", None) == "frequency"
+    weight = f" {has} no weight in the loss (task.class_weights: frequency)." if weighed else ""
     return (
-        f"Nothing for training shows a voxel of the {which}: {it} cannot be learned. Add cases that do, share out "
+        f"Nothing for training shows the {which}: {it} cannot be learned.{weight} Add cases that do, share out "
         "otherwise (split.seed, split.stratify), or keep other slices (slices.keep)."
+    )
+
+
+def enlarged_note(preparation: Preparation, cases: Collection[str], facts: Sequence[CaseFacts]) -> str:
+    """That slices are far larger than what is stored; empty if they are not, or transforms decide how large it is.
+
+    Args:
+        preparation: To which size slices are brought, and how.
+        cases: Names of those that are used.
+        facts: What files hold.
+    """
+    rule = preparation.rule
+    if preparation.moves:
+        return ""
+    stacks = [
+        stored_stack(each.shape, np.reshape(each.affine, (4, 4)), rule.axis)
+        for each in facts
+        if each.case in cases and each.shape is not None and each.affine is not None
+    ]
+    small = sum(
+        all(new >= _FAR * old for new, old in zip(rule.size, each[1:], strict=True)) for each in stacks
+    )
+    if not small:
+        return ""
+    made = "pixels and labels are only made larger" if rule.fit == "resize" else "most of them is padding"
+    return (
+        f"Slices of {rule.size[0]} x {rule.size[1]} (slices.size) are {_FAR} times as long and as wide, or more, as "
+        f"those of {small} of {len(stacks)} cases: {made}, which shows nothing new and takes memory and time. Set a "
+        "smaller slices.size."
     )
 
 

@@ -14,7 +14,8 @@ from pydantic.dataclasses import dataclass
 from medseg.errors import RunError
 from medseg.files.regular import read_json
 from medseg.pipeline.claim import Process, alive, taken, unsure
-from medseg.pipeline.folder import Address, Part, Plain, RunFolder, State, all_runs
+from medseg.pipeline.folder import MOST_MADE, Address, Part, Plain, RunFolder, State, all_runs
+from medseg.pipeline.made import is_as, known
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import hold, let_go, this_process, turn
 from medseg.pipeline.signature import is_signed, signed
@@ -28,6 +29,7 @@ MOST_FOLDS = 1000
 """More are refused: each is a run."""
 
 _FILE = "folds.json"
+_RESULTS = (".csv", ".png")
 
 
 def _both(declared: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
@@ -52,6 +54,7 @@ class CrossValidation:
         status: RUNNING, FINISHED, FAILED or KILLED.
         process: Who works on it, as of a run.
         signature: Of all the rest, with the key of the user who wrote it, as of a run.
+        made: Tables and figures of all folds together, once it has ended: bytes and checksum by name.
     """
 
     name: Plain
@@ -65,10 +68,17 @@ class CrossValidation:
     status: Status = "RUNNING"
     process: Process = field(default_factory=dict)
     signature: str = ""
+    made: Annotated[Mapping[str, tuple[int, int]], Field(max_length=MOST_MADE)] = field(default_factory=dict)
 
     def content(self) -> dict[str, Any]:
-        """What its file holds."""
-        return {**asdict(self), "options": self.options.kept()}
+        """What its file holds, as earlier versions wrote it: what was made, where anything was."""
+        content = asdict(self)
+        made = content.pop("made")
+        return {**content, "options": self.options.kept(), **({"made": made} if made else {})}
+
+    def damaged(self) -> list[str]:
+        """Names of its tables and figures that are missing, or not as they were made."""
+        return [name for name, expected in self.made.items() if not is_as(self.folder, name, expected)]
 
     @property
     def mine(self) -> bool:
@@ -118,7 +128,7 @@ class CrossValidation:
             now = CrossValidation.read(self.folder)
             if alive(now, self.folder) and not (take_over and unsure(now, self.folder)):
                 raise taken(now, self.folder)
-            if now.status == "FINISHED":
+            if now.status == "FINISHED" and not (now.mine and now.damaged()):
                 raise RunError(f"the cross-validation {self.name} has ended; there is nothing to go on with.")
             if vouched is None and not now.mine:
                 raise RunError(f"{_FILE} of {self.name} has just been changed. Try again.")
@@ -145,7 +155,9 @@ class CrossValidation:
         with turn(self.folder):
             now = CrossValidation.read(self.folder)
             if now.process == self.process:
-                replace(now, status=status).write()
+                files = (path for path in sorted(self.folder.iterdir()) if path.suffix in _RESULTS)
+                made = {path.name: known(path) for path in files} if status == "FINISHED" else now.made
+                replace(now, status=status, made=made).write()
 
     @classmethod
     def read(cls, folder: Path) -> CrossValidation:

@@ -17,7 +17,7 @@ from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.unforeseen import one_case
 from medseg.errors import DataError, Fault
-from medseg.geometry.axes import AXES
+from medseg.geometry.axes import AXES, AxisName
 from medseg.images.refusal import found_and_remedy
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
@@ -173,10 +173,15 @@ def stored_fitting(shape: Sequence[int], affine: NDArray[np.float64], rule: Slic
     Raises:
         ValueError: The axes have no directions.
     """
-    source = io_orientation(affine)[:, 0]
-    turned = [int(shape[int(np.flatnonzero(source == axis)[0])]) for axis in range(3)]
-    stack = AXES[rule.axis].seen((turned[0], turned[1], turned[2]))
+    stack = stored_stack(shape, affine, rule.axis)
     return FITTINGS[rule.fit](stack, rule.size, rule.overlap), stack[0]
+
+
+def stored_stack(shape: Sequence[int], affine: NDArray[np.float64], axis: AxisName) -> tuple[int, int, int]:
+    """(S, H, W) of the slices of a volume along an axis, before any transform; arguments as of `stored_fitting`."""
+    source = io_orientation(affine)[:, 0]
+    turned = [int(shape[int(np.flatnonzero(source == each)[0])]) for each in range(3)]
+    return AXES[axis].seen((turned[0], turned[1], turned[2]))
 
 
 def _tried(job: Job, preparation: Preparation, recipe: Recipe, depth: int) -> tuple[float, float]:

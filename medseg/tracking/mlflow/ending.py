@@ -43,7 +43,9 @@ def send_rest(
         return outbox.waiting, outbox.unsent
 
 
-def tell_end(uri: str, run_id: str, folder: Path, status: Status) -> None:
+def tell_end(
+    uri: str, run_id: str, folder: Path, status: Status, say: Callable[[str], None] = lambda _: None
+) -> None:
     """Tell the store how a run ended; where it does not answer, that waits with the run's other records.
 
     Args:
@@ -51,6 +53,7 @@ def tell_end(uri: str, run_id: str, folder: Path, status: Status) -> None:
         run_id: The run.
         folder: The run's own folder.
         status: How it ended.
+        say: Called if an end of what waits is damaged, which is cut off then.
     """
     database = sqlite_path(uri)
     if database is not None and not database.exists():  # to tell must not make an empty store
@@ -60,7 +63,7 @@ def tell_end(uri: str, run_id: str, folder: Path, status: Status) -> None:
             if existing_run(client, run_id).info.status != status:
                 client.set_terminated(run_id, status=status)
     except TrackingError:
-        leave(folder, _ended(status))
+        leave(folder, _ended(status), say)
     except RunError:  # the run was deleted there: nothing is left to report to
         return
 
@@ -90,9 +93,9 @@ def send_more(uri: str, run_id: str, folder: Path, path: Path, below: str, say: 
         return outbox.unsent
 
 
-def send_more_later(folder: Path, path: Path, below: str) -> None:
+def send_more_later(folder: Path, path: Path, below: str, say: Callable[[str], None]) -> None:
     """Let a further file or folder of a run wait with its other records, as `send_more` would send it."""
-    leave(folder, _more(folder, path, below))
+    leave(folder, _more(folder, path, below), say)
 
 
 def _more(folder: Path, path: Path, below: str) -> Call:

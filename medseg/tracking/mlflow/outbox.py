@@ -181,7 +181,7 @@ class Outbox:
     def _keep(self, call: Call) -> None:
         self._waiting.append(call)
         with suppress(OSError):  # a full disk must not stop the thread: memory has it
-            leave(self._path.parent, call)
+            leave(self._path.parent, call, self._say)
 
     def _write(self) -> None:
         if not self._waiting:
@@ -201,9 +201,14 @@ class Outbox:
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
 
-def leave(folder: Path, call: Call) -> None:
-    """Write a call down for the next outbox of a run's folder."""
-    append_line(folder / UNTRACKED, call.line())
+def leave(folder: Path, call: Call, say: Callable[[str], None]) -> None:
+    """Write a call down for the next outbox of a run's folder; says what of a damaged end is lost."""
+    _say_cut(append_line(folder / UNTRACKED, call.line()), say)
+
+
+def _say_cut(cut: int, say: Callable[[str], None]) -> None:
+    if cut:
+        say(f"The last {cut} bytes of {UNTRACKED} were damaged, as by a power cut, and are cut off.")
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -230,9 +235,7 @@ def _first_line(error: Exception) -> str:
 def _read(path: Path, say: Callable[[str], None]) -> list[Call]:
     if not path.exists():
         return []
-    cut = cut_damage(path)
-    if cut:
-        say(f"The last {cut} bytes of {UNTRACKED} were damaged, as by a power cut, and are cut off.")
+    _say_cut(cut_damage(path), say)
     with open_regular(path) as file:
         content = file.read()
     try:

@@ -181,6 +181,11 @@ class MlflowRecorder:
         with open_store(uri) as client:
             return tagged_run(client, experiment, RUN_TAG, folder.name)
 
+    @property
+    def refused(self) -> int:
+        """Records of this process that the server has refused for good."""
+        return self._outbox.refused
+
     def params(self, values: Mapping[str, object]) -> None:
         """Record settings; one that was recorded before keeps its first value, as MLflow wants it."""
         call = params_call(values)
@@ -230,7 +235,7 @@ class MlflowRecorder:
         self._outbox.put(Call("status", {"status": status, "time": _now_ms()}))
         everything = self._outbox.flush()
         if self._outbox.unsent:
-            how = f" They are sent by: medseg pipeline resume {self._folder.name}"
+            how = " They are sent by: medseg runs sync"
             self._say(
                 f"NOT EVERYTHING IS ON THE TRACKING SERVER. Of the run {self._folder.name} {self._outbox.unsent}."
                 f"{'' if everything else how}"

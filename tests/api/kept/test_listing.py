@@ -26,7 +26,7 @@ def test_runs_stand_in_a_frame_the_latest_first(made_run) -> None:
     (one.path / "metrics.jsonl").write_text(
         '{"step": 1, "metrics": {"val/score": 0.25}}\n{"step": 2, "metrics": {"val/score": 0.75}}\n{"torn'
     )
-    leave(one.path, metrics_call({"x": 1.0}, 1, 1))
+    leave(one.path, metrics_call({"x": 1.0}, 1, 1), print)
     before = files(Path())
     found = medseg.runs()
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 
 
 def wait(folder: Path) -> None:
-    leave(folder, metrics_call({"test/dice": 0.5}, 2, 1_700_000_000_000))
+    leave(folder, metrics_call({"test/dice": 0.5}, 2, 1_700_000_000_000), print)
 
 
 def stranger(folder: object) -> None:
@@ -114,7 +114,7 @@ def test_a_run_that_goes_on_sends_for_itself(tracked_run, monkeypatch) -> None:
     folder = tracked_run("run", status="RUNNING", process=this_process())
     wait(folder.path)
     monkeypatch.setattr("medseg.api.kept.syncing.alive", lambda *_: True)
-    monkeypatch.setattr("medseg.api.kept.syncing.mark_gone", list)
+    monkeypatch.setattr("medseg.api.kept.syncing.mark_gone", lambda _: [])
     with pytest.raises(RunError, match="still going on, and sends what waits itself"):
         sync_runs("run")
 

@@ -106,6 +106,10 @@ class StopsAtBatch:
         return batches
 
 
+def STEPS(optimizer, **_):  # noqa: N802
+    return torch.optim.lr_scheduler.LinearLR(optimizer, total_iters=9)
+
+
 SCHEDULES = {
     "constant": {},
     "each epoch": {"schedule": cosine},
@@ -193,6 +197,39 @@ def test_a_training_interrupted_again_and_again_ends_as_if_it_had_not_been(store
             train(store, tmp_path, watch=watch, batches=batches, **SCHEDULES["each iteration"])
     resumed = train(store, tmp_path, **SCHEDULES["each iteration"])
     assert_same(whole("each iteration")[:2], resumed)
+
+
+def of_another_shape(state):
+    moments = state["optimiser"]["state"][0]
+    moments["exp_avg"] = torch.zeros(7, 5)
+
+
+FOREIGN = {
+    "moments of another shape": of_another_shape,
+    "moments that are none": lambda state: state["optimiser"]["state"][0].update(exp_avg="x"),
+    "moments that lack one": lambda state: state["optimiser"]["state"][0].pop("exp_avg_sq"),
+    "a group without a rate": lambda state: state["optimiser"]["param_groups"][0].pop("lr"),
+    "a rate that is none": lambda state: state["optimiser"]["param_groups"][0].update(lr="fast"),
+    "a schedule at no place": lambda state: state["schedule"].update(last_epoch="x"),
+    "a schedule that is covered": lambda state: state["schedule"].update(step="x", get_lr="x"),
+}
+
+
+@pytest.mark.parametrize("change", FOREIGN)
+def test_a_state_that_is_not_of_this_training_is_refused_before_it_goes_on(store, tmp_path, change):
+    def stop(row):
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(store, tmp_path, watch=Watch(epoch_done=stop), schedule=STEPS)
+    state = torch.load(tmp_path / "last.pt")
+    FOREIGN[change](state)
+    torch.save(state, tmp_path / "last.pt")
+    before = (tmp_path / "last.pt").read_bytes()
+
+    with pytest.raises(RunError, match=r"last\.pt of this run cannot be used"):
+        train(store, tmp_path, schedule=STEPS)
+    assert (tmp_path / "last.pt").read_bytes() == before
 
 
 def test_a_finished_training_is_given_again_without_training(store, tmp_path, whole):

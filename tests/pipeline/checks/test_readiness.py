@@ -47,3 +47,21 @@ def test_what_the_largest_case_loses_is_named_too(data: Path, tiny: tuple[str, .
     cut, lost = (remark for remark in found.remarks if "slices.size" in remark)
     assert "those of 5 of 5 cases are larger" in cut
     assert "cut away some of what the label maps mark" in lost
+
+
+@pytest.mark.usefixtures("monai_imported")
+@pytest.mark.parametrize(
+    ("size", "fit", "said"),
+    [
+        ("[112,160]", "resize", "as those of 6 of 6 cases: pixels and labels are only made larger"),
+        ("[112,160]", "pad", "most of them is padding"),
+        ("[40,160]", "resize", ""),
+    ],
+)
+def test_slices_far_larger_than_what_is_stored_are_noted(
+    patients: Path, tiny: tuple[str, ...], size: str, fit: str, said: str
+) -> None:
+    found = check_data("brats2d", patients, set=[*tiny, f"slices.size={size}", f"slices.fit={fit}"], jobs=1)
+
+    notes = [remark for remark in found.remarks if "slices.size" in remark]
+    assert [said in note for note in notes] == [True] * bool(said)

@@ -55,11 +55,13 @@ from monai.transforms import (
     ScaleIntensityRanged,
     ScaleIntensityRangePercentilesd,
     ShiftIntensityd,
+    SpatialPadd,
     StdShiftIntensityd,
     ThresholdIntensityd,
 )
 
 from medseg.errors import DefinitionError
+from medseg.machine import within_memory
 from medseg.pipeline.checks.rehearsal import rehearse
 
 BOTH = ["image", "label"]
@@ -419,3 +421,17 @@ def test_the_transforms_and_the_generators_of_others_are_left_as_they_are(masks)
     assert flip.prob == 0.25
     assert flip.R.get_state()[1].tolist() == state
     assert torch.equal(torch.get_rng_state(), random)
+
+
+@pytest.mark.parametrize("mode", ["constant", "symmetric"])
+@pytest.mark.parametrize("item", [("image", "label"), ("image",)], ids=len)
+def test_an_augmentation_that_takes_more_memory_than_there_is_is_refused_before_it_does(
+    mode, item, monkeypatch
+):
+    monkeypatch.setattr(within_memory, "available_memory", lambda: 2**26)
+    slices = {key: torch.zeros(1, 16, 16) for key in item}
+
+    with pytest.raises(
+        DefinitionError, match=r"loading\.augment\.0 \(SpatialPadd\) .*does not fit into memory"
+    ):
+        rehearse([SpatialPadd(keys=list(item), spatial_size=(5000, 5000), mode=mode)], slices)

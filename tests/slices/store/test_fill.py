@@ -18,6 +18,8 @@ from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.volume import read_volume
 from medseg.errors import DataError, StoreError
 from medseg.geometry.axes import AXES
+from medseg.learning.tasks.class_masks import ClassMasks
+from medseg.learning.tasks.image_classes import ImageClasses
 from medseg.pipeline.checks.shortfalls import cut_away_note, unlearned_note
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
@@ -549,11 +551,28 @@ def test_a_store_tells_what_slices_cut_away_of_each_truth(cases, tmp_path):
 
 
 def test_a_class_that_no_training_slice_shows_is_told(cases, tmp_path):
-    assert unlearned_note(run(cases, tmp_path)) == ""
+    task = ClassMasks(LABELS.classes)
+    assert unlearned_note(run(cases, tmp_path), task) == ""
     without = [replace(case, mask=erased(case, 4)) if ROLES[case.id] == "train" else case for case in cases]
-    assert "shows a voxel of the class core: it cannot be learned" in unlearned_note(run(without, tmp_path))
+    note = unlearned_note(run(without, tmp_path), task)
+    assert "Nothing for training shows the class core: it cannot be learned." in note
+    assert "weight" not in note
+    weighed = ClassMasks(LABELS.classes, class_weights="frequency")
+    assert "It has no weight in the loss (task.class_weights: frequency)." in unlearned_note(
+        run(without, tmp_path), weighed
+    )
     blind = run(cases, tmp_path, changed(keep={"contains": "image"}), labels=None)
-    assert unlearned_note(blind) == ""
+    assert unlearned_note(blind, task) == ""
+
+
+def test_a_class_that_no_training_image_has_is_told(cases, tmp_path):
+    labelled = [replace(case, labels=(LABELS.classes[0],)) for case in cases]
+    note = unlearned_note(run(labelled, tmp_path), ImageClasses(LABELS.classes, class_weights="frequency"))
+
+    assert (
+        f"shows the classes {', '.join(LABELS.classes[1:])}: they cannot be learned. They have no weight"
+        in note
+    )
 
 
 def erased(case: Case, value: int) -> Path:
