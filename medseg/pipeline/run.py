@@ -161,9 +161,11 @@ def _record_left_out(job: Job) -> None:
     report, split = job.gathered.report, job.shared.split
     faults = sorted((*report.faults, *report.skipped), key=lambda fault: fault.position)
     rows = [[fault.case, str(fault.position), fault.part, fault.found] for fault in faults]
-    for case in job.shared.cases:
-        if reason := split.held_back.get(case.id):
-            rows.append([case.id, str(case.position), "", f"without a label, and {REASONS[reason]}"])
+    rows += [
+        [case.id, str(case.position), "", f"without a label, and {REASONS[split.held_back[case.id]]}"]
+        for case in job.shared.cases
+        if case.id in split.held_back
+    ]
     if not rows:
         return
     path = job.folder.path / "left_out.csv"

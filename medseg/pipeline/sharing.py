@@ -157,8 +157,8 @@ def _without_unlabelled(name: str, shared: SharedCopies) -> str:
     held = shared.split.held_back
     seen = f"those of the data are all left out: {reasons_text(held)}" if held else "the data have none"
     return (
-        f"steps.{name} needs images without a label, and {seen}. Add some where 'layout' of the manifest looks for them "
-        f"(`unlabelled`), or take the step out of the pipeline."
+        f"steps.{name} needs images without a label, and {seen}. Add some where 'layout' of the manifest looks for "
+        "them (`unlabelled`), or take the step out of the pipeline."
     )
 
 
@@ -218,9 +218,13 @@ def _needed(shared: SharedCopies, role: Role, lacking: Sequence[str]) -> str:
     share = shared.split.ratios.get(role)
     if not share:
         return ""
-    patients = {name: {case.group for case in shared.cases if name in (case.labels or ())} for name in lacking}
+    patients = {
+        name: {case.group for case in shared.cases if name in (case.labels or ())} for name in lacking
+    }
     there = " and ".join(f"{name!r} has {len(patients[name])}" for name in lacking)
-    return f" With split.{role}={share:g} it takes about {ceil(1 / share)} patients of a class for one; {there}."
+    return (
+        f" With split.{role}={share:g} it takes about {ceil(1 / share)} patients of a class for one; {there}."
+    )
 
 
 def _otherwise(resolved: Resolved, role: Role) -> str:
@@ -234,7 +238,9 @@ def _otherwise(resolved: Resolved, role: Role) -> str:
 
 def _classes_of(roles: set[str], shared: SharedCopies) -> set[str]:
     role_of: Mapping[str, Role] = shared.split.roles
-    return {name for case in labelled(shared.cases) if role_of[case.id] in roles for name in case.labels or ()}
+    return {
+        name for case in labelled(shared.cases) if role_of[case.id] in roles for name in case.labels or ()
+    }
 
 
 def _lacking(resolved: Resolved, expected: set[str], there: set[str]) -> list[str]:

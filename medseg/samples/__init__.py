@@ -14,7 +14,14 @@ _HOMES = {
     "Radiology": "medseg.samples.radiology",
 }
 
-__all__ = ["BrainPictures", "BrainTumours", "GliomaSlices", "Nuclei", "Particles", "Radiology"]  # imported on first use
+__all__ = [
+    "BrainPictures",
+    "BrainTumours",
+    "GliomaSlices",
+    "Nuclei",
+    "Particles",
+    "Radiology",
+]  # imported on first use
 
 
 def __getattr__(name: str) -> Any:

@@ -69,12 +69,15 @@ def _random(seed: int, number: int, part: _Stream) -> np.random.Generator:
 def patient_pictures(seed: int, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Make the two pictures (H, W) of a patient, in the order of `classes_of`.
 
-    One slice goes through the larger part of the tumour; the other shows none of it.
+    One slice goes through the larger part of the tumour; the other shows none of it, and much of the brain.
     """
     rng = _random(seed, number, _Stream.PICTURES)
     slices = patient_slices(seed, number)
     areas = np.array([np.count_nonzero(mask) for _, mask in slices])
-    candidates = {"yes": np.flatnonzero(areas > areas.max() / 2), "no": np.flatnonzero(areas == 0)}
+    brain = np.array([np.count_nonzero(planes[..., _FLAIR]) for planes, _ in slices])
+    free = np.flatnonzero(areas == 0)
+    large = free[np.argsort(-brain[free], kind="stable")][: (len(free) + 1) // 2]
+    candidates = {"yes": np.flatnonzero(areas > areas.max() / 2), "no": large}
     show = _as_scanned_first if scanner_of(seed, number) == 1 else _as_scanned_second
     first, second = (
         show(slices[int(rng.choice(candidates[kind]))][0], rng) for kind in classes_of(seed, number)
@@ -102,7 +105,9 @@ def _as_scanned_first(planes: NDArray[np.uint8], rng: np.random.Generator) -> ND
 def _as_scanned_second(planes: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """T1 after contrast agent, on black of one size, in hard contrast."""
     height = int(rng.integers(225, 246))
-    hard = (_resized(planes[..., _T1CE], height, height) - np.float32(0.12)) * np.float32(rng.uniform(1.15, 1.35))
+    hard = (_resized(planes[..., _T1CE], height, height) - np.float32(0.12)) * np.float32(
+        rng.uniform(1.15, 1.35)
+    )
     picture = np.zeros((_CANVAS, _CANVAS), np.uint8)
     top = (_CANVAS - height) // 2
     picture[top : top + height, top : top + height] = as_bytes(hard)
@@ -141,12 +146,12 @@ def _write_key(out: Path, seed: int, cases: int) -> None:
 class BrainPictures:
     """A generated data set of pictures of heads, of which few have a label: tumour (yes) or none (no).
 
-    A patient has two pictures, one with a tumour and one without, 8-bit grey. Of each five patients one has labels,
-    and lies in `labelled/yes/` and `labelled/no/`; the pictures of the others lie in `unlabelled/`. A picture is called
-    `scanner<n>_patient<number>_<1 or 2>.png`. The scanners differ as sources of pictures on the web do: the first
-    gives FLAIR, cut close to the head, of many sizes, sometimes framed; the second T1 after contrast agent on black of
-    256x256 pixels. `key.csv` tells the truth of every picture, and no manifest reads it. Brains and tumours are drawn
-    as for `GliomaSlices`.
+    A patient has two pictures, one with a tumour and one without, 8-bit grey. Of each five patients one has
+    labels: these pictures lie in `labelled/yes/` and `labelled/no/`, all others in `unlabelled/`. A picture is
+    called `scanner<n>_patient<number>_<1 or 2>.png`. The scanners differ as sources of pictures on the web do:
+    the first gives FLAIR, cut close to the head, of many sizes, sometimes framed; the second T1 after contrast
+    agent on black of 256x256 pixels. `key.csv` tells the truth of every picture, and no manifest reads it.
+    Brains and tumours are drawn as for `GliomaSlices`.
     """
 
     version: ClassVar[int] = 1  # part of the cache key; raised when the bytes change

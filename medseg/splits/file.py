@@ -52,7 +52,11 @@ def _from_json(path: Path) -> dict[str, Any]:
             return given
         raise DataError("the split file is by slice, and lacks one of seed, ratios and cases")
     roles = {key: value for key, value in given.items() if key != "by"} if isinstance(given, dict) else {}
-    if not roles or set(roles) - {*ROLES, UNLABELLED} or not all(_are_names(names) for names in roles.values()):
+    if (
+        not roles
+        or set(roles) - {*ROLES, UNLABELLED}
+        or not all(_are_names(names) for names in roles.values())
+    ):
         raise DataError(
             'the split file holds something else than {"train": [names], "val": [...], "test": [...]}, and '
             '"unlabelled" beside where there are images without a label'

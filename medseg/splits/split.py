@@ -24,6 +24,7 @@ from medseg.splits.unlabelled import Reason, held_back, held_back_note, kept_for
 __all__ = ["CLASS", "ROLES", "Role", "Split", "make_split"]
 _OTHERS: tuple[Role, ...] = ("val", "test")
 
+
 @dataclass(frozen=True)
 class Split:
     """Who is in which role.
@@ -87,8 +88,11 @@ class Split:
 
     def note(self) -> str:
         """How many patients and cases are in which role, as a sentence; another one for images without a label."""
-        others = held_back_note(self.held_back, len(self.cases(UNLABELLED)))
-        return f"{self._note()} {others}".rstrip()
+        return f"{self._note()} {self.unlabelled_note()}".rstrip()
+
+    def unlabelled_note(self) -> str:
+        """How many images without a label are learned from, and why not the others, as a sentence; empty for none."""
+        return held_back_note(self.held_back, len(self.cases(UNLABELLED)))
 
     def _note(self) -> str:
         if self.leaking:

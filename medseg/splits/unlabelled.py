@@ -61,7 +61,9 @@ def kept_for_scores(rule: SplitRule, cases: Sequence[Case]) -> set[str]:
         found |= {case.id} if case.unlabelled and role in ("val", "test") else set()
     for share in (rule.val, rule.test):
         if isinstance(share, Mapping):
-            columns = {column: [value] if isinstance(value, str) else value for column, value in share.items()}
+            columns = {
+                column: [value] if isinstance(value, str) else value for column, value in share.items()
+            }
             found |= {
                 case.id
                 for case in cases

@@ -122,7 +122,7 @@ def data_picture(
 
 
 def shown_cases(cases: Sequence[Case], count: int) -> list[Case]:
-    """The first few cases; where they have classes, the first few of every class in turn, and of those without a label.
+    """The first few cases; where they have classes, of every class in turn, and of those without a label.
 
     Args:
         cases: In the order of their ids.

@@ -53,7 +53,9 @@ def test_a_pool_changes_nothing_for_those_with_a_label(kind: str, seed: int, poo
 
     split = make_split(rule(**RULES[kind]), [*others, *cases], seed, together)
 
-    assert {case.id: split.role(case.id) for case in cases} == {case.id: alone.role(case.id) for case in cases}
+    assert {case.id: split.role(case.id) for case in cases} == {
+        case.id: alone.role(case.id) for case in cases
+    }
     assert all(split.cases(role) == alone.cases(role) for role in ROLES)
     assert set(split.cases("unlabelled")) | set(split.held_back) == {case.id for case in others}
 
@@ -89,7 +91,12 @@ def test_a_copy_of_a_copy_and_other_images_of_its_patient_are_held_back_too() ->
 
 def test_what_columns_keep_for_scores_is_not_learned_from() -> None:
     cases = [replace(case, extra={"role": "train", "site": "x"}) for case in labelled(8)]
-    pool = [without("a", role="Test"), without("b", role="train"), without("c", site="z"), without("d", role="pool")]
+    pool = [
+        without("a", role="Test"),
+        without("b", role="train"),
+        without("c", site="z"),
+        without("d", role="pool"),
+    ]
     by_column = make_split(rule(column="role", val=0.2, test=0.2), [*cases, *pool], 1)
     assert dict(by_column.held_back) == {"a": "patient"}
     cases[0] = replace(cases[0], extra={"role": "", "site": "z"})
@@ -144,8 +151,14 @@ def test_a_file_may_leave_them_out_or_name_those_to_learn_from(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"test": ["l2_0", "a"]}, "names 1 images without a label, .* Name them in 'unlabelled', or not at all"),
-        ({"unlabelled": ["l0_0"]}, "names 1 cases or patients in 'unlabelled' that have no image without a label"),
+        (
+            {"test": ["l2_0", "a"]},
+            "names 1 images without a label, .* Name them in 'unlabelled', or not at all",
+        ),
+        (
+            {"unlabelled": ["l0_0"]},
+            "names 1 cases or patients in 'unlabelled' that have no image without a label",
+        ),
         ({"unlabelled": ["Anna"]}, "names 1 cases or patients that are not in the data set"),
         ({"unlabelled": "a"}, "something else"),
     ],
@@ -164,11 +177,13 @@ def test_the_note_counts_them_and_says_why_some_are_left_out() -> None:
     cases = [*labelled(10), without("a"), without("b"), *(without(f"t{p}", f"p{p}") for p in range(10))]
     split = make_split(rule(val=0.2, test=0.2), cases, 1)
     assert split.note() == (
-        "Split by patient (or group): 6 with 6 cases for training, 2 with 2 cases to validate, 2 with 2 cases to test. "
-        "Without a label: 8 images to learn from; 4 are left out: 4 of patients in validation or test."
+        "Split by patient (or group): 6 with 6 cases for training, 2 with 2 cases to validate, 2 with 2 cases to "
+        "test. Without a label: 8 images to learn from; 4 are left out: 4 of patients in validation or test."
     )
     by_slice = make_split(rule(by="slice"), [*labelled(4), without("a")], 1)
-    assert by_slice.note().startswith("Split by slice: slices of each of 4 cases may be in any role. Without a label: 1 ")
+    assert by_slice.note().startswith(
+        "Split by slice: slices of each of 4 cases may be in any role. Without a label: 1 "
+    )
     assert by_slice.role("a", 7) == "unlabelled"
 
 

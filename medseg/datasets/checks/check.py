@@ -71,16 +71,16 @@ class Report:
         without = {case.id for case in self.unlabelled}
         more = [fault for fault in faults if fault.case not in without]
         skipped = [fault for fault in faults if fault.case in without]
-        return replace(
-            self, faults=_in_order(self.faults, more), skipped=_in_order(self.skipped, skipped)
-        )
+        return replace(self, faults=_in_order(self.faults, more), skipped=_in_order(self.skipped, skipped))
 
     def skipped_note(self) -> str:
         """That images without a label cannot be used, without a full stop; empty if all can."""
         count = len({fault.case for fault in self.skipped})
         every = len(self.unlabelled) + sum(case.unlabelled for case in self.listing.incomplete)
         verb = "has faults and is" if count == 1 else "have faults and are"
-        return f"SKIPPED: {count} of {max(count, every)} images without a label {verb} left out" if count else ""
+        return (
+            f"SKIPPED: {count} of {max(count, every)} images without a label {verb} left out" if count else ""
+        )
 
     @property
     def single_valued(self) -> tuple[str, ...]:

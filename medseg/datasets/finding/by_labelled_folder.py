@@ -33,7 +33,9 @@ class PartlyLabelledFinder(ClassFolderFinder):
     def _label(self, walk: Walk, found: Found) -> None:
         """Give each picture the class of its folder, or mark it unlabelled; tell what is wrong with the folders."""
         tops = folders_in(walk.root)
-        with_class, without = (_called(tops, names) for names in (self.layout.labelled, self.layout.unlabelled))
+        with_class, without = (
+            _called(tops, names) for names in (self.layout.labelled, self.layout.unlabelled)
+        )
         found.faults += _twice(with_class, walk.root)
         found.faults += _twice(without, walk.root)
         home, pool = (next(iter(names), _NOWHERE) for names in (with_class, without))
@@ -46,13 +48,18 @@ class PartlyLabelledFinder(ClassFolderFinder):
         if not home:
             found.faults.append(self._absent(tops, walk.root))
             return
-        words = replace(WORDS, fewer=f"Put two folders or more, one for each class, into the folder {home!r}.")
+        words = replace(
+            WORDS, fewer=f"Put two folders or more, one for each class, into the folder {home!r}."
+        )
         label(found, self.manifest, words, walk.root / tops[home], home)
         others = by_top[pool] if pool else []
         for draft in others:
             draft.unlabelled = True
         found.files = {"with a label": len(found.drafts), "without a label": len(others)}
-        found.files |= {"that are no pictures": len(walk.passed), "of kinds that are not read": len(walk.images)}
+        found.files |= {
+            "that are no pictures": len(walk.passed),
+            "of kinds that are not read": len(walk.images),
+        }
         found.drafts += others
         found.notes += self._nobody(pool, others)
 
@@ -61,7 +68,9 @@ class PartlyLabelledFinder(ClassFolderFinder):
         there = shown(tops) if self.manifest.ids == "pseudonyms" else f"{len(tops)} others"
         seen = f"those that are there: {there}" if tops else "there is none at all"
         problem = f"there is no folder {expected}, to hold the folders of the classes; {seen}"
-        remedy = "Name the folder that holds it with --data, or name it under 'layout.labelled' of the manifest."
+        remedy = (
+            "Name the folder that holds it with --data, or name it under 'layout.labelled' of the manifest."
+        )
         return Fault("", 0, "", problem, remedy, root)
 
     def _nobody(self, pool: str, others: Sequence[Draft]) -> Iterator[str]:
@@ -87,9 +96,8 @@ class PartlyLabelledFinder(ClassFolderFinder):
         if names:
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             listed = f": {', '.join(names[:_SHOWN])}{more}" if self.manifest.ids == "pseudonyms" else ""
-            one = len(names) == 1
-            count = "1 file is left out, since it is no picture" if one else f"{len(names)} files are left out, since "
-            yield f"{count}{'' if one else 'they are no pictures'}{listed}"
+            many = f"{len(names)} files are left out, since they are no pictures"
+            yield f"{'1 file is left out, since it is no picture' if len(names) == 1 else many}{listed}"
 
 
 def _called(tops: Mapping[str, str], names: Sequence[str]) -> list[str]:

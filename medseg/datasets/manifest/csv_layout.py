@@ -96,7 +96,9 @@ class CsvLayout(FileLayout):
             ValueError: The columns of images do not fit the channels.
         """
         if self.unlabelled and not self.tells_classes:
-            raise ValueError("'unlabelled' is of classes of images: name their column under 'label' or 'labels'")
+            raise ValueError(
+                "'unlabelled' is of classes of images: name their column under 'label' or 'labels'"
+            )
         if isinstance(self.image, str) and len(channels) > 1 and not together:
             raise ValueError(f"'image' expected a column for each of {list(channels)}")
         if isinstance(self.image, dict) and together:

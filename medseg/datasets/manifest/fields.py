@@ -20,8 +20,12 @@ PATTERNS, LIST, FOLDERS, DECLARED, RULE = "<patterns>", "<list>", "<folders>", "
 PARTLY = "<partly labelled>"
 
 _TELLING = {
-    **{"_target_": DECLARED, "target": DECLARED, "csv": LIST},
-    **{"labelled": PARTLY, "unlabelled": PARTLY, "class_folders": FOLDERS},
+    "_target_": DECLARED,
+    "target": DECLARED,
+    "csv": LIST,
+    "labelled": PARTLY,
+    "unlabelled": PARTLY,
+    "class_folders": FOLDERS,
 }
 """Keys by which a layout is known; the first that is there tells."""
 

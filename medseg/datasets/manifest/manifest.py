@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ValidationError, model_validator
 
-from medseg.datasets.manifest.class_folders import ClassFolders, PartlyLabelledFolders
+from medseg.datasets.manifest.class_folders import PartlyLabelledFolders
 from medseg.datasets.manifest.complaints import complaints
 from medseg.datasets.manifest.csv_layout import CsvLayout
 from medseg.datasets.manifest.declared_layout import DeclaredLayout

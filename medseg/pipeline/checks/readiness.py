@@ -82,7 +82,9 @@ def readiness(
     if shared is not None and resolved is not None:
         refused += refusals(resolved, shared, allow_duplicates=allow_duplicates, say=notes.append)
         refused += _nothing_kept(resolved, shared, report)
-        notes += filter(None, [absent_note(_absent(resolved, shared, report))])
+        notes += filter(
+            None, [absent_note(_absent(resolved, shared, report)), shared.split.unlabelled_note()]
+        )
         refused += _tried(resolved, shared, report, notes)
     elif shared is not None and not allow_duplicates:
         refused += shared.refusals()

@@ -51,7 +51,13 @@ def found(listing: Listing) -> str:
 def test_pictures_have_the_class_of_their_folder_or_no_label(
     tmp_path: Path, labelled: str, unlabelled: str
 ) -> None:
-    made(tmp_path, f"{labelled}/yes/1.png", f"{labelled}/no/a/2.JPG", f"{unlabelled}/3.png", f"{unlabelled}/x/y/4.png")
+    made(
+        tmp_path,
+        f"{labelled}/yes/1.png",
+        f"{labelled}/no/a/2.JPG",
+        f"{unlabelled}/3.png",
+        f"{unlabelled}/x/y/4.png",
+    )
 
     listing = scan(folders(), tmp_path)
 
@@ -67,7 +73,11 @@ def test_pictures_have_the_class_of_their_folder_or_no_label(
 
 
 def test_folders_of_roles_may_lie_below_the_labelled_one(tmp_path: Path) -> None:
-    made(tmp_path, *(f"labelled/{role}/{kind}/1.png" for role in ("Train", "Test") for kind in "ab"), "unlabelled/1.png")
+    made(
+        tmp_path,
+        *(f"labelled/{role}/{kind}/1.png" for role in ("Train", "Test") for kind in "ab"),
+        "unlabelled/1.png",
+    )
     listing = scan(folders(), tmp_path)
     assert listing.faults == ()
     assert [case.extra["role"] for case in listing.cases] == ["Test", "Test", "Train", "Train", ""]
@@ -81,7 +91,14 @@ def test_accents_count_alike_however_they_are_stored(tmp_path: Path) -> None:
 
 
 def test_two_names_of_one_folder_are_a_fault_that_names_them_and_the_first_counts(tmp_path: Path) -> None:
-    made(tmp_path, "avec_labels/c/1.png", "labelled/a/1.png", "labelled/b/1.png", "unlabelled/1.png", "sans_label/2.png")
+    made(
+        tmp_path,
+        "avec_labels/c/1.png",
+        "labelled/a/1.png",
+        "labelled/b/1.png",
+        "unlabelled/1.png",
+        "sans_label/2.png",
+    )
     listing = scan(folders(), tmp_path)
     assert "folders 'avec_labels', 'labelled' are all there" in found(listing)
     assert "folders 'sans_label', 'unlabelled' are all there" in found(listing)
@@ -90,7 +107,15 @@ def test_two_names_of_one_folder_are_a_fault_that_names_them_and_the_first_count
 
 
 def test_pictures_in_a_third_folder_or_in_none_are_named(tmp_path: Path) -> None:
-    made(tmp_path, "labelled/a/1.png", "labelled/b/1.png", "unlabelled/1.png", "more/x/1.png", "more/2.png", "3.png")
+    made(
+        tmp_path,
+        "labelled/a/1.png",
+        "labelled/b/1.png",
+        "unlabelled/1.png",
+        "more/x/1.png",
+        "more/2.png",
+        "3.png",
+    )
     listing = scan(folders(), tmp_path)
     assert "the folder 'more' with 2 pictures lies beside the folders" in found(listing)
     assert "1 picture lies directly in the data set's folder" in found(listing)
@@ -102,24 +127,33 @@ def test_pictures_in_a_third_folder_or_in_none_are_named(tmp_path: Path) -> None
 
 def test_pictures_beside_the_classes_are_named_with_their_folder(tmp_path: Path) -> None:
     made(tmp_path, "labelled/a/1.png", "labelled/b/1.png", "labelled/3.png", "unlabelled/1.png")
-    assert "1 picture lies directly in the folder 'labelled', in no folder of a class" in found(scan(folders(), tmp_path))
+    assert "1 picture lies directly in the folder 'labelled', in no folder of a class" in found(
+        scan(folders(), tmp_path)
+    )
 
 
 def test_files_that_are_no_pictures_are_named_as_left_out(tmp_path: Path) -> None:
     made(tmp_path, "labelled/a/1.png", "labelled/b/1.png", "unlabelled/1.png", "key.csv", "README.md")
     (note,) = (each for each in scan(folders(), tmp_path).notes if "left out, since" in each)
     assert note == "2 files are left out, since they are no pictures: README.md, key.csv"
-    (hidden,) = (each for each in scan(folders(ids="identifying"), tmp_path).notes if "left out, since" in each)
+    (hidden,) = (
+        each for each in scan(folders(ids="identifying"), tmp_path).notes if "left out, since" in each
+    )
     assert hidden == "2 files are left out, since they are no pictures"
 
 
-def test_images_of_kinds_that_are_not_read_are_passed_over_only_where_they_have_no_label(tmp_path: Path) -> None:
+def test_images_of_kinds_that_are_not_read_are_passed_over_only_where_they_have_no_label(
+    tmp_path: Path,
+) -> None:
     made(tmp_path, "labelled/a/1.png", "labelled/b/1.png", "unlabelled/1.png")
     webp = b"RIFF\x24\0\0\0WEBPVP8 " + bytes(20)
     (tmp_path / "unlabelled" / "2.webp").write_bytes(webp)
     listing = scan(folders(), tmp_path)
     assert listing.faults == ()
-    assert "of those without a label, 1 image is of a kind that is not read: 1 .webp; they are left out" in listing.notes
+    assert (
+        "of those without a label, 1 image is of a kind that is not read: 1 .webp; they are left out"
+        in listing.notes
+    )
     (tmp_path / "labelled" / "a" / "2.webp").write_bytes(webp)
     assert found(scan(folders(), tmp_path)) == "1 image is of a kind that is not read: 1 .webp"
 
@@ -127,7 +161,10 @@ def test_images_of_kinds_that_are_not_read_are_passed_over_only_where_they_have_
 @pytest.mark.parametrize(
     ("files", "complaint"),
     [
-        (["yes/1.png", "no/1.png"], "no folder 'labelled' or 'avec_labels', .* those that are there: 'no', 'yes'"),
+        (
+            ["yes/1.png", "no/1.png"],
+            "no folder 'labelled' or 'avec_labels', .* those that are there: 'no', 'yes'",
+        ),
         (["1.png"], "there is none at all"),
         (["labelled/a/1.png", "unlabelled/1.png"], "there is one class only, 'a'"),
         (["unlabelled/1.png"], "no folder 'labelled'"),
@@ -181,7 +218,12 @@ def test_layouts_without_them_are_as_they_were() -> None:
 def test_the_shipped_manifest_knows_classes_and_sources(
     tmp_path: Path, home: str, pool: str, classes: tuple[str, str]
 ) -> None:
-    made(tmp_path, *(f"{home}/{kind}/{kind} 1.jpg" for kind in classes), f"{pool}/yn_no_94.JPG", f"{pool}/c4_01a.jpg")
+    made(
+        tmp_path,
+        *(f"{home}/{kind}/{kind} 1.jpg" for kind in classes),
+        f"{pool}/yn_no_94.JPG",
+        f"{pool}/c4_01a.jpg",
+    )
     made(tmp_path, f"{home}/{classes[0]}/scanner2_patient007_1.png", f"{pool}/sub/scanner1_patient008_2.png")
     manifest = Manifest.from_yaml(SHIPPED / "brain_mri_ssl.yaml")
 
@@ -190,6 +232,10 @@ def test_the_shipped_manifest_knows_classes_and_sources(
     assert listing.faults == ()
     assert found_classes(manifest, tmp_path) == classes
     source = {case.id.removeprefix(f"{pool}_"): case.extra["source"] for case in listing.cases}
-    assert (source["yn_no_94"], source["c4_01a"], source["sub_scanner1_patient008_2"]) == ("yn", "c4", "scanner1")
+    assert (source["yn_no_94"], source["c4_01a"], source["sub_scanner1_patient008_2"]) == (
+        "yn",
+        "c4",
+        "scanner1",
+    )
     assert source[f"{home}_{classes[1]}_{classes[1]} 1"] == ""
     assert {case.group for case in listing.cases} >= {"patient007", "patient008"}

@@ -23,8 +23,11 @@ def table(image_labels: str = "one", **layout: Any) -> Manifest:
     return Manifest.model_validate(
         {
             **dict.fromkeys(["name", "about", "source", "licence", "citation", "obtain"], "x"),
-            **{"channels": ["grey"], "pictures": {"channels": "grey"}, "ids": "pseudonyms"},
-            **{"image_labels": image_labels, "layout": {"csv": "t.csv", "image": "file", **layout}},
+            "channels": ["grey"],
+            "pictures": {"channels": "grey"},
+            "ids": "pseudonyms",
+            "image_labels": image_labels,
+            "layout": {"csv": "t.csv", "image": "file", **layout},
         }
     )
 
@@ -95,7 +98,10 @@ def test_without_columns_of_classes_the_key_is_refused() -> None:
         Manifest.model_validate(
             {
                 **dict.fromkeys(["name", "about", "source", "licence", "citation", "obtain"], "x"),
-                **{"channels": ["grey"], "pictures": {"channels": "grey"}, "classes": ["a"], "label_values": {1: "a"}},
+                "channels": ["grey"],
+                "pictures": {"channels": "grey"},
+                "classes": ["a"],
+                "label_values": {1: "a"},
                 "layout": {"csv": "t.csv", "image": "file", "mask": "mask", "unlabelled": True},
             }
         )
@@ -113,7 +119,9 @@ def test_a_layout_without_the_key_is_written_as_before() -> None:
 
 def test_the_shipped_table_tells_sources_by_names(tmp_path: Path) -> None:
     made(tmp_path, "p/1 no.jpg", "p/Y3.jpg", "p/c4_1.jpg")
-    (tmp_path / "images.csv").write_text("image,label\np/1 no.jpg,no\np/Y3.jpg,yes\np/c4_1.jpg,\n", encoding="utf-8")
+    (tmp_path / "images.csv").write_text(
+        "image,label\np/1 no.jpg,no\np/Y3.jpg,yes\np/c4_1.jpg,\n", encoding="utf-8"
+    )
     listing = scan(Manifest.from_yaml(SHIPPED / "brain_mri_ssl_table.yaml"), tmp_path)
     assert listing.faults == ()
     assert {case.id: (case.labels, case.extra["source"]) for case in listing.cases} == {
@@ -126,10 +134,11 @@ def test_the_shipped_table_tells_sources_by_names(tmp_path: Path) -> None:
 class Photographs:
     """A layout of somebody's own, which knows the class of some."""
 
-    def find(self, root: Path, manifest: Manifest) -> list[Draft]:  # noqa: ARG002
+    def find(self, root: Path, manifest: Manifest) -> list[Draft]:
         kinds = {"1": ("a",), "2": ("b",), "3": None}
         return [
-            Draft(name, {"grey": [(f"{name}.png", root / f"{name}.png")]}, labels=kind) for name, kind in kinds.items()
+            Draft(name, {"grey": [(f"{name}.png", root / f"{name}.png")]}, labels=kind)
+            for name, kind in kinds.items()
         ]
 
 
