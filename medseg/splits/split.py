@@ -114,7 +114,7 @@ class Split:
 
     def _plain(self) -> dict[str, Any]:
         others = list(self.cases(UNLABELLED))
-        beside = {UNLABELLED: others} if others or self.held_back else {}
+        beside: dict[str, Any] = {UNLABELLED: others} if others or self.held_back else {}
         if self.by == "slice":
             ratios = {role: self.ratios.get(role, 0.0) for role in _OTHERS}
             return {"by": "slice", "seed": self.seed, "ratios": ratios, "cases": list(self._sliced), **beside}

@@ -29,12 +29,10 @@ from medseg.testing.pictures import write_picture
 PARTLY = Manifest.model_validate(
     {
         **dict.fromkeys(["name", "about", "source", "licence", "citation", "obtain"], "x"),
-        **{
-            "channels": ["grey"],
-            "image_labels": "one",
-            "pictures": {"channels": "grey"},
-            "ids": "pseudonyms",
-        },
+        "channels": ["grey"],
+        "image_labels": "one",
+        "pictures": {"channels": "grey"},
+        "ids": "pseudonyms",
         "layout": {"class_folders": True, "labelled": ["labelled"], "unlabelled": ["unlabelled"]},
         "group": {"pattern": r"_of_(\w+)$"},
         "classes": ["cat", "dog"],
@@ -61,11 +59,12 @@ class Heard(Silent):
 
 def picture(seed: int) -> NDArray[np.uint8]:
     random = np.random.default_rng(seed)
-    return np.kron(random.integers(0, 250, (12, 14)), np.ones((4, 4))).astype(np.uint8)
+    return random.integers(0, 250, (12, 14)).astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)
 
 
 def brighter(seed: int) -> NDArray[np.uint8]:
-    return np.rint(picture(seed) * 0.9 + 5).astype(np.uint8)
+    made: NDArray[np.uint8] = np.rint(picture(seed) * 0.9 + 5).astype(np.uint8)
+    return made
 
 
 #: Ten pictures of each class; picture 0 to 9 of cats, 10 to 19 of dogs.

@@ -27,7 +27,9 @@ MANIFEST = Manifest.from_yaml(find_manifest("brain_mri_ssl").path)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return BrainPictures().write(tmp_path_factory.mktemp("set"), cases=CASES, seed=SEED, progress=Silent())
+    out = tmp_path_factory.mktemp("set")
+    BrainPictures().write(out, cases=CASES, seed=SEED, progress=Silent())
+    return out
 
 
 def digests(folder: Path) -> dict[str, str]:

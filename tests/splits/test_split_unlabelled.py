@@ -107,7 +107,7 @@ def test_what_columns_keep_for_scores_is_not_learned_from() -> None:
 def test_a_split_without_such_images_is_written_as_before(tmp_path: Path) -> None:
     split = make_split(rule(), labelled(10), 1)
     split.to_json(tmp_path / "s.json")
-    content = {"by": "group", **{role: list(split.cases(role)) for role in ROLES}}
+    content = {"by": "group", **{str(role): list(split.cases(role)) for role in ROLES}}
     assert (tmp_path / "s.json").read_text() == json.dumps(content, indent=1) + "\n"
     written = json.dumps(content, sort_keys=True).encode()
     assert split.digest() == hashlib.blake2b(written, digest_size=16).hexdigest()
