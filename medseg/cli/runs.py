@@ -125,7 +125,7 @@ def report(
     ],
     others: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN...]", help="Runs that are compared with the first, likewise."),
+        typer.Argument(metavar="RUN...", help="Runs that are compared with the first, likewise."),
     ] = None,
     out: Annotated[
         Path | None,

@@ -43,7 +43,12 @@ def _of_data(kept: Kept) -> dict[int, tuple[str, bool]]:
     left_out = kept.runs[0].tags.get("data.left_out", "")
     return {
         7: (source, kept.generated),
-        8: (f"Cases that were left out, since their files had faults: {left_out}." if left_out.isdecimal() else "", False),
+        8: (
+            f"Cases that were left out, since their files had faults: {left_out}."
+            if left_out.isdecimal()
+            else "",
+            False,
+        ),
         11: (f"{names} What pixels show is not looked at.", False),
     }
 
@@ -51,20 +56,26 @@ def _of_data(kept: Kept) -> dict[int, tuple[str, bool]]:
 def _of_method(kept: Kept, definition: PipelineDefinition) -> dict[int, tuple[str, bool]]:
     rule, run = definition.slices, kept.runs[0]
     cut = {"pad": "padded and cropped", "resize": "resized", "tile": "cut into tiles"}[rule.fit]
-    apart = "Slices: partitions are not disjoint." if definition.split.by == "slice" else "The patient, or the group."
+    apart = (
+        "Slices: partitions are not disjoint."
+        if definition.split.by == "slice"
+        else "The patient, or the group."
+    )
     network = _spec(definition.network)
     weights = [step for step in definition.steps.values() if "weights" in step]
     initial = (
-        "Given weights were loaded." if weights else "The network's own initialisation; no weights were loaded by a step."
+        "Given weights were loaded."
+        if weights
+        else "The network's own initialisation; no weights were loaded by a step."
     )
     return {
         1: (f"Deep learning: {definition.network['_target_']}. {definition.about}".strip(), False),
         9: (
-            f"{input_of(kept).capitalize()}, {cut} to {size_of(definition)} pixels. {_listed(rule.transforms)}".strip(),
+            f"{input_of(kept).capitalize()}, {cut} to {size_of(definition)}. {_listed(rule.transforms)}".strip(),
             True,
         ),
         10: (_slices(kept, definition), True),
-        19: (how_split(definition.split, definition.seed), True),
+        19: (how_split(kept), True),
         20: (apart, True),
         22: (
             f"Input: {', '.join(definition.channels)}. Output: {_outputs(kept)}. Network: {network}.",
@@ -74,7 +85,7 @@ def _of_method(kept: Kept, definition: PipelineDefinition) -> dict[int, tuple[st
         24: (f"{initial} Seed {definition.seed}.", True),
         25: (_training(definition), True),
         26: (_selected(run, definition), True),
-        27: ("A cross-validation: one model for each fold." if kept.folds else "None: one model.", True),
+        27: ("A cross-validation: one model for each fold." if kept.parts else "None: one model.", True),
         42: ("The whole definition is in this report.", False),
         43: (f"medseg {run.tags.get('version.medseg', '')}, Apache-2.0.".replace(" ,", ","), False),
     }
@@ -90,7 +101,12 @@ def _of_results(kept: Kept) -> dict[int, tuple[str, bool]]:
     ]
     found = {
         31: ("Grad-CAM pictures of some test images." if looked else "", True),
-        35: (f"{'First fold, ' if kept.folds and counts else ''}{'; '.join(counts)}.".lstrip(".") if counts else "", False),
+        35: (
+            f"{'First fold, ' if kept.folds and counts else ''}{'; '.join(counts)}.".lstrip(".")
+            if counts
+            else "",
+            False,
+        ),
     }
     if tested:
         found[32] = ("A test part of the same data set, which no step learned from.", True)
@@ -103,8 +119,7 @@ def _of_scores(kept: Kept, summary: Summary) -> dict[int, tuple[str, bool]]:
     return {
         28: (f"{names}.", True),
         29: (
-            f"95 % intervals by the percentile bootstrap over {over}, {RESAMPLES:,} resamples. They take the trained "
-            "model as given.",
+            f"95 % intervals, percentile bootstrap over {over}, {RESAMPLES:,} resamples; the model taken as given.",
             True,
         ),
         37: ("See “Scores”.", True),
@@ -114,7 +129,9 @@ def _of_scores(kept: Kept, summary: Summary) -> dict[int, tuple[str, bool]]:
 
 def versions(run: Kept) -> str:
     """Names and versions of what decides results."""
-    found = {key.removeprefix("version."): value for key, value in run.tags.items() if key.startswith("version.")}
+    found = {
+        key.removeprefix("version."): value for key, value in run.tags.items() if key.startswith("version.")
+    }
     return ", ".join(f"{name} {value}" for name, value in found.items())
 
 
@@ -126,12 +143,16 @@ def _outputs(kept: Kept) -> str:
 
 def _training(definition: PipelineDefinition) -> str:
     trained = [
-        f"{name}: {_settings(step)}" for name, step in definition.steps.items() if "optimiser" in step or "epochs" in step
+        f"{name}: {_settings(step)}"
+        for name, step in definition.steps.items()
+        if "optimiser" in step or "epochs" in step
     ]
     augment = _listed(definition.loading.augment) or "No augmentation."
     loss = definition.task.get("loss")
     said = f" Loss: {_spec(loss)}." if isinstance(loss, Mapping) else ""
-    return f"{'; '.join(trained)}. Batches of {definition.loading.batch_size}.{said} Augmentation: {augment}".lstrip(". ")
+    return f"{'; '.join(trained)}. Batches of {definition.loading.batch_size}.{said} Augmentation: {augment}".lstrip(
+        ". "
+    )
 
 
 def _slices(kept: Kept, definition: PipelineDefinition) -> str:
@@ -164,7 +185,9 @@ def _settings(step: Mapping[str, Any]) -> str:
 
 def _spec(spec: Mapping[str, Any]) -> str:
     """A class with its arguments, as text."""
-    given = ", ".join(f"{key}={_plain(value)}" for key, value in without_paths(spec).items() if key != "_target_")
+    given = ", ".join(
+        f"{key}={_plain(value)}" for key, value in without_paths(spec).items() if key != "_target_"
+    )
     return f"{spec.get('_target_', 'settings')}({given})"
 
 

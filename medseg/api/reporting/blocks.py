@@ -8,6 +8,7 @@ from typing import ClassVar
 
 _WIDE = 1020  # pixels
 
+
 @dataclass(frozen=True)
 class Words:
     """A paragraph.

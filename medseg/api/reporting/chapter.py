@@ -31,10 +31,12 @@ def chapter(kept: Kept, album: Album, anchor: str) -> Chapter:
     sections = list(_sections(kept, album, anchor))
     if album.refused[refused:]:
         names = ", ".join(dict.fromkeys(album.refused[refused:]))
-        words = Words(f"Left out, since they are no PNG pictures, damaged or too large: {names}.", "missing")
+        words = Words(
+            f"Pictures that are damaged, too large or none at all were left out: {names}.", "missing"
+        )
         last = sections[-1]
         sections[-1] = Section(last.anchor, last.title, [*last.blocks, words])
-    kind = "Cross-validation" if kept.folds else "Run"
+    kind = "Cross-validation" if kept.parts else "Run"
     return Chapter(anchor, kept.name, f"{kind}, {kept.ended.lower()}", sections)
 
 

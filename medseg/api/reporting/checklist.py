@@ -49,7 +49,11 @@ HEADINGS: Sequence[tuple[str, Sequence[str]]] = (
     ),
     (
         "Methods: training",
-        ("Training: augmentation, settings, number of models", "How the final model was selected", "Ensembles"),
+        (
+            "Training: augmentation, settings, number of models",
+            "How the final model was selected",
+            "Ensembles",
+        ),
     ),
     (
         "Methods: evaluation",
@@ -69,12 +73,20 @@ HEADINGS: Sequence[tuple[str, Sequence[str]]] = (
     ),
     (
         "Results: model performance",
-        ("Performance with its uncertainty", "Diagnostic performance and its precision", "Analysis of failures"),
+        (
+            "Performance with its uncertainty",
+            "Diagnostic performance and its precision",
+            "Analysis of failures",
+        ),
     ),
     ("Discussion", ("Limitations, bias, generalisability", "Implications for practice")),
     (
         "Other information",
-        ("Study protocol and further technical details", "Availability of software, model and data", "Funding"),
+        (
+            "Study protocol and further technical details",
+            "Availability of software, model and data",
+            "Funding",
+        ),
     ),
 )
 """Parts of the checklist, and their items in short; the items are numbered through, from 1."""
@@ -85,8 +97,8 @@ def card_blocks(kept: Kept) -> Sequence[Block]:
     said = answers(kept)
     beside = Words(
         f"{RESEARCH_ONLY} This card follows the headings of CLAIM 2024 (Tejani et al., Radiology: Artificial "
-        f"Intelligence 6(4):e240300). What the run itself says is filled in; “{AUTHORS.lower()}” stands where software "
-        "cannot know."
+        f"Intelligence 6(4):e240300). What the run itself says is filled in; “{AUTHORS.lower()}” stands where "
+        "software cannot know."
     )
     return [beside, Checklist(list(_parts(said)))]
 

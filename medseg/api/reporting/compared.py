@@ -11,7 +11,7 @@ from medseg.api.kept.comparing import KEPT, Named, compare, figures
 from medseg.api.reporting.blocks import Block, Facts, Picture, Table, Words
 from medseg.api.reporting.kept import Kept
 from medseg.api.reporting.pictures import Album
-from medseg.api.reporting.scores import head, number, summary_of
+from medseg.api.reporting.scores import head, interval, number, summary_of
 from medseg.errors import RunError
 from medseg.pipeline.folder import is_plain
 
@@ -26,7 +26,9 @@ _FIGURES: Mapping[str, str] = {
 }
 
 
-def compared_blocks(given: Sequence[Named], sides: Sequence[Sequence[Kept]], album: Album, *, on_common: bool) -> Sequence[Block]:
+def compared_blocks(
+    given: Sequence[Named], sides: Sequence[Sequence[Kept]], album: Album, *, on_common: bool
+) -> Sequence[Block]:
     """Scores side by side; where there are two sides or more, each compared with the first.
 
     Args:
@@ -41,7 +43,10 @@ def compared_blocks(given: Sequence[Named], sides: Sequence[Sequence[Kept]], alb
     try:
         found = compare(given[0], given[1], *given[2:], on_common=on_common)
     except RunError as error:
-        return [*beside, Words(f"They are not compared patient by patient: {_public(str(error), sides)}", "missing")]
+        return [
+            *beside,
+            Words(f"They are not compared patient by patient: {_public(str(error), sides)}", "missing"),
+        ]
     letters = [(side.letter, ", ".join(run.state.name for run in side.runs)) for side in found.sides]
     return [Facts(letters), *_found(found), *beside, *_drawn(found, album)]
 
@@ -55,7 +60,9 @@ def kept_blocks(kept: Kept, album: Album) -> Sequence[Block]:
         if known is None:
             continue
         sides = known.get("sides") if isinstance(known.get("sides"), dict) else {}
-        found.append(Facts([(letter, ", ".join(filter(is_plain, _texts(names)))) for letter, names in sides.items()]))
+        found.append(
+            Facts([(letter, ", ".join(filter(is_plain, _texts(names)))) for letter, names in sides.items()])
+        )
         found += [Words(sentence) for sentence in _texts(known.get("sentences"))]
         found += [Words(note) for note in _texts(known.get("notes"))]
         names = sorted(path.name for path in each.glob("*.png"))[:_MOST]
@@ -72,14 +79,24 @@ def _found(found: Comparison) -> Sequence[Block]:
             head(row["score"]),
             number(row["a"], row["score"]),
             number(row["b"], row["score"]),
-            f"{number(row['difference'], row['score'])} [{number(row['low'], row['score'])}, {number(row['high'], row['score'])}]",
-            number(row["p_holm"]) if row["p_holm"] >= 0.001 else "<0.001",
+            f"{number(row['difference'], row['score'])}\n{interval(row, row['score'])}",
+            "<0.001" if row["p_holm"] < 0.001 else number(row["p_holm"]),
             f"{row['patients_worse']} of {row['patients']}",
             row["verdict"],
         ]
         for row in found.differences().to_dict("records")
     ]
-    columns = ["class or region", "sides", "score", "A", "other", "difference [95 % interval]", "p (Holm)", "worse", "verdict"]
+    columns = [
+        "class or region",
+        "sides",
+        "score",
+        "A",
+        "other",
+        "difference [95 % interval]",
+        "p (Holm)",
+        "worse",
+        "verdict",
+    ]
     sentences = [Words(sentence) for sentence in found.sentences()]
     notes = [Words(note, "loud" if note.partition(":")[0].isupper() else "plain") for note in found.notes]
     table = Table(f"On {len(found.patients)} patients, one by one: the other side less A", columns, rows)
@@ -99,14 +116,21 @@ def _beside(sides: Sequence[Sequence[Kept]]) -> Sequence[Block]:
         return []
     first = next(iter(summaries.values()))
     scores = [score for score in ("accuracy", "balanced_accuracy", "auroc") if score in first.scores]
-    asked = [("", score) for score in scores] if first.of_images else [(name, first.first) for name in first.names]
+    asked = (
+        [("", score) for score in scores]
+        if first.of_images
+        else [(name, first.first) for name in first.names]
+    )
     several = [place for place, side in enumerate(sides) if len(side) > 1]
     columns = ["class or region", "score", *summaries]
-    columns += [f"{_letter(place)}: mean, spread over seeds" for place in several]
+    columns += [f"{letter(place)}: mean, spread over seeds" for place in several]
     rows = []
     for name, score in asked:
         cells = [summary.text(name, score) for summary in summaries.values()]
-        cells += [_spread([summaries[run.name] for run in sides[place] if run.name in summaries], name, score) for place in several]
+        cells += [
+            _spread([summaries[run.name] for run in sides[place] if run.name in summaries], name, score)
+            for place in several
+        ]
         rows.append([name or "all classes", head(score), *cells])
     return [Table("Scores side by side: mean [95 % interval]", columns, rows)]
 
@@ -119,7 +143,8 @@ def _spread(summaries: Sequence[Any], name: str, score: str) -> str:
     return f"{number(float(np.mean(values)), score)} ± {number(float(np.std(values, ddof=1)), score)}"
 
 
-def _letter(place: int) -> str:
+def letter(place: int) -> str:
+    """Of a side, by its place."""
     return chr(ord("A") + place)
 
 

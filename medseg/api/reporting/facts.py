@@ -18,8 +18,10 @@ GENERATED = (
     "cited as a result on patients."
 )
 LEAKING = (
-    "LEAKING SPLIT: slices of one patient may be in training and in test. The scores are too good to be compared with any."
+    "LEAKING SPLIT: slices of one patient may be in training and in test. The scores are too good to be compared "
+    "with any."
 )
+_TOGETHER = "All of a patient, or of a group of pictures, is in one role."
 _ROLES = {"train": "training", "val": "validation", "test": "test"}
 _ENDED = {
     "FAILED": "This run has failed: what follows is what it held by then, and no finished result.",
@@ -38,14 +40,15 @@ def warnings(kept: Kept) -> Iterator[Words]:
         yield Words(_ENDED[kept.ended], "loud")
     if not all(each.mine for each in (kept, *kept.folds)):
         yield Words(
-            "Made by somebody else, by an earlier medseg, or edited since: nobody here vouches for what its files say.",
+            "Made by somebody else, by an earlier medseg, or edited since: nobody here vouches for what its "
+            "files say.",
             "loud",
         )
     for each in kept.runs:
         for tag, share in each.tags.items():
             if tag.endswith(".unscored"):
                 yield Words(f"{share} test cases could not be scored, and are in no table.", "loud")
-    changed = [key for each in kept.runs if each.state is not None for key in each.state.changed]
+    changed = [key for each in kept.runs for key in each.state.changed]
     if changed:
         yield Words(f"Changed after it began: {', '.join(dict.fromkeys(changed))}.", "loud")
 
@@ -66,7 +69,7 @@ def run_blocks(kept: Kept) -> Sequence[Block]:
         ("Seed", str(definition.seed)),
         ("Cases left out", left_out),
     ]
-    folds = [("Folds", str(len(kept.folds)))] if kept.folds else []
+    folds = [("Folds", str(kept.parts))] if kept.parts else []
     return [Facts([*rows, *folds]), *declared_text(kept)]
 
 
@@ -74,7 +77,9 @@ def data_blocks(kept: Kept) -> Sequence[Block]:
     """The data set with licence and citation, and who is in which role."""
     manifest, facts = kept.manifest, Facts([])
     if manifest is None:
-        about: Block = Words("Its manifest cannot be read, so that nobody can tell which data these were.", "missing")
+        about: Block = Words(
+            "Its manifest cannot be read, so that nobody can tell which data these were.", "missing"
+        )
     elif kept.generated:
         facts = Facts(
             [
@@ -93,27 +98,39 @@ def data_blocks(kept: Kept) -> Sequence[Block]:
                 ("To be cited", manifest.citation),
             ]
         )
-    split = kept.definition.split if kept.definition is not None else None
-    seed = 0 if kept.definition is None else kept.definition.seed
-    how = [] if split is None else [Facts([("How patients were shared out", how_split(split, seed))])]
-    return [about, *how, *_roles(kept)]
+    return [about, Facts([("How patients were shared out", how_split(kept))]), *_roles(kept)]
 
 
-def how_split(rule: SplitRule, seed: int) -> str:
-    """How cases got their roles, as a sentence; values of columns, which may tell who somebody is, are left out."""
-    seed = seed if rule.seed is None else rule.seed
+def how_split(kept: Kept) -> str:
+    """How cases got their roles; values of columns, which may tell who somebody is, are left out.
+
+    Returns:
+        Sentences; nothing where the definition cannot be read.
+    """
+    if kept.definition is None:
+        return ""
+    rule = kept.definition.split
+    seed = kept.definition.seed if rule.seed is None else rule.seed
+    if kept.parts:
+        return f"Drawn into {kept.parts} folds with seed {seed}; each is the test part once. {_TOGETHER}"
+    return _of_rule(rule, seed)
+
+
+def _of_rule(rule: SplitRule, seed: int) -> str:
     if rule.by == "slice":
         return f"By slice, drawn with seed {seed}: slices of one patient may be in several roles."
-    together = "All of a patient, or of a group of pictures, is in one role."
     if rule.file is not None:
-        return f"A file gave the roles. {together}"
+        return f"A file gave the roles. {_TOGETHER}"
     if rule.column is not None:
-        return f"The column {rule.column} of the data gave the roles; what it left open was drawn with seed {seed}. {together}"
+        drawn = f"what it left open was drawn with seed {seed}"
+        return f"The column {rule.column} of the data gave the roles; {drawn}. {_TOGETHER}"
     if rule.folds is not None:
-        return f"Drawn into {rule.folds} folds with seed {seed}; the test part is one of them. {together}"
+        return (
+            f"Drawn into {rule.folds} folds with seed {seed}; the test part is fold {rule.fold}. {_TOGETHER}"
+        )
     shares = [_share(role, share) for role, share in (("validation", rule.val), ("test", rule.test))]
     alike = f", with like shares of {rule.stratify} in each role" if rule.stratify else ""
-    return f"{' and '.join(shares).capitalize()}; draws have seed {seed}{alike}. {together}"
+    return f"{' and '.join(shares).capitalize()}; draws have seed {seed}{alike}. {_TOGETHER}"
 
 
 def input_of(kept: Kept) -> str:
@@ -143,7 +160,9 @@ def without_paths(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_paths(each) for each in value]
     is_path = isinstance(value, str) and (
-        value.startswith(("~", "file:")) or PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()
+        value.startswith(("~", "file:"))
+        or PurePosixPath(value).is_absolute()
+        or PureWindowsPath(value).is_absolute()
     )
     return GIVEN if is_path else value
 
@@ -161,8 +180,8 @@ def _parameters(kept: Kept) -> str:
 
 def _left_out(kept: Kept) -> str:
     """How many cases were not used, as far as it is known."""
-    counts = [kept.runs[0].tags.get("data.left_out", ""), *(len(r.state.unprepared) for r in kept.runs if r.state)]
-    return str(sum(int(count) for count in counts if str(count).isdecimal()))
+    known = kept.runs[0].tags.get("data.left_out", "")
+    return str(len(kept.runs[0].state.unprepared) + (int(known) if known.isdecimal() else 0))
 
 
 def _roles(kept: Kept) -> Sequence[Block]:

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import MedsegError, RunError
 from medseg.files.inside import own_place
@@ -37,7 +39,7 @@ class Kept:
     Attributes:
         name: Public name; never that of the folder, which may have been moved to where it names somebody.
         folder: Where its files lie.
-        state: Of the run; None of folds.
+        state: Of the run; of folds what they have in common.
         ended: How it ended: FINISHED, FAILED, KILLED or GONE.
         mine: Whether this user made it, and nobody has edited it since.
         generated: Whether it ran on a generated sample.
@@ -45,12 +47,13 @@ class Kept:
         manifest: What the data mean; None where it cannot be read.
         tables: Place of the tables of scores in the folder, as it stands before their names.
         figures: Place of the figures of the test part, as it stands before their names.
-        folds: Runs of the folds, in order; of a run itself none.
+        parts: How many folds there are; 0 of a run itself.
+        folds: Those runs of folds that are here, in order.
     """
 
     name: str
     folder: Path
-    state: State | None
+    state: State
     ended: str
     mine: bool
     generated: bool
@@ -58,6 +61,7 @@ class Kept:
     manifest: Manifest | None
     tables: str
     figures: str
+    parts: int = 0
     folds: Sequence[Kept] = field(default_factory=tuple)
 
     @property
@@ -67,8 +71,9 @@ class Kept:
 
     @property
     def grouped_by(self) -> str:
-        """What a score is the mean over."""
-        pictures = self.manifest is not None and self.manifest.pictures is not None
+        """What a score is the mean over: patients, or the groups of pictures with masks."""
+        known = self.manifest
+        pictures = known is not None and known.pictures is not None and known.truth == "masks"
         return "groups" if pictures else "patients"
 
     @cached_property
@@ -110,12 +115,10 @@ class Kept:
             return None
         found = read_scores(path)
         try:
-            numbers = [
-                each for each in found.columns if each not in TEXTS and found[each].dtype not in (bool, object)
-            ]
+            numbers = [each for each in found.columns if each not in TEXTS and found[each].dtype != bool]
             found[numbers] = found[numbers].astype(float)
-            known = columns <= set(found.columns)
-        except (ValueError, TypeError):
+            known = columns <= set(found.columns) and not np.isinf(found[numbers].to_numpy()).any()
+        except (ValueError, TypeError):  # pandas' own are ValueErrors
             known = False
         if not known:
             raise RunError(
@@ -180,7 +183,7 @@ def kept_folds(found: CrossValidation) -> Kept:
     return Kept(
         name=found.name,
         folder=found.folder,
-        state=None,
+        state=State(found.name, found.name, found.data, found.options, status=found.status),
         ended=found.status,
         mine=found.mine,
         generated=found.data is None,
@@ -188,6 +191,7 @@ def kept_folds(found: CrossValidation) -> Kept:
         manifest=manifest,
         tables="",
         figures="folds_",
+        parts=found.folds,
         folds=tuple(runs[fold] for fold in sorted(runs)),
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +19,6 @@ from medseg.pipeline.folder import RunFolder
 from medseg.pipeline.study.score_tables import KINDS, ScoreTables
 from medseg.pipeline.study.tested import Tested
 
-if TYPE_CHECKING:
-    from medseg.pipeline.folder import State
-
 MOST = 3000
 """Patients that are drawn and listed: a page with more is too large to pass on."""
 
@@ -37,18 +33,19 @@ class Patients:
 
     Args:
         kept: Of what.
-        state: Of the run, or of one of the folds.
 
     Raises:
         RunError: The tables are damaged, or of another medseg.
     """
 
-    def __init__(self, kept: Kept, state: State) -> None:
+    def __init__(self, kept: Kept) -> None:
         tables = {ending: kept.table(f"test{ending}") for ending in ("", "_groups", "_confusion")}
         there = {ending: table for ending, table in tables.items() if table is not None}
         if "" not in there or not {"case", "group"} <= set(there[""].columns):
             raise RunError("its tables do not say whose the scores are")
-        self.tested = Tested(RunFolder(kept.folder), state, there)
+        if there[""].empty:
+            raise RunError("its table has no rows")
+        self.tested = Tested(RunFolder(kept.folder), kept.state, there)
         found = next((kind for kind in KINDS if kind.fits(self.tested)), None)
         if found is None:
             raise RunError("its tables are of another medseg, or of a task of another package")
@@ -81,7 +78,11 @@ class Patients:
         return {name: compared.of_patients()[0] for name, compared in found.items()}
 
     def _called(self, name: str) -> str:
-        return f"{head(_OF_EACH.get(self.score, self.score))}, {name}" if name else f"{head(self.score)}, all classes"
+        return (
+            f"{head(_OF_EACH.get(self.score, self.score))}, {name}"
+            if name
+            else f"{head(self.score)}, all classes"
+        )
 
     def _strips(self, summary: Summary | None) -> Strips:
         axis = axis_of([value for values in self.values.values() for value in values])
@@ -92,16 +93,24 @@ class Patients:
             for place, (name, values) in enumerate(self.values.items())
         ]
         noun = self._over.removesuffix("s")
-        caption = f"Each dot is a {noun}, the line their mean, the band its 95 % interval."
+        band = ", the band its 95 % interval" if any(row.interval for row in rows) else ""
+        caption = f"Each dot is a {noun}, the line their mean{band}."
         return Strips(caption, rows, [(100 * axis.across(tick), f"{tick:g}") for tick in axis.ticks])
 
     def _strip(
-        self, name: str, values: NDArray[np.float64], axis: Axis, ink: NDArray[np.float64], summary: Summary | None
+        self,
+        name: str,
+        values: NDArray[np.float64],
+        axis: Axis,
+        ink: NDArray[np.float64],
+        summary: Summary | None,
     ) -> Strip:
         there = [place for place, value in enumerate(values) if isfinite(value)]
         across = [axis.across(float(values[place])) for place in there]
         dots = [
-            Dot(100 * where, 50 + 38 * level, f"{self.who[place]}: {number(float(values[place]), self.score)}")
+            Dot(
+                100 * where, 50 + 38 * level, f"{self.who[place]}: {number(float(values[place]), self.score)}"
+            )
             for place, where, level in zip(there, across, dot_levels(across), strict=True)
         ]
         score = _OF_EACH.get(self.score, self.score) if name else self.score
@@ -132,8 +141,14 @@ class Patients:
             where=known.any(axis=0),
         )
         sign = direction_of(self.score, self.kind.known).sign
-        order = sorted((p for p in range(len(self.who)) if isfinite(means[p])), key=lambda p: (sign * means[p], p))
-        mean = f"mean {head(self.score)}" if len(names) > 1 else f"{head(self.score)}{f', {names[0]}' if names[0] else ''}"
+        order = sorted(
+            (p for p in range(len(self.who)) if isfinite(means[p])), key=lambda p: (sign * means[p], p)
+        )
+        mean = (
+            f"mean {head(self.score)}"
+            if len(names) > 1
+            else f"{head(self.score)}{f', {names[0]}' if names[0] else ''}"
+        )
         beside = [name for name in self.values if name and [name] != names]
         rows = [
             [self.who[p], number(float(means[p]), self.score)]
@@ -149,4 +164,6 @@ class Patients:
             for place, who in enumerate(self.who)
         ]
         noun = self._over.removesuffix("s")
-        return Table(f"Every {noun}", [noun, *(self._called(name) for name in self.values)], rows, folded=True)
+        return Table(
+            f"Every {noun}", [noun, *(self._called(name) for name in self.values)], rows, folded=True
+        )

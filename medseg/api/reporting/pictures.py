@@ -38,7 +38,7 @@ class Album:
     """The pictures of one page.
 
     Attributes:
-        refused: Names of files that are no pictures, or too large; never their paths.
+        refused: What those show that are no pictures, or too large; never what they are called.
         taken: Bytes so far.
     """
 
@@ -59,7 +59,7 @@ class Album:
             with open_regular(own_place(folder, place)) as file:
                 return self._picture(anew(file.read(MOST_BYTES + 1)), words)
         except (OSError, RunError, ValueError):
-            self.refused.append(Path(place).name)
+            self.refused.append(words)
             return None
 
     def drawn(self, draw: Callable[[], Figure], words: str) -> Picture | None:

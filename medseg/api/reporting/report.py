@@ -72,5 +72,7 @@ def _target(first: Kept, out: str | Path | None, *, force: bool) -> Path:
         raise RunError(f"{path.name!r} is a folder. Name a file in it, such as -o {path.name}/{NAME}")
     if (path.exists() or path.is_symlink()) and not force:
         where = f" in the folder of {first.name}" if out is None else ""
-        raise RunError(f"{path.name} is there already{where}. Write over it with --force, or name another with -o.")
+        raise RunError(
+            f"{path.name} is there already{where}. Write over it with --force, or name another with -o."
+        )
     return path

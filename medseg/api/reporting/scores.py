@@ -14,16 +14,24 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 HEADS = {
-    "dice": "Dice", "iou": "IoU", "precision": "precision", "recall": "recall", "specificity": "specificity", "f1": "F1",
-    "hd95": "HD95 (mm)", "volume_difference_ml": "volume off (mL)", "auroc": "AUROC", "average_precision": "average precision",
-    "panoptic_quality": "panoptic quality", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy",
-    "subset_accuracy": "all classes right", "cohen_kappa": "Cohen's kappa", "brier": "Brier score",
-    "calibration_error": "calibration error", "log_loss": "log loss",
+    "dice": "Dice", "iou": "IoU", "f1": "F1", "hd95": "HD95 (mm)", "volume_difference_ml": "volume off (mL)",
+    "volume_absolute_difference_ml": "volume off, either way (mL)", "auroc": "AUROC",
+    "average_precision": "average precision", "panoptic_quality": "panoptic quality",
+    "balanced_accuracy": "balanced accuracy", "subset_accuracy": "all classes right", "cohen_kappa": "Cohen's kappa",
+    "brier": "Brier score", "calibration_error": "calibration error", "log_loss": "log loss",
 }  # fmt: skip
 """What scores are called in a table; any other by its own name."""
 
 _OF_MASKS = ("dice", "precision", "recall", "hd95", "volume_difference_ml", "auroc", "panoptic_quality")
-_TOGETHER = ("accuracy", "balanced_accuracy", "subset_accuracy", "f1", "auroc", "cohen_kappa", "calibration_error")
+_TOGETHER = (
+    "accuracy",
+    "balanced_accuracy",
+    "subset_accuracy",
+    "f1",
+    "auroc",
+    "cohen_kappa",
+    "calibration_error",
+)
 _OF_CLASS = ("recall", "specificity", "precision", "f1", "auroc")
 _COARSE = ("hd95", "volume_difference_ml", "volume_absolute_difference_ml")
 _FEW = 20  # patients, of whom an interval is too narrow
@@ -31,7 +39,7 @@ _FIRST = 4  # numbers that stand above the tables
 MEAN = "mean"
 """Name of the mean over the classes and regions that choose the best weights."""
 
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
 
 
 class Summary:
@@ -76,7 +84,9 @@ class Summary:
         """That intervals of few patients say little."""
         most = max((row["patients"] for row in self._rows.values() if isfinite(row["patients"])), default=0)
         over = "patients" if self.of_images else self._over
-        text = f"There are {whole(most)} {over} only: of fewer than about {_FEW} the intervals are too narrow."
+        text = (
+            f"There are {whole(most)} {over} only: of fewer than about {_FEW} the intervals are too narrow."
+        )
         return [Words(text, "loud")] if most < _FEW else []
 
     def _headlines(self) -> Sequence[tuple[str, str]]:
@@ -124,7 +134,13 @@ class Summary:
 
     def _whole(self) -> Table:
         rows = [
-            [name or "all", head(score), number(row["mean"], score), interval(row, score), whole(row["patients"])]
+            [
+                name or "all",
+                head(score),
+                number(row["mean"], score),
+                interval(row, score),
+                whole(row["patients"]),
+            ]
             for (name, score), row in self._rows.items()
         ]
         return Table(

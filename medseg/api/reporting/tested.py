@@ -45,11 +45,10 @@ def score_pictures(kept: Kept, album: Album) -> Sequence[Picture]:
 
 def patient_blocks(kept: Kept) -> Sequence[Block]:
     """Every patient as a dot."""
-    state = kept.runs[0].state if kept.runs else None
-    if state is None or kept.table("test") is None:
+    if kept.table("test") is None:
         return [Words("There are no scores of single patients: no test part was evaluated.", "missing")]
     try:
-        found = Patients(kept, state)
+        found = Patients(kept)
         return [*found.blocks(summary_of(kept)), *_mistakes(found)]
     except RunError as error:
         return [Words(f"Patients cannot be shown one by one: {error}.", "missing")]
@@ -66,17 +65,24 @@ def look_blocks(kept: Kept, album: Album, anchor: str) -> Sequence[Block]:
 def calibration_blocks(kept: Kept, album: Album) -> Sequence[Block]:
     """Whether probabilities are what they say."""
     summary = summary_of(kept)
-    rows = [] if summary is None else [
-        [name or "all classes", head(score), number(row["mean"], score), interval(row, score)]
-        for name in summary.names
-        for score in _CALIBRATED
-        if (row := summary.row(name, score)) is not None
-    ]
+    rows = (
+        []
+        if summary is None
+        else [
+            [name or "all classes", head(score), number(row["mean"], score), interval(row, score)]
+            for name in summary.names
+            for score in _CALIBRATED
+            if (row := summary.row(name, score)) is not None
+        ]
+    )
     table = [Table("Less is better", ["of", "score", "value", "95 % interval"], rows)] if rows else []
     pictures = _pictures(kept, album, OF_CALIBRATION)
     if not rows and not pictures:
         return [
-            Words("Calibration was not measured: of label maps of several classes no probabilities are kept.", "missing")
+            Words(
+                "Calibration was not measured: of label maps of several classes no probabilities are kept.",
+                "missing",
+            )
         ]
     return [*table, *pictures]
 
@@ -88,7 +94,13 @@ def _mistakes(found: Patients) -> Sequence[Table]:
         return []
     wrong = rows[~rows["correct"].astype(bool)].sort_values(["confidence", "case"], ascending=[False, True])
     cells = [
-        [str(row["case"]), str(row["group"]), str(row["truth"]), str(row["predicted"]), number(row["confidence"])]
+        [
+            str(row["case"]),
+            str(row["group"]),
+            str(row["truth"]),
+            str(row["predicted"]),
+            number(row["confidence"]),
+        ]
         for row in wrong.head(_MISTAKES).to_dict("records")
     ]
     caption = f"The surest mistakes: {len(cells)} of {len(wrong)}, of {len(rows)} images"

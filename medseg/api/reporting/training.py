@@ -32,7 +32,9 @@ def training_blocks(kept: Kept, album: Album, anchor: str) -> Sequence[Block]:
             found += _there([album.kept(run.folder, f"figures/{step}_learning_curves.png", words)])
             if not kept.folds:
                 found += _validated(run, step, album, anchor)
-    return found or [Words("There are no learning curves: no training of this run came to its end.", "missing")]
+    return found or [
+        Words("There are no learning curves: no training of this run came to its end.", "missing")
+    ]
 
 
 def threshold_blocks(kept: Kept, album: Album) -> Sequence[Block]:
@@ -45,7 +47,11 @@ def threshold_blocks(kept: Kept, album: Album) -> Sequence[Block]:
             if not isinstance(value, int | float):
                 continue
             asked = run.tags.get(f"{step}.role", "val").startswith("none")
-            how = "not searched, since the validation cases did not allow it" if asked else "searched on the validation cases"
+            how = (
+                "not searched, since the validation cases did not allow it"
+                if asked
+                else "searched on the validation cases"
+            )
             found.append(Facts([(f"{of}Threshold", f"{value:.4g}, {how}; no test case was looked at")]))
             words = f"{of}the score of each threshold, on the validation cases"
             found += _there([album.kept(run.folder, f"figures/{step}_curve.png", words)])
@@ -84,7 +90,11 @@ def _best(run: Kept, step: str) -> str:
 def _validated(run: Kept, step: str, album: Album, anchor: str) -> Sequence[Block]:
     """Some of the epochs, the first and the last among them."""
     place = run.folder / "figures"
-    names = sorted(each.name for each in place.glob(f"{step}_validation_*.png")) if place.is_dir() else []
+    names = (
+        sorted(each.name for each in place.glob(f"{step}_validation_*.png"))
+        if place.is_dir() and not place.is_symlink()
+        else []
+    )
     names = [name for name in names if _EPOCH.fullmatch(name.removeprefix(step))]
     if not names:
         return []

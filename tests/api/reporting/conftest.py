@@ -13,7 +13,19 @@ import pandas as pd
 import pytest
 
 #: Elements that load, run or send something, and those that HTML closes by itself.
-ACTIVE = {"script", "iframe", "object", "embed", "form", "input", "button", "video", "audio", "base", "source"}
+ACTIVE = {
+    "script",
+    "iframe",
+    "object",
+    "embed",
+    "form",
+    "input",
+    "button",
+    "video",
+    "audio",
+    "base",
+    "source",
+}
 VOID = {"meta", "link", "img", "br"}
 
 
@@ -75,7 +87,9 @@ class Page(HTMLParser):
         (style,) = re.findall(r"<style>(.*?)</style>", self.raw, re.DOTALL)
         assert not re.search(r"url\(|@import", style)
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-        (policy,) = [a["content"] for _, a in self.elements if a.get("http-equiv") == "Content-Security-Policy"]
+        (policy,) = [
+            a["content"] for _, a in self.elements if a.get("http-equiv") == "Content-Security-Policy"
+        ]
         assert policy.split("; ") == [
             "default-src 'none'",
             "img-src data:",
