@@ -109,7 +109,7 @@ def _of_results(kept: Kept) -> dict[int, tuple[str, bool]]:
         ),
     }
     if tested:
-        found[32] = ("A test part of the same data set, which no step learned from.", True)
+        found[32] = ("A part of the same data set was held back for testing.", True)
     return found if summary is None else {**found, **_of_scores(kept, summary)}
 
 

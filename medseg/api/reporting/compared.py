@@ -81,10 +81,10 @@ def _found(found: Comparison) -> Sequence[Block]:
             number(row["b"], row["score"]),
             f"{number(row['difference'], row['score'])}\n{interval(row, row['score'])}",
             "<0.001" if row["p_holm"] < 0.001 else number(row["p_holm"]),
-            f"{row['patients_worse']} of {row['patients']}",
+            f"{row['patients_worse']} of {row['patients']}" if each.of_each_patient else "-",
             row["verdict"],
         ]
-        for row in found.differences().to_dict("records")
+        for each, row in zip(found.rows, found.differences().to_dict("records"), strict=True)
     ]
     columns = [
         "class or region",
