@@ -118,7 +118,7 @@ def test_no_name_of_a_patient_and_no_path_is_in_it_nor_in_its_pictures(
         assert not [name for name in hidden if name.lower().encode() in content.lower()]
 
 
-def test_whole_paths_in_a_definition_are_left_out(made_run, tables, page) -> None:
+def test_paths_in_a_definition_and_the_name_of_the_folder_are_left_out(made_run, tables, page) -> None:
     home = f"/home/{CANARY}"
     steps = {
         "start": {"_target_": "medseg.steps.StartFrom", "weights": f"{home}/weights.pt"},
@@ -131,7 +131,8 @@ def test_whole_paths_in_a_definition_are_left_out(made_run, tables, page) -> Non
     split = {"file": f"{home}/split.json"}
     folder = made_run("run", tables(), definition={"steps": steps, "split": split}, data=home)
     shutil.copy(ROOT / "data_manifests" / "brats2019.yaml", folder.path / "manifest.yaml")
-    found = page(medseg.report("run"))
+    moved = folder.path.rename(folder.path.with_name(CANARY))
+    found = page(medseg.report(moved))
 
     assert CANARY not in found.raw
     assert "Given weights were loaded." in found.words
@@ -171,10 +172,13 @@ def test_what_is_no_picture_or_lies_elsewhere_is_left_out_and_named(
     (place / "test_slices.png").symlink_to(tmp_path / "secret.png")
     (place / "test_dice.png").write_bytes(b"<svg onload=alert(1)>")
     os.mkfifo(place / "test_confusion.png")
-    Image.new("RGB", (4, 4)).save(place / "data.png")
+    told = PngImagePlugin.PngInfo()
+    told.add_text("Comment", CANARY)
+    Image.new("RGB", (4, 4)).save(place / "data.png", pnginfo=told)
     found = page(medseg.report("run"))
 
     assert len(found.pictures) == 1
+    assert CANARY.encode() not in found.pictures[0]
     left_out = "Dice of each class and region, The best, the median and the worst patient"
     assert f"damaged, too large or none at all were left out: {left_out}" in found.words
 
