@@ -179,7 +179,7 @@ def _settings(step: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{key} {_spec(value) if isinstance(value, Mapping) else value}"
         for key, value in without_paths(step).items()
-        if key != "_target_" and value is not None
+        if key not in ("_target_", "weights") and value is not None
     )
 
 

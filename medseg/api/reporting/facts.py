@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
@@ -23,6 +24,7 @@ LEAKING = (
 )
 _TOGETHER = "All of a patient, or of a group of pictures, is in one role."
 _ROLES = {"train": "training", "val": "validation", "test": "test"}
+_COUNT = re.compile(r"[0-9]{1,15}")
 _ENDED = {
     "FAILED": "This run has failed: what follows is what it held by then, and no finished result.",
     "KILLED": "This run was interrupted: what follows is what it held by then, and no finished result.",
@@ -175,13 +177,13 @@ def _share(role: str, share: Any) -> str:
 
 def _parameters(kept: Kept) -> str:
     found = kept.runs[0].tags.get("network.parameters", "")
-    return f" with {int(found):,} parameters" if found.isdecimal() else ""
+    return f" with {int(found):,} parameters" if _COUNT.fullmatch(found) else ""
 
 
 def _left_out(kept: Kept) -> str:
     """How many cases were not used, as far as it is known."""
     known = kept.runs[0].tags.get("data.left_out", "")
-    return str(len(kept.runs[0].state.unprepared) + (int(known) if known.isdecimal() else 0))
+    return str(len(kept.runs[0].state.unprepared) + (int(known) if _COUNT.fullmatch(known) else 0))
 
 
 def _roles(kept: Kept) -> Sequence[Block]:

@@ -147,7 +147,8 @@ def test_whatever_a_folder_says_is_text(made_run, tables, page) -> None:
     verdict = folder.path / "steps" / name / "verdict.json"
     verdict.parent.mkdir(parents=True)
     verdict.write_text(json.dumps({"kind": bad, "text": bad, "next_step": "\ud800"}))
-    (folder.path / "tags.json").write_text(json.dumps({f"version.{bad}": bad, f"{name}.best_epoch": [bad]}))
+    tags = {f"version.{bad}": bad, f"{name}.best_epoch": [bad], "network.parameters": "9" * 5000}
+    (folder.path / "tags.json").write_text(json.dumps(tags))
     (folder.path / "inputs.json").write_text(json.dumps([{"context": bad, "profile": {"groups": 1}}, bad]))
     kept = folder.path / "comparisons" / "with-x"
     kept.mkdir(parents=True)
