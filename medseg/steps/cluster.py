@@ -33,6 +33,8 @@ from medseg.steps.groupings import (
 )
 from medseg.steps.step import Run, Work
 
+_LOPSIDED = 0.9  # share of the cases in one of several clusters, from which on it is said
+
 
 class Cluster:
     """Put cases into clusters, learned from training and unlabelled cases alone, and compare them with what is known.
@@ -45,6 +47,8 @@ class Cluster:
     Args:
         method: A class of `sklearn.cluster`; when left out, KMeans with as many clusters as there are classes. It
             gets the run's seed as `random_state` where it takes one.
+        standardise: Whether features first get a mean of 0 and a standard deviation of 1; what a reduction gave stays
+            as it is.
         source: Column of the cases that tells where an image comes from: are clusters classes, or sources?
     """
 
@@ -52,8 +56,12 @@ class Cluster:
     needs: ClassVar[tuple[str, ...]] = (FEATURES,)
     gives: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, method: Callable[..., Any] | None = None, source: str | None = None) -> None:
-        self.method, self.source = method, source
+    def __init__(
+        self, method: Callable[..., Any] | None = None, standardise: bool = True, source: str | None = None
+    ) -> None:
+        if not isinstance(standardise, bool):
+            raise ValueError(f"standardise is {standardise!r}, expected true or false")  # noqa: TRY004
+        self.method, self.standardise, self.source = method, standardise, source
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -72,14 +80,14 @@ class Cluster:
 
     def __call__(self, work: Work, run: Run) -> Work:
         """Fit, apply, score and draw."""
-        reduced = REDUCED in work.artifacts
+        scales = self.standardise and REDUCED not in work.artifacts
         frame = table_of(work, REDUCED, FEATURES).read()
         if self.method is not None:
             estimator = self.method(random_state=run.seed)
         else:
             estimator = KMeans(len(work.predictor.task.classes), n_init=10, random_state=run.seed)
         with run.progress.bar(f"clusters by {type(estimator).__name__}", None):
-            found = learn(estimator, frame, ask="predict", standardise=not reduced)
+            found = learn(estimator, frame, ask="predict", standardise=scales)
         for note in found.notes:
             run.progress.say(f"{run.step}: {note}")
         clusters = frame.iloc[found.cases][list(KEYS)].assign(cluster=found.given.astype(np.int64))
@@ -87,7 +95,7 @@ class Cluster:
         keep_table(clusters.join(known), run, CLUSTERS)
         with written_whole(run.place / "clustering.json") as target:
             target.write_text(json.dumps({"applies": found.applies}), encoding="utf-8")
-        values = numbers(frame) if reduced else standardised(numbers(frame), fitted(frame))
+        values = standardised(numbers(frame), fitted(frame)) if scales else numbers(frame)
         self._conclude(work, run, found, values[found.cases], clusters, known)
         return self.recall(work, run)
 
@@ -111,6 +119,13 @@ class Cluster:
         ]
         record_scores([*own, *scores, silhouette("silhouette", values, groups)], run, work.epochs)
         self._tabulate(groups, known, run)
+        largest = int(groups.value_counts().max())
+        if count > 1 and largest > _LOPSIDED * len(groups):
+            run.progress.say(
+                f"{run.step}: one cluster has {largest} of {len(groups)} cases: the others are odd cases rather than "
+                "kinds. Standardised features make odd cases odder: try standardise=false, in Reduce or here.",
+                loud=True,
+            )
         axes = ("coordinate 1", "coordinate 2")
         if REDUCED not in work.artifacts:
             values = PCA(min(2, *values.shape), random_state=run.seed).fit_transform(values)

@@ -49,8 +49,8 @@ def refuse_unknown_source(predictor: Predictor, source: str | None) -> None:
     known = predictor.manifest.column_names
     if source is not None and source not in known:
         raise DefinitionError(
-            f"source is {source!r}, and the data set {predictor.manifest.name} has the columns {list(known) or 'none'}"
-            ". Name one of them, or leave source out."
+            f"source is {source!r}, and the columns of the data set {predictor.manifest.name} are "
+            f"{list(known) or 'none'}. Name one of them, or leave source out."
         )
 
 

@@ -148,6 +148,21 @@ def test_one_cluster_is_said_and_gives_no_silhouette(reduced, make_run, take, he
     assert "cluster: silhouette is not defined: all 20 cases are in one group." in heard.said
 
 
+def test_clusters_of_odd_cases_are_said(reduced, make_run, take, heard, undrawn):
+    method = {"_target_": "sklearn.cluster.AgglomerativeClustering", "n_clusters": 2, "linkage": "single"}
+    take(reduced, make_run("cluster"), "Cluster", method=method)
+    assert any("one cluster has 19 of 20 cases" in text for text in heard.said)
+
+
+def test_features_are_left_as_they_are_where_asked(embedded, make_run, take, undrawn):
+    run = make_run("cluster")
+    take(embedded, run, "Cluster", standardise=False)
+    features, frame = embedded.artifacts["features"].read(), frame_of(run)
+    values = points(features).astype(float)
+    model = KMeans(2, n_init=10, random_state=5).fit(values[mine(features)])
+    assert frame["cluster"].tolist() == model.predict(values).tolist()
+
+
 def test_more_clusters_than_cases_are_refused(reduced, make_run, take):
     with pytest.raises(DataError, match=r"KMeans cannot be fitted on 20 cases of 3 numbers: n_samples=20"):
         take(
@@ -166,6 +181,7 @@ def test_more_clusters_than_cases_are_refused(reduced, make_run, take):
         ({"method": {"_target_": "sklearn.cluster.KMeans", "n_clusters": 0}}, "KMeans refuses its settings"),
         ({"method": {"_target_": "sklearn.cluster.KMean"}}, "Did you mean 'KMeans'"),
         ({"source": "hospital"}, "source is 'hospital'"),
+        ({"standardise": 1}, "standardise is 1"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_anything_runs(make_feature_work, given, said):

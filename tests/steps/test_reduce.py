@@ -162,7 +162,7 @@ def test_sources_have_no_names_where_ids_are_identifying(embedded, make_run, tak
         ({"components": 0}, "components is 0"),
         ({"components": 1.5}, "components is 1.5"),
         ({"standardise": "yes"}, "standardise is 'yes'"),
-        ({"source": "hospital"}, r"source is 'hospital', .* has the columns \['scanner', 'role'\]"),
+        ({"source": "hospital"}, r"source is 'hospital', .* are \['scanner', 'role'\]"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_anything_runs(make_feature_work, given, said):

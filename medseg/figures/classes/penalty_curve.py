@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -72,7 +74,13 @@ def penalty_curve(
     axes.set_ylabel("log loss")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    write_legend(axes, [*line, band, *star, guess], _SIZE[0] - 2, loc="upper center", fontsize=9, ncols=2)
+    looks: dict[str, Any] = {
+        "loc": "upper center",
+        "bbox_to_anchor": (0.5, -0.16),
+        "ncols": 2,
+        "frameon": False,
+    }
+    write_legend(axes, [*line, band, *star, guess], _SIZE[0] - 2, fontsize=9, **looks)
     if heading:
         fit_text(axes.set_title(heading, fontsize=11, parse_math=False), _SIZE[0] - 1.2)
     return figure

@@ -48,7 +48,7 @@ def scatter(
     if not lengths or set(lengths.values()) != {len(points)} or points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"points are {points.shape}, groups {lengths}; expected (N, 2) and N in each panel")
     drawn = {name: _largest(groups) for name, groups in groupings.items()}
-    lines = max(len(kinds) + 1 for _, kinds in drawn.values())
+    lines = max(len(kinds) + bool((~np.isin(groups, kinds)).any()) for groups, kinds in drawn.values())
     size = (_PANEL * len(drawn) + 0.4, _PANEL + _TOP + _LEGEND * lines + 0.3)
     figure = Figure(figsize=size, dpi=DPI, facecolor="white")
     bottom, top = (_LEGEND * lines + 0.75) / size[1], 1 - (_TOP + 0.3) / size[1]
