@@ -130,7 +130,7 @@ class Cluster:
         if REDUCED not in work.artifacts:
             values = PCA(min(2, *values.shape), random_state=run.seed).fit_transform(values)
             axes = ("principal component 1", "principal component 2")
-        drawn = {"cluster": groups.astype(object), **{name: known[name] for name in known}}
+        drawn = {"cluster": groups.astype(object), **{str(name): known[name] for name in known}}
         what = f"{type(found.estimator).__name__} on training and unlabelled cases"
         draw(values, drawn, axes, what, run)
 

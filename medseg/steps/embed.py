@@ -111,7 +111,7 @@ def _refuse_not_finite(work: Work, samples: Sequence[Sample], features: NDArray[
     Raises:
         DataError: A fault for each case.
     """
-    wrong = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    wrong = np.flatnonzero(~np.isfinite(features).all(axis=1)).tolist()
     cases = [work.cases[name] for name in dict.fromkeys(samples[row].case for row in wrong)]
     faults = [
         Fault(

@@ -128,7 +128,7 @@ class Reduce:
         known, points = known_groups(work, mine, self.source), numbers(mine)
         scores = [silhouette(f"silhouette/{name}", points, known[name]) for name in known]
         record_scores([*_own_scores(found, len(mine)), *scores], run, work.epochs)
-        groups = {name: known[name] for name in known}
+        groups = {str(name): known[name] for name in known}
         clusters = work.artifacts.get(CLUSTERS)
         if clusters is not None:
             by_case = table_of(work, CLUSTERS).read().set_index(["case", "role"])["cluster"]

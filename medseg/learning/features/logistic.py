@@ -123,7 +123,7 @@ def fit_logistic(
     curve = pd.DataFrame(
         rows, columns=["C", "log_loss", "standard_error", *(f"fold_{each + 1}" for each in range(folds))]
     )
-    strength = float(curve["C"][curve["log_loss"].idxmin()])
+    strength = float(curve["C"].iloc[int(curve["log_loss"].argmin())])
     return _whole(_model(strength, balance).fit(held, classes), strength, curve, used, len(names))
 
 
