@@ -112,6 +112,7 @@ class Probe:
         with written_whole(path) as target:
             found.curve.to_csv(target, index=False)
         run.recorder.artifact(path, "tables")
+        self._list_features(found, run)
         shares = counts / counts.sum()
         chance, best = float(-(shares * np.log(shares)).sum()), found.best
         figure = penalty_curve(
@@ -142,6 +143,15 @@ class Probe:
             run.progress.say(
                 f"{run.step}: the best C is at the end of those that were tried; `strengths` of the step may go on."
             )
+
+    def _list_features(self, found: Logistic, run: Run) -> None:
+        """What each feature is standardised by, and whether it is used."""
+        path = run.place / f"{run.step}_features.csv"
+        names = [f"f{number}" for number in range(len(found.used))]
+        table = pd.DataFrame({"feature": names, "mean": found.mean, "scale": found.scale, "used": found.used})
+        with written_whole(path) as target:
+            table.to_csv(target, index=False)
+        run.recorder.artifact(path, "tables")
 
 
 def _class_task(predictor: Predictor) -> ImageClasses:

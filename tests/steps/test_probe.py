@@ -97,7 +97,11 @@ def test_c_its_curve_and_the_scores_are_recorded(embedded, make_run, take, heard
     curve = pd.read_csv(run.place / "probe_curve.csv")
     np.testing.assert_allclose(curve["C"], FEW)
     np.testing.assert_allclose(curve["log_loss"], -search.cv_results_["mean_test_score"])
-    assert {"tables/probe_curve.csv", "figures/probe_curve.png"} <= set(heard.artifacts)
+    files = {"tables/probe_curve.csv", "tables/probe_features.csv", "figures/probe_curve.png"}
+    assert files <= set(heard.artifacts)
+    listed = pd.read_csv(run.place / "probe_features.csv")
+    train = points(frame[frame["role"] == "train"])
+    np.testing.assert_allclose(listed["mean"][listed["used"]], train.mean(axis=0)[listed["used"]])
 
 
 def test_test_cases_and_unlabelled_ones_count_for_nothing(make_feature_work, make_run, take):

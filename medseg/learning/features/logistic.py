@@ -28,6 +28,10 @@ _ITERATIONS = 10_000
 #: the cases apart by its rounding.
 _LEAST_SPREAD = 1e-3
 
+#: So is one whose standard deviation is below this share of the median one. Features of a layer have one unit: where a
+#: feature is next to nothing in training, a little of it in another image would be hundreds of standard deviations.
+_LEAST_OF_MEDIAN = 1e-2
+
 
 @dataclass(frozen=True)
 class Logistic:
@@ -152,8 +156,11 @@ def _whole(
 def _varying(features: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(F,) which features tell cases apart."""
     size = np.abs(features).max(axis=0)
-    used: NDArray[np.bool_] = features.std(axis=0) > _LEAST_SPREAD * size
-    if not used.any():
+    spread = features.std(axis=0)
+    used: NDArray[np.bool_] = spread > _LEAST_SPREAD * size
+    if used.any():
+        used &= spread > _LEAST_OF_MEDIAN * np.median(spread[used])
+    else:
         raise DataError(
             f"all {features.shape[1]} features are (nearly) the same in all {len(features)} training cases: nothing "
             "can be learned from them. Take other weights (StartFrom), or another network."

@@ -107,6 +107,18 @@ def test_features_that_hardly_vary_are_left_out():
     np.testing.assert_array_equal(found.coefficients[:, :5], plain.coefficients)
 
 
+def test_what_is_next_to_nothing_in_training_cannot_decide_another_case():
+    features, truth, groups = draw()
+    rare = np.zeros((len(features), 1))
+    rare[0] = 6e-5  # of one case, as what a network hardly ever shows
+    found = fit_logistic(np.hstack([features, rare]), truth, groups, names(2), candidates=FEW, folds=3)
+    other = np.r_[features.mean(axis=0), 0.004]
+    assert found.used.tolist() == [True] * 5 + [False]
+    np.testing.assert_array_equal(
+        probabilities(found, other[None]), probabilities(found, np.r_[other[:-1], 0][None])
+    )
+
+
 def test_features_of_which_none_varies_are_refused():
     _, truth, groups = draw()
     with pytest.raises(DataError, match=r"all 4 features are \(nearly\) the same in all 60 training cases"):
