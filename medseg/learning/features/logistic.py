@@ -28,8 +28,8 @@ _ITERATIONS = 10_000
 #: the cases apart by its rounding.
 _LEAST_SPREAD = 1e-3
 
-#: So is one whose standard deviation is below this share of the median one. Features of a layer have one unit: where one
-#: is next to nothing in training, a little of it in another image would be hundreds of standard deviations.
+#: So is one whose standard deviation is below this share of the median one. Features of a layer have one unit:
+#: where one is next to nothing in training, a little of it elsewhere would be hundreds of standard deviations.
 _LEAST_OF_MEDIAN = 1e-2
 
 
