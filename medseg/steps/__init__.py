@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "AverageFlips": "medseg.steps.average_flips",
     "Cluster": "medseg.steps.features.cluster",
     "Embed": "medseg.steps.features.embed",
     "Evaluate": "medseg.steps.evaluate",
@@ -20,6 +21,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AverageFlips",
     "Cluster",
     "Embed",
     "Evaluate",
