@@ -103,8 +103,7 @@ def resolve(
         task,
         preparation,
         manifest,
-        batch_size=definition.loading.batch_size,
-    )
+    )  # in batches as large as `medseg predict` takes: others round otherwise
     trains = any("train" in step.roles for step in steps.values())
     once(
         partial(_try_blank_batch, definition, network, task, augment, trains=trains),

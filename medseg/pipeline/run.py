@@ -238,7 +238,7 @@ def _first_work(job: Job, split: Split, store: SliceStore) -> Work:
         job.resolved.predictor,
         network=job.resolved.predictor.network.to(job.device),
         device=job.device,
-        profile=TrainingProfile.of(profiles),
+        profile=TrainingProfile.of(profiles) if profiles else None,
         about=run_about(job.resolved, job.gathered, split, job.folder.path.name),
     )
     _log_data_picture(job, split, cases)
@@ -249,7 +249,8 @@ def _log_data_picture(job: Job, split: Split, cases: dict[str, Case]) -> None:
     path = job.folder.path / DATA_PICTURE
     whole = path.is_file() and path.stat().st_size
     if not whole or damaged(job.folder, DATA_PICTURE):
-        shown = shown_cases([cases[name] for name in sorted(split.cases("train"))], _SHOWN_CASES)
+        roles = (split.cases(role) for role in ROLES)  # of training, if anything is learned
+        shown = shown_cases([cases[name] for name in sorted(next(filter(None, roles)))], _SHOWN_CASES)
         definition = job.resolved.definition
         heading = "generated sample" if job.gathered.generated else job.resolved.manifest.name
         figure = data_picture(

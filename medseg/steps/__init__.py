@@ -18,6 +18,7 @@ _HOMES = {
     "ScaleTemperature": "medseg.steps.scale_temperature",
     "StartFrom": "medseg.steps.start_from",
     "TuneThreshold": "medseg.steps.tune_threshold",
+    "UseModel": "medseg.steps.use_model",
 }
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "ScaleTemperature",
     "StartFrom",
     "TuneThreshold",
+    "UseModel",
 ]  # imported on first use
 
 
