@@ -140,16 +140,28 @@ def _all_steps(job: Job) -> Work:
         job.progress,
         job.resolved.allowed,
     )
+    scored = None
     for name, step in job.resolved.steps.items():
         state = job.folder.read()
         here = run.at(name)
         if name in state.done:
             work = step.recall(work, here)
+            scored = work.predictor if hasattr(step, "evaluation") else scored
             continue
         here.place.mkdir(parents=True, exist_ok=True)
         before = stamps(job.folder)
         work = step(work, here)
         keep_made(job.folder, state, name, before)
+        scored = work.predictor if hasattr(step, "evaluation") else scored
+    if (
+        scored is not None and work.predictor is not scored
+    ):  # by a step that does not say so: see `refuse_outdated`
+        job.progress.say(
+            "SCORES OF ANOTHER MODEL: a step after the last evaluation has changed the model. What is kept, and what "
+            "`medseg predict` answers, is not what was scored.",
+            loud=True,
+        )
+        job.recorder.tags({"scores.outdated": "a step after the last evaluation has changed the model"})
     folder = work.predictor.save(job.folder.path / "model")
     keep_result(job.folder)
     job.recorder.model(folder)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 from medseg.errors import DefinitionError, ModelError
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.transfer.weights import weights_digest
 from medseg.splits.split import Role
-from medseg.steps.step import Run, Work
+from medseg.steps.step import Run, Stage, Work
 
 
 class UseModel:
@@ -20,6 +21,8 @@ class UseModel:
     Args:
         weights: The folder of a saved model; a relative path counts from the working folder.
     """
+
+    stage: ClassVar[Stage] = Stage.WEIGHTS
 
     def __init__(self, weights: str) -> None:
         if not isinstance(weights, str) or not weights.strip():

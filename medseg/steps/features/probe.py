@@ -25,7 +25,7 @@ from medseg.places import written_whole
 from medseg.splits.split import Role
 from medseg.steps.features.embed import digest_without
 from medseg.steps.features.groupings import FEATURES, table_of
-from medseg.steps.step import Run, Work
+from medseg.steps.step import Run, Stage, Work
 
 
 class Probe:
@@ -39,6 +39,8 @@ class Probe:
         folds: Of the cross-validation; each class needs as many patients in training.
         strengths: The C that are tried; when left out, 1e-6 to 100, two a decade.
     """
+
+    stage: ClassVar[Stage] = Stage.WEIGHTS
 
     needs: ClassVar[tuple[str, ...]] = (FEATURES,)
     gives: ClassVar[tuple[str, ...]] = ()
