@@ -98,10 +98,11 @@ def test_a_step_that_changes_a_scored_model_without_saying_so_is_told_of(
     from medseg.steps.average_flips import AverageFlips
 
     more = "steps={fit: {_target_: medseg.steps.Fit, epochs: 1, optimiser: {_target_: torch.optim.SGD, lr: 0.1}}, "
-    more += "score: {_target_: medseg.steps.Evaluate, distances: false}, flips: {_target_: medseg.steps.AverageFlips}}"
+    more += "score: {_target_: medseg.steps.Evaluate, distances: false}, "
+    more += "flips: {_target_: medseg.steps.AverageFlips}}"
     with pytest.raises(DefinitionError, match=r"steps\.flips changes the model after steps\.score"):
         run_pipeline("brats2d", patients, set=[*tiny, more], device="cpu")
-    assert not all_runs()
+    assert not list(all_runs())
 
     monkeypatch.delattr(AverageFlips, "stage")
     found = run_pipeline("brats2d", patients, set=[*tiny, more], device="cpu")
