@@ -26,9 +26,13 @@ DEFAULT_MODULES = frozenset(
         "torch.nn",
         "torch.optim",
         "torch.optim.lr_scheduler",
+        "umap",
     }
 )
 """Modules whose public classes any definition may name."""
+
+EXTRAS: Mapping[str, str] = {"umap": '"umap-learn>=0.5.9" (it is the extra `umap` of medseg).'}
+"""Those that are not installed with medseg, and how they are."""
 
 _FILES = "it reads or writes files that its arguments name; medseg reads and writes itself"
 _BY_NAME = "it imports what its argument names; use the class of that name from an allowed module"

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from medseg.allowed import GUARDED, REFUSED, REFUSED_ARGUMENTS, SHIPPED, Allowed
+from medseg.allowed import EXTRAS, GUARDED, REFUSED, REFUSED_ARGUMENTS, SHIPPED, Allowed
 from medseg.errors import DefinitionError
 
 __all__ = [
@@ -297,6 +297,10 @@ def _imported(name: str, where: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:  # importing a package that the caller allowed may raise anything
+        if name in EXTRAS and isinstance(error, ModuleNotFoundError) and error.name == name:
+            raise DefinitionError(
+                f"at {where}: {name} is not installed. Install it: pip install {EXTRAS[name]}"
+            ) from error
         raise DefinitionError(f"at {where}: the module {name} cannot be imported: {error}.") from error
 
 

@@ -66,6 +66,17 @@ def spec(target: str, **arguments: Any) -> dict[str, Any]:
     return {"_target_": target, **arguments}
 
 
+def test_an_extra_that_is_not_installed_is_named_with_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "umap", None)  # as if it were not installed
+
+    with pytest.raises(
+        DefinitionError, match=r"umap is not installed. Install it: pip install .umap-learn.*extra `umap`"
+    ):
+        resolve("umap.UMAP", at="steps.reduce.method")
+
+
 @pytest.mark.parametrize(
     "target",
     [

@@ -25,6 +25,7 @@ MENDED = {
     "pydicom": ("3.0.2", "paths that leave the folder of a data set"),
     "requests": ("2.33", "credentials and temporary files that others can read"),
     "scikit-learn": ("1.5", "training data kept in a vectoriser"),
+    "pyarrow": ("14.0.1", "code that is run from a file"),
     "pytest": ("9.1", "a temporary folder that others can foresee"),
 }
 

@@ -96,6 +96,7 @@ def resolve(
         name: build(spec, at=f"steps.{name}", kind=_step, allowed=allowed)
         for name, spec in definition.steps.items()
     }
+    _refuse_unfed(steps)
     predictor = Predictor(
         network,
         dict(definition.network),
@@ -122,6 +123,24 @@ def _check(name: str, step: Step, predictor: Predictor) -> None:
     except (DefinitionError, ModelError) as error:  # a step does not know what it is called
         at = f"at steps.{name}"
         raise type(error)(str(error) if str(error).startswith(at) else f"{at}: {error}") from error
+
+
+def _refuse_unfed(steps: Mapping[str, Step]) -> None:
+    """Refuse a step that needs what no step before it gives, where steps say so."""
+    given: set[str] = set()
+    for name, step in steps.items():
+        for need in getattr(step, "needs", ()):
+            if need not in given:
+                later = [other for other, each in steps.items() if need in getattr(each, "gives", ())]
+                remedy = (
+                    f"Put steps.{later[0]} before it."
+                    if later
+                    else "Put a step before it that gives them, such as {_target_: medseg.steps.Embed}."
+                )
+                raise DefinitionError(
+                    f"steps.{name} needs {need}, and no step before it gives them. {remedy}"
+                )
+        given.update(getattr(step, "gives", ()))
 
 
 def _refuse_unknown_channels(definition: PipelineDefinition, manifest: Manifest) -> None:

@@ -6,20 +6,28 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "Cluster": "medseg.steps.cluster",
+    "Embed": "medseg.steps.embed",
     "Evaluate": "medseg.steps.evaluate",
     "EvaluateClasses": "medseg.steps.evaluate",
     "EvaluateForeground": "medseg.steps.evaluate",
     "Fit": "medseg.steps.fit",
+    "Probe": "medseg.steps.probe",
+    "Reduce": "medseg.steps.reduce",
     "ScaleTemperature": "medseg.steps.scale_temperature",
     "StartFrom": "medseg.steps.start_from",
     "TuneThreshold": "medseg.steps.tune_threshold",
 }
 
 __all__ = [
+    "Cluster",
+    "Embed",
     "Evaluate",
     "EvaluateClasses",
     "EvaluateForeground",
     "Fit",
+    "Probe",
+    "Reduce",
     "ScaleTemperature",
     "StartFrom",
     "TuneThreshold",

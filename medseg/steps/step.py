@@ -104,7 +104,11 @@ class Evaluates(Protocol):
 
 
 class Step(Protocol):
-    """One thing that a pipeline does."""
+    """One thing that a pipeline does.
+
+    A step may have `gives` and `needs`, names of `Work.artifacts`: then a definition in which no step before it gives
+    what it needs is refused before anything runs.
+    """
 
     @property
     def roles(self) -> tuple[Role, ...]:

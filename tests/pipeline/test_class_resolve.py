@@ -102,6 +102,15 @@ def test_networks_get_as_many_outputs_as_there_are_classes_by_their_own_name_for
         ("steps.fit.freeze=all", r"at steps\.fit: .*freeze is 'all', expected `features`"),
         ("steps.fit.freeze={all_but_last_blocks: 0}", r"at steps\.fit: .*whole N from 1 on"),
         ("steps={threshold: {_target_: medseg.steps.TuneThreshold}}", r"at steps\.threshold: .*BinaryMask"),
+        (
+            "steps={probe: {_target_: medseg.steps.Probe}, embed: {_target_: medseg.steps.Embed}}",
+            r"steps\.probe needs features, and no step before it gives them. Put steps\.embed before it",
+        ),
+        (
+            "steps={reduce: {_target_: medseg.steps.Reduce}}",
+            r"steps\.reduce needs features, .* such as \{_target_: medseg\.steps\.Embed\}",
+        ),
+        ("steps={embed: {_target_: medseg.steps.Embed, layer: head}}", r"at steps\.embed: .*no layer 'head'"),
     ],
 )
 def test_what_does_not_suit_whole_images_is_refused_by_its_place(

@@ -265,3 +265,127 @@ def make_class_work(tmp_path, class_manifest):
         return Work({case.id: case for case in listing.cases}, split, store, predictor, epochs=epochs)
 
     return make
+
+
+SIDES = ("left", "right")
+
+
+def of_pictures(case):
+    """Of 14 pictures of each class, by their number: training, validation, test, and those without a label."""
+    number = int(next(iter(case.images.values())).stem)
+    return "train" if number <= 8 else "val" if number <= 10 else "test" if number <= 12 else "unlabelled"
+
+
+@pytest.fixture(scope="session")
+def prepared_sides(tmp_path_factory, class_manifest):
+    """Give manifest, preparation, cases and slices of fourteen pictures of each class, prepared once."""
+    from functools import cache
+
+    from medseg.datasets.finding.scan import scan
+    from medseg.slices.preparation import Preparation
+    from medseg.slices.rule import SliceRule
+    from medseg.slices.store.fill import prepare
+    from medseg.splits.split import Split
+    from medseg.testing.labelled import write_class_folders
+
+    scale = {"_target_": "monai.transforms.ScaleIntensityd", "keys": ["image"]}
+
+    @cache
+    def make(classes):
+        place = tmp_path_factory.mktemp("sides")
+        data = write_class_folders(place / "data", classes, cases=14)
+        manifest = class_manifest(list(classes)).model_copy(update={"columns": {"scanner": "(.)$"}})
+        cases = scan(manifest, data).cases
+        groups = {case.id: case.group for case in cases}
+        split = Split("group", 1, {}, groups, dict.fromkeys(groups, "train"))
+        rule = SliceRule.model_validate({"size": (24, 32), "keep": "all", "transforms": [scale]})
+        preparation = Preparation(manifest.channels, rule, files=manifest.files())
+        labels = manifest.label_rule()
+        store = prepare(cases, split, preparation, labels, regions={}, seed=1, root=place / "stores")
+        return manifest, preparation, cases, store
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_feature_work(prepared_sides):
+    """Make the work of telling classes by an untrained network that ends with one linear layer.
+
+    Pictures of scanner `a` have odd numbers, of `b` even ones; those that `role` gives no role have no label.
+    """
+    from dataclasses import replace
+
+    import torch
+
+    from medseg.component import build
+    from medseg.learning.inference.predictor import Predictor
+    from medseg.learning.tasks.image_classes import ImageClasses
+    from medseg.splits.split import Split
+    from medseg.steps.step import Work
+
+    def make(role=of_pictures, classes=SIDES):
+        manifest, preparation, found, store = prepared_sides(classes)
+        roles = {case.id: role(case) for case in found}
+        cases = {}
+        for case in found:
+            scanner = "a" if int(next(iter(case.images.values())).stem) % 2 else "b"
+            labels = None if roles[case.id] == "unlabelled" else case.labels
+            cases[case.id] = replace(case, labels=labels, extra={"scanner": scanner})
+        samples = tuple(
+            replace(each, role=roles[each.case], labels=cases[each.case].labels) for each in store.samples
+        )
+        spec = {
+            "_target_": "medseg.learning.networks.TutorialCNN",
+            "image_size": [24, 32],
+            "out_channels": len(classes),
+            "feature_maps": 4,
+            "dense": 12,
+        }
+        torch.manual_seed(0)
+        network = build(spec, at="network", kind=torch.nn.Module).eval()
+        predictor = Predictor(network, spec, ImageClasses(classes), preparation, manifest)
+        split = Split("group", 1, {}, {case.id: case.group for case in found}, roles)
+        return Work(cases, split, replace(store, samples=samples), predictor)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def embedded_once(tmp_path_factory, make_feature_work):
+    """The work with its features; never change it."""
+    import torch
+
+    from medseg.component import Allowed
+    from medseg.learning.training.loading import Loading
+    from medseg.steps.embed import Embed
+    from medseg.steps.step import Run
+
+    heard, loading = Heard(), Loading(batch_size=8)
+    place = tmp_path_factory.mktemp("embedded")
+    return Embed()(
+        make_feature_work(), Run(place, "embed", 5, torch.device("cpu"), loading, heard, heard, Allowed())
+    )
+
+
+@pytest.fixture
+def embedded(embedded_once):
+    """The work with its features, and a network of one's own."""
+    import copy
+    from dataclasses import replace
+
+    predictor = embedded_once.predictor
+    return replace(embedded_once, predictor=replace(predictor, network=copy.deepcopy(predictor.network)))
+
+
+@pytest.fixture
+def take():
+    """Take a step of a definition: check it, make its folder, and do it."""
+    from medseg.component import build
+
+    def do(work, run, target, **given):
+        step = build({"_target_": f"medseg.steps.{target}", **given}, at=f"steps.{run.step}", kind=None)
+        step.check(work.predictor)
+        run.place.mkdir(parents=True, exist_ok=True)
+        return step(work, run)
+
+    return do

@@ -1,0 +1,1 @@
+"""Tables of features: kept, reduced, put into groups, and learned from."""
