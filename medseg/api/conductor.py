@@ -49,7 +49,8 @@ def quiet_libraries() -> Iterator[None]:
 
 def _without(gathered: Gathered) -> str:
     """What a run goes on without, and in spite of what, as a sentence without a full stop."""
-    count, others = len(gathered.left_out), sum(not fault.case for fault in gathered.report.faults)
+    faults = gathered.report.faults
+    count, others = len({each.case for each in faults} - {""}), sum(not each.case for each in faults)
     have, are = (
         "case that has" if count == 1 else "cases that have",
         "fault is" if others == 1 else "faults are",
@@ -203,6 +204,8 @@ class Conductor:
         gathered = gather.gather(report, skip_bad=options.skip_bad, generated=generated, otherwise=otherwise)
         if report.faults:
             self.progress.say(f"{_without(gathered)} (left_out.csv).", loud=True)
+        if skipped := report.skipped_note():
+            self.progress.say(f"{skipped} (left_out.csv).", loud=True)
         return resolved, gathered
 
     def _shared(self, resolved: Resolved, gathered: Gathered, kept: KeptSplit | None = None) -> SharedCopies:

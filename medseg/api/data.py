@@ -236,7 +236,8 @@ def prepare_data(
         parts.resolved,
         parts.gathered,
         parts.shared,
-        leave_out=parts.share if skip_bad else None,
+        leave_out=parts.share,
+        skip_bad=skip_bad,
         otherwise="Mend what is named, or go on without these cases: --skip-bad.",
         jobs=options.at_once,
         progress=shown,
@@ -261,7 +262,7 @@ def plan_data(
     parts = Preparable.of(name, data, set, options, shown)
     predictor = parts.resolved.predictor
     return plan(
-        parts.gathered.cases,
+        parts.shared.used,
         parts.shared.split,
         predictor.preparation,
         parts.resolved.manifest.label_rule(),

@@ -24,6 +24,7 @@ from medseg.api.result import RunResult
 from medseg.api.running import begin, ended, go_on
 from medseg.api.strangers import Given, built, refuse_unvouched
 from medseg.component import Allowed, resolve
+from medseg.datasets.case import labelled
 from medseg.errors import DefinitionError, RunError
 from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.made import damaged
@@ -317,8 +318,8 @@ def _say_overruled(split: Mapping[str, Any], gathered: Gathered, shown: Progress
     from medseg.splits.column import roles_by_column  # noqa: PLC0415
 
     column = split.get("column")
-    if column is not None and column in gathered.cases[0].extra:
-        given = set(roles_by_column(column, gathered.cases).values()) - {"train"}
+    if column is not None and column in labelled(gathered.cases)[0].extra:
+        given = set(roles_by_column(column, labelled(gathered.cases)).values()) - {"train"}
         where = f"the column '{column}'"
     else:
         given = {"test"} if split.get("file") or isinstance(split.get("test"), Mapping) else set()

@@ -36,7 +36,7 @@ def check(
             name, data, set=sets or (), allow=allow or (), progress=display(console), jobs=jobs
         )
         print_report(console, found, show_paths=shown)
-        print_faults(errors, found.report.faults, show_paths=shown)
+        print_faults(errors, (*found.report.faults, *found.report.skipped), show_paths=shown)
     raise typer.Exit(MEND if found.report.faults or found.refused else 0)
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from medseg.cli.tables import many, say
+from medseg.datasets.checks.duplicates import twins, twins_note
 from medseg.text import printable
 
 if TYPE_CHECKING:
@@ -55,9 +56,12 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
         say(console, "No picture was found to be a copy of another.")
     for row in report.note_rows():
         say(console, f"Note: {_cases_text(row['ids'])}: {row['note']}.")
-    if report.unlabelled:
-        have = "has" if len(report.unlabelled) == 1 else "have"
-        say(console, f"Note: {_cases_text(report.unlabelled)} {have} a label map with a single value.")
+    if report.single_valued:
+        have = "has" if len(report.single_valued) == 1 else "have"
+        say(console, f"Note: {_cases_text(report.single_valued)} {have} a label map with a single value.")
+    copied = twins_note(twins(report.duplicates, report.listing.cases))
+    for note in filter(None, (copied, report.skipped_note())):
+        say(console, f"Note: {note}.", "bold yellow")
     for remark in found.remarks:
         say(console, f"Note: {remark}", "bold yellow")
     say(console, f"{_faults_text(report)}.", "bold red" if report.faults else "green")
@@ -134,6 +138,8 @@ def _class_table(report: Report) -> Table:
     classes = Table("class", "cases", title="Classes", header_style="bold")
     for row in report.class_rows():
         classes.add_row(Text(printable(row["class"])), str(row["cases"]))
+    if report.unlabelled:
+        classes.add_row(Text("without a label", style="italic"), str(len(report.unlabelled)))
     return classes
 
 

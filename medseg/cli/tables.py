@@ -14,6 +14,7 @@ from rich.text import Text
 from medseg.cli.guard import MEND, print_faults
 from medseg.cli.next_commands import compare_line, named, predict_line
 from medseg.cli.printing.class_table import class_score_table, tables_of
+from medseg.datasets.roles import ROLES, UNLABELLED
 from medseg.text import printable
 
 if TYPE_CHECKING:
@@ -123,8 +124,10 @@ def print_plan(console: Console, plan: StorePlan) -> None:
 def print_store(console: Console, store: SliceStore) -> None:
     """What `data prepare` made."""
     table = Table("role", "cases", "slices", "size", header_style="bold")
-    for role in ("train", "val", "test"):
+    for role in (*ROLES, UNLABELLED):
         samples = store.role(role)
+        if role == UNLABELLED and not samples:
+            continue
         cases = len({sample.case for sample in samples})
         table.add_row(role, str(cases), f"{len(samples):,}", _size(store.nbytes(role)))
     console.print(table)

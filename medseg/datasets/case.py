@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ class Case:
             of them is there. None: they are not known, or the truth is a label map.
         position: Place in the listing, from 1.
         extra: Further columns, such as the grade or the published split.
+        unlabelled: Whether the truth would be classes of the whole image, and nobody has told them.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Case:
     position: int = 0
     extra: Mapping[str, str] = field(default_factory=dict)
     objects: tuple[Path, ...] = ()
+    unlabelled: bool = False
 
     @property
     def files(self) -> dict[str, Path]:
@@ -44,6 +46,16 @@ class Case:
     def has_truth(self) -> bool:
         """Whether a label map belongs to it; the classes of a whole image are `labels`."""
         return self.mask is not None or bool(self.objects)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its truth are classes of the whole image, be they known or not."""
+        return self.labels is not None or self.unlabelled
+
+
+def labelled(cases: Iterable[Case]) -> list[Case]:
+    """Cases but for images without a label, in their order."""
+    return [case for case in cases if not case.unlabelled]
 
 
 def safe_name(raw: str) -> str:

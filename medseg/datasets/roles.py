@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal
 
-Role = Literal["train", "val", "test"]
-ROLES: tuple[Role, ...] = get_args(Role)
+Role = Literal["train", "val", "test", "unlabelled"]
+
+ROLES: tuple[Role, ...] = ("train", "val", "test")
+"""Those that cases with a truth are shared out to."""
+
+UNLABELLED: Role = "unlabelled"
+"""That of images whose classes are not known, in a data set of such images: never validated, tested or scored."""
 
 ROLE = "role"
 """The column that holds the role of an image, where the data share images out."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from medseg.datasets.case import Case
+from medseg.datasets.case import Case, labelled
 from medseg.datasets.checks.check import Report
-from medseg.datasets.checks.duplicates import Duplicates, Pair, find_duplicates
-from medseg.datasets.roles import Role
+from medseg.datasets.checks.duplicates import Duplicates, Pair, find_duplicates, twins, twins_note
+from medseg.datasets.roles import UNLABELLED, Role
 from medseg.errors import DataError, Fault
 from medseg.places import written_whole
 from medseg.progress import Progress
@@ -43,7 +43,7 @@ class SharedCopies:
     Attributes:
         duplicates: The copies.
         split: Who is in which role.
-        cases: All cases.
+        cases: All cases that can be used.
     """
 
     duplicates: Duplicates
@@ -51,10 +51,16 @@ class SharedCopies:
     cases: Sequence[Case]
 
     @cached_property
+    def used(self) -> tuple[Case, ...]:
+        """The cases that have a role: all but images without a label that would leak into the scores."""
+        return tuple(case for case in self.cases if case.id not in self.split.held_back)
+
+    @cached_property
     def across(self) -> tuple[Pair, ...]:
-        """Pairs whose pictures are in different roles."""
-        role = self.split.role
-        return tuple(pair for pair in self.duplicates.pairs if role(pair.first) != role(pair.second))
+        """Pairs whose pictures are in different roles; of an image without a label the split has seen to it."""
+        role, known = self.split.role, {case.id for case in labelled(self.cases)}
+        both = (pair for pair in self.duplicates.pairs if {pair.first, pair.second} <= known)
+        return tuple(pair for pair in both if role(pair.first) != role(pair.second))
 
     def refusals(self) -> Iterator[DataError]:
         """The refusal of copies in different roles, if there are some: a fault for each pair, of its second."""
@@ -89,7 +95,7 @@ class SharedCopies:
 
     def odd_parts(self, rule: SplitRule) -> str:
         """What parts the draw could not make as large as they should be, for copies stay together; else empty."""
-        expected, free = _drawn(rule, self.split, self.cases)
+        expected, free = _drawn(rule, self.split, labelled(self.cases))
         if not self.duplicates.pairs:
             return ""
         odd = []
@@ -109,6 +115,8 @@ class SharedCopies:
             csv.writer(file).writerows([_COLUMNS, *self._rows()])
         recorder.artifact(path)
         progress.say(f"{self.duplicates.told()} ({TABLE}).", loud=True)
+        if note := twins_note(twins(self.duplicates, self.cases)):
+            progress.say(f"{note}.", loud=True)
         if self.across:
             progress.say(
                 f"DUPLICATES ACROSS ROLES: pairs of (nearly) equal pictures in different roles, as "
@@ -124,7 +132,7 @@ class SharedCopies:
             )
 
     def _tags(self, rule: SplitRule) -> dict[str, str]:
-        if all(case.labels is None for case in self.cases):
+        if not any(case.is_whole for case in self.cases):
             return {}
         tags = {
             "duplicates.exact": str(self.duplicates.count("exact")),
@@ -132,11 +140,18 @@ class SharedCopies:
             "duplicates.sets": str(len(self.duplicates.groups())),
             "duplicates.across_roles": str(len(self.across)),
         }
-        odd = self.odd_parts(rule)
-        return {**tags, **({"duplicates.odd_parts": odd} if odd else {})}
+        odd, without = self.odd_parts(rule), [case for case in self.cases if case.unlabelled]
+        tags |= {"duplicates.odd_parts": odd} if odd else {}
+        if without:
+            tags |= {
+                "unlabelled.cases": str(len(self.split.cases(UNLABELLED))),
+                "unlabelled.held_back": str(len(self.split.held_back)),
+                "unlabelled.copies_of_labelled": str(twins(self.duplicates, self.cases)),
+            }
+        return tags
 
     def _rows(self) -> list[tuple[object, ...]]:
-        role, group = self.split.role, {case.id: case.group for case in self.cases}
+        role, group = self._told_role, {case.id: case.group for case in self.cases}
         return [
             (
                 pair.first,
@@ -149,6 +164,9 @@ class SharedCopies:
             )
             for pair in self.duplicates.pairs
         ]
+
+    def _told_role(self, case: str) -> str:
+        return "left out" if case in self.split.held_back else self.split.role(case)
 
 
 def _drawn(

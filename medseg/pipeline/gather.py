@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from medseg.component import Allowed, build
-from medseg.datasets.case import Case
+from medseg.datasets.case import Case, labelled
 from medseg.datasets.checks.check import Report, check
 from medseg.datasets.finding.scan import found_classes, scan
 from medseg.datasets.manifest.manifest import Manifest
@@ -35,7 +35,7 @@ class Gathered:
     Attributes:
         report: What the check found, of all cases.
         cases: Those that are learned from.
-        left_out: Public names of cases with faults, left out on request.
+        left_out: Public names of cases with faults, left out on request; those without a label always.
         generated: Whether the data are a generated sample.
         unprepared: Those of the faults that only preparing finds.
     """
@@ -54,9 +54,7 @@ class Gathered:
         """
         if not faults:
             return self
-        all_of_them = sorted((*self.report.faults, *faults), key=lambda fault: fault.position)
-        report = replace(self.report, faults=tuple(all_of_them))
-        left = gather(report, skip_bad=True, generated=self.generated)
+        left = gather(self.report.with_faults(faults), skip_bad=True, generated=self.generated)
         return replace(left, unprepared=(*self.unprepared, *faults))
 
 
@@ -165,14 +163,14 @@ def gather(report: Report, *, skip_bad: bool, generated: bool, otherwise: str = 
     """
     faults = report.faults
     good = tuple(report.good)
-    named = tuple(sorted({fault.case for fault in faults if fault.case}))
+    named = tuple(sorted({fault.case for fault in (*faults, *report.skipped) if fault.case}))
     if faults and not skip_bad:
         count, them = (f"{len(faults)} faults", "them") if len(faults) > 1 else ("1 fault", "it")
-        go_on = "go on without these cases" if named else "go on all the same"
+        go_on = "go on without these cases" if any(each.case for each in faults) else "go on all the same"
         remedy = otherwise or f"Mend {them}, or {go_on}: --skip-bad."
         raise DataError(
             f"{count} in the data, {len(good)} case{'' if len(good) == 1 else 's'} without. {remedy}", faults
         )
-    if not good:
+    if not labelled(good):
         raise DataError("no case can be used.", faults)
     return Gathered(report, good, named, generated)

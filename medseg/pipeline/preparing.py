@@ -21,6 +21,7 @@ def prepared(
     shared: SharedCopies,
     *,
     leave_out: Callable[[Gathered], SharedCopies] | None,
+    skip_bad: bool,
     otherwise: str,
     jobs: int,
     progress: Progress,
@@ -32,6 +33,7 @@ def prepared(
         gathered: The cases.
         shared: Their roles.
         leave_out: Shares out the cases that are left, anew; None ends at cases that cannot be prepared.
+        skip_bad: Whether cases with a label are left out as well as those without.
         otherwise: What to do then, in words.
         jobs: Volumes that are prepared at a time.
         progress: Where it is shown.
@@ -49,7 +51,7 @@ def prepared(
         except DataError as error:
             if not error.faults:
                 raise
-            if leave_out is None:
+            if leave_out is None or not (skip_bad or gathered.report.skips(error.faults)):
                 raise DataError(f"{error}\n{otherwise}", error.faults) from error
             gathered = gathered.without(error.faults)
             count = len({fault.case for fault in error.faults})
@@ -62,7 +64,7 @@ def _filled(
     resolved: Resolved, gathered: Gathered, shared: SharedCopies, jobs: int, progress: Progress
 ) -> SliceStore:
     return prepare(
-        gathered.cases,
+        shared.used,
         shared.split,
         resolved.predictor.preparation,
         resolved.manifest.label_rule(),

@@ -10,6 +10,7 @@ from functools import partial
 import torch
 
 from medseg.datasets.case import Case
+from medseg.datasets.roles import ROLES, UNLABELLED
 from medseg.errors import DefinitionError, RunError
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.training_profile import TrainingProfile, profile_facts
@@ -30,6 +31,7 @@ from medseg.progress import Progress
 from medseg.recorder import DataInput, Recorder, Status
 from medseg.slices.store.store import SliceStore
 from medseg.splits.split import Split
+from medseg.splits.unlabelled import REASONS
 from medseg.steps.pictures import data_picture, shown_cases
 from medseg.steps.step import Run, Work
 from medseg.yaml import to_yaml
@@ -155,11 +157,17 @@ def _all_steps(job: Job) -> Work:
 
 
 def _record_left_out(job: Job) -> None:
-    """Keep what `skip_bad` passed over, and why: public names, no paths; no case for the data set's own."""
-    faults = job.gathered.report.faults
-    if not faults:
-        return
+    """Keep what is learned without, and why: public names, no paths; no case for faults of the data set itself."""
+    report, split = job.gathered.report, job.shared.split
+    faults = sorted((*report.faults, *report.skipped), key=lambda fault: fault.position)
     rows = [[fault.case, str(fault.position), fault.part, fault.found] for fault in faults]
+    rows += [
+        [case.id, str(case.position), "", f"without a label, and {REASONS[split.held_back[case.id]]}"]
+        for case in job.shared.cases
+        if case.id in split.held_back
+    ]
+    if not rows:
+        return
     path = job.folder.path / "left_out.csv"
     with written_whole(path) as target, target.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -181,13 +189,13 @@ def _prepared(job: Job) -> tuple[Job, SliceStore]:
     """The slices, and the run with the cases that are left: none is left out once anything was learned with it."""
     state = job.folder.read()
     settled = bool(state.split_digest) or (state.part_of is not None and state.part_of.fold > 1)
-    skips = job.options.skip_bad and not settled
     mend = "Mend what is named and resume; or begin anew"
     gathered, shared, store = prepared(
         job.resolved,
         job.gathered,
         job.shared,
-        leave_out=partial(_leave_out, job) if skips else None,
+        leave_out=None if settled else partial(_leave_out, job),
+        skip_bad=job.options.skip_bad,
         otherwise=f"{_SETTLED} {mend}."
         if job.options.skip_bad
         else f"{mend} without these cases: --skip-bad.",
@@ -223,8 +231,8 @@ def _tell_slices(job: Job, store: SliceStore) -> None:
 
 
 def _first_work(job: Job, split: Split, store: SliceStore) -> Work:
-    cases = {case.id: case for case in job.gathered.cases}
-    seen = set(split.cases("train")) if not split.leaking else set(cases)
+    cases = {case.id: case for case in job.shared.used}
+    seen = set(split.cases("train"))  # by slice, all that have slices in training
     profiles = [profile_facts(facts) for facts in job.gathered.report.facts if facts.case in seen]
     predictor = replace(
         job.resolved.predictor,
@@ -266,7 +274,7 @@ def _inputs(job: Job, split: Split, store: SliceStore) -> list[DataInput]:
             },
             "A generated sample: no patient is in it." if generated else manifest.source,
         )
-        for role in ("train", "val", "test")
+        for role in (*ROLES, *([UNLABELLED] if split.cases(UNLABELLED) else []))
     ]
 
 

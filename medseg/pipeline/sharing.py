@@ -5,21 +5,24 @@ It is known before anything is written or tracked, so that a run which cannot be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.class_names import shown
-from medseg.datasets.case import Case
+from medseg.datasets.case import Case, labelled
 from medseg.datasets.checks.check import Report
-from medseg.datasets.roles import Role
+from medseg.datasets.checks.duplicates import Duplicates
+from medseg.datasets.roles import UNLABELLED, Role
 from medseg.errors import DataError, RunError
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.duplicates import SharedCopies, copies
 from medseg.splits.rule import DEFAULT_RATIO
 from medseg.splits.split import CLASS, Split, make_split
+from medseg.splits.unlabelled import reasons_text
 
 if TYPE_CHECKING:
     from medseg.pipeline.resolve import Resolved
@@ -38,10 +41,10 @@ class KeptSplit:
     path: Path
     digest: str
 
-    def read(self, cases: Sequence[Case]) -> Split | None:
-        """The split; None where the file is missing, damaged, or of other roles."""
+    def read(self, cases: Sequence[Case], together: Sequence[Collection[str]] = ()) -> Split | None:
+        """The split; None where the file is missing, damaged, or of other roles. Arguments as of `make_split`."""
         with suppress(DataError):
-            split = Split.from_file(self.path, cases)
+            split = Split.from_file(self.path, cases, together=together)
             return split if self.digest in ("", split.digest()) else None
         return None
 
@@ -60,8 +63,13 @@ def share_out(definition: PipelineDefinition, cases: Sequence[Case], report: Rep
     found, used = copies(cases, report), {case.id for case in cases}
     every = (*report.listing.cases, *report.listing.incomplete)
     left_out = [case for case in every if case.id not in used]
-    split = make_split(definition.split, cases, definition.seed, found.groups(), left_out)
+    split = make_split(definition.split, cases, definition.seed, _together(found), left_out)
     return SharedCopies(found, split, cases)
+
+
+def _together(found: Duplicates) -> list[set[str]]:
+    """Pairs of copies: not their sets, in which an image without a label would join two that have one."""
+    return [{pair.first, pair.second} for pair in found.pairs]
 
 
 def share_out_again(
@@ -84,9 +92,10 @@ def share_out_again(
         RunError: The file does not tell the roles any more, and they cannot be drawn as they were.
         DataError: The cases cannot be shared out.
     """
-    split = kept.read(cases)
+    found = copies(cases, report)
+    split = kept.read(cases, _together(found))
     if split is not None:
-        return SharedCopies(copies(cases, report), split, cases)
+        return SharedCopies(found, split, cases)
     drawn = share_out(definition, cases, report)
     if kept.digest not in ("", drawn.split.digest()):
         given = "" if definition.split.file is None else ", or that which split.file names,"
@@ -133,17 +142,31 @@ def _empty_roles(resolved: Resolved, shared: SharedCopies) -> Iterator[DataError
     for name, step in resolved.steps.items():
         for role in step.roles:
             if not _has_any(resolved, shared, role):
+                if role == UNLABELLED:
+                    yield DataError(_without_unlabelled(name, shared))
+                    continue
                 yield DataError(
                     f"steps.{name} needs patients in the role {role}, and the split gives it none of "
-                    f"{len(shared.cases)} cases. {_filled(resolved, shared, role)}{_moved(name, step, shared, role)}."
+                    f"{len(labelled(shared.cases))} cases. {_filled(resolved, shared, role)}"
+                    f"{_moved(name, step, shared, role)}."
                 )
+
+
+def _without_unlabelled(name: str, shared: SharedCopies) -> str:
+    """That a step lacks images without a label, and what to do."""
+    held = shared.split.held_back
+    seen = f"those of the data are all left out: {reasons_text(held)}" if held else "the data have none"
+    return (
+        f"steps.{name} needs images without a label, and {seen}. Add some where 'layout' of the manifest looks for "
+        "them (`unlabelled`), or take the step out of the pipeline."
+    )
 
 
 def _has_any(resolved: Resolved, shared: SharedCopies, role: Role) -> bool:
     """Whether a role has anybody; of volumes that are shared out by slice, whether it may."""
     split = shared.split
     if split.leaking and resolved.manifest.pictures is not None:  # each of which is one slice
-        return any(split.role(case.id) == role for case in shared.cases)
+        return any(split.role(case.id) == role for case in shared.used)
     return bool(split.cases(role))
 
 
@@ -186,7 +209,22 @@ def _unlearned(resolved: Resolved, shared: SharedCopies, say: Callable[[str], No
             say(
                 f"The role {role} has no picture of the class {shown(lacking)}: its scores leave it out. To change "
                 f"that, add pictures of more patients to it, or {_otherwise(resolved, role)}."
+                f"{_needed(shared, role, lacking)}"
             )
+
+
+def _needed(shared: SharedCopies, role: Role, lacking: Sequence[str]) -> str:
+    """How many patients of a class it takes for one of them to be in a role that is drawn by its share."""
+    share = shared.split.ratios.get(role)
+    if not share:
+        return ""
+    patients = {
+        name: {case.group for case in shared.cases if name in (case.labels or ())} for name in lacking
+    }
+    there = " and ".join(f"{name!r} has {len(patients[name])}" for name in lacking)
+    return (
+        f" With split.{role}={share:g} it takes about {ceil(1 / share)} patients of a class for one; {there}."
+    )
 
 
 def _otherwise(resolved: Resolved, role: Role) -> str:
@@ -200,7 +238,9 @@ def _otherwise(resolved: Resolved, role: Role) -> str:
 
 def _classes_of(roles: set[str], shared: SharedCopies) -> set[str]:
     role_of: Mapping[str, Role] = shared.split.roles
-    return {name for case in shared.cases if role_of[case.id] in roles for name in case.labels or ()}
+    return {
+        name for case in labelled(shared.cases) if role_of[case.id] in roles for name in case.labels or ()
+    }
 
 
 def _lacking(resolved: Resolved, expected: set[str], there: set[str]) -> list[str]:

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "BrainPictures": "medseg.samples.brain_pictures",
     "BrainTumours": "medseg.samples.brain_tumour",
     "GliomaSlices": "medseg.samples.glioma_slices",
     "Nuclei": "medseg.samples.nuclei",
@@ -13,7 +14,14 @@ _HOMES = {
     "Radiology": "medseg.samples.radiology",
 }
 
-__all__ = ["BrainTumours", "GliomaSlices", "Nuclei", "Particles", "Radiology"]  # imported on first use
+__all__ = [
+    "BrainPictures",
+    "BrainTumours",
+    "GliomaSlices",
+    "Nuclei",
+    "Particles",
+    "Radiology",
+]  # imported on first use
 
 
 def __getattr__(name: str) -> Any:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medseg.datasets.case import Case, safe_name
+from medseg.datasets.case import Case, labelled, safe_name
 from medseg.datasets.pseudonym import pseudonym, secret_key
-from medseg.datasets.roles import ROLES, Role
+from medseg.datasets.roles import ROLES, UNLABELLED, Role
 from medseg.errors import DataError
 from medseg.files.regular import open_text, parse_json
 from medseg.text import composed
@@ -47,13 +47,19 @@ def _from_json(path: Path) -> dict[str, Any]:
         raise DataError(f"the split file is no JSON: {error}") from error
     if isinstance(given, dict) and given.get("by") == "slice":
         ratios, names, seed = given.get("ratios"), given.get("cases"), given.get("seed")
-        if isinstance(ratios, dict) and isinstance(seed, int) and _are_names(names):
+        others = given.get(UNLABELLED, [])
+        if isinstance(ratios, dict) and isinstance(seed, int) and _are_names(names) and _are_names(others):
             return given
         raise DataError("the split file is by slice, and lacks one of seed, ratios and cases")
     roles = {key: value for key, value in given.items() if key != "by"} if isinstance(given, dict) else {}
-    if not roles or set(roles) - set(ROLES) or not all(_are_names(names) for names in roles.values()):
+    if (
+        not roles
+        or set(roles) - {*ROLES, UNLABELLED}
+        or not all(_are_names(names) for names in roles.values())
+    ):
         raise DataError(
-            'the split file holds something else than {"train": [names], "val": [...], "test": [...]}'
+            'the split file holds something else than {"train": [names], "val": [...], "test": [...]}, and '
+            '"unlabelled" beside where there are images without a label'
         )
     return roles
 
@@ -73,8 +79,9 @@ def _from_csv(path: Path) -> dict[str, Any]:
         raise DataError(f"the split file has the columns {columns}, expected 'case' or 'group', and 'role'")
     roles: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        if row["role"] not in ROLES:
-            raise DataError(f"the split file holds the role '{row['role']}', expected one of {list(ROLES)}")
+        if row["role"] not in (*ROLES, UNLABELLED):
+            expected = [*ROLES, UNLABELLED]
+            raise DataError(f"the split file holds the role '{row['role']}', expected one of {expected}")
         roles[row["role"]].append(row[key] or "")
     return dict(roles)
 
@@ -97,36 +104,80 @@ def _text(path: Path) -> str:
 def roles_of_cases(
     given: Mapping[str, Sequence[str]], cases: Sequence[Case], left_out: Sequence[Case] = ()
 ) -> dict[str, Role]:
-    """Role of each case, from names of cases and patients by role; those that are left out may be named.
+    """Role of each case with a label, from names of cases and patients by role; those that are left out may be named.
 
     Raises:
-        DataError: A name is unknown, a case is left out, or a patient is in two roles; messages count them.
+        DataError: A name is unknown, or is of images without a label, a case is left out, or a patient is in two
+            roles; messages count them.
     """
-    members: dict[str, set[str]] = defaultdict(set)
-    every = (*cases, *left_out)
-    for case in every:
-        members[case.id].add(case.id)
-        if case.group:  # of a case without all its files the patient may not be known
-            members[case.group].add(case.id)
-    group_of = {case.id: case.group or case.id for case in every}
-    key = secret_key() if ids_are_hidden(every) else None
+    known = labelled(cases)
+    names = _Names((*cases, *left_out))
+    group_of = {case.id: case.group or case.id for case in names.every}
+    without = {case.id for case in names.every if case.unlabelled}
     roles: dict[str, set[Role]] = defaultdict(set)
     named: set[str] = set()
-    unknown = 0
+    unknown = strays = 0
     for role in ROLES:
         for name in given.get(role, ()):
-            meant = next((members[each] for each in _spellings(name, key) if each in members), None)
-            unknown += meant is None
-            for case_id in meant or ():
+            meant = names.meant(name)
+            unknown += not meant
+            strays += bool(meant) and meant <= without
+            for case_id in meant - without:
                 roles[group_of[case_id]].add(role)
                 named.add(case_id)
+    if strays:
+        raise DataError(
+            f"the split file names {strays} images without a label, or patients who have no others, for training, "
+            f"validation or test. Name them in '{UNLABELLED}', or not at all"
+        )
     torn = sum(len(each) > 1 for each in roles.values())
     if torn:
         raise DataError(f"the split file puts {torn} patients into more than one role; expected one each")
-    unnamed = {case.id for case in cases} - named
+    unnamed = {case.id for case in known} - named
     if unknown or unnamed:
-        raise _strangers(unknown, len(unnamed), len(cases))
-    return {case.id: next(iter(roles[case.group])) for case in cases}
+        raise _strangers(unknown, len(unnamed), len(known))
+    return {case.id: next(iter(roles[case.group])) for case in known}
+
+
+def unlabelled_named(
+    given: Mapping[str, Sequence[str]], cases: Sequence[Case], left_out: Sequence[Case] = ()
+) -> set[str] | None:
+    """Images without a label that a split file names, by themselves or by their patients; None if it says nothing.
+
+    Raises:
+        DataError: A name is unknown, or of cases with a label alone; messages count them.
+    """
+    if UNLABELLED not in given:
+        return None
+    names = _Names((*cases, *left_out))
+    without = {case.id for case in names.every if case.unlabelled}
+    meant = [names.meant(name) for name in given[UNLABELLED]]
+    if not all(meant):
+        raise _strangers(sum(not each for each in meant), 0, len(cases))
+    if wrong := sum(not each & without for each in meant):
+        raise DataError(
+            f"the split file names {wrong} cases or patients in '{UNLABELLED}' that have no image without a label. "
+            "Name them for training, validation or test"
+        )
+    return set().union(*meant) & without
+
+
+class _Names:
+    """What names in a split file may mean: cases, by themselves or by their patients."""
+
+    def __init__(self, every: Sequence[Case]) -> None:
+        self.every = every
+        self._key = secret_key() if ids_are_hidden(every) else None
+        self._members: dict[str, set[str]] = defaultdict(set)
+        for case in every:
+            self._members[case.id].add(case.id)
+            if case.group:  # of a case without all its files the patient may not be known
+                self._members[case.group].add(case.id)
+
+    def meant(self, name: str) -> set[str]:
+        """Ids of the cases that a name stands for; none if it is unknown."""
+        spellings = _spellings(name, self._key)
+        return next((self._members[each] for each in spellings if each in self._members), set())
 
 
 def ids_are_hidden(cases: Sequence[Case]) -> bool:

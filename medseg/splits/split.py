@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from medseg.datasets.case import Case
-from medseg.datasets.roles import ROLES, Role
-from medseg.errors import DataError, Fault
+from medseg.datasets.case import Case, labelled
+from medseg.datasets.roles import ROLES, UNLABELLED, Role
+from medseg.errors import DataError
 from medseg.places import written_whole
 from medseg.splits.column import roles_by_column
 from medseg.splits.draw import draw, joined_patients
-from medseg.splits.file import read_split_file, roles_of_cases, same_cases
-from medseg.splits.rule import DEFAULT_RATIO, SplitRule
+from medseg.splits.file import read_split_file, roles_of_cases, same_cases, unlabelled_named
+from medseg.splits.rule import SplitRule
+from medseg.splits.strata import CLASS, column_values, refuse_torn, units, without_column
+from medseg.splits.unlabelled import Reason, held_back, held_back_note, kept_for_scores
 
 __all__ = ["CLASS", "ROLES", "Role", "Split", "make_split"]
 _OTHERS: tuple[Role, ...] = ("val", "test")
-
-CLASS = "class"
-"""What `stratify` calls the classes of images."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,9 @@ class Split:
             of one patient are in several roles; scores on them are too good.
         seed: Of the draw.
         ratios: Share of `val` and `test`, where they were drawn.
-        group_of: Patient of each case.
-        roles: Role of each case; empty with `slice`.
+        group_of: Patient of each case that has a role.
+        roles: Role of each case; with `slice` of images without a label alone.
+        held_back: Images without a label that have no role, since they would leak into the scores, each with why.
     """
 
     by: Literal["group", "slice"]
@@ -44,6 +44,7 @@ class Split:
     ratios: Mapping[Role, float]
     group_of: Mapping[str, str]
     roles: Mapping[str, Role]
+    held_back: Mapping[str, Reason] = field(default_factory=dict)
 
     @property
     def leaking(self) -> bool:
@@ -60,7 +61,7 @@ class Split:
         Raises:
             KeyError: The case is not in the split.
         """
-        if self.by == "group":
+        if self.by == "group" or case in self.roles:
             return self.roles[case]
         if case not in self.group_of:
             raise KeyError(case)
@@ -71,19 +72,31 @@ class Split:
 
     def cases(self, role: Role) -> tuple[str, ...]:
         """Ids of the cases in a role, sorted; by slice, of all that may have slices in it."""
-        if self.by == "group":
+        if self.by == "group" or role == UNLABELLED:
             return tuple(sorted(case for case, given in self.roles.items() if given == role))
         possible = role == "train" or self.ratios.get(role, 0.0) > 0
-        return tuple(sorted(self.group_of)) if possible else ()
+        return self._sliced if possible else ()
+
+    @property
+    def _sliced(self) -> tuple[str, ...]:
+        """Cases whose slices are shared out one by one."""
+        return tuple(sorted(case for case in self.group_of if case not in self.roles))
 
     def groups(self, role: Role) -> tuple[str, ...]:
         """Patients in a role, sorted."""
         return tuple(sorted({self.group_of[case] for case in self.cases(role)}))
 
     def note(self) -> str:
-        """How many patients and cases are in which role, as a sentence."""
+        """How many patients and cases are in which role, as a sentence; another one for images without a label."""
+        return f"{self._note()} {self.unlabelled_note()}".rstrip()
+
+    def unlabelled_note(self) -> str:
+        """How many images without a label are learned from, and why not the others, as a sentence; empty for none."""
+        return held_back_note(self.held_back, len(self.cases(UNLABELLED)))
+
+    def _note(self) -> str:
         if self.leaking:
-            return f"Split by slice: slices of each of {len(self.group_of)} cases may be in any role."
+            return f"Split by slice: slices of each of {len(self._sliced)} cases may be in any role."
         words: Mapping[Role, str] = {"train": "for training", "val": "to validate", "test": "to test"}
         in_role = [(len(self.groups(role)), len(self.cases(role)), word) for role, word in words.items()]
         told = [f"{groups} with {cases} cases {word}" for groups, cases, word in in_role if cases]
@@ -100,34 +113,71 @@ class Split:
             beside.write_text(json.dumps(self._plain(), indent=1) + "\n", encoding="utf-8")
 
     def _plain(self) -> dict[str, Any]:
+        others = list(self.cases(UNLABELLED))
+        beside: dict[str, Any] = {UNLABELLED: others} if others or self.held_back else {}
         if self.by == "slice":
             ratios = {role: self.ratios.get(role, 0.0) for role in _OTHERS}
-            return {"by": "slice", "seed": self.seed, "ratios": ratios, "cases": sorted(self.group_of)}
-        return {"by": "group", **{role: list(self.cases(role)) for role in ROLES}}
+            return {"by": "slice", "seed": self.seed, "ratios": ratios, "cases": list(self._sliced), **beside}
+        return {"by": "group", **{role: list(self.cases(role)) for role in ROLES}, **beside}
+
+    def beside(
+        self,
+        cases: Sequence[Case],
+        together: Sequence[Collection[str]] = (),
+        scored: Collection[str] = (),
+        named: Collection[str] | None = None,
+    ) -> Split:
+        """The same with images without a label, but for those that would leak into the scores.
+
+        Args:
+            cases: All, with a label and without.
+            together: Sets of ids of cases that are copies of each other.
+            scored: Ids of images without a label that are kept for validation or test.
+            named: Ids of the images without a label that are to be learned from; None: all of them.
+        """
+        others = [case for case in cases if case.unlabelled]
+        if not others:
+            return self
+        own = {case.id for case in labelled(cases) if self.role(case.id) in _OTHERS}
+        out = held_back(cases, own | set(scored), together, named)
+        kept = {case.id: case.group for case in others if case.id not in out}
+        roles = {**self.roles, **dict.fromkeys(kept, UNLABELLED)}
+        return replace(self, group_of={**self.group_of, **kept}, roles=roles, held_back=out)
 
     @classmethod
-    def from_file(cls, path: Path, cases: Sequence[Case], left_out: Sequence[Case] = ()) -> Split:
+    def from_file(
+        cls,
+        path: Path,
+        cases: Sequence[Case],
+        left_out: Sequence[Case] = (),
+        together: Sequence[Collection[str]] = (),
+    ) -> Split:
         """Read who is in which role.
 
         JSON: `{"train": [...], "val": [...], "test": [...]}` with ids of cases or of patients, or what
         `to_json` wrote. CSV: columns `case` or `group`, and `role`. Where ids are identifying, both the
-        pseudonyms and the data set's own ids are understood.
+        pseudonyms and the data set's own ids are understood. Images without a label may be named as `unlabelled`;
+        if some are, no others are learned from.
 
         Args:
             path: The file.
-            cases: Those to be shared out; each must be named, by itself or by its patient.
+            cases: Those to be shared out; each must be named, by itself or by its patient, but for images without
+                a label.
             left_out: Others of the data set, which may be named.
+            together: As of `Split.beside`.
 
         Raises:
             DataError: The file cannot be read, names what is not there, leaves out a case, or puts a patient
                 into two roles. No id is named in the message.
         """
-        given = read_split_file(Path(path))
-        group_of = {case.id: case.group for case in cases}
+        given, known = read_split_file(Path(path)), labelled(cases)
+        group_of = {case.id: case.group for case in known}
         if given.get("by") == "slice":
-            same_cases(given["cases"], cases, left_out)
-            return cls("slice", given["seed"], given["ratios"], group_of, {})
-        return cls("group", 0, {}, group_of, roles_of_cases(given, cases, left_out))
+            same_cases(given["cases"], known, left_out)
+            split = cls("slice", given["seed"], given["ratios"], group_of, {})
+        else:
+            split = cls("group", 0, {}, group_of, roles_of_cases(given, cases, left_out))
+        return split.beside(cases, together, named=unlabelled_named(given, cases, left_out))
 
 
 def make_split(
@@ -143,20 +193,28 @@ def make_split(
 
     Args:
         rule: How.
-        cases: Whom.
+        cases: Whom. Images without a label do not matter for the others: they are all for the role `unlabelled`,
+            but for those of patients who are validated or tested, and those that are copies of such.
         seed: Of the draw, where the rule has none of its own.
-        together: Sets of ids of cases, such as copies of each other, whose patients are drawn as one. They do
-            not matter where a role is given by a file or a column, nor in a split by slice.
+        together: Sets of ids of cases, such as pairs of copies, whose patients are drawn as one. They do not
+            matter where a role is given by a file or a column, nor in a split by slice.
         left_out: Others of the data set; a file may name them.
 
     Raises:
         DataError: There are too few patients, a column is not there or means something else, or cases of one
             patient disagree.
     """
-    if not cases:
+    known = labelled(cases)
+    if not known:
         raise DataError("there are no cases to share out to training, validation and test")
     if rule.file is not None:
-        return Split.from_file(Path(rule.file), cases, left_out)
+        return Split.from_file(Path(rule.file), cases, left_out, together)
+    return _of_labelled(rule, known, seed, together).beside(cases, together, kept_for_scores(rule, cases))
+
+
+def _of_labelled(
+    rule: SplitRule, cases: Sequence[Case], seed: int, together: Sequence[Collection[str]]
+) -> Split:
     seed = rule.seed if rule.seed is not None else seed
     expected: dict[Role, Any] = {"val": rule.val, "test": rule.test}
     ratios: dict[Role, float] = {
@@ -187,7 +245,7 @@ def _by_fold(
     folds: int, fold: int, rule: SplitRule, cases: Sequence[Case], seed: int, unit_of: Mapping[str, str]
 ) -> dict[str, Role]:
     """Role of each case: one fold is the test part, and validation is drawn from the others."""
-    members, strata = _units(cases, rule.stratify, unit_of)
+    members, strata = units(cases, rule.stratify, unit_of)
     if len(members) < folds:
         raise DataError(f"there are too few patients for {folds} folds: {len(members)}. Take fewer folds")
     fold_of = draw(members, strata, dict.fromkeys(range(1, folds + 1), 1 / folds), seed)
@@ -207,7 +265,7 @@ def _by_column(
     unit_of: Mapping[str, str],
 ) -> dict[str, Role]:
     """Role of each case: as a column tells, and what it leaves open is drawn from those it does not hold back."""
-    _values(cases, column, "column")
+    column_values(cases, column, "column")
     given = roles_by_column(column, cases)
     held = {group: role for group, role in given.items() if role in _OTHERS}
     free = [case for case in cases if case.group not in held]
@@ -227,28 +285,6 @@ def _uniform(key: str) -> float:
     return (int.from_bytes(digest, "big") >> 11) / 2.0**53
 
 
-def _values(cases: Iterable[Case], column: str, key: str) -> dict[str, set[str]]:
-    """Values of a column, by patient; `key` of `split` names it."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for case in cases:
-        if column not in case.extra:
-            columns = sorted({name for each in cases for name in each.extra})
-            raise DataError(
-                f"the cases have no column '{column}', which split.{key} names; they have {columns or 'none'}. "
-                "Declare it in the manifest ('columns' reads it from the path, 'table' from a table beside the data, "
-                f"'layout.extra' from a table of paths), or go on without it: {_without_column(key)}"
-            )
-        found[case.group].add(case.extra[column])
-    return found
-
-
-def _without_column(key: str) -> str:
-    """What goes on without the column that `key` of `split` names."""
-    if key in _OTHERS:
-        return f"--set split.{key}={DEFAULT_RATIO:g} draws that share of the patients"
-    return f"--set split.{key}=null"
-
-
 def _chosen(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[Case]) -> dict[str, Role]:
     """Role of each patient whom a column puts into one."""
     role_of: dict[str, Role] = {}
@@ -257,39 +293,29 @@ def _chosen(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[Case]) -> 
             column: {value} if isinstance(value, str) else set(value) for column, value in columns.items()
         }
         for column, values in expected.items():
-            present = {value for each in _values(cases, column, role).values() for value in each}
+            present = {value for each in column_values(cases, column, role).values() for value in each}
             if not values & present:
                 # Values may tell who it is.
                 there = f"has {len(present)} other values" if any(present) else "is empty for all of them"
                 raise DataError(
                     f"no case has {sorted(values)} in the column '{column}', by which split.{role} chooses: it "
-                    f"{there}. Correct split.{role} or the column, or go on without it: {_without_column(role)}"
+                    f"{there}. Correct split.{role} or the column, or go on without it: {without_column(role)}"
                 )
         fits: dict[str, set[bool]] = defaultdict(set)
         for case in cases:
             fits[case.group].add(all(case.extra[column] in values for column, values in expected.items()))
-        _refuse_torn([group for group, each in fits.items() if len(each) > 1], cases, f"chosen for {role}")
+        refuse_torn([group for group, each in fits.items() if len(each) > 1], cases, f"chosen for {role}")
         groups = {group for group, each in fits.items() if each == {True}}
         if not groups:
             raise DataError(
                 f"no case fits all columns by which split.{role} chooses: {dict(columns)}. Correct them, or go on "
-                f"without them: {_without_column(role)}"
+                f"without them: {without_column(role)}"
             )
         twice = groups & set(role_of)
         if twice:
             raise DataError(f"the columns choose {len(twice)} patients for val and for test; one role each")
         role_of |= dict.fromkeys(groups, role)
     return role_of
-
-
-def _refuse_torn(groups: Sequence[str], cases: Sequence[Case], what: str) -> None:
-    if groups:
-        problem = f"cases of this patient disagree about being {what}"
-        remedy = "Correct the column, or 'group' of the manifest."
-        torn = set(groups)
-        faults = [Fault(c.id, c.position, "", problem, remedy, None) for c in cases if c.group in torn]
-        of = "1 patient" if len(torn) == 1 else f"{len(torn)} patients"
-        raise DataError(f"cases of one patient disagree about being {what}: those of {of}", faults)
 
 
 def _drawn(
@@ -305,7 +331,7 @@ def _drawn(
         raise DataError(
             f"val and test take {1 - shares['train']:g} of the patients: nobody is left to train on"
         )
-    members, strata = _units(cases, rule.stratify, unit_of)
+    members, strata = units(cases, rule.stratify, unit_of)
     if len(members) < len(shares):
         groups = len({case.group for case in cases})
         torn = "" if len(members) == groups else f" sets of duplicates, of {groups} patients,"
@@ -315,36 +341,3 @@ def _drawn(
             f"{rule.made_by_slice()}"
         )
     return draw(members, strata, shares, seed)
-
-
-def _units(
-    cases: Sequence[Case], stratify: str | None, unit_of: Mapping[str, str]
-) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Patients of each unit that is drawn as one, sorted, and the stratum of each patient."""
-    groups = sorted({case.group for case in cases})
-    members: dict[str, list[str]] = defaultdict(list)
-    for group in groups:
-        members[unit_of[group]].append(group)
-    if stratify is None:
-        return members, dict.fromkeys(groups, "")
-    if stratify == CLASS and all(CLASS not in case.extra and case.labels is not None for case in cases):
-        return members, _rarest(cases)
-    values = _values(cases, stratify, "stratify")
-    _refuse_torn([g for g in groups if len(values[g]) > 1], cases, f"of one '{stratify}'")
-    return members, {group: next(iter(values[group])) for group in groups}
-
-
-def _rarest(cases: Sequence[Case]) -> dict[str, str]:
-    """The class of each patient that fewest of these patients have an image of; empty for one who has none.
-
-    A class that few patients have is the one that a part is most easily left without. Of classes that as many
-    have, the first by code point counts.
-    """
-    classes: dict[str, set[str]] = defaultdict(set)
-    for case in cases:
-        classes[case.group].update(case.labels or ())
-    patients = Counter(name for names in classes.values() for name in names)
-    return {
-        group: min(names, key=lambda name: (patients[name], name), default="")
-        for group, names in classes.items()
-    }

@@ -101,7 +101,7 @@ def data_picture(
     Raises:
         DataError: A file of a case cannot be used.
     """
-    if any(case.labels is not None for case in cases):
+    if any(case.is_whole for case in cases):
         return _labelled_picture(cases, manifest, channels, axis, heading=heading)
     views = []
     for case in cases:
@@ -122,17 +122,17 @@ def data_picture(
 
 
 def shown_cases(cases: Sequence[Case], count: int) -> list[Case]:
-    """The first few cases; where they have classes, the first few of every class in turn.
+    """The first few cases; where they have classes, of every class in turn, and of those without a label.
 
     Args:
         cases: In the order of their ids.
         count: How many; of cases with classes four times as many, since these are small pictures.
     """
-    if all(case.labels is None for case in cases):
+    if not any(case.is_whole for case in cases):
         return list(cases[:count])
-    by_class: dict[tuple[str, ...], list[Case]] = {}
+    by_class: dict[tuple[bool, tuple[str, ...]], list[Case]] = {}
     for case in cases:
-        by_class.setdefault(case.labels or (), []).append(case)
+        by_class.setdefault((case.unlabelled, case.labels or ()), []).append(case)
     turns = zip_longest(*(by_class[labels] for labels in sorted(by_class)))
     return [case for turn in turns for case in turn if case is not None][: 4 * count]
 
@@ -145,7 +145,7 @@ def _labelled_picture(
         volume = read_volume(case, channels, None, files=manifest.files())
         slices = AXES[axis].cut(volume.image)
         image = next(iter(arranged(channels, slices[len(slices) // 2], manifest.shown).values()))
-        truth = "" if case.labels is None else joined(case.labels, "none")
+        truth = "without a label" if case.labels is None else joined(case.labels, "none")
         claims.append(Claim(image, truth, "", float("nan")))
     return claim_grid(claims, heading=heading)
 

@@ -90,7 +90,7 @@ class Memory:
     def _path(self, case: Case) -> Path:
         places = [(part, str(path.absolute())) for part, path in sorted(case.files.items())]
         # Whether the image as a whole has classes, on which its facts depend, no file of its own tells.
-        meaning = f"{self.meaning}{'' if case.labels is None else ' classes'}"
+        meaning = f"{self.meaning}{' classes' if case.is_whole else ''}"
         return self.folder / f"{self._digest(f'{meaning} {places}')}.json"
 
     def _digest(self, text: str) -> str:

@@ -69,8 +69,8 @@ class CaseFacts:
         labels: Voxels of each stored label value; None without a label map of whole numbers.
         mask_digest: As `ChannelFacts.digest`, of the label map.
         classes: Classes of the whole image, where these are the truth.
-        likeness: Hash of an image of one slice with such a truth, as `perceptual_hash.likeness`; None of
-            others, and where the image is blank or nearly so.
+        likeness: Hash of an image of one slice with such a truth, be it known or not, as
+            `perceptual_hash.likeness`; None of others, and where the image is blank or nearly so.
         contents: What the bytes of each file are, by its part; channels that were not asked for are left out.
         faults: Everything that is wrong.
         notes: What is odd about the files, though they can be used.
@@ -132,7 +132,7 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
             image, misplaced = _brought(case, channel, first, stored)
             faults += misplaced
             seen[channel] = _channel_facts(image.data.T)
-            planes += [image.data.T[0]] if case.labels is not None and image.data.shape[2] == 1 else []
+            planes += [image.data.T[0]] if case.is_whole and image.data.shape[2] == 1 else []
             unusable += _unusable(case, channel, image.data, seen[channel])
             notes += image.notes
         # A picture in one colour is no empty one: of the planes of a file, one has to hold something.

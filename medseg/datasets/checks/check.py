@@ -6,11 +6,11 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from medseg.datasets.case import Case
+from medseg.datasets.case import Case, labelled
 from medseg.datasets.checks.cache import Memory
 from medseg.datasets.checks.case_facts import CaseFacts, examine
 from medseg.datasets.checks.duplicates import Duplicates, contradictions, find_duplicates
@@ -40,6 +40,7 @@ class Report:
         names: Class of each stored label value; two classes where the images decide the class of a value.
         read: How many cases were read now; the others were remembered.
         duplicates: Images with classes that are one image, or nearly: no fault, unless their classes differ.
+        skipped: What is wrong with images without a label, likewise: they are left out, and nobody has to mend them.
     """
 
     facts: tuple[CaseFacts, ...]
@@ -48,15 +49,41 @@ class Report:
     names: Mapping[int, str] = field(default_factory=dict)
     read: int = 0
     duplicates: Duplicates = field(default_factory=Duplicates)
+    skipped: tuple[Fault, ...] = ()
 
     @property
     def good(self) -> tuple[Case, ...]:
         """Cases without any fault, in the order of the listing."""
-        bad = {fault.case for fault in self.faults}
+        bad = {fault.case for fault in (*self.faults, *self.skipped)}
         return tuple(case for case in self.listing.cases if case.id not in bad)
 
     @property
-    def unlabelled(self) -> tuple[str, ...]:
+    def unlabelled(self) -> tuple[Case, ...]:
+        """Images without a label that have all their files, good ones and others."""
+        return tuple(case for case in self.listing.cases if case.unlabelled)
+
+    def skips(self, faults: Sequence[Fault]) -> bool:
+        """Whether faults are all of images without a label, which are left out without being asked for."""
+        return {fault.case for fault in faults} <= {case.id for case in self.unlabelled}
+
+    def with_faults(self, faults: Sequence[Fault]) -> Report:
+        """The same with further faults of its cases."""
+        without = {case.id for case in self.unlabelled}
+        more = [fault for fault in faults if fault.case not in without]
+        skipped = [fault for fault in faults if fault.case in without]
+        return replace(self, faults=_in_order(self.faults, more), skipped=_in_order(self.skipped, skipped))
+
+    def skipped_note(self) -> str:
+        """That images without a label cannot be used, without a full stop; empty if all can."""
+        count = len({fault.case for fault in self.skipped})
+        every = len(self.unlabelled) + sum(case.unlabelled for case in self.listing.incomplete)
+        verb = "has faults and is" if count == 1 else "have faults and are"
+        return (
+            f"SKIPPED: {count} of {max(count, every)} images without a label {verb} left out" if count else ""
+        )
+
+    @property
+    def single_valued(self) -> tuple[str, ...]:
         """Cases whose label map holds one value only, such as no tumour at all: a note, no fault."""
         return tuple(
             facts.case for facts in self.facts if facts.labels is not None and len(facts.labels) == 1
@@ -164,13 +191,24 @@ def check(
             if memory is not None:
                 memory.keep(case, stamps[case.id], facts)
             bar.advance()
-    faults = [fault for case in cases for fault in known[case.id].faults]
     complete = tuple(known[case.id] for case in listing.cases)
-    every = [*listing.faults, *faults, *_repeated(listing.cases, known)]
-    every += contradictions(listing.cases, complete)
-    every.sort(key=lambda fault: fault.position)
-    duplicates = find_duplicates(listing.cases, complete)
-    return Report(complete, tuple(every), listing, _names(rule), len(unread), duplicates)
+    faults = [fault for case in labelled(cases) for fault in known[case.id].faults]
+    faults += [*_repeated(listing.cases, known), *contradictions(listing.cases, complete)]
+    skipped = [fault for case in cases if case.unlabelled for fault in known[case.id].faults]
+    return Report(
+        complete,
+        _in_order(listing.faults, faults),
+        listing,
+        _names(rule),
+        len(unread),
+        find_duplicates(listing.cases, complete),
+        _in_order(listing.skipped, skipped),
+    )
+
+
+def _in_order(first: Sequence[Fault], more: Sequence[Fault]) -> tuple[Fault, ...]:
+    """Faults in the order of the listing."""
+    return tuple(sorted((*first, *more), key=lambda fault: fault.position))
 
 
 def _names(rule: LabelRule) -> dict[int, str]:
@@ -212,7 +250,7 @@ def _repeated(cases: Sequence[Case], known: Mapping[str, CaseFacts]) -> Iterator
     first: dict[str, Case] = {}
     named = {case.id: case for case in cases}
     for case in cases:
-        if case.labels is not None:
+        if case.is_whole:
             continue
         shared: dict[str, list[str]] = defaultdict(list)
         for channel, facts in known[case.id].channels.items():

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from medseg.datasets.case import Case
+from medseg.datasets.case import Case, labelled
 from medseg.datasets.checks.case_facts import CaseFacts
 from medseg.datasets.checks.perceptual_hash import near_pairs
 from medseg.errors import Fault
@@ -20,7 +20,7 @@ class Pair:
     """Two cases whose images are one, or nearly.
 
     Attributes:
-        first: Public id of the case that comes first in the listing.
+        first: Public id of the case that comes first in the listing; one with a label before one without.
         second: Of the other.
         kind: `exact`: all channels are equal, value by value. `near`: their hashes are.
         distance: Bits by which the hashes differ, of 255; 0 of an exact pair.
@@ -81,7 +81,8 @@ class Duplicates:
 def find_duplicates(cases: Sequence[Case], facts: Sequence[CaseFacts]) -> Duplicates:
     """Look for copies among cases that have classes for a truth, whoever's they are.
 
-    Volumes of several slices, and images that are blank or nearly so, are compared value by value only.
+    Volumes of several slices, and images that are blank or nearly so, are compared value by value only. Images
+    without a label come after all others, so that they stand for none of these.
 
     Args:
         cases: Which, in the order of the listing.
@@ -90,7 +91,7 @@ def find_duplicates(cases: Sequence[Case], facts: Sequence[CaseFacts]) -> Duplic
     known = {each.case: each for each in facts}
     first: dict[tuple[str, ...], str] = {}
     exact = []
-    for name in _compared(cases, known):
+    for name in _compared(sorted(cases, key=lambda case: case.unlabelled), known):
         other = first.setdefault(_pixels(known[name]), name)
         if other != name:
             exact.append(Pair(other, name, "exact", 0))
@@ -103,12 +104,25 @@ def find_duplicates(cases: Sequence[Case], facts: Sequence[CaseFacts]) -> Duplic
     return Duplicates((*exact, *near))
 
 
+def twins(duplicates: Duplicates, cases: Sequence[Case]) -> int:
+    """How many images without a label are, pixel by pixel, images with one."""
+    without = {case.id for case in cases if case.unlabelled}
+    exact = (pair for pair in duplicates.pairs if pair.kind == "exact")
+    return sum(pair.second in without and pair.first not in without for pair in exact)
+
+
+def twins_note(count: int) -> str:
+    """That images without a label are images with one, without a full stop; empty if none are."""
+    are = "image without a label is" if count == 1 else "images without a label are"
+    return f"{count} {are}, pixel by pixel, among those with a label" if count else ""
+
+
 def contradictions(cases: Sequence[Case], facts: Sequence[CaseFacts]) -> Iterator[Fault]:
     """Equal images with different classes: a fault of each of them, since nobody knows which is right."""
     known = {each.case: each for each in facts}
     equal: dict[tuple[str, ...], list[Case]] = defaultdict(list)
     named = {case.id: case for case in cases}
-    for name in _compared(cases, known):
+    for name in _compared(labelled(cases), known):
         if any(channel.voxels for channel in known[name].channels.values()):
             equal[_pixels(known[name])].append(named[name])  # empty images are a fault of their own
     for each in equal.values():
@@ -127,7 +141,7 @@ def contradictions(cases: Sequence[Case], facts: Sequence[CaseFacts]) -> Iterato
 
 def _compared(cases: Sequence[Case], known: dict[str, CaseFacts]) -> Iterator[str]:
     for case in cases:
-        if case.labels is not None and known[case.id].channels:
+        if case.is_whole and known[case.id].channels:
             yield case.id
 
 

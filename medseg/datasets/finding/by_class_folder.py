@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from medseg.datasets.manifest.class_folders import ClassFolders
     from medseg.datasets.manifest.manifest import Manifest
 
-_WORDS = Wording(
+WORDS = Wording(
     noun="folder",
     fewer=(
         "Name the folder that holds the folders of the classes with --data, at least two of them, or Train, Val and "
@@ -77,22 +77,19 @@ class ClassFolderFinder:
         if not drafts:
             found.faults.append(self._nothing(walk))
             return found
-        found.faults += walk.unread_faults()
-        if truth:
-            self._label(root, found)
+        if not truth:
+            found.faults += walk.unread_faults()
+        elif root.is_file():
+            problem = "a picture was given, and only its folder names its class"
+            found.drafts, found.faults = [], [*found.faults, Fault("", 0, "", problem, WORDS.fewer, root)]
+        else:
+            self._label(walk, found)
         return found
 
-    def _label(self, root: Path, found: Found) -> None:
+    def _label(self, walk: Walk, found: Found) -> None:
         """Give each picture the class of its folder, and tell what is wrong with the folders."""
-        if root.is_file():
-            problem = "a picture was given, and only its folder names its class"
-            found.drafts, found.faults = [], [*found.faults, Fault("", 0, "", problem, _WORDS.fewer, root)]
-            return
-        by_folder = _sorted(root, found.drafts)
-        found.drafts = [draft for each in by_folder.folders.values() for draft in each]
-        found.faults += _loose(by_folder, root)
-        naming = (*_misplaced(by_folder, root), *_empty(by_folder, root), *_misspelt(by_folder, root))
-        judge(found, self.manifest, _WORDS, root, beside=by_folder.unused(), naming=naming)
+        found.faults += walk.unread_faults()
+        label(found, self.manifest, WORDS, walk.root)
 
     def _nothing(self, walk: Walk) -> Fault:
         seen = f"{walk.files} file{' was' if walk.files == 1 else 's were'} seen, none of them a picture"
@@ -103,17 +100,34 @@ class ClassFolderFinder:
         return Fault("", 0, "", problem, remedy, walk.root)
 
 
-def _sorted(root: Path, drafts: Sequence[Draft]) -> _Sorted:
+def label(found: Found, manifest: Manifest, words: Wording, root: Path, below: str = "") -> None:
+    """Give each picture the class of its folder, and tell what is wrong with the folders.
+
+    Args:
+        found: The pictures, each named by `<data set's folder>/<relative path>`.
+        manifest: Of the data.
+        words: What to do about what is wrong.
+        root: The folder that holds the folders of the classes, or of roles.
+        below: Its name, where it lies in the data set's folder; empty if it is that folder.
+    """
+    by_folder = _sorted(root, found.drafts, 2 if below else 1)
+    found.drafts = [draft for each in by_folder.folders.values() for draft in each]
+    found.faults += _loose(by_folder, root, below)
+    naming = (*_misplaced(by_folder, root), *_empty(by_folder, root), *_misspelt(by_folder, root))
+    judge(found, manifest, words, root, beside=by_folder.unused(), naming=naming)
+
+
+def _sorted(root: Path, drafts: Sequence[Draft], depth: int) -> _Sorted:
     """Pictures by folder; each gets its class and role."""
-    tops = _folders(root)
+    tops = folders_in(root)
     roles = [name for name in tops if _is_role(name)]
     made = _Sorted()
     for role in roles or [""]:
-        for name in _folders(root / tops[role]) if role else tops:
+        for name in folders_in(root / tops[role]) if role else tops:
             made.folders[role, name] = []
     for draft in drafts:
         (relative, _), *_ = next(iter(draft.files.values()))
-        _, *below = relative.split("/")
+        below = relative.split("/")[depth:]
         role, *inner = below if roles else ("", *below)
         if roles and role not in roles:
             _strayed(made, role if inner else "")
@@ -136,10 +150,11 @@ def _strayed(made: _Sorted, folder: str) -> None:
         made.beside[folder] += 1
 
 
-def _loose(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
+def _loose(by_folder: _Sorted, root: Path, below: str) -> Iterator[Fault]:
     for role, count in sorted(by_folder.loose.items()):
         verb = "lies" if count == 1 else "lie"
-        where = f"directly in the folder {role!r}" if role else "directly in the data set's folder"
+        folder = f"the folder {role or below!r}" if role or below else "the data set's folder"
+        where = f"directly in {folder}"
         problem = f"{count} picture{'' if count == 1 else 's'} {verb} {where}, in no folder of a class"
         remedy = "Move each into the folder of its class, or out of the data set."
         yield Fault("", 0, "", problem, remedy, root / role)
@@ -187,7 +202,7 @@ def _misspelt(by_folder: _Sorted, root: Path) -> Iterator[Fault]:
             yield Fault("", 0, "", problem, f"Rename to {name!r}.", root)
 
 
-def _folders(folder: Path) -> dict[str, str]:
+def folders_in(folder: Path) -> dict[str, str]:
     """Folders in a folder: names in NFC, and as stored."""
     walk = Walk(folder, (), all=False)  # the walk that found the pictures has listed its faults
     names = [each.name for each in walk.entries(folder) if walk.is_folder(each, folder / each.name)]

@@ -45,6 +45,7 @@ class DeclaredFinder:
         for draft in found.drafts:
             draft.complaints += self._lacking(draft, [part for part in parts if truth or part != MASK], root)
             draft.files = {part: draft.files[part] for part in parts if part in draft.files}
+            draft.unlabelled = truth and self.manifest.image_labels is not None and draft.labels is None
         return found
 
     def _drafts(self, root: Path) -> list[Draft]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +78,7 @@ class ListFinder:
         found = Found(self._drafts(table, parts, bases, truth=truth))
         if truth and self.layout.tells is not None:
             judge(found, self.manifest, _WORDS, path, named=self.layout.tells.names)
+            found.notes += self._unlabelled_note(found.drafts)
         return found
 
     def _is_image(self, root: Path, parts: Sequence[str], *, truth: bool) -> bool:
@@ -100,6 +101,10 @@ class ListFinder:
     def _without_columns(self) -> dict[str, str]:
         """Further columns of an image that no list names."""
         return dict.fromkeys(self.layout.extra, "")
+
+    def _unlabelled_note(self, drafts: Sequence[Draft]) -> Iterator[str]:
+        if self.layout.unlabelled and not any(draft.unlabelled for draft in drafts):
+            yield "no row is without a class, though the manifest says that some are images without a label"
 
     def _unfit(self, table: Rows, parts: Sequence[str], *, truth: bool) -> str:
         """Why the table cannot be the list; empty if it can."""
@@ -159,6 +164,9 @@ class ListFinder:
     def _label(self, draft: Draft, line: int, row: Mapping[str, str], near: Path) -> None:
         """Give an image the classes that its row tells."""
         if self.layout.tells is None:
+            return
+        draft.unlabelled = self.layout.unlabelled and self.layout.tells.silent(row, self.manifest.classes)
+        if draft.unlabelled:
             return
         row_labels = self.layout.tells.read(row, self.manifest.classes)
         known = self.manifest.classes

@@ -32,6 +32,7 @@ class Draft:
         group: Its patient, where the finder knows it; else empty.
         labels: Its classes, where the finder knows them.
         extra: Further columns that the finder knows.
+        unlabelled: Whether the data set says that nobody has told its classes.
     """
 
     raw: str
@@ -41,6 +42,7 @@ class Draft:
     group: str = ""
     labels: tuple[str, ...] | None = None
     extra: dict[str, str] = field(default_factory=dict)
+    unlabelled: bool = False
 
 
 @dataclass

@@ -38,6 +38,7 @@ class Listing:
             a full stop, that name nobody.
         files: How many files there are of each use, in words, those of no use among them; empty where the layout
             of the data set does not tell.
+        skipped: What is wrong with images without a label: these are left out, and keep nobody from learning.
     """
 
     cases: tuple[Case, ...]
@@ -46,6 +47,7 @@ class Listing:
     pairs: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     files: Mapping[str, int] = field(default_factory=dict)
+    skipped: tuple[Fault, ...] = ()
 
 
 def scan(
@@ -146,7 +148,7 @@ def _listed(manifest: Manifest, root: Path, found: Found, channels: Sequence[str
     counts = Counter(public for public, _ in drafts)
     cases: list[Case] = []
     incomplete: list[Case] = []
-    faults = [*found.faults, *table.faults]
+    faults, skipped = [*found.faults, *table.faults], list[Fault]()
     for position, (public, draft) in enumerate(drafts, start=1):
         extra = {**_searched(manifest, draft), **table.row(draft.raw), **draft.extra}
         group = name.group(draft, extra)
@@ -161,11 +163,20 @@ def _listed(manifest: Manifest, root: Path, found: Found, channels: Sequence[str
         case = _case(manifest, draft, channels, public, group or "", position, extra)
         if case.files:
             (incomplete if wrong or draft.broken else cases).append(case)
-        faults += [Fault(public, position, each.part, each.found, each.remedy, each.path) for each in wrong]
+        of_case = [Fault(public, position, each.part, each.found, each.remedy, each.path) for each in wrong]
+        (skipped if draft.unlabelled else faults).extend(of_case)
     notes: tuple[str, ...] = (*_by_order(found), *found.notes)
     if truth:  # in prediction nothing is shared out
         notes = (*_alone(manifest, drafts, table), *name.patients.notes(), *notes)
-    return Listing(tuple(cases), tuple(faults), tuple(incomplete), tuple(found.pairs), notes, found.files)
+    return Listing(
+        tuple(cases),
+        tuple(faults),
+        tuple(incomplete),
+        tuple(found.pairs),
+        notes,
+        found.files,
+        tuple(skipped),
+    )
 
 
 def _alone(manifest: Manifest, drafts: Sequence[tuple[str, Draft]], table: Table) -> Iterator[str]:
@@ -218,7 +229,8 @@ def _case(
     truth = tuple(path for _, path in draft.files.get(MASK, ()))
     many = MASK in manifest.layout.many
     mask = truth[0] if truth and not many else None
-    return Case(public, group, images, mask, draft.labels, position, extra, truth if many else ())
+    objects = truth if many else ()
+    return Case(public, group, images, mask, draft.labels, position, extra, objects, draft.unlabelled)
 
 
 def _searched(manifest: Manifest, draft: Draft) -> dict[str, str]:

@@ -31,7 +31,8 @@ class Walk:
         all: Whether files of other endings are given as well.
         unread: Images of kinds that are not read, by their ending. Where not all files are given, by their names
             alone.
-        passed: Files of other endings, where not all files are given.
+        images: Those of the unread that are known by their content.
+        passed: Files of other endings, where not all files are given; where all are, those of no use.
         left_out: Hidden files and folders, and those of programs, which are looked at no further.
     """
 
@@ -42,6 +43,7 @@ class Walk:
     kind: int = 0
     faults: list[Fault] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
+    images: list[Path] = field(default_factory=list)
     passed: list[tuple[str, Path]] = field(default_factory=list)
     left_out: list[Path] = field(default_factory=list)
 
@@ -97,22 +99,17 @@ class Walk:
         """Whether a file is a picture by its content, whatever its ending; counts an image that is not read."""
         seen = _look(path)
         if seen == "image":
-            self.unread[_unread_ending(path.name) or "of other endings"] += 1
+            self.unread[unread_kind(path)] += 1
+            self.images.append(path)
         return seen == "picture"
 
     def unread_note(self) -> str:
         """That images of kinds that are not read were seen, without a full stop; empty if none were."""
-        total = self.unread.total()
-        listed = sorted(self.unread.items(), key=lambda item: (-item[1], item[0]))
-        kinds = "1 image is of a kind" if total == 1 else f"{total} images are of kinds"
-        kinds_seen = ", ".join(f"{count} {ending}" for ending, count in listed)
-        return f"{kinds} that {'is' if total == 1 else 'are'} not read: {kinds_seen}" if total else ""
+        return unread_note(self.unread)
 
     def unread_faults(self) -> Iterator[Fault]:
         """The same as a fault, where every image was to be a case."""
-        if self.unread:
-            remedy = "Save each as PNG, TIFF, JPEG or DICOM, or move it out of the data set."
-            yield Fault("", 0, "", self.unread_note(), remedy, self.root)
+        yield from unread_faults(self.unread, self.root)
 
     def entries(self, folder: Path) -> list[os.DirEntry[str]]:
         """Files and folders in a folder, sorted by name, without those that are hidden or of programs."""
@@ -154,6 +151,27 @@ def _unread_ending(name: str) -> str:
     return unread_ending(name)
 
 
+def unread_kind(path: Path) -> str:
+    """What an image of a kind that is not read is counted as."""
+    return _unread_ending(path.name) or "of other endings"
+
+
+def unread_note(kinds: Counter[str]) -> str:
+    """How many images are of kinds that are not read, without a full stop; empty if none are."""
+    total = kinds.total()
+    listed = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    of_kinds = "1 image is of a kind" if total == 1 else f"{total} images are of kinds"
+    seen = ", ".join(f"{count} {ending}" for ending, count in listed)
+    return f"{of_kinds} that {'is' if total == 1 else 'are'} not read: {seen}" if total else ""
+
+
+def unread_faults(kinds: Counter[str], root: Path) -> Iterator[Fault]:
+    """The same as a fault, where every image was to be a case."""
+    if kinds:
+        remedy = "Save each as PNG, TIFF, JPEG or DICOM, or move it out of the data set."
+        yield Fault("", 0, "", unread_note(kinds), remedy, root)
+
+
 def named_itself(walk: Walk, part: str, *, pictures: bool) -> Iterator[Draft]:
     """A case for each file of the kind, with its path below the root for an id.
 
@@ -174,6 +192,8 @@ def named_itself(walk: Walk, part: str, *, pictures: bool) -> Iterator[Draft]:
     bare = {path.parent for _, path in there if not path.suffix}
     # An empty file among DICOM files without endings is one that was not copied: reading it will say so.
     there += [each for each in others if each[1].parent in bare and not each[1].suffix and _is_empty(each[1])]
+    images = {*walk.images}
+    walk.passed += sorted(each for each in {*others} - {*there} if each[1] not in images)
     stems = [without_ending(relative, walk.suffixes) for relative, _ in there]
     counts = Counter(stems)
     for (relative, path), stem in zip(there, stems, strict=True):

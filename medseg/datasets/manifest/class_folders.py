@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from medseg.class_names import ImageLabels
 from medseg.datasets.manifest.layout import FileLayout
 from medseg.datasets.roles import ROLE
@@ -46,3 +48,32 @@ class ClassFolders(FileLayout):
         """
         if len(channels) > 1 and not together:
             raise ValueError(f"a picture in a folder of a class is one file, and there are {list(channels)}")
+
+
+class PartlyLabelledFolders(ClassFolders):
+    """Few pictures lie in `<labelled>/<class>/`, and many, whose class nobody has told, in `<unlabelled>/`.
+
+    Below `<labelled>` all is as of `ClassFolders`; below `<unlabelled>` pictures lie at any depth. Names are compared
+    in Unicode's composed form, in upper or lower case.
+
+    Attributes:
+        labelled: What the folder of the pictures with a class may be called; the first that is there counts, and
+            it is a fault if others are there too.
+        unlabelled: What that of the others may be called, likewise; it may be missing.
+    """
+
+    finder: ClassVar[str] = "medseg.datasets.finding.by_labelled_folder.PartlyLabelledFinder"
+
+    labelled: tuple[str, ...] = Field(min_length=1)
+    unlabelled: tuple[str, ...] = Field(min_length=1)
+
+    def verify(self, channels: Sequence[str], *, together: bool) -> None:
+        """Whether it can find these channels.
+
+        Raises:
+            ValueError: A picture would have to be several files, or one name would stand for both folders.
+        """
+        super().verify(channels, together=together)
+        both = sorted({name.lower() for name in self.labelled} & {name.lower() for name in self.unlabelled})
+        if both:
+            raise ValueError(f"'labelled' and 'unlabelled' both name {both}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from medseg.class_names import ImageLabels, misnamed
 from medseg.datasets.manifest.label_columns import JoinedColumn, LabelColumns, label_columns
@@ -29,6 +29,7 @@ class CsvLayout(FileLayout):
         labels: What tells any number of classes of the whole image: a column for each, called as the class, that
             holds 1 or 0; or one column with a separator.
         extra: Further columns of the cases.
+        unlabelled: Whether a row without any class is an image without a label; else it is a fault.
     """
 
     finder: ClassVar[str] = "medseg.datasets.finding.by_table.ListFinder"
@@ -41,6 +42,13 @@ class CsvLayout(FileLayout):
     label: str | None = None
     labels: tuple[str, ...] | JoinedColumn | None = None
     extra: tuple[str, ...] = ()
+    unlabelled: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Lists from before the key `unlabelled` are written as they were, and so keep their fingerprints."""
+        written: dict[str, Any] = write(self)
+        return {key: value for key, value in written.items() if key != "unlabelled" or value}
 
     @property
     def has_truth(self) -> bool:
@@ -71,6 +79,11 @@ class CsvLayout(FileLayout):
             expected = "'label' and not 'labels'" if one else "'labels' and not 'label'"
             yield f"'image_labels' is {image_labels}: 'layout' expected {expected}"
         names = self.tells.names if self.tells is not None else ()
+        if self.unlabelled and isinstance(self.labels, JoinedColumn) and self.labels.empty_is_none:
+            yield (
+                "'layout.unlabelled' says that nobody has told the classes of a row without any, and "
+                "'layout.labels.empty_is_none' that it has none: take out one"
+            )
         for complaint in misnamed(names):
             yield f"'layout.labels': {complaint}"
         if names and classes and sorted(names) != sorted(classes):
@@ -82,6 +95,10 @@ class CsvLayout(FileLayout):
         Raises:
             ValueError: The columns of images do not fit the channels.
         """
+        if self.unlabelled and not self.tells_classes:
+            raise ValueError(
+                "'unlabelled' is of classes of images: name their column under 'label' or 'labels'"
+            )
         if isinstance(self.image, str) and len(channels) > 1 and not together:
             raise ValueError(f"'image' expected a column for each of {list(channels)}")
         if isinstance(self.image, dict) and together:

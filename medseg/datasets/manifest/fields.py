@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Discriminator, Field, StrictInt, Tag, field_validator
 
 from medseg.class_names import ImageLabels
-from medseg.datasets.manifest.class_folders import ClassFolders
+from medseg.datasets.manifest.class_folders import ClassFolders, PartlyLabelledFolders
 from medseg.datasets.manifest.csv_layout import CsvLayout
 from medseg.datasets.manifest.declared_layout import DeclaredLayout
 from medseg.datasets.manifest.group_rule import GroupRule
@@ -17,9 +17,17 @@ from medseg.text import composed
 
 #: Tags of the kinds of layout and of group; never shown.
 PATTERNS, LIST, FOLDERS, DECLARED, RULE = "<patterns>", "<list>", "<folders>", "<declared>", "<rule>"
+PARTLY = "<partly labelled>"
 
-_TELLING = {"_target_": DECLARED, "target": DECLARED, "csv": LIST, "class_folders": FOLDERS}
-"""Keys that only one kind of layout has."""
+_TELLING = {
+    "_target_": DECLARED,
+    "target": DECLARED,
+    "csv": LIST,
+    "labelled": PARTLY,
+    "unlabelled": PARTLY,
+    "class_folders": FOLDERS,
+}
+"""Keys by which a layout is known; the first that is there tells."""
 
 
 def _kind(layout: object) -> str:
@@ -30,6 +38,7 @@ def _kind(layout: object) -> str:
 AnyLayout = Annotated[
     Annotated[Layout, Tag(PATTERNS)]
     | Annotated[CsvLayout, Tag(LIST)]
+    | Annotated[PartlyLabelledFolders, Tag(PARTLY)]
     | Annotated[ClassFolders, Tag(FOLDERS)]
     | Annotated[DeclaredLayout, Tag(DECLARED)],
     Discriminator(_kind),

@@ -68,6 +68,9 @@ class LabelColumns(Protocol):
             known: The classes that the manifest names, if it names them: one of them may be called NA.
         """
 
+    def silent(self, row: Mapping[str, str], known: Collection[str] = ()) -> bool:
+        """Whether a row says nothing of the classes of its image; arguments as of `read`."""
+
 
 @dataclass(frozen=True)
 class OneClass:
@@ -91,6 +94,10 @@ class OneClass:
             f"has no class in column '{self.column}'",
             f"Name the class there, or remove the row.{_or_a_class(name)}",
         )
+
+    def silent(self, row: Mapping[str, str], known: Collection[str] = ()) -> bool:
+        """Whether the cell is empty."""
+        return _is_empty(class_name(row[self.column]), known)
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,11 @@ class Flags:
             )
         return RowLabels(tuple(class_name(column) for column, value in values.items() if value))
 
+    def silent(self, row: Mapping[str, str], known: Collection[str] = ()) -> bool:
+        """Whether all cells are empty."""
+        del known  # a cell holds no name
+        return all(_is_empty(row[column].strip()) for column in self.columns)
+
 
 @dataclass(frozen=True)
 class Joined:
@@ -146,6 +158,10 @@ class Joined:
             "Name the classes there or remove the row; if an empty cell means that the image has none of them, say "
             f"`empty_is_none: true` below 'layout.labels' of the manifest.{_or_a_class(*pieces)}",
         )
+
+    def silent(self, row: Mapping[str, str], known: Collection[str] = ()) -> bool:
+        """Whether the cell is empty."""
+        return _is_empty(class_name(row[self.rule.column]), known)
 
 
 def label_columns(label: str | None, labels: Sequence[str] | JoinedColumn | None) -> LabelColumns | None:

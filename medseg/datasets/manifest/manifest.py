@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ValidationError, model_validator
 
-from medseg.datasets.manifest.class_folders import ClassFolders
+from medseg.datasets.manifest.class_folders import PartlyLabelledFolders
 from medseg.datasets.manifest.complaints import complaints
 from medseg.datasets.manifest.csv_layout import CsvLayout
 from medseg.datasets.manifest.declared_layout import DeclaredLayout
-from medseg.datasets.manifest.fields import DECLARED, FOLDERS, LIST, PATTERNS, RULE, ManifestFields
+from medseg.datasets.manifest.fields import (
+    DECLARED,
+    FOLDERS,
+    LIST,
+    PARTLY,
+    PATTERNS,
+    RULE,
+    ManifestFields,
+)
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.label_columns import JoinedColumn
 from medseg.datasets.manifest.patterns import IMAGE, Layout
@@ -168,7 +176,8 @@ def _complaints(error: ValidationError) -> str:
 _TAGS: dict[str, tuple[type[BaseModel], ...]] = {
     PATTERNS: (Layout,),
     LIST: (CsvLayout, JoinedColumn),
-    FOLDERS: (ClassFolders,),
+    PARTLY: (PartlyLabelledFolders,),
+    FOLDERS: (PartlyLabelledFolders,),
     DECLARED: (DeclaredLayout,),
     RULE: (GroupRule,),
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from medseg.component import Allowed
+from medseg.datasets.case import labelled
 from medseg.datasets.checks.check import Report
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
@@ -73,7 +74,7 @@ def readiness(
         resolved = resolve(whole.definition, whole.manifest, allowed)
     except (DefinitionError, ModelError, DataError) as error:
         refused.append(error)
-    if report.good:
+    if labelled(report.good):
         try:
             shared = share_out(definition, report.good, report)
         except DataError as error:
@@ -82,8 +83,14 @@ def readiness(
         refused += refusals(resolved, shared, allow_duplicates=allow_duplicates, say=notes.append)
         refused += _nothing_kept(resolved, shared, report)
         predictor, used = resolved.predictor, {case.id for case in shared.cases}
-        notes += filter(None, [absent_note(_absent(resolved, shared, report), predictor.task)])
-        notes += filter(None, [enlarged_note(predictor.preparation, used, report.facts)])
+        notes += filter(
+            None,
+            [
+                absent_note(_absent(resolved, shared, report), predictor.task),
+                shared.split.unlabelled_note(),
+                enlarged_note(predictor.preparation, used, report.facts),
+            ],
+        )
         refused += _tried(resolved, shared, report, notes)
     elif shared is not None and not allow_duplicates:
         refused += shared.refusals()
@@ -138,9 +145,9 @@ def _tried(
     resolved: Resolved, shared: SharedCopies, report: Report, notes: list[str]
 ) -> Iterator[MedsegError]:
     """What keeps the largest case from being prepared; notes that its slices are cut to size."""
-    used = {case.id for case in shared.cases}
+    used = {case.id for case in shared.used}
     sizes = {facts.case: prod(facts.shape or (0,)) for facts in report.facts if facts.case in used}
-    largest = max(shared.cases, key=lambda case: sizes[case.id])
+    largest = max(labelled(shared.cases), key=lambda case: sizes[case.id])
     preparation, labels = resolved.predictor.preparation, resolved.manifest.label_rule()
     recipe = make_recipe(
         preparation.channels,
@@ -166,7 +173,7 @@ def _tried(
 
 def _cropped(rule: SliceRule, shared: SharedCopies, report: Report) -> set[str]:
     """Cases whose slices are larger than those of the rule, as they are stored."""
-    used, found = {case.id for case in shared.cases}, set[str]()
+    used, found = {case.id for case in shared.used}, set[str]()
     for facts in report.facts:
         if facts.case in used and facts.shape is not None and facts.affine is not None:
             affine = np.reshape(facts.affine, (4, 4))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from medseg.allowed import DEFAULT_MODULES
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
+from medseg.datasets.roles import UNLABELLED
 from medseg.errors import DataError, Fault
 from medseg.files.content import Content, content_of
 from medseg.images.formats import NIFTI, FileKind
@@ -40,7 +41,7 @@ class Recipe:
         rule: Of the slices.
         labels: What label values mean; None where no truth is read.
         files: The kind of files.
-        training: Which slices of training cases are kept.
+        training: Which slices of training cases, and of images without a label, are kept.
         scoring: Which slices of validation and test cases are kept.
         seed: Of the draw; decides nothing where none is drawn.
     """
@@ -55,7 +56,7 @@ class Recipe:
 
     def selection(self, role: str) -> Selection:
         """Which slices are kept of a case in a role."""
-        return self.training if role == "train" else self.scoring
+        return self.training if role in ("train", UNLABELLED) else self.scoring
 
     @property
     def fingerprint(self) -> str:

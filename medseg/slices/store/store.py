@@ -26,7 +26,7 @@ class Sample:
         case: Public name of the case.
         group: Public name of the patient.
         position: Of the slice in its volume, counted along the axis of the rule.
-        role: `train`, `val` or `test`.
+        role: `train`, `val`, `test` or `unlabelled`.
         entry: Name of the entry that holds it.
         row: Of the slice in that entry.
         labels: Classes of the whole case, () if it has none of them; None where they are not known.

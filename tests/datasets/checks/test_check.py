@@ -77,7 +77,7 @@ def test_good_cases_have_facts_and_no_faults(root: Path) -> None:
         {"value": 0, "class": "outside or healthy", "voxels": 3 * (210 - 4), "cases": 3},
         {"value": 4, "class": "tumour", "voxels": 12, "cases": 3},
     ]
-    assert report.unlabelled == ()
+    assert report.single_valued == ()
 
 
 def test_intensities_are_those_of_the_voxels_that_are_no_background(root: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_label_map_without_a_tumour_is_only_noted(root: Path) -> None:
     with_labels(np.zeros(SHAPE, np.uint8))(root / "p1")
     report = checked(root)
     assert report.faults == ()
-    assert report.unlabelled == ("p1",)
+    assert report.single_valued == ("p1",)
 
 
 def test_everything_wrong_with_a_case_is_told_at_once(root: Path) -> None:
