@@ -145,7 +145,8 @@ def _labelled_picture(
         volume = read_volume(case, channels, None, files=manifest.files())
         slices = AXES[axis].cut(volume.image)
         image = next(iter(arranged(channels, slices[len(slices) // 2], manifest.shown).values()))
-        truth = "without a label" if case.labels is None else joined(case.labels, "none")
+        truth = "without a label" if case.unlabelled else ""
+        truth = truth if case.labels is None else joined(case.labels, "none")
         claims.append(Claim(image, truth, "", float("nan")))
     return claim_grid(claims, heading=heading)
 

@@ -165,14 +165,16 @@ def test_no_class_is_shown_twice_before_another_is_shown_once(labels, count):
 
 def test_a_picture_of_data_with_classes_shows_each_image_below_its_classes(class_manifest, tmp_path):
     cases = []
-    for name, labels in (("a", ("left",)), ("b", ("left", "right")), ("c", ()), ("d", None)):
+    for name, labels in (("a", ("left",)), ("b", ("left", "right")), ("c", ()), ("d", None), ("e", None)):
         path = write_picture(tmp_path / f"{name}.png", disc([len(cases) % 2], 2, seed=(len(cases),)))
-        cases.append(Case(name, name, {"picture": path}, labels=labels))
+        cases.append(Case(name, name, {"picture": path}, labels=labels, unlabelled=name == "e"))
     manifest = class_manifest(("left", "right"), many=True)
     figure = data_picture(cases, manifest, ("picture",), "axial", heading="my data")
     figure.draw_without_rendering()
     # where no class is known nothing is said, and `none` where it is known that there is none
-    assert [text.get_text() for text in figure.texts] == ["my data", "left", "left; right", "none", ""]
+    assert [text.get_text() for text in figure.texts] == [
+        *("my data", "left", "left; right", "none", "", "without a label")
+    ]
     for case, axes in zip(cases, figure.axes, strict=True):
         number = cases.index(case)
         shown, expected = axes.images[0].get_array(), disc([number % 2], 2, seed=(number,))

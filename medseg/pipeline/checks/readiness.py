@@ -83,14 +83,9 @@ def readiness(
         refused += refusals(resolved, shared, allow_duplicates=allow_duplicates, say=notes.append)
         refused += _nothing_kept(resolved, shared, report)
         predictor, used = resolved.predictor, {case.id for case in shared.cases}
-        notes += filter(
-            None,
-            [
-                absent_note(_absent(resolved, shared, report), predictor.task),
-                shared.split.unlabelled_note(),
-                enlarged_note(predictor.preparation, used, report.facts),
-            ],
-        )
+        notes += filter(None, [absent_note(_absent(resolved, shared, report), predictor.task)])
+        notes += filter(None, [shared.split.unlabelled_note()])
+        notes += filter(None, [enlarged_note(predictor.preparation, used, report.facts)])
         refused += _tried(resolved, shared, report, notes)
     elif shared is not None and not allow_duplicates:
         refused += shared.refusals()
