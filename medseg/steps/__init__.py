@@ -15,6 +15,7 @@ _HOMES = {
     "Probe": "medseg.steps.probe",
     "Reduce": "medseg.steps.reduce",
     "ScaleTemperature": "medseg.steps.scale_temperature",
+    "SelfTrain": "medseg.steps.self_train",
     "StartFrom": "medseg.steps.start_from",
     "TuneThreshold": "medseg.steps.tune_threshold",
 }
@@ -29,6 +30,7 @@ __all__ = [
     "Probe",
     "Reduce",
     "ScaleTemperature",
+    "SelfTrain",
     "StartFrom",
     "TuneThreshold",
 ]  # imported on first use
