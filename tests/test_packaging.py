@@ -100,6 +100,9 @@ def test_a_wheel_holds_every_module_pipeline_and_manifest_and_finds_them(
     assert {f"medseg/_pipelines/{name}.yaml" for name in PIPELINES} <= names
     assert {f"medseg/_manifests/{name}.yaml" for name in MANIFESTS} <= names
     assert "medseg/py.typed" in names
+    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "medseg").rglob("templates/*")}
+    assert templates
+    assert templates <= names
     about = (tmp_path / "site" / f"medseg-{medseg.__version__}.dist-info" / "METADATA").read_text(
         encoding="utf-8"
     )

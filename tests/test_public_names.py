@@ -29,6 +29,7 @@ def test_the_public_names_are_these() -> None:
         "new_pipeline",
         "predict",
         "readers",
+        "report",
         "resume_folds",
         "resume_pipeline",
         "run_folds",

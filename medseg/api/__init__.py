@@ -16,6 +16,7 @@ from medseg.api.kept.syncing import sync_runs
 from medseg.api.models import load_model
 from medseg.api.opening import check_pipeline, load_pipeline, open_pipeline
 from medseg.api.prediction import PredictedCase, predict
+from medseg.api.reporting.report import report
 from medseg.api.result import RunResult
 from medseg.api.running import move_run, resume_pipeline, run_pipeline
 from medseg.pipeline.options import default_jobs
@@ -44,6 +45,7 @@ __all__ = [
     "plan_data",
     "predict",
     "prepare_data",
+    "report",
     "resume_folds",
     "resume_pipeline",
     "run_folds",

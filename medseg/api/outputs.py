@@ -232,7 +232,7 @@ class ClassOutput:
 
     def _heat_map(self, predictor: Predictor, case: Case, found: Classification, out: Path) -> Path:
         from medseg.figures.saving import save_figure  # noqa: PLC0415
-        from medseg.steps.evaluation.attention_pictures import attention_picture  # noqa: PLC0415
+        from medseg.steps.attention_pictures import attention_picture  # noqa: PLC0415
 
         try:
             figure = attention_picture(predictor, [(found, None)], heading=RESEARCH_HEADING)

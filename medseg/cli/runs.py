@@ -1,4 +1,4 @@
-"""`medseg runs`: list, show, compare, sync, move, delete."""
+"""`medseg runs`: list, show, compare, report, sync, move, delete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from medseg.cli.display import display
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import MEND, guarded
 
-app = typer.Typer(help="List, compare, send, move and delete runs.", no_args_is_help=True)
+app = typer.Typer(help="List, compare, report, send, move and delete runs.", no_args_is_help=True)
 
 
 class Format(StrEnum):
@@ -35,7 +35,7 @@ Uri = Annotated[
 
 @app.callback()
 def runs() -> None:
-    """List, compare, send, move and delete runs."""
+    """List, compare, report, send, move and delete runs."""
 
 
 @app.command("list")
@@ -112,6 +112,44 @@ def compare(
         if keep:
             for folder in keep_comparison(found, progress=display(errors)):
                 say(errors, f"Tables and figures: {folder}")
+
+
+@app.command()
+def report(
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A run's or cross-validation's folder or name, `latest`, or an MLflow id; runs of other seeds are "
+            "joined with commas: A1,A2,A3."
+        ),
+    ],
+    others: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN...", help="Runs that are compared with the first, likewise."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="Write to this file. Default: report.html in the folder of the first run."
+        ),
+    ] = None,
+    on_common: Annotated[
+        bool,
+        typer.Option(
+            "--on-common",
+            help="Compare on the patients that all runs share, where patients or data differ. Default: say why not.",
+        ),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a file that is there. Default: refuse.")
+    ] = False,
+) -> None:
+    """Write a page about runs that can be passed on: one HTML file, without paths or names of patients."""
+    with guarded(Console(stderr=True)):
+        from medseg.api import report as written  # noqa: PLC0415
+        from medseg.cli.tables import say  # noqa: PLC0415
+
+        say(Console(), f"Report: {written(run, *others or (), out=out, on_common=on_common, force=force)}")
 
 
 @app.command()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -10,6 +12,7 @@ from matplotlib.figure import Figure
 from medseg.places import written_whole
 
 DPI = 110
+_AS_PNG: dict[str, Any] = {"dpi": DPI, "format": "png", "metadata": {"Software": None}}
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
@@ -24,5 +27,12 @@ def save_figure(figure: Figure, path: Path) -> Path:
     """
     canvas = FigureCanvasAgg(figure)
     with written_whole(path) as target:
-        canvas.print_figure(target, dpi=DPI, format="png", metadata={"Software": None})
+        canvas.print_figure(target, **_AS_PNG)
     return path
+
+
+def png_of(figure: Figure) -> bytes:
+    """The bytes that `save_figure` would write."""
+    written = io.BytesIO()
+    FigureCanvasAgg(figure).print_figure(written, **_AS_PNG)
+    return written.getvalue()

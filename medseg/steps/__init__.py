@@ -6,14 +6,15 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "Cluster": "medseg.steps.cluster",
-    "Embed": "medseg.steps.embed",
+    "AverageFlips": "medseg.steps.average_flips",
+    "Cluster": "medseg.steps.features.cluster",
+    "Embed": "medseg.steps.features.embed",
     "Evaluate": "medseg.steps.evaluate",
     "EvaluateClasses": "medseg.steps.evaluate",
     "EvaluateForeground": "medseg.steps.evaluate",
     "Fit": "medseg.steps.fit",
-    "Probe": "medseg.steps.probe",
-    "Reduce": "medseg.steps.reduce",
+    "Probe": "medseg.steps.features.probe",
+    "Reduce": "medseg.steps.features.reduce",
     "ScaleTemperature": "medseg.steps.scale_temperature",
     "SelfTrain": "medseg.steps.self_train",
     "StartFrom": "medseg.steps.start_from",
@@ -21,6 +22,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AverageFlips",
     "Cluster",
     "Embed",
     "Evaluate",

@@ -20,7 +20,7 @@ from medseg.learning.selftraining.rounds import KEPT, Round, best_round, ending,
 from medseg.learning.selftraining.rules import Rule
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
-from medseg.steps.groupings import class_task
+from medseg.steps.features.groupings import class_task
 from medseg.steps.rounds.asked import precision, predictions, quality
 from medseg.steps.rounds.concluding import conclude, record_round, say_round
 from medseg.steps.rounds.quietly import BarsAlone, CurvesAlone

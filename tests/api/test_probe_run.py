@@ -13,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 from medseg.api import RunResult, resume_pipeline, run_pipeline
 from medseg.api.prediction import predict
 from medseg.pipeline.folder import all_runs
-from medseg.steps.cluster import Cluster
+from medseg.steps.features.cluster import Cluster
 from medseg.testing.labelled import write_class_folders
 from medseg.tracking.mlflow.store import open_store
 

@@ -357,7 +357,7 @@ def embedded_once(tmp_path_factory, make_feature_work):
 
     from medseg.component import Allowed
     from medseg.learning.training.loading import Loading
-    from medseg.steps.embed import Embed
+    from medseg.steps.features.embed import Embed
     from medseg.steps.step import Run
 
     heard, loading = Heard(), Loading(batch_size=8)

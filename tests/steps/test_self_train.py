@@ -18,8 +18,8 @@ from medseg.learning.training import fit as training
 from medseg.learning.training.loading import Loading
 from medseg.progress import Silent
 from medseg.recorder import NoRecord
-from medseg.steps.embed import Embed
-from medseg.steps.probe import Probe
+from medseg.steps.features.embed import Embed
+from medseg.steps.features.probe import Probe
 from medseg.steps.rounds.asked import predictions
 from medseg.steps.self_train import SelfTrain
 from medseg.steps.step import Run

@@ -57,7 +57,7 @@ def compare(
     """
     from medseg.pipeline.study.comparison import compare as compared  # noqa: PLC0415 - pandas and SciPy
 
-    given = [[_found(run) for run in _each(side)] for side in (a, b, *others)]
+    given = [[run_to_compare(run) for run in each_of(side)] for side in (a, b, *others)]
     return compared(given, on_common=on_common, scores=scores, names=names)
 
 
@@ -129,13 +129,19 @@ def figures(found: Comparison) -> dict[str, Callable[[], Figure]]:
     return drawn
 
 
-def _each(side: Named) -> list[str]:
+def each_of(side: Named) -> list[str]:
+    """What names the runs of a side."""
     if isinstance(side, str):
         return [part.strip() for part in side.split(",")]
     return [str(side)] if isinstance(side, Path) else [str(run) for run in side]
 
 
-def _found(run: str) -> RunFolder:
+def run_to_compare(run: str) -> RunFolder:
+    """The folder of a run.
+
+    Raises:
+        RunError: There is none, or it is a cross-validation.
+    """
     if not run:
         raise RunError(
             "the name of a run is missing: join runs of other seeds with single commas, as in A1,A2"

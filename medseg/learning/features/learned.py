@@ -50,6 +50,8 @@ def refuse_other(estimator: Any, ask: Ask) -> None:
         raise DefinitionError(
             f"method: {_name(estimator)} is no {kind.removeprefix('a ')}. Name another class."
         )
+    if not hasattr(estimator, "_parameter_constraints"):  # of another library, such as UMAP
+        return
     try:
         # scikit-learn looks at settings when it fits, which is after an hour of features
         getattr(estimator, "_validate_params", lambda: None)()

@@ -17,6 +17,7 @@ from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.volume import Volume
 from medseg.errors import MedsegError, ModelError
+from medseg.learning.inference.flips import Flips, flips_of, mean_logits
 from medseg.learning.inference.model_card import model_card
 from medseg.learning.inference.prediction import Classification, Prediction
 from medseg.learning.inference.saved_model import FORM, described_in, fill, refuse_contradictions
@@ -49,6 +50,7 @@ class Predictor:
         about: Name of the pipeline, versions, kind of data, run; shown in the model card.
         device: Where it computes.
         batch_size: Slices at a time; bounds memory.
+        flips: Mirror images of a slice that are predicted too; the logits are the mean over them.
     """
 
     network: torch.nn.Module
@@ -60,6 +62,7 @@ class Predictor:
     about: Mapping[str, str] = field(default_factory=dict)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     batch_size: int = 16
+    flips: Flips = ()
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -124,7 +127,7 @@ class Predictor:
         for start in range(0, len(slices), self.batch_size):
             batch = torch.from_numpy(np.ascontiguousarray(slices[start : start + self.batch_size]))
             with torch.inference_mode():
-                logits = self.network(batch.float().to(self.device))
+                logits = mean_logits(self.network, batch.float().to(self.device), self.flips)
             if not torch.isfinite(logits).all():  # its decision would be the first class, or any
                 raise ModelError(
                     "the network returned NaN or infinity. Training diverged, or the input is far outside the "
@@ -249,6 +252,7 @@ class Predictor:
             "slices": self.preparation.rule.model_dump(mode="json"),
             "manifest": self.manifest.model_dump(mode="json", by_alias=True, exclude_none=True),
             "profile": None if self.profile is None else self.profile.to_dict(),
+            **({"flips": [list(flip) for flip in self.flips]} if self.flips else {}),
         }
         with written_whole(folder) as target:
             target.mkdir()
@@ -282,7 +286,7 @@ class Predictor:
             Chain(preparation.rule.transforms, at=TRANSFORMS_KEY, allowed=may)  # refused now, not at an input
             known = described["profile"]
             profile = None if known is None else TrainingProfile.from_dict(known)
-            about = dict(described["about"])
+            about, flips = dict(described["about"]), flips_of(described.get("flips", []))
             refuse_contradictions(network, task, preparation, manifest, profile)
         except (LookupError, TypeError, ValueError, AttributeError, MedsegError) as error:
             reason = " ".join(str(error).split())[:500].rstrip(".")
@@ -293,4 +297,6 @@ class Predictor:
         fill(network, place / "weights.safetensors")
         where = torch.device(device)
         network = network.to(where).eval()
-        return cls(network, described["network"], task, preparation, manifest, profile, about, where)
+        return cls(
+            network, described["network"], task, preparation, manifest, profile, about, where, flips=flips
+        )

@@ -20,6 +20,7 @@ from medseg.learning.scores.epoch.labels import EPOCH_SCORES, EpochClassScorer
 from medseg.learning.tasks.class_masks import are_weights, inverse_frequency
 from medseg.learning.tasks.decision import Decision
 from medseg.learning.tasks.exclusive import OneClass
+from medseg.learning.tasks.label_loss import OfLabels, declared_loss, index, kept_index, numbers
 from medseg.learning.tasks.multilabel import THRESHOLD, AnyClasses
 from medseg.learning.tasks.smoothed import SmoothedCrossEntropy, refuse_weighted_smoothing
 from medseg.learning.tasks.target import MANY_LABELS, ONE_LABEL, Target
@@ -157,15 +158,15 @@ class ImageClasses(_OfWholeImages):
         """
         weight = _tensor(self.class_weights)
         if self.loss_of is None:
-            return _OfLabels(SmoothedCrossEntropy(weight, self.label_smoothing), _index)
-        loss = _declared(self.loss_of, weight)
+            return OfLabels(SmoothedCrossEntropy(weight, self.label_smoothing), index)
+        loss = declared_loss(self.loss_of, weight)
         refuse_weighted_smoothing(
             loss, "Leave task.loss out, and set task.class_weights and task.label_smoothing."
         )
         if type(loss).__module__.startswith("torch."):
-            return _OfLabels(loss, _index)
+            return OfLabels(loss, index)
         makes_one_hot = any(getattr(part, "to_onehot_y", False) for part in loss.modules())
-        return _OfLabels(loss, _kept_index if makes_one_hot else _numbers)
+        return OfLabels(loss, kept_index if makes_one_hot else numbers)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Softmax over classes, (B, K)."""
@@ -264,8 +265,8 @@ class ImageTags(_OfWholeImages):
         """
         weight = _tensor(self.class_weights)
         if self.loss_of is None:
-            return _OfLabels(torch.nn.BCEWithLogitsLoss(weight=weight), _numbers)
-        return _OfLabels(_declared(self.loss_of, weight), _numbers)
+            return OfLabels(torch.nn.BCEWithLogitsLoss(weight=weight), numbers)
+        return OfLabels(declared_loss(self.loss_of, weight), numbers)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """The sigmoid of each logit, (B, K)."""
@@ -323,38 +324,3 @@ def _given(weights: Sequence[float] | Literal["frequency"] | None) -> Weights:
 
 def _tensor(weights: Weights) -> torch.Tensor | None:
     return torch.tensor(weights, dtype=torch.float32) if isinstance(weights, tuple) else None
-
-
-def _declared(make: Callable[..., Any], weight: torch.Tensor | None) -> Any:
-    loss = make() if weight is None else make(weight=weight)
-    held = (each for each in loss.buffers() if weight is not None and each.shape == weight.shape)
-    if weight is not None and not any(torch.allclose(each.float().cpu(), weight) for each in held):
-        raise DefinitionError(
-            f"task.class_weights is set, but {type(loss).__name__} takes no weights of classes. Leave them out, or "
-            "take a loss that does, such as torch.nn.CrossEntropyLoss."
-        )
-    return loss
-
-
-def _index(label: torch.Tensor) -> torch.Tensor:
-    return label.argmax(dim=1)
-
-
-def _kept_index(label: torch.Tensor) -> torch.Tensor:
-    return label.argmax(dim=1, keepdim=True)
-
-
-def _numbers(label: torch.Tensor) -> torch.Tensor:
-    return label.float()
-
-
-class _OfLabels(torch.nn.Module):
-    """A loss that first brings the labels into the form it wants."""
-
-    def __init__(self, loss: Any, target: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        super().__init__()
-        self.loss, self.target = loss, target
-
-    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Loss of logits (B, K) and labels (B, K)."""
-        return self.loss(logits.float(), self.target(label))

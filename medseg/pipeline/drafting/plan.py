@@ -189,7 +189,7 @@ def _unet(features: Sequence[int], machine: Machine, *, binary: bool) -> Iterato
     yield Choice("network.norm", "instance")
 
 
-def _training(length: Course, peak: float, *, binary: bool = False) -> Iterator[Choice]:
+def _training(length: Course, peak: float, *, masks: bool = True, binary: bool = False) -> Iterator[Choice]:
     yield Choice("steps.fit._target_", "medseg.steps.Fit")
     within = (
         ""
@@ -220,6 +220,9 @@ def _training(length: Course, peak: float, *, binary: bool = False) -> Iterator[
             {"minutes": max(round(length.minutes, 1), 0.1), "gib": max(round(length.gib, 2), 0.01)},
             "measured on this machine; the run says how far it was off",
         )
+    if masks:
+        why = "predicts mirror images too, if that helps on the validation cases; takes up to four times as long"
+        yield Choice("steps.flips", {"_target_": "medseg.steps.AverageFlips"}, why)
     if binary:
         yield Choice(
             "steps.threshold",
@@ -234,4 +237,4 @@ def _of_classes(cut: Cut, length: Course) -> Iterator[Choice]:
     yield Choice("task._target_", "medseg.learning.ImageClasses", "classes are those of the data")
     yield Choice("network._target_", "monai.networks.nets.DenseNet121")
     yield Choice("network.spatial_dims", 2)
-    yield from _training(length, _PEAK_OF_CLASSES)
+    yield from _training(length, _PEAK_OF_CLASSES, masks=False)

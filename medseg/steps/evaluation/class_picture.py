@@ -13,7 +13,7 @@ from medseg.figures.classes.claim_grid import claim_grid
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.tasks.task import LabelTask, label_task
 from medseg.learning.training.batches import SliceDataset
-from medseg.steps.evaluation.claims import claim
+from medseg.steps.claims import claim
 from medseg.steps.pictures import shown_channels
 
 _SHOWN = 12

@@ -19,9 +19,9 @@ from medseg.learning.scores.pooled_folds import fill
 from medseg.learning.scores.tables import matrix_table, metrics_of
 from medseg.learning.tasks.target import indicator
 from medseg.learning.tasks.task import label_task
+from medseg.steps.attention_pictures import attention_picture
+from medseg.steps.claims import claim_of
 from medseg.steps.evaluation.added_bars import added_bars
-from medseg.steps.evaluation.attention_pictures import attention_picture
-from medseg.steps.evaluation.claims import claim_of
 from medseg.steps.evaluation.class_figures import class_figures
 from medseg.steps.evaluation.class_picture import class_picture
 from medseg.steps.evaluation.evaluation import Figures, Mine

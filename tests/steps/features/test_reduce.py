@@ -12,8 +12,8 @@ from sklearn.preprocessing import StandardScaler
 
 from medseg.component import build
 from medseg.errors import DataError, DefinitionError
-from medseg.steps.groupings import known_groups
-from medseg.steps.reduce import Reduce
+from medseg.steps.features.groupings import known_groups
+from medseg.steps.features.reduce import Reduce
 
 TSNE = {"_target_": "sklearn.manifold.TSNE", "perplexity": 5}
 
@@ -119,9 +119,10 @@ def test_the_picture_shows_clusters_labels_and_sources_and_no_case_of_validation
 ):
     drawn = []
     monkeypatch.setattr(
-        "medseg.steps.groupings.scatter", lambda at, groups, **_: drawn.append((at, groups)) or Blank()
+        "medseg.steps.features.groupings.scatter",
+        lambda at, groups, **_: drawn.append((at, groups)) or Blank(),
     )
-    monkeypatch.setattr("medseg.steps.groupings.save_figure", lambda _, path: path.parents[1])
+    monkeypatch.setattr("medseg.steps.features.groupings.save_figure", lambda _, path: path.parents[1])
     work = take(embedded, make_run("reduce"), "Reduce", components=3, source="scanner")
     work = take(work, make_run("cluster"), "Cluster", source="scanner")
     take(work, make_run("map"), "Reduce", method=TSNE, source="scanner")

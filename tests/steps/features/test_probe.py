@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from medseg.errors import DataError, DefinitionError
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.tasks.image_classes import ImageClasses, ImageTags
-from medseg.steps.probe import Probe
+from medseg.steps.features.probe import Probe
 
 FEW = [1.0e-3, 0.1, 10.0]
 ROUND = ("a", "b", "c")

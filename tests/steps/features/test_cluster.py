@@ -9,20 +9,20 @@ from sklearn.preprocessing import StandardScaler
 
 from medseg.component import build
 from medseg.errors import DataError, DefinitionError
-from medseg.steps.cluster import Cluster
+from medseg.steps.features.cluster import Cluster
 
 
 @pytest.fixture
 def reduced(embedded, make_run, take, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("medseg.steps.reduce.draw", lambda *_: None)
+        patch.setattr("medseg.steps.features.reduce.draw", lambda *_: None)
         return take(embedded, make_run("reduce"), "Reduce", components=3)
 
 
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leave pictures out where tables are looked at."""
-    monkeypatch.setattr("medseg.steps.cluster.draw", lambda *_: None)
+    monkeypatch.setattr("medseg.steps.features.cluster.draw", lambda *_: None)
 
 
 def frame_of(run):

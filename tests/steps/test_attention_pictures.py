@@ -19,8 +19,8 @@ from medseg.learning.tasks.image_classes import ImageClasses, ImageTags
 from medseg.learning.tasks.multilabel import AnyClasses
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
-from medseg.steps.evaluation.attention_pictures import attention_picture, heat_of, heat_view
-from medseg.steps.evaluation.claims import claim, claim_of
+from medseg.steps.attention_pictures import attention_picture, heat_of, heat_view
+from medseg.steps.claims import claim, claim_of
 from medseg.testing.disc_reader import DiscReader
 from medseg.testing.labelled import disc
 from medseg.testing.pictures import write_picture

@@ -19,7 +19,7 @@ from medseg.learning.features.table import KEYS, fitted, numbers
 from medseg.learning.inference.predictor import Predictor
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
-from medseg.steps.groupings import (
+from medseg.steps.features.groupings import (
     CLUSTERS,
     FEATURES,
     REDUCED,

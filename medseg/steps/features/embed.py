@@ -19,7 +19,7 @@ from medseg.learning.transfer.weights import plain_weights, tensors_digest
 from medseg.places import read_kept, written_whole
 from medseg.slices.store.store import Sample
 from medseg.splits.split import Role
-from medseg.steps.groupings import CLUSTERS, FEATURES, REDUCED, keep_table, place_of
+from medseg.steps.features.groupings import CLUSTERS, FEATURES, REDUCED, keep_table, place_of
 from medseg.steps.step import Run, Work
 
 _ROLES = ("train", "val", "test", "unlabelled")

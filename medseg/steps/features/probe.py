@@ -23,8 +23,8 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.transfer.linear_head import fold, linear_head
 from medseg.places import written_whole
 from medseg.splits.split import Role
-from medseg.steps.embed import digest_without
-from medseg.steps.groupings import FEATURES, class_task, table_of
+from medseg.steps.features.embed import digest_without
+from medseg.steps.features.groupings import FEATURES, class_task, table_of
 from medseg.steps.step import Run, Work
 
 

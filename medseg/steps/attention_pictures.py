@@ -13,7 +13,7 @@ from medseg.geometry.axes import AXES
 from medseg.learning.inference.prediction import Classification
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.inspection.grad_cam import grad_cam
-from medseg.steps.evaluation.claims import claim_of, middle
+from medseg.steps.claims import claim_of, middle
 
 Classified = tuple[Classification, tuple[str, ...] | None]
 """The prediction for a case, and its true classes; None where they are not known."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from medseg.errors import DataError, DefinitionError, RunError
-from medseg.steps.embed import Embed
+from medseg.steps.features.embed import Embed
 
 
 def read(work):

@@ -1,0 +1,210 @@
+"""What the folder of a run, or of a cross-validation, holds for a report; somebody else may have made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.errors import MedsegError, RunError
+from medseg.files.inside import own_place
+from medseg.files.regular import refuse_irregular
+from medseg.learning.scores.tables import TEXTS, read_scores
+from medseg.pipeline.claim import alive
+from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.made import refuse_damaged
+from medseg.pipeline.study.cross_validation import CrossValidation
+from medseg.places import read_kept
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MOST_BYTES = 64_000_000
+"""A file of more bytes is not read: the tables of thousands of patients have a few million."""
+
+SUMMARY = frozenset({"name", "score", "mean", "low", "high", "patients"})
+"""Columns that a table of scores with their intervals has at least."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A run, or the folds of a cross-validation together.
+
+    Attributes:
+        name: Public name; never that of the folder, which may have been moved to where it names somebody.
+        folder: Where its files lie.
+        state: Of the run; of folds what they have in common.
+        ended: How it ended: FINISHED, FAILED, KILLED or GONE.
+        mine: Whether this user made it, and nobody has edited it since.
+        generated: Whether it ran on a generated sample.
+        definition: What was run; None where it cannot be read.
+        manifest: What the data mean; None where it cannot be read.
+        tables: Place of the tables of scores in the folder, as it stands before their names.
+        figures: Place of the figures of the test part, as it stands before their names.
+        parts: How many folds there are; 0 of a run itself.
+        folds: Those runs of folds that are here, in order.
+    """
+
+    name: str
+    folder: Path
+    state: State
+    ended: str
+    mine: bool
+    generated: bool
+    definition: PipelineDefinition | None
+    manifest: Manifest | None
+    tables: str
+    figures: str
+    parts: int = 0
+    folds: Sequence[Kept] = field(default_factory=tuple)
+
+    @property
+    def runs(self) -> Sequence[Kept]:
+        """The runs themselves: the folds, or the one run."""
+        return self.folds or (self,)
+
+    @property
+    def grouped_by(self) -> str:
+        """What a score is the mean over: patients, or the groups of pictures with masks."""
+        known = self.manifest
+        pictures = known is not None and known.pictures is not None and known.truth == "masks"
+        return "groups" if pictures else "patients"
+
+    @cached_property
+    def tags(self) -> Mapping[str, str]:
+        """What it was found by, as recorded."""
+        found = self.json("tags.json", dict) or {}
+        return {str(key): str(value) for key, value in found.items()}
+
+    @cached_property
+    def inputs(self) -> Sequence[tuple[str, Mapping[str, int]]]:
+        """Role and counts (cases, groups, slices) of what it learned from and was tested on."""
+        found = [row for row in self.json("inputs.json", list) or [] if isinstance(row, dict)]
+        return [
+            (str(row.get("context", "")), {str(key): n for key, n in counts.items() if isinstance(n, int)})
+            for row in found
+            if isinstance(counts := row.get("profile"), dict)
+        ]
+
+    def json(self, place: str, kind: type[Any]) -> Any:
+        """A JSON file; None if it is missing, or holds anything else."""
+        path = self._file(place)
+        try:
+            return None if path is None else read_kept(path, kind)
+        except RunError:
+            return None
+
+    def table(self, name: str, columns: frozenset[str] = frozenset()) -> DataFrame | None:
+        """A table of scores; None if there is none.
+
+        Args:
+            name: Without `.csv`.
+            columns: What it must have.
+
+        Raises:
+            RunError: It is damaged.
+        """
+        path = self._file(f"{self.tables}{name}.csv")
+        if path is None:
+            return None
+        found = read_scores(path)
+        try:
+            numbers = [each for each in found.columns if each not in TEXTS and found[each].dtype != bool]
+            found[numbers] = found[numbers].astype(float)
+            known = columns <= set(found.columns) and not np.isinf(found[numbers].to_numpy()).any()
+        except (ValueError, TypeError):  # pandas' own are ValueErrors
+            known = False
+        if not known:
+            raise RunError(
+                f"{name}.csv of {self.name} is damaged: expected a table of scores. Put it back, or run the pipeline "
+                "again."
+            )
+        return found
+
+    def _file(self, place: str) -> Path | None:
+        """A regular file of the folder itself, of a size that can be read; None if there is none."""
+        try:
+            path = own_place(self.folder, place)
+            refuse_irregular(path)
+            return path if path.stat().st_size <= MOST_BYTES else None
+        except (OSError, RunError):
+            return None
+
+
+def kept_run(folder: RunFolder) -> Kept:
+    """Look at a run.
+
+    Raises:
+        RunError: It still goes on, its state is damaged, or its scores are not as it made them.
+    """
+    state = folder.read()
+    if alive(state, folder.path):
+        raise RunError(f"the run {state.name} is still going on. Report it when it has ended.")
+    if state.status == "FINISHED":
+        refuse_damaged(folder, "scores/")
+    return Kept(
+        name=state.name,
+        folder=folder.path,
+        state=state,
+        ended="GONE" if state.status == "RUNNING" else state.status,
+        mine=state.mine,
+        generated=state.data is None,
+        definition=_definition(folder.path),
+        manifest=_manifest(folder.path),
+        tables="scores/",
+        figures="figures/test_",
+    )
+
+
+def kept_folds(found: CrossValidation) -> Kept:
+    """Look at a cross-validation that has ended.
+
+    Raises:
+        RunError: Its scores are not put together yet, or it cannot be read.
+    """
+    if found.status != "FINISHED":
+        raise RunError(
+            f"the cross-validation {found.name} has not ended, and has no scores of all folds together. Go on with "
+            f"it: medseg pipeline resume {found.name}. Or report its runs: medseg runs list"
+        )
+    runs = {fold: kept_run(pair[0]) for mine in (False, True) for fold, pair in found.runs(mine=mine)}
+    declared = found.declared
+    try:
+        definition = PipelineDefinition.from_dict(declared["definition"], found.name)
+        manifest = Manifest.from_json(declared["manifest"])
+    except MedsegError:
+        definition, manifest = None, None
+    return Kept(
+        name=found.name,
+        folder=found.folder,
+        state=State(found.name, found.name, found.data, found.options, status=found.status),
+        ended=found.status,
+        mine=found.mine,
+        generated=found.data is None,
+        definition=definition,
+        manifest=manifest,
+        tables="",
+        figures="folds_",
+        parts=found.folds,
+        folds=tuple(runs[fold] for fold in sorted(runs)),
+    )
+
+
+def _definition(folder: Path) -> PipelineDefinition | None:
+    try:
+        return PipelineDefinition.from_yaml(own_place(folder, "definition.yaml"))
+    except (OSError, MedsegError):
+        return None
+
+
+def _manifest(folder: Path) -> Manifest | None:
+    try:
+        return Manifest.from_yaml(own_place(folder, "manifest.yaml"))
+    except (OSError, MedsegError):
+        return None

@@ -1,0 +1,118 @@
+"""Pictures of a run as part of a page: looked at, decoded and written anew, since anybody may have put them there."""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from medseg.api.reporting.blocks import Picture
+from medseg.errors import RunError
+from medseg.figures.saving import png_of
+from medseg.files.inside import own_place
+from medseg.files.regular import open_regular
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_BYTES = 20_000_000
+"""A picture of more bytes is left out: those that medseg draws have less than one million."""
+
+MOST_PIXELS = 40_000_000
+"""A picture of more pixels is left out."""
+
+MOST_TOGETHER = 60_000_000
+"""Bytes that all pictures of a page may have: mail takes no more."""
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass
+class Album:
+    """The pictures of one page.
+
+    Attributes:
+        refused: What those show that are no pictures, or too large; never what they are called.
+        taken: Bytes so far.
+    """
+
+    refused: list[str] = field(default_factory=list)
+    taken: int = 0
+
+    def kept(self, folder: Path, place: str, words: str) -> Picture | None:
+        """A PNG file of a run's folder, without any text that the file holds; None if it is not there or refused.
+
+        Args:
+            folder: Of the run.
+            place: Of the file in it.
+            words: What the picture shows.
+        """
+        try:
+            if not (folder / place).is_file():
+                return None
+            with open_regular(own_place(folder, place)) as file:
+                return self._picture(anew(file.read(MOST_BYTES + 1)), words)
+        except (OSError, RunError, ValueError):
+            self.refused.append(words)
+            return None
+
+    def drawn(self, draw: Callable[[], Figure], words: str) -> Picture | None:
+        """A figure that is drawn now; None if there is no room left for it.
+
+        Args:
+            draw: Draws it.
+            words: What it shows.
+        """
+        try:
+            return self._picture(png_of(draw()), words)
+        except ValueError:
+            self.refused.append(words)
+            return None
+
+    def _picture(self, png: bytes, words: str) -> Picture:
+        if self.taken + len(png) > MOST_TOGETHER:
+            raise ValueError("the pictures of the page have too many bytes together")
+        self.taken += len(png)
+        width, height = _size(png)
+        address = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+        return Picture(address, width, height, words)
+
+
+def anew(raw: bytes) -> bytes:
+    """The pixels of a PNG file as a new file: texts, times and whatever else the file holds are gone.
+
+    Args:
+        raw: All bytes of the file.
+
+    Raises:
+        ValueError: It is no PNG file, damaged, or larger than any that medseg draws.
+        OSError: Likewise.
+    """
+    width, height = _size(raw)
+    if len(raw) > MOST_BYTES or not 0 < width * height <= MOST_PIXELS:
+        raise ValueError("the picture is larger than any that medseg draws")
+    try:
+        with Image.open(io.BytesIO(raw), formats=["PNG"]) as opened:
+            opened.load()
+            shown = opened.convert("RGBA")
+    except SyntaxError as error:  # what Pillow raises for broken chunks
+        raise ValueError("the picture is damaged") from error
+    paper = Image.new("RGB", shown.size, "white")
+    paper.paste(shown, mask=shown.getchannel("A"))
+    written = io.BytesIO()
+    paper.save(written, format="PNG")
+    return written.getvalue()
+
+
+def _size(raw: bytes) -> tuple[int, int]:
+    """Width and height, from the first chunk."""
+    if len(raw) < 24 or not raw.startswith(_SIGNATURE) or raw[12:16] != b"IHDR":
+        raise ValueError("the file is no PNG picture")
+    width, height = struct.unpack(">II", raw[16:24])
+    return width, height

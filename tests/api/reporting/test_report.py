@@ -1,0 +1,352 @@
+"""Pages that people pass on: whole, alone, without a path or a name of a patient, whatever a folder holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image, PngImagePlugin
+
+import medseg
+from medseg.errors import RunError
+from medseg.files.lock import take
+from medseg.pipeline.folder import Part, RunFolder
+from medseg.pipeline.options import RunOptions
+from medseg.pipeline.process import this_process
+from medseg.pipeline.study.cross_validation import CrossValidation
+from medseg.yaml import read_yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+SECTIONS = [
+    "What was run",
+    "Data",
+    "Scores",
+    "Every patient",
+    "Cases to look through",
+    "Learning curves",
+    "Calibration",
+    "Model card",
+    "Versions",
+]
+CANARY = "JANE_DOE_1970"
+
+
+def dots(page) -> list[str]:
+    """What the dots of strips say."""
+    return [text for text in page.all_of("title") if ": " in text]
+
+
+@pytest.mark.slow
+def test_a_page_of_a_run_has_all_sections_and_every_patient(finished, page, tmp_path: Path) -> None:
+    path = medseg.report(finished.folder, out=tmp_path / "page.html")
+    found, scores = page(path), finished.scores()
+
+    assert path == tmp_path / "page.html"
+    assert found.all_of("h2") == SECTIONS
+    assert len(dots(found)) == scores["dice"].notna().sum()
+    assert {text.partition(":")[0] for text in dots(found)} == set(scores["group"])
+    mean = finished.summary().set_index(["name", "score"]).loc[("mean", "dice"), "mean"]
+    assert f"{mean:.3f} Dice, mean" in found.words
+    for told in ("Dice of each class and region", "validation cases after epoch", "Licence", "Menze et al."):
+        assert told in found.words
+    assert found.words.count("To be filled in by the authors") > 15
+    assert "Research use only" in found.words
+    assert len(found.pictures) >= 6
+
+
+@pytest.mark.slow
+def test_of_images_it_shows_calibration_mistakes_and_each_patient_s_share(
+    classified, page, tmp_path: Path
+) -> None:
+    found = page(medseg.report(classified.folder, out=tmp_path / "page.html"))
+    scores = classified.scores()
+
+    wrong = int((~scores["correct"]).sum())
+    assert f"The surest mistakes: {min(wrong, 10)} of {wrong}, of {len(scores)} images" in found.words
+    assert "calibration error" in found.words
+    assert "How often it is right" in found.words
+    shares = scores.groupby("group")["correct"].mean()
+    assert {f"{who}: {share:.3f}" for who, share in shares.items()} <= set(dots(found))
+    assert "Grad-CAM pictures of some test images." in found.words
+
+
+@pytest.mark.slow
+def test_of_a_foreground_in_pictures_it_shows_the_threshold_and_groups(
+    pictured, page, tmp_path: Path
+) -> None:
+    found = page(medseg.report(pictured.folder, out=tmp_path / "page.html"))
+
+    assert "Threshold" in found.all_of("h2")
+    assert "searched on the validation cases" in found.words
+    assert "Predicted masks, from the best picture to the worst" in found.words
+    assert "Each dot is a group" in found.words
+
+
+@pytest.mark.slow
+def test_no_name_of_a_patient_and_no_path_is_in_it_nor_in_its_pictures(
+    classified, page, tmp_path: Path
+) -> None:
+    """The folder of the run is called as a patient, and so are texts that somebody put into a picture and files."""
+    place = tmp_path / CANARY / CANARY
+    shutil.copytree(classified.folder, place)
+    told = PngImagePlugin.PngInfo()
+    told.add_text("Comment", CANARY)
+    drawn = place / "figures" / "test_reliability.png"
+    with Image.open(drawn) as picture:
+        picture.save(drawn, pnginfo=told)
+    assert CANARY.encode() in drawn.read_bytes()
+    state = RunFolder(place).read()
+    hidden = (
+        "Zylinski",
+        CANARY,
+        str(tmp_path),
+        str(classified.folder.parent),
+        state.tracking_uri,
+        str(state.data),
+    )
+    path = medseg.report(place)
+    found = page(path)
+
+    assert path == place / "report.html"
+    assert len(found.pictures) > 5
+    for content in (found.raw.encode(), *found.pictures):
+        assert not [name for name in hidden if name.lower().encode() in content.lower()]
+
+
+def test_paths_in_a_definition_and_the_name_of_the_folder_are_left_out(made_run, tables, page) -> None:
+    home = f"/home/{CANARY}"
+    steps = {
+        "start": {"_target_": "medseg.steps.StartFrom", "weights": f"{home}/weights.pt"},
+        "fit": {
+            "_target_": "medseg.steps.Fit",
+            "epochs": 1,
+            "optimiser": {"_target_": "torch.optim.AdamW", "own": home},
+        },
+    }
+    split = {"file": f"{home}/split.json"}
+    folder = made_run("run", tables(), definition={"steps": steps, "split": split}, data=home)
+    shutil.copy(ROOT / "data_manifests" / "brats2019.yaml", folder.path / "manifest.yaml")
+    moved = folder.path.rename(folder.path.with_name(CANARY))
+    found = page(medseg.report(moved))
+
+    assert CANARY not in found.raw
+    assert "Given weights were loaded." in found.words
+    assert "A file gave the roles." in found.words
+    assert "own: given" in found.words
+
+
+def test_whatever_a_folder_says_is_text(made_run, tables, page) -> None:
+    bad = '<script>alert("x")</script>'
+    folder = made_run("run", tables(names=(bad, "{{ 7 * 7 }}", "\u202ebc")))
+    name = next(iter(read_yaml(folder.path / "definition.yaml")["steps"]))
+    verdict = folder.path / "steps" / name / "verdict.json"
+    verdict.parent.mkdir(parents=True)
+    verdict.write_text(json.dumps({"kind": bad, "text": bad, "next_step": "\ud800"}))
+    tags = {f"version.{bad}": bad, f"{name}.best_epoch": [bad], "network.parameters": "9" * 5000}
+    (folder.path / "tags.json").write_text(json.dumps(tags))
+    (folder.path / "inputs.json").write_text(json.dumps([{"context": bad, "profile": {"groups": 1}}, bad]))
+    kept = folder.path / "comparisons" / "with-x"
+    kept.mkdir(parents=True)
+    (kept / "comparison.json").write_text(
+        json.dumps({"sides": {"A": [bad]}, "sentences": [bad, 3], "notes": bad})
+    )
+    found = page(medseg.report("run"))
+
+    assert bad in found.words
+    assert "{{ 7 * 7 }}" in found.words
+    assert "\u202e" not in found.raw
+    assert "\\u202ebc" in found.words
+
+
+def test_what_is_no_picture_or_lies_elsewhere_is_left_out_and_named(
+    made_run, tables, page, tmp_path: Path
+) -> None:
+    folder = made_run("run", tables())
+    place = folder.path / "figures"
+    place.mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "secret.png")
+    (place / "test_slices.png").symlink_to(tmp_path / "secret.png")
+    (place / "test_dice.png").write_bytes(b"<svg onload=alert(1)>")
+    os.mkfifo(place / "test_confusion.png")
+    told = PngImagePlugin.PngInfo()
+    told.add_text("Comment", CANARY)
+    Image.new("RGB", (4, 4)).save(place / "data.png", pnginfo=told)
+    found = page(medseg.report("run"))
+
+    assert len(found.pictures) == 1
+    assert CANARY.encode() not in found.pictures[0]
+    left_out = "Dice of each class and region, The best, the median and the worst patient"
+    assert f"damaged, too large or none at all were left out: {left_out}" in found.words
+
+
+def test_a_run_that_has_failed_or_has_no_test_part_says_so_on_its_page(made_run, tables, page) -> None:
+    made_run("failed", {}, status="FAILED")
+    made_run("untested", {})
+    failed, untested = (page(medseg.report(name)) for name in ("failed", "untested"))
+
+    assert "This run has failed" in failed.words
+    assert "no finished result" not in untested.words
+    for found in (failed, untested):
+        assert found.all_of("h2") == SECTIONS
+        for missing in (
+            "no scores of a test part",
+            "no scores of single patients",
+            "no learning curves",
+            "No pictures",
+        ):
+            assert missing in found.words
+
+
+def test_a_run_that_goes_on_is_not_reported(made_run) -> None:
+    folder = made_run("run", {}, status="RUNNING", process=this_process())
+    other = take(folder.path / ".held")
+    assert other is not None
+    with pytest.raises(RunError, match=r"still going on"):
+        medseg.report("run")
+    other.let_go()
+    assert medseg.report("run") == folder.path / "report.html"
+
+
+def test_scores_that_are_not_as_the_run_made_them_are_not_reported(ended) -> None:
+    path = ended.path / "scores" / "test.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("0.", "0.9"), encoding="utf-8")
+    with pytest.raises(RunError, match=r"scores/test\.csv.*medseg pipeline resume"):
+        medseg.report(ended.path)
+
+
+@pytest.mark.parametrize(
+    "content", ["name,score,mean\na,dice,1", "name,score,mean,low,high,patients\na,dice,x,0,1,2", "\0", ""]
+)
+def test_a_damaged_table_is_named(made_run, tables, content: str) -> None:
+    folder = made_run("run", tables())
+    (folder.path / "scores" / "test_summary.csv").write_text(content)
+    with pytest.raises(RunError, match=r"test_summary\.csv .*is damaged"):
+        medseg.report("run")
+
+
+def test_a_page_that_is_there_is_written_over_only_on_demand(made_run, tables) -> None:
+    folder = made_run("run", tables())
+    before = sorted(folder.path.rglob("*"))
+    path = medseg.report("run")
+    assert sorted(folder.path.rglob("*")) == sorted(
+        [*before, path]
+    )  # nothing is logged, and nothing waits to be
+    with pytest.raises(RunError, match="--force"):
+        medseg.report("run")
+    path.write_text("")
+    assert medseg.report("run", force=True).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    for name in ("scores.csv", "."):
+        with pytest.raises(RunError, match="-o"):
+            medseg.report("run", out=name, force=True)
+
+
+def test_into_the_folder_of_somebody_else_nothing_is_written(made_run, tables, page, monkeypatch) -> None:
+    made_run("run", tables())
+    monkeypatch.setenv("MEDSEG_CONFIG", "another-user")
+    with pytest.raises(RunError, match=r"-o report\.html"):
+        medseg.report("run")
+    assert "nobody here vouches" in page(medseg.report("run", out="report.html")).words
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_several_runs_are_compared_and_seeds_are_put_together(made_run, tables, page) -> None:
+    for seed, (name, gain) in enumerate({"a1": 0.0, "a2": 0.02, "b": 0.1}.items()):
+        made_run(name, tables(gain), definition={"seed": seed})
+    path = medseg.report("a1,a2", "b")
+    found = page(path)
+
+    assert path.parent.name == "a1"
+    assert [text for text in found.all_of("h2") if text in ("Compared", "a1", "a2", "b")] == [
+        "Compared",
+        "a1",
+        "a2",
+        "b",
+    ]
+    sentence = medseg.compare("a1,a2", "b").sentences()[0]
+    assert sentence in found.words
+    assert "0.580 ± 0.014" in found.words  # the mean of A, and its spread over seeds
+    assert "The score of each patient, under A and under the other side" in found.words
+    alone = page(medseg.report(["a1", "a2"], out="seeds.html"))
+    assert "A: mean, spread over seeds" in alone.words
+
+
+def test_runs_that_are_joined_and_differ_in_more_than_the_seed_are_refused(made_run, tables) -> None:
+    made_run("a1", tables())
+    made_run("a2", tables(), definition={"about": "another"})
+    with pytest.raises(RunError, match=r"differ in more than the seed: about"):
+        medseg.report("a1,a2")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_runs_that_cannot_be_compared_say_why_and_the_remedy_works(made_run, tables, page) -> None:
+    made_run("a", tables())
+    fewer = tables()
+    made_run("b", {"": fewer[""].query("case != 'c3'"), "_summary": fewer["_summary"]})
+    path = medseg.report("a", "b")
+    assert (
+        "They are not compared patient by patient: the runs were not tested on the same" in page(path).words
+    )
+    assert "7 patients" in page(medseg.report("a", "b", on_common=True, force=True)).words
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_comparison_that_a_run_keeps_is_shown(made_run, tables, page) -> None:
+    made_run("a", tables())
+    made_run("b", tables(0.1))
+    compared = medseg.compare("a", "b")
+    medseg.keep_comparison(compared)
+    found = page(medseg.report("b"))
+
+    assert "Compared with other runs" in found.all_of("h2")
+    assert compared.sentences()[0] in found.words
+    assert len(found.pictures) == 1
+
+
+@pytest.fixture
+def folds(made_run, tables) -> CrossValidation:
+    """A cross-validation of two folds that has ended."""
+    frame = tables()[""]
+    for fold, cases in enumerate(("c0 c1 c2 c3", "c4 c5 c6 c7"), start=1):
+        part = frame[frame["case"].isin(cases.split())]
+        made_run(f"fold{fold}", {"": part}, part_of=Part("both", fold))
+    declared = {
+        "definition": read_yaml(ROOT / "pipelines" / "brats2d.yaml"),
+        "manifest": read_yaml(ROOT / "data_manifests" / "brats2019.yaml"),
+    }
+    options = RunOptions.of(device="cpu")
+    return CrossValidation(
+        "both", "brats2d", "/data", 2, (), options, declared, "", status="FINISHED"
+    ).write()
+
+
+def test_of_folds_the_scores_of_all_together_are_shown(folds, tables, page) -> None:
+    for ending, frame in tables().items():
+        frame.to_csv(folds.folder / f"test{ending}.csv", index=False)
+    path = medseg.report("both")
+    found = page(path)
+
+    assert path == folds.folder / "report.html"
+    assert {text.partition(":")[0] for text in dots(found)} == {f"p{n}" for n in range(8)}
+    assert "Runs of the folds" in found.words
+    assert "fold2" in found.words
+    assert "Drawn into 2 folds with seed 7; each is the test part once." in found.words
+    assert "A cross-validation: one model for each fold." in found.words
+
+
+def test_folds_that_have_not_ended_name_the_command_that_goes_on(folds) -> None:
+    replace(folds, status="KILLED").write()
+    with pytest.raises(RunError, match=r"medseg pipeline resume both"):
+        medseg.report("both")
+
+
+def test_patients_are_many_and_none_is_lost(made_run, page) -> None:
+    frame = pd.DataFrame(
+        [{"case": f"c{n}", "group": f"p{n}", "name": "core", "dice": n % 7 / 7} for n in range(300)]
+    )
+    made_run("run", {"": frame})
+    assert len(dots(page(medseg.report("run")))) == 300
