@@ -21,7 +21,7 @@ from medseg.learning.selftraining.rules import Rule
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.features.groupings import class_task
-from medseg.steps.rounds.asked import precision, predictions, quality
+from medseg.steps.rounds.asked import Ask, by_network, precision, predictions, quality
 from medseg.steps.rounds.concluding import conclude, record_round, say_round
 from medseg.steps.rounds.quietly import BarsAlone, CurvesAlone
 from medseg.steps.step import Run, Step, Work
@@ -84,6 +84,13 @@ class SelfTrain:
     def _steps(self) -> tuple[Step, ...]:
         return (self.learn,) if self.continued is None else (self.learn, self.continued)
 
+    def _ask(self, work: Work) -> Ask:
+        """How images are predicted: where the head alone learns, their features are known, if one slice is a case."""
+        shortcut: Ask | None = getattr(self.learn, "logits", None)
+        alike = all(hasattr(step, "logits") for step in self._steps)
+        flat = work.predictor.preparation.files.flat
+        return shortcut if shortcut is not None and alike and flat else by_network
+
     def check(self, predictor: Predictor) -> None:
         """Check the steps that learn.
 
@@ -107,7 +114,7 @@ class SelfTrain:
         first = deepcopy(network.state_dict())
         rounds = self._done(run)
         if not rounds:
-            rounds = (Round(0, "start", quality(work, run)),)
+            rounds = (Round(0, "start", quality(work, run, self._ask(work))),)
             _keep(rounds, run)
         for each in rounds:
             record_round(each, self.rule, run)
@@ -147,7 +154,7 @@ class SelfTrain:
         if not _place(
             here
         ).is_file():  # else the round was interrupted: what it accepted stays what it learns from
-            write_table(predictions(work, run, self.rule, number), _place(here))
+            write_table(predictions(work, run, self._ask(work), self.rule, number), _place(here))
         table = _table(here)
         accepted = table[table["accepted"]]
         counts = {name: int((accepted["label"] == name).sum()) for name in work.predictor.task.classes}
@@ -167,7 +174,8 @@ class SelfTrain:
         begun = work.epochs + _epochs(rounds)
         done = step(replace(self._taught(work, accepted), epochs=begun), here)
         done.predictor.save(here.place / "predictor")
-        got = quality(replace(work, predictor=done.predictor), run)
+        taught = replace(work, predictor=done.predictor)
+        got = quality(taught, run, self._ask(work))
         return replace(
             found,
             quality=got,

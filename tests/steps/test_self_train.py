@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,13 +19,12 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.selftraining.rules import ThresholdSchedule
 from medseg.learning.training import fit as training
 from medseg.learning.training.loading import Loading
-from medseg.progress import Silent
-from medseg.recorder import NoRecord
 from medseg.steps.features.embed import Embed
 from medseg.steps.features.probe import Probe
-from medseg.steps.rounds.asked import predictions
+from medseg.steps.fit import Fit
+from medseg.steps.rounds.asked import by_network, predictions
 from medseg.steps.self_train import SelfTrain
-from medseg.steps.step import Run
+from medseg.steps.step import Run, Work
 
 SIDES = ("left", "right")
 RULE = {"_target_": "medseg.learning.ThresholdSchedule", "first": 0.51, "last": 0.52, "rounds": 2}
@@ -59,6 +61,21 @@ def rounds_of(run):
     return json.loads((run.place / "rounds.json").read_text())
 
 
+def predicted(run, number):
+    return pd.read_parquet(run.place / f"round_{number:02d}" / "predicted.parquet")
+
+
+def run_at(folder, heard, step="self_train"):
+    loading, cpu = Loading(batch_size=8, workers=0), torch.device("cpu")
+    return Run(folder, step, 5, cpu, loading, heard, heard, Allowed())
+
+
+def own(work):
+    """The work with a network of its own."""
+    predictor = work.predictor
+    return replace(work, predictor=replace(predictor, network=deepcopy(predictor.network)))
+
+
 def files(run):
     kept = (path for path in sorted(run.place.rglob("*")) if path.is_file())
     return {
@@ -68,21 +85,6 @@ def files(run):
     }
 
 
-@pytest.fixture
-def taught(monkeypatch):
-    """The work that each round learns from."""
-    from medseg.steps.fit import Fit
-
-    seen, plain = [], Fit.__call__
-
-    def call(step, work, run):
-        seen.append(work)
-        return plain(step, work, run)
-
-    monkeypatch.setattr(Fit, "__call__", call)
-    return seen
-
-
 def of_few(case):
     """Of 14 pictures of each class, by their number: 5 to train, 3 to validate, 1 to test, 5 without a label."""
     number = int(next(iter(case.images.values())).stem)
@@ -90,21 +92,12 @@ def of_few(case):
 
 
 @pytest.fixture(scope="session")
-def started(make_feature_work, tmp_path_factory):
+def started(make_feature_work, tmp_path_factory, listener):
     """Features of few cases, and a network that tells the classes, but for a leaning to the left."""
-    run = Run(
-        tmp_path_factory.mktemp("started"),
-        "embed",
-        5,
-        torch.device("cpu"),
-        Loading(batch_size=8),
-        NoRecord(),
-        Silent(),
-        Allowed(),
-    )
+    run = run_at(tmp_path_factory.mktemp("started"), listener(), "embed")
     work = Embed()(make_feature_work(of_few), run)
     work = Probe(3, [0.01])(work, run.at("probe"))
-    margins = predictions(work, run, ThresholdSchedule(0.1, 0.1, 1), 1)["probability_left"]
+    margins = predictions(work, run, by_network, ThresholdSchedule(0.1, 0.1, 1), 1)["probability_left"]
     odds = np.log(margins / (1 - margins))
     with torch.no_grad():
         layer = work.predictor.network.get_submodule("classifier")
@@ -115,9 +108,7 @@ def started(make_feature_work, tmp_path_factory):
 @pytest.fixture
 def few(started):
     """The same with a network of its own, as often as one asks."""
-    return lambda: replace(
-        started, predictor=replace(started.predictor, network=deepcopy(started.predictor.network))
-    )
+    return lambda: own(started)
 
 
 @pytest.fixture
@@ -125,68 +116,135 @@ def one_round(few, make_run):
     return few(), make_run("self_train")
 
 
-@pytest.mark.slow
-def test_rounds_learn_from_labels_and_their_own_acceptances_alone(few, make_run, heard, taught):
-    work, run = few(), make_run("self_train")
-    before = weights(work)
-    done = start(make_step(weight=0.5, patience=9), work, run)
+@contextmanager
+def watched():
+    """The work that each round learns from."""
+    seen, plain = [], Fit.__call__
 
-    rounds = rounds_of(run)
-    assert rounds[0]["outcome"] == "start"
+    def call(step, work, run):
+        seen.append(work)
+        return plain(step, work, run)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fit, "__call__", call)
+        yield seen
+
+
+@pytest.fixture
+def taught():
+    with watched() as seen:
+        yield seen
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch):
+    """Pictures are drawn by the run that is made once, before this, alone."""
+
+    def blank(_, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        return path
+
+    for place in ("fit", "features.probe", "rounds.concluding"):
+        monkeypatch.setattr(f"medseg.steps.{place}.save_figure", blank)
+    monkeypatch.setattr("medseg.steps.fit.learning_curves", lambda *_, **__: None)
+
+
+WHOLE = {"patience": 9, "weight": 0.7, "key": "scanner"}
+
+
+def with_key(work, *, turned=False):
+    """The work, whose cases hold in a column what they show, or the other class."""
+    cases = {}
+    for case in work.cases.values():
+        name = next(iter(case.images.values())).parent.name
+        told = SIDES[1 - SIDES.index(name)] if turned else name
+        cases[case.id] = replace(case, extra={"scanner": told})
+    return replace(work, cases=cases)
+
+
+@dataclass
+class Whole:
+    """A self-training that nobody interrupted; never change it."""
+
+    given: Work
+    before: dict
+    run: Run
+    done: Work
+    taught: list
+    heard: Any
+
+
+@pytest.fixture(scope="session")
+def whole(started, tmp_path_factory, listener):
+    heard, given = listener(), with_key(own(started))
+    run = run_at(tmp_path_factory.mktemp("whole"), heard)
+    before = weights(given)
+    with watched() as taught:
+        done = start(make_step(**WHOLE), given, run)
+    return Whole(given, before, run, done, taught, heard)
+
+
+def test_rounds_learn_from_labels_and_their_own_acceptances_alone(whole):
+    rounds = rounds_of(whole.run)
     learned = [each for each in rounds if each["epochs"]]
-    assert len(taught) == len(learned) > 0
-    own = list(work.store.role("train"))
-    for each, seen in zip(learned, taught, strict=True):
+    assert rounds[0]["outcome"] == "start"
+    assert len(whole.taught) == len(learned) == 2
+    labelled = list(whole.given.store.role("train"))
+    for each, seen in zip(learned, whole.taught, strict=True):
         added = [sample for sample in seen.store.role("train") if sample.pseudo]
-        assert [sample for sample in seen.store.role("train") if not sample.pseudo] == own
-        assert len(added) == sum(each["accepted"].values())
-        assert {sample.weight for sample in added} == {0.5}
-        place = run.place / f"round_{each['number']:02d}" / "predicted.parquet"
-        table = pd.read_parquet(place)
+        assert [sample for sample in seen.store.role("train") if not sample.pseudo] == labelled
+        assert len(added) == sum(each["accepted"].values()) > 0
+        assert {sample.weight for sample in added} == {0.7}
+        table = predicted(whole.run, each["number"])
         accepted = table[table["accepted"]].set_index("case")["label"]
         assert {sample.case: sample.labels for sample in added} == {
             case: (name,) for case, name in accepted.items()
         }
         for role in ("val", "test"):
-            assert seen.store.role(role) == work.store.role(role)
-    assert done.store is work.store
-    assert done.epochs == sum(each["epochs"] for each in rounds)
-
-    best = max(rounds, key=lambda each: each["quality"] is not None and each["quality"]["score"])
-    assert heard.tagged["self_train.best_round"].isdigit()
-    kept = rounds[int(heard.tagged["self_train.best_round"])]
-    assert kept["quality"]["score"] == best["quality"]["score"]
-    expected = (
-        Predictor.load(run.place / f"round_{kept['number']:02d}" / "predictor").network.state_dict()
-        if kept["number"]
-        else before
-    )
-    assert equal(weights(done), dict(expected))
-    recalled = make_step().recall(few(), run)
-    assert equal(weights(recalled), weights(done))
-    assert recalled.epochs == done.epochs
+            assert seen.store.role(role) == whole.given.store.role(role)
+    assert whole.done.store is whole.given.store
+    assert whole.done.epochs == sum(each["epochs"] for each in rounds)
 
 
-@pytest.mark.slow
-def test_what_each_round_gave_is_recorded(few, make_run, heard):
-    run = make_run("self_train")
-    start(make_step(), few(), run)
+def test_the_best_weights_are_left_and_recalled(whole):
+    rounds = rounds_of(whole.run)
+    best = int(whole.heard.tagged["self_train.best_round"])
+    scores = [each["quality"]["score"] for each in rounds if each["quality"]]
+    assert rounds[best]["quality"]["score"] == max(scores)
+    kept = Predictor.load(whole.run.place / f"round_{best:02d}" / "predictor") if best else None
+    assert equal(weights(whole.done), kept.network.state_dict() if kept else whole.before)
+    fresh = own(whole.given)
+    recalled = make_step().recall(fresh, whole.run)
+    assert equal(weights(recalled), weights(whole.done))
+    assert recalled.epochs == whole.done.epochs
 
+
+def test_what_each_round_gave_is_recorded(whole):
+    heard, run = whole.heard, whole.run
     by_round = {step: values for step, values in heard.numbers if "self_train/score" in values}
+    assert set(by_round) == {0, 1, 2}
     assert by_round[1]["self_train/threshold"] == pytest.approx(0.51)
-    assert {"self_train/accepted/left", "self_train/accepted/right", "self_train/calibration_error"} <= set(
-        by_round[1]
-    )
+    named = {"accepted/left", "accepted/right", "calibration_error", "precision_of_accepted"}
+    assert {f"self_train/{name}" for name in named} <= set(by_round[1])
     curves = [step for step, values in heard.numbers if "epoch/train/loss" in values]
-    assert curves == list(range(1, len(curves) + 1))
+    assert curves == [1, 2, 3, 4]
     assert {"tables/self_train_rounds.csv", "figures/self_train_rounds.png"} <= set(heard.artifacts)
     for name in ("rounds", "probabilities"):
         assert imread(run.figures / f"self_train_{name}.png").size
-    verdict = json.loads((run.place / "verdict.json").read_text())
+    verdict = json.loads((run.place / "confirmation_bias.json").read_text())
     assert heard.tagged["self_train.verdict"] == verdict["text"]
     assert verdict["text"] in heard.said
-    table = pd.read_csv(run.place / "self_train_rounds.csv")
-    assert list(table["round"]) == list(range(len(rounds_of(run))))
+    assert list(pd.read_csv(run.place / "self_train_rounds.csv")["round"]) == [0, 1, 2]
+
+
+def test_the_labels_of_the_best_round_are_kept(whole):
+    best = int(whole.heard.tagged["self_train.best_round"])
+    path = whole.run.place / "self_train_weak_labels.parquet"
+    assert path.exists() == (best > 0)
+    if best:
+        table = predicted(whole.run, best)
+        assert list(pd.read_parquet(path)["case"]) == list(table.loc[table["accepted"], "case"])
 
 
 class Cut(KeyboardInterrupt):
@@ -196,12 +254,9 @@ class Cut(KeyboardInterrupt):
 @pytest.mark.slow
 @pytest.mark.parametrize("epoch", [1, 2, 3])
 def test_what_is_killed_within_or_between_rounds_goes_on_to_the_same_end(
-    few, make_run, heard, monkeypatch, epoch
+    whole, few, make_run, heard, monkeypatch, epoch
 ):
-    step = {"patience": 9, "weight": 0.7}
-    whole = make_run("self_train", folder="whole")
-    expected = start(make_step(**step), few(), whole)
-    cut, plain = make_run("self_train", folder="cut"), heard.metrics
+    cut, plain = make_run("self_train"), heard.metrics
 
     def interrupted(values, number):
         plain(values, number)
@@ -210,12 +265,39 @@ def test_what_is_killed_within_or_between_rounds_goes_on_to_the_same_end(
 
     monkeypatch.setattr(heard, "metrics", interrupted)
     with pytest.raises(Cut):
-        start(make_step(**step), few(), cut)
+        start(make_step(**WHOLE), with_key(few()), cut)
     monkeypatch.setattr(heard, "metrics", plain)
-    resumed = start(make_step(**step), few(), cut)
+    resumed = start(make_step(**WHOLE), with_key(few()), cut)
 
-    assert equal(weights(resumed), weights(expected))
-    assert files(cut) == files(whole)
+    assert equal(weights(resumed), weights(whole.done))
+    assert files(cut) == files(whole.run)
+
+
+@pytest.mark.slow
+def test_what_is_done_is_concluded_again_without_learning(whole, make_run, taught):
+    """As where a figure of a run is damaged."""
+    run = make_run("self_train")
+    shutil.copytree(whole.run.place, run.place)
+    done = start(make_step(**WHOLE), own(with_key(whole.given)), run)
+
+    assert not taught
+    assert files(run) == files(whole.run)
+    assert done.epochs == whole.done.epochs
+
+
+@pytest.mark.slow
+def test_the_key_decides_nothing(whole, few, make_run):
+    run = make_run("self_train")
+    done = start(make_step(**WHOLE), with_key(few(), turned=True), run)
+
+    assert equal(weights(done), weights(whole.done))
+    table = predicted(run, 1)
+    accepted = table[table["accepted"]]
+    truth = [next(iter(whole.given.cases[case].images.values())).parent.name for case in accepted["case"]]
+    right = np.mean(np.array(truth) == accepted["label"])
+    assert right > 0
+    assert rounds_of(whole.run)[1]["precision"] == pytest.approx(right)
+    assert rounds_of(run)[1]["precision"] == pytest.approx(1 - right)
 
 
 @pytest.mark.slow
@@ -236,31 +318,6 @@ def test_an_interrupted_round_keeps_what_it_accepted(few, make_run, heard, monke
 
 
 @pytest.mark.slow
-def test_the_key_decides_nothing(few, make_run, heard):
-    truth = {}
-    ends = []
-    for turned in (False, True):
-        work = few()
-        cases = {}
-        for case in work.cases.values():
-            name = next(iter(case.images.values())).parent.name
-            truth[case.id] = name
-            told = name if not turned else SIDES[1 - SIDES.index(name)]
-            cases[case.id] = replace(case, extra={"scanner": told})
-        run = make_run("self_train", folder=f"run_{turned}")
-        done = start(make_step(key="scanner"), replace(work, cases=cases), run)
-        ends.append((weights(done), rounds_of(run)[1]["precision"]))
-        table = pd.read_parquet(run.place / "round_01" / "predicted.parquet")
-        accepted = table[table["accepted"]]
-        right = np.mean(
-            [truth[case] == name for case, name in zip(accepted["case"], accepted["label"], strict=True)]
-        )
-        assert ends[-1][1] == pytest.approx(1 - right if turned else right)
-    assert equal(ends[0][0], ends[1][0])
-    assert ends[0][1] + ends[1][1] == pytest.approx(1)
-
-
-@pytest.mark.slow
 def test_the_probe_learns_in_rounds_too(few, make_run):
     run = make_run("self_train")
     probed = few()
@@ -272,6 +329,12 @@ def test_the_probe_learns_in_rounds_too(few, make_run):
 
     changed = {name for name, each in round_one.items() if not torch.equal(each, before[name])}
     assert changed == {"classifier.weight", "classifier.bias"}
+
+
+def test_the_probe_predicts_from_features_as_the_network_does(few):
+    work = few()
+    samples = [*work.store.role("val"), *work.store.role("unlabelled")]
+    np.testing.assert_allclose(Probe().logits(work, samples), by_network(work, samples), atol=1e-5)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from medseg.learning.features.table import NumberTable, numbers
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.transfer.linear_head import fold, linear_head
 from medseg.places import written_whole
+from medseg.slices.store.store import Sample
 from medseg.splits.split import Role
 from medseg.steps.features.embed import digest_without
 from medseg.steps.features.groupings import FEATURES, class_task, table_of
@@ -100,6 +101,23 @@ class Probe:
         self._conclude(work, run, found, counts, scores)
         probed.save(run.place / "predictor")
         return replace(work, predictor=probed)
+
+    def logits(self, work: Work, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        """(N, K) what the network of the work gives for slices, from the features that are known of their cases.
+
+        Only the last layer computes, so that many images take no time. For cases of one slice alone.
+
+        Raises:
+            DefinitionError: The features are not those of this network.
+        """
+        name = linear_head(work.predictor.network, work.predictor.input_shape)
+        frame = _features(work, name).set_index(["case", "role"])
+        rows = frame.loc[[(each.case, each.role) for each in samples]].drop(columns="group")
+        given = torch.from_numpy(rows.to_numpy(np.float32, copy=True)).to(work.predictor.device)
+        layer: Any = work.predictor.network.get_submodule(name)
+        with torch.inference_mode():
+            found: NDArray[np.float32] = linear(given, layer.weight, layer.bias).cpu().numpy()
+        return found
 
     def recall(self, work: Work, run: Run) -> Work:
         """Load the filled network from the run's folder."""

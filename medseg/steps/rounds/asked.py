@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,15 +19,27 @@ from medseg.learning.tasks.target import indicator
 from medseg.slices.store.store import Sample
 from medseg.steps.step import Run, Work
 
+Ask = Callable[[Work, Sequence[Sample]], NDArray[np.float32]]
+"""Gives logits (N, K) of slices by the network of a work."""
 
-def quality(work: Work, run: Run) -> Quality:
+
+def by_network(work: Work, samples: Sequence[Sample]) -> NDArray[np.float32]:
+    """Send slices through the network.
+
+    Raises:
+        ModelError: It gives NaN or infinity.
+    """
+    return work.predictor.logits(np.stack([work.store.image(each) for each in samples]).astype(np.float32))
+
+
+def quality(work: Work, run: Run, ask: Ask) -> Quality:
     """How good the network of the work is on the validation images.
 
     Raises:
         ModelError: It gives NaN or infinity.
     """
     samples, task = work.store.role("val"), work.predictor.task
-    logits = _logits(work, samples, "predicting the validation images", run)
+    logits = _asked(work, samples, ask, "predicting the validation images", run)
     labels = np.stack([indicator(each.labels or (), task.classes) for each in samples])
     scorer = task.scorer()
     scorer.update([each.case for each in samples], torch.from_numpy(logits), torch.from_numpy(labels))
@@ -45,7 +57,7 @@ def quality(work: Work, run: Run) -> Quality:
     )
 
 
-def predictions(work: Work, run: Run, rule: Rule, number: int) -> pd.DataFrame:
+def predictions(work: Work, run: Run, ask: Ask, rule: Rule, number: int) -> pd.DataFrame:
     """What the network of the work says of each image without a label, and whether a round accepts it.
 
     Returns:
@@ -56,7 +68,7 @@ def predictions(work: Work, run: Run, rule: Rule, number: int) -> pd.DataFrame:
         ModelError: The network gives NaN or infinity.
     """
     samples, classes = work.store.role("unlabelled"), work.predictor.task.classes
-    logits = _logits(work, samples, f"round {number}: predicting the unlabelled", run)
+    logits = _asked(work, samples, ask, f"round {number}: predicting the unlabelled", run)
     frame = _by_case(work.predictor, samples, logits)
     chances = _chances(frame)
     frame.insert(2, "label", [classes[index] for index in chances.argmax(axis=1)])
@@ -74,18 +86,20 @@ def precision(work: Work, accepted: pd.DataFrame, key: str | None) -> float | No
     return float(np.mean(right)) if right else None
 
 
-def _logits(work: Work, samples: Sequence[Sample], label: str, run: Run) -> NDArray[np.float32]:
+def _asked(work: Work, samples: Sequence[Sample], ask: Ask, label: str, run: Run) -> NDArray[np.float32]:
+    """Logits (N, K) of slices, in batches."""
     if not samples:
         raise DataError(f"{label}: there are none. Change slices.keep, or the data.")
-    predictor, found = work.predictor, []
+    each, found = work.predictor.batch_size, []
     with run.progress.bar(label, len(samples), "slices") as bar:
-        for start in range(0, len(samples), predictor.batch_size):
-            here = samples[start : start + predictor.batch_size]
-            images = np.stack([work.store.image(each) for each in here]).astype(np.float32)
+        for start in range(0, len(samples), each):
+            here = samples[start : start + each]
             try:
-                found.append(predictor.logits(images))
+                found.append(ask(work, here))
             except ModelError as error:
                 raise ModelError(f"{label}: {error}") from error
+            if not np.isfinite(found[-1]).all():
+                raise ModelError(f"{label}: the network gives NaN or infinity. Training diverged.")
             bar.advance(len(here))
     return np.concatenate(found)
 

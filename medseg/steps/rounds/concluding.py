@@ -76,7 +76,7 @@ def conclude(
     with written_whole(path) as target:
         frame.to_csv(target, index=False)
     run.recorder.artifact(path, "tables")
-    with written_whole(run.place / "verdict.json") as target:
+    with written_whole(run.place / "confirmation_bias.json") as target:
         kept = {"kind": verdict.kind, "text": verdict.text, "best_round": best.number, "ended": why}
         target.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     if tables:
