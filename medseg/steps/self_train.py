@@ -86,10 +86,11 @@ class SelfTrain:
 
     def _ask(self, work: Work) -> Ask:
         """How images are predicted: where the head alone learns, their features are known, if one slice is a case."""
-        shortcut: Ask | None = getattr(self.learn, "logits", None)
-        alike = all(hasattr(step, "logits") for step in self._steps)
-        flat = work.predictor.preparation.files.flat
-        return shortcut if shortcut is not None and alike and flat else by_network
+        makers = [getattr(step, "asker", None) for step in self._steps]
+        if None in makers or not work.predictor.preparation.files.flat:
+            return by_network(work)
+        found: Ask = makers[0](work)
+        return found
 
     def check(self, predictor: Predictor) -> None:
         """Check the steps that learn.
@@ -175,7 +176,7 @@ class SelfTrain:
         done = step(replace(self._taught(work, accepted), epochs=begun), here)
         done.predictor.save(here.place / "predictor")
         taught = replace(work, predictor=done.predictor)
-        got = quality(taught, run, self._ask(work))
+        got = quality(taught, run, self._ask(taught))
         return replace(
             found,
             quality=got,

@@ -97,7 +97,7 @@ def started(make_feature_work, tmp_path_factory, listener):
     run = run_at(tmp_path_factory.mktemp("started"), listener(), "embed")
     work = Embed()(make_feature_work(of_few), run)
     work = Probe(3, [0.01])(work, run.at("probe"))
-    margins = predictions(work, run, by_network, ThresholdSchedule(0.1, 0.1, 1), 1)["probability_left"]
+    margins = predictions(work, run, by_network(work), ThresholdSchedule(0.1, 0.1, 1), 1)["probability_left"]
     odds = np.log(margins / (1 - margins))
     with torch.no_grad():
         layer = work.predictor.network.get_submodule("classifier")
@@ -334,7 +334,7 @@ def test_the_probe_learns_in_rounds_too(few, make_run):
 def test_the_probe_predicts_from_features_as_the_network_does(few):
     work = few()
     samples = [*work.store.role("val"), *work.store.role("unlabelled")]
-    np.testing.assert_allclose(Probe().logits(work, samples), by_network(work, samples), atol=1e-5)
+    np.testing.assert_allclose(Probe().asker(work)(samples), by_network(work)(samples), atol=1e-5)
 
 
 @pytest.mark.slow

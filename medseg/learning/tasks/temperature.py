@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from medseg.errors import DataError
 from medseg.learning.tasks.task import TemperatureTask
 
-RANGE = (0.05, 20.0)
-"""In which it is looked for."""
+RANGE = (1e-3, 20.0)
+"""In which it is looked for: a probe whose coefficients are held very small is far too unsure."""
 
 _AT_THE_END = 0.01  # of the logarithm
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -102,8 +102,8 @@ class Probe:
         probed.save(run.place / "predictor")
         return replace(work, predictor=probed)
 
-    def logits(self, work: Work, samples: Sequence[Sample]) -> NDArray[np.float32]:
-        """(N, K) what the network of the work gives for slices, from the features that are known of their cases.
+    def asker(self, work: Work) -> Callable[[Sequence[Sample]], NDArray[np.float32]]:
+        """What gives logits (N, K) of slices by the network of the work, from the features of their cases.
 
         Only the last layer computes, so that many images take no time. For cases of one slice alone.
 
@@ -111,13 +111,17 @@ class Probe:
             DefinitionError: The features are not those of this network.
         """
         name = linear_head(work.predictor.network, work.predictor.input_shape)
-        frame = _features(work, name).set_index(["case", "role"])
-        rows = frame.loc[[(each.case, each.role) for each in samples]].drop(columns="group")
-        given = torch.from_numpy(rows.to_numpy(np.float32, copy=True)).to(work.predictor.device)
+        frame = _features(work, name).set_index(["case", "role"]).drop(columns="group")
         layer: Any = work.predictor.network.get_submodule(name)
-        with torch.inference_mode():
-            found: NDArray[np.float32] = linear(given, layer.weight, layer.bias).cpu().numpy()
-        return found
+
+        def ask(samples: Sequence[Sample]) -> NDArray[np.float32]:
+            rows = frame.loc[[(each.case, each.role) for each in samples]]
+            given = torch.from_numpy(rows.to_numpy(np.float32, copy=True)).to(work.predictor.device)
+            with torch.inference_mode():
+                found: NDArray[np.float32] = linear(given, layer.weight, layer.bias).cpu().numpy()
+            return found
+
+        return ask
 
     def recall(self, work: Work, run: Run) -> Work:
         """Load the filled network from the run's folder."""

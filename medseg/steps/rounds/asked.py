@@ -17,19 +17,22 @@ from medseg.learning.selftraining.rounds import Quality
 from medseg.learning.selftraining.rules import Rule
 from medseg.learning.tasks.target import indicator
 from medseg.slices.store.store import Sample
+from medseg.steps.features.groupings import class_task
 from medseg.steps.step import Run, Work
 
-Ask = Callable[[Work, Sequence[Sample]], NDArray[np.float32]]
-"""Gives logits (N, K) of slices by the network of a work."""
+Ask = Callable[[Sequence[Sample]], NDArray[np.float32]]
+"""Gives logits (N, K) of slices."""
 
 
-def by_network(work: Work, samples: Sequence[Sample]) -> NDArray[np.float32]:
-    """Send slices through the network.
+def by_network(work: Work) -> Ask:
+    """What sends slices through the network of the work; it raises a ModelError where that gives NaN or infinity."""
 
-    Raises:
-        ModelError: It gives NaN or infinity.
-    """
-    return work.predictor.logits(np.stack([work.store.image(each) for each in samples]).astype(np.float32))
+    def ask(samples: Sequence[Sample]) -> NDArray[np.float32]:
+        return work.predictor.logits(
+            np.stack([work.store.image(each) for each in samples]).astype(np.float32)
+        )
+
+    return ask
 
 
 def quality(work: Work, run: Run, ask: Ask) -> Quality:
@@ -38,7 +41,7 @@ def quality(work: Work, run: Run, ask: Ask) -> Quality:
     Raises:
         ModelError: It gives NaN or infinity.
     """
-    samples, task = work.store.role("val"), work.predictor.task
+    samples, task = work.store.role("val"), class_task(work.predictor, "SelfTrain")
     logits = _asked(work, samples, ask, "predicting the validation images", run)
     labels = np.stack([indicator(each.labels or (), task.classes) for each in samples])
     scorer = task.scorer()
@@ -95,7 +98,7 @@ def _asked(work: Work, samples: Sequence[Sample], ask: Ask, label: str, run: Run
         for start in range(0, len(samples), each):
             here = samples[start : start + each]
             try:
-                found.append(ask(work, here))
+                found.append(ask(here))
             except ModelError as error:
                 raise ModelError(f"{label}: {error}") from error
             if not np.isfinite(found[-1]).all():
