@@ -87,9 +87,10 @@ class SelfTrain:
     def _ask(self, work: Work) -> Ask:
         """How images are predicted: where the head alone learns, their features are known, if one slice is a case."""
         makers = [getattr(step, "asker", None) for step in self._steps]
-        if None in makers or not work.predictor.preparation.files.flat:
+        known = [make for make in makers if make is not None]
+        if len(known) < len(makers) or not work.predictor.preparation.files.flat:
             return by_network(work)
-        found: Ask = makers[0](work)
+        found: Ask = known[0](work)
         return found
 
     def check(self, predictor: Predictor) -> None:

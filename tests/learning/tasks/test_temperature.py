@@ -27,7 +27,7 @@ def drawn(many: bool, count: int = 4000):
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
-@pytest.mark.parametrize("factor", [0.01, 0.3, 1.0, 4.0])
+@pytest.mark.parametrize("factor", [0.01, 1.0, 4.0])
 def test_logits_that_were_made_too_sure_or_unsure_are_brought_back(many: bool, factor: float) -> None:
     logits, truth = drawn(many)
     task = ImageTags(NAMES) if many else ImageClasses(NAMES)
