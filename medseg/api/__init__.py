@@ -19,6 +19,7 @@ from medseg.api.prediction import PredictedCase, predict
 from medseg.api.reporting.report import report
 from medseg.api.result import RunResult
 from medseg.api.running import move_run, resume_pipeline, run_pipeline
+from medseg.api.scoring.external import evaluate
 from medseg.pipeline.options import default_jobs
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "default_jobs",
     "delete_run",
     "describe_pipeline",
+    "evaluate",
     "find_run_folder",
     "keep_comparison",
     "load_model",

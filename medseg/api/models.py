@@ -36,10 +36,19 @@ def load_model(
     from medseg.pipeline.run import choose_device  # noqa: PLC0415
 
     where, may = choose_device(device), SHIPPED.also(*allow)
+    return Predictor.load(model_folder(model, tracking_uri=tracking_uri), device=where, allowed=may)
+
+
+def model_folder(model: str | Path, *, tracking_uri: str | None = None) -> Path:
+    """The folder of a saved model; arguments as of `load_model`.
+
+    Raises:
+        RunError: There is no such run, or it has no model yet.
+    """
     if (Path(model) / "model.json").is_file():
-        return Predictor.load(model, device=where, allowed=may)
+        return Path(model)
     if Path(model).is_dir() and not (Path(model) / "run.json").is_file():
-        return Predictor.load(model, device=where, allowed=may)
+        return Path(model)
     try:
         run: RunFolder | None = find_run_folder(str(model), holding="model")
     except RunError:
@@ -49,7 +58,7 @@ def load_model(
     folder = _downloaded(str(model), tracking_uri) if run is None else inside(run.path, "model")
     if not folder.is_dir():
         raise RunError("this run has no model yet: its training has not ended. medseg pipeline resume RUN")
-    return Predictor.load(folder, device=where, allowed=may)
+    return folder
 
 
 def _downloaded(run: str, tracking_uri: str | None) -> Path:

@@ -15,7 +15,7 @@ from medseg.cli import data, pipeline, runs
 from medseg.cli.display import display
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
-from medseg.cli.options import Allow
+from medseg.cli.options import Allow, Device, Jobs, Note, RunName, Set, ShowPaths, SkipBad, Tags, Uri
 
 NOTICE = "Research use only; not a medical device."
 
@@ -110,6 +110,62 @@ def predict(
         )
         code = print_predicted(console, errors, found, out, show_paths=show_paths)
     raise typer.Exit(code)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(help="A model's or run's folder, a run's name or MLflow id, or `latest`.")
+    ],
+    data_folder: Annotated[Path, typer.Option("--data", help="Score it on the data in this folder.")],
+    manifest: Annotated[
+        str | None,
+        typer.Option(
+            "--manifest",
+            help="Read the data by this manifest, a name or path. Default: the one the model learned from.",
+        ),
+    ] = None,
+    sets: Set = None,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+    allow_learned: Annotated[
+        bool,
+        typer.Option(
+            "--allow-learned", help="Score cases, too, that the model has learned from. Default: refuse them."
+        ),
+    ] = False,
+    tracking_uri: Uri = None,
+    allow: Allow = None,
+    jobs: Jobs = None,
+    run_name: RunName = None,
+    note: Note = "",
+    tags: Tags = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Score a saved model on other labelled data: external validation, as a tracked run of its own."""
+    with guarded(Console(stderr=True), show_paths=show_paths):
+        mark_and_tell()
+        from medseg.api import evaluate as score  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.cli.tables import print_result  # noqa: PLC0415
+
+        console = Console()
+        result = score(
+            model,
+            data_folder,
+            manifest=manifest,
+            set=sets or (),
+            device=device,
+            skip_bad=skip_bad,
+            allow_learned=allow_learned,
+            tracking_uri=tracking_uri,
+            allow=allow or (),
+            jobs=jobs,
+            run_name=run_name,
+            note=note,
+            tags=tags or (),
+            progress=display(console),
+        )
+        print_result(console, result)
 
 
 @app.command()

@@ -15,9 +15,12 @@ class PeakMemory:
     """Watches, within its block, what a device holds at most: that of torch on a GPU, of this process on a CPU.
 
     Attributes:
-        taken: Bytes above those that were held when the block began; None until it has ended, and where the
-            system does not tell (a CPU without Linux's /proc).
+        taken: Bytes above those that were held when the block began; None until it has ended, where the system does
+            not tell (a CPU without Linux's /proc), and on a CPU for all but the first block of a process: what an
+            earlier one took is held still, and taken again without a trace.
     """
+
+    _watched = False
 
     def __init__(self, device: torch.device) -> None:
         self.taken: int | None = None
@@ -30,7 +33,8 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self._gpu)
             self._before = int(torch.cuda.memory_allocated(self._gpu))
         else:
-            self._before = _reset()
+            self._before = None if PeakMemory._watched else _reset()
+            PeakMemory._watched = True
         return self
 
     def __exit__(

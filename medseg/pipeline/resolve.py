@@ -19,6 +19,7 @@ from medseg.learning.tasks.target import TARGETS
 from medseg.learning.tasks.task import TASK, Task
 from medseg.machine.within_memory import is_unmade, within_memory
 from medseg.pipeline.checks.loss_check import check_loss
+from medseg.pipeline.checks.order import refuse_outdated, refuse_unfed
 from medseg.pipeline.checks.passed import once
 from medseg.pipeline.checks.rehearsal import rehearse
 from medseg.pipeline.declaration.completion import INPUTS
@@ -96,15 +97,15 @@ def resolve(
         name: build(spec, at=f"steps.{name}", kind=_step, allowed=allowed)
         for name, spec in definition.steps.items()
     }
-    _refuse_unfed(steps)
+    refuse_unfed(steps)
+    refuse_outdated(steps)
     predictor = Predictor(
         network,
         dict(definition.network),
         task,
         preparation,
         manifest,
-        batch_size=definition.loading.batch_size,
-    )
+    )  # in batches as large as `medseg predict` takes: others round otherwise
     trains = any("train" in step.roles for step in steps.values())
     once(
         partial(_try_blank_batch, definition, network, task, augment, trains=trains),
@@ -123,24 +124,6 @@ def _check(name: str, step: Step, predictor: Predictor) -> None:
     except (DefinitionError, ModelError) as error:  # a step does not know what it is called
         at = f"at steps.{name}"
         raise type(error)(str(error) if str(error).startswith(at) else f"{at}: {error}") from error
-
-
-def _refuse_unfed(steps: Mapping[str, Step]) -> None:
-    """Refuse a step that needs what no step before it gives, where steps say so."""
-    given: set[str] = set()
-    for name, step in steps.items():
-        for need in getattr(step, "needs", ()):
-            if need not in given:
-                later = [other for other, each in steps.items() if need in getattr(each, "gives", ())]
-                remedy = (
-                    f"Put steps.{later[0]} before it."
-                    if later
-                    else "Put a step before it that gives them, such as {_target_: medseg.steps.Embed}."
-                )
-                raise DefinitionError(
-                    f"steps.{name} needs {need}, and no step before it gives them. {remedy}"
-                )
-        given.update(getattr(step, "gives", ()))
 
 
 def _refuse_unknown_channels(definition: PipelineDefinition, manifest: Manifest) -> None:

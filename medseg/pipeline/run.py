@@ -140,16 +140,28 @@ def _all_steps(job: Job) -> Work:
         job.progress,
         job.resolved.allowed,
     )
+    scored = None
     for name, step in job.resolved.steps.items():
         state = job.folder.read()
         here = run.at(name)
         if name in state.done:
             work = step.recall(work, here)
+            scored = work.predictor if hasattr(step, "evaluation") else scored
             continue
         here.place.mkdir(parents=True, exist_ok=True)
         before = stamps(job.folder)
         work = step(work, here)
         keep_made(job.folder, state, name, before)
+        scored = work.predictor if hasattr(step, "evaluation") else scored
+    if (
+        scored is not None and work.predictor is not scored
+    ):  # by a step that does not say so: see `refuse_outdated`
+        job.progress.say(
+            "SCORES OF ANOTHER MODEL: a step after the last evaluation has changed the model. What is kept, and what "
+            "`medseg predict` answers, is not what was scored.",
+            loud=True,
+        )
+        job.recorder.tags({"scores.outdated": "a step after the last evaluation has changed the model"})
     folder = work.predictor.save(job.folder.path / "model")
     keep_result(job.folder)
     job.recorder.model(folder)
@@ -238,7 +250,7 @@ def _first_work(job: Job, split: Split, store: SliceStore) -> Work:
         job.resolved.predictor,
         network=job.resolved.predictor.network.to(job.device),
         device=job.device,
-        profile=TrainingProfile.of(profiles),
+        profile=TrainingProfile.of(profiles) if profiles else None,
         about=run_about(job.resolved, job.gathered, split, job.folder.path.name),
     )
     _log_data_picture(job, split, cases)
@@ -249,7 +261,8 @@ def _log_data_picture(job: Job, split: Split, cases: dict[str, Case]) -> None:
     path = job.folder.path / DATA_PICTURE
     whole = path.is_file() and path.stat().st_size
     if not whole or damaged(job.folder, DATA_PICTURE):
-        shown = shown_cases([cases[name] for name in sorted(split.cases("train"))], _SHOWN_CASES)
+        roles = (split.cases(role) for role in ROLES)  # of training, if anything is learned
+        shown = shown_cases([cases[name] for name in sorted(next(filter(None, roles)))], _SHOWN_CASES)
         definition = job.resolved.definition
         heading = "generated sample" if job.gathered.generated else job.resolved.manifest.name
         figure = data_picture(

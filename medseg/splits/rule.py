@@ -58,6 +58,7 @@ class SplitRule(BaseModel):
         folds: For cross-validation: the patients are shared out to so many folds of like size, the same ones for a
             seed, and `fold` is the test part; `val` is drawn from the others.
         fold: Which of them, from 1.
+        everybody: The role of all cases, where a model is only scored; in place of all else.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -71,11 +72,12 @@ class SplitRule(BaseModel):
     column: Annotated[str, Field(min_length=1)] | None = None
     folds: Annotated[int, Field(ge=2, le=1000)] | None = None
     fold: Annotated[int, Field(ge=1)] | None = None
+    everybody: Literal["train", "val", "test"] | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _with_ratios(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or given.get("file") is not None:
+        if not isinstance(given, dict) or any(given.get(key) is not None for key in ("file", "everybody")):
             return given
         named = {
             key: value for key, value in given.items() if key not in {"val", "test"} or value is not None
@@ -87,6 +89,12 @@ class SplitRule(BaseModel):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
+        if self.everybody is not None:
+            others = [key for key in ("val", "test", "file", *_OF_PATIENTS) if getattr(self, key) is not None]
+            if others or self.by == "slice":
+                raise ValueError(
+                    f"`everybody` gives all cases one role: remove {', '.join(others) or '`by: slice`'}"
+                )
         if self.file is not None and (self.val is not None or self.test is not None):
             raise ValueError("`file` gives the roles: remove `val` and `test`")
         if self.file is not None and self.stratify is not None:

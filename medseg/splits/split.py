@@ -215,6 +215,9 @@ def make_split(
 def _of_labelled(
     rule: SplitRule, cases: Sequence[Case], seed: int, together: Sequence[Collection[str]]
 ) -> Split:
+    if rule.everybody is not None:
+        everybody = dict.fromkeys((case.id for case in cases), rule.everybody)
+        return Split("group", 0, {}, {case.id: case.group for case in cases}, everybody)
     seed = rule.seed if rule.seed is not None else seed
     expected: dict[Role, Any] = {"val": rule.val, "test": rule.test}
     ratios: dict[Role, float] = {

@@ -19,6 +19,7 @@ _HOMES = {
     "SelfTrain": "medseg.steps.self_train",
     "StartFrom": "medseg.steps.start_from",
     "TuneThreshold": "medseg.steps.tune_threshold",
+    "UseModel": "medseg.steps.use_model",
 }
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "SelfTrain",
     "StartFrom",
     "TuneThreshold",
+    "UseModel",
 ]  # imported on first use
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 
@@ -16,7 +17,7 @@ from medseg.places import read_kept, written_whole
 from medseg.progress import Bar
 from medseg.splits.split import Role
 from medseg.steps.feeding import role_batches
-from medseg.steps.step import Run, Work
+from medseg.steps.step import Run, Stage, Work
 
 _KEPT = "flips.json"
 
@@ -28,6 +29,8 @@ class AverageFlips:
     flip makes predictions take as long again. A flip that training did not see does harm: it cost 0.12 to 0.28 of
     Dice in a trial.
     """
+
+    stage: ClassVar[Stage] = Stage.LOGITS
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -39,7 +39,7 @@ from medseg.splits.split import Role
 from medseg.steps.evaluation.evaluation import evaluation_of
 from medseg.steps.expected import Expected
 from medseg.steps.feeding import are_transforms, placed, role_batches, try_augmentation
-from medseg.steps.step import Run, Work
+from medseg.steps.step import Run, Stage, Work
 
 _LONGEST_TAG = 500  # characters, of MLflow's 5000: a tag is read in a list
 
@@ -70,6 +70,8 @@ class Fit:
         expected: What the training should take on the machine that the definition was drafted on, `minutes` and
             `gib` of memory; the run says how far that was off. It changes nothing.
     """
+
+    stage: ClassVar[Stage] = Stage.WEIGHTS
 
     changeable: ClassVar[tuple[str, ...]] = ("epochs", "patience", "pictures_every")
     """Settings that may change when a training goes on; see `changed_from`."""

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from medseg.learning.tasks.temperature import best_temperature, probabilities
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.evaluation.class_figures import reliability
-from medseg.steps.step import Run, Work
+from medseg.steps.step import Run, Stage, Work
 
 
 class ScaleTemperature:
@@ -32,6 +33,8 @@ class ScaleTemperature:
     at. The calibration error of the validation cases after scaling is that of the cases it was found on; that of the
     test part is in the scores of `Evaluate`.
     """
+
+    stage: ClassVar[Stage] = Stage.DECISION
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 import torch
@@ -24,7 +25,7 @@ from medseg.steps.features.groupings import class_task
 from medseg.steps.rounds.asked import Ask, by_network, precision, predictions, quality
 from medseg.steps.rounds.concluding import conclude, record_round, say_round
 from medseg.steps.rounds.quietly import BarsAlone, CurvesAlone
-from medseg.steps.step import Run, Step, Work
+from medseg.steps.step import Run, Stage, Step, Work
 
 _ROUNDS = TypeAdapter(tuple[Round, ...])
 
@@ -49,6 +50,8 @@ class SelfTrain:
         key: Column of the cases that holds the true class of images without a label, to say how many accepted labels
             are right. It is for that alone: nothing is learned or chosen by it.
     """
+
+    stage: ClassVar[Stage] = Stage.WEIGHTS
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 
@@ -22,7 +22,7 @@ from medseg.learning.transfer.weights import (
     weights_file,
 )
 from medseg.splits.split import Role
-from medseg.steps.step import Run, Work
+from medseg.steps.step import Run, Stage, Work
 
 OWN = "own"
 """Stands for the weights that a network brings itself."""
@@ -42,6 +42,8 @@ class StartFrom:
         part: `all`; only the `encoder`, the way down; or the `features`, all but the head. With a part the
             number of classes may differ.
     """
+
+    stage: ClassVar[Stage] = Stage.WEIGHTS
 
     def __init__(self, weights: str, part: Part = "all") -> None:
         if not isinstance(weights, str) or not weights.strip():

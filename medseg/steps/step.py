@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -89,6 +90,18 @@ class Run:
         return replace(self, step=step)
 
 
+class Stage(IntEnum):
+    """What of a model a step makes; each rests on those before it.
+
+    A step says so by an attribute `stage`, if it makes any of it. Steps with `evaluation` make the scores.
+    """
+
+    WEIGHTS = 0
+    LOGITS = 1  # such as the mean over mirror images
+    DECISION = 2  # such as a threshold or a temperature
+    SCORES = 3
+
+
 class Evaluates(Protocol):
     """A step that scores a role; how a step is found that does, whatever it is called.
 
@@ -107,7 +120,8 @@ class Step(Protocol):
     """One thing that a pipeline does.
 
     A step may have `gives` and `needs`, names of `Work.artifacts`: then a definition in which no step before it gives
-    what it needs is refused before anything runs.
+    what it needs is refused before anything runs. It may have a `stage`, what of the model it makes: then a
+    definition is refused in which a later step changes what it rests on.
     """
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pandas as pd
 
@@ -22,7 +22,7 @@ from medseg.learning.scores.threshold_search import ThresholdSearch, search
 from medseg.learning.tasks.task import threshold_task
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
-from medseg.steps.step import Run, Work
+from medseg.steps.step import Run, Stage, Work
 
 
 class TuneThreshold:
@@ -34,6 +34,8 @@ class TuneThreshold:
         score: f1, dice, iou, precision, recall, specificity, accuracy, balanced_accuracy, youden or mcc.
         over: Whether the score is that of all pixels together (`pooled`), or the mean over `groups`.
     """
+
+    stage: ClassVar[Stage] = Stage.DECISION
 
     def __init__(self, score: str = "f1", over: Literal["pooled", "groups"] = "pooled") -> None:
         if score not in COUNT_SCORES:

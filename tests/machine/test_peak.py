@@ -13,6 +13,11 @@ from medseg.machine.peak import PeakMemory
 MIB = 2**20
 
 
+@pytest.fixture(autouse=True)
+def first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PeakMemory, "_watched", False)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process")
 def test_what_a_block_takes_and_gives_back_is_its_peak() -> None:
     np.ones(400 * MIB, dtype=np.uint8).sum()  # higher, and over
@@ -22,6 +27,15 @@ def test_what_a_block_takes_and_gives_back_is_its_peak() -> None:
 
     assert peak.taken is not None
     assert 80 * MIB < peak.taken < 200 * MIB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process")
+def test_of_a_later_block_nothing_is_known_for_what_the_first_took_is_held_still() -> None:
+    with PeakMemory(torch.device("cpu")) as one, PeakMemory(torch.device("cpu")) as other:
+        pass
+
+    assert one.taken is not None
+    assert other.taken is None
 
 
 def test_where_the_system_does_not_tell_nothing_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

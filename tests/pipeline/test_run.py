@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,3 +89,23 @@ def test_two_steps_that_score_write_two_tables(
     assert RunFolder(found.folder).read().done == ("fit", "first", "second")
     assert set(found.scores("val")["case"]).isdisjoint(found.scores("test")["case"])
     assert found.scores("val")["hd95"].isna().all() if "hd95" in found.scores("val") else True
+
+
+@pytest.mark.slow
+def test_a_step_that_changes_a_scored_model_without_saying_so_is_told_of(
+    workspace: Path, patients: Path, tiny: tuple[str, ...], undrawn: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from medseg.steps.average_flips import AverageFlips
+
+    more = "steps={fit: {_target_: medseg.steps.Fit, epochs: 1, optimiser: {_target_: torch.optim.SGD, lr: 0.1}}, "
+    more += "score: {_target_: medseg.steps.Evaluate, distances: false}, "
+    more += "flips: {_target_: medseg.steps.AverageFlips}}"
+    with pytest.raises(DefinitionError, match=r"steps\.flips changes the model after steps\.score"):
+        run_pipeline("brats2d", patients, set=[*tiny, more], device="cpu")
+    assert not all_runs()
+
+    monkeypatch.delattr(AverageFlips, "stage")
+    found = run_pipeline("brats2d", patients, set=[*tiny, more], device="cpu")
+
+    tags = json.loads((found.folder / "tags.json").read_text())
+    assert "changed the model" in tags["scores.outdated"]

@@ -130,8 +130,7 @@ def _looked(case: Case, channels: Sequence[str], files: FileKind) -> Seen:
         problem, grey = faults[0].found, _tells_of_shades(faults[0].found)
     if grid is None:
         return Seen(bool(channels), problem=problem or "nothing could be read", grey=grey)
-    ras = Geometry(grid.shape, grid.affine)
-    shape, spacing = _in_ras(ras)
+    shape, spacing = _in_ras(grid)
     return Seen(
         bool(channels),
         shape,
@@ -140,6 +139,7 @@ def _looked(case: Case, channels: Sequence[str], files: FileKind) -> Seen:
         None if mask is None else _counts(mask),
         grey,
         _kept(images) if images else 1.0,
+        None if mask is None else _window(grid.to_ras(mask != 0)),
         {name: _sample(data, mask) for name, data in images.items()},
         problem,
     )
@@ -150,6 +150,19 @@ def _in_ras(grid: Geometry) -> tuple[tuple[int, int, int], tuple[float, float, f
     sizes = np.sqrt((grid.ras_affine[:3, :3] ** 2).sum(axis=0))
     i, j, k = turned.shape
     return (i, j, k), (float(sizes[0]), float(sizes[1]), float(sizes[2]))
+
+
+def _window(marked: NDArray[Any]) -> tuple[int, int, int] | None:
+    """Sides of the smallest box around the centre that holds all that is marked (I, J, K); None where nothing is."""
+    sides = []
+    for axis in range(marked.ndim):
+        along = np.flatnonzero(marked.any(axis=tuple(each for each in range(marked.ndim) if each != axis)))
+        if not along.size:
+            return None
+        middle = (marked.shape[axis] - 1) / 2
+        sides.append(int(np.ceil(2 * max(middle - along[0], along[-1] - middle))) + 1)
+    i, j, k = sides
+    return i, j, k
 
 
 def _counts(mask: NDArray[Any]) -> dict[int, int] | None:

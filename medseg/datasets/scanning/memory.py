@@ -18,7 +18,7 @@ from medseg.images.formats import FileKind
 from medseg.places import private_folder, written_whole
 
 #: Raised whenever what is seen changes its meaning.
-_VERSION = 1
+_VERSION = 2
 
 
 class Memory:
@@ -59,6 +59,7 @@ def _seen(stored: dict[str, Any]) -> Seen:
             **stored,
             "shape": tuple(stored["shape"]),
             "spacing": tuple(stored["spacing"]),
+            "window": None if stored["window"] is None else tuple(stored["window"]),
             "labels": None if labels is None else {int(value): int(count) for value, count in labels.items()},
             "foreground": {name: tuple(values) for name, values in stored["foreground"].items()},
         }

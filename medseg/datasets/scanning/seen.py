@@ -18,6 +18,8 @@ class Seen:
         labels: Voxels of each value of the label map; None where it has none of whole numbers, or too many.
         grey: Whether its label map holds shades: of interpolation, or of JPEG.
         kept: Share of the volume that a box around the voxels that are not 0 takes, 0 to 1.
+        window: Sides (I, J, K), RAS+, of the smallest box around the centre of the volume that holds all that the
+            label map marks; None where it marks nothing, or there is none.
         foreground: Some intensities of each channel where the label map is not 0.
         problem: Why files could not be used; empty if they could.
     """
@@ -29,5 +31,6 @@ class Seen:
     labels: Mapping[int, int] | None = None
     grey: bool = False
     kept: float = 1.0
+    window: tuple[int, int, int] | None = None
     foreground: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     problem: str = ""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from medseg.errors import DataError
 from medseg.learning.tasks.task import TemperatureTask
 
-RANGE = (1e-3, 20.0)
-"""In which it is looked for: a probe whose coefficients are held very small is far too unsure."""
+RANGE = (1e-3, 1e3)
+"""In which it is looked for."""
 
 _AT_THE_END = 0.01  # of the logarithm
 
@@ -40,9 +40,13 @@ def best_temperature(
     low, high = (math.log(end) for end in RANGE)
     best = float(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4}).x)
     if best - low < _AT_THE_END or loss(low) <= loss(best):  # which may be level: no loss is below 0
-        raise DataError("every case is right, so that the surest probabilities would fit best")
+        right = bool((task.decision.chosen(probabilities(task, logits)) == truth).all())
+        why = "every case is right" if right else f"the best temperature is below {RANGE[0]:g}"
+        raise DataError(f"{why}, so that the surest probabilities would fit best")
     if high - best < _AT_THE_END or loss(high) <= loss(best):
-        raise DataError("the logits tell nothing of these cases, so that equal probabilities would fit best")
+        raise DataError(
+            f"the best temperature is above {RANGE[1]:g}: equal probabilities would fit best, as of wrong logits"
+        )
     return math.exp(best)
 
 

@@ -284,8 +284,9 @@ def _standing_still(curves: _Curves, step: str) -> Verdict:
         return Verdict("overfitting", None, since, _against_overfitting(step))
     if low or (fallen < _LITTLE and (score is None or score < _FAIR_SCORE)):
         advice = (
-            f"Take more network.channels, try another steps.{step}.optimiser.lr (three times more, or less), less "
-            "loading.augment or dropout, and look at the pictures of the data."
+            "Take a larger network (more channels, features or layers), try another "
+            f"steps.{step}.optimiser.lr (three times more, or less), less loading.augment or dropout, and look at "
+            "the pictures of the data."
         )
         return Verdict("underfitting", None, since, advice)
     advice = "Nothing needs to change: compare by the test scores; more patients help more than more epochs."
@@ -296,6 +297,6 @@ def _standing_still(curves: _Curves, step: str) -> Verdict:
 
 def _against_overfitting(step: str) -> str:
     return (
-        "Take more patients, more loading.augment, dropout or weight decay, or fewer network.channels; "
+        "Take more patients, more loading.augment, dropout or weight decay, or a smaller network; "
         f"steps.{step}.patience saves the time. The weights of the best epoch are kept."
     )

@@ -115,7 +115,7 @@ def lacks_memory(error: Exception) -> bool:
 
 def _advice(fits: int) -> str:
     if fits < 1:
-        return "Not even one slice fits: take a smaller network (network.channels) or slices.size."
+        return "Not even one slice fits: take a smaller network or slices.size."
     return f"Set loading.batch_size={fits} or less, or take a smaller network or slices.size."
 
 

@@ -105,6 +105,8 @@ def _nothing_kept(resolved: Resolved, shared: SharedCopies, report: Report) -> I
         keep.contains, keep.draw, classes=labels.classes, foreground=labels.foreground, regions=task.regions
     ).classes
     training = set(shared.split.cases("train"))
+    if not training:  # nothing is learned
+        return
     stored = {value for facts in report.facts if facts.case in training for value in facts.labels or ()}
     if expected is None or not training or any(_may_be(labels, stored, labels.classes[i]) for i in expected):
         return

@@ -21,6 +21,10 @@ _TILE = 256
 _MUCH_LARGER = 1.5  # times the median side
 _OF_CLASSES = 224
 
+_MARGIN = 1.1  # around what label maps mark
+_MUCH_SMALLER = 0.7  # of the median slice
+_ENOUGH = 20  # label maps, before they say where in a slice labels lie
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -66,8 +70,9 @@ def cut_volumes(look: Look) -> Cut:
     axis = cut_axis(target, shapes)
     plane = list(axis.in_plane)
     alike = bool((spacings[:, plane].max(axis=0) <= _ALIKE * spacings[:, plane].min(axis=0)).all())
-    sizes = shapes[:, plane] if alike else shapes[:, plane] * spacings[:, plane] / target[plane]
-    size, fit, why = _size(sizes)
+    scales = 1.0 if alike else spacings[:, plane] / target[plane]
+    sizes = shapes[:, plane] * scales
+    size, fit, why = _cropped(look, plane, scales, sizes) or _size(sizes)
     scaling, why_scaled = volume_scaling(look)
     image = kept_share(look) < CROPPED
     transforms = [*([] if alike else [_resampling(target, axis.axis)]), scaling]
@@ -126,6 +131,27 @@ def _size(sizes: NDArray[np.float64]) -> tuple[tuple[int, int], str, str]:
         "tile",
         f"sizes differ or are large (median {_words(middle)}, up to {_words(largest)}): cut into tiles",
     )
+
+
+def _cropped(
+    look: Look, plane: list[int], scales: NDArray[np.float64] | float, sizes: NDArray[np.float64]
+) -> tuple[tuple[int, int], str, str] | None:
+    """The middle of the slices, if all that label maps mark lies well within it and it is much smaller; else None."""
+    seen = [each for each in look.seen if each.shape is not None]
+    if len(seen) < max(_cases(look), _ENOUGH) or any(each.window is None for each in seen):
+        return None  # of large data sets not all are read
+    if look.fields.get("derive") is not None:  # a class that no label map marks
+        return None
+    marked = (np.array([each.window for each in seen], float)[:, plane] * scales).max(axis=0) * _MARGIN
+    size = divisible(marked.tolist(), 2 ** halvings([int(each) for each in marked]))
+    if np.prod(size) > _MUCH_SMALLER * np.prod(np.median(sizes, axis=0)) or max(size) > _LARGEST:
+        return None
+    why = (
+        f"slices are cropped to their middle: all that the {len(seen)} label maps mark lies within {_words(marked)}, "
+        "a tenth added. What lies outside is never found: enlarge it where patients lie less centred"
+    )
+    height, width = size
+    return (height, width), "pad", why
 
 
 def _tiles(sizes: NDArray[np.float64], size: tuple[int, int]) -> float:

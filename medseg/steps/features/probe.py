@@ -26,7 +26,7 @@ from medseg.slices.store.store import Sample
 from medseg.splits.split import Role
 from medseg.steps.features.embed import digest_without
 from medseg.steps.features.groupings import FEATURES, class_task, table_of
-from medseg.steps.step import Run, Work
+from medseg.steps.step import Run, Stage, Work
 
 
 class Probe:
@@ -40,6 +40,8 @@ class Probe:
         folds: Of the cross-validation; each class needs as many patients in training.
         strengths: The C that are tried; when left out, 1e-6 to 100, two a decade.
     """
+
+    stage: ClassVar[Stage] = Stage.WEIGHTS
 
     needs: ClassVar[tuple[str, ...]] = (FEATURES,)
     gives: ClassVar[tuple[str, ...]] = ()

@@ -190,6 +190,40 @@ def test_a_folder_without_a_usable_layout_gives_no_draft(tmp_path: Path) -> None
         drafted("mine", look(tmp_path), Machine())
 
 
+def middle(folder: Path, count: int, *, at: int = 0, side: int = 32) -> Look:
+    """Volumes of several sizes with a label of 8 x 8 voxels, `at` voxels from their middle."""
+    write_nnunet(folder, cases=0, shape=SHAPE)
+    for number in range(count):
+        shape = (side + 2 * (number % 3), side, 6)
+        image = np.random.default_rng(number).normal(size=shape).astype(np.float32)
+        mask = np.zeros(shape, np.uint8)
+        first, second = (each // 2 - 4 for each in shape[:2])
+        mask[first + at : first + at + 8, second : second + 8, 2:4] = 1 + number % 3
+        write_volume(folder / "imagesTr" / f"p{number:02}_0000.nii.gz", image)
+        write_volume(folder / "labelsTr" / f"p{number:02}.nii.gz", mask)
+    return look(folder)
+
+
+def test_slices_are_cropped_to_their_middle_where_all_label_maps_lie_there(tmp_path: Path) -> None:
+    choices = choices_of(middle(tmp_path / "a", 20), Machine())
+
+    assert choices["slices.size"] == [10, 10]
+    assert choices["slices.fit"] == "pad"
+
+
+def test_of_an_axis_along_which_they_lie_far_out_nothing_is_cropped(tmp_path: Path) -> None:
+    assert choices_of(middle(tmp_path / "a", 20, at=11), Machine())["slices.size"] == [10, 34]
+
+
+@pytest.mark.parametrize("given", [{"count": 19}, {"count": 20, "side": 10}], ids=["few", "as large"])
+def test_slices_are_not_cropped_where_label_maps_are_few_or_fill_them(
+    tmp_path: Path, given: dict[str, int]
+) -> None:
+    size = choices_of(middle(tmp_path / "a", **given), Machine())["slices.size"]
+
+    assert min(size) >= given.get("side", 32)
+
+
 class Clock:
     """Takes so many seconds for a slice of 64 features, and less in proportion for fewer."""
 

@@ -1,0 +1,1 @@
+"""Scoring a saved model on other data."""

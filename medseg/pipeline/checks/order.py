@@ -1,0 +1,72 @@
+"""Whether the steps of a pipeline stand in an order in which each has what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+from medseg.errors import DefinitionError
+from medseg.steps.step import Stage, Step
+
+
+def refuse_unfed(steps: Mapping[str, Step]) -> None:
+    """Refuse a step that needs what no step before it gives, where steps say so.
+
+    Raises:
+        DefinitionError: There is one.
+    """
+    given: set[str] = set()
+    for name, step in steps.items():
+        for need in getattr(step, "needs", ()):
+            if need not in given:
+                later = [other for other, each in steps.items() if need in getattr(each, "gives", ())]
+                remedy = (
+                    f"Put steps.{later[0]} before it."
+                    if later
+                    else "Put a step before it that gives them, such as {_target_: medseg.steps.Embed}."
+                )
+                raise DefinitionError(
+                    f"steps.{name} needs {need}, and no step before it gives them. {remedy}"
+                )
+        given.update(getattr(step, "gives", ()))
+
+
+def refuse_outdated(steps: Mapping[str, Step]) -> None:
+    """Refuse a step that changes what an earlier one has rested on, and that is not done again.
+
+    A threshold or a temperature is that of the weights it was found for, and scores are those of the model that was
+    scored: if the model changes afterwards, what is kept and what was said of it differ.
+
+    Raises:
+        DefinitionError: There is one.
+    """
+    stages = {name: found for name, step in steps.items() if (found := _stage(step)) is not None}
+    names = list(stages)
+    for place, name in enumerate(names):
+        changing = [each for each in names[place + 1 :] if stages[each] < stages[name]]
+        if not changing:
+            continue
+        later = names[names.index(changing[-1]) + 1 :]
+        if _kind(steps[name]) not in {_kind(steps[each]) for each in later}:
+            raise DefinitionError(_outdated(name, changing[-1], stages[name]))
+
+
+def _outdated(name: str, last: str, stage: Stage) -> str:
+    done = {
+        Stage.LOGITS: "was chosen for the model as it was before",
+        Stage.DECISION: "was fitted to the model as it was before",
+        Stage.SCORES: "has scored the model as it was before",
+    }[stage]
+    return (
+        f"steps.{last} changes the model after steps.{name}, which {done}: what is kept at the end would not be what "
+        f"steps.{name} saw. Put steps.{name} after steps.{last}, or a step like it once more."
+    )
+
+
+def _stage(step: Step) -> Stage | None:
+    """What of a model a step makes; None of one that makes nothing of it, or does not say so."""
+    return Stage.SCORES if hasattr(step, "evaluation") else getattr(step, "stage", None)
+
+
+def _kind(step: Step) -> Hashable:
+    """What makes a step the same as another: its class, or the role that it scores."""
+    return getattr(step, "role", None) if hasattr(step, "evaluation") else type(step)
