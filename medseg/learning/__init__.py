@@ -7,13 +7,23 @@ from typing import Any
 
 _HOMES = {
     "BinaryMask": "medseg.learning.tasks.binary_mask",
+    "ByRank": "medseg.learning.selftraining.rules",
     "ClassMasks": "medseg.learning.tasks.class_masks",
     "ImageClasses": "medseg.learning.tasks.image_classes",
     "ImageTags": "medseg.learning.tasks.image_classes",
     "LibraryScore": "medseg.learning.scores.added.library_score",
+    "ThresholdSchedule": "medseg.learning.selftraining.rules",
 }
 
-__all__ = ["BinaryMask", "ClassMasks", "ImageClasses", "ImageTags", "LibraryScore"]  # imported on first use
+__all__ = [
+    "BinaryMask",
+    "ByRank",
+    "ClassMasks",
+    "ImageClasses",
+    "ImageTags",
+    "LibraryScore",
+    "ThresholdSchedule",
+]  # imported on first use
 
 
 def __getattr__(name: str) -> Any:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
 from monai.transforms import Compose, Transform
 
 from medseg.component import build
-from medseg.errors import DataError
+from medseg.errors import DataError, DefinitionError
 from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
 from medseg.learning.training.memory import available_memory
@@ -22,8 +26,21 @@ def placed(work: Work, run: Run) -> Placement:
     return placement
 
 
-def role_batches(work: Work, run: Run, role: Role, placement: Placement) -> Batches:
+def role_batches(
+    work: Work,
+    run: Run,
+    role: Role,
+    placement: Placement,
+    pseudo_augment: Sequence[Callable[[Any], Any]] | None = None,
+) -> Batches:
     """Batches of one role; those of training are shuffled and augmented.
+
+    Args:
+        work: What the slices are of.
+        run: How they are loaded.
+        role: Which they are.
+        placement: Where they are kept.
+        pseudo_augment: In place of `loading.augment` for training slices whose truth was predicted; None: the same.
 
     Raises:
         DataError: No slice has the role.
@@ -48,6 +65,7 @@ def role_batches(work: Work, run: Run, role: Role, placement: Placement) -> Batc
         work.store,
         samples,
         augment=augment,
+        pseudo_augment=Compose(list(pseudo_augment)) if training and pseudo_augment is not None else None,
         seed=run.seed,
         keep_on=placement.keep_on,
         target=work.predictor.task.target,
@@ -61,3 +79,30 @@ def role_batches(work: Work, run: Run, role: Role, placement: Placement) -> Batc
         pin=run.device.type == "cuda" and placement.name != "gpu",
         most=run.loading.slices_per_epoch if training else None,
     )
+
+
+def try_augmentation(transforms: Sequence[Callable[[Any], Any]], shape: tuple[int, int, int]) -> None:
+    """Refuse transforms that do not take an image (C, H, W), or change its shape.
+
+    Raises:
+        DefinitionError: Names the transform.
+    """
+    for place, transform in enumerate(transforms):
+        where = f"pseudo_augment.{place} ({type(transform).__name__})"
+        try:
+            changed = transform({"image": torch.rand(shape, generator=torch.Generator().manual_seed(0))})
+            given = tuple(changed["image"].shape)
+        except Exception as error:  # transforms raise anything
+            first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise DefinitionError(
+                f"{where} cannot be applied to an image: {first}. Set `keys: [image]`."
+            ) from error
+        if given != shape:
+            raise DefinitionError(
+                f"{where} turns images of {shape} into {given}: a batch could not be put together. Take it out."
+            )
+
+
+def are_transforms(given: object) -> bool:
+    """Whether this is a list of objects that can be called."""
+    return isinstance(given, Sequence) and not isinstance(given, str) and all(map(callable, given))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -38,7 +38,7 @@ from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.evaluation.evaluation import evaluation_of
 from medseg.steps.expected import Expected
-from medseg.steps.feeding import placed, role_batches
+from medseg.steps.feeding import are_transforms, placed, role_batches, try_augmentation
 from medseg.steps.step import Run, Stage, Work
 
 _LONGEST_TAG = 500  # characters, of MLflow's 5000: a tag is read in a list
@@ -65,6 +65,8 @@ class Fit:
             `{all_but_last_blocks: N}` all but the head and the N blocks before it; left out, nothing.
         statistics: Whether batch normalisation learns the statistics of these images (`moving`), or keeps those that
             it has (`still`), as fine-tuning in small batches needs it.
+        pseudo_augment: Random transforms for images whose class was predicted, as `SelfTrain` has them, in place of
+            `loading.augment`; when left out, they are augmented as the others.
         expected: What the training should take on the machine that the definition was drafted on, `minutes` and
             `gib` of memory; the run says how far that was off. It changes nothing.
     """
@@ -96,6 +98,7 @@ class Fit:
         best_by: Any = "score",
         freeze: Freeze = None,
         statistics: Literal["moving", "still"] = "moving",
+        pseudo_augment: Sequence[Callable[[Any], Any]] | None = None,
         expected: Mapping[str, float] | None = None,
     ) -> None:
         _refuse(_whole(epochs, 1), "epochs", epochs, "a whole number, 1 or more")
@@ -117,6 +120,9 @@ class Fit:
         self.pictures_every = pictures_every
         self.freeze, self.blocks = freeze, trained_blocks(freeze)
         self.statistics = statistics
+        transforms = pseudo_augment is None or are_transforms(pseudo_augment)
+        _refuse(transforms, "pseudo_augment", pseudo_augment, "a list of transforms, or nothing")
+        self.pseudo_augment = pseudo_augment
         self.expected = Expected.of(expected)
 
     @property
@@ -145,7 +151,8 @@ class Fit:
         task = task.weighted(task.target.counts(work.store, "train"))
         network = work.predictor.network.to(run.device)
         placement = placed(work, run)
-        train, val = (role_batches(work, run, role, placement) for role in ("train", "val"))
+        train = role_batches(work, run, "train", placement, self.pseudo_augment)
+        val = role_batches(work, run, "val", placement)
         first = train.dataset[(0, 0)]
         shape = first["image"].shape
         loss = on_device(task.loss(), run.device)
@@ -201,6 +208,7 @@ class Fit:
                 predictor.task.scorer(self.plan.added)
             except DefinitionError as error:
                 raise DefinitionError(f"best_by: {error}") from error
+        try_augmentation(self.pseudo_augment or (), predictor.input_shape)
         part = frozen_part(predictor.network, predictor.input_shape, self.blocks, at="freeze")
         with frozen(predictor.network, part):
             _, schedule = make_optimiser(predictor.network, self.plan, steps=self.plan.epochs)

@@ -84,6 +84,12 @@ def stores(tmp_path_factory):
     return tmp_path_factory.mktemp("stores")
 
 
+@pytest.fixture(scope="session")
+def listener():
+    """Makes recorders for what outlives a test."""
+    return Heard
+
+
 @pytest.fixture
 def heard():
     return Heard()

@@ -64,6 +64,21 @@ class Logistic:
         return dict(self.curve[self.curve["C"] == self.strength].iloc[0])
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """Cases whose class was predicted: they count in the last fit alone, and in no choice.
+
+    Attributes:
+        features: (M, F) finite.
+        classes: (M,) index of each case's class.
+        counting: (M,) how much each counts, beside 1 of the others.
+    """
+
+    features: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    counting: NDArray[np.float64]
+
+
 def fit_logistic(
     features: NDArray[np.float64],
     classes: NDArray[np.int64],
@@ -71,6 +86,7 @@ def fit_logistic(
     names: Sequence[str],
     *,
     weights: Sequence[float] | None = None,
+    predicted: Predicted | None = None,
     candidates: Sequence[float] = CANDIDATES,
     folds: int = 5,
     seed: int = 0,
@@ -86,6 +102,7 @@ def fit_logistic(
         groups: (N,) patient of each case.
         names: Of the K classes.
         weights: (K,) how much a case of each class counts, in fits and in the log loss; None: all the same.
+        predicted: Cases beside, whose class was predicted.
         candidates: The C to try, above 0.
         folds: How many.
         seed: Of the draw of the folds.
@@ -128,7 +145,13 @@ def fit_logistic(
         rows, columns=["C", "log_loss", "standard_error", *(f"fold_{each + 1}" for each in range(folds))]
     )
     strength = float(curve["C"].iloc[int(curve["log_loss"].argmin())])
-    return _whole(_model(strength, balance).fit(held, classes), strength, curve, used, len(names))
+    counting = np.ones(len(held))
+    if predicted is not None:
+        held = np.concatenate([held, predicted.features[:, used]])
+        classes = np.concatenate([classes, predicted.classes])
+        counting = np.concatenate([counting, predicted.counting])
+    model = _model(strength, balance).fit(held, classes, logisticregression__sample_weight=counting)
+    return _whole(model, strength, curve, used, len(names))
 
 
 def _model(strength: float, balance: NDArray[np.float64] | None) -> Pipeline:

@@ -23,14 +23,15 @@ from medseg.slices.store.store import Sample, SliceStore
 class SliceDataset(CacheDataset):
     """Slices of a store by (epoch, index): MONAI's CacheDataset, whose items are drawn by their place.
 
-    An item has `image` (C, H, W) float32, `label` uint8 as the target gives it, and `index` into `samples`. What is
-    read is kept in the stored precision, which takes half the memory; `ReadSlice` does that once, and
-    `AugmentByPlace` each time.
+    An item has `image` (C, H, W) float32, `label` uint8 as the target gives it, `index` into `samples`, and `weight`,
+    how much it counts in training. What is read is kept in the stored precision, which takes half the memory;
+    `ReadSlice` does that once, and `AugmentByPlace` each time.
 
     Args:
         store: Where the slices lie.
         samples: Which of them.
         augment: MONAI dictionary transforms with the keys image and label (`keys` of the target), or None.
+        pseudo_augment: In place of them for slices whose truth was predicted; None: the same.
         seed: Of the augmentation.
         keep_on: Device on whose memory all slices are kept; None reads them from disk each time.
         target: What is learned from: (1, H, W) class indices of a label map, or (K,) the classes of an image.
@@ -45,12 +46,16 @@ class SliceDataset(CacheDataset):
         samples: Sequence[Sample],
         *,
         augment: Compose | None,
+        pseudo_augment: Compose | None = None,
         seed: int,
         keep_on: torch.device | None,
         target: Target = MASKS,
     ) -> None:
         self.store, self.samples, self.target = store, tuple(samples), target
-        self.random = None if augment is None else AugmentByPlace(augment, seed, target.keys)
+        changes = augment is not None or pseudo_augment is not None
+        self.random = (
+            AugmentByPlace(augment or Compose([]), seed, target.keys, pseudo_augment) if changes else None
+        )
         self.kept = None if keep_on is None else StackedSlices(len(self.samples), keep_on)
         read = ReadSlice(store, target)
         super().__init__(
@@ -68,13 +73,14 @@ class SliceDataset(CacheDataset):
     def __getitem__(self, place: tuple[int, int]) -> dict[str, Any]:
         epoch, index = place
         if self.random is not None:
-            self.random.at(epoch, index)
+            self.random.at(epoch, index, pseudo=self.samples[index].pseudo)
         try:
             item = self._transform(index)
         except RuntimeError as error:  # of Compose, around what one of the two raised
             raised = error.__cause__ or error
         else:
-            return {"image": item["image"].float(), "label": item["label"], "index": index}
+            weight = self.samples[index].weight
+            return {"image": item["image"].float(), "label": item["label"], "index": index, "weight": weight}
         raise raised
 
 

@@ -21,6 +21,7 @@ from medseg.learning.training.longer import at_new_length, course_note
 from medseg.learning.training.memory import MemoryNeed, free_memory, lacks_memory, out_of_memory
 from medseg.learning.training.optimiser import make_optimiser, try_step
 from medseg.learning.training.plan import Plan, Precision
+from medseg.learning.training.weighting import weighted
 from medseg.progress import Bar, Progress, Silent
 
 
@@ -242,13 +243,17 @@ class _Epochs:
 
     def _train(self, epoch: int, bar: Bar, best: str) -> float:
         total, seen = 0.0, 0
+
+        def loss_of(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+            return self.loss(weighted(logits, trainer.state.batch["weight"]), label)
+
         trainer = SupervisedTrainer(
             device=self.device,
             max_epochs=1,
             train_data_loader=self.train.at(epoch),
             network=self.parts.network,
             optimizer=self.parts.optimiser,
-            loss_function=self.loss,
+            loss_function=loss_of,
             prepare_batch=_image_and_label,
             decollate=False,
             optim_set_to_none=True,

@@ -52,15 +52,19 @@ class AugmentByPlace(Transform, RandomizableTrait):
         augment: MONAI dictionary transforms.
         seed: Of the draws.
         keys: The parts of an item that the transforms see.
+        pseudo_augment: In place of the first for slices whose truth was predicted; None: the same.
     """
 
-    def __init__(self, augment: Compose, seed: int, keys: tuple[str, ...]) -> None:
+    def __init__(
+        self, augment: Compose, seed: int, keys: tuple[str, ...], pseudo_augment: Compose | None = None
+    ) -> None:
         self.augment, self.seed, self.keys = augment, seed, keys
-        self._place = (0, 0)
+        self.pseudo_augment = augment if pseudo_augment is None else pseudo_augment
+        self._place, self._pseudo = (0, 0), False
 
-    def at(self, epoch: int, index: int) -> None:
-        """Say which epoch and which slice the next call is for."""
-        self._place = (epoch, index)
+    def at(self, epoch: int, index: int, *, pseudo: bool = False) -> None:
+        """Say which epoch and which slice the next call is for, and whether its truth was predicted."""
+        self._place, self._pseudo = (epoch, index), pseudo
 
     def __call__(self, data: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Augment one item; its image is float32 afterwards.
@@ -70,12 +74,13 @@ class AugmentByPlace(Transform, RandomizableTrait):
         """
         item = {**data, "image": data["image"].to(torch.float32, copy=True)}
         seed = int(np.random.SeedSequence([self.seed, *self._place]).generate_state(1)[0])
+        augment = self.pseudo_augment if self._pseudo else self.augment
         tracked = get_track_meta()
         set_track_meta(False)
         try:
-            self.augment.set_random_state(seed=seed)
+            augment.set_random_state(seed=seed)
             own = {key: item[key] if key == "image" else item[key].clone() for key in self.keys}
-            changed: dict[str, Any] = self.augment(own)
+            changed: dict[str, Any] = augment(own)
         finally:
             set_track_meta(tracked)
         found = {**item, **changed}

@@ -69,4 +69,4 @@ def _stage(step: Step) -> Stage | None:
 
 def _kind(step: Step) -> Hashable:
     """What makes a step the same as another: its class, or the role that it scores."""
-    return step.role if hasattr(step, "evaluation") else type(step)
+    return getattr(step, "role", None) if hasattr(step, "evaluation") else type(step)

@@ -16,6 +16,7 @@ from medseg.figures.saving import save_figure
 from medseg.learning.features.agreement import NOISE, GroupScore
 from medseg.learning.features.table import NumberTable, write_table
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.tasks.image_classes import ImageClasses
 from medseg.places import written_whole
 from medseg.steps.step import Run, Work
 
@@ -38,6 +39,20 @@ def table_of(work: Work, *names: str) -> NumberTable:
     raise DefinitionError(
         "there are no features yet. Put a step {_target_: medseg.steps.Embed} before this one."
     )
+
+
+def class_task(predictor: Predictor, step: str) -> ImageClasses:
+    """The task, if every image has one of its classes.
+
+    Raises:
+        DefinitionError: It is another one.
+    """
+    if not isinstance(predictor.task, ImageClasses):
+        raise DefinitionError(
+            f"medseg.steps.{step} is for the task medseg.learning.ImageClasses, and the task is "
+            f"{type(predictor.task).__name__}. Take the step out, or train with medseg.steps.Fit."
+        )
+    return predictor.task
 
 
 def refuse_unknown_source(predictor: Predictor, source: str | None) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -13,18 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import linear, one_hot
 
+from medseg.datasets.roles import UNLABELLED
 from medseg.errors import DataError, DefinitionError
 from medseg.figures.classes.penalty_curve import penalty_curve
 from medseg.figures.saving import save_figure
-from medseg.learning.features.logistic import CANDIDATES, Logistic, fit_logistic
+from medseg.learning.features.logistic import CANDIDATES, Logistic, Predicted, fit_logistic
 from medseg.learning.features.table import NumberTable, numbers
 from medseg.learning.inference.predictor import Predictor
-from medseg.learning.tasks.image_classes import ImageClasses
 from medseg.learning.transfer.linear_head import fold, linear_head
 from medseg.places import written_whole
+from medseg.slices.store.store import Sample
 from medseg.splits.split import Role
 from medseg.steps.features.embed import digest_without
-from medseg.steps.features.groupings import FEATURES, table_of
+from medseg.steps.features.groupings import FEATURES, class_task, table_of
 from medseg.steps.step import Run, Stage, Work
 
 
@@ -61,16 +62,16 @@ class Probe:
         Raises:
             DefinitionError: The task is not ImageClasses, or the network does not end with one linear layer.
         """
-        _class_task(predictor)
+        class_task(predictor, "Probe")
         linear_head(predictor.network, predictor.input_shape)
 
     def __call__(self, work: Work, run: Run) -> Work:
         """Choose C, fit, and fill the last layer."""
-        predictor, task = work.predictor, _class_task(work.predictor)
+        predictor, task = work.predictor, class_task(work.predictor, "Probe")
         name = linear_head(predictor.network, predictor.input_shape)
         frame = _features(work, name)
         train = frame[frame["role"] == "train"]
-        classes = _class_indices(work, train)
+        classes, predicted = _class_indices(work, train), _predicted(work, frame)
         counts = np.bincount(classes, minlength=len(task.classes))
         weights = task.weighted(counts).class_weights
         if task.loss_of is not None or task.label_smoothing:
@@ -85,6 +86,7 @@ class Probe:
                 list(train["group"]),
                 task.classes,
                 weights=None if weights is None else [float(each) for each in weights],
+                predicted=predicted,
                 candidates=self.strengths,
                 folds=self.folds,
                 seed=run.seed,
@@ -101,6 +103,27 @@ class Probe:
         self._conclude(work, run, found, counts, scores)
         probed.save(run.place / "predictor")
         return replace(work, predictor=probed)
+
+    def asker(self, work: Work) -> Callable[[Sequence[Sample]], NDArray[np.float32]]:
+        """What gives logits (N, K) of slices by the network of the work, from the features of their cases.
+
+        Only the last layer computes, so that many images take no time. For cases of one slice alone.
+
+        Raises:
+            DefinitionError: The features are not those of this network.
+        """
+        name = linear_head(work.predictor.network, work.predictor.input_shape)
+        frame = _features(work, name).set_index(["case", "role"]).drop(columns="group")
+        layer: Any = work.predictor.network.get_submodule(name)
+
+        def ask(samples: Sequence[Sample]) -> NDArray[np.float32]:
+            rows = frame.loc[[(each.case, each.role) for each in samples]]
+            given = torch.from_numpy(rows.to_numpy(np.float32, copy=True)).to(work.predictor.device)
+            with torch.inference_mode():
+                found: NDArray[np.float32] = linear(given, layer.weight, layer.bias).cpu().numpy()
+            return found
+
+        return ask
 
     def recall(self, work: Work, run: Run) -> Work:
         """Load the filled network from the run's folder."""
@@ -156,20 +179,6 @@ class Probe:
         run.recorder.artifact(path, "tables")
 
 
-def _class_task(predictor: Predictor) -> ImageClasses:
-    """The task, if every image has one of its classes.
-
-    Raises:
-        DefinitionError: It is another one.
-    """
-    if not isinstance(predictor.task, ImageClasses):
-        raise DefinitionError(
-            f"medseg.steps.Probe is for the task medseg.learning.ImageClasses, and the task is "
-            f"{type(predictor.task).__name__}. Take the step out, or train with medseg.steps.Fit."
-        )
-    return predictor.task
-
-
 def _features(work: Work, layer: str) -> pd.DataFrame:
     """The features, if they are what the last layer gets from the network as it is now.
 
@@ -188,6 +197,18 @@ def _features(work: Work, layer: str) -> pd.DataFrame:
             "after what changed them, and before this one."
         )
     return table.read()
+
+
+def _predicted(work: Work, frame: pd.DataFrame) -> Predicted | None:
+    """Cases that are learned from with a predicted class, as `SelfTrain` adds them; None without any."""
+    samples = {sample.case: sample for sample in work.store.role("train") if sample.pseudo}
+    rows = frame[frame["case"].isin(samples.keys()) & (frame["role"] == UNLABELLED)]
+    if rows.empty:
+        return None
+    place = {name: index for index, name in enumerate(work.predictor.task.classes)}
+    added = [samples[case] for case in rows["case"]]
+    classes = np.array([place[label] for each in added for label in each.labels or ()], dtype=np.int64)
+    return Predicted(numbers(rows), classes, np.array([each.weight for each in added]))
 
 
 def _class_indices(work: Work, frame: pd.DataFrame) -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -605,3 +606,28 @@ def test_before_the_first_validation_there_is_no_best_score():
     assert Standing().best_score == float("-inf")
     row = {"epoch": 2.0, "val/score": 0.7, "val/loss": 0.4}
     assert Standing(3, 2, -0.4, 1, ({"epoch": 1.0}, row, {"epoch": 3.0})).best_score == 0.7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_a_sample_counts_as_its_weight_says(store, tmp_path, weight):
+    """One step of plain gradient descent goes as far as the weight says."""
+    moved = {}
+    for given in (1.0, weight):
+        samples = tuple(replace(each, weight=given) for each in store.samples)
+        weighted = replace(store, samples=samples)
+        torch.manual_seed(0)
+        network = torch.nn.Conv2d(2, 3, 3, padding=1)
+        before = network.weight.detach().clone()
+        train(
+            store,
+            tmp_path / str(given),
+            network=network,
+            batches=make_batches(weighted, "train", batch_size=100),
+            epochs=1,
+            optimiser=partial(torch.optim.SGD, lr=0.1),
+        )
+        moved[given] = network.weight.detach() - before
+
+    assert moved[1.0].abs().max() > 0
+    torch.testing.assert_close(moved[weight], weight * moved[1.0], atol=1e-7, rtol=1e-4)

@@ -1,0 +1,121 @@
+"""What a network says of images: probabilities of cases, and how good they are on those whose class is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from medseg.class_names import class_name, key_name
+from medseg.errors import DataError, ModelError
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.scores.classes import ClassScorer
+from medseg.learning.selftraining.rounds import Quality
+from medseg.learning.selftraining.rules import Rule
+from medseg.learning.tasks.target import indicator
+from medseg.slices.store.store import Sample
+from medseg.steps.features.groupings import class_task
+from medseg.steps.step import Run, Work
+
+Ask = Callable[[Sequence[Sample]], NDArray[np.float32]]
+"""Gives logits (N, K) of slices."""
+
+
+def by_network(work: Work) -> Ask:
+    """What sends slices through the network of the work; it raises a ModelError where that gives NaN or infinity."""
+
+    def ask(samples: Sequence[Sample]) -> NDArray[np.float32]:
+        return work.predictor.logits(
+            np.stack([work.store.image(each) for each in samples]).astype(np.float32)
+        )
+
+    return ask
+
+
+def quality(work: Work, run: Run, ask: Ask) -> Quality:
+    """How good the network of the work is on the validation images.
+
+    Raises:
+        ModelError: It gives NaN or infinity.
+    """
+    samples, task = work.store.role("val"), class_task(work.predictor, "SelfTrain")
+    logits = _asked(work, samples, ask, "predicting the validation images", run)
+    labels = np.stack([indicator(each.labels or (), task.classes) for each in samples])
+    scorer = task.scorer()
+    scorer.update([each.case for each in samples], torch.from_numpy(logits), torch.from_numpy(labels))
+    # cases of several slices have one class, and the mean of the probabilities of these
+    frame = _by_case(work.predictor, samples, logits)
+    truth = {each.case: row for each, row in zip(samples, labels, strict=True)}
+    cases = ClassScorer(task.classes, task.decision)
+    for case, group, chances in zip(frame["case"], frame["group"], _chances(frame), strict=True):
+        cases.add(case, group, truth[case], chances.astype(np.float32))
+    point = cases.measures.point
+    return Quality(
+        float(scorer.compute()["score"]),
+        float(point[None, "log_loss"][0]),
+        float(point[None, "calibration_error"][0]),
+    )
+
+
+def predictions(work: Work, run: Run, ask: Ask, rule: Rule, number: int) -> pd.DataFrame:
+    """What the network of the work says of each image without a label, and whether a round accepts it.
+
+    Returns:
+        Columns `case`, `group`, `label` (the most probable class), `probability` (of it), `accepted`, and
+        `probability_<class>` of each class.
+
+    Raises:
+        ModelError: The network gives NaN or infinity.
+    """
+    samples, classes = work.store.role("unlabelled"), work.predictor.task.classes
+    logits = _asked(work, samples, ask, f"round {number}: predicting the unlabelled", run)
+    frame = _by_case(work.predictor, samples, logits)
+    chances = _chances(frame)
+    frame.insert(2, "label", [classes[index] for index in chances.argmax(axis=1)])
+    frame.insert(3, "probability", chances.max(axis=1))
+    frame.insert(4, "accepted", rule.accept(number, chances))
+    return frame
+
+
+def precision(work: Work, accepted: pd.DataFrame, key: str | None) -> float | None:
+    """Share of accepted labels that are those of the key; None where it tells of none of them."""
+    if key is None:
+        return None
+    told = [class_name(work.cases[case].extra.get(key) or "") for case in accepted["case"]]
+    right = [name == label for name, label in zip(told, accepted["label"], strict=True) if name]
+    return float(np.mean(right)) if right else None
+
+
+def _asked(work: Work, samples: Sequence[Sample], ask: Ask, label: str, run: Run) -> NDArray[np.float32]:
+    """Logits (N, K) of slices, in batches."""
+    if not samples:
+        raise DataError(f"{label}: there are none. Change slices.keep, or the data.")
+    each, found = work.predictor.batch_size, []
+    with run.progress.bar(label, len(samples), "slices") as bar:
+        for start in range(0, len(samples), each):
+            here = samples[start : start + each]
+            try:
+                found.append(ask(here))
+            except ModelError as error:
+                raise ModelError(f"{label}: {error}") from error
+            if not np.isfinite(found[-1]).all():
+                raise ModelError(f"{label}: the network gives NaN or infinity. Training diverged.")
+            bar.advance(len(here))
+    return np.concatenate(found)
+
+
+def _by_case(predictor: Predictor, samples: Sequence[Sample], logits: NDArray[np.float32]) -> pd.DataFrame:
+    """`case`, `group` and `probability_<class>`: the mean over the slices of a case, which are in the order given."""
+    chances = predictor.task.probabilities(torch.from_numpy(logits)).numpy().astype(np.float64)
+    keys = pd.DataFrame([[each.case, each.group] for each in samples], columns=["case", "group"])
+    names = [f"probability_{key_name(name)}" for name in predictor.task.classes]
+    frame = pd.concat([keys, pd.DataFrame(chances, columns=names)], axis=1)
+    return frame.groupby(["case", "group"], sort=False, as_index=False).mean()
+
+
+def _chances(frame: pd.DataFrame) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = frame.filter(regex="^probability_").to_numpy(np.float64)
+    return found
