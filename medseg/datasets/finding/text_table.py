@@ -73,8 +73,8 @@ def read_rows(path: Path) -> Rows:
 
     Raises:
         OSError: It cannot be read.
-        RefusedError: It is neither CSV in UTF-8 nor an Excel file that can be read, a quotation mark swallows rows, or
-            a row has another number of values than there are columns.
+        RefusedError: It is neither CSV in UTF-8 nor an Excel file that can be read, a quotation mark swallows rows,
+            or a row has another number of values than there are columns.
     """
     if is_spreadsheet(path):
         return _of_sheet(path)
@@ -155,8 +155,8 @@ def _refuse_swallowed(begin: int, separators: Sequence[int], width: int) -> None
     rows = [number for number, count in enumerate(separators) if count >= max(width - 1, 1)]
     if len(rows) > 1 and rows[0] == 0:
         raise RefusedError(
-            f"the row that begins in line {begin} goes on in line {begin + rows[1]}, which looks like a row of its own, "
-            "as after a quotation mark that is never closed",
+            f"the row that begins in line {begin} goes on in line {begin + rows[1]}, which looks like a row of its "
+            "own, as after a quotation mark that is never closed",
             f"{_QUOTES} If the value does hold line breaks, take them out.",
         )
 
@@ -177,11 +177,11 @@ def _below(
             continue
         if filled > len(columns) or len(values) < named:
             held = max(filled, len(values))
+            count = f"{held} value{'' if held == 1 else 's'}"
             raise RefusedError(
-                f"the row in line {line} has {held} value{'' if held == 1 else 's'}, and the table has {len(columns)} "
-                "columns",
-                "Give it one value for each column, empty ones too; put a value that holds what separates the columns "
-                'into quotation marks, as in "1,5".',
+                f"the row in line {line} has {count}, and the table has {len(columns)} columns",
+                "Give it one value for each column, empty ones too; put a value that holds what separates the "
+                'columns into quotation marks, as in "1,5".',
             )
         cells.add(len(columns))
         yield line, dict(zip(columns, (*values, *[""] * (len(columns) - len(values))), strict=False))
