@@ -254,6 +254,17 @@ def test_a_column_of_roles_is_kept_where_it_is_empty_or_misspelt_for_some(tmp_pa
     assert look(tmp_path).fields["layout"]["extra"] == ["role"]
 
 
+def test_a_table_that_cannot_be_read_is_said_where_nothing_else_tells_the_layout(tmp_path: Path) -> None:
+    write_picture(tmp_path / "1.png", shapes((40, 48), 1)[0])
+    (tmp_path / "all.csv").write_text('picture,class\n1.png,"a\n')
+
+    with pytest.raises(DataError, match="no layout was recognised") as refused:
+        _ = look(tmp_path).fields
+
+    (fault,) = refused.value.faults
+    assert "in the row that begins in line 2" in fault.found
+
+
 def classes(folder: Path, *names: str, each: int = 3) -> Path:
     for name in names:
         for number in range(each):

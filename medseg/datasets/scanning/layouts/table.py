@@ -37,6 +37,13 @@ class PathTable:
         return None
 
 
+def unread_tables(folder: Folder) -> tuple[Fault, ...]:
+    """Why tables in the folder, which might list its images, cannot be read."""
+    tables = (entry for entry in folder.of(TABLE) if not entry.folders)
+    read = (open_table(entry.path, "the table") for entry in tables)
+    return tuple(each for each in read if isinstance(each, Fault))
+
+
 def _layout(folder: Folder, table: Entry, rows: Rows) -> Layout | None:
     leading = {column: _led_to(folder, rows, column) for column in rows.columns}
     paths = {
