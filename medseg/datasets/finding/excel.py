@@ -123,8 +123,8 @@ def _refuse_uncomputed(book: Any, written: Any, first: int, width: int) -> None:
         for value, formula in zip(*cells, strict=True):
             if formula.data_type == "f" and value.value is None and value.data_type != "str":
                 raise RefusedError(
-                    f"the cell in row {number}, column {formula.column_letter} of the Excel file holds a formula, and "
-                    "the file does not hold its value, as where a program wrote it that computes none",
+                    f"the cell in row {number}, column {formula.column_letter} of the Excel file holds a formula, "
+                    "and the file does not hold its value, as where a program wrote it that computes none",
                     "Open it in Excel or LibreOffice and save it, which computes the values; or save it as CSV in "
                     "UTF-8 from there.",
                 )
