@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from medseg.datasets.case import Case
-from medseg.datasets.roles import MEANINGS, ROLES, Role
+from medseg.datasets.roles import MEANINGS, ROLES, UNLABELLED, Role
 from medseg.errors import DataError, Fault
 from medseg.splits.file import ids_are_hidden
 
@@ -23,17 +23,8 @@ def roles_by_column(column: str, cases: Sequence[Case]) -> dict[str, Role]:
     Raises:
         DataError: A value means no role, a patient is in two, or some patients have a role and others none.
     """
+    refuse_no_roles(column, cases)
     value_of = {case.id: case.extra[column].strip() for case in cases}
-    unknown = sorted({value for value in value_of.values() if value and value.lower() not in MEANINGS})
-    if unknown:
-        # A column of names, taken by mistake, must not be shown where names are hidden.
-        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-        listed = f"{len(unknown)} values" if ids_are_hidden(cases) else f"{unknown[:_SHOWN]}{more}"
-        raise DataError(
-            f"the column '{column}', by which cases are shared out, holds {listed} that mean no role; expected "
-            f"{', '.join(MEANINGS)}, in upper or lower case, or nothing for everybody. Correct it; to draw all by "
-            "ratio instead: --set split.column=null"
-        )
     roles: dict[str, set[Role]] = defaultdict(set)
     for case in cases:
         if value_of[case.id]:
@@ -45,6 +36,26 @@ def roles_by_column(column: str, cases: Sequence[Case]) -> dict[str, Role]:
     if roles and without:
         raise _without_role(column, without)
     return {group: next(iter(each)) for group, each in roles.items()}
+
+
+def refuse_no_roles(column: str, cases: Sequence[Case]) -> None:
+    """Refuse a column of which a value means no role; of an image without a label it may be `unlabelled`.
+
+    Raises:
+        DataError: There is such a value.
+    """
+    told = ((case, case.extra.get(column, "").strip()) for case in cases)
+    known = {True: {*MEANINGS, UNLABELLED}, False: {*MEANINGS}}
+    unknown = sorted({value for case, value in told if value and value.lower() not in known[case.unlabelled]})
+    if unknown:
+        # A column of names, taken by mistake, must not be shown where names are hidden.
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        listed = f"{len(unknown)} values" if ids_are_hidden(cases) else f"{unknown[:_SHOWN]}{more}"
+        raise DataError(
+            f"the column '{column}', by which cases are shared out, holds {listed} that mean no role; expected "
+            f"{', '.join(MEANINGS)}, in upper or lower case, or nothing for everybody. Correct it; to draw all by "
+            "ratio instead: --set split.column=null"
+        )
 
 
 def _without_role(column: str, without: Sequence[Case]) -> DataError:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medseg.datasets.case import Case, labelled, safe_name
+from medseg.datasets.finding.text_table import read_rows
 from medseg.datasets.pseudonym import pseudonym, secret_key
 from medseg.datasets.roles import ROLES, UNLABELLED, Role
 from medseg.errors import DataError
 from medseg.files.regular import open_text, parse_json
+from medseg.images.refusal import RefusedError
 from medseg.text import composed
 
 #: A split file of more characters is refused.
@@ -70,20 +71,28 @@ def _are_names(names: object) -> bool:
 
 def _from_csv(path: Path) -> dict[str, Any]:
     try:
-        rows = list(csv.DictReader(_text(path).splitlines()))
-    except csv.Error as error:
-        raise DataError(f"the split file is no CSV: {error}") from error
-    columns = list(rows[0]) if rows else []
+        table = read_rows(path)
+    except OSError as error:
+        raise _unreadable(error) from error
+    except RefusedError as error:
+        raise DataError(f"the split file cannot be read: {error}") from error
+    columns = list(table.columns)
     key = next((name for name in ("case", "group") if name in columns), None)
     if key is None or "role" not in columns:
         raise DataError(f"the split file has the columns {columns}, expected 'case' or 'group', and 'role'")
     roles: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
+    for _, row in table.lines:
         if row["role"] not in (*ROLES, UNLABELLED):
             expected = [*ROLES, UNLABELLED]
             raise DataError(f"the split file holds the role '{row['role']}', expected one of {expected}")
-        roles[row["role"]].append(row[key] or "")
+        roles[row["role"]].append(row[key])
     return dict(roles)
+
+
+def _unreadable(error: OSError) -> DataError:
+    return DataError(
+        f"the split file cannot be read: {error.strerror}. Put it where split.file says, or correct split.file."
+    )
 
 
 def _text(path: Path) -> str:
@@ -91,9 +100,7 @@ def _text(path: Path) -> str:
         with open_text(path) as file:
             text = file.read(MOST_TEXT + 1)
     except OSError as error:
-        raise DataError(
-            f"the split file cannot be read: {error.strerror}. Put it where split.file says, or correct split.file."
-        ) from error
+        raise _unreadable(error) from error
     except UnicodeDecodeError as error:
         raise DataError("the split file is no UTF-8 text") from error
     if len(text) > MOST_TEXT:

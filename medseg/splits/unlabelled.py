@@ -8,6 +8,7 @@ from typing import Literal
 
 from medseg.datasets.case import Case
 from medseg.datasets.roles import MEANINGS
+from medseg.splits.column import refuse_no_roles
 from medseg.splits.draw import joined_patients
 from medseg.splits.rule import SplitRule
 
@@ -54,11 +55,17 @@ def held_back(
 
 
 def kept_for_scores(rule: SplitRule, cases: Sequence[Case]) -> set[str]:
-    """Ids of images without a label that columns put into validation or test, where columns tell the roles."""
+    """Ids of images without a label that columns put into validation or test, where columns tell the roles.
+
+    Raises:
+        DataError: A column tells of one of them what means no role, such as a misspelt `test`.
+    """
     found = set[str]()
-    for case in cases if rule.column is not None else ():
-        role = MEANINGS.get(case.extra.get(rule.column or "", "").strip().lower())
-        found |= {case.id} if case.unlabelled and role in ("val", "test") else set()
+    if rule.column is not None:
+        without = [case for case in cases if case.unlabelled]
+        refuse_no_roles(rule.column, without)
+        roles = {case.id: case.extra.get(rule.column, "").strip().lower() for case in without}
+        found |= {name for name, role in roles.items() if MEANINGS.get(role) in ("val", "test")}
     for share in (rule.val, rule.test):
         if isinstance(share, Mapping):
             columns = {

@@ -373,6 +373,13 @@ def test_a_file_that_does_not_fit_is_refused_without_names(tmp_path: Path, text:
         ("patient,role\np0,train\n", "columns"),
         ("case,role\np0,training\n", "role 'training'"),
         ("", "columns"),
+        ('case,role\np0_0,train\n"p1_0,val\np2_0,test\n', "no CSV .* in the row that begins in line 3"),
+        ('case,role\n"p0_0,train\np1_0,val\np2_0",test\n', "line 2 goes on in line 3"),
+        ("case,role\np0_0,train\np1, 0,val\np2_0,test\n", "row in line 3 has 3 values"),
+        (
+            "case,role\np0_0,train\np1_0\np2_0,test\n",
+            "row in line 3 has 1 value, and the table has 2 columns",
+        ),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, text: str, complaint: str) -> None:

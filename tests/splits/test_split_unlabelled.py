@@ -95,13 +95,24 @@ def test_what_columns_keep_for_scores_is_not_learned_from() -> None:
         without("a", role="Test"),
         without("b", role="train"),
         without("c", site="z"),
-        without("d", role="pool"),
+        without("d", role="Unlabelled"),
     ]
     by_column = make_split(rule(column="role", val=0.2, test=0.2), [*cases, *pool], 1)
     assert dict(by_column.held_back) == {"a": "patient"}
     cases[0] = replace(cases[0], extra={"role": "", "site": "z"})
     chosen = make_split(rule(test={"site": ["z", "y"]}, val=0.2), [*cases, *pool], 1)
     assert dict(chosen.held_back) == {"c": "patient"}
+
+
+@pytest.mark.parametrize("role", ["tset", "holdout", "pool"])
+def test_a_role_that_is_none_is_refused_of_them_as_of_others(role: str) -> None:
+    cases = [replace(case, extra={"role": "train"}) for case in labelled(8)]
+    by_column = rule(column="role", val=0.2, test=0.2)
+    with pytest.raises(DataError, match=rf"holds \['{role}'\] that mean no role; expected train"):
+        make_split(by_column, [*cases, without("a", role=role)], 1)
+    cases[0] = replace(cases[0], extra={"role": "unlabelled"})
+    with pytest.raises(DataError, match=r"holds \['unlabelled'\] that mean no role"):
+        make_split(by_column, cases, 1)
 
 
 def test_a_split_without_such_images_is_written_as_before(tmp_path: Path) -> None:

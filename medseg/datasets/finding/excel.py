@@ -6,6 +6,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +25,7 @@ _OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # what older Excel wrote, and what hol
 MAX_BYTES = 200_000_000
 MAX_ELEMENTS = 5_000_000
 MAX_STRINGS = 500_000
+_FORMULA = re.compile(rb"<(?:[\w.-]+:)?f[\s/>]")
 _STRING = re.compile(rb"<(?:[\w.-]+:)?si[\s/>]")
 
 #: Rows of a sheet beyond Excel's own last one are refused.
@@ -75,8 +77,9 @@ def read_sheet(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
 
     Raises:
         OSError: The file cannot be read.
-        RefusedError: openpyxl is not installed. Or the file is under a password, of another format, damaged, has more
-            than `MAX_ROWS` rows, or unpacks to more than `MAX_BYTES`, `MAX_ELEMENTS` or `MAX_STRINGS`.
+        RefusedError: openpyxl is not installed. Or the file is under a password, of another format, damaged, has a
+            formula without its value, more than `MAX_ROWS` rows, or unpacks to more than `MAX_BYTES`,
+            `MAX_ELEMENTS` or `MAX_STRINGS`.
     """
     with open_regular(path) as file:
         _refuse_other(file, path.name)
@@ -84,12 +87,12 @@ def read_sheet(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
         try:
             with warnings.catch_warnings():  # of styles and forms, which are of no matter here
                 warnings.simplefilter("ignore")
-                _refuse_bomb(file)
-                book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
-                try:
+                formulas = _refuse_bomb(file)
+                with _opened(openpyxl, file, data_only=True) as book:
                     rows = list(_filled(book))
-                finally:
-                    book.close()
+                    if formulas and rows:
+                        with _opened(openpyxl, file, data_only=False) as written:
+                            _refuse_uncomputed(book, written, rows[0][0], len(rows[0][1]))
         except (OSError, RefusedError):
             raise
         except Exception as error:  # openpyxl raises what its many parsers raise
@@ -105,6 +108,26 @@ def _openpyxl() -> Any:
             f"the table is an Excel file, and openpyxl, which reads these, cannot be imported: {error}",
             _EXTRA,
         ) from error
+
+
+def _opened(openpyxl: Any, file: BinaryIO, *, data_only: bool) -> closing[Any]:
+    return closing(openpyxl.load_workbook(file, read_only=True, data_only=data_only, keep_links=False))
+
+
+def _refuse_uncomputed(book: Any, written: Any, first: int, width: int) -> None:
+    """Refuse formulas whose value is not in the file: that a formula gives no text is stored as an empty text."""
+    sheets = [each.worksheets[0] for each in (book, written)]
+    sheets[1].reset_dimensions()
+    rows = (sheet.iter_rows(min_row=first, max_col=width) for sheet in sheets)
+    for number, cells in enumerate(zip(*rows, strict=True), start=first):
+        for value, formula in zip(*cells, strict=True):
+            if formula.data_type == "f" and value.value is None and value.data_type != "str":
+                raise RefusedError(
+                    f"the cell in row {number}, column {formula.column_letter} of the Excel file holds a formula, "
+                    "and the file does not hold its value, as where a program wrote it that computes none",
+                    "Open it in Excel or LibreOffice and save it, which computes the values; or save it as CSV in "
+                    "UTF-8 from there.",
+                )
 
 
 def _filled(book: Any) -> Iterator[tuple[int, tuple[str, ...]]]:
@@ -142,7 +165,9 @@ def _refuse_other(file: BinaryIO, name: str) -> None:
         raise RefusedError("the file is no .xlsx, whatever its name", _REMEDY)
 
 
-def _refuse_bomb(file: BinaryIO) -> None:
+def _refuse_bomb(file: BinaryIO) -> bool:
+    """Refuse what grows too large as it is unpacked; else whether there are formulas in the file."""
+    formulas = False
     remedy = (
         "If it is a real table, save it as .xlsx with the needed rows and columns alone, or as CSV in UTF-8."
     )
@@ -170,8 +195,10 @@ def _refuse_bomb(file: BinaryIO) -> None:
                         )
                     if b"<!DOCTYPE" in end + piece:  # what entities stand for can be very long
                         raise RefusedError("the Excel file defines entities, which none needs", _REMEDY)
+                    formulas = formulas or _FORMULA.search(end + piece) is not None
                     end = piece[-20:]
     file.seek(0)
+    return formulas
 
 
 def _text(cell: object) -> str:

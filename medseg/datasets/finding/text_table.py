@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
 
 _REMEDY = "Save it as CSV in UTF-8."
+_QUOTES = (
+    "See to the quotation marks of that row: one that begins a value must be closed at its end, and within the value "
+    'each is written twice, as in "a ""b"" c".'
+)
 
 #: A table of more characters in a row, or in all, is refused.
 LONGEST_ROW = 1_000_000
@@ -35,7 +39,7 @@ class Rows:
     Attributes:
         columns: Names of the columns.
         lines: Line in the file or row in the sheet, from 1, and values by column, of each row below the names of
-            the columns that is not empty. A row that is too short has empty values.
+            the columns that is not empty.
     """
 
     columns: tuple[str, ...]
@@ -69,7 +73,8 @@ def read_rows(path: Path) -> Rows:
 
     Raises:
         OSError: It cannot be read.
-        RefusedError: It is neither CSV in UTF-8 nor an Excel file that can be read.
+        RefusedError: It is neither CSV in UTF-8 nor an Excel file that can be read, a quotation mark swallows rows,
+            or a row has another number of values than there are columns.
     """
     if is_spreadsheet(path):
         return _of_sheet(path)
@@ -106,8 +111,13 @@ def _of_csv(path: Path) -> Rows:
 
 
 def _csv_rows(file: TextIO, separator: str, above: int) -> Iterator[tuple[int, Sequence[str]]]:
-    """Rows with the line in which each ends; one of more than `LONGEST_ROW` characters is refused as it is read."""
-    row = whole = 0
+    """Rows with the line in which each ends.
+
+    One of more than `LONGEST_ROW` characters is refused as it is read, and so is one that a quotation mark spoils.
+    """
+    row = whole = width = 0
+    separators: list[int] = []  # in each line of the row, but for those before a space, as in sentences
+    tight = re.compile(re.escape(separator) + "(?! )")
 
     def lines() -> Iterator[str]:
         nonlocal row, whole
@@ -120,28 +130,66 @@ def _csv_rows(file: TextIO, separator: str, above: int) -> Iterator[tuple[int, S
                 )
                 remedy = "Save it with the needed rows and columns alone, one row a line."
                 raise RefusedError(f"{what} has more than {most} characters", remedy)
+            separators.append(len(tight.findall(line)))
             yield line
 
-    reader = csv.reader(lines(), delimiter=separator)
-    for values in reader:
+    reader = csv.reader(lines(), delimiter=separator, strict=True)
+    while True:
+        begin = above + reader.line_num + 1
+        try:
+            values = next(reader, None)
+        except csv.Error as error:
+            problem = f"the file is no CSV ({error}) in the row that begins in line {begin}"
+            raise RefusedError(problem, f"{_REMEDY} {_QUOTES}") from error
+        if values is None:
+            return
+        width = width or len(values)
+        _refuse_swallowed(begin, separators, width)
         row = 0
+        separators.clear()
         yield above + reader.line_num, values
+
+
+def _refuse_swallowed(begin: int, separators: Sequence[int], width: int) -> None:
+    """Refuse a row of several lines of which more than the first would be whole rows themselves."""
+    rows = [number for number, count in enumerate(separators) if count >= max(width - 1, 1)]
+    if len(rows) > 1 and rows[0] == 0:
+        raise RefusedError(
+            f"the row that begins in line {begin} goes on in line {begin + rows[1]}, which looks like a row of its "
+            "own, as after a quotation mark that is never closed",
+            f"{_QUOTES} If the value does hold line breaks, take them out.",
+        )
 
 
 def _below(
     columns: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]
 ) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Rows that are not empty, by column, as long as there are not too many cells for the memory."""
-    cells = Cells()
+    """Rows that are not empty, by column, as long as there are not too many cells for the memory.
+
+    Raises:
+        RefusedError: A row has more values than there are columns, or fewer, so that some may stand in a wrong one.
+            Empty values at its end are none too many, and columns at the end without a name need no value.
+    """
+    cells, named = Cells(), _filled(columns)
     for line, values in rows:
-        if any(value.strip() for value in values):
-            cells.add(len(columns))
-            yield line, _by_column(columns, values)
+        filled = _filled(values)
+        if not filled:
+            continue
+        if filled > len(columns) or len(values) < named:
+            held = max(filled, len(values))
+            count = f"{held} value{'' if held == 1 else 's'}"
+            raise RefusedError(
+                f"the row in line {line} has {count}, and the table has {len(columns)} columns",
+                "Give it one value for each column, empty ones too; put a value that holds what separates the "
+                'columns into quotation marks, as in "1,5".',
+            )
+        cells.add(len(columns))
+        yield line, dict(zip(columns, (*values, *[""] * (len(columns) - len(values))), strict=False))
 
 
-def _by_column(columns: Sequence[str], values: Sequence[str]) -> dict[str, str]:
-    padded = (*values, *[""] * (len(columns) - len(values)))
-    return dict(zip(columns, padded, strict=False))
+def _filled(values: Sequence[str]) -> int:
+    """How many values there are up to the last one that is not empty."""
+    return max((place for place, value in enumerate(values, start=1) if value.strip()), default=0)
 
 
 def lacking(what: str, lost: Sequence[str], columns: Sequence[str], manifest: Manifest) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from medseg.datasets.scanning.folder import Folder, read_folder
 from medseg.datasets.scanning.labels import Labels, read_labels
 from medseg.datasets.scanning.layout import Layout
 from medseg.datasets.scanning.layouts import LAYOUTS
+from medseg.datasets.scanning.layouts.table import unread_tables
 from medseg.datasets.scanning.seen import Seen
 from medseg.errors import DataError, Fault
 from medseg.progress import Progress, Silent
@@ -79,7 +80,7 @@ class Look:
             DataError: No layout was recognised, or what it holds cannot be read yet; says what to do.
         """
         if self.layout is None:
-            raise DataError(_NO_LAYOUT)
+            raise DataError(_NO_LAYOUT, self.faults)
         if self.layout.cannot:
             raise DataError(f"{self.layout.name}: {self.layout.cannot}.")
         if self.listing is None or not self.listing.cases:
@@ -128,6 +129,8 @@ def look(
         for recogniser in LAYOUTS:
             layout = layout or recogniser.recognise(folder)
             bar.advance()
+    if layout is None:
+        folder = replace(folder, faults=(*folder.faults, *unread_tables(folder)))
     if layout is None or layout.cannot:
         return Look(folder, layout, rest=_rest(folder, layout, ()))
     manifest = _provisional(layout)

@@ -11,7 +11,7 @@ What a file is, its first bytes say, not its name. Rows stay rows: pixels are (C
 | TIFF, real numbers           | float32, NaN kept                | repeated         | int32 if whole, or refused |
 | colour, 8 bits; in TIFF any  | luma, see below                  | as stored        | one plane if all are equal |
 | PNG, colour or + alpha, 16   | refused: Pillow keeps 8 bits     | refused          | refused                    |
-| palette                      | luma of its colours              | its colours      | indices; greys if all grey |
+| palette                      | luma of its colours              | its colours      | indices, see below         |
 | CMYK, YCbCr, LAB             | luma of Pillow's RGB             | Pillow's RGB     | one plane if all are equal |
 | alpha, transparent colours   | dropped, never blended           | dropped          | dropped; one colour refused |
 | larger is darker, 2 bits up  | as shown                         | as shown         | refused                    |
@@ -19,6 +19,8 @@ What a file is, its first bytes say, not its name. Rows stay rows: pixels are (C
 
 - Luma is ITU-R BT.601 in the integers that Pillow's `L` uses, exact where red, green and blue are equal:
   (19595 R + 38470 G + 7471 B + 32768) >> 16. Source: ITU-R Recommendation BT.601-7, section 2.5.1.
+- A mask in a palette of greys alone is these greys. In one of colours it is their indices; it is refused where black
+  (if nothing is black, white) is shown by another index than 0. `above` compares the luma of the colours.
 - `.npy` is (H, W) or (H, W, channels). Of float16 or float64 it becomes float32; of other integers int32,
   if they fit.
 - The rotation that EXIF (or, in TIFF, its own tag) asks for is applied, to masks as well. A TIFF that counts
@@ -89,8 +91,8 @@ def read_mask(path: Path, *, above: int | None = None) -> Picture:
 
     Args:
         path: The file.
-        above: If given, the mask is 1 where the stored value is larger, else 0 (uint8). JPEG makes values up,
-            so that without it a JPEG may hold no more than two.
+        above: If given, the mask is 1 where the stored value, or the brightness of its colour in a palette, is
+            larger, else 0 (uint8). JPEG makes values up, so that without it a JPEG may hold no more than two.
 
     Raises:
         DataError: As `read_picture`, and where the file holds colours, broken numbers, or what JPEG made up.
@@ -98,8 +100,11 @@ def read_mask(path: Path, *, above: int | None = None) -> Picture:
     stored = stored_picture(path)
     planes = stored.planes
     _refuse_inverted(stored)
-    if stored.palette is not None and np.ptp(stored.palette, axis=1).max() == 0:
-        planes = stored.palette[planes[..., 0]]
+    if stored.palette is not None:
+        if above is not None or np.ptp(stored.palette, axis=1).max() == 0:
+            planes = luma(stored.palette[None])[0][planes]
+        else:
+            _refuse_painted(stored.palette, planes)
     plane = planes[..., 0]
     if any(not np.array_equal(plane, planes[..., n], equal_nan=True) for n in range(1, planes.shape[2])):
         raise RefusedError(
@@ -162,13 +167,35 @@ def _refuse_inverted(stored: Stored) -> None:
         )
 
 
-def _darkens(colours: NDArray[np.uint8]) -> bool:
+def _refuse_painted(table: NDArray[Any], planes: NDArray[Any]) -> None:
+    """Refuse a mask in colours that a program has numbered by how often or how bright they are.
+
+    The background is what is black, or where nothing is, what is white: 0 must be such, if any number shown is.
+    """
+    used = np.unique(planes)
+    if len(used) == 1 and len(_without_repeats(table)) == 2:  # empty, or full
+        used = np.arange(2)
+    numbers = np.union1d(used, 0)
+    colours, most = table[numbers].astype(int), np.iinfo(table.dtype).max
+    near = most // 32  # what quantisation changes
+    ends = (numbers[colours.max(axis=1) <= near], numbers[colours.min(axis=1) >= most - near])
+    background = next((each for each in ends if len(each)), numbers)
+    if 0 not in background:
+        raise RefusedError(
+            "a colour mask where a label or instance map was expected: its palette gives the background, black or "
+            f"white, the number {background[0]} in place of 0",
+            "Save one number a pixel, 0 for the background (a grey PNG, a TIFF or .npy of integers), or leave the "
+            "case out.",
+        )
+
+
+def _darkens(colours: NDArray[Any]) -> bool:
     """Whether colours (N, 3) are greys, each darker than the one before."""
     greys = colours.astype(int)
     return len(greys) > 1 and not np.ptp(greys, axis=1).any() and bool((np.diff(greys[:, 0]) < 0).all())
 
 
-def _without_repeats(table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _without_repeats(table: NDArray[Any]) -> NDArray[Any]:
     """A table of colours without those that only repeat the one before, as the unused ones at its end do."""
     return table[np.concatenate([[True], (np.diff(table.astype(int), axis=0) != 0).any(axis=1)])]
 

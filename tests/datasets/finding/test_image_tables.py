@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from medseg.datasets.finding.scan import Listing, found_classes, scan
 from medseg.datasets.finding.text_table import read_rows
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError
+from medseg.images.refusal import RefusedError
 from medseg.testing.labelled import write_labelled_table
 
 MANIFESTS = Path(__file__).parents[3] / "data_manifests"
@@ -273,7 +275,9 @@ def test_two_classes_in_the_cell_of_one_are_refused_with_what_is_meant(tmp_path:
     ],
 )
 def test_a_label_column_that_is_missing_or_double_is_refused(tmp_path: Path, header: str, met: str) -> None:
-    (tmp_path / "list.csv").write_text(f"{header}\n1.png,a,b\n", encoding="utf-8")
+    (tmp_path / "list.csv").write_text(
+        f"{header}\n1.png,a{',b' * (header.count(',') - 1)}\n", encoding="utf-8"
+    )
     assert met in scan(manifest(), tmp_path).faults[0].found
 
 
@@ -438,3 +442,38 @@ def test_a_sheet_that_unpacks_to_very_much_is_refused_before_it_is_read(
         in fault.found
     )
     assert "save it as .xlsx" in fault.remedy
+
+
+@pytest.mark.parametrize(
+    ("rows", "cell"),
+    [
+        ([["1.png", "a"], ["2.png", '=IF(1>0,"b","")']], "row 3, column B"),
+        ([["1.png", "a"], ["=A2", "=B2"], ["2.png", "b"]], "row 3, column A"),
+        ([["1.png", "a"], [None, None], ["2.png", "=B2"]], "row 4, column B"),
+    ],
+)
+def test_a_formula_whose_value_is_not_in_the_file_is_no_empty_cell(
+    tmp_path: Path, rows: list[list[str]], cell: str
+) -> None:
+    sheet = as_sheet(tmp_path, [["img", "label"], *rows])
+    with pytest.raises(
+        RefusedError, match=f"the cell in {cell} of the Excel file holds a formula"
+    ) as refused:
+        read_rows(sheet)
+    assert "save it, which computes the values" in refused.value.remedy
+
+
+def test_the_stored_value_of_a_formula_counts_an_empty_one_too(tmp_path: Path) -> None:
+    sheet = as_sheet(tmp_path, [["img", "label"], ["1.png", "=C2"], ["2.png", "=C3"], ["3.png", "=C4"]])
+    with zipfile.ZipFile(sheet) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    written = parts["xl/worksheets/sheet1.xml"]
+    stored = [b' t="str"><f>C2</f><v>b</v>', b' t="str"><f>C3</f><v></v>', b"><f>C4</f><v>7</v>"]
+    for number, cell in enumerate(stored, start=2):
+        empty = rb"><f>C%d</f><v ?(/>|></v>)" % number
+        written, count = re.subn(empty, cell, written)
+        assert count == 1
+    with zipfile.ZipFile(sheet, "w") as book:
+        for name, data in parts.items():
+            book.writestr(name, written if name == "xl/worksheets/sheet1.xml" else data)
+    assert [row["label"] for _, row in read_rows(sheet).lines] == ["b", "", "7"]

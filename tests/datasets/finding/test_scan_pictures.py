@@ -191,7 +191,7 @@ TABLE = {"path": "meta.csv", "key": "filename", "matches": "{case}.png", "column
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_a_column_tells_the_patient_and_an_empty_value_none(tmp_path: Path, separator: str) -> None:
     made(tmp_path, *(f"Images/{n}.png" for n in "abcd"))
-    rows = ["filename,doi,more", "a.png,10.1,x", "b.png,10.1", "c.png,,y"]
+    rows = ["filename,doi,more", "a.png,10.1,x", "b.png,10.1,", "c.png,,y"]
     text = "\n".join(rows).replace(",", separator)
     (tmp_path / "meta.csv").write_text(text, encoding="utf-8-sig")
     manifest = pictures(group={"column": "doi"}, table=TABLE)

@@ -242,6 +242,29 @@ def test_a_table_leads_to_pictures_masks_patients_and_roles(tmp_path: Path, sepa
     }
 
 
+@pytest.mark.parametrize("odd", ["", "tset", "holdout"])
+def test_a_column_of_roles_is_kept_where_it_is_empty_or_misspelt_for_some(tmp_path: Path, odd: str) -> None:
+    lines = ["picture,class,role,remark"]
+    for number in range(8):
+        write_picture(tmp_path / f"{number}.png", shapes((40, 48), number)[0])
+        role = ("train", "val", "test", odd)[number % 4]
+        lines.append(f"{number}.png,{'ab'[number % 2]},{role},{'test' if number == 5 else number}")
+    (tmp_path / "all.csv").write_text("\n".join(lines) + "\n")
+
+    assert look(tmp_path).fields["layout"]["extra"] == ["role"]
+
+
+def test_a_table_that_cannot_be_read_is_said_where_nothing_else_tells_the_layout(tmp_path: Path) -> None:
+    write_picture(tmp_path / "1.png", shapes((40, 48), 1)[0])
+    (tmp_path / "all.csv").write_text('picture,class\n1.png,"a\n')
+
+    with pytest.raises(DataError, match="no layout was recognised") as refused:
+        _ = look(tmp_path).fields
+
+    (fault,) = refused.value.faults
+    assert "in the row that begins in line 2" in fault.found
+
+
 def classes(folder: Path, *names: str, each: int = 3) -> Path:
     for name in names:
         for number in range(each):

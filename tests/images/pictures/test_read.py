@@ -309,6 +309,76 @@ def test_a_mask_in_an_inverting_table_is_refused_and_a_picture_is_read_as_shown(
             read_mask(path, above=above)
 
 
+RED, YELLOW, GREEN = (255, 0, 0), (255, 255, 0), (0, 128, 0)
+PAINTS = {
+    "red": [(0, 0, 0), RED],
+    "yellow": [(0, 0, 0), YELLOW],
+    "nearly white": [(0, 0, 0), (255, 255, 254)],
+    "nearly black": [(0, 2, 1), RED],
+    "two classes": [(0, 0, 0), RED, GREEN],
+}
+
+
+def painted(colours: list[tuple[int, int, int]]) -> NDArray[np.uint8]:
+    """The L on a background, its foot in the last colour."""
+    number = np.minimum(l_shape(1), 1)
+    number[32:40, 16:72] = len(colours) - 1
+    return np.array(colours, dtype=np.uint8)[number]
+
+
+@pytest.mark.parametrize("colours", PAINTS.values(), ids=list(PAINTS))
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
+def test_a_colour_mask_that_a_program_has_put_into_a_palette_is_refused_as_one(
+    tmp_path: Path, colours: list[tuple[int, int, int]], suffix: str
+) -> None:
+    image = Image.fromarray(painted(colours)).quantize(len(colours))
+    assert np.asarray(image)[0, 0] != 0  # the background is not 0
+    with pytest.raises(
+        DataError, match=r"a colour mask where .* number \d in place of 0.*Save one number a pixel"
+    ):
+        read_mask(saved(tmp_path / f"x{suffix}", image))
+
+
+@pytest.mark.parametrize("held", [0, 1])
+def test_an_empty_or_full_mask_in_such_a_palette_is_refused_as_well(tmp_path: Path, held: int) -> None:
+    image = Image.fromarray(np.full((4, 6), held, np.uint8)).convert("P")
+    image.putpalette([*RED, 0, 0, 0])
+    with pytest.raises(DataError, match="a colour mask"):
+        read_mask(saved(tmp_path / "x.png", image))
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        [(0, 0, 0), RED, GREEN],
+        [(255, 255, 255), RED, GREEN],
+        [(0, 0, 0), RED, (255, 255, 255)],
+        [(9, 60, 200), RED, GREEN],
+    ],
+)
+@pytest.mark.parametrize("shown", [(0, 1, 2), (0, 1), (1, 2), (0,), (2,)])
+def test_a_palette_that_counts_from_the_background_gives_labels(
+    tmp_path: Path, table: list[tuple[int, int, int]], shown: tuple[int, ...]
+) -> None:
+    labels = np.resize(np.array(shown, np.uint8), (4, 6))
+    image = Image.fromarray(labels).convert("P")
+    image.putpalette([each for colour in table for each in colour])
+    np.testing.assert_array_equal(read_mask(saved(tmp_path / "x.png", image)).pixels[0], labels)
+
+
+@pytest.mark.parametrize(
+    "colours", [[(0, 0, 0), YELLOW], [(0, 0, 0), (255, 255, 254)], [(60, 0, 0), (0, 255, 0)]]
+)
+def test_a_mask_of_what_is_brighter_goes_by_the_colours_of_a_palette(
+    tmp_path: Path, colours: list[tuple[int, int, int]]
+) -> None:
+    picture = Image.fromarray(painted(colours))
+    images = [picture.quantize(2), picture.convert("P"), picture.quantize(2).remap_palette([1, 0])]
+    for number, image in enumerate(images):
+        path = saved(tmp_path / f"{number}.png", image)
+        np.testing.assert_array_equal(read_mask(path, above=127).pixels[0], l_shape(1))
+
+
 @pytest.mark.parametrize("held", [0, 1])
 def test_an_empty_or_full_mask_in_an_inverting_table_is_refused_as_well(tmp_path: Path, held: int) -> None:
     one = np.full((4, 6), held, np.uint8)

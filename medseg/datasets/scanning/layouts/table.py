@@ -17,7 +17,7 @@ from medseg.datasets.scanning.meaning import identifiers
 from medseg.errors import Fault
 from medseg.text import composed
 
-_SHARE = 0.5  # of rows whose paths lead to a file
+_SHARE = 0.5  # of rows whose paths lead to a file, or of values that mean a role
 _PATIENT = re.compile(r"(patient|subject|person|case|group)([-_ ]?(id|no|number|name))?", re.I)
 _LABEL = re.compile(r"(label|class|diagnosis|target|category|finding)s?", re.I)
 _MOST_CLASSES = 50
@@ -35,6 +35,13 @@ class PathTable:
                 if made is not None:
                     return made
         return None
+
+
+def unread_tables(folder: Folder) -> tuple[Fault, ...]:
+    """Why tables in the folder, which might list its images, cannot be read."""
+    tables = (entry for entry in folder.of(TABLE) if not entry.folders)
+    read = (open_table(entry.path, "the table") for entry in tables)
+    return tuple(each for each in read if isinstance(each, Fault))
 
 
 def _layout(folder: Folder, table: Entry, rows: Rows) -> Layout | None:
@@ -106,11 +113,13 @@ def _others(rows: Rows, columns: Sequence[str]) -> dict[str, Any]:
     """Columns of patient, class and role, by their names and values."""
     said: dict[str, Any] = {}
     for column in columns:
-        values = {row[column].strip() for _, row in rows.lines}
-        if values and {value.lower() for value in values} <= MEANINGS.keys():
+        filled = [value for _, row in rows.lines if (value := row[column].strip())]
+        values = set(filled)
+        roles = sum(value.lower() in MEANINGS for value in filled)
+        if roles and roles >= _SHARE * len(filled):  # what the others say, the split refuses
             said["extra"] = [column]
         elif _PATIENT.fullmatch(column.strip()):
             said.setdefault("group", column)
-        elif _LABEL.fullmatch(column.strip()) and 2 <= len(values - {""}) <= _MOST_CLASSES:
+        elif _LABEL.fullmatch(column.strip()) and 2 <= len(values) <= _MOST_CLASSES:
             said.setdefault("label", column)
     return said
