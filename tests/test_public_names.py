@@ -23,6 +23,7 @@ def test_the_public_names_are_these() -> None:
         "__version__",
         "compare",
         "delete_run",
+        "evaluate",
         "keep_comparison",
         "load_pipeline",
         "networks",
