@@ -18,8 +18,6 @@ from medseg.text import composed
 if TYPE_CHECKING:
     from medseg.datasets.manifest.class_folders import PartlyLabelledFolders
 
-_SHOWN = 5
-
 _NOWHERE = ""
 """What pictures lie in that lie in no folder."""
 
@@ -42,7 +40,6 @@ class PartlyLabelledFinder(ClassFolderFinder):
         by_top = _by_top(found.drafts)
         named = self.manifest.ids == "pseudonyms"
         found.faults += _strayed(by_top, {*with_class, *without}, walk.root, named=named)
-        found.notes += self._left_out(walk)
         self._unread(walk, found, pool)
         found.drafts = by_top[home] if home else []
         if not home:
@@ -56,10 +53,6 @@ class PartlyLabelledFinder(ClassFolderFinder):
         for draft in others:
             draft.unlabelled = True
         found.files = {"with a label": len(found.drafts), "without a label": len(others)}
-        found.files |= {
-            "that are no pictures": len(walk.passed),
-            "of kinds that are not read": len(walk.images),
-        }
         found.drafts += others
         found.notes += self._nobody(pool, others)
 
@@ -89,15 +82,6 @@ class PartlyLabelledFinder(ClassFolderFinder):
         found.faults += unread_faults(kinds[False], walk.root)
         if kinds[True]:
             found.notes.append(f"of those without a label, {unread_note(kinds[True])}; they are left out")
-
-    def _left_out(self, walk: Walk) -> Iterator[str]:
-        """Files that are no pictures, by name where names may be shown."""
-        names = [name for name, _ in walk.passed]
-        if names:
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            listed = f": {', '.join(names[:_SHOWN])}{more}" if self.manifest.ids == "pseudonyms" else ""
-            many = f"{len(names)} files are left out, since they are no pictures"
-            yield f"{'1 file is left out, since it is no picture' if len(names) == 1 else many}{listed}"
 
 
 def _called(tops: Mapping[str, str], names: Sequence[str]) -> list[str]:

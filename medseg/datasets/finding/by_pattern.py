@@ -195,10 +195,13 @@ def _slipped(draft: Draft, near: Mapping[Path, _Seen]) -> Iterator[Complaint]:
 
 
 def _uses(walk: Walk, rest: Iterable[str], known: Mapping[str, int]) -> dict[str, int]:
-    """How many files there are of each use, the rest among them: every file that the walk saw is counted once."""
+    """How many files there are of each use, the rest among them: every file that the walk saw is counted once.
+
+    Hidden entries are counted beside them: a folder as one.
+    """
     unfit = sum(name.lower().endswith(walk.suffixes) for name in rest)
     others = walk.files - sum(known.values()) - unfit
-    return {**known, "with names that fit no pattern": unfit, "of other kinds": others}
+    return {**known, "with names that fit no pattern": unfit, "of other kinds": others, **walk.uses()}
 
 
 def _by_name(files: Iterable[_Seen]) -> Found:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.class_faults import Wording, judge
 from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.finding.text_table import Rows, beside, lacking, open_table
-from medseg.datasets.finding.walk import Walk, looks_picture, named_itself, without_ending
+from medseg.datasets.finding.walk import Walk, few, looks_picture, named_itself, without_ending
 from medseg.datasets.manifest.csv_layout import CsvLayout
 from medseg.datasets.manifest.label_columns import RowLabels
 from medseg.datasets.manifest.patterns import MASK
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 _REMEDY = "Correct the row, add the file, or remove the row."
 
 _WHAT = "the list of paths"
+
+_MOST_SEEN = 100_000
+"""Files beside the list that are looked through for such as no row names."""
 
 _WORDS = Wording(
     noun="row",
@@ -75,7 +79,10 @@ class ListFinder:
         if problem:
             return Found(faults=[Fault("", 0, "", problem, "Correct it, or 'layout' of the manifest.", path)])
         bases = (path.parent, root if root.is_dir() else path.parent)
-        found = Found(self._drafts(table, parts, bases, truth=truth))
+        drafts, named = self._drafts(table, parts, bases, truth=truth)
+        found = Found(drafts)
+        if truth:
+            found.notes += self._beside(root, parts, named)
         if truth and self.layout.tells is not None:
             judge(found, self.manifest, _WORDS, path, named=self.layout.tells.names)
             found.notes += self._unlabelled_note(found.drafts)
@@ -106,6 +113,27 @@ class ListFinder:
         if self.layout.unlabelled and not any(draft.unlabelled for draft in drafts):
             yield "no row is without a class, though the manifest says that some are images without a label"
 
+    def _beside(self, root: Path, parts: Sequence[str], named: Collection[Path]) -> Iterator[str]:
+        """That the folder holds images that no row names, of its first `_MOST_SEEN` files."""
+        columns = [self.layout.column(part) for part in parts]
+        image = self.layout.image
+        every = [image] if isinstance(image, str) else [*image.values()]
+        if not root.is_dir() or not {*every, self.layout.mask or every[0]} <= {*columns}:
+            return  # a part that was not asked for is no stranger
+        endings = self.manifest.files().suffixes
+        walk = Walk(root, endings, all=True)
+        plain = {os.path.normpath(path) for path in named}
+        seen = (each for each in islice(walk.paths(), _MOST_SEEN) if each[0].lower().endswith(endings))
+        others = [each for each in seen if os.path.normpath(each[1]) not in plain]
+        real = {os.path.realpath(path) for path in named} if others else set()
+        names = sorted(name for name, path in others if os.path.realpath(path) not in real)
+        if names:
+            noun = "image" if self.manifest.pictures is None else "picture"
+            count = f"{'at least ' * (walk.files >= _MOST_SEEN)}{len(names)} {noun}"
+            count += " in the folder is" if len(names) == 1 else "s in the folder are"
+            listed = few(names, named=self.manifest.ids == "pseudonyms")
+            yield f"{count} named by no row of the list, in {', '.join(dict.fromkeys(columns))}{listed}"
+
     def _unfit(self, table: Rows, parts: Sequence[str], *, truth: bool) -> str:
         """Why the table cannot be the list; empty if it can."""
         needed = self.layout.needed(parts, truth=truth)
@@ -119,12 +147,15 @@ class ListFinder:
 
     def _drafts(
         self, table: Rows, parts: Sequence[str], bases: tuple[Path, Path], *, truth: bool
-    ) -> list[Draft]:
+    ) -> tuple[list[Draft], set[Path]]:
+        """The cases, and the files that any row names."""
         drafts: dict[str, Draft] = {}
+        named: set[Path] = set()
         first_of: dict[Path, tuple[int, Draft]] = {}
         line_of: dict[str, int] = {}
         for (line, row), raw in zip(table.lines, self._ids(table, parts), strict=True):
             draft = self._draft(raw, line, row, parts, bases)
+            named |= {place[0][1] for place in draft.files.values()}
             if truth:
                 self._label(draft, line, row, bases[0])
             images = [place[0][1].resolve() for part, place in draft.files.items() if part != MASK]
@@ -141,7 +172,7 @@ class ListFinder:
             else:
                 drafts[raw], line_of[raw] = draft, line
                 first_of |= dict.fromkeys(images, (line, draft))
-        return list(drafts.values())
+        return list(drafts.values()), named
 
     def _draft(
         self, raw: str, line: int, row: Mapping[str, str], parts: Sequence[str], bases: tuple[Path, Path]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Folders that programs leave beside those of the user: macOS in archives, and Synology's disks.
 _OF_PROGRAMS = frozenset({"__MACOSX", "@eaDir"})
 
+_SHOWN = 5
+
 
 @dataclass
 class Walk:
@@ -103,6 +105,10 @@ class Walk:
             self.images.append(path)
         return seen == "picture"
 
+    def uses(self) -> dict[str, int]:
+        """How many entries were looked at no further, in words; empty if there are none."""
+        return {"hidden or left by programs": len(self.left_out)} if self.left_out else {}
+
     def unread_note(self) -> str:
         """That images of kinds that are not read were seen, without a full stop; empty if none were."""
         return unread_note(self.unread)
@@ -128,6 +134,12 @@ class Walk:
                 Fault("", 0, "", problem, "See to the disk or the link, and try again.", folder)
             )
         return []
+
+
+def few(names: Sequence[str], *, named: bool) -> str:
+    """The first of some names behind a colon, and how many more; empty where they must not be named."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f": {', '.join(names[:_SHOWN])}{more}" if named else ""
 
 
 def _is_left_out(name: str) -> bool:

@@ -46,13 +46,13 @@ DAMAGE: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True)
 class Stored:
-    """What a file holds: planes (H, W, 1 or 3), and the palette (256, 3) if they are its indices.
+    """What a file holds: planes (H, W, 1 or 3), and the palette (N, 3), uint8 or uint16, if they are its indices.
 
     `inverted` says that more than two greys are stored with white as zero; `turned` which orientation was applied.
     """
 
     planes: NDArray[Any]
-    palette: NDArray[np.uint8] | None = None
+    palette: NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
     lossy: bool = False
     inverted: bool = False

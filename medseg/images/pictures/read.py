@@ -21,6 +21,8 @@ What a file is, its first bytes say, not its name. Rows stay rows: pixels are (C
   (19595 R + 38470 G + 7471 B + 32768) >> 16. Source: ITU-R Recommendation BT.601-7, section 2.5.1.
 - A mask in a palette of greys alone is these greys. In one of colours it is their indices; it is refused where black
   (if nothing is black, white) is shown by another index than 0. `above` compares the luma of the colours.
+- A palette of TIFF is 8 bits if its entries are bytes, or all are multiples of 257, 256 or 255; else its 16 bits are
+  kept.
 - `.npy` is (H, W) or (H, W, channels). Of float16 or float64 it becomes float32; of other integers int32,
   if they fit.
 - The rotation that EXIF (or, in TIFF, its own tag) asks for is applied, to masks as well. A TIFF that counts

@@ -22,6 +22,7 @@ EXTRA_DROPPED = "its further channels, of no stated meaning, were dropped"
 _ASSOCIATED = 1  # colours that were multiplied by their opacity
 _LOSSY = {7, 34712, 50001}  # compressions: JPEG, JPEG 2000, WebP
 _BYTE = 8  # bits
+_MOST = 255
 
 
 def shown(page: TiffPage, planes: NDArray[Any]) -> Stored:
@@ -43,7 +44,7 @@ def shown(page: TiffPage, planes: NDArray[Any]) -> Stored:
     )
 
 
-_Made = tuple[NDArray[Any], NDArray[np.uint8] | None, tuple[str, ...]]
+_Made = tuple[NDArray[Any], NDArray[Any] | None, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,11 @@ def _palette(page: TiffPage, planes: NDArray[Any]) -> _Made:
     colours = page.colormap
     if colours is None or colours.shape != (3, 2**page.bitspersample):
         raise RefusedError("the palette of the TIFF is missing or damaged", "Save it as RGB or grey.")
-    eight = colours >> _BYTE if colours.max() > 255 else colours  # some programs write bytes
-    table = np.ascontiguousarray(eight.T.astype(np.uint8))
-    table = np.concatenate([table, np.zeros((max(0, 256 - len(table)), 3), np.uint8)])
+    # some programs write bytes; others widen them by each of these factors; what else there is has 16 bits
+    steps = (1,) if colours.max() <= _MOST else (_MOST + 2, _MOST + 1, _MOST)
+    step = next((each for each in steps if not (colours % each).any()), None)
+    table = np.ascontiguousarray(colours.T if step is None else (colours // step).T.astype(np.uint8))
+    table = np.concatenate([table, np.zeros((max(0, 256 - len(table)), 3), table.dtype)])
     return planes.astype(np.uint8 if page.bitspersample <= _BYTE else np.uint16), table, ()
 
 

@@ -570,3 +570,28 @@ def test_of_real_tumours_the_labelled_pictures_alone_are_learned_from(
     assert above.cases == ()
     assert "says 'unlabelled', which is none of the classes ['no', 'yes']" in complaints(above)
     assert len(scan(shipped("brain_tumor"), root / "unlabelled", truth=False).cases) == 461
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_every_file_is_accounted_for(root: Path, named: bool) -> None:
+    made(
+        root,
+        "a/1.png",
+        "a/2.png",
+        "b/1.png",
+        "3.png",
+        "c.zip",
+        "b/z.npz",
+        "a/notes.txt",
+        ".x/q.png",
+        "a/.y.png",
+    )
+    listing = scan(folders(ids="pseudonyms" if named else "identifying"), root)
+    assert {use: count for use, count in listing.files.items() if count} == {
+        "in folders of classes": 3,
+        "in no folder of a class": 1,
+        "that are no pictures": 3,
+        "hidden or left by programs": 2,
+    }
+    names = ": a/notes.txt, b/z.npz, c.zip" if named else ""
+    assert f"3 files are left out, since they are no pictures{names}" in listing.notes

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medseg.datasets.finding import by_table
 from medseg.datasets.finding import excel as spreadsheet
 from medseg.datasets.finding.excel import read_sheet
 from medseg.datasets.finding.scan import Listing, found_classes, scan
@@ -477,3 +478,44 @@ def test_the_stored_value_of_a_formula_counts_an_empty_one_too(tmp_path: Path) -
         for name, data in parts.items():
             book.writestr(name, written if name == "xl/worksheets/sheet1.xml" else data)
     assert [row["label"] for _, row in read_rows(sheet).lines] == ["b", "", "7"]
+
+
+STRANGERS = [f"more/{number}.PNG" for number in range(7)]
+
+
+def beside(listing: Listing) -> list[str]:
+    return [note for note in listing.notes if "named by no row" in note]
+
+
+def test_pictures_that_no_row_names_are_counted_and_the_first_are_named(tmp_path: Path) -> None:
+    written(tmp_path, ONE)
+    assert beside(scan(manifest(), tmp_path)) == []
+    (tmp_path / "more").mkdir()
+    for name in [*STRANGERS, "more/readme.txt", ".hidden.png"]:
+        (tmp_path / name).touch()
+    count = "7 pictures in the folder are named by no row of the list, in img"
+    names = ", ".join(STRANGERS[:5])
+    assert beside(scan(manifest(), tmp_path)) == [f"{count}: {names} and 2 more"]
+    assert beside(scan(manifest(ids="identifying"), tmp_path)) == [count]
+    assert beside(scan(manifest(), tmp_path / "list.csv")) == []  # no folder was given
+    assert beside(scan(manifest(), tmp_path, truth=False)) == []
+
+
+def test_a_picture_that_is_named_by_another_spelling_or_twice_is_named(tmp_path: Path) -> None:
+    written(tmp_path, ONE)
+    (tmp_path / "to").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "more").mkdir()
+    rows = [["img", "label"], ["./1.png", "b"], ["to/2.png", "A"], ["more/../3.png", "b"], ["2.png", "A"]]
+    listing = scan(manifest(), written(tmp_path, rows, images=False))
+    assert "rows 3 and 5 of the list name one image" in complaints(listing)[0][1]
+    assert beside(listing) == []
+
+
+def test_files_beside_a_list_are_looked_through_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, ONE)
+    for number in range(9):
+        (tmp_path / f"x{number}.png").touch()
+    monkeypatch.setattr(by_table, "_MOST_SEEN", 6)  # the list, its pictures, and two more
+    assert beside(scan(manifest(), tmp_path))[0].startswith("at least 2 pictures in the folder")

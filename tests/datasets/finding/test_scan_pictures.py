@@ -459,8 +459,11 @@ def test_pictures_without_the_group_that_a_column_tells_are_noted(tmp_path: Path
     )
     assert scan(manifest, tmp_path).notes == ()
     rows = "img,seg,who\nImages/a.png,Segmentation/a.png,Anna\nImages/b.png,Segmentation/b.png,\n"
-    (alone,) = scan(listed(tmp_path, rows, group="who"), tmp_path).notes
+    alone, others = scan(listed(tmp_path, rows, group="who"), tmp_path).notes
     assert alone.startswith("1 of 2 cases have no who: ")
+    assert others.startswith(
+        "4 pictures in the folder are named by no row of the list, in img, seg: Images/c.png"
+    )
 
 
 def test_images_that_are_not_read_are_noted_where_patterns_name_pictures(tmp_path: Path) -> None:

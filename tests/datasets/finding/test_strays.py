@@ -144,6 +144,7 @@ def test_each_file_is_counted_once_by_its_use(tmp_path: Path) -> None:
         "with names that nearly fit a pattern": 1,
         "with names that fit no pattern": 1,
         "of other kinds": 1,
+        "hidden or left by programs": 1,
     }
 
 

@@ -142,10 +142,10 @@ def test_numbers_that_have_no_white_are_kept_where_white_is_zero(tmp_path: Path,
     assert ["white as zero" in note for note in picture.notes] == [True]
 
 
-@pytest.mark.parametrize("entries", [np.uint16(257), np.uint16(1)], ids=["of 16 bits", "of bytes"])
+@pytest.mark.parametrize("entries", [np.uint16(each) for each in (257, 256, 255, 1)])
 def test_a_palette_gives_colours_and_indices(tmp_path: Path, entries: np.uint16) -> None:
     table = RNG.integers(0, 256, (3, 256)).astype(np.uint16)
-    table[0, 0] = 255
+    table[0, :2] = 255, 254
     path = put(tmp_path / "x.tif", GREY, photometric="palette", colormap=table * entries)
 
     np.testing.assert_array_equal(read_picture(path, "rgb").pixels, table[:, GREY])
@@ -158,7 +158,25 @@ def test_a_palette_of_sixteen_bits_gives_its_indices(tmp_path: Path) -> None:
     path = put(tmp_path / "x.tif", labels, photometric="palette", colormap=table)
 
     np.testing.assert_array_equal(read_mask(path).pixels[0], labels)
-    np.testing.assert_array_equal(read_picture(path, "rgb").pixels, (table >> 8)[:, labels])
+    np.testing.assert_array_equal(read_picture(path, "rgb").pixels, table[:, labels])
+
+
+@pytest.mark.parametrize("step", [257, 256, 255, 1])
+def test_labels_that_a_palette_shows_as_greys_are_read_as_these(tmp_path: Path, step: int) -> None:
+    labels = np.minimum(GREY, 5)
+    table = np.tile(np.arange(256, dtype=np.uint16) * np.uint16(step), (3, 1))
+    path = put(tmp_path / "x.tif", labels, photometric="palette", colormap=table)
+
+    np.testing.assert_array_equal(read_mask(path).pixels[0], labels)
+
+
+def test_greys_of_sixteen_bits_in_a_palette_are_kept(tmp_path: Path) -> None:
+    labels = GREY.astype(np.uint16) * 3
+    table = np.tile(np.arange(65536).astype(np.uint16), (3, 1))
+    path = put(tmp_path / "x.tif", labels, photometric="palette", colormap=table)
+
+    np.testing.assert_array_equal(read_mask(path).pixels[0], labels)
+    np.testing.assert_array_equal(read_picture(path, "grey").pixels[0], labels)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "YCbCr", "CMYK"])
