@@ -19,6 +19,10 @@ from medseg.geometry.grid import Geometry
 _UNITS = {1: (1000.0, "metres"), 3: (0.001, "micrometres")}
 _MILLIMETRES = (0, 2)  # 0 says nothing: every program takes it for mm
 
+_CODES = ("sform_code", "qform_code")
+_KNOWN = range(6)  # 0: none; 5: a template, which nifti1.h added last
+_ALIGNED = 2  # to another file, or to anatomical truth: the least that a code can say of a place
+
 _OTHER_SIZE = 0.01  # share by which voxel sizes that a header gives twice may differ
 
 
@@ -39,6 +43,18 @@ def placed(
         header = _in_mm(header, per_unit)
     grid = Geometry(shape, affine, header)
     return grid, tuple(_odd(raw, header, grid, per_unit))
+
+
+def with_known_codes(raw: Any) -> Any:
+    """A header whose place has a code that nibabel knows: of others it takes no place, and makes one up.
+
+    A negative code is left: as in the NIfTI library, it is none.
+    """
+    known = raw.copy()
+    for name in _CODES:
+        if int(raw[name]) > _KNOWN[-1]:
+            known[name] = _ALIGNED
+    return known
 
 
 def _in_mm(header: Any, per_unit: float) -> Any:
@@ -62,7 +78,11 @@ def _odd(raw: Any, header: Any, grid: Geometry, per_unit: float) -> Iterator[str
     elif unit not in _MILLIMETRES:
         yield f"its header names a unit of length that NIfTI does not know (xyzt_units {unit}); mm are assumed"
     sizes = np.abs(np.asarray(raw["pixdim"][1:4], dtype=float)) * per_unit
-    sform, qform = int(raw["sform_code"]), int(raw["qform_code"])
+    for name in _CODES:
+        if (code := int(raw[name])) not in _KNOWN:
+            taken = "the place that goes with it is taken" if code > 0 else "it is taken for 0, which is none"
+            yield f"its header has a {name} that NIfTI does not know ({code}); {taken}"
+    sform, qform = (int(header[name]) for name in _CODES)
     if not sform and not qform:
         yield (
             "its header gives no place and no directions (sform_code and qform_code are 0); voxel sizes are those of "
