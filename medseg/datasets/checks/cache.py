@@ -130,6 +130,7 @@ def _facts(stored: dict[str, Any], case: Case) -> CaseFacts:
         },
         faults=tuple(faults),
         notes=tuple(stored["notes"]),
+        assumed=tuple(stored["assumed"]),
     )
 
 

@@ -314,6 +314,27 @@ def test_what_a_header_leaves_open_about_its_place_is_noted(
 
 
 @pytest.mark.parametrize(
+    ("fields", "count"),
+    [
+        ({}, 0),
+        ({"xyzt_units": 1}, 0),
+        ({"xyzt_units": 5}, 1),
+        ({"pixdim": [1, 1, 2, 3.5, 0, 0, 0, 0]}, 0),
+        ({"sform_code": 9}, 0),
+        ({"sform_code": -1}, 1),
+        ({"sform_code": 0}, 1),
+        ({"sform_code": 0, "pixdim": [1, 1, 0, 0, 0, 0, 0, 0]}, 2),
+    ],
+)
+def test_sizes_and_sides_that_are_assumed_are_those_notes_that_go_with_the_grid(
+    tmp_path: Path, fields: dict[str, object], count: int
+) -> None:
+    stored = read_nifti(with_header(tmp_path / "a.nii", **fields))
+    assert len(stored.geometry.assumed) == count
+    assert set(stored.geometry.assumed) <= set(stored.notes)
+
+
+@pytest.mark.parametrize(
     ("fields", "told"),
     [
         ({"sform_code": 9}, "sform_code that NIfTI does not know (9); the place that goes with it is taken"),
@@ -377,7 +398,7 @@ def test_voxels_of_nifti_2_begin_at_byte_544(tmp_path: Path) -> None:
     header["vox_offset"] = 352
     raw[:540] = header.binaryblock
     (tmp_path / "bad.nii").write_bytes(raw)
-    with pytest.raises(RefusedError, match="byte 352 .*expected 544 or more"):
+    with pytest.raises(RefusedError, match=r"byte 352 .*expected 544 or more"):
         read_nifti(tmp_path / "bad.nii")
 
 
