@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from medseg.api.finding import experiment_of, shown_name
 from medseg.api.result import RunResult
+from medseg.datasets.case import cases_text
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import DECLARATION, Part, RunFolder, State
@@ -200,6 +201,8 @@ class Conductor:
         )
         for note in report.listing.notes:
             self.progress.say(f"{note}.", loud=True)
+        for row in report.assumed_rows():
+            self.progress.say(f"{cases_text(row['ids'])}: {row['note']}.", loud=True)
         otherwise = gather.CHANGED if going_on else ""
         gathered = gather.gather(report, skip_bad=options.skip_bad, generated=generated, otherwise=otherwise)
         if report.faults:

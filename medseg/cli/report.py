@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from medseg.cli.tables import many, say
+from medseg.datasets.case import cases_text
 from medseg.datasets.checks.duplicates import twins, twins_note
 from medseg.text import printable
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from medseg.errors import Fault
 
 _SIZES = 8  # of pictures, listed one by one
-_CASES = 5  # of a note, named one by one
 
 
 def print_report(console: Console, found: Checked, *, show_paths: bool = False) -> None:
@@ -55,10 +55,10 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     elif report.class_rows():
         say(console, "No picture was found to be a copy of another.")
     for row in report.note_rows():
-        say(console, f"Note: {_cases_text(row['ids'])}: {row['note']}.")
+        say(console, f"Note: {cases_text(row['ids'])}: {row['note']}.")
     if report.single_valued:
         have = "has" if len(report.single_valued) == 1 else "have"
-        say(console, f"Note: {_cases_text(report.single_valued)} {have} a label map with a single value.")
+        say(console, f"Note: {cases_text(report.single_valued)} {have} a label map with a single value.")
     copied = twins_note(twins(report.duplicates, report.listing.cases))
     for note in filter(None, (copied, report.skipped_note())):
         say(console, f"Note: {note}.", "bold yellow")
@@ -74,12 +74,6 @@ def _print_files(console: Console, listing: Listing) -> None:
     counts = [f"{count:,} {use}" for use, count in listing.files.items() if count]
     if counts:
         say(console, f"Files: {', '.join(counts)}.")
-
-
-def _cases_text(ids: Sequence[str]) -> str:
-    """How many cases, and the public ids of the first few."""
-    more = f" and {len(ids) - _CASES} more" if len(ids) > _CASES else ""
-    return f"{many(len(ids), 'case')} ({', '.join(ids[:_CASES])}{more})"
 
 
 def _groups_text(listing: Listing, noun: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+_NAMED = 5  # of several cases, named one by one
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,12 @@ class Case:
 def labelled(cases: Iterable[Case]) -> list[Case]:
     """Cases but for images without a label, in their order."""
     return [case for case in cases if not case.unlabelled]
+
+
+def cases_text(ids: Sequence[str]) -> str:
+    """How many cases, and the public ids of the first few."""
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return f"{len(ids)} case{'' if len(ids) == 1 else 's'} ({', '.join(ids[:_NAMED])}{more})"
 
 
 def safe_name(raw: str) -> str:

@@ -37,7 +37,15 @@ def run_tags(resolved: Resolved, gathered: Gathered, split: Split, device: torch
         "threads": str(torch.get_num_threads()),
     }
     commit = git_commit()
-    return {**tags, **versions(), **({"git.commit": commit} if commit else {})}
+    return {**tags, **assumed_tag(gathered), **versions(), **({"git.commit": commit} if commit else {})}
+
+
+def assumed_tag(gathered: Gathered) -> dict[str, str]:
+    """Which sizes or sides of how many cases are assumed, without their names; nothing where all are given."""
+    rows = gathered.report.assumed_rows()
+    every = len(gathered.report.good)
+    found = ". ".join(f"{row['note']} ({row['cases']} of {every} cases)" for row in rows)
+    return {"data.assumed": found} if found else {}
 
 
 def run_about(resolved: Resolved, gathered: Gathered, split: Split, run: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,22 @@ def write_case(
         image.header.set_xyzt_units("mm")
         nibabel.save(image, folder / f"{folder.name}_{name}.nii.gz")
     return folder
+
+
+def take_place(folder: Path, sizes: Sequence[float] = (0, 0, 0)) -> None:
+    """Take the place out of the headers of a case's files: both codes, and the voxel sizes of `pixdim`.
+
+    Args:
+        folder: Of the case; its `.nii.gz` files are written over.
+        sizes: What `pixdim` says instead, in the unit of the file.
+    """
+    for path in folder.glob("*.nii.gz"):
+        raw = bytearray(gzip.decompress(path.read_bytes()))
+        header = nibabel.Nifti1Header(bytes(raw[:348]))
+        header["sform_code"] = header["qform_code"] = 0
+        header["pixdim"][1:4] = sizes
+        raw[:348] = header.binaryblock
+        path.write_bytes(gzip.compress(bytes(raw)))
 
 
 def brats_affine(shape: tuple[int, ...]) -> NDArray[np.float64]:

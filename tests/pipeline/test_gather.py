@@ -11,10 +11,12 @@ from medseg.component import SHIPPED
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError
 from medseg.named import find_manifest, find_pipeline
+from medseg.pipeline.about import assumed_tag
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.gather import check_data, find_data, gather, generator_of
 from medseg.pipeline.options import RunOptions
 from medseg.progress import Silent
+from medseg.testing.cases import take_place
 
 ONE = RunOptions.of(jobs=1)
 
@@ -47,6 +49,24 @@ def test_without_data_or_sample_it_says_what_to_get() -> None:
         find_data(acdc, manifest("acdc"), None, ONE, Silent())
     with pytest.raises(DefinitionError, match="no generated sample"):
         generator_of(manifest("acdc"), SHIPPED)
+
+
+def test_a_run_is_tagged_with_what_is_assumed_of_how_many_cases_and_no_name(
+    patients: Path, tmp_path: Path
+) -> None:
+    brats = manifest("brats2019")
+
+    def tag(root: Path) -> dict[str, str]:
+        report = check_data(brats, brats.channels, root, ONE, Silent())
+        return assumed_tag(gather(report, skip_bad=False, generated=False))
+
+    assert tag(patients) == {}
+    data = Path(shutil.copytree(patients, tmp_path / "data"))
+    take_place(data / "Brats_002")
+    (found,) = tag(data).values()
+    assert "no place and no directions" in found
+    assert "1 is assumed: mm and mL are no measures (1 of 6 cases)" in found
+    assert "Brats" not in found
 
 
 def test_good_data_are_all_taken(patients: Path) -> None:

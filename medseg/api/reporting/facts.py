@@ -46,6 +46,9 @@ def warnings(kept: Kept) -> Iterator[Words]:
             "files say.",
             "loud",
         )
+    for assumed in dict.fromkeys(each.tags.get("data.assumed", "") for each in kept.runs):
+        if assumed:
+            yield Words(f"NOT GIVEN by the files of the data, and assumed: {assumed}.", "loud")
     for each in kept.runs:
         for tag, share in each.tags.items():
             if tag.endswith(".unscored"):

@@ -24,7 +24,7 @@ from medseg.files.regular import read_json
 from medseg.places import private_folder, written_whole
 
 #: Raised whenever facts, or the rules behind faults, change their meaning.
-_VERSION = 5
+_VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ def _facts(stored: dict[str, Any], case: Case) -> CaseFacts:
         },
         faults=tuple(faults),
         notes=tuple(stored["notes"]),
+        assumed=tuple(stored["assumed"]),
     )
 
 

@@ -74,6 +74,7 @@ class CaseFacts:
         contents: What the bytes of each file are, by its part; channels that were not asked for are left out.
         faults: Everything that is wrong.
         notes: What is odd about the files, though they can be used.
+        assumed: Those of the notes that say which sizes or sides are assumed (`Geometry.assumed`).
         unexpected: Whether an error that no reader foresees kept the case from being looked at: a fault names
             it. Nothing to be remembered, since the error may be medseg's own.
     """
@@ -92,6 +93,7 @@ class CaseFacts:
     contents: Mapping[str, Content] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
     unexpected: bool = False
 
     def digest(self) -> str:
@@ -188,7 +190,14 @@ def _placed(facts: CaseFacts, grid: Geometry) -> CaseFacts:
     # `+ 0.0` turns the -0.0 that rounding leaves into 0.0, which is written otherwise.
     affine = tuple(float(x) + 0.0 for x in np.round(grid.affine, _AFFINE_DECIMALS).ravel())
     spacing = tuple(round(size, 6) for size in grid.spacing)
-    return replace(facts, shape=grid.shape, spacing=spacing, orientation=grid.orientation, affine=affine)
+    return replace(
+        facts,
+        shape=grid.shape,
+        spacing=spacing,
+        orientation=grid.orientation,
+        affine=affine,
+        assumed=grid.assumed,
+    )
 
 
 def _read(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -96,12 +96,12 @@ class Report:
 
     def note_rows(self) -> list[dict[str, Any]]:
         """What is odd though it can be used: `note`, the number of `cases`, and their `ids`; frequent ones first."""
-        ids: dict[str, list[str]] = defaultdict(list)
-        for facts in self.facts:
-            for note in facts.notes:
-                ids[note].append(facts.case)
-        ordered = sorted(ids.items(), key=lambda item: -len(item[1]))
-        return [{"note": note, "cases": len(found), "ids": found} for note, found in ordered]
+        return _note_rows((facts.case, facts.notes) for facts in self.facts)
+
+    def assumed_rows(self) -> list[dict[str, Any]]:
+        """Those of `note_rows` that say which sizes in mm or sides of the patient are assumed; of good cases."""
+        good = {case.id for case in self.good}
+        return _note_rows((facts.case, facts.assumed) for facts in self.facts if facts.case in good)
 
     def rows(self) -> list[dict[str, Any]]:
         """Distinct grids: `cases`, `shape` (I, J, K), `spacing` (mm), `orientation`; frequent ones first."""
@@ -144,6 +144,15 @@ class Report:
         good = {case.id for case in self.good}
         digests = sorted(facts.digest() for facts in self.facts if facts.case in good)
         return hashlib.blake2b("\n".join(digests).encode(), digest_size=16).hexdigest()
+
+
+def _note_rows(notes: Iterable[tuple[str, Sequence[str]]]) -> list[dict[str, Any]]:
+    ids: dict[str, list[str]] = defaultdict(list)
+    for case, each in notes:
+        for note in each:
+            ids[note].append(case)
+    ordered = sorted(ids.items(), key=lambda item: -len(item[1]))
+    return [{"note": note, "cases": len(found), "ids": found} for note, found in ordered]
 
 
 def check(

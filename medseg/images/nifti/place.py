@@ -19,6 +19,10 @@ from medseg.geometry.grid import Geometry
 _UNITS = {1: (1000.0, "metres"), 3: (0.001, "micrometres")}
 _MILLIMETRES = (0, 2)  # 0 says nothing: every program takes it for mm
 
+_CODES = ("sform_code", "qform_code")
+_KNOWN = range(6)  # 0: none; 5: a template, which nifti1.h added last
+_ALIGNED = 2  # to another file, or to anatomical truth: the least that a code can say of a place
+
 _OTHER_SIZE = 0.01  # share by which voxel sizes that a header gives twice may differ
 
 
@@ -37,8 +41,21 @@ def placed(
     if per_unit != 1:
         affine = np.diag([per_unit, per_unit, per_unit, 1.0]) @ affine
         header = _in_mm(header, per_unit)
-    grid = Geometry(shape, affine, header)
-    return grid, tuple(_odd(raw, header, grid, per_unit))
+    sizes = np.abs(np.asarray(raw["pixdim"][1:4], dtype=float)) * per_unit
+    grid = Geometry(shape, affine, header, tuple(_assumed(raw, header, sizes)))
+    return grid, (*grid.assumed, *_odd(raw, header, grid, sizes))
+
+
+def with_known_codes(raw: Any) -> Any:
+    """A header whose place has a code that nibabel knows: of others it takes no place, and makes one up.
+
+    A negative code is left: as in the NIfTI library, it is none.
+    """
+    known = raw.copy()
+    for name in _CODES:
+        if int(raw[name]) > _KNOWN[-1]:
+            known[name] = _ALIGNED
+    return known
 
 
 def _in_mm(header: Any, per_unit: float) -> Any:
@@ -55,14 +72,16 @@ def _unit(raw: Any) -> int:
     return int(raw["xyzt_units"]) & 7
 
 
-def _odd(raw: Any, header: Any, grid: Geometry, per_unit: float) -> Iterator[str]:
-    unit = _unit(raw)
-    if unit in _UNITS:
-        yield f"its header gives lengths in {_UNITS[unit][1]} (xyzt_units); they are turned into mm"
-    elif unit not in _MILLIMETRES:
+def _places(header: Any) -> tuple[int, int]:
+    """The codes of sform and qform that count."""
+    return int(header["sform_code"]), int(header["qform_code"])
+
+
+def _assumed(raw: Any, header: Any, sizes: NDArray[Any]) -> Iterator[str]:
+    """What a measure in mm, or a side of the patient, rests on though the file does not give it."""
+    sform, qform = _places(header)
+    if (unit := _unit(raw)) not in (*_UNITS, *_MILLIMETRES):
         yield f"its header names a unit of length that NIfTI does not know (xyzt_units {unit}); mm are assumed"
-    sizes = np.abs(np.asarray(raw["pixdim"][1:4], dtype=float)) * per_unit
-    sform, qform = int(raw["sform_code"]), int(raw["qform_code"])
     if not sform and not qform:
         yield (
             "its header gives no place and no directions (sform_code and qform_code are 0); voxel sizes are those of "
@@ -71,7 +90,17 @@ def _odd(raw: Any, header: Any, grid: Geometry, per_unit: float) -> Iterator[str
     if not sizes.all() and not sform:
         axes = ", ".join(name for name, size in zip("IJK", sizes, strict=True) if not size)
         yield f"its header gives no voxel size along {axes} (pixdim is 0); 1 is assumed: mm and mL are no measures"
-    elif sform and not np.allclose(sizes, grid.spacing, rtol=_OTHER_SIZE):
+
+
+def _odd(raw: Any, header: Any, grid: Geometry, sizes: NDArray[Any]) -> Iterator[str]:
+    sform, qform = _places(header)
+    if (unit := _unit(raw)) in _UNITS:
+        yield f"its header gives lengths in {_UNITS[unit][1]} (xyzt_units); they are turned into mm"
+    for name in _CODES:
+        if (code := int(raw[name])) not in _KNOWN:
+            taken = "the place that goes with it is taken" if code > 0 else "it is taken for 0, which is none"
+            yield f"its header has a {name} that NIfTI does not know ({code}); {taken}"
+    if sform and not np.allclose(sizes, grid.spacing, rtol=_OTHER_SIZE):
         yield "its pixdim gives other voxel sizes than its sform; those of the sform are taken"
     elif sform and qform and not _agree(header, grid):
         yield "its sform and its qform place it differently; the sform is taken"

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
 from medseg.geometry.grid import Geometry, StoredImage
-from medseg.images.nifti.place import placed
+from medseg.images.nifti.place import placed, with_known_codes
 from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 from medseg.machine.memory import available_memory
 
@@ -61,8 +61,8 @@ def read_stacked(path: Path, count: int) -> list[StoredImage]:
         DataError: As `read_nifti`, and where it holds another number of volumes.
     """
     with _unpacked(path) as (stream, most):
-        head = _head(stream)
-        declared = _parse(io.BytesIO(_bare(head)))
+        raw, head = _head(stream)
+        declared = _parse(io.BytesIO(_bare(raw, head)))
         shape = _volume_shape(declared.shape, count)
         image = _parse(_held(stream, head, declared.dataobj, most))
     affine = np.asarray(image.affine, dtype=np.float64)
@@ -82,7 +82,7 @@ def read_stacked(path: Path, count: int) -> list[StoredImage]:
         )
     if data.dtype.kind == "f" and data.dtype != np.float32:
         data = data.astype(np.float32)
-    grid, notes = placed(_stored_header(head, image), image.header, affine, shape)
+    grid, notes = placed(raw, image.header, affine, shape)
     _refuse_far(grid)
     return [StoredImage(data[..., each], grid, notes) for each in range(count)]
 
@@ -113,11 +113,11 @@ def nifti_geometry(path: Path) -> Geometry:
         DataError: It has no header that can be read.
     """
     with _unpacked(path) as (stream, _):
-        head = _head(stream)
-        image = _parse(io.BytesIO(_bare(head)))
+        raw, head = _head(stream)
+        image = _parse(io.BytesIO(_bare(raw, head)))
     shape = (*image.shape, 1, 1)[:3]
     whole = int(shape[0]), int(shape[1]), int(shape[2])
-    return placed(_stored_header(head, image), image.header, image.affine, whole)[0]
+    return placed(raw, image.header, image.affine, whole)[0]
 
 
 def stored_shape(path: Path) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ def stored_shape(path: Path) -> tuple[int, ...]:
         DataError: It has no header that can be read.
     """
     with _unpacked(path) as (stream, _):
-        image = _parse(io.BytesIO(_bare(_head(stream))))
+        image = _parse(io.BytesIO(_bare(*_head(stream))))
     return tuple(int(size) for size in image.shape)
 
 
@@ -137,15 +137,39 @@ def _spans(affine: NDArray[Any]) -> bool:
     return bool(sizes.all()) and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-6
 
 
-def _stored_header(head: bytes, image: Any) -> Any:
-    """The header as stored: nibabel mends what it reads, and where nothing is given, that is no longer seen."""
-    kind = image.header_class
-    return kind(head[: kind.sizeof_hdr], check=False)
+def _head(stream: Any) -> tuple[Any, bytes]:
+    """The header as stored, None where there is none, and the first bytes of the file, with codes that nibabel knows.
 
+    nibabel mends what it reads, and where nothing is given, that is no longer seen in what it gives.
 
-def _head(stream: Any) -> bytes:
+    Raises:
+        DataError: The header says that the voxels do not lie behind it.
+    """
     head: bytes = stream.read(_HEAD)
-    return head
+    kinds = (each.header_class for each in _FORMS)
+    raws = (kind(head[: kind.sizeof_hdr], check=False) for kind in kinds if len(head) >= kind.sizeof_hdr)
+    raw = next((each for each in raws if each["magic"].item() in (each.single_magic, each.pair_magic)), None)
+    if raw is None:
+        return None, head
+    _refuse_elsewhere(raw)
+    return raw, with_known_codes(raw).binaryblock + head[raw.sizeof_hdr :]
+
+
+def _refuse_elsewhere(raw: Any) -> None:
+    """Refuse a header whose voxels lie in another file, or would begin within the header itself."""
+    if raw["magic"].item() == raw.pair_magic:
+        raise RefusedError(
+            f"the file has the header of a pair of files (.hdr and .img; its magic is {raw.pair_magic.decode()}), "
+            "expected one file that holds header and voxels",
+            "Convert the pair to one .nii or .nii.gz file, or leave the case out.",
+        )
+    begin = float(raw["vox_offset"])
+    if not begin >= raw.single_vox_offset:
+        raise RefusedError(
+            f"the file's header says that the voxels begin at byte {begin:g} (vox_offset), expected "
+            f"{raw.single_vox_offset} or more, where the header has ended",
+            "Export or convert the file anew, or leave the case out.",
+        )
 
 
 @contextmanager
@@ -235,15 +259,9 @@ def _held(stream: Any, head: bytes, proxy: Any, most: float) -> io.BytesIO:
     return held
 
 
-def _bare(head: bytes) -> bytes:
+def _bare(raw: Any, head: bytes) -> bytes:
     """The first bytes of a file as if nothing stood between its header and its voxels."""
-    size = next((kind.header_class.sizeof_hdr for kind in _FORMS if _begins(head, kind)), len(head))
-    return head[:size] + bytes(4)
-
-
-def _begins(head: bytes, kind: Any) -> bool:
-    size = kind.header_class.sizeof_hdr
-    return head[:4] in (size.to_bytes(4, "little"), size.to_bytes(4, "big"))
+    return head[: len(head) if raw is None else raw.sizeof_hdr] + bytes(4)
 
 
 def _parse(held: io.BytesIO) -> Any:

@@ -15,6 +15,10 @@ from medseg.geometry.grid import Geometry
 #: Written into every file's description, at most 79 characters.
 NOTICE = "medseg: research use only, not a medical device"
 
+_LENGTHS = range(4)  # not given, m, mm, um
+_MM = 2
+_TIMES = range(0, 56, 8)  # not given, s, ms, us, Hz, ppm, rad/s
+
 
 def to_nifti(data: NDArray[Any], geometry: Geometry) -> Any:
     """Make a NIfTI image on a given grid, with its affine and its qform and sform codes.
@@ -24,11 +28,17 @@ def to_nifti(data: NDArray[Any], geometry: Geometry) -> Any:
     image = nibabel.Nifti1Image(data, geometry.affine)
     if geometry.header is not None:
         sform, qform = int(geometry.header["sform_code"]), int(geometry.header["qform_code"])
-        image.header.set_xyzt_units(*geometry.header.get_xyzt_units())
+        image.header["xyzt_units"] = _units(int(geometry.header["xyzt_units"]))
         _place(image, geometry, sform, qform)
     image.header.set_slope_inter(1, 0)
     image.header["descrip"] = NOTICE
     return image
+
+
+def _units(stored: int) -> int:
+    """Units of length and time without what NIfTI does not know; of an unknown length, mm, as it was read."""
+    length, time = stored & 0b111, stored & 0b111000
+    return (length if length in _LENGTHS else _MM) | (time if time in _TIMES else 0)
 
 
 def _place(image: Any, geometry: Geometry, sform: int, qform: int) -> None:

@@ -235,8 +235,9 @@ class Predictor:
 
     def _warnings(self, volume: Volume) -> tuple[str, ...]:
         if self.profile is None:
-            return ()
-        return tuple(self.profile.warnings(profile_volume(volume, self.channels)))
+            return volume.geometry.assumed
+        unlike = self.profile.warnings(profile_volume(volume, self.channels))
+        return *volume.geometry.assumed, *unlike
 
     def save(self, folder: Path) -> Path:
         """Write `model.json`, `weights.safetensors` and a model card, as one folder that is never half there."""

@@ -202,6 +202,16 @@ def test_a_run_that_has_failed_or_has_no_test_part_says_so_on_its_page(made_run,
             assert missing in found.words
 
 
+def test_sizes_that_the_data_do_not_give_are_named_at_the_top_of_its_page(made_run, tables, page) -> None:
+    folder = made_run("sizes", tables())
+    tag = "its header gives no voxel size along I (pixdim is 0) (1 of 6 cases)"
+    (folder.path / "tags.json").write_text(json.dumps({"data.assumed": tag}))
+    words = page(medseg.report("sizes")).words
+
+    assert f"NOT GIVEN by the files of the data, and assumed: {tag}." in words
+    assert words.index("NOT GIVEN") < words.rindex("What was run")
+
+
 def test_a_run_that_goes_on_is_not_reported(made_run) -> None:
     folder = made_run("run", {}, status="RUNNING", process=this_process())
     other = take(folder.path / ".held")

@@ -16,6 +16,7 @@ from medseg.datasets.checks import case_facts as facts_module
 from medseg.datasets.checks.check import Report, check
 from medseg.datasets.finding.scan import scan
 from medseg.datasets.manifest.manifest import Manifest
+from medseg.testing.cases import take_place
 
 MANIFESTS = Path(__file__).parents[3] / "data_manifests"
 SHAPE = (6, 7, 5)
@@ -210,6 +211,22 @@ def test_unchanged_files_are_not_read_again(
     second = checked(root, tmp_path / "memory")
     assert second.read == 0
     assert replace(second, read=3) == first
+
+
+def test_cases_whose_sizes_and_sides_are_assumed_are_listed_also_when_they_are_remembered(
+    root: Path, tmp_path: Path
+) -> None:
+    assert checked(root).assumed_rows() == []
+    for name in ("p0", "p2"):
+        take_place(root / name)
+    write(root / "p2" / "p2_t2.nii.gz", np.zeros(SHAPE, np.int16))  # nobody learns from a case with faults
+    for _ in range(2):
+        report = checked(root, tmp_path / "memory")
+        place, size = report.assumed_rows()
+        assert (place["ids"], size["ids"]) == (["p0"], ["p0"])
+        assert "no place and no directions" in place["note"]
+        assert "mm and mL are no measures" in size["note"]
+    assert report.read == 0
 
 
 def test_a_changed_file_a_damaged_memory_or_other_rules_are_read_again(root: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from medseg.errors import DataError
 from medseg.geometry.grid import Geometry
-from medseg.images.nifti.read import nifti_geometry, read_nifti
+from medseg.images.nifti.read import nifti_geometry, read_nifti, stored_shape
 from medseg.images.nifti.write import write_nifti
 from medseg.images.refusal import RefusedError
 
@@ -311,6 +311,107 @@ def test_what_a_header_leaves_open_about_its_place_is_noted(
     notes = read_nifti(with_header(tmp_path / "a.nii", **fields)).notes
     assert len(notes) == len(told)
     assert all(part in note for part, note in zip(told, notes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("fields", "count"),
+    [
+        ({}, 0),
+        ({"xyzt_units": 1}, 0),
+        ({"xyzt_units": 5}, 1),
+        ({"pixdim": [1, 1, 2, 3.5, 0, 0, 0, 0]}, 0),
+        ({"sform_code": 9}, 0),
+        ({"sform_code": -1}, 1),
+        ({"sform_code": 0}, 1),
+        ({"sform_code": 0, "pixdim": [1, 1, 0, 0, 0, 0, 0, 0]}, 2),
+    ],
+)
+def test_sizes_and_sides_that_are_assumed_are_those_notes_that_go_with_the_grid(
+    tmp_path: Path, fields: dict[str, object], count: int
+) -> None:
+    stored = read_nifti(with_header(tmp_path / "a.nii", **fields))
+    assert len(stored.geometry.assumed) == count
+    assert set(stored.geometry.assumed) <= set(stored.notes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"sform_code": 9}, "sform_code that NIfTI does not know (9); the place that goes with it is taken"),
+        ({"sform_code": 0, "qform_code": 9}, "qform_code that NIfTI does not know (9)"),
+        ({"sform_code": -1, "qform_code": 1}, "sform_code that NIfTI does not know (-1); it is taken for 0"),
+    ],
+)
+def test_of_a_code_that_nifti_does_not_know_the_stored_place_is_taken_with_a_note(
+    tmp_path: Path, fields: dict[str, object], told: str
+) -> None:
+    image = nibabel.Nifti1Image(np.zeros(SHAPE, np.uint8), oriented("LPS"))
+    image.set_qform(oriented("LPS"), 1)
+    names = ("pixdim", *(f"quatern_{axis}" for axis in "bcd"), *(f"qoffset_{axis}" for axis in "xyz"))
+    placed = {name: image.header[name] for name in names}
+    path = with_header(tmp_path / "a.nii", **placed, **fields)
+    stored = read_nifti(path)
+    np.testing.assert_allclose(stored.geometry.affine, oriented("LPS"), atol=1e-5)
+    np.testing.assert_allclose(nifti_geometry(path).affine, oriented("LPS"), atol=1e-5)
+    (note,) = stored.notes
+    assert told in note
+    write_nifti(np.zeros(SHAPE, np.uint8), stored.geometry, tmp_path / "b.nii.gz")
+    np.testing.assert_allclose(nibabel.load(tmp_path / "b.nii.gz").affine, oriented("LPS"), atol=1e-5)
+
+
+@pytest.mark.parametrize("codes", [(-1, 0), (-1, -7), (0, -2)])
+def test_of_negative_codes_it_is_noted_that_the_place_is_made_up(
+    tmp_path: Path, codes: tuple[int, int]
+) -> None:
+    path = with_header(tmp_path / "a.nii", sform_code=codes[0], qform_code=codes[1])
+    notes = read_nifti(path).notes
+    assert sum("it is taken for 0" in note for note in notes) == sum(code < 0 for code in codes)
+    assert any("no place and no directions" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"vox_offset": 0}, "begin at byte 0 .*expected 352 or more"),
+        ({"vox_offset": 348}, "begin at byte 348 "),
+        ({"vox_offset": -16}, "begin at byte -16 "),
+        ({"vox_offset": np.nan}, "begin at byte nan "),
+        ({"magic": b"ni1", "vox_offset": 0}, "header of a pair of files .*ni1"),
+        ({"magic": b"ni1", "vox_offset": 352}, "header of a pair of files"),
+    ],
+)
+def test_voxels_that_do_not_lie_behind_the_header_are_refused(
+    tmp_path: Path, fields: dict[str, object], complaint: str
+) -> None:
+    path = with_header(tmp_path / "a.nii", **fields)
+    for read in (read_nifti, nifti_geometry, stored_shape):
+        with pytest.raises(RefusedError, match=complaint) as refused:
+            read(path)
+        assert "leave the case out" in str(refused.value)
+
+
+def test_voxels_of_nifti_2_begin_at_byte_544(tmp_path: Path) -> None:
+    raw = bytearray(nibabel.Nifti2Image(np.ones(SHAPE, np.uint8), oriented("LPS")).to_bytes())
+    (tmp_path / "good.nii").write_bytes(raw)
+    assert read_nifti(tmp_path / "good.nii").data.min() == 1
+    header = nibabel.Nifti2Header(bytes(raw[:540]))
+    header["vox_offset"] = 352
+    raw[:540] = header.binaryblock
+    (tmp_path / "bad.nii").write_bytes(raw)
+    with pytest.raises(RefusedError, match=r"byte 352 .*expected 544 or more"):
+        read_nifti(tmp_path / "bad.nii")
+
+
+@pytest.mark.parametrize(("units", "kept"), [(5, 2), (13, 10), (58, 2), (66, 2), (130, 2), (10, 10), (0, 0)])
+def test_units_that_nifti_does_not_know_keep_nothing_from_being_written(
+    tmp_path: Path, units: int, kept: int
+) -> None:
+    geometry = read_nifti(with_header(tmp_path / "a.nii", xyzt_units=units)).geometry
+    write_nifti(np.zeros(SHAPE, np.uint8), geometry, tmp_path / "b.nii.gz")
+    assert nibabel.load(tmp_path / "b.nii.gz").header["xyzt_units"] == kept
+    again = read_nifti(tmp_path / "b.nii.gz")
+    assert again.geometry.same_grid(geometry)
+    assert again.notes == ()
 
 
 def test_a_sheared_voxel_has_the_volume_that_its_sides_span(tmp_path: Path) -> None:

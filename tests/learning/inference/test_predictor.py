@@ -26,7 +26,7 @@ from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.machine import within_memory
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
-from medseg.testing.cases import BRATS_CHANNELS, brats_affine, brats_case, write_brats, write_case
+from medseg.testing.cases import BRATS_CHANNELS, brats_affine, brats_case, take_place, write_brats, write_case
 
 CHANNELS = BRATS_CHANNELS
 SHAPE = (24, 28, 12)
@@ -480,6 +480,16 @@ def test_an_input_unlike_the_training_data_is_warned_of(tmp_path, case):
     assert any("orientation is RAS" in text for text in found.warnings)
     assert any("spacing right to left is 2 mm" in text for text in found.warnings)
     assert any(text.startswith("t1ce:") for text in found.warnings)
+
+
+@pytest.mark.parametrize("profiled", [True, False])
+def test_of_sizes_and_sides_that_a_file_does_not_give_a_prediction_warns(case, profiled):
+    known = TrainingProfile.of([profile_volume(read_volume(case, CHANNELS, None), CHANNELS)])
+    predictor = replace(make_predictor(), profile=known if profiled else None)
+    take_place(case.images["t1"].parent)
+    warnings = predictor.predict(case).warnings
+    assert any("1 is assumed: mm and mL are no measures" in text for text in warnings)
+    assert any("first axis is assumed to run to the patient's left" in text for text in warnings)
 
 
 def test_predicting_twice_gives_the_same_and_leaves_the_input(case):

@@ -1,0 +1,48 @@
+"""What a run says of its data before it begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medseg.api.conductor import Conductor
+from medseg.api.opening import open_pipeline
+from medseg.pipeline.options import RunOptions
+from medseg.progress import Silent
+from medseg.testing.cases import take_place, write_brats
+
+SMALL = ("network.channels=[4,8]", "network.strides=[2]", "network.num_res_units=0")
+
+
+class Heard(Silent):
+    """Keeps what must not be overlooked."""
+
+    def __init__(self) -> None:
+        self.loud: list[str] = []
+
+    def say(self, text: str, *, loud: bool = False) -> None:
+        """Keep a message."""
+        if loud:
+            self.loud.append(text)
+
+
+def checked(root: Path) -> list[str]:
+    """What is said loudly while all is checked."""
+    opened, heard = open_pipeline("brats2d", assignments=SMALL), Heard()
+    options = RunOptions.of(jobs=1, device="cpu")
+    Conductor(opened.definition, opened.manifest, root, options, None, heard)._checked(going_on=False)
+    return heard.loud
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("monai_imported")
+def test_a_run_says_loudly_of_which_cases_sizes_and_sides_are_assumed(tmp_path: Path) -> None:
+    write_brats(tmp_path / "data", cases=3, shape=(10, 12, 8))
+    for name in ("Brats_001", "Brats_003"):
+        take_place(tmp_path / "data" / name)
+
+    place, size = checked(tmp_path / "data")
+    assert place.startswith("2 cases (Brats_001, Brats_003): its header gives no place and no directions")
+    assert size.startswith("2 cases (Brats_001, Brats_003): its header gives no voxel size along I, J, K")
+    assert "mm and mL are no measures" in size
