@@ -9,7 +9,6 @@ each fault has a line and a column.
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +37,7 @@ _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WIDTH = 110
+_LONGEST = 40  # characters of a number in a message
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -223,8 +223,9 @@ class _Reader:
             value = _meaning(text)
         except ValueError:  # Python refuses whole numbers of thousands of digits
             self.refuse(event, "the number has too many digits")
-        if isinstance(value, float) and not math.isfinite(value) and not _SPECIAL.fullmatch(text):
-            self.refuse(event, f"{text} is too large for a number")
+        if isinstance(value, int | float) and _too_large_for_a_float(value) and not _SPECIAL.fullmatch(text):
+            shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+            self.refuse(event, f"{shown} is too large for a number")
         return value
 
     def refuse(self, event: Any, problem: str) -> NoReturn:
@@ -245,6 +246,11 @@ def _meaning(text: str) -> Any:
     if _SPECIAL.fullmatch(text):
         return float(text.replace(".", ""))
     return text
+
+
+def _too_large_for_a_float(value: float) -> bool:
+    """Also of whole numbers: whatever computes with one makes a float of it."""
+    return not abs(value) <= sys.float_info.max
 
 
 def _quotes(text: str) -> str | None:

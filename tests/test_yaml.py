@@ -84,6 +84,8 @@ def test_the_keys_on_and_4_stay_what_they_are_and_in_order() -> None:
         ("a: b: c\n", "line 1", "not YAML"),
         ("a: 007\n", "line 1, column 4", "'007' in quotes, or 7"),
         ("a: 1e999\n", "line 1, column 4", "too large"),
+        ("a: 1" + "0" * 400, "line 1, column 4", "00... is too large for a number"),
+        ("a: 0x" + "f" * 5000, "line 1, column 4", "ff... is too large for a number"),
         ("a: " + "9" * 5000, "line 1, column 4", "too many digits"),
         ("true: 1\n", "line 1, column 1", "the key is true or false"),
         ("1.5: 1\n", "line 1, column 1", "the key is a number"),

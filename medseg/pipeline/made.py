@@ -25,6 +25,9 @@ _RESULT = ("model", "split.json", "slices.csv", DATA_PICTURE, *RECORDS)
 _NO_STEP = ""  # of what the run itself makes, whenever it goes on to its end
 
 
+MOST_CHECKED = 8_000_000_000
+"""Bytes of a run of somebody else that are looked through: the weights of the largest networks have fewer."""
+
 Stamps = Mapping[str, tuple[int, int]]
 """Bytes and time of writing of files, by their place in the folder of a run."""
 
@@ -103,9 +106,17 @@ def damaged(folder: RunFolder, below: str = "") -> dict[str, str]:
         below: Only those whose place in the folder begins so.
 
     Raises:
-        RunError: This is no run's folder, or its state is damaged.
+        RunError: This is no run's folder, its state is damaged, or somebody else says that it made more than
+            `MOST_CHECKED` bytes.
     """
-    made = {name: of for name, of in folder.read().made.items() if name.startswith(below)}
+    state = folder.read()
+    made = {name: of for name, of in state.made.items() if name.startswith(below)}
+    if sum(max(size, 0) for _, size, _ in made.values()) > MOST_CHECKED and not state.mine:
+        raise RunError(
+            f"the run {folder.path.name}, made by somebody else or edited, has more than {MOST_CHECKED // 10**9} GB "
+            f"of files{f' below {below}' if below else ''} to look through: a run has far fewer. Ask whoever made it "
+            "for another copy."
+        )
     return {name: step for name, (step, *of) in made.items() if not is_as(folder.path, name, (of[0], of[1]))}
 
 
@@ -179,9 +190,12 @@ def known(path: Path) -> tuple[int, int]:
 
 
 def is_as(folder: Path, name: str, expected: tuple[int, int]) -> bool:
-    """Whether a file, by its place in a folder, is there with this size and checksum, and not through a link."""
+    """Whether a file, by its place in a folder, is there with this size and checksum, and not through a link.
+
+    A file of another size is not read: it may have any.
+    """
     try:
         path = own_place(folder, name)
-        return path.is_file() and known(path) == expected
+        return path.is_file() and path.stat().st_size == expected[0] and checksum(path) == expected[1]
     except (OSError, RunError):
         return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from medseg.learning.settings import is_number
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -28,12 +30,10 @@ class Expected:
         if given is None:
             return None
         numbers = given.values() if isinstance(given, Mapping) else ()
-        fine = all(
-            isinstance(each, int | float) and not isinstance(each, bool) and each > 0 for each in numbers
-        )
+        fine = all(is_number(each) and each > 0 for each in numbers)
         if not isinstance(given, Mapping) or set(given) != {"minutes", "gib"} or not fine:
             raise ValueError(
-                f"expected is {given!r}, expected {{minutes: M, gib: G}}, both above 0, or nothing"
+                f"expected is {given!r}, expected {{minutes: M, gib: G}}, both finite and above 0, or nothing"
             )
         return cls(float(given["minutes"]), float(given["gib"]))
 

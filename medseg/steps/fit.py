@@ -15,6 +15,7 @@ from medseg.errors import DefinitionError, ModelError
 from medseg.figures.learning_curves import learning_curves
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.settings import is_number
 from medseg.learning.tasks.task import on_device
 from medseg.learning.training.batches import Batches
 from medseg.learning.training.checkpoint import Checkpoints, Standing
@@ -104,8 +105,8 @@ class Fit:
         _refuse(_whole(epochs, 1), "epochs", epochs, "a whole number, 1 or more")
         patient = patience is None or _whole(patience, 1)
         _refuse(patient, "patience", patience, "a whole number, 1 or more, or nothing")
-        clipped = clip is None or (isinstance(clip, int | float) and clip > 0)
-        _refuse(clipped, "clip", clip, "more than 0, or nothing")
+        clipped = clip is None or (is_number(clip) and clip > 0)
+        _refuse(clipped, "clip", clip, "a finite number more than 0, or nothing")
         _refuse(_whole(validate_every, 1), "validate_every", validate_every, "a whole number, 1 or more")
         _refuse(_whole(pictures_every, 0), "pictures_every", pictures_every, "a whole number, 0 or more")
         _refuse(schedule_each in ("epoch", "iteration"), "schedule_each", schedule_each, "epoch or iteration")

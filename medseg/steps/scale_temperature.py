@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -17,6 +16,7 @@ from medseg.errors import DataError, RunError
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.classes import ClassScorer
+from medseg.learning.settings import is_number
 from medseg.learning.tasks.target import indicator
 from medseg.learning.tasks.task import TemperatureTask, temperature_task
 from medseg.learning.tasks.temperature import best_temperature, probabilities
@@ -74,7 +74,7 @@ class ScaleTemperature:
     def recall(self, work: Work, run: Run) -> Work:
         """Take the temperature that was found."""
         found = read_kept(run.place / "temperature.json", dict).get("temperature")
-        if not isinstance(found, float | int) or not 0 < found < math.inf:
+        if not is_number(found) or found <= 0:
             raise RunError("temperature.json of the run is damaged. Start the pipeline again.")
         return _with_temperature(work, float(found))
 

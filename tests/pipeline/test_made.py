@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import RunError
+from medseg.pipeline import made
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.made import (
     RECORDS,
@@ -58,8 +59,8 @@ def write(folder: RunFolder, step: str) -> None:
 
 def made_by(folder: RunFolder) -> dict[str, list[str]]:
     """Files that are noted, by step."""
-    made = folder.read().made
-    return {step: [name for name in FILES[step] if made[name][0] == step] for step in FILES}
+    noted = folder.read().made
+    return {step: [name for name in FILES[step] if noted[name][0] == step] for step in FILES}
 
 
 def test_what_is_as_it_was_is_not_done_again(folder: RunFolder) -> None:
@@ -333,3 +334,28 @@ def test_what_an_earlier_medseg_has_noted_of_the_whole_run_is_noted_anew(folder:
     keep_result(folder)
 
     assert damaged(folder) == {}
+
+
+def test_a_file_of_another_size_is_damaged_and_not_read(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder.path / "scores" / "test.csv"
+    with path.open("r+b") as file:
+        file.truncate(20 * 10**9)  # no bytes on the disk
+    monkeypatch.setattr(made, "checksum", lambda path: pytest.fail(f"{path} is read"))
+
+    assert damaged(folder, "scores/test.csv") == {"scores/test.csv": "evaluate"}
+
+
+def test_of_somebody_else_s_run_no_more_is_looked_through_than_any_run_has(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(made, "MOST_CHECKED", 40)
+    assert damaged(folder) == {}, "one's own may have any size"
+
+    monkeypatch.setenv("MEDSEG_CONFIG", "another-user")
+    assert damaged(folder, "steps/tune/") == {}
+    with pytest.raises(
+        RunError, match=r"more than 0 GB of files below steps/fit/ to look through.*another copy"
+    ):
+        damaged(folder, "steps/fit/")

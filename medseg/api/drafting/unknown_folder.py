@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.errors import DefinitionError
+from medseg.learning.settings import is_number
 from medseg.pipeline.options import RunOptions
 from medseg.places import cache_folder
 from medseg.progress import LOADING, Progress, Silent
@@ -90,7 +90,7 @@ def new_pipeline(
     from medseg.pipeline.drafting.draft import drafted, places, refuse_to_overwrite, write  # noqa: PLC0415
     from medseg.pipeline.drafting.machine import Machine  # noqa: PLC0415
 
-    if minutes is not None and not (isinstance(minutes, int | float) and 0 <= minutes < math.inf):
+    if minutes is not None and not (is_number(minutes) and minutes >= 0):
         raise DefinitionError(f"minutes is {minutes!r}, expected a number, 0 or more")
 
     places(name)

@@ -152,7 +152,7 @@ def _best(folder: RunFolder) -> float:
     found = float("nan")
     for line in _lines(folder, METRICS):
         if _BEST in line:
-            with suppress(ValueError, KeyError, TypeError):
+            with suppress(ValueError, KeyError, TypeError, OverflowError):
                 found = float(parse_json(line)["metrics"][_BEST])
     return found
 

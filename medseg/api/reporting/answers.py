@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medseg.api.reporting.facts import how_split, input_of, size_of, without_paths
+from medseg.api.reporting.facts import COUNT, how_split, input_of, size_of, without_paths
 from medseg.api.reporting.kept import Kept
 from medseg.api.reporting.scores import Summary, head, summary_of
 from medseg.learning.scores.intervals import RESAMPLES
@@ -45,7 +45,7 @@ def _of_data(kept: Kept) -> dict[int, tuple[str, bool]]:
         7: (source, kept.generated),
         8: (
             f"Cases that were left out, since their files had faults: {left_out}."
-            if left_out.isdecimal()
+            if COUNT.fullmatch(left_out)
             else "",
             False,
         ),

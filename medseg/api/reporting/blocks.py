@@ -8,6 +8,9 @@ from typing import ClassVar
 
 _WIDE = 1020  # pixels
 
+MOST_ROWS = 300
+"""Rows of a table that are shown, where nothing else is set: nobody reads more, and a page has to be passed on."""
+
 
 @dataclass(frozen=True)
 class Words:
@@ -67,6 +70,7 @@ class Table:
         head: Of the columns.
         rows: Cells as text; the first names the row.
         folded: Whether it is shown only when the reader opens it.
+        most: Rows that are shown; the title says how many there are.
     """
 
     template: ClassVar[str] = "table.html"
@@ -74,6 +78,20 @@ class Table:
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     folded: bool = False
+    most: int = MOST_ROWS
+
+    @property
+    def shown(self) -> Sequence[Sequence[str]]:
+        """The first rows."""
+        return self.rows[: self.most]
+
+    @property
+    def title(self) -> str:
+        """The caption, with the number of rows where not all are shown or the reader has yet to open it."""
+        number = len(self.rows)
+        if number > self.most:
+            return f"{self.caption} (the first {self.most} of {number:,} rows)"
+        return f"{self.caption} ({number} rows)" if self.folded else self.caption
 
 
 @dataclass(frozen=True)

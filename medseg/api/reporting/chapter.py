@@ -15,6 +15,8 @@ from medseg.api.reporting.scores import score_blocks
 from medseg.api.reporting.tested import calibration_blocks, look_blocks, patient_blocks, score_pictures
 from medseg.api.reporting.training import fold_table, threshold_blocks, training_blocks
 
+_NAMED = 20  # pictures that were left out
+
 
 def chapter(kept: Kept, album: Album, anchor: str) -> Chapter:
     """All about a run or a cross-validation.
@@ -30,9 +32,12 @@ def chapter(kept: Kept, album: Album, anchor: str) -> Chapter:
     refused = len(album.refused)
     sections = list(_sections(kept, album, anchor))
     if album.refused[refused:]:
-        names = ", ".join(dict.fromkeys(album.refused[refused:]))
+        left_out = list(dict.fromkeys(album.refused[refused:]))
+        more = f", and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
         words = Words(
-            f"Pictures that are damaged, too large or none at all were left out: {names}.", "missing"
+            "Pictures that are damaged, too large, too many or none at all were left out: "
+            f"{', '.join(left_out[:_NAMED])}{more}.",
+            "missing",
         )
         last = sections[-1]
         sections[-1] = Section(last.anchor, last.title, [*last.blocks, words])

@@ -24,7 +24,9 @@ LEAKING = (
 )
 _TOGETHER = "All of a patient, or of a group of pictures, is in one role."
 _ROLES = {"train": "training", "val": "validation", "test": "test"}
-_COUNT = re.compile(r"[0-9]{1,15}")
+COUNT = re.compile(r"[0-9]{1,15}")
+"""A count in a tag."""
+
 _ENDED = {
     "FAILED": "This run has failed: what follows is what it held by then, and no finished result.",
     "KILLED": "This run was interrupted: what follows is what it held by then, and no finished result.",
@@ -40,7 +42,7 @@ def warnings(kept: Kept) -> Iterator[Words]:
         yield Words(LEAKING, "loud")
     if kept.ended in _ENDED:
         yield Words(_ENDED[kept.ended], "loud")
-    if not all(each.mine for each in (kept, *kept.folds)):
+    if not all(each.mine and not each.edited for each in (kept, *kept.folds)):
         yield Words(
             "Made by somebody else, by an earlier medseg, or edited since: nobody here vouches for what its "
             "files say.",
@@ -180,13 +182,13 @@ def _share(role: str, share: Any) -> str:
 
 def _parameters(kept: Kept) -> str:
     found = kept.runs[0].tags.get("network.parameters", "")
-    return f" with {int(found):,} parameters" if _COUNT.fullmatch(found) else ""
+    return f" with {int(found):,} parameters" if COUNT.fullmatch(found) else ""
 
 
 def _left_out(kept: Kept) -> str:
     """How many cases were not used, as far as it is known."""
     known = kept.runs[0].tags.get("data.left_out", "")
-    return str(len(kept.runs[0].state.unprepared) + (int(known) if _COUNT.fullmatch(known) else 0))
+    return str(len(kept.runs[0].state.unprepared) + (int(known) if COUNT.fullmatch(known) else 0))
 
 
 def _roles(kept: Kept) -> Sequence[Block]:

@@ -18,18 +18,18 @@ from medseg.learning.scores.tables import TEXTS, read_scores
 from medseg.pipeline.claim import alive
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder, State
-from medseg.pipeline.made import refuse_damaged
+from medseg.pipeline.made import RECORDS, is_as, refuse_damaged, stamps
 from medseg.pipeline.study.cross_validation import CrossValidation
 from medseg.places import read_kept
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-MOST_BYTES = 64_000_000
-"""A file of more bytes is not read: the tables of thousands of patients have a few million."""
-
 SUMMARY = frozenset({"name", "score", "mean", "low", "high", "patients"})
 """Columns that a table of scores with their intervals has at least."""
+
+_SHOWN = (".json", ".csv", ".png")  # endings of files of which a page shows something
+_MOST_COUNT = 10**15  # of patients, cases or slices: what is no count is not shown
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Kept:
         folder: Where its files lie.
         state: Of the run; of folds what they have in common.
         ended: How it ended: FINISHED, FAILED, KILLED or GONE.
-        mine: Whether this user made it, and nobody has edited it since.
+        mine: Whether this user made it, and nobody has edited its state since.
+        edited: Whether this user made it, and what the page shows is not as it was made.
         generated: Whether it ran on a generated sample.
         definition: What was run; None where it cannot be read.
         manifest: What the data mean; None where it cannot be read.
@@ -63,6 +64,7 @@ class Kept:
     figures: str
     parts: int = 0
     folds: Sequence[Kept] = field(default_factory=tuple)
+    edited: bool = False
 
     @property
     def runs(self) -> Sequence[Kept]:
@@ -87,7 +89,7 @@ class Kept:
         """Role and counts (cases, groups, slices) of what it learned from and was tested on."""
         found = [row for row in self.json("inputs.json", list) or [] if isinstance(row, dict)]
         return [
-            (str(row.get("context", "")), {str(key): n for key, n in counts.items() if isinstance(n, int)})
+            (str(row.get("context", "")), {str(key): n for key, n in counts.items() if _is_count(n)})
             for row in found
             if isinstance(counts := row.get("profile"), dict)
         ]
@@ -128,13 +130,13 @@ class Kept:
         return found
 
     def _file(self, place: str) -> Path | None:
-        """A regular file of the folder itself, of a size that can be read; None if there is none."""
+        """A regular file of the folder itself; None if there is none."""
         try:
             path = own_place(self.folder, place)
             refuse_irregular(path)
-            return path if path.stat().st_size <= MOST_BYTES else None
         except (OSError, RunError):
             return None
+        return path
 
 
 def kept_run(folder: RunFolder) -> Kept:
@@ -159,6 +161,7 @@ def kept_run(folder: RunFolder) -> Kept:
         manifest=_manifest(folder.path),
         tables="scores/",
         figures="figures/test_",
+        edited=state.mine and _edited(folder, state),
     )
 
 
@@ -193,7 +196,33 @@ def kept_folds(found: CrossValidation) -> Kept:
         figures="folds_",
         parts=found.folds,
         folds=tuple(runs[fold] for fold in sorted(runs)),
+        edited=found.mine
+        and bool(found.damaged() or {each.name for each in found.folder.glob("*.csv")} - set(found.made)),
     )
+
+
+def _edited(folder: RunFolder, state: State) -> bool:
+    """Whether anything that a page shows is not as the run made it: changed, gone, or put there by hand.
+
+    Weights, which a page does not show, are not read. Figures that were put there are not found: those that a run
+    drew before it was interrupted are not noted, either.
+    """
+    if folder.declaration() != state.declared:
+        return True
+    if not all(
+        is_as(folder.path, name, (size, sum_of))
+        for name, (_, size, sum_of) in state.made.items()
+        if name.endswith(_SHOWN)
+    ):
+        return True
+    there = {name for name in stamps(folder) if not name.startswith("figures/")}
+    there |= {name for name in RECORDS if (folder.path / name).exists()}
+    new = {name for name in there if name.endswith(_SHOWN)} - set(state.made)
+    return state.status == "FINISHED" and bool(new)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_COUNT
 
 
 def _definition(folder: Path) -> PipelineDefinition | None:

@@ -22,6 +22,12 @@ from medseg.pipeline.study.tested import Tested
 MOST = 3000
 """Patients that are drawn and listed: a page with more is too large to pass on."""
 
+MOST_NAMES = 300
+"""Classes and regions that are drawn and listed."""
+
+MOST_DOTS = 100_000
+"""Dots of all strips together."""
+
 _WORST = 10
 _OF_EACH = {"accuracy": "recall"}  # what each class has where all together have the first
 
@@ -51,6 +57,8 @@ class Patients:
             raise RunError("its tables are of another medseg, or of a task of another package")
         self.kind: ScoreTables = found
         self.names = self.kind.names(self.tested)
+        if len(self.names) > MOST_NAMES:
+            raise RunError(f"{len(self.names):,} classes and regions are too many")
         self.who = sorted(set(self.tested.cases["group"]))
         has = self.kind.scores(self.tested)
         self.score = next((score for score in self.kind.usual if score in has), has[0] if has else "")
@@ -65,6 +73,8 @@ class Patients:
         """Strips, the worst, and everybody."""
         if len(self.who) > MOST:
             return [Words(f"{len(self.who)} patients are too many to be drawn one by one.", "missing")]
+        if (dots := len(self.who) * len(self.values)) > MOST_DOTS:
+            return [Words(f"{dots:,} scores of patients are too many to be drawn one by one.", "missing")]
         return [self._strips(summary), *self._worst(), self._everybody()]
 
     def _values(self) -> Values:
@@ -165,5 +175,9 @@ class Patients:
         ]
         noun = self._over.removesuffix("s")
         return Table(
-            f"Every {noun}", [noun, *(self._called(name) for name in self.values)], rows, folded=True
+            f"Every {noun}",
+            [noun, *(self._called(name) for name in self.values)],
+            rows,
+            folded=True,
+            most=MOST,
         )

@@ -30,6 +30,15 @@ MOST_PIXELS = 40_000_000
 MOST_TOGETHER = 60_000_000
 """Bytes that all pictures of a page may have: mail takes no more."""
 
+MOST_PIXELS_TOGETHER = 200_000_000
+"""Pixels that all pictures of a page may have: a second decodes about twelve million."""
+
+MOST_PICTURES = 500
+"""Files that are looked at for a page: a run has some twenty."""
+
+MOST_READ = 4 * MOST_TOGETHER
+"""Bytes of files that are read for a page: written anew, they may be smaller."""
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -40,10 +49,16 @@ class Album:
     Attributes:
         refused: What those show that are no pictures, or too large; never what they are called.
         taken: Bytes so far.
+        looked: Files that were looked at, good or bad.
+        read: Bytes of these.
+        pixels: Of those that were decoded.
     """
 
     refused: list[str] = field(default_factory=list)
     taken: int = 0
+    looked: int = 0
+    read: int = 0
+    pixels: int = 0
 
     def kept(self, folder: Path, place: str, words: str) -> Picture | None:
         """A PNG file of a run's folder, without any text that the file holds; None if it is not there or refused.
@@ -56,8 +71,7 @@ class Album:
         try:
             if not (folder / place).is_file():
                 return None
-            with open_regular(own_place(folder, place)) as file:
-                return self._picture(anew(file.read(MOST_BYTES + 1)), words)
+            return self._picture(anew(self._admitted(own_place(folder, place))), words)
         except (OSError, RunError, ValueError):
             self.refused.append(words)
             return None
@@ -74,6 +88,25 @@ class Album:
         except ValueError:
             self.refused.append(words)
             return None
+
+    def _admitted(self, path: Path) -> bytes:
+        """All bytes of a file, if there is room left for the work that it is.
+
+        Raises:
+            ValueError: There is none, or it is no PNG file.
+            OSError: It cannot be read.
+        """
+        if self.looked >= MOST_PICTURES or self.read > MOST_READ:
+            raise ValueError("the page has too many pictures")
+        with open_regular(path) as file:
+            raw = file.read(MOST_BYTES + 1)
+        self.looked += 1
+        self.read += len(raw)
+        width, height = _size(raw)
+        if self.pixels + width * height > MOST_PIXELS_TOGETHER:
+            raise ValueError("the pictures of the page have too many pixels together")
+        self.pixels += width * height
+        return raw
 
     def _picture(self, png: bytes, words: str) -> Picture:
         if self.taken + len(png) > MOST_TOGETHER:

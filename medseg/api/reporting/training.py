@@ -44,7 +44,7 @@ def threshold_blocks(kept: Kept, album: Album) -> Sequence[Block]:
         of = f"Fold {number}: " if kept.folds else ""
         for step in run.definition.steps if run.definition is not None else ():
             value = (run.json(f"steps/{step}/threshold.json", dict) or {}).get("threshold")
-            if not isinstance(value, int | float):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 continue
             asked = run.tags.get(f"{step}.role", "val").startswith("none")
             how = (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from medseg.learning.settings import is_number
+
 
 def whole(name: str, value: object, least: int = 1) -> int:
     """The value itself.
@@ -22,7 +24,7 @@ def share(name: str, value: object) -> float:
     Raises:
         ValueError: It does not lie in [0, 1).
     """
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= float(value) < 1:
+    if not is_number(value) or not 0 <= value < 1:
         raise ValueError(f"{name} is {value!r}, expected a number from 0 to below 1")
     return float(value)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from medseg.class_names import joined
 from medseg.errors import RunError
-from medseg.files.regular import refuse_irregular
+from medseg.files.regular import open_regular
 from medseg.learning.scores.class_measures import ClassMeasures
 from medseg.learning.scores.intervals import OVER_IMAGES
 
@@ -22,22 +24,51 @@ if TYPE_CHECKING:
 TEXTS = ("case", "group", "name", "score", "truth", "predicted")
 """Columns of tables that hold text."""
 
+MOST_BYTES = 256_000_000
+"""A table of more bytes is refused, as are those of more columns, rows or cells: somebody else may have made it."""
+
+MOST_COLUMNS = 3_000
+"""A probability for each of a thousand classes leaves room; pandas takes minutes for tens of thousands."""
+
+MOST_ROWS = 2_000_000
+MOST_CELLS = 30_000_000
+
 
 def read_scores(path: Path) -> DataFrame:
     """A table of scores; names stay what they are: a class may be called `None`, all together have none.
 
     Raises:
-        RunError: It is damaged.
+        RunError: It is damaged, or larger than any table of scores.
+        OSError: It cannot be read; see `open_regular`.
     """
     import pandas as pd  # noqa: PLC0415  # half a second
 
-    refuse_irregular(path)
+    with open_regular(path) as file:
+        raw = file.read(MOST_BYTES + 1)
     try:
-        columns = pd.read_csv(path, nrows=0).columns
+        if more := _more(raw):
+            raise RunError(
+                f"{path.name} is damaged: it has more than {more}, and no table of scores has so many. Put it back, "
+                "or start again."
+            )
+        columns = pd.read_csv(io.BytesIO(raw), nrows=0).columns
         numbers = {column: [""] for column in columns if column not in TEXTS}
-        return pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=numbers)
-    except ValueError as error:  # nothing in it, lines of other lengths, or no UTF-8
+        texts = dict.fromkeys(TEXTS, str)
+        return pd.read_csv(io.BytesIO(raw), dtype=texts, keep_default_na=False, na_values=numbers)
+    except (ValueError, csv.Error) as error:  # nothing in it, lines of other lengths, or no UTF-8
         raise RunError(f"{path.name} is damaged: it holds no table. Put it back, or start again.") from error
+
+
+def _more(raw: bytes) -> str:
+    """The bound that a table is beyond; empty where pandas can read it."""
+    if len(raw) > MOST_BYTES:
+        return f"{MOST_BYTES:,} bytes"
+    if raw.count(b"\n") + raw.count(b"\r") > 2 * MOST_ROWS:  # lines may end in both
+        return f"{MOST_ROWS:,} rows"
+    if raw.count(b",") > MOST_CELLS:
+        return f"{MOST_CELLS:,} cells"
+    lines = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""))
+    return f"{MOST_COLUMNS:,} columns" if max(map(len, lines), default=0) > MOST_COLUMNS else ""
 
 
 def read_summary(path: Path) -> DataFrame:

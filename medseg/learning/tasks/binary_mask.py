@@ -17,6 +17,7 @@ from medseg.errors import DefinitionError
 from medseg.images.formats import FileKind
 from medseg.learning.scores.added.case_score import CaseScore
 from medseg.learning.scores.epoch.masks import DiceByCase
+from medseg.learning.settings import is_number
 from medseg.learning.tasks.class_masks import are_weights
 from medseg.learning.tasks.target import MASKS, Target
 from medseg.learning.tasks.task import Loss, Scorer
@@ -82,8 +83,7 @@ class BinaryMask:
             )
         for name in ("threshold", "cross_entropy", "dice"):
             value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not 0 <= value < float("inf"):
+            if not is_number(value) or value < 0:
                 raise DefinitionError(f"task.{name} is {value!r}, expected a number, 0 or more")
         if self.threshold > 1:
             raise DefinitionError(f"task.threshold is {self.threshold}, expected a probability in [0, 1]")

@@ -17,6 +17,7 @@ from medseg.errors import DefinitionError
 from medseg.images.formats import FileKind
 from medseg.learning.scores.added.case_score import CaseScore
 from medseg.learning.scores.epoch.masks import DiceByCase
+from medseg.learning.settings import is_number
 from medseg.learning.tasks.smoothed import refuse_weighted_smoothing
 from medseg.learning.tasks.target import MASKS, Target
 from medseg.learning.tasks.task import Loss, Scorer
@@ -190,7 +191,7 @@ def inverse_frequency(counts: NDArray[np.int64]) -> tuple[float, ...]:
 
 def are_weights(values: tuple[Any, ...]) -> bool:
     """Whether values can weigh classes: finite, none below zero, not all zero."""
-    if not all(isinstance(value, int | float) and 0 <= value < float("inf") for value in values):
+    if not all(is_number(value) and value >= 0 for value in values):
         return False
     return any(values)
 

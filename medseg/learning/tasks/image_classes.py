@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from medseg.errors import DefinitionError
 from medseg.images.formats import FileKind
 from medseg.learning.scores.added.case_score import CaseScore
 from medseg.learning.scores.epoch.labels import EPOCH_SCORES, EpochClassScorer
+from medseg.learning.settings import is_number
 from medseg.learning.tasks.class_masks import are_weights, inverse_frequency
 from medseg.learning.tasks.decision import Decision
 from medseg.learning.tasks.exclusive import OneClass
@@ -118,7 +118,7 @@ class ImageClasses(_OfWholeImages):
         _refuse_temperature(self.temperature)
         _refuse_settings(self.classes, self.select, self.class_weights)
         smooth = self.label_smoothing
-        if not isinstance(smooth, int | float) or isinstance(smooth, bool) or not 0 <= smooth < 1:
+        if not is_number(smooth) or not 0 <= smooth < 1:
             raise DefinitionError(f"task.label_smoothing is {smooth!r}, expected a number in [0, 1)")
         if smooth and self.loss_of is not None:
             raise DefinitionError("task.label_smoothing is of the cross-entropy: set it in task.loss instead")
@@ -308,8 +308,7 @@ def _refuse_settings(classes: tuple[str, ...], select: str, weights: Weights) ->
 
 
 def _refuse_temperature(temperature: object) -> None:
-    number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
-    if not number or not 0 < float(temperature) < math.inf:  # type: ignore[arg-type]
+    if not is_number(temperature) or temperature <= 0:
         raise DefinitionError(f"task.temperature is {temperature!r}, expected a number above 0")
 
 

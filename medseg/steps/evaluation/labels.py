@@ -17,6 +17,7 @@ from medseg.learning.scores.added.choice import chosen_scores, headlines, made_u
 from medseg.learning.scores.classes import ClassScorer
 from medseg.learning.scores.pooled_folds import fill
 from medseg.learning.scores.tables import matrix_table, metrics_of
+from medseg.learning.settings import is_number
 from medseg.learning.tasks.target import indicator
 from medseg.learning.tasks.task import label_task
 from medseg.steps.attention_pictures import attention_picture
@@ -66,7 +67,7 @@ class LabelEvaluation:
         whole = isinstance(top_k, int) and not isinstance(top_k, bool) and top_k >= 2
         if top_k is not None and not whole:
             raise ValueError(f"top_k is {top_k!r}, expected a whole number, 2 or more, or nothing")
-        if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 < beta < float("inf"):
+        if not is_number(beta) or beta <= 0:
             raise ValueError(f"beta is {beta!r}, expected a number more than 0")
         self._predictor, task = predictor, label_task(predictor.task)
         decision = task.decision.with_top(top_k, len(task.classes))

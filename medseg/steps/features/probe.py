@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -20,6 +19,7 @@ from medseg.figures.saving import save_figure
 from medseg.learning.features.logistic import CANDIDATES, Logistic, Predicted, fit_logistic
 from medseg.learning.features.table import NumberTable, numbers
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.settings import is_number
 from medseg.learning.transfer.linear_head import fold, linear_head
 from medseg.places import written_whole
 from medseg.slices.store.store import Sample
@@ -242,10 +242,7 @@ def _scores(work: Work, layer: torch.nn.Module, frame: pd.DataFrame) -> dict[str
 
 def _checked(strengths: object) -> tuple[float, ...]:
     numbers_of = list(strengths) if isinstance(strengths, Sequence) and not isinstance(strengths, str) else []
-    fine = [
-        isinstance(each, int | float) and not isinstance(each, bool) and 0 < each < math.inf
-        for each in numbers_of
-    ]
+    fine = [is_number(each) and each > 0 for each in numbers_of]
     if not fine or not all(fine) or len(set(numbers_of)) < len(numbers_of):
         raise ValueError(f"strengths is {strengths!r}, expected different numbers above 0")
     return tuple(float(each) for each in numbers_of)

@@ -24,7 +24,8 @@ def test_runs_stand_in_a_frame_the_latest_first(made_run) -> None:
     made_run("brats2d-20260301-120000-bbbb", {}, data_fingerprint="", status="KILLED")
     made_run("brats2d-20260201-120000-cccc", {}, status="RUNNING", process=this_process())
     (one.path / "metrics.jsonl").write_text(
-        '{"step": 1, "metrics": {"val/score": 0.25}}\n{"step": 2, "metrics": {"val/score": 0.75}}\n{"torn'
+        '{"step": 1, "metrics": {"val/score": 0.25}}\n{"step": 2, "metrics": {"val/score": 0.75}}\n'
+        f'{{"metrics": {{"val/score": 1{"0" * 400}}}}}\n{{"torn'
     )
     leave(one.path, metrics_call({"x": 1.0}, 1, 1), print)
     before = files(Path())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,3 +86,21 @@ def test_a_page_holds_no_more_bytes_than_can_be_passed_on(tmp_path, monkeypatch:
     assert album.kept(tmp_path, "a.png", "another") is None
     assert album.kept(tmp_path, "../a.png", "elsewhere") is None
     assert album.refused == ["another"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "most", "fit"), [("MOST_PIXELS_TOGETHER", 60, 2), ("MOST_PICTURES", 3, 3), ("MOST_READ", 60, 1)]
+)
+def test_pictures_that_are_too_many_together_are_refused_before_they_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, fit: int
+) -> None:
+    monkeypatch.setattr(pictures, bound, most)
+    decoded: list[bytes] = []
+    monkeypatch.setattr(pictures, "anew", lambda raw: decoded.append(raw) or raw)
+    album = Album()
+    for n in range(8):
+        (tmp_path / f"{n}.png").write_bytes(png())
+        album.kept(tmp_path, f"{n}.png", f"picture {n}")
+
+    assert len(decoded) == fit
+    assert album.refused == [f"picture {n}" for n in range(fit, 8)]

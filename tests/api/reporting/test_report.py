@@ -16,10 +16,11 @@ import medseg
 from medseg.errors import RunError
 from medseg.files.lock import take
 from medseg.pipeline.folder import Part, RunFolder
+from medseg.pipeline.made import keep_made, keep_result, known
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import this_process
 from medseg.pipeline.study.cross_validation import CrossValidation
-from medseg.yaml import read_yaml
+from medseg.yaml import read_yaml, to_yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 SECTIONS = [
@@ -34,6 +35,7 @@ SECTIONS = [
     "Versions",
 ]
 CANARY = "JANE_DOE_1970"
+VOUCHED = "nobody here vouches"
 
 
 def dots(page) -> list[str]:
@@ -52,6 +54,7 @@ def test_a_page_of_a_run_has_all_sections_and_every_patient(finished, page, tmp_
     assert {text.partition(":")[0] for text in dots(found)} == set(scores["group"])
     mean = finished.summary().set_index(["name", "score"]).loc[("mean", "dice"), "mean"]
     assert f"{mean:.3f} Dice, mean" in found.words
+    assert VOUCHED not in found.words
     for told in ("Dice of each class and region", "validation cases after epoch", "Licence", "Menze et al."):
         assert told in found.words
     assert found.words.count("To be filled in by the authors") > 15
@@ -181,7 +184,7 @@ def test_what_is_no_picture_or_lies_elsewhere_is_left_out_and_named(
     assert len(found.pictures) == 1
     assert CANARY.encode() not in found.pictures[0]
     left_out = "Dice of each class and region, The best, the median and the worst patient"
-    assert f"damaged, too large or none at all were left out: {left_out}" in found.words
+    assert f"damaged, too large, too many or none at all were left out: {left_out}" in found.words
 
 
 def test_a_run_that_has_failed_or_has_no_test_part_says_so_on_its_page(made_run, tables, page) -> None:
@@ -260,7 +263,7 @@ def test_into_the_folder_of_somebody_else_nothing_is_written(made_run, tables, p
     monkeypatch.setenv("MEDSEG_CONFIG", "another-user")
     with pytest.raises(RunError, match=r"-o report\.html"):
         medseg.report("run")
-    assert "nobody here vouches" in page(medseg.report("run", out="report.html")).words
+    assert VOUCHED in page(medseg.report("run", out="report.html")).words
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -360,3 +363,116 @@ def test_patients_are_many_and_none_is_lost(made_run, page) -> None:
     )
     made_run("run", {"": frame})
     assert len(dots(page(medseg.report("run")))) == 300
+
+
+def own_run(made_run, tables) -> RunFolder:
+    """A finished run with definition, verdict, threshold, inputs and a figure, noted as a run notes them."""
+    folder = made_run("run", tables())
+    definition = read_yaml(folder.path / "definition.yaml")
+    definition["steps"] = {
+        "fit": definition["steps"]["fit"],
+        "tune": {"_target_": "medseg.steps.TuneThreshold"},
+    }
+    (folder.path / "definition.yaml").write_text(to_yaml(definition))
+    for place, found in {
+        "steps/fit/verdict.json": {"text": "overfitting", "next_step": "stop"},
+        "steps/tune/threshold.json": {"threshold": 0.25},
+        "inputs.json": [{"context": "train", "profile": {"groups": 8}}],
+    }.items():
+        (folder.path / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / place).write_text(json.dumps(found))
+    (folder.path / "figures").mkdir()
+    Image.new("RGB", (4, 4)).save(folder.path / "figures" / "test_dice.png")
+    keep_made(folder, folder.read(), "fit", {})
+    folder.write(replace(keep_result(folder), declared=folder.declaration()))
+    return folder
+
+
+def test_a_run_of_one_s_own_that_nobody_has_edited_is_vouched_for(made_run, tables, page) -> None:
+    own_run(made_run, tables)
+    found = page(medseg.report("run"))
+
+    assert VOUCHED not in found.words
+    assert "0.25, searched on the validation cases" in found.words
+
+
+@pytest.mark.parametrize(
+    ("place", "old", "new"),
+    [
+        ("definition.yaml", "seed: ", "seed: 9"),
+        ("inputs.json", "8", "1000"),
+        ("steps/fit/verdict.json", "overfitting", "good fit"),
+        ("steps/tune/threshold.json", "0.25", "0.75"),
+        ("steps/tune/verdict.json", "", '{"text": "good fit", "next_step": "none"}'),
+        ("tags.json", "", '{"network.parameters": "7"}'),
+        ("scores/val_summary.csv", "", "name,score,mean,low,high,patients\na,dice,1,1,1,9\n"),
+        ("figures/test_dice.png", "", ""),
+    ],
+)
+def test_what_was_edited_in_a_run_of_one_s_own_is_not_vouched_for(
+    made_run, tables, page, place: str, old: str, new: str
+) -> None:
+    path = own_run(made_run, tables).path / place
+    if path.suffix == ".png":
+        Image.new("RGB", (4, 4), "red").save(path)
+    else:
+        path.write_text(path.read_text().replace(old, new) if old else new)
+
+    assert VOUCHED in page(medseg.report("run")).words
+
+
+def test_edited_scores_of_all_folds_together_are_not_vouched_for(folds, tables, page) -> None:
+    for ending, frame in tables().items():
+        frame.to_csv(folds.folder / f"test{ending}.csv", index=False)
+    noted = {path.name: known(path) for path in folds.folder.glob("*.csv")}
+    made = replace(folds, made=noted).write()
+    for _, (folder, state) in made.runs(mine=True):
+        place = {name: ("evaluate", *known(folder.path / name)) for name in ("scores/test.csv",)}
+        folder.write(replace(state, declared=folder.declaration(), made=place))
+    assert VOUCHED not in page(medseg.report("both")).words
+
+    tables(0.1)["_summary"].to_csv(folds.folder / "test_summary.csv", index=False)
+    assert VOUCHED in page(medseg.report("both", force=True)).words
+
+
+@pytest.mark.parametrize("threshold", ["1" + "0" * 400, "NaN", "Infinity", "-1", "true"])
+def test_a_threshold_that_is_none_is_not_shown(made_run, tables, page, threshold: str) -> None:
+    folder = own_run(made_run, tables)
+    (folder.path / "steps/tune/threshold.json").write_text(f'{{"threshold": {threshold}}}')
+    (folder.path / "inputs.json").write_text(
+        '[{"context": "train", "profile": {"cases": ' + "9" * 400 + "}}]"
+    )
+    (folder.path / "tags.json").write_text(json.dumps({"data.left_out": "9" * 400}))
+    found = page(medseg.report("run"))
+
+    assert "Threshold" not in found.all_of("h2")
+    assert "999" not in found.words.replace(",", "")
+
+
+def test_a_table_of_many_names_is_cut_and_says_how_many_rows_it_has(made_run, tables, page) -> None:
+    rows = [
+        {"name": f"n{n}", "score": "dice", "mean": 0.5, "low": 0.4, "high": 0.6, "patients": 30}
+        for n in range(2000)
+    ]
+    patients = pd.DataFrame(
+        [
+            {"case": f"c{k}", "group": f"p{k}", "name": f"n{n}", "dice": 0.5}
+            for k in range(2)
+            for n in range(400)
+        ]
+    )
+    made_run("run", {"": patients, "_summary": pd.DataFrame(rows)})
+    found = page(medseg.report("run"))
+
+    assert "All scores (the first 300 of 2,000 rows)" in found.words
+    assert "n299" in found.words
+    assert "n300" not in found.words
+    assert "400 classes and regions are too many" in found.words
+
+
+def test_a_table_of_thousands_of_columns_is_refused(made_run, tables) -> None:
+    folder = made_run("run", tables())
+    path = folder.path / "scores" / "test_summary.csv"
+    path.write_text("name,score,mean,low,high,patients" + "," * 25_000 + "\n")
+    with pytest.raises(RunError, match=r"test_summary\.csv is damaged: it has more than 3,000 columns"):
+        medseg.report("run")

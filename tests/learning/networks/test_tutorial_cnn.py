@@ -111,6 +111,7 @@ def test_selu_keeps_means_and_variances_through_a_deep_stack_of_convolutions():
         ({"out_channels": 0}, "out_channels is 0"),
         ({"in_channels": None}, "in_channels is None"),
         ({"dropout": 1}, "dropout is 1, expected a number from 0 to below 1"),
+        ({"dropout": 10**400}, "expected a number from 0 to below 1"),
         ({"dropout": -0.1}, "dropout is -0.1"),
         ({"dropout": float("nan")}, "dropout is nan"),
         ({"activation": "gelu"}, "activation is 'gelu', expected one of relu, selu, leaky_relu"),

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from medseg.class_names import key_name
+from medseg.errors import RunError
+from medseg.learning.scores import tables
 from medseg.learning.scores.classes import ClassScorer
 from medseg.learning.scores.intervals import summarise
 from medseg.learning.scores.tables import metrics_of
@@ -82,3 +87,33 @@ def test_classes_that_share_a_key_are_refused():
     summary = scored(["a", "c?d", "c:d"])
     with pytest.raises(ValueError, match="c_d"):
         metrics_of(summary, "test", ALL, key_name)
+
+
+@pytest.mark.parametrize(
+    ("bound", "content", "what"),
+    [
+        ("MOST_BYTES", "name,dice\na,1\n", "7 bytes"),
+        ("MOST_ROWS", "name\n" + "a\n" * 20, "7 rows"),
+        ("MOST_CELLS", "name,dice\n" + "a,1\n" * 7, "7 cells"),
+        ("MOST_COLUMNS", "\n \n" + '"a\n",' * 7, "7 columns"),
+        ("MOST_COLUMNS", "name" + "," * 7, "7 columns"),
+    ],
+)
+def test_a_table_that_is_larger_than_any_is_refused_before_it_is_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, content: str, what: str
+) -> None:
+    monkeypatch.setattr(tables, bound, 7)
+    monkeypatch.setattr(pd, "read_csv", lambda *_, **__: pytest.fail("it is parsed"))
+    path = tmp_path / "test_summary.csv"
+    path.write_text(content, encoding="utf-8")
+
+    with pytest.raises(RunError, match=rf"test_summary\.csv is damaged: it has more than {what},"):
+        tables.read_scores(path)
+
+
+def test_a_table_of_thousands_of_columns_and_names_with_commas_is_read(tmp_path: Path) -> None:
+    names = ["case", *(f"probability_a, {n}" for n in range(1000))]
+    made = pd.DataFrame([["c", *(n / 1000 for n in range(1000))]], columns=names)
+    made.to_csv(tmp_path / "test.csv", index=False)
+
+    assert list(tables.read_scores(tmp_path / "test.csv")) == names

@@ -265,7 +265,9 @@ def test_class_weights_may_be_whole_numbers():
     torch.testing.assert_close(weighted.loss()(logits, label), expected)
 
 
-@pytest.mark.parametrize("weights", [(-1.0, 1.0), (float("nan"), 1.0), (0.0, 0.0), (float("inf"), 1.0)])
+@pytest.mark.parametrize(
+    "weights", [(-1.0, 1.0), (float("nan"), 1.0), (0.0, 0.0), (float("inf"), 1.0), (1.0, 10**400)]
+)
 def test_class_weights_that_cannot_weigh_are_refused(weights):
     with pytest.raises(DefinitionError, match="0 or more"):
         ClassMasks(("a", "b"), class_weights=weights)

@@ -75,7 +75,7 @@ def test_the_temperature_is_kept_by_the_model_and_one_of_before_has_none(task) -
     assert counted.temperature == 2.5
 
 
-@pytest.mark.parametrize("wrong", [0, -1, float("inf"), float("nan"), "2", True])
+@pytest.mark.parametrize("wrong", [0, -1, float("inf"), float("nan"), "2", True, 10**400])
 @pytest.mark.parametrize("make", [ImageClasses, ImageTags])
 def test_a_temperature_that_is_none_is_refused(make, wrong) -> None:
     with pytest.raises(DefinitionError, match=r"task\.temperature"):

@@ -204,6 +204,7 @@ def test_too_few_training_cases_are_refused(make_feature_work, make_run, take, r
         ({"strengths": [1, 1]}, "expected different numbers"),
         ({"strengths": "1"}, "strengths is '1'"),
         ({"strengths": [float("inf")]}, "strengths is"),
+        ({"strengths": [10**400]}, "strengths is"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(given, said):
