@@ -19,6 +19,7 @@ from medseg.learning.features.table import write_table
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.selftraining.rounds import KEPT, Round, best_round, ending, outcome, quality_of
 from medseg.learning.selftraining.rules import Rule
+from medseg.learning.settings import is_number
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.features.groupings import class_task
@@ -67,10 +68,10 @@ class SelfTrain:
         for name, step in (("learn", learn), ("continued", continued)):
             fine = _learns(step) or (name == "continued" and step is None)
             _refuse(fine, name, step, "a step that learns, such as {_target_: medseg.steps.Fit, ...}")
-        _refuse(_number(weight) and 0 < weight < float("inf"), "weight", weight, "a number above 0")
+        _refuse(is_number(weight) and 0 < weight < float("inf"), "weight", weight, "a number above 0")
         whole = isinstance(patience, int) and not isinstance(patience, bool) and patience >= 1
         _refuse(whole, "patience", patience, "a whole number, 1 or more")
-        fine = _number(stop_calibration) and 0 < stop_calibration <= 1
+        fine = is_number(stop_calibration) and 0 < stop_calibration <= 1
         _refuse(fine, "stop_calibration", stop_calibration, "a number above 0, 1 at most")
         _refuse(key is None or isinstance(key, str), "key", key, "the name of a column, or nothing")
         self.rule, self.learn, self.continued = rule, learn, continued
@@ -276,10 +277,6 @@ def _learns(given: object) -> bool:
     return (
         callable(given) and "train" in getattr(given, "roles", ()) and callable(getattr(given, "check", None))
     )
-
-
-def _number(given: object) -> bool:
-    return isinstance(given, int | float) and not isinstance(given, bool)
 
 
 def _refuse(fine: bool, name: str, given: object, expected: str) -> None:
