@@ -65,6 +65,7 @@ class Kept:
     parts: int = 0
     folds: Sequence[Kept] = field(default_factory=tuple)
     edited: bool = False
+    _found: dict[str, DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def runs(self) -> Sequence[Kept]:
@@ -115,7 +116,9 @@ class Kept:
         path = self._file(f"{self.tables}{name}.csv")
         if path is None:
             return None
-        found = read_scores(path)
+        if name not in self._found:  # a page asks for most of them several times
+            self._found[name] = read_scores(path)
+        found = self._found[name].copy()
         try:
             numbers = [each for each in found.columns if each not in TEXTS and found[each].dtype != bool]
             found[numbers] = found[numbers].astype(float)

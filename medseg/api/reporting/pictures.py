@@ -30,7 +30,7 @@ MOST_PIXELS = 40_000_000
 MOST_TOGETHER = 60_000_000
 """Bytes that all pictures of a page may have: mail takes no more."""
 
-MOST_PIXELS_TOGETHER = 200_000_000
+MOST_PIXELS_TOGETHER = 100_000_000
 """Pixels that all pictures of a page may have: a second decodes about twelve million."""
 
 MOST_PICTURES = 500
