@@ -15,7 +15,6 @@ from medseg.errors import DataError, DefinitionError
 from medseg.files.regular import read_json
 from medseg.named import find_manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.gather import with_known_classes
 from medseg.pipeline.options import RunOptions
 from medseg.progress import LOADING, Progress, Silent
 from medseg.yaml import read_yaml
@@ -108,6 +107,8 @@ def _manifest(predictor: Predictor, named: str | Path | None, root: Path, option
     """
     if named is None:
         return predictor.manifest
+    from medseg.pipeline.gather import with_known_classes  # noqa: PLC0415  # imports nibabel and SciPy
+
     found = Manifest.from_yaml(find_manifest(str(named)).path)
     found = with_known_classes(found, root, options.allowed)
     if tuple(found.classes) != tuple(predictor.task.classes):
