@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,11 +18,8 @@ class PeakMemory:
 
     Attributes:
         taken: Bytes above those that were held when the block began; None until it has ended, where the system does
-            not tell (a CPU without Linux's /proc), and on a CPU for all but the first block of a process: what an
-            earlier one took is held still, and taken again without a trace.
+            not tell (a CPU without Linux's /proc).
     """
-
-    _watched = False
 
     def __init__(self, device: torch.device) -> None:
         self.taken: int | None = None
@@ -33,8 +32,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self._gpu)
             self._before = int(torch.cuda.memory_allocated(self._gpu))
         else:
-            self._before = None if PeakMemory._watched else _reset()
-            PeakMemory._watched = True
+            self._before = _reset()
         return self
 
     def __exit__(
@@ -47,7 +45,12 @@ class PeakMemory:
 
 
 def _reset() -> int | None:
-    """Begin the kernel's record of the process anew, and give what it holds now."""
+    """Begin the kernel's record of the process anew, and give what it holds now.
+
+    What was freed before and is held by the allocator is given back first: it would be taken again without a trace.
+    """
+    with suppress(OSError, AttributeError):  # an allocator of another kind
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         _RESET.write_text("5", encoding="ascii")  # proc(5): resets the peak of the resident set
     except OSError:

@@ -13,11 +13,6 @@ from medseg.machine.peak import PeakMemory
 MIB = 2**20
 
 
-@pytest.fixture(autouse=True)
-def first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PeakMemory, "_watched", False)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process")
 def test_what_a_block_takes_and_gives_back_is_its_peak() -> None:
     np.ones(400 * MIB, dtype=np.uint8).sum()  # higher, and over
@@ -30,12 +25,16 @@ def test_what_a_block_takes_and_gives_back_is_its_peak() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process")
-def test_of_a_later_block_nothing_is_known_for_what_the_first_took_is_held_still() -> None:
-    with PeakMemory(torch.device("cpu")) as one, PeakMemory(torch.device("cpu")) as other:
-        pass
+def test_what_was_freed_before_and_is_taken_again_counts() -> None:
+    def small_ones() -> None:
+        _ = [torch.ones(MIB // 4) for _ in range(100)]  # too small for the system to get them back at once
 
-    assert one.taken is not None
-    assert other.taken is None
+    small_ones()
+    with PeakMemory(torch.device("cpu")) as peak:
+        small_ones()
+
+    assert peak.taken is not None
+    assert 80 * MIB < peak.taken < 200 * MIB
 
 
 def test_where_the_system_does_not_tell_nothing_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

@@ -98,6 +98,12 @@ IMAGE = torch.rand(2, 4, 6, 6)
         lambda: IMAGE * torch.rand(6, 1),
         lambda: torch.cat([IMAGE, IMAGE, IMAGE[:1]]),
         lambda: torch.nn.functional.conv2d(IMAGE, torch.rand(3, 4, 3, 3), padding=4),
+        lambda: torch.nn.functional.interpolate(IMAGE, 11),
+        lambda: torch.nn.functional.interpolate(input=IMAGE, size=(11, 3), mode="bicubic"),
+        lambda: torch.nn.functional.interpolate(IMAGE, scale_factor=(1.3, 2), mode="bilinear"),
+        lambda: torch.nn.functional.interpolate(IMAGE.double(), size=[torch.tensor(9), torch.tensor(5)]),
+        lambda: torch.nn.functional.grid_sample(IMAGE, torch.rand(2, 9, 5, 2), align_corners=False),
+        lambda: torch.nn.functional.grid_sample(input=IMAGE, grid=torch.rand(2, 1, 5, 2), align_corners=True),
     ],
 )  # fmt: skip
 def test_what_a_function_makes_is_known_before_to_the_byte(monkeypatch, make):

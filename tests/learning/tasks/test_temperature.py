@@ -16,7 +16,7 @@ from medseg.learning.tasks.temperature import best_temperature, probabilities
 NAMES = ("a", "b", "c")
 
 
-def drawn(many: bool, count: int = 4000):
+def drawn(many: bool, count: int = 1000):
     """Logits, and truths that are drawn by just their probabilities."""
     random = np.random.default_rng(0)
     logits = random.normal(scale=2, size=(count, 3)).astype(np.float32)
@@ -34,7 +34,7 @@ def test_logits_that_were_made_too_sure_or_unsure_are_brought_back(many: bool, f
 
     found = best_temperature(task, [(row * factor)[None] for row in logits], truth)
 
-    assert found == pytest.approx(factor, rel=0.1)
+    assert found == pytest.approx(factor, rel=0.2)
 
 
 def test_the_choice_among_exclusive_classes_stays_as_it_is() -> None:
