@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ from medseg.api.conductor import Conductor, quiet_libraries
 from medseg.api.finding import mark_gone
 from medseg.api.models import load_model, model_folder
 from medseg.api.result import RunResult
+from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError
-from medseg.files.regular import read_json
+from medseg.files.regular import open_text, read_json
 from medseg.named import find_manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.options import RunOptions
@@ -63,8 +65,8 @@ def evaluate(
         progress: Where it is shown.
 
     Raises:
-        MedsegError: What is wrong, before anything is scored where it can be known; also that the model has learned
-            from cases of the data, by their ids.
+        MedsegError: What is wrong, before anything is scored where it can be known; also that cases of
+            the data, or their patients, are called as some that the model has learned from.
     """
     shown = progress or Silent()
     options = RunOptions.of(
@@ -80,19 +82,18 @@ def evaluate(
     definition = _definition(predictor, folder, of_data, set)
 
     def look(gathered: Gathered) -> Gathered:
-        learned = _learned(folder, [case.id for case in gathered.cases])
+        learned = _learned(folder, gathered.cases)
+        what = (
+            f"{learned} of these {len(gathered.cases)} cases have the name, or the patient, of one that the model "
+            "has learned from or was chosen by"
+        )
         if learned and not allow_learned:
             raise DataError(
-                f"the model has learned from {learned} of these {len(gathered.cases)} cases, or was chosen by them: "
-                "its scores would be too good. Name other data; to go on all the same: --allow-learned (in a script "
-                "allow_learned=True)."
+                f"{what}: its scores would be too good. Name other data; where others are only called the same, or "
+                "to go on all the same: --allow-learned (in a script allow_learned=True)."
             )
         if learned:
-            shown.say(
-                f"LEARNED CASES: the model has learned from {learned} of these {len(gathered.cases)} cases, or was "
-                "chosen by them. The scores are too good.",
-                loud=True,
-            )
+            shown.say(f"LEARNED CASES: {what}. If they are the same, the scores are too good.", loud=True)
         return gathered
 
     with quiet_libraries():
@@ -171,9 +172,9 @@ def _evaluating(known: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _learned(folder: Path, cases: Sequence[str]) -> int:
-    """How many of the cases are for training or validation in the run that a model is of."""
-    path = folder.parent / "split.json"
+def _learned(folder: Path, cases: Sequence[Case]) -> int:
+    """How many of the cases, or their patients, are for training or validation in the run that a model is of."""
+    path, slices = (folder.parent / name for name in ("split.json", "slices.csv"))
     if not path.is_file():
         return 0
     try:
@@ -184,9 +185,11 @@ def _learned(folder: Path, cases: Sequence[str]) -> int:
             known = {
                 str(name) for role, names in split.items() if role not in ("by", "test") for name in names
             }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        with open_text(slices) as file:
+            patients = {row["group"] for row in csv.DictReader(file) if row["case"] in known}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
         raise DataError(
-            "split.json of the run is damaged: it is not known which cases the model has learned from. Resume that "
-            "run, or name a copy of its model folder."
+            "split.json or slices.csv of the run is missing or damaged: it is not known which cases the model has "
+            "learned from. Resume that run, or name a copy of its model folder."
         ) from error
-    return len(known & {*cases})
+    return sum(case.id in known or case.group in patients for case in cases)

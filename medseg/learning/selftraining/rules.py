@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.learning.settings import is_number
+
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
 
@@ -148,8 +150,7 @@ def _most_probable(among: Flags, probabilities: Floats, most: NDArray[np.int64])
 
 def _refuse_settings(first: object, last: object, rounds: object, *, balanced: object) -> None:
     for name, value in (("first", first), ("last", last)):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 < float(value) <= 1:  # type: ignore[arg-type]
+        if not is_number(value) or not 0 < value <= 1:
             raise ValueError(f"{name} is {value!r}, expected a number above 0, 1 at most")
     if not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 1:
         raise ValueError(f"rounds is {rounds!r}, expected a whole number, 1 or more")

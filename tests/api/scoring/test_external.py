@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import medseg
 from medseg.api.result import RunResult
+from medseg.api.scoring.external import _learned
 from medseg.cli.main import app
 from medseg.errors import DataError, DefinitionError
 from medseg.testing.cases import write_brats
@@ -116,9 +117,26 @@ def test_a_run_that_was_interrupted_goes_on_when_the_model_is_gone(
 def test_cases_that_the_model_has_learned_from_are_refused(
     finished: RunResult, patients: Path, workspace: Path
 ) -> None:
-    with pytest.raises(DataError, match=r"learned from \d of these \d cases.*--allow-learned"):
+    with pytest.raises(
+        DataError, match=r"\d of these \d cases have the name, or the patient.*--allow-learned"
+    ):
         medseg.evaluate(finished.folder, patients, device="cpu", jobs=1)
     assert not list(workspace.glob("medseg-runs/*"))
+
+
+def test_another_case_of_a_patient_that_the_model_has_learned_from_is_one_too(finished: RunResult) -> None:
+    split = json.loads((finished.folder / "split.json").read_text())
+    slices = pd.read_csv(finished.folder / "slices.csv")
+    group_of = dict(zip(slices["case"], slices["group"], strict=True))
+
+    def found(case: str, group: str) -> int:
+        return _learned(finished.folder / "model", [medseg.Case(case, group, {})])
+
+    assert found("second scan", group_of[split["train"][0]]) == 1
+    assert found("second scan", group_of[split["val"][0]]) == 1
+    assert found("second scan", group_of[split["test"][0]]) == 0
+    assert found(split["train"][0], "called otherwise") == 1
+    assert found("second scan", "somebody else") == 0
 
 
 def test_data_of_other_classes_are_refused(finished: RunResult, tmp_path: Path, workspace: Path) -> None:
