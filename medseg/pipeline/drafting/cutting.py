@@ -90,7 +90,7 @@ def cut_volumes(look: Look) -> Cut:
             Choice("slices.transforms", transforms, f"{resampled}; {why_scaled}"),
         ),
         size,
-        int(np.median(shapes[:, axis.axis]) * _cases(look) * _tiles(sizes, size)),
+        int(np.median(shapes[:, axis.axis]) * _cases(look) * _tiles(sizes, size, fit)),
         axis.plane,
     )
 
@@ -154,8 +154,10 @@ def _cropped(
     return (height, width), "pad", why
 
 
-def _tiles(sizes: NDArray[np.float64], size: tuple[int, int]) -> float:
-    """Tiles of a slice, about; 1 where it is not cut."""
+def _tiles(sizes: NDArray[np.float64], size: tuple[int, int], fit: str) -> float:
+    """Tiles of a slice, about; 1 where it is padded or cropped."""
+    if fit != "tile":
+        return 1.0
     return float(max(np.mean(np.ceil(sizes / np.array(size)).prod(axis=1)), 1.0))
 
 
@@ -172,7 +174,7 @@ def cut_pictures(look: Look) -> Cut:
             Choice("slices.transforms", [_standardised(look)], "each picture to mean 0 and deviation 1"),
         ),
         size,
-        int(_cases(look) * _tiles(sizes, size)),
+        int(_cases(look) * _tiles(sizes, size, fit)),
     )
 
 

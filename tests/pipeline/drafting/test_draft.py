@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,14 @@ def test_slices_are_cropped_to_their_middle_where_all_label_maps_lie_there(tmp_p
 
     assert choices["slices.size"] == [10, 10]
     assert choices["slices.fit"] == "pad"
+
+
+def test_a_slice_that_is_cropped_is_one_slice_however_large_it_was(tmp_path: Path) -> None:
+    machine = Machine()
+    plan = planned("mine", middle(tmp_path / "a", 20), machine, machine.scales[0])
+
+    training = int(0.7 * 20 * 6)  # cases of 6 slices
+    assert plan.course.steps == plan.course.epochs * math.ceil(training / 4)  # batches of a twentieth
 
 
 def test_of_an_axis_along_which_they_lie_far_out_nothing_is_cropped(tmp_path: Path) -> None:
