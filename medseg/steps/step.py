@@ -99,7 +99,8 @@ class Stage(IntEnum):
     WEIGHTS = 0
     LOGITS = 1  # such as the mean over mirror images
     DECISION = 2  # such as a threshold or a temperature
-    SCORES = 3
+    LABELS = 3  # such as their largest component
+    SCORES = 4
 
 
 class Evaluates(Protocol):

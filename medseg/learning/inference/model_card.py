@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medseg.allowed import SHIPPED
+from medseg.learning.inference.cleaning import cleanings_of
+from medseg.learning.inference.flips import described as described_flips
+from medseg.learning.inference.flips import flips_of
 from medseg.packages import allowing, further_packages
 
 RESEARCH_ONLY = "Research use only. Not a medical device: never base a diagnosis or a treatment on it."
@@ -32,6 +35,7 @@ def model_card(described: Mapping[str, Any]) -> str:
         f"- Input: 2D slices with the channels {_listed(described['channels'])}, {cut['axis']}, {size} pixels.",
         f"- Output: the classes {_listed(task['classes'])}.",
         *([f"- Threshold of the probability: {task['threshold']:.6g}."] if "threshold" in task else []),
+        *_processing(described, task["classes"]),
         f"- Network: `{described['network']['_target_']}`.",
         *_data(manifest, generated=about.get("data.kind") == "generated"),
         *[f"- {name}: {value}" for name, value in sorted(about.items()) if name != "data.note"],
@@ -42,6 +46,18 @@ def model_card(described: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(rows)
+
+
+def _processing(described: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
+    """What is done beside asking the network once."""
+    flips, cleaning = (
+        flips_of(described.get("flips", [])),
+        cleanings_of(described.get("cleaning", []), len(classes)),
+    )
+    return [
+        *([f"- Mean over mirror images: {described_flips(flips)}."] if flips else []),
+        *[f"- Post-processing of {_code(classes[each.index])}: {each.words()}." for each in cleaning],
+    ]
 
 
 def _data(manifest: Mapping[str, Any], *, generated: bool) -> list[str]:

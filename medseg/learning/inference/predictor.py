@@ -17,6 +17,8 @@ from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.volume import Volume
 from medseg.errors import MedsegError, ModelError
+from medseg.geometry.axes import AXES
+from medseg.learning.inference.cleaning import Cleaning, as_given, cleaned, cleanings_of
 from medseg.learning.inference.flips import Flips, flips_of, mean_logits
 from medseg.learning.inference.model_card import model_card
 from medseg.learning.inference.prediction import Classification, Prediction
@@ -51,6 +53,7 @@ class Predictor:
         device: Where it computes.
         batch_size: Slices at a time; bounds memory.
         flips: Mirror images of a slice that are predicted too; the logits are the mean over them.
+        cleaning: Post-processing of the label maps of whole cases, in this order.
     """
 
     network: torch.nn.Module
@@ -63,6 +66,7 @@ class Predictor:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     batch_size: int = 16
     flips: Flips = ()
+    cleaning: tuple[Cleaning, ...] = ()
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -196,6 +200,7 @@ class Predictor:
             native = prepared.restore(labels, nearest=True)[0].astype(np.uint8)
         else:  # where slices were resampled or overlap, what is interpolated is the probability
             native = task.decide(restored)
+        native = self._cleaned(native, volume)
         given = restored if probabilities else None
         return Prediction(native, given, volume, self._millilitres(native, volume), self._warnings(volume))
 
@@ -226,6 +231,13 @@ class Predictor:
             raise ModelError("the model gives label maps: it tells no class of a whole image.")
         return self.task
 
+    def _cleaned(self, labels: NDArray[np.uint8], volume: Volume) -> NDArray[np.uint8]:
+        """Post-process a label map on the grid of the files."""
+        if not self.cleaning:
+            return labels
+        grid, along = volume.geometry, AXES[self.preparation.rule.axis].along
+        return grid.from_ras(cleaned(grid.to_ras(labels), self.cleaning, grid.voxel_volume, along))
+
     def _millilitres(self, labels: NDArray[np.uint8], volume: Volume) -> dict[str, float]:
         each = volume.geometry.voxel_volume / 1000
         counts = np.bincount(labels.ravel(), minlength=len(self.task.classes)) * each
@@ -254,6 +266,7 @@ class Predictor:
             "manifest": self.manifest.model_dump(mode="json", by_alias=True, exclude_none=True),
             "profile": None if self.profile is None else self.profile.to_dict(),
             **({"flips": [list(flip) for flip in self.flips]} if self.flips else {}),
+            **({"cleaning": as_given(self.cleaning)} if self.cleaning else {}),
         }
         with written_whole(folder) as target:
             target.mkdir()
@@ -288,6 +301,7 @@ class Predictor:
             known = described["profile"]
             profile = None if known is None else TrainingProfile.from_dict(known)
             about, flips = dict(described["about"]), flips_of(described.get("flips", []))
+            cleaning = cleanings_of(described.get("cleaning", []), len(task.classes))
             refuse_contradictions(network, task, preparation, manifest, profile)
         except (LookupError, TypeError, ValueError, AttributeError, MedsegError) as error:
             reason = " ".join(str(error).split())[:500].rstrip(".")
@@ -299,5 +313,14 @@ class Predictor:
         where = torch.device(device)
         network = network.to(where).eval()
         return cls(
-            network, described["network"], task, preparation, manifest, profile, about, where, flips=flips
+            network,
+            described["network"],
+            task,
+            preparation,
+            manifest,
+            profile,
+            about,
+            where,
+            flips=flips,
+            cleaning=cleaning,
         )

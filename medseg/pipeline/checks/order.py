@@ -54,6 +54,7 @@ def _outdated(name: str, last: str, stage: Stage) -> str:
     done = {
         Stage.LOGITS: "was chosen for the model as it was before",
         Stage.DECISION: "was fitted to the model as it was before",
+        Stage.LABELS: "was chosen for the model as it was before",
         Stage.SCORES: "has scored the model as it was before",
     }[stage]
     return (

@@ -229,6 +229,9 @@ def _training(length: Course, peak: float, *, masks: bool = True, binary: bool =
             {"_target_": "medseg.steps.TuneThreshold", "score": "f1"},
             "on the validation cases alone",
         )
+    if masks:
+        why = "the largest component, smallest sizes, filled holes: what helps on the validation cases"
+        yield Choice("steps.post", {"_target_": "medseg.steps.PostProcess"}, why)
     yield Choice("steps.evaluate", {"_target_": "medseg.steps.Evaluate", "role": "test"})
 
 

@@ -11,6 +11,7 @@ from medseg.errors import DefinitionError
 from medseg.pipeline.checks.order import refuse_outdated
 from medseg.steps.average_flips import AverageFlips
 from medseg.steps.evaluate import Evaluate
+from medseg.steps.postprocessing.post_process import PostProcess
 from medseg.steps.scale_temperature import ScaleTemperature
 from medseg.steps.start_from import StartFrom
 from medseg.steps.tune_threshold import TuneThreshold
@@ -26,7 +27,7 @@ def steps(*given: Any) -> dict[str, Any]:
     "given",
     [
         (FIT, Evaluate()),
-        (FIT, FIT, AverageFlips(), TuneThreshold(), Evaluate("val"), Evaluate()),
+        (FIT, FIT, AverageFlips(), TuneThreshold(), PostProcess(), Evaluate("val"), Evaluate()),
         (FIT, ScaleTemperature(), FIT, ScaleTemperature(), Evaluate()),
         (FIT, Evaluate(), FIT, Evaluate()),
         (FIT, Evaluate(), SimpleNamespace()),
@@ -45,6 +46,7 @@ def test_orders_in_which_everything_is_of_the_last_model_pass(given: tuple[Any, 
         ((FIT, Evaluate(), FIT, Evaluate("val")), r"after steps\.step1, which has scored"),
         ((FIT, ScaleTemperature(), FIT, Evaluate()), r"steps\.step2 .* steps\.step1, which was fitted"),
         ((FIT, TuneThreshold(), AverageFlips(), Evaluate()), "was fitted to the model as it was before"),
+        ((FIT, PostProcess(), TuneThreshold()), "was chosen for the model as it was before"),
         ((FIT, AverageFlips(), FIT), "was chosen for the model as it was before"),
     ],
 )

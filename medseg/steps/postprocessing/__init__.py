@@ -1,0 +1,1 @@
+"""Post-processing of label maps, chosen on the validation cases."""

@@ -1,0 +1,88 @@
+"""The search for cleanings that raise the mean score and lower that of no class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from medseg.learning.inference.cleaning import Cleaning, component_volumes
+from medseg.steps.postprocessing.seen import SeenCases
+
+_SHARES = (0.5, 0.9, 1.0)  # of the components that touch no truth: so many are smaller
+_NOISE = 1e-9  # of sums in another order
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        cleaning: What is done, in this order.
+        before: Mean Dice over patients by class and region without it.
+        after: With it.
+    """
+
+    cleaning: tuple[Cleaning, ...]
+    before: dict[str, float]
+    after: dict[str, float]
+
+
+def search(seen: SeenCases, tried: Callable[[], None]) -> Found:
+    """Try the largest component, smallest sizes and filled holes of one class after the other.
+
+    Each is kept only where the mean Dice over `select` rises by it, and that of no class and no region falls.
+
+    Args:
+        seen: Validation cases.
+        tried: Called after each of the trials; there are five a class at most.
+    """
+    before = best = seen.dice(())
+    kept: tuple[Cleaning, ...] = ()
+    for index in range(1, len(seen.classes)):
+        mine = Cleaning(index)
+        for ways in _ways(seen, index):
+            chosen, reached = mine, best
+            for change in ways:
+                one = change(mine)
+                found = seen.dice((*kept, one))
+                tried()
+                if _better(seen, found, reached, best):
+                    chosen, reached = one, found
+            mine, best = chosen, reached
+        if mine != Cleaning(index):
+            kept = (*kept, mine)
+    return Found(kept, before, best)
+
+
+def _ways(seen: SeenCases, index: int) -> Iterator[Sequence[Callable[[Cleaning], Cleaning]]]:
+    """What is tried of a class; of each sequence one at most is kept."""
+    sizes = _sizes(seen, index)
+    yield [
+        lambda given: replace(given, largest=True),
+        *[lambda given, least=least: replace(given, least=least) for least in sizes],
+    ]
+    yield [lambda given: replace(given, fill=True)]
+
+
+def _sizes(seen: SeenCases, index: int) -> list[float]:
+    """Sizes, mm3, below which a half, nine in ten and all of the components lie that touch no truth."""
+    wrong = [
+        volume
+        for case in seen.cases
+        for volume in component_volumes(case.predicted, case.truth, index, case.voxel_volume)
+    ]
+    if not wrong:
+        return []
+    return sorted(
+        {float(np.nextafter(np.quantile(wrong, share, method="higher"), np.inf)) for share in _SHARES}
+    )
+
+
+def _better(
+    seen: SeenCases, found: dict[str, float], reached: dict[str, float], best: dict[str, float]
+) -> bool:
+    """Whether the mean rises over what was reached, and no name falls below what it was before."""
+    rises = seen.score(found) > seen.score(reached) + _NOISE
+    return rises and not any(found[name] < value - _NOISE for name, value in best.items())

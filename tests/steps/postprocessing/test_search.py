@@ -1,0 +1,116 @@
+"""What raises the mean and lowers no class is kept, nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from medseg.learning.inference.cleaning import Cleaning
+from medseg.steps.postprocessing.search import search
+from medseg.steps.postprocessing.seen import SeenCase, SeenCases
+
+CLASSES = ("background", "left", "right")
+
+
+def case(truth, predicted, group="a", scored=None):
+    slices = truth.shape[2]
+    return SeenCase.of(group, truth, predicted, 1.0, 2, np.ones(slices, bool) if scored is None else scored)
+
+
+def cases(*given, select=CLASSES[1:], regions=None):
+    return SeenCases(given, CLASSES, regions or {}, select)
+
+
+@pytest.fixture
+def truth():
+    labels = np.zeros((16, 16, 4), np.uint8)
+    labels[2:7, 2:7, 1:3] = 1
+    labels[9:14, 9:14, 1:3] = 2
+    return labels
+
+
+def found(seen):
+    tried = []
+    result = search(seen, lambda: tried.append(1))
+    assert len(tried) <= 5 * (len(CLASSES) - 1)
+    return result
+
+
+def test_a_component_where_none_is_goes(truth) -> None:
+    predicted = truth.copy()
+    predicted[14:16, 0:2, 3] = 1
+
+    result = found(cases(case(truth, predicted)))
+
+    assert result.cleaning == (Cleaning(1, largest=True),)
+    assert result.after == dict.fromkeys(CLASSES, 1.0)
+    assert result.before["left"] == pytest.approx(2 * 50 / (50 + 54))
+
+
+def test_where_a_class_has_two_true_components_small_ones_go_alone(truth) -> None:
+    truth[2:6, 12:16, 0] = 1
+    predicted = truth.copy()
+    predicted[15, 0, 3] = predicted[12:14, 0, 3] = 1
+
+    result = found(cases(case(truth, predicted)))
+
+    ((cleaning,),) = (result.cleaning,)
+    assert not cleaning.largest
+    assert 2 < cleaning.least < 2.001
+    assert result.after["left"] == 1.0
+
+
+def test_holes_are_filled_where_the_truth_has_none(truth) -> None:
+    predicted = truth.copy()
+    predicted[4, 4, 1] = 0
+
+    assert found(cases(case(truth, predicted))).cleaning == (Cleaning(1, fill=True),)
+
+
+def test_a_hole_that_is_there_stays(truth) -> None:
+    truth[4, 4, 1] = 0
+
+    assert found(cases(case(truth, truth))).cleaning == ()
+
+
+def test_what_helps_one_class_and_harms_another_is_not_kept(truth) -> None:
+    predicted = truth.copy()
+    predicted[9:14, 9:14, 0] = 1  # without it, background would be predicted where none is
+    truth[9:14, 9:14, 0] = 2
+
+    seen = cases(case(truth, predicted), select=["left"], regions={"any": [1, 2]})
+
+    assert found(seen).cleaning == ()
+    cleaned = seen.dice([Cleaning(1, largest=True)])
+    assert cleaned["left"] > seen.dice(())["left"]
+    assert cleaned["any"] < seen.dice(())["any"]
+
+
+def test_the_mean_is_that_over_patients_not_over_cases(truth) -> None:
+    """Two cases of one patient lose what the only one of another gains more of."""
+    two = truth.copy()
+    two[2:6, 12:16, 0] = 1
+    wrong = truth.copy()
+    wrong[14:16, 0:2, 3] = 1
+    seen = cases(case(two, two, "a"), case(two, two, "a"), case(truth, wrong, "b"))
+
+    dice = seen.dice([Cleaning(1, largest=True)])
+
+    assert dice["left"] == pytest.approx(np.mean([2 * 50 / (50 + 66), 1.0]))
+
+
+def test_slices_of_other_roles_do_not_count(truth) -> None:
+    predicted = truth.copy()
+    predicted[14:16, 0:2, 3] = 1
+    scored = np.array([True, True, True, False])
+
+    assert found(cases(case(truth, predicted, scored=scored))).cleaning == ()
+
+
+def test_a_class_that_nobody_has_decides_nothing(truth) -> None:
+    truth[truth == 2] = 0
+
+    result = found(cases(case(truth, truth)))
+
+    assert result.cleaning == ()
+    assert np.isnan(result.before["right"])
