@@ -78,6 +78,7 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
                 "device",
                 "tracking_uri",
                 "allow",
+                "save_model",
                 "progress",
             ),
         ],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.api.finding import find_run_folder
+from medseg.api.folds_found import find_folds
 from medseg.component import SHIPPED
 from medseg.errors import RunError
 from medseg.files.inside import inside
@@ -18,12 +19,17 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    model: str | Path, *, tracking_uri: str | None = None, device: str = "auto", allow: Sequence[str] = ()
+    model: str | Path | Sequence[str | Path],
+    *,
+    tracking_uri: str | None = None,
+    device: str = "auto",
+    allow: Sequence[str] = (),
 ) -> Predictor:
-    """Load a model by its folder, or by its run.
+    """Load a model by its folder, or by its run; several as one, whose logits are averaged.
 
     Args:
-        model: A saved model's folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix.
+        model: A saved model's folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix; or a
+            cross-validation, by its name or folder, for the models of all its folds. Or a list of these.
         tracking_uri: Where to look ids up.
         device: auto, cpu or cuda.
         allow: Packages that the model's parts may come from, beside the usual ones.
@@ -32,11 +38,29 @@ def load_model(
         ModelError: It cannot be loaded.
         RunError: There is no such run, or it has no model yet.
     """
-    from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415  # imports torch and MONAI
+    from medseg.learning.inference.ensemble import ensemble  # noqa: PLC0415  # imports torch and MONAI
+    from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415
     from medseg.pipeline.run import choose_device  # noqa: PLC0415
 
     where, may = choose_device(device), SHIPPED.also(*allow)
-    return Predictor.load(model_folder(model, tracking_uri=tracking_uri), device=where, allowed=may)
+    given = [model] if isinstance(model, str | Path) else model
+    folders = [folder for each in given for folder in _folders(each, tracking_uri)]
+    return ensemble([Predictor.load(folder, device=where, allowed=may) for folder in folders])
+
+
+def _folders(model: str | Path, tracking_uri: str | None) -> list[Path]:
+    """The folders of one saved model, or of those of all folds."""
+    folds = find_folds(str(model))
+    if folds is None:
+        return [model_folder(model, tracking_uri=tracking_uri)]
+    found = dict(folds.runs(mine=folds.mine))
+    lacking = [fold for fold in range(1, folds.folds + 1) if fold not in found]
+    if lacking:
+        raise RunError(
+            f"fold {lacking[0]} of {folds.name} has no run in this folder. Finish it: medseg pipeline resume "
+            f"{folds.name}"
+        )
+    return [model_folder(run.path) for run, _ in found.values()]
 
 
 def model_folder(model: str | Path, *, tracking_uri: str | None = None) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from medseg.api.models import load_model
 from medseg.datasets.case import Case
 from medseg.datasets.reading.unforeseen import one_case
-from medseg.errors import DataError, Fault
+from medseg.errors import DataError, Fault, RunError
 from medseg.places import written_whole
 from medseg.progress import Progress, Silent
 
@@ -93,7 +93,7 @@ class _Asked:
 
 
 def predict(
-    model: str | Path | Predictor,
+    model: str | Path | Sequence[str | Path] | Predictor,
     inputs: Sequence[str | Path],
     out: str | Path,
     *,
@@ -102,6 +102,7 @@ def predict(
     device: str = "auto",
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
+    save_model: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Predicted:
     """Segment or classify cases, and write label maps or classes.
@@ -113,7 +114,8 @@ def predict(
     was predicted stays, with its table, whatever ends the rest.
 
     Args:
-        model: A model, its folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix.
+        model: A model, its folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix; a
+            cross-validation, or a list of any of these, for the mean of their logits.
         inputs: Case folders, or folders of them, in the layout of the model's manifest; where one file is a
             case, files as well, wherever they lie.
         out: Folder to write to.
@@ -123,22 +125,27 @@ def predict(
         device: auto, cpu or cuda.
         tracking_uri: Where to look ids up.
         allow: Packages that the model's parts may come from, beside the usual ones.
+        save_model: A new folder that the model is written to as well: several models as one.
         progress: Where it is shown.
 
     Raises:
-        ModelError, RunError: The model cannot be loaded.
+        ModelError, RunError: The model cannot be loaded, or there is something at `save_model`.
         DataError: No input can be used.
         DefinitionError: The model cannot give what was wished.
     """
     shown, place = progress or Silent(), Path(out)
+    if save_model is not None and Path(save_model).exists():
+        raise RunError(f"{save_model} is there already, and is not written over. Name a new folder.")
     with shown.bar("loading torch, MONAI and the model", 1) as bar:
         predictor = (
             load_model(model, tracking_uri=tracking_uri, device=device, allow=allow)
-            if isinstance(model, str | Path)
+            if isinstance(model, str | Path | Sequence)
             else model
         )
         bar.advance()
     _say_model(model, predictor, shown)
+    if save_model is not None:
+        predictor.save(Path(save_model))
     from medseg.api.outputs import Wishes, output_of  # noqa: PLC0415
 
     output, wishes = output_of(predictor), Wishes(probabilities, heat_maps)
@@ -150,11 +157,14 @@ def predict(
     return found
 
 
-def _say_model(asked: str | Path | Predictor, predictor: Predictor, shown: Progress) -> None:
+def _say_model(
+    asked: str | Path | Sequence[str | Path] | Predictor, predictor: Predictor, shown: Progress
+) -> None:
     """Name the model that answers: what `latest` or the beginning of an id stands for is else not seen."""
     about = predictor.about
-    if isinstance(asked, str | Path) and "run" in about:
-        shown.say(f"Model of the run {about['run']}, pipeline {about.get('pipeline', 'unknown')}.")
+    if isinstance(asked, str | Path | Sequence) and "run" in about:
+        what = "Models of the runs" if "ensemble" in about else "Model of the run"
+        shown.say(f"{what} {about['run']}, pipeline {about.get('pipeline', 'unknown')}.")
     if about.get("data.note"):
         shown.say(about["data.note"], loud=True)
 

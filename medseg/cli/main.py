@@ -58,7 +58,10 @@ def medseg(
 @app.command()
 def predict(
     model: Annotated[
-        str, typer.Argument(help="A model's or run's folder, a run's name or MLflow id, or `latest`.")
+        str,
+        typer.Argument(
+            help="A model's or run's folder, a run's name or MLflow id, a cross-validation, or `latest`."
+        ),
     ],
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Cases, or folders of them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
@@ -75,6 +78,21 @@ def predict(
             "--heat-maps", help="For classes of images: draw Grad-CAM heat maps. Default: no heat maps."
         ),
     ] = False,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="MODEL",
+            help="Average with this model too; may be repeated. Default: MODEL alone, or all folds of a "
+            "cross-validation.",
+        ),
+    ] = None,
+    save_model: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-model", help="Also write the models together, as one, to this new folder. Default: none."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="Compute on this device: auto, cpu or cuda.")] = "auto",
     tracking_uri: Annotated[
         str | None,
@@ -98,9 +116,10 @@ def predict(
 
         console = Console()
         found = ask(
-            model,
+            [model, *(also or ())],
             inputs,
             out,
+            save_model=save_model,
             probabilities=probabilities,
             heat_maps=heat_maps,
             device=device,

@@ -10,13 +10,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score
 from typer.testing import CliRunner
 
-from medseg.api import are_folds, resume_folds, run_folds
+from medseg.api import are_folds, load_model, resume_folds, run_folds
+from medseg.cli.main import app
 from medseg.errors import DataError, DefinitionError, RunError
 from medseg.files.lock import take
 from medseg.learning.scores.classes import ClassScorer
@@ -162,6 +164,37 @@ def test_every_picture_is_tested_once_and_scored_over_all_groups(folded_masks):
     assert tested["case"].is_unique
     assert len(tested) == 12
     assert summary.loc[("foreground", "dice"), "mean"] == pytest.approx(groups["dice"].mean())
+
+
+def test_the_models_of_all_folds_predict_together_and_are_kept_as_one(folded_volumes, tmp_path, monkeypatch):
+    place = folded_volumes.folder.parents[1]
+    monkeypatch.chdir(place)
+    command = [
+        "predict",
+        folded_volumes.folder.name,
+        str(place / "patients" / "Brats_001"),
+        "--device",
+        "cpu",
+    ]
+    first, second = (str(each.folder) for each in folded_volumes.results)
+
+    together = CliRunner().invoke(
+        app, [*command, "-o", str(tmp_path / "a"), "--save-model", str(tmp_path / "m")]
+    )
+    named = [*command[:1], first, *command[2:], "--with", second, "-o", str(tmp_path / "b")]
+    again = CliRunner().invoke(app, named)
+    kept = CliRunner().invoke(app, ["predict", str(tmp_path / "m"), *command[2:], "-o", str(tmp_path / "c")])
+    over = CliRunner().invoke(app, [*command, "-o", str(tmp_path / "d"), "--save-model", str(tmp_path / "m")])
+
+    assert (together.exit_code, again.exit_code, kept.exit_code, over.exit_code) == (0, 0, 0, 2), (
+        together.output
+    )
+    assert f"Models of the runs {Path(first).name}, {Path(second).name}" in " ".join(together.output.split())
+    one, *others = (nib.load(tmp_path / each / "Brats_001.nii.gz").get_fdata() for each in "abc")
+    for other in others:
+        np.testing.assert_array_equal(one, other)
+    assert "not written over" in over.output
+    assert len(load_model(folded_volumes.folder, device="cpu").network.networks) == 2
 
 
 def metrics_of(result, database):

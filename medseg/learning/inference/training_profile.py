@@ -73,6 +73,22 @@ class TrainingProfile:
         )
         return cls(spacing, tuple(sorted({p.orientation for p in profiles})), ranges)
 
+    @classmethod
+    def joined(cls, profiles: Sequence[TrainingProfile]) -> TrainingProfile:
+        """Ranges over what several models of the same channels have seen."""
+        sizes = np.array([p.spacing for p in profiles])
+        names = {channel: tuple(parts) for channel, parts in profiles[0].intensities.items()}
+        ranges = {
+            channel: {
+                part: _range([end for p in profiles for end in p.intensities[channel][part]])
+                for part in parts
+            }
+            for channel, parts in names.items()
+        }
+        lowest, highest = sizes[..., 0].min(0), sizes[..., 1].max(0)
+        spacing = tuple((float(low), float(high)) for low, high in zip(lowest, highest, strict=True))
+        return cls(spacing, tuple(sorted({name for p in profiles for name in p.orientations})), ranges)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
         return asdict(self)

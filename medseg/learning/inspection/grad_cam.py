@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from medseg.errors import ModelError
 from medseg.learning.inspection.trial_pass import After, watched
+from medseg.learning.networks.ensemble import Ensemble
 
 # Small images leave two by two numbers at the end of a network, which show nothing: a map should have as many as
 # this on each side, as those of 224x224 have in the usual networks (7), or else as many as there are.
@@ -57,8 +58,9 @@ def grad_cam(
     the class and is cut off; the rest is drawn out to the image. It shows where the evidence was, not why it
     was evidence, and no finer than the layer's maps are.
 
-    The network itself is not touched: a copy of its layers works on the same numbers, as it would for
-    prediction (dropout off, batch normalisation frozen), whatever mode it is in.
+    Of an `Ensemble`, it is the mean of the maps of its networks. The network itself is not touched: a copy of its
+    layers works on the same numbers, as it would for prediction (dropout off, batch normalisation frozen), whatever
+    mode it is in.
 
     Args:
         network: Convolutional, giving logits (B, K).
@@ -79,6 +81,9 @@ def grad_cam(
             f"image is {tuple(image.shape)}, classes are {tuple(classes.shape)}; expected (B, C, H, W) and (B,)"
         )
     where = torch.device(device) if device is not None else _device(network)
+    if isinstance(network, Ensemble):
+        maps = [grad_cam(each, image, classes, device=where) for each in network.networks]
+        return _normalised(torch.from_numpy(np.mean(maps, axis=0, dtype=np.float32))[:, None])[:, 0].numpy()
     with (
         torch.inference_mode(mode=False),
         torch.enable_grad(),

@@ -13,6 +13,7 @@ from torch.nn import functional
 from medseg.errors import ModelError
 from medseg.learning.inspection.grad_cam import grad_cam, map_layer
 from medseg.learning.networks.efficientnet_lite import EfficientNetLite0
+from medseg.learning.networks.ensemble import Ensemble
 from medseg.learning.networks.timm_network import TimmNetwork
 from medseg.learning.networks.tutorial_cnn import build_cnn
 
@@ -69,6 +70,17 @@ def test_heat_is_that_of_a_calculation_by_hand_for_the_class_of_each_image():
     for one, image, index in zip(heat, IMAGE, CLASSES, strict=True):
         assert one == pytest.approx(by_hand(network, image, int(index)), abs=1e-5)
     assert np.abs(heat[0] - grad_cam(network, IMAGE[:1], CLASSES[1:])[0]).max() > 0.1
+
+
+def test_the_map_of_an_ensemble_is_the_mean_of_those_of_its_networks():
+    one, other = Small(), Small()
+    torch.nn.init.normal_(other.dense.weight)
+
+    heat = grad_cam(Ensemble([one, other]), IMAGE, CLASSES)
+
+    mean = (grad_cam(one, IMAGE, CLASSES) + grad_cam(other, IMAGE, CLASSES)) / 2
+    low, high = mean.min(axis=(1, 2), keepdims=True), mean.max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(heat, (mean - low) / (high - low), atol=1e-6)
 
 
 def test_the_least_is_0_and_the_most_is_1():
