@@ -116,6 +116,7 @@ def test_each_way_to_one_size_is_in_order(fit: str, monai_imported: None) -> Non
         ("emps", "task.threshold=2", "threshold"),
         ("emps", "task.class_weights=[1,2,3]", "class_weights"),
         ("emps", "slices.fit=squeeze", "fit"),
+        ("emps", "slices.spacing=[1,1]", r"slices\.spacing is given in mm.*slices\.fit=resize"),
         (
             "emps",
             "task={_target_: medseg.learning.ClassMasks, classes: [background, foreground]}",

@@ -80,7 +80,8 @@ def resolve(
     _refuse_other_classes(task, manifest)
     _refuse_unknown_keep(definition, task)
     _refuse_leaking_tiles(definition)
-    channels, transforms = definition.channels, definition.slices.transforms
+    _refuse_spacing(definition, manifest)
+    channels, transforms = definition.channels, definition.slices.chain
     once(
         partial(check_transforms, transforms, at="slices.transforms", channels=channels, allowed=allowed),
         of=["transforms", list(channels), [dict(each) for each in transforms], sorted(allowed.packages)],
@@ -164,6 +165,15 @@ def _refuse_leaking_tiles(definition: PipelineDefinition) -> None:
         raise DefinitionError(
             "split.by is `slice` and slices.fit is `tile`: overlapping tiles of one slice would be in training and "
             "in test. Set split.by=group, or slices.fit=resize."
+        )
+
+
+def _refuse_spacing(definition: PipelineDefinition, manifest: Manifest) -> None:
+    """Refuse to resample what has no size in mm."""
+    if definition.slices.spacing is not None and not manifest.files().measured:
+        raise DefinitionError(
+            f"slices.spacing is given in mm, and {manifest.files().noun} do not say how large a pixel is. Leave it "
+            "out, and set slices.size and slices.fit=resize."
         )
 
 

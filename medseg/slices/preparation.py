@@ -198,7 +198,8 @@ class Preparation:
             data = _applied(compose, data, first, last)
         except Exception as error:  # transforms may raise anything at voxels they did not expect
             reason = why(error)
-            raise DataError(f"{TRANSFORMS_KEY} failed on this volume: {reason}") from error
+            keys = TRANSFORMS_KEY if self.rule.spacing is None else f"{TRANSFORMS_KEY} or slices.spacing"
+            raise DataError(f"{keys} failed on this volume: {reason}") from error
         if 0 in data["image"].shape:
             raise DataError(f"{TRANSFORMS_KEY} left no voxel of this volume")
         if "label" in data and not together(data["image"], data["label"]):
@@ -235,7 +236,7 @@ class Preparation:
     def _slicing(self) -> tuple[list[MapTransform], Chain, list[MapTransform]]:
         """From a volume to slices: ours, the definition's, ours."""
         before, after = slicing_stages(self.channels, self.rule)
-        chain = Chain(self.rule.transforms, at=TRANSFORMS_KEY, allowed=self.allowed)
+        chain = Chain(self.rule.chain, at=TRANSFORMS_KEY, allowed=self.allowed)
         return [_built(stage, {}) for stage in before], chain, [_built(stage, {}) for stage in after]
 
 

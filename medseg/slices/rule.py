@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from medseg.component import Spec
+from medseg.geometry.axes import AXES, AxisName
 
 
 def as_tuple(value: object) -> object:
@@ -15,6 +16,7 @@ def as_tuple(value: object) -> object:
 
 
 Pixels = Annotated[int, Field(gt=0, le=8192)]
+Millimetres = Annotated[float, Field(ge=0.001, le=1000)]
 
 
 class Keep(BaseModel):
@@ -49,6 +51,9 @@ class SliceRule(BaseModel):
         overlap: Share of a tile that its neighbour repeats, for `tile`.
         keep: Which slices.
         transforms: Specs of deterministic MONAI transforms, applied in order to the volume (C, I, J, K).
+        spacing: Distance of rows and of columns, mm, that slices are resampled to after the transforms: images
+            linearly, the truth by the nearest pixel. Slices themselves are neither left out nor made up. None where
+            pixels stay as they are.
         pad: How the margin is filled: `constant` with each channel's background, `edge` and `reflect` from
             the image, `minimum` with the channel's smallest value.
         store: Precision of the stored images.
@@ -62,5 +67,27 @@ class SliceRule(BaseModel):
     overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.25
     keep: Keep = Keep()
     transforms: list[Spec] = []
+    spacing: Annotated[tuple[Millimetres, Millimetres], BeforeValidator(as_tuple)] | None = None
     pad: Literal["constant", "edge", "minimum", "reflect"] = "constant"
     store: Literal["float16", "float32"] = "float16"
+
+    @property
+    def chain(self) -> list[Spec]:
+        """All transforms between a volume and its slices: those declared, and the resampling."""
+        return [*self.transforms, *([] if self.spacing is None else [_resampling(self.axis, self.spacing)])]
+
+
+def _resampling(axis: AxisName, spacing: tuple[float, float]) -> dict[str, Any]:
+    """To a spacing in the plane of slices; across it whatever the volume has."""
+    plane, sizes = AXES[axis], [1.0, 1.0, 1.0]
+    least, most = [0.001, 0.001, 0.001], [1000.0, 1000.0, 1000.0]  # within them a size is left as it is
+    for along, size in zip((plane.rows, plane.columns), spacing, strict=True):
+        sizes[along] = least[along] = most[along] = size
+    return {
+        "_target_": "monai.transforms.Spacingd",
+        "keys": ["image", "label"],
+        "pixdim": sizes,
+        "min_pixdim": least,
+        "max_pixdim": most,
+        "mode": ["bilinear", "nearest"],
+    }

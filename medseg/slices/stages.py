@@ -23,7 +23,7 @@ def case_stages(channels: Sequence[str], rule: SliceRule, files: str, *, truth: 
         truth: Whether the label map is read.
     """
     before, after = slicing_stages(channels, rule)
-    return [*reading_stages(channels, files, truth=truth), *before, *rule.transforms, *after]
+    return [*reading_stages(channels, files, truth=truth), *before, *rule.chain, *after]
 
 
 def reading_stages(channels: Sequence[str], files: str, *, truth: bool) -> list[dict[str, Any]]:

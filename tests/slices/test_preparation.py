@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data.meta_obj import get_track_meta, set_track_meta
 from monai.transforms import ResizeWithPadOrCrop
+from pydantic import ValidationError
 
 from medseg.datasets.reading.volume import Volume
 from medseg.errors import DataError, DefinitionError
@@ -332,3 +333,43 @@ def test_a_volume_of_which_nothing_is_left_is_named():
         DataError, match=r"slices\.transforms (left no voxel of this volume|failed on this volume)"
     ):
         prepare(dark, (16, 16), [crop])
+
+
+@pytest.mark.parametrize("axis", list(AXES))
+@pytest.mark.parametrize("codes", ["RAS", "SPL"])
+def test_slices_are_resampled_in_their_plane_and_labels_return(axis, codes):
+    case = volume((36, 40, 32), codes=codes)
+    seen, sizes = AXES[axis], (1.0, 1.0, 2.0)
+    spacing = (sizes[AXES[axis].rows] * 0.5, sizes[AXES[axis].columns] * 0.8)
+
+    prepared = prepare(case, (96, 64), axis=axis, spacing=spacing)
+
+    slices = case.image.shape[1 + seen.along]
+    assert prepared.image.shape == (slices, 2, 96, 64)
+    inside = prepared.label > 0
+    rows, columns = (np.flatnonzero(inside.any(axis=other)).size for other in ((0, 2), (0, 1)))
+    whole = AXES[axis].cut(case.label) > 0
+    expected = [np.flatnonzero(whole.any(axis=other)).size for other in ((0, 2), (0, 1))]
+    assert rows == pytest.approx(expected[0] / 0.5, abs=2)
+    assert columns == pytest.approx(expected[1] / 0.8, abs=2)
+    restored = prepared.restore(prepared.label[None], nearest=True)[0]
+    truth = case.geometry.from_ras(case.label)
+    assert restored.shape == truth.shape
+    assert (restored == truth).mean() > 0.97
+
+
+def test_a_spacing_is_that_of_spacingd_after_the_transforms():
+    rule = SliceRule.model_validate({"size": [8, 8], "spacing": [0.5, 0.25], "transforms": EXACT["several"]})
+
+    *before, last = rule.chain
+
+    assert before == list(EXACT["several"])
+    assert last["pixdim"][:2] == [0.25, 0.5]  # columns run along I, rows along J
+
+
+@pytest.mark.parametrize(
+    "spacing", [[1.0], [0.0, 1.0], [-1.0, 1.0], [1.0, float("nan")], [1e-9, 1.0], ["1", "1"]]
+)
+def test_a_spacing_that_is_none_is_refused(spacing):
+    with pytest.raises(ValidationError):
+        SliceRule.model_validate({"size": [8, 8], "spacing": spacing})

@@ -71,7 +71,7 @@ def _of_method(kept: Kept, definition: PipelineDefinition) -> dict[int, tuple[st
     return {
         1: (f"Deep learning: {definition.network['_target_']}. {definition.about}".strip(), False),
         9: (
-            f"{input_of(kept).capitalize()}, {cut} to {size_of(definition)}. {_listed(rule.transforms)}".strip(),
+            f"{input_of(kept).capitalize()}, {cut} to {size_of(definition)}. {_listed(rule.chain)}".strip(),
             True,
         ),
         10: (_slices(kept, definition), True),

@@ -297,7 +297,7 @@ class Predictor:
                 may,
                 manifest.files(),
             )
-            Chain(preparation.rule.transforms, at=TRANSFORMS_KEY, allowed=may)  # refused now, not at an input
+            Chain(preparation.rule.chain, at=TRANSFORMS_KEY, allowed=may)  # refused now, not at an input
             known = described["profile"]
             profile = None if known is None else TrainingProfile.from_dict(known)
             about, flips = dict(described["about"]), flips_of(described.get("flips", []))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from medseg.datasets.scanning.look import Look
 from medseg.errors import DataError
+from medseg.geometry.axes import AXES
 from medseg.pipeline.drafting.choice import Choice
 from medseg.pipeline.drafting.grids import cut_axis, divisible, halvings, target_spacing
 from medseg.pipeline.drafting.intensities import CROPPED, kept_share, volume_scaling
@@ -75,19 +76,21 @@ def cut_volumes(look: Look) -> Cut:
     size, fit, why = _cropped(look, plane, scales, sizes) or _size(sizes)
     scaling, why_scaled = volume_scaling(look)
     image = kept_share(look) < CROPPED
-    transforms = [*([] if alike else [_resampling(target, axis.axis)]), scaling]
-    resampled = (
-        f"voxels in the plane of slices are alike ({_words(target[plane])} mm): not resampled"
-        if alike
-        else f"brought to the median voxel in the plane of slices ({_words(target[plane])} mm), not across them"
-    )
+    seen = AXES[axis.plane]
+    spacing = [round(float(target[along]), 4) for along in (seen.rows, seen.columns)]
+    pixels = f"{_words(target[plane])} mm"
     return Cut(
         (
             Choice("slices.axis", axis.plane, axis.why),
             Choice("slices.size", list(size), why),
             Choice("slices.fit", fit),
             Choice("slices.keep", "image" if image else "all", "slices that hold anything" if image else ""),
-            Choice("slices.transforms", transforms, f"{resampled}; {why_scaled}"),
+            Choice("slices.transforms", [scaling], why_scaled),
+            *(
+                []
+                if alike
+                else [Choice("slices.spacing", spacing, f"pixels differ: resampled to the median, {pixels}")]
+            ),
         ),
         size,
         int(np.median(shapes[:, axis.axis]) * _cases(look) * _tiles(sizes, size, fit)),
@@ -97,20 +100,6 @@ def cut_volumes(look: Look) -> Cut:
 
 def _words(sizes: NDArray[np.float64]) -> str:
     return " x ".join(f"{each:.3g}" for each in sizes)
-
-
-def _resampling(target: NDArray[np.float64], axis: int) -> dict[str, Any]:
-    """To the target in the plane; across it whatever the volume has."""
-    least, most = ([round(float(each), 4) for each in target] for _ in range(2))
-    least[axis], most[axis] = 0.001, 1000.0
-    return {
-        "_target_": "monai.transforms.Spacingd",
-        "keys": ["image", "label"],
-        "pixdim": [round(float(each), 4) for each in target],
-        "min_pixdim": least,
-        "max_pixdim": most,
-        "mode": ["bilinear", "nearest"],
-    }
 
 
 def _size(sizes: NDArray[np.float64]) -> tuple[tuple[int, int], str, str]:

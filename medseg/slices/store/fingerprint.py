@@ -163,7 +163,7 @@ def _foreign_sources(rule: SliceRule) -> dict[str, str]:
 
     Their versions tell nothing of a package that a user is still writing.
     """
-    modules = {str(spec.get("_target_", "")).rpartition(".")[0] for spec in rule.transforms}
+    modules = {str(spec.get("_target_", "")).rpartition(".")[0] for spec in rule.chain}
     found = {}
     for module in sorted(modules - DEFAULT_MODULES - {""}):
         try:

@@ -46,7 +46,7 @@ def test_two_commands_lead_from_a_folder_to_a_model_that_answers(workspace: Path
     data = of_other_voxels(workspace / "my data")
     new = said("pipeline", "new", "gliomas", "--data", data)
     assert new.exit_code == 0, new.output
-    assert "Spacingd" in Path("pipelines/gliomas.yaml").read_text()
+    assert "spacing:" in Path("pipelines/gliomas.yaml").read_text()
 
     check, train = (
         shlex.split(line)
