@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import gc
 import importlib
 import json
@@ -43,6 +44,12 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Not looked at by default, since a machine that does other things beside makes every test slow.
 LONGEST = "MEDSEG_LONGEST_TEST"
 _TOOK = pytest.StashKey[float]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile medseg once, as an installer does: programs would each do so, where Python may write no bytecode."""
+    if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
+        compileall.compile_dir(ROOT / "medseg", quiet=2)
 
 
 def pytest_collection_finish() -> None:
