@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn
@@ -88,6 +90,12 @@ def parse_yaml(text: str, source: str) -> Any:
     Raises:
         DefinitionError: It is not strict YAML as this module defines it.
     """
+    return deepcopy(_parsed(text, source))
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str, source: str) -> Any:
+    """What `parse_yaml` gives a copy of: a run asks for the same definition and manifest several times."""
     from ruamel.yaml import YAML  # noqa: PLC0415  costs 0.1 s, which `medseg --help` need not pay
     from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import compileall
+import gc
 import importlib
 import json
 import os
@@ -32,6 +34,10 @@ settings.register_profile(
 )
 settings.load_profile("medseg")
 
+# What is imported is there for good. Looking through a million such objects again and again for some to let go took
+# a quarter of all imports, and a tenth of the tests.
+gc.disable()
+
 ROOT = Path(__file__).resolve().parents[1]
 
 #: Environment variable: how many seconds a test may take, with its own fixtures, that is not marked `slow`.
@@ -40,12 +46,21 @@ LONGEST = "MEDSEG_LONGEST_TEST"
 _TOOK = pytest.StashKey[float]()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile medseg once, as an installer does: programs would each do so, where Python may write no bytecode."""
+    if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
+        compileall.compile_dir(ROOT / "medseg", quiet=2)
+
+
 def pytest_collection_finish() -> None:
     """Import whole what torch imports late: within a test that forbids unpickling, it would stay half imported."""
     if "torch" in sys.modules:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own
             importlib.import_module("torch._dynamo")
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager, get_font
 from matplotlib.text import Text
@@ -72,11 +73,10 @@ def fit_text(text: Text, room: float) -> None:
         room: Inches it may take.
     """
     settle(text)
-    figure: Any = text.get_figure(root=True)
     whole = text.get_text().replace("\n", " ")
     kept, room = len(whole), 0.97 * room  # letters are some pixels wider at other resolutions
     text.set_text(whole)
-    while kept > 2 and (width := text.get_window_extent().width / figure.dpi) > room:
+    while kept > 2 and (width := _width(text)) > room:
         kept = min(kept - 1, max(2, int(kept * room / width)))
         text.set_text(f"{whole[: kept - kept // 2]}…{whole[len(whole) - kept // 2 :]}")
 
@@ -121,9 +121,20 @@ def fit_names(figure: Figure, names: Sequence[str], room: float, *, size: float)
 def _fitted(figure: Figure, name: str, room: float, size: float) -> FittedName:
     trial = figure.text(0, 0, name, fontsize=size, parse_math=False)
     fit_text(trial, room)
-    width = float(trial.get_window_extent().width / figure.dpi)
+    width = _width(trial)
     trial.remove()
     return FittedName(trial.get_text(), tuple(trial.get_fontfamily()), width)
+
+
+def _width(text: Text) -> float:
+    """Inches that a line takes across.
+
+    A figure that has no canvas to draw on, as a new one, would make one for each question, and leave it.
+    """
+    figure: Any = text.get_figure(root=True)
+    if not isinstance(figure.canvas, FigureCanvasAgg):
+        FigureCanvasAgg(figure)
+    return float(text.get_window_extent(figure.canvas.get_renderer()).width / figure.dpi)
 
 
 def _known(families: Iterable[str]) -> frozenset[int]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -78,6 +79,7 @@ def slice_grid(views: Sequence[SliceView], classes: Sequence[str], *, heading: s
     top = _HEADING if heading else 0.05
     height = top + _TITLE + sum(heights) + len(rows) * (_TITLE + _GAP) + below
     figure = Figure(figsize=(width, height), facecolor="white")
+    sheet = _sheet(figure)
     write_heading(figure, heading, 0.2, size=12)
     left = (width - len(columns) * (_CELL + _GAP) + _GAP) / 2
     for number, name in enumerate(columns):
@@ -98,19 +100,35 @@ def slice_grid(views: Sequence[SliceView], classes: Sequence[str], *, heading: s
         for number, name in enumerate(columns):
             if name in row:
                 box = (left + number * (_CELL + _GAP), edge, _CELL, row_height)
-                _draw(figure, box, row[name], view.spacing[0] / view.spacing[1])
+                _draw(sheet, box, row[name], view.stretch)
         edge -= _GAP
     class_legend(figure, classes, below)
     return figure
 
 
-def _draw(
-    figure: Figure, box: tuple[float, float, float, float], picture: NDArray[Any], aspect: float
-) -> None:
-    """Draw a picture into a box: left, bottom, width and height in inches."""
+def _sheet(figure: Figure) -> Axes:
+    """Axes of all pictures, in inches from the lower left corner: axes for each would take most of the time."""
     width, height = figure.get_size_inches()
-    left, bottom, across, up = box
-    axes = figure.add_axes((left / width, bottom / height, across / width, up / height))
-    # one number a pixel means grey; the window was chosen already
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, aspect=aspect, interpolation="nearest")
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
     axes.set_axis_off()
+    return axes
+
+
+def _draw(
+    sheet: Axes, box: tuple[float, float, float, float], picture: NDArray[Any], stretch: float
+) -> None:
+    """Draw a picture into the middle of a box: left, bottom, width and height; as large as its shape lets it be."""
+    left, bottom, across, up = box
+    width = min(across, up / stretch)
+    height = width * stretch
+    left, bottom = left + (across - width) / 2, bottom + (up - height) / 2
+    # one number a pixel means grey; the window was chosen already
+    sheet.imshow(
+        picture,
+        cmap="gray",
+        vmin=0,
+        vmax=255,
+        extent=(left, left + width, bottom, bottom + height),
+        aspect="auto",
+        interpolation="nearest",
+    )
