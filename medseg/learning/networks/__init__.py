@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from medseg.learning.networks.classic_unet import ClassicUNet
     from medseg.learning.networks.efficientnet_lite import EfficientNetLite0
     from medseg.learning.networks.encoder_decoder import EncoderDecoder
+    from medseg.learning.networks.notebook_unet import NotebookUNet
     from medseg.learning.networks.one_line_unet import unet
     from medseg.learning.networks.resnet import ResNet
     from medseg.learning.networks.timm_network import TimmNetwork
@@ -19,6 +20,7 @@ _HOMES = {
     "ClassicUNet": "classic_unet",
     "EfficientNetLite0": "efficientnet_lite",
     "EncoderDecoder": "encoder_decoder",
+    "NotebookUNet": "notebook_unet",
     "ResNet": "resnet",
     "TimmNetwork": "timm_network",
     "TutorialCNN": "tutorial_cnn",
@@ -30,6 +32,7 @@ __all__ = [
     "ClassicUNet",
     "EfficientNetLite0",
     "EncoderDecoder",
+    "NotebookUNet",
     "ResNet",
     "TimmNetwork",
     "TutorialCNN",
