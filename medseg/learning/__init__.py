@@ -12,6 +12,7 @@ _HOMES = {
     "ImageClasses": "medseg.learning.tasks.image_classes",
     "ImageTags": "medseg.learning.tasks.image_classes",
     "LibraryScore": "medseg.learning.scores.added.library_score",
+    "MapCrossEntropy": "medseg.learning.tasks.map_cross_entropy",
     "ThresholdSchedule": "medseg.learning.selftraining.rules",
 }
 
@@ -22,6 +23,7 @@ __all__ = [
     "ImageClasses",
     "ImageTags",
     "LibraryScore",
+    "MapCrossEntropy",
     "ThresholdSchedule",
 ]  # imported on first use
 
