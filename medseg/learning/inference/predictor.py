@@ -20,7 +20,13 @@ from medseg.errors import MedsegError, ModelError
 from medseg.learning.inference.flips import Flips, flips_of, mean_logits
 from medseg.learning.inference.model_card import model_card
 from medseg.learning.inference.prediction import Classification, Prediction
-from medseg.learning.inference.saved_model import FORM, batch_size_of, described_in, fill, refuse_contradictions
+from medseg.learning.inference.saved_model import (
+    FORM,
+    batch_size_of,
+    described_in,
+    fill,
+    refuse_contradictions,
+)
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
 from medseg.learning.tasks.task import TASK, LabelTask, MaskTask, Task
 from medseg.learning.training.loading import AT_ONCE

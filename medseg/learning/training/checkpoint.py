@@ -199,8 +199,8 @@ def room_of_epochs(network: torch.nn.Module, epochs: int, folder: Path) -> str:
     each = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     free = shutil.disk_usage(folder).free
     return (
-        f"The weights of every epoch are kept: {epochs} files of {each / 1e6:.3g} MB, {epochs * each / 1e9:.3g} GB in "
-        f"all; {free / 1e9:.3g} GB are free."
+        f"The weights of every epoch are kept: {epochs} files of {each / 1e6:.3g} MB, {epochs * each / 1e9:.3g} GB "
+        f"in all; {free / 1e9:.3g} GB are free."
     )
 
 
