@@ -13,6 +13,7 @@ _HOMES = {
     "ImageTags": "medseg.learning.tasks.image_classes",
     "LibraryScore": "medseg.learning.scores.added.library_score",
     "MapCrossEntropy": "medseg.learning.tasks.map_cross_entropy",
+    "SliceStatistics": "medseg.learning.scores.added.slice_statistics",
     "ThresholdSchedule": "medseg.learning.selftraining.rules",
 }
 
@@ -24,6 +25,7 @@ __all__ = [
     "ImageTags",
     "LibraryScore",
     "MapCrossEntropy",
+    "SliceStatistics",
     "ThresholdSchedule",
 ]  # imported on first use
 
