@@ -12,6 +12,8 @@ _HOMES = {
     "ImageClasses": "medseg.learning.tasks.image_classes",
     "ImageTags": "medseg.learning.tasks.image_classes",
     "LibraryScore": "medseg.learning.scores.added.library_score",
+    "MapCrossEntropy": "medseg.learning.tasks.map_cross_entropy",
+    "SliceStatistics": "medseg.learning.scores.added.slice_statistics",
     "ThresholdSchedule": "medseg.learning.selftraining.rules",
 }
 
@@ -22,6 +24,8 @@ __all__ = [
     "ImageClasses",
     "ImageTags",
     "LibraryScore",
+    "MapCrossEntropy",
+    "SliceStatistics",
     "ThresholdSchedule",
 ]  # imported on first use
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from medseg.datasets.case import Case, labelled
 from medseg.datasets.checks.check import Report
 from medseg.datasets.checks.duplicates import Duplicates, Pair, find_duplicates, twins, twins_note
-from medseg.datasets.roles import UNLABELLED, Role
+from medseg.datasets.roles import UNLABELLED, UNUSED, Role
 from medseg.errors import DataError, Fault
 from medseg.places import written_whole
 from medseg.progress import Progress
@@ -52,13 +52,14 @@ class SharedCopies:
 
     @cached_property
     def used(self) -> tuple[Case, ...]:
-        """The cases that have a role: all but images without a label that would leak into the scores."""
-        return tuple(case for case in self.cases if case.id not in self.split.held_back)
+        """All cases but images without a label that would leak into the scores, and those beyond counts."""
+        out = {*self.split.held_back, *self.split.cases(UNUSED)}
+        return tuple(case for case in self.cases if case.id not in out)
 
     @cached_property
     def across(self) -> tuple[Pair, ...]:
         """Pairs whose pictures are in different roles; of an image without a label the split has seen to it."""
-        role, known = self.split.role, {case.id for case in labelled(self.cases)}
+        role, known = self.split.role, {case.id for case in labelled(self.used)}
         both = (pair for pair in self.duplicates.pairs if {pair.first, pair.second} <= known)
         return tuple(pair for pair in both if role(pair.first) != role(pair.second))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from medseg.errors import DataError, Fault
 from medseg.pipeline.duplicates import SharedCopies
@@ -47,7 +48,9 @@ def prepared(
     """
     while True:
         try:
-            return gathered, shared, _filled(resolved, gathered, shared, jobs, progress)
+            store = _filled(resolved, gathered, shared, jobs, progress)
+            settled = shared.split.settled((each.case, each.position) for each in store.samples)
+            return gathered, replace(shared, split=settled), store
         except DataError as error:
             if not error.faults:
                 raise

@@ -106,7 +106,8 @@ def resolve(
         task,
         preparation,
         manifest,
-    )  # in batches as large as `medseg predict` takes: others round otherwise
+        batch_size=definition.loading.predict_batch,  # and as large when it is loaded: others round otherwise
+    )
     trains = any("train" in step.roles for step in steps.values())
     once(
         partial(_try_blank_batch, definition, network, task, augment, trains=trains),

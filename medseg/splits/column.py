@@ -1,14 +1,16 @@
-"""Roles that a column of the cases tells, such as the folder Train, Val or Test above a picture."""
+"""Roles that columns of the cases tell, such as the folder Train, Val or Test above a picture."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from medseg.datasets.case import Case
 from medseg.datasets.roles import MEANINGS, ROLES, UNLABELLED, Role
 from medseg.errors import DataError, Fault
 from medseg.splits.file import ids_are_hidden
+from medseg.splits.strata import column_values, refuse_torn, without_column
 
 _SHOWN = 5
 
@@ -91,3 +93,40 @@ def _leak(column: str, torn: Sequence[str], cases: Sequence[Case]) -> DataError:
         f"them leaks into the scores: {', '.join(torn[:_SHOWN])}{more}",
         faults,
     )
+
+
+def chosen_by_columns(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[Case]) -> dict[str, Role]:
+    """Role of each patient whom columns put into one: those that `split.val` and `split.test` name.
+
+    Raises:
+        DataError: A column is not there or has no such value, or the cases of a patient disagree.
+    """
+    role_of: dict[str, Role] = {}
+    for role, columns in chosen.items():
+        expected = {
+            column: {value} if isinstance(value, str) else set(value) for column, value in columns.items()
+        }
+        for column, values in expected.items():
+            present = {value for each in column_values(cases, column, role).values() for value in each}
+            if not values & present:
+                # Values may tell who it is.
+                there = f"has {len(present)} other values" if any(present) else "is empty for all of them"
+                raise DataError(
+                    f"no case has {sorted(values)} in the column '{column}', by which split.{role} chooses: it "
+                    f"{there}. Correct split.{role} or the column, or go on without it: {without_column(role)}"
+                )
+        fits: dict[str, set[bool]] = defaultdict(set)
+        for case in cases:
+            fits[case.group].add(all(case.extra[column] in values for column, values in expected.items()))
+        refuse_torn([group for group, each in fits.items() if len(each) > 1], cases, f"chosen for {role}")
+        groups = {group for group, each in fits.items() if each == {True}}
+        if not groups:
+            raise DataError(
+                f"no case fits all columns by which split.{role} chooses: {dict(columns)}. Correct them, or go on "
+                f"without them: {without_column(role)}"
+            )
+        twice = groups & set(role_of)
+        if twice:
+            raise DataError(f"the columns choose {len(twice)} patients for val and for test; one role each")
+        role_of |= dict.fromkeys(groups, role)
+    return role_of

@@ -10,7 +10,7 @@ from typing import Any
 from medseg.datasets.case import Case, labelled, safe_name
 from medseg.datasets.finding.text_table import read_rows
 from medseg.datasets.pseudonym import pseudonym, secret_key
-from medseg.datasets.roles import ROLES, UNLABELLED, Role
+from medseg.datasets.roles import ROLES, UNLABELLED, UNUSED, Role
 from medseg.errors import DataError
 from medseg.files.regular import open_text, parse_json
 from medseg.images.refusal import RefusedError
@@ -49,13 +49,13 @@ def _from_json(path: Path) -> dict[str, Any]:
     if isinstance(given, dict) and given.get("by") == "slice":
         ratios, names, seed = given.get("ratios"), given.get("cases"), given.get("seed")
         others = given.get(UNLABELLED, [])
-        if isinstance(ratios, dict) and isinstance(seed, int) and _are_names(names) and _are_names(others):
+        if _are_ratios(ratios) and isinstance(seed, int) and _are_names(names) and _are_names(others):
             return given
         raise DataError("the split file is by slice, and lacks one of seed, ratios and cases")
     roles = {key: value for key, value in given.items() if key != "by"} if isinstance(given, dict) else {}
     if (
         not roles
-        or set(roles) - {*ROLES, UNLABELLED}
+        or set(roles) - {*ROLES, UNLABELLED, UNUSED}
         or not all(_are_names(names) for names in roles.values())
     ):
         raise DataError(
@@ -67,6 +67,12 @@ def _from_json(path: Path) -> dict[str, Any]:
 
 def _are_names(names: object) -> bool:
     return isinstance(names, list) and all(isinstance(name, str) for name in names)
+
+
+def _are_ratios(given: object) -> bool:
+    return isinstance(given, dict) and all(
+        role in ROLES and isinstance(ratio, int | float) and 0 <= ratio <= 1 for role, ratio in given.items()
+    )
 
 
 def _from_csv(path: Path) -> dict[str, Any]:
@@ -82,8 +88,8 @@ def _from_csv(path: Path) -> dict[str, Any]:
         raise DataError(f"the split file has the columns {columns}, expected 'case' or 'group', and 'role'")
     roles: dict[str, list[str]] = defaultdict(list)
     for _, row in table.lines:
-        if row["role"] not in (*ROLES, UNLABELLED):
-            expected = [*ROLES, UNLABELLED]
+        if row["role"] not in (*ROLES, UNLABELLED, UNUSED):
+            expected = [*ROLES, UNLABELLED, UNUSED]
             raise DataError(f"the split file holds the role '{row['role']}', expected one of {expected}")
         roles[row["role"]].append(row[key])
     return dict(roles)
@@ -124,7 +130,7 @@ def roles_of_cases(
     roles: dict[str, set[Role]] = defaultdict(set)
     named: set[str] = set()
     unknown = strays = 0
-    for role in ROLES:
+    for role in (*ROLES, UNUSED):
         for name in given.get(role, ()):
             meant = names.meant(name)
             unknown += not meant

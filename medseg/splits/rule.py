@@ -7,18 +7,24 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 DEFAULT_RATIO = 0.15
+_MOST = 10**9
 
 #: Keys of a rule that share out patients, and never slices.
 _OF_PATIENTS = ("stratify", "column", "folds", "fold")
 
 
-def _is_share(value: object) -> float | dict[str, str | list[str]]:
-    """A ratio in [0, 1), or column: value(s). One validator, so that an error names one expectation."""
+def _is_share(value: object) -> float | int | dict[str, str | list[str]]:
+    """A ratio in [0, 1), a count, or column: value(s). One validator, so that an error names one expectation."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1:
         return float(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST:
+        return value
     if isinstance(value, dict) and value and all(isinstance(column, str) for column in value):
         return {column: _texts(each) for column, each in value.items()}
-    raise ValueError("expected a ratio in [0, 1), or {column: value} or {column: [value, value]}")
+    raise ValueError(
+        "expected a ratio in [0, 1), or {column: value} or {column: [value, value]}, or a count: a whole number, 1 "
+        "or more"
+    )
 
 
 def _texts(value: object) -> str | list[str]:
@@ -36,7 +42,7 @@ def _text(value: object) -> str:
 
 
 Share = Annotated[Any, AfterValidator(_is_share)]
-"""A ratio of the groups in [0, 1), or a selection by columns of the cases: `{published_split: val}`."""
+"""A ratio of the groups in [0, 1), their count, or a selection by columns of the cases: `{published_split: val}`."""
 
 
 class SplitRule(BaseModel):
@@ -44,7 +50,10 @@ class SplitRule(BaseModel):
 
     Attributes:
         by: `group` keeps all of a patient in one role; `slice` does not, and leaks.
-        val: Validation: a ratio of the groups, or `{column: value}`, all columns of which must match.
+        train: How many are for training; None for all that validation and test leave. With a count, `val` and `test`
+            have counts too; all three are shrunk in proportion where there are fewer, and what is beyond them is not
+            used. Counts are of patients (a picture or case without one is its own), or of slices with `by: slice`.
+        val: Validation: a ratio of the groups, a count, or `{column: value}`, all columns of which must match.
         test: Test, likewise. Both are 0.15 if not given, and None with a `file`.
         seed: Of the draw; None for the definition's.
         stratify: A column of the cases whose values every role gets in like shares; all cases of a patient must
@@ -64,6 +73,7 @@ class SplitRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     by: Literal["group", "slice"] = "group"
+    train: Annotated[int, Field(ge=1, le=_MOST)] | None = None
     val: Share | None = None
     test: Share | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
@@ -90,13 +100,17 @@ class SplitRule(BaseModel):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.everybody is not None:
-            others = [key for key in ("val", "test", "file", *_OF_PATIENTS) if getattr(self, key) is not None]
+            others = [
+                key
+                for key in ("train", "val", "test", "file", *_OF_PATIENTS)
+                if getattr(self, key) is not None
+            ]
             if others or self.by == "slice":
                 raise ValueError(
                     f"`everybody` gives all cases one role: remove {', '.join(others) or '`by: slice`'}"
                 )
-        if self.file is not None and (self.val is not None or self.test is not None):
-            raise ValueError("`file` gives the roles: remove `val` and `test`")
+        if self.file is not None and any(each is not None for each in (self.train, self.val, self.test)):
+            raise ValueError("`file` gives the roles: remove `train`, `val` and `test`")
         if self.file is not None and self.stratify is not None:
             raise ValueError("`file` gives the roles: remove `stratify`")
         if self.column is not None:
@@ -105,12 +119,22 @@ class SplitRule(BaseModel):
             self._by_fold()
         if self.by == "slice" and self.stratify is not None:
             raise ValueError("`stratify` shares out patients, and `by: slice` shares out slices: remove one")
+        if self.train is not None:
+            self._by_count(self.train)
         ratios = [each for each in (self.val, self.test) if isinstance(each, float)]
         if sum(ratios) >= 1:
             raise ValueError(
                 f"val and test add up to {sum(ratios):g}; expected less than 1, to leave some for training"
             )
         return self
+
+    def _by_count(self, train: int) -> None:
+        for key, share in (("val", self.val), ("test", self.test)):
+            if isinstance(share, float) and share > 0:
+                raise ValueError(
+                    f"`train` is a count, and `{key}` a ratio: expected a count of it too, such as {key}: "
+                    f"{max(1, round(share * train))} for {share:g} of {train}, or 0"
+                )
 
     def _by_fold(self) -> None:
         if self.folds is None or self.fold is None or self.fold > self.folds:
@@ -121,8 +145,8 @@ class SplitRule(BaseModel):
             raise ValueError(
                 "`fold` is the test part: remove `test`, `file` and `column`, and share out by `group`"
             )
-        if isinstance(self.val, dict):
-            raise ValueError("`folds` shares out by drawing: `val` expected a ratio")  # noqa: TRY004
+        if isinstance(self.val, dict | int) or self.train is not None:
+            raise ValueError("`folds` shares out by drawing: remove `train`; `val` expected a ratio")
         if isinstance(self.val, float) and self.val + 1 / self.folds >= 1:
             raise ValueError(
                 f"val and a fold of {self.folds} add up to 1 or more: nobody is left to train on"
@@ -135,12 +159,13 @@ class SplitRule(BaseModel):
             raise ValueError(
                 "`column` tells the roles of patients, and `by: slice` shares out slices: remove one"
             )
-        if isinstance(self.val, dict) or isinstance(self.test, dict):
-            raise ValueError("`column` tells the roles: `val` and `test` expected ratios")  # noqa: TRY004
+        if any(isinstance(each, dict | int) for each in (self.train, self.val, self.test)):
+            raise ValueError("`column` tells the roles: remove `train`; `val` and `test` expected ratios")
 
     def made_by_slice(self) -> str:
         """The options that make of it a rule that shares out slices."""
         chosen = [role for role, share in (("val", self.val), ("test", self.test)) if isinstance(share, dict)]
         changes = ["by=slice", *(f"{key}=null" for key in _OF_PATIENTS if getattr(self, key) is not None)]
-        changes += [f"{role}={DEFAULT_RATIO:g}" for role in chosen]
+        changes += [f"{role}={DEFAULT_RATIO:g}" for role in chosen if self.train is None]
+        changes += [f"{role}={max(1, round(DEFAULT_RATIO * self.train))}" for role in chosen if self.train]
         return " ".join(f"--set split.{change}" for change in changes)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from medseg.datasets.case import Case, labelled
-from medseg.datasets.roles import ROLES, UNLABELLED, Role
+from medseg.datasets.roles import ROLES, UNLABELLED, UNUSED, Role
 from medseg.errors import DataError
 from medseg.places import written_whole
-from medseg.splits.column import roles_by_column
+from medseg.splits.by_slice import Place, ratios_of_counts, role_at, uniform
+from medseg.splits.column import chosen_by_columns, roles_by_column
+from medseg.splits.counts import counts_of, shares_of, shrunk_note
 from medseg.splits.draw import draw, joined_patients
 from medseg.splits.file import read_split_file, roles_of_cases, same_cases, unlabelled_named
 from medseg.splits.rule import SplitRule
-from medseg.splits.strata import CLASS, column_values, refuse_torn, units, without_column
+from medseg.splits.strata import CLASS, column_values, units
 from medseg.splits.unlabelled import Reason, held_back, held_back_note, kept_for_scores
 
 __all__ = ["CLASS", "ROLES", "Role", "Split", "make_split"]
@@ -37,6 +38,8 @@ class Split:
         group_of: Patient of each case that has a role.
         roles: Role of each case; with `slice` of images without a label alone.
         held_back: Images without a label that have no role, since they would leak into the scores, each with why.
+        asked: Counts and ratios of slices by role, where some are given by count: see `settled`.
+        shrunk: That there is less than counts ask for, as a sentence; else empty.
     """
 
     by: Literal["group", "slice"]
@@ -45,6 +48,8 @@ class Split:
     group_of: Mapping[str, str]
     roles: Mapping[str, Role]
     held_back: Mapping[str, Reason] = field(default_factory=dict)
+    asked: Mapping[Role, float] = field(default_factory=dict)
+    shrunk: str = ""
 
     @property
     def leaking(self) -> bool:
@@ -65,10 +70,21 @@ class Split:
             return self.roles[case]
         if case not in self.group_of:
             raise KeyError(case)
-        drawn = _uniform(f"{self.seed}\0{case}\0{position}")
-        if drawn < self.ratios.get("test", 0.0):
-            return "test"
-        return "val" if drawn < self.ratios.get("test", 0.0) + self.ratios.get("val", 0.0) else "train"
+        return role_at(uniform(self.seed, (case, position)), self.ratios)
+
+    def settled(self, places: Iterable[Place]) -> Split:
+        """The same with the ratios by which as many slices as counts ask for get each role.
+
+        Args:
+            places: Case and position of every slice that there is. Before they are known, each case counts as one.
+        """
+        mine = [place for place in places if place[0] not in self.roles] if self.asked else []
+        if not mine:
+            return self
+        counts = {role: count for role, count in self.asked.items() if isinstance(count, int)}
+        rest = {role: share for role, share in self.asked.items() if role not in counts}
+        ratios = ratios_of_counts(counts, rest, self.seed, mine)
+        return replace(self, ratios=ratios, shrunk=shrunk_note(counts, len(mine), "slices"))
 
     def cases(self, role: Role) -> tuple[str, ...]:
         """Ids of the cases in a role, sorted; by slice, of all that may have slices in it."""
@@ -88,7 +104,7 @@ class Split:
 
     def note(self) -> str:
         """How many patients and cases are in which role, as a sentence; another one for images without a label."""
-        return f"{self._note()} {self.unlabelled_note()}".rstrip()
+        return " ".join(filter(None, (self._note(), self.shrunk, self.unlabelled_note())))
 
     def unlabelled_note(self) -> str:
         """How many images without a label are learned from, and why not the others, as a sentence; empty for none."""
@@ -98,6 +114,7 @@ class Split:
         if self.leaking:
             return f"Split by slice: slices of each of {len(self._sliced)} cases may be in any role."
         words: Mapping[Role, str] = {"train": "for training", "val": "to validate", "test": "to test"}
+        words = {**words, UNUSED: "not used"}
         in_role = [(len(self.groups(role)), len(self.cases(role)), word) for role, word in words.items()]
         told = [f"{groups} with {cases} cases {word}" for groups, cases, word in in_role if cases]
         return f"Split by patient (or group): {', '.join(told)}."
@@ -117,7 +134,9 @@ class Split:
         beside: dict[str, Any] = {UNLABELLED: others} if others or self.held_back else {}
         if self.by == "slice":
             ratios = {role: self.ratios.get(role, 0.0) for role in _OTHERS}
+            ratios |= {role: share for role, share in self.ratios.items() if role == "train"}
             return {"by": "slice", "seed": self.seed, "ratios": ratios, "cases": list(self._sliced), **beside}
+        beside |= {UNUSED: list(self.cases(UNUSED))} if self.cases(UNUSED) else {}
         return {"by": "group", **{role: list(self.cases(role)) for role in ROLES}, **beside}
 
     def beside(
@@ -220,16 +239,18 @@ def _of_labelled(
         return Split("group", 0, {}, {case.id: case.group for case in cases}, everybody)
     seed = rule.seed if rule.seed is not None else seed
     expected: dict[Role, Any] = {"val": rule.val, "test": rule.test}
-    ratios: dict[Role, float] = {
-        r: float(s) for r, s in expected.items() if isinstance(s, int | float) and s > 0
-    }
+    ratios: dict[Role, float] = {r: s for r, s in expected.items() if isinstance(s, float) and s > 0}
+    counts = counts_of(rule)
     chosen: dict[Role, Mapping[str, Any]] = {r: s for r, s in expected.items() if isinstance(s, Mapping)}
     group_of = {case.id: case.group for case in cases}
     unit_of = joined_patients(group_of, together)
     if rule.by == "slice":
         if chosen:
-            raise DataError(f"a split by slice takes ratios, but {sorted(chosen)} is chosen by a column")
-        return Split("slice", seed, ratios, group_of, {})
+            raise DataError(
+                f"a split by slice takes ratios or counts, but {sorted(chosen)} is chosen by a column"
+            )
+        asked = {**ratios, **counts} if counts else {}
+        return Split("slice", seed, ratios, group_of, {}, asked=asked).settled((name, 0) for name in group_of)
     if rule.column is not None:
         return Split(
             "group", seed, ratios, group_of, _by_column(rule, rule.column, ratios, cases, seed, unit_of)
@@ -238,10 +259,12 @@ def _of_labelled(
         return Split(
             "group", seed, ratios, group_of, _by_fold(rule.folds, rule.fold, rule, cases, seed, unit_of)
         )
-    role_of = _chosen(chosen, cases)
+    role_of = chosen_by_columns(chosen, cases)
     free = [case for case in cases if case.group not in role_of]
+    shrunk = shrunk_note(counts, len({case.group for case in free}), "patients")
     role_of |= _drawn(free, ratios, rule, seed, unit_of)
-    return Split("group", seed, ratios, group_of, {case.id: role_of[case.group] for case in cases})
+    roles = {case.id: role_of[case.group] for case in cases}
+    return Split("group", seed, ratios, group_of, roles, shrunk=shrunk)
 
 
 def _by_fold(
@@ -282,45 +305,6 @@ def _by_column(
     return {case.id: role_of[case.group] for case in cases}
 
 
-def _uniform(key: str) -> float:
-    """A number in [0, 1) that depends on the text alone, on every machine: 53 bits of BLAKE2b."""
-    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") >> 11) / 2.0**53
-
-
-def _chosen(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[Case]) -> dict[str, Role]:
-    """Role of each patient whom a column puts into one."""
-    role_of: dict[str, Role] = {}
-    for role, columns in chosen.items():
-        expected = {
-            column: {value} if isinstance(value, str) else set(value) for column, value in columns.items()
-        }
-        for column, values in expected.items():
-            present = {value for each in column_values(cases, column, role).values() for value in each}
-            if not values & present:
-                # Values may tell who it is.
-                there = f"has {len(present)} other values" if any(present) else "is empty for all of them"
-                raise DataError(
-                    f"no case has {sorted(values)} in the column '{column}', by which split.{role} chooses: it "
-                    f"{there}. Correct split.{role} or the column, or go on without it: {without_column(role)}"
-                )
-        fits: dict[str, set[bool]] = defaultdict(set)
-        for case in cases:
-            fits[case.group].add(all(case.extra[column] in values for column, values in expected.items()))
-        refuse_torn([group for group, each in fits.items() if len(each) > 1], cases, f"chosen for {role}")
-        groups = {group for group, each in fits.items() if each == {True}}
-        if not groups:
-            raise DataError(
-                f"no case fits all columns by which split.{role} chooses: {dict(columns)}. Correct them, or go on "
-                f"without them: {without_column(role)}"
-            )
-        twice = groups & set(role_of)
-        if twice:
-            raise DataError(f"the columns choose {len(twice)} patients for val and for test; one role each")
-        role_of |= dict.fromkeys(groups, role)
-    return role_of
-
-
 def _drawn(
     cases: Sequence[Case],
     ratios: Mapping[Role, float],
@@ -329,15 +313,11 @@ def _drawn(
     unit_of: Mapping[str, str],
 ) -> dict[str, Role]:
     """Role of each patient that is left: drawn within each stratum, in like shares."""
-    shares: dict[Role, float] = {**ratios, "train": 1.0 - sum(ratios.values())}
-    if shares["train"] <= 0:
-        raise DataError(
-            f"val and test take {1 - shares['train']:g} of the patients: nobody is left to train on"
-        )
+    there = len({case.group for case in cases})
+    shares = shares_of(counts_of(rule), ratios, there, "patients")
     members, strata = units(cases, rule.stratify, unit_of)
     if len(members) < len(shares):
-        groups = len({case.group for case in cases})
-        torn = "" if len(members) == groups else f" sets of duplicates, of {groups} patients,"
+        torn = "" if len(members) == there else f" sets of duplicates, of {there} patients,"
         raise DataError(
             f"there are too few patients to share out: {len(members)}{torn} for {sorted(shares)}, expected at least "
             f"{len(shares)}. Add data of others; or share out slices, which leaks, so that scores are too good: "

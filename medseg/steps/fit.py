@@ -18,7 +18,7 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.settings import is_number
 from medseg.learning.tasks.task import on_device
 from medseg.learning.training.batches import Batches
-from medseg.learning.training.checkpoint import Checkpoints, Standing
+from medseg.learning.training.checkpoint import Checkpoints, Standing, room_of_epochs
 from medseg.learning.training.curve_names import curve_names
 from medseg.learning.training.curve_verdict import read_curves
 from medseg.learning.training.fit import Watch, fit
@@ -61,6 +61,8 @@ class Fit:
         best_by: Whether the best weights are those of the highest validation `score` (see `task.select`), of the
             least `loss`, or of another score: one of ours of masks, such as `iou`, or an object, as in `scores` of
             `Evaluate`.
+        keep: Whether the weights of the `best` epoch alone are kept, or beside them those of `every` epoch, as
+            `epochs/epoch-0001.safetensors` and so on in the folder of the step; `StartFrom` takes such a file.
         pictures_every: Validations from one picture of patients (best, median, worst) to the next; 0 for none.
         freeze: What stands still, running statistics and all: `features` is all but the head,
             `{all_but_last_blocks: N}` all but the head and the N blocks before it; left out, nothing.
@@ -97,6 +99,7 @@ class Fit:
         validate_every: int = 1,
         pictures_every: int = 5,
         best_by: Any = "score",
+        keep: Literal["best", "every"] = "best",
         freeze: Freeze = None,
         statistics: Literal["moving", "still"] = "moving",
         pseudo_augment: Sequence[Callable[[Any], Any]] | None = None,
@@ -114,10 +117,10 @@ class Fit:
         _refuse(precision in known, "precision", precision, " or ".join(known))
         scores = isinstance(best_by, str) or callable(best_by)
         _refuse(scores, "best_by", best_by, "score, loss, or another score")
+        _refuse(keep in ("best", "every"), "keep", keep, "best or every")
         _refuse(statistics in ("moving", "still"), "statistics", statistics, "moving or still")
-        self.plan = Plan(
-            epochs, optimiser, patience, schedule, schedule_each, clip, precision, validate_every, best_by
-        )
+        length = (epochs, optimiser, patience, schedule, schedule_each)
+        self.plan = Plan(*length, clip, precision, validate_every, best_by, keep)
         self.pictures_every = pictures_every
         self.freeze, self.blocks = freeze, trained_blocks(freeze)
         self.statistics = statistics
@@ -167,6 +170,8 @@ class Fit:
         )
         sizes = {"batch_bytes": need.of(batch), "free_bytes": free}
         run.recorder.tags({f"{run.step}.memory.{name}": str(size) for name, size in sizes.items()})
+        if self.plan.keep == "every":
+            run.progress.say(room_of_epochs(network, self.plan.epochs, run.place))
         with run.progress.bar("training", self.plan.epochs, "epochs") as bar:
 
             def epoch_done(row: Mapping[str, float]) -> None:

@@ -70,10 +70,11 @@ def validation_picture(
     for case, kind in best_median_worst(scores).items():
         rows = [i for i, sample in enumerate(dataset.samples) if sample.case == case]
         labels = np.stack([dataset[(0, i)]["label"][0].cpu().numpy() for i in rows])
-        row = rows[fullest(labels)]
-        item = dataset[(0, row)]
-        image, truth = item["image"].cpu().numpy(), item["label"][0].cpu().numpy()
-        predicted = predictor.labels(image[None])[0]
+        shown, batch = fullest(labels), predictor.batch_size
+        first = shown // batch * batch  # among those of its batch, by which some networks normalise
+        images = np.stack([dataset[(0, i)]["image"].cpu().numpy() for i in rows[first : first + batch]])
+        image, truth, row = images[shown - first], labels[shown], rows[shown]
+        predicted = predictor.labels(images)[shown - first]
         # a picture is one slice, so no place is named, unless it was cut into tiles
         place = f", slice {dataset.samples[row].position}" if len(rows) > 1 else ""
         title = f"{kind}: {case}{place}, {dice_text(scores[case], labels)}"

@@ -142,6 +142,22 @@ def test_slices_are_prepared_without_them_as_well(
     assert {sample.case for sample in store.samples} == {f"Brats_00{n}" for n in (1, 2, 3, 5, 6)}
 
 
+def test_as_many_slices_as_counts_ask_for_are_prepared_for_each_role(
+    patients: Path, tiny: tuple[str, ...]
+) -> None:
+    by_slice = ["split.by=slice", "split.train=20", "split.val=5", "split.test=3"]
+    store = prepare_data("brats2d", patients, set=[*tiny, *by_slice], jobs=1)
+    counts = {role: len(store.role(role)) for role in ("train", "val", "test")}
+    assert counts == {"train": 20, "val": 5, "test": 3}
+    assert len(store.role("unused")) == len(store.samples) - 28 > 0
+
+
+def test_patients_beyond_the_counts_are_not_prepared(patients: Path, tiny: tuple[str, ...]) -> None:
+    counts = ["split.train=2", "split.val=1", "split.test=1"]
+    store = prepare_data("brats2d", patients, set=[*tiny, *counts], jobs=1)
+    assert len({sample.case for sample in store.samples}) == 4
+
+
 def test_every_fold_leaves_out_what_the_first_could_not_prepare(patients: Path) -> None:
     brats = Manifest.from_yaml(find_manifest("brats2019").path)
     gathered = gather(

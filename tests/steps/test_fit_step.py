@@ -364,3 +364,20 @@ def test_the_best_weights_are_those_of_a_score_that_is_named(make_work, make_run
 def test_a_score_that_is_not_known_cannot_choose(make_work):
     with pytest.raises(DefinitionError, match="best_by: no score is called 'luck'; known are f1, dice"):
         make_step(best_by="luck").check(make_work().predictor)
+
+
+def test_the_weights_of_every_epoch_are_kept_and_can_be_started_from(make_work, make_run, heard):
+    run = make_run()
+    done = start(make_step(keep="every"), make_work(), run)
+    files = sorted((run.place / "epochs").iterdir())
+    assert [file.name for file in files] == ["epoch-0001.safetensors", "epoch-0002.safetensors"]
+    assert any(text.startswith("The weights of every epoch are kept: 2 files") for text in heard.said)
+    spec = {"_target_": "medseg.steps.StartFrom", "weights": str(files[1])}
+    again = start(build(spec, at="steps.start", kind=None), make_work(), make_run("start", "other"))
+    best = int(heard.tagged["fit.best_epoch"])
+    assert equal(weights(again), weights(done)) is (best == 2)
+
+
+def test_another_word_for_what_is_kept_is_refused():
+    with pytest.raises(DefinitionError, match="keep is 'all', expected best or every"):
+        make_step(keep="all")

@@ -136,8 +136,10 @@ def _of_rule(rule: SplitRule, seed: int) -> str:
             f"Drawn into {rule.folds} folds with seed {seed}; the test part is fold {rule.fold}. {_TOGETHER}"
         )
     shares = [_share(role, share) for role, share in (("validation", rule.val), ("test", rule.test))]
+    shares = [*([] if rule.train is None else [_share("training", rule.train)]), *shares]
     alike = f", with like shares of {rule.stratify} in each role" if rule.stratify else ""
-    return f"{' and '.join(shares).capitalize()}; draws have seed {seed}{alike}. {_TOGETHER}"
+    listed = " and ".join(filter(None, (", ".join(shares[:-1]), shares[-1])))
+    return f"{listed.capitalize()}; draws have seed {seed}{alike}. {_TOGETHER}"
 
 
 def input_of(kept: Kept) -> str:
@@ -177,7 +179,7 @@ def without_paths(value: Any) -> Any:
 def _share(role: str, share: Any) -> str:
     if isinstance(share, dict):
         return f"{role} chosen by the column {' and '.join(share)}"
-    return f"{share or 0:.0%} for {role}"
+    return f"{share:,} patients for {role}" if isinstance(share, int) else f"{share or 0:.0%} for {role}"
 
 
 def _parameters(kept: Kept) -> str:

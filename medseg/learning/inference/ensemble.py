@@ -76,6 +76,7 @@ def _identity(model: Predictor) -> dict[str, Any]:
         "files": model.preparation.files.noun,
         "settings of the task": {k: v for k, v in model.task.spec().items() if k not in _FITTED},
         "settings of slices": rule,
+        "slices at a time": model.batch_size,
     }
 
 

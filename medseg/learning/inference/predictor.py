@@ -22,9 +22,16 @@ from medseg.learning.inference.cleaning import Cleaning, as_given, cleaned, clea
 from medseg.learning.inference.flips import Flips, flips_of, mean_logits
 from medseg.learning.inference.model_card import model_card
 from medseg.learning.inference.prediction import Classification, Prediction
-from medseg.learning.inference.saved_model import FORM, described_in, fill, refuse_contradictions
+from medseg.learning.inference.saved_model import (
+    FORM,
+    batch_size_of,
+    described_in,
+    fill,
+    refuse_contradictions,
+)
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
 from medseg.learning.tasks.task import TASK, LabelTask, MaskTask, Task
+from medseg.learning.training.loading import AT_ONCE
 from medseg.learning.transfer.saving import save_weights
 from medseg.learning.transfer.weights import plain_weights
 from medseg.machine.within_memory import within_memory
@@ -32,8 +39,6 @@ from medseg.places import written_whole
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
 from medseg.slices.transforms import TRANSFORMS_KEY, Chain
-
-#: Of the saved form; a model of another version is refused with the reason.
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Predictor:
         profile: How its training data looked.
         about: Name of the pipeline, versions, kind of data, run; shown in the model card.
         device: Where it computes.
-        batch_size: Slices at a time; bounds memory.
+        batch_size: Slices at a time; bounds memory, and matters to networks that normalise by the batch.
         flips: Mirror images of a slice that are predicted too; the logits are the mean over them.
         cleaning: Post-processing of the label maps of whole cases, in this order.
     """
@@ -64,7 +69,7 @@ class Predictor:
     profile: TrainingProfile | None = None
     about: Mapping[str, str] = field(default_factory=dict)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    batch_size: int = 16
+    batch_size: int = AT_ONCE
     flips: Flips = ()
     cleaning: tuple[Cleaning, ...] = ()
 
@@ -267,6 +272,7 @@ class Predictor:
             "profile": None if self.profile is None else self.profile.to_dict(),
             **({"flips": [list(flip) for flip in self.flips]} if self.flips else {}),
             **({"cleaning": as_given(self.cleaning)} if self.cleaning else {}),
+            **({"batch_size": self.batch_size} if self.batch_size != AT_ONCE else {}),
         }
         with written_whole(folder) as target:
             target.mkdir()
@@ -302,6 +308,7 @@ class Predictor:
             profile = None if known is None else TrainingProfile.from_dict(known)
             about, flips = dict(described["about"]), flips_of(described.get("flips", []))
             cleaning = cleanings_of(described.get("cleaning", []), len(task.classes))
+            at_once = batch_size_of(described.get("batch_size", AT_ONCE))
             refuse_contradictions(network, task, preparation, manifest, profile)
         except (LookupError, TypeError, ValueError, AttributeError, MedsegError) as error:
             reason = " ".join(str(error).split())[:500].rstrip(".")
@@ -312,15 +319,5 @@ class Predictor:
         fill(network, place / "weights.safetensors")
         where = torch.device(device)
         network = network.to(where).eval()
-        return cls(
-            network,
-            described["network"],
-            task,
-            preparation,
-            manifest,
-            profile,
-            about,
-            where,
-            flips=flips,
-            cleaning=cleaning,
-        )
+        parts = (network, described["network"], task, preparation, manifest, profile, about, where)
+        return cls(*parts, batch_size=at_once, flips=flips, cleaning=cleaning)

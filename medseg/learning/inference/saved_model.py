@@ -14,6 +14,7 @@ from medseg.errors import ModelError
 from medseg.files.regular import read_json, refuse_irregular
 from medseg.learning.inference.training_profile import TrainingProfile
 from medseg.learning.tasks.task import Task
+from medseg.learning.training.loading import MOST_AT_ONCE
 from medseg.machine.within_memory import is_unmade, within_memory
 from medseg.slices.preparation import Preparation
 
@@ -38,6 +39,17 @@ def described_in(folder: Path) -> dict[str, Any]:
     if form != FORM:
         raise ModelError(f"the model is of form {form}; this medseg reads form {FORM}")
     return described
+
+
+def batch_size_of(given: Any) -> int:
+    """Slices that a model predicts at a time, as its description has them.
+
+    Raises:
+        ValueError: It is no such number.
+    """
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 < given <= MOST_AT_ONCE:
+        raise ValueError(f"batch_size is {given!r}, expected a whole number from 1 to {MOST_AT_ONCE}")
+    return given
 
 
 def refuse_contradictions(

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from medseg.learning.networks.efficientnet_lite import EfficientNetLite0
     from medseg.learning.networks.encoder_decoder import EncoderDecoder
     from medseg.learning.networks.ensemble import Ensemble
+    from medseg.learning.networks.notebook_unet import NotebookUNet
     from medseg.learning.networks.one_line_unet import unet
     from medseg.learning.networks.resnet import ResNet
     from medseg.learning.networks.timm_network import TimmNetwork
@@ -21,6 +22,7 @@ _HOMES = {
     "EfficientNetLite0": "efficientnet_lite",
     "EncoderDecoder": "encoder_decoder",
     "Ensemble": "ensemble",
+    "NotebookUNet": "notebook_unet",
     "ResNet": "resnet",
     "TimmNetwork": "timm_network",
     "TutorialCNN": "tutorial_cnn",
@@ -33,6 +35,7 @@ __all__ = [
     "EfficientNetLite0",
     "EncoderDecoder",
     "Ensemble",
+    "NotebookUNet",
     "ResNet",
     "TimmNetwork",
     "TutorialCNN",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -71,10 +72,14 @@ class Checkpoints:
 
     Random generators need no place here: each epoch seeds them anew from (seed, epoch), so that a training
     that goes on after an epoch draws what an uninterrupted one would have drawn.
+
+    Args:
+        folder: Where.
+        every: Whether the weights of every epoch are kept beside, as `epochs/epoch-0001.safetensors` and so on.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, every: bool = False) -> None:
+        self.folder, self.every = folder, every
         self.last = folder / "last.pt"
 
     def save(self, standing: Standing, parts: dict[str, Any]) -> None:
@@ -86,9 +91,11 @@ class Checkpoints:
         Raises:
             NotWrittenError: It cannot be written, as where no space is left; the state before is as it was.
         """
-        if standing.best_epoch == standing.epoch:
-            weights = plain_weights(parts["network"])
-            with written_whole(self._best(standing.epoch)) as target:
+        kept = [self._best(standing.epoch)] if standing.best_epoch == standing.epoch else []
+        kept += [self.folder / "epochs" / f"epoch-{standing.epoch:04d}.safetensors"] if self.every else []
+        weights = plain_weights(parts["network"]) if kept else {}
+        for path in kept:
+            with written_whole(path) as target:
                 save_weights(weights, target)
         state = {name: part.state_dict() for name, part in parts.items()}
         with written_whole(self.last) as target:
@@ -185,6 +192,16 @@ class Checkpoints:
 
     def _best(self, epoch: int) -> Path:
         return self.folder / f"best-{epoch:04d}.safetensors"
+
+
+def room_of_epochs(network: torch.nn.Module, epochs: int, folder: Path) -> str:
+    """How much room the weights of every epoch will take in a folder, as a sentence."""
+    each = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    free = shutil.disk_usage(folder).free
+    return (
+        f"The weights of every epoch are kept: {epochs} files of {each / 1e6:.3g} MB, {epochs * each / 1e9:.3g} GB "
+        f"in all; {free / 1e9:.3g} GB are free."
+    )
 
 
 def _standing(state: Mapping[str, Any]) -> Standing:

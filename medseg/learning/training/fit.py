@@ -96,7 +96,7 @@ def fit(
     optimiser, schedule = make_optimiser(network, plan, steps=plan.epochs * each)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
     parts = Parts(network, optimiser, schedule, scaler)
-    checkpoints = Checkpoints(folder)
+    checkpoints = Checkpoints(folder, every=plan.keep == "every")
     if damaged := checkpoints.drop_damaged():
         watch.progress.say(
             f"The checkpoint of this training is damaged ({damaged}): the training begins anew.", loud=True

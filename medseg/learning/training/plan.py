@@ -30,6 +30,7 @@ class Plan:
         validate_every: Epochs from one validation to the next; the last epoch is always validated.
         best_by: Whether the best epoch is the one with the highest validation `score`, the least `loss`, or the
             best of a score that is added.
+        keep: Whether the weights of the `best` epoch alone are kept, or beside them those of `every` epoch.
     """
 
     epochs: int
@@ -41,6 +42,7 @@ class Plan:
     precision: Precision = "auto"
     validate_every: int = 1
     best_by: str | CaseScore = "score"
+    keep: Literal["best", "every"] = "best"
 
     @property
     def added(self) -> tuple[str | CaseScore, ...]:

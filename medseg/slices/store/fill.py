@@ -107,6 +107,7 @@ def prepare(
 
 
 def _index(work: Sequence[Job], split: Split, entries: Mapping[str, Entry]) -> tuple[Sample, ...]:
+    split = split.settled((job.case.id, position) for job in work for position in entries[job.name].positions)
     return tuple(
         Sample(
             case=job.case.id,

@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 
 from medseg.datasets.case import Case
 from medseg.datasets.reading.volume import Volume
-from medseg.errors import DataError
+from medseg.errors import DataError, DefinitionError
 from medseg.figures.classes.confusion import confusion_figure
 from medseg.figures.score_bars import score_bars
 from medseg.figures.slice_grid import SliceView, slice_grid
 from medseg.geometry.axes import AXES
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.added.choice import chosen_scores, headlines, made_up, rehearse
-from medseg.learning.scores.counts import COUNT_SCORES
+from medseg.learning.scores.added.slice_statistics import SliceTable
+from medseg.learning.scores.counts import COUNT_SCORES, confusions
 from medseg.learning.scores.intervals import summarise
 from medseg.learning.scores.tables import matrix_table, metrics_of
 from medseg.learning.scores.volumes import IN_MM, VOLUME_SCORES, VolumeScorer
-from medseg.learning.tasks.task import mask_task
+from medseg.learning.tasks.task import MaskTask, mask_task
 from medseg.steps.evaluation.added_bars import added_bars
 from medseg.steps.evaluation.evaluation import Figures, Mine
 from medseg.steps.evaluation.pooled import Part, Pooled, joined, summed
@@ -42,6 +43,27 @@ MEAN = "mean"
 """What the mean over the names of `task.select` is called among names."""
 
 
+def slice_tables(given: Sequence[Any], task: MaskTask) -> tuple[SliceTable, ...]:
+    """What a definition lists as tables of slices.
+
+    Raises:
+        DefinitionError: One is none, does not suit the classes, or two have one name.
+    """
+    names = [getattr(each, "name", None) for each in given] if isinstance(given, list | tuple) else [None]
+    if not all(isinstance(name, str) and name.isidentifier() for name in names):
+        raise DefinitionError(
+            f"tables is {given!r}, expected a list of objects such as medseg.learning.SliceStatistics"
+        )
+    taken = {"summary", "confusion", *(name for name in names if names.count(name) > 1)}
+    if clash := sorted(taken & set(names)):
+        raise DefinitionError(
+            f"tables has one that is called {clash[0]!r}, which is taken; give it another name"
+        )
+    for each in given:
+        each.check(task.classes, task.regions)
+    return tuple(given)
+
+
 class VolumeEvaluation:
     """Scores every volume on its own grid, all slices included.
 
@@ -53,6 +75,7 @@ class VolumeEvaluation:
         predictor: The model.
         distances: Whether to compute HD95, which takes a second or so a volume.
         scores: Names of ours, and objects: see docs/scores.md.
+        tables: Objects that make a table of all slices together, such as `medseg.learning.SliceStatistics`.
 
     Raises:
         ValueError: A setting is no such setting.
@@ -63,7 +86,12 @@ class VolumeEvaluation:
     validation_picture = staticmethod(validation_picture)
 
     def __init__(
-        self, predictor: Predictor, *, distances: bool = True, scores: Sequence[Any] | None = None
+        self,
+        predictor: Predictor,
+        *,
+        distances: bool = True,
+        scores: Sequence[Any] | None = None,
+        tables: Sequence[SliceTable] = (),
     ) -> None:
         if not isinstance(distances, bool):
             raise ValueError(f"distances is {distances!r}, expected true or false")  # noqa: TRY004
@@ -75,6 +103,7 @@ class VolumeEvaluation:
         ours, self._added = chosen_scores(scores, usual, list(dict.fromkeys([*usual, *COUNT_SCORES])))
         self._headlines = headlines(scores, ("dice",), self._added)
         self._scorer = VolumeScorer(self._task.classes, self._task.regions, ours, self._added)
+        self._tables, self._slices_counted = slice_tables(tables, self._task), list[NDArray[np.int64]]()
         shape = (24, 24, 1) if files.flat else (24, 24, 24)
         rehearse(self._added, made_up(self._scorer.members, len(self._task.classes), shape, (1.0, 1.0, 1.0)))
 
@@ -82,14 +111,18 @@ class VolumeEvaluation:
         """Predict and score one volume."""
         volume, truth, predicted = self._predicted(case)
         grid = volume.geometry
+        planes = [self._axis.cut(labels) for labels in (truth, grid.to_ras(predicted))]
+        kept: Any = slice(None)
         if mine is None:
             size, pair = grid.spacing, (grid.from_ras(truth), predicted)
         else:
-            planes = [self._axis.cut(labels) for labels in (truth, grid.to_ras(predicted))]
             kept = [mine(place) for place in range(len(planes[0]))]
             if not any(kept):
                 return
             size, pair = self._axis.seen(ras_spacing(volume)), (planes[0][kept], planes[1][kept])
+        if self._tables:
+            matrices = confusions(planes[0][kept], planes[1][kept], len(self._task.classes))
+            self._slices_counted.append(matrices)
         distances = self._distances and mine is None
         self._scorer.add(
             case.id, case.group, *pair, size, voxel_volume=grid.voxel_volume, distances=distances
@@ -104,7 +137,14 @@ class VolumeEvaluation:
         frame = self._scorer.frame()
         summary = self._summary(frame, seed)
         matrix = matrix_table(self._scorer.matrix, self._task.classes)
-        return {"": frame, "_summary": summary, "_confusion": matrix}
+        return {"": frame, "_summary": summary, "_confusion": matrix, **self._of_slices()}
+
+    def _of_slices(self) -> Mapping[str, DataFrame]:
+        """The tables of all slices together, by what follows the role in the names of their files."""
+        if not self._tables:
+            return {}
+        matrices, task = np.concatenate(self._slices_counted), self._task
+        return {f"_{each.name}": each.table(matrices, task.classes, task.regions) for each in self._tables}
 
     parts = ("", "_confusion")
 
@@ -131,8 +171,14 @@ class VolumeEvaluation:
         return concat([summary, summarise(means.assign(name=MEAN), ["dice"], seed=seed)], ignore_index=True)
 
     def metrics(self, summary: DataFrame, role: str) -> dict[str, float]:
-        """`<role>/<score>/<name>`, and `<role>/dice/mean` over `task.select`."""
-        return metrics_of(summary, role, self._headlines)
+        """`<role>/<score>/<name>`, `<role>/dice/mean` over `task.select`, and `<role>/<table>/...` of slices."""
+        of_slices = self._of_slices()
+        found = {
+            f"{role}/{table.name}/{key}": value
+            for table in self._tables
+            for key, value in table.metrics(of_slices[f"_{table.name}"]).items()
+        }
+        return {**metrics_of(summary, role, self._headlines), **found}
 
     def figures(
         self, summary: DataFrame, cases: Mapping[str, Case], role: str, say: Callable[[str], None]

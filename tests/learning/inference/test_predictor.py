@@ -582,3 +582,16 @@ def test_every_class_comes_back_as_itself_however_slices_are_fitted(axis, rule, 
     np.testing.assert_array_equal(found.probabilities.argmax(axis=0), found.labels)
     alone = reader_of_numbers(axis=axis, **rule).predict_volume(volume)
     np.testing.assert_array_equal(alone.labels, found.labels)  # asked for or not, they are decided alike
+
+
+def test_how_many_slices_are_predicted_at_a_time_is_kept_with_the_model(tmp_path):
+    folder = replace(make_predictor(), batch_size=10).save(tmp_path / "ten")
+    assert Predictor.load(folder).batch_size == 10
+    assert Predictor.load(make_predictor().save(tmp_path / "usual")).batch_size == 16
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, "10", 10**9, None])
+def test_a_model_that_predicts_no_number_of_slices_is_refused(saved, wrong):
+    edit(saved, lambda described: described.update(batch_size=wrong))
+    with pytest.raises(ModelError, match="batch_size is"):
+        Predictor.load(saved)

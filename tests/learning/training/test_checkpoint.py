@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from medseg.errors import RunError
-from medseg.learning.training.checkpoint import Checkpoints, Standing
+from medseg.learning.training.checkpoint import Checkpoints, Standing, room_of_epochs
 from medseg.learning.transfer import reading
 from medseg.learning.transfer.saving import save_state
 from medseg.places import NotWrittenError
@@ -357,3 +357,30 @@ def test_schedules_go_on_where_they_were(tmp_path, name):
         other["optimiser"].step()
         again.step()
         assert other["optimiser"].param_groups[0]["lr"] == expected
+
+
+def test_weights_of_every_epoch_are_kept_where_they_are_asked_for(tmp_path):
+    parts, checkpoints, each = make_parts(), Checkpoints(tmp_path, every=True), []
+    for epoch in (1, 2, 3):
+        learn(parts)
+        each.append(weights_of(parts))
+        checkpoints.save(after(epoch, 1), parts)
+    files = sorted((tmp_path / "epochs").iterdir())
+    assert [file.name for file in files] == [f"epoch-000{epoch}.safetensors" for epoch in (1, 2, 3)]
+    for file, weights in zip(files, each, strict=True):
+        assert_equal(load_file(file), weights)
+    assert [file.name for file in tmp_path.glob("best-*")] == ["best-0001.safetensors"]
+
+
+def test_weights_of_the_best_epoch_alone_are_kept_otherwise(tmp_path):
+    parts = make_parts()
+    for epoch in (1, 2):
+        Checkpoints(tmp_path).save(after(epoch, epoch), parts)
+    assert sorted(file.name for file in tmp_path.rglob("*.safetensors")) == ["best-0002.safetensors"]
+
+
+def test_the_room_that_every_epoch_takes_is_told_beforehand(tmp_path):
+    network = torch.nn.Linear(1000, 1000, bias=False)  # 4 MB
+    assert room_of_epochs(network, 100, tmp_path).startswith(
+        "The weights of every epoch are kept: 100 files of 4 MB, 0.4 GB in all; "
+    )

@@ -170,7 +170,7 @@ def test_the_fingerprint_knows_values_and_the_order_of_steps_but_not_the_order_o
         ({"split": {"val": {}}}, "at split.val: got {}; expected a ratio"),
         ({"split": {"val": {"fold": []}}}, "at split.val: got {'fold': []}; expected a text"),
         ({"split": {"val": 0.5, "test": 0.5}}, "add up to 1; expected less than 1"),
-        ({"split": {"file": "a.csv", "val": 0.1}}, "remove `val` and `test`"),
+        ({"split": {"file": "a.csv", "val": 0.1}}, "remove `train`, `val` and `test`"),
         ({"split": {"file": "a.csv", "stratify": "grade"}}, "remove `stratify`"),
         ({"split": {"by": "case"}}, "at split.by: got 'case'; expected 'group' or 'slice'."),
         ({"channels": []}, "at channels: got []; expected one channel or more, each once."),

@@ -9,7 +9,9 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, jaccard_score, precision_score, recall_score
 
-from medseg.errors import DataError
+from medseg.errors import DataError, DefinitionError
+from medseg.learning.scores.added.slice_statistics import SliceStatistics
+from medseg.learning.scores.counts import confusions
 from medseg.steps.evaluate import Evaluate
 
 STORED = {1: 2, 2: 3, 4: 4}
@@ -210,3 +212,36 @@ def test_a_case_without_a_truth_cannot_be_scored(make_work, make_run):
 def test_an_unknown_role_is_refused():
     with pytest.raises(ValueError, match="'tset'"):
         Evaluate("tset")
+
+
+def test_a_table_of_slices_counts_every_slice_of_every_case(make_work, make_run, heard):
+    work = make_work()
+    work = replace(work, predictor=replace(work.predictor, network=ByIntensity()))
+    run, statistic = make_run("evaluate"), SliceStatistics("whole_tumour")
+    Evaluate("test", distances=False, tables=[statistic])(work, run)
+    planes = [
+        np.concatenate([each.transpose(2, 0, 1) for each in both])
+        for both in zip(*(truth_and_prediction(work, case) for case in work.of("test")), strict=True)
+    ]
+    task = work.predictor.task
+    expected = statistic.table(confusions(*planes, 5), task.classes, task.regions)
+    found = pd.read_csv(run.folder / "scores" / "test_slice_statistics.csv")
+    pd.testing.assert_frame_equal(found, expected, check_exact=False, rtol=1e-9)
+    kept = {key: value for _, values in heard.numbers for key, value in values.items()}
+    row = expected[(expected["name"] == "whole_tumour") & (expected["score"] == "f1")].iloc[0]
+    assert kept["test/slice_statistics/f1/whole_tumour"] == pytest.approx(row["mean"])
+
+
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        ("slices", "expected a list of objects"),
+        ([object()], "expected a list of objects"),
+        ([SliceStatistics("whole_tumour"), SliceStatistics("oedema")], "'slice_statistics', which is taken"),
+        ([SliceStatistics("oedema", name="summary")], "'summary', which is taken"),
+        ([SliceStatistics("core")], "binary is 'core'"),
+    ],
+)
+def test_tables_that_are_none_are_refused_beforehand(make_work, tables, expected):
+    with pytest.raises(DefinitionError, match=expected):
+        Evaluate("test", tables=tables).check(make_work().predictor)
