@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from medseg.class_names import class_name, key_name
 from medseg.errors import DataError, ModelError
 from medseg.learning.inference.predictor import Predictor
-from medseg.learning.scores.classes import ClassScorer
+from medseg.learning.scores.class_measures import ClassMeasures
 from medseg.learning.selftraining.rounds import Quality
 from medseg.learning.selftraining.rules import Rule
 from medseg.learning.tasks.target import indicator
+from medseg.learning.tasks.temperature import best_temperature, probabilities
 from medseg.slices.store.store import Sample
 from medseg.steps.features.groupings import class_task
 from medseg.steps.step import Run, Work
@@ -36,27 +37,38 @@ def by_network(work: Work) -> Ask:
 
 
 def quality(work: Work, run: Run, ask: Ask) -> Quality:
-    """How good the network of the work is on the validation images.
+    """How good the network of the work is on the validation images, at the temperature that fits these best.
+
+    A network that has learned is as sure as it has become, whatever temperature fitted the one before it. Where no
+    temperature fits, it keeps that of the task.
 
     Raises:
         ModelError: It gives NaN or infinity.
     """
     samples, task = work.store.role("val"), class_task(work.predictor, "SelfTrain")
-    logits = _asked(work, samples, ask, "predicting the validation images", run)
+    found = _asked(work, samples, ask, "predicting the validation images", run)
+    rows: dict[str, list[int]] = {}
+    for row, each in enumerate(samples):
+        rows.setdefault(each.case, []).append(row)
+    logits = [found[of_case] for of_case in rows.values()]
     labels = np.stack([indicator(each.labels or (), task.classes) for each in samples])
-    scorer = task.scorer()
-    scorer.update([each.case for each in samples], torch.from_numpy(logits), torch.from_numpy(labels))
-    # cases of several slices have one class, and the mean of the probabilities of these
-    frame = _by_case(work.predictor, samples, logits)
-    truth = {each.case: row for each, row in zip(samples, labels, strict=True)}
-    cases = ClassScorer(task.classes, task.decision)
-    for case, group, chances in zip(frame["case"], frame["group"], _chances(frame), strict=True):
-        cases.add(case, group, truth[case], chances.astype(np.float32))
-    point = cases.measures.point
+    truth = labels[[of_case[0] for of_case in rows.values()]].astype(bool)
+    try:
+        scaled = task.at_temperature(best_temperature(task, logits, truth))
+    except DataError as error:
+        run.progress.say(f"The temperature stays at {task.temperature:g}: {error}.")
+        scaled = task
+    scorer = scaled.scorer()
+    scorer.update([each.case for each in samples], torch.from_numpy(found), torch.from_numpy(labels))
+    before, after = (
+        ClassMeasures(each.decision, truth, probabilities(each, logits)).point for each in (task, scaled)
+    )
     return Quality(
         float(scorer.compute()["score"]),
-        float(point[None, "log_loss"][0]),
-        float(point[None, "calibration_error"][0]),
+        float(after[None, "log_loss"][0]),
+        float(before[None, "calibration_error"][0]),
+        float(after[None, "calibration_error"][0]),
+        scaled.temperature,
     )
 
 
