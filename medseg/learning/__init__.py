@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "AveragePrecisionOrF2": "medseg.learning.training.either_score",
     "BinaryMask": "medseg.learning.tasks.binary_mask",
     "ByRank": "medseg.learning.selftraining.rules",
     "ClassMasks": "medseg.learning.tasks.class_masks",
@@ -16,6 +17,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AveragePrecisionOrF2",
     "BinaryMask",
     "ByRank",
     "ClassMasks",
