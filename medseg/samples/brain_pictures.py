@@ -158,8 +158,8 @@ class BrainPictures:
     labels: these pictures lie in `labelled/yes/` and `labelled/no/`, all others in `unlabelled/`. A picture is
     called `scanner<n>_patient<number>_<1 or 2>.png`. The scanners differ as sources of pictures on the web do:
     the first gives FLAIR, cut close to the head, of many sizes, sometimes framed; the second T1 after contrast
-    agent on black of 256x256 pixels, often with letters in a corner. `key.csv` tells the truth of every picture, and no manifest reads it.
-    Brains and tumours are drawn as for `GliomaSlices`.
+    agent on black of 256x256 pixels, often with letters in a corner. `key.csv` tells the truth of every picture,
+    and no manifest reads it. Brains and tumours are drawn as for `GliomaSlices`.
     """
 
     version: ClassVar[int] = 2  # part of the cache key; raised when the bytes change

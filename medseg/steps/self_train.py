@@ -41,8 +41,8 @@ class SelfTrain:
     Each round predicts with the best weights so far, and learns from the labelled training images and from what it
     accepted itself, never from what an earlier round accepted. A round with a better validation score is kept; after
     another, the next begins from the best weights again. Each network gets the temperature that fits the validation
-    images best, since what is accepted rests on how sure it is. Predicted labels are never validated or tested on, and
-    the work is left with its images as they were, and the best weights at their temperature.
+    images best, since what is accepted rests on how sure it is. Predicted labels are never validated or tested on,
+    and the work is left with its images as they were, and the best weights at their temperature.
 
     Args:
         rule: What a round accepts: `medseg.learning.ThresholdSchedule` or `medseg.learning.ByRank`.

@@ -225,9 +225,7 @@ def test_the_best_weights_are_left_and_recalled(whole):
 def disputed(work):
     """The work, of whose validation images one has the class of the others: no network is right of all."""
     one = next(each for each in work.store.role("val") if each.labels == ("left",))
-    samples = tuple(
-        replace(each, labels=("right",)) if each is one else each for each in work.store.samples
-    )
+    samples = tuple(replace(each, labels=("right",)) if each is one else each for each in work.store.samples)
     return replace(work, store=replace(work.store, samples=samples))
 
 

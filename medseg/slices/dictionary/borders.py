@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -145,6 +144,6 @@ def _outside(shown: NDArray[np.bool_]) -> Callable[[NDArray[np.float64]], bool]:
     try:
         faces = ConvexHull(np.argwhere(shown)).equations
     except QhullError:  # of a line there is no inside
-        return lambda place: True
+        return lambda _: True
     slack = _BESIDE * min(shown.shape)
     return lambda place: bool((faces[:, :2] @ place + faces[:, 2] > slack).any())

@@ -40,8 +40,15 @@ def say_round(each: Round, rule: Rule, best: Round, run: Run) -> None:
         then = "of one class alone, so that nothing is learned" if each.taken else "nothing is accepted"
     else:
         error, after = each.quality.calibration_error, each.quality.calibration_error_after
-        then = f"score {each.quality.score:.3f}, calibration error {error:.3f}, {after:.3f} after scaling; " + (
-            "kept" if best is each else f"back to round {best.number}" if best.number else "back to the start"
+        then = (
+            f"score {each.quality.score:.3f}, calibration error {error:.3f}, {after:.3f} after scaling; "
+            + (
+                "kept"
+                if best is each
+                else f"back to round {best.number}"
+                if best.number
+                else "back to the start"
+            )
         )
     counts = ", ".join(f"{count} {name}" for name, count in each.accepted.items())
     right = "" if each.precision is None else f", {100 * each.precision:.0f} % of them right"

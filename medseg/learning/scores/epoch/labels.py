@@ -106,7 +106,10 @@ class EpochClassScorer:
             return {"score": 0.0}
         names, truth, probabilities = self._by_case()
         values = ClassMeasures(self._decision, truth, probabilities).point
-        found = {score: float(values[None, score][0]) for score in (self._accuracy, *MEANS, "precision", "calibration_error")}
+        found = {
+            score: float(values[None, score][0])
+            for score in (self._accuracy, *MEANS, "precision", "calibration_error")
+        }
         found |= {
             f"{score}/{key_name(name)}": float(values[k, score][0])
             for score in OF_CLASS

@@ -75,11 +75,23 @@ def test_cases_are_scored_by_the_mean_over_their_slices():
     names, truth, p = averaged(task, parts)
     y, said = truth.argmax(1), p.argmax(1)
     found = updated(task, parts).compute()
-    recalls, precisions = metrics.recall_score(y, said, average=None), metrics.precision_score(y, said, average=None)
-    f2, ranked = metrics.fbeta_score(y, said, beta=2, average=None), metrics.average_precision_score(truth, p, average=None)
+    recalls, precisions = (
+        metrics.recall_score(y, said, average=None),
+        metrics.precision_score(y, said, average=None),
+    )
+    f2, ranked = (
+        metrics.fbeta_score(y, said, beta=2, average=None),
+        metrics.average_precision_score(truth, p, average=None),
+    )
     always = [metrics.fbeta_score(y == k, np.ones(len(y)), beta=2) for k in range(3)]
     names_of = {"a": 0, "class low": 1, "c": 2}
-    lists = {"recall": recalls, "precision": precisions, "f2": f2, "f2_always": always, "average_precision": ranked}
+    lists = {
+        "recall": recalls,
+        "precision": precisions,
+        "f2": f2,
+        "f2_always": always,
+        "average_precision": ranked,
+    }
     by_class = {f"{score}/{name}": each[k] for score, each in lists.items() for name, k in names_of.items()}
     assert found == pytest.approx(
         {
