@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "Agreement": "medseg.learning.selftraining.agreement",
     "AveragePrecisionOrF2": "medseg.learning.training.either_score",
     "BinaryMask": "medseg.learning.tasks.binary_mask",
     "ByRank": "medseg.learning.selftraining.rules",
@@ -17,6 +18,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Agreement",
     "AveragePrecisionOrF2",
     "BinaryMask",
     "ByRank",

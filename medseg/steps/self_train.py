@@ -24,6 +24,7 @@ from medseg.learning.tasks.task import temperature_task
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.features.groupings import class_task
+from medseg.steps.feeding import try_augmentation
 from medseg.steps.rounds.asked import Ask, by_network, precision, predictions, quality
 from medseg.steps.rounds.concluding import conclude, record_round, say_round
 from medseg.steps.rounds.quietly import BarsAlone, CurvesAlone
@@ -45,7 +46,8 @@ class SelfTrain:
     and the work is left with its images as they were, and the best weights at their temperature.
 
     Args:
-        rule: What a round accepts: `medseg.learning.ThresholdSchedule` or `medseg.learning.ByRank`.
+        rule: What a round accepts: `medseg.learning.ThresholdSchedule`, `medseg.learning.ByRank`, or
+            `medseg.learning.Agreement` of one of them over augmented views.
         learn: How a round learns, from the best weights: `Fit` for the network, `Probe` for its head alone.
         continued: How a round learns that follows one that was kept; when left out, as the others.
         weight: How much an accepted image counts beside a labelled one, above 0.
@@ -110,6 +112,7 @@ class SelfTrain:
         class_task(predictor, "SelfTrain")
         for step in self._steps:
             step.check(predictor)
+        try_augmentation(getattr(self.rule, "augment", ()), predictor.input_shape, at="rule.augment")
         known = predictor.manifest.column_names
         if self.key is not None and self.key not in known:
             raise DefinitionError(

@@ -384,6 +384,31 @@ def test_predicted_images_may_be_augmented_in_another_way(few, make_run):
     assert found["plain"] != found["noisy"]
 
 
+@pytest.mark.slow
+def test_views_are_the_mean_of_what_the_whole_network_says_of_augmented_images(few, make_run):
+    rule = {"_target_": "medseg.learning.Agreement", "rule": RULE | {"rounds": 1}, "augment": [NOISE]}
+    step = make_step(learn=PROBE, rule=rule | {"views": 3, "deviation": 0.2})
+    given, found = few(), []
+    plain = predictions(given, make_run("plain"), by_network(given), ThresholdSchedule(0.51, 0.51, 1), 1)
+    for folder in ("one", "again"):
+        run = make_run("self_train", folder=folder)
+        start(step, few(), run)
+        found.append(predicted(run, 1))
+    table = found[0]
+    pd.testing.assert_frame_equal(table, found[1])
+    assert (table["deviation"] > 0).any()
+    assert table.loc[table["accepted"], "deviation"].max() <= 0.2
+    assert not np.allclose(table["probability_left"], plain["probability_left"], atol=1e-6)
+    np.testing.assert_allclose(table["probability_left"] + table["probability_right"], 1, rtol=1e-6)
+
+
+def test_views_that_cannot_be_made_are_refused(few):
+    flip = {"_target_": "monai.transforms.Resized", "keys": ["image"], "spatial_size": [8, 8]}
+    rule = {"_target_": "medseg.learning.Agreement", "rule": RULE, "augment": [flip]}
+    with pytest.raises(DefinitionError, match=r"rule\.augment\.0 \(Resized\) turns images"):
+        make_step(rule=rule).check(few().predictor)
+
+
 def test_a_round_of_one_class_teaches_nothing_and_is_said(one_round, heard, taught):
     work, run = one_round
     with torch.no_grad():

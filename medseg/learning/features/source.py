@@ -132,18 +132,21 @@ def source_verdict(source: Told, follows: Told, agreeing: Share, against: Share)
         agreeing: How many images the network is right of, of those with the usual class of their source.
         against: Of those with another.
     """
-    features = f"The features {'tell' if source.above_chance else 'do not tell'} the source of an image ({source.text()})"
-    alone = f"the class {'follows' if follows.above_chance else 'does not follow'} from the source alone ({follows.text()})"
+    tell = "tell" if source.above_chance else "do not tell"
+    follow = "follows" if follows.above_chance else "does not follow"
+    text = (
+        f"The features {tell} the source of an image ({source.text()}), and the class {follow} from the source alone "
+        f"({follows.text()})."
+    )
     both = source.above_chance and follows.above_chance
-    text = f"{features}, and {alone}."
     if not both:
         return SourceVerdict("no sign", f"No sign that the source stands in for the class. {text}")
     if against.cases < _FEW:
         few = f"Only {against.cases} images contradict their source, too few to tell whether the network goes by it."
         return SourceVerdict("possible", f"The source may stand in for the class. {text} {few}")
     right = (
-        f"The network is right of {against.right} of {against.cases} images that have another class than is usual for "
-        f"their source, and of {agreeing.right} of the {agreeing.cases} others."
+        f"The network is right of {against.right} of {against.cases} images that have another class than is usual "
+        f"for their source, and of {agreeing.right} of the {agreeing.cases} others."
     )
     if agreeing.value - against.value >= _GAP:
         return SourceVerdict("likely", f"The source probably stands in for the class. {text} {right}")

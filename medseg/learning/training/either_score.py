@@ -14,7 +14,7 @@ from medseg.learning.tasks.task import LabelTask, Task
 
 @dataclass(frozen=True)
 class AveragePrecisionOrF2:
-    """Keep an epoch with a better average precision or a better F2 than all before, unless its F2 is far below the best.
+    """Keep an epoch whose average precision or F2 is better than all before, unless its F2 is far below the best.
 
     For `best_by` of `medseg.steps.Fit`. Which epochs are kept depends on their order: an epoch of a better average
     precision is kept though its F2 is lower, down to a share of the highest.
