@@ -15,6 +15,7 @@ DEFAULT_MODULES = frozenset(
         "medseg.learning.networks",
         "medseg.samples",
         "medseg.steps",
+        "medseg.transforms",
         "monai.losses",
         "monai.metrics",
         "monai.networks.nets",
@@ -66,6 +67,15 @@ REFUSED: Mapping[str, str] = {
     "LearningRateFinder": "it writes and unpickles files; set the rate, or a schedule",
 }
 """Classes of MONAI that no definition may name, and why; no `--allow` lifts it."""
+
+REFUSED_OWN: Mapping[str, str] = dict.fromkeys(
+    [
+        *("CarryMaskd", "CheckPreparedd", "CutSlicesd", "EncodeLabelsd", "FitSlicesd", "LoadCased"),
+        *("MarkContentd", "OrientRASd"),
+    ],
+    "it is a part of every preparation, and `slices` and the manifest say what it is given",
+)
+"""Transforms of medseg that no definition may name, and why."""
 
 REFUSED_ARGUMENTS: Mapping[str, str] = {
     "memory": "it names a folder of pickled results",

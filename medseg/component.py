@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from medseg.allowed import EXTRAS, GUARDED, REFUSED, REFUSED_ARGUMENTS, SHIPPED, Allowed
+from medseg.allowed import EXTRAS, GUARDED, REFUSED, REFUSED_ARGUMENTS, REFUSED_OWN, SHIPPED, Allowed
 from medseg.errors import DefinitionError
 
 __all__ = [
@@ -132,9 +132,10 @@ def resolve(target: str, *, at: str, allowed: Allowed = SHIPPED) -> type:
         raise DefinitionError(
             f"at {where}: '{target}' only stands there: it belongs to {found.__module__}, not allowed."
         )
-    if home == "monai" and found.__name__ in REFUSED:
+    refused = {"monai": REFUSED, "medseg": REFUSED_OWN}.get(home, {})
+    if found.__name__ in refused:
         raise DefinitionError(
-            f"at {where}: '{target}' is refused in a definition: {REFUSED[found.__name__]}."
+            f"at {where}: '{target}' is refused in a definition: {refused[found.__name__]}."
         )
     if inspect.isabstract(found):
         raise DefinitionError(f"at {where}: '{target}' is abstract: name a class that is built on it.")

@@ -11,11 +11,13 @@
 
 Stores and the input of models are prepared by the same ones, with `MarkContentd`, `CheckPreparedd` and `CarryMaskd`
 between. Those that move voxels can be inverted: `Compose.inverse` leads maps back to the grid of the file. A
-definition names none of them: it says under `slices` what they are given.
+definition names none of them: it says under `slices` what they are given. But `MaskBordersd` stands in its
+`slices.transforms`, where frames and letters at the borders of pictures are to be masked.
 """
 
 from __future__ import annotations
 
+from medseg.slices.dictionary.borders import MaskBordersd
 from medseg.slices.dictionary.check import CheckPreparedd
 from medseg.slices.dictionary.content import CarryMaskd, MarkContentd
 from medseg.slices.dictionary.encode import EncodeLabelsd
@@ -31,5 +33,6 @@ __all__ = [
     "FitSlicesd",
     "LoadCased",
     "MarkContentd",
+    "MaskBordersd",
     "OrientRASd",
 ]

@@ -18,6 +18,7 @@ from medseg.figures.palette import inks, strokes
 History = Sequence[Mapping[str, float]]
 
 _SELECTION = "val/score"
+_BESIDE_RECALL = ("precision", "f2", "f2_always", "average_precision")  # of each class; a tracker shows them
 _ROLES = {"train/loss": ("training", "C7", "--"), "val/loss": ("validation", "black", "-")}
 _INSIDE = {"loc": "best", "framealpha": 0.8}
 _BESIDE = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False}
@@ -43,7 +44,7 @@ def learning_curves(
     Args:
         history: One row an epoch, in order: `epoch`, `train/loss`, `val/loss`, `val/<score>/<name>`,
             `val/score` (by which the best epoch is chosen, higher is better), `learning_rate`. A row may
-            lack any but `epoch`, and what is not finite is not drawn.
+            lack any but `epoch`, and what is not finite is not drawn. Of the classes of images the recall is drawn.
         classes: Class names in the order of their indices, so that curves have the classes' colours and names;
             in the history a class may be called so, or as `medseg.class_names.key_name` writes it.
         heading: What the curves say; shown above, may be empty.
@@ -131,7 +132,7 @@ def _looks(names: Sequence[str], classes: Sequence[str], *, background: bool) ->
 
 
 def _is_score(key: str) -> bool:
-    return key.startswith("val/") and key.count("/") == 2
+    return key.startswith("val/") and key.count("/") == 2 and key.split("/")[1] not in _BESIDE_RECALL
 
 
 def _finish(axes: Any, history: History, best: tuple[float, float] | None) -> None:

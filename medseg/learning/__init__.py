@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "Agreement": "medseg.learning.selftraining.agreement",
+    "AveragePrecisionOrF2": "medseg.learning.training.either_score",
     "BinaryMask": "medseg.learning.tasks.binary_mask",
     "ByRank": "medseg.learning.selftraining.rules",
     "ClassMasks": "medseg.learning.tasks.class_masks",
@@ -18,6 +20,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Agreement",
+    "AveragePrecisionOrF2",
     "BinaryMask",
     "ByRank",
     "ClassMasks",

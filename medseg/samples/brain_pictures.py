@@ -16,6 +16,7 @@ from PIL import Image
 
 from medseg.places import written_whole
 from medseg.progress import Progress
+from medseg.samples.drawing.burnt_in import lettering
 from medseg.samples.drawing.fields import Floats
 from medseg.samples.drawing.files import as_bytes, write_png
 from medseg.samples.glioma_slices import patient_slices
@@ -24,6 +25,7 @@ from medseg.samples.series import write_missing
 _BLOCK = 5  # patients of whom one has labels
 _FLAIR, _T1CE = 1, 2  # planes of a slice
 _CANVAS = 256  # pixels of a picture of the second scanner
+_EDGE = 6  # pixels between letters and the border
 _MOSTLY = 0.7  # share of the patients without labels who were at the second scanner
 KEY = "key.csv"
 """File with the truth of every picture, which no manifest reads."""
@@ -103,7 +105,7 @@ def _as_scanned_first(planes: NDArray[np.uint8], rng: np.random.Generator) -> ND
 
 
 def _as_scanned_second(planes: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """T1 after contrast agent, on black of one size, in hard contrast."""
+    """T1 after contrast agent, on black of one size, in hard contrast, often with letters in a corner."""
     height = int(rng.integers(225, 246))
     hard = (_resized(planes[..., _T1CE], height, height) - np.float32(0.12)) * np.float32(
         rng.uniform(1.15, 1.35)
@@ -111,6 +113,12 @@ def _as_scanned_second(planes: NDArray[np.uint8], rng: np.random.Generator) -> N
     picture = np.zeros((_CANVAS, _CANVAS), np.uint8)
     top = (_CANVAS - height) // 2
     picture[top : top + height, top : top + height] = as_bytes(hard)
+    written = rng.spawn(1)[0]  # so that what is drawn after this picture stays as it is
+    if written.random() < 0.6:
+        letters = lettering(f"{written.integers(1, 10)} nm", 2)
+        left = _EDGE if written.random() < 0.5 else _CANVAS - _EDGE - letters.shape[1]
+        place = (slice(_CANVAS - _EDGE - len(letters), _CANVAS - _EDGE), slice(left, left + letters.shape[1]))
+        picture[place][letters] = 225
     return picture
 
 
@@ -150,11 +158,11 @@ class BrainPictures:
     labels: these pictures lie in `labelled/yes/` and `labelled/no/`, all others in `unlabelled/`. A picture is
     called `scanner<n>_patient<number>_<1 or 2>.png`. The scanners differ as sources of pictures on the web do:
     the first gives FLAIR, cut close to the head, of many sizes, sometimes framed; the second T1 after contrast
-    agent on black of 256x256 pixels. `key.csv` tells the truth of every picture, and no manifest reads it.
-    Brains and tumours are drawn as for `GliomaSlices`.
+    agent on black of 256x256 pixels, often with letters in a corner. `key.csv` tells the truth of every picture,
+    and no manifest reads it. Brains and tumours are drawn as for `GliomaSlices`.
     """
 
-    version: ClassVar[int] = 1  # part of the cache key; raised when the bytes change
+    version: ClassVar[int] = 2  # part of the cache key; raised when the bytes change
     classes: ClassVar[tuple[str, ...]] = ("no", "yes")
 
     def write(self, out: Path, *, cases: int, seed: int, progress: Progress, jobs: int = 1) -> Path:

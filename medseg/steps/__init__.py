@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "Audit": "medseg.steps.features.audit",
     "AverageFlips": "medseg.steps.average_flips",
     "Cluster": "medseg.steps.features.cluster",
     "Embed": "medseg.steps.features.embed",
@@ -24,6 +25,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Audit",
     "AverageFlips",
     "Cluster",
     "Embed",

@@ -81,14 +81,16 @@ def role_batches(
     )
 
 
-def try_augmentation(transforms: Sequence[Callable[[Any], Any]], shape: tuple[int, int, int]) -> None:
-    """Refuse transforms that do not take an image (C, H, W), or change its shape.
+def try_augmentation(
+    transforms: Sequence[Callable[[Any], Any]], shape: tuple[int, int, int], *, at: str = "pseudo_augment"
+) -> None:
+    """Refuse transforms that do not take an image (C, H, W), or change its shape; `at` is their setting.
 
     Raises:
         DefinitionError: Names the transform.
     """
     for place, transform in enumerate(transforms):
-        where = f"pseudo_augment.{place} ({type(transform).__name__})"
+        where = f"{at}.{place} ({type(transform).__name__})"
         try:
             changed = transform({"image": torch.rand(shape, generator=torch.Generator().manual_seed(0))})
             given = tuple(changed["image"].shape)

@@ -25,7 +25,7 @@ from medseg.learning.training.fit import Watch, fit
 from medseg.learning.training.longer import course_note, refuse_other_course
 from medseg.learning.training.memory import free_memory, measure_need, refuse_too_large
 from medseg.learning.training.optimiser import make_optimiser
-from medseg.learning.training.plan import Plan, Precision
+from medseg.learning.training.plan import EpochRule, Plan, Precision
 from medseg.learning.transfer.freeze import (
     Freeze,
     counted,
@@ -60,7 +60,7 @@ class Fit:
         validate_every: Epochs from one validation to the next.
         best_by: Whether the best weights are those of the highest validation `score` (see `task.select`), of the
             least `loss`, or of another score: one of ours of masks, such as `iou`, or an object, as in `scores` of
-            `Evaluate`.
+            `Evaluate`; or by a rule of several, such as `medseg.learning.AveragePrecisionOrF2`.
         keep: Whether the weights of the `best` epoch alone are kept, or beside them those of `every` epoch, as
             `epochs/epoch-0001.safetensors` and so on in the folder of the step; `StartFrom` takes such a file.
         pictures_every: Validations from one picture of patients (best, median, worst) to the next; 0 for none.
@@ -115,8 +115,8 @@ class Fit:
         _refuse(schedule_each in ("epoch", "iteration"), "schedule_each", schedule_each, "epoch or iteration")
         known = ("auto", "float32", "float16", "bfloat16")
         _refuse(precision in known, "precision", precision, " or ".join(known))
-        scores = isinstance(best_by, str) or callable(best_by)
-        _refuse(scores, "best_by", best_by, "score, loss, or another score")
+        scores = isinstance(best_by, str | EpochRule) or callable(best_by)
+        _refuse(scores, "best_by", best_by, "score, loss, another score, or a rule")
         _refuse(keep in ("best", "every"), "keep", keep, "best or every")
         _refuse(statistics in ("moving", "still"), "statistics", statistics, "moving or still")
         length = (epochs, optimiser, patience, schedule, schedule_each)
@@ -209,6 +209,8 @@ class Fit:
             DefinitionError: One of them refuses its arguments, the schedule waits for a score, or `freeze` does
                 not fit the network.
         """
+        if isinstance(self.plan.best_by, EpochRule):
+            self.plan.best_by.check(predictor.task)
         if self.plan.added:
             try:
                 predictor.task.scorer(self.plan.added)

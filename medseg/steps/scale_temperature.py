@@ -69,14 +69,14 @@ class ScaleTemperature:
             name: _scorer(each, cases, logits, truth) for name, each in (("before", task), ("after", scaled))
         }
         self._write(scaled.temperature, scorers, run, work.epochs)
-        return _with_temperature(work, scaled.temperature)
+        return with_temperature(work, scaled.temperature)
 
     def recall(self, work: Work, run: Run) -> Work:
         """Take the temperature that was found."""
         found = read_kept(run.place / "temperature.json", dict).get("temperature")
         if not is_number(found) or found <= 0:
             raise RunError("temperature.json of the run is damaged. Start the pipeline again.")
-        return _with_temperature(work, float(found))
+        return with_temperature(work, float(found))
 
     def _write(self, temperature: float, scorers: Mapping[str, ClassScorer], run: Run, epoch: int) -> None:
         with written_whole(run.place / "temperature.json") as target:
@@ -117,6 +117,7 @@ def _predicted(case: Case, predictor: Predictor) -> tuple[NDArray[np.float32], t
     return predictor.logits(prepared.image[prepared.telling]), case.labels
 
 
-def _with_temperature(work: Work, temperature: float) -> Work:
+def with_temperature(work: Work, temperature: float) -> Work:
+    """The work, whose task has another temperature."""
     task = temperature_task(work.predictor.task).at_temperature(temperature)
     return replace(work, predictor=replace(work.predictor, task=task))

@@ -17,15 +17,18 @@ from medseg.datasets.roles import UNLABELLED
 from medseg.errors import DefinitionError, RunError
 from medseg.learning.features.table import write_table
 from medseg.learning.inference.predictor import Predictor
-from medseg.learning.selftraining.rounds import KEPT, Round, best_round, ending, outcome, quality_of
+from medseg.learning.selftraining.rounds import KEPT, Quality, Round, best_round, ending, outcome, quality_of
 from medseg.learning.selftraining.rules import Rule
 from medseg.learning.settings import is_number
+from medseg.learning.tasks.task import temperature_task
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.features.groupings import class_task
+from medseg.steps.feeding import try_augmentation
 from medseg.steps.rounds.asked import Ask, by_network, precision, predictions, quality
 from medseg.steps.rounds.concluding import conclude, record_round, say_round
 from medseg.steps.rounds.quietly import BarsAlone, CurvesAlone
+from medseg.steps.scale_temperature import with_temperature
 from medseg.steps.step import Run, Stage, Step, Work
 
 _ROUNDS = TypeAdapter(tuple[Round, ...])
@@ -38,16 +41,19 @@ class SelfTrain:
 
     Each round predicts with the best weights so far, and learns from the labelled training images and from what it
     accepted itself, never from what an earlier round accepted. A round with a better validation score is kept; after
-    another, the next begins from the best weights again. Predicted labels are never validated or tested on, and the
-    work is left with its images as they were, and the best weights.
+    another, the next begins from the best weights again. Each network gets the temperature that fits the validation
+    images best, since what is accepted rests on how sure it is. Predicted labels are never validated or tested on,
+    and the work is left with its images as they were, and the best weights at their temperature.
 
     Args:
-        rule: What a round accepts: `medseg.learning.ThresholdSchedule` or `medseg.learning.ByRank`.
+        rule: What a round accepts: `medseg.learning.ThresholdSchedule`, `medseg.learning.ByRank`, or
+            `medseg.learning.Agreement` of one of them over augmented views.
         learn: How a round learns, from the best weights: `Fit` for the network, `Probe` for its head alone.
         continued: How a round learns that follows one that was kept; when left out, as the others.
         weight: How much an accepted image counts beside a labelled one, above 0.
         patience: Rounds without a better score, after which it ends.
-        stop_calibration: Calibration error of the validation images above which it ends, in (0, 1].
+        stop_calibration: Calibration error of the validation images above which it ends, in (0, 1]: that of a network
+            as it has learned, before it gets its temperature.
         key: Column of the cases that holds the true class of images without a label, to say how many accepted labels
             are right. It is for that alone: nothing is learned or chosen by it.
     """
@@ -106,6 +112,7 @@ class SelfTrain:
         class_task(predictor, "SelfTrain")
         for step in self._steps:
             step.check(predictor)
+        try_augmentation(getattr(self.rule, "augment", ()), predictor.input_shape, at="rule.augment")
         known = predictor.manifest.column_names
         if self.key is not None and self.key not in known:
             raise DefinitionError(
@@ -125,8 +132,9 @@ class SelfTrain:
         for each in rounds:
             record_round(each, self.rule, run)
         while not (why := self._ending(rounds)):
-            network.load_state_dict(self._weights(best_round(rounds), first, run))
-            rounds = (*rounds, self._round(work, rounds, run))
+            best = best_round(rounds)
+            network.load_state_dict(self._weights(best, first, run))
+            rounds = (*rounds, self._round(_calibrated(work, quality_of(best)), rounds, run))
             _keep(rounds, run)
             _tidy(_round_run(run, len(rounds) - 1))
             record_round(rounds[-1], self.rule, run)
@@ -138,6 +146,7 @@ class SelfTrain:
         conclude(rounds, tables, self.rule, why, self.stop_calibration, run)
         found = quality_of(best)
         run.recorder.metrics({"val/score": found.score, "val/loss": found.log_loss}, work.epochs)
+        work = _calibrated(work, found)
         work.predictor.network.eval()
         work.predictor.save(run.place / "predictor")
         return replace(work, epochs=work.epochs + _epochs(rounds))
@@ -146,7 +155,8 @@ class SelfTrain:
         """Load the best weights from the run's folder."""
         saved = Predictor.load(run.place / "predictor", device=run.device, allowed=run.allowed)
         predictor = replace(work.predictor, network=saved.network, device=run.device)
-        return replace(work, predictor=predictor, epochs=work.epochs + _epochs(self._done(run)))
+        work = replace(work, predictor=predictor, epochs=work.epochs + _epochs(self._done(run)))
+        return with_temperature(work, temperature_task(saved.task).temperature)
 
     def _ending(self, rounds: tuple[Round, ...]) -> str:
         return ending(
@@ -179,9 +189,9 @@ class SelfTrain:
         step = self.continued if self.continued and number > 1 and rounds[-1].outcome in KEPT else self.learn
         begun = work.epochs + _epochs(rounds)
         done = step(replace(self._taught(work, accepted), epochs=begun), here)
-        done.predictor.save(here.place / "predictor")
         taught = replace(work, predictor=done.predictor)
         got = quality(taught, run, self._ask(taught))
+        _calibrated(taught, got).predictor.save(here.place / "predictor")
         return replace(
             found,
             quality=got,
@@ -233,6 +243,11 @@ class SelfTrain:
 def _keep(rounds: tuple[Round, ...], run: Run) -> None:
     with written_whole(run.place / "rounds.json") as target:
         target.write_text(json.dumps([asdict(each) for each in rounds], indent=1), encoding="utf-8")
+
+
+def _calibrated(work: Work, found: Quality) -> Work:
+    """The work at the temperature of its network."""
+    return with_temperature(work, found.temperature)
 
 
 def _epochs(rounds: tuple[Round, ...]) -> int:

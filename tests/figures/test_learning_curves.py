@@ -51,6 +51,14 @@ def test_there_are_panels_for_losses_learning_rate_and_scores():
     assert len(curve(rates, "learning rate").get_xdata()) == 6
 
 
+def test_of_classes_of_images_the_recall_alone_is_drawn():
+    others = {f"val/{score}/core": 0.3 for score in ("precision", "f2", "f2_always", "average_precision")}
+    rows = [{"epoch": epoch, "val/recall/core": 0.4, "val/score": 0.4, **others} for epoch in (1, 2)]
+    scores = learning_curves(rows, CLASSES).axes[2]
+    assert scores.get_title() == "Validation recall"
+    assert labels(scores)[:2] == ["core", "selection score"]
+
+
 def test_the_best_epoch_is_marked_in_every_panel():
     for axes in learning_curves(history()).axes:
         assert list(curve(axes, "best: epoch 4 (0.800)").get_xdata()) == [4, 4]

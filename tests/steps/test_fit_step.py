@@ -364,6 +364,9 @@ def test_the_best_weights_are_those_of_a_score_that_is_named(make_work, make_run
 def test_a_score_that_is_not_known_cannot_choose(make_work):
     with pytest.raises(DefinitionError, match="best_by: no score is called 'luck'; known are f1, dice"):
         make_step(best_by="luck").check(make_work().predictor)
+    rule = {"_target_": "medseg.learning.AveragePrecisionOrF2"}
+    with pytest.raises(DefinitionError, match="best_by: average precision or f2 are scores of the classes"):
+        make_step(best_by=rule).check(make_work().predictor)
 
 
 def test_the_weights_of_every_epoch_are_kept_and_can_be_started_from(make_work, make_run, heard):

@@ -16,7 +16,9 @@ from matplotlib.image import imread
 from medseg.component import Allowed, build
 from medseg.errors import DataError, DefinitionError, ModelError, RunError
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.selftraining.rounds import KEPT
 from medseg.learning.selftraining.rules import ThresholdSchedule
+from medseg.learning.tasks.temperature import best_temperature
 from medseg.learning.training import fit as training
 from medseg.learning.training.loading import Loading
 from medseg.steps.features.embed import Embed
@@ -220,6 +222,40 @@ def test_the_best_weights_are_left_and_recalled(whole):
     assert recalled.epochs == whole.done.epochs
 
 
+def disputed(work):
+    """The work, of whose validation images one has the class of the others: no network is right of all."""
+    one = next(each for each in work.store.role("val") if each.labels == ("left",))
+    samples = tuple(replace(each, labels=("right",)) if each is one else each for each in work.store.samples)
+    return replace(work, store=replace(work.store, samples=samples))
+
+
+def fitting_temperature(predictor, work):
+    samples, task = work.store.role("val"), predictor.task
+    logits = predictor.logits(np.stack([work.store.image(each) for each in samples]))
+    truth = np.array([[name in each.labels for name in task.classes] for each in samples])
+    return best_temperature(task, list(logits[:, None]), truth)
+
+
+def test_each_network_predicts_at_the_temperature_that_fits_its_weights(few, make_run):
+    run, given, work = make_run("self_train"), disputed(few()), disputed(few())
+    done = start(make_step(learn=PROBE, rule=RULE | {"first": 0.5, "last": 0.5}), work, run)
+
+    rounds, found = rounds_of(run), done.predictor.task.temperature
+    assert found == pytest.approx(fitting_temperature(done.predictor, given), rel=1e-3)
+    assert found != pytest.approx(given.predictor.task.temperature, rel=0.01)
+    assert make_step().recall(own(given), run).predictor.task.temperature == found
+    for number in (1, 2):
+        best = max(each["number"] for each in rounds[:number] if each["outcome"] in KEPT)
+        asked = Predictor.load(run.place / f"round_{best:02d}" / "predictor") if best else given.predictor
+        samples = given.store.role("unlabelled")
+        logits = asked.logits(np.stack([given.store.image(each) for each in samples]))
+        temperature = fitting_temperature(asked, given)
+        sure = torch.softmax(torch.from_numpy(logits) / temperature, dim=1).amax(dim=1)
+        np.testing.assert_allclose(predicted(run, number)["probability"], sure, rtol=1e-2)
+        if best:
+            assert asked.task.temperature == pytest.approx(temperature, rel=1e-3)
+
+
 def test_what_each_round_gave_is_recorded(whole):
     heard, run = whole.heard, whole.run
     by_round = {step: values for step, values in heard.numbers if "self_train/score" in values}
@@ -346,6 +382,31 @@ def test_predicted_images_may_be_augmented_in_another_way(few, make_run):
         found[name] = json.loads((run.place / "round_01" / "history.json").read_text())[0]["train/loss"]
 
     assert found["plain"] != found["noisy"]
+
+
+@pytest.mark.slow
+def test_views_are_the_mean_of_what_the_whole_network_says_of_augmented_images(few, make_run):
+    rule = {"_target_": "medseg.learning.Agreement", "rule": RULE | {"rounds": 1}, "augment": [NOISE]}
+    step = make_step(learn=PROBE, rule=rule | {"views": 3, "deviation": 0.2})
+    given, found = few(), []
+    plain = predictions(given, make_run("plain"), by_network(given), ThresholdSchedule(0.51, 0.51, 1), 1)
+    for folder in ("one", "again"):
+        run = make_run("self_train", folder=folder)
+        start(step, few(), run)
+        found.append(predicted(run, 1))
+    table = found[0]
+    pd.testing.assert_frame_equal(table, found[1])
+    assert (table["deviation"] > 0).any()
+    assert table.loc[table["accepted"], "deviation"].max() <= 0.2
+    assert not np.allclose(table["probability_left"], plain["probability_left"], atol=1e-6)
+    np.testing.assert_allclose(table["probability_left"] + table["probability_right"], 1, rtol=1e-6)
+
+
+def test_views_that_cannot_be_made_are_refused(few):
+    flip = {"_target_": "monai.transforms.Resized", "keys": ["image"], "spatial_size": [8, 8]}
+    rule = {"_target_": "medseg.learning.Agreement", "rule": RULE, "augment": [flip]}
+    with pytest.raises(DefinitionError, match=r"rule\.augment\.0 \(Resized\) turns images"):
+        make_step(rule=rule).check(few().predictor)
 
 
 def test_a_round_of_one_class_teaches_nothing_and_is_said(one_round, heard, taught):

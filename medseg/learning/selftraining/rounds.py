@@ -26,7 +26,10 @@ class Quality:
     Attributes:
         score: That of `task.select`, higher is better.
         log_loss: Lower is better.
-        calibration_error: Of the predicted class, in [0, 1].
+        calibration_error: Of the predicted class, in [0, 1], at the temperature of the network that it learned from:
+            what learning did to it.
+        calibration_error_after: The same at its own temperature, at which it predicts.
+        temperature: Its own: that of the least log loss, on these images.
     """
 
     __pydantic_config__ = ConfigDict(strict=True)
@@ -34,6 +37,8 @@ class Quality:
     score: float
     log_loss: float
     calibration_error: float
+    calibration_error_after: float
+    temperature: float
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class ImageClasses(_OfWholeImages):
 
     Attributes:
         classes: Names, in the order of their indices; those of the data when a definition leaves them out.
-        select: The score by which the best weights are chosen: balanced_accuracy, accuracy, f1, auroc or
+        select: The score by which the best weights are chosen: balanced_accuracy, accuracy, f1, f2, auroc or
             average_precision.
         loss_of: Makes the loss from `weight` (a (K,) tensor or None); the cross-entropy when left out, in which each
             image is weighted by its own class.

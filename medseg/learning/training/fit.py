@@ -209,7 +209,7 @@ class _Epochs:
         self.watch.validated(self.parts.network, epoch, cases)
         row["seconds"] = time.perf_counter() - begun
         history = (*standing.history, row)
-        worth = self.plan.worth(row)
+        worth = self.plan.worth(row, standing.history)
         if worth > standing.best_worth:
             return replace(
                 standing,

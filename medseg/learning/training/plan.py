@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 
 from medseg.errors import TrainingError
 from medseg.learning.scores.added.case_score import CaseScore
+from medseg.learning.tasks.task import Task
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
+
+
+@runtime_checkable
+class EpochRule(Protocol):
+    """Chooses the best epoch by more than one number."""
+
+    @property
+    def name(self) -> str:
+        """For tags and messages."""
+
+    def check(self, task: Task) -> None:
+        """Refuse a task that does not give what it asks for; it raises a DefinitionError."""
+
+    def better(self, row: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool:
+        """Whether an epoch is better than the best of those before it; the first always is."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +44,8 @@ class Plan:
         clip: Largest norm of all gradients together; None leaves them.
         precision: `auto` is bfloat16 on a CUDA device that has it, else float16; float32 on a CPU.
         validate_every: Epochs from one validation to the next; the last epoch is always validated.
-        best_by: Whether the best epoch is the one with the highest validation `score`, the least `loss`, or the
-            best of a score that is added.
+        best_by: Whether the best epoch is the one with the highest validation `score`, the least `loss`, the best
+            of a score that is added, or the last that an `EpochRule` found better.
         keep: Whether the weights of the `best` epoch alone are kept, or beside them those of `every` epoch.
     """
 
@@ -41,25 +57,28 @@ class Plan:
     clip: float | None = None
     precision: Precision = "auto"
     validate_every: int = 1
-    best_by: str | CaseScore = "score"
+    best_by: str | CaseScore | EpochRule = "score"
     keep: Literal["best", "every"] = "best"
 
     @property
     def added(self) -> tuple[str | CaseScore, ...]:
         """The score that validation gives beside, if one chooses the best epoch."""
-        return () if self.best_by in ("score", "loss") else (self.best_by,)
+        known = self.best_by in ("score", "loss") or isinstance(self.best_by, EpochRule)
+        return () if known else (self.best_by,)
 
     @property
     def chosen_by(self) -> str:
         """The name of the validation number by which the best epoch is chosen."""
         return self.best_by if isinstance(self.best_by, str) else self.best_by.name
 
-    def worth(self, row: Mapping[str, float]) -> float:
-        """How good an epoch is, from its row: larger is better.
+    def worth(self, row: Mapping[str, float], earlier: Sequence[Mapping[str, float]] = ()) -> float:
+        """How good an epoch is, from its row and those before: larger is better.
 
         Raises:
             TrainingError: It cannot be known.
         """
+        if isinstance(self.best_by, EpochRule):  # the later of two that it found better is the better one
+            return row["epoch"] if self.best_by.better(row, earlier) else -math.inf
         name = self.chosen_by
         value = row.get(f"val/{name}", math.nan)
         if name != "score" and not math.isfinite(value):

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from monai.transforms import Compose
 from numpy.typing import NDArray
 
 from medseg.class_names import class_name, key_name
+from medseg.datasets.roles import UNLABELLED
 from medseg.errors import DataError, ModelError
 from medseg.learning.inference.predictor import Predictor
-from medseg.learning.scores.classes import ClassScorer
+from medseg.learning.scores.class_measures import ClassMeasures
+from medseg.learning.selftraining.agreement import Agreement, deviation_of
 from medseg.learning.selftraining.rounds import Quality
 from medseg.learning.selftraining.rules import Rule
 from medseg.learning.tasks.target import indicator
+from medseg.learning.tasks.temperature import best_temperature, probabilities
+from medseg.learning.training.slice_cache import AugmentByPlace
 from medseg.slices.store.store import Sample
 from medseg.steps.features.groupings import class_task
 from medseg.steps.step import Run, Work
@@ -35,48 +41,92 @@ def by_network(work: Work) -> Ask:
     return ask
 
 
+def by_views(work: Work, augment: Sequence[Callable[[Any], Any]], seed: int, view: int) -> Ask:
+    """What sends augmented slices without a label through the network; a view is the same whenever it is asked."""
+    random = AugmentByPlace(Compose(list(augment)), seed, ("image",))
+    place = {(each.case, each.position): index for index, each in enumerate(work.store.role(UNLABELLED))}
+
+    def seen(sample: Sample) -> NDArray[np.float32]:
+        random.at(view, place[sample.case, sample.position])
+        image = torch.from_numpy(np.array(work.store.image(sample), dtype=np.float32))
+        found: NDArray[np.float32] = np.asarray(
+            random({"image": image, "label": torch.zeros(1, dtype=torch.uint8)})["image"], dtype=np.float32
+        )
+        return found
+
+    def ask(samples: Sequence[Sample]) -> NDArray[np.float32]:
+        return work.predictor.logits(np.stack([seen(each) for each in samples]))
+
+    return ask
+
+
 def quality(work: Work, run: Run, ask: Ask) -> Quality:
-    """How good the network of the work is on the validation images.
+    """How good the network of the work is on the validation images, at the temperature that fits these best.
+
+    A network that has learned is as sure as it has become, whatever temperature fitted the one before it. Where no
+    temperature fits, it keeps that of the task.
 
     Raises:
         ModelError: It gives NaN or infinity.
     """
     samples, task = work.store.role("val"), class_task(work.predictor, "SelfTrain")
-    logits = _asked(work, samples, ask, "predicting the validation images", run)
+    found = _asked(work, samples, ask, "predicting the validation images", run)
+    rows: dict[str, list[int]] = {}
+    for row, each in enumerate(samples):
+        rows.setdefault(each.case, []).append(row)
+    logits = [found[of_case] for of_case in rows.values()]
     labels = np.stack([indicator(each.labels or (), task.classes) for each in samples])
-    scorer = task.scorer()
-    scorer.update([each.case for each in samples], torch.from_numpy(logits), torch.from_numpy(labels))
-    # cases of several slices have one class, and the mean of the probabilities of these
-    frame = _by_case(work.predictor, samples, logits)
-    truth = {each.case: row for each, row in zip(samples, labels, strict=True)}
-    cases = ClassScorer(task.classes, task.decision)
-    for case, group, chances in zip(frame["case"], frame["group"], _chances(frame), strict=True):
-        cases.add(case, group, truth[case], chances.astype(np.float32))
-    point = cases.measures.point
+    truth = labels[[of_case[0] for of_case in rows.values()]].astype(bool)
+    try:
+        scaled = task.at_temperature(best_temperature(task, logits, truth))
+    except DataError as error:
+        run.progress.say(f"The temperature stays at {task.temperature:g}: {error}.")
+        scaled = task
+    scorer = scaled.scorer()
+    scorer.update([each.case for each in samples], torch.from_numpy(found), torch.from_numpy(labels))
+    before, after = (
+        ClassMeasures(each.decision, truth, probabilities(each, logits)).point for each in (task, scaled)
+    )
     return Quality(
         float(scorer.compute()["score"]),
-        float(point[None, "log_loss"][0]),
-        float(point[None, "calibration_error"][0]),
+        float(after[None, "log_loss"][0]),
+        float(before[None, "calibration_error"][0]),
+        float(after[None, "calibration_error"][0]),
+        scaled.temperature,
     )
 
 
 def predictions(work: Work, run: Run, ask: Ask, rule: Rule, number: int) -> pd.DataFrame:
     """What the network of the work says of each image without a label, and whether a round accepts it.
 
+    Where the rule asks for augmented views, probabilities are means over these.
+
     Returns:
-        Columns `case`, `group`, `label` (the most probable class), `probability` (of it), `accepted`, and
-        `probability_<class>` of each class.
+        Columns `case`, `group`, `label` (the most probable class), `probability` (of it), `accepted`, where there are
+        views `deviation` (of that probability over them), and `probability_<class>` of each class.
 
     Raises:
         ModelError: The network gives NaN or infinity.
     """
-    samples, classes = work.store.role("unlabelled"), work.predictor.task.classes
-    logits = _asked(work, samples, ask, f"round {number}: predicting the unlabelled", run)
-    frame = _by_case(work.predictor, samples, logits)
-    chances = _chances(frame)
+    samples, classes = work.store.role(UNLABELLED), work.predictor.task.classes
+    label = f"round {number}: predicting the unlabelled"
+    if isinstance(rule, Agreement):
+        asks = [
+            by_views(work, rule.augment, run.seed, number * rule.views + view) for view in range(rule.views)
+        ]
+    else:
+        asks = [ask]
+    frames = [_by_case(work.predictor, samples, _asked(work, samples, each, label, run)) for each in asks]
+    views = np.stack([_chances(each) for each in frames])
+    frame, chances = frames[0].copy(), views.mean(axis=0)
+    frame[[name for name in frame if name.startswith("probability_")]] = chances
     frame.insert(2, "label", [classes[index] for index in chances.argmax(axis=1)])
     frame.insert(3, "probability", chances.max(axis=1))
-    frame.insert(4, "accepted", rule.accept(number, chances))
+    if isinstance(rule, Agreement):
+        frame.insert(4, "accepted", rule.accept_views(number, views))
+        frame.insert(5, "deviation", deviation_of(views))
+    else:
+        frame.insert(4, "accepted", rule.accept(number, chances))
     return frame
 
 

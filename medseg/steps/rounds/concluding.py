@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from medseg.class_names import key_name
 from medseg.figures.classes.probability_histograms import probability_histograms
 from medseg.figures.classes.rounds import rounds_figure
 from medseg.figures.saving import save_figure
-from medseg.learning.selftraining.rounds import Round, best_round, quality_of
+from medseg.learning.selftraining.rounds import Quality, Round, best_round, quality_of
 from medseg.learning.selftraining.rules import Rule
 from medseg.learning.selftraining.verdict import bias_verdict
 from medseg.places import written_whole
@@ -24,8 +25,7 @@ def record_round(each: Round, rule: Rule, run: Run) -> None:
     """Record the numbers of one round, at its number."""
     found: dict[str, float] = {}
     if each.quality is not None:
-        found |= {"score": each.quality.score, "calibration_error": each.quality.calibration_error}
-        found |= {"log_loss": each.quality.log_loss}
+        found |= asdict(each.quality)
     if each.value is not None:
         found[rule.name] = each.value
         found |= {f"accepted/{key_name(name)}": float(count) for name, count in each.accepted.items()}
@@ -39,8 +39,16 @@ def say_round(each: Round, rule: Rule, best: Round, run: Run) -> None:
     if each.quality is None:
         then = "of one class alone, so that nothing is learned" if each.taken else "nothing is accepted"
     else:
-        then = f"score {each.quality.score:.3f}, calibration error {each.quality.calibration_error:.3f}; " + (
-            "kept" if best is each else f"back to round {best.number}" if best.number else "back to the start"
+        error, after = each.quality.calibration_error, each.quality.calibration_error_after
+        then = (
+            f"score {each.quality.score:.3f}, calibration error {error:.3f}, {after:.3f} after scaling; "
+            + (
+                "kept"
+                if best is each
+                else f"back to round {best.number}"
+                if best.number
+                else "back to the start"
+            )
         )
     counts = ", ".join(f"{count} {name}" for name, count in each.accepted.items())
     right = "" if each.precision is None else f", {100 * each.precision:.0f} % of them right"
@@ -113,6 +121,7 @@ def _named(rounds: Sequence[Round]) -> dict[int, str]:
 
 def _frame(rounds: Sequence[Round], classes: Sequence[str], rule: Rule) -> pd.DataFrame:
     """A row for each round; empty where it has no such number."""
+    names = [each.name for each in fields(Quality)]
     rows = [
         {
             "round": each.number,
@@ -120,9 +129,7 @@ def _frame(rounds: Sequence[Round], classes: Sequence[str], rule: Rule) -> pd.Da
             "unlabelled": each.pool if each.number else None,
             **{f"accepted_{name}": each.accepted.get(name) for name in classes},
             "precision_of_accepted": each.precision,
-            "score": None if each.quality is None else each.quality.score,
-            "log_loss": None if each.quality is None else each.quality.log_loss,
-            "calibration_error": None if each.quality is None else each.quality.calibration_error,
+            **(dict.fromkeys(names) if each.quality is None else asdict(each.quality)),
             "epochs": each.epochs,
             "outcome": each.outcome,
         }

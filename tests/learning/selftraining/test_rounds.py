@@ -7,7 +7,7 @@ from medseg.learning.selftraining.verdict import bias_verdict
 
 
 def quality(score=0.8, loss=0.5, error=0.1):
-    return Quality(score, loss, error)
+    return Quality(score, loss, error, error, 1.0)
 
 
 def course(*outcomes, error=0.1):

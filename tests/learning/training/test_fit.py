@@ -336,6 +336,23 @@ def test_of_equal_scores_the_weights_with_the_least_loss_are_kept_while_patience
     assert min(losses) < losses[0]
 
 
+class _LastIsBest:
+    name = "the last"
+
+    def check(self, task):
+        del task
+
+    def better(self, row, earlier):
+        return row["epoch"] == len(earlier) + 1
+
+
+@pytest.mark.slow
+def test_a_rule_chooses_by_the_epochs_before(store, tmp_path):
+    task = _Scripted([0.9, 0.5, 0.1])
+    _, standing = train(store, tmp_path, task=task, epochs=3, best_by=_LastIsBest())
+    assert (standing.best_epoch, standing.stale) == (3, 0)
+
+
 class _Renamed(_Scripted):
     """After the first epoch the score is another."""
 

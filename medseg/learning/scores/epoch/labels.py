@@ -16,8 +16,10 @@ from medseg.learning.scores.added.cases import LabelCase
 from medseg.learning.scores.class_measures import ClassMeasures
 from medseg.learning.tasks.decision import Decision
 
-MEANS = ("balanced_accuracy", "f1", "auroc", "average_precision")
+MEANS = ("balanced_accuracy", "f1", "f2", "auroc", "average_precision")
 """Over classes."""
+OF_CLASS = ("recall", "precision", "f2", "f2_always", "average_precision")
+"""Of each class: `f2_always` is the F2 of a model that says it of every image, beside which F2 must be read."""
 EPOCH_SCORES = ("accuracy", *MEANS)
 """By which the best weights may be chosen: larger is better, and 1 is perfect."""
 
@@ -94,7 +96,9 @@ class EpochClassScorer:
         self._labels.append(label.detach().to(torch.uint8))
 
     def compute(self) -> dict[str, float]:
-        """Accuracy (of several classes, `subset_accuracy`), means over classes, recalls, and `score`.
+        """Accuracy (of several classes, `subset_accuracy`), means over classes, calibration error, and `score`.
+
+        Of each class `<score>/<class>`: see `OF_CLASS`.
 
         Of what is added `<score>/<class>`, and as `<score>` that of whole images, or the mean over classes.
         """
@@ -102,9 +106,15 @@ class EpochClassScorer:
             return {"score": 0.0}
         names, truth, probabilities = self._by_case()
         values = ClassMeasures(self._decision, truth, probabilities).point
-        found = {score: float(values[None, score][0]) for score in (self._accuracy, *MEANS)}
-        for k, name in enumerate(self.task.classes):
-            found[f"recall/{key_name(name)}"] = float(values[k, "recall"][0])
+        found = {
+            score: float(values[None, score][0])
+            for score in (self._accuracy, *MEANS, "precision", "calibration_error")
+        }
+        found |= {
+            f"{score}/{key_name(name)}": float(values[k, score][0])
+            for score in OF_CLASS
+            for k, name in enumerate(self.task.classes)
+        }
         found = {name: value for name, value in found.items() if not np.isnan(value)}
         accuracy = found[self._accuracy]
         of = self._accuracy if self.select == "accuracy" else self.select

@@ -62,23 +62,48 @@ def averaged(task, parts):
     return names, np.stack([found[name][1] for name in names]), p
 
 
+def expected_calibration_error(sure, right, bins=15):
+    """By the definition of Guo et al.: the mean, by its cases, of |accuracy - confidence| of each bin."""
+    places = np.ceil(sure * bins)
+    inside = [places == place for place in np.unique(places)]
+    return sum(each.mean() * abs(right[each].mean() - sure[each].mean()) for each in inside)
+
+
 def test_cases_are_scored_by_the_mean_over_their_slices():
     task = Exclusive()
     parts = list(batches(task))
     names, truth, p = averaged(task, parts)
     y, said = truth.argmax(1), p.argmax(1)
     found = updated(task, parts).compute()
-    recalls = metrics.recall_score(y, said, average=None)
+    recalls, precisions = (
+        metrics.recall_score(y, said, average=None),
+        metrics.precision_score(y, said, average=None),
+    )
+    f2, ranked = (
+        metrics.fbeta_score(y, said, beta=2, average=None),
+        metrics.average_precision_score(truth, p, average=None),
+    )
+    always = [metrics.fbeta_score(y == k, np.ones(len(y)), beta=2) for k in range(3)]
+    names_of = {"a": 0, "class low": 1, "c": 2}
+    lists = {
+        "recall": recalls,
+        "precision": precisions,
+        "f2": f2,
+        "f2_always": always,
+        "average_precision": ranked,
+    }
+    by_class = {f"{score}/{name}": each[k] for score, each in lists.items() for name, k in names_of.items()}
     assert found == pytest.approx(
         {
             "accuracy": metrics.accuracy_score(y, said),
             "balanced_accuracy": metrics.balanced_accuracy_score(y, said),
             "f1": metrics.f1_score(y, said, average="macro"),
+            "f2": metrics.fbeta_score(y, said, beta=2, average="macro"),
+            "precision": precisions.mean(),
+            "calibration_error": expected_calibration_error(p.max(1), said == y),
             "auroc": metrics.roc_auc_score(y, p, multi_class="ovr"),
             "average_precision": metrics.average_precision_score(truth, p),
-            "recall/a": recalls[0],
-            "recall/class low": recalls[1],
-            "recall/c": recalls[2],
+            **by_class,
             "score": metrics.balanced_accuracy_score(y, said),
         }
     )
