@@ -9,6 +9,7 @@ from medseg.api.finding import find_run_folder, mark_gone
 from medseg.api.folds import resume_folds, run_folds
 from medseg.api.folds_found import are_folds
 from medseg.api.folds_result import FoldsResult
+from medseg.api.kept.auditing import audit_run
 from medseg.api.kept.comparing import compare, keep_comparison
 from medseg.api.kept.deleting import delete_run
 from medseg.api.kept.listing import runs, show_run
@@ -29,6 +30,7 @@ __all__ = [
     "PredictedCase",
     "RunResult",
     "are_folds",
+    "audit_run",
     "check_data",
     "check_pipeline",
     "compare",

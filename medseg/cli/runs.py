@@ -1,4 +1,4 @@
-"""`medseg runs`: list, show, compare, report, sync, move, delete."""
+"""`medseg runs`: list, show, compare, audit, report, sync, move, delete."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from rich.console import Console
 from medseg.cli.display import display
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import MEND, guarded
+from medseg.cli.options import Allow, Device
 
-app = typer.Typer(help="List, compare, report, send, move and delete runs.", no_args_is_help=True)
+app = typer.Typer(help="List, compare, audit, report, send, move and delete runs.", no_args_is_help=True)
 
 
 class Format(StrEnum):
@@ -35,7 +36,7 @@ Uri = Annotated[
 
 @app.callback()
 def runs() -> None:
-    """List, compare, report, send, move and delete runs."""
+    """List, compare, audit, report, send, move and delete runs."""
 
 
 @app.command("list")
@@ -112,6 +113,40 @@ def compare(
         if keep:
             for folder in keep_comparison(found, progress=display(errors)):
                 say(errors, f"Tables and figures: {folder}")
+
+
+@app.command()
+def audit(
+    run: Run,
+    data: Annotated[
+        Path | None, typer.Option(help="Where its data lie now. Default: where they were.")
+    ] = None,
+    canary: Annotated[
+        bool,
+        typer.Option(
+            "--canary",
+            help="Train again, shortly, on labels that are shuffled by patient: scores must be chance. For classes "
+            "of images. Default: look only.",
+        ),
+    ] = False,
+    device: Device = "auto",
+    allow: Allow = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print audit.json. Default: the page of text.")
+    ] = False,
+) -> None:
+    """Look for leaks from test patients into training; write a certificate into the run's folder and track it."""
+    errors = Console(stderr=True)
+    with guarded(errors):
+        from medseg.api import audit_run  # noqa: PLC0415
+        from medseg.cli.tables import say  # noqa: PLC0415
+
+        mark_and_tell()
+        found = audit_run(
+            run, data=data, canary=canary, device=device, allow=allow or (), progress=display(errors)
+        )
+        say(Console(), (found.json() if as_json else found.text()).rstrip("\n"))
+    raise typer.Exit(MEND if found.leaks else 0)
 
 
 @app.command()
