@@ -14,7 +14,7 @@ from medseg.api.kept.comparing import compare, keep_comparison
 from medseg.api.kept.deleting import delete_run
 from medseg.api.kept.listing import runs, show_run
 from medseg.api.kept.syncing import sync_runs
-from medseg.api.models import load_model
+from medseg.api.models import load_model, save_servable
 from medseg.api.opening import check_pipeline, load_pipeline, open_pipeline
 from medseg.api.prediction import PredictedCase, predict
 from medseg.api.reporting.report import report
@@ -55,6 +55,7 @@ __all__ = [
     "run_folds",
     "run_pipeline",
     "runs",
+    "save_servable",
     "scan",
     "show_data",
     "show_run",

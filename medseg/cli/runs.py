@@ -188,6 +188,27 @@ def report(
 
 
 @app.command()
+def servable(
+    run: Run,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")] = Path("servable"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a folder that is there. Default: refuse.")
+    ] = False,
+    tracking_uri: Uri = None,
+) -> None:
+    """Write the model of a run so that `mlflow models serve` takes the bytes of files, and gives masks or classes."""
+    with guarded(Console(stderr=True)):
+        from medseg.api import save_servable  # noqa: PLC0415
+        from medseg.cli.tables import say  # noqa: PLC0415
+
+        made, console = save_servable(run, out, tracking_uri=tracking_uri, force=force), Console()
+        say(console, f"Model: {made}")
+        say(
+            console, f"Serve: mlflow models serve -m {shlex.quote(str(made))} --env-manager local --port 5001"
+        )
+
+
+@app.command()
 def sync(
     run: Annotated[
         str | None,

@@ -136,6 +136,7 @@ class Evaluate:
             with written_whole(path) as target:
                 content.to_csv(target, index=content.index.name is not None)
             run.recorder.artifact(path, "scores")
+        run.recorder.table(self._table(run, ""))
         run.recorder.metrics(evaluation.metrics(tables["_summary"], self.role), 0)
 
     def _draw(self, evaluation: Evaluation, tables: Mapping[str, DataFrame], work: Work, run: Run) -> None:
