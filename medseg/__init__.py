@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from medseg import networks, readers, transforms
     from medseg.api import (
         RunResult,
+        audit_run,
         compare,
         delete_run,
         evaluate,
@@ -49,6 +50,7 @@ _HOMES = {
     "MedsegError": "medseg.errors",
     "Predictor": "medseg.learning.inference.predictor",
     "RunResult": "medseg.api",
+    "audit_run": "medseg.api",
     "compare": "medseg.api",
     "delete_run": "medseg.api",
     "evaluate": "medseg.api",
@@ -76,6 +78,7 @@ __all__ = [
     "Predictor",
     "RunResult",
     "__version__",
+    "audit_run",
     "compare",
     "delete_run",
     "evaluate",

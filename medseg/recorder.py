@@ -52,6 +52,9 @@ class Recorder(Protocol):
     def artifact(self, path: Path, folder: str = "") -> None:
         """Keep a file of the run's folder, or a whole folder, under `folder`."""
 
+    def table(self, path: Path) -> None:
+        """Keep a CSV of scores, which lies in the run's folder, as one by which runs are compared case by case."""
+
     def model(self, folder: Path) -> None:
         """Keep a saved `Predictor` folder as the run's model."""
 
@@ -76,6 +79,9 @@ class NoRecord:
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Forget a file."""
+
+    def table(self, path: Path) -> None:
+        """Forget a table."""
 
     def model(self, folder: Path) -> None:
         """Forget a model."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from medseg.api import RunResult, run_pipeline
+from medseg.api import RunResult, audit_run, run_pipeline
 from medseg.datasets.finding.scan import scan
 from medseg.errors import DataError
 from medseg.testing.pictures import write_picture
@@ -178,3 +178,19 @@ def test_split_by_slice_is_refused_unless_duplicates_are_allowed(
 ) -> None:
     with pytest.raises(DataError, match="--allow-duplicates"):
         run(*BY_SLICE)
+
+
+@pytest.mark.parametrize("by", ["by_patient", "by_slice"])
+def test_an_audit_with_a_canary_finds_the_leak_where_there_is_one_and_none_else(
+    by: str, request: pytest.FixtureRequest, long_workspace: Callable[[str], AbstractContextManager[Path]]
+) -> None:
+    run: RunResult = request.getfixturevalue(by)
+    with long_workspace("canary"):
+        found = audit_run(run.folder, canary=True, device="cpu", jobs=1)
+    assert found.canary is not None
+    expected = {"by_patient": set(), "by_slice": {"split", "images", "canary"}}
+
+    assert set(found.leaks) == expected[by]
+    assert (found.canary["p"] < 0.01) == (by == "by_slice")
+    assert found.canary["patients"] == len(found.groups["test"])
+    assert "Canary: trained on labels shuffled by patient" in found.text()

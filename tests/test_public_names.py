@@ -21,6 +21,7 @@ def test_the_public_names_are_these() -> None:
         "Predictor",
         "RunResult",
         "__version__",
+        "audit_run",
         "compare",
         "delete_run",
         "evaluate",

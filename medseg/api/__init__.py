@@ -9,11 +9,12 @@ from medseg.api.finding import find_run_folder, mark_gone
 from medseg.api.folds import resume_folds, run_folds
 from medseg.api.folds_found import are_folds
 from medseg.api.folds_result import FoldsResult
+from medseg.api.kept.auditing import audit_run
 from medseg.api.kept.comparing import compare, keep_comparison
 from medseg.api.kept.deleting import delete_run
 from medseg.api.kept.listing import runs, show_run
 from medseg.api.kept.syncing import sync_runs
-from medseg.api.models import load_model
+from medseg.api.models import load_model, save_servable
 from medseg.api.opening import check_pipeline, load_pipeline, open_pipeline
 from medseg.api.prediction import PredictedCase, predict
 from medseg.api.reporting.report import report
@@ -29,6 +30,7 @@ __all__ = [
     "PredictedCase",
     "RunResult",
     "are_folds",
+    "audit_run",
     "check_data",
     "check_pipeline",
     "compare",
@@ -53,6 +55,7 @@ __all__ = [
     "run_folds",
     "run_pipeline",
     "runs",
+    "save_servable",
     "scan",
     "show_data",
     "show_run",

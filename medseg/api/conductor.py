@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medseg.api.finding import experiment_of, shown_name
+from medseg.api.finding import experiment_named, experiment_of, shown_name
 from medseg.api.result import RunResult
 from medseg.datasets.case import cases_text
 from medseg.datasets.manifest.manifest import Manifest
@@ -89,9 +89,12 @@ class Conductor:
         """Check everything, then begin a new run; arguments as of `medseg.api.running.begin`."""
         from medseg.pipeline.preparing import rows_of  # noqa: PLC0415
         from medseg.tracking.mlflow.address import default_uri, masked, reach  # noqa: PLC0415
+        from medseg.tracking.mlflow.registry import refuse_unregistrable  # noqa: PLC0415
 
         uri = default_uri(self.tracking_uri)
         reach(uri)
+        if self.options.register:
+            refuse_unregistrable(uri, experiment_named(self.definition.name, generated=self.root is None))
         with quiet_libraries():
             resolved, gathered = self._checked(going_on=part_of is not None and part_of.fold > 1)
             if look is not None:
@@ -256,9 +259,10 @@ class Conductor:
         state = folder.read()
         # A process killed before it noted the id may have made the run.
         tracked = state.tracked or MlflowRecorder.find(uri, experiment_of(state), folder.path)
+        own, name = self.options, experiment_of(state)
+        register = (name, own.register) if own.register else None
         if tracked:
-            return MlflowRecorder.resume(uri, tracked, folder.path, say=self.progress.say)
-        own = self.options
+            return MlflowRecorder.resume(uri, tracked, folder.path, say=self.progress.say, register=register)
         note = f"{self.definition.about}\n\nResearch use only; not a medical device."
         if generated:
             note = f"**GENERATED DATA: says nothing about real patients.**\n\n{note}"
@@ -266,10 +270,11 @@ class Conductor:
             note = f"{own.note}\n\n{note}"
         return MlflowRecorder.start(
             uri,
-            experiment=experiment_of(state),
+            experiment=name,
             name=shown_name(state, own),
             folder=folder.path,
             note=note,
             tags=own.own_tags(),
             say=self.progress.say,
+            register=register,
         )

@@ -20,7 +20,12 @@ from medseg.recorder import Status
 
 def experiment_of(state: State) -> str:
     """Name of the experiment that a run belongs to; runs on generated data are kept apart."""
-    return f"{state.pipeline}{'-generated' if state.data is None else ''}"
+    return experiment_named(state.pipeline, generated=state.data is None)
+
+
+def experiment_named(pipeline: str, *, generated: bool) -> str:
+    """Name of the experiment of a pipeline, and of its registered model."""
+    return f"{pipeline}{'-generated' if generated else ''}"
 
 
 def shown_name(state: State, options: RunOptions) -> str:

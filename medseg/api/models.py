@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from medseg.api.finding import find_run_folder
 from medseg.api.folds_found import find_folds
 from medseg.component import SHIPPED
+from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import RunError
 from medseg.files.inside import inside
 from medseg.pipeline.folder import RunFolder
@@ -95,3 +96,37 @@ def _downloaded(run: str, tracking_uri: str | None) -> Path:
     run_id = find_run(uri, run)
     into = cache_folder() / "models" / run_id
     return into if (into / "model.json").is_file() else download_model(uri, run_id, into)
+
+
+def save_servable(
+    model: str | Path, out: str | Path, *, tracking_uri: str | None = None, force: bool = False
+) -> Path:
+    """Write an MLflow model that takes the bytes of files, for `mlflow models serve -m OUT`.
+
+    Each row of its input is a case: bytes of a file of each channel, or of `image` where one file holds all (NIfTI,
+    DICOM, pictures; base64 in JSON). It answers what `medseg predict` writes: masks, measures, classes.
+
+    Args:
+        model: As of `load_model`.
+        out: The folder to write.
+        tracking_uri: Where to look ids up.
+        force: Write over a folder that is there.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunError: There is no such run, it has no model yet, or the folder is there.
+        ModelError: The model cannot be read.
+    """
+    from medseg.learning.inference.from_bytes import parts_of  # noqa: PLC0415
+    from medseg.learning.inference.saved_model import described_in  # noqa: PLC0415
+    from medseg.tracking.mlflow.model import save_file_model  # noqa: PLC0415
+
+    folder, target = model_folder(model, tracking_uri=tracking_uri), Path(out)
+    if target.exists() and not force:
+        raise RunError(f"{target.name} is there already. Name another with --out, or write over it: --force")
+    described = described_in(folder)
+    parts = parts_of(Manifest.from_json(described["manifest"]), tuple(described["channels"]))
+    save_file_model(folder, target, parts)
+    return target

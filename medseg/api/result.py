@@ -78,6 +78,16 @@ class RunResult:
                     )
         return found
 
+    def leaks(self) -> dict[str, str]:
+        """What leaks, as sentences by its kind; empty where the leak certificate found nothing.
+
+        Raises:
+            RunError: The certificate is damaged.
+        """
+        from medseg.pipeline.audit.certificate import leaks_of  # noqa: PLC0415
+
+        return leaks_of(self.folder)
+
     def changed(self) -> dict[str, object]:
         """What of its definition was changed when the run went on, and its values now, by dotted key."""
         from medseg.pipeline.declaration.definition import PipelineDefinition  # noqa: PLC0415

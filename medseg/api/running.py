@@ -45,6 +45,7 @@ def run_pipeline(
     run_name: str | None = None,
     note: str = "",
     tags: Sequence[str] = (),
+    register: str = "",
     progress: Progress | None = None,
 ) -> RunResult:
     """Run a pipeline from its data to a tracked model.
@@ -62,6 +63,8 @@ def run_pipeline(
         run_name: What MLflow calls the run; by default its time.
         note: Shown with it in MLflow, as Markdown.
         tags: `key=value` strings that it has in MLflow.
+        register: Register the model under the pipeline's name, with this alias, such as `champion`, if it has the
+            highest validation score so far; by default it is not registered.
         progress: Where it is shown.
 
     Raises:
@@ -76,6 +79,7 @@ def run_pipeline(
         run_name=run_name,
         note=note,
         tags=tags,
+        register=register,
     )
     root = None if data is None else Path(data)
     return begin(name, root, set, options, tracking_uri, progress or Silent())

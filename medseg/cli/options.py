@@ -63,6 +63,17 @@ Tags = Annotated[
     list[str] | None,
     typer.Option("--tag", metavar="KEY=VALUE", help="Tag the run in MLflow; may be given several times."),
 ]
+Register = Annotated[
+    bool,
+    typer.Option(
+        "--register",
+        help="Register the model under the pipeline's name, with the alias if its validation score is the highest so "
+        "far. Default: do not.",
+    ),
+]
+Alias = Annotated[
+    str | None, typer.Option("--alias", help="Alias of the best registered model. Default: champion.")
+]
 SkipBad = Annotated[
     bool,
     typer.Option(

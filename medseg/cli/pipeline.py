@@ -16,6 +16,7 @@ from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
 from medseg.cli.next_commands import going_on
 from medseg.cli.options import (
+    Alias,
     Allow,
     AllowDuplicates,
     Data,
@@ -23,6 +24,7 @@ from medseg.cli.options import (
     Jobs,
     Name,
     Note,
+    Register,
     RunName,
     Set,
     ShowPaths,
@@ -158,6 +160,8 @@ def run(
     run_name: RunName = None,
     note: Note = "",
     tags: Tags = None,
+    register: Register = False,
+    alias: Alias = None,
     show_paths: ShowPaths = False,
 ) -> None:
     """Run a pipeline, from its data to a tracked model."""
@@ -184,6 +188,7 @@ def run(
             run_name=run_name,
             note=note,
             tags=tags or (),
+            register=alias_of(register, alias),
             progress=display(console),
         )
         print_result(console, result)
@@ -328,3 +333,14 @@ def folds(
             progress=display(console),
         )
         print_folds(console, result)
+
+
+def alias_of(register: bool, alias: str | None) -> str:
+    """Alias with which a model is registered; empty where it is not.
+
+    Raises:
+        RunError: There is an alias, and nothing is registered.
+    """
+    if alias is not None and not register:
+        raise RunError("--alias is of a model that is registered. Add --register, or leave --alias out.")
+    return (alias or "champion") if register else ""

@@ -1,4 +1,4 @@
-"""`medseg runs`: list, show, compare, report, sync, move, delete."""
+"""`medseg runs`: list, show, compare, audit, report, sync, move, delete."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from rich.console import Console
 from medseg.cli.display import display
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import MEND, guarded
+from medseg.cli.options import Allow, Device
 
-app = typer.Typer(help="List, compare, report, send, move and delete runs.", no_args_is_help=True)
+app = typer.Typer(help="List, compare, audit, report, send, move and delete runs.", no_args_is_help=True)
 
 
 class Format(StrEnum):
@@ -35,7 +36,7 @@ Uri = Annotated[
 
 @app.callback()
 def runs() -> None:
-    """List, compare, report, send, move and delete runs."""
+    """List, compare, audit, report, send, move and delete runs."""
 
 
 @app.command("list")
@@ -115,6 +116,40 @@ def compare(
 
 
 @app.command()
+def audit(
+    run: Run,
+    data: Annotated[
+        Path | None, typer.Option(help="Where its data lie now. Default: where they were.")
+    ] = None,
+    canary: Annotated[
+        bool,
+        typer.Option(
+            "--canary",
+            help="Train again, shortly, on labels that are shuffled by patient: scores must be chance. For classes "
+            "of images. Default: look only.",
+        ),
+    ] = False,
+    device: Device = "auto",
+    allow: Allow = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print audit.json. Default: the page of text.")
+    ] = False,
+) -> None:
+    """Look for leaks from test patients into training; write a certificate into the run's folder and track it."""
+    errors = Console(stderr=True)
+    with guarded(errors):
+        from medseg.api import audit_run  # noqa: PLC0415
+        from medseg.cli.tables import say  # noqa: PLC0415
+
+        mark_and_tell()
+        found = audit_run(
+            run, data=data, canary=canary, device=device, allow=allow or (), progress=display(errors)
+        )
+        say(Console(), (found.json() if as_json else found.text()).rstrip("\n"))
+    raise typer.Exit(MEND if found.leaks else 0)
+
+
+@app.command()
 def report(
     run: Annotated[
         str,
@@ -150,6 +185,27 @@ def report(
         from medseg.cli.tables import say  # noqa: PLC0415
 
         say(Console(), f"Report: {written(run, *others or (), out=out, on_common=on_common, force=force)}")
+
+
+@app.command()
+def servable(
+    run: Run,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")] = Path("servable"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a folder that is there. Default: refuse.")
+    ] = False,
+    tracking_uri: Uri = None,
+) -> None:
+    """Write the model of a run so that `mlflow models serve` takes the bytes of files, and gives masks or classes."""
+    with guarded(Console(stderr=True)):
+        from medseg.api import save_servable  # noqa: PLC0415
+        from medseg.cli.tables import say  # noqa: PLC0415
+
+        made, console = save_servable(run, out, tracking_uri=tracking_uri, force=force), Console()
+        say(console, f"Model: {made}")
+        say(
+            console, f"Serve: mlflow models serve -m {shlex.quote(str(made))} --env-manager local --port 5001"
+        )
 
 
 @app.command()

@@ -155,6 +155,9 @@ def print_result(console: Console, result: RunResult) -> None:
             "good.",
             "bold red",
         )
+    for kind, leak in result.leaks().items():
+        if kind != "split" or not result.leaking:
+            say(console, f"LEAK: {leak} Scores may be too good (audit.txt).", "bold red")
     if (result.folder / "untracked.jsonl").exists():
         say(
             console,
@@ -247,9 +250,8 @@ def _table_of(summary: DataFrame, title: str) -> Table:
 def _curve_table(verdicts: Mapping[str, Mapping[str, str]]) -> Table:
     """What the learning curves of each training say, and what to do next."""
     table = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("step", no_wrap=True)
-    table.add_column("learning curves")
-    table.add_column("next")
+    for head in ("step", "learning curves", "next"):
+        table.add_column(head, no_wrap=head == "step")
     for step, verdict in verdicts.items():
         table.add_row(Text(step), Text(verdict["text"]), Text(verdict["next_step"]))
     return table

@@ -25,6 +25,7 @@ def default_jobs() -> int:
 
 _TAG = re.compile(r"(?!mlflow\.|medseg\.)[\w./ -]{1,250}=.*", re.DOTALL)
 _LONGEST_NAME = 100
+_ALIAS = re.compile(r"(?!latest$|v\d+$)[A-Za-z0-9_-]{1,255}", re.IGNORECASE)
 
 
 def _tag(text: str) -> str:
@@ -32,6 +33,14 @@ def _tag(text: str) -> str:
         raise ValueError(
             "expected key=value, with a key of letters, digits, '.', '_', '-', '/' or spaces that does not begin "
             "with mlflow. or medseg."
+        )
+    return text
+
+
+def _alias(text: str) -> str:
+    if text and (not _ALIAS.fullmatch(text)):
+        raise ValueError(
+            "expected an alias of letters, digits, '_' and '-', such as champion; not latest, nor v and a number"
         )
     return text
 
@@ -50,6 +59,7 @@ class RunOptions:
         run_name: What a tracker calls the run; None for its time.
         note: Goes before the description that a tracker shows, as Markdown.
         tags: `key=value` texts that a tracker shows.
+        register: Alias that the model is registered with, if it is the best so far; empty: it is not registered.
     """
 
     device: Literal["auto", "cpu", "cuda"]
@@ -60,6 +70,7 @@ class RunOptions:
     run_name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)] | None = None
     note: str = ""
     tags: tuple[Annotated[str, AfterValidator(_tag)], ...] = ()
+    register: Annotated[str, AfterValidator(_alias)] = ""
 
     @classmethod
     def of(cls, *, device: str = "auto", skip_bad: bool = False, **others: Any) -> RunOptions:
@@ -90,7 +101,7 @@ class RunOptions:
 
     def kept(self) -> dict[str, Any]:
         """What files hold of them: as earlier versions wrote it where nothing later was asked for."""
-        later = ("run_name", "note", "tags")
+        later = ("run_name", "note", "tags", "register")
         return {name: value for name, value in asdict(self).items() if value or name not in later}
 
     def own_tags(self) -> dict[str, str]:

@@ -15,6 +15,8 @@ from medseg.errors import DefinitionError, RunError
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.training_profile import TrainingProfile, profile_facts
 from medseg.pipeline.about import run_about, run_tags
+from medseg.pipeline.audit.certificate import leak_tags
+from medseg.pipeline.audit.looking import Images, Loaded, certify
 from medseg.pipeline.checks.shortfalls import cut_away_note, enlarged_note, unlearned_note
 from medseg.pipeline.declaration.definition import flatten
 from medseg.pipeline.declaration.public import public_definition
@@ -162,10 +164,30 @@ def _all_steps(job: Job) -> Work:
             loud=True,
         )
         job.recorder.tags({"scores.outdated": "a step after the last evaluation has changed the model"})
+    _certify(job, split, store)
     folder = work.predictor.save(job.folder.path / "model")
     keep_result(job.folder)
     job.recorder.model(folder)
     return work
+
+
+def _certify(job: Job, split: Split, store: SliceStore) -> None:
+    """Keep the leak certificate: what leaks stands in the closing table and among the tags."""
+    resolved, shared, report = job.resolved, job.shared, job.gathered.report
+    certificate = certify(
+        job.folder.path.name,
+        resolved.definition,
+        resolved.manifest,
+        data=report.fingerprint(),
+        digest=split.digest(),
+        split=split,
+        slices=[Loaded(each.case, each.group, each.position, each.role) for each in store.samples],
+        steps=resolved.steps,
+        images=Images(shared.used, report.facts, shared.duplicates),
+    )
+    for path in certificate.write(job.folder.path):
+        job.recorder.artifact(path, "audit")
+    job.recorder.tags(leak_tags(certificate))
 
 
 def _record_left_out(job: Job) -> None:

@@ -17,7 +17,7 @@ from medseg.places import read_kept, written_whole
 from medseg.progress import Bar
 from medseg.splits.split import Role
 from medseg.steps.feeding import role_batches
-from medseg.steps.step import Run, Stage, Work
+from medseg.steps.step import Fits, Run, Stage, Work
 
 _KEPT = "flips.json"
 
@@ -31,6 +31,7 @@ class AverageFlips:
     """
 
     stage: ClassVar[Stage] = Stage.LOGITS
+    fits: ClassVar[Fits] = {"mirror images": ("val",)}
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from medseg.datasets.reading.unforeseen import one_case
 from medseg.errors import DataError, DefinitionError, Fault
@@ -15,7 +15,7 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.places import written_whole
 from medseg.splits.split import Role
 from medseg.steps.evaluation.evaluation import Evaluation, evaluation_of
-from medseg.steps.step import Run, Work
+from medseg.steps.step import Fits, Run, Work
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -31,6 +31,8 @@ class Evaluate:
         **settings: What that evaluation takes beside: `distances` of volumes, `top_k` and `beta` of classes of
             images.
     """
+
+    fits: ClassVar[Fits] = {}
 
     def __init__(self, role: Role = "test", **settings: Any) -> None:
         if role not in ("train", "val", "test"):
@@ -134,6 +136,7 @@ class Evaluate:
             with written_whole(path) as target:
                 content.to_csv(target, index=content.index.name is not None)
             run.recorder.artifact(path, "scores")
+        run.recorder.table(self._table(run, ""))
         run.recorder.metrics(evaluation.metrics(tables["_summary"], self.role), 0)
 
     def _draw(self, evaluation: Evaluation, tables: Mapping[str, DataFrame], work: Work, run: Run) -> None:

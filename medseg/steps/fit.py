@@ -40,7 +40,7 @@ from medseg.splits.split import Role
 from medseg.steps.evaluation.evaluation import evaluation_of
 from medseg.steps.expected import Expected
 from medseg.steps.feeding import are_transforms, placed, role_batches, try_augmentation
-from medseg.steps.step import Run, Stage, Work
+from medseg.steps.step import Fits, Run, Stage, Work
 
 _LONGEST_TAG = 500  # characters, of MLflow's 5000: a tag is read in a list
 
@@ -75,6 +75,7 @@ class Fit:
     """
 
     stage: ClassVar[Stage] = Stage.WEIGHTS
+    fits: ClassVar[Fits] = {"weights": ("train",), "class weights": ("train",), "best epoch": ("val",)}
 
     changeable: ClassVar[tuple[str, ...]] = ("epochs", "patience", "pictures_every")
     """Settings that may change when a training goes on; see `changed_from`."""

@@ -23,7 +23,7 @@ from medseg.learning.tasks.temperature import best_temperature, probabilities
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.evaluation.class_figures import reliability
-from medseg.steps.step import Run, Stage, Work
+from medseg.steps.step import Fits, Run, Stage, Work
 
 
 class ScaleTemperature:
@@ -35,6 +35,7 @@ class ScaleTemperature:
     """
 
     stage: ClassVar[Stage] = Stage.DECISION
+    fits: ClassVar[Fits] = {"temperature": ("val",)}
 
     @property
     def roles(self) -> tuple[Role, ...]:

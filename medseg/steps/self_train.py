@@ -29,7 +29,7 @@ from medseg.steps.rounds.asked import Ask, by_network, precision, predictions, q
 from medseg.steps.rounds.concluding import conclude, record_round, say_round
 from medseg.steps.rounds.quietly import BarsAlone, CurvesAlone
 from medseg.steps.scale_temperature import with_temperature
-from medseg.steps.step import Run, Stage, Step, Work
+from medseg.steps.step import Fits, Run, Stage, Step, Work
 
 _ROUNDS = TypeAdapter(tuple[Round, ...])
 
@@ -89,6 +89,13 @@ class SelfTrain:
     def roles(self) -> tuple[Role, ...]:
         """To learn from, to choose the best round by, and to accept from."""
         return ("train", "val", UNLABELLED)
+
+    @property
+    def fits(self) -> Fits:
+        """What its steps fit, on images that were predicted too; labels, and the round that is kept."""
+        found = {what: on for step in self._steps for what, on in getattr(step, "fits", {}).items()}
+        found = {what: (*on, UNLABELLED) if on and "train" in on else on for what, on in found.items()}
+        return {**found, "predicted labels": (UNLABELLED,), "best round": ("val",)}
 
     @property
     def _steps(self) -> tuple[Step, ...]:

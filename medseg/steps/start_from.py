@@ -22,7 +22,7 @@ from medseg.learning.transfer.weights import (
     weights_file,
 )
 from medseg.splits.split import Role
-from medseg.steps.step import Run, Stage, Work
+from medseg.steps.step import Fits, Run, Stage, Work
 
 OWN = "own"
 """Stands for the weights that a network brings itself."""
@@ -44,6 +44,7 @@ class StartFrom:
     """
 
     stage: ClassVar[Stage] = Stage.WEIGHTS
+    fits: ClassVar[Fits] = {"first weights": None}
 
     def __init__(self, weights: str, part: Part = "all") -> None:
         if not isinstance(weights, str) or not weights.strip():

@@ -19,6 +19,9 @@ from medseg.recorder import Recorder
 from medseg.slices.store.store import SliceStore
 from medseg.splits.split import Role, Split
 
+Fits = Mapping[str, tuple[Role, ...] | None]
+"""What a step fits, and on which roles; None: it was learned elsewhere."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -121,8 +124,9 @@ class Step(Protocol):
     """One thing that a pipeline does.
 
     A step may have `gives` and `needs`, names of `Work.artifacts`: then a definition in which no step before it gives
-    what it needs is refused before anything runs. It may have a `stage`, what of the model it makes: then a
-    definition is refused in which a later step changes what it rests on.
+    what it needs is refused before anything runs. It says what it `fits`, such as `{"threshold": ("val",)}`, and `{}`
+    if it fits nothing: the leak certificate of a run lists it, and names a step that does not say. It may have a
+    `stage`, what of the model it makes: then a definition is refused in which a later step changes what it rests on.
     """
 
     @property

@@ -22,7 +22,7 @@ from medseg.learning.scores.threshold_search import ThresholdSearch, search
 from medseg.learning.tasks.task import threshold_task
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
-from medseg.steps.step import Run, Stage, Work
+from medseg.steps.step import Fits, Run, Stage, Work
 
 
 class TuneThreshold:
@@ -36,6 +36,7 @@ class TuneThreshold:
     """
 
     stage: ClassVar[Stage] = Stage.DECISION
+    fits: ClassVar[Fits] = {"threshold": ("val",)}
 
     def __init__(self, score: str = "f1", over: Literal["pooled", "groups"] = "pooled") -> None:
         if score not in COUNT_SCORES:

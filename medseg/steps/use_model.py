@@ -9,7 +9,7 @@ from medseg.errors import DefinitionError, ModelError
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.transfer.weights import weights_digest
 from medseg.splits.split import Role
-from medseg.steps.step import Run, Stage, Work
+from medseg.steps.step import Fits, Run, Stage, Work
 
 
 class UseModel:
@@ -23,6 +23,7 @@ class UseModel:
     """
 
     stage: ClassVar[Stage] = Stage.WEIGHTS
+    fits: ClassVar[Fits] = {"model": None}
 
     def __init__(self, weights: str) -> None:
         if not isinstance(weights, str) or not weights.strip():

@@ -44,6 +44,11 @@ class FanOut:
         for recorder in self._recorders:
             recorder.artifact(path, folder)
 
+    def table(self, path: Path) -> None:
+        """Pass a table on."""
+        for recorder in self._recorders:
+            recorder.table(path)
+
     def model(self, folder: Path) -> None:
         """Pass a saved model on."""
         for recorder in self._recorders:

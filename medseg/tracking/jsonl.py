@@ -104,6 +104,9 @@ class FolderRecorder:
             else:
                 shutil.copyfile(path, beside)
 
+    def table(self, path: Path) -> None:
+        """Leave a table where it is: it lies in the run's folder."""
+
     def model(self, folder: Path) -> None:
         """Keep a saved `Predictor` folder under its own name."""
         self.artifact(folder)

@@ -411,9 +411,10 @@ def test_the_logged_model_has_one_map_and_gives_the_numbers_of_the_predictor(
     prepared = predictor.preparation.apply(predictor.read(case))
     slices = np.ascontiguousarray(prepared.image, dtype=np.float32)
 
-    assert [spec.shape for spec in model.metadata.signature.inputs] == [(-1, 1, -1, -1)]
-    assert [spec.shape for spec in model.metadata.signature.outputs] == [(-1, 1, -1, -1)]
-    given = model.predict(slices)
+    (channel,), (mask,) = predictor.channels, predictor.task.maps
+    assert [(spec.name, spec.shape) for spec in model.metadata.signature.inputs] == [(channel, (-1, -1, -1))]
+    assert [(spec.name, spec.shape) for spec in model.metadata.signature.outputs] == [(mask, (-1, -1, -1))]
+    given = model.predict({channel: slices[:, 0]})[mask][:, None]
     assert given.shape == (1, 1, 32, 32)
     assert given.dtype == np.float32
     assert np.array_equal(given, predictor.probabilities(slices))

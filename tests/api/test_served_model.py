@@ -23,7 +23,10 @@ uri, run, given, found = sys.argv[1:]
 mlflow.set_tracking_uri(uri)
 model = mlflow.pyfunc.load_model(f"runs:/{run}/brats2d")
 with np.load(given) as slices:
-    np.savez(found, **{name: model.predict(slices[name]) for name in slices.files})
+    names = ("flair", "t1", "t1ce", "t2")
+    for file in slices.files:
+        told = model.predict({name: slices[file][:, place] for place, name in enumerate(names)})
+        np.savez(f"{found}_{file}.npz", **told)
 """
 
 NAMES = ("outside", "healthy", "necrotic_core", "oedema", "enhancing")
@@ -48,7 +51,7 @@ def test_a_fresh_process_gives_the_probabilities_that_predict_writes(
     subprocess.run(
         [
             *(sys.executable, "-c", PROGRAM, finished.tracking_uri, finished.run_id),
-            *(str(tmp_path / "given.npz"), str(tmp_path / "found.npz")),
+            *(str(tmp_path / "given.npz"), str(tmp_path / "found")),
         ],
         cwd=tmp_path,
         env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"},
@@ -64,13 +67,16 @@ def test_a_fresh_process_gives_the_probabilities_that_predict_writes(
         ]
     )
 
-    with np.load(tmp_path / "found.npz") as found:
-        for name, values in given.items():
-            assert found[name].shape == (len(values), 5, *values.shape[2:]), name
-            assert found[name].dtype == np.float32
-            assert np.allclose(found[name].sum(axis=1), 1, atol=1e-5)
-        whole = np.zeros((5, len(prepared.content), *slices.shape[2:]), dtype=np.float32)
-        whole[0] = 1
-        whole[:, rows] = found["all"].swapaxes(0, 1)
-        assert np.abs(prepared.restore(whole, nearest=False) - written).max() < 1e-4
-        assert np.abs(found["one"] - found["all"][:1]).max() < 1e-4
+    found = {}
+    for file, values in given.items():
+        with np.load(tmp_path / f"found_{file}.npz") as told:
+            assert tuple(told.files) == NAMES
+            found[file] = np.stack([told[name] for name in NAMES], axis=1)
+        assert found[file].shape == (len(values), 5, *values.shape[2:]), file
+        assert found[file].dtype == np.float32
+        assert np.allclose(found[file].sum(axis=1), 1, atol=1e-5)
+    whole = np.zeros((5, len(prepared.content), *slices.shape[2:]), dtype=np.float32)
+    whole[0] = 1
+    whole[:, rows] = found["all"].swapaxes(0, 1)
+    assert np.abs(prepared.restore(whole, nearest=False) - written).max() < 1e-4
+    assert np.abs(found["one"] - found["all"][:1]).max() < 1e-4

@@ -62,6 +62,9 @@ class Heard:
         assert path.exists()
         self.artifacts.append(f"{folder}/{path.name}")
 
+    def table(self, path):
+        assert path.exists()
+
     def bar(self, label, total, unit=""):
         from medseg.progress import Silent
 

@@ -27,6 +27,9 @@ class Spy(NoRecord):
     def artifact(self, path: Path, folder: str = "") -> None:
         self.heard.append((self.name, "artifact", path, folder))
 
+    def table(self, path: Path) -> None:
+        self.heard.append((self.name, "table", path))
+
     def model(self, folder: Path) -> None:
         self.heard.append((self.name, "model", folder))
 
@@ -45,6 +48,7 @@ def test_all_hear_all_in_order() -> None:
     both.metrics({"c": 3.0}, 4)
     both.data(inputs)
     both.artifact(Path("e"), "f")
+    both.table(Path("t"))
     both.model(Path("g"))
     both.close("FAILED")
     said = [
@@ -53,6 +57,7 @@ def test_all_hear_all_in_order() -> None:
         ("metrics", {"c": 3.0}, 4),
         ("data", inputs),
         ("artifact", Path("e"), "f"),
+        ("table", Path("t")),
         ("model", Path("g")),
         ("close", "FAILED"),
     ]

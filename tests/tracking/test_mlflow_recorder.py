@@ -38,7 +38,9 @@ from medseg.tracking.mlflow.store import open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 
-DESCRIBED = '{"channels": ["flair", "t1"], "maps": ["outside", "healthy", "tumour"]}'
+DESCRIBED = (
+    '{"channels": ["flair", "t1"], "maps": ["outside", "healthy", "tumour"], "slices": {"size": [4, 6]}}'
+)
 
 STUB = """
 import sys, types
@@ -47,7 +49,7 @@ import numpy as np
 
 class Predictor:
     channels = ("flair", "t1")
-    task = types.SimpleNamespace(classes=("outside", "healthy", "tumour"))
+    task = types.SimpleNamespace(maps=("outside", "healthy", "tumour"))
 
     def __init__(self, scale):
         self.scale = scale
@@ -258,12 +260,17 @@ def test_the_model_is_served_from_code_in_any_batch_and_size(
         model = mlflow.pyfunc.load_model(f"runs:/{recorder.run_id}/model")
     slices = np.random.default_rng(0).random((5, 2, 7, 9), dtype=np.float32)
     for part in (slices, slices[:1], slices[:2, :, :3]):
-        found = model.predict(part)
-        assert found.dtype == np.float32
-        assert found.shape == (len(part), 3, *part.shape[2:])
-        np.testing.assert_allclose(found[:, 1], 2 * part.mean(axis=1), rtol=1e-6)
-    with pytest.raises(mlflow.exceptions.MlflowException):
-        model.predict(np.zeros((1, 3, 4, 4), np.float32))  # another number of channels
+        found = model.predict({"t1": part[:, 1], "flair": part[:, 0]})
+        assert list(found) == ["outside", "healthy", "tumour"]
+        assert found["healthy"].dtype == np.float32
+        assert found["healthy"].shape == (len(part), *part.shape[2:])
+        np.testing.assert_allclose(found["healthy"], 2 * part.mean(axis=1), rtol=1e-6)
+    with pytest.raises(mlflow.exceptions.MlflowException, match="flair"):
+        model.predict({"t1": slices[:, 1]})
+    example = model.input_example
+    assert {name: values.shape for name, values in example.items()} == {"flair": (1, 4, 6), "t1": (1, 4, 6)}
+    assert not any(values.any() for values in example.values())
+    assert model.predict(example)["tumour"].shape == (1, 4, 6)
 
     (logged,) = client.search_logged_models([client.get_run(recorder.run_id).info.experiment_id])
     assert logged.source_run_id == recorder.run_id

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medseg.api.finding import find_run_folder, own_address
+from medseg.api.finding import find_run_folder
 from medseg.api.folds_found import find_folds
-from medseg.errors import RunError, TrackingError
+from medseg.api.kept.keeping import track
+from medseg.errors import RunError
 from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.folder import is_plain
 from medseg.places import written_whole
@@ -179,25 +180,5 @@ def _kept(found: Comparison, run: Tested, say: Callable[[str], None]) -> Path:
             (beside / "sentences.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
             for name, draw in figures(found).items():
                 save_figure(draw(), beside / f"{name}.png")
-        _track(run, target, say)
+        track(folder, run.state, [target], KEPT, "comparison", say)
     return target
-
-
-def _track(run: Tested, target: Path, say: Callable[[str], None]) -> None:
-    from medseg.tracking.mlflow.address import default_uri  # noqa: PLC0415
-    from medseg.tracking.mlflow.ending import send_more, send_more_later  # noqa: PLC0415
-
-    state, folder = run.state, run.folder.path
-    if not state.tracked:
-        return
-    try:
-        uri = default_uri(own_address(state.name, state.tracking_uri, folder, tracked=True))
-        unsent = send_more(uri, state.tracked, folder, target, KEPT, say)
-    except TrackingError as error:
-        send_more_later(folder, target, KEPT, say)
-        unsent = str(error).rstrip(".")
-    except RunError as error:  # its MLflow run was deleted
-        say(f"The comparison is not tracked: {error}")
-        return
-    if unsent:
-        say(f"The comparison is not tracked yet: {unsent}. Send it later: medseg runs sync {state.name}")

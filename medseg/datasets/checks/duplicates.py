@@ -104,6 +104,17 @@ def find_duplicates(cases: Sequence[Case], facts: Sequence[CaseFacts]) -> Duplic
     return Duplicates((*exact, *near))
 
 
+def equal_volumes(cases: Sequence[Case], facts: Sequence[CaseFacts]) -> Iterator[Pair]:
+    """Pairs of cases with label maps whose images are equal, value by value; arguments as of `find_duplicates`."""
+    known = {each.case: each for each in facts}
+    first: dict[tuple[str, ...], str] = {}
+    for case in cases:
+        if not case.is_whole and known[case.id].channels:
+            other = first.setdefault(_pixels(known[case.id]), case.id)
+            if other != case.id:
+                yield Pair(other, case.id, "exact", 0)
+
+
 def twins(duplicates: Duplicates, cases: Sequence[Case]) -> int:
     """How many images without a label are, pixel by pixel, images with one."""
     without = {case.id for case in cases if case.unlabelled}

@@ -13,6 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from medseg.component import Slot
+from medseg.datasets.roles import UNLABELLED
 from medseg.learning.features.agreement import NOISE, GroupScore, rand_index, silhouette
 from medseg.learning.features.learned import Found, learn, refuse_other, standardised
 from medseg.learning.features.table import KEYS, fitted, numbers
@@ -31,7 +32,7 @@ from medseg.steps.features.groupings import (
     refuse_unknown_source,
     table_of,
 )
-from medseg.steps.step import Run, Work
+from medseg.steps.step import Fits, Run, Work
 
 _LOPSIDED = 0.9  # share of the cases in one of several clusters, from which on it is said
 
@@ -55,6 +56,7 @@ class Cluster:
     declared: ClassVar[Mapping[str, Slot]] = {"method": Slot("sklearn.base.ClusterMixin", ("random_state",))}
     needs: ClassVar[tuple[str, ...]] = (FEATURES,)
     gives: ClassVar[tuple[str, ...]] = ()
+    fits: ClassVar[Fits] = {"clusters": ("train", UNLABELLED), "standardisation": ("train", UNLABELLED)}
 
     def __init__(
         self, method: Callable[..., Any] | None = None, standardise: bool = True, source: str | None = None

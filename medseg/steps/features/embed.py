@@ -20,7 +20,7 @@ from medseg.places import read_kept, written_whole
 from medseg.slices.store.store import Sample
 from medseg.splits.split import Role
 from medseg.steps.features.groupings import CLUSTERS, FEATURES, REDUCED, keep_table, place_of
-from medseg.steps.step import Run, Work
+from medseg.steps.step import Fits, Run, Work
 
 _ROLES = ("train", "val", "test", "unlabelled")
 
@@ -37,6 +37,7 @@ class Embed:
 
     needs: ClassVar[tuple[str, ...]] = ()
     gives: ClassVar[tuple[str, ...]] = (FEATURES,)
+    fits: ClassVar[Fits] = {}
 
     def __init__(self, layer: str | None = None) -> None:
         if layer is not None and (not isinstance(layer, str) or not layer.strip()):

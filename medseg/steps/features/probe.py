@@ -26,7 +26,7 @@ from medseg.slices.store.store import Sample
 from medseg.splits.split import Role
 from medseg.steps.features.embed import digest_without
 from medseg.steps.features.groupings import FEATURES, class_task, table_of
-from medseg.steps.step import Run, Stage, Work
+from medseg.steps.step import Fits, Run, Stage, Work
 
 
 class Probe:
@@ -42,6 +42,7 @@ class Probe:
     """
 
     stage: ClassVar[Stage] = Stage.WEIGHTS
+    fits: ClassVar[Fits] = {"last layer": ("train",), "C": ("train",)}
 
     needs: ClassVar[tuple[str, ...]] = (FEATURES,)
     gives: ClassVar[tuple[str, ...]] = ()

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from medseg.component import Slot
+from medseg.datasets.roles import UNLABELLED
 from medseg.learning.features.agreement import GroupScore, silhouette
 from medseg.learning.features.learned import Found, learn, refuse_other
 from medseg.learning.features.table import fitted, number_table, numbers
@@ -30,7 +31,7 @@ from medseg.steps.features.groupings import (
     refuse_unknown_source,
     table_of,
 )
-from medseg.steps.step import Run, Work
+from medseg.steps.step import Fits, Run, Work
 
 _COMPONENTS = 50
 
@@ -54,6 +55,7 @@ class Reduce:
     declared: ClassVar[Mapping[str, Slot]] = {"method": Slot("sklearn.base.BaseEstimator", ("random_state",))}
     needs: ClassVar[tuple[str, ...]] = (FEATURES,)
     gives: ClassVar[tuple[str, ...]] = ()
+    fits: ClassVar[Fits] = {"coordinates": ("train", UNLABELLED), "standardisation": ("train", UNLABELLED)}
 
     def __init__(
         self,

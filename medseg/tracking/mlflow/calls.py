@@ -16,6 +16,8 @@ from medseg.files.inside import inside
 from medseg.files.regular import parse_json
 from medseg.recorder import DataInput
 from medseg.tracking.mlflow.model import log_model
+from medseg.tracking.mlflow.registry import register
+from medseg.tracking.mlflow.tables import send_table
 
 # MLflow's limits: mlflow/utils/validation.py and the REST documentation of log-batch.
 _KEY, _PARAM, _TAG = 250, 6000, 8000
@@ -32,7 +34,7 @@ class Call:
     """One thing to tell the server.
 
     Attributes:
-        what: Name of the sender: `params`, `tags`, `metrics`, `data`, `artifact`, `model` or `status`.
+        what: Name of the sender: `params`, `tags`, `metrics`, `data`, `artifact`, `table`, `model` or `status`.
         body: Its arguments, as JSON holds them.
     """
 
@@ -42,7 +44,7 @@ class Call:
     @property
     def is_file(self) -> bool:
         """Whether files are sent, which may be too large for a server, or its place for them broken."""
-        return self.what in ("artifact", "model")
+        return self.what in ("artifact", "table", "model")
 
     def line(self) -> str:
         """One line of JSON."""
@@ -62,7 +64,7 @@ class Call:
             raise ValueError("a record without content")  # noqa: TRY004  # one error for all that is no record
         return Call(content["what"], content["body"])
 
-    def send(self, client: Any, run_id: str, folder: Path) -> None:
+    def send(self, client: Any, run_id: str, folder: Path) -> str | None:
         """Send it. Twice does no harm: a number keeps its time, and a store keeps one of two equals.
 
         Args:
@@ -70,10 +72,13 @@ class Call:
             run_id: The run.
             folder: The run's folder, which relative paths start from.
 
+        Returns:
+            What the user should know of it, as a sentence; None for nothing.
+
         Raises:
             RunError: It would send a file that does not lie in the run's folder, or is not for others to see.
         """
-        _SENDERS[self.what](client, run_id, folder, self.body)
+        return _SENDERS[self.what](client, run_id, folder, self.body)
 
 
 def key_of(name: str) -> str:
@@ -167,8 +172,17 @@ def _send_artifact(client: Any, run_id: str, folder: Path, body: Mapping[str, An
         client.log_artifact(run_id, str(path), below or None)
 
 
-def _send_model(client: Any, run_id: str, folder: Path, body: Mapping[str, Any]) -> None:
-    log_model(client, run_id, _sendable(folder, body["path"]), folder / "mlflow_model")
+def _send_model(client: Any, run_id: str, folder: Path, body: Mapping[str, Any]) -> str | None:
+    """Log it, and register it where that is asked for: in one call, for the second rests on the first."""
+    predictor = _sendable(folder, body["path"])
+    log_model(client, run_id, predictor, folder / "mlflow_model")
+    if "alias" not in body:
+        return None
+    return register(client, run_id, predictor, body["name"], body["alias"])
+
+
+def _send_table(client: Any, run_id: str, folder: Path, body: Mapping[str, Any]) -> None:
+    send_table(client, run_id, _sendable(folder, body["path"]))
 
 
 def _sendable(folder: Path, given: str) -> Path:
@@ -189,12 +203,13 @@ def _parts(items: Any, size: int) -> Iterator[Sequence[tuple[str, Any]]]:
         yield every[start : start + size]
 
 
-_SENDERS: Mapping[str, Callable[[Any, str, Path, Mapping[str, Any]], None]] = {
+_SENDERS: Mapping[str, Callable[[Any, str, Path, Mapping[str, Any]], str | None]] = {
     "params": _send_params,
     "tags": _send_tags,
     "metrics": _send_metrics,
     "data": _send_data,
     "artifact": _send_artifact,
+    "table": _send_table,
     "model": _send_model,
     "status": _send_status,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +68,14 @@ def tell_end(
         return
 
 
-def send_more(uri: str, run_id: str, folder: Path, path: Path, below: str, say: Callable[[str], None]) -> str:
-    """Send a further file or folder of a run that has ended.
+def send_more(uri: str, run_id: str, folder: Path, calls: Sequence[Call], say: Callable[[str], None]) -> str:
+    """Send more of a run that has ended.
 
     Args:
         uri: Address of the tracking store.
         run_id: The run.
         folder: The run's own folder.
-        path: What is sent, which lies in it.
-        below: Folder of the run's artifacts that it goes to.
+        calls: What is sent: see `file_call` and `medseg.tracking.mlflow.calls`.
         say: Called with each trouble with the server, one sentence at a time.
 
     Returns:
@@ -89,16 +88,25 @@ def send_more(uri: str, run_id: str, folder: Path, path: Path, below: str, say: 
     with open_store(uri) as client:
         existing_run(client, run_id)
         outbox = _outbox(client, uri, run_id, folder, say)
-        outbox.put(_more(folder, path, below))
+        for call in calls:
+            outbox.put(call)
         return outbox.unsent
 
 
-def send_more_later(folder: Path, path: Path, below: str, say: Callable[[str], None]) -> None:
-    """Let a further file or folder of a run wait with its other records, as `send_more` would send it."""
-    leave(folder, _more(folder, path, below), say)
+def send_more_later(folder: Path, calls: Sequence[Call], say: Callable[[str], None]) -> None:
+    """Let more of a run wait with its other records, as `send_more` would send it."""
+    for call in calls:
+        leave(folder, call, say)
 
 
-def _more(folder: Path, path: Path, below: str) -> Call:
+def file_call(folder: Path, path: Path, below: str) -> Call:
+    """Send a file or folder that lies in the folder of a run.
+
+    Args:
+        folder: The run's own folder.
+        path: What is sent.
+        below: Folder of the run's artifacts that it goes to.
+    """
     return Call(
         "artifact", {"path": path.resolve().relative_to(folder.resolve()).as_posix(), "folder": below}
     )

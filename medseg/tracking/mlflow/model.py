@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,7 +21,8 @@ from medseg.tracking.mlflow.address import is_of_store, sqlite_path
 from medseg.tracking.mlflow.quiet import quiet_mlflow
 
 _USE = "research use only, not a medical device"
-_SCRIPT = Path(__file__).with_name("served.py")
+_LONGEST_NOTE = 5000  # characters, of MLflow
+_SLICES, _FILES = (Path(__file__).parent / "serving" / name for name in ("slices.py", "files.py"))
 
 
 def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
@@ -56,6 +57,7 @@ def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
             "channels": ", ".join(described["channels"]),
             "maps": ", ".join(described["maps"]),
             "use": _USE,
+            "mlflow.note.content": card_of(predictor),
         },
     )
     try:
@@ -75,6 +77,12 @@ def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
         raise
     _delete(client, older)
     return str(logged.model_id)
+
+
+def card_of(predictor: Path) -> str:
+    """The model card as Markdown, as MLflow shows it."""
+    card = predictor / "README.md"
+    return card.read_text(encoding="utf-8")[:_LONGEST_NOTE] if card.exists() else ""
 
 
 def _name(described: Any) -> str:
@@ -114,28 +122,53 @@ def save_model(predictor: Path, into: Path, record: Any = None) -> None:
         record: MLflow's record of the model, made by the caller who knows its id.
     """
     quiet_mlflow()
-    import mlflow.pyfunc
+    import numpy as np
 
     # Read, not built: the parts of a model may come from a package that only the caller of a run allowed.
     described = read_json(predictor / "model.json")
     spatial = described.get("truth", "masks") == "masks"
-    signature = _signature(len(described["channels"]), len(described["maps"]), spatial=spatial)
+    channels, maps = described["channels"], described["maps"]
+    blank = np.zeros((1, *described["slices"]["size"]), dtype=np.float32)  # no patient
+    known = {
+        "signature": _signature(channels, maps, spatial=spatial),
+        "input_example": dict.fromkeys(channels, blank),
+        **({} if record is None else {"mlflow_model": record}),
+    }
+    _save(_SLICES, predictor, into, known)
+
+
+def save_file_model(predictor: Path, into: Path, parts: Sequence[str]) -> None:
+    """Save a predictor folder as an MLflow model that takes the bytes of files; see `serving/files.py`.
+
+    Args:
+        predictor: Folder of a saved `Predictor`.
+        into: Where to save; replaced if it exists.
+        parts: Names of the files of a case.
+    """
+    quiet_mlflow()
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    schema = Schema([ColSpec(DataType.binary, part) for part in parts])  # in JSON base64
+    _save(_FILES, predictor, into, {"signature": ModelSignature(inputs=schema)})
+
+
+def _save(script: Path, predictor: Path, into: Path, known: Mapping[str, Any]) -> None:
+    import mlflow.pyfunc
+
     with written_whole(into) as beside, _temporary_in(beside.parent), warnings.catch_warnings():
-        # MLflow warns that there is no input example: it would fix batch, height and width, which the
-        # signature leaves free.
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # MLflow's own
         mlflow.pyfunc.save_model(
             path=str(beside),
-            python_model=str(_SCRIPT),
+            python_model=str(script),
             artifacts={"predictor": str(predictor.resolve())},
-            signature=signature,
             pip_requirements=[_requirement()],
             metadata={"use": _USE},
-            **({} if record is None else {"mlflow_model": record}),
+            **known,
         )
         for cache in beside.rglob("__pycache__"):
             shutil.rmtree(cache, ignore_errors=True)
-        _forget_paths(beside)
+        _forget_paths(beside, script)
 
 
 @contextmanager
@@ -149,7 +182,7 @@ def _temporary_in(folder: Path) -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def _forget_paths(model: Path) -> None:
+def _forget_paths(model: Path, script: Path) -> None:
     """Take the folders of this machine out of the record: MLflow notes them, and loads without them."""
     from mlflow.models import Model
 
@@ -157,21 +190,22 @@ def _forget_paths(model: Path) -> None:
     if record.artifact_path is not None:
         record.artifact_path = "model"  # the store knows the place, and finds the model without this
     flavor = record.flavors["python_function"]
-    flavor["model_code_path"] = _SCRIPT.name
+    flavor["model_code_path"] = script.name
     for artifact in flavor["artifacts"].values():
         artifact["uri"] = artifact["path"]
     record.save(str(model / "MLmodel"))
 
 
-def _signature(channels: int, maps: int, *, spatial: bool) -> Any:
+def _signature(channels: Sequence[str], maps: Sequence[str], *, spatial: bool) -> Any:
+    """Slices (B, H, W) of each channel in, probabilities of each class out, by their names."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    float32 = np.dtype(np.float32)
+    float32, shape = np.dtype(np.float32), (-1, -1, -1)
     return ModelSignature(
-        inputs=Schema([TensorSpec(float32, (-1, channels, -1, -1))]),
-        outputs=Schema([TensorSpec(float32, (-1, maps, -1, -1) if spatial else (-1, maps))]),
+        inputs=Schema([TensorSpec(float32, shape, name) for name in channels]),
+        outputs=Schema([TensorSpec(float32, shape if spatial else (-1,), name) for name in maps]),
     )
 
 

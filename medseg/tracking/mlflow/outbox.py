@@ -39,7 +39,7 @@ class Outbox:
     dropped.
 
     Args:
-        send: Sends one call, or raises.
+        send: Sends one call, or raises; gives what the user should know of it.
         reach: Raises `TrackingError` soon if the server does not answer.
         folder: The run's folder. Calls that an earlier process left there are sent first.
         say: Called once when the server goes away, when it is back, and of each refusal.
@@ -55,7 +55,7 @@ class Outbox:
 
     def __init__(
         self,
-        send: Callable[[Call], None],
+        send: Callable[[Call], str | None],
         reach: Callable[[], None],
         folder: Path,
         say: Callable[[str], None],
@@ -163,7 +163,7 @@ class Outbox:
     def _sent(self, call: Call) -> bool:
         """True if the call needs no more care: it arrived, or it never will."""
         try:
-            self._send(call)
+            note = self._send(call)
         except RunError as error:  # it is we who will not
             self.refused += 1
             self._say(f"One {call.what} is not sent to the tracking server: {error}")
@@ -176,6 +176,8 @@ class Outbox:
             does_not = "refuses the login" if _code(error) in LOGIN else f"did not take {call.what}"
             self._back_off(does_not, error)
             return False
+        if note:
+            self._say(note)
         return True
 
     def _keep(self, call: Call) -> None:

@@ -50,6 +50,7 @@ class MlflowRecorder:
         settled: Mapping[str, str] | None = None,
         say: Callable[[str], None] = _say_nothing,
         system: bool = False,
+        register: tuple[str, str] | None = None,
     ) -> None:
         """Wrap a run that exists.
 
@@ -61,6 +62,7 @@ class MlflowRecorder:
             settled: Parameters that an earlier process recorded, None for a new run.
             say: Called with each trouble with the server, one sentence at a time.
             system: Whether to record how busy the machine is, every ten seconds.
+            register: Name and alias with which the model is registered; None: it is not.
         """
         self.run_id = run_id
         self._client = client
@@ -73,6 +75,7 @@ class MlflowRecorder:
         self._seen: dict[str, dict[int, float]] = {}  # the last value at each step, by metric
         self._settled = dict(settled or {})
         self._resumed = settled is not None
+        self._registered = register
         if self._resumed:
             self._outbox.forget("status")  # an end that was none: the run goes on
         self._outbox.flush()  # what an earlier process could not tell
@@ -90,6 +93,7 @@ class MlflowRecorder:
         tags: Mapping[str, str] | None = None,
         say: Callable[[str], None] = _say_nothing,
         system: bool = True,
+        register: tuple[str, str] | None = None,
     ) -> MlflowRecorder:
         """Make a new run.
 
@@ -102,6 +106,7 @@ class MlflowRecorder:
             tags: That the run has from the start.
             say: Called with each trouble with the server, one sentence at a time.
             system: Whether to record how busy the machine is, every ten seconds.
+            register: Name and alias with which the model is registered; None: it is not.
 
         Raises:
             TrackingError: The address is malformed, or the store does not answer.
@@ -124,7 +129,13 @@ class MlflowRecorder:
             )
         folder.mkdir(parents=True, exist_ok=True)
         return cls(
-            client, run.info.run_id, folder, reach_again=lambda: reach(uri, 2.0), say=say, system=system
+            client,
+            run.info.run_id,
+            folder,
+            reach_again=lambda: reach(uri, 2.0),
+            say=say,
+            system=system,
+            register=register,
         )
 
     @classmethod
@@ -136,6 +147,7 @@ class MlflowRecorder:
         *,
         say: Callable[[str], None] = _say_nothing,
         system: bool = True,
+        register: tuple[str, str] | None = None,
     ) -> MlflowRecorder:
         """Go on with a run: it is RUNNING again, and gets first what an earlier process could not tell it.
 
@@ -145,6 +157,7 @@ class MlflowRecorder:
             folder: The run's own folder.
             say: Called with each trouble with the server, one sentence at a time.
             system: Whether to record how busy the machine is, every ten seconds.
+            register: Name and alias with which the model is registered; None: it is not.
 
         Raises:
             TrackingError: The store does not answer.
@@ -161,6 +174,7 @@ class MlflowRecorder:
             settled=run.data.params,
             say=say,
             system=system,
+            register=register,
         )
 
     @staticmethod
@@ -224,9 +238,14 @@ class MlflowRecorder:
         """Keep a file, or a whole folder under its own name, below `folder` of the run's artifacts."""
         self._outbox.put(Call("artifact", {"path": self._inside(path), "folder": folder}))
 
+    def table(self, path: Path) -> None:
+        """Keep a CSV of scores as a table of MLflow's evaluation view."""
+        self._outbox.put(Call("table", {"path": self._inside(path)}))
+
     def model(self, folder: Path) -> None:
-        """Keep a saved `Predictor` folder as the run's model: `runs:/<run id>/<pipeline>`."""
-        self._outbox.put(Call("model", {"path": self._inside(folder)}))
+        """Keep a `Predictor` folder as the run's model, `runs:/<run id>/<pipeline>`; register it if asked to."""
+        registered = dict(zip(("name", "alias"), self._registered or (), strict=False))
+        self._outbox.put(Call("model", {"path": self._inside(folder), **registered}))
 
     def close(self, status: Status) -> None:
         """End the run. If the server is still away, says where everything is and how it gets there."""

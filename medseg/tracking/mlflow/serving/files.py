@@ -1,4 +1,4 @@
-"""The model as MLflow serves it: this file is copied into the model and run there, so nothing is pickled.
+"""The model as MLflow serves it for files: this script is copied into the model and run there; nothing is pickled.
 
 It stands alone: a copy of it must find what it needs by absolute imports of an installed medseg.
 """
@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 
-class ServedPredictor(PythonModel):
-    """A saved `Predictor` behind MLflow's interface."""
+class ServedFiles(PythonModel):
+    """A saved `Predictor` behind MLflow's interface, which takes files and answers as `medseg predict` writes."""
 
     def load_context(self, context: Any) -> None:
         """Load the predictor folder that lies in the model as `artifacts/predictor`.
@@ -29,23 +29,25 @@ class ServedPredictor(PythonModel):
     def predict(
         self,
         context: Any,  # noqa: ARG002 - MLflow's interface
-        model_input: np.ndarray,
+        model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002 - MLflow's interface
-    ) -> np.ndarray:
-        """Return class probabilities.
+    ) -> list[dict[str, Any]]:
+        """Answer for each row of a table whose columns are the files of a case, as bytes.
 
         Args:
             context: MLflow's; not used.
-            model_input: Prepared slices (B, C, H, W) as float32: channels in the model's order, intensities
-                normalised as in training. Any B, and any H and W that the network takes.
+            model_input: A column each channel, or `image` where one file holds all of them: NIfTI, DICOM or picture,
+                as the model was trained on.
             params: Not used.
 
         Returns:
-            Probabilities (B, K, H, W) as float32 in [0, 1], classes in the model's order; of a model that tells
-            classes of whole images (B, K).
+            For each row `measures` by name; `mask`, the label map as base64 of `.nii.gz` or `.png`, of models that
+            give one; `warnings`; and `error` alone, what is wrong with the files, where they cannot be used.
         """
-        slices = np.ascontiguousarray(model_input, dtype=np.float32)
-        return np.asarray(self._predictor.probabilities(slices), dtype=np.float32)
+        from medseg.learning.inference.from_bytes import answer
+
+        rows = model_input.to_dict("records")
+        return [answer(self._predictor, row) for row in rows]
 
 
-set_model(ServedPredictor())
+set_model(ServedFiles())

@@ -1,0 +1,1 @@
+"""Scripts that are copied into models, and run where MLflow serves them."""
