@@ -18,6 +18,7 @@ from medseg.learning.tasks.task import TASK, Task
 
 #: What each model has fitted on its own validation cases: of several, the mean.
 _FITTED = ("threshold", "temperature")
+_LEFT_OUT = {"temperature": 1.0}  # what it is where a description does not have it
 
 
 def ensemble(models: Sequence[Predictor]) -> Predictor:
@@ -83,8 +84,9 @@ def _identity(model: Predictor) -> dict[str, Any]:
 def _task(models: Sequence[Predictor]) -> Task:
     spec = dict(models[0].task.spec())
     for name in _FITTED:
-        values = [each.task.spec().get(name, 1.0 if name == "temperature" else None) for each in models]
-        if len(set(values)) > 1 and all(is_number(value) for value in values):
+        given = [each.task.spec().get(name, _LEFT_OUT.get(name)) for each in models]
+        values = [value for value in given if is_number(value)]
+        if len(values) == len(models) and len(set(values)) > 1:
             spec[name] = float(np.mean(values))
     task: Task = build(spec, at="task", kind=TASK, allowed=models[0].preparation.allowed)
     return task

@@ -76,7 +76,7 @@ def cut_volumes(look: Look) -> Cut:
     size, fit, why = _cropped(look, plane, scales, sizes) or _size(sizes)
     scaling, why_scaled = volume_scaling(look)
     image = kept_share(look) < CROPPED
-    seen = AXES[axis.plane]
+    seen = next(each for each in AXES.values() if each.name == axis.plane)
     spacing = [round(float(target[along]), 4) for along in (seen.rows, seen.columns)]
     pixels = f"{_words(target[plane])} mm"
     return Cut(

@@ -19,7 +19,7 @@ from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.postprocessing.search import Found, search
 from medseg.steps.postprocessing.seen import SeenCase, SeenCases
-from medseg.steps.step import Run, Stage, Work
+from medseg.steps.step import Fits, Run, Stage, Work
 
 _KEPT = "cleaning.json"
 _TRIALS = 5  # a class, at most
@@ -34,6 +34,7 @@ class PostProcess:
     """
 
     stage: ClassVar[Stage] = Stage.LABELS
+    fits: ClassVar[Fits] = {"post-processing": ("val",)}
 
     @property
     def roles(self) -> tuple[Role, ...]:
