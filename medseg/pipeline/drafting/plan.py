@@ -59,7 +59,7 @@ def planned(name: str, look: Look, machine: Machine, scale: Scale, time: Time | 
         time: What it may take; None plans about 3000 steps.
     """
     cut = cut_of(look, scale.side)
-    size = _Size.of(look, cut, scale)
+    size = _Size.of(look, cut, scale, machine)
     length = size.course(time)
     head = [
         Choice("name", name),
@@ -94,7 +94,7 @@ class _Size:
     most: int
 
     @classmethod
-    def of(cls, look: Look, cut: Cut, scale: Scale) -> _Size:
+    def of(cls, look: Look, cut: Cut, scale: Scale, machine: Machine) -> _Size:
         slices, validated = (max(int(share * cut.slices), 1) for share in (_TRAINING, _VALIDATION))
         features = tuple(widths(scale.base, cut.halvings))
         if look.labels is None:
@@ -102,6 +102,7 @@ class _Size:
             batch = min(16, batch)
         else:
             batch, most = batch_size(features, cut.size, slices), _MOST_EPOCHS
+            batch = min(batch, machine.largest_batch)
         return cls(slices, validated, features, max(int(batch * scale.part), 2), most)
 
     def course(self, time: Time | None) -> Course:
@@ -185,7 +186,7 @@ def _unet(features: Sequence[int], machine: Machine, *, binary: bool) -> Iterato
     )
     yield Choice("network.strides", [2] * (len(features) - 1))
     why = "with more, the last map would be normalised, and say no amount" if binary else ""
-    yield Choice("network.num_res_units", 0 if binary else 2, why)
+    yield Choice("network.num_res_units", 0 if binary else machine.units, why)
     yield Choice("network.norm", "instance")
 
 
