@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from medseg.learning.inference.cleaning import Cleaning, component_volumes
-from medseg.steps.postprocessing.seen import SeenCases
+from medseg.steps.postprocessing.seen import Scored, SeenCases
 
 _SHARES = (0.5, 0.9, 1.0)  # of the components that touch no truth: so many are smaller
 _NOISE = 1e-9  # of sums in another order
@@ -20,25 +20,26 @@ class Found:
 
     Attributes:
         cleaning: What is done, in this order.
-        before: Mean Dice over patients by class and region without it.
+        before: Dice of the patients without it.
         after: With it.
     """
 
     cleaning: tuple[Cleaning, ...]
-    before: dict[str, float]
-    after: dict[str, float]
+    before: Scored
+    after: Scored
 
 
 def search(seen: SeenCases, tried: Callable[[], None]) -> Found:
     """Try the largest component, smallest sizes and filled holes of one class after the other.
 
-    Each is kept only where the mean Dice over `select` rises by it, and that of no class and no region falls.
+    Each is kept only where the mean Dice over `select` rises by it, that of more patients than it lowers, and that
+    of no class and no region falls: a mean over a handful of patients may rise by one of them.
 
     Args:
         seen: Validation cases.
         tried: Called after each of the trials; there are five a class at most.
     """
-    before = best = seen.dice(())
+    before = best = seen.scored(())
     kept: tuple[Cleaning, ...] = ()
     for index in range(1, len(seen.classes)):
         mine = Cleaning(index)
@@ -46,9 +47,9 @@ def search(seen: SeenCases, tried: Callable[[], None]) -> Found:
             chosen, reached = mine, best
             for change in ways:
                 one = change(mine)
-                found = seen.dice((*kept, one))
+                found = seen.scored((*kept, one))
                 tried()
-                if _better(seen, found, reached, best):
+                if _better(found, reached, best):
                     chosen, reached = one, found
             mine, best = chosen, reached
         if mine != Cleaning(index):
@@ -80,9 +81,12 @@ def _sizes(seen: SeenCases, index: int) -> list[float]:
     )
 
 
-def _better(
-    seen: SeenCases, found: dict[str, float], reached: dict[str, float], best: dict[str, float]
-) -> bool:
-    """Whether the mean rises over what was reached, and no name falls below what it was before."""
-    rises = seen.score(found) > seen.score(reached) + _NOISE
-    return rises and not any(found[name] < value - _NOISE for name, value in best.items())
+def _better(found: Scored, reached: Scored, best: Scored) -> bool:
+    """Whether the mean rises over what was reached, more patients gain than lose, and no name falls."""
+    if not found.score > reached.score + _NOISE:
+        return False
+    before = reached.of_patients()
+    gains = [value - before[group] for group, value in found.of_patients().items()]
+    if sum(gain > _NOISE for gain in gains) <= sum(gain < -_NOISE for gain in gains):
+        return False
+    return not any(found.means[name] < value - _NOISE for name, value in best.means.items())

@@ -99,19 +99,46 @@ class SeenCases:
     def _members(self) -> Mapping[str, tuple[int, ...]]:
         return VolumeScorer(self.classes, self.regions).members
 
-    def dice(self, cleaning: Sequence[Cleaning]) -> dict[str, float]:
-        """Mean Dice over patients of each class and region after cleanings; NaN of a name that no case has."""
+    def scored(self, cleaning: Sequence[Cleaning]) -> Scored:
+        """Dice of each class, region and patient after cleanings."""
         found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in self._members}
         for case in self.cases:
             matrix = case.matrix(cleaning, len(self.classes))
             for name, members in self._members.items():
                 counts = counts_of(matrix, members)
                 found[name][case.group].append(float(dice(*counts)))
-        return {name: _mean([_mean(each) for each in groups.values()]) for name, groups in found.items()}
+        patients = {
+            name: {group: _mean(each) for group, each in mine.items()} for name, mine in found.items()
+        }
+        return Scored(patients, tuple(self.select))
 
-    def score(self, found: Mapping[str, float]) -> float:
+
+@dataclass(frozen=True)
+class Scored:
+    """Dice of validation patients.
+
+    Attributes:
+        patients: By class or region, then by patient: the mean over the cases of the patient; NaN where none has it.
+        select: Names whose mean is the score.
+    """
+
+    patients: Mapping[str, Mapping[str, float]]
+    select: tuple[str, ...]
+
+    @cached_property
+    def means(self) -> dict[str, float]:
+        """Over patients, of each class and region; NaN of a name that no patient has."""
+        return {name: _mean(list(each.values())) for name, each in self.patients.items()}
+
+    @property
+    def score(self) -> float:
         """The mean over `select`."""
-        return _mean([found[name] for name in self.select])
+        return _mean([self.means[name] for name in self.select])
+
+    def of_patients(self) -> dict[str, float]:
+        """The mean over `select` of each patient."""
+        groups = self.patients[self.select[0]]
+        return {group: _mean([self.patients[name][group] for name in self.select]) for group in groups}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -13,6 +13,7 @@ from medseg.learning.inference.cleaning import Cleaning, cleaned
 from medseg.learning.inference.predictor import Predictor
 from medseg.steps.postprocessing.post_process import PostProcess
 from medseg.steps.postprocessing.search import Found
+from medseg.steps.postprocessing.seen import Scored
 
 
 def start(work, run):
@@ -27,7 +28,7 @@ def test_the_search_sees_what_predict_gives_for_the_validation_cases(
 
     def search(given, _):
         seen.append(given)
-        return Found((), given.dice(()), given.dice(()))
+        return Found((), given.scored(()), given.scored(()))
 
     monkeypatch.setattr("medseg.steps.postprocessing.post_process.search", search)
     done = start(
@@ -48,10 +49,9 @@ def test_the_search_sees_what_predict_gives_for_the_validation_cases(
 
 def test_what_was_chosen_is_kept_recalled_recorded_and_said(make_work, make_run, heard, monkeypatch) -> None:
     chosen = (Cleaning(1, largest=True), Cleaning(3, least=4.5, fill=True))
-    before = dict.fromkeys([*make_work().predictor.task.classes, "whole_tumour"], 0.5)
+    before, after = (Scored({"whole_tumour": {"a": value}}, ("whole_tumour",)) for value in (0.5, 0.75))
     monkeypatch.setattr(
-        "medseg.steps.postprocessing.post_process.search",
-        lambda *_: Found(chosen, before, {**before, "whole_tumour": 0.75}),
+        "medseg.steps.postprocessing.post_process.search", lambda *_: Found(chosen, before, after)
     )
     run = make_run()
 

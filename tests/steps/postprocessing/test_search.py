@@ -43,8 +43,8 @@ def test_a_component_where_none_is_goes(truth) -> None:
     result = found(cases(case(truth, predicted)))
 
     assert result.cleaning == (Cleaning(1, largest=True),)
-    assert result.after == dict.fromkeys(CLASSES, 1.0)
-    assert result.before["left"] == pytest.approx(2 * 50 / (50 + 54))
+    assert result.after.means == dict.fromkeys(CLASSES, 1.0)
+    assert result.before.means["left"] == pytest.approx(2 * 50 / (50 + 54))
 
 
 def test_where_a_class_has_two_true_components_small_ones_go_alone(truth) -> None:
@@ -57,7 +57,7 @@ def test_where_a_class_has_two_true_components_small_ones_go_alone(truth) -> Non
     ((cleaning,),) = (result.cleaning,)
     assert not cleaning.largest
     assert 2 < cleaning.least < 2.001
-    assert result.after["left"] == 1.0
+    assert result.after.means["left"] == 1.0
 
 
 def test_holes_are_filled_where_the_truth_has_none(truth) -> None:
@@ -81,9 +81,23 @@ def test_what_helps_one_class_and_harms_another_is_not_kept(truth) -> None:
     seen = cases(case(truth, predicted), select=["left"], regions={"any": [1, 2]})
 
     assert found(seen).cleaning == ()
-    cleaned = seen.dice([Cleaning(1, largest=True)])
-    assert cleaned["left"] > seen.dice(())["left"]
-    assert cleaned["any"] < seen.dice(())["any"]
+    cleaned = seen.scored([Cleaning(1, largest=True)]).means
+    assert cleaned["left"] > seen.scored(()).means["left"]
+    assert cleaned["any"] < seen.scored(()).means["any"]
+
+
+def test_what_raises_the_mean_by_one_patient_and_lowers_others_is_not_kept(truth) -> None:
+    two = truth.copy()
+    two[2:4, 12:14, 0] = 1  # lost with the smaller components
+    wrong = truth.copy()
+    wrong[12:16, 0:6, 3] = 1
+    alone = cases(case(two, two, "a"), case(truth, wrong, "b"), case(truth, wrong, "c"))
+    more = cases(case(two, two, "a"), case(two, two, "b"), case(truth, wrong, "c"))
+
+    assert found(alone).cleaning == (Cleaning(1, largest=True),)
+    largest = more.scored([Cleaning(1, largest=True)])
+    assert largest.score > more.scored(()).score
+    assert Cleaning(1, largest=True) not in found(more).cleaning
 
 
 def test_the_mean_is_that_over_patients_not_over_cases(truth) -> None:
@@ -94,7 +108,7 @@ def test_the_mean_is_that_over_patients_not_over_cases(truth) -> None:
     wrong[14:16, 0:2, 3] = 1
     seen = cases(case(two, two, "a"), case(two, two, "a"), case(truth, wrong, "b"))
 
-    dice = seen.dice([Cleaning(1, largest=True)])
+    dice = seen.scored([Cleaning(1, largest=True)]).means
 
     assert dice["left"] == pytest.approx(np.mean([2 * 50 / (50 + 66), 1.0]))
 
@@ -113,4 +127,4 @@ def test_a_class_that_nobody_has_decides_nothing(truth) -> None:
     result = found(cases(case(truth, truth)))
 
     assert result.cleaning == ()
-    assert np.isnan(result.before["right"])
+    assert np.isnan(result.before.means["right"])
