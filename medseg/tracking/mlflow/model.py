@@ -120,7 +120,12 @@ def save_model(predictor: Path, into: Path, record: Any = None) -> None:
     described = read_json(predictor / "model.json")
     spatial = described.get("truth", "masks") == "masks"
     signature = _signature(len(described["channels"]), len(described["maps"]), spatial=spatial)
-    with written_whole(into) as beside, _temporary_in(beside.parent), warnings.catch_warnings():
+    with (
+        written_whole(into) as beside,
+        _temporary_in(beside.parent),
+        _installed_as_it_is(),
+        warnings.catch_warnings(),
+    ):
         # MLflow warns that there is no input example: it would fix batch, height and width, which the
         # signature leaves free.
         warnings.simplefilter("ignore")
@@ -147,6 +152,19 @@ def _temporary_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         tempfile.tempdir = before
+
+
+@contextmanager
+def _installed_as_it_is() -> Iterator[None]:
+    """Spare seconds in which MLflow lists the files of all packages, to compare versions with those right here."""
+    from mlflow.utils import environment
+
+    compare = environment.warn_dependency_requirement_mismatches
+    environment.warn_dependency_requirement_mismatches = lambda _: None
+    try:
+        yield
+    finally:
+        environment.warn_dependency_requirement_mismatches = compare
 
 
 def _forget_paths(model: Path) -> None:
