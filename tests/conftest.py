@@ -229,16 +229,33 @@ def workspace(
     return folder
 
 
+BlankFigures = Callable[[], AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="session")
+def blank_figures() -> BlankFigures:
+    """Leave figures blank in a `with` block of a fixture that outlives a test: drawing them takes long."""
+
+    @contextmanager
+    def undrawn() -> Iterator[None]:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from PIL import Image
+
+        def blank(_: FigureCanvasAgg, path: Path, **__: object) -> None:
+            Image.new("L", (1, 1)).save(path, format="PNG")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FigureCanvasAgg, "print_figure", blank)
+            yield
+
+    return undrawn
+
+
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave figures blank, in tests that look at everything else: drawing them takes a third of a tiny run."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    def blank(_: FigureCanvasAgg, path: Path, **__: object) -> None:
-        Image.new("L", (1, 1)).save(path, format="PNG")
-
-    monkeypatch.setattr(FigureCanvasAgg, "print_figure", blank)
+def undrawn(blank_figures: BlankFigures) -> Iterator[None]:
+    """Leave figures blank, in tests that look at everything else."""
+    with blank_figures():
+        yield
 
 
 LongWorkspace = Callable[[str], AbstractContextManager[Path]]
