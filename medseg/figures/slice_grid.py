@@ -114,9 +114,7 @@ def _sheet(figure: Figure) -> Axes:
     return axes
 
 
-def _draw(
-    sheet: Axes, box: tuple[float, float, float, float], picture: NDArray[Any], stretch: float
-) -> None:
+def _draw(sheet: Axes, box: tuple[float, float, float, float], picture: NDArray[Any], stretch: float) -> None:
     """Draw a picture into the middle of a box: left, bottom, width and height; as large as its shape lets it be."""
     left, bottom, across, up = box
     width = min(across, up / stretch)
