@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import gc
 import importlib
+import itertools
 import json
 import os
 import shutil
@@ -122,10 +123,17 @@ def config_with_key(place: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def new_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give paths of folders that are not there yet; pytest's own would list those of all tests for each."""
+    within = tmp_path_factory.mktemp("places")
+    return (within / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_places(new_places: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test a cache, a configuration and a tracking store of its own, unless it sets others."""
-    place = tmp_path_factory.mktemp("places")
+    place = next(new_places)
     monkeypatch.setenv("MEDSEG_CACHE", str(place / "cache"))
     monkeypatch.setenv("MEDSEG_CONFIG", str(config_with_key(place)))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
