@@ -59,6 +59,7 @@ def pytest_collection_finish() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own
             importlib.import_module("torch._dynamo")
+    gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
     gc.enable()
