@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import gc
 import importlib
+import itertools
 import json
 import os
 import shutil
@@ -58,6 +59,7 @@ def pytest_collection_finish() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own
             importlib.import_module("torch._dynamo")
+    gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
     gc.enable()
@@ -122,10 +124,17 @@ def config_with_key(place: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def new_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give paths of folders that are not there yet; pytest's own would list those of all tests for each."""
+    within = tmp_path_factory.mktemp("places")
+    return (within / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_places(new_places: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test a cache, a configuration and a tracking store of its own, unless it sets others."""
-    place = tmp_path_factory.mktemp("places")
+    place = next(new_places)
     monkeypatch.setenv("MEDSEG_CACHE", str(place / "cache"))
     monkeypatch.setenv("MEDSEG_CONFIG", str(config_with_key(place)))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -229,16 +238,33 @@ def workspace(
     return folder
 
 
+BlankFigures = Callable[[], AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="session")
+def blank_figures() -> BlankFigures:
+    """Leave figures blank in a `with` block of a fixture that outlives a test: drawing them takes long."""
+
+    @contextmanager
+    def undrawn() -> Iterator[None]:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from PIL import Image
+
+        def blank(_: FigureCanvasAgg, path: Path, **__: object) -> None:
+            Image.new("L", (1, 1)).save(path, format="PNG")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FigureCanvasAgg, "print_figure", blank)
+            yield
+
+    return undrawn
+
+
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave figures blank, in tests that look at everything else: drawing them takes a third of a tiny run."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    def blank(_: FigureCanvasAgg, path: Path, **__: object) -> None:
-        Image.new("L", (1, 1)).save(path, format="PNG")
-
-    monkeypatch.setattr(FigureCanvasAgg, "print_figure", blank)
+def undrawn(blank_figures: BlankFigures) -> Iterator[None]:
+    """Leave figures blank, in tests that look at everything else."""
+    with blank_figures():
+        yield
 
 
 LongWorkspace = Callable[[str], AbstractContextManager[Path]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -23,9 +24,10 @@ ENTRY_POINTS = tomllib.loads(FILES["pyproject.toml"])["project"]["entry-points"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path) -> Path:
     """A working folder with the package of the page, installed beside it as an installer would."""
     folder = tmp_path_factory.mktemp("ward")
+    shutil.copyfile(empty_tracking, folder / "mlflow.db")
     for name, text in FILES.items():
         path = folder / ("site" if name.startswith("ward/") else ".") / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own
 ]
 
-PATIENTS, SLICES, SIDE = 60, 8, 16
+PATIENTS, SLICES, SIDE = 60, 4, 16
 NOISE = 3.0  # of 255; the patterns of two patients differ by 60 or so in each place
 LABELS = ("ill", "well")
 
@@ -36,14 +36,14 @@ SETTINGS = (
     "network.dense=32",
     "network.dropout=0",
     "loading.batch_size=64",
-    "steps.fit.epochs=30",
+    "steps.fit.epochs=60",
     "steps.fit.optimiser.lr=0.003",
     "steps.fit.pictures_every=0",
     "steps.fit.validate_every=99",  # the best epoch is the last: of random labels validation can say nothing
     "split.column=null",
     "split.test=0.35",
 )
-BY_SLICE = ("split.by=slice", "split.test=0.2", "steps.fit.epochs=15")
+BY_SLICE = ("split.by=slice", "split.test=0.2", "steps.fit.epochs=30")
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +62,16 @@ def flock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(
-    long_workspace: Callable[[str], AbstractContextManager[Path]], monai_imported: None, flock: Path
+    long_workspace: Callable[[str], AbstractContextManager[Path]],
+    blank_figures: Callable[[], AbstractContextManager[None]],
+    monai_imported: None,
+    flock: Path,
 ) -> Callable[..., RunResult]:
     """Run on the flock, split by patient or by slice; what is read and prepared once serves both."""
 
     def start(*expected: str, **options: Any) -> RunResult:
         settings = [*SETTINGS, *expected]
-        with long_workspace("canary"):
+        with long_workspace("canary"), blank_figures():
             return run_pipeline("radiology_cnn", flock, set=settings, device="cpu", jobs=1, **options)
 
     return start

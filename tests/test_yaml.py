@@ -183,6 +183,13 @@ def test_writing_refuses_what_yaml_cannot_hold() -> None:
         to_yaml({"path": Path("x")})
 
 
+def test_what_is_read_again_is_as_it_was_written_whatever_became_of_it_before() -> None:
+    first = parse_yaml("a: {b: [1, 2]}", "test")
+    first["a"]["b"].append(3)
+
+    assert parse_yaml("a: {b: [1, 2]}", "test") == {"a": {"b": [1, 2]}}
+
+
 def test_importing_costs_no_yaml_library() -> None:
     code = "import sys, medseg.yaml; assert 'ruamel.yaml' not in sys.modules"
 

@@ -142,8 +142,8 @@ def _nbytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
     if name == "cat":
         return sum(each.nbytes for each in held)
     try:
-        if name in _RESAMPLING:
-            return held[0].element_size() * prod(_RESAMPLING[name](*args, **kwargs))
+        if name in _SPELT_OUT:
+            return held[0].element_size() * prod(_SPELT_OUT[name](*args, **kwargs))
         bare, more = [_bare(each) for each in args], {key: _bare(each) for key, each in kwargs.items()}
         left = any(isinstance(each, torch.Tensor) for each in tree_flatten((bare, more))[0])
         where = {} if left else {"device": torch.device("meta")}
@@ -176,8 +176,17 @@ def _sampled(input: torch.Tensor, grid: torch.Tensor, *_: Any, **__: Any) -> lis
     return [*input.shape[:2], *grid.shape[1:-1]]
 
 
-#: Shapes of what resamples: asked without data, torch spells each out in Python, which takes a tenth of a second.
-_RESAMPLING: Mapping[str, Callable[..., list[int]]] = {"interpolate": _interpolated, "grid_sample": _sampled}
+def _linear(input: torch.Tensor, weight: torch.Tensor, *_: Any, **__: Any) -> list[int]:  # noqa: A002 - as before
+    return [*input.shape[:-1], *weight.shape[:-1]]
+
+
+#: Shapes of what torch spells out in Python where it is asked without data: what resamples takes a tenth of a second,
+#: and the first linear layer two, for what is imported.
+_SPELT_OUT: Mapping[str, Callable[..., list[int]]] = {
+    "interpolate": _interpolated,
+    "grid_sample": _sampled,
+    "linear": _linear,
+}
 
 
 def _bare(given: Any) -> Any:

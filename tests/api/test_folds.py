@@ -121,17 +121,22 @@ def without_test(settings):
 
 
 @pytest.fixture(scope="module")
-def folded_volumes(long_workspace, monai_imported, tiny):
+def folded_volumes(long_workspace, blank_figures, monai_imported, tiny):
     with long_workspace("folded_volumes") as place:
         data = write_brats(place / "patients", cases=6, seed=3)
-        yield run_folds("brats2d", data, folds=2, set=without_test(tiny), device="cpu", jobs=1)
+        with blank_figures():
+            found = run_folds("brats2d", data, folds=2, set=without_test(tiny), device="cpu", jobs=1)
+        yield found
 
 
 @pytest.fixture(scope="module")
-def folded_masks(long_workspace, monai_imported, tiny_emps):
+def folded_masks(long_workspace, blank_figures, monai_imported, tiny_emps):
     with long_workspace("folded_masks") as place:
         data = write_emps(place / "data", cases=12, size=(32, 32))
-        yield run_folds("emps", data, folds=2, set=without_test(tiny_emps), device="cpu", jobs=1)
+        settings = [*without_test(tiny_emps), "steps.fit.epochs=2"]
+        with blank_figures():
+            found = run_folds("emps", data, folds=2, set=settings, device="cpu", jobs=1)
+        yield found
 
 
 @pytest.mark.slow

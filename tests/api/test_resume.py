@@ -129,7 +129,7 @@ def test_a_run_interrupted_at_any_stage_ends_as_if_it_had_not_been(
 def test_a_run_killed_in_training_is_marked_and_ends_bit_for_bit_as_if_it_had_not_been(
     workspace: Path, patients: Path, tiny: tuple[str, ...], undrawn: None
 ) -> None:
-    settings = [*tiny, "steps.fit.epochs=8", "loading.batch_size=2"]
+    settings = [*tiny, "steps.fit.epochs=4", "loading.batch_size=2"]
     words = [word for each in settings for word in ("--set", each)]
     command = [sys.executable, "-c", "from medseg.cli.main import app; app()"]
     command += ["pipeline", "run", "brats2d", "--data", str(patients), "--device", "cpu", *words]
@@ -172,7 +172,7 @@ def test_a_run_killed_in_training_is_marked_and_ends_bit_for_bit_as_if_it_had_no
             "epoch/train/learning_rate",
         ):
             points, once = (client.get_metric_history(run, key) for run in (state.tracked, whole.run_id))
-            assert [point.step for point in points] == list(range(1, 9)), key
+            assert [point.step for point in points] == list(range(1, 5)), key
             assert [point.value for point in points] == [point.value for point in once], key
 
 

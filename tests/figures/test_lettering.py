@@ -5,6 +5,7 @@ import warnings
 
 import matplotlib as mpl
 import pytest
+from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
 
 from medseg.figures import lettering
@@ -93,3 +94,16 @@ def test_a_heading_stays_on_its_figure_and_an_empty_one_is_no_text():
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.x1
     assert (box.y0 + box.y1) / 2 == pytest.approx(2.8 * figure.dpi, abs=2)
+
+
+def test_all_names_are_measured_on_one_canvas(monkeypatch):
+    made = []
+
+    class Counted(backend_agg.RendererAgg):
+        def __init__(self, *size):
+            made.append(size)
+            super().__init__(*size)
+
+    monkeypatch.setattr(backend_agg, "RendererAgg", Counted)
+    fit_names(Figure(), ["one", "two", "three" * 20], 1.0, size=9)
+    assert len(made) == 1

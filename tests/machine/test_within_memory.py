@@ -98,6 +98,8 @@ IMAGE = torch.rand(2, 4, 6, 6)
         lambda: IMAGE * torch.rand(6, 1),
         lambda: torch.cat([IMAGE, IMAGE, IMAGE[:1]]),
         lambda: torch.nn.functional.conv2d(IMAGE, torch.rand(3, 4, 3, 3), padding=4),
+        lambda: torch.nn.functional.linear(IMAGE, torch.rand(3, 6), torch.rand(3)),
+        lambda: torch.nn.functional.linear(input=torch.rand(6), weight=torch.rand(6)),
         lambda: torch.nn.functional.interpolate(IMAGE, 11),
         lambda: torch.nn.functional.interpolate(input=IMAGE, size=(11, 3), mode="bicubic"),
         lambda: torch.nn.functional.interpolate(IMAGE, scale_factor=(1.3, 2), mode="bilinear"),
@@ -121,12 +123,16 @@ def test_a_network_is_tried_without_importing_the_compiler_of_torch(tmp_path):
     script = tmp_path / "try.py"
     script.write_text(
         "import sys, torch\n"
-        "from monai.networks.nets import UNet\n"
+        "from torch import nn\n"
         "from medseg.machine.within_memory import within_memory\n"
-        "with within_memory(kept=True):\n"
-        "    network = UNet(2, 1, 2, (4, 8, 16), (2, 2), num_res_units=2)\n"
+        "with within_memory(kept=True):\n"  # what a U-Net of MONAI is made of, whose import takes ten seconds
+        "    down = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.InstanceNorm2d(4), nn.Dropout(0.1), nn.PReLU())\n"
+        "    up = nn.Sequential(nn.ConvTranspose2d(4, 2, 3, 2, 1, 1), nn.BatchNorm2d(2), nn.PReLU())\n"
+        "    nn.init.kaiming_normal_(down[0].weight)\n"
         "with torch.no_grad(), within_memory():\n"
-        "    network(torch.zeros(1, 1, 32, 32))\n"
+        "    found = up(down(torch.zeros(1, 1, 32, 32)))\n"
+        "    torch.cat([found, found + found], dim=1)\n"
+        "    nn.Linear(32, 2)(found)\n"
         "print('torch._dynamo' in sys.modules)\n",
         encoding="utf-8",
     )

@@ -84,6 +84,7 @@ def brats(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory):
+    """Where slices are prepared: what one test has prepared, of the same files, serves the others."""
     return tmp_path_factory.mktemp("stores")
 
 
@@ -152,7 +153,7 @@ def make_run(tmp_path, heard):
 
 
 @pytest.fixture
-def make_picture_work(tmp_path):
+def make_picture_work(stores):
     """Make the work of a binary mask on pictures: the brighter a pixel, the more probable its foreground."""
     import torch
 
@@ -177,9 +178,7 @@ def make_picture_work(tmp_path):
         rule = SliceRule(size=size, fit=fit, keep={"contains": "all"})
         preparation = Preparation(manifest.channels, rule, files=manifest.files())
         labels, channels = manifest.label_rule(), len(manifest.channels)
-        store = prepare(
-            listing.cases, split, preparation, labels, regions={}, seed=1, root=tmp_path / "picture_stores"
-        )
+        store = prepare(listing.cases, split, preparation, labels, regions={}, seed=1, root=stores)
         spec = {"_target_": "torch.nn.Conv2d", "in_channels": channels, "out_channels": 1, "kernel_size": 1}
         network = build(spec, at="network", kind=torch.nn.Module).eval()
         with torch.no_grad():
@@ -231,7 +230,7 @@ def class_manifest():
 
 
 @pytest.fixture
-def make_class_work(tmp_path, class_manifest):
+def make_class_work(stores, class_manifest):
     """Make the work of telling the classes of pictures by a network that tells the places of discs untrained."""
     from medseg.datasets.finding.scan import scan
     from medseg.learning.inference.predictor import Predictor
@@ -261,7 +260,7 @@ def make_class_work(tmp_path, class_manifest):
             manifest.label_rule(),
             regions={},
             seed=1,
-            root=tmp_path / "class_stores",
+            root=stores,
         )
         spec = {
             "_target_": "medseg.testing.disc_reader.DiscReader",

@@ -24,6 +24,7 @@ import pytest
 from medseg.errors import RunError, TrackingError
 from medseg.recorder import DataInput
 from medseg.tracking.mlflow.address import default_uri
+from medseg.tracking.mlflow.model import save_model
 from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.recorder import MlflowRecorder
 from medseg.tracking.mlflow.runs import (
@@ -326,6 +327,23 @@ def test_a_model_whose_upload_was_killed_is_cleared_by_the_next_and_none_lies_am
     assert copied
     assert [made for made in copied if Path(made).is_relative_to(temporary)] == []
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"model", "mlflow_model"}
+
+
+@pytest.mark.slow
+def test_a_model_is_kept_without_a_look_at_all_files_of_all_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.utils import requirements_utils
+
+    asked: list[str] = []
+    monkeypatch.setattr(requirements_utils, "_MODULES_TO_PACKAGES", None)
+    monkeypatch.setattr(
+        requirements_utils.importlib_metadata, "packages_distributions", lambda: asked.append("all") or {}
+    )
+    save_model(saved_predictor(tmp_path / "model"), tmp_path / "kept")
+
+    assert (tmp_path / "kept" / "requirements.txt").exists()
+    assert asked == []
 
 
 @pytest.mark.slow

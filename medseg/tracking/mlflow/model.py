@@ -156,7 +156,12 @@ def save_file_model(predictor: Path, into: Path, parts: Sequence[str]) -> None:
 def _save(script: Path, predictor: Path, into: Path, known: Mapping[str, Any]) -> None:
     import mlflow.pyfunc
 
-    with written_whole(into) as beside, _temporary_in(beside.parent), warnings.catch_warnings():
+    with (
+        written_whole(into) as beside,
+        _temporary_in(beside.parent),
+        _installed_as_it_is(),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")  # MLflow's own
         mlflow.pyfunc.save_model(
             path=str(beside),
@@ -180,6 +185,19 @@ def _temporary_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         tempfile.tempdir = before
+
+
+@contextmanager
+def _installed_as_it_is() -> Iterator[None]:
+    """Spare seconds in which MLflow lists the files of all packages, to compare versions with those right here."""
+    from mlflow.utils import environment
+
+    compare = environment.warn_dependency_requirement_mismatches
+    environment.warn_dependency_requirement_mismatches = lambda _: None
+    try:
+        yield
+    finally:
+        environment.warn_dependency_requirement_mismatches = compare
 
 
 def _forget_paths(model: Path, script: Path) -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from medseg.learning.scores import intervals
 from medseg.learning.scores.classes import ClassScorer
-from medseg.learning.scores.intervals import LEAST, RESAMPLES, summarise
+from medseg.learning.scores.intervals import LEAST, summarise
 from medseg.learning.tasks.exclusive import OneClass
 from medseg.learning.tasks.multilabel import AnyClasses
 
@@ -42,7 +43,7 @@ def looped(truth, p, groups, seed, *, exclusive):
     names = sorted(set(groups))
     members = [[i for i, group in enumerate(groups) if group == name] for name in names]
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(names), size=(RESAMPLES, len(names)))
+    drawn = rng.integers(len(names), size=(intervals.RESAMPLES, len(names)))
     found = {}
     for row in drawn:
         taken = [i for patient in row for i in members[patient]]
@@ -54,7 +55,8 @@ def looped(truth, p, groups, seed, *, exclusive):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("exclusive", [True, False])
-def test_intervals_are_those_of_an_explicit_loop_over_resampled_patients(exclusive):
+def test_intervals_are_those_of_an_explicit_loop_over_resampled_patients(exclusive, monkeypatch):
+    monkeypatch.setattr(intervals, "RESAMPLES", 250)  # the loop takes five seconds for as many as there are
     truth, p = images(exclusive=exclusive)
     groups = [f"g{i % 12}" for i in range(len(truth))]
     scorer = scored(truth, p, groups, exclusive=exclusive)

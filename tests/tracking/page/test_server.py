@@ -126,9 +126,12 @@ def interrupted(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT as a terminal does")
-def test_a_server_that_is_killed_amid_a_run_is_told_all_by_the_resume(tmp_path: Path) -> None:
+def test_a_server_that_is_killed_amid_a_run_is_told_all_by_the_resume(
+    tmp_path: Path, empty_tracking: Path
+) -> None:
     import requests
 
+    shutil.copyfile(empty_tracking, tmp_path / "mlflow.db")
     store, port, folder = store_in(tmp_path), free_port(), tmp_path / "run"
     address, said = f"http://127.0.0.1:{port}", []
     server = served(store, port)
@@ -195,7 +198,10 @@ def seen(address: str, profile: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed, which shows the page")
-def test_the_page_begins_with_the_runs_and_their_scores_and_nothing_beside(tmp_path: Path) -> None:
+def test_the_page_begins_with_the_runs_and_their_scores_and_nothing_beside(
+    tmp_path: Path, empty_tracking: Path
+) -> None:
+    shutil.copyfile(empty_tracking, tmp_path / "mlflow.db")
     store, port = store_in(tmp_path), free_port()
     for name, score in (("wide", 0.5), ("deep", 0.75)):
         run = MlflowRecorder.start(store, experiment="acdc", name=name, folder=tmp_path / name, system=False)
