@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import medseg
 from medseg.api import RunResult
+from medseg.api.data import check_data, export_npz, prepare_data
+from medseg.errors import DataError
 from medseg.learning.inference.predictor import Predictor
+from medseg.testing.pictures import write_emps
 
 TINY = (
     "slices.size=[96,48]",
@@ -80,3 +82,49 @@ def test_the_saved_model_predicts_in_its_own_batches(notebook_run):
     together, parts = predictor.logits(slices), [slices[i : i + 3] for i in (0, 3, 6)]
     np.testing.assert_array_equal(together, np.concatenate([predictor.logits(part) for part in parts]))
     assert not np.allclose(together, replace(predictor, batch_size=7).logits(slices))
+
+
+@pytest.fixture(scope="module")
+def archives(patients, tmp_path_factory, monai_imported):
+    out = tmp_path_factory.mktemp("archives")
+    written = export_npz("brats2d", out, patients, jobs=1)
+    assert len(written) == 6
+    return out
+
+
+def test_archives_hold_the_channels_and_classes_of_the_files(patients, archives):
+    import nibabel
+
+    with np.load(archives / "Brats_001.npz", allow_pickle=False) as held:
+        data, seg = held["data"], held["seg"]
+    folder = patients / "Brats_001"
+    for place, channel in enumerate(("flair", "t1", "t1ce", "t2")):
+        stored = np.asarray(nibabel.load(folder / f"Brats_001_{channel}.nii.gz").dataobj)
+        np.testing.assert_array_equal(data[..., place], stored)
+    truth = np.asarray(nibabel.load(folder / "Brats_001_seg.nii.gz").dataobj)
+    for stored, index in ((1, 2), (2, 3), (4, 4)):
+        np.testing.assert_array_equal(seg == index, truth == stored)
+    assert set(np.unique(seg)) <= {0, 1, 2, 3, 4}
+
+
+def test_archives_are_checked_and_give_the_slices_of_the_files(patients, archives):
+    checked = check_data("brats2d_notebook", archives, set=["manifest=brats2d_npz", *TINY], jobs=1)
+    assert (checked.report.faults, checked.refused) == ((), ())
+    one, other = (
+        prepare_data("brats2d_notebook", data, set=[*TINY, *more], jobs=1)
+        for data, more in ((patients, ()), (archives, ("manifest=brats2d_npz",)))
+    )
+    assert [sample.position for sample in one.samples] == [sample.position for sample in other.samples]
+    for mine, theirs in zip(one.samples, other.samples, strict=True):
+        np.testing.assert_array_equal(one.mask(mine), other.mask(theirs))
+        np.testing.assert_array_equal(one.image(mine), other.image(theirs))
+
+
+def test_archives_are_never_written_over(patients, archives):
+    with pytest.raises(DataError, match="6 of the 6 archives are there already"):
+        export_npz("brats2d", archives, patients, jobs=1)
+
+
+def test_pictures_are_no_archives(tmp_path):
+    with pytest.raises(DataError, match="archives hold volumes with label maps"):
+        export_npz("emps", tmp_path / "out", write_emps(tmp_path / "emps", cases=2), jobs=1)

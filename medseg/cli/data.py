@@ -124,6 +124,29 @@ def sample(
         shown.say(f"{cases} GENERATED cases are in {out}: they say nothing about real patients.", loud=True)
 
 
+@app.command("export-npz")
+def export_npz(
+    name: Name,
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    data: Data = None,
+    sets: Set = None,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="Leave out cases that have faults. Default: stop and list them."),
+    ] = False,
+    allow: Allow = None,
+    jobs: Jobs = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Write each case as one NumPy archive of all channels and the label map, as the original notebook read them."""
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
+        from medseg.api.data import export_npz  # noqa: PLC0415
+
+        shown, how = display(Console()), {"set": sets or (), "allow": allow or (), "jobs": jobs}
+        written = export_npz(name, out, data, skip_bad=skip_bad, progress=shown, **how)
+        typer.echo(f"Wrote {len(written)} archives to {out}. The manifest brats2d_npz reads them.")
+
+
 @app.command()
 def scan(
     folder: Annotated[Path, typer.Argument(help="The folder to look at; no manifest needs to describe it.")],
