@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import medseg
 from medseg.api import RunResult
 from medseg.api.data import check_data, export_npz, prepare_data
-from medseg.errors import DataError
+from medseg.api.exporting.subdivision import subdivide
+from medseg.errors import DataError, DefinitionError
 from medseg.learning.inference.predictor import Predictor
 from medseg.testing.pictures import write_emps
 
@@ -61,7 +63,6 @@ def test_every_epoch_and_the_figure_of_the_validation_are_kept(notebook_run):
 
 def test_prediction_gives_the_voxels_that_were_scored(notebook_run, patients, tmp_path):
     import nibabel
-    import pandas as pd
 
     scores = pd.read_csv(notebook_run.folder / "scores" / "test.csv")
     case = scores["case"].iloc[0]
@@ -128,3 +129,45 @@ def test_archives_are_never_written_over(patients, archives):
 def test_pictures_are_no_archives(tmp_path):
     with pytest.raises(DataError, match="archives hold volumes with label maps"):
         export_npz("emps", tmp_path / "out", write_emps(tmp_path / "emps", cases=2), jobs=1)
+
+
+BY_SLICE = "split={by: slice, train: 20, val: 5, test: 0}"
+
+
+def test_slices_are_listed_and_taken_by_a_definition_that_names_the_list(patients, tmp_path, monai_imported):
+    made = subdivide("brats2d_notebook", tmp_path, patients, set=[*TINY, BY_SLICE], jobs=1)
+    rows = pd.read_csv(made.index)
+    assert rows["train_or_test"].value_counts().to_dict() == {"train": 20, "test": 5}
+    assert pd.read_csv(made.parameters).iloc[0].to_dict() == {
+        "image_axis": 2,
+        "channels": "flair t1 t1ce t2",
+        "img_shape": "96 48",
+        "train_size": 20,
+        "validation_ratio": 0.25,
+    }
+    store = prepare_data("brats2d_notebook", patients, set=[*TINY, *made.settings], jobs=1)
+    listed = {
+        (row["file_name"], row["slice"]) for row in rows.to_dict("records") if row["train_or_test"] == "test"
+    }
+    assert {(f"{sample.case}.npz", sample.position) for sample in store.role("val")} == listed
+    assert len(store.role("train")) == 20
+
+
+def test_settings_that_are_there_are_taken_or_refused(patients, tmp_path, monai_imported):
+    given = {"set": [*TINY, BY_SLICE], "jobs": 1}
+    first = subdivide("brats2d_notebook", tmp_path, patients, **given)
+    before = first.index.read_bytes()
+    with pytest.raises(DataError, match=r"parameters\.csv and index.csv are there already"):
+        subdivide("brats2d_notebook", tmp_path, patients, **given)
+
+    table = pd.read_csv(first.parameters).assign(train_size=10, validation_ratio=0.2)
+    table.to_csv(first.parameters, index=False)
+    kept = subdivide("brats2d_notebook", tmp_path, patients, **given, reuse=True)
+    assert (kept.made, first.index.read_bytes()) == (False, before)
+    anew = subdivide("brats2d_notebook", tmp_path, patients, **given, reuse=True, rebuild=True)
+    assert pd.read_csv(anew.index)["train_or_test"].value_counts().to_dict() == {"train": 10, "test": 2}
+
+
+def test_a_split_without_counts_makes_no_list(patients, tmp_path):
+    with pytest.raises(DefinitionError, match="split expected counts of slices"):
+        subdivide("brats2d_notebook", tmp_path, patients, set=TINY, jobs=1)

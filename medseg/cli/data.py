@@ -1,7 +1,8 @@
-"""`medseg data`: check, show, prepare, sample."""
+"""`medseg data`: look at data, prepare, generate and export them."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -145,6 +146,35 @@ def export_npz(
         shown, how = display(Console()), {"set": sets or (), "allow": allow or (), "jobs": jobs}
         written = export_npz(name, out, data, skip_bad=skip_bad, progress=shown, **how)
         typer.echo(f"Wrote {len(written)} archives to {out}. The manifest brats2d_npz reads them.")
+
+
+@app.command()
+def subdivide(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(help="Folder of parameters.csv and index.csv.")],
+    data: Data = None,
+    sets: Set = None,
+    reuse: Annotated[
+        bool,
+        typer.Option("--reuse", help="Take the settings, and the index, that are there. Default: refuse."),
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the index that is there anew. Default: refuse.")
+    ] = False,
+    allow: Allow = None,
+    jobs: Jobs = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Draw slices for training and validation one by one, as the original notebook on BraTS did. This leaks."""
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
+        from medseg.api.exporting.subdivision import subdivide  # noqa: PLC0415  # imports torch and MONAI
+
+        shown, how = display(Console()), {"set": sets or (), "allow": allow or (), "jobs": jobs}
+        found = subdivide(name, folder, data, reuse=reuse, rebuild=rebuild, progress=shown, **how)
+        typer.echo(f"{'Wrote' if found.made else 'Kept'} {found.index}. A run on these slices:")
+        words = ["medseg", "pipeline", "run", str(name), *(["--data", str(data)] if data else [])]
+        words += [word for each in (*(sets or ()), *found.settings) for word in ("--set", each)]
+        typer.echo(shlex.join(words))
 
 
 @app.command()
