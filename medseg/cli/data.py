@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -125,6 +126,10 @@ def sample(
         shown.say(f"{cases} GENERATED cases are in {out}: they say nothing about real patients.", loud=True)
 
 
+def _how(sets: Sequence[str] | None, allow: Sequence[str] | None, jobs: int | None) -> dict[str, Any]:
+    return {"set": sets or (), "allow": allow or (), "jobs": jobs}
+
+
 @app.command("export-npz")
 def export_npz(
     name: Name,
@@ -143,7 +148,7 @@ def export_npz(
     with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
         from medseg.api.data import export_npz  # noqa: PLC0415
 
-        shown, how = display(Console()), {"set": sets or (), "allow": allow or (), "jobs": jobs}
+        shown, how = display(Console()), _how(sets, allow, jobs)
         written = export_npz(name, out, data, skip_bad=skip_bad, progress=shown, **how)
         typer.echo(f"Wrote {len(written)} archives to {out}. The manifest brats2d_npz reads them.")
 
@@ -169,7 +174,7 @@ def subdivide(
     with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
         from medseg.api.exporting.subdivision import subdivide  # noqa: PLC0415  # imports torch and MONAI
 
-        shown, how = display(Console()), {"set": sets or (), "allow": allow or (), "jobs": jobs}
+        shown, how = display(Console()), _how(sets, allow, jobs)
         found = subdivide(name, folder, data, reuse=reuse, rebuild=rebuild, progress=shown, **how)
         typer.echo(f"{'Wrote' if found.made else 'Kept'} {found.index}. A run on these slices:")
         words = ["medseg", "pipeline", "run", str(name), *(["--data", str(data)] if data else [])]

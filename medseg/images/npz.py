@@ -101,7 +101,7 @@ def write_npz(
         label: (I, J, K) likewise; None without a truth.
         grid: Where they lie.
     """
-    parts = {"data": np.moveaxis(image, 0, -1), "affine": grid.affine}
+    parts: dict[str, Any] = {"data": np.moveaxis(image, 0, -1), "affine": grid.affine}
     parts |= {} if label is None else {"seg": label}
     with written_whole(path) as target, target.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **parts)
