@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import medseg
 from medseg.api import RunResult
+from medseg.api.data import check_data, export_npz, prepare_data
+from medseg.api.exporting.subdivision import subdivide
+from medseg.errors import DataError, DefinitionError
 from medseg.learning.inference.predictor import Predictor
+from medseg.testing.pictures import write_emps
 
 TINY = (
     "slices.size=[96,48]",
@@ -58,7 +63,6 @@ def test_every_epoch_and_the_figure_of_the_validation_are_kept(notebook_run):
 
 def test_prediction_gives_the_voxels_that_were_scored(notebook_run, patients, tmp_path):
     import nibabel
-    import pandas as pd
 
     scores = pd.read_csv(notebook_run.folder / "scores" / "test.csv")
     case = scores["case"].iloc[0]
@@ -79,3 +83,91 @@ def test_the_saved_model_predicts_in_its_own_batches(notebook_run):
     together, parts = predictor.logits(slices), [slices[i : i + 3] for i in (0, 3, 6)]
     np.testing.assert_array_equal(together, np.concatenate([predictor.logits(part) for part in parts]))
     assert not np.allclose(together, replace(predictor, batch_size=7).logits(slices))
+
+
+@pytest.fixture(scope="module")
+def archives(patients, tmp_path_factory, monai_imported):
+    out = tmp_path_factory.mktemp("archives")
+    written = export_npz("brats2d", out, patients, jobs=1)
+    assert len(written) == 6
+    return out
+
+
+def test_archives_hold_the_channels_and_classes_of_the_files(patients, archives):
+    import nibabel
+
+    with np.load(archives / "Brats_001.npz", allow_pickle=False) as held:
+        data, seg = held["data"], held["seg"]
+    folder = patients / "Brats_001"
+    for place, channel in enumerate(("flair", "t1", "t1ce", "t2")):
+        stored = np.asarray(nibabel.load(folder / f"Brats_001_{channel}.nii.gz").dataobj)
+        np.testing.assert_array_equal(data[..., place], stored)
+    truth = np.asarray(nibabel.load(folder / "Brats_001_seg.nii.gz").dataobj)
+    for stored, index in ((1, 2), (2, 3), (4, 4)):
+        np.testing.assert_array_equal(seg == index, truth == stored)
+    assert set(np.unique(seg)) <= {0, 1, 2, 3, 4}
+
+
+def test_archives_are_checked_and_give_the_slices_of_the_files(patients, archives):
+    checked = check_data("brats2d_notebook", archives, set=["manifest=brats2d_npz", *TINY], jobs=1)
+    assert (checked.report.faults, checked.refused) == ((), ())
+    one, other = (
+        prepare_data("brats2d_notebook", data, set=[*TINY, *more], jobs=1)
+        for data, more in ((patients, ()), (archives, ("manifest=brats2d_npz",)))
+    )
+    assert [sample.position for sample in one.samples] == [sample.position for sample in other.samples]
+    for mine, theirs in zip(one.samples, other.samples, strict=True):
+        np.testing.assert_array_equal(one.mask(mine), other.mask(theirs))
+        np.testing.assert_array_equal(one.image(mine), other.image(theirs))
+
+
+def test_archives_are_never_written_over(patients, archives):
+    with pytest.raises(DataError, match="6 of the 6 archives are there already"):
+        export_npz("brats2d", archives, patients, jobs=1)
+
+
+def test_pictures_are_no_archives(tmp_path):
+    with pytest.raises(DataError, match="archives hold volumes with label maps"):
+        export_npz("emps", tmp_path / "out", write_emps(tmp_path / "emps", cases=2), jobs=1)
+
+
+BY_SLICE = "split={by: slice, train: 20, val: 5, test: 0}"
+
+
+def test_slices_are_listed_and_taken_by_a_definition_that_names_the_list(patients, tmp_path, monai_imported):
+    made = subdivide("brats2d_notebook", tmp_path, patients, set=[*TINY, BY_SLICE], jobs=1)
+    rows = pd.read_csv(made.index)
+    assert rows["train_or_test"].value_counts().to_dict() == {"train": 20, "test": 5}
+    assert pd.read_csv(made.parameters).iloc[0].to_dict() == {
+        "image_axis": 2,
+        "channels": "flair t1 t1ce t2",
+        "img_shape": "96 48",
+        "train_size": 20,
+        "validation_ratio": 0.25,
+    }
+    store = prepare_data("brats2d_notebook", patients, set=[*TINY, *made.settings], jobs=1)
+    listed = {
+        (row["file_name"], row["slice"]) for row in rows.to_dict("records") if row["train_or_test"] == "test"
+    }
+    assert {(f"{sample.case}.npz", sample.position) for sample in store.role("val")} == listed
+    assert len(store.role("train")) == 20
+
+
+def test_settings_that_are_there_are_taken_or_refused(patients, tmp_path, monai_imported):
+    given = {"set": [*TINY, BY_SLICE], "jobs": 1}
+    first = subdivide("brats2d_notebook", tmp_path, patients, **given)
+    before = first.index.read_bytes()
+    with pytest.raises(DataError, match=r"parameters\.csv and index.csv are there already"):
+        subdivide("brats2d_notebook", tmp_path, patients, **given)
+
+    table = pd.read_csv(first.parameters).assign(train_size=10, validation_ratio=0.2)
+    table.to_csv(first.parameters, index=False)
+    kept = subdivide("brats2d_notebook", tmp_path, patients, **given, reuse=True)
+    assert (kept.made, first.index.read_bytes()) == (False, before)
+    anew = subdivide("brats2d_notebook", tmp_path, patients, **given, reuse=True, rebuild=True)
+    assert pd.read_csv(anew.index)["train_or_test"].value_counts().to_dict() == {"train": 10, "test": 2}
+
+
+def test_a_split_without_counts_makes_no_list(patients, tmp_path):
+    with pytest.raises(DefinitionError, match="split expected counts of slices"):
+        subdivide("brats2d_notebook", tmp_path, patients, set=TINY, jobs=1)

@@ -168,6 +168,62 @@ def show_data(
     return save_figure(figure, out)
 
 
+def export_npz(
+    name: str | Path,
+    out: str | Path,
+    data: str | Path | None = None,
+    *,
+    set: Sequence[str] = (),  # noqa: A002  # as on the command line
+    skip_bad: bool = False,
+    allow: Sequence[str] = (),
+    progress: Progress | None = None,
+    jobs: int | None = None,
+) -> list[Path]:
+    """Write every case as one NumPy archive, `OUT/<public id>.npz`, which the manifest `brats2d_npz` reads.
+
+    `data` is (X, Y, Z, C) float32, raw intensities of the channels of the pipeline in their order, on the grid of the
+    first one's file; `seg` (X, Y, Z) uint8 class indices; `affine` (4, 4) leads to world coordinates in mm, RAS+.
+
+    Args:
+        name: A pipeline of label maps.
+        out: Folder to write to.
+        data: Folder of the data; None for the generated sample.
+        set: `path=value` strings that change the definition.
+        skip_bad: Leave out cases that have faults.
+        allow: Packages that declared objects may come from, beside the usual ones.
+        progress: Where it is shown.
+        jobs: Cases that are checked at a time.
+
+    Raises:
+        DataError: There are faults and `skip_bad` is not set, an archive is there already, or these are no volumes.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    from medseg.datasets.reading.volume import read_volume  # noqa: PLC0415  # imports nibabel
+    from medseg.images.npz import write_npz  # noqa: PLC0415
+    from medseg.pipeline.gather import gather  # noqa: PLC0415
+
+    options, shown = RunOptions.of(skip_bad=skip_bad, allow=allow, jobs=jobs), progress or Silent()
+    opened = open_pipeline(name, assignments=set, sample=data is None)
+    checked = _checked(opened, data, options, shown)
+    manifest, channels, files = checked.manifest, opened.definition.channels, checked.manifest.files()
+    if files.flat or manifest.image_labels is not None:
+        raise DataError("archives hold volumes with label maps, and the data of this pipeline are others.")
+    cases = gather(checked.report, skip_bad=skip_bad, generated=checked.generated).cases
+    written = [Path(out) / f"{case.id}.npz" for case in cases]
+    if there := sum(path.exists() for path in written):
+        raise DataError(f"{there} of the {len(written)} archives are there already. Name an empty folder.")
+    Path(out).mkdir(parents=True, exist_ok=True)
+    with shown.bar("writing archives", len(cases), "cases") as bar:
+        for case, path in zip(cases, written, strict=True):
+            found = read_volume(case, channels, manifest.label_rule(), files=files)
+            grid, label = found.geometry, found.label
+            image = np.stack([grid.from_ras(each) for each in found.image])
+            write_npz(path, image, None if label is None else grid.from_ras(label), grid)
+            bar.advance()
+    return written
+
+
 @dataclass(frozen=True)
 class Preparable:
     """A pipeline, its cases and their roles: what is prepared, or planned."""

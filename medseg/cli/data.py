@@ -1,7 +1,9 @@
-"""`medseg data`: check, show, prepare, sample."""
+"""`medseg data`: look at data, prepare, generate and export them."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -122,6 +124,62 @@ def sample(
         shown = display(Console())
         write_sample(name, out, cases=cases, seed=seed, progress=shown, jobs=jobs)
         shown.say(f"{cases} GENERATED cases are in {out}: they say nothing about real patients.", loud=True)
+
+
+def _how(sets: Sequence[str] | None, allow: Sequence[str] | None, jobs: int | None) -> dict[str, Any]:
+    return {"set": sets or (), "allow": allow or (), "jobs": jobs}
+
+
+@app.command("export-npz")
+def export_npz(
+    name: Name,
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    data: Data = None,
+    sets: Set = None,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="Leave out cases that have faults. Default: stop and list them."),
+    ] = False,
+    allow: Allow = None,
+    jobs: Jobs = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Write each case as one NumPy archive of all channels and the label map, as the original notebook read them."""
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
+        from medseg.api.data import export_npz  # noqa: PLC0415
+
+        shown, how = display(Console()), _how(sets, allow, jobs)
+        written = export_npz(name, out, data, skip_bad=skip_bad, progress=shown, **how)
+        typer.echo(f"Wrote {len(written)} archives to {out}. The manifest brats2d_npz reads them.")
+
+
+@app.command()
+def subdivide(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(help="Folder of parameters.csv and index.csv.")],
+    data: Data = None,
+    sets: Set = None,
+    reuse: Annotated[
+        bool,
+        typer.Option("--reuse", help="Take the settings, and the index, that are there. Default: refuse."),
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the index that is there anew. Default: refuse.")
+    ] = False,
+    allow: Allow = None,
+    jobs: Jobs = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Draw slices for training and validation one by one, as the original notebook on BraTS did. This leaks."""
+    with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
+        from medseg.api.exporting.subdivision import subdivide  # noqa: PLC0415  # imports torch and MONAI
+
+        shown, how = display(Console()), _how(sets, allow, jobs)
+        found = subdivide(name, folder, data, reuse=reuse, rebuild=rebuild, progress=shown, **how)
+        typer.echo(f"{'Wrote' if found.made else 'Kept'} {found.index}. A run on these slices:")
+        words = ["medseg", "pipeline", "run", str(name), *(["--data", str(data)] if data else [])]
+        words += [word for each in (*(sets or ()), *found.settings) for word in ("--set", each)]
+        typer.echo(shlex.join(words))
 
 
 @app.command()

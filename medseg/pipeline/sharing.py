@@ -134,6 +134,13 @@ def refusals(
     """All that `refuse` would refuse, in its order; arguments as there."""
     if not allow_duplicates:
         yield from shared.refusals()
+    if (
+        shared.split.leaking and resolved.definition.slices.fit == "tile"
+    ):  # `by: slice` alone was refused before
+        yield DataError(
+            "the split file shares out slices, and slices.fit is `tile`: overlapping tiles of one slice would be in "
+            "training and in test. Set slices.fit=resize, or name a file of cases."
+        )
     yield from _empty_roles(resolved, shared)
     yield from _unlearned(resolved, shared, say)
 

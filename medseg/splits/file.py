@@ -14,6 +14,7 @@ from medseg.datasets.roles import ROLES, UNLABELLED, UNUSED, Role
 from medseg.errors import DataError
 from medseg.files.regular import open_text, parse_json
 from medseg.images.refusal import RefusedError
+from medseg.splits.index_file import Listed, is_index, listed
 from medseg.text import composed
 
 #: A split file of more characters is refused.
@@ -46,6 +47,12 @@ def _from_json(path: Path) -> dict[str, Any]:
         given = parse_json(_text(path))
     except ValueError as error:
         raise DataError(f"the split file is no JSON: {error}") from error
+    if isinstance(given, dict) and "places" in given:
+        if _are_places(given["places"]):
+            return given
+        raise DataError(
+            "the split file names 'places', and holds something else than positions by case and role"
+        )
     if isinstance(given, dict) and given.get("by") == "slice":
         ratios, names, seed = given.get("ratios"), given.get("cases"), given.get("seed")
         others = given.get(UNLABELLED, [])
@@ -69,6 +76,44 @@ def _are_names(names: object) -> bool:
     return isinstance(names, list) and all(isinstance(name, str) for name in names)
 
 
+def _are_places(given: object) -> bool:
+    return isinstance(given, dict) and all(
+        isinstance(roles, dict)
+        and set(roles) <= {*ROLES}
+        and all(isinstance(each, list) and all(type(at) is int for at in each) for each in roles.values())
+        for roles in given.values()
+    )
+
+
+def places_of_cases(
+    given: Listed, cases: Sequence[Case], left_out: Sequence[Case] = ()
+) -> dict[str, dict[int, Role]]:
+    """Role of each slice that is listed, by case and position; of cases that are left out, nothing.
+
+    Raises:
+        DataError: A name is of no case of these, or of several, or a slice has two roles; messages count them.
+    """
+    names, known = _Names((*cases, *left_out)), {case.id for case in cases}
+    found: dict[str, dict[int, Role]] = {}
+    unknown = torn = 0
+    for name, roles in given.items():
+        meant = names.meant(name)
+        unknown += len(meant) != 1
+        for case_id in meant & known if len(meant) == 1 else ():
+            at = found.setdefault(case_id, {})
+            for role in ROLES:
+                positions = roles.get(role, ())
+                torn += len({*positions} & {*at})
+                at |= dict.fromkeys(positions, role)
+    if unknown:
+        raise _strangers(unknown, 0, len(cases))
+    if not any(found.values()):
+        raise DataError("the split file lists no slice of these cases. Use the file of these data")
+    if torn:
+        raise DataError(f"the split file gives {torn} slices more than one role; expected one each")
+    return found
+
+
 def _are_ratios(given: object) -> bool:
     return isinstance(given, dict) and all(
         role in ROLES and isinstance(ratio, int | float) and 0 <= ratio <= 1 for role, ratio in given.items()
@@ -83,6 +128,8 @@ def _from_csv(path: Path) -> dict[str, Any]:
     except RefusedError as error:
         raise DataError(f"the split file cannot be read: {error}") from error
     columns = list(table.columns)
+    if is_index(columns):
+        return {"by": "slice", "places": listed(table)}
     key = next((name for name in ("case", "group") if name in columns), None)
     if key is None or "role" not in columns:
         raise DataError(f"the split file has the columns {columns}, expected 'case' or 'group', and 'role'")

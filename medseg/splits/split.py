@@ -17,7 +17,7 @@ from medseg.splits.by_slice import Place, ratios_of_counts, role_at, uniform
 from medseg.splits.column import chosen_by_columns, roles_by_column
 from medseg.splits.counts import counts_of, shares_of, shrunk_note
 from medseg.splits.draw import draw, joined_patients
-from medseg.splits.file import read_split_file, roles_of_cases, same_cases, unlabelled_named
+from medseg.splits.file import places_of_cases, read_split_file, roles_of_cases, same_cases, unlabelled_named
 from medseg.splits.rule import SplitRule
 from medseg.splits.strata import CLASS, column_values, units
 from medseg.splits.unlabelled import Reason, held_back, held_back_note, kept_for_scores
@@ -39,6 +39,7 @@ class Split:
         roles: Role of each case; with `slice` of images without a label alone.
         held_back: Images without a label that have no role, since they would leak into the scores, each with why.
         asked: Counts and ratios of slices by role, where some are given by count: see `settled`.
+        places: Role of each slice by case and position, where slices are listed one by one; the others are not used.
         shrunk: That there is less than counts ask for, as a sentence; else empty.
     """
 
@@ -50,6 +51,7 @@ class Split:
     held_back: Mapping[str, Reason] = field(default_factory=dict)
     asked: Mapping[Role, float] = field(default_factory=dict)
     shrunk: str = ""
+    places: Mapping[str, Mapping[int, Role]] = field(default_factory=dict)
 
     @property
     def leaking(self) -> bool:
@@ -70,6 +72,8 @@ class Split:
             return self.roles[case]
         if case not in self.group_of:
             raise KeyError(case)
+        if self.places:
+            return self.places.get(case, {}).get(position, UNUSED)
         return role_at(uniform(self.seed, (case, position)), self.ratios)
 
     def settled(self, places: Iterable[Place]) -> Split:
@@ -90,6 +94,8 @@ class Split:
         """Ids of the cases in a role, sorted; by slice, of all that may have slices in it."""
         if self.by == "group" or role == UNLABELLED:
             return tuple(sorted(case for case, given in self.roles.items() if given == role))
+        if self.places:
+            return tuple(sorted(case for case, at in self.places.items() if role in at.values()))
         possible = role == "train" or self.ratios.get(role, 0.0) > 0
         return self._sliced if possible else ()
 
@@ -132,6 +138,12 @@ class Split:
     def _plain(self) -> dict[str, Any]:
         others = list(self.cases(UNLABELLED))
         beside: dict[str, Any] = {UNLABELLED: others} if others or self.held_back else {}
+        if self.places:
+            listed = {
+                case: {role: sorted(p for p, mine in at.items() if mine == role) for role in ROLES}
+                for case, at in self.places.items()
+            }
+            return {"by": "slice", "cases": sorted(listed), "places": listed, **beside}
         if self.by == "slice":
             ratios = {role: self.ratios.get(role, 0.0) for role in _OTHERS}
             ratios |= {role: share for role, share in self.ratios.items() if role == "train"}
@@ -174,9 +186,9 @@ class Split:
         """Read who is in which role.
 
         JSON: `{"train": [...], "val": [...], "test": [...]}` with ids of cases or of patients, or what
-        `to_json` wrote. CSV: columns `case` or `group`, and `role`. Where ids are identifying, both the
-        pseudonyms and the data set's own ids are understood. Images without a label may be named as `unlabelled`;
-        if some are, no others are learned from.
+        `to_json` wrote. CSV: columns `case` or `group`, and `role`; or slices, as in `medseg.splits.index_file`.
+        Where ids are identifying, both the pseudonyms and the data set's own ids are understood. Images without a
+        label may be named as `unlabelled`; if some are, no others are learned from.
 
         Args:
             path: The file.
@@ -191,7 +203,10 @@ class Split:
         """
         given, known = read_split_file(Path(path)), labelled(cases)
         group_of = {case.id: case.group for case in known}
-        if given.get("by") == "slice":
+        if "places" in given:
+            places = places_of_cases(given["places"], known, left_out)
+            split = cls("slice", 0, {}, group_of, {}, places=places)
+        elif given.get("by") == "slice":
             same_cases(given["cases"], known, left_out)
             split = cls("slice", given["seed"], given["ratios"], group_of, {})
         else:

@@ -56,11 +56,7 @@ def _of_data(kept: Kept) -> dict[int, tuple[str, bool]]:
 def _of_method(kept: Kept, definition: PipelineDefinition) -> dict[int, tuple[str, bool]]:
     rule, run = definition.slices, kept.runs[0]
     cut = {"pad": "padded and cropped", "resize": "resized", "tile": "cut into tiles"}[rule.fit]
-    apart = (
-        "Slices: partitions are not disjoint."
-        if definition.split.by == "slice"
-        else "The patient, or the group."
-    )
+    apart = "Slices: partitions are not disjoint." if kept.leaking else "The patient, or the group."
     network = _spec(definition.network)
     weights = [step for step in definition.steps.values() if "weights" in step]
     initial = (

@@ -38,7 +38,7 @@ def warnings(kept: Kept) -> Iterator[Words]:
     """What nobody who reads the page may overlook."""
     if kept.generated:
         yield Words(GENERATED, "loud")
-    if kept.definition is not None and kept.definition.split.by == "slice":
+    if kept.leaking:
         yield Words(LEAKING, "loud")
     if kept.ended in _ENDED:
         yield Words(_ENDED[kept.ended], "loud")
@@ -120,12 +120,14 @@ def how_split(kept: Kept) -> str:
     seed = kept.definition.seed if rule.seed is None else rule.seed
     if kept.parts:
         return f"Drawn into {kept.parts} folds with seed {seed}; each is the test part once. {_TOGETHER}"
-    return _of_rule(rule, seed)
+    return _of_rule(rule, seed, leaking=kept.leaking)
 
 
-def _of_rule(rule: SplitRule, seed: int) -> str:
+def _of_rule(rule: SplitRule, seed: int, *, leaking: bool) -> str:
     if rule.by == "slice":
         return f"By slice, drawn with seed {seed}: slices of one patient may be in several roles."
+    if rule.file is not None and leaking:
+        return "A file gave the roles of slices: those of one patient may be in several roles."
     if rule.file is not None:
         return f"A file gave the roles. {_TOGETHER}"
     if rule.column is not None:

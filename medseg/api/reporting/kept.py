@@ -73,6 +73,12 @@ class Kept:
         return self.folds or (self,)
 
     @property
+    def leaking(self) -> bool:
+        """Whether slices of one patient may be in several roles: by the definition, or by the split file it names."""
+        declared = self.definition is not None and self.definition.split.by == "slice"
+        return declared or any(each.tags.get("split.leaking") == "true" for each in self.runs)
+
+    @property
     def grouped_by(self) -> str:
         """What a score is the mean over: patients, or the groups of pictures with masks."""
         known = self.manifest

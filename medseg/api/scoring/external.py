@@ -13,6 +13,7 @@ from medseg.api.models import load_model, model_folder
 from medseg.api.result import RunResult
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
+from medseg.datasets.roles import UNUSED
 from medseg.errors import DataError, DefinitionError
 from medseg.files.regular import open_text, read_json
 from medseg.named import find_manifest
@@ -183,7 +184,10 @@ def _learned(folder: Path, cases: Sequence[Case]) -> int:
             known = {str(name) for name in split["cases"]}
         else:
             known = {
-                str(name) for role, names in split.items() if role not in ("by", "test") for name in names
+                str(name)
+                for role, names in split.items()
+                if role not in ("by", "test", UNUSED)
+                for name in names
             }
         with open_text(slices) as file:
             patients = {row["group"] for row in csv.DictReader(file) if row["case"] in known}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.finding.walk import Walk, kinds_listed, named_itself
-from medseg.datasets.manifest.patterns import MASK, Layout, Matcher, Place
+from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout, Matcher, Place
 from medseg.datasets.manifest.slips import EXACT, FOLDER, OF_UNFINISHED, UNFINISHED, Slip, slips
 from medseg.errors import Fault
 from medseg.text import composed
@@ -65,6 +65,8 @@ class PatternFinder:
         if not found.drafts:
             found.faults.append(self._nothing(walk, kind.noun, len(elsewhere)))
         for draft in found.drafts:
+            if self.manifest.truth_within and IMAGE in draft.files:
+                draft.files[MASK] = draft.files[IMAGE]
             draft.files = {part: draft.files[part] for part in parts if part in draft.files}
             draft.complaints += [
                 *_slipped(draft, near),

@@ -77,7 +77,7 @@ def scan(
     if fault is not None:
         return Listing((), (fault,))
     parts = dict.fromkeys(manifest.part(channel) for channel in channels)
-    if truth and manifest.image_labels is None and manifest.layout.has_truth:
+    if truth and manifest.image_labels is None and (manifest.layout.has_truth or manifest.truth_within):
         parts[MASK] = None
     found = _finder(manifest, allowed).find(root, tuple(parts), truth=truth)
     if not found.drafts:

@@ -10,7 +10,7 @@ from medseg.class_names import misnamed
 from medseg.datasets.manifest.expressions import pattern
 from medseg.datasets.manifest.fields import ManifestFields
 from medseg.datasets.manifest.group_rule import GroupRule
-from medseg.datasets.manifest.patterns import MASK
+from medseg.datasets.manifest.patterns import MASK, Layout
 from medseg.text import composed
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -67,8 +67,11 @@ def _mispictured(manifest: ManifestFields) -> Iterator[str]:
     if manifest.pictures is not None and manifest.format is not None:
         yield "'pictures' and 'format' are both given: files are pictures, or of that format"
     if manifest.volumes is not None and (manifest.pictures is not None or manifest.format is not None):
-        yield "'volumes' is of NIfTI files, and 'pictures' or 'format' says that there are others"
-    if manifest.volumes is not None and len(manifest.channels) < 2:
+        yield "'volumes' says what files of volumes are, and 'pictures' or 'format' says that there are others"
+    if manifest.truth_within and (manifest.layout.has_truth or not isinstance(manifest.layout, Layout)):
+        yield "'volumes.channels' is npz, whose files hold the truth: 'layout' expected 'images' alone"
+    stacked = manifest.volumes is not None and manifest.volumes.channels == "stacked"
+    if stacked and len(manifest.channels) < 2:
         yield "'volumes.channels' is stacked, and 'channels' names one: leave 'volumes' out, or name all of a file"
     if manifest.pictures is None:
         return

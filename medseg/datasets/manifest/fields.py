@@ -72,7 +72,7 @@ class ManifestFields(Strict):
             the objects of that class.
         derive: Classes that are distinguished by the images, if any.
         pictures: How picture files become channels; None for NIfTI files.
-        volumes: How NIfTI files do that hold several channels; None where each holds one.
+        volumes: How files of volumes do that hold several channels; None for NIfTI files of one channel each.
         format: Name of a format of volumes that an installed package brings: see `medseg.images.own_format`.
         layout: How files are named, the table that lists their paths, that they lie in folders by class, or
             `{_target_: ...}` of a class that finds them: see `DeclaredLayout`.
@@ -124,3 +124,8 @@ class ManifestFields(Strict):
     def together(self) -> bool:
         """Whether one file holds all channels."""
         return self.volumes is not None or (self.pictures is not None and self.pictures.channels == "rgb")
+
+    @property
+    def truth_within(self) -> bool:
+        """Whether the file of the channels holds the label map too."""
+        return self.volumes is not None and self.volumes.channels == "npz"

@@ -96,11 +96,14 @@ class Manifest(ManifestFields):
             ManifestError: No installed package brings its `format`.
         """
         from medseg.images.formats import NiftiFiles, PictureFiles, StackedNiftiFiles  # noqa: PLC0415 - nibabel takes a while
+        from medseg.images.npz import NpzFiles  # noqa: PLC0415
         from medseg.images.own_format import installed_format  # noqa: PLC0415
 
         rule = self.pictures
         if self.format is not None:
             return installed_format(self.format)
+        if self.truth_within:
+            return NpzFiles(self.channels)
         if self.volumes is not None:
             return StackedNiftiFiles(planes=self.channels)
         if rule is None:

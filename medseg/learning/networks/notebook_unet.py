@@ -107,7 +107,7 @@ class NotebookUNet(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(layer.weight, std=_DEVIATION)
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # each of them has one
+                nn.init.zeros_(layer.bias)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Give logits (B, out_channels, H, W) of images (B, in_channels, H, W).

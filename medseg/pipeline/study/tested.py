@@ -12,6 +12,7 @@ import numpy as np
 
 from medseg.errors import MedsegError, RunError
 from medseg.files.inside import inside
+from medseg.files.regular import read_json
 from medseg.learning.scores.tables import TEXTS, read_scores
 from medseg.pipeline.claim import alive
 from medseg.pipeline.declaration.definition import PipelineDefinition
@@ -92,8 +93,14 @@ class Tested:
 
     @property
     def by_slice(self) -> bool:
-        """Whether the split let slices of one volume into several roles."""
-        return self.definition.get("split.by") == "slice"
+        """Whether the split let slices of one volume into several roles, by itself or by the file that it named."""
+        if self.definition.get("split.by") == "slice":
+            return True
+        try:
+            known = read_json(inside(self.folder.path, "split.json"))
+        except (OSError, ValueError, MedsegError):  # made by hand, or before there was one
+            return False
+        return isinstance(known, dict) and known.get("by") == "slice"
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,11 @@ def slice_tables(given: Sequence[Any], task: MaskTask) -> tuple[SliceTable, ...]
     Raises:
         DefinitionError: One is none, does not suit the classes, or two have one name.
     """
-    names = [getattr(each, "name", None) for each in given] if isinstance(given, list | tuple) else [None]
-    if not all(isinstance(name, str) and name.isidentifier() for name in names):
+    given_names = (
+        [getattr(each, "name", None) for each in given] if isinstance(given, list | tuple) else [None]
+    )
+    names = [name for name in given_names if isinstance(name, str) and name.isidentifier()]
+    if len(names) < len(given_names):
         raise DefinitionError(
             f"tables is {given!r}, expected a list of objects such as medseg.learning.SliceStatistics"
         )
@@ -141,7 +144,7 @@ class VolumeEvaluation:
 
     def _of_slices(self) -> Mapping[str, DataFrame]:
         """The tables of all slices together, by what follows the role in the names of their files."""
-        if not self._tables:
+        if not self._slices_counted:  # as of folds that are put together: each has its own
             return {}
         matrices, task = np.concatenate(self._slices_counted), self._task
         return {f"_{each.name}": each.table(matrices, task.classes, task.regions) for each in self._tables}
@@ -175,7 +178,7 @@ class VolumeEvaluation:
         of_slices = self._of_slices()
         found = {
             f"{role}/{table.name}/{key}": value
-            for table in self._tables
+            for table in (self._tables if of_slices else ())
             for key, value in table.metrics(of_slices[f"_{table.name}"]).items()
         }
         return {**metrics_of(summary, role, self._headlines), **found}

@@ -477,3 +477,16 @@ def test_a_table_of_thousands_of_columns_is_refused(made_run, tables) -> None:
     path.write_text("name,score,mean,low,high,patients" + "," * 25_000 + "\n")
     with pytest.raises(RunError, match=r"test_summary\.csv is damaged: it has more than 3,000 columns"):
         medseg.report("run")
+
+
+def test_a_split_file_of_slices_is_said_to_leak_as_a_draw_of_slices_is(made_run, tables, page) -> None:
+    declared = {"split": {"file": "index.csv"}}
+    folder = made_run("leaks", tables(), definition=declared)
+    (folder.path / "tags.json").write_text(json.dumps({"split.leaking": "true"}))
+    made_run("apart", tables(), definition=declared)
+    leaks, apart = (page(medseg.report(name)).words for name in ("leaks", "apart"))
+
+    assert "LEAKING SPLIT: slices of one patient may be in training and in test" in leaks
+    assert "A file gave the roles of slices: those of one patient may be in several roles." in leaks
+    assert "partitions are not disjoint" in leaks
+    assert "LEAKING SPLIT" not in apart

@@ -422,8 +422,8 @@ def test_channels_of_one_volume_have_one_pattern_and_enter_the_fingerprint(tmp_p
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [
-        ("pictures: {channels: grey}\n", "'volumes' is of NIfTI files"),
-        ("format: zipped\n", "'volumes' is of NIfTI files"),
+        ("pictures: {channels: grey}\n", "'volumes' says what files of volumes are"),
+        ("format: zipped\n", "'volumes' says what files of volumes are"),
     ],
 )
 def test_stacked_volumes_are_nifti(tmp_path: Path, more: str, complaint: str) -> None:

@@ -224,6 +224,15 @@ def test_of_a_split_by_slice_only_the_same_slices_can_be_paired(made_run, volume
     assert any(note.startswith("LEAKING SPLIT") for note in compare([[a], [c]]).notes)
 
 
+def test_a_split_file_of_slices_leaks_as_a_draw_of_slices_does(made_run, volumes):
+    given = {"definition": {"split": {"file": "index.csv"}}, "split_digest": "0" * 32}
+    a, c = (made_run(name, {"": volumes(1)}, **given) for name in "ac")
+    assert not any(note.startswith("LEAKING SPLIT") for note in compare([[a], [c]]).notes)
+    for folder in (a, c):
+        (folder.path / "split.json").write_text('{"by": "slice"}')
+    assert any(note.startswith("LEAKING SPLIT") for note in compare([[a], [c]]).notes)
+
+
 def test_unknown_scores_and_names_are_refused_with_those_there_are(made_run, volumes):
     a, b = made_run("a", {"": volumes(1)}), made_run("b", {"": volumes(2)})
     with pytest.raises(RunError, match=r"score 'dise'. All have: dice, hd95, volume_absolute_difference_ml"):

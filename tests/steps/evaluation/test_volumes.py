@@ -245,3 +245,14 @@ def test_a_table_of_slices_counts_every_slice_of_every_case(make_work, make_run,
 def test_tables_that_are_none_are_refused_beforehand(make_work, tables, expected):
     with pytest.raises(DefinitionError, match=expected):
         Evaluate("test", tables=tables).check(make_work().predictor)
+
+
+def test_folds_that_are_put_together_keep_their_tables_of_slices_to_themselves(make_scored):
+    work, run = make_scored(distances=False)
+    scores = {
+        ending: pd.read_csv(run.folder / "scores" / f"test{ending}.csv") for ending in ("", "_confusion")
+    }
+    evaluation = Evaluate("test", tables=[SliceStatistics("whole_tumour")]).evaluation(work.predictor)
+    pooled = evaluation.pooled([scores], 1)
+    assert "_slice_statistics" not in pooled.tables
+    assert "test/dice/whole_tumour" in evaluation.metrics(pooled.tables["_summary"], "test")

@@ -122,7 +122,7 @@ class SliceStatistics:
 
     def metrics(self, table: DataFrame) -> Mapping[str, float]:
         """`<score>/<name>` and `<score>/<name>/deviation`, where there are true pixels."""
-        found = {}
+        found: dict[str, float] = {}
         for row in table[table["pixels"] > 0].to_dict("records"):
             key = f"{row['score']}/{row['name']}"
             found |= {key: float(row["mean"]), f"{key}/deviation": float(row["deviation"])}

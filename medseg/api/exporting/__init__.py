@@ -1,0 +1,1 @@
+"""Writing data in the forms of other programs."""

@@ -1,0 +1,99 @@
+"""The settings of the original notebook on BraTS, as it kept them in `parameters.csv`: one row below their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medseg.datasets.finding.text_table import read_rows
+from medseg.errors import DataError
+from medseg.images.refusal import RefusedError
+
+COLUMNS = ("image_axis", "channels", "img_shape", "train_size", "validation_ratio")
+_AXES = ("sagittal", "coronal", "axial")  # of X, Y and Z
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What decides which slices are learned from.
+
+    Attributes:
+        axis: axial, coronal or sagittal; the file has 2, 1 or 0.
+        channels: Names, in order.
+        shape: Height and width of a slice.
+        train_size: Slices for training.
+        validation_ratio: Slices for validation, as a share of those.
+    """
+
+    axis: str
+    channels: tuple[str, ...]
+    shape: tuple[int, int]
+    train_size: int
+    validation_ratio: float
+
+    @property
+    def validation_size(self) -> int:
+        """Slices for validation."""
+        return max(1, round(self.validation_ratio * self.train_size))
+
+    def row(self) -> tuple[str, ...]:
+        """The values as text, in the order of `COLUMNS`."""
+        height, width = self.shape
+        number = str(_AXES.index(self.axis))
+        ratio = f"{self.validation_ratio:.12g}"
+        return number, " ".join(self.channels), f"{height} {width}", str(self.train_size), ratio
+
+    def settings(self) -> tuple[str, ...]:
+        """The settings of a definition that they stand for."""
+        return (
+            f"slices.axis={self.axis}",
+            f"channels=[{', '.join(self.channels)}]",
+            f"slices.size=[{self.shape[0]}, {self.shape[1]}]",
+            f"split={{by: slice, train: {self.train_size}, val: {self.validation_size}, test: 0}}",
+        )
+
+
+def read_parameters(path: Path, known: Sequence[str]) -> Parameters:
+    """Read them.
+
+    Args:
+        path: The file.
+        known: The channels of the data set, which `channels` names; a number n alone stands for the first n.
+
+    Raises:
+        DataError: The file cannot be read, or a value is none; the message names the column.
+    """
+    try:
+        table = read_rows(path)
+    except (OSError, RefusedError) as error:
+        raise DataError(f"parameters.csv cannot be read: {error}") from error
+    lacking = [name for name in COLUMNS if name not in table.columns]
+    if lacking or len(table.lines) != 1:
+        raise DataError(
+            f"parameters.csv has the columns {list(table.columns)} and {len(table.lines)} rows below; expected one "
+            f"row of {', '.join(COLUMNS)}"
+        )
+    row = table.lines[0][1]
+    words = tuple(re.findall(r"\w+", row["channels"]))
+    count = int(words[0]) if len(words) == 1 and words[0].isdecimal() and len(words[0]) < 4 else 0
+    channels = tuple(known[:count]) if 0 < count <= len(known) else words
+    sizes = [int(size) for size in re.findall(r"\d{1,4}", row["img_shape"])][:2]
+    _refuse(row["image_axis"].strip() in ("0", "1", "2"), "image_axis", row, "0, 1 or 2")
+    _refuse(bool(channels) and set(channels) <= set(known), "channels", row, f"some of {', '.join(known)}")
+    _refuse(len(sizes) == 2 and min(sizes) > 0, "img_shape", row, "height and width")
+    size = row["train_size"].strip()
+    _refuse(
+        size.isdecimal() and 0 < len(size) < 10 and int(size) > 0, "train_size", row, "a whole number above 0"
+    )
+    ratio = re.fullmatch(r"\s*(0?\.\d+|0|1|1\.0+)\s*", row["validation_ratio"])
+    _refuse(ratio is not None, "validation_ratio", row, "a number from 0 to 1")
+    share = float(row["validation_ratio"])
+    axis = _AXES[int(row["image_axis"])]
+    return Parameters(axis, channels, (sizes[0], sizes[1]), int(size), share)
+
+
+def _refuse(fine: bool, column: str, row: Mapping[str, str], expected: str) -> None:
+    if not fine:
+        raise DataError(f"parameters.csv has {row[column]!r} as {column}; expected {expected}. Correct it.")

@@ -1,0 +1,141 @@
+"""Slices listed one by one, as the original notebook on BraTS kept them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from medseg.datasets.case import Case
+from medseg.errors import DataError
+from medseg.splits.index_file import COLUMNS, index_rows
+from medseg.splits.parameters_file import Parameters, read_parameters
+from medseg.splits.split import Split
+
+CHANNELS = ("flair", "t1", "t1ce", "t2")
+PARAMETERS = Parameters("axial", CHANNELS, (240, 240), 4000, 0.2)
+ROW = dict(
+    zip(
+        ("image_axis", "channels", "img_shape", "train_size", "validation_ratio"),
+        ("2", "flair t1 t1ce t2", "(240, 240)", "4000", "0.2"),
+        strict=True,
+    )
+)
+
+
+def cases(count: int) -> list[Case]:
+    return [Case(f"p{p}", f"p{p}", {}) for p in range(count)]
+
+
+def written(path: Path, rows: object, columns: object = COLUMNS) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])  # type: ignore[list-item, misc]
+    return path
+
+
+def test_listed_slices_have_their_roles_and_others_are_not_used(tmp_path: Path) -> None:
+    rows = [
+        ("train_0", "train", 0, "p0.npz", 4),
+        ("train_0", "train", 1, "data/p1.npz", 7),
+        ("test_0", "test", 0, "p0.npz", 5),
+    ]
+    split = Split.from_file(written(tmp_path / "index.csv", rows), cases(3))
+    assert split.leaking
+    roles = [split.role(*place) for place in (("p0", 4), ("p1", 7), ("p0", 5), ("p0", 6), ("p2", 4))]
+    assert roles == ["train", "train", "val", "unused", "unused"]
+    assert (split.cases("train"), split.cases("val"), split.cases("test")) == (("p0", "p1"), ("p0",), ())
+
+
+def test_a_split_of_listed_slices_is_read_back(tmp_path: Path) -> None:
+    rows = [("train_0", "train", n, f"p{n % 3}.npz", n) for n in range(30)]
+    split = Split.from_file(written(tmp_path / "index.csv", rows), cases(3))
+    split.to_json(tmp_path / "split.json")
+    again = Split.from_file(tmp_path / "split.json", cases(3))
+    assert again.digest() == split.digest()
+    assert again.places == split.places
+
+
+def test_rows_are_in_subdivisions_of_five_hundred() -> None:
+    places = {
+        "train": [(f"p{n % 7}", n) for n in range(1100)],
+        "val": [("p0", n) for n in range(30)],
+        "test": [("p1", 0)],
+    }
+    rows = list(index_rows(places, seed=3))  # type: ignore[arg-type]
+    sizes = {name: sum(row[0] == name for row in rows) for name in {row[0] for row in rows}}
+    assert sizes == {"train_0": 500, "train_1": 500, "train_2": 100, "test_0": 30}
+    assert [row[2] for row in rows[:500]] == list(range(500))
+    assert {(row[3], row[4]) for row in rows if row[1] == "test"} == {("p0.npz", n) for n in range(30)}
+    assert rows == list(index_rows(places, seed=3)) != list(index_rows(places, seed=4))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (("t", "validate", 0, "p0.npz", 4), "line 2 of the split file has train_or_test 'validate'"),
+        (("t", "train", 0, "p0.npz", "x"), "slice 'x'; expected train or test, and a whole number"),
+        (("t", "train", 0, "p9.npz", 4), "names 1 cases or patients that are not in the data set"),
+    ],
+)
+def test_rows_that_mean_nothing_are_refused(tmp_path: Path, row: object, expected: str) -> None:
+    with pytest.raises(DataError, match=expected):
+        Split.from_file(written(tmp_path / "index.csv", [row]), cases(2))
+
+
+def test_a_slice_in_two_rows_is_refused(tmp_path: Path) -> None:
+    rows = [("train_0", "train", 0, "p0.npz", 4), ("test_0", "test", 0, "p0.npz", 4)]
+    with pytest.raises(DataError, match="line 3 of the split file lists a slice that another line lists"):
+        Split.from_file(written(tmp_path / "index.csv", rows), cases(2))
+
+
+def test_a_list_without_a_row_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="lists no slice of these cases"):
+        Split.from_file(written(tmp_path / "index.csv", []), cases(2))
+
+
+def test_parameters_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = written(tmp_path / "parameters.csv", [PARAMETERS.row()], ROW)
+    assert read_parameters(path, CHANNELS) == PARAMETERS
+    assert PARAMETERS.settings()[-1] == "split={by: slice, train: 4000, val: 800, test: 0}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, PARAMETERS),
+        ({"channels": "4"}, PARAMETERS),
+        ({"channels": "['t2', 'flair']"}, Parameters("axial", ("t2", "flair"), (240, 240), 4000, 0.2)),
+        ({"image_axis": "1", "img_shape": "240 144"}, Parameters("coronal", CHANNELS, (240, 144), 4000, 0.2)),
+    ],
+)
+def test_values_may_be_written_as_programs_write_them(
+    tmp_path: Path, changes: dict[str, str], expected: Parameters
+) -> None:
+    row = ROW | changes
+    assert read_parameters(written(tmp_path / "parameters.csv", [row.values()], row), CHANNELS) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("image_axis", "3"),
+        ("channels", "flair pet"),
+        ("channels", "9"),
+        ("img_shape", "240"),
+        ("train_size", "0"),
+        ("train_size", "many"),
+        ("validation_ratio", "1.5"),
+        ("validation_ratio", "nan"),
+    ],
+)
+def test_values_that_are_none_are_refused_with_their_column(tmp_path: Path, column: str, value: str) -> None:
+    row = ROW | {column: value}
+    path = written(tmp_path / "parameters.csv", [row.values()], row)
+    with pytest.raises(DataError, match=f"parameters.csv has '{value}' as {column}; expected"):
+        read_parameters(path, CHANNELS)
+
+
+def test_a_table_of_other_columns_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected one row of image_axis, channels"):
+        read_parameters(written(tmp_path / "parameters.csv", [("2",)], ("image_axis",)), CHANNELS)
