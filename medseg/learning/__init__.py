@@ -14,6 +14,7 @@ _HOMES = {
     "ImageClasses": "medseg.learning.tasks.image_classes",
     "ImageTags": "medseg.learning.tasks.image_classes",
     "LibraryScore": "medseg.learning.scores.added.library_score",
+    "MixMatch": "medseg.learning.selftraining.mixmatch",
     "ThresholdSchedule": "medseg.learning.selftraining.rules",
 }
 
@@ -26,6 +27,7 @@ __all__ = [
     "ImageClasses",
     "ImageTags",
     "LibraryScore",
+    "MixMatch",
     "ThresholdSchedule",
 ]  # imported on first use
 
