@@ -214,12 +214,11 @@ def tell(found: Mapping[str, Sequence[Tested]], key: Mapping[str, str]) -> None:
         always = scores[1, "f2_always"]["mean"]
         seeds = [measured([each])[1, "f2"]["mean"] for each in parts]
         spread = f"seeds {min(seeds):.3f} to {max(seeds):.3f}"
-        first, second = (
-            f"F2 {within(f2)} (always yes {always:.3f}; {spread}), AUROC {within(area)}",
-            f"calibration error {before[error]['mean']:.3f} before and {scores[error]['mean']:.3f} after scaling, "
-            f"{np.mean([each.seconds for each in parts]):.0f} s a run",
-        )
-        print(f"{name:11} {first}\n{'':11} {second}")
+        seconds = np.mean([each.seconds for each in parts])
+        shown = f"F2 {within(f2)} (always yes {always:.3f}; {spread}), AUROC {within(area)}"
+        print(f"{name:11} {shown}, {seconds:.0f} s a run")
+        errors = [each[error]["mean"] for each in (before, scores)]
+        print(f"{'':11} calibration error {errors[0]:.3f} before and {errors[1]:.3f} after scaling")
         if name in ("original", "rank", "agreement"):
             verdicts = ", ".join(sorted({each.verdict for each in parts}))
             print(
@@ -277,6 +276,8 @@ def main() -> None:
                 )
                 for seed in range(1, 2 if given.quick else given.seeds + 1):
                     found[name].append(run(path, data, seed))
+                    f2 = measured([found[name][-1]])[1, "f2"]
+                    print(f"{name}, seed {seed}: F2 {within(f2)}", flush=True)
             tell(found, key_of(data))
         finally:
             os.chdir(before)
