@@ -15,6 +15,7 @@ _HOMES = {
     "ImageTags": "medseg.learning.tasks.image_classes",
     "LibraryScore": "medseg.learning.scores.added.library_score",
     "MapCrossEntropy": "medseg.learning.tasks.map_cross_entropy",
+    "MixMatch": "medseg.learning.selftraining.mixmatch",
     "SliceStatistics": "medseg.learning.scores.added.slice_statistics",
     "ThresholdSchedule": "medseg.learning.selftraining.rules",
 }
@@ -29,6 +30,7 @@ __all__ = [
     "ImageTags",
     "LibraryScore",
     "MapCrossEntropy",
+    "MixMatch",
     "SliceStatistics",
     "ThresholdSchedule",
 ]  # imported on first use

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from monai.transforms import Compose, Transform
 
 from medseg.component import build
+from medseg.datasets.roles import UNLABELLED
 from medseg.errors import DataError, DefinitionError
+from medseg.learning.selftraining.mixmatch import Stream
 from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
 from medseg.learning.training.memory import available_memory
@@ -52,14 +55,7 @@ def role_batches(
             "them no patient. Change slices.keep or split."
         )
     training = role == "train"
-    augment = None
-    if training and run.loading.augment:
-        augment = Compose(
-            [
-                build(spec, at=f"loading.augment.{i}", kind=Transform, allowed=run.allowed)
-                for i, spec in enumerate(run.loading.augment)
-            ]
-        )
+    augment = _augmentation(run) if training else None
     workers = worker_count(run.loading.workers, run.device, placement) if training else 0
     dataset = SliceDataset(
         work.store,
@@ -79,6 +75,56 @@ def role_batches(
         pin=run.device.type == "cuda" and placement.name != "gpu",
         most=run.loading.slices_per_epoch if training else None,
     )
+
+
+def unlabelled_stream(work: Work, run: Run, labelled: int) -> Stream:
+    """Slices without a label beside those of an epoch of training, two augmentations of each, read from disk.
+
+    What comes in an epoch depends on the seed and the epoch alone. Where there are fewer than those with a label,
+    they come again, augmented in another way.
+
+    Args:
+        work: What the slices are of.
+        run: How they are loaded, and augmented by `loading.augment`.
+        labelled: How many slices with a label an epoch has.
+    """
+    samples = [replace(each, labels=()) for each in work.store.role(UNLABELLED)]
+    first, second = (
+        Batches(
+            SliceDataset(
+                work.store,
+                samples,
+                augment=_augmentation(run),
+                seed=run.seed + 1 + view,  # labelled ones have that of the run
+                keep_on=None,
+                target=work.predictor.task.target,
+            ),
+            batch_size=run.loading.batch_size,
+            seed=run.seed,  # one order for both
+            shuffle=True,
+            most=labelled,
+        )
+        for view in range(2)
+    )
+    turns = -(-labelled // len(first.order))
+
+    def stream(epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for turn in range(turns):
+            place = epoch * turns + turn
+            for one, other in zip(first.at(place), second.at(place), strict=True):
+                yield one["image"], other["image"]
+
+    return stream
+
+
+def _augmentation(run: Run) -> Compose | None:
+    """What `loading.augment` declares; None where it is nothing."""
+    specs = run.loading.augment
+    built = [
+        build(spec, at=f"loading.augment.{i}", kind=Transform, allowed=run.allowed)
+        for i, spec in enumerate(specs)
+    ]
+    return Compose(built) if built else None
 
 
 def try_augmentation(

@@ -11,12 +11,15 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from medseg.component import Slot
+from medseg.datasets.roles import UNLABELLED
 from medseg.errors import DefinitionError, ModelError
 from medseg.figures.learning_curves import learning_curves
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.selftraining.mixmatch import MixMatch
 from medseg.learning.settings import is_number
-from medseg.learning.tasks.task import on_device
+from medseg.learning.tasks.image_classes import ImageClasses
+from medseg.learning.tasks.task import Task, on_device
 from medseg.learning.training.batches import Batches
 from medseg.learning.training.checkpoint import Checkpoints, Standing, room_of_epochs
 from medseg.learning.training.curve_names import curve_names
@@ -24,7 +27,8 @@ from medseg.learning.training.curve_verdict import read_curves
 from medseg.learning.training.fit import Watch, fit
 from medseg.learning.training.longer import course_note, refuse_other_course
 from medseg.learning.training.memory import free_memory, measure_need, refuse_too_large
-from medseg.learning.training.optimiser import make_optimiser
+from medseg.learning.training.objective import SUPERVISED, Objective
+from medseg.learning.training.optimiser import make_optimiser, rehearse
 from medseg.learning.training.plan import EpochRule, Plan, Precision
 from medseg.learning.transfer.freeze import (
     Freeze,
@@ -39,7 +43,7 @@ from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.evaluation.evaluation import evaluation_of
 from medseg.steps.expected import Expected
-from medseg.steps.feeding import are_transforms, placed, role_batches, try_augmentation
+from medseg.steps.feeding import are_transforms, placed, role_batches, try_augmentation, unlabelled_stream
 from medseg.steps.step import Fits, Run, Stage, Work
 
 _LONGEST_TAG = 500  # characters, of MLflow's 5000: a tag is read in a list
@@ -70,6 +74,8 @@ class Fit:
             it has (`still`), as fine-tuning in small batches needs it.
         pseudo_augment: Random transforms for images whose class was predicted, as `SelfTrain` has them, in place of
             `loading.augment`; when left out, they are augmented as the others.
+        unlabelled: How it learns from images without a label beside the others: `medseg.learning.MixMatch`; when left
+            out, not at all.
         expected: What the training should take on the machine that the definition was drafted on, `minutes` and
             `gib` of memory; the run says how far that was off. It changes nothing.
     """
@@ -104,6 +110,7 @@ class Fit:
         freeze: Freeze = None,
         statistics: Literal["moving", "still"] = "moving",
         pseudo_augment: Sequence[Callable[[Any], Any]] | None = None,
+        unlabelled: MixMatch | None = None,
         expected: Mapping[str, float] | None = None,
     ) -> None:
         _refuse(_whole(epochs, 1), "epochs", epochs, "a whole number, 1 or more")
@@ -128,12 +135,15 @@ class Fit:
         transforms = pseudo_augment is None or are_transforms(pseudo_augment)
         _refuse(transforms, "pseudo_augment", pseudo_augment, "a list of transforms, or nothing")
         self.pseudo_augment = pseudo_augment
+        beside = unlabelled is None or isinstance(unlabelled, MixMatch)
+        _refuse(beside, "unlabelled", unlabelled, "{_target_: medseg.learning.MixMatch}, or nothing")
+        self.unlabelled = unlabelled
         self.expected = Expected.of(expected)
 
     @property
     def roles(self) -> tuple[Role, ...]:
         """To learn from, and to choose the best epoch by."""
-        return ("train", "val")
+        return ("train", "val") if self.unlabelled is None else ("train", "val", UNLABELLED)
 
     def __call__(self, work: Work, run: Run) -> Work:
         """Train; what was frozen meanwhile is not so afterwards."""
@@ -162,7 +172,8 @@ class Fit:
         shape = first["image"].shape
         loss = on_device(task.loss(), run.device)
         need = measure_need(network, loss, (shape[0], shape[1], shape[2]), label=first["label"].cpu())
-        batch = min(run.loading.batch_size, len(train.order))
+        objective = self._objective(task, work, run, len(train.order))
+        batch = min(run.loading.batch_size, len(train.order)) * objective.times
         free = free_memory(run.device)
         refuse_too_large(need, batch, run.device, free)
         run.progress.say(
@@ -196,12 +207,18 @@ class Fit:
                     folder=run.place,
                     need=need,
                     watch=Watch(epoch_done, validated, run.progress),
+                    objective=objective,
                 )
         self._conclude(run, standing, work)
         self._account(run, standing, peak.taken)
         trained = replace(work.predictor, network=network, device=run.device)
         trained.save(run.place / "predictor")
         return replace(work, predictor=trained, epochs=work.epochs + standing.epoch)
+
+    def _objective(self, task: Task, work: Work, run: Run, labelled: int) -> Objective:
+        if self.unlabelled is None or not isinstance(task, ImageClasses):  # the latter is refused before
+            return SUPERVISED
+        return self.unlabelled.objective(task, unlabelled_stream(work, run, labelled))
 
     def check(self, predictor: Predictor) -> None:
         """Build optimiser and schedule once, so that a rate below zero costs a second and not a night.
@@ -217,11 +234,13 @@ class Fit:
                 predictor.task.scorer(self.plan.added)
             except DefinitionError as error:
                 raise DefinitionError(f"best_by: {error}") from error
+        if self.unlabelled is not None:
+            self.unlabelled.check(predictor.task)
         try_augmentation(self.pseudo_augment or (), predictor.input_shape)
         part = frozen_part(predictor.network, predictor.input_shape, self.blocks, at="freeze")
         with frozen(predictor.network, part):
             _, schedule = make_optimiser(predictor.network, self.plan, steps=self.plan.epochs)
-        _rehearse(self.plan)
+        rehearse(self.plan)
         if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise DefinitionError(
                 "schedule: ReduceLROnPlateau waits for a score, which schedules are not given. Use "
@@ -317,21 +336,6 @@ class Fit:
             f"Best epoch {best_epoch} of {last}{early}: validation score {standing.best_score:.3f} "
             f"({standing.score_name}{'' if by == 'score' else f'; the epoch was chosen by {by}'})."
         )
-
-
-def _rehearse(plan: Plan) -> None:
-    """Take one step with a network of one weight: what fails there would fail after the data are prepared."""
-    network = torch.nn.Linear(1, 1, bias=False)
-    optimiser, schedule = make_optimiser(network, plan, steps=max(plan.epochs, 2))
-    if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        return
-    try:
-        network(torch.ones(1, 1)).sum().backward()
-        optimiser.step()
-        if schedule is not None:
-            schedule.step()
-    except Exception as error:  # optimisers and schedules raise anything at arguments that they took
-        raise DefinitionError(f"optimiser or schedule cannot take a step: {error}") from error
 
 
 def _whole(value: object, least: int) -> bool:

@@ -365,7 +365,7 @@ def test_a_score_that_is_not_known_cannot_choose(make_work):
     with pytest.raises(DefinitionError, match="best_by: no score is called 'luck'; known are f1, dice"):
         make_step(best_by="luck").check(make_work().predictor)
     rule = {"_target_": "medseg.learning.AveragePrecisionOrF2"}
-    with pytest.raises(DefinitionError, match="best_by: average precision or f2 are scores of the classes"):
+    with pytest.raises(DefinitionError, match="best_by: average_precision or f2 are scores of the classes"):
         make_step(best_by=rule).check(make_work().predictor)
 
 

@@ -38,11 +38,10 @@ class Agreement:
 
     def __post_init__(self) -> None:
         if not callable(getattr(self.rule, "accept", None)) or isinstance(self.rule, Agreement):
-            raise ValueError(
-                f"rule is {self.rule!r}, expected such as {{_target_: medseg.learning.ThresholdSchedule}}"
-            )
+            expected = "such as {_target_: medseg.learning.ThresholdSchedule}"
+            raise ValueError(f"rule is {self.rule!r}, expected {expected}")  # noqa: TRY004
         given = self.augment
-        transforms = isinstance(given, Sequence) and not isinstance(given, str) and all(map(callable, given))
+        transforms = isinstance(given, Sequence) and all(map(callable, given))
         if not transforms or not given:
             raise ValueError(f"augment is {given!r}, expected a list of one or more random transforms")
         if not isinstance(self.views, int) or isinstance(self.views, bool) or self.views < 2:

@@ -19,6 +19,7 @@ from medseg.learning.training.batches import Batches, workers_watched
 from medseg.learning.training.checkpoint import Checkpoints, Standing
 from medseg.learning.training.longer import at_new_length, course_note
 from medseg.learning.training.memory import MemoryNeed, free_memory, lacks_memory, out_of_memory
+from medseg.learning.training.objective import SUPERVISED, Objective
 from medseg.learning.training.optimiser import make_optimiser, try_step
 from medseg.learning.training.plan import Plan, Precision
 from medseg.learning.training.weighting import weighted
@@ -68,6 +69,7 @@ def fit(
     folder: Path,
     need: MemoryNeed,
     watch: Watch = Watch(),  # frozen
+    objective: Objective = SUPERVISED,
 ) -> Standing:
     """Train `network` and leave it with the weights that scored best on `val`.
 
@@ -86,6 +88,7 @@ def fit(
         folder: Where checkpoints are kept.
         need: Predicted memory, for the message when it did not suffice.
         watch: What is called after each epoch and validation.
+        objective: What is computed of a batch.
 
     Raises:
         TrainingError: The loss is not finite (that of validation where the best epoch is chosen by it), or the
@@ -107,7 +110,7 @@ def fit(
     for row in standing.history:
         watch.epoch_done(row)
     loss = on_device(task.loss(), device)
-    engine = _Epochs(parts, task, loss, train, val, plan, device, precision, need, watch)
+    engine = _Epochs(parts, task, loss, train, val, plan, device, precision, need, watch, objective)
     with workers_watched(train.loader.num_workers):
         while _goes_on(standing, plan):
             torch.manual_seed(_seed_of(seed, standing.epoch + 1))
@@ -175,9 +178,11 @@ class _Epochs:
         precision: Precision,
         need: MemoryNeed,
         watch: Watch,
+        objective: Objective,
     ) -> None:
         self.parts, self.task, self.loss, self.train, self.val = parts, task, loss, train, val
         self.plan, self.device, self.need, self.watch = plan, device, need, watch
+        self.objective = objective
         self.amp: dict[str, Any] = {"amp": precision != "float32"}
         if precision != "float32":
             self.amp["amp_kwargs"] = {"dtype": getattr(torch, precision)}
@@ -245,8 +250,9 @@ class _Epochs:
         total, seen = 0.0, 0
 
         def loss_of(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-            return self.loss(weighted(logits, trainer.state.batch["weight"]), label)
+            return self.objective.loss(self.loss, weighted(logits, trainer.state.batch["weight"]), label)
 
+        self.objective.begin(epoch)
         trainer = SupervisedTrainer(
             device=self.device,
             max_epochs=1,
@@ -254,6 +260,7 @@ class _Epochs:
             network=self.parts.network,
             optimizer=self.parts.optimiser,
             loss_function=loss_of,
+            inferer=self.objective,
             prepare_batch=_image_and_label,
             decollate=False,
             optim_set_to_none=True,
@@ -326,7 +333,7 @@ class _Epochs:
             if not lacks_memory(error):
                 raise
             batch = len(engine.state.batch["index"])
-            raise out_of_memory(self.need, batch, free_memory(self.device)) from error
+            raise out_of_memory(self.need, batch * self.objective.times, free_memory(self.device)) from error
 
 
 def _image_and_label(

@@ -51,3 +51,22 @@ def try_step(optimiser: torch.optim.Optimizer, schedule: Any | None) -> None:
 def _lengths(steps: int) -> dict[str, int]:
     """The names under which torch's and MONAI's schedules ask how long the training is."""
     return {"T_max": steps, "total_iters": steps, "total_steps": steps, "t_total": steps}
+
+
+def rehearse(plan: Plan) -> None:
+    """Take one step with a network of one weight: what fails there would fail after the data are prepared.
+
+    Raises:
+        DefinitionError: It cannot be taken.
+    """
+    network = torch.nn.Linear(1, 1, bias=False)
+    optimiser, schedule = make_optimiser(network, plan, steps=max(plan.epochs, 2))
+    if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        return
+    try:
+        network(torch.ones(1, 1)).sum().backward()
+        optimiser.step()
+        if schedule is not None:
+            schedule.step()
+    except Exception as error:  # optimisers and schedules raise anything at arguments that they took
+        raise DefinitionError(f"optimiser or schedule cannot take a step: {error}") from error

@@ -63,8 +63,9 @@ class Plan:
     @property
     def added(self) -> tuple[str | CaseScore, ...]:
         """The score that validation gives beside, if one chooses the best epoch."""
-        known = self.best_by in ("score", "loss") or isinstance(self.best_by, EpochRule)
-        return () if known else (self.best_by,)
+        if isinstance(self.best_by, EpochRule) or self.best_by in ("score", "loss"):
+            return ()
+        return (self.best_by,)
 
     @property
     def chosen_by(self) -> str:

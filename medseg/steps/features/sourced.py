@@ -130,7 +130,8 @@ def sourced(work: Work, source: str) -> SourcedCases:
     there = known.notna().to_numpy()
     kept = [case for (_, case), fine in zip(rows, there, strict=True) if fine and case.labels is not None]
     names = {case.id for case in kept}
-    frame, known = (each[frame["case"].isin(names).to_numpy()] for each in (frame, known))
+    listed = frame["case"].isin(names).to_numpy()
+    frame, known = frame[listed], known[listed]
     sources = tuple(sorted(set(known[(frame["role"] == "train").to_numpy()])))
     task = class_task(work.predictor, "Audit")
     return SourcedCases(

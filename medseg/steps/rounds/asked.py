@@ -119,7 +119,7 @@ def predictions(work: Work, run: Run, ask: Ask, rule: Rule, number: int) -> pd.D
     frames = [_by_case(work.predictor, samples, _asked(work, samples, each, label, run)) for each in asks]
     views = np.stack([_chances(each) for each in frames])
     frame, chances = frames[0].copy(), views.mean(axis=0)
-    frame[[name for name in frame if name.startswith("probability_")]] = chances
+    frame[list(frame.filter(regex="^probability_").columns)] = chances
     frame.insert(2, "label", [classes[index] for index in chances.argmax(axis=1)])
     frame.insert(3, "probability", chances.max(axis=1))
     if isinstance(rule, Agreement):
