@@ -32,6 +32,7 @@ def test_the_public_names_are_these() -> None:
         "predict",
         "readers",
         "report",
+        "reproduce_run",
         "resume_folds",
         "resume_pipeline",
         "run_folds",
