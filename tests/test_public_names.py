@@ -101,7 +101,7 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
         ],
         "run_pipeline": [
             *("name", "data", "set", "device", "skip_bad", "allow_duplicates"),
-            *("tracking_uri", "allow", "jobs", "run_name", "note", "tags", "progress"),
+            *("tracking_uri", "allow", "jobs", "run_name", "note", "tags", "register", "progress"),
         ],
     }
 

@@ -124,8 +124,8 @@ def _look(state: State, definition: PipelineDefinition) -> Callable[[Gathered], 
         drawn = share_out(definition, found.cases, found.report).split.digest()
         if state.split_digest != drawn:
             raise RunError(
-                f"the split is not that of the run {state.name}: {state.split_digest} then, {drawn} now. Put the file "
-                "that split.file names back; or the key of pseudonyms of then, by which names are drawn."
+                f"the split is not that of the run {state.name}: {state.split_digest} then, {drawn} now. Put "
+                "the file that split.file names back; or the key of pseudonyms of then, by which names are drawn."
             )
         return found
 

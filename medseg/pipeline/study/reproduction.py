@@ -45,10 +45,10 @@ class Reproduction:
         """In one clause, for a tag."""
         if self.identical:
             return "identical to the bit"
-        worst = [self.weights, *self.tables.values()]
-        if None in worst:
+        scores = [value for value in self.tables.values() if value is not None]
+        if self.weights is None or len(scores) < len(self.tables):
             return "different"
-        return f"apart by {self.weights:.3g} in a weight, by {max(self.tables.values(), default=0.0):.3g} in a score"
+        return f"apart by {self.weights:.3g} in a weight, by {max(scores, default=0.0):.3g} in a score"
 
     def text(self) -> str:
         """Some lines that say it."""
