@@ -224,7 +224,10 @@ def test_a_model_is_served_by_the_command_of_the_page_and_gives_what_predict_giv
     image = np.random.default_rng(2).random((2, 4, 32, 32), dtype=np.float32)
     curl, url, _, header, _, body = shlex.split(ask.replace("5001", port))
     assert curl == "curl"
-    body = json.dumps({key: image.tolist() for key in json.loads(body)})
+    channels = dict(zip(finished.predictor.channels, image.swapaxes(0, 1).tolist(), strict=True))
+    (key,) = json.loads(body)
+    assert json.loads(body)[key].keys() == channels.keys()
+    body = json.dumps({key: channels})
     environment = {**os.environ, **dict([setting.split("=")]), "OMP_NUM_THREADS": "1"}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -243,4 +246,5 @@ def test_a_model_is_served_by_the_command_of_the_page_and_gives_what_predict_giv
                     each.kill()
                 process.wait()
                 psutil.wait_procs(workers)
-    assert np.allclose(told["predictions"], finished.predictor.probabilities(image), atol=1e-5)
+    found = np.stack([told["predictions"][name] for name in finished.predictor.task.maps], axis=1)
+    assert np.allclose(found, finished.predictor.probabilities(image), atol=1e-5)

@@ -32,6 +32,7 @@ def test_the_public_names_are_these() -> None:
         "predict",
         "readers",
         "report",
+        "reproduce_run",
         "resume_folds",
         "resume_pipeline",
         "run_folds",
@@ -101,7 +102,7 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
         ],
         "run_pipeline": [
             *("name", "data", "set", "device", "skip_bad", "allow_duplicates"),
-            *("tracking_uri", "allow", "jobs", "run_name", "note", "tags", "progress"),
+            *("tracking_uri", "allow", "jobs", "run_name", "note", "tags", "register", "progress"),
         ],
     }
 

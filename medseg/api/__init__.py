@@ -13,6 +13,7 @@ from medseg.api.kept.auditing import audit_run
 from medseg.api.kept.comparing import compare, keep_comparison
 from medseg.api.kept.deleting import delete_run
 from medseg.api.kept.listing import runs, show_run
+from medseg.api.kept.reproducing import reproduce_run
 from medseg.api.kept.syncing import sync_runs
 from medseg.api.models import load_model, save_servable
 from medseg.api.opening import check_pipeline, load_pipeline, open_pipeline
@@ -50,6 +51,7 @@ __all__ = [
     "predict",
     "prepare_data",
     "report",
+    "reproduce_run",
     "resume_folds",
     "resume_pipeline",
     "run_folds",

@@ -13,9 +13,11 @@ from rich.console import Console
 from medseg.cli.display import display
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import MEND, guarded
-from medseg.cli.options import Allow, Device
+from medseg.cli.options import Allow, Device, Jobs
 
-app = typer.Typer(help="List, compare, audit, report, send, move and delete runs.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, compare, audit, reproduce, report, send, move and delete runs.", no_args_is_help=True
+)
 
 
 class Format(StrEnum):
@@ -36,7 +38,7 @@ Uri = Annotated[
 
 @app.callback()
 def runs() -> None:
-    """List, compare, audit, report, send, move and delete runs."""
+    """List, compare, audit, reproduce, report, send, move and delete runs."""
 
 
 @app.command("list")
@@ -185,6 +187,40 @@ def report(
         from medseg.cli.tables import say  # noqa: PLC0415
 
         say(Console(), f"Report: {written(run, *others or (), out=out, on_common=on_common, force=force)}")
+
+
+@app.command()
+def reproduce(
+    run: Run,
+    data: Annotated[
+        Path | None, typer.Option(help="Where its data lie now. Default: where they were.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Compute on this device: auto, cpu or cuda. Default: as before.")
+    ] = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="Track the new run at this MLflow address. Default: where the run is.")
+    ] = None,
+    allow: Allow = None,
+    jobs: Jobs = None,
+) -> None:
+    """Make a run again from what it kept, if data, split and versions are the same, and compare the two."""
+    errors = Console(stderr=True)
+    with guarded(errors):
+        mark_and_tell()
+        from medseg.api import reproduce_run  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.cli.tables import say  # noqa: PLC0415
+
+        found = reproduce_run(
+            run,
+            data=data,
+            device=device,
+            tracking_uri=tracking_uri,
+            allow=allow or (),
+            jobs=jobs,
+            progress=display(errors),
+        )
+        say(Console(), found.text())
 
 
 @app.command()

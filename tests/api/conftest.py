@@ -62,7 +62,8 @@ def particles(written_once: WrittenOnce) -> Path:
 @pytest.fixture(scope="session")
 def pictured(run_once: RunOnce, particles: Path, monai_imported: None) -> RunResult:
     """Run a tiny `emps` once; as `finished` does with patients."""
-    return run_once("pictured", lambda: run_pipeline("emps", particles, set=TINY_EMPS, device="cpu", jobs=1))
+    settings = {"set": TINY_EMPS, "device": "cpu", "jobs": 1, "register": "champion"}
+    return run_once("pictured", lambda: run_pipeline("emps", particles, **settings))
 
 
 #: Names of classes that sort otherwise as words than by code point; the last is one letter, or two when decomposed.

@@ -234,3 +234,19 @@ def test_test_labels_of_another_make_change_neither_weights_nor_threshold(
     assert again.predictor.task.threshold == pictured.predictor.task.threshold
     assert (again.folder / "split.json").read_bytes() == (pictured.folder / "split.json").read_bytes()
     assert again.scores()["dice"].mean() < pictured.scores()["dice"].mean()
+
+
+def test_the_model_is_registered_with_its_card_and_scores_are_a_table_of_the_evaluation_view(
+    pictured: RunResult, tracked: Any, artifacts: set[str]
+) -> None:
+    with open_store(pictured.tracking_uri) as client:
+        version = client.get_model_version_by_alias("emps", "champion")
+
+    assert version.run_id == pictured.run_id
+    assert float(version.tags["val/score"]) == tracked.data.metrics["val/score"]
+    assert version.description == (pictured.folder / "model" / "README.md").read_text(encoding="utf-8")
+    assert {"path": "tables/test.json", "type": "table"} in json.loads(
+        tracked.data.tags["mlflow.loggedArtifacts"]
+    )
+    assert "tables/test.json" in artifacts
+    assert tracked.data.tags["leaks"] == "none found"

@@ -82,3 +82,30 @@ def test_a_run_that_is_not_there_or_has_no_place_is_refused(workspace: Path) -> 
         result = CliRunner().invoke(app, ["runs", "move", *words])
         assert result.exit_code == 2
         assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("command", ["audit", "reproduce", "servable", "show"])
+def test_an_unknown_run_is_named_in_one_sentence(workspace: Path, command: str) -> None:
+    done = CliRunner().invoke(app, ["runs", command, "nobody"])
+
+    assert done.exit_code == 2
+    assert "nobody" in done.output
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--alias", "best"), "Add --register"),
+        (("--register", "--alias", "latest"), "expected an alias"),
+        (("--register", "--tracking-uri", "http://127.0.0.1:9"), "cannot be used"),
+    ],
+)
+def test_what_cannot_be_registered_is_an_error_before_anything_is_run(
+    workspace: Path, words: tuple[str, ...], said: str
+) -> None:
+    done = CliRunner().invoke(app, ["pipeline", "run", "emps", *words])
+
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
+    assert not RUNS.exists()

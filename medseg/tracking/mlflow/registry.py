@@ -28,6 +28,8 @@ def refuse_unregistrable(uri: str, name: str) -> None:
         try:
             _made(client, name)
         except MlflowException as error:
+            if error.error_code in ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
+                raise  # of the login, not of the registry
             said = masked(str(error).strip().splitlines()[0])[:300].rstrip(".")
             raise TrackingError(
                 f"The tracking store {masked(uri)} cannot register a model: {said}. Run without --register, ask for "

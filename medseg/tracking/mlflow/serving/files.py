@@ -47,7 +47,7 @@ class ServedFiles(PythonModel):
         from medseg.learning.inference.from_bytes import answer
 
         rows = model_input.to_dict("records")
-        return [answer(self._predictor, row) for row in rows]
+        return [answer(self._predictor, {str(part): each for part, each in row.items()}) for row in rows]
 
 
 set_model(ServedFiles())

@@ -1,0 +1,82 @@
+"""A run is made again from what it kept, or refused with what is not as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import medseg
+from medseg.errors import RunError
+from medseg.pipeline.folder import RunFolder
+from medseg.pipeline.made import known
+from medseg.tracking.mlflow.store import open_store
+
+pytestmark = [
+    pytest.mark.slow,  # all look at a run
+    pytest.mark.filterwarnings("ignore"),  # MLflow's own, and of libraries
+]
+
+
+def runs() -> int:
+    return len(list(Path("medseg-runs").iterdir()))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_that_is_made_again_is_the_same_to_the_bit_and_says_so_in_mlflow(ended: RunFolder) -> None:
+    found = medseg.reproduce_run(ended.path.name)
+    again = RunFolder(Path("medseg-runs") / found.again)
+
+    assert found.identical, found.text()
+    assert (
+        json.loads((again.path / "reproduction.json").read_text(encoding="utf-8"))["verdict"] == found.verdict
+    )
+    with open_store(again.read().tracking_uri) as client:
+        tags = client.get_run(again.read().tracked).data.tags
+    assert tags["reproduces"] == ended.path.name
+    assert tags["reproduction"] == "identical to the bit"
+
+
+def test_other_versions_are_refused_before_anything_is_run(ended: RunFolder) -> None:
+    path = ended.path / "tags.json"
+    tags = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**tags, "version.torch": "1.0", "version.numpy": "1.1"}), encoding="utf-8")
+    state = ended.read()
+    ended.write(replace(state, made={**state.made, "tags.json": ("", *known(path))}))
+
+    with pytest.raises(RunError, match=r"torch: 1\.0 then, .* now; numpy: 1\.1 then"):
+        medseg.reproduce_run("latest")
+    assert runs() == 1
+
+
+def test_other_data_or_roles_are_refused_before_anything_is_run(
+    ended: RunFolder, tmp_path: Path, patients: Path
+) -> None:
+    fewer = shutil.copytree(patients, tmp_path / "fewer")
+    shutil.rmtree(sorted(path for path in fewer.rglob("*") if any(path.glob("*.nii*")))[0])
+    with pytest.raises(RunError, match=r"the data are not those of the run .* then, .* now"):
+        medseg.reproduce_run("latest", data=fewer)
+    ended.write(replace(ended.read(), split_digest="0" * 32))
+    with pytest.raises(RunError, match="the split is not that of the run"):
+        medseg.reproduce_run("latest")
+    assert runs() == 1
+
+
+def test_an_unfinished_run_an_edited_one_and_that_of_somebody_else_are_refused(
+    ended: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ended.write(replace(ended.read(), status="KILLED"))
+    with pytest.raises(RunError, match="is not finished"):
+        medseg.reproduce_run("latest")
+    ended.write(replace(ended.read(), status="FINISHED"))
+    (ended.path / "tags.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(RunError, match=r"damaged or missing .*tags.json"):
+        medseg.reproduce_run("latest")
+    monkeypatch.setenv("MEDSEG_CONFIG", str(tmp_path / "another-user"))
+    with pytest.raises(
+        RunError, match=r"made by somebody else.*medseg pipeline run .*definition.yaml --data"
+    ):
+        medseg.reproduce_run(ended.path)
