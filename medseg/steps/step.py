@@ -121,7 +121,8 @@ class Step(Protocol):
 
     A step may have `gives` and `needs`, names of `Work.artifacts`: then a definition in which no step before it gives
     what it needs is refused before anything runs. It may have a `stage`, what of the model it makes: then a
-    definition is refused in which a later step changes what it rests on.
+    definition is refused in which a later step changes what it rests on. Where it makes more, as one that trains and
+    finds a temperature, `settles` is the last stage of it.
     """
 
     @property
