@@ -59,6 +59,7 @@ class SelfTrain:
     """
 
     stage: ClassVar[Stage] = Stage.WEIGHTS
+    settles: ClassVar[Stage] = Stage.DECISION  # the temperature of its weights
 
     def __init__(
         self,

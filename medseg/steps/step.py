@@ -127,6 +127,7 @@ class Step(Protocol):
     what it needs is refused before anything runs. It says what it `fits`, such as `{"threshold": ("val",)}`, and `{}`
     if it fits nothing: the leak certificate of a run lists it, and names a step that does not say. It may have a
     `stage`, what of the model it makes: then a definition is refused in which a later step changes what it rests on.
+    Where it makes more, as one that trains and finds a temperature, `settles` is the last stage of it.
     """
 
     @property

@@ -40,26 +40,35 @@ def refuse_outdated(steps: Mapping[str, Step]) -> None:
         DefinitionError: There is one.
     """
     stages = {name: found for name, step in steps.items() if (found := _stage(step)) is not None}
+    settled = {name: getattr(steps[name], "settles", found) for name, found in stages.items()}
     names = list(stages)
     for place, name in enumerate(names):
-        changing = [each for each in names[place + 1 :] if stages[each] < stages[name]]
+        changing = [each for each in names[place + 1 :] if stages[each] < settled[name]]
         if not changing:
             continue
-        later = names[names.index(changing[-1]) + 1 :]
-        if _kind(steps[name]) not in {_kind(steps[each]) for each in later}:
-            raise DefinitionError(_outdated(name, changing[-1], stages[name]))
+        last = names.index(changing[-1])
+        again = {_kind(steps[each]) for each in names[last + 1 :]}
+        # a step that settles more than it makes does so for what it has changed itself
+        beyond = {settled[each] for each in names[last:] if settled[each] > stages[each]}
+        if settled[name] > stages[name]:
+            beyond |= {settled[each] for each in names[last + 1 :]}
+        if _kind(steps[name]) not in again and settled[name] not in beyond:
+            raise DefinitionError(_outdated(name, changing[-1], settled[name], steps[name]))
 
 
-def _outdated(name: str, last: str, stage: Stage) -> str:
+def _outdated(name: str, last: str, stage: Stage, step: Step) -> str:
     done = {
         Stage.LOGITS: "was chosen for the model as it was before",
         Stage.DECISION: "was fitted to the model as it was before",
         Stage.LABELS: "was chosen for the model as it was before",
         Stage.SCORES: "has scored the model as it was before",
     }[stage]
+    like = (
+        "a step {_target_: medseg.steps.ScaleTemperature}" if hasattr(step, "settles") else "a step like it"
+    )
     return (
         f"steps.{last} changes the model after steps.{name}, which {done}: what is kept at the end would not be what "
-        f"steps.{name} saw. Put steps.{name} after steps.{last}, or a step like it once more."
+        f"steps.{name} saw. Put steps.{name} after steps.{last}, or {like} once more."
     )
 
 
