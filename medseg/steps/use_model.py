@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from medseg.errors import DefinitionError, ModelError
 from medseg.learning.inference.predictor import Predictor
@@ -39,7 +39,7 @@ class UseModel:
         """Compare the model with the definition.
 
         Raises:
-            DefinitionError: It is of other classes or channels.
+            DefinitionError: It is of other classes, channels or slices.
             ModelError: The folder holds none.
         """
         try:
@@ -55,6 +55,14 @@ class UseModel:
                     f"weights: the model has the {what} {list(theirs)}, the definition has {list(ours)}: they must "
                     "be the same names in the same order."
                 )
+        theirs, ours = (_slices(each) for each in (found, predictor))
+        other = [key for key in theirs if theirs[key] != ours[key]]
+        if other:
+            raise DefinitionError(
+                f"weights: the model has learned from slices with {other[0]} {theirs[other[0]]}, and the definition "
+                f"has {ours[other[0]]}: it would be asked about other images. Set slices.{other[0]} to that "
+                "of the model, as its model.json has it."
+            )
 
     def __call__(self, work: Work, run: Run) -> Work:
         """Load it."""
@@ -75,3 +83,8 @@ def _with(work: Work, found: Predictor) -> Work:
     """The model, on the data of this work: its manifest says what their labels mean."""
     own = work.predictor
     return replace(work, predictor=replace(found, preparation=own.preparation, manifest=own.manifest))
+
+
+def _slices(predictor: Predictor) -> dict[str, Any]:
+    """How slices are made that a model is asked about."""
+    return predictor.preparation.rule.model_dump(mode="json", exclude={"keep"})  # that is of training alone

@@ -104,4 +104,7 @@ def _about(models: Sequence[Predictor]) -> Mapping[str, str]:
         key: value for key, value in first.items() if all(each.about.get(key) == value for each in models)
     }
     runs = [each.about.get("run", "unknown") for each in models]
+    notes = dict.fromkeys(each.about["data.note"] for each in models if each.about.get("data.note"))
+    if notes:  # what is to be known of the data of one is to be known of all together
+        same["data.note"] = " ".join(notes)
     return {**same, "run": ", ".join(runs), "ensemble": f"{len(models)} models: the mean of their logits"}

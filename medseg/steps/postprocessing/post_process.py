@@ -89,9 +89,14 @@ class PostProcess:
         done = "; ".join(f"{seen.classes[each.index]}: {each.words()}" for each in found.cleaning)
         run.recorder.tags({f"{run.step}.cleaning": done or "none: no gain"})
         patients = len({case.group for case in seen.cases})
+        absent = [name for index, name in enumerate(seen.classes) if index and not seen.has(index)]
+        if absent:
+            run.progress.say(
+                f"No validation patient has {', '.join(absent)}: nothing of it is post-processed.", loud=True
+            )
         run.progress.say(
             f"Post-processing of {done}: mean Dice of {patients} validation patients {after:.4f}, and {before:.4f} "
-            "without."
+            "without (1 where a class is rightly absent)."
             if done
             else f"No post-processing raises the mean Dice of {patients} validation patients ({before:.4f}): none is "
             "kept."

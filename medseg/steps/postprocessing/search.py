@@ -33,7 +33,8 @@ def search(seen: SeenCases, tried: Callable[[], None]) -> Found:
     """Try the largest component, smallest sizes and filled holes of one class after the other.
 
     Each is kept only where the mean Dice over `select` rises by it, that of more patients than it lowers, and that
-    of no class and no region falls: a mean over a handful of patients may rise by one of them.
+    of no class and no region falls: a mean over a handful of patients may rise by one of them. Nothing is done with a
+    class that none of them has: what is predicted of it there says nothing of where it is.
 
     Args:
         seen: Validation cases.
@@ -42,6 +43,8 @@ def search(seen: SeenCases, tried: Callable[[], None]) -> Found:
     before = best = seen.scored(())
     kept: tuple[Cleaning, ...] = ()
     for index in range(1, len(seen.classes)):
+        if not seen.has(index):
+            continue
         mine = Cleaning(index)
         for ways in _ways(seen, index):
             chosen, reached = mine, best

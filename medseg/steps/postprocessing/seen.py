@@ -106,11 +106,18 @@ class SeenCases:
             matrix = case.matrix(cleaning, len(self.classes))
             for name, members in self._members.items():
                 counts = counts_of(matrix, members)
-                found[name][case.group].append(float(dice(*counts)))
+                value = float(dice(*counts))
+                # 1 where a case rightly has nothing of it: left out, patients would come and go between the trials
+                found[name][case.group].append(1.0 if np.isnan(value) else value)
         patients = {
-            name: {group: _mean(each) for group, each in mine.items()} for name, mine in found.items()
+            name: {group: float(np.mean(each)) for group, each in mine.items()}
+            for name, mine in found.items()
         }
         return Scored(patients, tuple(self.select))
+
+    def has(self, index: int) -> bool:
+        """Whether any of them truly has a class."""
+        return any((case.truth == index).any() for case in self.cases)
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,8 @@ class Scored:
     """Dice of validation patients.
 
     Attributes:
-        patients: By class or region, then by patient: the mean over the cases of the patient; NaN where none has it.
+        patients: By class or region, then by patient: the mean over the cases of the patient; 1 for a case that
+            rightly has nothing of it.
         select: Names whose mean is the score.
     """
 
@@ -127,20 +135,17 @@ class Scored:
 
     @cached_property
     def means(self) -> dict[str, float]:
-        """Over patients, of each class and region; NaN of a name that no patient has."""
-        return {name: _mean(list(each.values())) for name, each in self.patients.items()}
+        """Over patients, of each class and region."""
+        return {name: float(np.mean(list(each.values()))) for name, each in self.patients.items()}
 
     @property
     def score(self) -> float:
         """The mean over `select`."""
-        return _mean([self.means[name] for name in self.select])
+        return float(np.mean([self.means[name] for name in self.select]))
 
     def of_patients(self) -> dict[str, float]:
         """The mean over `select` of each patient."""
         groups = self.patients[self.select[0]]
-        return {group: _mean([self.patients[name][group] for name in self.select]) for group in groups}
-
-
-def _mean(values: Sequence[float]) -> float:
-    defined = [value for value in values if not np.isnan(value)]
-    return float(np.mean(defined)) if defined else float("nan")
+        return {
+            group: float(np.mean([self.patients[name][group] for name in self.select])) for group in groups
+        }

@@ -70,6 +70,17 @@ def test_logits_are_the_mean_and_what_is_saved_predicts_the_same(made, slices, t
     assert "3 models" in (tmp_path / "model" / "README.md").read_text()
 
 
+def test_what_is_to_be_known_of_the_data_of_one_is_said_of_all(made, tmp_path) -> None:
+    from medseg.learning.inference.ensemble import ensemble
+
+    one, other = made(0), made(1)
+    noted = replace(other, about={**other.about, "data.note": "Trained on a generated sample."})
+
+    ensemble([one, noted]).save(tmp_path / "model")
+
+    assert "**Trained on a generated sample.**" in (tmp_path / "model" / "README.md").read_text()
+
+
 def test_one_model_stays_what_it_is_and_none_is_refused(made) -> None:
     from medseg.learning.inference.ensemble import ensemble
 

@@ -121,10 +121,37 @@ def test_slices_of_other_roles_do_not_count(truth) -> None:
     assert found(cases(case(truth, predicted, scored=scored))).cleaning == ()
 
 
-def test_a_class_that_nobody_has_decides_nothing(truth) -> None:
+def test_of_a_class_that_nobody_has_nothing_is_chosen(truth) -> None:
+    """All that is predicted of it is wrong there, and says nothing of a patient who has it."""
+    predicted = truth.copy()
+    predicted[truth == 2] = 0
+    predicted[14:16, 0:2, 3] = 2
     truth[truth == 2] = 0
 
-    result = found(cases(case(truth, truth)))
+    seen = cases(case(truth, predicted))
+
+    assert not seen.has(2)
+    assert found(seen).cleaning == ()
+
+
+def test_one_healthy_patient_does_not_outweigh_ill_ones_who_lose(truth) -> None:
+    two = truth.copy()
+    two[2:4, 12:14, 0] = 1
+    healthy, wrong = np.zeros_like(truth), np.zeros_like(truth)
+    wrong[0:2, 0:2, 0] = 1
+
+    result = found(
+        cases(case(two, two, "a"), case(two, two, "b"), case(healthy, wrong, "c"), select=["left"])
+    )
 
     assert result.cleaning == ()
-    assert np.isnan(result.before.means["right"])
+
+
+def test_patients_who_rightly_have_nothing_of_a_class_count_as_1(truth) -> None:
+    healthy, wrong = np.zeros_like(truth), np.zeros_like(truth)
+    wrong[0, 0, 0] = 1
+
+    seen = cases(case(truth, truth, "a"), case(healthy, healthy, "b"), case(healthy, wrong, "c"))
+
+    assert seen.scored(()).patients["left"] == {"a": 1.0, "b": 1.0, "c": 0.0}
+    assert seen.scored([Cleaning(1, least=2.0)]).patients["left"] == {"a": 1.0, "b": 1.0, "c": 1.0}
