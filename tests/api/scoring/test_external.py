@@ -124,6 +124,16 @@ def test_cases_that_the_model_has_learned_from_are_refused(
     assert not list(workspace.glob("medseg-runs/*"))
 
 
+@pytest.mark.slow
+def test_slices_of_another_make_than_those_of_training_are_refused(
+    finished: RunResult, others: Path, workspace: Path
+) -> None:
+    with pytest.raises(
+        DefinitionError, match=r"slices with fit pad, and the definition has resize.*slices\.fit"
+    ):
+        medseg.evaluate(finished.folder, others, set=["slices.fit=resize"], device="cpu", jobs=1)
+
+
 def test_another_case_of_a_patient_that_the_model_has_learned_from_is_one_too(finished: RunResult) -> None:
     split = json.loads((finished.folder / "split.json").read_text())
     slices = pd.read_csv(finished.folder / "slices.csv")
