@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from medseg.component import Spec
-from medseg.geometry.axes import AXES, AxisName
+
+if TYPE_CHECKING:
+    from medseg.geometry.axes import AxisName
 
 
 def as_tuple(value: object) -> object:
@@ -79,6 +81,8 @@ class SliceRule(BaseModel):
 
 def _resampling(axis: AxisName, spacing: tuple[float, float]) -> dict[str, Any]:
     """To a spacing in the plane of slices; across it whatever the volume has."""
+    from medseg.geometry.axes import AXES  # noqa: PLC0415 - NumPy, which definitions are read without
+
     plane, sizes = AXES[axis], [1.0, 1.0, 1.0]
     least, most = [0.001, 0.001, 0.001], [1000.0, 1000.0, 1000.0]  # within them a size is left as it is
     for along, size in zip((plane.rows, plane.columns), spacing, strict=True):
