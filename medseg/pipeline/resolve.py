@@ -81,7 +81,7 @@ def resolve(
     _refuse_unknown_keep(definition, task)
     _refuse_leaking_tiles(definition)
     _refuse_spacing(definition, manifest)
-    channels, transforms = definition.channels, definition.slices.chain
+    channels, transforms = definition.channels, definition.slices.transforms
     once(
         partial(check_transforms, transforms, at="slices.transforms", channels=channels, allowed=allowed),
         of=["transforms", list(channels), [dict(each) for each in transforms], sorted(allowed.packages)],

@@ -18,7 +18,7 @@ def as_tuple(value: object) -> object:
 
 
 Pixels = Annotated[int, Field(gt=0, le=8192)]
-Millimetres = Annotated[float, Field(ge=0.001, le=1000)]
+Millimetres = Annotated[float, Field(ge=0.05, le=1000)]  # MONAI takes grids that differ by 0.001 mm for one
 
 
 class Keep(BaseModel):
@@ -84,7 +84,7 @@ def _resampling(axis: AxisName, spacing: tuple[float, float]) -> dict[str, Any]:
     from medseg.geometry.axes import AXES  # noqa: PLC0415 - NumPy, which definitions are read without
 
     plane, sizes = AXES[axis], [1.0, 1.0, 1.0]
-    least, most = [0.001, 0.001, 0.001], [1000.0, 1000.0, 1000.0]  # within them a size is left as it is
+    least, most = [1e-9, 1e-9, 1e-9], [1e9, 1e9, 1e9]  # within them a size is left as it is
     for along, size in zip((plane.rows, plane.columns), spacing, strict=True):
         sizes[along] = least[along] = most[along] = size
     return {

@@ -358,6 +358,16 @@ def test_slices_are_resampled_in_their_plane_and_labels_return(axis, codes):
     assert (restored == truth).mean() > 0.97
 
 
+def test_what_lies_across_slices_is_left_as_it_is_however_fine():
+    fine = geometry((36, 40, 32), "RAS", (0.1, 0.1, 4e-4))
+    case = replace(volume((36, 40, 32), codes="RAS"), geometry=fine)
+
+    prepared = prepare(case, (24, 24), spacing=(0.2, 0.2))
+
+    assert prepared.image.shape == (32, 2, 24, 24)
+    assert np.flatnonzero((prepared.label > 0).any(axis=(0, 2))).size == pytest.approx((40 - 6) / 2, abs=1)
+
+
 def test_a_spacing_is_that_of_spacingd_after_the_transforms():
     rule = SliceRule.model_validate({"size": [8, 8], "spacing": [0.5, 0.25], "transforms": EXACT["several"]})
 
@@ -368,7 +378,7 @@ def test_a_spacing_is_that_of_spacingd_after_the_transforms():
 
 
 @pytest.mark.parametrize(
-    "spacing", [[1.0], [0.0, 1.0], [-1.0, 1.0], [1.0, float("nan")], [1e-9, 1.0], ["1", "1"]]
+    "spacing", [[1.0], [0.0, 1.0], [-1.0, 1.0], [1.0, float("nan")], [0.04, 1.0], ["1", "1"]]
 )
 def test_a_spacing_that_is_none_is_refused(spacing):
     with pytest.raises(ValidationError):
