@@ -89,8 +89,8 @@ def told(
 ) -> Told:
     """Score what is told of images, with an interval over patients.
 
-    Where all is right, or all wrong, all resamples agree: the ends are then the means of the exact ones of the recalls,
-    of which each needs two patients.
+    Where all is right, or all wrong, all resamples agree: the ends are then the means of the exact ones of the
+    recalls, of which each needs two patients.
 
     Args:
         names: Of K classes, or sources.

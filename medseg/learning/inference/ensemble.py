@@ -120,8 +120,16 @@ def _about(models: Sequence[Predictor]) -> Mapping[str, str]:
 def _left_out(models: Sequence[Predictor]) -> Mapping[str, str]:
     """What some of them do with their predictions and not all, as a person reads it; nothing where there is none."""
     found = [
-        *(["mirror images, over which not all average"] if _apart(set(each.flips) for each in models) else []),
-        *(["post-processing, which not all have chosen alike"] if _apart(each.cleaning for each in models) else []),
+        *(
+            ["mirror images, over which not all average"]
+            if _apart(set(each.flips) for each in models)
+            else []
+        ),
+        *(
+            ["post-processing, which not all have chosen alike"]
+            if _apart(each.cleaning for each in models)
+            else []
+        ),
     ]
     return {"ensemble.left_out": "; ".join(found)} if found else {}
 

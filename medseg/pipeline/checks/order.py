@@ -63,7 +63,7 @@ def refuse_outdated(steps: Mapping[str, Step]) -> None:
 def without_outdated(predictor: Predictor, step: Step, declared: Task) -> tuple[Predictor, str]:
     """The model as a step begins with it: without what was chosen for a model that the step is about to change.
 
-    `refuse_outdated` sees steps alone; a model that `UseModel` takes brings what the steps of another run have chosen.
+    `refuse_outdated` sees steps alone; a model that `UseModel` takes brings what steps of another run have chosen.
 
     Args:
         predictor: As the step before left it; it comes back as it is where nothing has to go.

@@ -128,7 +128,7 @@ def test_the_ways_in_which_files_are_read_must_be_the_same_and_texts_need_not(ma
         return replace(model, manifest=model.manifest.model_copy(update=fields))
 
     red, grey = (PictureRule(channels=channels) for channels in ("rgb", "grey"))
-    with pytest.raises(ModelError, match="other 'pictures' in the manifest than model 1: .*grey"):
+    with pytest.raises(ModelError, match=r"other 'pictures' in the manifest than model 1: .*grey"):
         ensemble([read_as(one, pictures=red), read_as(other, pictures=grey)])
     with pytest.raises(ModelError, match="other 'format' in the manifest"):
         ensemble([one, read_as(other, format="spectra")])

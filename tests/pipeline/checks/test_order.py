@@ -94,7 +94,11 @@ def brought(task: Any, **more: Any) -> Any:
     [
         (FIT, (0.4, (), ()), "the mean over mirror images, the threshold 0.6, the post-processing"),
         (TAUGHT, (0.4, (), ()), "the mean over mirror images, the threshold 0.6, the post-processing"),
-        (UseModel("model"), (0.4, (), ()), "the mean over mirror images, the threshold 0.6, the post-processing"),
+        (
+            UseModel("model"),
+            (0.4, (), ()),
+            "the mean over mirror images, the threshold 0.6, the post-processing",
+        ),
         (AverageFlips(), (0.4, ((0,),), ()), "the threshold 0.6, the post-processing"),
         (TuneThreshold(), (0.6, ((0,),), ()), "the post-processing"),
         (PostProcess(), (0.6, ((0,),), CLEANED), ""),

@@ -13,7 +13,9 @@ from safetensors.numpy import save_file
 from medseg.pipeline.study.reproduction import other_versions, reproduction
 
 
-def run(folder: Path, weights: dict[str, list[float]], dice: list[float], cases: Sequence[str] = "ab") -> Path:
+def run(
+    folder: Path, weights: dict[str, list[float]], dice: list[float], cases: Sequence[str] = "ab"
+) -> Path:
     (folder / "model").mkdir(parents=True)
     (folder / "scores").mkdir()
     save_file(
