@@ -81,9 +81,7 @@ class Plan:
         if isinstance(self.best_by, EpochRule):  # the later of two that it found better is the better one
             return row["epoch"] if self.best_by.better(row, earlier) else -math.inf
         name = self.chosen_by
-        if (
-            name == "score"
-        ):  # not defined where empty masks are rightly empty: the lesser loss decides, as among zeros
+        if name == "score":  # where masks are rightly empty there is none: as among zeros, the loss decides
             return row.get("val/score", 0.0)
         value = row.get(f"val/{name}", math.nan)
         if not math.isfinite(value):

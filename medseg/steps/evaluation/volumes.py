@@ -58,12 +58,8 @@ def slice_tables(given: Sequence[Any], task: MaskTask) -> tuple[SliceTable, ...]
         raise DefinitionError(
             f"tables is {given!r}, expected a list of objects such as medseg.learning.SliceStatistics"
         )
-    taken = {
-        "summary",
-        "confusion",
-        ENDING.removeprefix("_"),
-        *(name for name in names if names.count(name) > 1),
-    }
+    twice = {name for name in names if names.count(name) > 1}
+    taken = {"summary", "confusion", ENDING.removeprefix("_")} | twice
     if clash := sorted(taken & set(names)):
         raise DefinitionError(
             f"tables has one that is called {clash[0]!r}, which is taken; give it another name"
