@@ -81,7 +81,7 @@ def put_together(
     pooled = evaluation.pooled(parts, definition["seed"])
     recorder = _recorder(asked, uri, noun=evaluation.noun, say=shown.say)
     recorder.tags({"pipeline": str(definition["name"]), "folds": str(len(results))})
-    recorder.metrics(evaluation.metrics(pooled.tables["_summary"], _ROLE), 0)
+    recorder.metrics(evaluation.metrics(pooled.tables, _ROLE), 0)
     for path in _written(pooled, asked.folder):
         recorder.artifact(path, "figures" if path.suffix == ".png" else "scores")
     put_below(uri, recorder.run_id, [result.run_id for result in results])

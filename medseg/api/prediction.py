@@ -165,6 +165,8 @@ def _say_model(
     if isinstance(asked, str | Path | Sequence) and "run" in about:
         what = "Models of the runs" if "ensemble" in about else "Model of the run"
         shown.say(f"{what} {about['run']}, pipeline {about.get('pipeline', 'unknown')}.")
+    if about.get("ensemble.left_out"):
+        shown.say(f"What some of the models do is left out: {about['ensemble.left_out']}.", loud=True)
     if about.get("data.note"):
         shown.say(about["data.note"], loud=True)
 

@@ -17,6 +17,7 @@ from medseg.learning.inference.training_profile import TrainingProfile, profile_
 from medseg.pipeline.about import run_about, run_tags
 from medseg.pipeline.audit.certificate import leak_tags
 from medseg.pipeline.audit.looking import Images, Loaded, certify
+from medseg.pipeline.checks.order import without_outdated
 from medseg.pipeline.checks.shortfalls import cut_away_note, enlarged_note, unlearned_note
 from medseg.pipeline.declaration.definition import flatten
 from medseg.pipeline.declaration.public import public_definition
@@ -146,10 +147,17 @@ def _all_steps(job: Job) -> Work:
     for name, step in job.resolved.steps.items():
         state = job.folder.read()
         here = run.at(name)
+        predictor, gone = without_outdated(work.predictor, step, job.resolved.predictor.task)
+        work = replace(work, predictor=predictor)
         if name in state.done:
             work = step.recall(work, here)
             scored = work.predictor if hasattr(step, "evaluation") else scored
             continue
+        if gone:
+            job.progress.say(
+                f"steps.{name} changes the model. What was chosen for it as it was before is left out: {gone}.",
+                loud=True,
+            )
         here.place.mkdir(parents=True, exist_ok=True)
         before = stamps(job.folder)
         work = step(work, here)

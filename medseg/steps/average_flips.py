@@ -52,7 +52,15 @@ class AverageFlips:
         batches = role_batches(work, run, "val", Placement("disk", None, ""))
         ways = {"without": replace(work.predictor, flips=()), "with": replace(work.predictor, flips=flips)}
         with run.progress.bar("averaging flips", len(batches.order) * 2, "slices") as bar:
-            scores = {name: _score(predictor, batches, bar) for name, predictor in ways.items()}
+            found = {name: _score(predictor, batches, bar) for name, predictor in ways.items()}
+        scores = {name: score for name, score in found.items() if score is not None}
+        if len(scores) < len(ways):
+            run.progress.say(
+                "No flip is averaged: the validation cases do not define the score by which that is judged, since "
+                "none of them has what is scored.",
+                loud=True,
+            )
+            return self._done(work, run, (), "none: no score")
         gain = scores["with"] - scores["without"]
         run.recorder.metrics(
             {f"{run.step}/score_{name}": score for name, score in scores.items()}, work.epochs
@@ -81,11 +89,11 @@ class AverageFlips:
         return replace(work, predictor=replace(work.predictor, flips=flips))
 
 
-def _score(predictor: Predictor, batches: Batches, bar: Bar) -> float:
-    """The score of the task, by which the best epoch is chosen, of the slices of a role."""
+def _score(predictor: Predictor, batches: Batches, bar: Bar) -> float | None:
+    """The score of the task, by which the best epoch is chosen, of the slices of a role; None where there is none."""
     scorer = predictor.task.scorer()
     for batch in batches.at(0):
         logits = predictor.logits(batch["image"].numpy())
         scorer.update(batches.cases(batch), torch.from_numpy(logits), batch["label"])
         bar.advance(len(logits))
-    return float(scorer.compute()["score"])
+    return scorer.compute().get("score")

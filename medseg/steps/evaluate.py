@@ -137,7 +137,7 @@ class Evaluate:
                 content.to_csv(target, index=content.index.name is not None)
             run.recorder.artifact(path, "scores")
         run.recorder.table(self._table(run, ""))
-        run.recorder.metrics(evaluation.metrics(tables["_summary"], self.role), 0)
+        run.recorder.metrics(evaluation.metrics(tables, self.role), 0)
 
     def _draw(self, evaluation: Evaluation, tables: Mapping[str, DataFrame], work: Work, run: Run) -> None:
         figures = evaluation.figures(tables["_summary"], work.cases, self.role, run.progress.say)

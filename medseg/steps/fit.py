@@ -333,7 +333,7 @@ class Fit:
         last = int(history[-1]["epoch"])
         early = f", stopped early after {last}" if last < self.plan.epochs else ""
         run.progress.say(
-            f"Best epoch {best_epoch} of {last}{early}: validation score {standing.best_score:.3f} "
+            f"Best epoch {best_epoch} of {last}{early}: validation score {standing.score_text} "
             f"({standing.score_name}{'' if by == 'score' else f'; the epoch was chosen by {by}'})."
         )
 

@@ -126,7 +126,8 @@ class Step(Protocol):
     A step may have `gives` and `needs`, names of `Work.artifacts`: then a definition in which no step before it gives
     what it needs is refused before anything runs. It says what it `fits`, such as `{"threshold": ("val",)}`, and `{}`
     if it fits nothing: the leak certificate of a run lists it, and names a step that does not say. It may have a
-    `stage`, what of the model it makes: then a definition is refused in which a later step changes what it rests on.
+    `stage`, what of the model it makes: then a definition is refused in which a later step changes what it rests on,
+    and the step begins without what was chosen for the model as it was, such as by the run of a model that is taken.
     Where it makes more, as one that trains and finds a temperature, `settles` is the last stage of it.
     """
 

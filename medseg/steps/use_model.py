@@ -15,6 +15,9 @@ from medseg.steps.step import Fits, Run, Stage, Work
 class UseModel:
     """Put a saved model in the place of the network: its weights, preparation, threshold and all, nothing learned.
 
+    A step after it that changes the model begins without what was chosen for the model as it was: after one that
+    learns threshold, temperature, mirror images and post-processing are those of the definition, or of later steps.
+
     The model is kept in the run's own folder, so that the run can go on when the first one is gone. A tracker learns
     the digest of its weights and the run that it is of, never its path.
 

@@ -19,6 +19,7 @@ from medseg.datasets.reading.volume import Volume
 from medseg.errors import DataError, ModelError, RunError
 from medseg.learning.inference.prediction import Prediction
 from medseg.learning.inference.predictor import Predictor
+from medseg.progress import Silent
 from medseg.testing.cases import brats_affine, brats_case, write_brats, write_case
 
 NAMES = ("outside", "healthy", "necrotic_core", "oedema", "enhancing")
@@ -271,3 +272,21 @@ def test_a_model_whose_weights_are_torn_is_refused(model: Path, patients: Path, 
 
     with pytest.raises(ModelError):
         predict(copy, [patients], tmp_path / "out")
+
+
+def test_what_several_models_chose_differently_is_left_out_and_said(
+    finished: RunResult, patients: Path, tmp_path: Path
+) -> None:
+    flipped = replace(finished.predictor, flips=((0,),)).save(tmp_path / "flipped")
+    said: list[tuple[str, bool]] = []
+
+    class Listens(Silent):
+        def say(self, text: str, *, loud: bool = False) -> None:
+            said.append((text, loud))
+
+    predict(
+        [finished.folder / "model", flipped], [patients / "Brats_001"], tmp_path / "out", progress=Listens()
+    )
+
+    left_out = "What some of the models do is left out: mirror images, over which not all average."
+    assert (left_out, True) in said

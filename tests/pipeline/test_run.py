@@ -109,3 +109,22 @@ def test_a_step_that_changes_a_scored_model_without_saying_so_is_told_of(
 
     tags = json.loads((found.folder / "tags.json").read_text())
     assert "changed the model" in tags["scores.outdated"]
+
+
+@pytest.mark.slow
+def test_a_model_that_is_taken_and_learns_again_loses_what_was_chosen_for_its_old_weights(
+    workspace: Path, finished: RunResult, patients: Path, tiny: tuple[str, ...], undrawn: None, tmp_path: Path
+) -> None:
+    from medseg.learning.inference.cleaning import Cleaning
+
+    chosen = replace(finished.predictor, flips=((0,),), cleaning=(Cleaning(2, largest=True),))
+    model = chosen.save(tmp_path / "chosen")
+    more = f"steps={{use: {{_target_: medseg.steps.UseModel, weights: {model}}}, "
+    score = "score: {_target_: medseg.steps.Evaluate, distances: false}}"
+    start = f"start: {{_target_: medseg.steps.StartFrom, weights: {model}}}, "
+
+    taken = run_pipeline("brats2d", patients, set=[*tiny, more + score], device="cpu")
+    learned = run_pipeline("brats2d", patients, set=[*tiny, more + start + score], device="cpu")
+
+    assert (taken.predictor.flips, taken.predictor.cleaning) == (chosen.flips, chosen.cleaning)
+    assert (learned.predictor.flips, learned.predictor.cleaning) == ((), ())

@@ -34,6 +34,19 @@ def test_the_mean_is_kept_where_the_score_rises(make_work, make_run, heard, monk
     assert ("not kept" in heard.said[-1]) == (not kept)
 
 
+def test_without_a_score_to_judge_by_nothing_is_averaged_and_that_is_said(
+    make_work, make_run, heard, monkeypatch
+) -> None:
+    given = iter((0.0, None))
+    monkeypatch.setattr("medseg.steps.average_flips._score", lambda *_: next(given))
+
+    done = start(make_work(), make_run(augment=[FLIP]))
+
+    assert done.predictor.flips == ()
+    assert "do not define the score" in heard.said[-1]
+    assert not heard.numbers
+
+
 def test_the_scores_are_those_of_the_validation_slices(make_work, make_run, heard) -> None:
     work = make_work()
 

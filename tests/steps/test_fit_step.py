@@ -15,7 +15,7 @@ from medseg.learning.tasks.binary_mask import BinaryMask
 from medseg.learning.training.curve_verdict import read_curves
 from medseg.steps.fit import Fit
 from medseg.steps.step import Step
-from medseg.testing.pictures import write_emps
+from medseg.testing.pictures import write_emps, write_picture
 
 ADAM = {"_target_": "torch.optim.Adam", "lr": 0.02}
 COSINE = {"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR"}
@@ -344,6 +344,25 @@ def test_a_binary_mask_learns_on_pictures(make_picture_work, make_run, tmp_path)
     assert rows[-1]["val/loss"] < rows[0]["val/loss"]
     assert "val/dice/foreground" in rows[0]
     assert Predictor.load(run.place / "predictor").task.spec() == done.predictor.task.spec()
+
+
+def test_a_score_that_the_validation_masks_do_not_define_is_said_and_not_recorded(
+    make_picture_work, make_run, heard, tmp_path
+):
+    data = write_emps(tmp_path / "emps", cases=4, size=(16, 16), seed=4)
+    for name in ("emps03.png", "emps04.png"):  # of the article that is validated on
+        write_picture(data / "segmaps" / name, np.zeros((16, 16), np.uint8))
+    work = make_picture_work(data, "emps", lambda doi: {"01": "train", "02": "val"}[doi[-2:]], size=(16, 16))
+    with torch.no_grad():  # nothing is foreground, after an epoch either
+        work.predictor.network.weight.fill_(0.0)
+        work.predictor.network.bias.fill_(-50.0)
+
+    start(make_step(epochs=1), work, make_run(batch_size=2))
+
+    assert "validation score not defined (dice of foreground)" in heard.said[-2]
+    recorded = {key for _, values in heard.numbers for key in values}
+    assert {"val/loss", "epoch/val/loss"} <= recorded
+    assert not {"val/score", "epoch/val/score"} & recorded
 
 
 @pytest.mark.slow

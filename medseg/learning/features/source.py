@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,14 @@ from medseg.learning.tasks.exclusive import OneClass
 
 _GAP = 0.2  # of the accuracies, from which on it counts
 _FEW = 5  # images that contradict their source, from which on they are read
+
+
+#: By whether it is above chance: what is said of features and source, and of class and source.
+_SAID: Mapping[bool | None, tuple[str, str]] = {
+    True: ("The features tell", "the class follows"),
+    False: ("The features do not tell", "the class does not follow"),
+    None: ("It is open whether the features tell", "it is open whether the class follows"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,9 @@ class Told:
     cases: int
 
     @property
-    def above_chance(self) -> bool:
-        """Whether the interval is above what chance gives."""
-        return self.low > self.chance
+    def above_chance(self) -> bool | None:
+        """Whether the interval is above what chance gives; None where there is none."""
+        return None if np.isnan(self.low) else self.low > self.chance
 
     def text(self) -> str:
         """In words."""
@@ -81,6 +89,9 @@ def told(
 ) -> Told:
     """Score what is told of images, with an interval over patients.
 
+    Where all is right, or all wrong, all resamples agree: the ends are then the means of the exact ones of the
+    recalls, of which each needs two patients.
+
     Args:
         names: Of K classes, or sources.
         truth: (N,) index of each image.
@@ -89,18 +100,17 @@ def told(
         groups: (N,) patients.
         seed: Of the resamples.
     """
-    scorer = ClassScorer(names, OneClass(), scores=("balanced_accuracy",))
+    scorer = ClassScorer(names, OneClass(), scores=("balanced_accuracy", "recall"))
     for case, group, index, chances in zip(cases, groups, truth, probabilities, strict=True):
         scorer.add(case, group, np.eye(len(names), dtype=np.uint8)[index], chances.astype(np.float32))
     summary = scorer.summary(seed)
     row = summary[summary["score"] == "balanced_accuracy"].iloc[0]
-    return Told(
-        float(row["mean"]),
-        float(row["low"]),
-        float(row["high"]),
-        1 / len(set(truth.tolist())),
-        len(truth),
-    )
+    low, high = float(row["low"]), float(row["high"])
+    if row["mean"] in (0, 1):
+        of_each = (summary["score"] == "recall") & (summary["name"] != "") & summary["mean"].notna()
+        recalls = summary[of_each]
+        low, high = (float(recalls[end].mean(skipna=False)) for end in ("low", "high"))
+    return Told(float(row["mean"]), low, high, 1 / len(set(truth.tolist())), len(truth))
 
 
 def classes_by_source(
@@ -132,15 +142,17 @@ def source_verdict(source: Told, follows: Told, agreeing: Share, against: Share)
         agreeing: How many images the network is right of, of those with the usual class of their source.
         against: Of those with another.
     """
-    tell = "tell" if source.above_chance else "do not tell"
-    follow = "follows" if follows.above_chance else "does not follow"
+    told_apart = (source.above_chance, follows.above_chance)
+    tell, follow = (_SAID[above] for above in told_apart)
     text = (
-        f"The features {tell} the source of an image ({source.text()}), and the class {follow} from the source alone "
+        f"{tell[0]} the source of an image ({source.text()}), and {follow[1]} from the source alone "
         f"({follows.text()})."
     )
-    both = source.above_chance and follows.above_chance
-    if not both:
+    if False in told_apart:
         return SourceVerdict("no sign", f"No sign that the source stands in for the class. {text}")
+    if None in told_apart:
+        few = "Whether the source stands in for the class is not known: there are too few patients for an interval."
+        return SourceVerdict("not known", f"{few} {text}")
     if against.cases < _FEW:
         few = f"Only {against.cases} images contradict their source, too few to tell whether the network goes by it."
         return SourceVerdict("possible", f"The source may stand in for the class. {text} {few}")

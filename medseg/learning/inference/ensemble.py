@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,12 +20,20 @@ from medseg.learning.tasks.task import TASK, Task
 _FITTED = ("threshold", "temperature")
 _LEFT_OUT = {"temperature": 1.0}  # what it is where a description does not have it
 
+#: Of a manifest: what only tells of a data set, finds its files, or is compared by itself.
+_NOT_READ = {
+    *("name", "about", "source", "licence", "citation", "obtain", "ids", "shown", "sample"),
+    *("layout", "group", "columns", "table"),
+    *("channels", "classes", "label_values"),
+}
+
 
 def ensemble(models: Sequence[Predictor]) -> Predictor:
     """Put models together that take the same input and know the same classes.
 
     The logits are the mean over the models, as nnU-Net's are over folds; so are thresholds and temperatures that
-    each has fitted. Mirror images are averaged over, and label maps post-processed, where all of them do so alike.
+    each has fitted. Mirror images are averaged over, and label maps post-processed, where all of them do so alike;
+    `about` has as `ensemble.left_out` what not all of them do.
 
     Args:
         models: On one device; a single one is given back.
@@ -50,7 +58,7 @@ def ensemble(models: Sequence[Predictor]) -> Predictor:
         network_spec=spec,
         task=_task(models),
         profile=_profile(models),
-        about=_about(models),
+        about={**_about(models), **_left_out(models)},
         flips=tuple(flip for flip in first.flips if all(flip in each.flips for each in others)),
         cleaning=first.cleaning if all(each.cleaning == first.cleaning for each in others) else (),
     )
@@ -69,6 +77,7 @@ def _refuse_other(first: Predictor, other: Predictor, number: int) -> None:
 def _identity(model: Predictor) -> dict[str, Any]:
     """What must be the same, by what it is called."""
     rule = model.preparation.rule.model_dump(mode="json", exclude={"keep"})  # of training alone
+    read = model.manifest.model_dump(mode="json", by_alias=True, exclude=_NOT_READ)
     return {
         "channels": list(model.channels),
         "classes": list(model.task.classes),
@@ -78,6 +87,7 @@ def _identity(model: Predictor) -> dict[str, Any]:
         "settings of the task": {k: v for k, v in model.task.spec().items() if k not in _FITTED},
         "settings of slices": rule,
         "slices at a time": model.batch_size,
+        **{f"{name!r} in the manifest": value for name, value in read.items()},
     }
 
 
@@ -108,3 +118,25 @@ def _about(models: Sequence[Predictor]) -> Mapping[str, str]:
     if notes:  # what is to be known of the data of one is to be known of all together
         same["data.note"] = " ".join(notes)
     return {**same, "run": ", ".join(runs), "ensemble": f"{len(models)} models: the mean of their logits"}
+
+
+def _left_out(models: Sequence[Predictor]) -> Mapping[str, str]:
+    """What some of them do with their predictions and not all, as a person reads it; nothing where there is none."""
+    found = [
+        *(
+            ["mirror images, over which not all average"]
+            if _apart(set(each.flips) for each in models)
+            else []
+        ),
+        *(
+            ["post-processing, which not all have chosen alike"]
+            if _apart(each.cleaning for each in models)
+            else []
+        ),
+    ]
+    return {"ensemble.left_out": "; ".join(found)} if found else {}
+
+
+def _apart(given: Iterable[object]) -> bool:
+    first, *others = given
+    return any(each != first for each in others)

@@ -25,7 +25,10 @@ class Scorer(Protocol):
         """Take one batch: the case of each slice, logits and labels."""
 
     def compute(self) -> dict[str, float]:
-        """Scores by name, never NaN; `score` is the one by which weights are chosen (larger is better)."""
+        """Scores by name, never NaN; `score` is the one by which weights are chosen (larger is better).
+
+        What the cases do not define is not there, as the overlap of masks that are rightly empty.
+        """
 
     @property
     def score_name(self) -> str:
@@ -38,8 +41,8 @@ class Scorer(Protocol):
 class Task(Protocol):
     """What labels and outputs mean. `fit` never asks which task it has.
 
-    A perfect prediction has a `score` of 1. Shapes of labels and logits are those of the target: of label maps
-    (B, 1, H, W) and (B, K, H, W), of classes of images (B, K) and (B, K).
+    A perfect prediction has a `score` of 1, where the cases define one. Shapes of labels and logits are those of the
+    target: of label maps (B, 1, H, W) and (B, K, H, W), of classes of images (B, K) and (B, K).
     """
 
     @property

@@ -58,8 +58,13 @@ class Standing:
 
     @property
     def best_score(self) -> float:
-        """Validation score of the best epoch; minus infinity before the first validation."""
+        """Validation score of the best epoch; minus infinity before the first validation, or if none is defined."""
         return self.best_row.get("val/score", float("-inf"))
+
+    @property
+    def score_text(self) -> str:
+        """The same as it is written."""
+        return f"{self.best_score:.3f}" if "val/score" in self.best_row else "not defined"
 
     @property
     def best_loss(self) -> float:

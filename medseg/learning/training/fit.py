@@ -193,7 +193,7 @@ class _Epochs:
         label = f"epoch {epoch}/{self.plan.epochs}"
         rate = float(self.parts.optimiser.param_groups[0]["lr"])
         begun = time.perf_counter()
-        best = "" if not standing.best_epoch else f"{standing.best_score:.3f}"
+        best = standing.score_text if standing.best_epoch else ""
         with self.watch.progress.bar(label, len(self.train.order), "slices") as bar:
             losses = self._train(epoch, bar, best)
         seconds = time.perf_counter() - begun

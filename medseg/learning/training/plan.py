@@ -81,8 +81,10 @@ class Plan:
         if isinstance(self.best_by, EpochRule):  # the later of two that it found better is the better one
             return row["epoch"] if self.best_by.better(row, earlier) else -math.inf
         name = self.chosen_by
+        if name == "score":  # where masks are rightly empty there is none: as among zeros, the loss decides
+            return row.get("val/score", 0.0)
         value = row.get(f"val/{name}", math.nan)
-        if name != "score" and not math.isfinite(value):
+        if not math.isfinite(value):
             raise TrainingError(
                 f"the validation {name} became {value} in epoch {int(row['epoch'])}, and the best epoch is chosen by "
                 "it. Lower optimiser.lr of the step, set its clip, or set its best_by: score."

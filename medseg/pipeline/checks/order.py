@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 
 from medseg.errors import DefinitionError
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.tasks.multilabel import THRESHOLD
+from medseg.learning.tasks.task import Task, TemperatureTask, ThresholdTask
 from medseg.steps.step import Stage, Step
 
 
@@ -54,6 +58,51 @@ def refuse_outdated(steps: Mapping[str, Step]) -> None:
             beyond |= {settled[each] for each in names[last + 1 :]}
         if _kind(steps[name]) not in again and settled[name] not in beyond:
             raise DefinitionError(_outdated(name, changing[-1], settled[name], steps[name]))
+
+
+def without_outdated(predictor: Predictor, step: Step, declared: Task) -> tuple[Predictor, str]:
+    """The model as a step begins with it: without what was chosen for a model that the step is about to change.
+
+    `refuse_outdated` sees steps alone; a model that `UseModel` takes brings what steps of another run have chosen.
+
+    Args:
+        predictor: As the step before left it; it comes back as it is where nothing has to go.
+        step: The next one.
+        declared: The task of the definition, whose threshold and temperature count again.
+
+    Returns:
+        The model, and what is gone from it as a person reads it; empty for nothing.
+    """
+    stage = _stage(step)
+    changed = Stage.SCORES if stage is None else stage
+    gone: list[str] = []
+    if changed < Stage.LOGITS and predictor.flips:
+        gone.append("the mean over mirror images")
+        predictor = replace(predictor, flips=())
+    if changed < Stage.DECISION:
+        task, decided = _undecided(predictor.task, declared)
+        gone += decided
+        predictor = replace(predictor, task=task) if decided else predictor
+    if changed < Stage.LABELS and predictor.cleaning:
+        gone.append("the post-processing")
+        predictor = replace(predictor, cleaning=())
+    return predictor, ", ".join(gone)
+
+
+def _undecided(task: Task, declared: Task) -> tuple[Task, list[str]]:
+    """A task with threshold and temperature of the declared one, and what it had in place of them."""
+    gone = []
+    if isinstance(task, ThresholdTask):
+        threshold = declared.threshold if isinstance(declared, ThresholdTask) else THRESHOLD
+        if task.threshold != threshold:
+            gone.append(f"the threshold {task.threshold:.4g}")
+            task = task.at(threshold)
+    if isinstance(task, TemperatureTask):
+        temperature = declared.temperature if isinstance(declared, TemperatureTask) else 1.0
+        if task.temperature != temperature:
+            gone.append(f"the temperature {task.temperature:.4g}")
+            task = task.at_temperature(temperature)
+    return task, gone
 
 
 def _outdated(name: str, last: str, stage: Stage, step: Step) -> str:

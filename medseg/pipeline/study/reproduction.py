@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from medseg.files.durable import checksum
+from medseg.learning.scores.tables import read_scores
 from medseg.places import written_whole
 
 _WEIGHTS = "model/weights.safetensors"
@@ -114,7 +114,7 @@ def _weights_apart(one: Path, other: Path) -> float | None:
 def _tables_apart(one: Path, other: Path) -> float | None:
     if not one.is_file() or not other.is_file():
         return None
-    first, second = pd.read_csv(one), pd.read_csv(other)
+    first, second = read_scores(one), read_scores(other)
     if list(first.columns) != list(second.columns) or len(first) != len(second):
         return None
     numbers = list(first.select_dtypes("number").columns)

@@ -58,8 +58,13 @@ class Evaluation(Protocol):
             seed: Of intervals.
         """
 
-    def metrics(self, summary: DataFrame, role: str) -> dict[str, float]:
-        """The figures of the summary as a tracker keeps them, their keys beginning with the role's word."""
+    def metrics(self, tables: Mapping[str, DataFrame], role: str) -> dict[str, float]:
+        """The figures of the tables as a tracker keeps them, their keys beginning with the role's word.
+
+        Args:
+            tables: As `tables` or `pooled` gives them.
+            role: The word.
+        """
 
     def figures(
         self, summary: DataFrame, cases: Mapping[str, Case], role: str, say: Callable[[str], None]

@@ -97,9 +97,9 @@ class ForegroundEvaluation:
         }
         return Pooled(tables, {**figures, **added_bars(self._added, summary, "all folds")})
 
-    def metrics(self, summary: DataFrame, role: str) -> dict[str, float]:
+    def metrics(self, tables: Mapping[str, DataFrame], role: str) -> dict[str, float]:
         """`<role>/<score>/<foreground>`, and `/pooled` of all pixels."""
-        return metrics_of(summary, role, self._headlines)
+        return metrics_of(tables["_summary"], role, self._headlines)
 
     def figures(
         self, summary: DataFrame, cases: Mapping[str, Case], role: str, say: Callable[[str], None]

@@ -106,9 +106,9 @@ class LabelEvaluation:
         fill(self.scorer, frame)
         return Pooled(self.tables(seed), class_figures(self.scorer, "folds"))
 
-    def metrics(self, summary: DataFrame, role: str) -> dict[str, float]:
+    def metrics(self, tables: Mapping[str, DataFrame], role: str) -> dict[str, float]:
         """`<role>/<score>` of all classes together, and `<role>/<score>/<class>`."""
-        return metrics_of(summary, role, self._headlines, key_name)
+        return metrics_of(tables["_summary"], role, self._headlines, key_name)
 
     def figures(
         self, summary: DataFrame, cases: Mapping[str, Case], role: str, say: Callable[[str], None]

@@ -27,6 +27,7 @@ from medseg.learning.tasks.task import MaskTask, mask_task
 from medseg.steps.evaluation.added_bars import added_bars
 from medseg.steps.evaluation.evaluation import Figures, Mine
 from medseg.steps.evaluation.pooled import Part, Pooled, joined, summed
+from medseg.steps.evaluation.slice_counts import ENDING, KEY, SliceCounts
 from medseg.steps.pictures import (
     best_median_worst,
     dice_text,
@@ -57,7 +58,8 @@ def slice_tables(given: Sequence[Any], task: MaskTask) -> tuple[SliceTable, ...]
         raise DefinitionError(
             f"tables is {given!r}, expected a list of objects such as medseg.learning.SliceStatistics"
         )
-    taken = {"summary", "confusion", *(name for name in names if names.count(name) > 1)}
+    twice = {name for name in names if names.count(name) > 1}
+    taken = {"summary", "confusion", ENDING.removeprefix("_")} | twice
     if clash := sorted(taken & set(names)):
         raise DefinitionError(
             f"tables has one that is called {clash[0]!r}, which is taken; give it another name"
@@ -106,7 +108,7 @@ class VolumeEvaluation:
         ours, self._added = chosen_scores(scores, usual, list(dict.fromkeys([*usual, *COUNT_SCORES])))
         self._headlines = headlines(scores, ("dice",), self._added)
         self._scorer = VolumeScorer(self._task.classes, self._task.regions, ours, self._added)
-        self._tables, self._slices_counted = slice_tables(tables, self._task), list[NDArray[np.int64]]()
+        self._slices_counted = SliceCounts(slice_tables(tables, self._task), self._task)
         shape = (24, 24, 1) if files.flat else (24, 24, 24)
         rehearse(self._added, made_up(self._scorer.members, len(self._task.classes), shape, (1.0, 1.0, 1.0)))
 
@@ -115,17 +117,16 @@ class VolumeEvaluation:
         volume, truth, predicted = self._predicted(case)
         grid = volume.geometry
         planes = [self._axis.cut(labels) for labels in (truth, grid.to_ras(predicted))]
-        kept: Any = slice(None)
+        kept = np.array([mine is None or mine(place) for place in range(len(planes[0]))])
         if mine is None:
             size, pair = grid.spacing, (grid.from_ras(truth), predicted)
         else:
-            kept = [mine(place) for place in range(len(planes[0]))]
-            if not any(kept):
+            if not kept.any():
                 return
             size, pair = self._axis.seen(ras_spacing(volume)), (planes[0][kept], planes[1][kept])
-        if self._tables:
+        if self._slices_counted:
             matrices = confusions(planes[0][kept], planes[1][kept], len(self._task.classes))
-            self._slices_counted.append(matrices)
+            self._slices_counted.add(case.id, np.flatnonzero(kept), matrices)
         distances = self._distances and mine is None
         self._scorer.add(
             case.id, case.group, *pair, size, voxel_volume=grid.voxel_volume, distances=distances
@@ -140,25 +141,23 @@ class VolumeEvaluation:
         frame = self._scorer.frame()
         summary = self._summary(frame, seed)
         matrix = matrix_table(self._scorer.matrix, self._task.classes)
-        return {"": frame, "_summary": summary, "_confusion": matrix, **self._of_slices()}
+        return {"": frame, "_summary": summary, "_confusion": matrix, **self._slices_counted.tables()}
 
-    def _of_slices(self) -> Mapping[str, DataFrame]:
-        """The tables of all slices together, by what follows the role in the names of their files."""
-        if not self._slices_counted:  # as of folds that are put together: each has its own
-            return {}
-        matrices, task = np.concatenate(self._slices_counted), self._task
-        return {f"_{each.name}": each.table(matrices, task.classes, task.regions) for each in self._tables}
-
-    parts = ("", "_confusion")
+    @property
+    def parts(self) -> Sequence[str]:
+        """Scores, confusion, and the counts of slices where tables are made of them."""
+        return ("", "_confusion", *((ENDING,) if self._slices_counted else ()))
 
     def pooled(self, parts: Sequence[Part], seed: int) -> Pooled:
-        """Every volume with its scores, over all patients, and all voxels by true and predicted class."""
+        """Every volume with its scores, over all patients, all voxels by true and predicted class, all slices."""
         frame = joined(parts, "", ("case", "name"))
         order = {name: place for place, name in enumerate(self._scorer.members)}
         frame = frame.assign(place=frame["name"].map(order)).sort_values(["case", "place"], ignore_index=True)
         frame = frame.drop(columns="place")
         summary, matrix = self._summary(frame, seed), summed(parts, self._task.classes)
         tables = {"": frame, "_summary": summary, "_confusion": matrix_table(matrix, self._task.classes)}
+        if self._slices_counted:
+            tables |= self._slices_counted.pooled(joined(parts, ENDING, KEY))
         return Pooled(tables, self._scores_drawn(summary, matrix, "all folds"))
 
     def _summary(self, frame: DataFrame, seed: int) -> DataFrame:
@@ -173,15 +172,10 @@ class VolumeEvaluation:
 
         return concat([summary, summarise(means.assign(name=MEAN), ["dice"], seed=seed)], ignore_index=True)
 
-    def metrics(self, summary: DataFrame, role: str) -> dict[str, float]:
+    def metrics(self, tables: Mapping[str, DataFrame], role: str) -> dict[str, float]:
         """`<role>/<score>/<name>`, `<role>/dice/mean` over `task.select`, and `<role>/<table>/...` of slices."""
-        of_slices = self._of_slices()
-        found = {
-            f"{role}/{table.name}/{key}": value
-            for table in (self._tables if of_slices else ())
-            for key, value in table.metrics(of_slices[f"_{table.name}"]).items()
-        }
-        return {**metrics_of(summary, role, self._headlines), **found}
+        found = metrics_of(tables["_summary"], role, self._headlines)
+        return {**found, **self._slices_counted.metrics(tables, role)}
 
     def figures(
         self, summary: DataFrame, cases: Mapping[str, Case], role: str, say: Callable[[str], None]

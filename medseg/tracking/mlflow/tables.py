@@ -1,6 +1,6 @@
 """Tables of scores as MLflow's evaluation view reads them, which shows patients by runs."""
 
-# ruff: noqa: PLC0415 - pandas takes half a second to import
+# ruff: noqa: PLC0415 - numpy and pandas take half a second to import
 from __future__ import annotations
 
 import json
@@ -20,9 +20,9 @@ def send_table(client: Any, run_id: str, path: Path) -> None:
         run_id: The run.
         path: Of the CSV: `test.csv` becomes the table `tables/test.json`.
     """
-    import pandas as pd
+    from medseg.learning.scores.tables import read_scores
 
-    table = pd.read_csv(path)
+    table = read_scores(path)  # names stay text: pandas takes 001 for a number, and NA for nothing
     with tempfile.TemporaryDirectory() as place:
         target = Path(place) / f"{path.stem}.json"
         table.to_json(target, orient="split", index=False)

@@ -25,6 +25,33 @@ def test_the_class_of_a_source_is_counted_in_training_images():
     assert found == pytest.approx(np.array([[2 / 5, 3 / 5], [2 / 3, 1 / 3]]))
 
 
+NONE = float("nan")
+
+
+def told_perfectly(patients_each):
+    """Told of images whose source is always right, four of each patient of two sources."""
+    patients = np.repeat(np.arange(2 * patients_each), 4)
+    truth = patients % 2
+    cases = [f"c{number}" for number in range(len(truth))]
+    return told(["a", "b"], truth, np.eye(2)[truth], cases, [f"g{each}" for each in patients], 1)
+
+
+@pytest.mark.parametrize(("patients", "above"), [(1, None), (2, False), (5, False), (6, True), (20, True)])
+def test_a_source_that_is_always_told_is_above_chance_where_there_are_patients_enough(patients, above):
+    found = told_perfectly(patients)
+    assert found.above_chance is above
+    if above is not None:  # Clopper and Pearson, of as many patients in each source
+        assert (found.low, found.high) == (pytest.approx(0.025 ** (1 / patients)), 1)
+
+
+def test_one_patient_of_each_source_gives_no_verdict():
+    one = told_perfectly(1)
+    found = source_verdict(one, one, Share(5, 5), Share(0, 5))
+    assert found.kind == "not known"
+    assert "too few patients for an interval" in found.text
+    assert "open whether the features tell the source of an image (balanced accuracy 1.00 in 8" in found.text
+
+
 def at(low):
     return Told(low + 0.1, low, low + 0.2, 0.5, 40)
 
@@ -37,6 +64,10 @@ def at(low):
         (0.8, 0.6, Share(19, 20), Share(0, 4), "possible"),  # four are too few to read
         (0.8, 0.4, Share(19, 20), Share(3, 10), "no sign"),  # the source tells nothing of the class
         (0.4, 0.8, Share(19, 20), Share(3, 10), "no sign"),  # the features tell nothing of the source
+        (NONE, 0.8, Share(19, 20), Share(3, 10), "not known"),  # too few patients for an interval
+        (0.8, NONE, Share(19, 20), Share(3, 10), "not known"),
+        (NONE, NONE, Share(5, 5), Share(0, 5), "not known"),
+        (NONE, 0.4, Share(19, 20), Share(3, 10), "no sign"),
     ],
 )
 def test_the_verdict_rests_on_what_is_told_and_on_images_that_contradict_their_source(

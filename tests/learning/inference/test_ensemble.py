@@ -113,6 +113,40 @@ def test_what_all_do_alike_is_done(made) -> None:
     assert ensemble([one, replace(other, cleaning=one.cleaning)]).cleaning == one.cleaning
 
 
+def test_what_not_all_do_is_kept_in_words(made) -> None:
+    from medseg.learning.inference.cleaning import Cleaning
+    from medseg.learning.inference.ensemble import ensemble
+
+    one = replace(made(0), flips=((0,), (1,)), cleaning=(Cleaning(1, largest=True),))
+    other = replace(made(1), flips=((1,), (0,)), cleaning=one.cleaning)
+
+    def left_out(*models):
+        return ensemble(models).about.get("ensemble.left_out")
+
+    assert left_out(one, other) is None
+    assert left_out(one, replace(other, cleaning=())) == "post-processing, which not all have chosen alike"
+    assert left_out(one, replace(other, flips=((1,),))) == "mirror images, over which not all average"
+    assert left_out(made(0), one).count(";") == 1
+
+
+def test_the_ways_in_which_files_are_read_must_be_the_same_and_texts_need_not(made) -> None:
+    from medseg.datasets.manifest.rules import PictureRule
+    from medseg.learning.inference.ensemble import ensemble
+
+    one, other = made(0), made(1)
+
+    def read_as(model, **fields):
+        return replace(model, manifest=model.manifest.model_copy(update=fields))
+
+    red, grey = (PictureRule(channels=channels) for channels in ("rgb", "grey"))
+    with pytest.raises(ModelError, match=r"other 'pictures' in the manifest than model 1: .*grey"):
+        ensemble([read_as(one, pictures=red), read_as(other, pictures=grey)])
+    with pytest.raises(ModelError, match="other 'format' in the manifest"):
+        ensemble([one, read_as(other, format="spectra")])
+    texts = {"name": "other", "about": "b", "source": "c", "licence": "d", "citation": "e", "group": "(.*)"}
+    ensemble([one, read_as(other, **texts)])
+
+
 def test_thresholds_and_temperatures_of_their_own_are_averaged(made) -> None:
     from medseg.learning.inference.ensemble import ensemble
     from medseg.learning.tasks.binary_mask import BinaryMask

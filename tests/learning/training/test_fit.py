@@ -619,6 +619,16 @@ def test_a_loss_of_validation_that_is_no_number_cannot_choose_the_best_epoch(sto
         train(store, tmp_path, task=task, best_by="loss")
 
 
+def test_of_epochs_without_a_score_the_one_with_the_least_loss_is_kept():
+    """As where all masks are rightly empty: such an epoch is no worse than one that predicts too much."""
+    plan = Plan(3, torch.optim.SGD)
+    assert plan.worth({"epoch": 1, "val/loss": 0.1}) == plan.worth(
+        {"epoch": 2, "val/score": 0.0, "val/loss": 0.2}
+    )
+    rows = ({"epoch": 1.0, "val/loss": 0.1}, {"epoch": 2.0, "val/score": 0.25, "val/loss": 0.2})
+    assert [Standing(2, best, 0.0, 0, rows).score_text for best in (1, 2)] == ["not defined", "0.250"]
+
+
 def test_before_the_first_validation_there_is_no_best_score():
     assert Standing().best_score == float("-inf")
     row = {"epoch": 2.0, "val/score": 0.7, "val/loss": 0.4}

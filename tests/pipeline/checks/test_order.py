@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from medseg.errors import DefinitionError
-from medseg.pipeline.checks.order import refuse_outdated
+from medseg.learning.inference.cleaning import Cleaning
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.tasks.binary_mask import BinaryMask
+from medseg.learning.tasks.class_masks import ClassMasks
+from medseg.learning.tasks.image_classes import ImageClasses
+from medseg.pipeline.checks.order import refuse_outdated, without_outdated
 from medseg.steps.average_flips import AverageFlips
 from medseg.steps.evaluate import Evaluate
 from medseg.steps.postprocessing.post_process import PostProcess
@@ -16,6 +21,7 @@ from medseg.steps.scale_temperature import ScaleTemperature
 from medseg.steps.self_train import SelfTrain
 from medseg.steps.start_from import StartFrom
 from medseg.steps.tune_threshold import TuneThreshold
+from medseg.steps.use_model import UseModel
 
 FIT: Any = StartFrom("own")  # of the same stage, and made without an optimiser
 
@@ -70,3 +76,55 @@ def test_orders_in_which_everything_is_of_the_last_model_pass(given: tuple[Any, 
 def test_a_step_that_rests_on_what_a_later_one_changes_is_refused(given: tuple[Any, ...], said: str) -> None:
     with pytest.raises(DefinitionError, match=said):
         refuse_outdated(steps(*given))
+
+
+CLEANED = (Cleaning(1, largest=True),)
+NAMES = ("no", "yes")
+UNSAID: Any = SimpleNamespace()
+
+
+def brought(task: Any, **more: Any) -> Any:
+    """A model as a saved one may be, of which only what steps choose is looked at."""
+    nothing: Any = None
+    return Predictor(nothing, {}, task, nothing, nothing, **more)
+
+
+@pytest.mark.parametrize(
+    ("step", "left", "said"),
+    [
+        (FIT, (0.4, (), ()), "the mean over mirror images, the threshold 0.6, the post-processing"),
+        (TAUGHT, (0.4, (), ()), "the mean over mirror images, the threshold 0.6, the post-processing"),
+        (
+            UseModel("model"),
+            (0.4, (), ()),
+            "the mean over mirror images, the threshold 0.6, the post-processing",
+        ),
+        (AverageFlips(), (0.4, ((0,),), ()), "the threshold 0.6, the post-processing"),
+        (TuneThreshold(), (0.6, ((0,),), ()), "the post-processing"),
+        (PostProcess(), (0.6, ((0,),), CLEANED), ""),
+        (Evaluate(), (0.6, ((0,),), CLEANED), ""),
+        (UNSAID, (0.6, ((0,),), CLEANED), ""),
+    ],
+    ids=["weights", "rounds", "another model", "flips", "threshold", "cleaning", "scores", "unsaid"],
+)
+def test_a_step_begins_without_what_was_chosen_for_a_model_that_it_changes(
+    step: Any, left: tuple[Any, ...], said: str
+) -> None:
+    before = brought(BinaryMask(NAMES, threshold=0.6), flips=((0,),), cleaning=CLEANED)
+
+    found, gone = without_outdated(before, step, BinaryMask(NAMES, threshold=0.4))
+
+    assert isinstance(found.task, BinaryMask)
+    assert (found.task.threshold, found.flips, found.cleaning) == left
+    assert gone == said
+    assert (found is before) == (not said)
+
+
+def test_a_temperature_is_that_of_the_definition_again_and_nothing_is_said_of_one_that_is() -> None:
+    sure, plain = ImageClasses(NAMES).at_temperature(2.0), ImageClasses(NAMES)
+    found, gone = without_outdated(brought(sure), FIT, plain)
+
+    assert isinstance(found.task, ImageClasses)
+    assert (found.task.temperature, gone) == (1.0, "the temperature 2")
+    for task in (plain, ClassMasks(NAMES)):
+        assert without_outdated(brought(task), FIT, task)[1] == ""

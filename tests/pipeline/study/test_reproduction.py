@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from safetensors.numpy import save_file
 from medseg.pipeline.study.reproduction import other_versions, reproduction
 
 
-def run(folder: Path, weights: dict[str, list[float]], dice: list[float], cases: str = "ab") -> Path:
+def run(
+    folder: Path, weights: dict[str, list[float]], dice: list[float], cases: Sequence[str] = "ab"
+) -> Path:
     (folder / "model").mkdir(parents=True)
     (folder / "scores").mkdir()
     save_file(
@@ -46,14 +49,15 @@ def test_how_far_apart_they_are_is_the_largest_difference(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("weights", "dice", "cases"),
     [
-        ({"v": [1.0]}, [0.5, 0.5], "ab"),
-        ({"w": [1.0]}, [0.5, 0.5], "ac"),
-        ({"w": [1.0]}, [0.5, float("nan")], "ab"),
+        ({"v": [1.0]}, [0.5, 0.5], "12"),
+        ({"w": [1.0]}, [0.5, 0.5], "13"),
+        ({"w": [1.0]}, [0.5, float("nan")], "12"),
+        ({"w": [1.0]}, [0.5, 0.5], ["1", "02"]),
     ],
-    ids=["names", "cases", "gaps"],
+    ids=["names", "cases", "gaps", "zeros before"],
 )
 def test_other_names_cases_or_gaps_are_no_distance(tmp_path: Path, weights, dice, cases) -> None:
-    one = run(tmp_path / "one", {"w": [1.0]}, [0.5, 0.5])
+    one = run(tmp_path / "one", {"w": [1.0]}, [0.5, 0.5], "12")
     found = reproduction(one, run(tmp_path / "other", weights, dice, cases))
 
     assert None in (found.weights, *found.tables.values())

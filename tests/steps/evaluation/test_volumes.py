@@ -9,9 +9,10 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, jaccard_score, precision_score, recall_score
 
-from medseg.errors import DataError, DefinitionError
+from medseg.errors import DataError, DefinitionError, RunError
 from medseg.learning.scores.added.slice_statistics import SliceStatistics
 from medseg.learning.scores.counts import confusions
+from medseg.learning.scores.tables import read_scores
 from medseg.steps.evaluate import Evaluate
 
 STORED = {1: 2, 2: 3, 4: 4}
@@ -239,6 +240,7 @@ def test_a_table_of_slices_counts_every_slice_of_every_case(make_work, make_run,
         ([object()], "expected a list of objects"),
         ([SliceStatistics("whole_tumour"), SliceStatistics("oedema")], "'slice_statistics', which is taken"),
         ([SliceStatistics("oedema", name="summary")], "'summary', which is taken"),
+        ([SliceStatistics("oedema", name="slice_counts")], "'slice_counts', which is taken"),
         ([SliceStatistics("core")], "binary is 'core'"),
     ],
 )
@@ -247,12 +249,41 @@ def test_tables_that_are_none_are_refused_beforehand(make_work, tables, expected
         Evaluate("test", tables=tables).check(make_work().predictor)
 
 
-def test_folds_that_are_put_together_keep_their_tables_of_slices_to_themselves(make_scored):
-    work, run = make_scored(distances=False)
-    scores = {
-        ending: pd.read_csv(run.folder / "scores" / f"test{ending}.csv") for ending in ("", "_confusion")
-    }
-    evaluation = Evaluate("test", tables=[SliceStatistics("whole_tumour")]).evaluation(work.predictor)
-    pooled = evaluation.pooled([scores], 1)
-    assert "_slice_statistics" not in pooled.tables
-    assert "test/dice/whole_tumour" in evaluation.metrics(pooled.tables["_summary"], "test")
+@pytest.fixture
+def tables_of(make_work, tmp_path):
+    """Make the evaluation of some cases with a table of slices, and its tables as they are read again."""
+    work = make_work()
+    predictor = replace(work.predictor, network=ByIntensity())
+
+    def make(*names):
+        step = Evaluate("test", distances=False, tables=[SliceStatistics("whole_tumour")])
+        evaluation, found = step.evaluation(predictor), {}
+        for name in names:
+            evaluation.take(work.cases[name], None)
+        for ending, table in (evaluation.tables(1) if names else {}).items():
+            path = tmp_path / f"{'_'.join(names)}{ending}.csv"
+            table.to_csv(path, index=table.index.name is not None)
+            found[ending] = read_scores(path)
+        return evaluation, found
+
+    return make
+
+
+def test_tables_of_slices_of_folds_that_are_put_together_are_those_of_all_their_cases(tables_of):
+    parts = [tables_of(name)[1] for name in ("Brats_004", "Brats_005")]
+    evaluation, _ = tables_of()
+    parts = [{ending: part[ending] for ending in evaluation.parts} for part in parts]
+    pooled = evaluation.pooled(parts, 1).tables
+    together, expected = tables_of("Brats_004", "Brats_005")
+
+    assert pooled.keys() == expected.keys() >= {"_slice_statistics", "_slice_counts"}
+    pd.testing.assert_frame_equal(pooled["_slice_statistics"], expected["_slice_statistics"])
+    metrics = evaluation.metrics(pooled, "folds")
+    assert "folds/slice_statistics/f1/whole_tumour" in metrics
+    assert metrics == pytest.approx(together.metrics(expected, "folds"))
+
+
+def test_counts_of_slices_in_two_folds_are_refused(tables_of):
+    evaluation, part = tables_of("Brats_004")
+    with pytest.raises(RunError, match="two folds tested the same case"):
+        evaluation.pooled([part, part], 1)

@@ -72,7 +72,9 @@ class DiceByCase:
                 self._maps.setdefault(case, []).append(maps)
 
     def compute(self) -> dict[str, float]:
-        """`dice/<name>` for every name that some case has, and their selected mean as `score`.
+        """`dice/<name>` for every name that some case has, and their selected mean as `score`, where there is one.
+
+        There is none where no case has anything that is selected, and nothing of it was predicted.
 
         Of what is added `<score>/<name>` likewise, and the selected mean as `<score>`, where there is one.
         """
@@ -83,7 +85,7 @@ class DiceByCase:
             if defined:
                 found[f"dice/{name}"] = float(np.mean(defined))
         selected = [found[f"dice/{name}"] for name in self.task.select if f"dice/{name}" in found]
-        found["score"] = float(np.mean(selected)) if selected else 0.0
+        found |= {"score": float(np.mean(selected))} if selected else {}
         for score in self._added:
             means = self._means(score)
             found |= {f"{score.name}/{name}": value for name, value in means.items()}
