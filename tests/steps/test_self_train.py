@@ -14,7 +14,7 @@ import torch
 from matplotlib.image import imread
 
 from medseg.component import Allowed, build
-from medseg.errors import DataError, DefinitionError, ModelError, RunError
+from medseg.errors import DataError, DefinitionError, ModelError
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.selftraining.rounds import KEPT
 from medseg.learning.selftraining.rules import ThresholdSchedule
@@ -486,9 +486,7 @@ def test_damaged_rounds_are_made_again_after_the_last_that_is_sound(
     assert files(run) == files(whole.run)
 
 
-def test_predictions_of_an_interrupted_round_that_are_damaged_are_made_again(
-    one_round, heard, monkeypatch
-):
+def test_predictions_of_an_interrupted_round_that_are_damaged_are_made_again(one_round, heard, monkeypatch):
     work, run = one_round
     monkeypatch.setattr(SelfTrain, "_taught", lambda *_: (_ for _ in ()).throw(Cut()))
     for damage in (b"no table", b""):

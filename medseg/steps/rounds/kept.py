@@ -28,8 +28,10 @@ def is_sound(place: Path) -> bool:
     """Whether all that a round has noted is as it made it, and it has noted something."""
     try:
         made = read_json(place / _MADE)
-        return isinstance(made, dict) and PREDICTED in made and all(
-            checksum(own_place(place, name)) == found for name, found in made.items()
+        return (
+            isinstance(made, dict)
+            and PREDICTED in made
+            and all(checksum(own_place(place, name)) == found for name, found in made.items())
         )
     except (OSError, ValueError, RunError):
         return False
