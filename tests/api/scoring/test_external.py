@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import medseg
 from medseg.api.result import RunResult
+from medseg.api.scoring.learned import learned_by
 from medseg.cli.main import app
 from medseg.errors import DataError, DefinitionError
 from medseg.pipeline.options import RunOptions
@@ -87,6 +88,7 @@ def test_the_run_lies_below_the_pipeline_of_the_model_and_names_its_run(
     tags = json.loads((scored.folder / "tags.json").read_text())
 
     assert tags["model.run"] == finished.name
+    assert learned_by(scored.folder / "model").gap == f"not known of {finished.name}"  # which lies elsewhere
     assert scored.name.startswith("brats2d-")
     declared = read_yaml(scored.folder / "definition.yaml")
     before = read_yaml(finished.folder / "definition.yaml")["steps"]["evaluate"]
