@@ -112,6 +112,23 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def passing_folder(name: str) -> Iterator[Path]:
+    """Yield a folder among the system's temporary files that its user alone may enter, and remove it in the end.
+
+    It may hold what a patient's files hold: those that killed processes of this user left are removed first.
+
+    Args:
+        name: What it is for, in letters and dashes.
+    """
+    for part in leftovers(Path(tempfile.gettempdir()), below=f"{name}."):
+        if not hasattr(os, "getuid") or part.lstat().st_uid == os.getuid():
+            shutil.rmtree(part, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=_PART))  # of rights 0700
+    with _at_work(place):
+        yield place
+
+
+@contextmanager
 def _at_work(beside: Path) -> Iterator[None]:
     """Say by a lock that a process is at a folder, and remove it in the end: one that is killed cannot."""
     held = None
@@ -157,9 +174,9 @@ def _is_dead(part: Path) -> bool:
     """Whether nobody holds the lock of what was begun; a young one may not have it yet."""
     try:
         age = abs(time.time() - part.stat().st_mtime)
-    except OSError:
+        state = seen(part / _WRITING) if (part / _WRITING).exists() else "unknown"
+    except OSError:  # it is gone meanwhile, or another user's own
         return False
-    state = seen(part / _WRITING) if (part / _WRITING).exists() else "unknown"
     return (state == "free" and age > _YOUNG) or (state == "unknown" and age > _OLD)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from medseg.places import (
     cache_folder,
     clear_cache_leftovers,
     leftovers,
+    passing_folder,
     read_kept,
     written_whole,
 )
@@ -101,6 +104,45 @@ def test_what_a_killed_process_had_begun_is_counted_and_cleared_once_it_is_dead(
     clear_cache_leftovers()
     assert list(place.parent.iterdir()) == [linked]
     assert others.is_dir()
+
+
+PASSING = """
+import os, signal, sys, tempfile
+from medseg.places import passing_folder
+tempfile.tempdir = sys.argv[1]
+with passing_folder("medseg-test") as place:
+    (place / "picture").write_text("of a patient")
+    print(place, flush=True)
+    input()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL, which Windows has not")
+def test_what_a_killed_process_left_of_a_patient_is_cleared_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    command = [sys.executable, "-c", PASSING, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        left = Path(other.stdout.readline().strip())
+        os.utime(left, LONG_AGO)
+        with passing_folder("medseg-test") as place:
+            assert stat.S_IMODE(place.stat().st_mode) == 0o700
+            assert (left / "picture").exists()  # its process is at work
+        other.communicate("\n")
+
+    assert not place.exists()
+    os.utime(left, LONG_AGO)
+    with passing_folder("medseg-other"):
+        assert left.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: -2)  # another user, who may be allowed more
+        with passing_folder("medseg-test"):
+            assert left.exists()
+    with passing_folder("medseg-test"):
+        assert not left.exists()
 
 
 def test_what_has_just_been_begun_is_left_alone_unless_nobody_else_can_have(tmp_path: Path) -> None:

@@ -28,6 +28,10 @@ def load_model(
 ) -> Predictor:
     """Load a model by its folder, or by its run; several as one, whose logits are averaged.
 
+    A run that is not in this folder is looked up in the tracking store each time, so that its model is the one that
+    the store has now: fetched once, and again after the run has gone on. Without the store it cannot be loaded by its
+    run: name the folder of the model.
+
     Args:
         model: A saved model's folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix; or a
             cross-validation, by its name or folder, for the models of all its folds. Or a list of these.
@@ -38,6 +42,7 @@ def load_model(
     Raises:
         ModelError: It cannot be loaded.
         RunError: There is no such run, or it has no model yet.
+        TrackingError: The run is not in this folder, and the store does not answer.
     """
     from medseg.learning.inference.ensemble import ensemble  # noqa: PLC0415  # imports torch and MONAI
     from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415
@@ -87,15 +92,13 @@ def model_folder(model: str | Path, *, tracking_uri: str | None = None) -> Path:
 
 
 def _downloaded(run: str, tracking_uri: str | None) -> Path:
-    """The model of a run that is not in this folder, from the tracking store."""
+    """The model of a run that is not in this folder, as the tracking store has it now."""
     from medseg.places import cache_folder  # noqa: PLC0415
     from medseg.tracking.mlflow.address import default_uri  # noqa: PLC0415
-    from medseg.tracking.mlflow.runs import download_model, find_run  # noqa: PLC0415
+    from medseg.tracking.mlflow.runs import fetch_model, find_run  # noqa: PLC0415
 
     uri = default_uri(tracking_uri)
-    run_id = find_run(uri, run)
-    into = cache_folder() / "models" / run_id
-    return into if (into / "model.json").is_file() else download_model(uri, run_id, into)
+    return fetch_model(uri, find_run(uri, run), cache_folder() / "models")
 
 
 def save_servable(

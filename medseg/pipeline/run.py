@@ -270,6 +270,7 @@ def _tell_slices(job: Job, store: SliceStore) -> None:
     table = job.folder.path / "slices.csv"
     with written_whole(table) as target:
         store.frame().to_csv(target, index=False)
+    job.recorder.artifact(table)  # whoever has the model from the store knows whom it has learned from
 
 
 def _first_work(job: Job, split: Split, store: SliceStore) -> Work:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from medseg.steps.features.groupings import class_task
 from medseg.steps.feeding import try_augmentation
 from medseg.steps.rounds.asked import Ask, by_network, precision, predictions, quality
 from medseg.steps.rounds.concluding import conclude, record_round, say_round
+from medseg.steps.rounds.kept import PREDICTED, is_sound, keep_made
 from medseg.steps.rounds.quietly import BarsAlone, CurvesAlone
 from medseg.steps.scale_temperature import with_temperature
 from medseg.steps.step import Fits, Run, Stage, Step, Work
@@ -133,7 +136,7 @@ class SelfTrain:
         network = work.predictor.network.to(run.device)
         work = replace(work, predictor=replace(work.predictor, network=network, device=run.device))
         first = deepcopy(network.state_dict())
-        rounds = self._done(run)
+        rounds = self._sound(run)
         if not rounds:
             rounds = (Round(0, "start", quality(work, run, self._ask(work))),)
             _keep(rounds, run)
@@ -143,8 +146,10 @@ class SelfTrain:
             best = best_round(rounds)
             network.load_state_dict(self._weights(best, first, run))
             rounds = (*rounds, self._round(_calibrated(work, quality_of(best)), rounds, run))
+            here = _round_run(run, len(rounds) - 1)
+            keep_made(here.place)
             _keep(rounds, run)
-            _tidy(_round_run(run, len(rounds) - 1))
+            _tidy(here)
             record_round(rounds[-1], self.rule, run)
             say_round(rounds[-1], self.rule, best_round(rounds), run)
         best = best_round(rounds)
@@ -175,10 +180,10 @@ class SelfTrain:
         """Predict, accept and learn, from the best weights, which the network of the work has now."""
         number, best = len(rounds), best_round(rounds)
         here = _round_run(run, number)
-        if not _place(
-            here
-        ).is_file():  # else the round was interrupted: what it accepted stays what it learns from
-            write_table(predictions(work, run, self._ask(work), self.rule, number), _place(here))
+        place = here.place / PREDICTED
+        if not place.is_file():  # else the round was interrupted: what it accepted stays what it learns from
+            write_table(predictions(work, run, self._ask(work), self.rule, number), place)
+            keep_made(here.place)
         table = _table(here)
         accepted = table[table["accepted"]]
         counts = {name: int((accepted["label"] == name).sum()) for name in work.predictor.task.classes}
@@ -221,8 +226,30 @@ class SelfTrain:
     def _weights(self, best: Round, first: Weights, run: Run) -> Weights:
         if best.number == 0:
             return first
-        place = _round_run(run, best.number).place / "predictor"
+        place = _round_place(run, best.number) / "predictor"
         return Predictor.load(place, device=run.device, allowed=run.allowed).network.state_dict()
+
+    def _sound(self, run: Run) -> tuple[Round, ...]:
+        """The rounds that are done, up to the first whose files are damaged: what comes after is removed."""
+        rounds: tuple[Round, ...] = ()
+        broken = "rounds.json" if any(run.place.glob("round_*")) else ""
+        with suppress(RunError):
+            rounds = self._done(run)
+            broken = "" if rounds else broken
+        places = [_round_place(run, number) for number in range(1, len(rounds) + 1)]
+        for number, place in enumerate(places, start=1):
+            if number == len(rounds) and not (place.is_dir() and any(place.iterdir())):
+                break  # it was not begun
+            if not is_sound(place):
+                rounds, broken = rounds[:number], f"files of round {number}"
+                break
+        if broken:
+            again = f"after round {len(rounds) - 1}" if len(rounds) > 1 else "from the first on"
+            run.progress.say(f"Damaged or half made: {broken}. Rounds are made again {again}.", loud=True)
+            for place in set(run.place.glob("round_*")) - set(places[: max(len(rounds) - 1, 0)]):
+                shutil.rmtree(place)
+            _keep(rounds, run)
+        return rounds
 
     def _done(self, run: Run) -> tuple[Round, ...]:
         """The rounds that are done, the first network before them; none where nothing was begun.
@@ -262,10 +289,15 @@ def _epochs(rounds: tuple[Round, ...]) -> int:
     return sum(each.epochs for each in rounds)
 
 
+def _round_place(run: Run, number: int) -> Path:
+    return run.place / f"round_{number:02d}"
+
+
 def _round_run(run: Run, number: int) -> Run:
     """Where a round has its files, and records no more than its curves."""
     recorder, progress = CurvesAlone(run.recorder), BarsAlone(run.progress)
-    here = replace(run.at(f"{run.step}/round_{number:02d}"), recorder=recorder, progress=progress)
+    at = f"{run.step}/{_round_place(run, number).name}"
+    here = replace(run.at(at), recorder=recorder, progress=progress)
     here.place.mkdir(parents=True, exist_ok=True)
     return here
 
@@ -276,20 +308,9 @@ def _tidy(here: Run) -> None:
         path.unlink(missing_ok=True)
 
 
-def _place(here: Run) -> Path:
-    return here.place / "predicted.parquet"
-
-
 def _table(here: Run) -> pd.DataFrame:
-    """What was predicted in a round.
-
-    Raises:
-        RunError: The file is gone or damaged.
-    """
-    try:
-        return pd.read_parquet(_place(here), engine="pyarrow")
-    except (OSError, ValueError) as error:
-        raise RunError("predicted.parquet of the run cannot be read. Start the pipeline again.") from error
+    """What was predicted in a round."""
+    return pd.read_parquet(here.place / PREDICTED, engine="pyarrow")
 
 
 def _is_rule(given: object) -> bool:

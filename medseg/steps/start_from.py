@@ -69,7 +69,8 @@ class StartFrom:
             tags = {f"{run.step}.weights": OWN, f"{run.step}.weights_digest": digest}
         else:
             digest, origin = weights_digest(self.weights), "given weights"
-            tags = {f"{run.step}.weights": digest}
+            run_of = _run_of(self.weights)
+            tags = {f"{run.step}.weights": digest, **({f"{run.step}.run": run_of} if run_of else {})}
         run.progress.say(f"Starting from {origin} {digest}: {found.text()}")
         run.recorder.tags({**tags, f"{run.step}.part": self.part})
         run.recorder.params({f"{run.step}.loaded": len(found.loaded), f"{run.step}.left": len(found.left)})
@@ -118,6 +119,15 @@ def _renamed(predictor: Predictor, weights: dict[str, torch.Tensor]) -> dict[str
     """The tensors by the names of the network, where it knows under which others its weights are published."""
     rename: Any = getattr(predictor.network, "renamed", None)
     return dict(rename(weights)) if callable(rename) else weights
+
+
+def _run_of(weights: str) -> str:
+    """The run that a saved model is of; empty for weights of another kind."""
+    described = weights_file(Path(weights)).with_name("model.json")
+    try:
+        return str(read_json(described)["about"].get("run", ""))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return ""
 
 
 def _refuse_other_classes(weights: str, expected: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ import torch
 from matplotlib.image import imread
 
 from medseg.component import Allowed, build
-from medseg.errors import DataError, DefinitionError, ModelError, RunError
+from medseg.errors import DataError, DefinitionError, ModelError
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.selftraining.rounds import KEPT
 from medseg.learning.selftraining.rules import ThresholdSchedule
@@ -25,6 +25,7 @@ from medseg.steps.features.embed import Embed
 from medseg.steps.features.probe import Probe
 from medseg.steps.fit import Fit
 from medseg.steps.rounds.asked import by_network, predictions
+from medseg.steps.rounds.kept import is_sound, keep_made
 from medseg.steps.self_train import SelfTrain
 from medseg.steps.step import Run, Work
 
@@ -348,6 +349,7 @@ def test_an_interrupted_round_keeps_what_it_accepted(few, make_run, heard, monke
     table = pd.read_parquet(place)
     table.loc[table.index[table["accepted"]][:1], "accepted"] = False
     table.to_parquet(place)
+    keep_made(place.parent)
     start(make_step(), few(), run)
 
     assert sum(rounds_of(run)[1]["accepted"].values()) == table["accepted"].sum()
@@ -457,13 +459,72 @@ def test_no_image_without_a_label_is_refused(make_feature_work, make_run):
         start(make_step(), work, make_run("self_train"))
 
 
-def test_damaged_rounds_are_known_as_such(one_round):
-    work, run = one_round
-    run.place.mkdir(parents=True)
-    (run.place / "rounds.json").write_text('[{"number": 3, "outcome": "start"}]')
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "kept", "named", "again", "anew"),
+    [
+        ("round_01/predicted.parquet", -1, "files of round 1", "from the first on", 2),
+        ("round_02/predictor/weights.safetensors", None, "files of round 2", "after round 1", 1),
+        ("round_02/predictor/model.json", -9, "files of round 2", "after round 1", 1),
+        ("rounds.json", -9, "rounds.json", "from the first on", 2),
+        ("rounds.json", None, "rounds.json", "from the first on", 2),
+    ],
+)
+def test_damaged_rounds_are_made_again_after_the_last_that_is_sound(
+    whole, few, make_run, taught, heard, file, kept, named, again, anew
+):
+    run = make_run("self_train")
+    shutil.copytree(whole.run.place, run.place)
+    content = (run.place / file).read_bytes()
+    (run.place / file).unlink()
+    if kept is not None:
+        (run.place / file).write_bytes(content[:kept])
+    start(make_step(**WHOLE), with_key(few()), run)
 
-    with pytest.raises(RunError, match=r"rounds\.json of the run is damaged"):
+    assert f"Damaged or half made: {named}. Rounds are made again {again}." in heard.said
+    assert len(taught) == anew
+    assert files(run) == files(whole.run)
+
+
+def test_predictions_of_an_interrupted_round_that_are_damaged_are_made_again(one_round, heard, monkeypatch):
+    work, run = one_round
+    monkeypatch.setattr(SelfTrain, "_taught", lambda *_: (_ for _ in ()).throw(Cut()))
+    for damage in (b"no table", b""):
+        with pytest.raises(Cut):
+            start(make_step(), own(work), run)
+        place = run.place / "round_01"
+        assert is_sound(place)
+        (place / "predicted.parquet").write_bytes(damage)
+    heard.said.clear()
+    with pytest.raises(Cut):
+        start(make_step(), own(work), run)
+
+    assert is_sound(place)
+    (said,) = [text for text in heard.said if text.startswith("Damaged")]
+    assert said == "Damaged or half made: files of round 1. Rounds are made again from the first on."
+
+
+def test_a_round_that_was_killed_before_it_had_predicted_is_begun_in_silence(one_round, heard, monkeypatch):
+    work, run = one_round
+    monkeypatch.setattr("medseg.steps.self_train.predictions", lambda *_: (_ for _ in ()).throw(Cut()))
+    for _ in range(2):
+        with pytest.raises(Cut):
+            start(make_step(), own(work), run)
+
+    assert not any("Damaged" in text for text in heard.said)
+
+
+@pytest.mark.parametrize("content", ['[{"number": 3, "outcome": "start"}]', "[", "{}", '[{"number": "0"}]'])
+def test_what_is_no_list_of_rounds_is_begun_again(one_round, heard, monkeypatch, content):
+    work, run = one_round
+    monkeypatch.setattr(SelfTrain, "_taught", lambda *_: (_ for _ in ()).throw(Cut()))
+    (run.place / "round_01").mkdir(parents=True)
+    (run.place / "rounds.json").write_text(content)
+    with pytest.raises(Cut):
         start(make_step(), work, run)
+
+    assert [each["outcome"] for each in rounds_of(run)] == ["start"]
+    assert any("Damaged or half made: rounds.json" in text for text in heard.said)
 
 
 @pytest.mark.parametrize(

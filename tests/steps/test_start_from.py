@@ -55,6 +55,16 @@ def test_the_network_starts_from_the_file_and_the_file_is_named_by_its_digest(
     assert "given" not in everything.replace("given weights", "")
 
 
+@pytest.mark.parametrize(("about", "named"), [({"run": "emps-1"}, {"start.run": "emps-1"}), ({}, {})])
+def test_the_run_that_a_saved_model_is_of_is_named(make_work, make_run, heard, tmp_path, about, named):
+    given = make_work()
+    replace(given.predictor, about=about).save(tmp_path / "model")
+    start(StartFrom(str(tmp_path / "model")), make_work(), make_run("start"))
+
+    digest = weights_digest(tmp_path / "model")
+    assert heard.tagged == {"start.weights": digest, "start.part": "all", **named}
+
+
 def test_recalling_needs_no_file(make_work, make_run, given):
     file, weights = given
     run, step = make_run("start"), StartFrom(str(file))

@@ -30,7 +30,7 @@ from medseg.tracking.mlflow.recorder import MlflowRecorder
 from medseg.tracking.mlflow.runs import (
     LATEST,
     _predictor_folder,
-    download_model,
+    fetch_model,
     find_run,
     mark_killed,
     run_folder_of,
@@ -283,9 +283,37 @@ def test_the_model_is_served_from_code_in_any_batch_and_size(
     assert str(tmp_path / "run") not in (kept / "MLmodel").read_text()
     assert any(line.startswith("medseg") for line in (kept / "requirements.txt").read_text().splitlines())
 
-    fetched = download_model(uri, recorder.run_id, tmp_path / "fetched")
+    fetched = fetch_model(uri, recorder.run_id, tmp_path / "fetched")
     assert (fetched / "scale.txt").read_text() == "2.0"
     client.delete_logged_model(logged.model_id)
+
+
+@pytest.mark.slow
+def test_what_the_store_has_now_is_fetched_once_with_the_cases_that_it_learned_from(
+    uri: str, tmp_path: Path
+) -> None:
+    def fetched() -> Path:
+        return fetch_model(uri, recorder.run_id, tmp_path / "models")
+
+    recorder = start(uri, tmp_path / "run")
+    for name in ("split.json", "slices.csv", "left_out.csv"):
+        (tmp_path / "run" / name).write_text(name, encoding="utf-8")
+        recorder.artifact(tmp_path / "run" / name)
+    recorder.model(saved_predictor(tmp_path / "run" / "short", scale=1.0))
+    first = fetched()
+    stamp = (first / "scale.txt").stat().st_mtime_ns
+    assert fetched() == first
+    assert (first / "scale.txt").stat().st_mtime_ns == stamp
+    assert sorted(path.name for path in first.parent.iterdir()) == [
+        "model",
+        "slices.csv",
+        "split.json",
+        "tags.json",
+    ]
+    recorder.model(saved_predictor(tmp_path / "run" / "longer", scale=2.0))
+    assert (fetched() / "scale.txt").read_text() == "2.0"
+    assert (first / "scale.txt").read_text() == "1.0"  # a process may be using it
+    recorder.close("FINISHED")
 
 
 @pytest.mark.parametrize("path", ["/etc", "../other", ".", "link", "nowhere"])
@@ -369,7 +397,7 @@ def test_runs_are_found_by_id_prefix_name_and_latest(uri: str, client: Any, tmp_
     client.set_tag(second.run_id, "medseg.run", "..")
     assert run_folder_of(uri, second.run_id, tmp_path / "medseg-runs") is None
     with pytest.raises(RunError, match="no model"):
-        download_model(uri, first.run_id, tmp_path / "into")
+        fetch_model(uri, first.run_id, tmp_path / "into")
     assert mark_killed(uri, first.run_id)
     assert client.get_run(first.run_id).info.status == "KILLED"
     second.close("FINISHED")

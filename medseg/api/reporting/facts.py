@@ -9,6 +9,7 @@ from typing import Any
 
 from medseg.api.reporting.blocks import Block, Facts, Table, Text, Words
 from medseg.api.reporting.kept import Kept
+from medseg.api.scoring.learned import TAG as LEARNED
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.public import GIVEN, public_definition
 from medseg.splits.rule import SplitRule
@@ -51,6 +52,11 @@ def warnings(kept: Kept) -> Iterator[Words]:
     for assumed in dict.fromkeys(each.tags.get("data.assumed", "") for each in kept.runs):
         if assumed:
             yield Words(f"NOT GIVEN by the files of the data, and assumed: {assumed}.", "loud")
+    for gap in dict.fromkeys(each.state.options.own_tags().get(LEARNED, "") for each in kept.runs):
+        if gap:
+            yield Words(
+                f"What the model has learned from is {gap}: scores of cases among it are too good.", "loud"
+            )
     for each in kept.runs:
         for tag, share in each.tags.items():
             if tag.endswith(".unscored"):

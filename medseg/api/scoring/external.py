@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,9 @@ from medseg.api.conductor import Conductor, quiet_libraries
 from medseg.api.finding import mark_gone
 from medseg.api.models import load_model, model_folder
 from medseg.api.result import RunResult
-from medseg.datasets.case import Case
+from medseg.api.scoring.learned import TAG, learned_by
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.datasets.roles import UNUSED
 from medseg.errors import DataError, DefinitionError
-from medseg.files.regular import open_text, read_json
 from medseg.named import find_manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.options import RunOptions
@@ -48,6 +45,10 @@ def evaluate(
 
     It is a run of its own below the same pipeline, whose model is used as it is: preparation, threshold and
     temperature too. `medseg.resume_pipeline` goes on with it.
+
+    Cases that the model has learned from are known by the split of the run that it is of, and of those that it comes
+    from: beside the model, in the working folder, or, of a run that is named by its id, in the tracking store. Where
+    some cannot be found, that is said, and kept as the tag `model.learned_from`.
 
     Args:
         model: A saved model's folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix.
@@ -82,8 +83,18 @@ def evaluate(
     of_data = _manifest(predictor, manifest, root, options)
     definition = _definition(predictor, folder, of_data, set)
 
+    known = learned_by(folder)
+    if known.gap:
+        shown.say(
+            f"WHAT THE MODEL HAS LEARNED FROM is {known.gap}: if it has learned from these cases, or their patients, "
+            "the scores are too good. To have them compared, go where the folders of these runs lie, or copy them to "
+            "medseg-runs/ here.",
+            loud=True,
+        )
+        options = options.but(tags=(*options.tags, f"{TAG}={known.gap}"))
+
     def look(gathered: Gathered) -> Gathered:
-        learned = _learned(folder, gathered.cases)
+        learned = known.among(gathered.cases)
         what = (
             f"{learned} of these {len(gathered.cases)} cases have the name, or the patient, of one that the model "
             "has learned from or was chosen by"
@@ -171,29 +182,3 @@ def _evaluating(known: Mapping[str, Any]) -> dict[str, Any]:
     return next((step for step in scored if step.get("role", "test") == "test"), None) or next(
         iter(scored), {"_target_": "medseg.steps.Evaluate"}
     )
-
-
-def _learned(folder: Path, cases: Sequence[Case]) -> int:
-    """How many of the cases, or their patients, are for training or validation in the run that a model is of."""
-    path, slices = (folder.parent / name for name in ("split.json", "slices.csv"))
-    if not path.is_file():
-        return 0
-    try:
-        split = read_json(path)
-        if split.get("by") == "slice":
-            known = {str(name) for name in split["cases"]}
-        else:
-            known = {
-                str(name)
-                for role, names in split.items()
-                if role not in ("by", "test", UNUSED)
-                for name in names
-            }
-        with open_text(slices) as file:
-            patients = {row["group"] for row in csv.DictReader(file) if row["case"] in known}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
-        raise DataError(
-            "split.json or slices.csv of the run is missing or damaged: it is not known which cases the model has "
-            "learned from. Resume that run, or name a copy of its model folder."
-        ) from error
-    return sum(case.id in known or case.group in patients for case in cases)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.unforeseen import one_case
 from medseg.errors import DataError, MedsegError, ModelError
 from medseg.learning.inference.predictor import Predictor
+from medseg.places import passing_folder
 
 MOST_BYTES = 2**30
 """Of a file, as it came."""
@@ -40,8 +40,8 @@ def answer(predictor: Predictor, files: Mapping[str, Any]) -> dict[str, Any]:
         `measures`, `warnings`, and `mask` as base64 where it gives one; or `error` alone.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="medseg-served-") as place:
-            return _answered(predictor, files, Path(place))
+        with passing_folder("medseg-served") as place:
+            return _answered(predictor, files, place)
     except DataError as error:
         return {"error": "; ".join(fault.text() for fault in error.faults) or str(error)}
     except MedsegError as error:

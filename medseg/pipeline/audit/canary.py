@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,6 +24,7 @@ from medseg.pipeline.gather import Gathered
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.resolve import Resolved, resolve
 from medseg.pipeline.run import Job, choose_device, execute
+from medseg.places import passing_folder
 from medseg.progress import Progress
 from medseg.recorder import NoRecord
 
@@ -93,8 +92,8 @@ def with_canary(
     resolved = resolve(short, manifest, options.allowed)
     role, cases = _scored(resolved), tuple(shuffled(shared.cases, definition.seed))
     gathered, shared = replace(gathered, cases=cases), replace(shared, cases=cases)
-    with tempfile.TemporaryDirectory(prefix="medseg-canary-") as place:
-        folder = RunFolder(Path(place) / "run")
+    with passing_folder("medseg-canary") as place:
+        folder = RunFolder(place / "run")
         folder.path.mkdir()
         folder.write(State("canary", definition.name, None, options))
         device = choose_device(options.device)

@@ -3,12 +3,14 @@
 # ruff: noqa: PLC0415 - mlflow takes 2 s to import, and must find its telemetry switched off
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from medseg.errors import MedsegError, RunError
+from medseg.files.inside import own_place
 from medseg.places import written_whole
 from medseg.tracking.mlflow.address import is_of_store, sqlite_path
 from medseg.tracking.mlflow.model import models_of
@@ -18,6 +20,8 @@ from medseg.tracking.mlflow.store import existing_run, open_store
 LATEST = "latest"
 GATHERS = "medseg.gathers"
 """Tag of a run that gathers the scores of others: how many."""
+LEARNED_FROM = ("split.json", "slices.csv")
+"""Artifacts of a run that hold its cases and their roles, by public names."""
 _SHOWN = 10
 
 
@@ -78,45 +82,57 @@ def run_folder_of(uri: str, run_id: str, below: Path | None = None) -> Path | No
     return folder if folder.is_dir() else None
 
 
-def download_model(uri: str, run_id: str, into: Path) -> Path:
-    """Fetch the saved `Predictor` folder of a run.
+def fetch_model(uri: str, run_id: str, below: Path) -> Path:
+    """Fetch the saved `Predictor` folder of a run, unless what the store has now was fetched before.
+
+    Beside it lies what the run logged of the cases that it learned from: `split.json`, `slices.csv`, `tags.json`.
 
     Args:
         uri: Address of the tracking store.
         run_id: The run.
-        into: What to call it; there afterwards whole or not at all.
+        below: Where fetched models are kept, each whole or not at all, by the id of the logged model.
 
     Returns:
-        The same folder.
+        The folder of the predictor.
 
     Raises:
         RunError: The store has no such run, or the run has no model yet.
         TrackingError: The store does not answer.
     """
     with open_store(uri) as client:
-        experiment = existing_run(client, run_id).info.experiment_id
-        places = [model.artifact_location for model in models_of(client, run_id, experiment)]
-        if not places:
+        run = existing_run(client, run_id)
+        models = models_of(client, run_id, run.info.experiment_id)
+        if not models:
             raise RunError(
                 f"Run {run_id} has no model: it ended before one was saved. Finish it: "
                 f"medseg pipeline resume {run_id}"
             )
-        if not is_of_store(places[0], uri):
+        place, into = models[0].artifact_location, own_place(below, models[0].model_id)
+        if not is_of_store(place, uri):
             raise RunError(
                 f"the tracking store says that the model of run {run_id} lies outside of it, at a place that you did "
                 "not name. Give the model's folder itself."
             )
-        from mlflow.artifacts import download_artifacts
+        if not into.is_dir():
+            _fetch(client, run, place, into)
+    return into / "model"
 
-        with written_whole(into) as target:
-            beside = target.with_name(
-                f"{target.name}.fetched"
-            )  # cleared with the rest if this process is killed
-            beside.mkdir()
-            # By its place: MLflow looks `models:/<id>` up in the default store, whatever address it is given.
-            fetched = download_artifacts(artifact_uri=places[0], dst_path=str(beside), tracking_uri=uri)
-            shutil.copytree(_predictor_folder(Path(fetched)), target)
-    return into
+
+def _fetch(client: Any, run: Any, place: str, into: Path) -> None:
+    from mlflow.artifacts import download_artifacts
+
+    with written_whole(into) as target:
+        beside = target.with_name(f"{target.name}.fetched")  # cleared with the rest if this process is killed
+        beside.mkdir()
+        # By its place: MLflow looks `models:/<id>` up in the default store, whatever address it is given.
+        fetched = download_artifacts(
+            artifact_uri=place, dst_path=str(beside), tracking_uri=client.tracking_uri
+        )
+        shutil.copytree(_predictor_folder(Path(fetched)), target / "model")
+        for each in client.list_artifacts(run.info.run_id):
+            if each.path in LEARNED_FROM and not each.is_dir:
+                client.download_artifacts(run.info.run_id, each.path, str(target))
+        (target / "tags.json").write_text(json.dumps(run.data.tags), encoding="utf-8")
 
 
 def mark_killed(uri: str, run_id: str) -> bool:

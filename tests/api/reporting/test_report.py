@@ -13,6 +13,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 import medseg
+from medseg.api.reporting.facts import warnings
+from medseg.api.reporting.kept import kept_run
 from medseg.errors import RunError
 from medseg.files.lock import take
 from medseg.pipeline.folder import Part, RunFolder
@@ -490,3 +492,14 @@ def test_a_split_file_of_slices_is_said_to_leak_as_a_draw_of_slices_is(made_run,
     assert "A file gave the roles of slices: those of one patient may be in several roles." in leaks
     assert "partitions are not disjoint" in leaks
     assert "LEAKING SPLIT" not in apart
+
+
+def test_what_is_not_known_of_the_learning_of_a_scored_model_stands_in_the_page(made_run) -> None:
+    folder = made_run("scored", {})
+    tagged = RunOptions.of(device="cpu", tags=("model.learned_from=not known of emps-1",))
+    folder.write(replace(folder.read(), options=tagged))
+
+    (said,) = [words for words in warnings(kept_run(folder)) if "learned" in words.text]
+
+    assert said.text.startswith("What the model has learned from is not known of emps-1:")
+    assert said.manner == "loud"

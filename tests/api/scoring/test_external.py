@@ -15,9 +15,11 @@ from typer.testing import CliRunner
 
 import medseg
 from medseg.api.result import RunResult
-from medseg.api.scoring.external import _learned
+from medseg.api.scoring.learned import learned_by
 from medseg.cli.main import app
 from medseg.errors import DataError, DefinitionError
+from medseg.pipeline.options import RunOptions
+from medseg.progress import Silent
 from medseg.testing.cases import write_brats
 from medseg.testing.pictures import write_emps
 from medseg.yaml import read_yaml
@@ -86,6 +88,7 @@ def test_the_run_lies_below_the_pipeline_of_the_model_and_names_its_run(
     tags = json.loads((scored.folder / "tags.json").read_text())
 
     assert tags["model.run"] == finished.name
+    assert learned_by(scored.folder / "model").gap == f"not known of {finished.name}"  # which lies elsewhere
     assert scored.name.startswith("brats2d-")
     declared = read_yaml(scored.folder / "definition.yaml")
     before = read_yaml(finished.folder / "definition.yaml")["steps"]["evaluate"]
@@ -134,19 +137,42 @@ def test_slices_of_another_make_than_those_of_training_are_refused(
         medseg.evaluate(finished.folder, others, set=["slices.fit=resize"], device="cpu", jobs=1)
 
 
-def test_another_case_of_a_patient_that_the_model_has_learned_from_is_one_too(finished: RunResult) -> None:
-    split = json.loads((finished.folder / "split.json").read_text())
-    slices = pd.read_csv(finished.folder / "slices.csv")
-    group_of = dict(zip(slices["case"], slices["group"], strict=True))
+def test_a_copy_of_the_model_is_known_by_its_run_in_the_working_folder(
+    finished: RunResult, patients: Path, workspace: Path
+) -> None:
+    model = shutil.copytree(finished.folder / "model", workspace / "copied")
+    shutil.copytree(finished.folder, workspace / "medseg-runs" / finished.name)
 
-    def found(case: str, group: str) -> int:
-        return _learned(finished.folder / "model", [medseg.Case(case, group, {})])
+    with pytest.raises(DataError, match=r"cases have the name, or the patient.*--allow-learned"):
+        medseg.evaluate(model, patients, device="cpu", jobs=1)
 
-    assert found("second scan", group_of[split["train"][0]]) == 1
-    assert found("second scan", group_of[split["val"][0]]) == 1
-    assert found("second scan", group_of[split["test"][0]]) == 0
-    assert found(split["train"][0], "called otherwise") == 1
-    assert found("second scan", "somebody else") == 0
+
+def test_where_it_is_not_known_that_is_said_and_kept(
+    finished: RunResult, patients: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Begun(Exception):  # noqa: N818
+        pass
+
+    class Heard(Silent):
+        def say(self, text: str, *, loud: bool = False) -> None:
+            said.append((text, loud))
+
+    said: list[tuple[str, bool]] = []
+
+    def begin(*known: Any) -> None:
+        raise Begun(known)
+
+    model = shutil.copytree(finished.folder / "model", workspace / "copied")
+    monkeypatch.setattr("medseg.api.scoring.external.Conductor", begin)
+    with pytest.raises(Begun) as caught:
+        medseg.evaluate(model, patients, device="cpu", tags=["site=north"], progress=Heard())
+
+    (known,) = caught.value.args
+    tags = next(each for each in known if isinstance(each, RunOptions)).own_tags()
+    assert tags == {"site": "north", "model.learned_from": f"not known of {finished.name}"}
+    ((text, loud),) = said
+    assert text.startswith(f"WHAT THE MODEL HAS LEARNED FROM is not known of {finished.name}: ")
+    assert loud
 
 
 def test_data_of_other_classes_are_refused(finished: RunResult, tmp_path: Path, workspace: Path) -> None:
