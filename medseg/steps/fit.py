@@ -81,8 +81,6 @@ class Fit:
     """
 
     stage: ClassVar[Stage] = Stage.WEIGHTS
-    fits: ClassVar[Fits] = {"weights": ("train",), "class weights": ("train",), "best epoch": ("val",)}
-
     changeable: ClassVar[tuple[str, ...]] = ("epochs", "patience", "pictures_every")
     """Settings that may change when a training goes on; see `changed_from`."""
 
@@ -139,6 +137,15 @@ class Fit:
         _refuse(beside, "unlabelled", unlabelled, "{_target_: medseg.learning.MixMatch}, or nothing")
         self.unlabelled = unlabelled
         self.expected = Expected.of(expected)
+
+    @property
+    def fits(self) -> Fits:
+        """Weights, their class weights and the best epoch."""
+        return {
+            "weights": tuple(r for r in self.roles if r != "val"),
+            "class weights": ("train",),
+            "best epoch": ("val",),
+        }
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -21,7 +21,7 @@ from medseg.splits.split import Role
 from medseg.steps.attention_pictures import attention_picture
 from medseg.steps.features.groupings import class_task, refuse_unknown_source
 from medseg.steps.features.sourced import SourcedCases, seen_by, sourced
-from medseg.steps.step import Run, Work
+from medseg.steps.step import Fits, Run, Work
 
 BORDERS = "medseg.transforms.MaskBordersd"
 _VARIANTS = {"masked": True, "shown": False}
@@ -46,6 +46,7 @@ class Audit:
 
     needs: ClassVar[tuple[str, ...]] = ()
     gives: ClassVar[tuple[str, ...]] = ()
+    fits: ClassVar[Fits] = {"probe of the source": ("train",)}
 
     def __init__(self, source: str, folds: int = 3, pictures: int = 6) -> None:
         if not isinstance(source, str) or not source:
