@@ -74,8 +74,7 @@ class Fit:
             it has (`still`), as fine-tuning in small batches needs it.
         pseudo_augment: Random transforms for images whose class was predicted, as `SelfTrain` has them, in place of
             `loading.augment`; when left out, they are augmented as the others.
-        unlabelled: How it learns from images without a label beside the others: `medseg.learning.MixMatch`; when left
-            out, not at all.
+        unlabelled: How it learns from images without a label too, `medseg.learning.MixMatch`; left out, not at all.
         expected: What the training should take on the machine that the definition was drafted on, `minutes` and
             `gib` of memory; the run says how far that was off. It changes nothing.
     """
@@ -141,11 +140,8 @@ class Fit:
     @property
     def fits(self) -> Fits:
         """Weights, their class weights and the best epoch."""
-        return {
-            "weights": tuple(r for r in self.roles if r != "val"),
-            "class weights": ("train",),
-            "best epoch": ("val",),
-        }
+        learned = self.roles[::2]  # all but validation
+        return {"weights": learned, "class weights": ("train",), "best epoch": ("val",)}
 
     @property
     def roles(self) -> tuple[Role, ...]:
