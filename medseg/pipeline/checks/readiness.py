@@ -82,7 +82,7 @@ def readiness(
     if shared is not None and resolved is not None:
         refused += refusals(resolved, shared, allow_duplicates=allow_duplicates, say=notes.append)
         refused += _nothing_kept(resolved, shared, report)
-        predictor, used = resolved.predictor, {case.id for case in shared.cases}
+        predictor, used = resolved.predictor, {case.id for case in shared.used}
         notes += filter(None, [absent_note(_absent(resolved, shared, report), predictor.task)])
         notes += filter(None, [shared.split.unlabelled_note()])
         notes += filter(None, [enlarged_note(predictor.preparation, used, report.facts)])
@@ -144,7 +144,10 @@ def _tried(
     """What keeps the largest case from being prepared; notes that its slices are cut to size."""
     used = {case.id for case in shared.used}
     sizes = {facts.case: prod(facts.shape or (0,)) for facts in report.facts if facts.case in used}
-    largest = max(labelled(shared.cases), key=lambda case: sizes[case.id])
+    known = labelled(shared.used)
+    if not known:  # a split file gives nobody a role: the empty roles are refused
+        return
+    largest = max(known, key=lambda case: sizes[case.id])
     preparation, labels = resolved.predictor.preparation, resolved.manifest.label_rule()
     recipe = make_recipe(
         preparation.channels,

@@ -65,3 +65,23 @@ def test_slices_far_larger_than_what_is_stored_are_noted(
 
     notes = [remark for remark in found.remarks if "slices.size" in remark]
     assert [said in note for note in notes] == [True] * bool(said)
+
+
+@pytest.mark.usefixtures("monai_imported")
+def test_patients_whom_counts_leave_over_are_not_looked_at(patients: Path, tiny: tuple[str, ...]) -> None:
+    counts = ["split={train: 2, val: 1, test: 1}", "slices.size=[112,160]"]
+    found = check_data("brats2d", patients, set=[*tiny, *counts], jobs=1)
+
+    assert found.refused == ()
+    assert any("those of 4 of 4 cases" in remark for remark in found.remarks)
+
+
+@pytest.mark.usefixtures("monai_imported")
+def test_a_file_that_gives_nobody_a_role_is_refused_for_its_empty_roles(
+    patients: Path, tiny: tuple[str, ...], tmp_path: Path
+) -> None:
+    rows = "".join(f"Brats_00{number},unused\n" for number in range(1, 7))
+    (tmp_path / "split.csv").write_text(f"case,role\n{rows}")
+    found = check_data("brats2d", patients, set=[*tiny, f"split={{file: {tmp_path / 'split.csv'}}}"], jobs=1)
+
+    assert "needs patients in the role train" in found.refused[0]
