@@ -18,6 +18,7 @@ from medseg.splits.column import chosen_by_columns, roles_by_column
 from medseg.splits.counts import counts_of, shares_of, shrunk_note
 from medseg.splits.draw import draw, joined_patients
 from medseg.splits.file import places_of_cases, read_split_file, roles_of_cases, same_cases, unlabelled_named
+from medseg.splits.listing import listed_note, refuse_absent, unnamed_note
 from medseg.splits.rule import SplitRule
 from medseg.splits.strata import CLASS, column_values, units
 from medseg.splits.unlabelled import Reason, held_back, held_back_note, kept_for_scores
@@ -80,8 +81,14 @@ class Split:
         """The same with the ratios by which as many slices as counts ask for get each role.
 
         Args:
-            places: Case and position of every slice that there is. Before they are known, each case counts as one.
+            places: Case and position of every slice that there is.
+
+        Raises:
+            DataError: Slices are listed one by one, and some are not there; or counts leave none to train on.
         """
+        if self.places:
+            refuse_absent(self.places, places)
+            return self
         mine = [place for place in places if place[0] not in self.roles] if self.asked else []
         if not mine:
             return self
@@ -95,7 +102,8 @@ class Split:
         if self.by == "group" or role == UNLABELLED:
             return tuple(sorted(case for case, given in self.roles.items() if given == role))
         if self.places:
-            return tuple(sorted(case for case, at in self.places.items() if role in at.values()))
+            listed = (case for case, at in self.places.items() if role in at.values())
+            return tuple(sorted(listed if role != UNUSED else {*self._sliced} - {*self.places}))
         possible = role == "train" or self.ratios.get(role, 0.0) > 0
         return self._sliced if possible else ()
 
@@ -110,13 +118,19 @@ class Split:
 
     def note(self) -> str:
         """How many patients and cases are in which role, as a sentence; another one for images without a label."""
-        return " ".join(filter(None, (self._note(), self.shrunk, self.unlabelled_note())))
+        return " ".join(filter(None, (self._note(), self.shrunk, self.unnamed_note(), self.unlabelled_note())))
 
     def unlabelled_note(self) -> str:
         """How many images without a label are learned from, and why not the others, as a sentence; empty for none."""
         return held_back_note(self.held_back, len(self.cases(UNLABELLED)))
 
+    def unnamed_note(self) -> str:
+        """How many cases a list of slices does not name, as a sentence; empty for none."""
+        return unnamed_note(self.places, len(self._sliced)) if self.places else ""
+
     def _note(self) -> str:
+        if self.places:
+            return listed_note(self.places)
         if self.leaking:
             return f"Split by slice: slices of each of {len(self._sliced)} cases may be in any role."
         words: Mapping[Role, str] = {"train": "for training", "val": "to validate", "test": "to test"}

@@ -51,6 +51,33 @@ def test_listed_slices_have_their_roles_and_others_are_not_used(tmp_path: Path) 
     assert (split.cases("train"), split.cases("val"), split.cases("test")) == (("p0", "p1"), ("p0",), ())
 
 
+def test_what_a_list_does_not_name_is_counted_and_not_used(tmp_path: Path) -> None:
+    rows = [
+        ("train_0", "train", 0, "p0.npz", 4),
+        ("train_0", "train", 1, "p1.npz", 7),
+        ("test_0", "test", 0, "p0.npz", 5),
+    ]
+    path = written(tmp_path / "index.csv", rows)
+    split = Split.from_file(path, cases(5))
+    assert split.cases("unused") == ("p2", "p3", "p4")
+    assert split.note() == (
+        "Split by slice, as the split file lists them: 2 of 2 cases for training, 1 of 1 cases to validate. "
+        "The split file lists no slice of 3 of 5 cases: they are not used."
+    )
+    whole = Split.from_file(path, cases(2))
+    assert whole.unnamed_note() == ""
+    assert whole.cases("unused") == ()
+
+
+def test_listed_slices_that_are_not_there_are_refused_with_their_count(tmp_path: Path) -> None:
+    rows = [("train_0", "train", at, f"p{at % 2}.npz", at) for at in range(6)]
+    split = Split.from_file(written(tmp_path / "index.csv", rows), cases(2))
+    every = [(f"p{p}", at) for p in range(2) for at in range(6)]
+    assert split.settled(every) is split
+    with pytest.raises(DataError, match="lists 4 of its 6 slices, of 2 cases, where there is none"):
+        split.settled(every[:3])
+
+
 def test_a_split_of_listed_slices_is_read_back(tmp_path: Path) -> None:
     rows = [("train_0", "train", n, f"p{n % 3}.npz", n) for n in range(30)]
     split = Split.from_file(written(tmp_path / "index.csv", rows), cases(3))

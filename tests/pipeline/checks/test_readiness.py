@@ -85,3 +85,17 @@ def test_a_file_that_gives_nobody_a_role_is_refused_for_its_empty_roles(
     found = check_data("brats2d", patients, set=[*tiny, f"split={{file: {tmp_path / 'split.csv'}}}"], jobs=1)
 
     assert "needs patients in the role train" in found.refused[0]
+
+
+@pytest.mark.usefixtures("monai_imported")
+def test_a_list_of_slices_that_no_volume_has_is_refused_and_cases_that_it_does_not_name_are_counted(
+    patients: Path, tiny: tuple[str, ...], tmp_path: Path
+) -> None:
+    rows = ("train,Brats_001.npz,3", "train,Brats_002.npz,900", "train,Brats_002.npz,901", "test,Brats_001.npz,4")
+    (tmp_path / "index.csv").write_text("\n".join(["train_or_test,file_name,slice", *rows]))
+    named = [f"split={{file: {tmp_path / 'index.csv'}}}", "steps.evaluate.role=val"]
+    found = check_data("brats2d", patients, set=[*tiny, *named], jobs=1)
+
+    (refused,) = found.refused
+    assert "lists 2 of its 4 slices, of 1 cases, where there is none" in refused
+    assert any("lists no slice of 4 of 6 cases: they are not used" in remark for remark in found.remarks)
