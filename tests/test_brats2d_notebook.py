@@ -159,7 +159,17 @@ def test_slices_are_listed_and_taken_by_a_definition_that_names_the_list(patient
 def test_the_command_that_it_prints_runs_and_what_it_says_is_so(patients, tmp_path, monai_imported):
     asked = "split={by: slice, train: 4000, val: 800, test: 0}"
     sets = [word for each in (*TINY, asked) for word in ("--set", each)]
-    words = ["data", "subdivide", "brats2d_notebook", str(tmp_path), "--data", str(patients), "--jobs", "1", *sets]
+    words = [
+        "data",
+        "subdivide",
+        "brats2d_notebook",
+        str(tmp_path),
+        "--data",
+        str(patients),
+        "--jobs",
+        "1",
+        *sets,
+    ]
     made = CliRunner().invoke(app, words)
     assert made.exit_code == 0, made.output
 

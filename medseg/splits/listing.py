@@ -48,4 +48,6 @@ def listed_note(listed: RoleAt) -> str:
 def unnamed_note(listed: RoleAt, cases: int) -> str:
     """How many of so many cases are not listed, as a sentence; empty for none."""
     unnamed = cases - len(listed)
-    return f"The split file lists no slice of {unnamed} of {cases} cases: they are not used." if unnamed else ""
+    return (
+        f"The split file lists no slice of {unnamed} of {cases} cases: they are not used." if unnamed else ""
+    )

@@ -122,9 +122,7 @@ def _scored_by_validation(definition: PipelineDefinition, allowed: Allowed) -> l
         name: build(spec, at=f"steps.{name}", kind=None, allowed=allowed)
         for name, spec in definition.steps.items()
     }
-    return [
-        f"steps.{name}.role=val" for name, step in built.items() if getattr(step, "role", None) == "test"
-    ]
+    return [f"steps.{name}.role=val" for name, step in built.items() if getattr(step, "role", None) == "test"]
 
 
 def _parameters(definition: PipelineDefinition) -> Parameters:
