@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import medseg
 from medseg.api import RunResult
 from medseg.api.data import check_data, export_npz, prepare_data
 from medseg.api.exporting.subdivision import subdivide
+from medseg.cli.main import app
 from medseg.errors import DataError, DefinitionError
 from medseg.learning.inference.predictor import Predictor
 from medseg.testing.pictures import write_emps
@@ -151,6 +154,37 @@ def test_slices_are_listed_and_taken_by_a_definition_that_names_the_list(patient
     }
     assert {(f"{sample.case}.npz", sample.position) for sample in store.role("val")} == listed
     assert len(store.role("train")) == 20
+
+
+def test_the_command_that_it_prints_runs_and_what_it_says_is_so(patients, tmp_path, monai_imported):
+    asked = "split={by: slice, train: 4000, val: 800, test: 0}"
+    sets = [word for each in (*TINY, asked) for word in ("--set", each)]
+    words = [
+        "data",
+        "subdivide",
+        "brats2d_notebook",
+        str(tmp_path),
+        "--data",
+        str(patients),
+        "--jobs",
+        "1",
+        *sets,
+    ]
+    made = CliRunner().invoke(app, words)
+    assert made.exit_code == 0, made.output
+
+    said = " ".join(made.output.split())
+    rows = pd.read_csv(tmp_path / "index.csv")
+    assert f"= 4,800 slices, and there are {len(rows)}: all are shrunk in proportion." in said
+    assert "This split LEAKS: slices of one patient are in training and in validation" in said
+    assert pd.read_csv(tmp_path / "parameters.csv")["train_size"].item() == 4000
+
+    medseg_, pipeline, run, *printed = shlex.split(made.output.splitlines()[-1])
+    assert (medseg_, pipeline, run) == ("medseg", "pipeline", "run")
+    paths = [each.partition("=")[0] for each in printed if "=" in each]
+    assert len(paths) == len(set(paths))
+    checked = CliRunner().invoke(app, ["pipeline", "check", *printed])
+    assert checked.exit_code == 0, checked.output
 
 
 def test_settings_that_are_there_are_taken_or_refused(patients, tmp_path, monai_imported):

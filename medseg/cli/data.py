@@ -176,9 +176,16 @@ def subdivide(
 
         shown, how = display(Console()), _how(sets, allow, jobs)
         found = subdivide(name, folder, data, reuse=reuse, rebuild=rebuild, progress=shown, **how)
-        typer.echo(f"{'Wrote' if found.made else 'Kept'} {found.index}. A run on these slices:")
+        typer.echo(f"{'Wrote' if found.made else 'Kept'} {found.index}.")
+        if found.shrunk:
+            shown.say(found.shrunk, loud=True)
+        shown.say(
+            "This split LEAKS: slices of one patient are in training and in validation, so that scores are too good.",
+            loud=True,
+        )
+        typer.echo("A run on these slices:")
         words = ["medseg", "pipeline", "run", str(name), *(["--data", str(data)] if data else [])]
-        words += [word for each in (*(sets or ()), *found.settings) for word in ("--set", each)]
+        words += [word for each in found.settings for word in ("--set", each)]
         typer.echo(shlex.join(words))
 
 

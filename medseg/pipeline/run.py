@@ -259,7 +259,7 @@ def _leave_out(job: Job, gathered: Gathered) -> SharedCopies:
 
 def _tell_slices(job: Job, store: SliceStore) -> None:
     preparation, task = job.resolved.predictor.preparation, job.resolved.predictor.task
-    used = {case.id for case in job.gathered.cases}
+    used = {case.id for case in job.shared.used}
     for note in (
         cut_away_note(store.cut_away(), preparation.rule.size),
         enlarged_note(preparation, used, job.gathered.report.facts),

@@ -12,6 +12,8 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from medseg.class_names import shown
 from medseg.datasets.case import Case, labelled
 from medseg.datasets.checks.check import Report
@@ -20,6 +22,8 @@ from medseg.datasets.roles import UNLABELLED, Role
 from medseg.errors import DataError, RunError
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.duplicates import SharedCopies, copies
+from medseg.slices.store.estimate import stored_stack
+from medseg.splits.by_slice import Place
 from medseg.splits.rule import DEFAULT_RATIO
 from medseg.splits.split import CLASS, Split, make_split
 from medseg.splits.unlabelled import reasons_text
@@ -63,8 +67,18 @@ def share_out(definition: PipelineDefinition, cases: Sequence[Case], report: Rep
     found, used = copies(cases, report), {case.id for case in cases}
     every = (*report.listing.cases, *report.listing.incomplete)
     left_out = [case for case in every if case.id not in used]
-    split = make_split(definition.split, cases, definition.seed, _together(found), left_out)
+    places = _stored(definition, report)
+    split = make_split(definition.split, cases, definition.seed, _together(found), left_out, places)
     return SharedCopies(found, split, cases)
+
+
+def _stored(definition: PipelineDefinition, report: Report) -> Iterator[Place]:
+    """Every slice of the files; which of them are kept is not known before they are prepared."""
+    for facts in report.facts:
+        if facts.shape is not None and facts.affine is not None:
+            affine = np.reshape(facts.affine, (4, 4))
+            depth, *_ = stored_stack(facts.shape, affine, definition.slices.axis)
+            yield from ((facts.case, position) for position in range(depth))
 
 
 def _together(found: Duplicates) -> list[set[str]]:

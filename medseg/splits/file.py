@@ -111,7 +111,7 @@ def places_of_cases(
         raise DataError("the split file lists no slice of these cases. Use the file of these data")
     if torn:
         raise DataError(f"the split file gives {torn} slices more than one role; expected one each")
-    return found
+    return {case: at for case, at in found.items() if at}
 
 
 def _are_ratios(given: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from medseg.datasets.finding.text_table import read_rows
 from medseg.errors import DataError
 from medseg.images.refusal import RefusedError
+from medseg.splits.rule import MOST_COUNTED
 
 COLUMNS = ("image_axis", "channels", "img_shape", "train_size", "validation_ratio")
 _AXES = ("sagittal", "coronal", "axial")  # of X, Y and Z
@@ -24,7 +26,7 @@ class Parameters:
         channels: Names, in order.
         shape: Height and width of a slice.
         train_size: Slices for training.
-        validation_ratio: Slices for validation, as a share of those.
+        validation_ratio: Slices for validation, as a share of those; above 1 where they are more.
     """
 
     axis: str
@@ -42,8 +44,13 @@ class Parameters:
         """The values as text, in the order of `COLUMNS`."""
         height, width = self.shape
         number = str(_AXES.index(self.axis))
-        ratio = f"{self.validation_ratio:.12g}"
-        return number, " ".join(self.channels), f"{height} {width}", str(self.train_size), ratio
+        return (
+            number,
+            " ".join(self.channels),
+            f"{height} {width}",
+            str(self.train_size),
+            str(self.validation_ratio),
+        )
 
     def settings(self) -> tuple[str, ...]:
         """The settings of a definition that they stand for."""
@@ -85,13 +92,26 @@ def read_parameters(path: Path, known: Sequence[str]) -> Parameters:
     _refuse(len(sizes) == 2 and min(sizes) > 0, "img_shape", row, "height and width")
     size = row["train_size"].strip()
     _refuse(
-        size.isdecimal() and 0 < len(size) < 10 and int(size) > 0, "train_size", row, "a whole number above 0"
+        size.isdecimal() and len(size) <= len(str(MOST_COUNTED)) and 0 < int(size) <= MOST_COUNTED,
+        "train_size",
+        row,
+        f"a whole number from 1 to {MOST_COUNTED:,}",
     )
-    ratio = re.fullmatch(r"\s*(0?\.\d+|0|1|1\.0+)\s*", row["validation_ratio"])
-    _refuse(ratio is not None, "validation_ratio", row, "a number from 0 to 1")
-    share = float(row["validation_ratio"])
+    share = _number(row["validation_ratio"])
+    _refuse(
+        share * int(size) < MOST_COUNTED + 0.5,
+        "validation_ratio",
+        row,
+        f"a number from 0, which makes at most {MOST_COUNTED:,} slices of train_size",
+    )
     axis = _AXES[int(row["image_axis"])]
     return Parameters(axis, channels, (sizes[0], sizes[1]), int(size), share)
+
+
+def _number(text: str) -> float:
+    """A number from 0, as programs write it (0.25, .25, 2.5e-05); infinite where the text is none."""
+    plain = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", text, re.ASCII | re.IGNORECASE)
+    return float(text) if plain else math.inf
 
 
 def _refuse(fine: bool, column: str, row: Mapping[str, str], expected: str) -> None:

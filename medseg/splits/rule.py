@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 DEFAULT_RATIO = 0.15
-_MOST = 10**9
+MOST_COUNTED = 10**9
+"""No count of patients or slices is larger."""
 
 #: Keys of a rule that share out patients, and never slices.
 _OF_PATIENTS = ("stratify", "column", "folds", "fold")
@@ -17,7 +18,7 @@ def _is_share(value: object) -> float | int | dict[str, str | list[str]]:
     """A ratio in [0, 1), a count, or column: value(s). One validator, so that an error names one expectation."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1:
         return float(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_COUNTED:
         return value
     if isinstance(value, dict) and value and all(isinstance(column, str) for column in value):
         return {column: _texts(each) for column, each in value.items()}
@@ -73,7 +74,7 @@ class SplitRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     by: Literal["group", "slice"] = "group"
-    train: Annotated[int, Field(ge=1, le=_MOST)] | None = None
+    train: Annotated[int, Field(ge=1, le=MOST_COUNTED)] | None = None
     val: Share | None = None
     test: Share | None = None
     seed: Annotated[int, Field(ge=0)] | None = None

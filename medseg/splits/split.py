@@ -14,12 +14,14 @@ from medseg.datasets.roles import ROLES, UNLABELLED, UNUSED, Role
 from medseg.errors import DataError
 from medseg.places import written_whole
 from medseg.splits.by_slice import Place, ratios_of_counts, role_at, uniform
-from medseg.splits.column import chosen_by_columns, roles_by_column
-from medseg.splits.counts import counts_of, shares_of, shrunk_note
-from medseg.splits.draw import draw, joined_patients
+from medseg.splits.column import chosen_by_columns
+from medseg.splits.counts import counts_of, shrunk_note
+from medseg.splits.draw import joined_patients
 from medseg.splits.file import places_of_cases, read_split_file, roles_of_cases, same_cases, unlabelled_named
+from medseg.splits.listing import listed_note, refuse_absent, unnamed_note
+from medseg.splits.patients import by_column, by_fold, drawn
 from medseg.splits.rule import SplitRule
-from medseg.splits.strata import CLASS, column_values, units
+from medseg.splits.strata import CLASS
 from medseg.splits.unlabelled import Reason, held_back, held_back_note, kept_for_scores
 
 __all__ = ["CLASS", "ROLES", "Role", "Split", "make_split"]
@@ -80,8 +82,14 @@ class Split:
         """The same with the ratios by which as many slices as counts ask for get each role.
 
         Args:
-            places: Case and position of every slice that there is. Before they are known, each case counts as one.
+            places: Case and position of every slice that there is.
+
+        Raises:
+            DataError: Slices are listed one by one, and some are not there; or counts leave none to train on.
         """
+        if self.places:
+            refuse_absent(self.places, places)
+            return self
         mine = [place for place in places if place[0] not in self.roles] if self.asked else []
         if not mine:
             return self
@@ -95,7 +103,8 @@ class Split:
         if self.by == "group" or role == UNLABELLED:
             return tuple(sorted(case for case, given in self.roles.items() if given == role))
         if self.places:
-            return tuple(sorted(case for case, at in self.places.items() if role in at.values()))
+            listed = (case for case, at in self.places.items() if role in at.values())
+            return tuple(sorted(listed if role != UNUSED else {*self._sliced} - {*self.places}))
         possible = role == "train" or self.ratios.get(role, 0.0) > 0
         return self._sliced if possible else ()
 
@@ -110,13 +119,21 @@ class Split:
 
     def note(self) -> str:
         """How many patients and cases are in which role, as a sentence; another one for images without a label."""
-        return " ".join(filter(None, (self._note(), self.shrunk, self.unlabelled_note())))
+        return " ".join(
+            filter(None, (self._note(), self.shrunk, self.unnamed_note(), self.unlabelled_note()))
+        )
 
     def unlabelled_note(self) -> str:
-        """How many images without a label are learned from, and why not the others, as a sentence; empty for none."""
+        """How many images without a label may be learned from, and why not the others, as a sentence; empty for none."""
         return held_back_note(self.held_back, len(self.cases(UNLABELLED)))
 
+    def unnamed_note(self) -> str:
+        """How many cases a list of slices does not name, as a sentence; empty for none."""
+        return unnamed_note(self.places, len(self._sliced)) if self.places else ""
+
     def _note(self) -> str:
+        if self.places:
+            return listed_note(self.places)
         if self.leaking:
             return f"Split by slice: slices of each of {len(self._sliced)} cases may be in any role."
         words: Mapping[Role, str] = {"train": "for training", "val": "to validate", "test": "to test"}
@@ -220,6 +237,7 @@ def make_split(
     seed: int,
     together: Sequence[Collection[str]] = (),
     left_out: Sequence[Case] = (),
+    places: Iterable[Place] | None = None,
 ) -> Split:
     """Share out cases by a rule.
 
@@ -233,6 +251,8 @@ def make_split(
         together: Sets of ids of cases, such as pairs of copies, whose patients are drawn as one. They do not
             matter where a role is given by a file or a column, nor in a split by slice.
         left_out: Others of the data set; a file may name them.
+        places: Case and position of the slices that there are, as far as it is known, which counts of slices are
+            compared with; by default each case has one.
 
     Raises:
         DataError: There are too few patients, a column is not there or means something else, or cases of one
@@ -243,11 +263,18 @@ def make_split(
         raise DataError("there are no cases to share out to training, validation and test")
     if rule.file is not None:
         return Split.from_file(Path(rule.file), cases, left_out, together)
-    return _of_labelled(rule, known, seed, together).beside(cases, together, kept_for_scores(rule, cases))
+    slices = ((case.id, 0) for case in known) if places is None else places
+    return _of_labelled(rule, known, seed, together, slices).beside(
+        cases, together, kept_for_scores(rule, cases)
+    )
 
 
 def _of_labelled(
-    rule: SplitRule, cases: Sequence[Case], seed: int, together: Sequence[Collection[str]]
+    rule: SplitRule,
+    cases: Sequence[Case],
+    seed: int,
+    together: Sequence[Collection[str]],
+    places: Iterable[Place],
 ) -> Split:
     if rule.everybody is not None:
         everybody = dict.fromkeys((case.id for case in cases), rule.everybody)
@@ -265,77 +292,19 @@ def _of_labelled(
                 f"a split by slice takes ratios or counts, but {sorted(chosen)} is chosen by a column"
             )
         asked = {**ratios, **counts} if counts else {}
-        return Split("slice", seed, ratios, group_of, {}, asked=asked).settled((name, 0) for name in group_of)
+        split = Split("slice", seed, ratios, group_of, {}, asked=asked)
+        return split.settled(place for place in places if place[0] in group_of)
     if rule.column is not None:
         return Split(
-            "group", seed, ratios, group_of, _by_column(rule, rule.column, ratios, cases, seed, unit_of)
+            "group", seed, ratios, group_of, by_column(rule, rule.column, ratios, cases, seed, unit_of)
         )
     if rule.folds is not None and rule.fold is not None:
         return Split(
-            "group", seed, ratios, group_of, _by_fold(rule.folds, rule.fold, rule, cases, seed, unit_of)
+            "group", seed, ratios, group_of, by_fold(rule.folds, rule.fold, rule, cases, seed, unit_of)
         )
     role_of = chosen_by_columns(chosen, cases)
     free = [case for case in cases if case.group not in role_of]
     shrunk = shrunk_note(counts, len({case.group for case in free}), "patients")
-    role_of |= _drawn(free, ratios, rule, seed, unit_of)
+    role_of |= drawn(free, ratios, rule, seed, unit_of)
     roles = {case.id: role_of[case.group] for case in cases}
     return Split("group", seed, ratios, group_of, roles, shrunk=shrunk)
-
-
-def _by_fold(
-    folds: int, fold: int, rule: SplitRule, cases: Sequence[Case], seed: int, unit_of: Mapping[str, str]
-) -> dict[str, Role]:
-    """Role of each case: one fold is the test part, and validation is drawn from the others."""
-    members, strata = units(cases, rule.stratify, unit_of)
-    if len(members) < folds:
-        raise DataError(f"there are too few patients for {folds} folds: {len(members)}. Take fewer folds")
-    fold_of = draw(members, strata, dict.fromkeys(range(1, folds + 1), 1 / folds), seed)
-    held: dict[str, Role] = {group: "test" for group, number in fold_of.items() if number == fold}
-    free = [case for case in cases if case.group not in held]
-    val = float(rule.val or 0.0) / (1 - 1 / folds)  # of what the fold leaves
-    role_of = held | _drawn(free, {"val": val} if val else {}, rule, seed, unit_of)
-    return {case.id: role_of[case.group] for case in cases}
-
-
-def _by_column(
-    rule: SplitRule,
-    column: str,
-    ratios: Mapping[Role, float],
-    cases: Sequence[Case],
-    seed: int,
-    unit_of: Mapping[str, str],
-) -> dict[str, Role]:
-    """Role of each case: as a column tells, and what it leaves open is drawn from those it does not hold back."""
-    column_values(cases, column, "column")
-    given = roles_by_column(column, cases)
-    held = {group: role for group, role in given.items() if role in _OTHERS}
-    free = [case for case in cases if case.group not in held]
-    if not free:
-        raise DataError(
-            f"the column '{column}' puts all cases into validation or test: nobody is left to train on. Name "
-            "those of training there; to draw all by ratio instead: --set split.column=null"
-        )
-    absent = {role: ratio for role, ratio in ratios.items() if role not in held.values()}
-    role_of = held | _drawn(free, absent, rule, seed, unit_of)
-    return {case.id: role_of[case.group] for case in cases}
-
-
-def _drawn(
-    cases: Sequence[Case],
-    ratios: Mapping[Role, float],
-    rule: SplitRule,
-    seed: int,
-    unit_of: Mapping[str, str],
-) -> dict[str, Role]:
-    """Role of each patient that is left: drawn within each stratum, in like shares."""
-    there = len({case.group for case in cases})
-    shares = shares_of(counts_of(rule), ratios, there, "patients")
-    members, strata = units(cases, rule.stratify, unit_of)
-    if len(members) < len(shares):
-        torn = "" if len(members) == there else f" sets of duplicates, of {there} patients,"
-        raise DataError(
-            f"there are too few patients to share out: {len(members)}{torn} for {sorted(shares)}, expected at least "
-            f"{len(shares)}. Add data of others; or share out slices, which leaks, so that scores are too good: "
-            f"{rule.made_by_slice()}"
-        )
-    return draw(members, strata, shares, seed)

@@ -80,11 +80,11 @@ def kept_for_scores(rule: SplitRule, cases: Sequence[Case]) -> set[str]:
 
 
 def held_back_note(reasons: Mapping[str, Reason], kept: int) -> str:
-    """How many images without a label are learned from, and why not the others, as a sentence; empty for none."""
+    """How many images without a label may be learned from, and why not the others, as a sentence; empty for none."""
     if not reasons and not kept:
         return ""
     others = f"; {len(reasons)} are left out: {reasons_text(reasons)}" if reasons else ""
-    return f"Without a label: {kept} images to learn from{others}."
+    return f"Without a label: {kept} images that steps may learn from{others}."
 
 
 def reasons_text(reasons: Mapping[str, Reason]) -> str:

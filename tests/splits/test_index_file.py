@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from medseg.datasets.case import Case
 from medseg.errors import DataError
 from medseg.splits.index_file import COLUMNS, index_rows
 from medseg.splits.parameters_file import Parameters, read_parameters
+from medseg.splits.rule import MOST_COUNTED
 from medseg.splits.split import Split
 
 CHANNELS = ("flair", "t1", "t1ce", "t2")
@@ -45,6 +49,33 @@ def test_listed_slices_have_their_roles_and_others_are_not_used(tmp_path: Path) 
     roles = [split.role(*place) for place in (("p0", 4), ("p1", 7), ("p0", 5), ("p0", 6), ("p2", 4))]
     assert roles == ["train", "train", "val", "unused", "unused"]
     assert (split.cases("train"), split.cases("val"), split.cases("test")) == (("p0", "p1"), ("p0",), ())
+
+
+def test_what_a_list_does_not_name_is_counted_and_not_used(tmp_path: Path) -> None:
+    rows = [
+        ("train_0", "train", 0, "p0.npz", 4),
+        ("train_0", "train", 1, "p1.npz", 7),
+        ("test_0", "test", 0, "p0.npz", 5),
+    ]
+    path = written(tmp_path / "index.csv", rows)
+    split = Split.from_file(path, cases(5))
+    assert split.cases("unused") == ("p2", "p3", "p4")
+    assert split.note() == (
+        "Split by slice, as the split file lists them: 2 of 2 cases for training, 1 of 1 cases to validate. "
+        "The split file lists no slice of 3 of 5 cases: they are not used."
+    )
+    whole = Split.from_file(path, cases(2))
+    assert whole.unnamed_note() == ""
+    assert whole.cases("unused") == ()
+
+
+def test_listed_slices_that_are_not_there_are_refused_with_their_count(tmp_path: Path) -> None:
+    rows = [("train_0", "train", at, f"p{at % 2}.npz", at) for at in range(6)]
+    split = Split.from_file(written(tmp_path / "index.csv", rows), cases(2))
+    every = [(f"p{p}", at) for p in range(2) for at in range(6)]
+    assert split.settled(every) is split
+    with pytest.raises(DataError, match="lists 4 of its 6 slices, of 2 cases, where there is none"):
+        split.settled(every[:3])
 
 
 def test_a_split_of_listed_slices_is_read_back(tmp_path: Path) -> None:
@@ -100,10 +131,32 @@ def test_parameters_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert PARAMETERS.settings()[-1] == "split={by: slice, train: 4000, val: 800, test: 0}"
 
 
+@given(
+    st.sampled_from(["axial", "coronal", "sagittal"]),
+    st.lists(st.sampled_from(CHANNELS), min_size=1, unique=True),
+    st.tuples(st.integers(1, 8192), st.integers(1, 8192)),
+    st.integers(1, MOST_COUNTED),
+    st.integers(1, MOST_COUNTED),
+)
+@example("axial", ["flair"], (48, 48), 40, 60)
+@example("axial", ["flair"], (48, 48), 100_000, 1)
+@example("axial", ["flair"], (48, 48), 3, MOST_COUNTED)
+@settings(max_examples=50, deadline=None)
+def test_whatever_counts_were_asked_for_are_read_again(
+    axis: str, channels: list[str], shape: tuple[int, int], train: int, val: int
+) -> None:
+    asked = Parameters(axis, tuple(channels), shape, train, val / train)
+    with TemporaryDirectory() as folder:
+        read = read_parameters(written(Path(folder) / "parameters.csv", [asked.row()], ROW), CHANNELS)
+    assert read == asked
+    assert read.validation_size == val
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({}, PARAMETERS),
+        ({"validation_ratio": " 2.E-1 "}, PARAMETERS),
         ({"channels": "4"}, PARAMETERS),
         ({"channels": "['t2', 'flair']"}, Parameters("axial", ("t2", "flair"), (240, 240), 4000, 0.2)),
         ({"image_axis": "1", "img_shape": "240 144"}, Parameters("coronal", CHANNELS, (240, 144), 4000, 0.2)),
@@ -125,7 +178,10 @@ def test_values_may_be_written_as_programs_write_them(
         ("img_shape", "240"),
         ("train_size", "0"),
         ("train_size", "many"),
-        ("validation_ratio", "1.5"),
+        ("validation_ratio", "-0.5"),
+        ("validation_ratio", "1e9"),
+        ("validation_ratio", "1e999"),
+        ("train_size", "1000000001"),
         ("validation_ratio", "nan"),
     ],
 )

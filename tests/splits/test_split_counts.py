@@ -111,6 +111,15 @@ def test_pictures_are_counted_before_their_slices_are_known() -> None:
     assert of_slices(split, [(f"p{p}_0", 0) for p in range(20)]) == {**COUNTS, "unused": 9}
 
 
+def test_slices_that_are_known_are_counted_and_not_cases() -> None:
+    known = {"cases": cohort(6), "seed": 1, "places": places(6, 10)}
+    split = make_split(rule(by="slice", val=8, test=0.0), **known)
+    assert of_slices(split, places(6, 10)) == {"train": 52, "val": 8}
+    assert make_split(rule(by="slice", train=40, val=8, test=0.0), **known).shrunk == ""
+    with pytest.raises(DataError, match="of 60 slices, split gives val 60: nobody is left to train on"):
+        make_split(rule(by="slice", val=60, test=0.0), **known)
+
+
 def test_a_split_by_slice_that_was_settled_is_read_back(tmp_path: Path) -> None:
     every = places(20, 50)
     split = make_split(rule(by="slice", train=600, val=120, test=30), cohort(20), 1).settled(every)

@@ -10,12 +10,15 @@ from pathlib import Path
 
 from medseg.api.data import prepare_data
 from medseg.api.opening import open_pipeline
+from medseg.component import Allowed, build
 from medseg.datasets.roles import Role
 from medseg.errors import DataError, DefinitionError
 from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.options import RunOptions
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.splits.by_slice import Place
+from medseg.splits.counts import counts_of, shrunk_note
 from medseg.splits.index_file import COLUMNS, index_rows
 from medseg.splits.parameters_file import COLUMNS as PARAMETERS
 from medseg.splits.parameters_file import Parameters, read_parameters
@@ -29,13 +32,17 @@ class Subdivided:
         parameters: `parameters.csv`.
         index: `index.csv`.
         made: Whether the index was made now.
-        settings: `path=value` strings for the definition of a run on these slices.
+        settings: `path=value` strings for the definition of a run on these slices: all that it needs, those of the
+            call among them.
+        shrunk: That there are fewer slices than the parameters ask for, as a sentence; empty where there are enough,
+            or the index was not made now.
     """
 
     parameters: Path
     index: Path
     made: bool
     settings: tuple[str, ...]
+    shrunk: str = ""
 
 
 def subdivide(
@@ -82,21 +89,40 @@ def subdivide(
     opened = open_pipeline(name, assignments=set, sample=data is None)
     known = read_parameters(parameters, opened.manifest.channels) if reuse and parameters.exists() else None
     asked = _parameters(opened.definition) if known is None else known
-    made = rebuild or not index.exists()
+    made, shrunk = rebuild or not index.exists(), ""
+    everything = _over(set, asked.settings())
+    definition = open_pipeline(name, assignments=everything, sample=data is None).definition
     if made:
-        everything = [*set, *asked.settings()]
         store = prepare_data(name, data, set=everything, allow=allow, progress=progress, jobs=jobs)
-        seed = open_pipeline(name, assignments=everything, sample=data is None).definition.seed
         found: dict[Role, list[Place]] = {}
         for role in ("train", "val"):
             found[role] = [(sample.case, sample.position) for sample in store.role(role)]
-        _write(index, [COLUMNS, *index_rows(found, seed)])
+        _write(index, [COLUMNS, *index_rows(found, definition.seed)])
+        shrunk = shrunk_note(counts_of(definition.split), len(store.samples), "slices")
     if known is None:
         _write(parameters, [PARAMETERS, asked.row()])
-    *settings, _ = asked.settings()
-    return Subdivided(
-        parameters, index, made, (*settings, f"split={{file: {json.dumps(str(index.resolve()))}}}")
-    )
+    taken = [*asked.settings()[:-1], f"split={{file: {json.dumps(str(index.resolve()))}}}"]
+    taken += _scored_by_validation(definition, RunOptions.of(allow=allow).allowed)
+    return Subdivided(parameters, index, made, tuple(_over(set, taken)), shrunk)
+
+
+def _over(given: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Settings with others over them: without those that the others set, or set as a whole."""
+    paths = tuple(f"{_path(each)}." for each in others)
+    return [*(each for each in given if not f"{_path(each)}.".startswith(paths)), *others]
+
+
+def _path(setting: str) -> str:
+    return setting.partition("=")[0].strip()
+
+
+def _scored_by_validation(definition: PipelineDefinition, allowed: Allowed) -> list[str]:
+    """The settings by which steps that score the test part score validation: the list has no test part."""
+    built = {
+        name: build(spec, at=f"steps.{name}", kind=None, allowed=allowed)
+        for name, spec in definition.steps.items()
+    }
+    return [f"steps.{name}.role=val" for name, step in built.items() if getattr(step, "role", None) == "test"]
 
 
 def _parameters(definition: PipelineDefinition) -> Parameters:

@@ -27,6 +27,7 @@ from medseg.slices.store.estimate import stored_fitting
 from medseg.slices.store.fill import make_slices
 from medseg.slices.store.fingerprint import make_recipe
 from medseg.slices.store.jobs import Job
+from medseg.splits.listing import refuse_absent
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,10 @@ def readiness(
     if shared is not None and resolved is not None:
         refused += refusals(resolved, shared, allow_duplicates=allow_duplicates, say=notes.append)
         refused += _nothing_kept(resolved, shared, report)
-        predictor, used = resolved.predictor, {case.id for case in shared.cases}
+        refused += _beyond(resolved, shared, report)
+        predictor, used = resolved.predictor, {case.id for case in shared.used}
         notes += filter(None, [absent_note(_absent(resolved, shared, report), predictor.task)])
-        notes += filter(None, [shared.split.unlabelled_note()])
+        notes += filter(None, [shared.split.unnamed_note(), shared.split.unlabelled_note()])
         notes += filter(None, [enlarged_note(predictor.preparation, used, report.facts)])
         refused += _tried(resolved, shared, report, notes)
     elif shared is not None and not allow_duplicates:
@@ -138,13 +140,32 @@ def _may_be(labels: LabelRule, stored: set[int], name: str) -> bool:
     )
 
 
+def _beyond(resolved: Resolved, shared: SharedCopies, report: Report) -> Iterator[DataError]:
+    """That a split file lists slices which no volume has, as far as the headers tell."""
+    preparation, listed = resolved.predictor.preparation, shared.split.places
+    if preparation.moves:
+        return
+    depths = {
+        facts.case: stored_fitting(facts.shape, np.reshape(facts.affine, (4, 4)), preparation.rule)[1]
+        for facts in report.facts
+        if facts.case in listed and facts.shape is not None and facts.affine is not None
+    }
+    try:
+        refuse_absent(listed, ((case, at) for case, depth in depths.items() for at in range(depth)))
+    except DataError as error:
+        yield error
+
+
 def _tried(
     resolved: Resolved, shared: SharedCopies, report: Report, notes: list[str]
 ) -> Iterator[MedsegError]:
     """What keeps the largest case from being prepared; notes that its slices are cut to size."""
     used = {case.id for case in shared.used}
     sizes = {facts.case: prod(facts.shape or (0,)) for facts in report.facts if facts.case in used}
-    largest = max(labelled(shared.cases), key=lambda case: sizes[case.id])
+    known = labelled(shared.used)
+    if not known:  # a split file gives nobody a role: the empty roles are refused
+        return
+    largest = max(known, key=lambda case: sizes[case.id])
     preparation, labels = resolved.predictor.preparation, resolved.manifest.label_rule()
     recipe = make_recipe(
         preparation.channels,

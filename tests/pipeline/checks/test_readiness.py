@@ -65,3 +65,55 @@ def test_slices_far_larger_than_what_is_stored_are_noted(
 
     notes = [remark for remark in found.remarks if "slices.size" in remark]
     assert [said in note for note in notes] == [True] * bool(said)
+
+
+@pytest.mark.usefixtures("monai_imported")
+def test_patients_whom_counts_leave_over_are_not_looked_at(patients: Path, tiny: tuple[str, ...]) -> None:
+    counts = ["split={train: 2, val: 1, test: 1}", "slices.size=[112,160]"]
+    found = check_data("brats2d", patients, set=[*tiny, *counts], jobs=1)
+
+    assert found.refused == ()
+    assert any("those of 4 of 4 cases" in remark for remark in found.remarks)
+
+
+@pytest.mark.usefixtures("monai_imported")
+def test_a_file_that_gives_nobody_a_role_is_refused_for_its_empty_roles(
+    patients: Path, tiny: tuple[str, ...], tmp_path: Path
+) -> None:
+    rows = "".join(f"Brats_00{number},unused\n" for number in range(1, 7))
+    (tmp_path / "split.csv").write_text(f"case,role\n{rows}")
+    found = check_data("brats2d", patients, set=[*tiny, f"split={{file: {tmp_path / 'split.csv'}}}"], jobs=1)
+
+    assert "needs patients in the role train" in found.refused[0]
+
+
+@pytest.mark.usefixtures("monai_imported")
+def test_a_list_of_slices_that_no_volume_has_is_refused_and_cases_that_it_does_not_name_are_counted(
+    patients: Path, tiny: tuple[str, ...], tmp_path: Path
+) -> None:
+    rows = (
+        "train,Brats_001.npz,3",
+        "train,Brats_002.npz,900",
+        "train,Brats_002.npz,901",
+        "test,Brats_001.npz,4",
+    )
+    (tmp_path / "index.csv").write_text("\n".join(["train_or_test,file_name,slice", *rows]))
+    named = [f"split={{file: {tmp_path / 'index.csv'}}}", "steps.evaluate.role=val"]
+    found = check_data("brats2d", patients, set=[*tiny, *named], jobs=1)
+
+    (refused,) = found.refused
+    assert "lists 2 of its 4 slices, of 1 cases, where there is none" in refused
+    assert any("lists no slice of 4 of 6 cases: they are not used" in remark for remark in found.remarks)
+
+
+@pytest.mark.usefixtures("monai_imported")
+@pytest.mark.parametrize(
+    ("val", "said"), [(8, ""), (600, "of 72 slices, split gives val 600: nobody is left")]
+)
+def test_counts_of_slices_are_compared_with_the_slices_of_the_files(
+    patients: Path, tiny: tuple[str, ...], val: int, said: str
+) -> None:
+    by_slice = [f"split={{by: slice, val: {val}, test: 0}}", "steps.evaluate.role=val"]
+    found = check_data("brats2d", patients, set=[*tiny, *by_slice], jobs=1)
+
+    assert [said in refusal for refusal in found.refused] == [True] * bool(said)
