@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 
@@ -27,7 +29,12 @@ def uri(tmp_path: Path, empty_tracking: Path) -> str:
 
 
 def run(
-    uri: str, place: Path, score: float | None, said: list[str], alias: str = "champion", **tags: str
+    uri: str,
+    place: Path,
+    score: float | None,
+    said: list[str],
+    register: tuple[str, str] | None = ("emps", "champion"),
+    **tags: str,
 ) -> MlflowRecorder:
     """A run that ends with a model; what it says is added to `said`."""
     (place / "model").mkdir(parents=True)
@@ -41,7 +48,7 @@ def run(
         tags=tags,
         say=said.append,
         system=False,
-        register=("emps", alias),
+        register=register,
     )
     if score is not None:
         recorder.metrics({"val/score": score}, 3)
@@ -113,6 +120,67 @@ def test_to_register_twice_makes_one_version(uri: str, tmp_path: Path) -> None:
         again = register(client, recorder.run_id, tmp_path / "run" / "model", "emps", "champion")
         assert len(client.search_model_versions("name = 'emps'")) == 1
     assert again == "Registered as emps, version 1; it is the champion."
+
+
+def log_again(uri: str, run_id: str, place: Path, score: float, said: list[str], step: int) -> None:
+    recorder = MlflowRecorder.resume(
+        uri, run_id, place, say=said.append, system=False, register=("emps", "champion")
+    )
+    recorder.metrics({"val/score": score}, step)
+    recorder.model(place / "model")
+    recorder.close("FINISHED")
+
+
+def files_of_champion(client: Any) -> Path:
+    return Path(url2pathname(urlsplit(client.get_model_version_by_alias("emps", "champion").source).path))
+
+
+@pytest.mark.slow
+def test_a_version_keeps_its_files_when_its_run_goes_on_and_the_alias_goes_to_the_better(
+    uri: str, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    place = tmp_path / "run"
+    run_id = run(uri, place, 0.5, said).run_id
+    with open_store(uri) as client:
+        first = files_of_champion(client)
+        log_again(uri, run_id, place, 0.4, said, step=4)
+        assert files_of_champion(client) == first
+        assert (first / "MLmodel").is_file()
+        log_again(uri, run_id, place, 0.6, said, step=5)
+        assert files_of_champion(client) != first
+        assert all((files / "MLmodel").is_file() for files in (files_of_champion(client), first))
+    assert said[1:] == [
+        "Registered as emps, version 2; version 1 stays the champion: val/score 0.5000, here 0.4000.",
+        "Registered as emps, version 3; it is the champion now: val/score 0.6000, of version 1 0.5000.",
+    ]
+
+
+def test_a_model_that_was_registered_by_hand_keeps_its_files_and_others_are_replaced(
+    uri: str, tmp_path: Path
+) -> None:
+    import mlflow
+
+    def logged() -> list[str]:
+        return [each.model_id for each in client.search_logged_models([experiment])]
+
+    recorder = run(uri, tmp_path / "run", 0.5, [], register=None)
+    with open_store(uri) as client:
+        experiment = client.get_run(recorder.run_id).info.experiment_id
+        (first,) = logged()
+        client.create_registered_model("mine")
+        before = mlflow.get_tracking_uri()
+        try:
+            mlflow.set_tracking_uri(uri)
+            client.create_model_version("mine", f"models:/{first}")  # as the pages of MLflow do
+        finally:
+            mlflow.set_tracking_uri(before)
+        recorder.model(tmp_path / "run" / "model")
+        second, kept = logged()
+        recorder.model(tmp_path / "run" / "model")
+        third, also = logged()
+    assert kept == also == first
+    assert third != second
 
 
 def test_a_store_that_cannot_register_is_an_error_before_training(

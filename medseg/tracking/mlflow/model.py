@@ -28,6 +28,8 @@ _SLICES, _FILES = (Path(__file__).parent / "serving" / name for name in ("slices
 def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
     """Save an MLflow model and log it to a run, in place of one that was logged there before.
 
+    One that a version of a registered model is of stays: its alias may be in use.
+
     It is called as its pipeline, has the settings and the scores of the run, and is reachable as `models:/<id>` and
     as `runs:/<run id>/<pipeline>`.
 
@@ -45,7 +47,7 @@ def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
 
     run = client.get_run(run_id)
     experiment = run.info.experiment_id
-    older = models_of(client, run_id, experiment)
+    older = _unregistered(client, run_id, models_of(client, run_id, experiment))
     described = read_json(predictor / "model.json")
     logged = client.create_logged_model(
         experiment,
@@ -245,6 +247,33 @@ def models_of(client: Any, run_id: str, experiment: str) -> list[Any]:
         token = page.token
         if not token:
             return found
+
+
+def _unregistered(client: Any, run_id: str, models: Sequence[Any]) -> list[Any]:
+    """Those that no version of a registered model is of; none where this user may not look."""
+    from mlflow.exceptions import MlflowException
+
+    named = [f"models:/{model.model_id}" for model in models]  # as MLflow itself registers them
+    asked = [f"run_id = '{run_id}'", *(f"source_path = '{source}'" for source in named)] if models else []
+    try:
+        sources = {each.source for text in asked for each in _versions(client, text)}
+    except MlflowException:
+        return []
+    return [
+        model
+        for model in models
+        if not sources & {model.artifact_location, f"models:/{model.model_id}"}
+    ]
+
+
+def _versions(client: Any, asked: str) -> Iterator[Any]:
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(asked, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _delete(client: Any, models: Sequence[Any]) -> None:
