@@ -21,7 +21,9 @@ PLANES = ("flair", "t1", "t1ce", "t2")
 FILES = NpzFiles(PLANES)
 SHAPE = (5, 6, 7)
 MOVED = np.array([[1.0, 0, 0, -90], [0, 1, 0, 126], [0, 0, 1, 72], [0, 0, 0, 1]])
-FLAT = np.array([[50.0, 50, 0, 0], [50, 50.00001, 0, 0], [0, 0, 9, 0], [0, 0, 0, 1]])  # two axes are one, almost
+FLAT = np.array(
+    [[50.0, 50, 0, 0], [50, 50.00001, 0, 0], [0, 0, 9, 0], [0, 0, 0, 1]]
+)  # two axes are one, almost
 
 
 def drawn(dtype: Any = np.float32) -> Any:
@@ -145,7 +147,10 @@ def test_an_archive_that_does_not_fit_into_memory_is_refused_before_it_is_read(
         ({"data": drawn().astype(complex)}, "values of type complex128"),
         ({"data": drawn(), "affine": np.zeros((4, 4))}, "affine is singular"),
         ({"data": drawn(), "affine": FLAT}, "affine is singular"),
-        ({"data": drawn(), "affine": MOVED.T}, r"last row of its affine is \(-90, 126, 72, 1\).*transpose it"),
+        (
+            {"data": drawn(), "affine": MOVED.T},
+            r"last row of its affine is \(-90, 126, 72, 1\).*transpose it",
+        ),
         ({"data": drawn(), "affine": 2 * np.eye(4)}, r"is \(0, 0, 0, 2\); expected \(0, 0, 0, 1\)"),
         ({"data": drawn(), "affine": np.diag([1e7, 1, 1, 1])}, "1e[+]07 mm, which is beyond any image"),
         ({"data": drawn(), "affine": np.eye(3)}, r"'affine' is of shape \(3, 3\)"),

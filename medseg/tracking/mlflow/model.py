@@ -259,11 +259,7 @@ def _unregistered(client: Any, run_id: str, models: Sequence[Any]) -> list[Any]:
         sources = {each.source for text in asked for each in _versions(client, text)}
     except MlflowException:
         return []
-    return [
-        model
-        for model in models
-        if not sources & {model.artifact_location, f"models:/{model.model_id}"}
-    ]
+    return [model for model in models if not sources & {model.artifact_location, f"models:/{model.model_id}"}]
 
 
 def _versions(client: Any, asked: str) -> Iterator[Any]:
