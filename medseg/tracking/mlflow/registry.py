@@ -42,7 +42,8 @@ def register(client: Any, run_id: str, predictor: Path, name: str, alias: str) -
     """Make a version of the registered model from the model of a run; a second call finds it made.
 
     The alias goes to it if no version has it, or if its validation score is higher than that of the version that has
-    it, and a score of the same: the Dice of one class does not compare with that of another. A run without a validation score gets no alias, nor does one with a leak.
+    it, and a score of the same: the Dice of one class does not compare with that of another. A run without a
+    validation score gets no alias, nor does one with a leak.
 
     Args:
         client: An `MlflowClient`.
