@@ -9,6 +9,9 @@ from typing import Literal, Protocol
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
+SCORE_OF = "val/score.of"
+"""The tag that says what `val/score` of a run is, such as `dice of core`: numbers of two kinds do not compare."""
+
 
 @dataclass(frozen=True)
 class DataInput:

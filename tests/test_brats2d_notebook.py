@@ -91,8 +91,9 @@ def test_the_saved_model_predicts_in_its_own_batches(notebook_run):
 @pytest.fixture(scope="module")
 def archives(patients, tmp_path_factory, monai_imported):
     out = tmp_path_factory.mktemp("archives")
-    written = export_npz("brats2d", out, patients, jobs=1)
-    assert len(written) == 6
+    made = export_npz("brats2d", out, patients, set=["channels=[t1ce, t1, t2, flair]"], jobs=1)
+    assert (len(made.paths), made.patients) == (6, 6)
+    assert made.reading(medseg.Manifest.named("brats2d_npz")) == "The manifest brats2d_npz reads them."
     return out
 
 

@@ -15,6 +15,7 @@ from medseg.pipeline.options import RunOptions
 from medseg.progress import LOADING, Progress, Silent
 
 if TYPE_CHECKING:
+    from medseg.api.exporting.archives import Archives
     from medseg.datasets.checks.check import Report
     from medseg.pipeline.duplicates import SharedCopies
     from medseg.pipeline.gather import Gathered
@@ -178,11 +179,12 @@ def export_npz(
     allow: Sequence[str] = (),
     progress: Progress | None = None,
     jobs: int | None = None,
-) -> list[Path]:
-    """Write every case as one NumPy archive, `OUT/<public id>.npz`, which the manifest `brats2d_npz` reads.
+) -> Archives:
+    """Write every case as one NumPy archive, `OUT/<public id>.npz`.
 
-    `data` is (X, Y, Z, C) float32, raw intensities of the channels of the pipeline in their order, on the grid of the
-    first one's file; `seg` (X, Y, Z) uint8 class indices; `affine` (4, 4) leads to world coordinates in mm, RAS+.
+    `data` is (X, Y, Z, C) float32, raw intensities of the channels of the pipeline, on the grid of the first one's
+    file; in the order of the manifest `brats2d_npz` where that has them all, in their own otherwise. `seg` is
+    (X, Y, Z) uint8 class indices; `affine` (4, 4) leads to world coordinates in mm, RAS+.
 
     Args:
         name: A pipeline of label maps.
@@ -194,11 +196,15 @@ def export_npz(
         progress: Where it is shown.
         jobs: Cases that are checked at a time.
 
+    Returns:
+        What was written, which says what manifest reads it.
+
     Raises:
         DataError: There are faults and `skip_bad` is not set, an archive is there already, or these are no volumes.
     """
     import numpy as np  # noqa: PLC0415
 
+    from medseg.api.exporting.archives import ORIGINAL, Archives, in_order  # noqa: PLC0415
     from medseg.datasets.reading.volume import read_volume  # noqa: PLC0415  # imports nibabel
     from medseg.images.npz import write_npz  # noqa: PLC0415
     from medseg.pipeline.gather import gather  # noqa: PLC0415
@@ -206,10 +212,11 @@ def export_npz(
     options, shown = RunOptions.of(skip_bad=skip_bad, allow=allow, jobs=jobs), progress or Silent()
     opened = open_pipeline(name, assignments=set, sample=data is None)
     checked = _checked(opened, data, options, shown)
-    manifest, channels, files = checked.manifest, opened.definition.channels, checked.manifest.files()
+    manifest, files = checked.manifest, checked.manifest.files()
     if files.flat or manifest.image_labels is not None:
         raise DataError("archives hold volumes with label maps, and the data of this pipeline are others.")
     cases = gather(checked.report, skip_bad=skip_bad, generated=checked.generated).cases
+    channels = in_order(opened.definition.channels, Manifest.named(ORIGINAL))
     written = [Path(out) / f"{case.id}.npz" for case in cases]
     if there := sum(path.exists() for path in written):
         raise DataError(f"{there} of the {len(written)} archives are there already. Name an empty folder.")
@@ -221,7 +228,7 @@ def export_npz(
             image = np.stack([grid.from_ras(each) for each in found.image])
             write_npz(path, image, None if label is None else grid.from_ras(label), grid)
             bar.advance()
-    return written
+    return Archives(tuple(written), channels, manifest.classes, len({case.group for case in cases}))
 
 
 @dataclass(frozen=True)

@@ -147,10 +147,15 @@ def export_npz(
     """Write each case as one NumPy archive of all channels and the label map, as the original notebook read them."""
     with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
         from medseg.api.data import export_npz  # noqa: PLC0415
+        from medseg.api.exporting.archives import ORIGINAL  # noqa: PLC0415
+        from medseg.datasets.manifest.manifest import Manifest  # noqa: PLC0415
 
         shown, how = display(Console()), _how(sets, allow, jobs)
-        written = export_npz(name, out, data, skip_bad=skip_bad, progress=shown, **how)
-        typer.echo(f"Wrote {len(written)} archives to {out}. The manifest brats2d_npz reads them.")
+        made = export_npz(name, out, data, skip_bad=skip_bad, progress=shown, **how)
+        typer.echo(
+            f"Wrote {len(made.paths)} archives to {out}, with the channels {', '.join(made.channels)}."
+        )
+        typer.echo(made.reading(Manifest.named(ORIGINAL)))
 
 
 @app.command()

@@ -14,6 +14,15 @@ from numpy.typing import NDArray
 #: a tenth of a voxel changes no label. A share of the voxel, so that it means the same for organs and for cells.
 TOLERANCE_VOXELS = 0.1
 
+#: No voxel is as large, nor lies as far from the origin: a kilometre.
+FARTHEST_MM = 1e6
+
+
+def spans(affine: NDArray[Any]) -> bool:
+    """Whether the three axes of a 4x4 affine lead to different places, however small the voxels are."""
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(sizes.all()) and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-6
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -108,7 +117,8 @@ class StoredImage:
     """One channel, or a label map, as stored.
 
     Attributes:
-        data: (I, J, K) as stored; integers stay integers unless the header scales them (then float32).
+        data: (I, J, K) as stored; integers stay integers unless the header scales them (then float32). In the byte
+            order of the machine, whatever that of the file: torch takes no other.
         geometry: Where the voxels lie.
         notes: What is odd about the file, though it can be used.
         turned: The EXIF orientation that was applied to a picture, 1 to 8; 1 changes nothing.
@@ -118,3 +128,7 @@ class StoredImage:
     geometry: Geometry
     notes: tuple[str, ...] = ()
     turned: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.data.dtype.isnative:
+            object.__setattr__(self, "data", self.data.astype(self.data.dtype.newbyteorder("=")))

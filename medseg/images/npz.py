@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
-from medseg.geometry.grid import Geometry, StoredImage
+from medseg.geometry.grid import FARTHEST_MM, Geometry, StoredImage, spans
 from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 from medseg.machine.memory import available_memory
 from medseg.places import written_whole
@@ -36,6 +36,7 @@ _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
 
 #: As BraTS stores its volumes.
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_LAST_ROW = (0.0, 0.0, 0.0, 1.0)
 _ASSUMED = (
     "the archive gives no voxel size and no sides; 1 mm is assumed, and axes that run to the patient's left, back "
     "and top, as those of BraTS"
@@ -192,6 +193,14 @@ def _grid(archive: zipfile.ZipFile, shape: Sequence[int]) -> Geometry:
     if "affine.npy" not in archive.namelist():
         return Geometry(whole, _LPS, assumed=(_ASSUMED,))
     affine = _array(archive, "affine", (4, 4)).astype(np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    if not np.isfinite(affine).all() or not spans(affine):
         raise RefusedError("its affine is singular or not finite, so that its voxels have no place", _ANEW)
+    if not np.allclose(affine[3], _LAST_ROW, rtol=0, atol=1e-9):
+        row = ", ".join(f"{value:g}" for value in affine[3])
+        raise RefusedError(
+            f"the last row of its affine is ({row}); expected (0, 0, 0, 1), and the origin in the last column",
+            "Write it for columns of voxel indices, in mm: transpose it, if it was written for rows.",
+        )
+    if (longest := float(np.abs(affine).max())) > FARTHEST_MM:
+        raise RefusedError(f"its affine holds {longest:.3g} mm, which is beyond any image", _ANEW)
     return Geometry(whole, affine)

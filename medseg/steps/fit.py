@@ -40,6 +40,7 @@ from medseg.learning.transfer.freeze import (
 )
 from medseg.machine.peak import PeakMemory
 from medseg.places import read_kept, written_whole
+from medseg.recorder import SCORE_OF
 from medseg.splits.split import Role
 from medseg.steps.evaluation.evaluation import evaluation_of
 from medseg.steps.expected import Expected
@@ -322,6 +323,7 @@ class Fit:
         by = self.plan.chosen_by
         run.recorder.tags(
             {
+                SCORE_OF: standing.score_name,
                 f"{run.step}.best_epoch": str(best_epoch),
                 f"{run.step}.best_by": standing.score_name if by == "score" else by,
                 f"{run.step}.verdict": verdict.text()[:_LONGEST_TAG],

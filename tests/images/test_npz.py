@@ -15,10 +15,15 @@ from medseg.errors import DataError
 from medseg.geometry.grid import Geometry
 from medseg.images import npz
 from medseg.images.npz import NpzFiles, write_npz
+from medseg.slices.dictionary.load import LoadCased
 
 PLANES = ("flair", "t1", "t1ce", "t2")
 FILES = NpzFiles(PLANES)
 SHAPE = (5, 6, 7)
+MOVED = np.array([[1.0, 0, 0, -90], [0, 1, 0, 126], [0, 0, 1, 72], [0, 0, 0, 1]])
+FLAT = np.array(
+    [[50.0, 50, 0, 0], [50, 50.00001, 0, 0], [0, 0, 9, 0], [0, 0, 0, 1]]
+)  # two axes are one, almost
 
 
 def drawn(dtype: Any = np.float32) -> Any:
@@ -58,6 +63,24 @@ def test_arrays_of_other_numbers_and_orders_are_read(tmp_path: Path, dtype: Any)
     path = archive(tmp_path / "a.npz", data=data, seg=np.asfortranarray(seg))
     np.testing.assert_allclose(FILES.read(path, ["t1"])[0].data, data[..., 1], rtol=1e-6)
     np.testing.assert_array_equal(FILES.read_mask(path).data, seg)
+
+
+@pytest.mark.parametrize(("image", "truth"), [(">f4", ">i2"), (">i2", ">u2"), (">f8", ">f4")])
+def test_archives_of_another_byte_order_are_tensors_of_the_same_values(
+    tmp_path: Path, image: str, truth: str
+) -> None:
+    data, seg = drawn(image), (np.arange(210).reshape(SHAPE) % 5).astype(truth)
+    path = archive(tmp_path / "a.npz", data=data, seg=seg)
+    row = {"image": dict.fromkeys(PLANES, path), "label": path}
+    found = LoadCased(files=FILES, channels=("t1",))(row)
+    np.testing.assert_allclose(found["image"][0].numpy(), data[..., 1], rtol=1e-6)
+    np.testing.assert_array_equal(found["label"][0].numpy(), seg)
+
+
+def test_voxels_of_any_size_have_a_place(tmp_path: Path) -> None:
+    affine = np.diag([5e-4, 5e-4, 5e-4, 1])  # half a micrometre
+    path = archive(tmp_path / "a.npz", data=drawn(), affine=affine)
+    np.testing.assert_array_equal(FILES.read(path, ["t1"])[0].geometry.affine, affine)
 
 
 def test_what_the_archive_does_not_say_of_its_grid_is_assumed_as_in_brats(tmp_path: Path) -> None:
@@ -123,6 +146,13 @@ def test_an_archive_that_does_not_fit_into_memory_is_refused_before_it_is_read(
         ({"data": np.zeros((5, 6, 0, 4))}, r"expected \(X, Y, Z, 4\)"),
         ({"data": drawn().astype(complex)}, "values of type complex128"),
         ({"data": drawn(), "affine": np.zeros((4, 4))}, "affine is singular"),
+        ({"data": drawn(), "affine": FLAT}, "affine is singular"),
+        (
+            {"data": drawn(), "affine": MOVED.T},
+            r"last row of its affine is \(-90, 126, 72, 1\).*transpose it",
+        ),
+        ({"data": drawn(), "affine": 2 * np.eye(4)}, r"is \(0, 0, 0, 2\); expected \(0, 0, 0, 1\)"),
+        ({"data": drawn(), "affine": np.diag([1e7, 1, 1, 1])}, "1e[+]07 mm, which is beyond any image"),
         ({"data": drawn(), "affine": np.eye(3)}, r"'affine' is of shape \(3, 3\)"),
     ],
 )

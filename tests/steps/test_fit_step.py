@@ -321,6 +321,7 @@ def test_the_best_weights_are_those_of_the_least_loss_where_that_is_asked_for(ma
     best = min(rows, key=lambda row: row["val/loss"])
     assert heard.tagged["fit.best_epoch"] == str(int(best["epoch"]))
     assert heard.tagged["fit.best_by"] == "loss"
+    assert heard.tagged["val/score.of"] == f"dice of {', '.join(work.predictor.task.select)}"
     (said,) = [text for text in heard.said if f"validation score {best['val/score']:.3f}" in text]
     assert said.endswith("; the epoch was chosen by loss).")
     assert not work.predictor.network.training

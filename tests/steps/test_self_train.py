@@ -271,6 +271,7 @@ def test_what_each_round_gave_is_recorded(whole):
         assert imread(run.figures / f"self_train_{name}.png").size
     verdict = json.loads((run.place / "confirmation_bias.json").read_text())
     assert heard.tagged["self_train.verdict"] == verdict["text"]
+    assert heard.tagged["val/score.of"] == whole.done.predictor.task.select
     assert verdict["text"] in heard.said
     assert list(pd.read_csv(run.place / "self_train_rounds.csv")["round"]) == [0, 1, 2]
 

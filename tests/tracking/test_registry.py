@@ -114,6 +114,21 @@ def test_a_run_with_a_leak_or_without_a_score_is_no_champion_and_other_data_are_
     assert "of other data or another split (data.fingerprint)" in said[3]
 
 
+def test_scores_of_two_kinds_are_not_compared(uri: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    kinds = ("dice of core", "auc", "accuracy, since the cases do not define auc", None, "dice of core")
+    for number, kind in enumerate(kinds, start=1):
+        tags = {} if kind is None else {"val/score.of": kind}
+        run(uri, tmp_path / str(number), 0.5 + number / 10, said, **tags)
+
+    assert "version 1; it is the champion, as the first" in said[0]
+    stays = "version 1 stays the champion: its val/score is the dice of core, here"
+    assert f"{stays} the auc, and the two do not compare" in said[1]
+    assert f"{stays} the accuracy, since the cases do not define auc, and" in said[2]
+    assert f"{stays} not said to be of anything, and" in said[3]
+    assert "version 5; it is the champion now: val/score 1.0000, of version 1 0.6000" in said[4]
+
+
 def test_to_register_twice_makes_one_version(uri: str, tmp_path: Path) -> None:
     recorder = run(uri, tmp_path / "run", 0.5, [])
     with open_store(uri) as client:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
-from medseg.geometry.grid import Geometry, StoredImage
+from medseg.geometry.grid import FARTHEST_MM, Geometry, StoredImage, spans
 from medseg.images.nifti.place import placed, with_known_codes
 from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 from medseg.machine.memory import available_memory
@@ -36,9 +36,6 @@ _MOST_PACKED = 1032
 _PIECE = 1 << 24  # bytes that are read at a time
 _SLACK = 1 << 20  # bytes that may follow the voxels in a packed file
 _NO_MATTER = 1 << 26  # bytes for which nobody asks how much memory is free
-
-#: No voxel is as large, nor lies as far from the origin: a kilometre.
-_FARTHEST_MM = 1e6
 
 _SHORT = "the file is truncated: it holds fewer voxels than its header says"
 
@@ -92,14 +89,14 @@ _NO_PLACE = "Export it anew with its place in space (sform or qform), or leave t
 
 def _refuse_placeless(affine: NDArray[np.float64]) -> None:
     """Refuse an affine, in the units of the file, that gives no place: of axes that coincide, or almost."""
-    if not np.isfinite(affine).all() or not _spans(affine):
+    if not np.isfinite(affine).all() or not spans(affine):
         raise RefusedError(
             "the file's affine is singular or not finite, so that its voxels have no place", _NO_PLACE
         )
 
 
 def _refuse_far(grid: Geometry) -> None:
-    if (longest := float(np.abs(grid.affine).max())) > _FARTHEST_MM:
+    if (longest := float(np.abs(grid.affine).max())) > FARTHEST_MM:
         raise RefusedError(
             f"the file's affine holds {longest:.3g} mm, which is beyond any image: its header is damaged",
             _NO_PLACE,
@@ -129,12 +126,6 @@ def stored_shape(path: Path) -> tuple[int, ...]:
     with _unpacked(path) as (stream, _):
         image = _parse(io.BytesIO(_bare(*_head(stream))))
     return tuple(int(size) for size in image.shape)
-
-
-def _spans(affine: NDArray[Any]) -> bool:
-    """Whether the three axes lead to different places, however small the voxels are."""
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    return bool(sizes.all()) and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-6
 
 
 def _head(stream: Any) -> tuple[Any, bytes]:

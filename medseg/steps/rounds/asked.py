@@ -22,6 +22,7 @@ from medseg.learning.selftraining.rules import Rule
 from medseg.learning.tasks.target import indicator
 from medseg.learning.tasks.temperature import best_temperature, probabilities
 from medseg.learning.training.slice_cache import AugmentByPlace
+from medseg.recorder import SCORE_OF
 from medseg.slices.store.store import Sample
 from medseg.steps.features.groupings import class_task
 from medseg.steps.step import Run, Work
@@ -84,11 +85,13 @@ def quality(work: Work, run: Run, ask: Ask) -> Quality:
         scaled = task
     scorer = scaled.scorer()
     scorer.update([each.case for each in samples], torch.from_numpy(found), torch.from_numpy(labels))
+    score = float(scorer.compute()["score"])
+    run.recorder.tags({SCORE_OF: scorer.score_name})  # as all networks are asked of the same images
     before, after = (
         ClassMeasures(each.decision, truth, probabilities(each, logits)).point for each in (task, scaled)
     )
     return Quality(
-        float(scorer.compute()["score"]),
+        score,
         float(after[None, "log_loss"][0]),
         float(before[None, "calibration_error"][0]),
         float(after[None, "calibration_error"][0]),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import RunError, TrackingError
+from medseg.recorder import SCORE_OF
 from medseg.tracking.mlflow.address import is_of_store, masked
 from medseg.tracking.mlflow.model import card_of, models_of
 from medseg.tracking.mlflow.store import open_store
@@ -41,7 +42,8 @@ def register(client: Any, run_id: str, predictor: Path, name: str, alias: str) -
     """Make a version of the registered model from the model of a run; a second call finds it made.
 
     The alias goes to it if no version has it, or if its validation score is higher than that of the version that has
-    it. A run without a validation score gets no alias, nor does one with a leak.
+    it, and a score of the same: the Dice of one class does not compare with that of another. A run without a
+    validation score gets no alias, nor does one with a leak.
 
     Args:
         client: An `MlflowClient`.
@@ -87,7 +89,7 @@ def register(client: Any, run_id: str, predictor: Path, name: str, alias: str) -
 
 
 _CLEAN = "none found"  # what the tag `leaks` says of most runs
-_SHOWN = ("data.fingerprint", "split.hash", "data.kind", "leaks")
+_SHOWN = ("data.fingerprint", "split.hash", "data.kind", "leaks", SCORE_OF)
 
 
 def _made(client: Any, name: str) -> None:
@@ -116,6 +118,12 @@ def _aliased(client: Any, name: str, version: Any, alias: str, score: float) -> 
         client.set_registered_model_alias(name, alias, version.version)
         return f"it is the {alias}, as the first ({SCORE} {score:.4f})"
     holder = client.get_model_version(name, str(held)).tags
+    theirs, ours = (tags.get(SCORE_OF) for tags in (holder, version.tags))
+    if theirs != ours:
+        return (
+            f"version {held} stays the {alias}: its {SCORE} is {_of(theirs)}, here {_of(ours)}, and the two do not "
+            f"compare; move the alias yourself (on the page of {name} in MLflow) if this version is to have it"
+        )
     best = float(holder.get(SCORE, "nan"))
     others = [each for each in _SHOWN[:2] if holder.get(each) != version.tags.get(each)]
     note = (
@@ -125,3 +133,7 @@ def _aliased(client: Any, name: str, version: Any, alias: str, score: float) -> 
         return f"version {held} stays the {alias}: {SCORE} {best:.4f}, here {score:.4f}{note}"
     client.set_registered_model_alias(name, alias, version.version)
     return f"it is the {alias} now: {SCORE} {score:.4f}, of version {held} {best:.4f}{note}"
+
+
+def _of(score: str | None) -> str:
+    return "not said to be of anything" if score is None else f"the {score}"
