@@ -58,12 +58,12 @@ class UseModel:
                     f"weights: the model has the {what} {list(theirs)}, the definition has {list(ours)}: they must "
                     "be the same names in the same order."
                 )
-        theirs, ours = (_slices(each) for each in (found, predictor))
-        other = [key for key in theirs if theirs[key] != ours[key]]
+        learned, asked = _slices(found), _slices(predictor)
+        other = [key for key in learned if learned[key] != asked[key]]
         if other:
             raise DefinitionError(
-                f"weights: the model has learned from slices with {other[0]} {theirs[other[0]]}, and the definition "
-                f"has {ours[other[0]]}: it would be asked about other images. Set slices.{other[0]} to that "
+                f"weights: the model has learned from slices with {other[0]} {learned[other[0]]}, and the definition "
+                f"has {asked[other[0]]}: it would be asked about other images. Set slices.{other[0]} to that "
                 "of the model, as its model.json has it."
             )
 
