@@ -124,7 +124,7 @@ class Split:
         )
 
     def unlabelled_note(self) -> str:
-        """How many images without a label may be learned from, and why not the others, as a sentence; empty for none."""
+        """How many images without a label may be learned from, and why not the others; empty for none."""
         return held_back_note(self.held_back, len(self.cases(UNLABELLED)))
 
     def unnamed_note(self) -> str:

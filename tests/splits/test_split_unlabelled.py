@@ -189,7 +189,8 @@ def test_the_note_counts_them_and_says_why_some_are_left_out() -> None:
     split = make_split(rule(val=0.2, test=0.2), cases, 1)
     assert split.note() == (
         "Split by patient (or group): 6 with 6 cases for training, 2 with 2 cases to validate, 2 with 2 cases to "
-        "test. Without a label: 8 images that steps may learn from; 4 are left out: 4 of patients in validation or test."
+        "test. Without a label: 8 images that steps may learn from; 4 are left out: 4 of patients in "
+        "validation or test."
     )
     by_slice = make_split(rule(by="slice"), [*labelled(4), without("a")], 1)
     assert by_slice.note().startswith(
