@@ -329,12 +329,9 @@ class Fit:
                 f"{run.step}.verdict": verdict.text()[:_LONGEST_TAG],
             }
         )
-        best = {
-            name: standing.best_row[name] for name in ("val/score", "val/loss") if name in standing.best_row
-        }
-        run.recorder.metrics(
-            best, before
-        )  # of the kept weights: one number a training, at step 0 of the first
+        row = standing.best_row
+        best = {name: row[name] for name in ("val/score", "val/loss") if name in row}
+        run.recorder.metrics(best, before)  # of the kept weights: one a training, at step 0 of the first
         last = int(history[-1]["epoch"])
         early = f", stopped early after {last}" if last < self.plan.epochs else ""
         run.progress.say(
