@@ -53,7 +53,8 @@ def test_training_leaves_a_better_network_with_its_traces(make_work, make_run, h
     best = max(rows, key=lambda row: row["val/score"])["epoch"]
     sizes = {"fit.memory.batch_bytes", "fit.memory.free_bytes"}
     took = {"fit.minutes", "fit.memory.taken_bytes"}
-    assert set(heard.tagged) == {"fit.best_epoch", "fit.best_by", "fit.verdict", *sizes, *took}
+    chosen = {"fit.best_epoch", "fit.best_by", "fit.verdict", "val/score.of"}
+    assert set(heard.tagged) == {*chosen, *sizes, *took}
     assert heard.tagged["fit.best_epoch"] == str(int(best))
     assert heard.tagged["fit.best_by"].startswith("dice of ")
     assert kept == 0
