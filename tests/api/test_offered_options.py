@@ -22,8 +22,8 @@ ROOT = Path(medseg.__file__).parent
 
 #: Of other programs, which medseg starts or names.
 OF_OTHERS = {
-    "--allowed-hosts", "--app-name", "--artifacts-destination", "--cors-allowed-origins", "--host", "--porcelain",
-    "--raw", "--run-id", "--shm-size", "--untracked-files", "--workers",
+    "--allowed-hosts", "--app-name", "--artifacts-destination", "--cors-allowed-origins", "--env-manager", "--host",
+    "--porcelain", "--raw", "--run-id", "--shm-size", "--untracked-files", "--workers",
 }  # fmt: skip
 
 
