@@ -117,7 +117,9 @@ def _about(models: Sequence[Predictor]) -> Mapping[str, str]:
     notes = dict.fromkeys(each.about["data.note"] for each in models if each.about.get("data.note"))
     if notes:  # what is to be known of the data of one is to be known of all together
         same["data.note"] = " ".join(notes)
-    same["data.kind"] = " and ".join(sorted({each.about.get("data.kind", "given") for each in models}))
+    kinds = sorted({each.about["data.kind"] for each in models if "data.kind" in each.about})
+    if kinds:
+        same["data.kind"] = " and ".join(kinds)
     return {**same, "run": ", ".join(runs), "ensemble": f"{len(models)} models: the mean of their logits"}
 
 

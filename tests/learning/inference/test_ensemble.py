@@ -76,8 +76,10 @@ def test_what_is_to_be_known_of_the_data_of_one_is_said_of_all(made, tmp_path) -
     one, other = made(0), made(1)
     noted = replace(other, about={**other.about, "data.note": "Trained on a generated sample."})
 
-    ensemble([one, noted]).save(tmp_path / "model")
+    both = ensemble([one, noted])
+    both.save(tmp_path / "model")
 
+    assert "data.kind" not in both.about  # of neither it is known
     assert "**Trained on a generated sample.**" in (tmp_path / "model" / "README.md").read_text()
 
 
@@ -204,14 +206,16 @@ def test_models_that_do_not_fit_together_are_refused_with_what_differs(made) -> 
             ensemble([one, replace(other, **changed)])
 
 
-def test_which_slices_were_trained_on_does_not_matter(made) -> None:
+def test_which_slices_were_trained_on_does_not_matter(made, slices) -> None:
     from medseg.learning.inference.ensemble import ensemble
     from medseg.slices.preparation import Preparation
     from medseg.slices.rule import SliceRule
 
     kept = Preparation(made(0).channels, SliceRule.model_validate({"size": [32, 32], "keep": "foreground"}))
 
-    ensemble([made(0), replace(made(1), preparation=kept)])
+    both = ensemble([made(0), replace(made(1), preparation=kept)])
+
+    np.testing.assert_array_equal(both.logits(slices), ensemble([made(0), made(1)]).logits(slices))
 
 
 def test_a_description_with_weights_of_fewer_networks_is_refused(made, tmp_path) -> None:

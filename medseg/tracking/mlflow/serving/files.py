@@ -6,25 +6,16 @@ It stands alone: a copy of it must find what it needs by absolute imports of an 
 # ruff: noqa: PLC0415 - MONAI takes 10 s to import, and only a served model needs it
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+
+from medseg.tracking.mlflow.serving.loaded import Loaded
 
 
-class ServedFiles(PythonModel):
+class ServedFiles(Loaded):
     """A saved `Predictor` behind MLflow's interface, which takes files and answers as `medseg predict` writes."""
-
-    def load_context(self, context: Any) -> None:
-        """Load the predictor folder that lies in the model as `artifacts/predictor`.
-
-        Packages that its parts may come from, beside the usual ones, are named in `MEDSEG_ALLOW`.
-        """
-        from medseg.learning.inference.predictor import Predictor
-
-        self._predictor = Predictor.load(Path(context.artifacts["predictor"]))
 
     def predict(
         self,
