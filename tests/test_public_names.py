@@ -23,6 +23,7 @@ def test_the_public_names_are_these() -> None:
         "__version__",
         "audit_run",
         "compare",
+        "deidentify",
         "delete_run",
         "evaluate",
         "keep_comparison",

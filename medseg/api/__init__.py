@@ -5,6 +5,7 @@ from __future__ import annotations
 from medseg.api.data import check_data, plan_data, prepare_data, show_data, write_sample
 from medseg.api.description import Described, describe_pipeline
 from medseg.api.drafting.unknown_folder import NewPipeline, new_pipeline, scan
+from medseg.api.exporting.deidentification import Deidentified, deidentify
 from medseg.api.finding import find_run_folder, mark_gone
 from medseg.api.folds import resume_folds, run_folds
 from medseg.api.folds_found import are_folds
@@ -25,6 +26,7 @@ from medseg.api.scoring.external import evaluate
 from medseg.pipeline.options import default_jobs
 
 __all__ = [
+    "Deidentified",
     "Described",
     "FoldsResult",
     "NewPipeline",
@@ -36,6 +38,7 @@ __all__ = [
     "check_pipeline",
     "compare",
     "default_jobs",
+    "deidentify",
     "delete_run",
     "describe_pipeline",
     "evaluate",

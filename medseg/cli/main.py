@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from medseg.cli import data, pipeline, runs
+from medseg.cli.deidentify import deidentify
 from medseg.cli.display import display
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
@@ -32,6 +33,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 cache = typer.Typer(help="Prepared slices, generated samples and remembered checks.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
+app.command()(deidentify)
 
 
 def _version(expected: bool) -> None:

@@ -143,6 +143,15 @@ def opened(path: Path, *, pixels: bool) -> Header:
     return _checked(*_parsed(path, pixels=pixels), pixels=pixels)
 
 
+def parsed(path: Path) -> FileDataset:
+    """All attributes of a file of any kind, within `quiet`.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    return _parsed(path, pixels=True)[0]
+
+
 def size(path: Path) -> tuple[int, int]:
     """Height and width, from the header alone."""
     with quiet():

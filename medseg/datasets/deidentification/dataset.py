@@ -1,0 +1,233 @@
+"""One DICOM data set by the table of the profile, with all its sequences."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+from pydicom.datadict import dictionary_has_tag
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID_dictionary
+
+from medseg.datasets.deidentification.choice import Choice
+from medseg.datasets.deidentification.profile import Action, Rule, is_graphic, table
+from medseg.datasets.deidentification.substitutes import Substitutes, shifted
+
+#: Replaced by the patient's public name, wherever they stand.
+_PATIENT = {Tag("PatientID"), Tag("PatientName")}
+
+#: Descriptions that may stay where they hold nothing but words that name nobody.
+_DESCRIPTIONS = {
+    Tag(keyword)
+    for keyword in (
+        *("SeriesDescription", "StudyDescription", "ProtocolName", "ContrastBolusAgent"),
+        *("ROIName", "ROIObservationLabel"),
+    )
+}
+_BIRTH = {Tag("PatientBirthDate"), Tag("PatientBirthTime")}
+_TIMES = {"DA", "DT", "TM"}
+_NUMBERS = {"FL", "FD", "SL", "SS", "SV", "UL", "US", "UV", "AT"}
+
+#: Free text: emptied also where the table does not name it.
+_FREE = {"LT", "ST", "UT", "UR", "PN"}
+_SHORT = {"LO", "SH", "UC", "AE"}
+
+_DUMMIES: Mapping[str, str | int | bytes] = {
+    **dict.fromkeys(("LO", "SH", "UC", "ST", "LT", "UT", "PN"), "removed"),
+    **dict.fromkeys(("CS", "AE"), "REMOVED"),
+    **dict.fromkeys(("DS", "IS"), "0"),
+    **dict.fromkeys(_NUMBERS, 0),
+    "DA": "19000101",
+    "TM": "000000",
+    "DT": "19000101000000",
+    "AS": "000Y",
+    "UR": "https://removed.invalid",
+}
+
+#: Whose values are looked for in the texts that stay.
+_NAMING = {
+    Tag(keyword)
+    for keyword in (
+        *("PatientName", "PatientID", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName", "StudyID"),
+        *("AccessionNumber", "ReferringPhysicianName", "OperatorsName", "PerformingPhysicianName"),
+        "InstitutionName",
+    )
+}
+_SHORTEST = 4  # letters of a part of a name that is looked for: shorter ones stand in many words
+
+
+def identifiers(data: Dataset) -> frozenset[str]:
+    """Parts of names and numbers of a patient and of those around, in lower case, of all levels."""
+    texts = [str(element.value) for element in _readable(data) if element.tag in _NAMING]
+    return frozenset(
+        part.casefold() for text in texts for part in re.split(r"[\W_]+", text) if len(part) >= _SHORTEST
+    )
+
+
+def _readable(data: Dataset) -> Iterator[DataElement]:
+    """All attributes whose values can be read, those of sequences too."""
+    for tag in data.keys():  # noqa: SIM118 - a data set iterates over its elements
+        try:
+            element = data[tag]
+        except Exception:  # noqa: BLE001, S112 - pydicom raises whatever a damaged value makes it meet
+            continue
+        yield element
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _readable(item)
+
+
+class DatasetCleaner:
+    """Cleans one data set in place, and counts what it did.
+
+    Attributes:
+        counts: How many attributes were removed, emptied, replaced, shifted.
+    """
+
+    def __init__(
+        self, choice: Choice, substitutes: Substitutes, patient: str, naming: frozenset[str]
+    ) -> None:
+        """Take the rules.
+
+        Args:
+            choice: Options.
+            substitutes: Names and UIDs in place of others.
+            patient: What tells the patient apart.
+            naming: What may stand in no text that stays; see `identifiers`.
+        """
+        self._choice, self._substitutes, self._naming = choice, substitutes, naming
+        self._name, self._days = substitutes.patient(patient), substitutes.days(patient)
+        self.counts: Counter[str] = Counter()
+        self._do: Mapping[Action, Callable[[Dataset, DataElement], None]] = {
+            "X": self._remove,
+            "Z": self._empty,
+            "D": self._replace,
+            "U": self._uids,
+            "U*": self._walk,
+        }
+
+    def clean(self, data: Dataset) -> None:
+        """Apply the table to all attributes of a data set, and of those within."""
+        for tag in list(data.keys()):
+            try:
+                element = data[tag]
+            except Exception:  # noqa: BLE001 - pydicom raises whatever a damaged value makes it meet
+                self._drop(data, tag)
+                continue
+            self._attribute(data, element)
+
+    def _attribute(self, data: Dataset, element: DataElement) -> None:
+        tag, rule = element.tag, table().get(element.tag)
+        if tag.is_private or tag.element == 0 or is_graphic(tag) or not dictionary_has_tag(tag):
+            self._remove(data, element)
+        elif tag in _PATIENT and not element.is_empty:
+            element.value = self._name
+            self.counts["replaced"] += 1
+        elif rule is None:
+            self._unlisted(data, element)
+        elif self._stays(element, rule):
+            self._walk(data, element)
+        elif self._choice.shift_dates and element.VR in _TIMES and tag not in _BIRTH:
+            self._shift(data, element)
+        else:
+            self._do[rule.action](data, element)
+
+    def _stays(self, element: DataElement, rule: Rule) -> bool:
+        described = element.tag in _DESCRIPTIONS and self._choice.harmless(str(element.value))
+        uid = rule.action == "U" and self._choice.keep_uids
+        return described or uid or (rule.device and self._choice.keep_device)
+
+    def _unlisted(self, data: Dataset, element: DataElement) -> None:
+        """What the table leaves as it is: names, free text and dates are emptied all the same."""
+        if element.VR == "SQ":
+            self._walk(data, element)
+        elif element.VR == "UN":
+            self._remove(data, element)
+        elif element.VR == "UI":
+            self._unlisted_uids(data, element)
+        elif element.VR in _TIMES and self._choice.shift_dates:
+            self._shift(data, element)
+        elif element.VR in _FREE | _TIMES or (element.VR in _SHORT and self._names(element)):
+            self._empty(data, element)
+
+    def _unlisted_uids(self, data: Dataset, element: DataElement) -> None:
+        if not self._choice.keep_uids and not element.keyword.endswith("ClassUID"):
+            self._uids(data, element)
+
+    def _names(self, element: DataElement) -> bool:
+        text = str(element.value).casefold()
+        return any(part in text for part in self._naming)
+
+    def _drop(self, data: Dataset, tag: BaseTag) -> None:
+        del data[tag]
+        self.counts["removed"] += 1
+
+    def _remove(self, data: Dataset, element: DataElement) -> None:
+        self._drop(data, element.tag)
+
+    def _empty(self, data: Dataset, element: DataElement) -> None:  # noqa: ARG002 - as the others
+        if not element.is_empty:
+            element.value = Sequence() if element.VR == "SQ" else None
+            self.counts["emptied"] += 1
+
+    def _walk(self, data: Dataset, element: DataElement) -> None:  # noqa: ARG002 - as the others
+        if element.VR == "SQ":
+            for item in element.value:
+                self.clean(item)
+
+    def _uids(self, data: Dataset, element: DataElement) -> None:
+        """New UIDs for all that the standard does not define itself."""
+        if element.VR != "UI":
+            self._replace(data, element)
+            return
+        values = element.value if isinstance(element.value, MultiValue) else [element.value]
+        new = [
+            self._substitutes.uid(str(each)) if each and str(each) not in UID_dictionary else each
+            for each in values
+        ]
+        if new != list(values):
+            element.value = new if len(new) > 1 else new[0]
+            self.counts["replaced"] += 1
+
+    def _shift(self, data: Dataset, element: DataElement) -> None:
+        if element.VR == "TM" or element.is_empty:
+            return
+        values = element.value if isinstance(element.value, MultiValue) else [element.value]
+        try:
+            new = [shifted(str(each), self._days) for each in values]
+        except (ValueError, OverflowError):
+            self._replace(data, element)
+            return
+        element.value = new if len(new) > 1 else new[0]
+        self.counts["shifted"] += 1
+
+    def _replace(self, data: Dataset, element: DataElement) -> None:
+        if element.is_empty:
+            return
+        if element.VR == "UI":
+            self._uids(data, element)
+            return
+        if element.VR == "SQ":
+            for item in element.value:
+                self._replace_all(item)
+        else:
+            element.value = _DUMMIES.get(element.VR, b"\0\0")
+        self.counts["replaced"] += 1
+
+    def _replace_all(self, item: Dataset) -> None:
+        """Dummies for all that an item holds: what it says may be of a person, whatever its attributes are called."""
+        for tag in list(item.keys()):
+            try:
+                element = item[tag]
+            except Exception:  # noqa: BLE001 - as in `clean`
+                self._drop(item, tag)
+                continue
+            if tag.is_private or not dictionary_has_tag(tag) or element.VR == "UN":
+                self._remove(item, element)
+            else:
+                self._replace(item, element)

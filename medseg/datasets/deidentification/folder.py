@@ -1,0 +1,186 @@
+"""A folder without what names a patient: every file is cleaned, or left out with its reason."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from medseg.datasets.deidentification.choice import Choice, Cleaned
+from medseg.datasets.deidentification.kinds import Kind, kind_of
+from medseg.datasets.deidentification.names import public_place
+from medseg.datasets.deidentification.substitutes import Substitutes
+from medseg.errors import DataError, RunError
+from medseg.images.refusal import RefusedError, found_and_remedy
+from medseg.places import clear_leftovers, written_whole
+from medseg.progress import Progress
+
+REPORT = "deidentification.csv"
+
+#: Files that would have the same public name, as the same instance in several folders, are numbered.
+_MOST_ALIKE = 100_000
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What became of one file.
+
+    Attributes:
+        number: Its place among all files, in the order of their paths, from 1.
+        source: Its path. Private.
+        written: What was written, below the new folder; empty if it was left out.
+        kind: Such as `DICOM`; empty where it is of none.
+        changes: How many parts were removed, emptied, replaced, shifted.
+        warnings: What a person must look at.
+        reason: Why it was left out, and what to do.
+    """
+
+    number: int
+    source: Path
+    written: str = ""
+    kind: str = ""
+    changes: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def clean_folder(
+    source: Path, out: Path, choice: Choice, key: bytes, progress: Progress, key_map: Path | None = None
+) -> tuple[FileReport, ...]:
+    """Clean all files of a folder, or one file, into a new folder, which appears when it is whole.
+
+    Args:
+        source: The folder, or file. Links are not followed.
+        out: The new folder; `deidentification.csv` in it lists every file. An empty one may be there.
+        choice: Options.
+        key: Of pseudonyms, UIDs and shifts of dates: the same key gives the same.
+        progress: Shows a bar.
+        key_map: A new file for which name became which, readable by its user alone; None writes none.
+
+    Returns:
+        One report for each file, in the order of their paths.
+
+    Raises:
+        DataError: There is no such folder, or it holds no file.
+        RunError: A place to write to is taken, or lies within `source`.
+        NotWrittenError: Something cannot be written.
+    """
+    _refuse_places(source, out, key_map)
+    paths = sorted(_files(source))
+    if not paths:
+        raise DataError("the folder holds no file: there is nothing to de-identify")
+    clear_leftovers(out.absolute().parent, below=out.name)
+    with written_whole(out) as target:
+        target.mkdir()
+        with progress.bar("de-identifying", len(paths), "files") as bar:
+            found = [
+                _one(number, path, source, target, choice, Substitutes(key))
+                for number, path in enumerate(paths, 1)
+                if bar.advance() is None
+            ]
+        _write_report(target / REPORT, found)
+        if key_map is not None:
+            _write_key_map(key_map, found)
+    return tuple(found)
+
+
+def _refuse_places(source: Path, out: Path, key_map: Path | None) -> None:
+    if not source.exists():
+        raise DataError("there is no such file or folder to de-identify. Check the path")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(
+            f"{out.name} is there already, and nothing is overwritten. Name a new folder, or empty it."
+        )
+    if out.resolve().is_relative_to(source.resolve()):
+        raise RunError("the new folder lies within the one that is read. Name one elsewhere.")
+    if key_map is not None and (key_map.exists() or key_map.resolve().is_relative_to(out.resolve())):
+        raise RunError(
+            f"{key_map.name}, for the key map, is there already or lies in the new folder, which is passed on. Name "
+            "a new file elsewhere."
+        )
+
+
+def _files(source: Path) -> Iterator[Path]:
+    if not source.is_dir():
+        yield source
+        return
+    for place, folders, names in os.walk(source):
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        yield from (Path(place, name) for name in (*names, *links))
+
+
+def _one(
+    number: int, path: Path, source: Path, target: Path, choice: Choice, substitutes: Substitutes
+) -> FileReport:
+    kind: Kind | None = None
+    try:
+        if path.is_symlink():
+            raise RefusedError("a link", "Put the file itself there, or leave it out.")
+        kind = kind_of(path)
+        cleaned = kind.clean(path, choice, substitutes)
+    except Exception as error:  # noqa: BLE001 - one file's fault must not cost the others
+        return FileReport(number, path, kind="" if kind is None else kind.name, reason=_reason(error))
+    relative = path.relative_to(source) if source.is_dir() else PurePath(path.name)
+    written = _written(target, relative, kind, cleaned, choice, substitutes)
+    return FileReport(number, path, written, kind.name, cleaned.changes, cleaned.warnings)
+
+
+def _reason(error: Exception) -> str:
+    """Why a file is left out, and what to do; texts of others may hold what stands in it, and are not shown."""
+    if isinstance(error, MemoryError):
+        return "it does not fit into memory. Leave it out."
+    if isinstance(error, OSError):
+        problem = error.strerror or type(error).__name__
+        return f"it cannot be read: {problem}. Mend that, or leave it out."
+    if isinstance(error, DataError):
+        return ". ".join(found_and_remedy(error, "Copy it anew, or leave it out."))
+    return f"it cannot be cleaned ({type(error).__name__}). Leave it out."
+
+
+def _written(
+    target: Path,
+    relative: PurePath,
+    kind: Kind,
+    cleaned: Cleaned,
+    choice: Choice,
+    substitutes: Substitutes,
+) -> str:
+    ending = next((each for each in kind.endings if relative.name.lower().endswith(each)), "")
+    place = cleaned.place or public_place(relative, ending, choice.words, substitutes.key)
+    folder, name = target.joinpath(*place[:-1]), place[-1]
+    free = (f"{name}{more}{kind.ending}" for more in ("", *(f"-{count}" for count in range(2, _MOST_ALIKE))))
+    path = next(path for path in (folder / each for each in free) if not path.exists())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cleaned.content)
+    return path.relative_to(target).as_posix()
+
+
+def _write_report(path: Path, found: list[FileReport]) -> None:
+    kinds = ("removed", "emptied", "replaced", "shifted")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["number", "file", "kind", "outcome", *kinds, "look_at", "reason"])
+        for each in found:
+            outcome = "left out" if each.reason else "cleaned" if any(each.changes.values()) else "copied"
+            counts = [each.changes.get(kind, 0) for kind in kinds]
+            rows.writerow(
+                [
+                    each.number,
+                    each.written,
+                    each.kind,
+                    outcome,
+                    *counts,
+                    "; ".join(each.warnings),
+                    each.reason,
+                ]
+            )
+
+
+def _write_key_map(path: Path, found: list[FileReport]) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["number", "file", "source"])
+        rows.writerows([each.number, each.written, str(each.source)] for each in found)

@@ -1,0 +1,99 @@
+"""What a file is, by its bytes, and how such files are cleaned; other kinds are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from medseg.datasets.deidentification.choice import Choice, Cleaned
+from medseg.datasets.deidentification.dicom import clean_dicom
+from medseg.datasets.deidentification.nifti import begins_as_nifti, clean_nifti
+from medseg.datasets.deidentification.pictures import clean_jpeg, clean_png
+from medseg.datasets.deidentification.sidecar import clean_sidecar
+from medseg.datasets.deidentification.substitutes import Substitutes
+from medseg.datasets.deidentification.tiff import clean_tiff
+from medseg.files.regular import open_regular
+from medseg.images.dicom.sniff import begins_as_dicom
+from medseg.images.refusal import RefusedError
+
+_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Files of one kind.
+
+    Attributes:
+        name: What they are called.
+        ending: Of the names that are written; of NIfTI that of the file, `.nii` or `.nii.gz`.
+        endings: Of names that are read, the longest first: what is left out before the rest becomes a pseudonym.
+        is_one: Whether a file is one, by its path and its first 352 bytes.
+        clean: Give it without what names a patient.
+    """
+
+    name: str
+    ending: str
+    endings: tuple[str, ...]
+    is_one: Callable[[Path, bytes], bool]
+    clean: Callable[[Path, Choice, Substitutes], Cleaned]
+
+
+def _whole(clean: Callable[[bytes], Cleaned]) -> Callable[[Path, Choice, Substitutes], Cleaned]:
+    def cleaned(path: Path, choice: Choice, substitutes: Substitutes) -> Cleaned:  # noqa: ARG001 - as DICOM
+        with open_regular(path) as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise RefusedError(f"it holds more than {_MOST_BYTES} bytes", "Leave it out.")
+        return clean(data)
+
+    return cleaned
+
+
+def _begins(*marks: bytes) -> Callable[[Path, bytes], bool]:
+    return lambda _, head: head.startswith(marks)
+
+
+def _nifti(packed: bool) -> Callable[[Path, bytes], bool]:
+    return lambda path, head: head.startswith(b"\x1f\x8b") == packed and begins_as_nifti(path)
+
+
+def _clean_nifti(path: Path, choice: Choice, substitutes: Substitutes) -> Cleaned:  # noqa: ARG001 - as DICOM
+    return clean_nifti(path)
+
+
+_NII = (".nii.gz", ".nii")
+
+KINDS = (
+    Kind("DICOM", ".dcm", (".dcm",), lambda _, head: begins_as_dicom(head), clean_dicom),
+    Kind("PNG", ".png", (".png",), _begins(b"\x89PNG\r\n\x1a\n"), _whole(clean_png)),
+    Kind("JPEG", ".jpg", (".jpeg", ".jpg"), _begins(b"\xff\xd8\xff"), _whole(clean_jpeg)),
+    Kind(
+        "TIFF",
+        ".tif",
+        (".tiff", ".tif"),
+        _begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        _whole(clean_tiff),
+    ),
+    Kind("NIfTI", ".nii.gz", _NII, _nifti(packed=True), _clean_nifti),
+    Kind("NIfTI", ".nii", _NII, _nifti(packed=False), _clean_nifti),
+    Kind("JSON", ".json", (".json",), lambda path, _: path.suffix.lower() == ".json", _whole(clean_sidecar)),
+)
+
+
+def kind_of(path: Path) -> Kind:
+    """The kind of a file.
+
+    Raises:
+        RefusedError: It is none that is cleaned.
+        OSError: It cannot be read, or is no regular file.
+    """
+    with open_regular(path) as file:
+        head = file.read(352)
+    for kind in KINDS:
+        if kind.is_one(path, head):
+            return kind
+    raise RefusedError(
+        "the file is of a kind that is not cleaned, expected DICOM, NIfTI, PNG, JPEG, TIFF or JSON",
+        "Look at it yourself, and copy it if it names nobody.",
+    )

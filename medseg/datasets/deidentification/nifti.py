@@ -1,0 +1,117 @@
+"""NIfTI without text: the free fields of its header and all extensions; voxels stay byte for byte."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isal import igzip, isal_zlib
+
+from medseg.datasets.deidentification.choice import Cleaned
+from medseg.files.regular import open_regular
+from medseg.images.refusal import RefusedError
+from medseg.machine.memory import available_memory
+
+_ANEW = "Copy or export it anew, or leave it out."
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Where fields lie in a header; spans are of free text. Source: nifti1.h, nifti2.h."""
+
+    size: int
+    magic: slice
+    dim: tuple[int, str]
+    bitpix: int
+    offset: tuple[int, str]
+    texts: tuple[tuple[int, int], ...]
+
+
+_NIFTI1 = _Form(
+    348,
+    slice(344, 348),
+    (40, "8h"),
+    72,
+    (108, "f"),
+    ((4, 14), (14, 32), (32, 36), (36, 38), (140, 148), (148, 228), (228, 252), (328, 344)),
+)
+_NIFTI2 = _Form(
+    540, slice(4, 8), (16, "8q"), 14, (168, "q"), ((240, 320), (320, 344), (508, 524), (525, 540))
+)
+_FORMS = ((_NIFTI1, b"n+1\0"), (_NIFTI2, b"n+2\0"))
+_PACKED = b"\x1f\x8b"
+_DAMAGE = (OSError, EOFError, isal_zlib.error)
+
+
+def form_of(head: bytes) -> _Form | None:
+    """The form of a header, by the first 348 bytes of a file that is unpacked; None where it is no NIfTI."""
+    return next((form for form, magic in _FORMS if head[form.magic] == magic), None)
+
+
+def begins_as_nifti(path: Path) -> bool:
+    """Whether a file is NIfTI of one file, packed or not."""
+    with open_regular(path) as file:
+        head = file.read(2)
+        file.seek(0)
+        try:
+            stream: Any = igzip.IGzipFile(fileobj=file) if head == _PACKED else file
+            return form_of(stream.read(348)) is not None
+        except _DAMAGE:
+            return False
+
+
+def clean_nifti(path: Path) -> Cleaned:
+    """A NIfTI file with empty texts and no extension; packed as it was, without name and time of the packed file.
+
+    Raises:
+        RefusedError: It is damaged, or holds fewer voxels than its header says.
+    """
+    with open_regular(path) as file:
+        packed = file.read(2) == _PACKED
+        file.seek(0)
+        stream: Any = igzip.IGzipFile(fileobj=file) if packed else file
+        try:
+            content, changes = _cleaned(stream)
+        except (*_DAMAGE, ValueError, OverflowError, struct.error) as error:
+            raise RefusedError("the NIfTI file is truncated or damaged", _ANEW) from error
+    return Cleaned(_pack(content) if packed else content, changes=changes)
+
+
+def _cleaned(stream: Any) -> tuple[bytes, dict[str, int]]:
+    raw = stream.read(348)
+    form = form_of(raw)
+    if form is None:
+        raise RefusedError("the file is no NIfTI of one file", _ANEW)
+    raw += stream.read(form.size - len(raw))
+    order = "<" if struct.unpack_from("<i", raw)[0] == form.size else ">"
+    dim = struct.unpack_from(order + form.dim[1], raw, form.dim[0])
+    (bits,) = struct.unpack_from(order + "h", raw, form.bitpix)
+    begin = int(struct.unpack_from(order + form.offset[1], raw, form.offset[0])[0])
+    if not 1 <= dim[0] <= 7 or min(dim[1 : dim[0] + 1]) < 1 or bits < 1 or begin < form.size:
+        raise RefusedError("the header of the NIfTI file is damaged", _ANEW)
+    size = math.ceil(math.prod(dim[1 : dim[0] + 1]) * bits / 8)
+    if begin + size > available_memory() // 3:
+        raise RefusedError("the NIfTI file does not fit into memory", "Leave it out.")
+    extensions = stream.read(begin - form.size)
+    voxels = stream.read(size)
+    if len(voxels) < size:
+        raise RefusedError("the NIfTI file holds fewer voxels than its header says", _ANEW)
+    head, emptied = bytearray(raw), 0
+    for first, last in form.texts:
+        emptied += any(head[first:last])
+        head[first:last] = bytes(last - first)
+    struct.pack_into(order + form.offset[1], head, form.offset[0], form.size + 4)
+    removed = bool(any(extensions)) + bool(stream.read(1))
+    changes = {name: count for name, count in (("emptied", emptied), ("removed", removed)) if count}
+    return bytes(head) + bytes(4) + voxels, changes
+
+
+def _pack(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with igzip.IGzipFile(filename="", fileobj=buffer, mode="wb", compresslevel=2, mtime=0) as packed:
+        packed.write(content)
+    return buffer.getvalue()

@@ -1,0 +1,213 @@
+"""DICOM by the profile: what is kept, replaced, moved and said, and which objects are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import CTImageStorage, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
+
+from medseg.datasets.deidentification.choice import Choice, Cleaned
+from medseg.datasets.deidentification.dicom import clean_dicom
+from medseg.datasets.deidentification.substitutes import Substitutes, shifted
+from medseg.datasets.pseudonym import pseudonym
+from medseg.errors import DataError
+from medseg.testing.dicoms import write_dicom
+
+KEY = bytes(range(32))
+PIXELS = np.arange(16 * 12, dtype=np.uint8).reshape(16, 12)
+STUDY = {
+    "SOPClassUID": CTImageStorage,
+    "Modality": "CT",
+    "PatientID": "4711",
+    "PatientBirthDate": "19500501",
+    "StudyDate": "20200229",
+    "SeriesDate": "20200301",
+    "AcquisitionDateTime": "20200301235900.5+0100",
+    "StudyTime": "101500",
+    "DeviceSerialNumber": "SN1",
+    "StationName": "CT3",
+    "SeriesDescription": "T1C axial",
+    "ImagePositionPatient": [1, 2, 3],
+}
+
+
+@pytest.fixture
+def cleaned(tmp_path: Path) -> Callable[..., tuple[Cleaned, FileDataset]]:
+    """Write a file with some attributes, clean it, and read what was made."""
+
+    def clean(
+        choice: Choice | None = None, *, array: Any = PIXELS, key: bytes = KEY, **attributes: Any
+    ) -> tuple[Cleaned, FileDataset]:
+        path = write_dicom(tmp_path / "a.dcm", array, **(STUDY | attributes))
+        found = clean_dicom(path, choice or Choice(), Substitutes(key))
+        (tmp_path / "b.dcm").write_bytes(found.content)
+        return found, dcmread(tmp_path / "b.dcm")
+
+    return clean
+
+
+def test_a_patient_is_called_as_in_runs(cleaned: Callable[..., Any]) -> None:
+    _, data = cleaned()
+
+    assert data.PatientID == data.PatientName == pseudonym("patient", "4711", KEY)
+
+
+def test_pixels_and_places_stay(cleaned: Callable[..., Any]) -> None:
+    _, data = cleaned()
+
+    assert np.array_equal(data.pixel_array, PIXELS)
+    assert data.ImagePositionPatient == [1, 2, 3]
+
+
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEGLSLossless, JPEG2000Lossless, RLELossless])
+def test_compressed_pixels_are_not_coded_anew(
+    cleaned: Callable[..., Any], syntax: str, tmp_path: Path
+) -> None:
+    _, data = cleaned(transfer_syntax=syntax)
+
+    assert data.file_meta.TransferSyntaxUID == syntax
+    assert np.array_equal(data.pixel_array, dcmread(tmp_path / "a.dcm").pixel_array)
+
+
+def test_a_comment_in_compressed_pixels_goes(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", PIXELS, transfer_syntax=JPEG2000Lossless, **STUDY)
+    data = dcmread(path)
+    (frame,) = generate_frames(data.PixelData, number_of_frames=1)
+    size = int.from_bytes(frame[4:6]) + 4  # SOC and SIZ
+    commented = frame[:size] + b"\xff\x64\x00\x0a\x00\x01Sophie" + frame[size:] + b"Sophie"
+    data.PixelData = encapsulate([commented])
+    data.save_as(path)
+
+    found = clean_dicom(path, Choice(), Substitutes(KEY))
+
+    assert b"Sophie" in path.read_bytes()
+    assert b"Sophie" not in found.content
+
+
+def test_what_follows_the_pixels_goes(cleaned: Callable[..., Any]) -> None:
+    found, _ = cleaned(
+        PixelData=PIXELS.tobytes() + b"Sophie Meier",
+        Rows=16,
+        Columns=12,
+        SamplesPerPixel=1,
+        BitsAllocated=8,
+        BitsStored=8,
+        HighBit=7,
+        PixelRepresentation=0,
+        PhotometricInterpretation="MONOCHROME2",
+    )
+
+    assert b"Sophie" not in found.content
+
+
+def test_uids_are_the_same_for_the_same_and_others_with_another_key(cleaned: Callable[..., Any]) -> None:
+    reference = {"ReferencedImageSequence": [{"ReferencedSOPInstanceUID": "1.2.3.4"}]}
+    _, first = cleaned(SOPInstanceUID="1.2.3.4")
+    _, second = cleaned(**reference)
+    _, other = cleaned(SOPInstanceUID="1.2.3.4", key=bytes(32))
+
+    assert first.SOPInstanceUID == second.ReferencedImageSequence[0].ReferencedSOPInstanceUID
+    assert first.SOPInstanceUID == first.file_meta.MediaStorageSOPInstanceUID
+    assert len({"1.2.3.4", first.SOPInstanceUID, other.SOPInstanceUID}) == 3
+    assert first.SOPClassUID == CTImageStorage
+
+
+def test_uids_may_stay(cleaned: Callable[..., Any]) -> None:
+    _, data = cleaned(Choice(keep_uids=True), SOPInstanceUID="1.2.3.4")
+
+    assert data.SOPInstanceUID == "1.2.3.4"
+
+
+def test_dates_go(cleaned: Callable[..., Any]) -> None:
+    _, data = cleaned()
+
+    assert not data.StudyDate
+    assert data.SeriesDate == "19000101"
+    assert data.LongitudinalTemporalInformationModified == "REMOVED"
+
+
+def test_dates_of_a_patient_move_together(cleaned: Callable[..., Any]) -> None:
+    _, data = cleaned(Choice(shift_dates=True))
+
+    days = Substitutes(KEY).days("4711")
+    assert data.StudyDate == shifted("20200229", days)
+    assert data.SeriesDate == shifted("20200301", days)
+    assert data.AcquisitionDateTime == shifted("20200301", days) + "235900.5+0100"
+    assert data.StudyTime == "101500"
+    assert not data.PatientBirthDate
+    assert days < 0
+    assert days != Substitutes(KEY).days("4712")
+
+
+@pytest.mark.parametrize("text", ["2020", "20201301", "2020030x", "20200301Meier", ""])
+def test_what_is_no_date_is_not_moved(text: str) -> None:
+    with pytest.raises(ValueError, match=r"no|must be|month"):
+        shifted(text, -1)
+
+
+def test_the_device_goes_or_stays(cleaned: Callable[..., Any]) -> None:
+    _, gone = cleaned()
+    _, kept = cleaned(Choice(keep_device=True))
+
+    assert "SN1" not in str(gone)
+    assert (kept.DeviceSerialNumber, kept.StationName) == ("SN1", "CT3")
+
+
+def test_a_description_stays_if_all_its_words_may(cleaned: Callable[..., Any]) -> None:
+    _, some = cleaned(Choice(words=frozenset({"t1c"})))
+    _, all_words = cleaned(Choice(words=frozenset({"t1c", "axial"})))
+
+    assert "SeriesDescription" not in some
+    assert all_words.SeriesDescription == "T1C axial"
+
+
+def test_it_says_what_was_done(cleaned: Callable[..., Any]) -> None:
+    _, data = cleaned(Choice(shift_dates=True, keep_uids=True))
+
+    assert data.PatientIdentityRemoved == "YES"
+    assert [code.CodeValue for code in data.DeidentificationMethodCodeSequence] == [
+        "113100",
+        "113107",
+        "113110",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "warned"),
+    [
+        ({"BurnedInAnnotation": "YES"}, "burned into"),
+        ({"Modality": "US"}, "often show text"),
+        ({"Modality": "US", "BurnedInAnnotation": "NO"}, ""),
+        ({}, ""),
+        ({"RecognizableVisualFeatures": "YES"}, "recognised"),
+    ],
+)
+def test_pixels_that_may_show_text_are_warned_of(
+    cleaned: Callable[..., Any], attributes: dict[str, str], warned: str
+) -> None:
+    found, _ = cleaned(**attributes)
+
+    assert bool(found.warnings) == bool(warned)
+    assert all(warned in warning for warning in found.warnings)
+
+
+def test_a_report_is_left_out(cleaned: Callable[..., Any]) -> None:
+    with pytest.raises(DataError, match="text cannot be cleaned"):
+        cleaned(array=None, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11")
+
+
+def test_a_film_is_left_out(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", PIXELS, transfer_syntax=JPEGBaseline8Bit, **STUDY)
+    data = dcmread(path)
+    data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"
+    data.save_as(path)
+
+    with pytest.raises(DataError, match="film"):
+        clean_dicom(path, Choice(), Substitutes(KEY))

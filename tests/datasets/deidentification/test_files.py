@@ -1,0 +1,158 @@
+"""NIfTI, pictures and side-cars: what stays is equal, and how a picture is turned stays too."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from medseg.datasets.deidentification.choice import Cleaned
+from medseg.datasets.deidentification.nifti import clean_nifti
+from medseg.datasets.deidentification.pictures import clean_jpeg, clean_png
+from medseg.datasets.deidentification.sidecar import clean_sidecar
+from medseg.datasets.deidentification.tiff import clean_tiff
+from medseg.errors import DataError
+from medseg.images.pictures.read import read_picture
+
+GREY = np.arange(64, dtype=np.uint8).reshape(8, 8)
+AFFINE = np.array([[0.0, -2, 0, 5], [1.5, 0, 0, -7], [0, 0, 3, 9], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize("form", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_voxels_and_place_of_nifti_stay(form: type, ending: str, order: str, tmp_path: Path) -> None:
+    header = form.header_class(endianness=order)
+    image = form(np.arange(24, dtype=np.int16).reshape(2, 3, 4), AFFINE, header)
+    image.header["descrip"] = "Meier"
+    image.header.set_slope_inter(2, 1)
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"Meier" * 20))
+    nibabel.save(image, tmp_path / f"a{ending}")
+
+    (tmp_path / f"b{ending}").write_bytes(clean_nifti(tmp_path / f"a{ending}").content)
+
+    before, after = nibabel.load(tmp_path / f"a{ending}"), nibabel.load(tmp_path / f"b{ending}")
+    assert np.array_equal(before.dataobj.get_unscaled(), after.dataobj.get_unscaled())
+    assert np.array_equal(np.asanyarray(before.dataobj), np.asanyarray(after.dataobj))
+    assert np.array_equal(before.affine, after.affine)
+    assert after.header["descrip"] == b""
+    assert not after.header.extensions
+
+
+def test_a_truncated_nifti_is_left_out(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.zeros((9, 9, 9)), AFFINE), tmp_path / "a.nii")
+    whole = (tmp_path / "a.nii").read_bytes()
+    (tmp_path / "a.nii").write_bytes(whole[:-8])
+
+    with pytest.raises(DataError, match="fewer voxels"):
+        clean_nifti(tmp_path / "a.nii")
+
+
+def test_a_header_of_endless_voxels_is_left_out(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), AFFINE), tmp_path / "a.nii")
+    raw = bytearray((tmp_path / "a.nii").read_bytes())
+    raw[40:48] = np.array([3, 32000, 32000, 32000], "<i2").tobytes()
+    (tmp_path / "a.nii").write_bytes(raw)
+
+    with pytest.raises(DataError, match="memory"):
+        clean_nifti(tmp_path / "a.nii")
+
+
+def saved(kind: str, **how: object) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "Meier"
+    buffer = io.BytesIO()
+    Image.fromarray(GREY[:, :5]).save(buffer, kind, exif=exif, **how)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "clean", "how"),
+    [("PNG", clean_png, {}), ("JPEG", clean_jpeg, {}), ("JPEG", clean_jpeg, {"progressive": True})],
+)
+def test_pixels_stay_and_are_turned_as_before(
+    kind: str, clean: object, how: dict[str, bool], tmp_path: Path
+) -> None:
+    before = saved(kind, **how)
+    after: Cleaned = clean(before)  # type: ignore[operator]
+    (tmp_path / "a").write_bytes(before)
+    (tmp_path / "b").write_bytes(after.content)
+
+    first, second = (read_picture(tmp_path / name, "grey") for name in "ab")
+
+    assert np.array_equal(first.pixels, second.pixels)
+    assert first.turned == second.turned == 6
+    assert b"Meier" in before
+    assert b"Meier" not in after.content
+
+
+def test_a_clean_picture_is_copied() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(GREY).save(buffer, "PNG")
+
+    found = clean_png(buffer.getvalue())
+
+    assert found.content == buffer.getvalue()
+    assert not found.changes
+
+
+@pytest.mark.parametrize("cut", [20, 40, -5])
+def test_a_damaged_png_is_left_out(cut: int) -> None:
+    with pytest.raises(DataError, match=r"damaged|cannot be read"):
+        clean_png(saved("PNG")[:cut])
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("how", [{}, {"tile": (16, 16)}, {"compression": "zlib"}])
+def test_samples_of_tiff_stay(order: str, big: bool, how: dict[str, object], tmp_path: Path) -> None:
+    array = np.arange(3 * 40 * 50, dtype=np.uint16).reshape(3, 40, 50)
+    with tifffile.TiffWriter(tmp_path / "a.tif", byteorder=order, bigtiff=big) as file:
+        for page in array:
+            file.write(page, description="Meier, Sophie", metadata=None, contiguous=False, **how)
+
+    found = clean_tiff((tmp_path / "a.tif").read_bytes())
+    (tmp_path / "b.tif").write_bytes(found.content)
+
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), array)
+    assert b"Sophie" not in found.content
+    assert "several pictures" in found.warnings[0]
+
+
+def test_a_stack_that_only_its_description_tells_is_left_out(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 8, 8), np.uint8), imagej=True)
+    raw = (tmp_path / "a.tif").read_bytes().replace(b"images=4", b"images=9")
+
+    with pytest.raises(DataError, match="only its description"):
+        clean_tiff(raw)
+
+
+def test_a_sidecar_keeps_what_says_how_an_image_was_taken() -> None:
+    given = {
+        "EchoTime": 0.03,
+        "SliceTiming": [0, 0.5],
+        "Modality": "MR",
+        "PatientName": "Meier",
+        "PatientID": 4711,
+        "AcquisitionTime": "10:15",
+        "SliceThickness": "Meier",
+        "PhaseEncodingDirection": "Meier",
+        "EchoTrainLength": {"Meier": 1},
+    }
+
+    found = clean_sidecar(json.dumps(given).encode())
+
+    assert json.loads(found.content) == {"EchoTime": 0.03, "SliceTiming": [0, 0.5], "Modality": "MR"}
+    assert found.changes == {"removed": 6}
+
+
+@pytest.mark.parametrize("text", [b"[1, 2]", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_what_is_no_sidecar_is_left_out(text: bytes) -> None:
+    with pytest.raises(DataError, match="JSON"):
+        clean_sidecar(text)
