@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID_dictionary
+from pydicom.uid import UID
 
 from medseg.datasets.deidentification.choice import Choice
 from medseg.datasets.deidentification.profile import Action, Rule, is_graphic, table
@@ -80,6 +80,11 @@ def _readable(data: Dataset) -> Iterator[DataElement]:
         if element.VR == "SQ":
             for item in element.value:
                 yield from _readable(item)
+
+
+def _is_own(uid: str) -> bool:
+    """Whether a UID is none of those that the standard lists, which have names."""
+    return bool(uid) and UID(uid).name == uid
 
 
 class DatasetCleaner:
@@ -186,10 +191,7 @@ class DatasetCleaner:
             self._replace(data, element)
             return
         values = element.value if isinstance(element.value, MultiValue) else [element.value]
-        new = [
-            self._substitutes.uid(str(each)) if each and str(each) not in UID_dictionary else each
-            for each in values
-        ]
+        new = [self._substitutes.uid(str(each)) if _is_own(str(each)) else each for each in values]
         if new != list(values):
             element.value = new if len(new) > 1 else new[0]
             self.counts["replaced"] += 1

@@ -57,7 +57,7 @@ def clean_dicom(path: Path, choice: Choice, substitutes: Substitutes) -> Cleaned
         DataError: It cannot be read, or is of a kind that is not cleaned.
     """
     with quiet():
-        data = parsed(path)
+        data = parsed(path, pixels=True)[0]
         refuse_other_objects(data)
         warnings = tuple(warnings_of(data))
         syntax = _syntax(data)

@@ -74,12 +74,11 @@ def clean_folder(
     clear_leftovers(out.absolute().parent, below=out.name)
     with written_whole(out) as target:
         target.mkdir()
+        found = []
         with progress.bar("de-identifying", len(paths), "files") as bar:
-            found = [
-                _one(number, path, source, target, choice, Substitutes(key))
-                for number, path in enumerate(paths, 1)
-                if bar.advance() is None
-            ]
+            for number, path in enumerate(paths, 1):
+                found.append(_one(number, path, source, target, choice, Substitutes(key)))
+                bar.advance()
         _write_report(target / REPORT, found)
         if key_map is not None:
             _write_key_map(key_map, found)

@@ -44,7 +44,7 @@ _NIFTI2 = _Form(
 )
 _FORMS = ((_NIFTI1, b"n+1\0"), (_NIFTI2, b"n+2\0"))
 _PACKED = b"\x1f\x8b"
-_DAMAGE = (OSError, EOFError, isal_zlib.error)
+_DAMAGE: tuple[type[Exception], ...] = (OSError, EOFError, isal_zlib.error)
 
 
 def form_of(head: bytes) -> _Form | None:

@@ -140,16 +140,7 @@ def opened(path: Path, *, pixels: bool) -> Header:
     Raises:
         DataError: It cannot be read, or is no single-frame image.
     """
-    return _checked(*_parsed(path, pixels=pixels), pixels=pixels)
-
-
-def parsed(path: Path) -> FileDataset:
-    """All attributes of a file of any kind, within `quiet`.
-
-    Raises:
-        DataError: It cannot be read.
-    """
-    return _parsed(path, pixels=True)[0]
+    return _checked(*parsed(path, pixels=pixels), pixels=pixels)
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -169,14 +160,24 @@ def tag(path: Path, keyword: str) -> str:
         )
     with quiet():
         try:
-            value = _parsed(path, pixels=False, only=[number])[0].get(keyword)
+            value = parsed(path, pixels=False, only=[number])[0].get(keyword)
             values = [] if value is None else value if isinstance(value, MultiValue) else [value]
             return "\\".join(str(each).strip(" \0") for each in values)
         except Exception:  # noqa: BLE001 - what is wrong with the file, reading its pixels will tell
             return ""
 
 
-def _parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[FileDataset, list[str]]:
+def parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[FileDataset, list[str]]:
+    """Attributes of a file, within `quiet`, and what is odd about it.
+
+    Args:
+        path: The file.
+        pixels: Whether its pixels are read as well.
+        only: Tags of the attributes that are read; None for all.
+
+    Raises:
+        DataError: It cannot be read, or is no DICOM.
+    """
     try:
         handle = open_regular(path)
     except FileNotFoundError:

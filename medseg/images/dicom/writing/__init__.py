@@ -1,0 +1,1 @@
+"""DICOM objects that are made of results."""
