@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from medseg.datasets.deidentification.choice import Choice
-from medseg.datasets.deidentification.folder import REPORT, FileReport, clean_folder
 from medseg.datasets.pseudonym import secret_key
 from medseg.errors import Fault
 from medseg.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from medseg.datasets.deidentification.folder import FileReport
 
 LIMITS = (
     "It cannot promise that pixels show no name and no face, nor that a kept word names nobody: look at the files "
@@ -86,6 +88,9 @@ def deidentify(
         DataError: There is no file to read.
         RunError: A place to write to is taken, or lies within `inputs`.
     """
+    from medseg.datasets.deidentification.choice import Choice  # noqa: PLC0415
+    from medseg.datasets.deidentification.folder import REPORT, clean_folder  # noqa: PLC0415  # imports pydicom
+
     choice = Choice(
         keep_uids=keep_uids,
         shift_dates=shift_dates,

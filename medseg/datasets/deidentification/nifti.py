@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,6 @@ _NIFTI2 = _Form(
 )
 _FORMS = ((_NIFTI1, b"n+1\0"), (_NIFTI2, b"n+2\0"))
 _PACKED = b"\x1f\x8b"
-_DAMAGE: tuple[type[Exception], ...] = (OSError, EOFError, isal_zlib.error)
 
 
 def form_of(head: bytes) -> _Form | None:
@@ -60,7 +60,7 @@ def begins_as_nifti(path: Path) -> bool:
         try:
             stream: Any = igzip.IGzipFile(fileobj=file) if head == _PACKED else file
             return form_of(stream.read(348)) is not None
-        except _DAMAGE:
+        except (OSError, EOFError, isal_zlib.error, zlib.error):  # type: ignore[misc]  # its stubs call it a value
             return False
 
 
@@ -76,7 +76,7 @@ def clean_nifti(path: Path) -> Cleaned:
         stream: Any = igzip.IGzipFile(fileobj=file) if packed else file
         try:
             content, changes = _cleaned(stream)
-        except (*_DAMAGE, ValueError, OverflowError, struct.error) as error:
+        except (OSError, EOFError, isal_zlib.error, zlib.error) as error:  # type: ignore[misc]  # as above
             raise RefusedError("the NIfTI file is truncated or damaged", _ANEW) from error
     return Cleaned(_pack(content) if packed else content, changes=changes)
 
@@ -87,6 +87,8 @@ def _cleaned(stream: Any) -> tuple[bytes, dict[str, int]]:
     if form is None:
         raise RefusedError("the file is no NIfTI of one file", _ANEW)
     raw += stream.read(form.size - len(raw))
+    if len(raw) < form.size:
+        raise RefusedError("the NIfTI file ends within its header", _ANEW)
     order = "<" if struct.unpack_from("<i", raw)[0] == form.size else ">"
     dim = struct.unpack_from(order + form.dim[1], raw, form.dim[0])
     (bits,) = struct.unpack_from(order + "h", raw, form.bitpix)

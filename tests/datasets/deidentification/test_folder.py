@@ -56,6 +56,16 @@ def test_kept_words_pair_images_and_masks(study: Path, tmp_path: Path) -> None:
     assert len({name.partition("_")[0] for name in names}) == 1
 
 
+def test_files_of_one_name_stay_together(tmp_path: Path) -> None:
+    folder = tmp_path / "in" / "sub-01"
+    write_picture(folder / "sub-01_T1w.png", GREY)
+    (folder / "sub-01_T1w.json").write_text('{"EchoTime": 1}')
+
+    deidentify(tmp_path / "in", tmp_path / "out")
+
+    assert len({path.with_suffix("") for path in (tmp_path / "out").glob("*/*")}) == 1
+
+
 def test_files_of_one_public_name_are_numbered(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_dicom(

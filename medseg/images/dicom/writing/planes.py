@@ -100,7 +100,8 @@ def on_planes(
     if len({plane.shape for plane in planes}) > 1:
         raise RefusedError("the source images differ in rows or columns", _ANEW)
     seen = np.zeros(volume.shape, dtype=bool)
-    found = np.stack([_gathered(volume, np.linalg.inv(affine), plane, seen) for plane in planes])
+    inverse = np.linalg.inv(affine).astype(np.float64)
+    found = np.stack([_gathered(volume, inverse, plane, seen) for plane in planes])
     if not seen.all():
         raise RefusedError("two source images lie at the same place", _ANEW)
     return found

@@ -179,7 +179,7 @@ def _object(
         str(images[0].SeriesInstanceUID),
         algorithm.version,
         form,
-        hashlib.sha256(np.ascontiguousarray(stored)).hexdigest(),
+        hashlib.sha256(stored.tobytes()).hexdigest(),
     ]
     try:
         made = highdicom.seg.Segmentation(
