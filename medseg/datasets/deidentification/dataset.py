@@ -37,6 +37,9 @@ _NUMBERS = {"FL", "FD", "SL", "SS", "SV", "UL", "US", "UV", "AT"}
 _FREE = {"LT", "ST", "UT", "UR", "PN"}
 _SHORT = {"LO", "SH", "UC", "AE"}
 
+#: The group of numbers of series, acquisitions and images, all of which may be empty.
+_RELATIONS = 0x0020
+
 _DUMMIES: Mapping[str, str | int | bytes] = {
     **dict.fromkeys(("LO", "SH", "UC", "ST", "LT", "UT", "PN"), "removed"),
     **dict.fromkeys(("CS", "AE"), "REMOVED"),
@@ -157,7 +160,7 @@ class DatasetCleaner:
             self._unlisted_uids(data, element)
         elif element.VR in _TIMES and self._choice.shift_dates:
             self._shift(data, element)
-        elif element.VR in _FREE | _TIMES or (element.VR in _SHORT and self._names(element)):
+        elif element.VR in _FREE | _TIMES or self._names(element):
             self._empty(data, element)
 
     def _unlisted_uids(self, data: Dataset, element: DataElement) -> None:
@@ -165,6 +168,9 @@ class DatasetCleaner:
             self._uids(data, element)
 
     def _names(self, element: DataElement) -> bool:
+        """Whether a short text, or the number of a series or image, holds a part of a name or number."""
+        if element.VR not in _SHORT and (element.VR != "IS" or element.tag.group != _RELATIONS):
+            return False
         text = str(element.value).casefold()
         return any(part in text for part in self._naming)
 

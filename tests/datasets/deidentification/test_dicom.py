@@ -168,6 +168,15 @@ def test_a_description_stays_if_all_its_words_may(cleaned: Callable[..., Any]) -
     assert all_words.SeriesDescription == "T1C axial"
 
 
+def test_short_texts_and_numbers_that_name_the_patient_are_emptied(cleaned: Callable[..., Any]) -> None:
+    naming = {"PatientName": "Meier^Sophie", "SoftwareVersions": "of MEIER", "SeriesNumber": 4711}
+    _, data = cleaned(**naming, InstanceNumber=12, Manufacturer="Good")
+
+    assert not data.SoftwareVersions
+    assert data.SeriesNumber is None
+    assert (data.InstanceNumber, data.Manufacturer) == (12, "Good")
+
+
 def test_it_says_what_was_done(cleaned: Callable[..., Any]) -> None:
     _, data = cleaned(Choice(shift_dates=True, keep_uids=True))
 
