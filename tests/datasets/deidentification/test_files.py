@@ -125,6 +125,20 @@ def test_samples_of_tiff_stay(order: str, big: bool, how: dict[str, object], tmp
     assert "several pictures" in found.warnings[0]
 
 
+def test_what_tifffile_finds_odd_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", GREY, description="Meier", metadata=None)
+    raw = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        at = file.pages.first.tags["ImageDescription"].offset
+    raw[at + 2 : at + 4] = (99).to_bytes(2, "little")  # a type that there is not
+
+    clean_tiff(bytes(raw))
+
+    assert not caplog.records
+    assert tifffile.TiffFile(io.BytesIO(bytes(raw))).pages.first.tags
+    assert caplog.records, "elsewhere it is"
+
+
 def test_a_stack_that_only_its_description_tells_is_left_out(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 8, 8), np.uint8), imagej=True)
     raw = (tmp_path / "a.tif").read_bytes().replace(b"images=4", b"images=9")
