@@ -101,11 +101,12 @@ class Conductor:
             shared = self._shared(resolved, gathered)
             learned = () if look is not None else self._say_learned(resolved, shared)
             options = self.options.but(tags=(*self.options.tags, *learned))
-            return replace(self, options=options)._begun(uri, resolved, gathered, shared, part_of)
+            return replace(self, options=options).begun(uri, resolved, gathered, shared, part_of)
 
-    def _begun(
+    def begun(
         self, uri: str, resolved: Resolved, gathered: Gathered, shared: SharedCopies, part_of: Part | None
     ) -> RunResult:
+        """Run what was checked, in a new folder."""
         from medseg.pipeline.preparing import rows_of  # noqa: PLC0415
         from medseg.tracking.mlflow.address import masked  # noqa: PLC0415
 
@@ -240,9 +241,9 @@ class Conductor:
         tags = []
         for step, count in learned_in(resolved.steps, test):
             self.progress.say(
-                f"LEARNED CASES: {count} of {len(test)} test cases have the name, or the patient, of one that the model "
-                f"of steps.{step} has learned from or was chosen by. If they are the same, test scores are too good: "
-                "share the cases out as the run of that model did (split.file).",
+                f"LEARNED CASES: {count} of {len(test)} test cases have the name, or the patient, of one that the "
+                f"model of steps.{step} has learned from or was chosen by. If they are the same, test scores are too "
+                "good: share the cases out as the run of that model did (split.file).",
                 loud=True,
             )
             tags.append(f"{step}.learned_test_cases={count}")

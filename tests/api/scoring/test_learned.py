@@ -70,7 +70,7 @@ def test_a_run_that_tests_cases_of_the_model_it_begins_with_says_so_and_keeps_it
         raise Begun(self.options.own_tags())
 
     heard: list[str] = []
-    monkeypatch.setattr(Conductor, "_begun", begin)
+    monkeypatch.setattr(Conductor, "begun", begin)
     model = {"_target_": f"medseg.steps.{start}", "weights": str(finished.folder / "model")}
     definition = read_yaml(finished.folder / "definition.yaml")
     definition["steps"] = {**({"first": model} if start else {}), **definition["steps"]}
