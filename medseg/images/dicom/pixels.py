@@ -60,7 +60,7 @@ _EXPORT = "Export it uncompressed (as with dcmtk's dcmdjpeg or gdcmconv --raw), 
 
 
 def stored_values(head: Header) -> NDArray[Any]:
-    """Decode the picture: (H, W) stored values of greys and of palettes, or (H, W, 3) red, green and blue.
+    """Decode the picture that is meant: (H, W) stored values of greys and palettes, or (H, W, 3) red, green and blue.
 
     Raises:
         RefusedError: Its pixels are not of a kind that is decoded, or are damaged.
@@ -163,6 +163,7 @@ def _coded(head: Header) -> bytes | None:
         if head.data[head.keyword].is_undefined_length:
             raise RefusedError("the DICOM file holds compressed pixels, but does not say of which kind", COPY)
         samples = head.height * head.width * (2 if head.colours == "YBR_FULL_422" else head.samples)
+        samples *= head.frames
         if len(raw) < (samples * head.allocated + 7) // 8:
             raise _early()
         return None
@@ -194,7 +195,7 @@ def _early() -> RefusedError:
 
 def _frame(head: Header) -> bytes:
     try:
-        return bare(get_frame(head.data.PixelData, 0, number_of_frames=1))
+        return bare(get_frame(head.data.PixelData, head.frame, number_of_frames=head.frames))
     except Exception as error:
         raise RefusedError(
             "the DICOM file ends early or is damaged: its compressed pixels cannot be taken apart", COPY
@@ -211,5 +212,5 @@ def _of_pydicom(head: Header) -> NDArray[Any]:
             head.notes.append(PIXEL_BY_PIXEL)
     options: Any = {"allow_excess_frames": False}
     plugin = "pydicom" if head.syntax == RLELossless else ""
-    array, _ = get_decoder(head.syntax).as_array(data, index=0, decoding_plugin=plugin, **options)
+    array, _ = get_decoder(head.syntax).as_array(data, index=head.frame, decoding_plugin=plugin, **options)
     return array
