@@ -13,6 +13,20 @@ from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, generate_uid
 
 from medseg.testing.dicoms import write_dicom
 
+_UNKNOWN: Mapping[str, Any] = dict.fromkeys(
+    (
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyDate",
+        "StudyTime",
+        "StudyID",
+        "AccessionNumber",
+        "ReferringPhysicianName",
+    ),
+    "",
+)
+"""Attributes that the standard wants in every image, though they may be empty."""
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -68,6 +82,7 @@ def write_series(
     paths = []
     for number, array in enumerate(volume):
         own: dict[str, Any] = {
+            **_UNKNOWN,
             "SOPClassUID": MRImageStorage,
             "Modality": "MR",
             "SOPInstanceUID": uid_of(study, name, number),
@@ -119,6 +134,7 @@ def write_frames(
         "PixelMeasuresSequence": [{"PixelSpacing": list(where.spacing), "SliceThickness": 99.0}],
     }
     own: dict[str, Any] = {
+        **_UNKNOWN,
         "SOPClassUID": EnhancedMRImageStorage,
         "Modality": "MR",
         "NumberOfFrames": len(chosen),

@@ -19,6 +19,7 @@ from medseg.datasets.scanning.layouts import LAYOUTS
 from medseg.datasets.scanning.layouts.table import unread_tables
 from medseg.datasets.scanning.seen import Seen
 from medseg.errors import DataError, Fault
+from medseg.files.many import files_of
 from medseg.progress import Progress, Silent
 
 _TEXTS = {
@@ -134,9 +135,11 @@ def look(
     if layout is None or layout.cannot:
         return Look(folder, layout, rest=_rest(folder, layout, ()))
     manifest = _provisional(layout)
-    listing = scan(manifest, root)
+    listing = scan(manifest, root, progress=progress)
     cases = (*listing.cases, *listing.incomplete)
-    rest = _rest(folder, layout, (path for case in cases for path in case.files.values()))
+    rest = _rest(
+        folder, layout, (each for case in cases for path in case.files.values() for each in files_of(path))
+    )
     seen = census(listing.cases, manifest, jobs=jobs, progress=progress, remember=remember)
     if manifest.image_labels is not None:
         return Look(folder, layout, listing, seen, classes=_classes(manifest, root), rest=rest)

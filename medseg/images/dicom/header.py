@@ -152,19 +152,34 @@ def size(path: Path) -> tuple[int, int]:
 
 def tag(path: Path, keyword: str) -> str:
     """The text of an attribute, or none."""
+    number = text_tag(keyword)
+    with quiet():
+        try:
+            return text_of(parsed(path, pixels=False, only=[number])[0], keyword)
+        except Exception:  # noqa: BLE001 - what is wrong with the file, reading its pixels will tell
+            return ""
+
+
+def text_tag(keyword: str) -> int:
+    """The number of an attribute.
+
+    Raises:
+        RefusedError: DICOM knows no attribute of that name, or one without a text of its own.
+    """
     number = tag_for_keyword(keyword)
     if number is None or dictionary_VR(number) in _NO_TEXT:
         raise RefusedError(
             f"`{keyword}` is no attribute of DICOM that holds a text",
             "Name one by its keyword, such as `PatientID` or `StudyInstanceUID`.",
         )
-    with quiet():
-        try:
-            value = parsed(path, pixels=False, only=[number])[0].get(keyword)
-            values = [] if value is None else value if isinstance(value, MultiValue) else [value]
-            return "\\".join(str(each).strip(" \0") for each in values)
-        except Exception:  # noqa: BLE001 - what is wrong with the file, reading its pixels will tell
-            return ""
+    return number
+
+
+def text_of(data: Dataset, keyword: str) -> str:
+    """The text of an attribute, several values joined by a backslash; empty where there is none."""
+    value = data.get(keyword)
+    values = [] if value is None else value if isinstance(value, MultiValue) else [value]
+    return "\\".join(str(each).strip(" \0") for each in values)
 
 
 def parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[FileDataset, list[str]]:

@@ -2,7 +2,7 @@
 
 | transfer syntax                          | decoder                                     |
 |------------------------------------------|---------------------------------------------|
-| uncompressed, deflated                   | pydicom                                     |
+| uncompressed, deflated                   | pydicom; single bits NumPy                  |
 | RLE                                      | pydicom                                     |
 | JPEG baseline, extended (8 and 12 bits)  | libjpeg-turbo (imagecodecs)                 |
 | JPEG lossless, all predictors            | libjpeg-turbo (imagecodecs)                 |
@@ -69,7 +69,10 @@ def stored_values(head: Header) -> NDArray[Any]:
     _refuse_unknown_syntax(head)
     coded = _coded(head)
     try:
-        found = _of_pydicom(head) if coded is None else decoded(head, coded)
+        if coded is not None:
+            found = decoded(head, coded)
+        else:
+            found = _bits(head) if head.allocated == 1 and head.syntax in _NATIVE else _of_pydicom(head)
     except MemoryError:
         raise RefusedError("the picture does not fit into memory", "Save it smaller, or in tiles.") from None
     except EOFError as error:
@@ -200,6 +203,15 @@ def _frame(head: Header) -> bytes:
         raise RefusedError(
             "the DICOM file ends early or is damaged: its compressed pixels cannot be taken apart", COPY
         ) from error
+
+
+def _bits(head: Header) -> NDArray[np.uint8]:
+    """One picture of single bits: they follow one another without regard to bytes, so that pydicom misses some."""
+    count = head.height * head.width * head.samples
+    first, skipped = divmod(head.frame * count, 8)
+    held = np.frombuffer(head.value(head.keyword), np.uint8, count=(skipped + count + 7) // 8, offset=first)
+    bits = np.unpackbits(held, bitorder="little")[skipped : skipped + count]
+    return bits.reshape((head.height, head.width, head.samples)[: 2 if head.samples == 1 else 3])
 
 
 def _of_pydicom(head: Header) -> NDArray[Any]:

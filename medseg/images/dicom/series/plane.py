@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.datadict import tag_for_keyword
+from pydicom.multival import MultiValue
 
 from medseg.images.dicom.header import COPY, PIXELS, Header, opened_frames
 from medseg.images.dicom.quiet import quiet
@@ -105,10 +105,15 @@ def planes_of(path: Path) -> list[Plane]:
                 f"the DICOM file holds {head.frames} frames, and does not say where each of them lies",
                 _EXPORT,
             )
-        return [_plane(path, head.of_frame(number)) for number in range(head.frames)]
+        return [plane_of(path, head.of_frame(number)) for number in range(head.frames)]
 
 
-def _plane(path: Path, head: Header) -> Plane:
+def plane_of(path: Path, head: Header) -> Plane:
+    """Where the picture lies that is meant of a file.
+
+    Raises:
+        RefusedError: The header does not say.
+    """
     corner = _numbers(head, "PlanePositionSequence", "ImagePositionPatient", 3)
     cosines = _numbers(head, "PlaneOrientationSequence", "ImageOrientationPatient", 6)
     rows, columns = _numbers(head, "PixelMeasuresSequence", "PixelSpacing", 2)
@@ -132,11 +137,7 @@ def _plane(path: Path, head: Header) -> Plane:
         sop_class=str(head.value("SOPClassUID") or ""),
         series=str(head.value("SeriesInstanceUID") or ""),
         reference=str(head.value("FrameOfReferenceUID") or ""),
-        tells={
-            keyword: text
-            for keyword, group in TELLING.items()
-            if (text := _text(head.frame_value(group, keyword) if group else head.value(keyword)))
-        },
+        tells={keyword: text for keyword, group in TELLING.items() if (text := _text(head, group, keyword))},
     )
 
 
@@ -154,10 +155,12 @@ def _numbers(head: Header, group: str, keyword: str, count: int) -> NDArray[np.f
     return found
 
 
-def _text(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return (value or "").strip()
-    try:
-        return "\\".join(str(each) for each in value)
-    except TypeError:
-        return str(value)
+def _text(head: Header, group: str, keyword: str) -> str:
+    value = head.frame_value(group, keyword) if group else head.value(keyword)
+    return (
+        "\\".join(str(each) for each in value)
+        if isinstance(value, MultiValue)
+        else ""
+        if value is None
+        else str(value)
+    )
