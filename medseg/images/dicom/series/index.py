@@ -23,7 +23,20 @@ LABELS = {"SEG", "RTSTRUCT"}
 #: A DICOMDIR, which lists the files of a disc. Source: DICOM PS3.4, annex B.5.
 _DIRECTORY = "1.2.840.10008.1.3.10"
 
-_ALWAYS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "Modality", "SeriesNumber")
+#: What is read of every file, so that who asks for some of these finds them remembered.
+_ALWAYS = (
+    *("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "Modality", "SeriesNumber"),
+    *(
+        "SeriesDescription",
+        "ProtocolName",
+        "SequenceName",
+        "ScanningSequence",
+        "SequenceVariant",
+        "ImageType",
+    ),
+    *("ContrastBolusAgent", "BodyPartExamined", "ConvolutionKernel", "AcquisitionNumber", "EchoNumbers"),
+    *("TemporalPositionIdentifier", "ImagePositionPatient", "NumberOfFrames"),
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,12 @@ class Instance:
         return self.tags["SeriesInstanceUID"]
 
     @property
+    def place(self) -> str:
+        """Where a slice lies, or how many frames there are, as a text; empty where neither is said."""
+        frames = self.tags["NumberOfFrames"]
+        return frames if frames.isdigit() and int(frames) > 1 else self.tags["ImagePositionPatient"]
+
+    @property
     def is_image(self) -> bool:
         """Whether it is a slice, or several."""
         return self.tags["Modality"] not in _NO_IMAGES | LABELS
@@ -59,7 +78,7 @@ class Instance:
         return self.tags["Modality"] in LABELS
 
 
-def instance_of(path: Path, keywords: tuple[str, ...]) -> Instance | None:
+def instance_of(path: Path, keywords: tuple[str, ...] = ()) -> Instance | None:
     """What a file says of itself; None if it is no DICOM, or a directory of others.
 
     What was read is remembered while the program runs, and read again once the file changed. It is never written:
@@ -67,7 +86,7 @@ def instance_of(path: Path, keywords: tuple[str, ...]) -> Instance | None:
 
     Args:
         path: The file.
-        keywords: Further attributes, which have a text (`medseg.images.dicom.header.text_tag`).
+        keywords: Attributes that are asked for, which have a text (`medseg.images.dicom.header.text_tag`).
 
     Raises:
         DataError: Its header cannot be read.
@@ -76,17 +95,19 @@ def instance_of(path: Path, keywords: tuple[str, ...]) -> Instance | None:
         stamp = stamp_of(path)
     except OSError as error:
         raise DataError(f"the file cannot be read: {error.strerror}") from error
-    found = _read(path, tuple(dict.fromkeys((*_ALWAYS, *keywords))), stamp)
+    further = tuple(dict.fromkeys(keyword for keyword in keywords if keyword not in _ALWAYS))
+    found = _read(path, further, stamp)
     return None if found is None else Instance(path, found)
 
 
 @lru_cache(maxsize=_MOST)
-def _read(path: Path, keywords: tuple[str, ...], stamp: tuple[int, ...]) -> Mapping[str, str] | None:  # noqa: ARG001
+def _read(path: Path, further: tuple[str, ...], stamp: tuple[int, ...]) -> Mapping[str, str] | None:  # noqa: ARG001
     from medseg.images.dicom.header import COPY, parsed, text_of, text_tag  # noqa: PLC0415 - imports pydicom
     from medseg.images.dicom.quiet import quiet  # noqa: PLC0415
 
     if not is_dicom(path):
         return None
+    keywords = (*_ALWAYS, *further)
     with quiet():
         data, _ = parsed(path, pixels=False, only=[text_tag(keyword) for keyword in keywords])
         try:
