@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from medseg.images.dicom.series.read import read_series, series_of
 from medseg.images.nifti.write import write_nifti
 from medseg.testing.dicoms import write_dicom
 from medseg.testing.series import Stack, uid_of, write_series
+from medseg.yaml import parse_yaml
 
 RNG = np.random.default_rng(3)
 VOLUME = RNG.integers(1, 900, (4, 6, 8)).astype(np.uint16)
@@ -310,6 +312,13 @@ def test_a_layout_that_contradicts_itself_is_refused(changes, complaint):
     with pytest.raises(ValidationError) as caught:
         manifest(**changes)
     assert complaint in str(caught.value)
+
+
+def test_the_manifest_of_the_documents_is_one():
+    page = (Path(__file__).parents[3] / "docs" / "dicom.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    read = Manifest.from_json(parse_yaml(text, "dicom.md"))
+    assert read.files().meaning()["structures"] == [[1, ["oedema"]], [2, ["GTV*", "tumour"]]]
 
 
 def test_a_manifest_with_series_is_read_from_yaml_with_the_nearest_key(tmp_path):

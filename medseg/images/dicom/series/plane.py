@@ -38,10 +38,11 @@ _READ = (
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "PixelRepresentation", *PIXELS),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
-    *(*_GROUPS, *(keyword for keyword, group in TELLING.items() if not group)),
+    *_GROUPS,
 )
 #: pydicom reads no other attributes than these: a header is then read in half the time.
 _TAGS = [tag for keyword in _READ if (tag := tag_for_keyword(keyword)) is not None]
+_TELLING_TAGS = [*_TAGS, *(tag for keyword in TELLING if (tag := tag_for_keyword(keyword)) is not None)]
 
 _EXPORT = (
     "Export the series anew as axial, coronal or sagittal slices with their positions, or leave the case out."
@@ -64,7 +65,6 @@ class Plane:
         sop_class: SOP Class UID.
         series: Series Instance UID. Private.
         reference: Frame of Reference UID, empty where there is none. Private.
-        tells: Values of `TELLING`, those that are there.
     """
 
     path: Path
@@ -78,7 +78,6 @@ class Plane:
     sop_class: str
     series: str
     reference: str
-    tells: Mapping[str, str] = field(compare=False)
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -137,8 +136,19 @@ def plane_of(path: Path, head: Header) -> Plane:
         sop_class=str(head.value("SOPClassUID") or ""),
         series=str(head.value("SeriesInstanceUID") or ""),
         reference=str(head.value("FrameOfReferenceUID") or ""),
-        tells={keyword: text for keyword, group in TELLING.items() if (text := _text(head, group, keyword))},
     )
+
+
+def telling(plane: Plane) -> dict[str, str]:
+    """Values of `TELLING` that a slice has; its header is read again, since they are seldom asked for.
+
+    Raises:
+        DataError: It cannot be read any more.
+    """
+    with quiet():
+        head = opened_frames(plane.path, pixels=False, only=_TELLING_TAGS).of_frame(plane.frame)
+        found = {keyword: _text(head, group, keyword) for keyword, group in TELLING.items()}
+    return {keyword: text for keyword, text in found.items() if text}
 
 
 def _numbers(head: Header, group: str, keyword: str, count: int) -> NDArray[np.float64]:

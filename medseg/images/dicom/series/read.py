@@ -48,7 +48,7 @@ def read_series(paths: Sequence[Path]) -> StoredImage:
 def read_stack(series: Series) -> StoredImage:
     """As `read_series`, of slices that are in their order."""
     _refuse_large(series)
-    values = np.empty(series.shape, dtype=np.float32)
+    values = np.empty(series.shape[::-1], dtype=np.float32)  # slice by slice, as NIfTI lies in memory too
     notes: dict[str, None] = {}
     with quiet() as caught:
         head: Header | None = None
@@ -56,11 +56,11 @@ def read_stack(series: Series) -> StoredImage:
         for number, plane in enumerate(series.planes):
             if head is None or opened != plane.path:
                 head, opened = opened_frames(plane.path, pixels=True), plane.path
-            values[..., number] = _decoded(head.of_frame(plane.frame)).T
+            values[number] = _decoded(head.of_frame(plane.frame))
             notes |= dict.fromkeys(head.notes)
             if head.colours == "MONOCHROME1":
                 notes[_INVERTED] = None
-    return StoredImage(values, series.geometry, (*notes, *dict.fromkeys(caught)))
+    return StoredImage(values.T, series.geometry, (*notes, *dict.fromkeys(caught)))
 
 
 def _decoded(head: Header) -> NDArray[np.float64]:

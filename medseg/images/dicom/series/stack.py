@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.geometry.grid import FARTHEST_MM, TOLERANCE_VOXELS, Geometry
-from medseg.images.dicom.series.plane import TELLING, Plane
+from medseg.images.dicom.series.plane import TELLING, Plane, telling
 from medseg.images.refusal import RefusedError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -176,9 +176,10 @@ def _refuse_repeated(placed: Sequence[Plane], at: NDArray[np.float64]) -> None:
 
 def _telling(placed: Sequence[Plane]) -> dict[str, str]:
     """Attributes by whose values each position is there once for each: keyword, and the values in words."""
+    told = [telling(plane) for plane in placed]
     found = {}
     for keyword in TELLING:
-        values = Counter(plane.tells.get(keyword, "") for plane in placed)
+        values = Counter(each.get(keyword, "") for each in told)
         if 1 < len(values) <= len(placed) // 2 and len(set(values.values())) == 1:
             listed = sorted(values, key=lambda text: (len(text), text))[:_NAMED]
             found[keyword] = ", ".join(each or "none" for each in listed)
