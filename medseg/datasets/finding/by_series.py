@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,7 +125,7 @@ class SeriesFinder:
                 )
             paths = [instance.path for _, instance in next(iter(fitting.values()))]
             draft.files[channel] = [(f"{above}/{name}", together(paths))]
-        draft.complaints += lacking if draft.files else []
+        draft.complaints += (*lacking, *_shared(draft)) if draft.files else ()
         return draft
 
     def _add_mask(self, draft: Draft, study: _Study, others: Mapping[str, Path], above: str) -> None:
@@ -204,6 +204,18 @@ class SeriesFinder:
                 f"{self.manifest.obtain}"
             )
             found.faults.append(Fault("", 0, "", problem, remedy, root))
+
+
+def _shared(draft: Draft) -> Iterator[Complaint]:
+    """That channels are one series: a network would see one image for two."""
+    first: dict[Path, str] = {}
+    for channel, ((_, path), *_) in draft.files.items():
+        for each in files_of(path):
+            other = first.setdefault(each, channel)
+            if other != channel:
+                keys = f"'layout.series.{other}' and 'layout.series.{channel}'"
+                yield Complaint(channel, f"one series fits both {keys} of the manifest", _NARROW, each)
+                break
 
 
 def _several(fitting: Mapping[str, Sequence[tuple[str, Instance]]], what: str, key: str) -> str:

@@ -154,6 +154,14 @@ def test_two_series_that_fit_one_channel_are_a_fault_that_narrower_tags_mend(tmp
     assert found(manifest(layout=layout), tmp_path).faults == ()
 
 
+def test_one_series_is_not_taken_for_two_channels(tmp_path):
+    write_study(tmp_path)
+    layout = {"series": {"flair": {"SeriesNumber": "^1$"}, "t1": {"SeriesDescription": "AX"}}}
+    (fault,) = found(manifest(layout=layout), tmp_path).faults
+    assert fault.part == "t1"
+    assert fault.found == "one series fits both 'layout.series.flair' and 'layout.series.t1' of the manifest"
+
+
 def test_one_acquisition_of_several_is_asked_for_by_its_tag(tmp_path):
     one = {"SeriesDescription": "perfusion", "StudyInstanceUID": "1.2.3", "PatientID": "p1"}
     series = {"SeriesInstanceUID": "1.2.3.4"}
@@ -210,6 +218,15 @@ def test_a_header_that_cannot_be_read_is_a_fault_and_the_others_are_found(tmp_pa
     (fault,) = listing.faults
     assert fault.path == tmp_path / "broken.dcm"
     assert "names no series" in fault.found
+
+
+@pytest.mark.parametrize("element", [b"\x02\0\x02\0UI", b"\x10\0\x20\0LO"], ids=["meta", "patient"])
+def test_a_value_of_no_kind_that_is_known_is_a_fault_too(tmp_path, element):
+    (path, *_) = write_study(tmp_path)["t1"]
+    whole = path.read_bytes()
+    assert whole.count(element) == 1
+    path.write_bytes(whole.replace(element, element[:4] + b"ZZ"))
+    assert "damaged" in found(manifest(), tmp_path).faults[0].found
 
 
 def test_a_directory_of_a_disc_is_no_fault(tmp_path):

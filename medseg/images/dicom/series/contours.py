@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from medseg.errors import DataError
 from medseg.geometry.grid import StoredImage
 from medseg.images.dicom.header import COPY, parsed
 from medseg.images.dicom.quiet import quiet
@@ -47,9 +48,16 @@ def read_contours(path: Path, series: Series, structures: Structures) -> StoredI
             used = {number for _, numbers in found.numbers for number in numbers}
             places = Slices.of(series, [references[number] for number in used])
             drawn = {number: _drawn(contours.get(number, []), places) for number in used}
-        except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        except (DataError, MemoryError):
+            raise
+        except (
+            Exception
+        ) as error:  # pydicom converts a value as it is asked for, and raises whatever it meets
             raise RefusedError("the structure set is damaged: its contours cannot be read", COPY) from error
-    label, overlap = np.zeros(series.shape, dtype=np.int32), 0
+    label, overlap = (
+        np.zeros(series.shape[::-1], dtype=np.int32).T,
+        0,
+    )  # slice by slice, as images lie in memory
     for value, numbers in found.numbers:
         for region in numbers:
             for slice_number, marked in drawn[region].items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +13,7 @@ from medseg.files.content import stamp_of
 from medseg.images.dicom.sniff import is_dicom
 from medseg.images.refusal import RefusedError
 
-_MOST = 1 << 17  # headers that are remembered
+_MOST = 1 << 16  # headers that are remembered
 
 #: Objects of a study that are no images, and not what is drawn on them either.
 _NO_IMAGES = {"SR", "PR", "KO", "DOC", "RTPLAN", "RTDOSE", "RTRECORD", "REG", "FID", "SMR", "ASMT", "PLAN"}
@@ -111,12 +112,11 @@ def _read(path: Path, further: tuple[str, ...], stamp: tuple[int, ...]) -> Mappi
     with quiet():
         data, _ = parsed(path, pixels=False, only=[text_tag(keyword) for keyword in keywords])
         try:
-            found = {keyword: text_of(data, keyword) for keyword in keywords}
-        except (
-            Exception
-        ) as error:  # pydicom converts a value as it is asked for, and raises whatever it meets
-            raise DataError("the DICOM header is damaged: an attribute cannot be read") from error
-        directory = getattr(data, "file_meta", {}).get("MediaStorageSOPClassUID") == _DIRECTORY
+            # Slices of a series have most texts in common: each is kept once.
+            found = {keyword: sys.intern(text_of(data, keyword)) for keyword in keywords}
+            directory = getattr(data, "file_meta", {}).get("MediaStorageSOPClassUID") == _DIRECTORY
+        except Exception as error:  # pydicom converts a value as it is asked for, and raises whatever
+            raise RefusedError("the DICOM header is damaged: an attribute cannot be read", COPY) from error
     if directory:
         return None
     if not found["SeriesInstanceUID"]:

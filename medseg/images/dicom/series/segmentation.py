@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.errors import DataError
 from medseg.geometry.grid import TOLERANCE_VOXELS, StoredImage
 from medseg.images.dicom.header import COPY, Header, opened_frames
 from medseg.images.dicom.pixels import stored_values
@@ -36,24 +37,32 @@ def read_segments(path: Path, series: Series, structures: Structures) -> StoredI
     Raises:
         DataError: It cannot be read, lies elsewhere, or has none of the structures.
     """
-    with quiet() as caught:
-        head = opened_frames(path, pixels=True, label_maps=True)
-        if len(head.value(_PER_FRAME) or ()) != head.frames:
-            raise RefusedError(f"it does not say where each of its {head.frames} frames lies", COPY)
-        labels = _labels(head)
-        found = named(labels, structures, "segments")
-        places = Slices.of(series, [str(head.value("FrameOfReferenceUID") or "")])
-        kind = str(head.value("SegmentationType") or "")
-        if kind not in _KINDS:
-            raise RefusedError("its SegmentationType is none of BINARY, FRACTIONAL and LABELMAP", COPY)
-        frames = [
-            _Frame(head.of_frame(n), _slice_of(head.of_frame(n), path, places)) for n in range(head.frames)
-        ]
-        label = np.zeros(series.shape, dtype=np.int32)
-        notes = _KINDS[kind](label, frames, found)
-    return StoredImage(
-        label, series.geometry, (*found.notes(), *places.notes, *notes, *dict.fromkeys(caught))
-    )
+    try:
+        with quiet() as caught:
+            label, notes = _read(path, series, structures)
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # pydicom converts a value as it is asked for, and raises whatever it meets
+        raise RefusedError(
+            "the segmentation is damaged: its segments or frames cannot be read", COPY
+        ) from error
+    return StoredImage(label, series.geometry, (*notes, *dict.fromkeys(caught)))
+
+
+def _read(path: Path, series: Series, structures: Structures) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    head = opened_frames(path, pixels=True, label_maps=True)
+    if len(head.value(_PER_FRAME) or ()) != head.frames:
+        raise RefusedError(f"it does not say where each of its {head.frames} frames lies", COPY)
+    found = named(_labels(head), structures, "segments")
+    places = Slices.of(series, [str(head.value("FrameOfReferenceUID") or "")])
+    kind = str(head.value("SegmentationType") or "")
+    if kind not in _KINDS:
+        raise RefusedError("its SegmentationType is none of BINARY, FRACTIONAL and LABELMAP", COPY)
+    each = [head.of_frame(number) for number in range(head.frames)]
+    frames = [_Frame(one, _slice_of(one, path, places)) for one in each]
+    label = np.zeros(series.shape[::-1], dtype=np.int32).T  # slice by slice, as images lie in memory
+    notes = _KINDS[kind](label, frames, found)
+    return label, (*found.notes(), *places.notes, *notes)
 
 
 @dataclass(frozen=True)

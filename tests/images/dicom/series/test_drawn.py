@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from matplotlib.path import Path as Outline
 from pydicom.sr.codedict import codes
 from pydicom.uid import RTStructureSetStorage
 
+from medseg.errors import DataError
 from medseg.images.dicom.reader import dicom_tag
 from medseg.images.dicom.series.contours import filled
 from medseg.images.dicom.series.drawn import read_drawn
+from medseg.images.dicom.series.index import instance_of
+from medseg.images.dicom.series.read import read_series
 from medseg.images.dicom.series.segmentation import FRACTIONS
 from medseg.images.dicom.series.structures import ELSEWHERE, fits
 from medseg.images.refusal import RefusedError
@@ -276,6 +280,44 @@ def test_another_frame_of_reference_is_taken_where_the_images_are_referred_to(tm
 )
 def test_names_of_structures_are_compared_without_case_and_with_stars(label, name, fit):
     assert fits(label, name) == fit
+
+
+# Damage
+
+
+def write_all(folder: Path) -> dict[str, tuple[Path, list[Path]]]:
+    """A file of each kind, and the files that it is read with."""
+    sources = write_series(folder / "s", VOLUME)
+    return {
+        "slice": (sources[2], sources),
+        "frames": (write_frames(folder / "frames", VOLUME), []),
+        "segmentation": (write_seg(folder / "seg", sources, marked().astype(np.uint8)), sources),
+        "structure set": (
+            write_rtstruct(folder / "rt", sources, {"Liver": [(1, SQUARE), (3, HOLE)]}),
+            sources,
+        ),
+    }
+
+
+@pytest.mark.parametrize("kind", ["slice", "frames", "segmentation", "structure set"])
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path, kind):
+    path, sources = write_all(tmp_path)[kind]
+    drawn = kind in {"segmentation", "structure set"}
+    whole, rng, refusals = path.read_bytes(), np.random.default_rng(len(kind)), []
+    for number in range(40):
+        at = int(rng.integers(130, len(whole)))
+        damaged = bytearray(whole[:at] if number % 3 == 0 else whole)
+        for place in rng.integers(130, len(damaged), 1 + number % 5) if number % 3 else ():
+            damaged[int(place)] = int(rng.integers(0, 256))
+        path.write_bytes(bytes(damaged))
+        with suppress(DataError):
+            instance_of(path)
+        try:
+            read_drawn(path, sources, WANTED) if drawn else read_series(sources or [path])
+        except DataError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 10
+    assert not [text for text in refusals if str(tmp_path) in text]
 
 
 # Real ones
