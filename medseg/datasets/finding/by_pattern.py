@@ -13,6 +13,7 @@ from medseg.datasets.finding.walk import Walk, kinds_listed, named_itself
 from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout, Matcher, Place
 from medseg.datasets.manifest.slips import EXACT, FOLDER, OF_UNFINISHED, UNFINISHED, Slip, slips
 from medseg.errors import Fault
+from medseg.progress import Progress
 from medseg.text import composed
 
 if TYPE_CHECKING:
@@ -36,7 +37,14 @@ class PatternFinder:
     manifest: Manifest
     layout: Layout
 
-    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
+    def find(
+        self,
+        root: Path,
+        parts: Sequence[str],
+        *,
+        truth: bool,
+        progress: Progress,  # noqa: ARG002 - names of files are listed quickly
+    ) -> Found:
         """The cases below a root that have any of these parts, with what they lack or have twice.
 
         Where no truth is needed, and no pattern fits, files are found by the last part of the patterns, wherever

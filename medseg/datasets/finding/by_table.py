@@ -18,6 +18,7 @@ from medseg.datasets.manifest.csv_layout import CsvLayout
 from medseg.datasets.manifest.label_columns import RowLabels
 from medseg.datasets.manifest.patterns import MASK
 from medseg.errors import Fault
+from medseg.progress import Progress
 from medseg.text import composed
 
 if TYPE_CHECKING:
@@ -53,7 +54,14 @@ class ListFinder:
     manifest: Manifest
     layout: CsvLayout
 
-    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
+    def find(
+        self,
+        root: Path,
+        parts: Sequence[str],
+        *,
+        truth: bool,
+        progress: Progress,  # noqa: ARG002 - names of files are listed quickly
+    ) -> Found:
         """The cases that the list names, each fault with its row; or the one image that is given."""
         if self._is_image(root, parts, truth=truth):
             name = without_ending(composed(root.name), self.manifest.files().suffixes)

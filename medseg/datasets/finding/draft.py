@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from medseg.errors import Fault
+from medseg.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ class Found:
 class Finder(Protocol):
     """What finds the files of cases."""
 
-    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
+    def find(self, root: Path, parts: Sequence[str], *, truth: bool, progress: Progress) -> Found:
         """The cases below a root that have any of these parts, with what is wrong; faults if there are none.
 
-        Without a wish for truth nothing is wrong that concerns the truth alone.
+        Without a wish for truth nothing is wrong that concerns the truth alone. Where files are opened to find them,
+        the progress shows it.
         """
