@@ -222,6 +222,8 @@ def _listed(predictor: Predictor, inputs: Sequence[Path], shown: Progress) -> tu
             progress=shown,
         )
         faults += listing.faults
+        for note in listing.notes:
+            shown.say(f"{note}.", loud=True)
         for case in listing.cases:
             if case.id in cases and case.images != cases[case.id].images:
                 problem = "two inputs have a case of this name, and would be written to one file"

@@ -92,6 +92,7 @@ class ClassFolderFinder:
             found.drafts, found.faults = [], [*found.faults, Fault("", 0, "", problem, WORDS.fewer, root)]
         else:
             found.notes += self._left_out(walk)
+            found.left += [name for name, _ in walk.passed]
             self._label(walk, found)
             found.files |= {
                 "that are no pictures": len(walk.passed),

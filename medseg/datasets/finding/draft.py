@@ -56,6 +56,7 @@ class Found:
         pairs: Names of what was paired by order.
         notes: What to know of it, though it is no fault: sentences without a full stop.
         files: How many files there are of each use, in words; empty where nobody counts them.
+        left: Names of files that belong to no case, which a note counts.
     """
 
     drafts: list[Draft] = field(default_factory=list)
@@ -63,6 +64,7 @@ class Found:
     pairs: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
 
 
 class Finder(Protocol):

@@ -39,6 +39,8 @@ class Listing:
             a full stop, that name nobody.
         files: How many files there are of each use, in words, those of no use among them; empty where the layout
             of the data set does not tell.
+        left: Names of files that belong to no case, which a note counts, below the folder of the data set. Private
+            where ids are identifying.
         skipped: What is wrong with images without a label: these are left out, and keep nobody from learning.
     """
 
@@ -49,6 +51,7 @@ class Listing:
     notes: tuple[str, ...] = ()
     files: Mapping[str, int] = field(default_factory=dict)
     skipped: tuple[Fault, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 def scan(
@@ -183,6 +186,7 @@ def _listed(manifest: Manifest, root: Path, found: Found, channels: Sequence[str
         notes,
         found.files,
         tuple(skipped),
+        tuple(found.left),
     )
 
 
