@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import shutil
+import sqlite3
 import sys
 import time
 import warnings
@@ -144,6 +145,21 @@ def own_places(new_places: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> N
 def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare four thousandths of a second for each file: no power cut is survived by what tests write."""
     monkeypatch.setattr("os.fsync", lambda _: None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_databases() -> Iterator[None]:
+    """Spare the same for each of the thousands of commits to MLflow's databases."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    def unflushed(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", unflushed)
+    yield
+    event.remove(Engine, "connect", unflushed)
 
 
 #: What makes `brats2d` learn from tiny cases within a second or two, random augmentation included.

@@ -87,8 +87,7 @@ class Conductor:
         self, part_of: Part | None = None, look: Callable[[Gathered], Gathered] | None = None
     ) -> RunResult:
         """Check everything, then begin a new run; arguments as of `medseg.api.running.begin`."""
-        from medseg.pipeline.preparing import rows_of  # noqa: PLC0415
-        from medseg.tracking.mlflow.address import default_uri, masked, reach  # noqa: PLC0415
+        from medseg.tracking.mlflow.address import default_uri, reach  # noqa: PLC0415
         from medseg.tracking.mlflow.registry import refuse_unregistrable  # noqa: PLC0415
 
         uri = default_uri(self.tracking_uri)
@@ -100,25 +99,36 @@ class Conductor:
             if look is not None:
                 gathered = look(gathered)
             shared = self._shared(resolved, gathered)
-            folder = RunFolder.create(self.definition.name)
-            self._keep_declaration(folder)
-            state = State(
-                folder.path.name,
-                self.definition.name,
-                None if self.root is None else str(self.root.resolve()),
-                self.options,
-                tracking_uri=masked(uri),
-                data_fingerprint=gathered.report.fingerprint(),
-                declared=folder.declaration(),
-                part_of=part_of,
-                unprepared=rows_of(gathered.unprepared),
-            )
-            try:
-                folder.claim(replace(state, status="KILLED"))
-                self._say_unlocked(folder)
-                return self._conduct(folder, uri, resolved, gathered, shared)
-            finally:
-                folder.let_go()
+            learned = () if look is not None else self._say_learned(resolved, shared)
+            options = self.options.but(tags=(*self.options.tags, *learned))
+            return replace(self, options=options).begun(uri, resolved, gathered, shared, part_of)
+
+    def begun(
+        self, uri: str, resolved: Resolved, gathered: Gathered, shared: SharedCopies, part_of: Part | None
+    ) -> RunResult:
+        """Run what was checked, in a new folder."""
+        from medseg.pipeline.preparing import rows_of  # noqa: PLC0415
+        from medseg.tracking.mlflow.address import masked  # noqa: PLC0415
+
+        folder = RunFolder.create(self.definition.name)
+        self._keep_declaration(folder)
+        state = State(
+            folder.path.name,
+            self.definition.name,
+            None if self.root is None else str(self.root.resolve()),
+            self.options,
+            tracking_uri=masked(uri),
+            data_fingerprint=gathered.report.fingerprint(),
+            declared=folder.declaration(),
+            part_of=part_of,
+            unprepared=rows_of(gathered.unprepared),
+        )
+        try:
+            folder.claim(replace(state, status="KILLED"))
+            self._say_unlocked(folder)
+            return self._conduct(folder, uri, resolved, gathered, shared)
+        finally:
+            folder.let_go()
 
     def resume(
         self,
@@ -221,6 +231,23 @@ class Conductor:
         shared = share_out(*known) if kept is None else share_out_again(*known, kept, say)
         refuse(resolved, shared, allow_duplicates=self.options.allow_duplicates, say=say)
         return shared
+
+    def _say_learned(self, resolved: Resolved, shared: SharedCopies) -> list[str]:
+        """Say which steps begin with a model that knows test cases; gives tags that say so."""
+        from medseg.api.scoring.learned import learned_in  # noqa: PLC0415  # scoring conducts runs itself
+
+        named = set(shared.split.cases("test"))
+        test = [case for case in shared.cases if case.id in named]
+        tags = []
+        for step, count in learned_in(resolved.steps, test):
+            self.progress.say(
+                f"LEARNED CASES: {count} of {len(test)} test cases have the name, or the patient, of one that the "
+                f"model of steps.{step} has learned from or was chosen by. If they are the same, test scores are too "
+                "good: share the cases out as the run of that model did (split.file).",
+                loud=True,
+            )
+            tags.append(f"{step}.learned_test_cases={count}")
+        return tags
 
     def _conduct(
         self, folder: RunFolder, uri: str, resolved: Resolved, gathered: Gathered, shared: SharedCopies

@@ -150,7 +150,7 @@ def predict(
 
     output, wishes = output_of(predictor), Wishes(probabilities, heat_maps)
     output.refuse(wishes)
-    cases, faults = _listed(predictor, [Path(each) for each in inputs])
+    cases, faults = _listed(predictor, [Path(each) for each in inputs], shown)
     found = _all(predictor, cases, faults, _Asked(place, output, wishes), shown)
     if not found.cases:
         raise DataError("no case could be predicted.", found.faults, show_paths=found.pseudonyms)
@@ -207,7 +207,7 @@ def _all(
     return found
 
 
-def _listed(predictor: Predictor, inputs: Sequence[Path]) -> tuple[list[Case], list[Fault]]:
+def _listed(predictor: Predictor, inputs: Sequence[Path], shown: Progress) -> tuple[list[Case], list[Fault]]:
     from medseg.datasets.finding.scan import scan  # noqa: PLC0415
 
     cases: dict[str, Case] = {}
@@ -219,8 +219,11 @@ def _listed(predictor: Predictor, inputs: Sequence[Path]) -> tuple[list[Case], l
             truth=False,
             only=predictor.channels,
             allowed=predictor.preparation.allowed,
+            progress=shown,
         )
         faults += listing.faults
+        for note in listing.notes:
+            shown.say(f"{note}.", loud=True)
         for case in listing.cases:
             if case.id in cases and case.images != cases[case.id].images:
                 problem = "two inputs have a case of this name, and would be written to one file"

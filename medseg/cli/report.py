@@ -47,6 +47,7 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     of = _groups_text(report.listing, groups_are)
     say(console, f"{many(every, 'case')}{of}; {good} without faults; {report.read} read now.")
     _print_files(console, report.listing)
+    _print_left(console, report.listing, show_paths=show_paths)
     for note in report.listing.notes:
         say(console, f"Note: {note}.", "bold yellow")
     _print_pairs(console, report.listing, show_paths=show_paths)
@@ -74,6 +75,18 @@ def _print_files(console: Console, listing: Listing) -> None:
     counts = [f"{count:,} {use}" for use, count in listing.files.items() if count]
     if counts:
         say(console, f"Files: {', '.join(counts)}.")
+
+
+def _print_left(console: Console, listing: Listing, *, show_paths: bool) -> None:
+    """Which files belong to no case; notes say why."""
+    if listing.left and not show_paths:
+        say(
+            console,
+            "  --show-paths lists the files that belong to no case; their names may identify patients.",
+        )
+        return
+    for name in listing.left:
+        say(console, f"  of no case: {name}")
 
 
 def _groups_text(listing: Listing, noun: str) -> str:

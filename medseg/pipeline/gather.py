@@ -140,7 +140,7 @@ def check_data(
     """
     clear_cache_leftovers()
     manifest = manifest.model_copy(update={"ids": "pseudonyms"}) if generated else manifest
-    listing = scan(manifest, root, only=channels, allowed=options.allowed)
+    listing = scan(manifest, root, only=channels, allowed=options.allowed, progress=progress)
     remember = cache_folder() / "checked"
     return check(listing, manifest, channels, jobs=options.at_once, progress=progress, remember=remember)
 

@@ -175,6 +175,21 @@ def test_an_input_that_is_named_twice_is_segmented_once(model: Path, patients: P
     assert not found.faults
 
 
+def test_files_of_no_case_are_said(model: Path, patients: Path, tmp_path: Path) -> None:
+    class Heard(Silent):
+        def say(self, text: str, *, loud: bool = False) -> None:
+            heard.append((text, loud))
+
+    heard: list[tuple[str, bool]] = []
+    first = next(path for path in sorted(patients.iterdir()) if path.is_dir())
+    root = shutil.copytree(first, tmp_path / "in" / first.name).parent
+    (root / "scout.nii.gz").write_bytes(b"")
+    predict(model, [root], tmp_path / "out", progress=Heard())
+
+    said = "1 of the NIfTI files is left out, since its name fits no pattern: in/scout.nii.gz."
+    assert (said, True) in heard
+
+
 def test_nothing_to_segment_is_an_error_and_leaves_nothing(model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,11 +34,21 @@ with open("told.json", "w") as file:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+def told(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path) -> dict[str, list[str]]:
     """What each benchmark prints, and how it failed, if it did."""
     folder = tmp_path_factory.mktemp("benchmarks")
+    shutil.copyfile(empty_tracking, folder / "mlflow.db")
     command = [sys.executable, "-c", PROGRAM, *map(str, BENCHMARKS)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=500)
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{(folder / 'mlflow.db').as_posix()}"}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | store,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = json.loads((folder / "told.json").read_text())
     for script, (printed, failed) in found.items():

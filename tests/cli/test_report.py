@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from rich.console import Console
 
-from medseg.cli.report import _groups_text, _print_files, _refused_text
+from medseg.cli.report import _groups_text, _print_files, _print_left, _refused_text
 from medseg.datasets.case import Case
 from medseg.datasets.finding.scan import Listing
 from medseg.errors import Fault
@@ -26,6 +27,16 @@ def test_a_case_that_tells_no_patient_is_not_counted_as_one() -> None:
 
     assert _groups_text(some, "patient") == " of 1 patient (1 of them of no known patient)"
     assert _groups_text(none, "patient") == " (2 of them of no known patient)"
+
+
+@pytest.mark.parametrize(("show_paths", "shown"), [(False, "--show-paths lists"), (True, "Ts/b.nii.gz")])
+def test_files_of_no_case_are_listed_where_paths_are_shown(*, show_paths: bool, shown: str) -> None:
+    console = Console(record=True, width=200)
+    _print_left(console, Listing((), left=("Tr/a.nii.gz", "Ts/b.nii.gz")), show_paths=show_paths)
+    text = console.export_text()
+
+    assert shown in text
+    assert ("a.nii.gz" in text) == show_paths
 
 
 def test_files_are_counted_by_their_use() -> None:

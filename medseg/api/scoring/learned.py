@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,20 @@ def learned_by(folder: Path) -> Learned:
         patients |= found.patients
         waiting += found.unknown
     return Learned(frozenset(cases), frozenset(patients), tuple(unknown))
+
+
+def learned_in(steps: Mapping[str, object], cases: Sequence[Case]) -> Iterator[tuple[str, int]]:
+    """Steps that begin with a saved model which knows some of the cases, and how many of them.
+
+    A model whose run is not known here, or is damaged, is passed over.
+    """
+    for name, step in steps.items():
+        path = Path(str(getattr(step, "weights", "")))
+        folder = path if path.is_dir() else path.parent
+        if (folder / "model.json").is_file():
+            with suppress(DataError):
+                if count := learned_by(folder).among(cases):
+                    yield name, count
 
 
 def _known(folder: Path) -> Learned:

@@ -20,6 +20,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.pseudonym import secret_key
 from medseg.errors import Fault
 from medseg.files.content import Content, stamp_of
+from medseg.files.many import files_of
 from medseg.files.regular import read_json
 from medseg.places import private_folder, written_whole
 
@@ -58,7 +59,7 @@ class Memory:
                 stamps.append(stamp_of(path))
             except OSError:
                 return None
-            if not os.access(path, os.R_OK):
+            if not all(os.access(each, os.R_OK) for each in files_of(path)):
                 return None  # rights may come from elsewhere, without a trace in the file
         return self._digest(repr(stamps))
 

@@ -25,7 +25,8 @@ from medseg.datasets.deidentification.dataset import DatasetCleaner, identifiers
 from medseg.datasets.deidentification.markers import bare_jpeg, bare_jpeg2000
 from medseg.datasets.deidentification.objects import refuse_other_objects, warnings_of
 from medseg.datasets.deidentification.substitutes import Substitutes
-from medseg.images.dicom.header import PIXELS, parsed, quiet
+from medseg.images.dicom.header import PIXELS, parsed
+from medseg.images.dicom.quiet import quiet
 from medseg.images.refusal import RefusedError
 
 #: What is done, as coded concepts. Source: DICOM PS3.16, CID 7050.

@@ -14,6 +14,7 @@ from medseg.datasets.finding.draft import Draft, Found
 from medseg.datasets.finding.walk import Walk, few, kinds_listed, named_itself
 from medseg.datasets.roles import MEANINGS, ROLE
 from medseg.errors import Fault
+from medseg.progress import Progress
 from medseg.text import composed
 
 if TYPE_CHECKING:
@@ -67,7 +68,14 @@ class ClassFolderFinder:
     manifest: Manifest
     layout: ClassFolders
 
-    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
+    def find(
+        self,
+        root: Path,
+        parts: Sequence[str],
+        *,
+        truth: bool,
+        progress: Progress,  # noqa: ARG002 - names of files are listed quickly
+    ) -> Found:
         """The pictures below a root with their class; without a wish for truth every picture, wherever it lies."""
         walk = Walk(root, self.manifest.files().suffixes, all=True)
         drafts = list(named_itself(walk, parts[0], pictures=True))
@@ -84,6 +92,7 @@ class ClassFolderFinder:
             found.drafts, found.faults = [], [*found.faults, Fault("", 0, "", problem, WORDS.fewer, root)]
         else:
             found.notes += self._left_out(walk)
+            found.left += [name for name, _ in walk.passed]
             self._label(walk, found)
             found.files |= {
                 "that are no pictures": len(walk.passed),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.manifest.patterns import MASK
 from medseg.errors import DefinitionError, Fault, MedsegError
+from medseg.progress import Progress
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
@@ -29,7 +30,14 @@ class DeclaredFinder:
     manifest: Manifest
     layout: OwnLayout
 
-    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
+    def find(
+        self,
+        root: Path,
+        parts: Sequence[str],
+        *,
+        truth: bool,
+        progress: Progress,  # noqa: ARG002 - names of files are listed quickly
+    ) -> Found:
         """The cases, with those of the parts that were asked for.
 
         Raises:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.draft import Complaint, Draft, Found
-from medseg.datasets.finding.walk import Walk, kinds_listed, named_itself
+from medseg.datasets.finding.walk import Walk, few, kinds_listed, named_itself
 from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout, Matcher, Place
 from medseg.datasets.manifest.slips import EXACT, FOLDER, OF_UNFINISHED, UNFINISHED, Slip, slips
 from medseg.errors import Fault
+from medseg.progress import Progress
 from medseg.text import composed
 
 if TYPE_CHECKING:
@@ -36,7 +37,14 @@ class PatternFinder:
     manifest: Manifest
     layout: Layout
 
-    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
+    def find(
+        self,
+        root: Path,
+        parts: Sequence[str],
+        *,
+        truth: bool,
+        progress: Progress,  # noqa: ARG002 - names of files are listed quickly
+    ) -> Found:
         """The cases below a root that have any of these parts, with what they lack or have twice.
 
         Where no truth is needed, and no pattern fits, files are found by the last part of the patterns, wherever
@@ -75,9 +83,16 @@ class PatternFinder:
             ]
         if not themselves:
             known = {*near, *(each.path for each in elsewhere)}
+            rest = [name for name, path in strays if path not in known]
+            unfit = [name for name in rest if name.lower().endswith(walk.suffixes)]
+            outside = [] if by_name else [each.relative for each in elsewhere]
+            found.notes += self._left_out(unfit, "their names fit no pattern", "its name fits no pattern")
+            of_folders = "in other folders than the patterns say"
+            found.notes += self._left_out(outside, f"they lie {of_folders}", f"it lies {of_folders}")
+            found.left += [*unfit, *outside]
             found.files = _uses(
                 walk,
-                [name for name, path in strays if path not in known],
+                len(unfit),
                 {
                     "of cases": len(used) + len(by_name),
                     "of parts that are not asked for": len(seen) - len(used),
@@ -128,6 +143,14 @@ class PatternFinder:
             place = matcher.place(within)
             if place is not None and place.part in parts:
                 yield _Seen(place, within, path)
+
+    def _left_out(self, names: Sequence[str], since: str, since_one: str) -> Iterator[str]:
+        """Files that belong to no case, by name where names may be shown."""
+        if names:
+            noun, one = self.manifest.files().noun, len(names) == 1
+            count = f"{len(names)} of the {noun} files"
+            listed = few(sorted(names), named=self.manifest.ids == "pseudonyms")
+            yield f"{count} {f'is left out, since {since_one}' if one else f'are left out, since {since}'}{listed}"
 
     def _missed(self, used: Iterable[_Seen], near: Iterable[_Seen]) -> Iterator[_Seen]:
         """Files that miss a pattern narrowly, where their case has no other for this part."""
@@ -196,12 +219,11 @@ def _slipped(draft: Draft, near: Mapping[Path, _Seen]) -> Iterator[Complaint]:
                 yield Complaint(part, problem, again if seen.slip == OF_UNFINISHED else remedy, path)
 
 
-def _uses(walk: Walk, rest: Iterable[str], known: Mapping[str, int]) -> dict[str, int]:
+def _uses(walk: Walk, unfit: int, known: Mapping[str, int]) -> dict[str, int]:
     """How many files there are of each use, the rest among them: every file that the walk saw is counted once.
 
     Hidden entries are counted beside them: a folder as one.
     """
-    unfit = sum(name.lower().endswith(walk.suffixes) for name in rest)
     others = walk.files - sum(known.values()) - unfit
     return {**known, "with names that fit no pattern": unfit, "of other kinds": others, **walk.uses()}
 

@@ -18,6 +18,7 @@ from medseg.datasets.manifest.csv_layout import CsvLayout
 from medseg.datasets.manifest.label_columns import RowLabels
 from medseg.datasets.manifest.patterns import MASK
 from medseg.errors import Fault
+from medseg.progress import Progress
 from medseg.text import composed
 
 if TYPE_CHECKING:
@@ -53,7 +54,14 @@ class ListFinder:
     manifest: Manifest
     layout: CsvLayout
 
-    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
+    def find(
+        self,
+        root: Path,
+        parts: Sequence[str],
+        *,
+        truth: bool,
+        progress: Progress,  # noqa: ARG002 - names of files are listed quickly
+    ) -> Found:
         """The cases that the list names, each fault with its row; or the one image that is given."""
         if self._is_image(root, parts, truth=truth):
             name = without_ending(composed(root.name), self.manifest.files().suffixes)
@@ -82,7 +90,7 @@ class ListFinder:
         drafts, named = self._drafts(table, parts, bases, truth=truth)
         found = Found(drafts)
         if truth:
-            found.notes += self._beside(root, parts, named)
+            self._beside(found, root, parts, named)
         if truth and self.layout.tells is not None:
             judge(found, self.manifest, _WORDS, path, named=self.layout.tells.names)
             found.notes += self._unlabelled_note(found.drafts)
@@ -113,8 +121,8 @@ class ListFinder:
         if self.layout.unlabelled and not any(draft.unlabelled for draft in drafts):
             yield "no row is without a class, though the manifest says that some are images without a label"
 
-    def _beside(self, root: Path, parts: Sequence[str], named: Collection[Path]) -> Iterator[str]:
-        """That the folder holds images that no row names, of its first `_MOST_SEEN` files."""
+    def _beside(self, found: Found, root: Path, parts: Sequence[str], named: Collection[Path]) -> None:
+        """Note that the folder holds images that no row names, of its first `_MOST_SEEN` files."""
         columns = [self.layout.column(part) for part in parts]
         image = self.layout.image
         every = [image] if isinstance(image, str) else [*image.values()]
@@ -132,7 +140,10 @@ class ListFinder:
             count = f"{'at least ' * (walk.files >= _MOST_SEEN)}{len(names)} {noun}"
             count += " in the folder is" if len(names) == 1 else "s in the folder are"
             listed = few(names, named=self.manifest.ids == "pseudonyms")
-            yield f"{count} named by no row of the list, in {', '.join(dict.fromkeys(columns))}{listed}"
+            found.notes.append(
+                f"{count} named by no row of the list, in {', '.join(dict.fromkeys(columns))}{listed}"
+            )
+            found.left += names
 
     def _unfit(self, table: Rows, parts: Sequence[str], *, truth: bool) -> str:
         """Why the table cannot be the list; empty if it can."""

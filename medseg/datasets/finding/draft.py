@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from medseg.errors import Fault
+from medseg.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Found:
         pairs: Names of what was paired by order.
         notes: What to know of it, though it is no fault: sentences without a full stop.
         files: How many files there are of each use, in words; empty where nobody counts them.
+        left: Names of files that belong to no case, which a note counts.
     """
 
     drafts: list[Draft] = field(default_factory=list)
@@ -62,13 +64,15 @@ class Found:
     pairs: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
 
 
 class Finder(Protocol):
     """What finds the files of cases."""
 
-    def find(self, root: Path, parts: Sequence[str], *, truth: bool) -> Found:
+    def find(self, root: Path, parts: Sequence[str], *, truth: bool, progress: Progress) -> Found:
         """The cases below a root that have any of these parts, with what is wrong; faults if there are none.
 
-        Without a wish for truth nothing is wrong that concerns the truth alone.
+        Without a wish for truth nothing is wrong that concerns the truth alone. Where files are opened to find them,
+        the progress shows it.
         """

@@ -1,4 +1,4 @@
-"""Finding the cases of a data set: names only, no image is opened."""
+"""Finding the cases of a data set: by names, or by the headers of DICOM files; no image is read."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.pseudonym import pseudonym, secret_key
 from medseg.errors import DataError, DefinitionError, Fault
+from medseg.progress import Progress, Silent
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Listing:
             a full stop, that name nobody.
         files: How many files there are of each use, in words, those of no use among them; empty where the layout
             of the data set does not tell.
+        left: Names of files that belong to no case, which a note counts, below the folder of the data set. Private
+            where ids are identifying.
         skipped: What is wrong with images without a label: these are left out, and keep nobody from learning.
     """
 
@@ -48,6 +51,7 @@ class Listing:
     notes: tuple[str, ...] = ()
     files: Mapping[str, int] = field(default_factory=dict)
     skipped: tuple[Fault, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 def scan(
@@ -57,6 +61,7 @@ def scan(
     truth: bool = True,
     only: Sequence[str] | None = None,
     allowed: Allowed = SHIPPED,
+    progress: Progress | None = None,
 ) -> Listing:
     """List the cases below a folder.
 
@@ -66,6 +71,7 @@ def scan(
         truth: Whether a case must have a truth, be it a label map or its class; else none is looked for.
         only: The channels that a case must have, in this order; by default all of the manifest's.
         allowed: Where a layout that the manifest declares may come from.
+        progress: Where to say how far it is.
 
     Raises:
         DefinitionError: `only` names a channel that the manifest does not have.
@@ -79,7 +85,7 @@ def scan(
     parts = dict.fromkeys(manifest.part(channel) for channel in channels)
     if truth and manifest.image_labels is None and (manifest.layout.has_truth or manifest.truth_within):
         parts[MASK] = None
-    found = _finder(manifest, allowed).find(root, tuple(parts), truth=truth)
+    found = _finder(manifest, allowed).find(root, tuple(parts), truth=truth, progress=progress or Silent())
     if not found.drafts:
         return Listing((), tuple(found.faults), files=found.files)
     return _listed(manifest, root, found, channels, truth=truth)
@@ -99,7 +105,11 @@ def found_classes(manifest: Manifest, root: Path, allowed: Allowed = SHIPPED) ->
     root = Path(root)
     fault = _unusable(root, manifest)
     parts = tuple(dict.fromkeys(manifest.part(channel) for channel in manifest.channels))
-    found = Found(faults=[fault]) if fault else _finder(manifest, allowed).find(root, parts, truth=True)
+    found = (
+        Found(faults=[fault])
+        if fault
+        else _finder(manifest, allowed).find(root, parts, truth=True, progress=Silent())
+    )
     tells = manifest.layout.tells
     sound = [draft for draft in found.drafts if not draft.broken]
     names = classes_of(manifest, sound, tells.names if sound and tells else ())
@@ -176,6 +186,7 @@ def _listed(manifest: Manifest, root: Path, found: Found, channels: Sequence[str
         notes,
         found.files,
         tuple(skipped),
+        tuple(found.left),
     )
 
 

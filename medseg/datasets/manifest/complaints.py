@@ -42,6 +42,7 @@ def _misnamed(manifest: ManifestFields) -> Iterator[str]:
 def _mislabelled(manifest: ManifestFields) -> Iterator[str]:
     if manifest.layout.tells_classes:
         yield "'layout' tells the class of each image: say 'image_labels: one' or 'image_labels: many'"
+    yield from manifest.layout.label_complaints(manifest.classes)
     derived = {manifest.derive.outside, manifest.derive.inside} if manifest.derive else set()
     counted = {manifest.instances} if manifest.instances else set()
     used = set(manifest.label_values.values()) | derived | counted
@@ -64,6 +65,9 @@ def _mislabelled(manifest: ManifestFields) -> Iterator[str]:
 
 
 def _mispictured(manifest: ManifestFields) -> Iterator[str]:
+    said = [key for key in ("pictures", "volumes", "format") if getattr(manifest, key) is not None]
+    if manifest.layout.own_files and said:
+        yield f"'layout' says that files are DICOM series, and {said} that they are others: take one out"
     if manifest.pictures is not None and manifest.format is not None:
         yield "'pictures' and 'format' are both given: files are pictures, or of that format"
     if manifest.volumes is not None and (manifest.pictures is not None or manifest.format is not None):

@@ -13,16 +13,18 @@ from medseg.datasets.manifest.declared_layout import DeclaredLayout
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.patterns import Layout
 from medseg.datasets.manifest.rules import DeriveRule, PictureRule, Strict, TableRule, VolumeRule
+from medseg.datasets.manifest.series.layout import SeriesLayout
 from medseg.text import composed
 
 #: Tags of the kinds of layout and of group; never shown.
 PATTERNS, LIST, FOLDERS, DECLARED, RULE = "<patterns>", "<list>", "<folders>", "<declared>", "<rule>"
-PARTLY = "<partly labelled>"
+PARTLY, SERIES = "<partly labelled>", "<series>"
 
 _TELLING = {
     "_target_": DECLARED,
     "target": DECLARED,
     "csv": LIST,
+    "series": SERIES,
     "labelled": PARTLY,
     "unlabelled": PARTLY,
     "class_folders": FOLDERS,
@@ -40,10 +42,11 @@ AnyLayout = Annotated[
     | Annotated[CsvLayout, Tag(LIST)]
     | Annotated[PartlyLabelledFolders, Tag(PARTLY)]
     | Annotated[ClassFolders, Tag(FOLDERS)]
+    | Annotated[SeriesLayout, Tag(SERIES)]
     | Annotated[DeclaredLayout, Tag(DECLARED)],
     Discriminator(_kind),
 ]
-"""Patterns of file names, a table of paths, folders of classes, or a class of somebody's own."""
+"""Patterns of file names, a table of paths, folders of classes, DICOM series, or a class of somebody's own."""
 
 
 def _how(group: object) -> str:
@@ -74,8 +77,8 @@ class ManifestFields(Strict):
         pictures: How picture files become channels; None for NIfTI files.
         volumes: How files of volumes do that hold several channels; None for NIfTI files of one channel each.
         format: Name of a format of volumes that an installed package brings: see `medseg.images.own_format`.
-        layout: How files are named, the table that lists their paths, that they lie in folders by class, or
-            `{_target_: ...}` of a class that finds them: see `DeclaredLayout`.
+        layout: How files are named, the table that lists their paths, that they lie in folders by class, which
+            DICOM `series` are which channel, or `{_target_: ...}` of a class that finds them: see `DeclaredLayout`.
         group: Regular expression searched in the case's id, which must find the patient as its first group. Or a
             rule `{tag: ..., pattern: ..., column: ...}` of what may tell the patient. None: each case is a patient,
             unless a table of paths tells more.

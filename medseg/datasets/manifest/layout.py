@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from medseg.class_names import ImageLabels
 from medseg.component import Allowed
 from medseg.datasets.manifest.label_columns import LabelColumns
+
+if TYPE_CHECKING:
+    from medseg.images.formats import FileKind
 
 NO_LABEL_MAPS = (
     "'layout' tells label maps, and 'image_labels' says there are none: take out 'mask' or 'objects'"
@@ -27,6 +30,19 @@ class FileLayout(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     finder: ClassVar[str]
+
+    @property
+    def own_files(self) -> bool:
+        """Whether the layout itself says of which kind the files are (`files`), so that the manifest may not."""
+        return False
+
+    def files(self, values: Mapping[str, int]) -> FileKind:
+        """The kind of the files, where the layout says it.
+
+        Args:
+            values: The stored value of each class.
+        """
+        raise NotImplementedError
 
     @property
     def has_truth(self) -> bool:
@@ -71,6 +87,10 @@ class FileLayout(BaseModel):
 
     def class_complaints(self, image_labels: ImageLabels, classes: Sequence[str]) -> Iterator[str]:  # noqa: ARG002
         """What keeps it from telling the classes of whole images; none by default."""
+        yield from ()
+
+    def label_complaints(self, classes: Sequence[str]) -> Iterator[str]:  # noqa: ARG002
+        """What keeps it from finding label maps of these classes; none by default."""
         yield from ()
 
     def built(self, allowed: Allowed) -> Any:  # noqa: ARG002

@@ -22,12 +22,14 @@ from medseg.datasets.manifest.fields import (
     PARTLY,
     PATTERNS,
     RULE,
+    SERIES,
     ManifestFields,
 )
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.label_columns import JoinedColumn
 from medseg.datasets.manifest.patterns import IMAGE, Layout
 from medseg.datasets.manifest.rules import DeriveRule, HounsfieldWindow, PictureRule, TableRule, VolumeRule
+from medseg.datasets.manifest.series.layout import SegmentationRule, SeriesLayout
 from medseg.errors import DefinitionError, ManifestError
 from medseg.named import find_manifest
 from medseg.text import plain
@@ -100,6 +102,10 @@ class Manifest(ManifestFields):
         from medseg.images.own_format import installed_format  # noqa: PLC0415
 
         rule = self.pictures
+        if self.layout.own_files:
+            return self.layout.files(
+                {name: value for value, name in sorted(self.label_values.items(), reverse=True)}
+            )
         if self.format is not None:
             return installed_format(self.format)
         if self.truth_within:
@@ -182,6 +188,7 @@ _TAGS: dict[str, tuple[type[BaseModel], ...]] = {
     PARTLY: (PartlyLabelledFolders,),
     FOLDERS: (PartlyLabelledFolders,),
     DECLARED: (DeclaredLayout,),
+    SERIES: (SeriesLayout, SegmentationRule),
     RULE: (GroupRule,),
 }
 

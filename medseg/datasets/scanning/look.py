@@ -18,7 +18,9 @@ from medseg.datasets.scanning.layout import Layout
 from medseg.datasets.scanning.layouts import LAYOUTS
 from medseg.datasets.scanning.layouts.table import unread_tables
 from medseg.datasets.scanning.seen import Seen
+from medseg.datasets.scanning.studies import read_headers
 from medseg.errors import DataError, Fault
+from medseg.files.many import files_of
 from medseg.progress import Progress, Silent
 
 _TEXTS = {
@@ -103,9 +105,9 @@ class Look:
 
 
 _NO_LAYOUT = (
-    "no layout was recognised: neither folders of cases, nnU-Net, Decathlon, BraTS, BIDS, a table of paths, pairs of "
-    "pictures nor folders of classes. Name the folder that holds images with their label maps or classes (files of a "
-    "label map are called seg, label, mask or gt), or write a manifest: docs/your-data.md."
+    "no layout was recognised: neither folders of cases, nnU-Net, Decathlon, BraTS, BIDS, DICOM series, a table of "
+    "paths, pairs of pictures nor folders of classes. Name the folder that holds images with their label maps or "
+    "classes (files of a label map are called seg, label, mask or gt), or write a manifest: docs/your-data.md."
 )
 
 
@@ -124,6 +126,7 @@ def look(
         DataError: It is no folder, or holds several data sets; says what to name instead.
     """
     folder = read_folder(root, progress)
+    read_headers(folder, progress)
     with (progress or Silent()).bar("recognising the layout", len(LAYOUTS)) as bar:
         layout = None
         for recogniser in LAYOUTS:
@@ -134,9 +137,11 @@ def look(
     if layout is None or layout.cannot:
         return Look(folder, layout, rest=_rest(folder, layout, ()))
     manifest = _provisional(layout)
-    listing = scan(manifest, root)
+    listing = scan(manifest, root, progress=progress)
     cases = (*listing.cases, *listing.incomplete)
-    rest = _rest(folder, layout, (path for case in cases for path in case.files.values()))
+    rest = _rest(
+        folder, layout, (each for case in cases for path in case.files.values() for each in files_of(path))
+    )
     seen = census(listing.cases, manifest, jobs=jobs, progress=progress, remember=remember)
     if manifest.image_labels is not None:
         return Look(folder, layout, listing, seen, classes=_classes(manifest, root), rest=rest)
@@ -148,7 +153,7 @@ def _provisional(layout: Layout) -> Manifest:
     """A manifest that finds the cases, whatever their label maps mean; its ids are shown nowhere."""
     labels = (
         {}
-        if "image_labels" in layout.fields
+        if {"image_labels", "classes"} & layout.fields.keys()
         else {"classes": ["background"], "label_values": {0: "background"}}
     )
     return Manifest.model_validate({**_TEXTS, **layout.fields, **labels, "ids": "pseudonyms"})

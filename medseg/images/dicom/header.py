@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
-import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,6 +23,7 @@ from pydicom.uid import (
 
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
+from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.sniff import begins_with_element
 from medseg.images.pictures.decoders import within_limit
 from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
@@ -43,37 +39,6 @@ PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _MOST_BYTES = 1 << 30
 
 _NO_TEXT = {"SQ", "OB", "OW", "OF", "OD", "OL", "OV", "UN", "OB or OW", "US or OW"}
-
-_NOTES = {
-    "excess padding": "its pixel data are longer than its pixels, and what follows them was passed over",
-    "using implicit VR": "its header is implicit where it says explicit",
-    "using explicit VR": "its header is explicit where it says implicit",
-    "sufficient to contain": "it holds more pixels than its header says, of which the first picture was read",
-}
-"""Notes for warnings of pydicom: those that have to do with pixels, by a part of their text."""
-
-_LOGGERS = ("pydicom",)
-
-_LOCK = threading.Lock()  # warnings are caught for the whole process
-
-
-@contextmanager
-def quiet() -> Iterator[list[str]]:
-    """Catch what pydicom warns of and logs, which may hold values; gives the notes that a person needs."""
-    logs = [logging.getLogger(name) for name in _LOGGERS]
-    notes: list[str] = []
-    with _LOCK, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        before = [log.propagate for log in logs]
-        for log in logs:
-            log.propagate = False
-        try:
-            yield notes
-        finally:
-            for log, propagate in zip(logs, before, strict=True):
-                log.propagate = propagate
-            new = [note for each in caught for part, note in _NOTES.items() if part in str(each.message)]
-            notes += dict.fromkeys(new)
 
 
 @dataclass(frozen=True)
@@ -92,6 +57,8 @@ class Header:
         signed: Whether samples are.
         keyword: The attribute that holds the pixels; empty in a header alone.
         notes: What is odd about the file.
+        frames: How many pictures it holds.
+        frame: Which of them is meant, from 0.
     """
 
     data: FileDataset
@@ -105,11 +72,17 @@ class Header:
     signed: bool
     keyword: str
     notes: list[str] = field(default_factory=list)
+    frames: int = 1
+    frame: int = 0
 
     @property
     def is_float(self) -> bool:
         """Whether samples are real numbers."""
         return self.keyword in PIXELS[1:]
+
+    def of_frame(self, number: int) -> Header:
+        """The same of another frame of the file."""
+        return replace(self, frame=number)
 
     def value(self, keyword: str) -> Any:
         """The value of an attribute, None where there is none.
@@ -120,14 +93,17 @@ class Header:
         return _value(self.data, keyword)
 
     def frame_value(self, group: str, keyword: str) -> Any:
-        """As `value`; in an enhanced image, of its only frame.
+        """As `value`; in an enhanced image, of the frame that is meant.
 
         Args:
             group: The sequence within the functional groups that holds it. Source: DICOM PS3.3 C.7.6.16.
             keyword: Of the attribute.
         """
-        for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
-            for item in (_value(self.data, groups) or [])[:1]:
+        for groups, at in (
+            ("PerFrameFunctionalGroupsSequence", self.frame),
+            ("SharedFunctionalGroupsSequence", 0),
+        ):
+            for item in (_value(self.data, groups) or [])[at : at + 1]:
                 for held in (_value(item, group) or [])[:1]:
                     if (found := _value(held, keyword)) is not None:
                         return found
@@ -140,7 +116,31 @@ def opened(path: Path, *, pixels: bool) -> Header:
     Raises:
         DataError: It cannot be read, or is no single-frame image.
     """
-    return _checked(*parsed(path, pixels=pixels), pixels=pixels)
+    head = opened_frames(path, pixels=pixels)
+    if head.frames > 1:
+        raise RefusedError(
+            f"the DICOM file holds {head.frames} frames, expected a single one",
+            "Export each in a file of its own.",
+        )
+    return head
+
+
+def opened_frames(
+    path: Path, *, pixels: bool, label_maps: bool = False, only: list[int] | None = None
+) -> Header:
+    """As `opened`, of any number of frames.
+
+    Args:
+        path: The file.
+        pixels: Whether its pixels are read as well.
+        label_maps: Whether segmentations are what is looked for, in place of images.
+        only: As `parsed`.
+
+    Raises:
+        DataError: It cannot be read, or is no image.
+    """
+    data, notes = parsed(path, pixels=pixels, only=only)
+    return _checked(data, notes, pixels=pixels, label_maps=label_maps)
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -152,19 +152,34 @@ def size(path: Path) -> tuple[int, int]:
 
 def tag(path: Path, keyword: str) -> str:
     """The text of an attribute, or none."""
+    number = text_tag(keyword)
+    with quiet():
+        try:
+            return text_of(parsed(path, pixels=False, only=[number])[0], keyword)
+        except Exception:  # noqa: BLE001 - what is wrong with the file, reading its pixels will tell
+            return ""
+
+
+def text_tag(keyword: str) -> int:
+    """The number of an attribute.
+
+    Raises:
+        RefusedError: DICOM knows no attribute of that name, or one without a text of its own.
+    """
     number = tag_for_keyword(keyword)
     if number is None or dictionary_VR(number) in _NO_TEXT:
         raise RefusedError(
             f"`{keyword}` is no attribute of DICOM that holds a text",
             "Name one by its keyword, such as `PatientID` or `StudyInstanceUID`.",
         )
-    with quiet():
-        try:
-            value = parsed(path, pixels=False, only=[number])[0].get(keyword)
-            values = [] if value is None else value if isinstance(value, MultiValue) else [value]
-            return "\\".join(str(each).strip(" \0") for each in values)
-        except Exception:  # noqa: BLE001 - what is wrong with the file, reading its pixels will tell
-            return ""
+    return number
+
+
+def text_of(data: Dataset, keyword: str) -> str:
+    """The text of an attribute, several values joined by a backslash; empty where there is none."""
+    value = data.get(keyword)
+    values = [] if value is None else value if isinstance(value, MultiValue) else [value]
+    return "\\".join(str(each).strip(" \0") for each in values)
 
 
 def parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[FileDataset, list[str]]:
@@ -251,11 +266,11 @@ def _refuse_without_kind(data: FileDataset, keyword: str) -> None:
         )
 
 
-def _checked(data: FileDataset, notes: list[str], *, pixels: bool) -> Header:
+def _checked(data: FileDataset, notes: list[str], *, pixels: bool, label_maps: bool) -> Header:
     meta = getattr(data, "file_meta", Dataset())
     syntax = _value(meta, "TransferSyntaxUID")
     held = [keyword for keyword in PIXELS if keyword in data]
-    _refuse_other_objects(data, held, pixels=pixels)
+    _refuse_other_objects(data, held, pixels=pixels, label_maps=label_maps)
     if not syntax and len(meta):
         raise RefusedError(
             "the DICOM file names no transfer syntax: how its pixels are coded is not known", COPY
@@ -270,7 +285,7 @@ def _checked(data: FileDataset, notes: list[str], *, pixels: bool) -> Header:
     if not height or not width:
         raise RefusedError("the DICOM header says a picture of no rows or no columns", EXPORT)
     within_limit(height, width)
-    head = Header(
+    return Header(
         data=data,
         syntax=UID(syntax) if syntax else _seen(data),
         height=height,
@@ -282,19 +297,14 @@ def _checked(data: FileDataset, notes: list[str], *, pixels: bool) -> Header:
         signed=bool(_whole(data, "PixelRepresentation", None if integers else 1)),
         keyword=keyword,
         notes=notes,
+        frames=max(1, _whole(data, "NumberOfFrames", 1)),
     )
-    if (frames := _whole(data, "NumberOfFrames", 1)) > 1:
-        raise RefusedError(
-            f"the DICOM file holds {frames} frames, expected a single one",
-            "Export each in a file of its own.",
-        )
-    return head
 
 
-def _refuse_other_objects(data: FileDataset, held: list[str], *, pixels: bool) -> None:
+def _refuse_other_objects(data: FileDataset, held: list[str], *, pixels: bool, label_maps: bool) -> None:
     uid = UID(str(_value(data, "SOPClassUID") or ""))
     kind = f"of the kind {uid.name}" if uid and not uid.is_private and uid.name != uid else "of no known kind"
-    if "Segmentation" in uid.name or _value(data, "Modality") == "SEG":
+    if not label_maps and ("Segmentation" in uid.name or _value(data, "Modality") == "SEG"):
         raise RefusedError(f"the DICOM file is {kind}: label maps, expected an image", EXPORT)
     if held or (not pixels and "Rows" in data):
         return

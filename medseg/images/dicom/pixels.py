@@ -2,7 +2,7 @@
 
 | transfer syntax                          | decoder                                     |
 |------------------------------------------|---------------------------------------------|
-| uncompressed, deflated                   | pydicom                                     |
+| uncompressed, deflated                   | pydicom; single bits NumPy                  |
 | RLE                                      | pydicom                                     |
 | JPEG baseline, extended (8 and 12 bits)  | libjpeg-turbo (imagecodecs)                 |
 | JPEG lossless, all predictors            | libjpeg-turbo (imagecodecs)                 |
@@ -60,7 +60,7 @@ _EXPORT = "Export it uncompressed (as with dcmtk's dcmdjpeg or gdcmconv --raw), 
 
 
 def stored_values(head: Header) -> NDArray[Any]:
-    """Decode the picture: (H, W) stored values of greys and of palettes, or (H, W, 3) red, green and blue.
+    """Decode the picture that is meant: (H, W) stored values of greys and palettes, or (H, W, 3) red, green and blue.
 
     Raises:
         RefusedError: Its pixels are not of a kind that is decoded, or are damaged.
@@ -69,7 +69,10 @@ def stored_values(head: Header) -> NDArray[Any]:
     _refuse_unknown_syntax(head)
     coded = _coded(head)
     try:
-        found = _of_pydicom(head) if coded is None else decoded(head, coded)
+        if coded is not None:
+            found = decoded(head, coded)
+        else:
+            found = _bits(head) if head.allocated == 1 and head.syntax in _NATIVE else _of_pydicom(head)
     except MemoryError:
         raise RefusedError("the picture does not fit into memory", "Save it smaller, or in tiles.") from None
     except EOFError as error:
@@ -163,6 +166,7 @@ def _coded(head: Header) -> bytes | None:
         if head.data[head.keyword].is_undefined_length:
             raise RefusedError("the DICOM file holds compressed pixels, but does not say of which kind", COPY)
         samples = head.height * head.width * (2 if head.colours == "YBR_FULL_422" else head.samples)
+        samples *= head.frames
         if len(raw) < (samples * head.allocated + 7) // 8:
             raise _early()
         return None
@@ -194,11 +198,20 @@ def _early() -> RefusedError:
 
 def _frame(head: Header) -> bytes:
     try:
-        return bare(get_frame(head.data.PixelData, 0, number_of_frames=1))
+        return bare(get_frame(head.data.PixelData, head.frame, number_of_frames=head.frames))
     except Exception as error:
         raise RefusedError(
             "the DICOM file ends early or is damaged: its compressed pixels cannot be taken apart", COPY
         ) from error
+
+
+def _bits(head: Header) -> NDArray[np.uint8]:
+    """One picture of single bits: they follow one another without regard to bytes, so that pydicom misses some."""
+    count = head.height * head.width * head.samples
+    first, skipped = divmod(head.frame * count, 8)
+    held = np.frombuffer(head.value(head.keyword), np.uint8, count=(skipped + count + 7) // 8, offset=first)
+    bits = np.unpackbits(held, bitorder="little")[skipped : skipped + count]
+    return bits.reshape((head.height, head.width, head.samples)[: 2 if head.samples == 1 else 3])
 
 
 def _of_pydicom(head: Header) -> NDArray[Any]:
@@ -211,5 +224,5 @@ def _of_pydicom(head: Header) -> NDArray[Any]:
             head.notes.append(PIXEL_BY_PIXEL)
     options: Any = {"allow_excess_frames": False}
     plugin = "pydicom" if head.syntax == RLELossless else ""
-    array, _ = get_decoder(head.syntax).as_array(data, index=0, decoding_plugin=plugin, **options)
+    array, _ = get_decoder(head.syntax).as_array(data, index=head.frame, decoding_plugin=plugin, **options)
     return array

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.images.dicom.header import opened, quiet
+from medseg.images.dicom.header import opened
 from medseg.images.dicom.luts import WHITE, modality, shown
 from medseg.images.dicom.pixels import is_palette, palette_colours, stored_values
+from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.window import Window
 from medseg.images.pictures.read import ChannelRule, Picture, luma
 

@@ -17,6 +17,11 @@ _EPOCHS = (5, 250)
 LEAST_STEPS = 300
 """With fewer a network has hardly begun to learn. Source: own trial on ACDC."""
 
+#: So many slices a training should see, each as often as it comes; with fewer, larger pixels lead further. Source:
+#: own trial on ACDC, in equal times: 12,000 slices of 128 x 128 pixels gave a mean Dice of 0.78, 5,800 of 192 x 192
+#: one of 0.65.
+_ENOUGH_SLICES = 15_000
+
 _MOST_STEPS, _MOST_EPOCHS = 30_000, 1000
 _FEWEST_EPOCHS = 10  # each may be the one that is kept
 _OF_VALIDATION = 0.1  # of the time of training
@@ -58,11 +63,13 @@ class Pace:
         trained: Seconds of a slice that is trained on.
         validated: Seconds of a slice that is validated.
         gib: Memory of a batch and of the network.
+        kept: Memory of a slice that is kept, in GiB.
     """
 
     trained: float
     validated: float
     gib: float
+    kept: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -116,4 +123,10 @@ def course(pace: Pace, minutes: float, *, slices: int, validated: int, batch: in
     while count > 1 and count * of_training + math.ceil(count / every) * of_validation > seconds:
         count -= 1
     took = count * of_training + math.ceil(count / every) * of_validation
-    return Course(count, count * steps, each if each < slices else None, every, took / 60, pace.gib)
+    gib = pace.gib + (slices + validated) * pace.kept
+    return Course(count, count * steps, each if each < slices else None, every, took / 60, gib)
+
+
+def sees_enough(pace: Pace, minutes: float) -> bool:
+    """Whether the minutes hold as many slices as a training should see."""
+    return minutes * 60 * _FILLED >= _ENOUGH_SLICES * pace.trained

@@ -21,6 +21,7 @@ _LARGEST = 512
 _TILE = 256
 _MUCH_LARGER = 1.5  # times the median side
 _OF_CLASSES = 224
+_COARSEST = 96  # pixels of the shorter side, where larger pixels save time
 
 _MARGIN = 1.1  # around what label maps mark
 _MUCH_SMALLER = 0.7  # of the median slice
@@ -64,21 +65,37 @@ def _cases(look: Look) -> int:
     return len(look.listing.cases) if look.listing else 0
 
 
-def cut_volumes(look: Look) -> Cut:
-    """Slices across one axis of volumes, resampled in their plane where voxels differ."""
+def cut_volumes(look: Look, part: float = 1.0) -> Cut:
+    """Slices across one axis of volumes, resampled in their plane where voxels differ, or to save time.
+
+    Args:
+        look: At the folder.
+        part: Of the side that slices have at their own resolution; smaller ones have larger pixels and take less
+            time. No side becomes shorter than 96 pixels by it.
+    """
     shapes, spacings = _grids(look)
     target = target_spacing(spacings, shapes)
     axis = cut_axis(target, shapes)
     plane = list(axis.in_plane)
     alike = bool((spacings[:, plane].max(axis=0) <= _ALIKE * spacings[:, plane].min(axis=0)).all())
     scales = 1.0 if alike else spacings[:, plane] / target[plane]
+    size, fit, why = _sized(look, plane, scales, shapes)
+    shorter = min(part, 1.0) if min(size) * part >= _COARSEST else min(_COARSEST / min(size), 1.0)
+    if shorter < 1:
+        scales = scales * shorter
+        size, fit, why = _sized(look, plane, scales, shapes)
     sizes = shapes[:, plane] * scales
-    size, fit, why = _cropped(look, plane, scales, sizes) or _size(sizes)
     scaling, why_scaled = volume_scaling(look)
     image = kept_share(look) < CROPPED
     seen = next(each for each in AXES.values() if each.name == axis.plane)
-    spacing = [round(float(target[along]), 4) for along in (seen.rows, seen.columns)]
-    pixels = f"{_words(target[plane])} mm"
+    spacing = [round(float(target[along]) / shorter, 4) for along in (seen.rows, seen.columns)]
+    pixels = f"{_words(target[plane] / shorter)} mm"
+    resampled = f"pixels differ: resampled to the median, {pixels}"
+    if shorter < 1:
+        resampled = (
+            f"larger than the data's pixels, {_words(target[plane])} mm, so that the time holds enough slices; "
+            "predictions have the data's own"
+        )
     return Cut(
         (
             Choice("slices.axis", axis.plane, axis.why),
@@ -86,16 +103,20 @@ def cut_volumes(look: Look) -> Cut:
             Choice("slices.fit", fit),
             Choice("slices.keep", "image" if image else "all", "slices that hold anything" if image else ""),
             Choice("slices.transforms", [scaling], why_scaled),
-            *(
-                []
-                if alike
-                else [Choice("slices.spacing", spacing, f"pixels differ: resampled to the median, {pixels}")]
-            ),
+            *([] if alike and shorter == 1 else [Choice("slices.spacing", spacing, resampled)]),
         ),
         size,
         int(np.median(shapes[:, axis.axis]) * _cases(look) * _tiles(sizes, size, fit)),
         axis.plane,
     )
+
+
+def _sized(
+    look: Look, plane: list[int], scales: NDArray[np.float64] | float, shapes: NDArray[np.float64]
+) -> tuple[tuple[int, int], str, str]:
+    """Size of slices whose sides become so many times as long, the way to it, and why."""
+    sizes = shapes[:, plane] * scales
+    return _cropped(look, plane, scales, sizes) or _size(sizes)
 
 
 def _words(sizes: NDArray[np.float64]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from medseg.datasets.manifest.manifest import Manifest
@@ -51,7 +52,8 @@ def drafted(
 ) -> Draft:
     """Draft them; nothing is written.
 
-    With a clock, the largest network is taken of which at least 300 steps fit into the minutes.
+    With a clock, the largest network is taken of which at least 300 steps fit into the minutes, and slices of volumes
+    get larger pixels where it would see too few of them.
 
     Args:
         name: Of both.
@@ -82,12 +84,28 @@ def drafted(
 def _within(
     minutes: float, name: str, look: Look, machine: Machine, manifest: Manifest, clock: Clock
 ) -> Plan:
-    """The plan with the largest network that learns enough in the time; else the smallest."""
-    for scale in machine.scales:
-        pace = clock(_definition(name, planned(name, look, machine, scale)), manifest)
-        plan = planned(name, look, machine, scale, Time(minutes, pace))
-        if plan.course.steps >= LEAST_STEPS:
-            break
+    """The plan of the largest network that has enough steps, on the finest slices of which it sees enough.
+
+    Where it sees enough of none, it takes those of which it sees most. Where no network has enough steps, it is the
+    last and smallest plan.
+    """
+    plan: Plan | None = None
+    for _, scales in groupby(machine.scales, key=lambda scale: scale.base):
+        fit: list[Plan] = []
+        timeless: Plan | None = None
+        for scale in scales:
+            before, timeless = timeless, planned(name, look, machine, scale)
+            if timeless == before:  # its slices cannot be made smaller
+                continue
+            pace = clock(_definition(name, timeless), manifest)
+            plan = planned(name, look, machine, scale, Time(minutes, pace))
+            if plan.course.steps >= LEAST_STEPS:
+                fit.append(plan)
+                if plan.sees_enough:
+                    return plan
+        if fit:
+            return max(fit, key=lambda plan: plan.seen)
+    assert plan is not None  # noqa: S101 - there are scales
     return plan
 
 

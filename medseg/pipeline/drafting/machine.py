@@ -14,7 +14,7 @@ class Scale:
     Attributes:
         base: Features of the network's first level, of masks.
         part: Of the batch that would fit.
-        side: Of the side of pictures that have a class.
+        side: Of the side of slices of volumes, whose pixels are then larger, and of pictures that have a class.
     """
 
     base: int
@@ -61,7 +61,8 @@ class Machine:
     def scales(self) -> tuple[Scale, ...]:
         """From the largest network to the smallest; each costs about half of the one before."""
         widest = (Scale(32),) if self.gpu else ()
-        return (*widest, Scale(16), Scale(16, part=0.5, side=0.75), Scale(8), Scale(8, part=0.5, side=0.5))
+        smallest = (Scale(16, part=0.5, side=0.5), Scale(8, side=0.5), Scale(8, part=0.5, side=0.5))
+        return (*widest, Scale(16), Scale(16, side=0.67), Scale(16, side=0.5), *smallest)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from medseg.datasets.roles import ROLE
 from medseg.datasets.scanning.labels import is_binary
 from medseg.datasets.scanning.look import Look
 from medseg.pipeline.drafting.augmentation import augmentation, class_augmentation
-from medseg.pipeline.drafting.budget import Course, batch_size, course, unmeasured, widths
+from medseg.pipeline.drafting.budget import Course, batch_size, course, sees_enough, unmeasured, widths
 from medseg.pipeline.drafting.choice import Choice
 from medseg.pipeline.drafting.cutting import Cut, cut_pictures, cut_volumes, cut_whole_pictures
 from medseg.pipeline.drafting.machine import Machine, Scale, Time
@@ -35,17 +35,21 @@ class Plan:
     Attributes:
         choices: Its keys.
         course: How long the training is.
+        seen: Slices that it sees, each as often as it comes.
+        sees_enough: Whether its time holds enough of them; of pictures that have a class that is not known.
     """
 
     choices: tuple[Choice, ...]
     course: Course
+    seen: int
+    sees_enough: bool
 
 
 def cut_of(look: Look, side: float) -> Cut:
-    """How slices are cut from what a folder holds; pictures that have a class are made smaller by `side`."""
+    """How slices are cut from what a folder holds; all but pictures with masks are made smaller by `side`."""
     if look.labels is None:
         return cut_whole_pictures(look, side)
-    return cut_pictures(look) if look.fields.get("pictures") is not None else cut_volumes(look)
+    return cut_pictures(look) if look.fields.get("pictures") is not None else cut_volumes(look, side)
 
 
 def planned(name: str, look: Look, machine: Machine, scale: Scale, time: Time | None = None) -> Plan:
@@ -72,7 +76,8 @@ def planned(name: str, look: Look, machine: Machine, scale: Scale, time: Time | 
         *_loading(size, length),
     ]
     body = _of_classes(cut, length) if look.labels is None else _of_masks(look, cut, size, length, machine)
-    return Plan((*head, *body), length)
+    enough = time is None or look.labels is None or sees_enough(time.pace, time.minutes)
+    return Plan((*head, *body), length, length.steps * size.batch, enough)
 
 
 @dataclass(frozen=True)

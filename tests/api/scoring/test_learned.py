@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import medseg
+from medseg.api.conductor import Conductor
 from medseg.api.result import RunResult
-from medseg.api.scoring.learned import learned_by
+from medseg.api.scoring.learned import learned_by, learned_in
 from medseg.errors import DataError
+from medseg.progress import Silent
+from medseg.yaml import read_yaml, write_yaml
 
 
 @pytest.fixture
@@ -41,6 +46,53 @@ def run_of(runs: Path, name: str, *train: str, of: str = "", tags: dict[str, str
     ):
         (runs / name / file).write_text(text, encoding="utf-8")
     return model
+
+
+@pytest.mark.parametrize(("start", "begins"), [("StartFrom", True), ("UseModel", True), (None, False)])
+def test_a_run_that_tests_cases_of_the_model_it_begins_with_says_so_and_keeps_it(
+    finished: RunResult,
+    patients: Path,
+    workspace: Path,
+    tiny: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    start: str | None,
+    begins: bool,
+) -> None:
+    class Begun(Exception):  # noqa: N818
+        pass
+
+    class Heard(Silent):
+        def say(self, text: str, *, loud: bool = False) -> None:
+            if loud:
+                heard.append(text)
+
+    def begin(self: Conductor, *_: Any) -> None:
+        raise Begun(self.options.own_tags())
+
+    heard: list[str] = []
+    monkeypatch.setattr(Conductor, "begun", begin)
+    model = {"_target_": f"medseg.steps.{start}", "weights": str(finished.folder / "model")}
+    definition = read_yaml(finished.folder / "definition.yaml")
+    definition["steps"] = {**({"first": model} if start else {}), **definition["steps"]}
+    if start == "UseModel":
+        del definition["steps"]["fit"]
+    for seed in (definition["seed"], definition["seed"] + 1):  # the latter tests others
+        write_yaml({**definition, "seed": seed}, workspace / "mine.yaml")
+        with pytest.raises(Begun) as caught:
+            medseg.run_pipeline(workspace / "mine.yaml", patients, device="cpu", progress=Heard())
+        (tags,) = caught.value.args
+        learned = begins and seed != definition["seed"]
+        assert ("first.learned_test_cases" in tags) == learned
+        assert any("LEARNED CASES: 1 of 1 test cases" in text for text in heard) == learned
+
+
+def test_a_file_of_a_models_weights_is_known_by_the_model(runs: Path) -> None:
+    model = run_of(runs, "first", "a", "b")
+    (model / "weights.safetensors").write_bytes(b"")
+    cases = [medseg.Case(name, name, {}) for name in ("a", "c", "b")]
+    steps = {"one": SimpleNamespace(weights=str(model / "weights.safetensors")), "two": SimpleNamespace()}
+
+    assert list(learned_in(steps, cases)) == [("one", 2)]
 
 
 def test_cases_and_patients_of_training_and_validation_are_learned_from(finished: RunResult) -> None:

@@ -131,6 +131,21 @@ def test_names_of_files_are_not_told_where_ids_are_identifying(tmp_path: Path) -
     assert "Zander" not in told
 
 
+def test_what_belongs_to_no_case_is_named_with_the_reason(tmp_path: Path) -> None:
+    layout = {"images": "imagesTr/{case}_{channel}.nii.gz", "mask": "labelsTr/{case}_seg.nii.gz"}
+    root = made(tmp_path / "d", "imagesTr/a_t2.nii.gz", "labelsTr/a_seg.nii.gz", "imagesTs/b_t2.nii.gz")
+    made(root, "stray.nii.gz", "imagesTr/other.nii.gz", "notes.txt")
+    for ids, truth in (("pseudonyms", True), ("pseudonyms", False), ("identifying", False)):
+        listing = scan(manifest(layout, channels=["t2"], ids=ids), root, truth=truth)
+        names = [": d/imagesTr/other.nii.gz, d/stray.nii.gz", ": d/imagesTs/b_t2.nii.gz"]
+        unfit, outside = names if ids == "pseudonyms" else ("", "")
+        assert listing.notes == (
+            f"2 of the NIfTI files are left out, since their names fit no pattern{unfit}",
+            f"1 of the NIfTI files is left out, since it lies in other folders than the patterns say{outside}",
+        )
+        assert sorted(listing.left) == ["d/imagesTr/other.nii.gz", "d/imagesTs/b_t2.nii.gz", "d/stray.nii.gz"]
+
+
 def test_each_file_is_counted_once_by_its_use(tmp_path: Path) -> None:
     root = made(
         tmp_path / "d",

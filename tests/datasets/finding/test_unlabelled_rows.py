@@ -13,6 +13,7 @@ from medseg.datasets.finding.draft import Draft
 from medseg.datasets.finding.scan import scan
 from medseg.datasets.manifest.csv_layout import CsvLayout
 from medseg.datasets.manifest.manifest import Manifest
+from medseg.progress import Silent
 from medseg.testing.empty import empty_files as made
 
 SHIPPED = Path(__file__).parents[3] / "data_manifests"
@@ -144,5 +145,7 @@ class Photographs:
 
 @pytest.mark.parametrize("truth", [True, False])
 def test_a_layout_of_one_s_own_says_so_by_giving_no_labels(tmp_path: Path, truth: bool) -> None:
-    found = DeclaredFinder(table(label="kind"), Photographs()).find(tmp_path, ("grey",), truth=truth)
+    found = DeclaredFinder(table(label="kind"), Photographs()).find(
+        tmp_path, ("grey",), truth=truth, progress=Silent()
+    )
     assert [draft.unlabelled for draft in found.drafts] == [False, False, truth]

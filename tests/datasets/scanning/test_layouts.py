@@ -296,7 +296,7 @@ def test_dicom_pictures_of_several_series_in_folders_are_classes_and_folders_of_
     assert classes_ is not None
     assert classes_.name == "a folder a class"
     assert series_ is not None
-    assert "DICOM series are not read yet" in series_.cannot
+    assert "neither slices of volumes" in series_.cannot
 
 
 def test_a_folder_without_classes_beside_those_with_is_said(tmp_path: Path) -> None:

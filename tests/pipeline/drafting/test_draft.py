@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -260,7 +261,7 @@ class Clock:
     [
         (0.1, 10, [32], True),
         (3.0, 10, [32, 16], True),
-        (60.0, 10, [32, 16, 16, 8, 8], False),
+        (60.0, 10, [32, 16, 8], False),  # their slices and batches cannot be made smaller
         (60.0, 600, [32], True),
     ],
 )
@@ -282,6 +283,51 @@ def test_the_largest_network_is_taken_that_has_time_to_learn(
     assert expected["minutes"] <= minutes
     assert expected["gib"] == 0.5
     assert definition.steps["fit"]["epochs"] == draft.course.epochs
+
+
+class PixelClock:
+    """Takes so many seconds for a slice of 200 x 200 pixels, and less in proportion for smaller ones."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.tried: list[list[int]] = []
+
+    def __call__(self, definition: PipelineDefinition, manifest: Manifest) -> Pace:
+        size = definition.slices.size
+        assert size is not None
+        self.tried.append([*size])
+        return Pace(self.seconds * math.prod(size) / 200**2, 0.001, 0.5, 0.001)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "spacing"),
+    [
+        (0.02, [224, 224], None),
+        (0.05, [160, 160], [1.4925, 1.4925]),
+        (0.08, [112, 112], [2.0, 2.0]),
+        (0.5, [112, 112], [2.0, 2.0]),  # too few of any, and most of these
+    ],
+)
+def test_pixels_become_larger_where_the_time_holds_too_few_slices(
+    tmp_path: Path, seconds: float, size: list[int], spacing: list[float] | None
+) -> None:
+    clock = PixelClock(seconds)
+
+    draft = drafted("mine", look(write_nnunet(tmp_path, cases=3, shape=(200, 200, 4))), Machine(), 10, clock)
+
+    slices = parse_yaml(draft.definition, "mine")["slices"]
+    assert (slices["size"], slices.get("spacing")) == (size, spacing)
+    assert clock.tried[-1] == size
+    assert all(first > second for first, second in pairwise(map(tuple, clock.tried)))
+    assert draft.course.gib == pytest.approx(0.5 + 10 * 0.001, abs=0.002)  # what is kept of about ten slices
+
+
+def test_slices_that_are_small_already_keep_their_pixels(tmp_path: Path) -> None:
+    clock = PixelClock(100.0)
+
+    draft = drafted("mine", look(write_nnunet(tmp_path, cases=3, shape=(90, 80, 4))), Machine(), 10, clock)
+
+    assert "spacing" not in parse_yaml(draft.definition, "mine")["slices"]
 
 
 def test_nobody_says_how_long_it_may_take_and_it_is_ten_minutes_or_thirty_on_a_gpu(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,7 @@ def test_a_few_steps_tell_the_seconds_of_a_slice_and_the_memory_of_a_batch(
     assert 0 < pace.trained < 5
     assert 0 <= pace.validated < 5
     assert 0 < pace.gib < 1
+    pixels = math.prod(whole.definition.slices.size)
+    assert (
+        2 * pixels <= pace.kept * 2**30 <= 2 * 3 * pixels + 8
+    )  # float16 of up to three colours, or a label map

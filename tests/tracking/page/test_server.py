@@ -9,13 +9,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
 from medseg.errors import RunError, TrackingError
-from medseg.tracking.mlflow.address import default_uri
+from medseg.tracking.mlflow.address import default_uri, sqlite_path
 from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.page.server import serve_ui, ui_command, ui_environment
 from medseg.tracking.mlflow.recorder import MlflowRecorder
@@ -124,61 +126,6 @@ def interrupted(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, errors
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT as a terminal does")
-def test_a_server_that_is_killed_amid_a_run_is_told_all_by_the_resume(
-    tmp_path: Path, empty_tracking: Path
-) -> None:
-    import requests
-
-    shutil.copyfile(empty_tracking, tmp_path / "mlflow.db")
-    store, port, folder = store_in(tmp_path), free_port(), tmp_path / "run"
-    address, said = f"http://127.0.0.1:{port}", []
-    server = served(store, port)
-    try:
-        page = requests.get(f"{address}/ajax-api/3.0/mlflow/ui-telemetry", timeout=30).json()
-        assert page["disable_ui_telemetry"] is True
-        opened = requests.get(address, timeout=30)
-        assert opened.status_code == 200
-        assert '"mlflow.assistant.panelOpen_v1": "false"' in opened.text
-        for closed in ("ajax-api/3.0/mlflow/assistant/message", "gateway/x/mlflow/invocations", "v1/traces"):
-            assert requests.post(f"{address}/{closed}", json={}, timeout=30).status_code == 404, closed
-        assert requests.get(address, headers={"Host": "evil.example"}, timeout=30).status_code == 403
-        recorder = MlflowRecorder.start(
-            address, experiment="remote", name="remote", folder=folder, say=said.append, system=False
-        )
-        recorder.metrics({"loss": 1.0}, 1)
-    finally:
-        assert interrupted(server) == (0, "")
-    begun = time.monotonic()
-    for step in range(2, 50):
-        recorder.metrics({"loss": 1 / step}, step)
-    (folder / "late.txt").write_text("late")
-    recorder.artifact(folder / "late.txt")
-    recorder.close("FINISHED")
-    assert time.monotonic() - begun < 15
-    assert len(said) == 2
-    assert (folder / UNTRACKED).exists()
-
-    server = served(store, port)
-    try:
-        again = MlflowRecorder.resume(address, recorder.run_id, folder, system=False)
-        again.metrics({"loss": 9.0}, 7)
-        again.close("FINISHED")
-    finally:
-        interrupted(server)
-    from mlflow import MlflowClient
-
-    client = MlflowClient(store)
-    assert [metric.step for metric in client.get_metric_history(recorder.run_id, "loss")] == list(
-        range(1, 50)
-    )
-    assert client.get_run(recorder.run_id).info.status == "FINISHED"
-    assert (tmp_path / "mlartifacts").is_dir()
-    assert [path.read_text() for path in (tmp_path / "mlartifacts").rglob("late.txt")] == ["late"]
-    assert not (folder / UNTRACKED).exists()
-
-
 def seen(address: str, profile: Path) -> str:
     """The page's elements, as they are once its scripts have run."""
     quiet = ("background-networking", "component-update", "sync", "gpu", "quic", "dev-shm-usage")
@@ -196,26 +143,59 @@ def seen(address: str, profile: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed, which shows the page")
-def test_the_page_begins_with_the_runs_and_their_scores_and_nothing_beside(
-    tmp_path: Path, empty_tracking: Path
-) -> None:
-    shutil.copyfile(empty_tracking, tmp_path / "mlflow.db")
-    store, port = store_in(tmp_path), free_port()
+@dataclass(frozen=True)
+class Server:
+    """A server of tests, and the store that it serves."""
+
+    store: str
+    port: int
+    process: subprocess.Popen[str]
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path) -> Iterator[Server]:
+    """A server over two runs; starting it takes longer than all that is asked of it. The last test ends it."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copyfile(empty_tracking, folder / "mlflow.db")
+    store, port = store_in(folder), free_port()
     for name, score in (("wide", 0.5), ("deep", 0.75)):
-        run = MlflowRecorder.start(store, experiment="acdc", name=name, folder=tmp_path / name, system=False)
+        run = MlflowRecorder.start(store, experiment="acdc", name=name, folder=folder / name, system=False)
         run.metrics({"test/dice/mean": score, "test/dice/mean/low": 0.1}, 0)
         run.metrics({"epoch/train/loss": 1.0}, 1)
         run.close("FINISHED")
-    server = served(store, port)
+    process = served(store, port)
     try:
-        page = seen(
-            f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=machine_learning", tmp_path / "p"
-        )
-        first = seen(f"http://127.0.0.1:{port}/", tmp_path / "q")
+        yield Server(store, port, process)
     finally:
-        interrupted(server)
+        if process.poll() is None:
+            interrupted(process)
+
+
+@pytest.mark.slow
+def test_the_server_answers_what_medseg_asks_and_nothing_beside(server: Server) -> None:
+    import requests
+
+    page = requests.get(f"{server.address}/ajax-api/3.0/mlflow/ui-telemetry", timeout=30).json()
+    assert page["disable_ui_telemetry"] is True
+    opened = requests.get(server.address, timeout=30)
+    assert opened.status_code == 200
+    assert '"mlflow.assistant.panelOpen_v1": "false"' in opened.text
+    for closed in ("ajax-api/3.0/mlflow/assistant/message", "gateway/x/mlflow/invocations", "v1/traces"):
+        assert requests.post(f"{server.address}/{closed}", json={}, timeout=30).status_code == 404, closed
+    assert requests.get(server.address, headers={"Host": "evil.example"}, timeout=30).status_code == 403
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed, which shows the page")
+def test_the_page_begins_with_the_runs_and_their_scores_and_nothing_beside(
+    server: Server, tmp_path: Path
+) -> None:
+    page = seen(f"{server.address}/#/experiments/1/runs?workflowType=machine_learning", tmp_path / "p")
+    first = seen(f"{server.address}/", tmp_path / "q")
 
     for word in ("wide", "deep", "test/dice/mean", "0.75"):
         assert word in page, word
@@ -223,3 +203,40 @@ def test_the_page_begins_with_the_runs_and_their_scores_and_nothing_beside(
         assert word not in page, word
         assert word not in first, word
     assert "acdc" in first
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT as a terminal does")
+def test_a_server_that_is_killed_amid_a_run_is_told_all_by_the_resume(server: Server, tmp_path: Path) -> None:
+    folder, told = tmp_path / "run", list[str]()
+    recorder = MlflowRecorder.start(
+        server.address, experiment="remote", name="remote", folder=folder, say=told.append, system=False
+    )
+    recorder.metrics({"loss": 1.0}, 1)
+    assert interrupted(server.process) == (0, "")
+    begun = time.monotonic()
+    for step in range(2, 50):
+        recorder.metrics({"loss": 1 / step}, step)
+    (folder / "late.txt").write_text("late")
+    recorder.artifact(folder / "late.txt")
+    recorder.close("FINISHED")
+    assert time.monotonic() - begun < 15
+    assert len(told) == 2
+    assert (folder / UNTRACKED).exists()
+
+    process = served(server.store, server.port)
+    try:
+        again = MlflowRecorder.resume(server.address, recorder.run_id, folder, system=False)
+        again.metrics({"loss": 9.0}, 7)
+        again.close("FINISHED")
+    finally:
+        interrupted(process)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(server.store)
+    history = client.get_metric_history(recorder.run_id, "loss")
+    assert [metric.step for metric in history] == list(range(1, 50))
+    assert client.get_run(recorder.run_id).info.status == "FINISHED"
+    artifacts = Path(str(sqlite_path(server.store))).with_name("mlartifacts")
+    assert [path.read_text() for path in artifacts.rglob("late.txt")] == ["late"]
+    assert not (folder / UNTRACKED).exists()

@@ -7,6 +7,7 @@ from medseg.datasets.scanning.layouts.bids import Bids
 from medseg.datasets.scanning.layouts.brats import Brats
 from medseg.datasets.scanning.layouts.class_folders import ClassesInFolders
 from medseg.datasets.scanning.layouts.decathlon import Decathlon
+from medseg.datasets.scanning.layouts.dicom_studies import DicomStudies
 from medseg.datasets.scanning.layouts.nnunet import NnUnet
 from medseg.datasets.scanning.layouts.objects import ObjectFiles
 from medseg.datasets.scanning.layouts.parts import NamedParts
@@ -21,6 +22,7 @@ LAYOUTS: tuple[Recogniser, ...] = (
     PathTable(),
     ObjectFiles(),
     NamedParts(),
+    DicomStudies(),
     ClassesInFolders(),
     NotYetRead(),
 )

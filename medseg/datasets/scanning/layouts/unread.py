@@ -7,9 +7,14 @@ from collections import Counter
 from medseg.datasets.scanning.folder import DICOM, PICTURE, UNREAD, VOLUME, Folder
 from medseg.datasets.scanning.layout import Layout
 
+_NO_VOLUMES = (
+    "the DICOM files are neither slices of volumes, which say where they lie, nor pictures in folders of classes: "
+    "list them in a table, or write a manifest (docs/your-data.md)"
+)
+
 
 class NotYetRead:
-    """Folders of DICOM series, or of volumes in formats other than NIfTI."""
+    """DICOM files that are neither volumes nor sorted pictures, or volumes in formats other than NIfTI and DICOM."""
 
     def recognise(self, folder: Folder) -> Layout | None:
         """A layout that cannot be learned from, if most images are of such kinds."""
@@ -17,8 +22,8 @@ class NotYetRead:
         for kind, name, remedy in (
             (
                 DICOM,
-                "DICOM series",
-                "DICOM series are not read yet: convert each to .nii.gz, with its label map beside",
+                "DICOM files",
+                _NO_VOLUMES,
             ),
             (UNREAD, "images", "{} are not read yet: convert volumes to .nii.gz and pictures to PNG or TIFF"),
         ):

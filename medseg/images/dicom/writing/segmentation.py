@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from medseg.images.dicom.header import parsed, quiet
+from medseg.images.dicom.header import parsed
+from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.writing.check import refuse_other_voxels
 from medseg.images.dicom.writing.planes import on_planes, planes_of
 from medseg.images.dicom.writing.segments import Algorithm, Code, Segment

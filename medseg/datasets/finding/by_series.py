@@ -1,0 +1,240 @@
+"""Finding the series of DICOM studies by their headers, in folders of any arrangement."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medseg.datasets.finding.draft import Complaint, Draft, Found
+from medseg.datasets.finding.walk import Walk
+from medseg.datasets.manifest.expressions import pattern
+from medseg.datasets.manifest.patterns import MASK
+from medseg.datasets.manifest.series.layout import (
+    FOLDER,
+    PLACEHOLDER,
+    SegmentationRule,
+    SeriesLayout,
+    Tags,
+    alternatives,
+)
+from medseg.errors import DataError, Fault
+from medseg.files.many import files_of, together
+from medseg.images.dicom.series.index import Instance, instance_of
+from medseg.images.refusal import found_and_remedy
+from medseg.progress import Progress
+from medseg.text import composed
+
+if TYPE_CHECKING:
+    from medseg.datasets.manifest.manifest import Manifest
+
+_MISSING = "no {what} of the study fits {key} of the manifest"
+_ADD = "Add it, widen the expressions in the manifest, or leave the case out."
+_TWICE = "{count} {what} of the study fit {key} of the manifest{numbers}"
+_NARROW = "Narrow the expressions by further attributes of the one that is meant, or leave the case out."
+
+
+@dataclass
+class _Study:
+    """The DICOM files of one study, by their names below the root."""
+
+    patient: str
+    uid: str
+    files: dict[str, Instance] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SeriesFinder:
+    """Finds cases in the headers of DICOM files: each study with a series of any channel is one."""
+
+    manifest: Manifest
+    layout: SeriesLayout
+
+    def find(self, root: Path, parts: Sequence[str], *, truth: bool, progress: Progress) -> Found:  # noqa: ARG002
+        """The studies below a root, each with the series of its channels; headers alone are read."""
+        walk = Walk(root, (), all=True)
+        found = Found()
+        others: dict[str, Path] = {}
+        studies: dict[tuple[str, str], _Study] = {}
+        above = composed((root.resolve().parent if root.is_file() else root.resolve()).name)
+        with progress.bar("reading headers", None, "files") as bar:
+            for name, path in walk.paths():
+                bar.advance()
+                try:
+                    instance = instance_of(path, self._keywords)
+                except DataError as error:
+                    found.faults.append(Fault("", 0, "", *found_and_remedy(error), path))
+                    continue
+                if instance is None:
+                    others[name] = path
+                else:
+                    study = studies.setdefault(instance.study, _Study(*instance.study))
+                    study.files[name] = instance
+        found.faults[:0] = walk.faults
+        channels = [part for part in parts if part != MASK]
+        used: set[Path] = set()
+        for study in studies.values():
+            draft = self._draft(study, channels, above)
+            if not draft.files:
+                continue
+            if MASK in parts:
+                self._add_mask(draft, study, others, above)
+            found.drafts.append(draft)
+            used |= {
+                path for places in draft.files.values() for _, first in places for path in files_of(first)
+            }
+        self._tell(found, walk, studies, used, root)
+        return found
+
+    @property
+    def _keywords(self) -> tuple[str, ...]:
+        mask = self.layout.mask
+        named = [keyword for tags in self.layout.series.values() for keyword in tags]
+        named += mask.tags if isinstance(mask, SegmentationRule) else []
+        named += (
+            [name for name in PLACEHOLDER.findall(mask) if name != FOLDER] if isinstance(mask, str) else []
+        )
+        return tuple(dict.fromkeys(named))
+
+    def _draft(self, study: _Study, channels: Sequence[str], above: str) -> Draft:
+        """A case with a series for each channel, and what is wrong with these."""
+        raw = "/".join(filter(None, (study.patient, study.uid)))
+        draft = Draft(raw, group=composed(study.patient))
+        lacking, first = [], next(iter(study.files.values())).path
+        for channel in channels:
+            fitting: defaultdict[str, list[tuple[str, Instance]]] = defaultdict(list)
+            for name, instance in study.files.items():
+                if instance.is_image and self._fits(
+                    instance, self.layout.series[channel], f"series.{channel}"
+                ):
+                    fitting[instance.series].append((name, instance))
+            key = f"'layout.series.{channel}'"
+            if not fitting:
+                lacking.append(
+                    Complaint(channel, _MISSING.format(what="series", key=key), _ADD, first.parent)
+                )
+                continue
+            (name, one), *_ = next(iter(fitting.values()))
+            if len(fitting) > 1:
+                draft.complaints.append(
+                    Complaint(channel, _several(fitting, "series", key), _NARROW, one.path)
+                )
+            paths = [instance.path for _, instance in next(iter(fitting.values()))]
+            draft.files[channel] = [(f"{above}/{name}", together(paths))]
+        draft.complaints += (*lacking, *_shared(draft)) if draft.files else ()
+        return draft
+
+    def _add_mask(self, draft: Draft, study: _Study, others: Mapping[str, Path], above: str) -> None:
+        mask = self.layout.mask
+        places = (
+            self._drawn(study, mask) if isinstance(mask, SegmentationRule) else self._beside(study, others)
+        )
+        near = next(iter(draft.files.values()))[0][1]
+        what = "segmentation or structure set" if isinstance(mask, SegmentationRule) else "file"
+        if not places:
+            text = _MISSING.format(what=what, key="'layout.mask'")
+            draft.complaints.append(Complaint(MASK, text, _ADD, near.parent))
+            return
+        name, path = places[0]
+        if len(places) > 1:
+            many = " or ".join(f"{each}s" for each in what.split(" or "))
+            text = _TWICE.format(count=len(places), what=many, key="'layout.mask'", numbers="")
+            draft.complaints.append(Complaint(MASK, text, _NARROW, path))
+        # What is drawn in DICOM becomes a label map only on the slices of an image: of the first channel.
+        drawn = isinstance(mask, SegmentationRule)
+        draft.files[MASK] = [(f"{above}/{name}", together([path, *files_of(near)]) if drawn else path)]
+
+    def _drawn(self, study: _Study, rule: SegmentationRule) -> list[tuple[str, Path]]:
+        return [
+            (name, instance.path)
+            for name, instance in study.files.items()
+            if instance.is_labels and self._fits(instance, rule.tags, "mask.tags")
+        ]
+
+    def _beside(self, study: _Study, others: Mapping[str, Path]) -> list[tuple[str, Path]]:
+        """Files of other kinds that fit the pattern of label maps, with the texts of the study put in."""
+        shared = os.path.commonpath([f"/{name}" for name in study.files])
+        tags = next(iter(study.files.values())).tags
+        texts = {**tags, FOLDER: (shared if len(study.files) > 1 else shared.rpartition("/")[0])[1:]}
+        expression = _expression(str(self.layout.mask), texts)
+        return [(name, path) for name, path in sorted(others.items()) if expression.fullmatch(name)]
+
+    def _fits(self, instance: Instance, tags: Tags, key: str) -> bool:
+        at = f"manifest '{self.manifest.name}', 'layout.{key}."
+        return all(
+            any(
+                pattern(text).search(composed(instance.tags[keyword]), f"{at}{keyword}'")
+                for text in alternatives(texts)
+            )
+            for keyword, texts in tags.items()
+        )
+
+    def _tell(
+        self,
+        found: Found,
+        walk: Walk,
+        studies: Mapping[tuple[str, str], _Study],
+        used: set[Path],
+        root: Path,
+    ) -> None:
+        """How many files there are of each use, and that there is no case."""
+        dicom = sum(len(study.files) for study in studies.values())
+        mine = sum(each.path in used for study in studies.values() for each in study.files.values())
+        found.files = {
+            "of cases": len(used),
+            "of series that are not asked for": dicom - mine,
+            "of other kinds": walk.files - dicom - (len(used) - mine),
+            **walk.uses(),
+        }
+        if left := len(studies) - len(found.drafts):
+            found.notes.append(
+                f"{left} of {len(studies)} studies have a series of no channel, and are no cases"
+            )
+        if not found.drafts:
+            problem = (
+                f"no series of the data set '{self.manifest.name}' was found: {walk.files} files were seen, "
+                f"{dicom} of them DICOM, of {len(studies)} studies"
+            )
+            remedy = (
+                "Name the folder of the data set, or mend 'layout.series' of the manifest. To get the data: "
+                f"{self.manifest.obtain}"
+            )
+            found.faults.append(Fault("", 0, "", problem, remedy, root))
+
+
+def _shared(draft: Draft) -> Iterator[Complaint]:
+    """That channels are one series: a network would see one image for two."""
+    first: dict[Path, str] = {}
+    for channel, ((_, path), *_) in draft.files.items():
+        for each in files_of(path):
+            other = first.setdefault(each, channel)
+            if other != channel:
+                keys = f"'layout.series.{other}' and 'layout.series.{channel}'"
+                yield Complaint(channel, f"one series fits both {keys} of the manifest", _NARROW, each)
+                break
+
+
+def _several(fitting: Mapping[str, Sequence[tuple[str, Instance]]], what: str, key: str) -> str:
+    numbers = Counter(each[0][1].tags["SeriesNumber"] for each in fitting.values())
+    listed = ", ".join(number for number in sorted(numbers) if number.isdigit())
+    return _TWICE.format(
+        count=len(fitting), what=what, key=key, numbers=f" (SeriesNumber {listed})" if listed else ""
+    )
+
+
+def _expression(mask: str, texts: Mapping[str, str]) -> re.Pattern[str]:
+    """A pattern of file names with texts put in: `**/` stands for any folders, `*` for any part of a name."""
+    written = ""
+    for token in re.finditer(r"\{\w+\}/?|\*\*/|\*|[^{*]+|.", composed(mask)):
+        found = PLACEHOLDER.match(token[0])
+        if found:
+            text = composed(texts[found[1]])
+            slash = token[0].endswith("/")
+            written += re.escape(text) + ("/" if slash and text else "")
+        else:
+            written += {"**/": "(?:.*/)?", "*": "[^/]*"}.get(token[0], re.escape(token[0]))
+    return re.compile(written)

@@ -1,0 +1,209 @@
+"""Studies of DICOM series: channels guessed by what series are called, label maps by what is drawn on them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from medseg.datasets.finding.scan import scan
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.datasets.scanning.folder import DICOM, PICTURE, UNREAD, VOLUME, Folder
+from medseg.datasets.scanning.layout import Layout
+from medseg.datasets.scanning.meaning import DeclaredLabels, Meaning, UnknownLabels, identifiers
+from medseg.datasets.scanning.studies import Study, studies_of
+from medseg.errors import DataError
+from medseg.images.dicom.series.index import Instance
+
+_SHARE = 0.5  # of images that have to be of volumes, and of studies that have to have a channel
+
+_CONTRAST = r"post|gad|contrast|(?<![a-z])(?:gd|ce)(?![a-z])|\+ *c(?![a-z])"
+
+#: How series are called, and the channel: the first that fits counts. They hold no word of the data, which may name
+#: somebody.
+_WORDS = {
+    "flair": "(?i)flair",
+    "t1ce": f"(?i)t1.*(?:{_CONTRAST})|(?:{_CONTRAST}).*t1",
+    "t2": r"(?i)^(?!.*flair).*t2(?!\*)",
+    "t1": f"(?i)^(?!.*flair)(?!.*(?:{_CONTRAST})).*t1",
+    "adc": "(?i)(?<![a-z])adc",
+    "dwi": r"(?i)^(?!.*(?<![a-z])adc).*(?:dwi|diff|trace)",
+    "swi": "(?i)swi|t2[*]",
+    "pd": "(?i)(?<![a-z])pd(?![a-z])",
+}
+
+#: Where label maps in NIfTI lie, if they lie beside the series.
+_BESIDE = (
+    "{folder}/**/*.nii*",
+    "**/{PatientID}*.nii*",
+    "**/{StudyInstanceUID}*.nii*",
+)
+
+_NO_CHANNEL = (
+    "the series of a study cannot be told apart by what they are called. Write a manifest with `layout.series`: "
+    "docs/dicom.md"
+)
+_NO_MASKS = (
+    "no label maps were found: neither DICOM SEG nor RTSTRUCT of the same study, nor NIfTI named by PatientID or in "
+    "the folder of the study. Add them; or, to predict alone, name the folder to `medseg predict`"
+)
+
+Channels = dict[str, dict[str, str]]
+
+
+class DicomStudies:
+    """Folders of DICOM series, in any arrangement."""
+
+    def recognise(self, folder: Folder) -> Layout | None:
+        """The layout, if most images are slices of volumes."""
+        images, dicom = folder.of(VOLUME, PICTURE, DICOM, UNREAD), folder.of(DICOM)
+        if not dicom or len(dicom) < _SHARE * len(images):
+            return None
+        studies = studies_of(folder)
+        sliced = sum(len(study.series[uid]) for study in studies for uid in study.volumes)
+        other = sum(len(files) for study in studies for files in study.series.values()) - sliced
+        studies = [study for study in studies if study.volumes]
+        if not studies or sliced < other:
+            return None
+        volumes = sum(len(study.volumes) for study in studies)
+        patients = len({study.patient for study in studies})
+        reasons = [
+            f"{sliced} files are {volumes} series of {len(studies)} studies of {patients} patients, by their headers"
+        ]
+        channels, why = _channels(studies)
+        if not channels:
+            return Layout("DICOM series", "guess", tuple(reasons), cannot=_NO_CHANNEL)
+        reasons.append(f"channels: {', '.join(channels)}, {why}")
+        fields: dict[str, Any] = {"channels": list(channels)}
+        modalities = {name: modality.lower() for name, modality in _modalities(studies, channels).items()}
+        for mask, classes, meaning, told in _masks(studies, fields["channels"], channels, folder):
+            fields |= {"layout": {"series": channels, "mask": mask}, **classes}
+            return Layout(
+                "DICOM series",
+                "guess",
+                (*reasons, told),
+                fields,
+                meaning=meaning,
+                modalities=modalities,
+                guesses=(f"series are channels {why}",),
+            )
+        return Layout("DICOM series", "guess", tuple(reasons), cannot=_NO_MASKS)
+
+
+def _channels(studies: Sequence[Study]) -> tuple[Channels, str]:
+    """Which series are channels, and by what; none where nothing tells them apart."""
+    every = [list(study.volumes.values()) for study in studies]
+    if all(len(found) == 1 for found in every):
+        modalities = Counter(found[0].tags["Modality"] for found in every)
+        if len(modalities) == 1 and (modality := next(iter(modalities))).isalnum():
+            return {
+                identifiers([modality])[0]: {"Modality": f"^{modality}$"}
+            }, "since each study has one series"
+    words = {name: {"SeriesDescription": text} for name, text in _WORDS.items()}
+    shared = _shared(studies)
+    ways = ((words, "by words in SeriesDescription"), (shared, "by SeriesDescription, which patients share"))
+    for offered, why in ways:
+        fitting = {name: tags for name, tags in offered.items() if _usual(every, tags["SeriesDescription"])}
+        if fitting:
+            return fitting, why
+    return {}, ""
+
+
+def _usual(every: Sequence[Sequence[Instance]], text: str) -> bool:
+    """Whether most studies have one series, and no more, of a description."""
+    expression = re.compile(text)
+    counts = [
+        sum(bool(expression.search(each.tags["SeriesDescription"])) for each in found) for found in every
+    ]
+    return sum(count == 1 for count in counts) >= _SHARE * len(counts) and max(counts) == 1
+
+
+def _shared(studies: Sequence[Study]) -> Channels:
+    """Descriptions that several patients have: they name nobody."""
+    patients: defaultdict[str, set[str]] = defaultdict(set)
+    for study in studies:
+        for one in study.volumes.values():
+            patients[one.tags["SeriesDescription"]].add(study.patient)
+    texts = [text for text, whose in sorted(patients.items()) if text and len(whose) > 1]
+    names = identifiers(texts, "series")
+    return {
+        name: {"SeriesDescription": f"^{re.escape(text)}$"} for name, text in zip(names, texts, strict=True)
+    }
+
+
+def _modalities(studies: Sequence[Study], channels: Channels) -> dict[str, str]:
+    """The modality of each channel, as far as it is one."""
+    found = {}
+    for name, tags in channels.items():
+        ((keyword, text),) = tags.items()
+        kinds = {
+            one.tags["Modality"]
+            for study in studies
+            for one in study.volumes.values()
+            if re.search(text, one.tags[keyword])
+        }
+        if len(kinds) == 1:
+            found[name] = kinds.pop()
+    return found
+
+
+def _masks(
+    studies: Sequence[Study], names: Sequence[str], channels: Channels, folder: Folder
+) -> Iterator[tuple[Any, Mapping[str, Any], Meaning, str]]:
+    """What the label maps are, the classes that this names, what values mean, and why: the likeliest first."""
+    drawn = [study for study in studies if study.drawn]
+    if drawn:
+        structures = _structures(drawn)
+        kinds = Counter(each.tags["Modality"] for study in drawn for each in study.drawn)
+        kind = kinds.most_common(1)[0][0]
+        classes = {
+            "classes": ["background", *structures],
+            "label_values": dict(enumerate(["background", *structures])),
+        }
+        mask: dict[str, Any] = {"structures": structures}
+        mask |= {"tags": {"Modality": f"^{kind}$"}} if len(kinds) > 1 else {}
+        why = (
+            "the label maps are called so"
+            if "*" not in structures.values()
+            else "all that is drawn is one class"
+        )
+        meaning = DeclaredLabels(dict(enumerate(structures, start=1)), why=why)
+        yield mask, classes, meaning, f"{kinds[kind]} {kind} are label maps"
+    if folder.of(VOLUME):
+        found = {mask: _complete(mask, names, channels, folder) for mask in _BESIDE}
+        best = max(found, key=lambda mask: found[mask])
+        if found[best]:
+            yield best, {}, UnknownLabels(), f"{found[best]} studies have one NIfTI file as {best}"
+
+
+def _structures(drawn: Sequence[Study]) -> dict[str, str]:
+    """A class for each name of a structure that several patients have; else one for all that is drawn."""
+    from medseg.images.dicom.series.names import names_of  # noqa: PLC0415 - imports pydicom
+
+    patients: defaultdict[str, set[str]] = defaultdict(set)
+    for study in drawn:
+        for each in study.drawn:
+            try:
+                for name in names_of(each.path):
+                    patients[name.strip().lower()].add(study.patient)
+            except DataError:
+                continue
+    shared = sorted(name for name, whose in patients.items() if len(whose) > 1 and "*" not in name)
+    if not shared:
+        return {"foreground": "*"}
+    return dict(zip(identifiers(["background", *shared])[1:], shared, strict=True))
+
+
+def _complete(mask: str, names: Sequence[str], channels: Channels, folder: Folder) -> int:
+    """How many studies have all channels and one label map by a pattern."""
+    texts = dict.fromkeys(("name", "about", "source", "licence", "citation", "obtain"), "-")
+    described = {
+        **texts,
+        "ids": "pseudonyms",
+        "channels": list(names),
+        "classes": ["background"],
+        "label_values": {0: "background"},
+        "layout": {"series": channels, "mask": mask},
+    }
+    return len(scan(Manifest.model_validate(described), folder.root).cases)

@@ -1,0 +1,1 @@
+"""Series of DICOM images as volumes, and label maps that are drawn on them."""

@@ -1,0 +1,80 @@
+"""Reading a series as one volume, in modality units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.geometry.grid import StoredImage
+from medseg.images.dicom.header import Header, opened_frames
+from medseg.images.dicom.luts import modality
+from medseg.images.dicom.pixels import stored_values
+from medseg.images.dicom.quiet import quiet
+from medseg.images.dicom.series.plane import planes_of
+from medseg.images.dicom.series.stack import Series, stacked
+from medseg.images.refusal import RefusedError
+from medseg.machine.memory import available_memory
+
+#: Bytes of a volume below which the memory that is free is not asked for: to ask takes a millisecond.
+_NO_MATTER = 64_000_000
+
+_INVERTED = "MONOCHROME1: low values are meant to be shown bright; its modality values were taken as they are"
+
+
+def series_of(paths: Sequence[Path]) -> Series:
+    """The slices of a series in their order, with their grid, from the headers alone.
+
+    Args:
+        paths: Its files, in any order; or one file of many frames.
+
+    Raises:
+        DataError: A file cannot be read, or they make no volume; see `stacked`.
+    """
+    return stacked([plane for path in paths for plane in planes_of(path)])
+
+
+def read_series(paths: Sequence[Path]) -> StoredImage:
+    """Read a series: values (I, J, K), columns, rows and slices, float32, after the Modality LUT of each slice.
+
+    Raises:
+        DataError: As `series_of`; or its pixels cannot be decoded.
+    """
+    return read_stack(series_of(paths))
+
+
+def read_stack(series: Series) -> StoredImage:
+    """As `read_series`, of slices that are in their order."""
+    _refuse_large(series)
+    values = np.empty(series.shape[::-1], dtype=np.float32)  # slice by slice, as NIfTI lies in memory too
+    notes: dict[str, None] = {}
+    with quiet() as caught:
+        head: Header | None = None
+        opened: Path | None = None
+        for number, plane in enumerate(series.planes):
+            if head is None or opened != plane.path:
+                head, opened = opened_frames(plane.path, pixels=True), plane.path
+            values[number] = _decoded(head.of_frame(plane.frame))
+            notes |= dict.fromkeys(head.notes)
+            if head.colours == "MONOCHROME1":
+                notes[_INVERTED] = None
+    return StoredImage(values.T, series.geometry, (*notes, *dict.fromkeys(caught)))
+
+
+def _decoded(head: Header) -> NDArray[np.float64]:
+    """Modality values (H, W) of one slice; padding stays what it is."""
+    return modality(head, stored_values(head)).values
+
+
+def _refuse_large(series: Series) -> None:
+    """Refuse before any memory is taken what does not fit: once as it is, and once as a caller turns it."""
+    needed = 2 * 4 * int(np.prod(series.shape, dtype=np.int64))
+    if needed > _NO_MATTER and (free := available_memory()) < needed:
+        shape = " x ".join(str(size) for size in series.shape)
+        raise RefusedError(
+            f"the series makes {shape} voxels, which need {needed // 2**20} MiB of memory, where {free // 2**20} MiB "
+            "are free",
+            "Use a machine with more memory or fewer jobs, or leave the case out.",
+        )

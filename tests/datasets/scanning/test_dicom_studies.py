@@ -1,0 +1,150 @@
+"""What is recognised in folders of DICOM series, and that its manifest finds them again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.uid import RTStructureSetStorage
+
+from medseg.datasets.finding.scan import scan
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.datasets.scanning.look import Look, look
+from medseg.images.dicom.series.read import series_of
+from medseg.images.nifti.write import write_nifti
+from medseg.pipeline.drafting.manifest_choices import manifest_choices
+from medseg.testing.dicoms import write_dicom
+from medseg.testing.series import Stack, uid_of, write_frames, write_series
+
+RNG = np.random.default_rng(2)
+
+
+def write_studies(
+    folder: Path, *descriptions: str, patients: int = 2, **attributes: Any
+) -> list[dict[str, Any]]:
+    """A study of each patient with a series of each description, all in one folder; gives what each study is."""
+    studies = []
+    for number in range(patients):
+        study = {"PatientID": f"Zylinski-{number}", "StudyInstanceUID": uid_of(number)}
+        for each in descriptions:
+            volume = RNG.integers(0, 500, (3, 8, 8)).astype(np.uint16)
+            write_series(folder / str(number), volume, SeriesDescription=each, **study, **attributes)
+        studies.append(study)
+    return studies
+
+
+def write_drawn(folder: Path, study: dict[str, Any], *names: str) -> None:
+    """A structure set with a square of each name on the second slice."""
+    x, y, z = Stack().at(1)
+    square = [x, y, z, x + 3, y, z, x + 3, y + 3, z, x, y + 3, z]
+    contour = {"ContourGeometricType": "CLOSED_PLANAR", "ContourData": square}
+    write_dicom(
+        folder,
+        None,
+        SOPClassUID=RTStructureSetStorage,
+        Modality="RTSTRUCT",
+        SeriesInstanceUID=uid_of(folder, names),
+        StructureSetROISequence=[{"ROINumber": n, "ROIName": name} for n, name in enumerate(names)],
+        ROIContourSequence=[
+            {"ReferencedROINumber": n, "ContourSequence": [contour]} for n, _ in enumerate(names)
+        ],
+        **study,
+    )
+
+
+def channels_of(seen: Look) -> dict[str, Any]:
+    assert seen.layout is not None
+    assert seen.layout.name == "DICOM series"
+    series: dict[str, Any] = seen.layout.fields["layout"]["series"]
+    return series
+
+
+def found_by(seen: Look, root: Path) -> int:
+    """How many cases the manifest that a draft would hold finds without a fault."""
+    fields = {choice.key: choice.value for choice in manifest_choices("ward", seen)}
+    listing = scan(Manifest.model_validate({**fields, "ids": "pseudonyms"}), root)
+    return 0 if listing.faults else len(listing.cases)
+
+
+def test_series_are_channels_by_words_and_structures_of_several_patients_are_classes(tmp_path):
+    names = ("AX T2 FLAIR", "t1_mprage", "T1 POST Gd", "Ax T2", "localizer Zylinski")
+    for number, study in enumerate(write_studies(tmp_path, *names)):
+        write_drawn(tmp_path / str(number) / "drawn", study, "GTV", f"Zylinski-{number}")
+    seen = look(tmp_path)
+    assert list(channels_of(seen)) == ["flair", "t1ce", "t2", "t1"]
+    assert seen.fields["label_values"] == {0: "background", 1: "gtv"}
+    assert found_by(seen, tmp_path) == 2
+    assert "Zylinski" not in str(seen.fields)
+    assert len(seen.rest["DICOM files that belong to no case"]) == 6
+
+
+def test_a_study_of_one_series_has_its_modality_for_a_channel(tmp_path):
+    for number, study in enumerate(write_studies(tmp_path, "Zylinski", patients=3, Modality="CT")):
+        write_drawn(tmp_path / str(number) / "drawn", study, f"tumour of {number}")
+    seen = look(tmp_path)
+    assert channels_of(seen) == {"ct": {"Modality": "^CT$"}}
+    assert seen.layout is not None
+    assert seen.layout.modalities == {"ct": "ct"}
+    assert seen.fields["classes"] == ["background", "foreground"]
+    assert found_by(seen, tmp_path) == 3
+
+
+def test_descriptions_that_patients_share_tell_channels_where_no_word_does(tmp_path):
+    for number, study in enumerate(write_studies(tmp_path, "early (1)", "late")):
+        write_drawn(tmp_path / str(number) / "drawn", study, "GTV")
+    seen = look(tmp_path)
+    assert channels_of(seen)["early_1"] == {"SeriesDescription": r"^early\ \(1\)$"}
+    assert found_by(seen, tmp_path) == 2
+
+
+@pytest.mark.parametrize("place", ["{number}/seg.nii.gz", "labels/Zylinski-{number}_seg.nii.gz"])
+def test_label_maps_in_nifti_are_found_by_folder_or_patient(tmp_path, place):
+    write_studies(tmp_path, "flair")
+    grid = series_of(sorted((tmp_path / "0").iterdir())).geometry
+    for number in range(2):
+        path = tmp_path / place.format(number=number)
+        path.parent.mkdir(exist_ok=True)
+        write_nifti((RNG.random(grid.shape) > 0.5).astype(np.uint8), grid, path)
+    seen = look(tmp_path)
+    assert seen.fields["label_values"] == {0: "background", 1: "foreground"}
+    assert found_by(seen, tmp_path) == 2
+
+
+def test_frames_of_one_file_are_a_volume(tmp_path):
+    for number in range(2):
+        study = {
+            "PatientID": f"p{number}",
+            "StudyInstanceUID": uid_of(number),
+            "SeriesInstanceUID": uid_of(number, 1),
+        }
+        volume = RNG.integers(0, 500, (3, 8, 8)).astype(np.uint16)
+        write_frames(tmp_path / f"{number}.dcm", volume, **study)
+        write_drawn(tmp_path / f"drawn{number}", {key: study[key] for key in list(study)[:2]}, "GTV")
+    seen = look(tmp_path)
+    assert channels_of(seen) == {"mr": {"Modality": "^MR$"}}
+    assert found_by(seen, tmp_path) == 2
+
+
+def test_series_without_label_maps_say_so(tmp_path):
+    write_studies(tmp_path, "flair")
+    layout = look(tmp_path).layout
+    assert layout is not None
+    assert "no label maps were found" in layout.cannot
+    assert any("channels: mr, since each study has one series" in reason for reason in layout.reasons)
+
+
+def test_series_that_nothing_tells_apart_say_so(tmp_path):
+    write_studies(tmp_path, "Zylinski a", "Zylinski b", patients=1)
+    layout = look(tmp_path).layout
+    assert layout is not None
+    assert "cannot be told apart" in layout.cannot
+    assert "Zylinski" not in f"{layout.reasons}{layout.cannot}"
+
+
+@pytest.mark.real_data
+def test_the_four_series_of_a_real_study_are_four_channels(real_data):
+    layout = look(real_data("dicom") / "mr_brain").layout
+    assert layout is not None
+    assert any("channels: flair, t1ce, t2, t1" in reason for reason in layout.reasons)
