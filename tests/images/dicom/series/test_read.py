@@ -133,6 +133,15 @@ def test_a_missing_slice_is_named_by_the_positions_around_it(tmp_path):
     )
 
 
+@pytest.mark.parametrize("left", [1, 2])
+def test_one_gap_of_two_steps_is_a_missing_slice(tmp_path, left):
+    paths = write_series(tmp_path, VOLUME[:4])
+    where = {1: "-40.00 and -34.00", 2: "-37.00 and -31.00"}[left]
+    assert f"missing: most are 3 mm apart, but not those at {where} mm" in refusal(
+        [path for number, path in enumerate(paths) if number != left]
+    )
+
+
 def test_distances_that_differ_are_refused(tmp_path):
     stack = Stack()
     paths = write_series(
