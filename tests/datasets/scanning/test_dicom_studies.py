@@ -135,6 +135,18 @@ def test_series_without_label_maps_say_so(tmp_path):
     assert any("channels: mr, since each study has one series" in reason for reason in layout.reasons)
 
 
+def test_slices_of_several_patients_in_folders_of_classes_are_pictures(tmp_path):
+    for number, study in enumerate(write_studies(tmp_path / "all", "head", patients=4)):
+        assert study
+        for place, path in enumerate(sorted((tmp_path / "all" / str(number)).iterdir())):
+            home = tmp_path / "classes" / ("bleeding" if place % 2 else "healthy")
+            home.mkdir(parents=True, exist_ok=True)
+            path.rename(home / f"{number}-{place}.dcm")
+    layout = look(tmp_path / "classes").layout
+    assert layout is not None
+    assert layout.name == "a folder a class"
+
+
 def test_series_that_nothing_tells_apart_say_so(tmp_path):
     write_studies(tmp_path, "Zylinski a", "Zylinski b", patients=1)
     layout = look(tmp_path).layout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from medseg.datasets.finding.scan import scan
@@ -66,6 +67,9 @@ class DicomStudies:
         studies = [study for study in studies if study.volumes]
         if not studies or sliced < other:
             return None
+        masks = any(study.drawn for study in studies) or folder.of(VOLUME)
+        if not masks and _in_classes(studies, folder):
+            return None
         volumes = sum(len(study.volumes) for study in studies)
         patients = len({study.patient for study in studies})
         reasons = [
@@ -89,6 +93,17 @@ class DicomStudies:
                 guesses=(f"series are channels {why}",),
             )
         return Layout("DICOM series", "guess", tuple(reasons), cannot=_NO_MASKS)
+
+
+def _in_classes(studies: Sequence[Study], folder: Folder) -> bool:
+    """Whether folders are those of classes: most hold several patients, where those of patients hold one."""
+    patients: defaultdict[Path, set[str]] = defaultdict(set)
+    for study in studies:
+        for files in study.series.values():
+            for each in files:
+                patients[each.path.relative_to(folder.root).parent].add(study.patient)
+    several = sum(len(whose) > 1 for whose in patients.values())
+    return len(patients) > 1 and several > _SHARE * len(patients)
 
 
 def _channels(studies: Sequence[Study]) -> tuple[Channels, str]:

@@ -93,18 +93,22 @@ def planes_of(path: Path) -> list[Plane]:
         RefusedError: It does not say where its slices lie.
     """
     with quiet():
-        head = opened_frames(path, pixels=False, only=_TAGS)
-        if head.samples != 1 or head.colours == "PALETTE COLOR":
-            raise RefusedError(
-                "the DICOM file holds colours, and a volume is of one quantity",
-                "Name the series of the images themselves, or read its slices as pictures.",
-            )
-        if head.frames > 1 and len(head.value(_GROUPS[0]) or ()) != head.frames:
-            raise RefusedError(
-                f"the DICOM file holds {head.frames} frames, and does not say where each of them lies",
-                _EXPORT,
-            )
-        return [plane_of(path, head.of_frame(number)) for number in range(head.frames)]
+        return planes_in(path, opened_frames(path, pixels=False, only=_TAGS))
+
+
+def planes_in(path: Path, head: Header) -> list[Plane]:
+    """As `planes_of`, of a file whose header was read, within `quiet`."""
+    if head.samples != 1 or head.colours == "PALETTE COLOR":
+        raise RefusedError(
+            "the DICOM file holds colours, and a volume is of one quantity",
+            "Name the series of the images themselves, or read its slices as pictures.",
+        )
+    if head.frames > 1 and len(head.value(_GROUPS[0]) or ()) != head.frames:
+        raise RefusedError(
+            f"the DICOM file holds {head.frames} frames, and does not say where each of them lies",
+            _EXPORT,
+        )
+    return [plane_of(path, head.of_frame(number)) for number in range(head.frames)]
 
 
 def plane_of(path: Path, head: Header) -> Plane:

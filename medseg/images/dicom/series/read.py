@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from medseg.images.dicom.header import Header, opened_frames
 from medseg.images.dicom.luts import modality
 from medseg.images.dicom.pixels import stored_values
 from medseg.images.dicom.quiet import quiet
-from medseg.images.dicom.series.plane import planes_of
+from medseg.images.dicom.series.plane import Plane, planes_in, planes_of
 from medseg.images.dicom.series.stack import Series, stacked
 from medseg.images.refusal import RefusedError
 from medseg.machine.memory import available_memory
@@ -39,28 +40,34 @@ def series_of(paths: Sequence[Path]) -> Series:
 def read_series(paths: Sequence[Path]) -> StoredImage:
     """Read a series: values (I, J, K), columns, rows and slices, float32, after the Modality LUT of each slice.
 
+    Every file is read once, and decoded only when all are known to make a volume.
+
     Raises:
         DataError: As `series_of`; or its pixels cannot be decoded.
     """
-    return read_stack(series_of(paths))
-
-
-def read_stack(series: Series) -> StoredImage:
-    """As `read_series`, of slices that are in their order."""
-    _refuse_large(series)
+    _refuse_large("its files need", sum(each.stat().st_size for each in paths if each.is_file()))
+    heads: dict[Path, Header] = {}
+    planes: list[Plane] = []
+    with quiet() as caught:
+        for path in paths:
+            heads[path] = opened_frames(path, pixels=True)
+            planes += planes_in(path, heads[path])
+    series = stacked(planes)
+    shape = " x ".join(str(size) for size in series.shape)
+    # Once as it is, and once as a caller turns it.
+    _refuse_large(f"the series makes {shape} voxels, which need", 2 * 4 * math.prod(series.shape))
     values = np.empty(series.shape[::-1], dtype=np.float32)  # slice by slice, as NIfTI lies in memory too
     notes: dict[str, None] = {}
-    with quiet() as caught:
-        head: Header | None = None
-        opened: Path | None = None
+    with quiet() as more:
         for number, plane in enumerate(series.planes):
-            if head is None or opened != plane.path:
-                head, opened = opened_frames(plane.path, pixels=True), plane.path
+            head = heads[plane.path]
             values[number] = _decoded(head.of_frame(plane.frame))
             notes |= dict.fromkeys(head.notes)
             if head.colours == "MONOCHROME1":
                 notes[_INVERTED] = None
-    return StoredImage(values.T, series.geometry, (*notes, *dict.fromkeys(caught)))
+            if head.frames == 1:  # its bytes are let go of
+                del heads[plane.path]
+    return StoredImage(values.T, series.geometry, tuple({**notes, **dict.fromkeys((*caught, *more))}))
 
 
 def _decoded(head: Header) -> NDArray[np.float64]:
@@ -68,13 +75,10 @@ def _decoded(head: Header) -> NDArray[np.float64]:
     return modality(head, stored_values(head)).values
 
 
-def _refuse_large(series: Series) -> None:
-    """Refuse before any memory is taken what does not fit: once as it is, and once as a caller turns it."""
-    needed = 2 * 4 * int(np.prod(series.shape, dtype=np.int64))
+def _refuse_large(what: str, needed: int) -> None:
+    """Refuse what does not fit before any memory is taken for it."""
     if needed > _NO_MATTER and (free := available_memory()) < needed:
-        shape = " x ".join(str(size) for size in series.shape)
         raise RefusedError(
-            f"the series makes {shape} voxels, which need {needed // 2**20} MiB of memory, where {free // 2**20} MiB "
-            "are free",
+            f"{what} {needed // 2**20} MiB of memory, where {free // 2**20} MiB are free",
             "Use a machine with more memory or fewer jobs, or leave the case out.",
         )

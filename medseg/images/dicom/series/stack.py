@@ -188,7 +188,9 @@ def _telling(placed: Sequence[Plane]) -> dict[str, str]:
 
 def _refuse_gaps(at: NDArray[np.float64]) -> None:
     steps = np.diff(at)
-    usual = float(np.median(steps))
+    usual = float(
+        np.sort(steps)[(len(steps) - 1) // 2]
+    )  # the lower of two in the middle: a gap is no usual step
     even = np.abs(at - np.linspace(at[0], at[-1], len(at))) <= TOLERANCE_VOXELS * usual
     if even.all():
         return

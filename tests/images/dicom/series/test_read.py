@@ -133,6 +133,15 @@ def test_a_missing_slice_is_named_by_the_positions_around_it(tmp_path):
     )
 
 
+@pytest.mark.parametrize("left", [1, 2])
+def test_one_gap_of_two_steps_is_a_missing_slice(tmp_path, left):
+    paths = write_series(tmp_path, VOLUME[:4])
+    where = {1: "-40.00 and -34.00", 2: "-37.00 and -31.00"}[left]
+    assert f"missing: most are 3 mm apart, but not those at {where} mm" in refusal(
+        [path for number, path in enumerate(paths) if number != left]
+    )
+
+
 def test_distances_that_differ_are_refused(tmp_path):
     stack = Stack()
     paths = write_series(
@@ -268,9 +277,13 @@ def test_frames_without_places_are_refused(tmp_path):
 def test_a_volume_that_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch):
     paths = write_series(tmp_path, VOLUME)
     monkeypatch.setattr(reading, "_NO_MATTER", 0)
-    monkeypatch.setattr(reading, "available_memory", lambda: 1000)
+    free = iter([1_000_000, 1000])
+    monkeypatch.setattr(reading, "available_memory", lambda: next(free))
     monkeypatch.setattr(reading, "stored_values", lambda _: pytest.fail("it was decoded"))
     assert "7 x 6 x 5 voxels" in refusal(paths)
+    monkeypatch.setattr(reading, "available_memory", lambda: 1000)
+    monkeypatch.setattr(reading, "opened_frames", lambda *_, **__: pytest.fail("it was read"))
+    assert "its files need" in refusal(paths)
 
 
 def test_a_missing_file_is_refused(tmp_path):
