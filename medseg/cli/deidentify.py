@@ -15,7 +15,7 @@ from medseg.cli.options import ShowPaths
 
 def deidentify(
     inputs: Annotated[Path, typer.Argument(metavar="IN", help="A folder, or a file.")],
-    out: Annotated[Path, typer.Argument(help="A new folder; it appears when it is whole.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder; it appears when it is whole.")],
     keep_uids: Annotated[
         bool,
         typer.Option("--keep-uids", help="Leave UIDs of DICOM as they are. Default: consistent new ones."),
