@@ -48,8 +48,8 @@ class Machine:
         """Residual units of a U-Net's level.
 
         Source: own trials on ACDC without a GPU, of five to seven minutes on one core at 128 x 128 pixels in batches
-        of 8: plain convolutions gave a mean Dice of 0.81, one unit 0.78 in a fifth more time; two units and batches of
-        16 at 192 x 192 were further behind.
+        of 8: plain convolutions gave a mean Dice of 0.81, one unit 0.78 in a fifth more time; two units and batches
+        of 16 at 192 x 192 were further behind.
         """
         return 2 if self.gpu else 0
 
