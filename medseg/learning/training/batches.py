@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from medseg.errors import MedsegError, TrainingError
+from medseg.learning.augmentation.by_place import AugmentByPlace
 from medseg.learning.tasks.target import MASKS, Target
-from medseg.learning.training.slice_cache import AugmentByPlace, ReadSlice, StackedSlices
+from medseg.learning.training.slice_cache import ReadSlice, StackedSlices
 from medseg.machine.workers import CONTEXT
 from medseg.slices.store.store import Sample, SliceStore
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from medseg.class_names import class_name, key_name
 from medseg.datasets.roles import UNLABELLED
 from medseg.errors import DataError, ModelError
+from medseg.learning.augmentation.by_place import AugmentByPlace
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.class_measures import ClassMeasures
 from medseg.learning.selftraining.agreement import Agreement, deviation_of
@@ -21,7 +22,6 @@ from medseg.learning.selftraining.rounds import Quality
 from medseg.learning.selftraining.rules import Rule
 from medseg.learning.tasks.target import indicator
 from medseg.learning.tasks.temperature import best_temperature, probabilities
-from medseg.learning.training.slice_cache import AugmentByPlace
 from medseg.recorder import SCORE_OF
 from medseg.slices.store.store import Sample
 from medseg.steps.features.groupings import class_task

@@ -1,0 +1,1 @@
+"""Random transforms on slices, drawn by their place in a training."""
