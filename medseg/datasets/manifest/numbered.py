@@ -66,13 +66,15 @@ def made_up(stored: NDArray[Any]) -> bool:
 
 def _scattered(stored: NDArray[Any], inside: NDArray[np.bool_]) -> bool:
     """Whether numbers near 0 or one bright grey lie here and there, thin, about objects of this grey."""
-    voxels = dict(zip(*(each.tolist() for each in np.unique(stored[inside], return_counts=True)), strict=True))
+    voxels = dict(
+        zip(*(each.tolist() for each in np.unique(stored[inside], return_counts=True)), strict=True)
+    )
     bright = [number for number in voxels if _LEAST_GREY <= number <= _MOST_GREY]
     if not bright:
         return False
     grey = max(bright, key=voxels.__getitem__)
     shades = list(voxels.keys() - {grey})
-    if not shades or any(_SHADE < number and abs(number - grey) > _SHADE for number in shades):
+    if not shades or any(number > _SHADE and abs(number - grey) > _SHADE for number in shades):
         return False
     solid, made = _solid(stored), np.isin(stored, shades)
     if np.mean(solid[made]) >= 1 / 2 or np.mean(solid[inside & ~made]) < 1 / 2:

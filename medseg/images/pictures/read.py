@@ -164,7 +164,8 @@ def _refuse_inverted(stored: Stored) -> None:
             "a mask in an inverting lookup table: larger numbers are shown darker, so that its labels may be the "
             "numbers as stored or as shown",
             "Save it with 0 as black (in ImageJ, after Image > Lookup Tables > Grays; in Python, by "
-            "`tifffile.imwrite(path, mask, photometric='minisblack')`), and look whether the background is black then.",
+            "`tifffile.imwrite(path, mask, photometric='minisblack')`), and look whether the background is black "
+            "then.",
         )
 
 

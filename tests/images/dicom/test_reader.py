@@ -167,7 +167,10 @@ def test_an_enhanced_image_may_have_a_table_in_place_of_a_window_in_its_function
 
 def test_the_window_of_a_frame_counts_above_a_table_that_the_file_has_elsewhere(tmp_path):
     window = {"WindowCenter": 0, "WindowWidth": 10}
-    table = {"VOILUTSequence": [{"LUTDescriptor": [2, 0, 8], "LUTData": [9, 99]}], "VOILUTFunction": "SIGMOID"}
+    table = {
+        "VOILUTSequence": [{"LUTDescriptor": [2, 0, 8], "LUTData": [9, 99]}],
+        "VOILUTFunction": "SIGMOID",
+    }
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         held = {groups: [{"FrameVOILUTSequence": [window]}]}
         path = write_dicom(tmp_path / "a.dcm", TWELVE, NumberOfFrames=1, **table, **held)
@@ -179,9 +182,7 @@ def test_an_empty_table_of_a_frame_counts_for_none(tmp_path):
     window = {"WindowCenter": 2000, "WindowWidth": 100}
     held = {"SharedFunctionalGroupsSequence": [{"FrameVOILUTSequence": [{"VOILUTSequence": []}]}]}
     path = write_dicom(tmp_path / "a.dcm", TWELVE, NumberOfFrames=1, **window, **held)
-    np.testing.assert_array_equal(
-        read_one(path), read_one(write_dicom(tmp_path / "b.dcm", TWELVE, **window))
-    )
+    np.testing.assert_array_equal(read_one(path), read_one(write_dicom(tmp_path / "b.dcm", TWELVE, **window)))
 
 
 def test_of_two_functional_groups_that_of_the_frame_counts_and_above_what_the_file_says_elsewhere(tmp_path):

@@ -461,7 +461,7 @@ def test_a_mask_whose_palette_shows_all_its_numbers_alike_is_refused(
     image = Image.fromarray(l_shape(1)).convert("P")
     image.putpalette([*colour, *colour])
     path = saved(tmp_path / "x.png", image, **clear)
-    with pytest.raises(DataError, match="palette shows all its numbers in one colour.*Save it as a grey"):
+    with pytest.raises(DataError, match=r"palette shows all its numbers in one colour.*Save it as a grey"):
         read_mask(path, above=above)
 
 
