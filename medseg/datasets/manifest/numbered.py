@@ -28,6 +28,11 @@ _LEAST_OF_ONE = 0.2
 #: Of fewer numbers, how many of those that lie in rims must be in several pieces.
 _MOST_IN_PIECES = 0.5
 
+#: JPEG of high quality gives some voxels numbers so near 0, or the grey of the mask, which lies between these.
+_SHADE = 8
+_LEAST_GREY, _MOST_GREY = 32, 255
+_LEAST_SCATTERED = 2  # pieces more than numbers
+
 
 def made_up(stored: NDArray[Any]) -> bool:
     """Whether most numbers along the edges were made up by interpolation or by JPEG.
@@ -36,10 +41,14 @@ def made_up(stored: NDArray[Any]) -> bool:
     Of many tiny or thin objects that touch, each is in one piece, and none fills much more than the others. Where
     there are few numbers, those that were made up lie between a lower one and a higher, and in several pieces.
 
+    JPEG of high quality makes up few numbers, beside the true ones, which need not lie in rims.
+
     Args:
         stored: (I, J, K), integers; 0 is background.
     """
     inside = stored > 0
+    if _scattered(stored, inside):
+        return True
     edge, touching = _edges(stored)
     thin = inside & touching & ~_solid(stored)
     if not _many(thin, inside & edge):
@@ -53,6 +62,25 @@ def made_up(stored: NDArray[Any]) -> bool:
         return False
     numbers = np.unique(stored[rims])
     return _in_pieces(np.where(np.isin(stored, numbers), stored, 0), least=1) >= _MOST_IN_PIECES
+
+
+def _scattered(stored: NDArray[Any], inside: NDArray[np.bool_]) -> bool:
+    """Whether numbers near 0 or one bright grey lie here and there, thin, about objects of this grey."""
+    voxels = dict(
+        zip(*(each.tolist() for each in np.unique(stored[inside], return_counts=True)), strict=True)
+    )
+    bright = [number for number in voxels if _LEAST_GREY <= number <= _MOST_GREY]
+    if not bright:
+        return False
+    grey = max(bright, key=voxels.__getitem__)
+    shades = list(voxels.keys() - {grey})
+    if not shades or any(number > _SHADE and abs(number - grey) > _SHADE for number in shades):
+        return False
+    solid, made = _solid(stored), np.isin(stored, shades)
+    if np.mean(solid[made]) >= 1 / 2 or np.mean(solid[inside & ~made]) < 1 / 2:
+        return False
+    further = sum(_pieces(np.where(made, stored, 0))) - len(shades)
+    return further >= max(_LEAST_SCATTERED, len(shades) / 2)
 
 
 def has_rims(stored: NDArray[Any]) -> bool:
@@ -124,14 +152,17 @@ def mostly_in_pieces(stored: NDArray[Any]) -> bool:
 
 def _in_pieces(stored: NDArray[Any], *, least: int = 2) -> float:
     """The share of numbers that stand for several pieces; 0 of fewer numbers than the least, as of a plain mask."""
+    pieces = _pieces(stored)
+    return 0.0 if len(pieces) < least else sum(count > 1 for count in pieces) / len(pieces)
+
+
+def _pieces(stored: NDArray[Any]) -> list[int]:
+    """In how many pieces that do not touch each number above 0 lies."""
     numbers = np.unique(stored[stored > 0])
-    if numbers.size < least:
-        return 0.0
     ranked = np.where(stored > 0, np.searchsorted(numbers, stored) + 1, 0)
     near = np.ones((3,) * stored.ndim, dtype=bool)  # at a corner as well
     places = ndimage.find_objects(ranked)
-    split = [ndimage.label(ranked[place] == rank, near)[1] > 1 for rank, place in enumerate(places, start=1)]
-    return sum(split) / numbers.size
+    return [ndimage.label(ranked[place] == rank, near)[1] for rank, place in enumerate(places, start=1)]
 
 
 _ENDS = (slice(None, -1), slice(1, None))

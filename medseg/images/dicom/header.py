@@ -90,7 +90,7 @@ class Header:
         Raises:
             RefusedError: It is written in a way that cannot be read.
         """
-        return _value(self.data, keyword)
+        return value_of(self.data, keyword)
 
     def frame_value(self, group: str, keyword: str) -> Any:
         """As `value`; in an enhanced image, of the frame that is meant.
@@ -108,6 +108,16 @@ class Header:
                     if (found := _value(held, keyword)) is not None:
                         return found
         return self.value(keyword)
+        return value_of(self.holder(group, keyword), keyword)
+
+    def holder(self, group: str, *keywords: str) -> Dataset:
+        """Where an attribute of these stands first: for the only frame, for all, or in the file itself."""
+        for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+            for item in (value_of(self.data, groups) or [])[:1]:
+                for held in (value_of(item, group) or [])[:1]:
+                    if any(_is_given(value_of(held, keyword)) for keyword in keywords):
+                        return held
+        return self.data
 
 
 def opened(path: Path, *, pixels: bool) -> Header:
@@ -268,7 +278,7 @@ def _refuse_without_kind(data: FileDataset, keyword: str) -> None:
 
 def _checked(data: FileDataset, notes: list[str], *, pixels: bool, label_maps: bool) -> Header:
     meta = getattr(data, "file_meta", Dataset())
-    syntax = _value(meta, "TransferSyntaxUID")
+    syntax = value_of(meta, "TransferSyntaxUID")
     held = [keyword for keyword in PIXELS if keyword in data]
     _refuse_other_objects(data, held, pixels=pixels, label_maps=label_maps)
     if not syntax and len(meta):
@@ -291,7 +301,7 @@ def _checked(data: FileDataset, notes: list[str], *, pixels: bool, label_maps: b
         height=height,
         width=width,
         samples=_whole(data, "SamplesPerPixel", None if integers else 1),
-        colours=str(_value(data, "PhotometricInterpretation") or "").strip().upper(),
+        colours=str(value_of(data, "PhotometricInterpretation") or "").strip().upper(),
         allocated=_whole(data, "BitsAllocated"),
         stored=_whole(data, "BitsStored", None if integers else 64),
         signed=bool(_whole(data, "PixelRepresentation", None if integers else 1)),
@@ -305,6 +315,10 @@ def _refuse_other_objects(data: FileDataset, held: list[str], *, pixels: bool, l
     uid = UID(str(_value(data, "SOPClassUID") or ""))
     kind = f"of the kind {uid.name}" if uid and not uid.is_private and uid.name != uid else "of no known kind"
     if not label_maps and ("Segmentation" in uid.name or _value(data, "Modality") == "SEG"):
+def _refuse_other_objects(data: FileDataset, held: list[str], *, pixels: bool) -> None:
+    uid = UID(str(value_of(data, "SOPClassUID") or ""))
+    kind = f"of the kind {uid.name}" if uid and not uid.is_private and uid.name != uid else "of no known kind"
+    if "Segmentation" in uid.name or value_of(data, "Modality") == "SEG":
         raise RefusedError(f"the DICOM file is {kind}: label maps, expected an image", EXPORT)
     if held or (not pixels and "Rows" in data):
         return
@@ -315,15 +329,24 @@ def _refuse_other_objects(data: FileDataset, held: list[str], *, pixels: bool, l
     raise RefusedError(f"the DICOM file is {kind}: it holds no pixels, expected an image", EXPORT)
 
 
-def _value(data: Dataset, keyword: str) -> Any:
+def value_of(data: Dataset, keyword: str) -> Any:
+    """The value of an attribute of the file or of an item in it, None where there is none.
+
+    Raises:
+        RefusedError: It is written in a way that cannot be read.
+    """
     try:
         return data.get(keyword)
     except Exception as error:  # pydicom converts a value as it is asked for, and raises whatever it meets
         raise RefusedError(f"the DICOM header is damaged: its `{keyword}` cannot be read", COPY) from error
 
 
+def _is_given(value: Any) -> bool:
+    return value is not None and (not hasattr(value, "__len__") or len(value) > 0)
+
+
 def _whole(data: FileDataset, keyword: str, otherwise: int | None = None) -> int:
-    value = _value(data, keyword)
+    value = value_of(data, keyword)
     if value is None and otherwise is not None:
         return otherwise
     try:

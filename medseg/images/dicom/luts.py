@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from medseg.images.dicom.header import COPY, Header
+from medseg.images.dicom.header import COPY, Header, value_of
 from medseg.images.dicom.lookup_table import Table, table
 from medseg.images.dicom.window import Window
 from medseg.images.refusal import RefusedError
@@ -119,14 +119,15 @@ _FUNCTIONS = {"LINEAR": linear, "LINEAR_EXACT": _exact, "SIGMOID": _sigmoid}
 
 def _by_file(head: Header, greys: Greys) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """By the VOI LUT or window of the file, or what stands in for one."""
-    if items := head.value("VOILUTSequence"):
+    holder = head.holder(_VOI, "VOILUTSequence", "WindowCenter")
+    if items := value_of(holder, "VOILUTSequence"):
         try:
             found = _table(items[0], head, signed=greys.lowest < 0)
         except _BROKEN as error:
             raise RefusedError("the VOI LUT of the DICOM file is damaged", _SET_WINDOW) from error
         return np.minimum(found.of(greys.values) * (WHITE / (2**found.bits - 1)), WHITE), ()
-    name = str(head.frame_value(_VOI, "VOILUTFunction") or "LINEAR").strip().upper()
-    if (window := _window(head)) is None:
+    name = str(value_of(holder, "VOILUTFunction") or "LINEAR").strip().upper()
+    if (window := _window(holder)) is None:
         return _whole_range(greys), ("it has no window: its smallest to largest value are shown",)
     if name not in _FUNCTIONS:
         raise RefusedError("the VOI LUT Function of the DICOM file is none that is known", _SET_WINDOW)
@@ -135,10 +136,10 @@ def _by_file(head: Header, greys: Greys) -> tuple[NDArray[np.float64], tuple[str
     return _FUNCTIONS[name](greys.values, *window), ()
 
 
-def _window(head: Header) -> tuple[float, float] | None:
+def _window(holder: Dataset) -> tuple[float, float] | None:
     """Centre and width of the first window; None where the file has none, or none of numbers."""
     try:
-        pair = [head.frame_value(_VOI, keyword) for keyword in ("WindowCenter", "WindowWidth")]
+        pair = [value_of(holder, keyword) for keyword in ("WindowCenter", "WindowWidth")]
         first = [each[0] if hasattr(each, "__len__") and not isinstance(each, str) else each for each in pair]
         return None if None in first else (float(first[0]), float(first[1]))
     except _BROKEN:

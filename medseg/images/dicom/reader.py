@@ -11,7 +11,8 @@
 
 - Stored values have the bits that Bits Stored says, signed as Pixel Representation says.
 - Modality LUT: the LUT of the file, or else its Rescale Slope and Intercept. Source: DICOM PS3.3 C.11.1.
-- An enhanced image holds rescaling and window in its functional groups, for its frame or shared: these count.
+- An enhanced image holds rescaling, and window or VOI LUT, in its functional groups, for its frame or shared:
+  these count.
 - Window `file`: the first VOI LUT of the file, or else its first window by its VOI LUT Function (LINEAR,
   LINEAR_EXACT, SIGMOID), black to white mapped to 0 to 255. Where it has neither (or a window of no width),
   its smallest to largest modality value is, and a note says so. Source: PS3.3 C.11.2.

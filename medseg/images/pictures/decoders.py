@@ -48,7 +48,7 @@ DAMAGE: tuple[type[Exception], ...] = (
 class Stored:
     """What a file holds: planes (H, W, 1 or 3), and the palette (N, 3), uint8 or uint16, if they are its indices.
 
-    `inverted` says that more than two greys are stored with white as zero; `turned` which orientation was applied.
+    `inverted` says that greys are stored with white as zero; `turned` which orientation was applied.
     """
 
     planes: NDArray[Any]

@@ -14,7 +14,7 @@ What a file is, its first bytes say, not its name. Rows stay rows: pixels are (C
 | palette                      | luma of its colours              | its colours      | indices, see below         |
 | CMYK, YCbCr, LAB             | luma of Pillow's RGB             | Pillow's RGB     | one plane if all are equal |
 | alpha, transparent colours   | dropped, never blended           | dropped          | dropped; one colour refused |
-| larger is darker, 2 bits up  | as shown                         | as shown         | refused                    |
+| larger is darker             | as shown                         | as shown         | refused                    |
 | `.npy`, 1, 3 or 4 channels   | as above; bool is 0 or 1         | as above         | as above                   |
 
 - Luma is ITU-R BT.601 in the integers that Pillow's `L` uses, exact where red, green and blue are equal:
@@ -26,7 +26,8 @@ What a file is, its first bytes say, not its name. Rows stay rows: pixels are (C
 - `.npy` is (H, W) or (H, W, channels). Of float16 or float64 it becomes float32; of other integers int32,
   if they fit.
 - The rotation that EXIF (or, in TIFF, its own tag) asks for is applied, to masks as well. A TIFF that counts
-  white as zero is read as it is shown, but for signed and real numbers, which have no white.
+  white as zero is read as it is shown, but for signed and real numbers, which have no white. Of a mask in one,
+  libraries disagree: tifffile stores a bool array so, and gives it back, where Pillow gives what is shown.
 - TIFF is read by tifffile, in either order of bytes, in strips or tiles, plane by plane or together, uncompressed
   or in LZW, Deflate, Zstandard, LZMA, PackBits, fax, JPEG, JPEG 2000 or WebP; other compressions and kinds of
   pixels are refused by their names.
@@ -45,6 +46,7 @@ from PIL import Image
 
 from medseg.images.pictures.decoders import ALPHA_DROPPED, Stored
 from medseg.images.pictures.open import opened_picture, stored_picture
+from medseg.images.pictures.tiff_colours import EXTRA_DROPPED
 from medseg.images.refusal import RefusedError
 from medseg.images.whole import whole
 
@@ -113,11 +115,8 @@ def read_mask(path: Path, *, above: int | None = None) -> Picture:
             "a colour mask where a label or instance map was expected: red, green and blue differ",
             "Save one number a pixel (a grey or palette PNG, a TIFF or .npy of integers), or leave the case out.",
         )
-    if ALPHA_DROPPED in stored.notes and stored.palette is None and plane.min() == plane.max():
-        raise RefusedError(
-            "a mask of one colour, whose shapes are in its alpha channel alone",
-            "Save the alpha channel as a grey picture, or leave the case out.",
-        )
+    if plane.min() == plane.max():
+        _refuse_hidden(stored)
     if above is not None:
         return Picture((plane > above).astype(np.uint8)[None], stored.notes, stored.turned)
     if plane.dtype == np.float32:
@@ -164,8 +163,30 @@ def _refuse_inverted(stored: Stored) -> None:
         raise RefusedError(
             "a mask in an inverting lookup table: larger numbers are shown darker, so that its labels may be the "
             "numbers as stored or as shown",
-            "Save it with 0 as black (in ImageJ, after Image > Lookup Tables > Grays), and look whether the "
-            "background is black then.",
+            "Save it with 0 as black (in ImageJ, after Image > Lookup Tables > Grays; in Python, by "
+            "`tifffile.imwrite(path, mask, photometric='minisblack')`), and look whether the background is black "
+            "then.",
+        )
+
+
+def _refuse_hidden(stored: Stored) -> None:
+    """Refuse a mask of one colour whose shapes are in what is not read."""
+    if stored.palette is not None:
+        if np.ptp(stored.planes):
+            raise RefusedError(
+                "a mask whose palette shows all its numbers in one colour: its shapes are in these numbers, or in "
+                "their transparency, alone",
+                "Save it as a grey picture, 0 for the background, or leave the case out.",
+            )
+    elif ALPHA_DROPPED in stored.notes:
+        raise RefusedError(
+            "a mask of one colour, whose shapes are in its alpha channel alone",
+            "Save the alpha channel as a grey picture, or leave the case out.",
+        )
+    elif EXTRA_DROPPED in stored.notes:
+        raise RefusedError(
+            "a mask of one colour, whose shapes are in a further channel alone",
+            "Save that channel as a grey picture, or leave the case out.",
         )
 
 

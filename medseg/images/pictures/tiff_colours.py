@@ -17,6 +17,7 @@ from medseg.images.refusal import RefusedError
 WHITE_KEPT = (
     "it counts white as zero, which for its kind of numbers means nothing: they were kept as they are"
 )
+
 EXTRA_DROPPED = "its further channels, of no stated meaning, were dropped"
 
 _ASSOCIATED = 1  # colours that were multiplied by their opacity
@@ -40,7 +41,7 @@ def shown(page: TiffPage, planes: NDArray[Any]) -> Stored:
         palette,
         (*notes, *more),
         lossy=page.compression in _LOSSY,
-        inverted=white_is_zero and page.bitspersample > 1,
+        inverted=white_is_zero,
     )
 
 

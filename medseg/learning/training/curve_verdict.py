@@ -9,16 +9,18 @@ more, in this order:
 1. **Does v rise?** After its lowest point it surely stands higher, for 2 epochs at least; three of four values of
    the last third are a twentieth higher. Of fewer than 16 validations, in which a sharp turn looks like noise, it is
    enough that v is far above t and rose in each of the last epochs, or since its lowest point but for small dips
-   (Kendall's tau, one-sided, 5 %), by three twentieths in all. Of more, it is so where the last two are each that
-   far above that point, and surely. If t surely fell
+   (Kendall's tau, one-sided, 5 %), by three twentieths in all; by a tenth if it had only fallen before, three times
+   at least, and t fell meanwhile by a quarter. Of more, it is so where the last two are each three twentieths above
+   that point, and surely. If t surely fell
    meanwhile, or ends far below v (v is more than half above it), this is *overfitting* since the epoch after that
    point. If t rose too, the training diverges: *not yet converged*.
 2. **Does v still fall, or s still rise?** So fast in the last quarter that as much again would gain a twentieth of
-   all that it gained (and 0.005 of a score): *not yet converged*.
+   all that it gained (and 0.005 of a score): *not yet converged*. But v does not fall if it is lowest before the last
+   two validations: of 16 or more, if these surely stand above.
 3. **Is it good where they stand still?** Not if s is below 0.5, or nothing was learnt: v far above t is
    *overfitting*, since no certain epoch, if s is below 0.5 or v came down by less than a twentieth while t fell by a
    quarter; else it is *underfitting*, if s is below 0.5, or t fell by less than a quarter and s is below 0.8 or not
-   there. All others are a *good fit*.
+   there. All others are a *good fit*. It is said if v rose by a twentieth in its last epochs while t fell.
 
 The shares are conventions of medseg, chosen on made-up curves with noise of many strengths: they give a
 reading, not a test of significance.
@@ -45,7 +47,8 @@ _RISING = 2  # validations after the lowest point that make a rise, at least
 _END = 4  # validations at the end that may still improve, at least
 _SURE = 4.0  # standard errors
 _OF_LEVEL, _OF_FALL = 0.05, 0.05  # of a level; of what was gained
-_OF_STEADY = 0.15  # of a level
+_OF_STEADY, _OF_TURN = 0.15, 0.10  # of a level
+_FALLS = 3  # validations that fell before a turn, at least
 _CHANCE = 0.05  # that values without a trend rise so, by Kendall's tau
 _SCORE_STEP = 0.005
 _LOW_SCORE, _FAIR_SCORE = 0.5, 0.8
@@ -198,10 +201,18 @@ def _lowest(values: NDArray[np.float64]) -> int:
     return first + int(np.argmin(values[first : low + 2]))  # smoothing rounds a corner
 
 
-def _steady_since(values: NDArray[np.float64]) -> int | None:
-    """After which value the others rise by far in all: each of them and none before much lower, or but for dips."""
+def _turn(values: NDArray[np.float64]) -> int:
+    """After which value all others rise."""
     falls = np.flatnonzero(np.diff(values) <= 0)
-    turn = int(falls[-1]) + 1 if falls.size else 0
+    return int(falls[-1]) + 1 if falls.size else 0
+
+
+def _steady_since(values: NDArray[np.float64], train: NDArray[np.float64]) -> int | None:
+    """After which value the others rise by far in all: each of them and none before much lower, or but for dips."""
+    turn = _turn(values)
+    smooth = _FALLS <= turn == np.count_nonzero(np.diff(values) <= 0)
+    if smooth and _is_far(values, turn, _OF_TURN) and train[turn] - train[-1] >= _LITTLE * abs(train[turn]):
+        return turn
     if _is_far(values, turn) and values[turn] - values.min() <= _OF_STEADY / 3 * abs(float(values[turn])):
         return turn
     lowest = int(np.argmin(values))
@@ -212,9 +223,9 @@ def _steady_since(values: NDArray[np.float64]) -> int | None:
     return lowest if trend.pvalue <= _CHANCE else None
 
 
-def _is_far(values: NDArray[np.float64], turn: int) -> bool:
+def _is_far(values: NDArray[np.float64], turn: int, share: float = _OF_STEADY) -> bool:
     before = float(values[turn])
-    return len(values) - 1 - turn >= _RISING and float(values[-1]) - before >= _OF_STEADY * abs(before)
+    return len(values) - 1 - turn >= _RISING and float(values[-1]) - before >= share * abs(before)
 
 
 def _turned_sharply(curve: _Curve, turn: int) -> bool:
@@ -227,7 +238,7 @@ def _turned_sharply(curve: _Curve, turn: int) -> bool:
 def _rising(curves: _Curves, step: str) -> Verdict | None:
     """Rule 1."""
     val, train = curves.val, curves.train
-    turn = _steady_since(val.values)
+    turn = _steady_since(val.values, train.values)
     steady = turn is not None and curves.apart and (len(val.values) < _FEW or _turned_sharply(val, turn))
     low = turn if turn is not None and steady else _lowest(val.values)
     after = len(val.values) - 1 - low
@@ -256,11 +267,19 @@ def _rising(curves: _Curves, step: str) -> Verdict | None:
     return Verdict("overfitting", int(val.epochs[low + 1]), reason, _against_overfitting(step))
 
 
+def _rose_since_lowest(curve: _Curve) -> bool:
+    """Whether a curve is lowest before its last values; of many, whether these are surely higher."""
+    low, last = int(np.argmin(curve.values)), slice(-_RISING, None)
+    if low >= len(curve.values) - _RISING:
+        return False
+    return len(curve.values) < _FEW or curve.change(slice(low, low + 1), last)[1]
+
+
 def _improving(curves: _Curves, step: str) -> Verdict | None:
     """Rule 2."""
     val, score, reasons = curves.val, curves.score, []
     gain, sure = val.lately()
-    if sure and -gain >= _OF_FALL * curves.fall:
+    if sure and -gain >= _OF_FALL * curves.fall and not _rose_since_lowest(val):
         reasons.append(f"the validation loss still falls ({val.end:.3g} at the end)")
     if len(score.values) >= _LEAST:
         gain, sure = score.lately()
@@ -292,7 +311,25 @@ def _standing_still(curves: _Curves, step: str) -> Verdict:
     advice = "Nothing needs to change: compare by the test scores; more patients help more than more epochs."
     if curves.apart:
         advice = "The training loss is far below: more patients, more loading.augment or dropout may help."
+    if late := _late_rise(curves):
+        since = f"{since}; {late}"
+        advice = (
+            f"Watch the validation loss: steps.{step}.patience stops earlier if it goes on to rise. The weights of "
+            "the best epoch are kept; more patients, more loading.augment or dropout may help."
+        )
     return Verdict("good fit", None, since, advice)
+
+
+def _late_rise(curves: _Curves) -> str:
+    """The sentence on a validation loss that rose at last while the training loss fell, if it did."""
+    val, train = curves.val.values, curves.train.values
+    turn = _turn(val)
+    if not _is_far(val, turn, _OF_LEVEL) or train[turn] - train[-1] < _OF_LEVEL * abs(float(train[turn])):
+        return ""
+    return (
+        f"the validation loss rose in each of the last {len(val) - 1 - turn} validations, from {val[turn]:.3g} to "
+        f"{val[-1]:.3g}, while the training loss fell from {train[turn]:.3g} to {train[-1]:.3g}"
+    )
 
 
 def _against_overfitting(step: str) -> str:

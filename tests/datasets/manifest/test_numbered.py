@@ -38,9 +38,36 @@ def test_a_mask_that_was_resized_numbers_no_objects(radius, times, how):
 
 
 @pytest.mark.parametrize("radius", [6, 25])
-@pytest.mark.parametrize("quality", [30, 75, 90, 95])
+@pytest.mark.parametrize("quality", [30, 75, 90, 95, 97, 98, 99, 100])
 def test_a_mask_that_was_a_jpeg_numbers_no_objects(radius, quality):
     assert made_up(through_jpeg(disc(radius), quality)[None])
+
+
+@pytest.mark.parametrize("quality", [97, 98, 99, 100])
+@pytest.mark.parametrize("white", [100, 200, 255])
+@pytest.mark.parametrize("place", range(4))
+def test_the_few_numbers_that_jpeg_of_high_quality_makes_up_number_no_objects(quality, white, place):
+    mask = np.maximum(
+        np.roll(disc(8, 48), (2 * place - 10, place - 8), (0, 1)),
+        np.roll(disc(5, 48), (12, 8 - place), (0, 1)),
+    )
+    grey = through_jpeg(mask // 255 * np.uint8(white), quality)
+    assert 3 <= np.unique(grey).size <= 16
+    assert made_up(grey[None])
+    assert not made_up(np.where(grey > white / 2, white, 0)[None])  # the remedy
+
+
+def test_few_numbers_that_lie_near_each_other_are_true_where_each_is_an_object():
+    crop = np.zeros((64, 64), dtype=int)  # of a larger map
+    for number, (top, left) in zip((1, 2, 3, 252, 253, 255), PLACES, strict=True):
+        crop[top + 32 :, left + 32 :][:9, :9] = number
+    crop[:, 0] = 251
+    crop[10:12, 0] = 0  # a sliver at the border, in two pieces
+    rim = disc(20) // 255 * 255 - disc(18) // 255  # 254 in a rim of 255
+    tumour = sum((disc(radius) > 0) * step for radius, step in ((30, 2), (20, -1), (10, 3)))  # 0, 1, 2, 4
+    few = np.where(disc(25) > 0, 255, 0)
+    few[5, 5], few[48, 44] = 1, 254  # single voxels in one piece each
+    assert not any(made_up(each[None].astype(int)) for each in (crop, rim, tumour, few))
 
 
 def test_resizing_makes_numbers_up_between_true_objects_as_well():

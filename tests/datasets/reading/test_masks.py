@@ -5,6 +5,7 @@ from dataclasses import replace
 import nibabel
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageOps
 
 from medseg.datasets.case import Case
@@ -92,6 +93,14 @@ def test_every_broken_object_is_a_fault_with_its_part_and_file(make_case):
         read_volume(case, ("grey",), LABELS, files=GREY)
     assert [fault.part for fault in caught.value.faults] == ["mask 1", "mask 3"]
     assert [fault.part for fault in examine(case, ("grey",), LABELS, GREY).faults] == ["mask 1", "mask 3"]
+
+
+def test_objects_that_were_stored_from_bool_arrays_by_tifffile_are_refused_not_turned(make_case):
+    case = make_case(box(slice(2), slice(2)), names=["secret.tif"])
+    tifffile.imwrite(case.objects[0], box(slice(2), slice(2)) > 0)
+    truth, (fault,) = read_truth(case, GREY)
+    assert truth is None
+    assert "inverting lookup table" in fault.text()
 
 
 def test_objects_that_are_all_broken_leave_no_truth(make_case):

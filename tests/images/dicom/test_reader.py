@@ -144,6 +144,47 @@ def test_an_enhanced_image_has_rescaling_and_window_in_its_functional_groups(tmp
     np.testing.assert_array_equal(read_one(path, (40, 400)), read_one(plain, (40, 400)))
 
 
+@pytest.mark.parametrize("groups", ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"])
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+@pytest.mark.parametrize("function", [None, "SIGMOID"])
+def test_an_enhanced_image_may_have_a_table_in_place_of_a_window_in_its_functional_groups(
+    tmp_path, groups, syntax, function
+):
+    roots = np.sqrt(np.linspace(0, 255**2, 4096)).astype(int).tolist()
+    lut = {"VOILUTSequence": [{"LUTDescriptor": [4096, 0, 8], "LUTData": roots}], "VOILUTFunction": function}
+    lut = {keyword: each for keyword, each in lut.items() if each}
+    kind = {"SOPClassUID": uid.EnhancedMRImageStorage, "NumberOfFrames": 1, "BitsStored": 12}
+    held = {groups: [{"FrameVOILUTSequence": [lut]}]}
+    path = write_dicom(tmp_path / "a.dcm", TWELVE, transfer_syntax=syntax, **kind, **held)
+    found = read_dicom(path, "grey")
+    assert not found.notes
+    np.testing.assert_array_equal(found.pixels[0], np.array(roots)[TWELVE])
+
+    broken = {groups: [{"FrameVOILUTSequence": [{"VOILUTSequence": [{"LUTDescriptor": [4096, 0, 8]}]}]}]}
+    with pytest.raises(RefusedError, match="VOI LUT of the DICOM file is damaged"):
+        read_dicom(write_dicom(tmp_path / "b.dcm", TWELVE, **kind, **broken), "grey")
+
+
+def test_the_window_of_a_frame_counts_above_a_table_that_the_file_has_elsewhere(tmp_path):
+    window = {"WindowCenter": 0, "WindowWidth": 10}
+    table = {
+        "VOILUTSequence": [{"LUTDescriptor": [2, 0, 8], "LUTData": [9, 99]}],
+        "VOILUTFunction": "SIGMOID",
+    }
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        held = {groups: [{"FrameVOILUTSequence": [window]}]}
+        path = write_dicom(tmp_path / "a.dcm", TWELVE, NumberOfFrames=1, **table, **held)
+        plain = write_dicom(tmp_path / "b.dcm", TWELVE, **window)
+        np.testing.assert_array_equal(read_one(path), read_one(plain))
+
+
+def test_an_empty_table_of_a_frame_counts_for_none(tmp_path):
+    window = {"WindowCenter": 2000, "WindowWidth": 100}
+    held = {"SharedFunctionalGroupsSequence": [{"FrameVOILUTSequence": [{"VOILUTSequence": []}]}]}
+    path = write_dicom(tmp_path / "a.dcm", TWELVE, NumberOfFrames=1, **window, **held)
+    np.testing.assert_array_equal(read_one(path), read_one(write_dicom(tmp_path / "b.dcm", TWELVE, **window)))
+
+
 def test_of_two_functional_groups_that_of_the_frame_counts_and_above_what_the_file_says_elsewhere(tmp_path):
     shared, own = (
         {

@@ -409,11 +409,36 @@ def test_an_empty_or_full_mask_in_a_table_that_brightens_is_read(tmp_path: Path,
         assert read_mask(path).pixels.tolist() == [[[200 * held] * 6] * 4]
 
 
-def test_one_bit_that_counts_white_as_zero_is_a_mask_as_it_is_shown(tmp_path: Path) -> None:
-    path = tmp_path / "x.tif"
-    tifffile.imwrite(path, l_shape() == 0, photometric="miniswhite")
+@pytest.mark.parametrize("compression", [None, "zlib", "packbits", "lzw"])
+def test_a_bool_mask_as_tifffile_stores_it_is_refused_and_a_picture_is_read_as_shown(
+    tmp_path: Path, compression: str | None
+) -> None:
+    path, mask = tmp_path / "x.tif", l_shape() > 0
+    tifffile.imwrite(path, mask, compression=compression)
+    with Image.open(path) as image:  # the two libraries disagree
+        np.testing.assert_array_equal(np.asarray(image), ~tifffile.imread(path))
 
+    np.testing.assert_array_equal(read_picture(path, "grey").pixels[0] > 0, ~mask)
+    for above in (None, 127):
+        with pytest.raises(DataError, match=r"inverting lookup table.*photometric='minisblack'"):
+            read_mask(path, above=above)
+
+    tifffile.imwrite(path, mask, compression=compression, photometric="minisblack")  # the remedy
     np.testing.assert_array_equal(read_mask(path).pixels[0], l_shape())
+
+
+@pytest.mark.parametrize("compression", ["group3", "group4"])
+def test_a_fax_is_read_as_shown_and_as_a_mask_refused_where_it_counts_white_as_zero(
+    tmp_path: Path, compression: str
+) -> None:
+    path = saved(tmp_path / "x.tif", Image.fromarray(l_shape() > 0), compression=compression)
+    np.testing.assert_array_equal(read_mask(path).pixels[0], l_shape())
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages.first.tags["PhotometricInterpretation"].overwrite(0)
+
+    np.testing.assert_array_equal(read_picture(path, "grey").pixels[0], 255 - l_shape())
+    with pytest.raises(DataError, match="inverting lookup table"):
+        read_mask(path)
 
 
 def test_a_mask_that_is_in_its_alpha_channel_alone_is_refused(tmp_path: Path) -> None:
@@ -425,6 +450,34 @@ def test_a_mask_that_is_in_its_alpha_channel_alone_is_refused(tmp_path: Path) ->
                 read_mask(path, above=above)
     both = saved(tmp_path / "both.png", np.dstack([*[l_shape()] * 3, l_shape()]))
     np.testing.assert_array_equal(read_mask(both).pixels[0], l_shape())
+
+
+@pytest.mark.parametrize("above", [None, 127])
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255)])
+@pytest.mark.parametrize("clear", [{"transparency": b"\0\xff"}, {}], ids=["transparent", "opaque"])
+def test_a_mask_whose_palette_shows_all_its_numbers_alike_is_refused(
+    tmp_path: Path, above: int | None, colour: tuple[int, int, int], clear: dict[str, bytes]
+) -> None:
+    image = Image.fromarray(l_shape(1)).convert("P")
+    image.putpalette([*colour, *colour])
+    path = saved(tmp_path / "x.png", image, **clear)
+    with pytest.raises(DataError, match=r"palette shows all its numbers in one colour.*Save it as a grey"):
+        read_mask(path, above=above)
+
+
+def test_an_empty_mask_in_a_palette_with_a_transparent_background_is_read(tmp_path: Path) -> None:
+    image = Image.fromarray(np.zeros((4, 6), np.uint8)).convert("P")
+    image.putpalette([0, 0, 0, 200, 0, 0])
+    path = saved(tmp_path / "x.png", image, transparency=0)
+    assert not read_mask(path).pixels.any()
+
+
+def test_a_mask_that_is_in_a_further_channel_of_a_tiff_alone_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    stored = np.dstack([np.zeros_like(l_shape()), l_shape()])
+    tifffile.imwrite(path, stored, photometric="minisblack", planarconfig="contig", extrasamples=[0])
+    with pytest.raises(DataError, match="in a further channel alone"):
+        read_mask(path)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])

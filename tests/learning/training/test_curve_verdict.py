@@ -223,6 +223,45 @@ def test_a_late_rise_by_half_is_seen_through_noise(count, noise):
     assert found["overfitting"] >= 19
 
 
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        ((0.9, 0.5, 0.3, 0.18, 0.1, 0.06), (0.8, 0.5, 0.38, 0.33, 0.345, 0.365)),
+        (np.geomspace(0.9, 0.06, 8), (0.8, 0.568, 0.443, 0.377, 0.341, 0.322, 0.341, 0.361)),
+        (np.linspace(0.9, 0.06, 8), (0.8, 0.7, 0.6, 0.5, 0.4, 0.30, 0.31, 0.33)),
+    ],
+)
+def test_a_rise_by_a_tenth_after_nothing_but_falls_is_overfitting(train, val):
+    found = read_curves(history(train, val, [0.9] * len(val)))
+    assert (found.kind, found.since) == ("overfitting", len(val) - 1)
+
+
+@pytest.mark.parametrize("count", [6, 8, 10, 12, 16, 20, 30])
+@pytest.mark.parametrize("ending", [(0.305, 0.31), (0.31, 0.325), (0.32, 0.315), (0.32, 0.33)])
+def test_what_rose_at_last_is_not_said_to_fall_and_a_rise_by_a_twentieth_is_said(count, ending):
+    val = np.concatenate([np.linspace(0.8, 0.30, count - 2), ending])
+    found = read_curves(history(np.linspace(0.9, 0.5, count), val, [0.9] * count))
+    assert "still falls" not in found.reason
+    if found.kind == "good fit" and 0.30 * 1.05 < ending[1] > ending[0]:
+        assert (
+            f"; the validation loss rose in each of the last 2 validations, from 0.3 to {ending[1]:.3g}, "
+            in found.reason
+        )
+        assert found.next_step.startswith("Watch the validation loss: steps.fit.patience")
+    assert "Nothing needs to change" not in found.next_step or ending[1] <= 0.315
+
+
+@pytest.mark.parametrize("count", [6, 8, 12, 15])
+@pytest.mark.parametrize("noise", [0.01, 0.03])
+def test_noise_on_few_validations_far_above_the_training_loss_is_no_rise(count, noise):
+    found = Counter()
+    for seed in range(60):
+        errors = 1 + noise * np.random.default_rng(seed).normal(size=count)
+        val = (0.3 + 0.5 * np.exp(-np.linspace(0, 7, count))) * errors
+        found[read_curves(history(np.geomspace(0.9, 0.06, count), val, [0.9] * count)).kind] += 1
+    assert found["overfitting"] <= 3
+
+
 def test_a_good_fit_with_a_training_loss_far_below_says_what_would_help():
     u = np.arange(1, 31) / 30
     found = read_curves(history(0.06 + np.exp(-9 * u), 0.2 + np.exp(-9 * u), 0.9 - 0.3 * np.exp(-9 * u)))
