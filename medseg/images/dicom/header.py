@@ -23,13 +23,13 @@ from pydicom.uid import (
 
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
+from medseg.images.dicom.attributes import COPY, is_given, value_of
 from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.sniff import begins_with_element
 from medseg.images.pictures.decoders import within_limit
 from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 from medseg.machine.memory import available_memory
 
-COPY = "Copy or export it anew, or leave the case out."
 EXPORT = "Export the image that is meant, or leave the case out."
 
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -99,23 +99,17 @@ class Header:
             group: The sequence within the functional groups that holds it. Source: DICOM PS3.3 C.7.6.16.
             keyword: Of the attribute.
         """
+        return value_of(self.holder(group, keyword), keyword)
+
+    def holder(self, group: str, *keywords: str) -> Dataset:
+        """Where an attribute of these stands first: for the frame that is meant, for all, or in the file itself."""
         for groups, at in (
             ("PerFrameFunctionalGroupsSequence", self.frame),
             ("SharedFunctionalGroupsSequence", 0),
         ):
-            for item in (_value(self.data, groups) or [])[at : at + 1]:
-                for held in (_value(item, group) or [])[:1]:
-                    if (found := _value(held, keyword)) is not None:
-                        return found
-        return self.value(keyword)
-        return value_of(self.holder(group, keyword), keyword)
-
-    def holder(self, group: str, *keywords: str) -> Dataset:
-        """Where an attribute of these stands first: for the only frame, for all, or in the file itself."""
-        for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
-            for item in (value_of(self.data, groups) or [])[:1]:
+            for item in (value_of(self.data, groups) or [])[at : at + 1]:
                 for held in (value_of(item, group) or [])[:1]:
-                    if any(_is_given(value_of(held, keyword)) for keyword in keywords):
+                    if any(is_given(value_of(held, keyword)) for keyword in keywords):
                         return held
         return self.data
 
@@ -312,13 +306,9 @@ def _checked(data: FileDataset, notes: list[str], *, pixels: bool, label_maps: b
 
 
 def _refuse_other_objects(data: FileDataset, held: list[str], *, pixels: bool, label_maps: bool) -> None:
-    uid = UID(str(_value(data, "SOPClassUID") or ""))
-    kind = f"of the kind {uid.name}" if uid and not uid.is_private and uid.name != uid else "of no known kind"
-    if not label_maps and ("Segmentation" in uid.name or _value(data, "Modality") == "SEG"):
-def _refuse_other_objects(data: FileDataset, held: list[str], *, pixels: bool) -> None:
     uid = UID(str(value_of(data, "SOPClassUID") or ""))
     kind = f"of the kind {uid.name}" if uid and not uid.is_private and uid.name != uid else "of no known kind"
-    if "Segmentation" in uid.name or value_of(data, "Modality") == "SEG":
+    if not label_maps and ("Segmentation" in uid.name or value_of(data, "Modality") == "SEG"):
         raise RefusedError(f"the DICOM file is {kind}: label maps, expected an image", EXPORT)
     if held or (not pixels and "Rows" in data):
         return
@@ -327,22 +317,6 @@ def _refuse_other_objects(data: FileDataset, held: list[str], *, pixels: bool) -
             f"the DICOM file is {kind}, but ends early or was stripped: it holds no pixels", COPY
         )
     raise RefusedError(f"the DICOM file is {kind}: it holds no pixels, expected an image", EXPORT)
-
-
-def value_of(data: Dataset, keyword: str) -> Any:
-    """The value of an attribute of the file or of an item in it, None where there is none.
-
-    Raises:
-        RefusedError: It is written in a way that cannot be read.
-    """
-    try:
-        return data.get(keyword)
-    except Exception as error:  # pydicom converts a value as it is asked for, and raises whatever it meets
-        raise RefusedError(f"the DICOM header is damaged: its `{keyword}` cannot be read", COPY) from error
-
-
-def _is_given(value: Any) -> bool:
-    return value is not None and (not hasattr(value, "__len__") or len(value) > 0)
 
 
 def _whole(data: FileDataset, keyword: str, otherwise: int | None = None) -> int:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from medseg.images.dicom.header import COPY, Header, value_of
+from medseg.images.dicom.attributes import COPY, value_of
+from medseg.images.dicom.header import Header
 from medseg.images.dicom.lookup_table import Table, table
 from medseg.images.dicom.window import Window
 from medseg.images.refusal import RefusedError

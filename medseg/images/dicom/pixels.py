@@ -35,9 +35,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from medseg.images.dicom.attributes import COPY
 from medseg.images.dicom.codestream import bare, complete, header
 from medseg.images.dicom.compressed import DECODERS, decoded
-from medseg.images.dicom.header import COPY, Header
+from medseg.images.dicom.header import Header
 from medseg.images.dicom.lookup_table import table
 from medseg.images.pictures.scans import refuse_many_scans
 from medseg.images.refusal import RefusedError

@@ -100,4 +100,4 @@ def _parts(value: object, depth: int = 0) -> Iterator[Randomizable]:
 def _told(state: np.random.RandomState) -> tuple[Any, ...]:
     """All that decides what a state will draw."""
     kind, key, *rest = state.get_state(legacy=True)
-    return kind, key.tobytes(), *rest
+    return kind, np.asarray(key).tobytes(), *rest

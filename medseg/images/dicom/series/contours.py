@@ -17,7 +17,8 @@ from pydicom.dataset import Dataset
 
 from medseg.errors import DataError
 from medseg.geometry.grid import StoredImage
-from medseg.images.dicom.header import COPY, parsed
+from medseg.images.dicom.attributes import COPY
+from medseg.images.dicom.header import parsed
 from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.series.stack import Series
 from medseg.images.dicom.series.structures import OVERLAP, Slices, Structures, named

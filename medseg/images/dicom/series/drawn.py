@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medseg.geometry.grid import StoredImage
-from medseg.images.dicom.header import COPY, tag
+from medseg.images.dicom.attributes import COPY
+from medseg.images.dicom.header import tag
 from medseg.images.dicom.series.contours import read_contours
 from medseg.images.dicom.series.read import series_of
 from medseg.images.dicom.series.segmentation import read_segments

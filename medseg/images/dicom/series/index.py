@@ -103,7 +103,8 @@ def instance_of(path: Path, keywords: tuple[str, ...] = ()) -> Instance | None:
 
 @lru_cache(maxsize=_MOST)
 def _read(path: Path, further: tuple[str, ...], stamp: tuple[int, ...]) -> Mapping[str, str] | None:  # noqa: ARG001
-    from medseg.images.dicom.header import COPY, parsed, text_of, text_tag  # noqa: PLC0415 - imports pydicom
+    from medseg.images.dicom.attributes import COPY  # noqa: PLC0415 - imports pydicom
+    from medseg.images.dicom.header import parsed, text_of, text_tag  # noqa: PLC0415 - as above
     from medseg.images.dicom.quiet import quiet  # noqa: PLC0415
 
     if not is_dicom(path):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydicom.datadict import tag_for_keyword
 
-from medseg.images.dicom.header import COPY, parsed
+from medseg.images.dicom.attributes import COPY
+from medseg.images.dicom.header import parsed
 from medseg.images.dicom.quiet import quiet
 from medseg.images.refusal import RefusedError
 

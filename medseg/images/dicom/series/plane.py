@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydicom.datadict import tag_for_keyword
 from pydicom.multival import MultiValue
 
-from medseg.images.dicom.header import COPY, PIXELS, Header, opened_frames
+from medseg.images.dicom.attributes import COPY
+from medseg.images.dicom.header import PIXELS, Header, opened_frames
 from medseg.images.dicom.quiet import quiet
 from medseg.images.refusal import RefusedError
 

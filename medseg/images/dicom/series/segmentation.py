@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from medseg.errors import DataError
 from medseg.geometry.grid import TOLERANCE_VOXELS, StoredImage
-from medseg.images.dicom.header import COPY, Header, opened_frames
+from medseg.images.dicom.attributes import COPY
+from medseg.images.dicom.header import Header, opened_frames
 from medseg.images.dicom.pixels import stored_values
 from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.series.plane import plane_of
