@@ -21,7 +21,6 @@ from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.cache_placement import Placement, worker_count
 from medseg.learning.training.fit import fit
 from medseg.learning.training.memory import measure_need
-from medseg.machine.peak import PeakMemory
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.drafting.budget import Pace
 from medseg.pipeline.resolve import Resolved, resolve
@@ -65,7 +64,7 @@ def measured(definition: PipelineDefinition, manifest: Manifest, device: torch.d
     label = torch.from_numpy(task.target.blank(len(task.classes), resolved.predictor.input_shape[1:]))
     need = measure_need(network, on_device(task.loss(), device), resolved.predictor.input_shape, label=label)
     size = definition.loading.batch_size
-    with tempfile.TemporaryDirectory() as folder, PeakMemory(device) as peak:
+    with tempfile.TemporaryDirectory() as folder:
         standing = fit(
             network,
             task,
@@ -79,11 +78,12 @@ def measured(definition: PipelineDefinition, manifest: Manifest, device: torch.d
         )
     last = standing.history[-1]
     trained = 1 / last["slices_per_second"]
-    most = max(need.of(size), peak.taken or 0)
     kept = (
         math.prod(resolved.predictor.input_shape) * np.dtype(definition.slices.store).itemsize + label.nbytes
     )
-    return Pace(trained, max(last["seconds"] / size - trained * _BATCHES, 0.0), most / 2**30, kept / 2**30)
+    return Pace(
+        trained, max(last["seconds"] / size - trained * _BATCHES, 0.0), need.of(size) / 2**30, kept / 2**30
+    )
 
 
 def _batches(resolved: Resolved, slices: int, device: torch.device, *, training: bool) -> Batches:
