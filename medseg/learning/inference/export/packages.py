@@ -23,7 +23,9 @@ def import_onnxruntime() -> Any:
     Raises:
         ModelError: It cannot be imported.
     """
-    return _imported("onnxruntime")
+    runtime = _imported("onnxruntime")
+    runtime.disable_telemetry_events()  # its builds for Windows send some
+    return runtime
 
 
 def _imported(name: str) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, NoReturn
 
 import torch
 
+from medseg.errors import ModelError
 from medseg.learning.inference.export.packages import import_onnxruntime
 
 
@@ -30,6 +32,10 @@ class OnnxNetwork(torch.nn.Module):
         given = graph if isinstance(graph, bytes) else os.fspath(graph)
         self._session = runtime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
         (self._input,) = (each.name for each in self._session.get_inputs())
+
+    def state_dict(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: a model that was saved so would have no weights."""
+        raise ModelError("a network that onnxruntime computes has no weights to save: save the model itself.")
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Logits of images (B, C, H, W) in the memory of the CPU."""

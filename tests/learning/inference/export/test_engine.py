@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medseg.errors import DefinitionError
+from medseg.errors import DefinitionError, ModelError
 
 
 def test_probabilities_and_labels_are_those_of_torch_with_flips_and_threshold(tumour) -> None:
@@ -20,6 +20,14 @@ def test_probabilities_and_labels_are_those_of_torch_with_flips_and_threshold(tu
     assert np.array_equal(other.labels(slices), tumour.labels(slices))
     assert other.labels(slices).any()
     assert not isinstance(tumour.network, OnnxNetwork), "the model itself is left as it was"
+
+
+def test_a_model_without_its_weights_is_not_saved(tumour, tmp_path) -> None:
+    from medseg.learning.inference.export.engine import engine_named
+
+    with pytest.raises(ModelError, match="save the model itself"):
+        engine_named("onnx").computing(tumour).save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_torch_leaves_the_model_as_it_is(tumour) -> None:

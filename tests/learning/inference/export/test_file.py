@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -85,10 +88,14 @@ def test_a_file_that_is_not_right_is_not_left_there(tumour, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("name", ["onnx", "onnxruntime"])
 def test_a_missing_package_is_named_with_its_extra(name, tumour, tmp_path, monkeypatch) -> None:
-    import sys
-
     from medseg.learning.inference.export.file import write_onnx
 
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[4] / "setup.cfg", encoding="utf-8")
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ModelError, match=rf"^{name} cannot be imported.*medseg\[onnx\]: pip install"):
+    with pytest.raises(
+        ModelError, match=rf"^{name} cannot be imported.*medseg\[onnx\]: pip install"
+    ) as refused:
         write_onnx(tumour, tmp_path / "model.onnx")
+    required = setup["options.extras_require"]["onnx"].split()
+    assert str(refused.value).endswith(" ".join(f'"{each}"' for each in required) + ".")
