@@ -86,7 +86,7 @@ def _onnx(predictor: Predictor, target: Path) -> tuple[str, ...]:
     steps = f" in steps of {graph.divisor}" if graph.divisor > 1 else ""
     more = f", or larger{steps}" if graph.divisor else " alone"
     takes = f"It takes slices of {height} x {width} pixels{more}, any number at a time, prepared as its metadata say."
-    compared = f"Of {len(graph.shapes)} batches of other shapes onnxruntime gives torch's logits"
+    compared = f"Of batches of {len(graph.shapes)} shapes onnxruntime gives torch's logits"
     return takes, f"{compared}; they differ by {graph.difference:.1g} at most."
 
 

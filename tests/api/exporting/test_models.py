@@ -35,6 +35,7 @@ def test_onnxruntime_alone_gives_the_logits_of_the_run(finished: RunResult, writ
     assert json.loads(said["medseg.channels"]) == ["flair", "t1", "t1ce", "t2"]
     assert "the softmax over axis 1" in said["medseg.output"]
     assert said["medseg.pipeline"] == "brats2d"
+    assert said["medseg.version"] == predictor.about["version.medseg"]
     assert finished.name not in str(said)
     assert str(finished.folder.parent) not in str(said)
 

@@ -25,7 +25,12 @@ _FIT = {
 }
 
 #: Of what a model knows of its training, what names no run, no path and no case.
-_ABOUT = {"pipeline": "pipeline", "data.kind": "data_kind", "data.note": "data_note", "version": "version"}
+_ABOUT = {
+    "pipeline": "pipeline",
+    "data.kind": "data_kind",
+    "data.note": "data_note",
+    "version.medseg": "version",
+}
 
 
 def meaning(predictor: Predictor, divisor: int) -> dict[str, str]:
