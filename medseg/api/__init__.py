@@ -6,6 +6,7 @@ from medseg.api.data import check_data, plan_data, prepare_data, show_data, writ
 from medseg.api.description import Described, describe_pipeline
 from medseg.api.drafting.unknown_folder import NewPipeline, new_pipeline, scan
 from medseg.api.exporting.deidentification import Deidentified, deidentify
+from medseg.api.exporting.models import ExportedModel, export
 from medseg.api.finding import find_run_folder, mark_gone
 from medseg.api.folds import resume_folds, run_folds
 from medseg.api.folds_found import are_folds
@@ -28,6 +29,7 @@ from medseg.pipeline.options import default_jobs
 __all__ = [
     "Deidentified",
     "Described",
+    "ExportedModel",
     "FoldsResult",
     "NewPipeline",
     "PredictedCase",
@@ -42,6 +44,7 @@ __all__ = [
     "delete_run",
     "describe_pipeline",
     "evaluate",
+    "export",
     "find_run_folder",
     "keep_comparison",
     "load_model",

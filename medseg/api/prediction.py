@@ -100,6 +100,7 @@ def predict(
     probabilities: bool = False,
     heat_maps: bool = False,
     device: str = "auto",
+    engine: str = "torch",
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     save_model: str | Path | None = None,
@@ -123,6 +124,7 @@ def predict(
             65535 is 1.
         heat_maps: Of whole images, draw where the network looked (Grad-CAM of the class it says).
         device: auto, cpu or cuda.
+        engine: What computes the network: `torch`, or `onnx` for onnxruntime, on the CPU (the extra `medseg[onnx]`).
         tracking_uri: Where to look ids up.
         allow: Packages that the model's parts may come from, beside the usual ones.
         save_model: A new folder that the model is written to as well: several models as one.
@@ -131,17 +133,22 @@ def predict(
     Raises:
         ModelError, RunError: The model cannot be loaded, or there is something at `save_model`.
         DataError: No input can be used.
-        DefinitionError: The model cannot give what was wished.
+        DefinitionError: The model, or the engine, cannot give what was wished.
     """
     shown, place = progress or Silent(), Path(out)
     if save_model is not None and Path(save_model).exists():
         raise RunError(f"{save_model} is there already, and is not written over. Name a new folder.")
     with shown.bar("loading torch, MONAI and the model", 1) as bar:
+        from medseg.learning.inference.export.engine import engine_named  # noqa: PLC0415  # imports torch
+
+        chosen = engine_named(engine)
+        where = chosen.device(device, heat_maps=heat_maps)
         predictor = (
-            load_model(model, tracking_uri=tracking_uri, device=device, allow=allow)
+            load_model(model, tracking_uri=tracking_uri, device=where, allow=allow)
             if isinstance(model, str | Path | Sequence)
             else model
         )
+        asked = chosen.computing(predictor)
         bar.advance()
     _say_model(model, predictor, shown)
     if save_model is not None:
@@ -151,7 +158,7 @@ def predict(
     output, wishes = output_of(predictor), Wishes(probabilities, heat_maps)
     output.refuse(wishes)
     cases, faults = _listed(predictor, [Path(each) for each in inputs], shown)
-    found = _all(predictor, cases, faults, _Asked(place, output, wishes), shown)
+    found = _all(asked, cases, faults, _Asked(place, output, wishes), shown)
     if not found.cases:
         raise DataError("no case could be predicted.", found.faults, show_paths=found.pseudonyms)
     return found

@@ -14,6 +14,7 @@ from rich.text import Text
 from medseg.cli import data, pipeline, runs
 from medseg.cli.deidentify import deidentify
 from medseg.cli.display import display
+from medseg.cli.export import export
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
 from medseg.cli.options import Allow, Device, Jobs, Note, RunName, Set, ShowPaths, SkipBad, Tags, Uri
@@ -34,6 +35,7 @@ app.add_typer(runs.app, name="runs")
 cache = typer.Typer(help="Prepared slices, generated samples and remembered checks.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
 app.command()(deidentify)
+app.command()(export)
 
 
 def _version(expected: bool) -> None:
@@ -96,6 +98,10 @@ def predict(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="Compute on this device: auto, cpu or cuda.")] = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(help="Compute the network by this library: torch, or onnx, which is quicker on a CPU."),
+    ] = "torch",
     tracking_uri: Annotated[
         str | None,
         typer.Option(
@@ -125,6 +131,7 @@ def predict(
             probabilities=probabilities,
             heat_maps=heat_maps,
             device=device,
+            engine=engine,
             tracking_uri=tracking_uri,
             allow=allow or (),
             progress=display(console),

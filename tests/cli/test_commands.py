@@ -54,7 +54,7 @@ def test_every_command_explains_itself_and_each_option() -> None:
     for words in (
         *(["pipeline", each] for each in ("list", "new", "show", "check", "run", "resume")),
         *(["data", each] for each in ("check", "show", "prepare", "sample", "scan")),
-        *(["cache", "list"], ["cache", "clear"], ["predict"], ["ui"]),
+        *(["cache", "list"], ["cache", "clear"], ["predict"], ["export"], ["ui"]),
     ):
         result = medseg(*words, "--help")
         assert result.exit_code == 0
