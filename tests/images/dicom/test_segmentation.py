@@ -232,7 +232,7 @@ def test_what_highdicom_cannot_make_is_no_defect(
     ("attributes", "change", "problem"),
     [
         ({"ImagePositionPatient": [0, 0, 0]}, None, "grid"),
-        ({"ImagePositionPatient": None}, None, "where it lies"),
+        ({"ImagePositionPatient": None}, None, "where its voxels lie"),
         ({"SeriesInstanceUID": None}, None, "series"),
         ({}, "shift", "grid"),
         ({}, "value", "no segment has such a value"),

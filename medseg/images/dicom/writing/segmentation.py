@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import warnings
 from collections.abc import Sequence
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from medseg.images.dicom.header import parsed
+from medseg.images.dicom.header import Header, opened_frames
 from medseg.images.dicom.quiet import quiet
+from medseg.images.dicom.series.plane import planes_in
 from medseg.images.dicom.writing.check import refuse_other_voxels
-from medseg.images.dicom.writing.planes import on_planes, planes_of
+from medseg.images.dicom.writing.planes import on_planes
 from medseg.images.dicom.writing.segments import Algorithm, Code, Segment
 from medseg.images.refusal import RefusedError
 from medseg.places import written_whole
@@ -45,7 +45,7 @@ def write_segmentation(
     mask: NDArray[Any],
     affine: NDArray[np.float64],
     segments: Sequence[Segment],
-    sources: Sequence[Path | Dataset],
+    sources: Sequence[Path],
     path: Path,
     *,
     algorithm: Algorithm,
@@ -61,7 +61,7 @@ def write_segmentation(
         mask: (I, J, K) of whole numbers; 0 is background, every other value is one of a segment.
         affine: 4x4, from voxel indices to millimetres, RAS+; the axes may be in any order.
         segments: The classes; also those that no voxel has.
-        sources: The images that the mask was made of, as files or data sets: of one frame each, or one of many.
+        sources: The files of the images that the mask was made of: of one frame each, or one of many.
         path: Of the new file.
         algorithm: What made the mask.
         form: See `Form`.
@@ -78,8 +78,10 @@ def write_segmentation(
     _refuse_values(mask, segments)
     highdicom = _highdicom()
     with quiet():
-        images, notes = _images(sources)
-        planes = planes_of(images)
+        heads = _heads(sources)
+        planes = [plane for source, head in heads.items() for plane in planes_in(source, head)]
+        images = [head.data for head in heads.values()]
+        notes = _completed(images)
         stored = on_planes(_numbered(mask, segments), affine, planes)
         _give_thickness(images, affine)
         with warnings.catch_warnings(action="ignore"), written_whole(path) as target:
@@ -124,17 +126,15 @@ def _numbered(mask: NDArray[Any], segments: Sequence[Segment]) -> NDArray[np.int
     return found
 
 
-def _images(sources: Sequence[Path | Dataset]) -> tuple[list[Dataset], tuple[str, ...]]:
-    """Headers of the sources, with what the segmentation takes from them; the data sets given stay as they are."""
+def _heads(sources: Sequence[Path]) -> dict[Path, Header]:
+    """Headers of the sources; a file of many frames may be named once for each."""
     if not sources:
         raise RefusedError("no source image was given", "Give the images that the mask was made of.")
-    images = [
-        *(copy.copy(each) for each in sources if isinstance(each, Dataset)),
-        *(
-            parsed(each, pixels=False)[0]  # of a file of many frames, which may be named once for each, once
-            for each in dict.fromkeys(each for each in sources if isinstance(each, Path))
-        ),
-    ]
+    return {path: opened_frames(path, pixels=False) for path in dict.fromkeys(sources)}
+
+
+def _completed(images: Sequence[Dataset]) -> tuple[str, ...]:
+    """Give images, as they were read, what the segmentation takes from them and they lack; notes on it."""
     series = {str(image.get("SeriesInstanceUID", "")) for image in images}
     if len(series) > 1 or "" in series:
         raise RefusedError(
@@ -152,11 +152,11 @@ def _images(sources: Sequence[Path | Dataset]) -> tuple[list[Dataset], tuple[str
             if keyword not in image:
                 setattr(image, keyword, "")
     if frames != {""}:
-        return images, ()
+        return ()
     invented = generate_uid(entropy_srcs=["frame of reference", *series])
     for image in images:
         image.FrameOfReferenceUID = invented
-    return images, (_NO_FRAME,)
+    return (_NO_FRAME,)
 
 
 def _give_thickness(images: Sequence[Dataset], affine: NDArray[np.float64]) -> None:
