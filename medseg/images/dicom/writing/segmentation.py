@@ -91,6 +91,15 @@ def write_segmentation(
     return notes
 
 
+def refuse_without_highdicom() -> None:
+    """Refuse to write segmentations where what makes them is not installed.
+
+    Raises:
+        RefusedError: It is not; says how to install it.
+    """
+    _highdicom()
+
+
 def _highdicom() -> Any:
     try:
         return import_module("highdicom")
