@@ -143,12 +143,13 @@ def predict(
         DataError: No input can be used; or what writes a format is not installed.
         DefinitionError: The model cannot give what was wished.
     """
-    from medseg.learning.inference.label_files import formats, label_files  # noqa: PLC0415
-
-    shown, place, names = progress or Silent(), Path(out), formats(format) if format else ()
+    shown, place = progress or Silent(), Path(out)
     if save_model is not None and Path(save_model).exists():
         raise RunError(f"{save_model} is there already, and is not written over. Name a new folder.")
     with shown.bar("loading torch, MONAI and the model", 1) as bar:
+        from medseg.learning.inference.label_files import formats, label_files  # noqa: PLC0415
+
+        names = formats(format) if format else ()
         predictor = (
             load_model(model, tracking_uri=tracking_uri, device=device, allow=allow)
             if isinstance(model, str | Path | Sequence)

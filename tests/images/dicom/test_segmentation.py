@@ -137,6 +137,7 @@ def test_it_says_of_what_by_what_and_how_shown(
     assert {each.ReferencedSOPInstanceUID for each in references} == {f"1.2.3.9.{n}" for n in range(SLICES)}
     assert data.NumberOfFrames == SLICES * (3 if form == "binary" else 1), "empty frames are kept"
     assert data.PatientID == "test"
+    assert data.ContentCreatorName == ""
 
 
 def test_axes_in_another_order_give_the_same_object(
@@ -211,6 +212,27 @@ def test_what_de_identification_took_out_is_left_empty(
     assert not data.PatientID
     measures = data.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     assert measures.SliceThickness == pytest.approx(GAP)
+
+
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [
+        (None, "Miller^J"),
+        ("", "Miller^J"),
+        ("ISO_IR 100", "Müller^Jörg"),
+        ("ISO_IR 192", "Müller^Jörg"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+    ],
+)
+def test_names_keep_their_letters_in_any_character_set(
+    characters: Any, name: str, mask: NDArray[np.uint8], series: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    sources = series(SpecificCharacterSet=characters, PatientName=name, ReferringPhysicianName=name)
+
+    data = dcmread(written(mask, sources, tmp_path))
+
+    assert str(dcmread(sources[0]).PatientName) == name
+    assert (str(data.PatientName), str(data.ReferringPhysicianName)) == (name, name)
 
 
 def test_what_highdicom_cannot_make_is_no_defect(

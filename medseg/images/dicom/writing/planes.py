@@ -50,14 +50,17 @@ def on_planes(
 def _gathered(
     volume: NDArray[np.integer], inverse: NDArray[np.float64], plane: Plane, seen: NDArray[np.bool_]
 ) -> NDArray[np.integer]:
-    rows, columns = np.indices(plane.size)
-    pixels = np.stack([columns, rows, np.zeros_like(rows), np.ones_like(rows)]).reshape(4, -1)
-    exact = (inverse @ LPS_TO_RAS @ plane.affine @ pixels)[:3]
-    index = np.rint(exact).astype(np.int64)
-    within = (index >= 0).all() and (index < np.reshape(volume.shape, (3, 1))).all()
-    if not within or np.abs(exact - index).max() > TOLERANCE_VOXELS:
+    rows, columns = plane.size
+    way = inverse @ LPS_TO_RAS @ plane.affine  # from (column, row, 0, 1) to voxels
+    step, start = np.rint(way[:3, :2]).astype(np.int64), np.rint(way[:3, 3]).astype(np.int64)
+    corners = np.array([(column, row, 0, 1) for column in (0, columns - 1) for row in (0, rows - 1)]).T
+    exact, there = (way @ corners)[:3], step @ corners[:2] + start[:, None]
+    # Both lead along straight lines: nothing between the corners is farther off, nor farther out.
+    within = (there >= 0).all() and (there < np.reshape(volume.shape, (3, 1))).all()
+    if not within or np.abs(exact - there).max() > TOLERANCE_VOXELS:
         raise RefusedError("the mask does not lie on the grid of its source images", _ANEW)
-    at = tuple(index)
+    down, across = np.arange(rows)[:, None], np.arange(columns)
+    at = tuple(start[axis] + step[axis, 0] * across + step[axis, 1] * down for axis in range(3))
     seen[at] = True
-    values: NDArray[np.integer] = volume[at].reshape(plane.size)
+    values: NDArray[np.integer] = volume[at]
     return values

@@ -86,6 +86,7 @@ def write_segmentation(
         _give_thickness(images, affine)
         with warnings.catch_warnings(action="ignore"), written_whole(path) as target:
             made = _object(highdicom, images, stored, segments, algorithm, form, series_number)
+            made.ContentCreatorName = ""  # of type 2: there, though nobody drew it
             made.save_as(target, enforce_file_format=True)
             refuse_other_voxels(target, stored, planes)
     return notes
@@ -157,6 +158,7 @@ def _completed(images: Sequence[Dataset]) -> tuple[str, ...]:
             "Give the images of one series as it was taken.",
         )
     for image in images:
+        image.decode()  # names are written anew, whichever letters their own character set has
         for keyword in _STUDY:
             if keyword not in image:
                 setattr(image, keyword, "")
@@ -212,6 +214,7 @@ def _object(
             content_description="Research use only; not a medical device",
             series_description=f"{algorithm.name[:40]} segmentation",
             omit_empty_frames=False,
+            specific_character_set="ISO_IR 192",  # UTF-8: that of the sources may be empty, or none of the standard's
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RefusedError(
