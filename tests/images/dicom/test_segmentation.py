@@ -156,7 +156,16 @@ def test_axes_in_another_order_give_the_same_object(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_image_of_many_frames_is_a_source(form: Form, mask: NDArray[np.uint8], tmp_path: Path) -> None:
+@pytest.mark.parametrize("together", [True, False])
+def test_an_image_of_many_frames_is_a_source(
+    form: Form, mask: NDArray[np.uint8], tmp_path: Path, *, together: bool
+) -> None:
+    same = {
+        "PixelMeasuresSequence": [{"PixelSpacing": list(SPACING), "SliceThickness": 9.0}],
+        "PlaneOrientationSequence": [
+            {"ImageOrientationPatient": [round(each, 12) for each in orientation()]}
+        ],
+    }
     source = write_dicom(
         tmp_path / "many.dcm",
         np.zeros((SLICES, ROWS, COLUMNS), np.int16),
@@ -164,19 +173,13 @@ def test_an_image_of_many_frames_is_a_source(form: Form, mask: NDArray[np.uint8]
         SOPClassUID=EnhancedCTImageStorage,
         Modality="CT",
         FrameOfReferenceUID="1.2.3.3",
-        SharedFunctionalGroupsSequence=[
-            {
-                "PixelMeasuresSequence": [{"PixelSpacing": list(SPACING), "SliceThickness": 9.0}],
-                "PlaneOrientationSequence": [
-                    {"ImageOrientationPatient": [round(each, 12) for each in orientation()]}
-                ],
-            }
-        ],
+        SharedFunctionalGroupsSequence=[same] if together else None,
         PerFrameFunctionalGroupsSequence=[
             {
                 "PlanePositionSequence": [
                     {"ImagePositionPatient": [round(each, 9) for each in position(number)]}
-                ]
+                ],
+                **({} if together else same),
             }
             for number in reversed(range(SLICES))
         ],

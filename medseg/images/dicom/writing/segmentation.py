@@ -162,12 +162,26 @@ def _completed(images: Sequence[Dataset]) -> tuple[str, ...]:
         for keyword in _STUDY:
             if keyword not in image:
                 setattr(image, keyword, "")
+        _share(image)
     if frames != {""}:
         return ()
     invented = generate_uid(entropy_srcs=["frame of reference", *series])
     for image in images:
         image.FrameOfReferenceUID = invented
     return (_NO_FRAME,)
+
+
+def _share(image: Dataset) -> None:
+    """Say of all frames of an image what each of them says for itself: highdicom looks for it there alone.
+
+    Where one says something else, it is found out when the segmentation is read back.
+    """
+    for first in image.get("PerFrameFunctionalGroupsSequence", [])[:1]:
+        image.setdefault("SharedFunctionalGroupsSequence", [Dataset()])
+        (shared,) = image.SharedFunctionalGroupsSequence
+        for name in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+            if name in first and name not in shared:
+                setattr(shared, name, first[name].value)
 
 
 def _give_thickness(images: Sequence[Dataset], affine: NDArray[np.float64]) -> None:
