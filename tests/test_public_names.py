@@ -79,6 +79,7 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
                 "out",
                 "probabilities",
                 "heat_maps",
+                "format",
                 "device",
                 "engine",
                 "tracking_uri",

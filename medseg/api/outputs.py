@@ -17,6 +17,7 @@ from medseg.places import written_whole
 
 if TYPE_CHECKING:
     from medseg.datasets.case import Case
+    from medseg.learning.inference.label_files import LabelFile
     from medseg.learning.inference.prediction import Classification, Prediction
     from medseg.learning.inference.predictor import Predictor
 
@@ -33,10 +34,12 @@ class Wishes:
     Attributes:
         probabilities: The probability of each class in each place.
         heat_maps: Where the network looked.
+        files: How label maps of volumes are written, if not in the usual way.
     """
 
     probabilities: bool = False
     heat_maps: bool = False
+    files: tuple[LabelFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,16 @@ class Answer:
     """What was predicted for a case.
 
     Attributes:
-        path: What was written of it, if anything was.
+        path: What was written of it, if anything was: the first of several.
         measures: For the table.
-        warnings: What about the input lies outside the training data.
+        warnings: What about the input lies outside the training data, and what is to be known of what was written.
+        paths: Every file that holds its label map.
     """
 
     path: Path | None
     measures: Measures
     warnings: tuple[str, ...]
+    paths: tuple[Path, ...] = ()
 
 
 class Output(Protocol):
@@ -104,14 +109,15 @@ class _MaskOutput(ABC):
     def predict(self, predictor: Predictor, case: Case, out: Path, wishes: Wishes) -> Answer:
         """Segment and write."""
         prediction = predictor.predict(case, probabilities=wishes.probabilities)
-        path = self.write(predictor, case, prediction, out, probabilities=wishes.probabilities)
-        return Answer(path, self.measures(predictor, prediction), prediction.warnings)
+        paths, notes = self.write(predictor, case, prediction, out, wishes)
+        warnings = *prediction.warnings, *notes
+        return Answer(paths[0], self.measures(predictor, prediction), warnings, tuple(paths))
 
     @abstractmethod
     def write(
-        self, predictor: Predictor, case: Case, prediction: Prediction, out: Path, *, probabilities: bool
-    ) -> Path:
-        """Write label map, picture and, on wish, probabilities; gives the path of the label map."""
+        self, predictor: Predictor, case: Case, prediction: Prediction, out: Path, wishes: Wishes
+    ) -> tuple[list[Path], tuple[str, ...]]:
+        """Write label map, picture and, on wish, probabilities; gives the files of the label map, and notes."""
 
     @abstractmethod
     def measures(self, predictor: Predictor, prediction: Prediction) -> Measures:
@@ -119,24 +125,24 @@ class _MaskOutput(ABC):
 
 
 class VolumeOutput(_MaskOutput):
-    """`<case>.nii.gz`, and beside it `<case>/overview.png` and `probability_<name>.nii.gz`; volumes in mL."""
+    """`<case>.nii.gz` or what was asked for; `<case>/overview.png`, `probability_<name>.nii.gz`; volumes in mL."""
 
     table = "volumes.csv"
     title = "Volumes (mL)"
     noun = "label maps"
 
     def write(
-        self, predictor: Predictor, case: Case, prediction: Prediction, out: Path, *, probabilities: bool
-    ) -> Path:
+        self, predictor: Predictor, case: Case, prediction: Prediction, out: Path, wishes: Wishes
+    ) -> tuple[list[Path], tuple[str, ...]]:
         """Label maps in the data set's own values, on the grid of the input."""
         from medseg.figures.overlay import volume_overview  # noqa: PLC0415
         from medseg.figures.saving import save_figure  # noqa: PLC0415
         from medseg.images.nifti.write import write_nifti  # noqa: PLC0415
+        from medseg.learning.inference.label_files import USUAL, write_together  # noqa: PLC0415
         from medseg.steps.pictures import ras_spacing, shown_order  # noqa: PLC0415
 
-        volume, path = prediction.volume, out / f"{case.id}.nii.gz"
-        with written_whole(path) as target:
-            write_nifti(predictor.manifest.label_rule().decode(prediction.labels), volume.geometry, target)
+        volume = prediction.volume
+        paths, notes = write_together(wishes.files or USUAL, predictor, case, prediction, out)
         figure = volume_overview(
             volume.image[shown_order(predictor.channels, predictor.manifest.shown)[0]],
             volume.geometry.to_ras(prediction.labels),
@@ -145,11 +151,11 @@ class VolumeOutput(_MaskOutput):
             heading=RESEARCH_HEADING,
         )
         save_figure(figure, out / case.id / "overview.png")
-        if probabilities and prediction.probabilities is not None:
+        if wishes.probabilities and prediction.probabilities is not None:
             for name, chance in zip(predictor.task.maps, prediction.probabilities, strict=True):
                 with written_whole(out / case.id / f"probability_{name}.nii.gz") as target:
                     write_nifti(chance, volume.geometry, target)
-        return path
+        return paths, notes
 
     def measures(self, predictor: Predictor, prediction: Prediction) -> Measures:
         """Volume of each class and region, mL."""
@@ -165,8 +171,8 @@ class PictureOutput(_MaskOutput):
     noun = "masks"
 
     def write(
-        self, predictor: Predictor, case: Case, prediction: Prediction, out: Path, *, probabilities: bool
-    ) -> Path:
+        self, predictor: Predictor, case: Case, prediction: Prediction, out: Path, wishes: Wishes
+    ) -> tuple[list[Path], tuple[str, ...]]:
         """Masks in the data set's own values, of the size of the input; probabilities as 16-bit PNG, 65535 is 1."""
         from medseg.figures.overlay import overlay  # noqa: PLC0415
         from medseg.images.pictures.write import (  # noqa: PLC0415
@@ -185,11 +191,11 @@ class PictureOutput(_MaskOutput):
         (out / case.id).mkdir(parents=True, exist_ok=True)
         with written_whole(out / case.id / "overlay.png") as target:
             write_colour_picture(overlay(shown, labels, len(predictor.task.classes)), target)
-        if probabilities and prediction.probabilities is not None:
+        if wishes.probabilities and prediction.probabilities is not None:
             for name, chance in zip(predictor.task.maps, prediction.probabilities, strict=True):
                 with written_whole(out / case.id / f"probability_{name}.png") as target:
                     write_probability_picture(_rows(chance), target)
-        return path
+        return [path], ()
 
     def measures(self, predictor: Predictor, prediction: Prediction) -> Measures:
         """Of each class but the first: area in pixels, its share of the picture, and connected objects."""

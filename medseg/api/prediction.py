@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from medseg.api.models import load_model
 from medseg.datasets.case import Case
 from medseg.datasets.reading.unforeseen import one_case
 from medseg.errors import DataError, Fault, RunError
+from medseg.images.refusal import found_and_remedy
 from medseg.places import written_whole
 from medseg.progress import Progress, Silent
 
@@ -28,12 +29,13 @@ class PredictedCase:
 
     Attributes:
         case: Public id.
-        path: Its label map, or its heat map if there is one.
+        path: Its label map (the first of several files), or its heat map if there is one.
         measures: By column: of volumes `<name>_ml` of each class and region; of pictures `<name>_px`,
             `<name>_share` and `<name>_objects` of each class but the first; of whole images `class` (several
             joined by `; `) and `probability_<name>` of each class.
-        warnings: What about the input lies outside the training data.
+        warnings: What about the input lies outside the training data, and what is to be known of what was written.
         seconds: Reading, predicting and writing.
+        paths: Every file that holds its label map.
     """
 
     case: str
@@ -41,6 +43,7 @@ class PredictedCase:
     measures: dict[str, float | str]
     warnings: tuple[str, ...]
     seconds: float
+    paths: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Predicted:
         noun: What was written of each case, in the plural; empty for nothing.
         table: Name of the file with the measures.
         first: Columns of it that matter most.
+        files: What each file of a case is, by the end of its name, where more was asked for than usual.
     """
 
     cases: tuple[PredictedCase, ...]
@@ -66,9 +70,10 @@ class Predicted:
     noun: str
     table: str
     first: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def frame(self) -> DataFrame:
-        """One row a case: its measures, warnings."""
+        """One row a case: its measures, warnings, and its files where more was asked for than usual."""
         import pandas as pd  # noqa: PLC0415  # half a second
 
         return pd.DataFrame(
@@ -77,6 +82,7 @@ class Predicted:
                     "case": each.case,
                     **each.measures,
                     "warnings": "; ".join(each.warnings),
+                    **({"files": "; ".join(path.name for path in each.paths)} if self.files else {}),
                 }
                 for each in self.cases
             ]
@@ -99,6 +105,7 @@ def predict(
     *,
     probabilities: bool = False,
     heat_maps: bool = False,
+    format: str | Sequence[str] = (),  # noqa: A002 - as the option is called
     device: str = "auto",
     engine: str = "torch",
     tracking_uri: str | None = None,
@@ -109,8 +116,8 @@ def predict(
     """Segment or classify cases, and write label maps or classes.
 
     Of label maps, in the data set's own values and on the grid of the input: `OUT/<case>.nii.gz` (`.png` of a
-    picture); `OUT/<case>/` holds a picture and, on wish, probabilities; `OUT/volumes.csv` the volumes (`areas.csv`
-    areas and objects of pictures). Of classes of whole images: `OUT/classes.csv`, and on wish
+    picture; see `format`); `OUT/<case>/` holds a picture and, on wish, probabilities; `OUT/volumes.csv` the volumes
+    (`areas.csv` areas and objects of pictures). Of classes of whole images: `OUT/classes.csv`, and on wish
     `OUT/<case>/heat_map.png`. A case that cannot be read does not keep the others from being predicted, and what
     was predicted stays, with its table, whatever ends the rest.
 
@@ -122,6 +129,9 @@ def predict(
         out: Folder to write to.
         probabilities: Write the probability of each class in each place too: float32, or 16-bit PNG in which
             65535 is 1.
+        format: How label maps of volumes are written, in place of NIfTI alone: `nifti`, and of DICOM series `seg`
+            (`OUT/<case>.seg.dcm`, a DICOM segmentation that is BINARY) and `seg-labelmap`
+            (`OUT/<case>.seg-labelmap.dcm`, LABELMAP); several as a list, or joined by commas.
         heat_maps: Of whole images, draw where the network looked (Grad-CAM of the class it says).
         device: auto, cpu or cuda.
         engine: What computes the network: `torch`, or `onnx` for onnxruntime, on the CPU (the extra `medseg[onnx]`).
@@ -132,7 +142,7 @@ def predict(
 
     Raises:
         ModelError, RunError: The model cannot be loaded, or there is something at `save_model`.
-        DataError: No input can be used.
+        DataError: No input can be used; or what writes a format is not installed.
         DefinitionError: The model, or the engine, cannot give what was wished.
     """
     shown, place = progress or Silent(), Path(out)
@@ -140,7 +150,9 @@ def predict(
         raise RunError(f"{save_model} is there already, and is not written over. Name a new folder.")
     with shown.bar("loading torch, MONAI and the model", 1) as bar:
         from medseg.learning.inference.export.engine import engine_named  # noqa: PLC0415  # imports torch
+        from medseg.learning.inference.label_files import formats, label_files  # noqa: PLC0415
 
+        names = formats(format) if format else ()
         chosen = engine_named(engine)
         where = chosen.device(device, heat_maps=heat_maps)
         predictor = (
@@ -151,12 +163,13 @@ def predict(
         asked = chosen.computing(predictor)
         bar.advance()
     _say_model(model, predictor, shown)
-    if save_model is not None:
-        predictor.save(Path(save_model))
     from medseg.api.outputs import Wishes, output_of  # noqa: PLC0415
 
-    output, wishes = output_of(predictor), Wishes(probabilities, heat_maps)
+    files = label_files(names, predictor) if names else ()
+    output, wishes = output_of(predictor), Wishes(probabilities, heat_maps, files)
     output.refuse(wishes)
+    if save_model is not None:
+        predictor.save(Path(save_model))
     cases, faults = _listed(predictor, [Path(each) for each in inputs], shown)
     found = _all(asked, cases, faults, _Asked(place, output, wishes), shown)
     if not found.cases:
@@ -184,6 +197,7 @@ def _all(
     """Predict one case after the other, and write the table of those that were, whatever ends it."""
     done: list[PredictedCase] = []
     every_fault = list(faults)
+    files = {file.suffix: file.about for file in asked.wishes.files}
     try:
         with shown.bar("predicting", len(cases), "cases") as bar:
             for case in cases:
@@ -191,27 +205,27 @@ def _all(
                     with one_case(case, writes=True):
                         done.append(_one(predictor, case, asked))
                 except DataError as error:
-                    every_fault += error.faults or (
-                        Fault(case.id, case.position, "", str(error), "Leave it out."),
-                    )
+                    found, remedy = found_and_remedy(error, "Leave it out.")
+                    every_fault += error.faults or (Fault(case.id, case.position, "", found, remedy),)
                 except Exception:
                     shown.say(f"The error came at case {case.id} (no. {case.position}).", loud=True)
                     raise
                 bar.advance()
     finally:
-        found = Predicted(
+        predicted = Predicted(
             tuple(done),
             tuple(every_fault),
             {case.id: _source(case) for case in cases},
             predictor.manifest.ids == "pseudonyms",
             asked.output.title,
-            asked.output.noun,
+            f"{asked.output.noun} ({', '.join(files)})" if files else asked.output.noun,
             asked.output.table,
             asked.output.first,
+            files,
         )
         if done:
-            _write_table(found, asked.out)
-    return found
+            _write_table(predicted, asked.out)
+    return predicted
 
 
 def _listed(predictor: Predictor, inputs: Sequence[Path], shown: Progress) -> tuple[list[Case], list[Fault]]:
@@ -251,7 +265,7 @@ def _one(predictor: Predictor, case: Case, asked: _Asked) -> PredictedCase:
     started = time.perf_counter()
     answer = asked.output.predict(predictor, case, asked.out, asked.wishes)
     seconds = time.perf_counter() - started
-    return PredictedCase(case.id, answer.path, answer.measures, answer.warnings, seconds)
+    return PredictedCase(case.id, answer.path, answer.measures, answer.warnings, seconds, answer.paths)
 
 
 def _write_table(found: Predicted, out: Path) -> None:
@@ -260,4 +274,5 @@ def _write_table(found: Predicted, out: Path) -> None:
     with written_whole(out / found.table) as target:
         found.frame().to_csv(target, index=False)
     with written_whole(out / "README.txt") as target:
-        target.write_text(f"{RESEARCH_ONLY}\n", encoding="utf-8")
+        lines = [RESEARCH_ONLY, *(f"<case>{suffix}: {about}" for suffix, about in found.files.items())]
+        target.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -82,6 +82,15 @@ def predict(
             "--heat-maps", help="For classes of images: draw Grad-CAM heat maps. Default: no heat maps."
         ),
     ] = False,
+    format: Annotated[  # noqa: A002 - as the option is called
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT[,FORMAT...]",
+            help="Write label maps of volumes as nifti, and of DICOM series also as seg (a DICOM segmentation, "
+            "BINARY) or seg-labelmap (LABELMAP, for new viewers). Default: nifti.",
+        ),
+    ] = None,
     also: Annotated[
         list[str] | None,
         typer.Option(
@@ -130,6 +139,7 @@ def predict(
             save_model=save_model,
             probabilities=probabilities,
             heat_maps=heat_maps,
+            format=format or (),
             device=device,
             engine=engine,
             tracking_uri=tracking_uri,

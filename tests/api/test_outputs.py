@@ -140,6 +140,12 @@ def test_what_is_refused_is_refused_before_anything_is_written(pictures: Path, t
     assert not (tmp_path / "out").exists()
 
 
+def test_formats_of_label_maps_of_volumes_are_refused_of_pictures(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match=r"--format chooses.*Leave it out\.$"):
+        predict(predictor_of(), [pictures], tmp_path / "out", format="nifti")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_truth_that_was_learned_from_chooses_what_is_written() -> None:
     for many in (False, True):
         assert isinstance(output_of(predictor_of(many=many)), ClassOutput)

@@ -60,6 +60,8 @@ def _mislabelled(manifest: ManifestFields) -> Iterator[str]:
     large = sorted(value for value in stored if not -(2**31) <= value < 2**31)
     if large:
         yield f"'label_values' and 'derive.from' hold {large}; expected 32-bit whole numbers, as label maps do"
+    if lost_segments := sorted(set(manifest.segments) - set(manifest.classes)):
+        yield f"'segments' names {lost_segments}, which are not among 'classes': {list(manifest.classes)}"
     if manifest.derive and manifest.derive.outside == manifest.derive.inside:
         yield "'derive' gives one class to outside and inside: name it under 'label_values' instead"
 
@@ -136,6 +138,8 @@ def _misclassed(manifest: ManifestFields) -> Iterator[str]:
         yield f"'classes' holds {list(manifest.classes)} alone, and every image has one class: name at least two"
     if manifest.label_values or manifest.instances or manifest.derive:
         yield "'label_values', 'instances' and 'derive' are of label maps, and 'image_labels' says there are none"
+    if manifest.segments:
+        yield "'segments' is of label maps, and 'image_labels' says there are none"
     if manifest.pictures is None:
         yield "'image_labels' is for pictures: say how they become channels under 'pictures'"
     elif manifest.pictures.mask_above is not None:

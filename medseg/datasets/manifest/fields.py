@@ -12,7 +12,7 @@ from medseg.datasets.manifest.csv_layout import CsvLayout
 from medseg.datasets.manifest.declared_layout import DeclaredLayout
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.patterns import Layout
-from medseg.datasets.manifest.rules import DeriveRule, PictureRule, Strict, TableRule, VolumeRule
+from medseg.datasets.manifest.rules import DeriveRule, PictureRule, SegmentRule, Strict, TableRule, VolumeRule
 from medseg.datasets.manifest.series.layout import SeriesLayout
 from medseg.text import composed
 
@@ -74,6 +74,8 @@ class ManifestFields(Strict):
         instances: Class of every whole value above 0 that `label_values` does not name: label maps then number
             the objects of that class.
         derive: Classes that are distinguished by the images, if any.
+        segments: What classes are, in codes and colours, for DICOM segmentations of them; of those left out the name
+            alone is written.
         pictures: How picture files become channels; None for NIfTI files.
         volumes: How files of volumes do that hold several channels; None for NIfTI files of one channel each.
         format: Name of a format of volumes that an installed package brings: see `medseg.images.own_format`.
@@ -102,6 +104,7 @@ class ManifestFields(Strict):
     label_values: dict[StrictInt, str] = Field(default_factory=dict)
     instances: str | None = None
     derive: DeriveRule | None = None
+    segments: dict[str, SegmentRule] = Field(default_factory=dict)
     pictures: PictureRule | None = None
     volumes: VolumeRule | None = None
     format: str | None = Field(default=None, min_length=1)

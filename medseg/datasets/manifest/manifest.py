@@ -28,7 +28,14 @@ from medseg.datasets.manifest.fields import (
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.label_columns import JoinedColumn
 from medseg.datasets.manifest.patterns import IMAGE, Layout
-from medseg.datasets.manifest.rules import DeriveRule, HounsfieldWindow, PictureRule, TableRule, VolumeRule
+from medseg.datasets.manifest.rules import (
+    DeriveRule,
+    HounsfieldWindow,
+    PictureRule,
+    SegmentRule,
+    TableRule,
+    VolumeRule,
+)
 from medseg.datasets.manifest.series.layout import SegmentationRule, SeriesLayout
 from medseg.errors import DefinitionError, ManifestError
 from medseg.named import find_manifest
@@ -174,7 +181,7 @@ def _complaints(error: ValidationError) -> str:
     lines = []
     for item in error.errors(include_url=False, include_input=False):
         key = ".".join(str(part) for part in item["loc"] if part not in _TAGS)
-        if item["type"] == "extra_forbidden":
+        if item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
             text = f"there is no such key{_nearest(str(item['loc'][-1]), item['loc'])}"
         else:
             text = plain(item["msg"])
@@ -196,7 +203,7 @@ _TAGS: dict[str, tuple[type[BaseModel], ...]] = {
 def _nearest(key: str, place: Sequence[int | str]) -> str:
     models = next(
         (_TAGS[part] for part in place if part in _TAGS),
-        (Manifest, DeriveRule, TableRule, PictureRule, VolumeRule, HounsfieldWindow),
+        (Manifest, DeriveRule, SegmentRule, TableRule, PictureRule, VolumeRule, HounsfieldWindow),
     )
     known = [field.alias or name for model in models for name, field in model.model_fields.items()]
     near = difflib.get_close_matches(key, known, n=1)

@@ -1,10 +1,12 @@
-"""The parts of a manifest that say what stored values, tables and pictures mean."""
+"""The parts of a manifest that say what stored values, tables, pictures and classes mean."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
+
+from medseg.images.dicom.writing.segments import TISSUE, Code
 
 if TYPE_CHECKING:
     from medseg.images.dicom.window import Window
@@ -28,6 +30,23 @@ class DeriveRule(Strict):
     value: StrictInt = Field(alias="from")
     outside: str
     inside: str
+
+
+_Level = Annotated[StrictInt, Field(ge=0, le=255)]
+
+
+class SegmentRule(Strict):
+    """What a class is, as a DICOM segmentation says it beside its name. Source: DICOM PS3.3, C.8.20.4.
+
+    Attributes:
+        code: What it is: segmented property type.
+        category: What kind of thing that is: segmented property category, of PS3.16, CID 7150.
+        colour: Red, green and blue, 0 to 255, in which viewers show it; None takes the next one of a fixed row.
+    """
+
+    code: Code = TISSUE
+    category: Code = TISSUE
+    colour: tuple[_Level, _Level, _Level] | None = None
 
 
 class TableRule(Strict):

@@ -22,7 +22,7 @@ _LEFT_OUT = {"temperature": 1.0}  # what it is where a description does not have
 
 #: Of a manifest: what only tells of a data set, finds its files, or is compared by itself.
 _NOT_READ = {
-    *("name", "about", "source", "licence", "citation", "obtain", "ids", "shown", "sample"),
+    *("name", "about", "source", "licence", "citation", "obtain", "ids", "shown", "sample", "segments"),
     *("layout", "group", "columns", "table"),
     *("channels", "classes", "label_values"),
 }

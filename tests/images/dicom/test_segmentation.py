@@ -137,6 +137,7 @@ def test_it_says_of_what_by_what_and_how_shown(
     assert {each.ReferencedSOPInstanceUID for each in references} == {f"1.2.3.9.{n}" for n in range(SLICES)}
     assert data.NumberOfFrames == SLICES * (3 if form == "binary" else 1), "empty frames are kept"
     assert data.PatientID == "test"
+    assert data.ContentCreatorName == ""
 
 
 def test_axes_in_another_order_give_the_same_object(
@@ -155,7 +156,16 @@ def test_axes_in_another_order_give_the_same_object(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_image_of_many_frames_is_a_source(form: Form, mask: NDArray[np.uint8], tmp_path: Path) -> None:
+@pytest.mark.parametrize("together", [True, False])
+def test_an_image_of_many_frames_is_a_source(
+    form: Form, mask: NDArray[np.uint8], tmp_path: Path, *, together: bool
+) -> None:
+    same = {
+        "PixelMeasuresSequence": [{"PixelSpacing": list(SPACING), "SliceThickness": 9.0}],
+        "PlaneOrientationSequence": [
+            {"ImageOrientationPatient": [round(each, 12) for each in orientation()]}
+        ],
+    }
     source = write_dicom(
         tmp_path / "many.dcm",
         np.zeros((SLICES, ROWS, COLUMNS), np.int16),
@@ -163,19 +173,13 @@ def test_an_image_of_many_frames_is_a_source(form: Form, mask: NDArray[np.uint8]
         SOPClassUID=EnhancedCTImageStorage,
         Modality="CT",
         FrameOfReferenceUID="1.2.3.3",
-        SharedFunctionalGroupsSequence=[
-            {
-                "PixelMeasuresSequence": [{"PixelSpacing": list(SPACING), "SliceThickness": 9.0}],
-                "PlaneOrientationSequence": [
-                    {"ImageOrientationPatient": [round(each, 12) for each in orientation()]}
-                ],
-            }
-        ],
+        SharedFunctionalGroupsSequence=[same] if together else None,
         PerFrameFunctionalGroupsSequence=[
             {
                 "PlanePositionSequence": [
                     {"ImagePositionPatient": [round(each, 9) for each in position(number)]}
-                ]
+                ],
+                **({} if together else same),
             }
             for number in reversed(range(SLICES))
         ],
@@ -213,6 +217,27 @@ def test_what_de_identification_took_out_is_left_empty(
     assert measures.SliceThickness == pytest.approx(GAP)
 
 
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [
+        (None, "Miller^J"),
+        ("", "Miller^J"),
+        ("ISO_IR 100", "Müller^Jörg"),
+        ("ISO_IR 192", "Müller^Jörg"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+    ],
+)
+def test_names_keep_their_letters_in_any_character_set(
+    characters: Any, name: str, mask: NDArray[np.uint8], series: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    sources = series(SpecificCharacterSet=characters, PatientName=name, ReferringPhysicianName=name)
+
+    data = dcmread(written(mask, sources, tmp_path))
+
+    assert str(dcmread(sources[0]).PatientName) == name
+    assert (str(data.PatientName), str(data.ReferringPhysicianName)) == (name, name)
+
+
 def test_what_highdicom_cannot_make_is_no_defect(
     mask: NDArray[np.uint8],
     series: Callable[..., list[Path]],
@@ -232,7 +257,7 @@ def test_what_highdicom_cannot_make_is_no_defect(
     ("attributes", "change", "problem"),
     [
         ({"ImagePositionPatient": [0, 0, 0]}, None, "grid"),
-        ({"ImagePositionPatient": None}, None, "where it lies"),
+        ({"ImagePositionPatient": None}, None, "where its voxels lie"),
         ({"SeriesInstanceUID": None}, None, "series"),
         ({}, "shift", "grid"),
         ({}, "value", "no segment has such a value"),

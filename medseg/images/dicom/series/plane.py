@@ -85,6 +85,15 @@ class Plane:
         """Unit vector at right angles to the slice, LPS."""
         return np.cross(self.along_row, self.along_column)
 
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """4x4, from (column, row, mm along the normal, 1) to mm, LPS. Source: DICOM PS3.3 C.7.6.2.1.1."""
+        found = np.eye(4)
+        found[:3, 0] = self.along_row * self.spacing[1]
+        found[:3, 1] = self.along_column * self.spacing[0]
+        found[:3, 2], found[:3, 3] = self.normal, self.corner
+        return found
+
 
 def planes_of(path: Path) -> list[Plane]:
     """The slices of a file, from its header alone.

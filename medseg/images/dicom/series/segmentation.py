@@ -102,11 +102,10 @@ def _slice_of(head: Header, path: Path, places: Slices) -> int:
             f"{series.shape[0]}",
             _ANEW,
         )
-    corners = np.array([(0, 0), (columns - 1, 0), (0, rows - 1)], dtype=np.float64)
-    steps = np.stack([plane.along_row * plane.spacing[1], plane.along_column * plane.spacing[0]])
-    at = places.indices(plane.corner + corners @ steps)
+    corners = np.array([(0, 0, 0, 1), (columns - 1, 0, 0, 1), (0, rows - 1, 0, 1)], dtype=np.float64)
+    at = places.indices((corners @ plane.affine.T)[:, :3])
     height = float(plane.corner @ plane.normal)
-    if np.abs(at[:, :2] - corners).max() > TOLERANCE_VOXELS:
+    if np.abs(at[:, :2] - corners[:, :2]).max() > TOLERANCE_VOXELS:
         raise RefusedError(f"{what} at {height:.2f} mm lies on another grid than the series", _ANEW)
     return places.number(at[:, 2], _references(head), height, what)
 

@@ -95,10 +95,8 @@ def _on_grid(placed: Sequence[Plane], at: NDArray[np.float64]) -> Series:
     if (off > max(TOLERANCE_VOXELS * min(*first.spacing, apart), 1e-3)).any():
         where = _listed(at[off > TOLERANCE_VOXELS * min(*first.spacing, apart)])
         raise RefusedError(f"slices do not lie in one line: those at {where} mm are beside it", _ONE_GRID)
-    affine = np.eye(4)
-    affine[:3, 0] = first.along_row * first.spacing[1]
-    affine[:3, 1] = first.along_column * first.spacing[0]
-    affine[:3, 2], affine[:3, 3] = step, corners[0]
+    affine = first.affine
+    affine[:3, 2] = step
     if np.abs(affine).max() > FARTHEST_MM:
         raise RefusedError("its positions are farther away than any image: the header is damaged", _ONE_GRID)
     rows, columns = first.size

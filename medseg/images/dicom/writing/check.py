@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
-from pydicom.dataset import Dataset
 
-from medseg.images.dicom.writing.planes import Plane, planes_of
+from medseg.images.dicom.header import Header, opened_frames
+from medseg.images.dicom.series.plane import Plane, plane_of
 from medseg.images.refusal import RefusedError
 
 _NEAR = 1e-3  # mm
@@ -27,19 +26,20 @@ def refuse_other_voxels(path: Path, expected: NDArray[np.integer], planes: Seque
     Raises:
         RefusedError: It does.
     """
-    data = dcmread(path)
+    head = opened_frames(path, pixels=True, label_maps=True)
+    frames = np.reshape(head.data.pixel_array, (-1, *expected.shape[1:]))
     found, seen = np.zeros_like(expected), np.zeros(len(planes), dtype=int)
-    frames = np.reshape(data.pixel_array, (-1, *expected.shape[1:]))
-    for frame, groups, plane in zip(
-        frames, data.PerFrameFunctionalGroupsSequence, planes_of([data]), strict=True
-    ):
-        index = _same(plane, planes)
+    places = np.stack([plane.affine for plane in planes])
+    labelmap = head.data.SegmentationType == "LABELMAP"
+    for number, frame in enumerate(frames):
+        each = head.of_frame(number)
+        index = _same(plane_of(path, each), places)
         seen[index] += 1
-        if data.SegmentationType == "LABELMAP":
+        if labelmap:
             found[index] = frame
         else:
-            found[index][frame > 0] = _number(groups, data)
-    expected_frames = 1 if data.SegmentationType == "LABELMAP" else len(data.SegmentSequence)
+            found[index][frame > 0] = _number(each)
+    expected_frames = 1 if labelmap else len(head.data.SegmentSequence)
     if not np.array_equal(found, expected) or (seen != expected_frames).any():
         raise RefusedError(
             "the DICOM segmentation, read back, differs from the mask, and was not kept",
@@ -47,15 +47,15 @@ def refuse_other_voxels(path: Path, expected: NDArray[np.integer], planes: Seque
         )
 
 
-def _number(groups: Dataset, data: Dataset) -> int:
-    where = groups if "SegmentIdentificationSequence" in groups else data.SharedFunctionalGroupsSequence[0]
-    return int(where.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+def _number(head: Header) -> int:
+    return int(head.frame_value("SegmentIdentificationSequence", "ReferencedSegmentNumber"))
 
 
-def _same(plane: Plane, planes: Sequence[Plane]) -> int:
-    """Which of the planes lies where this one does, to a thousandth of a millimetre at every corner."""
-    corners = np.array([[0, 0, 0, 1], [plane.shape[0], 0, 0, 1], [0, plane.shape[1], 0, 1]]).T
-    apart = [np.abs((plane.affine - each.affine) @ corners).max() for each in planes]
+def _same(plane: Plane, places: NDArray[np.float64]) -> int:
+    """Which of the affines (planes, 4, 4) is that of a plane, to a thousandth of a millimetre at every corner."""
+    rows, columns = plane.size
+    corners = np.array([[0, 0, 0, 1], [columns, 0, 0, 1], [0, rows, 0, 1]]).T
+    apart = np.abs((plane.affine - places) @ corners).max(axis=(1, 2))
     nearest = int(np.argmin(apart))
     if apart[nearest] > _NEAR:
         raise RefusedError(

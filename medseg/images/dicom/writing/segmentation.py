@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import warnings
 from collections.abc import Sequence
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from medseg.images.dicom.header import parsed
+from medseg.images.dicom.header import Header, opened_frames
 from medseg.images.dicom.quiet import quiet
+from medseg.images.dicom.series.plane import planes_in
 from medseg.images.dicom.writing.check import refuse_other_voxels
-from medseg.images.dicom.writing.planes import on_planes, planes_of
+from medseg.images.dicom.writing.planes import on_planes
 from medseg.images.dicom.writing.segments import Algorithm, Code, Segment
 from medseg.images.refusal import RefusedError
 from medseg.places import written_whole
@@ -45,7 +45,7 @@ def write_segmentation(
     mask: NDArray[Any],
     affine: NDArray[np.float64],
     segments: Sequence[Segment],
-    sources: Sequence[Path | Dataset],
+    sources: Sequence[Path],
     path: Path,
     *,
     algorithm: Algorithm,
@@ -61,7 +61,7 @@ def write_segmentation(
         mask: (I, J, K) of whole numbers; 0 is background, every other value is one of a segment.
         affine: 4x4, from voxel indices to millimetres, RAS+; the axes may be in any order.
         segments: The classes; also those that no voxel has.
-        sources: The images that the mask was made of, as files or data sets: of one frame each, or one of many.
+        sources: The files of the images that the mask was made of: of one frame each, or one of many.
         path: Of the new file.
         algorithm: What made the mask.
         form: See `Form`.
@@ -78,15 +78,27 @@ def write_segmentation(
     _refuse_values(mask, segments)
     highdicom = _highdicom()
     with quiet():
-        images, notes = _images(sources)
-        planes = planes_of(images)
+        heads = _heads(sources)
+        planes = [plane for source, head in heads.items() for plane in planes_in(source, head)]
+        images = [head.data for head in heads.values()]
+        notes = _completed(images)
         stored = on_planes(_numbered(mask, segments), affine, planes)
         _give_thickness(images, affine)
         with warnings.catch_warnings(action="ignore"), written_whole(path) as target:
             made = _object(highdicom, images, stored, segments, algorithm, form, series_number)
+            made.ContentCreatorName = ""  # of type 2: there, though nobody drew it
             made.save_as(target, enforce_file_format=True)
             refuse_other_voxels(target, stored, planes)
     return notes
+
+
+def refuse_without_highdicom() -> None:
+    """Refuse to write segmentations where what makes them is not installed.
+
+    Raises:
+        RefusedError: It is not; says how to install it.
+    """
+    _highdicom()
 
 
 def _highdicom() -> Any:
@@ -124,17 +136,15 @@ def _numbered(mask: NDArray[Any], segments: Sequence[Segment]) -> NDArray[np.int
     return found
 
 
-def _images(sources: Sequence[Path | Dataset]) -> tuple[list[Dataset], tuple[str, ...]]:
-    """Headers of the sources, with what the segmentation takes from them; the data sets given stay as they are."""
+def _heads(sources: Sequence[Path]) -> dict[Path, Header]:
+    """Headers of the sources; a file of many frames may be named once for each."""
     if not sources:
         raise RefusedError("no source image was given", "Give the images that the mask was made of.")
-    images = [
-        *(copy.copy(each) for each in sources if isinstance(each, Dataset)),
-        *(
-            parsed(each, pixels=False)[0]  # of a file of many frames, which may be named once for each, once
-            for each in dict.fromkeys(each for each in sources if isinstance(each, Path))
-        ),
-    ]
+    return {path: opened_frames(path, pixels=False) for path in dict.fromkeys(sources)}
+
+
+def _completed(images: Sequence[Dataset]) -> tuple[str, ...]:
+    """Give images, as they were read, what the segmentation takes from them and they lack; notes on it."""
     series = {str(image.get("SeriesInstanceUID", "")) for image in images}
     if len(series) > 1 or "" in series:
         raise RefusedError(
@@ -148,15 +158,30 @@ def _images(sources: Sequence[Path | Dataset]) -> tuple[list[Dataset], tuple[str
             "Give the images of one series as it was taken.",
         )
     for image in images:
+        image.decode()  # names are written anew, whichever letters their own character set has
         for keyword in _STUDY:
             if keyword not in image:
                 setattr(image, keyword, "")
+        _share(image)
     if frames != {""}:
-        return images, ()
+        return ()
     invented = generate_uid(entropy_srcs=["frame of reference", *series])
     for image in images:
         image.FrameOfReferenceUID = invented
-    return images, (_NO_FRAME,)
+    return (_NO_FRAME,)
+
+
+def _share(image: Dataset) -> None:
+    """Say of all frames of an image what each of them says for itself: highdicom looks for it there alone.
+
+    Where one says something else, it is found out when the segmentation is read back.
+    """
+    for first in image.get("PerFrameFunctionalGroupsSequence", [])[:1]:
+        image.setdefault("SharedFunctionalGroupsSequence", [Dataset()])
+        (shared,) = image.SharedFunctionalGroupsSequence
+        for name in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+            if name in first and name not in shared:
+                setattr(shared, name, first[name].value)
 
 
 def _give_thickness(images: Sequence[Dataset], affine: NDArray[np.float64]) -> None:
@@ -203,6 +228,7 @@ def _object(
             content_description="Research use only; not a medical device",
             series_description=f"{algorithm.name[:40]} segmentation",
             omit_empty_frames=False,
+            specific_character_set="ISO_IR 192",  # UTF-8: that of the sources may be empty, or none of the standard's
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RefusedError(

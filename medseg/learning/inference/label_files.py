@@ -1,0 +1,221 @@
+"""Files that hold the label map of a volume: NIfTI, and DICOM segmentations over the series that it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from medseg.datasets.case import Case
+from medseg.datasets.manifest.rules import SegmentRule
+from medseg.errors import DefinitionError
+from medseg.files.many import files_of
+from medseg.images.dicom.series.kind import SeriesFiles
+from medseg.images.nifti.write import write_nifti
+from medseg.learning.inference.prediction import Prediction
+from medseg.learning.inference.predictor import Predictor
+from medseg.learning.transfer.weights import tensors_digest
+from medseg.places import written_whole
+
+if TYPE_CHECKING:
+    from medseg.images.dicom.writing.segmentation import Form
+    from medseg.images.dicom.writing.segments import Algorithm, Segment
+
+
+class LabelFile(Protocol):
+    """How the label map of a case is written to one file."""
+
+    @property
+    def suffix(self) -> str:
+        """The end of its name, after the id of the case."""
+
+    @property
+    def about(self) -> str:
+        """What it is, for whoever finds it: one sentence."""
+
+    def write(self, predictor: Predictor, case: Case, prediction: Prediction, path: Path) -> tuple[str, ...]:
+        """Write it; gives what a person should know about it.
+
+        Raises:
+            DataError: It cannot be written of this case.
+        """
+
+
+@dataclass(frozen=True)
+class NiftiFile:
+    """The data set's own values, on the grid of the input."""
+
+    suffix: str = ".nii.gz"
+    about: str = "label map as NIfTI, in the values of the data set."
+
+    def write(self, predictor: Predictor, case: Case, prediction: Prediction, path: Path) -> tuple[str, ...]:
+        """As NIfTI."""
+        del case
+        decoded = predictor.manifest.label_rule().decode(prediction.labels)
+        write_nifti(decoded, prediction.volume.geometry, path)
+        return ()
+
+
+@dataclass(frozen=True)
+class SegmentationFile:
+    """A DICOM segmentation that refers to the images of the channel that people are shown first.
+
+    Attributes:
+        form: How voxels are stored.
+        segments: One for each class that a stored value other than 0 stands for; their values are its index, from 1.
+        algorithm: The model.
+        suffix: The end of its name.
+        series_number: Of the series that it makes.
+    """
+
+    form: Form
+    segments: tuple[Segment, ...]
+    algorithm: Algorithm
+    suffix: str
+    series_number: int
+
+    @property
+    def about(self) -> str:
+        """That it names the patient, above all."""
+        return (
+            f"label map as DICOM segmentation ({self.form.upper()}). It holds the name and id of the patient, as the "
+            "images do that it refers to."
+        )
+
+    def write(self, predictor: Predictor, case: Case, prediction: Prediction, path: Path) -> tuple[str, ...]:
+        """Over the images of the series, in their frame of reference."""
+        from medseg.images.dicom.series.read import series_of  # noqa: PLC0415 - imports pydicom
+        from medseg.images.dicom.writing.segmentation import write_segmentation  # noqa: PLC0415
+
+        shown = predictor.manifest.shown
+        channel = shown if shown in predictor.channels else predictor.channels[0]
+        values = np.zeros(len(predictor.task.classes), np.uint16)
+        for segment in self.segments:
+            values[segment.value - 1] = segment.value
+        return write_segmentation(
+            values[prediction.labels],
+            prediction.volume.geometry.affine,
+            self.segments,
+            series_of(files_of(case.images[channel])).paths,
+            path,
+            algorithm=self.algorithm,
+            form=self.form,
+            series_number=self.series_number,
+        )
+
+
+USUAL: tuple[LabelFile, ...] = (NiftiFile(),)
+"""What is written where nobody asks for more."""
+
+
+def formats(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of formats, such as those of `seg,nifti`, each once.
+
+    Raises:
+        DefinitionError: One is not known.
+    """
+    asked = given.split(",") if isinstance(given, str) else given
+    names = tuple(dict.fromkeys(name.strip() for name in asked))
+    if strange := [name for name in names if name not in _FORMATS]:
+        raise DefinitionError(
+            f"there is no format {', '.join(map(repr, strange))}: expected some of {', '.join(_FORMATS)}, joined by "
+            "commas, such as --format nifti,seg"
+        )
+    return names
+
+
+def label_files(names: Sequence[str], predictor: Predictor) -> tuple[LabelFile, ...]:
+    """How a model writes the formats with these names.
+
+    Raises:
+        DefinitionError: It cannot write one, whatever the case.
+        DataError: What writes it is not installed.
+    """
+    if predictor.task.target.truth != "masks" or predictor.preparation.files.flat:
+        raise DefinitionError(
+            "the model gives no label maps of volumes, and --format chooses how those are written. Leave it out."
+        )
+    return tuple(_FORMATS[name](predictor) for name in names)
+
+
+def write_together(
+    files: Sequence[LabelFile], predictor: Predictor, case: Case, prediction: Prediction, out: Path
+) -> tuple[list[Path], tuple[str, ...]]:
+    """Write the label map of a case in several formats: none gets its name before all are written.
+
+    Returns:
+        The files, and what a person should know about them.
+
+    Raises:
+        DataError: One cannot be written of this case.
+        NotWrittenError: The place cannot be written to.
+    """
+    paths = [out / f"{case.id}{file.suffix}" for file in files]
+    with ExitStack() as stack:
+        targets = [stack.enter_context(written_whole(path)) for path in paths]
+        notes = [
+            note
+            for file, target in zip(files, targets, strict=True)
+            for note in file.write(predictor, case, prediction, target)
+        ]
+    return paths, tuple(notes)
+
+
+def _binary(predictor: Predictor) -> LabelFile:
+    return _segmentation(predictor, "binary", ".seg.dcm", 1000)
+
+
+def _label_map(predictor: Predictor) -> LabelFile:
+    return _segmentation(predictor, "labelmap", ".seg-labelmap.dcm", 1001)
+
+
+def _segmentation(predictor: Predictor, form: Form, suffix: str, series_number: int) -> LabelFile:
+    if not isinstance(predictor.preparation.files, SeriesFiles):
+        raise DefinitionError(
+            f"a DICOM segmentation refers to the DICOM images that it was made of, and the model reads "
+            f"{predictor.preparation.files.noun}. Write NIfTI (leave out --format), or learn from DICOM series "
+            "(`layout.series` in the manifest; see docs/dicom.md)."
+        )
+    from medseg.images.dicom.writing.segmentation import refuse_without_highdicom  # noqa: PLC0415
+
+    refuse_without_highdicom()
+    segments = _segments(predictor)
+    if not segments:
+        raise DefinitionError(
+            "every class of the model is stored as 0, which is background: a DICOM segmentation would hold nothing. "
+            "Write NIfTI: leave out --format."
+        )
+    return SegmentationFile(form, segments, _algorithm(predictor), suffix, series_number)
+
+
+def _segments(predictor: Predictor) -> tuple[Segment, ...]:
+    from medseg.images.dicom.writing.segments import Segment  # noqa: PLC0415
+
+    names, given = predictor.task.classes, predictor.manifest.segments
+    found = []
+    for index in predictor.manifest.label_rule().foreground:
+        rule = given.get(names[index], SegmentRule())
+        found.append(Segment(index + 1, names[index], rule.category, rule.code, rule.colour))
+    return tuple(found)
+
+
+def _algorithm(predictor: Predictor) -> Algorithm:
+    from medseg import __version__  # noqa: PLC0415
+    from medseg.images.dicom.writing.segments import Algorithm  # noqa: PLC0415
+
+    return Algorithm(
+        predictor.about.get("pipeline", "medseg model"),
+        tensors_digest(predictor.network.state_dict()),
+        f"medseg {__version__}",
+    )
+
+
+_FORMATS: Mapping[str, Callable[[Predictor], LabelFile]] = {
+    "nifti": lambda _: NiftiFile(),
+    "seg": _binary,
+    "seg-labelmap": _label_map,
+}
