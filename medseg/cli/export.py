@@ -10,38 +10,20 @@ from rich.console import Console
 
 from medseg.cli.display import display
 from medseg.cli.guard import guarded
-from medseg.cli.options import Allow
+from medseg.cli.options import Allow, AlsoModels, LookupUri, Model
 
 USE = "Research use only. Not a medical device."
 
 
 def export(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A model's or run's folder, a run's name or MLflow id, a cross-validation, or `latest`."
-        ),
-    ],
+    model: Model,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")],
     to: Annotated[str, typer.Option("--to", help="Form of it: onnx.")] = "onnx",
-    also: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--with",
-            metavar="MODEL",
-            help="Average with this model too; may be repeated. Default: MODEL alone, or all folds of a "
-            "cross-validation.",
-        ),
-    ] = None,
+    also: AlsoModels = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write over a file that is there. Default: refuse.")
     ] = False,
-    tracking_uri: Annotated[
-        str | None,
-        typer.Option(
-            help="Look up run ids on this MLflow server. Default: MLFLOW_TRACKING_URI, else ./mlflow.db."
-        ),
-    ] = None,
+    tracking_uri: LookupUri = None,
     allow: Allow = None,
 ) -> None:
     """Write a model as ONNX, with what its input and output mean, for programs that run it without medseg."""

@@ -17,7 +17,21 @@ from medseg.cli.display import display
 from medseg.cli.export import export
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
-from medseg.cli.options import Allow, Device, Jobs, Note, RunName, Set, ShowPaths, SkipBad, Tags, Uri
+from medseg.cli.options import (
+    Allow,
+    AlsoModels,
+    Device,
+    Jobs,
+    LookupUri,
+    Model,
+    Note,
+    RunName,
+    Set,
+    ShowPaths,
+    SkipBad,
+    Tags,
+    Uri,
+)
 
 NOTICE = "Research use only; not a medical device."
 
@@ -61,12 +75,7 @@ def medseg(
 
 @app.command()
 def predict(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A model's or run's folder, a run's name or MLflow id, a cross-validation, or `latest`."
-        ),
-    ],
+    model: Model,
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Cases, or folders of them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
     probabilities: Annotated[
@@ -91,15 +100,7 @@ def predict(
             "BINARY) or seg-labelmap (LABELMAP, for new viewers). Default: nifti.",
         ),
     ] = None,
-    also: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--with",
-            metavar="MODEL",
-            help="Average with this model too; may be repeated. Default: MODEL alone, or all folds of a "
-            "cross-validation.",
-        ),
-    ] = None,
+    also: AlsoModels = None,
     save_model: Annotated[
         Path | None,
         typer.Option(
@@ -109,14 +110,11 @@ def predict(
     device: Annotated[str, typer.Option(help="Compute on this device: auto, cpu or cuda.")] = "auto",
     engine: Annotated[
         str,
-        typer.Option(help="Compute the network by this library: torch, or onnx, which is quicker on a CPU."),
-    ] = "torch",
-    tracking_uri: Annotated[
-        str | None,
         typer.Option(
-            help="Look up run ids on this MLflow server. Default: MLFLOW_TRACKING_URI, else ./mlflow.db."
+            help="Compute the network by this library: torch, or onnx (needs medseg[onnx]), mostly quicker on a CPU."
         ),
-    ] = None,
+    ] = "torch",
+    tracking_uri: LookupUri = None,
     allow: Allow = None,
     show_paths: Annotated[
         bool,

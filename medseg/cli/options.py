@@ -32,6 +32,28 @@ Data = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="Compute on this device: auto, cpu or cuda.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="A model's or run's folder, a run's name or MLflow id, a cross-validation, or `latest`."
+    ),
+]
+AlsoModels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="MODEL",
+        help="Average with this model too; may be repeated. Default: MODEL alone, or all folds of a "
+        "cross-validation.",
+    ),
+]
+LookupUri = Annotated[
+    str | None,
+    typer.Option(
+        "--tracking-uri",
+        help="Look up run ids on this MLflow server. Default: MLFLOW_TRACKING_URI, else ./mlflow.db.",
+    ),
+]
 Uri = Annotated[
     str | None,
     typer.Option(help="Track at this MLflow address. Default: MLFLOW_TRACKING_URI, else ./mlflow.db."),

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
 
 
+_OUTSIDE = "in other folders than the patterns say"
+
+
 @dataclass(frozen=True)
 class _Seen:
     """A file that a pattern fits, or nearly fits: `slip` says but for what."""
@@ -83,13 +86,10 @@ class PatternFinder:
             ]
         if not themselves:
             known = {*near, *(each.path for each in elsewhere)}
-            rest = [name for name, path in strays if path not in known]
-            unfit = [name for name in rest if name.lower().endswith(walk.suffixes)]
-            outside = [] if by_name else [each.relative for each in elsewhere]
-            found.notes += self._left_out(unfit, "their names fit no pattern", "its name fits no pattern")
-            of_folders = "in other folders than the patterns say"
-            found.notes += self._left_out(outside, f"they lie {of_folders}", f"it lies {of_folders}")
-            found.left += [*unfit, *outside]
+            unfit = [
+                name for name, path in strays if path not in known and name.lower().endswith(walk.suffixes)
+            ]
+            self._leave_out(found, unfit, [] if by_name else [each.relative for each in elsewhere])
             found.files = _uses(
                 walk,
                 len(unfit),
@@ -97,7 +97,7 @@ class PatternFinder:
                     "of cases": len(used) + len(by_name),
                     "of parts that are not asked for": len(seen) - len(used),
                     "with names that nearly fit a pattern": len(near),
-                    "in other folders than the patterns say": len(elsewhere) - len(by_name),
+                    _OUTSIDE: len(elsewhere) - len(by_name),
                 },
             )
         return found
@@ -144,13 +144,17 @@ class PatternFinder:
             if place is not None and place.part in parts:
                 yield _Seen(place, within, path)
 
-    def _left_out(self, names: Sequence[str], since: str, since_one: str) -> Iterator[str]:
-        """Files that belong to no case, by name where names may be shown."""
-        if names:
-            noun, one = self.manifest.files().noun, len(names) == 1
-            count = f"{len(names)} of the {noun} files"
-            listed = few(sorted(names), named=self.manifest.ids == "pseudonyms")
-            yield f"{count} {f'is left out, since {since_one}' if one else f'are left out, since {since}'}{listed}"
+    def _leave_out(self, found: Found, unfit: Sequence[str], outside: Sequence[str]) -> None:
+        """Note which files belong to no case, by name where names may be shown."""
+        found.left += [*unfit, *outside]
+        for names, since, since_one in (
+            (unfit, "their names fit no pattern", "its name fits no pattern"),
+            (outside, f"they lie {_OUTSIDE}", f"it lies {_OUTSIDE}"),
+        ):
+            if names:
+                are = f"is left out, since {since_one}" if len(names) == 1 else f"are left out, since {since}"
+                listed = few(sorted(names), named=self.manifest.ids == "pseudonyms")
+                found.notes.append(f"{len(names)} of the {self.manifest.files().noun} files {are}{listed}")
 
     def _missed(self, used: Iterable[_Seen], near: Iterable[_Seen]) -> Iterator[_Seen]:
         """Files that miss a pattern narrowly, where their case has no other for this part."""

@@ -68,8 +68,8 @@ def _mislabelled(manifest: ManifestFields) -> Iterator[str]:
 
 def _mispictured(manifest: ManifestFields) -> Iterator[str]:
     said = [key for key in ("pictures", "volumes", "format") if getattr(manifest, key) is not None]
-    if manifest.layout.own_files and said:
-        yield f"'layout' says that files are DICOM series, and {said} that they are others: take one out"
+    if (kind := manifest.layout.own_kind) and said:
+        yield f"'layout' says that files are {kind}, and {said} that they are others: take one out"
     if manifest.pictures is not None and manifest.format is not None:
         yield "'pictures' and 'format' are both given: files are pictures, or of that format"
     if manifest.volumes is not None and (manifest.pictures is not None or manifest.format is not None):

@@ -30,19 +30,16 @@ class FileLayout(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     finder: ClassVar[str]
+    own_kind: ClassVar[str] = ""
+    """What the files are called where the layout itself says of which kind they are, so that the manifest may not."""
 
-    @property
-    def own_files(self) -> bool:
-        """Whether the layout itself says of which kind the files are (`files`), so that the manifest may not."""
-        return False
-
-    def files(self, values: Mapping[str, int]) -> FileKind:
-        """The kind of the files, where the layout says it.
+    def files(self, values: Mapping[str, int]) -> FileKind | None:  # noqa: ARG002 - for layouts with a kind
+        """The kind of the files, None where the manifest says it.
 
         Args:
             values: The stored value of each class.
         """
-        raise NotImplementedError
+        return None
 
     @property
     def has_truth(self) -> bool:

@@ -109,10 +109,10 @@ class Manifest(ManifestFields):
         from medseg.images.own_format import installed_format  # noqa: PLC0415
 
         rule = self.pictures
-        if self.layout.own_files:
-            return self.layout.files(
-                {name: value for value, name in sorted(self.label_values.items(), reverse=True)}
-            )
+        values = {name: value for value, name in sorted(self.label_values.items(), reverse=True)}
+        own = self.layout.files(values)
+        if own is not None:
+            return own
         if self.format is not None:
             return installed_format(self.format)
         if self.truth_within:

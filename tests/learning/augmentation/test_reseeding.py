@@ -136,5 +136,8 @@ def test_no_state_is_made_but_once(monkeypatch: pytest.MonkeyPatch) -> None:
     augment = Compose(some()[:20])
     reseed = Reseeding(augment)
     reseed(1)
-    monkeypatch.setattr(reseeding.np.random, "RandomState", None)
+    made: list[int] = []
+    monkeypatch.setattr(reseeding.np.random, "RandomState", made.append)
     reseed(2)
+
+    assert not made

@@ -57,6 +57,7 @@ class SeriesLayout(FileLayout):
     """
 
     finder: ClassVar[str] = "medseg.datasets.finding.by_series.SeriesFinder"
+    own_kind: ClassVar[str] = "DICOM series"
 
     series: dict[str, Tags] = Field(min_length=1)
     mask: str | SegmentationRule | None = None
@@ -81,11 +82,6 @@ class SeriesLayout(FileLayout):
                 raise ValueError("'mask' needs an attribute of the study, such as {PatientID}, or {folder}")
             _refuse_tags("mask", {name: "" for name in named if name != FOLDER})
         return given
-
-    @property
-    def own_files(self) -> bool:
-        """The files are DICOM series."""
-        return True
 
     def files(self, values: Mapping[str, int]) -> FileKind:
         """How series and their label maps are read."""
