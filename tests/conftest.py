@@ -237,7 +237,7 @@ def monai_imported() -> None:
         warnings.simplefilter("ignore")
         import torch
 
-        import medseg.learning.training.fit  # noqa: F401
+        import medseg.learning.training.engine.epochs  # noqa: F401
     torch.set_num_threads(1)
 
 

@@ -17,14 +17,15 @@ from medseg.figures.learning_curves import learning_curves
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.selftraining.mixmatch import MixMatch
-from medseg.learning.settings import is_number
+from medseg.learning.settings import is_number, is_whole, refuse_unless
 from medseg.learning.tasks.image_classes import ImageClasses
 from medseg.learning.tasks.task import Task, on_device
 from medseg.learning.training.batches import Batches
 from medseg.learning.training.checkpoint import Checkpoints, Standing, room_of_epochs
 from medseg.learning.training.curve_names import curve_names
 from medseg.learning.training.curve_verdict import read_curves
-from medseg.learning.training.fit import Watch, fit
+from medseg.learning.training.engine.parts import Watch
+from medseg.learning.training.fit import fit
 from medseg.learning.training.longer import course_note, refuse_other_course
 from medseg.learning.training.memory import free_memory, measure_need, refuse_too_large
 from medseg.learning.training.objective import SUPERVISED, Objective
@@ -78,6 +79,7 @@ class Fit:
         unlabelled: How it learns from images without a label too, `medseg.learning.MixMatch`; left out, not at all.
         expected: What the training should take on the machine that the definition was drafted on, `minutes` and
             `gib` of memory; the run says how far that was off. It changes nothing.
+        compile: Whether torch compiles the network first: that takes a compiler, and time before the first epoch.
     """
 
     stage: ClassVar[Stage] = Stage.WEIGHTS
@@ -110,31 +112,39 @@ class Fit:
         pseudo_augment: Sequence[Callable[[Any], Any]] | None = None,
         unlabelled: MixMatch | None = None,
         expected: Mapping[str, float] | None = None,
+        compile: bool = False,  # noqa: A002 - torch's word
     ) -> None:
-        _refuse(_whole(epochs, 1), "epochs", epochs, "a whole number, 1 or more")
-        patient = patience is None or _whole(patience, 1)
-        _refuse(patient, "patience", patience, "a whole number, 1 or more, or nothing")
+        refuse_unless(is_whole(epochs, 1), "epochs", epochs, "a whole number, 1 or more")
+        patient = patience is None or is_whole(patience, 1)
+        refuse_unless(patient, "patience", patience, "a whole number, 1 or more, or nothing")
         clipped = clip is None or (is_number(clip) and clip > 0)
-        _refuse(clipped, "clip", clip, "a finite number more than 0, or nothing")
-        _refuse(_whole(validate_every, 1), "validate_every", validate_every, "a whole number, 1 or more")
-        _refuse(_whole(pictures_every, 0), "pictures_every", pictures_every, "a whole number, 0 or more")
-        _refuse(schedule_each in ("epoch", "iteration"), "schedule_each", schedule_each, "epoch or iteration")
+        refuse_unless(clipped, "clip", clip, "a finite number more than 0, or nothing")
+        refuse_unless(
+            is_whole(validate_every, 1), "validate_every", validate_every, "a whole number, 1 or more"
+        )
+        refuse_unless(
+            is_whole(pictures_every, 0), "pictures_every", pictures_every, "a whole number, 0 or more"
+        )
+        refuse_unless(
+            schedule_each in ("epoch", "iteration"), "schedule_each", schedule_each, "epoch or iteration"
+        )
         known = ("auto", "float32", "float16", "bfloat16")
-        _refuse(precision in known, "precision", precision, " or ".join(known))
+        refuse_unless(precision in known, "precision", precision, " or ".join(known))
         scores = isinstance(best_by, str | EpochRule) or callable(best_by)
-        _refuse(scores, "best_by", best_by, "score, loss, another score, or a rule")
-        _refuse(keep in ("best", "every"), "keep", keep, "best or every")
-        _refuse(statistics in ("moving", "still"), "statistics", statistics, "moving or still")
+        refuse_unless(scores, "best_by", best_by, "score, loss, another score, or a rule")
+        refuse_unless(keep in ("best", "every"), "keep", keep, "best or every")
+        refuse_unless(isinstance(compile, bool), "compile", compile, "true or false")
+        refuse_unless(statistics in ("moving", "still"), "statistics", statistics, "moving or still")
         length = (epochs, optimiser, patience, schedule, schedule_each)
-        self.plan = Plan(*length, clip, precision, validate_every, best_by, keep)
+        self.plan = Plan(*length, clip, precision, validate_every, best_by, keep, compile)
         self.pictures_every = pictures_every
         self.freeze, self.blocks = freeze, trained_blocks(freeze)
         self.statistics = statistics
         transforms = pseudo_augment is None or are_transforms(pseudo_augment)
-        _refuse(transforms, "pseudo_augment", pseudo_augment, "a list of transforms, or nothing")
+        refuse_unless(transforms, "pseudo_augment", pseudo_augment, "a list of transforms, or nothing")
         self.pseudo_augment = pseudo_augment
         beside = unlabelled is None or isinstance(unlabelled, MixMatch)
-        _refuse(beside, "unlabelled", unlabelled, "{_target_: medseg.learning.MixMatch}, or nothing")
+        refuse_unless(beside, "unlabelled", unlabelled, "{_target_: medseg.learning.MixMatch}, or nothing")
         self.unlabelled = unlabelled
         self.expected = Expected.of(expected)
 
@@ -338,12 +348,3 @@ class Fit:
             f"Best epoch {best_epoch} of {last}{early}: validation score {standing.score_text} "
             f"({standing.score_name}{'' if by == 'score' else f'; the epoch was chosen by {by}'})."
         )
-
-
-def _whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _refuse(fine: bool, name: str, given: object, expected: str) -> None:
-    if not fine:
-        raise ValueError(f"{name} is {given!r}, expected {expected}")

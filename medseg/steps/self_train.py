@@ -21,7 +21,7 @@ from medseg.learning.features.table import write_table
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.selftraining.rounds import KEPT, Quality, Round, best_round, ending, outcome, quality_of
 from medseg.learning.selftraining.rules import Rule
-from medseg.learning.settings import is_number
+from medseg.learning.settings import is_number, refuse_unless
 from medseg.learning.tasks.task import temperature_task
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
@@ -74,16 +74,16 @@ class SelfTrain:
         stop_calibration: float = 0.6,
         key: str | None = None,
     ) -> None:
-        _refuse(_is_rule(rule), "rule", rule, "such as {_target_: medseg.learning.ThresholdSchedule}")
+        refuse_unless(_is_rule(rule), "rule", rule, "such as {_target_: medseg.learning.ThresholdSchedule}")
         for name, step in (("learn", learn), ("continued", continued)):
             fine = _learns(step) or (name == "continued" and step is None)
-            _refuse(fine, name, step, "a step that learns, such as {_target_: medseg.steps.Fit, ...}")
-        _refuse(is_number(weight) and 0 < weight < float("inf"), "weight", weight, "a number above 0")
+            refuse_unless(fine, name, step, "a step that learns, such as {_target_: medseg.steps.Fit, ...}")
+        refuse_unless(is_number(weight) and 0 < weight < float("inf"), "weight", weight, "a number above 0")
         whole = isinstance(patience, int) and not isinstance(patience, bool) and patience >= 1
-        _refuse(whole, "patience", patience, "a whole number, 1 or more")
+        refuse_unless(whole, "patience", patience, "a whole number, 1 or more")
         fine = is_number(stop_calibration) and 0 < stop_calibration <= 1
-        _refuse(fine, "stop_calibration", stop_calibration, "a number above 0, 1 at most")
-        _refuse(key is None or isinstance(key, str), "key", key, "the name of a column, or nothing")
+        refuse_unless(fine, "stop_calibration", stop_calibration, "a number above 0, 1 at most")
+        refuse_unless(key is None or isinstance(key, str), "key", key, "the name of a column, or nothing")
         self.rule, self.learn, self.continued = rule, learn, continued
         self.weight, self.patience, self.stop_calibration = float(weight), patience, stop_calibration
         self.key = key
@@ -321,8 +321,3 @@ def _learns(given: object) -> bool:
     return (
         callable(given) and "train" in getattr(given, "roles", ()) and callable(getattr(given, "check", None))
     )
-
-
-def _refuse(fine: bool, name: str, given: object, expected: str) -> None:
-    if not fine:
-        raise ValueError(f"{name} is {given!r}, expected {expected}")

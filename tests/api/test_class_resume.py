@@ -136,9 +136,9 @@ def test_epochs_of_the_stages_follow_each_other_and_the_file_is_known_by_its_dig
 
 
 STAGES = {
-    "in the second epoch of the head": ("medseg.learning.training.fit._Epochs", "_train", 2),
+    "in the second epoch of the head": ("medseg.learning.training.engine.epochs.Epochs", "_train", 2),
     "between the stages": ("medseg.steps.fit.Fit", "__call__", 2),
-    "in the second epoch of all": ("medseg.learning.training.fit._Epochs", "_train", 4),
+    "in the second epoch of all": ("medseg.learning.training.engine.epochs.Epochs", "_train", 4),
 }
 
 
@@ -150,7 +150,7 @@ def test_a_transfer_run_whose_weights_are_gone_goes_on_to_the_same_bits(
 ) -> None:
     from pydoc import locate
 
-    import medseg.learning.training.fit
+    import medseg.learning.training.engine.epochs
     import medseg.steps.fit  # noqa: F401
 
     where, name, number = STAGES[stage]

@@ -82,12 +82,12 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None
 def test_resuming_a_finished_run_makes_again_what_was_damaged(
     ended: RunFolder, finished: RunResult, damage: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import medseg.learning.training.fit
+    import medseg.learning.training.engine.epochs
 
     def fail(*_: object) -> None:
         raise AssertionError("trained again, though what training made is whole")
 
-    monkeypatch.setattr(medseg.learning.training.fit._Epochs, "run", fail)
+    monkeypatch.setattr(medseg.learning.training.engine.epochs.Epochs, "run", fail)
     pictures = sorted(name for name in ended.read().made if name.startswith("figures/test_"))
     assert pictures
     for file in (*MADE, *pictures, "figures/data.png", "metrics.jsonl"):
@@ -118,9 +118,9 @@ def test_resuming_a_finished_run_makes_again_what_was_damaged(
 def test_learning_curves_that_were_emptied_are_drawn_again_without_training(
     ended: RunFolder, finished: RunResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import medseg.learning.training.fit
+    import medseg.learning.training.engine.epochs
 
-    monkeypatch.setattr(medseg.learning.training.fit._Epochs, "run", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(medseg.learning.training.engine.epochs.Epochs, "run", lambda *_: pytest.fail("trained again"))
     curves = ended.path / "figures" / "fit_learning_curves.png"
     emptied(curves)
     monkeypatch.setattr("medseg.tracking.mlflow.recorder.MlflowRecorder.refused", 3)

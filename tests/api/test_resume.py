@@ -74,7 +74,7 @@ STAGES = {
         "save",
         1,
     ),
-    "in the second epoch": ("medseg.learning.training.fit._Epochs", "_train", 2),
+    "in the second epoch": ("medseg.learning.training.engine.epochs.Epochs", "_train", 2),
     "when the scores are written": ("medseg.steps.evaluate.Evaluate", "_write", 1),
     "when the tracker is told that it is finished": (
         "medseg.tracking.mlflow.recorder.MlflowRecorder",
@@ -97,7 +97,7 @@ def test_a_run_interrupted_at_any_stage_ends_as_if_it_had_not_been(
 ) -> None:
     from pydoc import locate
 
-    import medseg.learning.training.fit
+    import medseg.learning.training.engine.epochs
     import medseg.pipeline.run
     import medseg.steps.evaluate
     import medseg.tracking.mlflow.recorder  # noqa: F401
@@ -206,9 +206,9 @@ def test_a_run_is_resumed_by_whatever_names_it(
 def test_a_step_that_is_done_is_recalled_not_done_again(
     killed: RunFolder, finished: RunResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import medseg.learning.training.fit
+    import medseg.learning.training.engine.epochs
 
-    monkeypatch.setattr(medseg.learning.training.fit._Epochs, "run", interrupt)
+    monkeypatch.setattr(medseg.learning.training.engine.epochs.Epochs, "run", interrupt)
     found = resume_pipeline(str(killed.path))
 
     assert killed.read().done == ("fit", "evaluate")
@@ -419,12 +419,12 @@ def test_an_end_that_the_server_did_not_hear_waits_for_it(killed: RunFolder) -> 
 def test_a_run_whose_steps_are_all_done_only_ends_at_its_own_address_in_its_own_mlflow_run(
     killed: RunFolder, finished: RunResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import medseg.learning.training.fit
+    import medseg.learning.training.engine.epochs
     import medseg.steps.evaluate
 
     shutil.copytree(finished.folder / "scores", killed.path / "scores")
     killed.write(replace(killed.read(), done=("fit", "evaluate"), tracked=""))  # nor was the id noted
-    monkeypatch.setattr(medseg.learning.training.fit._Epochs, "run", interrupt)
+    monkeypatch.setattr(medseg.learning.training.engine.epochs.Epochs, "run", interrupt)
     monkeypatch.setattr(medseg.steps.evaluate.Evaluate, "__call__", interrupt)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
     found = resume_pipeline()

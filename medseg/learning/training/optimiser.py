@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from medseg.errors import DefinitionError
+from medseg.learning.training.engine.on_cuda import fused
 from medseg.learning.training.plan import Plan
 
 
@@ -23,7 +24,7 @@ def make_optimiser(
         raise DefinitionError(
             "the network has no parameter that can be trained: all are frozen, or it has none."
         )
-    optimiser = plan.optimiser(params=trained)
+    optimiser = fused(plan.optimiser, trained[0].device)(params=trained)
     if plan.schedule is None:
         return optimiser, None
     return optimiser, plan.schedule(optimizer=optimiser, **_lengths(steps))

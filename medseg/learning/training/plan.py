@@ -47,6 +47,7 @@ class Plan:
         best_by: Whether the best epoch is the one with the highest validation `score`, the least `loss`, the best
             of a score that is added, or the last that an `EpochRule` found better.
         keep: Whether the weights of the `best` epoch alone are kept, or beside them those of `every` epoch.
+        compile: Whether torch compiles the network first.
     """
 
     epochs: int
@@ -59,6 +60,7 @@ class Plan:
     validate_every: int = 1
     best_by: str | CaseScore | EpochRule = "score"
     keep: Literal["best", "every"] = "best"
+    compile: bool = False
 
     @property
     def added(self) -> tuple[str | CaseScore, ...]:

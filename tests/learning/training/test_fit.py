@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import partial, partialmethod
 
 import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose, RandFlipd, RandGaussianNoised
 
+import medseg.learning.training.engine.epochs
 from medseg.errors import DefinitionError, RunError, TrainingError
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.checkpoint import Standing
-from medseg.learning.training.fit import Watch, fit, resolve_precision
+from medseg.learning.training.engine.parts import Watch
+from medseg.learning.training.engine.running_loss import RunningLoss
+from medseg.learning.training.fit import fit, resolve_precision
 from medseg.learning.training.memory import MemoryNeed
 from medseg.learning.training.plan import Plan
 from medseg.testing.cases import slice_store
@@ -45,6 +48,18 @@ def make_network(seed=0):
         torch.nn.Dropout2d(0.3),
         torch.nn.Conv2d(6, 3, 3, padding=1),
     )
+
+
+class Named(torch.nn.Module):
+    """One of ours, which torch compiles."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = torch.nn.Conv2d(2, 3, 3, padding=1)
+
+    def forward(self, images):
+        return self.layers(images)
 
 
 def make_batches(store, role, *, batch_size=3):
@@ -453,6 +468,51 @@ def test_clipping_limits_the_norm_of_all_gradients_together(store, tmp_path, cli
         assert max(norms) > 0.05
     else:
         assert norms == pytest.approx([clip] * 3, rel=1e-3)
+
+
+def test_a_device_that_fails_in_the_middle_leaves_what_was_trained(store, tmp_path):
+    train(store, tmp_path, epochs=1)
+    network = make_network()
+
+    def fail(*_):
+        raise RuntimeError("CUDA error: unspecified launch failure\nCompile with TORCH_USE_CUDA_DSA")
+
+    network.register_forward_pre_hook(fail)
+    with pytest.raises(
+        TrainingError, match=r"failed in the middle of the training: .*launch failure\. .*resume"
+    ):
+        train(store, tmp_path, network=network, epochs=2)
+
+    assert torch.load(tmp_path / "last.pt")["standing"]["epoch"] == 1
+
+
+def test_on_a_device_that_is_read_late_a_loss_that_is_not_finite_still_ends_the_epoch(
+    store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        medseg.learning.training.engine.epochs, "RunningLoss", partial(RunningLoss, every=100)
+    )
+    network = make_network()
+    network.register_forward_hook(lambda _, __, logits: logits * torch.nan)
+    with pytest.raises(TrainingError, match=r"the loss became nan in epoch 1, batch 1 \(.*slice"):
+        train(store, tmp_path, network=network, epochs=2)
+
+    assert not (tmp_path / "last.pt").exists()
+
+
+@pytest.mark.slow
+def test_a_compiled_network_learns_the_same_and_goes_on(store, tmp_path, monkeypatch):
+    # traced and differentiated as always; the C++ of the default backend takes half a minute
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend="aot_eager")
+    )
+    plain = timeless(train(store, tmp_path / "plain", network=Named(), epochs=2)[1].history)
+    train(store, tmp_path / "folder", network=Named(), epochs=1, compile=True)
+    network, standing = train(store, tmp_path / "folder", network=Named(), epochs=2, compile=True)
+
+    assert list(network.state_dict()) == list(Named().state_dict())
+    for row, expected in zip(timeless(standing.history), plain, strict=True):
+        assert row == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
 @pytest.mark.parametrize(

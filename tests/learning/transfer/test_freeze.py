@@ -10,7 +10,8 @@ from torch import nn
 from medseg.errors import DefinitionError
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.learning.training.batches import Batches, SliceDataset
-from medseg.learning.training.fit import Watch, fit
+from medseg.learning.training.engine.parts import Watch
+from medseg.learning.training.fit import fit
 from medseg.learning.training.memory import MemoryNeed, measure_need
 from medseg.learning.training.optimiser import make_optimiser
 from medseg.learning.training.plan import Plan

@@ -49,7 +49,8 @@ class DiceByCase:
 
     def __init__(self, task: TaskOfMasks, added: Sequence[str | CaseScore] = ()) -> None:
         self.task = task
-        self.matrices: dict[str, NDArray[np.int64]] = {}
+        self._matrices: dict[str, NDArray[np.int64]] = {}
+        self._waiting: list[tuple[list[str], torch.Tensor]] = []
         unknown = [each for each in added if isinstance(each, str) and each not in COUNT_SCORES]
         if unknown:
             raise DefinitionError(f"no score is called {unknown[0]!r}; known are {', '.join(COUNT_SCORES)}")
@@ -64,12 +65,23 @@ class DiceByCase:
         pair = label[:, 0].long() * k + decoded
         slots = torch.arange(len(pair), device=pair.device).view(-1, 1, 1) * k * k
         counts = torch.bincount((pair + slots).flatten(), minlength=len(pair) * k * k)
-        for case, matrix in zip(cases, counts.view(-1, k, k).cpu().numpy(), strict=True):
-            self.matrices[case] = self.matrices.get(case, 0) + matrix
+        # left where it is until the end: a copy from the device would wait for it in every batch
+        self._waiting.append((list(cases), counts.view(-1, k, k)))
         if self._added:
             both = torch.stack([label[:, 0].to(torch.uint8), decoded.to(torch.uint8)], dim=1).cpu().numpy()
             for case, maps in zip(cases, both, strict=True):
                 self._maps.setdefault(case, []).append(maps)
+
+    @property
+    def matrices(self) -> Mapping[str, NDArray[np.int64]]:
+        """Of each case, (K, K) pixels by true and by predicted class."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            matrices = torch.cat([counts for _, counts in waiting]).cpu().numpy()
+            cases = [case for batch, _ in waiting for case in batch]
+            for case, matrix in zip(cases, matrices, strict=True):
+                self._matrices[case] = self._matrices.get(case, 0) + matrix
+        return self._matrices
 
     def compute(self) -> dict[str, float]:
         """`dice/<name>` for every name that some case has, and their selected mean as `score`, where there is one.

@@ -1,0 +1,230 @@
+"""One epoch at a time: training on MONAI's trainer, then validation on MONAI's evaluator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.engines.utils import IterationEvents
+
+from medseg.errors import TrainingError
+from medseg.learning.tasks.task import Loss, Scorer, Task
+from medseg.learning.training.batches import Batches
+from medseg.learning.training.checkpoint import Standing
+from medseg.learning.training.engine.on_cuda import device_lost, is_lost
+from medseg.learning.training.engine.parts import Parts, Watch
+from medseg.learning.training.engine.running_loss import RunningLoss
+from medseg.learning.training.memory import MemoryNeed, free_memory, lacks_memory, out_of_memory
+from medseg.learning.training.objective import Objective
+from medseg.learning.training.plan import Plan, Precision
+from medseg.learning.training.weighting import weighted
+from medseg.progress import Bar
+
+
+class Epochs:
+    """Runs one epoch at a time on MONAI's trainer, then its validation on MONAI's evaluator."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        task: Task,
+        loss: Loss,
+        train: Batches,
+        val: Batches,
+        plan: Plan,
+        device: torch.device,
+        precision: Precision,
+        need: MemoryNeed,
+        watch: Watch,
+        objective: Objective,
+    ) -> None:
+        self.parts, self.task, self.loss, self.train, self.val = parts, task, loss, train, val
+        self.plan, self.device, self.need, self.watch = plan, device, need, watch
+        self.objective = objective
+        self.amp: dict[str, Any] = {"amp": precision != "float32"}
+        if precision != "float32":
+            self.amp["amp_kwargs"] = {"dtype": getattr(torch, precision)}
+
+    def run(self, standing: Standing) -> Standing:
+        """Train one epoch, validate where it is due, and say where the training stands now."""
+        epoch = standing.epoch + 1
+        label = f"epoch {epoch}/{self.plan.epochs}"
+        rate = float(self.parts.optimiser.param_groups[0]["lr"])
+        begun = time.perf_counter()
+        best = standing.score_text if standing.best_epoch else ""
+        with self.watch.progress.bar(label, len(self.train.order), "slices") as bar:
+            losses = self._train(epoch, bar, best)
+        seconds = time.perf_counter() - begun
+        row = {
+            "epoch": float(epoch),
+            "train/loss": losses,
+            "learning_rate": rate,
+            "slices_per_second": len(self.train.order) / seconds,
+            "seconds": seconds,
+        }
+        if self.parts.schedule is not None and self.plan.schedule_each == "epoch":
+            self.parts.schedule.step()
+        if epoch % self.plan.validate_every and epoch != self.plan.epochs:
+            return replace(standing, epoch=epoch, history=(*standing.history, row))
+        scores, cases, score_name = self._validate(epoch)
+        row |= scores
+        self._name_score(standing.score_name, score_name)
+        self.watch.validated(self.parts.network, epoch, cases)
+        row["seconds"] = time.perf_counter() - begun
+        history = (*standing.history, row)
+        worth = self.plan.worth(row, standing.history)
+        if worth > standing.best_worth:
+            return replace(
+                standing,
+                epoch=epoch,
+                best_epoch=epoch,
+                best_worth=worth,
+                stale=0,
+                history=history,
+                score_name=score_name,
+            )
+        # Of equal scores, as of 0 in the first epochs of a rare foreground, the weights with the lesser loss are
+        # kept; patience counts on, for the score is no better.
+        level = worth == standing.best_worth and row["val/loss"] < standing.best_loss
+        kept = epoch if level else standing.best_epoch
+        stale = standing.stale + 1
+        return replace(
+            standing, epoch=epoch, best_epoch=kept, stale=stale, history=history, score_name=score_name
+        )
+
+    def _name_score(self, before: str, now: str) -> None:
+        """Refuse to choose among epochs by scores of two kinds.
+
+        Raises:
+            TrainingError: The score is no longer that of earlier epochs, and the best epoch is chosen by it.
+        """
+        if before not in ("", now) and self.plan.chosen_by == "score":
+            raise TrainingError(
+                f"the validation score is now {now}, and was {before} in earlier epochs, among which the best one is "
+                "chosen. Set task.select to a score that every epoch defines, or best_by: loss of the step."
+            )
+
+    def _train(self, epoch: int, bar: Bar, best: str) -> float:
+        losses = RunningLoss(self.device, partial(self._not_finite, epoch))
+        network = self.parts.network
+
+        def loss_of(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+            return self.objective.loss(self.loss, weighted(logits, trainer.state.batch["weight"]), label)
+
+        self.objective.begin(epoch)
+        trainer = SupervisedTrainer(
+            device=self.device,
+            max_epochs=1,
+            train_data_loader=self.train.at(epoch),
+            network=network,
+            optimizer=self.parts.optimiser,
+            loss_function=loss_of,
+            inferer=self.objective,
+            prepare_batch=_image_and_label,
+            non_blocking=True,
+            decollate=False,
+            optim_set_to_none=True,
+            **self.amp,
+        )
+        if self.amp["amp"]:  # a scaler that is switched off, for bfloat16, still opens MONAI's autocast
+            trainer.scaler = self.parts.scaler
+
+        def add_loss(engine: Engine) -> None:
+            losses.add(engine.state.output["loss"], engine.state.batch)
+
+        def clip(_: Engine) -> None:
+            if self.plan.clip is not None:
+                self.parts.scaler.unscale_(self.parts.optimiser)
+                torch.nn.utils.clip_grad_norm_(network.parameters(), self.plan.clip)
+
+        def count(engine: Engine) -> None:
+            shown = {"loss": f"{losses.mean:.4f}"} if losses.slices else {}
+            shown |= {"best": best} if best else {}
+            bar.advance(len(engine.state.batch["index"]), **shown)
+            if self.parts.schedule is not None and self.plan.schedule_each == "iteration":
+                self.parts.schedule.step()
+
+        trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, add_loss)
+        trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, clip)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, count)
+        with self._answering(trainer):
+            trainer.run()
+            losses.read()
+        return losses.mean
+
+    def _not_finite(self, epoch: int, loss: float, place: int, batch: Mapping[str, Any]) -> TrainingError:
+        return TrainingError(
+            f"the loss became {loss} in epoch {epoch}, batch {place} ({self.train.described(dict(batch))}). Lower "
+            "optimiser.lr of the step, set its clip, or look at these slices."
+        )
+
+    def _validate(self, epoch: int) -> tuple[dict[str, float], Mapping[str, float], str]:
+        scorer: Scorer = self.task.scorer(self.plan.added) if self.plan.added else self.task.scorer()
+        losses: list[torch.Tensor] = []
+        sizes: list[int] = []
+        evaluator = SupervisedEvaluator(
+            device=self.device,
+            val_data_loader=self.val.at(0),
+            network=self.parts.network,
+            prepare_batch=_image_and_label,
+            non_blocking=True,
+            decollate=False,
+            **self.amp,
+        )
+        with self.watch.progress.bar(f"validation {epoch}", len(self.val.order), "slices") as bar:
+
+            def count(engine: Engine) -> None:
+                logits, label = engine.state.output["pred"], engine.state.output["label"]
+                with torch.no_grad():
+                    losses.append(self.loss(logits, label))
+                sizes.append(len(label))
+                scorer.update(self.val.cases(engine.state.batch), logits, label)
+                bar.advance(sizes[-1])
+
+            evaluator.add_event_handler(Events.ITERATION_COMPLETED, count)
+            with self._answering(evaluator):
+                evaluator.run()
+                values = torch.stack(losses).tolist()  # at the end: to read each would wait for the device
+        total = sum(value * size for value, size in zip(values, sizes, strict=True))
+        found = {
+            "val/loss": total / sum(sizes),
+            **{f"val/{name}": value for name, value in scorer.compute().items()},
+        }
+        return found, scorer.by_case(), scorer.score_name
+
+    @contextmanager
+    def _answering(self, engine: Any) -> Iterator[None]:
+        """Say what to do about a device that fails.
+
+        Raises:
+            TrainingError: A batch did not fit, or the device is lost.
+        """
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if lacks_memory(error):
+                batch = len(engine.state.batch["index"])
+                free = free_memory(self.device)
+                raise out_of_memory(self.need, batch * self.objective.times, free) from error
+            if is_lost(error):
+                raise device_lost(self.device, error) from error
+            raise
+
+
+def _image_and_label(
+    batch: dict[str, Any],
+    device: torch.device,
+    non_blocking: bool,
+    **_: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return (
+        batch["image"].to(device, non_blocking=non_blocking),
+        batch["label"].to(device, non_blocking=non_blocking),
+    )
