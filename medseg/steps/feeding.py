@@ -56,7 +56,6 @@ def role_batches(
         )
     training = role == "train"
     augment = _augmentation(run) if training else None
-    workers = worker_count(run.loading.workers, run.device, placement) if training else 0
     dataset = SliceDataset(
         work.store,
         samples,
@@ -65,13 +64,15 @@ def role_batches(
         seed=run.seed,
         keep_on=placement.keep_on,
         target=work.predictor.task.target,
+        device=run.device,
     )
+    workers = worker_count(run.loading.workers, run.device, placement, dataset.finished_on)
     return Batches(
         dataset,
         batch_size=run.loading.batch_size,
         seed=run.seed,
         shuffle=training,
-        workers=workers,
+        workers=workers if training else 0,
         pin=run.device.type == "cuda" and placement.name != "gpu",
         most=run.loading.slices_per_epoch if training else None,
     )
@@ -98,10 +99,12 @@ def unlabelled_stream(work: Work, run: Run, labelled: int) -> Stream:
                 seed=run.seed + 1 + view,  # labelled ones have that of the run
                 keep_on=None,
                 target=work.predictor.task.target,
+                device=run.device,
             ),
             batch_size=run.loading.batch_size,
             seed=run.seed,  # one order for both
             shuffle=True,
+            pin=run.device.type == "cuda",
             most=labelled,
         )
         for view in range(2)

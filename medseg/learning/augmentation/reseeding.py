@@ -22,11 +22,11 @@ class Reseeding:
     """Gives random transforms a seed: their draws are those after `augment.set_random_state(seed=seed)`.
 
     Args:
-        augment: MONAI transforms; nobody else gives them seeds. Those that another package brings, or that have a way
-            of their own to take a seed, are seeded in that way.
+        augment: A transform of MONAI, or a Compose of them; nobody else gives it seeds. Those that another package
+            brings, or that have a way of their own to take a seed, are seeded in that way.
     """
 
-    def __init__(self, augment: Compose) -> None:
+    def __init__(self, augment: Randomizable) -> None:
         self._augment = augment
         self._seed: Callable[[int], None] | None = None
 

@@ -20,13 +20,15 @@ from medseg.learning.training.slice_cache import ReadSlice, StackedSlices
 from medseg.machine.workers import CONTEXT
 from medseg.slices.store.store import Sample, SliceStore
 
+CPU = torch.device("cpu")
+
 
 class SliceDataset(CacheDataset):
-    """Slices of a store by (epoch, index): MONAI's CacheDataset, whose items are drawn by their place.
+    """Slices of a store by (epoch, index), one or a whole batch: MONAI's CacheDataset, drawn by their place.
 
-    An item has `image` (C, H, W) float32, `label` uint8 as the target gives it, `index` into `samples`, and `weight`,
-    how much it counts in training. What is read is kept in the stored precision, which takes half the memory;
-    `ReadSlice` does that once, and `AugmentByPlace` each time.
+    A batch has `image` (B, C, H, W) float32, `label` uint8 as the target gives it, `index` into `samples`, and
+    `weight`, how much each counts in training. What is read is kept in the stored precision, which takes half the memory, and
+    crosses to a GPU in it; `ReadSlice` does that once, and `AugmentByPlace` each time.
 
     Args:
         store: Where the slices lie.
@@ -36,6 +38,7 @@ class SliceDataset(CacheDataset):
         seed: Of the augmentation.
         keep_on: Device on whose memory all slices are kept; None reads them from disk each time.
         target: What is learned from: (1, H, W) class indices of a label map, or (K,) the classes of an image.
+        device: Where batches go. A GPU augments them, where all transforms can be run by batch.
 
     Raises:
         StoreError: A slice that is to be kept cannot be read.
@@ -51,8 +54,9 @@ class SliceDataset(CacheDataset):
         seed: int,
         keep_on: torch.device | None,
         target: Target = MASKS,
+        device: torch.device = CPU,
     ) -> None:
-        self.store, self.samples, self.target = store, tuple(samples), target
+        self.store, self.samples, self.target, self.device = store, tuple(samples), target, device
         changes = augment is not None or pseudo_augment is not None
         self.random = (
             AugmentByPlace(augment or Compose([]), seed, target.keys, pseudo_augment) if changes else None
@@ -61,28 +65,70 @@ class SliceDataset(CacheDataset):
         read = ReadSlice(store, target)
         super().__init__(
             self.samples,
-            Compose([read] if self.random is None else [read, self.random]),
+            Compose([read]),
             cache_num=0 if self.kept is None else len(self.samples),
             progress=False,
-            copy_cache=False,  # AugmentByPlace leaves what it gets as it is
+            copy_cache=False,  # a batch is a copy
             runtime_cache=False if self.kept is None else self.kept,
         )
         if self.kept is not None:  # now, and not slice by slice in the first epoch and in each worker
             for index, sample in enumerate(self.samples):
                 self.kept[index] = read(sample)
+        self.finished_on = self._finished_on()
 
     def __getitem__(self, place: tuple[int, int]) -> dict[str, Any]:
-        epoch, index = place
+        batch = self.finished(self.__getitems__([place]))
+        return {
+            "image": batch["image"][0],
+            "label": batch["label"][0],
+            "index": int(batch["index"][0]),
+            "weight": float(batch["weight"][0]),
+        }
+
+    def __getitems__(self, places: Sequence[tuple[int, int]]) -> dict[str, Any]:
+        """A batch as the loader of torch asks for it: finished, unless that is done on a GPU."""
+        samples = [self.samples[index] for _, index in places]
+        batch = self._read([index for _, index in places])
+        batch["index"] = torch.tensor([index for _, index in places])
+        batch["weight"] = torch.tensor([each.weight for each in samples], dtype=torch.float64)
         if self.random is not None:
-            self.random.at(epoch, index, pseudo=self.samples[index].pseudo)
+            _, *shape = batch["image"].shape
+            batch["draws"] = self.random.draw(places, tuple(shape), [each.pseudo for each in samples])
+        return self.finished(batch) if self.finished_on == CPU else batch
+
+    def finished(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A batch in float32 and augmented, on the device where that is done; one that is finished stays as it is."""
+        for key in ("image", "label"):
+            batch[key] = batch[key].to(self.finished_on, non_blocking=True)
+        batch["image"] = batch["image"].float()
+        if "draws" in batch and self.random is not None:
+            self.random(batch, batch.pop("draws"))
+        return batch
+
+    def _read(self, rows: Sequence[int]) -> dict[str, Any]:
+        """`image` and `label` of slices, in the stored precision; they are nobody else's."""
+        kept = self._cache if isinstance(self._cache, StackedSlices) else None
         try:
-            item = self._transform(index)
-        except RuntimeError as error:  # of Compose, around what one of the two raised
+            items = [self._transform(row) for row in rows if kept is None or kept[row] is None]
+        except RuntimeError as error:  # of Compose, around what reading raised
             raised = error.__cause__ or error
         else:
-            weight = self.samples[index].weight
-            return {"image": item["image"].float(), "label": item["label"], "index": index, "weight": weight}
+            if kept is not None:
+                return kept.gathered(rows)
+            return {key: torch.stack([each[key] for each in items]) for key in ("image", "label")}
         raise raised
+
+    def _finished_on(self) -> torch.device:
+        """Where batches are augmented: on the device that they go to, unless a transform is run slice by slice.
+
+        Such transforms are left to the processor, where workers share them; slices that are kept on a GPU stay there.
+        """
+        if self.device.type == "cpu" or not self.samples:
+            return CPU
+        if self.random is None or (self.kept is not None and self.kept.images.device.type != "cpu"):
+            return self.device
+        _, *shape = self._read([0])["image"].shape
+        return CPU if self.random.one_by_one(tuple(shape)) else self.device
 
 
 @contextmanager
@@ -155,6 +201,30 @@ class EpochOrder(Sampler[tuple[int, int]]):
         return np.random.default_rng([self.seed, turn]).permutation(self.length)
 
 
+def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:
+    """What the dataset gives is a batch already."""
+    return batch
+
+
+class OnDevice:
+    """Batches that are finished where the network is, one after the other.
+
+    Args:
+        loader: Gives them as they were read, in pinned memory.
+        dataset: Knows how they are finished.
+    """
+
+    def __init__(self, loader: DataLoader[dict[str, Any]], dataset: SliceDataset) -> None:
+        self._loader, self._dataset = loader, dataset
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for batch in self._loader:
+            yield self._dataset.finished(batch)
+
+
 class Batches:
     """A role's slices as batches, epoch by epoch.
 
@@ -186,6 +256,7 @@ class Batches:
             batch_size=batch_size,
             sampler=self.order,
             num_workers=workers,
+            collate_fn=_as_it_is,
             pin_memory=pin,
             persistent_workers=workers > 0,
             multiprocessing_context=CONTEXT if workers > 0 else None,
@@ -194,10 +265,10 @@ class Batches:
             generator=torch.Generator().manual_seed(seed),
         )
 
-    def at(self, epoch: int) -> DataLoader[dict[str, Any]]:
-        """The batches of one epoch."""
+    def at(self, epoch: int) -> DataLoader[dict[str, Any]] | OnDevice:
+        """The batches of one epoch, finished."""
         self.order.epoch = epoch
-        return self.loader
+        return self.loader if self.dataset.finished_on == CPU else OnDevice(self.loader, self.dataset)
 
     def cases(self, batch: dict[str, Any]) -> list[str]:
         """Public name of the case of each slice of a batch."""

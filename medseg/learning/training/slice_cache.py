@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -57,6 +58,12 @@ class StackedSlices:
     def __getitem__(self, row: int) -> dict[str, torch.Tensor] | None:
         """One slice; None if it is not there yet, which CacheDataset then reads."""
         return self._items[row]
+
+    def gathered(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        """Several slices that are there, copied at once: `image` (B, C, H, W) and `label` (B, ...)."""
+        which = torch.tensor(rows, dtype=torch.int64, pin_memory=self._device.type == "cuda")
+        which = which.to(self._device, non_blocking=True)
+        return {"image": self.images.index_select(0, which), "label": self.labels.index_select(0, which)}
 
     def __setitem__(self, row: int, item: dict[str, torch.Tensor]) -> None:
         if not self.images.numel():

@@ -94,16 +94,19 @@ def _batches(resolved: Resolved, slices: int, device: torch.device, *, training:
         build(spec, at=f"loading.augment.{i}", kind=Transform, allowed=resolved.allowed)
         for i, spec in enumerate(definition.loading.augment)
     ]
-    workers = worker_count(definition.loading.workers, device, Placement("memory", memory, ""))
+    dataset = SliceDataset(
+        noise,
+        [Sample(f"case {row}", f"case {row}", 0, "train", "", row) for row in range(slices)],
+        augment=Compose(augment) if training and augment else None,
+        seed=definition.seed,
+        keep_on=memory,
+        target=noise,
+        device=device,
+    )
+    placement = Placement("memory", memory, "")
+    workers = worker_count(definition.loading.workers, device, placement, dataset.finished_on)
     return Batches(
-        SliceDataset(
-            noise,
-            [Sample(f"case {row}", f"case {row}", 0, "train", "", row) for row in range(slices)],
-            augment=Compose(augment) if training and augment else None,
-            seed=definition.seed,
-            keep_on=memory,
-            target=noise,
-        ),
+        dataset,
         batch_size=definition.loading.batch_size,
         seed=definition.seed,
         shuffle=training,

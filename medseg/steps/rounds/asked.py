@@ -47,16 +47,14 @@ def by_views(work: Work, augment: Sequence[Callable[[Any], Any]], seed: int, vie
     random = AugmentByPlace(Compose(list(augment)), seed, ("image",))
     place = {(each.case, each.position): index for index, each in enumerate(work.store.role(UNLABELLED))}
 
-    def seen(sample: Sample) -> NDArray[np.float32]:
-        random.at(view, place[sample.case, sample.position])
-        image = torch.from_numpy(np.array(work.store.image(sample), dtype=np.float32))
-        found: NDArray[np.float32] = np.asarray(
-            random({"image": image, "label": torch.zeros(1, dtype=torch.uint8)})["image"], dtype=np.float32
-        )
-        return found
-
     def ask(samples: Sequence[Sample]) -> NDArray[np.float32]:
-        return work.predictor.logits(np.stack([seen(each) for each in samples]))
+        images = np.stack([work.store.image(each) for each in samples]).astype(np.float32)
+        _, *shape = images.shape
+        batch = {"image": torch.from_numpy(images), "label": torch.zeros(len(samples), 1, dtype=torch.uint8)}
+        random(
+            batch, random.draw([(view, place[each.case, each.position]) for each in samples], tuple(shape))
+        )
+        return work.predictor.logits(batch["image"].numpy())
 
     return ask
 

@@ -71,11 +71,17 @@ def test_disk_is_taken_on_request_whatever_is_free():
 def test_auto_starts_workers_only_for_a_gpu_that_is_fed(monkeypatch, device, name):
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     placement = Placement(name, None, "")
-    assert worker_count("auto", device, placement) == (3 if device == GPU and name != "gpu" else 0)
-    assert worker_count(2, device, placement) == 2
+    assert worker_count("auto", device, placement, CPU) == (3 if device == GPU and name != "gpu" else 0)
+    assert worker_count(2, device, placement, CPU) == 2
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 0), (None, 0), (2, 1), (64, 8)])
 def test_a_core_is_left_to_the_training(monkeypatch, cores, workers):
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert worker_count("auto", GPU, Placement("memory", CPU, "")) == workers
+    assert worker_count("auto", GPU, Placement("memory", CPU, ""), CPU) == workers
+
+
+@pytest.mark.parametrize(("name", "workers"), [("memory", 2), ("disk", 8)])
+def test_where_the_gpu_augments_a_few_workers_read(monkeypatch, name, workers):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert worker_count("auto", GPU, Placement(name, None, ""), GPU) == workers

@@ -1,0 +1,1 @@
+"""Random transforms of MONAI as operations on a whole batch, one module a kind."""

@@ -1,0 +1,58 @@
+"""Which random transforms can be applied to a whole batch, and by what."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from monai.transforms import (
+    RandAffined,
+    RandAxisFlipd,
+    RandFlipd,
+    RandRotate90d,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
+)
+
+from medseg.learning.augmentation.batched.affine import Affine
+from medseg.learning.augmentation.batched.brightness import Scale, Shift
+from medseg.learning.augmentation.batched.flips import AxisFlip, Flip, Rotate90
+from medseg.learning.augmentation.batched.form import Form, Slices
+
+FORMS: dict[type, type[Form]] = {
+    RandFlipd: Flip,
+    RandAxisFlipd: AxisFlip,
+    RandRotate90d: Rotate90,
+    RandAffined: Affine,
+    RandScaleIntensityd: Scale,
+    RandShiftIntensityd: Shift,
+}
+
+_Own = TypeVar("_Own", bound=type[Form])
+
+
+def by_batch(transform: type) -> Callable[[_Own], _Own]:
+    """Register the decorated form for a transform, in the module that defines that, so that none is without the other.
+
+    Args:
+        transform: Its class; those that are built on it have no form by that.
+    """
+
+    def register(form: _Own) -> _Own:
+        FORMS[transform] = form
+        return form
+
+    return register
+
+
+def form_of(transform: Any, slices: Slices) -> Form | None:
+    """What applies a transform to a batch; None where it must be run slice by slice."""
+    kind = FORMS.get(type(transform))
+    if kind is None or not set(inspect.signature(type(transform).__init__).parameters) <= {
+        "self",
+        *kind.arguments,
+    }:
+        return None
+    form = kind(transform, slices)
+    return form if form.knows() else None
