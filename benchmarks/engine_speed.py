@@ -168,7 +168,9 @@ def engine(work: Work, store: Store, augment: Compose | None, given: argparse.Na
 
     def batches(some: tuple[Sample, ...], transforms: Compose | None, workers: int = 0) -> Batches:
         target = work.task.target
-        dataset = SliceDataset(store, some, augment=transforms, seed=0, keep_on=kept, target=target)
+        dataset = SliceDataset(
+            store, some, augment=transforms, seed=0, keep_on=kept, target=target, device=device
+        )
         more = {"workers": workers, "pin": True} if away else {}
         return Batches(dataset, batch_size=given.batch, seed=0, shuffle=True, **more)
 
