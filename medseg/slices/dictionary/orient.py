@@ -36,7 +36,7 @@ class _Turned(MapTransform, InvertibleTransform):
         for key in self.key_iterator(done):
             tensor = done[key]
             turn = self._turn(tensor)
-            moved = self._laid_out(turned(tensor, turn))
+            moved = self._moved(tensor, turn)
             if isinstance(tensor, MetaTensor):
                 shape = tuple(tensor.shape[1:])
                 moved = self._traced(tensor, moved, turn, affine_of(tensor) @ inv_ornt_aff(turn, shape))
@@ -56,9 +56,9 @@ class _Turned(MapTransform, InvertibleTransform):
             done[key] = back
         return done
 
-    def _laid_out(self, tensor: torch.Tensor) -> torch.Tensor:
-        """In the order in memory that those who come after read fast."""
-        return tensor
+    def _moved(self, tensor: torch.Tensor, turn: NDArray[np.float64]) -> torch.Tensor:
+        """The voxels where they belong, in the order in memory that those who come after read fast."""
+        return turned(tensor, turn)
 
     def _traced(
         self, before: MetaTensor, after: torch.Tensor, turn: NDArray[np.float64], affine: NDArray[np.float64]
@@ -98,9 +98,17 @@ class OrientRASd(_Turned):
         _of_volumes(tensor, "OrientRASd")
         return np.asarray(io_orientation(affine_of(tensor)), dtype=np.float64)
 
-    def _laid_out(self, tensor: torch.Tensor) -> torch.Tensor:
-        # in C order, whatever the file's: torch selects voxels by a mask half as fast in any other
-        return tensor.contiguous()
+    def _moved(self, tensor: torch.Tensor, turn: NDArray[np.float64]) -> torch.Tensor:
+        # In C order, whatever the file's: torch selects voxels by a mask half as fast in any other. NumPy flips,
+        # swaps and copies at once, in a quarter of the time that torch takes to flip and then to copy.
+        if tensor.device.type != "cpu":
+            return turned(tensor, turn).contiguous()
+        plain = _plain(tensor)
+        view = plain.numpy()[(..., *(slice(None, None, int(way)) for way in turn[:, 1]))]
+        view = view.transpose(_order(tensor.ndim, turn))
+        moved = plain.new_empty(view.shape)
+        _copy(view, moved.numpy())
+        return moved
 
     def recall(self, tensor: MetaTensor, stored: Geometry) -> MetaTensor:
         """Note in a tensor that is RAS+ already that it was turned so, and from what: `inverse` then undoes it."""
@@ -160,10 +168,30 @@ class CutSlicesd(_Turned):
 def turned(tensor: torch.Tensor, turn: NDArray[np.float64]) -> torch.Tensor:
     """Flip and swap the last three axes; voxels keep their order in memory, but for the flips."""
     flips = [axis - 3 for axis in range(3) if turn[axis, 1] < 0]
-    lead = tensor.ndim - 3
-    order = [*range(lead), *(lead + int(axis) for axis in np.argsort(turn[:, 0]))]
-    plain = tensor.as_tensor() if isinstance(tensor, MetaTensor) else torch.as_tensor(tensor)
-    return (plain.flip(flips) if flips else plain).permute(order)
+    plain = _plain(tensor)
+    return (plain.flip(flips) if flips else plain).permute(_order(tensor.ndim, turn))
+
+
+def _copy(view: NDArray[Any], made: NDArray[Any]) -> None:
+    """Fill (N, A, B, C) in C order, plane by plane.
+
+    A plane is made of the axis along which voxels lie together in the one and of that in the other: it fits into a
+    cache, and the whole volume does not.
+    """
+    together = min((1, 2, 3), key=lambda axis: abs(view.strides[axis]))
+    along = 2 if together == 1 else 1
+    for source, target in zip(np.moveaxis(view, along, 0), np.moveaxis(made, along, 0), strict=True):
+        target[:] = source
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else torch.as_tensor(tensor)
+
+
+def _order(axes: int, turn: NDArray[np.float64]) -> tuple[int, ...]:
+    """Which axis comes where: those before the last three stay."""
+    lead = axes - 3
+    return (*range(lead), *(lead + int(axis) for axis in np.argsort(turn[:, 0])))
 
 
 def _of_volumes(tensor: torch.Tensor, name: str) -> None:
