@@ -17,16 +17,16 @@ USE = "Research use only. Not a medical device."
 
 def export(
     model: Model,
-    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")],
-    to: Annotated[str, typer.Option("--to", help="Form of it: onnx.")] = "onnx",
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, of a bundle the folder.")],
+    to: Annotated[str, typer.Option("--to", help="Form of it: onnx or bundle (of MONAI).")] = "onnx",
     also: AlsoModels = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Write over a file that is there. Default: refuse.")
+        bool, typer.Option("--force", help="Write over what is there. Default: refuse.")
     ] = False,
     tracking_uri: LookupUri = None,
     allow: Allow = None,
 ) -> None:
-    """Write a model as ONNX, with what its input and output mean, for programs that run it without medseg."""
+    """Write a model as ONNX, for programs that run it without medseg, or as a bundle of MONAI."""
     with guarded(Console(stderr=True)):
         from medseg.api.exporting.models import export as write  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import say  # noqa: PLC0415

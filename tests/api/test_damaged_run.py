@@ -120,7 +120,9 @@ def test_learning_curves_that_were_emptied_are_drawn_again_without_training(
 ) -> None:
     import medseg.learning.training.engine.epochs
 
-    monkeypatch.setattr(medseg.learning.training.engine.epochs.Epochs, "run", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(
+        medseg.learning.training.engine.epochs.Epochs, "run", lambda *_: pytest.fail("trained again")
+    )
     curves = ended.path / "figures" / "fit_learning_curves.png"
     emptied(curves)
     monkeypatch.setattr("medseg.tracking.mlflow.recorder.MlflowRecorder.refused", 3)

@@ -19,6 +19,7 @@ from medseg.datasets.reading.volume import Volume
 from medseg.errors import MedsegError, ModelError
 from medseg.geometry.axes import AXES
 from medseg.learning.inference.cleaning import Cleaning, as_given, cleaned, cleanings_of
+from medseg.learning.inference.deciding import decided
 from medseg.learning.inference.flips import Flips, flips_of, mean_logits
 from medseg.learning.inference.model_card import model_card
 from medseg.learning.inference.prediction import Classification, Prediction
@@ -185,29 +186,10 @@ class Predictor:
         task = self._mask_task()
         prepared = self.preparation.apply(volume)
         rows = np.flatnonzero(prepared.content)
-        exact, outside = prepared.fitting.exact, task.outside
-        labels = np.zeros((1, *prepared.image.shape[:1], *prepared.image.shape[2:]), dtype=np.uint8)
-        chances = None
-        if probabilities or not exact:
-            chances = np.empty((len(outside), *labels.shape[1:]), dtype=np.float32)
-            chances[:] = np.array(outside, dtype=np.float32)[:, None, None, None]
-        done = 0
-        for logits in self._logits(prepared.image[rows]):
-            here = rows[done : done + len(logits)]
-            labels[0, here] = task.decode(logits).cpu().numpy()
-            if chances is not None:
-                chances[:, here] = task.probabilities(logits).cpu().numpy().swapaxes(0, 1)
-            done += len(logits)
-        restored = None if chances is None else prepared.restore(chances, nearest=False, outside=outside)
-        if restored is not None:
-            np.clip(restored, 0, 1, out=restored)  # interpolating rounds beyond by a bit
-        if restored is None or exact:
-            native = prepared.restore(labels, nearest=True)[0].astype(np.uint8)
-        else:  # where slices were resampled or overlap, what is interpolated is the probability
-            native = task.decide(restored)
+        logits = self._logits(prepared.image[rows])
+        native, chances = decided(task, prepared, rows, logits, probabilities=probabilities)
         native = self._cleaned(native, volume)
-        given = restored if probabilities else None
-        return Prediction(native, given, volume, self._millilitres(native, volume), self._warnings(volume))
+        return Prediction(native, chances, volume, self._millilitres(native, volume), self._warnings(volume))
 
     def classify(self, volume: Volume) -> Classification:
         """Say which classes one case has.

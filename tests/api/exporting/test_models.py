@@ -60,7 +60,7 @@ def test_a_file_that_is_there_is_left_alone(finished: RunResult, written: Path) 
 
 
 def test_another_form_is_refused_with_those_there_are(finished: RunResult, tmp_path: Path) -> None:
-    with pytest.raises(DefinitionError, match="'coreml', expected onnx"):
+    with pytest.raises(DefinitionError, match="'coreml', expected onnx or bundle"):
         export(finished.folder, tmp_path / "model", to="coreml")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,1 @@
+"""A model as a bundle of MONAI: a folder that `monai.bundle` runs."""
