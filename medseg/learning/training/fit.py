@@ -74,6 +74,10 @@ def fit(
         watch.progress.say(course_note(course), loud=True)
     for row in standing.history:
         watch.epoch_done(row)
+    if plan.compile:
+        watch.progress.say(
+            "torch compiles the network: the first epoch and the first validation take longer by that."
+        )
     loss = on_device(task.loss(), device)
     engine = Epochs(parts, task, loss, train, val, plan, device, precision, need, watch, objective)
     with workers_watched(train.loader.num_workers), compiled(network, wanted=plan.compile):
