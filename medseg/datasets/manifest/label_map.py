@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medseg.datasets.manifest.numbered import has_rims, made_up, mostly_in_pieces
 from medseg.geometry.background import is_background
+from medseg.images.brighter import half_way
 from medseg.images.refusal import RefusedError
 
 #: What predictions write for a class whose objects are numbered: white, in a picture.
@@ -28,16 +29,19 @@ _NUMBER_THEM = (
     "Number the objects from 1 (in 32 bits, so that large numbers do not turn negative), name what is no object "
     "under 'label_values' of the manifest, or leave the case out."
 )
-_BRIGHTER = (
-    "If it was resized, or saved as JPEG at some time, save it anew as whole labels; or, if what is brighter is "
-    "foreground, set `pictures.mask_above: 127` in the manifest, after which a mask holds 0 and 1. Else leave the "
-    "case out."
-)
-
 _RIMS = (
     "values form rims one pixel broad between lower and higher ones: where no such structure was drawn, it was "
     "interpolated, and these are no classes; save it anew, resampled by the nearest neighbour"
 )
+
+
+def _brighter(high: int) -> str:
+    """What to do about a mask with values between those that it should have: half-way divides them."""
+    return (
+        "If it was resized, or saved as JPEG at some time, save it anew as whole labels; or, if what is brighter is "
+        f"foreground, set {half_way(high)} in the manifest, after which a mask holds 0 and 1. Else leave the "
+        "case out."
+    )
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class LabelRule:
             grey = len(unknown) > len(known) and min(known) < unknown[0][0] <= unknown[-1][0] < max(known)
             raise RefusedError(
                 f"the label map holds {shown}{more}; the manifest declares{self._known().removeprefix(' of')}",
-                _BRIGHTER if grey else _NAME_THEM if self.instances is None else _NUMBER_THEM,
+                _brighter(max(known)) if grey else _NAME_THEM if self.instances is None else _NUMBER_THEM,
             )
         return {int(v): int(n) for v, n in zip(values, voxels, strict=True)}
 
@@ -126,7 +130,7 @@ class LabelRule:
                 "the label map was interpolated, or saved as JPEG at some time: of its "
                 f"{np.unique(stored).size} distinct values some form rims one pixel broad along edges, which would "
                 "count as objects",
-                _BRIGHTER,
+                _brighter(int(stored.max())),
             )
 
     def odd(self, stored: NDArray[Any]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from medseg.datasets.case import Case
 from medseg.errors import DataError, Fault
 from medseg.geometry.grid import StoredImage
 from medseg.geometry.placing import UNTURNED, on_grid, other_grid_message, turned_apart_message
+from medseg.images.brighter import half_way
 from medseg.images.formats import FileKind
 from medseg.images.refusal import RefusedError, found_and_remedy
 from medseg.images.whole import whole
@@ -74,8 +75,8 @@ def _refuse_shades(stored: StoredImage) -> None:
         raise RefusedError(
             f"the mask of one object holds {shades.size} distinct values, expected 0 and one other: it was "
             "interpolated, or saved as JPEG at some time",
-            "Save it anew with two values; or, if what is brighter is the object, set `pictures.mask_above: 127` in "
-            "the manifest. Else leave the case out.",
+            f"Save it anew with two values; or, if what is brighter is the object, set {half_way(shades[-1])} in the "
+            "manifest. Else leave the case out.",
         )
 
 

@@ -44,6 +44,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from medseg.images.brighter import half_way
 from medseg.images.pictures.decoders import ALPHA_DROPPED, Stored
 from medseg.images.pictures.open import opened_picture, stored_picture
 from medseg.images.pictures.tiff_colours import EXTRA_DROPPED
@@ -124,7 +125,7 @@ def read_mask(path: Path, *, above: int | None = None) -> Picture:
     if stored.lossy and (count := np.unique(plane).size) > 2:
         raise RefusedError(
             f"a mask of {count} values in lossy JPEG, which makes values up: labels cannot be read from them",
-            "Set `pictures.mask_above: 127` in the manifest to count what is brighter as foreground, or save masks "
+            f"Set {half_way(plane.max())} in the manifest to count what is brighter as foreground, or save masks "
             "as PNG.",
         )
     return Picture(np.ascontiguousarray(plane)[None], stored.notes, stored.turned)

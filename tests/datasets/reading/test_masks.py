@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import nibabel
@@ -376,3 +377,26 @@ def test_classes_that_were_interpolated_are_noted(make_case):
     assert not facts.faults
     (note,) = facts.notes
     assert "rims one pixel broad" in note
+
+
+@pytest.mark.parametrize("brightest", [1, 40, 100, 200])
+def test_what_is_offered_for_a_dark_grey_mask_keeps_its_object(tmp_path, brightest):
+    rows, columns = np.mgrid[:64, :64]
+    inside = (rows - 30) ** 2 + (columns - 30) ** 2 < 150
+    mask = np.where(inside, brightest, 0).astype(np.uint8)
+    image = write_picture(tmp_path / "image.png", (rows + columns).astype(np.uint8))
+    grey = np.minimum(
+        np.asarray(Image.fromarray(mask).resize((63, 63), Image.Resampling.BILINEAR)), brightest
+    )
+    path = write_picture(tmp_path / "mask.png", np.pad(grey, ((0, 1), (0, 1))))
+    named = LabelRule(("background", "foreground"), {0: "background", brightest: "foreground"})
+    case = Case("one", "one", {"grey": image}, mask=path)
+    faults = examine(case, ("grey",), named, GREY).faults
+    if brightest == 1:  # there is no grey between 0 and 1
+        assert not faults
+        return
+    level = int(re.search(r"pictures.mask_above: (\d+)", faults[0].remedy)[1])
+    bright = LabelRule(named.classes, {0: "background", 1: "foreground"})
+    facts = examine(case, ("grey",), bright, replace(GREY, mask_above=level))
+    assert not facts.faults
+    assert facts.labels[1] == pytest.approx(inside.sum(), rel=0.1)
