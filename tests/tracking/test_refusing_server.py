@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 
+from medseg.errors import TrackingError
 from medseg.tracking.mlflow.ending import send_rest
 from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.recorder import MlflowRecorder
@@ -29,7 +30,8 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.login = "Bearer first"
-        self.files_answer = 200
+        self.files_answer = self.answer_all = self.health = 200
+        self.seen: list[str] = []
         self.run = uuid4().hex  # MLflow remembers where files of a run go
         self.refused: list[int] = []
         self.status = "RUNNING"
@@ -73,10 +75,11 @@ class Answer(BaseHTTPRequestHandler):
     def answer(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = urlsplit(self.path).path
-        status = 200
+        status = self.server.health if path == "/health" else 200
+        self.server.seen.append(path)
         if path.startswith("/api/"):
             is_file = path.startswith(FILES)
-            status = self.server.files_answer if is_file else 200
+            status = self.server.files_answer if is_file else self.server.answer_all
             if self.headers.get("Authorization") != self.server.login:
                 status = 401
         if status != 200:
@@ -95,6 +98,8 @@ class Answer(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
+        if 300 <= status < 400:
+            self.send_header("Location", "/login")  # which would answer 200, as login pages do
         self.end_headers()
         self.wfile.write(content)
 
@@ -167,7 +172,7 @@ def test_a_token_that_is_renewed_in_time_is_used_by_the_same_process(
     assert "received all that waited for it" in said[-1]
 
 
-@pytest.mark.parametrize("status", [500, 413, 403, 507])
+@pytest.mark.parametrize("status", [500, 413, 403, 507, 302, 307])
 def test_files_that_are_always_refused_hold_up_neither_scores_nor_the_end(
     status: int, server: Server, tmp_path: Path
 ) -> None:
@@ -195,3 +200,27 @@ def test_files_that_are_always_refused_hold_up_neither_scores_nor_the_end(
         f"1/{server.run}/artifacts/{name}" for name in ("scores.csv", "tables/scores.csv")
     ]
     assert not (folder / UNTRACKED).exists()
+
+
+def test_a_server_that_sends_on_to_a_login_page_loses_nothing(server: Server, tmp_path: Path) -> None:
+    said: list[str] = []
+    folder = tmp_path / "tiny"
+    recorder = begun(server, folder, said)
+    server.answer_all, server.files_answer = 302, 302
+    recorder.metrics({"train/loss": 0.4}, 2)
+    recorder.artifact(folder / "scores.csv")
+    recorder.close("FINISHED")
+    assert server.told["metrics"] == {}
+    assert "3 records wait in untracked.jsonl" in said[-1]
+
+    server.answer_all, server.files_answer = 200, 200
+    assert send_rest(server.uri, server.run, folder, "FINISHED", said.append) == (0, "")
+    assert server.told["metrics"] == {"train/loss@2": 0.4}
+    assert list(server.files) == [f"1/{server.run}/artifacts/scores.csv"]
+
+
+def test_a_server_that_sends_on_from_the_start_is_not_followed(server: Server, tmp_path: Path) -> None:
+    server.health = 302
+    with pytest.raises(TrackingError, match="it sends on to /login, and medseg goes to no address"):
+        begun(server, tmp_path / "tiny", [])
+    assert server.seen == ["/health"]

@@ -28,6 +28,10 @@ _LEAST_OF_ONE = 0.2
 #: Of fewer numbers, how many of those that lie in rims must be in several pieces.
 _MOST_IN_PIECES = 0.5
 
+#: A map was enlarged by a whole number of times, this at most, where all of so many steps or more lie on such a grid.
+_MOST_TIMES = 8
+_FEWEST_STEPS = 5
+
 #: JPEG of high quality gives some voxels numbers so near 0, or the grey of the mask, which lies between these.
 _SHADE = 8
 _LEAST_GREY, _MOST_GREY = 32, 255
@@ -46,6 +50,7 @@ def made_up(stored: NDArray[Any]) -> bool:
     Args:
         stored: (I, J, K), integers; 0 is background.
     """
+    given, stored = stored, _unenlarged(stored)
     inside = stored > 0
     if _scattered(stored, inside):
         return True
@@ -53,9 +58,12 @@ def made_up(stored: NDArray[Any]) -> bool:
     thin = inside & touching & ~_solid(stored)
     if not _many(thin, inside & edge):
         return False
-    counts = np.unique_counts(stored[inside]).counts
+    numbers, counts = np.unique_counts(stored[inside])
     if counts.size >= _FEWEST_NUMBERS:
         one = counts.max() >= _LEAST_OF_ONE * counts.sum()
+        if given.shape != stored.shape:  # numbers of one repeated place each, about the white of the mask
+            white = counts[numbers >= numbers[-1] / 2].max()
+            one |= np.mean(counts == 1) > 1 / 2 and white > 1 and 2 * white >= counts.max()
         return bool(one or _in_pieces(stored) >= _LEAST_IN_PIECES)
     rims = thin & _between(stored)
     if not _many(rims, inside & edge):
@@ -99,9 +107,25 @@ def has_rims(stored: NDArray[Any]) -> bool:
         slice(max(place.start - 1, 0), place.stop + 1)
         for place in ndimage.find_objects(marked.view(np.uint8))[0]
     )
-    stored, marked = stored[near], marked[near]
+    stored = _unenlarged(stored[near])
+    marked = stored != values[0]
     rims = ~_solid(stored) & _between(stored)
     return _many(rims, marked & _edges(stored)[0], _MOST_RIMS)
+
+
+def _unenlarged(stored: NDArray[Any]) -> NDArray[Any]:
+    """A map as it was before each place of it was repeated, as enlarging by the nearest neighbour does.
+
+    What was interpolated before that has rims as broad as the repetition.
+    """
+    for axis in range(stored.ndim):
+        here, next_to = (_cut(stored.ndim, {axis: end}) for end in _ENDS)
+        others = tuple(other for other in range(stored.ndim) if other != axis)
+        steps = np.flatnonzero((stored[here] != stored[next_to]).any(axis=others)) + 1
+        times = int(np.gcd.reduce(np.diff(steps))) if steps.size > _FEWEST_STEPS else 1
+        if 1 < times <= _MOST_TIMES:
+            stored = stored[_cut(stored.ndim, {axis: slice(steps[0] % times, None, times)})]
+    return stored
 
 
 def _many(thin: NDArray[np.bool_], edge: NDArray[np.bool_], most: float = _MOST_THIN) -> bool:

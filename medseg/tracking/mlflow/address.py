@@ -156,11 +156,17 @@ def _reach_server(uri: str, parts: SplitResult, timeout: float) -> None:
     if not parts.hostname:
         raise _malformed(uri, "it names no host")
     try:
-        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=timeout)
+        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=timeout, allow_redirects=False)
     except requests.exceptions.SSLError:
         return  # it answers; whether its certificate will do is set by MLflow's own variables
     except requests.RequestException as error:
         raise unreachable(uri, _first_cause(error)) from None  # the cause may hold the credentials
+    if answer.is_redirect:
+        where = answer.headers["Location"]
+        raise unreachable(
+            uri,
+            f"it sends on to {where}, and medseg goes to no address that you did not give; give that one, or log in",
+        )
     if answer.status_code >= 500:
         raise unreachable(uri, f"it answers with status {answer.status_code}")
 

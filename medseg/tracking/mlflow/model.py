@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - mlflow takes 2 s to import, and must find its telemetry switched off
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from medseg.files.regular import read_json
-from medseg.places import written_whole
+from medseg.places import FULL, written_whole
 from medseg.tracking.mlflow.address import is_of_store, sqlite_path
 from medseg.tracking.mlflow.quiet import quiet_mlflow
 
@@ -160,6 +161,7 @@ def _save(script: Path, predictor: Path, into: Path, known: Mapping[str, Any]) -
 
     with (
         written_whole(into) as beside,
+        _full_disk_named(),
         _temporary_in(beside.parent),
         _installed_as_it_is(),
         warnings.catch_warnings(),
@@ -176,6 +178,21 @@ def _save(script: Path, predictor: Path, into: Path, known: Mapping[str, Any]) -
         for cache in beside.rglob("__pycache__"):
             shutil.rmtree(cache, ignore_errors=True)
         _forget_paths(beside, script)
+
+
+@contextmanager
+def _full_disk_named() -> Iterator[None]:
+    """Raise again what MLflow wraps into an error of its own: that no space is left."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        said = f"{error} {error.__cause__} {error.__context__}"
+        for code in FULL:
+            if os.strerror(code) in said:
+                raise OSError(code, os.strerror(code)) from error
+        raise
 
 
 @contextmanager

@@ -16,6 +16,8 @@ _ALWAYS = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_PRINT_MODEL_URLS_ON_CREATION": "false",
+    # A redirect leads to an address that nobody gave: to a login page, which answers 200 to a file and keeps nothing.
+    "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
 }
 # These would switch it on again, or pass an open session on to a child.
 _NEVER = ("_MLFLOW_TESTING_TELEMETRY", "_MLFLOW_TELEMETRY_SESSION_ID", "_MLFLOW_TELEMETRY_LOGGING")

@@ -40,6 +40,7 @@ def open_store(uri: str) -> Iterator[Any]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
+        _refuse_redirects()
         make_database(uri)
         follow(uri)
         _refuse_bad_database(uri)
@@ -54,6 +55,27 @@ def open_store(uri: str) -> Iterator[Any]:
     ) as error:  # ImportError: no driver
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise unreachable(uri, " ".join(lines[:2])[:500].rstrip(".")) from None
+
+
+def _refuse_redirects() -> None:
+    """Let a redirected file be an error: MLflow, which does not follow it, takes it for success."""
+    from mlflow.store.artifact import http_artifact_repo as files
+    from mlflow.utils.rest_utils import augmented_raise_for_status
+
+    def refuse(answer: Any) -> None:
+        if answer.is_redirect:
+            raise RedirectedError(answer)
+        augmented_raise_for_status(answer)
+
+    files.augmented_raise_for_status = refuse
+
+
+class RedirectedError(OSError):
+    """A server that sends on to another address, such as a login page."""
+
+    def __init__(self, answer: Any) -> None:
+        self.response = answer
+        super().__init__(f"{answer.status_code}, a redirect, as to a login page")
 
 
 def _refuse_bad_database(uri: str) -> None:

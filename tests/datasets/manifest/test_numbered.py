@@ -37,6 +37,24 @@ def test_a_mask_that_was_resized_numbers_no_objects(radius, times, how):
     assert not made_up(resized(disc(radius), times, Image.Resampling.NEAREST))
 
 
+@pytest.mark.parametrize("radius", [14, 25])
+@pytest.mark.parametrize("times", [2, 3, 4, 8])
+@pytest.mark.parametrize("smaller", [1, 4])
+@pytest.mark.parametrize(
+    "how", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS]
+)
+def test_a_mask_that_was_resized_and_then_enlarged_numbers_no_objects(radius, times, smaller, how):
+    """Rims are as broad as a pixel was repeated; a margin moves the grid on which it was."""
+    small = resized(disc(radius), 0.9 / smaller, how)
+    large = np.pad(np.kron(small, np.ones((times, times), small.dtype)), ((3, 1), (0, 2)))
+    assert made_up(large[..., None])
+
+    whole = np.where(small > 127, 1, 0) + np.where(
+        np.arange(len(small)) > len(small) / 2, 0, 2 * (small > 127)
+    )
+    assert not made_up(np.kron(whole, np.ones((times, times), int))[..., None])
+
+
 @pytest.mark.parametrize("radius", [6, 25])
 @pytest.mark.parametrize("quality", [30, 75, 90, 95, 97, 98, 99, 100])
 def test_a_mask_that_was_a_jpeg_numbers_no_objects(radius, quality):
