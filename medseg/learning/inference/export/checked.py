@@ -126,6 +126,11 @@ def largest_difference(
             ) from error
         with torch.inference_mode():
             expected = network(batch)
+        if not torch.isfinite(expected).all():
+            raise ModelError(
+                "the network gives NaN or infinity for a batch of noise: its training diverged. No engine predicts "
+                "with it."
+            )
         differs = float((given - expected).abs().max()) if given.shape == expected.shape else float("inf")
         if not differs <= TOLERANCE * max(1.0, float(expected.abs().max())):
             raise ModelError(

@@ -152,3 +152,13 @@ def test_a_network_that_depends_on_more_than_its_input_is_refused(torch) -> None
 
     with pytest.raises(ModelError, match=r"\(1, 1, 8, 8\) its logits differ from torch's by"):
         checked_graph(Counting().eval(), (1, 8, 8))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_network_that_gives_no_numbers_is_refused_as_diverged(torch, value) -> None:
+    from medseg.learning.inference.export.checked import checked_graph
+
+    network = torch.nn.Conv2d(1, 2, 3, padding=1).eval()
+    torch.nn.init.constant_(network.bias, value)
+    with pytest.raises(ModelError, match=r"NaN or infinity .* its training diverged"):
+        checked_graph(network, (1, 8, 8))
