@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,8 +71,7 @@ class Affine(Form):
         for part in drawn.parts(batch["image"]):
             grid = self.grid(part.sent["affine"])
             for one in self._sampled or ():
-                rows = batch[one.key].index_select(0, part.rows)
-                batch[one.key].index_copy_(0, part.rows, one(rows, grid))
+                part.change(batch[one.key], partial(one, grid=grid))
 
     def grid(self, affine: torch.Tensor) -> torch.Tensor:
         """Where (R, 3, 3) matrices send each pixel from the middle: (R, H, W, 2), of x and y, for sampling."""
