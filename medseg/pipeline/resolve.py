@@ -44,7 +44,7 @@ class Resolved:
         predictor: The network with its first weights, drawn by the definition's seed.
         allowed: Where declared objects may come from.
         parameters: Trainable parameters of the network.
-        slice_by_slice: Transforms of `loading.augment` that are run on each slice alone: they have no form for batches.
+        slice_by_slice: Transforms of `loading.augment` that have no form for batches, and run on each slice alone.
     """
 
     definition: PipelineDefinition

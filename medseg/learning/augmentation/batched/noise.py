@@ -1,8 +1,8 @@
 """Noise, by a generator of the device that the batch is on.
 
 MONAI draws each field of noise by NumPy on the processor, which takes longer than all other transforms together.
-Here its own state gives a seed, and torch the noise: it depends on the place of a slice alone, but is another on a GPU
-than on a processor, and may be another on another GPU.
+Here its own state gives a seed, and torch the noise: it depends on the place of a slice alone, but is another on a
+GPU than on a processor, and may be another on another GPU.
 """
 
 from __future__ import annotations
