@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,7 +46,8 @@ from medseg.learning.augmentation.sending import packed, taken_apart
 
 BOTH, IMAGE = ["image", "label"], ["image"]
 MODES = ["bilinear", "nearest"]
-ROWS = 12
+ROWS = 9
+MOVES = (RandAffined, RandRotated, RandZoomd, Rand2DElasticd)
 
 Batch = dict[str, torch.Tensor]
 
@@ -283,12 +285,30 @@ def monais_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("monais_noise")
 @pytest.mark.parametrize(("kind", "number"), NUMBERED, ids=lambda each: getattr(each, "__name__", str(each)))
 def test_a_batch_is_what_monai_makes_of_each_slice(kind: type, number: int) -> None:
-    for shape in ((2, 20, 20),) if kind is RandRotate90d else ((2, 24, 18), (1, 17, 21)):
+    shapes = [(2, 20, 20) if kind is RandRotate90d else (2, 24, 18), (1, 17, 21)]
+    for shape in shapes if kind in MOVES else shapes[:1]:
         batch, places = made_up(shape), [(1, index) for index in range(ROWS)]
         augment = CASES[kind][number]()
         expected = one_by_one(Compose([augment]), batch, places)
         assert torch.equal(expected["image"], batch["image"]) == (augment.prob == 0)
         assert_same(by_batch(Compose([CASES[kind][number]()]), batch, places), expected)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        RandAffined(BOTH, prob=1.0, rotate_range=0.5, scale_range=0.2, shear_range=0.1, mode=MODES),
+        RandRotated(BOTH, prob=1.0, range_x=0.5, mode=MODES),
+        Rand2DElasticd(BOTH, (20, 20), (1, 2), prob=1.0, rotate_range=0.3, mode=MODES),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_no_label_of_large_slices_is_another(transform: Any) -> None:
+    """Among so many, some lie between two pixels to the sixth digit."""
+    batch, places = made_up((1, 192, 160), rows=32), [(1, index) for index in range(32)]
+    found, expected = (way(Compose([transform]), batch, places) for way in (by_batch, one_by_one))
+
+    assert torch.equal(found["label"].float(), expected["label"].float())
 
 
 def test_every_form_is_compared() -> None:
@@ -447,6 +467,18 @@ def test_another_package_gives_a_form_of_its_own(monkeypatch: pytest.MonkeyPatch
     batch, places = made_up((2, 24, 18)), [(1, index) for index in range(ROWS)]
     found = by_batch(Compose([Brighter(IMAGE)]), batch, places)
     assert_same(found, one_by_one(Compose([Brighter(IMAGE)]), batch, places))
+
+
+def test_a_copy_in_another_process_augments_alike() -> None:
+    batch, places = made_up((2, 26, 22)), [(4, index) for index in range(ROWS)]
+    ours = AugmentByPlace(mixed(), 5, ("image", "label"))
+    draws = ours.draw(places, (2, 26, 22))
+    copied = pickle.loads(pickle.dumps(ours))  # noqa: S301 - our own
+    found, expected = ({key: value.clone() for key, value in batch.items()} for _ in range(2))
+    copied(found, pickle.loads(pickle.dumps(copied.draw(places, (2, 26, 22)))))  # noqa: S301
+    ours(expected, draws)
+
+    assert_same(found, expected, within=0)
 
 
 # --- noise, which is not MONAI's

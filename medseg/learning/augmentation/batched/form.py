@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from monai.transforms.transform import Randomizable
 from numpy.typing import NDArray
 
 #: Values that are changed at a time: what a processor keeps near, and enough for a GPU without the batch being there
@@ -100,7 +101,8 @@ class Form(ABC):
     sorted_by: ClassVar[str | None] = None
 
     def __init__(self, transform: Any, slices: Slices) -> None:
-        transform.set_random_state(seed=0)  # states of its own, which are seeded from now on
+        if isinstance(transform, Randomizable):
+            transform.set_random_state(seed=0)  # states of its own, which are seeded from now on
         self.transform, self.slices = transform, slices
         self.like = torch.empty(()).expand(
             slices.shape

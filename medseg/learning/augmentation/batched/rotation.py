@@ -15,7 +15,7 @@ from torch.nn.functional import affine_grid
 
 from medseg.learning.augmentation.batched.brightness import keeps_float32
 from medseg.learning.augmentation.batched.form import Drawn, Form, Slices
-from medseg.learning.augmentation.batched.sampling import sampled_parts
+from medseg.learning.augmentation.batched.sampling import exact_on, sampled_parts
 
 
 class Rotate(Form):
@@ -72,5 +72,6 @@ class Rotate(Form):
         for part in drawn.parts(batch["image"]):
             for one in self._sampled or ():
                 corners, shape = self._corners[one.key], (len(part), *batch[one.key].shape[1:])
-                grid = affine_grid(part.sent[f"theta_{corners}"], list(shape), align_corners=corners)
+                theta = part.sent[f"theta_{corners}"]
+                grid = affine_grid(theta.to(exact_on(theta.device)), list(shape), align_corners=corners)
                 part.change(batch[one.key], partial(one, grid=grid, align_corners=corners))
