@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,10 +56,9 @@ class CoarseDropout(Form):
         for part in drawn.parts(batch["image"]):
             inside = self._inside(part.sent["holes"])
             filled = inside if dropper.dropout_holes else ~inside
+            cut = partial(torch.Tensor.masked_fill_, mask=filled, value=dropper.fill_value)
             for key in self.keys() or ():
-                part.change(
-                    batch[key], lambda rows, there=filled: rows.masked_fill_(there, dropper.fill_value)
-                )
+                part.change(batch[key], cut)
 
     def _inside(self, holes: torch.Tensor) -> torch.Tensor:
         """Which pixels (R, 1, H, W) lie in one of the holes (R, n, 4)."""

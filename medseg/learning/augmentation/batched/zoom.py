@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,19 +64,20 @@ class Zoom(Form):
         return {"size": [int(np.floor(float(side) * zoom)) for side, zoom in sizes]}
 
     def apply(self, batch: dict[str, torch.Tensor], drawn: Drawn) -> None:
-        size = self.slices.shape[1:]
-        for zoomed, part in drawn.groups("size"):
+        for size, part in drawn.groups("size"):
             for key, mode, padding, corners in self._kept:
-                fit = ResizeWithPadOrCrop(spatial_size=size, mode=padding)
+                fit = ResizeWithPadOrCrop(spatial_size=self.slices.shape[1:], mode=padding)
+                part.change(
+                    batch[key], partial(_zoomed, size=size.tolist(), mode=mode, corners=corners, fit=fit)
+                )
 
-                def changed(
-                    rows: torch.Tensor, fit=fit, mode=mode, corners=corners, zoomed=zoomed
-                ) -> torch.Tensor:
-                    found = interpolate(rows.float(), size=zoomed.tolist(), mode=mode, align_corners=corners)
-                    flat = found.reshape(-1, *found.shape[2:])  # slices are as channels of one
-                    return fit(flat).reshape(rows.shape).to(rows.dtype)
 
-                part.change(batch[key], changed)
+def _zoomed(
+    rows: torch.Tensor, *, size: list[int], mode: str, corners: bool | None, fit: ResizeWithPadOrCrop
+) -> torch.Tensor:
+    found = interpolate(rows.float(), size=size, mode=mode, align_corners=corners)
+    flat = found.reshape(-1, *size)  # slices are to `fit` as channels of one
+    return fit(flat).reshape(rows.shape).to(rows.dtype)
 
 
 class LowResolution(OfImage):
