@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 #: Values that are changed at a time: what a processor keeps near, and enough for a GPU without the batch being there
 #: several times over.
-_ON_CPU, _ON_GPU = 2**17, 2**23
+_ON_CPU, _ON_GPU = 2**17, 2**22
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class GaussianSmooth(OfImage):
         rows, channels, height, width = images.shape
         flat = images.reshape(1, rows * channels, height, width)  # each with a kernel of its own
         for name, shape in (("down", (-1, 1)), ("across", (1, -1))):
-            kernel = drawn.sent[name].repeat_interleave(channels, dim=0)
+            kernel = drawn.sent[name][:, None].expand(-1, channels, -1)
             weight = kernel.reshape(rows * channels, 1, *shape)
             margin = [side // 2 for side in weight.shape[2:]]
             flat = conv2d(flat, weight, padding=margin, groups=rows * channels)
