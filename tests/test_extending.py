@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
@@ -68,7 +69,7 @@ def run(folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_page_shows_each_seam_of_its_table() -> None:
     named = {Path(name).stem for name in FILES if name.startswith("ward/")}
 
-    assert named >= {"networks", "transforms", "tasks", "steps", "layouts", "formats", "samples"}
+    assert named >= {"networks", "transforms", "darkening", "tasks", "steps", "layouts", "formats", "samples"}
 
 
 @pytest.mark.slow
@@ -82,6 +83,36 @@ def test_a_package_from_outside_brings_every_part_of_a_pipeline(
     assert scores.query("name == 'blob'")["dice"].between(0, 1).all()
     counted = run.stdout + run.stderr
     assert "slices by role" in counted
+
+
+def test_the_form_for_batches_comes_to_what_the_transform_does(
+    monai_imported: None, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from monai.transforms import Compose
+
+    from medseg.learning.augmentation.batched import table
+    from medseg.learning.augmentation.by_place import AugmentByPlace
+
+    monkeypatch.syspath_prepend(str(folder / "site"))
+    monkeypatch.setattr(table, "FORMS", dict(table.FORMS))
+    try:
+        transform = importlib.import_module("ward.darkening").RandDarkend(["image"], prob=0.6)
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == "ward"]:
+            del sys.modules[name]
+    augment, places = Compose([transform]), [(1, index) for index in range(8)]
+    random = AugmentByPlace(augment, 3, ("image",))
+    images, expected = torch.rand(8, 1, 6, 5, generator=torch.Generator().manual_seed(0)), []
+    for place, image in zip(places, images, strict=True):
+        augment.set_random_state(seed=int(np.random.SeedSequence([3, *place]).generate_state(1)[0]))
+        expected.append(augment({"image": image})["image"])
+    batch = {"image": images.clone(), "label": torch.zeros(8, 1, dtype=torch.uint8)}
+    random(batch, random.draw(places, (1, 6, 5)))
+
+    assert random.one_by_one((1, 6, 5)) == ()
+    assert not torch.equal(batch["image"], images)
+    torch.testing.assert_close(batch["image"], torch.stack(expected))
 
 
 @pytest.mark.slow

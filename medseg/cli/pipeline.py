@@ -104,7 +104,7 @@ def check(
     """Resolve every part, and send one blank batch through the network; with --data, see if a run would begin."""
     with guarded(Console(stderr=True), show_paths=show_paths or paths_may_be_shown(name, sets)):
         from medseg.api import check_pipeline  # noqa: PLC0415  # imports torch and MONAI
-        from medseg.cli.tables import print_checked  # noqa: PLC0415
+        from medseg.cli.printing.checked import print_checked  # noqa: PLC0415
 
         console = Console()
         found = check_pipeline(

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from medseg.api.prediction import Predicted
     from medseg.api.result import RunResult
     from medseg.named import Found
-    from medseg.pipeline.resolve import Resolved
     from medseg.slices.store.estimate import StorePlan
     from medseg.slices.store.store import SliceStore
 
@@ -62,23 +61,6 @@ def print_pipelines(console: Console, found: Sequence[Found]) -> None:
         # Text, here and below: a string would be read as rich's markup, in which [/a] ends a style.
         table.add_row(*(Text(printable(text)) for text in (each.name, " ".join(about.split()), each.origin)))
     console.print(table)
-
-
-def print_checked(console: Console, resolved: Resolved, *, with_data: bool) -> None:
-    """What `pipeline check` found; `with_data` says whether it looked at the data."""
-    definition = resolved.definition
-    height, width = definition.slices.size
-    say(
-        console,
-        f"{definition.name} is in order: {many(len(definition.steps), 'step')} ({', '.join(definition.steps)}); "
-        f"{definition.network['_target_']} with {resolved.parameters:,} trainable parameters takes "
-        f"{len(definition.channels)} x {height} x {width} and tells {len(resolved.predictor.task.classes)} classes.",
-        "green",
-    )
-    if with_data:
-        say(console, "The data fit it: a run would begin.", "green")
-    else:
-        say(console, f"No data were looked at: medseg data check {definition.name} --data PATH does that.")
 
 
 def print_described(console: Console, found: Described) -> None:

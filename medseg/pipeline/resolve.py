@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import Compose, Transform
 
 from medseg.component import Allowed, build
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, ModelError
+from medseg.learning.augmentation.by_place import AugmentByPlace
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.inspection.trial_pass import untouched
 from medseg.learning.tasks.target import TARGETS
@@ -43,6 +44,7 @@ class Resolved:
         predictor: The network with its first weights, drawn by the definition's seed.
         allowed: Where declared objects may come from.
         parameters: Trainable parameters of the network.
+        slice_by_slice: Transforms of `loading.augment` that have no form for batches, and run on each slice alone.
     """
 
     definition: PipelineDefinition
@@ -51,6 +53,7 @@ class Resolved:
     predictor: Predictor
     allowed: Allowed
     parameters: int
+    slice_by_slice: tuple[str, ...] = ()
 
 
 def _step(found: type) -> bool:
@@ -117,7 +120,9 @@ def resolve(
         if name not in done:
             _check(name, step, predictor)
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    return Resolved(definition, manifest, steps, predictor, allowed, parameters)
+    random = AugmentByPlace(Compose(augment), definition.seed, task.target.keys)
+    slice_by_slice = random.one_by_one(predictor.input_shape)
+    return Resolved(definition, manifest, steps, predictor, allowed, parameters, slice_by_slice)
 
 
 def _check(name: str, step: Step, predictor: Predictor) -> None:

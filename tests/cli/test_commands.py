@@ -131,6 +131,7 @@ def test_an_unknown_pipeline_is_refused_with_the_nearest(workspace: Path) -> Non
 @pytest.mark.slow
 def test_check_tells_parameters_and_shapes(workspace: Path) -> None:
     result = medseg("pipeline", "check", "brats2d")
+    assert "Augmentation runs by batch" in result.stdout
 
     assert result.exit_code == 0, result.output
     assert re.search(r"[\d,]{5,} trainable parameters", result.stdout)

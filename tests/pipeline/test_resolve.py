@@ -95,6 +95,13 @@ def test_an_augmentation_that_changes_the_size_is_refused(check: Callable[..., A
         check(f"loading.augment=[{spec}]")
 
 
+def test_what_runs_slice_by_slice_is_named(check: Callable[..., Any]) -> None:
+    scale = "{_target_: monai.transforms.RandScaleIntensityd, keys: [image], factors: 0.1}"
+    bias = "{_target_: monai.transforms.RandBiasFieldd, keys: [image]}"
+
+    assert check(f"loading.augment=[{scale}, {bias}]").slice_by_slice == ("RandBiasFieldd",)
+
+
 def test_a_quarter_turn_of_slices_that_are_not_square_is_refused_though_it_is_rare(
     check: Callable[..., Any],
 ) -> None:

@@ -27,8 +27,8 @@ class SliceDataset(CacheDataset):
     """Slices of a store by (epoch, index), one or a whole batch: MONAI's CacheDataset, drawn by their place.
 
     A batch has `image` (B, C, H, W) float32, `label` uint8 as the target gives it, `index` into `samples`, and
-    `weight`, how much each counts in training. What is read is kept in the stored precision, which takes half the memory, and
-    crosses to a GPU in it; `ReadSlice` does that once, and `AugmentByPlace` each time.
+    `weight`, how much each counts in training. What is read, by `ReadSlice`, is kept in the stored precision, which
+    takes half the memory, and crosses to a GPU in it; `AugmentByPlace` changes each batch.
 
     Args:
         store: Where the slices lie.

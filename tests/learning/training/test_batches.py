@@ -306,6 +306,89 @@ def test_batches_name_their_cases_and_slices(store):
     assert batches.described(first) == "a slice 0, a slice 1, a slice 2"
 
 
+def by_batch_alone():
+    return Compose(augmentation().transforms[:2])
+
+
+@pytest.mark.parametrize("keep_on", [None, torch.device("cpu")])
+def test_batches_that_are_finished_where_the_network_is_are_the_same(store, keep_on):
+    """On a GPU, in place of which this takes the processor by another name."""
+    here, there = (dataset(store, augment=by_batch_alone(), keep_on=keep_on) for _ in range(2))
+    there.finished_on = torch.device("cpu", 0)
+    raw = there.__getitems__([(1, 0), (1, 5)])
+    assert raw["image"].dtype == torch.float32
+    torch.testing.assert_close(raw["image"], torch.stack([dataset(store)[1, i]["image"] for i in (0, 5)]))
+    found, expected = (Batches(each, batch_size=3, seed=4, shuffle=True).at(2) for each in (there, here))
+    assert len(found) == len(expected) == 3
+    for one, other in zip(found, expected, strict=True):
+        assert one.keys() == other.keys() == {"image", "label", "index", "weight"}
+        assert same(one, other)
+    assert same(here[2, 4], there[2, 4])
+
+
+def test_a_batch_says_which_slices_it_holds_and_how_much_they_count(store):
+    weighed = replace(store, samples=tuple(replace(each, weight=0.5) for each in store.samples))
+    batch = dataset(weighed, augment=augmentation()).__getitems__([(1, 6), (1, 2)])
+
+    assert batch["index"].tolist() == [6, 2]
+    assert batch["weight"].tolist() == [0.5, 0.5]
+    assert batch["weight"].dtype == torch.float64
+
+
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+
+
+def on_cuda(store, keep_on, augment, workers=0):
+    kept = SliceDataset(
+        store,
+        store.role("train"),
+        augment=augment,
+        seed=1,
+        keep_on=None if keep_on is None else torch.device(keep_on),
+        device=torch.device("cuda"),
+    )
+    pin = keep_on != "cuda"
+    return Batches(kept, batch_size=3, seed=4, shuffle=True, pin=pin, workers=workers)
+
+
+@CUDA
+@pytest.mark.parametrize("keep_on", [None, "cpu", "cuda"])
+def test_on_cuda_batches_are_augmented_there_and_nothing_waits(store, keep_on):
+    found = on_cuda(store, keep_on, by_batch_alone())
+    plain = Batches(dataset(store, augment=by_batch_alone()), batch_size=3, seed=4, shuffle=True)
+    assert found.dataset.finished_on.type == "cuda"
+    list(found.at(1))  # the first may wait, as memory is taken
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        batches = list(found.at(2))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for one, other in zip(batches, plain.at(2), strict=True):
+        assert one["image"].device.type == one["label"].device.type == "cuda"
+        assert ((one["image"].cpu() - other["image"]).abs() > 1e-4).float().mean() < 1e-3
+        assert (one["label"].cpu() != other["label"]).float().mean() < 1e-2
+        assert torch.equal(one["index"], other["index"])
+
+
+@CUDA
+def test_on_cuda_what_runs_slice_by_slice_is_left_to_the_processor(store):
+    found = on_cuda(store, "cpu", augmentation())
+    plain = make_batches(store)
+    assert found.dataset.finished_on.type == "cpu"
+    assert all(same(one, other) for one, other in zip(found.at(2), plain.at(2), strict=True))
+
+
+@CUDA
+@pytest.mark.slow
+def test_on_cuda_workers_only_read(store):
+    alone, helped = (on_cuda(store, "cpu", by_batch_alone(), workers=workers) for workers in (0, 1))
+    try:
+        assert all(same(one, other) for one, other in zip(alone.at(2), helped.at(2), strict=True))
+    finally:
+        helped.loader._iterator._shutdown_workers()
+
+
 @pytest.mark.slow
 def test_a_worker_gives_the_same_batches_takes_no_numbers_and_its_end_is_told(store):
     """One test of three things: a process that loads slices imports torch and MONAI first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from monai.transforms.utils import create_grid
 from numpy.typing import NDArray
 
 from medseg.learning.augmentation.batched.form import Drawn, Form, Slices
-from medseg.learning.augmentation.batched.sampling import sampled_parts, scaled
+from medseg.learning.augmentation.batched.sampling import exact_on, sampled_parts, scaled
 
 
 class Affine(Form):
@@ -70,16 +71,18 @@ class Affine(Form):
         for part in drawn.parts(batch["image"]):
             grid = self.grid(part.sent["affine"])
             for one in self._sampled or ():
-                rows = batch[one.key].index_select(0, part.rows)
-                batch[one.key].index_copy_(0, part.rows, one(rows, grid))
+                part.change(batch[one.key], partial(one, grid=grid))
 
     def grid(self, affine: torch.Tensor) -> torch.Tensor:
         """Where (R, 3, 3) matrices send each pixel from the middle: (R, H, W, 2), of x and y, for sampling."""
         _, height, width = self.slices.shape
+        exact = exact_on(affine.device)
         if affine.device not in self._whole:
-            whole = create_grid((height, width), device=affine.device, dtype=torch.float32, backend="torch")
+            whole = create_grid((height, width), device=affine.device, dtype=exact, backend="torch")
             self._whole[affine.device] = whole.reshape(3, -1)
-        places = affine[:, :2].flip(1) @ self._whole[affine.device]
+        # one product a slice, as MONAI's: that of all in one piece may round otherwise
+        turned = affine[:, :2].flip(1).to(exact)
+        places = torch.bmm(turned, self._whole[affine.device].expand(len(affine), -1, -1))
         return scaled(places.reshape(-1, 2, height, width).movedim(1, -1))
 
     def __getstate__(self) -> dict[str, Any]:

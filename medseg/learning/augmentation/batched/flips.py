@@ -19,9 +19,9 @@ class _ChangesPlaces(Form):
 
     def rearranged(self, batch: dict[str, torch.Tensor], drawn: Drawn, change: Any) -> None:
         """Put `change` of the drawn rows in their place, for each key."""
-        for key in self.keys() or ():
-            rows = batch[key].index_select(0, drawn.rows)
-            batch[key].index_copy_(0, drawn.rows, change(rows))
+        for part in drawn.parts(batch["image"]):
+            for key in self.keys() or ():
+                part.change(batch[key], change)
 
     def dims(self, axes: Any) -> list[int]:
         """Spatial axes as those of a batch (B, C, H, W)."""

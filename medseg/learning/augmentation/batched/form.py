@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from monai.transforms.transform import Randomizable
 from numpy.typing import NDArray
 
-#: Pixels of float32 that are changed at a time: 32 MiB, so that no batch is there several times over.
-_AT_A_TIME = 2**23
+#: Values that are changed at a time: what a processor keeps near, and enough for a GPU without the batch being there
+#: several times over.
+_ON_CPU, _ON_GPU = 2**17, 2**22
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,17 @@ class Drawn:
         """(R,) int64, on the device."""
         return self.sent["rows"]
 
+    def change(self, whole: torch.Tensor, changed: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Put what is made of the drawn rows of a batch in their place; it may be made in place."""
+        if whole.device.type == "cpu" and len(self) == 1:  # without a copy
+            row = int(self.host["rows"][0])
+            rows = whole[row : row + 1]
+            found = changed(rows)
+            if found is not rows:
+                rows.copy_(found)
+        else:
+            whole.index_copy_(0, self.rows, changed(whole.index_select(0, self.rows)))
+
     def part(self, which: slice) -> Drawn:
         """Some of the slices; whatever the device does, it is not waited for."""
         return Drawn(
@@ -57,7 +71,8 @@ class Drawn:
 
     def parts(self, images: torch.Tensor) -> Iterator[Drawn]:
         """All of them, as many at a time as memory is well used by."""
-        step = max(_AT_A_TIME // max(images[0].numel(), 1), 1)
+        most = _ON_CPU if images.device.type == "cpu" else _ON_GPU
+        step = max(most // max(images[0].numel(), 1), 1)
         for start in range(0, len(self), step):
             yield self.part(slice(start, start + step))
 
@@ -86,7 +101,8 @@ class Form(ABC):
     sorted_by: ClassVar[str | None] = None
 
     def __init__(self, transform: Any, slices: Slices) -> None:
-        transform.set_random_state(seed=0)  # states of its own, which are seeded from now on
+        if isinstance(transform, Randomizable):
+            transform.set_random_state(seed=0)  # states of its own, which are seeded from now on
         self.transform, self.slices = transform, slices
         self.like = torch.empty(()).expand(
             slices.shape
@@ -142,9 +158,8 @@ class OfImage(Form):
         return self.keys() == ("image",)
 
     def apply(self, batch: dict[str, torch.Tensor], drawn: Drawn) -> None:
-        image = batch["image"]
-        for part in drawn.parts(image):
-            image.index_copy_(0, part.rows, self.changed(image.index_select(0, part.rows), part))
+        for part in drawn.parts(batch["image"]):
+            part.change(batch["image"], partial(self.changed, drawn=part))
 
     @abstractmethod
     def changed(self, images: torch.Tensor, drawn: Drawn) -> torch.Tensor:

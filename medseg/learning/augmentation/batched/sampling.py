@@ -64,6 +64,11 @@ def sampled_parts(
     return tuple(found)
 
 
+def exact_on(device: torch.device) -> torch.dtype:
+    """In which precision grids are multiplied: MONAI's; on a GPU float64, which no setting shortens to TF32."""
+    return torch.float32 if device.type == "cpu" else torch.float64
+
+
 def scaled(grid: torch.Tensor) -> torch.Tensor:
     """A grid (R, H, W, 2) of x and y in pixels from the middle, as float64 in [-1, 1]: as MONAI's `Resample` does."""
     _, height, width, _ = grid.shape

@@ -7,33 +7,63 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from monai.transforms import (
+    Rand2DElasticd,
+    RandAdjustContrastd,
     RandAffined,
     RandAxisFlipd,
+    RandCoarseDropoutd,
     RandFlipd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+    RandHistogramShiftd,
     RandRotate90d,
+    RandRotated,
     RandScaleIntensityd,
+    RandScaleIntensityFixedMeand,
     RandShiftIntensityd,
+    RandSimulateLowResolutiond,
+    RandStdShiftIntensityd,
+    RandZoomd,
 )
 
 from medseg.learning.augmentation.batched.affine import Affine
 from medseg.learning.augmentation.batched.brightness import Scale, Shift
+from medseg.learning.augmentation.batched.contrast import AdjustContrast, HistogramShift
+from medseg.learning.augmentation.batched.cutouts import CoarseDropout
+from medseg.learning.augmentation.batched.elastic import Elastic
 from medseg.learning.augmentation.batched.flips import AxisFlip, Flip, Rotate90
 from medseg.learning.augmentation.batched.form import Form, Slices
+from medseg.learning.augmentation.batched.noise import GaussianNoise
+from medseg.learning.augmentation.batched.rotation import Rotate
+from medseg.learning.augmentation.batched.smoothing import GaussianSmooth
+from medseg.learning.augmentation.batched.spread import ScaleFixedMean, StdShift
+from medseg.learning.augmentation.batched.zoom import LowResolution, Zoom
 
 FORMS: dict[type, type[Form]] = {
     RandFlipd: Flip,
     RandAxisFlipd: AxisFlip,
     RandRotate90d: Rotate90,
     RandAffined: Affine,
+    RandRotated: Rotate,
+    RandZoomd: Zoom,
+    Rand2DElasticd: Elastic,
     RandScaleIntensityd: Scale,
     RandShiftIntensityd: Shift,
+    RandStdShiftIntensityd: StdShift,
+    RandScaleIntensityFixedMeand: ScaleFixedMean,
+    RandAdjustContrastd: AdjustContrast,
+    RandHistogramShiftd: HistogramShift,
+    RandGaussianNoised: GaussianNoise,
+    RandGaussianSmoothd: GaussianSmooth,
+    RandSimulateLowResolutiond: LowResolution,
+    RandCoarseDropoutd: CoarseDropout,
 }
 
 _Own = TypeVar("_Own", bound=type[Form])
 
 
 def by_batch(transform: type) -> Callable[[_Own], _Own]:
-    """Register the decorated form for a transform, in the module that defines that, so that none is without the other.
+    """Register the decorated form for a transform, in the module that defines the transform.
 
     Args:
         transform: Its class; those that are built on it have no form by that.
