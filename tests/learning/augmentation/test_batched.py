@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import pickle
 from collections.abc import Callable, Iterator
@@ -313,6 +314,11 @@ def test_no_label_of_large_slices_is_another(transform: Any) -> None:
 
 def test_every_form_is_compared() -> None:
     assert set(CASES) == {kind for kind in FORMS if kind.__module__.startswith("monai.")}
+
+
+def test_a_form_lists_the_arguments_that_its_transform_has() -> None:
+    for kind, form in FORMS.items():
+        assert set(form.arguments) == set(inspect.signature(kind.__init__).parameters) - {"self"}, kind
 
 
 def several() -> Compose:

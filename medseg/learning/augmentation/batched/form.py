@@ -104,9 +104,8 @@ class Form(ABC):
         if isinstance(transform, Randomizable):
             transform.set_random_state(seed=0)  # states of its own, which are seeded from now on
         self.transform, self.slices = transform, slices
-        self.like = torch.empty(()).expand(
-            slices.shape
-        )  # for what looks at the shape of an image as it draws
+        #: An image by its shape, which takes no memory: some look at it as they draw.
+        self.like = torch.empty(()).expand(slices.shape)
 
     @abstractmethod
     def knows(self) -> bool:
