@@ -125,7 +125,10 @@ class _MaskOutput(ABC):
 
 
 class VolumeOutput(_MaskOutput):
-    """`<case>.nii.gz` or what was asked for; `<case>/overview.png`, `probability_<name>.nii.gz`; volumes in mL."""
+    """`<case>.nii.gz` or what was asked for; `<case>/overview.png`, `probability_<name>.nii.gz`; volumes in mL.
+
+    Of inputs that SimpleITK reads, both are in their format.
+    """
 
     table = "volumes.csv"
     title = "Volumes (mL)"
@@ -137,12 +140,13 @@ class VolumeOutput(_MaskOutput):
         """Label maps in the data set's own values, on the grid of the input."""
         from medseg.figures.overlay import volume_overview  # noqa: PLC0415
         from medseg.figures.saving import save_figure  # noqa: PLC0415
-        from medseg.images.nifti.write import write_nifti  # noqa: PLC0415
-        from medseg.learning.inference.label_files import USUAL, write_together  # noqa: PLC0415
+        from medseg.images.itk.write import write_volume  # noqa: PLC0415
+        from medseg.learning.inference.label_files import usual, write_together  # noqa: PLC0415
         from medseg.steps.pictures import ras_spacing, shown_order  # noqa: PLC0415
 
         volume = prediction.volume
-        paths, notes = write_together(wishes.files or USUAL, predictor, case, prediction, out)
+        as_usual = usual(predictor.preparation.files)
+        paths, notes = write_together(wishes.files or (as_usual,), predictor, case, prediction, out)
         figure = volume_overview(
             volume.image[shown_order(predictor.channels, predictor.manifest.shown)[0]],
             volume.geometry.to_ras(prediction.labels),
@@ -153,8 +157,9 @@ class VolumeOutput(_MaskOutput):
         save_figure(figure, out / case.id / "overview.png")
         if wishes.probabilities and prediction.probabilities is not None:
             for name, chance in zip(predictor.task.maps, prediction.probabilities, strict=True):
-                with written_whole(out / case.id / f"probability_{name}.nii.gz") as target:
-                    write_nifti(chance, volume.geometry, target)
+                place = out / case.id / f"probability_{name}{as_usual.ending(case)}"
+                with written_whole(place) as target:
+                    write_volume(chance, volume.geometry, target)
         return paths, notes
 
     def measures(self, predictor: Predictor, prediction: Prediction) -> Measures:

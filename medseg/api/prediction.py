@@ -115,11 +115,11 @@ def predict(
 ) -> Predicted:
     """Segment or classify cases, and write label maps or classes.
 
-    Of label maps, in the data set's own values and on the grid of the input: `OUT/<case>.nii.gz` (`.png` of a
-    picture; see `format`); `OUT/<case>/` holds a picture and, on wish, probabilities; `OUT/volumes.csv` the volumes
-    (`areas.csv` areas and objects of pictures). Of classes of whole images: `OUT/classes.csv`, and on wish
-    `OUT/<case>/heat_map.png`. A case that cannot be read does not keep the others from being predicted, and what
-    was predicted stays, with its table, whatever ends the rest.
+    Of label maps, in the data set's own values and on the grid of the input: `OUT/<case>.nii.gz` (`.mha` of
+    MetaImage, `.nrrd` of NRRD, `.png` of a picture; see `format`); `OUT/<case>/` holds a picture and, on wish,
+    probabilities; `OUT/volumes.csv` the volumes (`areas.csv` areas and objects of pictures). Of classes of whole
+    images: `OUT/classes.csv`, and on wish `OUT/<case>/heat_map.png`. A case that cannot be read does not keep the
+    others from being predicted, and what was predicted stays, with its table, whatever ends the rest.
 
     Args:
         model: A model, its folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix; a
@@ -129,7 +129,7 @@ def predict(
         out: Folder to write to.
         probabilities: Write the probability of each class in each place too: float32, or 16-bit PNG in which
             65535 is 1.
-        format: How label maps of volumes are written, in place of NIfTI alone: `nifti`, and of DICOM series `seg`
+        format: How label maps of volumes are written, in place of the usual: `nifti`, and of DICOM series `seg`
             (`OUT/<case>.seg.dcm`, a DICOM segmentation that is BINARY) and `seg-labelmap`
             (`OUT/<case>.seg-labelmap.dcm`, LABELMAP); several as a list, or joined by commas.
         heat_maps: Of whole images, draw where the network looked (Grad-CAM of the class it says).

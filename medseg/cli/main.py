@@ -97,7 +97,8 @@ def predict(
             "--format",
             metavar="FORMAT[,FORMAT...]",
             help="Write label maps of volumes as nifti, and of DICOM series also as seg (a DICOM segmentation, "
-            "BINARY) or seg-labelmap (LABELMAP, for new viewers). Default: nifti.",
+            "BINARY) or seg-labelmap (LABELMAP, for new viewers). Default: nifti, or mha or nrrd as "
+            "the input is.",
         ),
     ] = None,
     also: AlsoModels = None,

@@ -23,7 +23,7 @@ class VolumeFormat(ABC):
     Objects hold no state: they are sent to other processes.
 
     Attributes:
-        suffixes: Endings of the files' names, in lower case, such as `.mha`.
+        suffixes: Endings of the files' names, in lower case, such as `.vol`.
         noun: What such files are called in messages, in the plural.
         measured: Whether the files say how large a voxel is.
         flat: Whether each file is one slice.
@@ -93,8 +93,8 @@ def installed_format(name: str) -> VolumeFormat:
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ManifestError(
             f"at format: no installed package brings the format '{name}'.{hint} Installed formats: "
-            f"{', '.join(sorted(found)) or 'none'}. Leave `format` out for NIfTI, or say `pictures` for pictures and "
-            "DICOM."
+            f"{', '.join(sorted(found)) or 'none'}. Leave `format` out for NIfTI, write `format: itk` "
+            "for MetaImage, NRRD and Analyze, or say `pictures` for pictures and DICOM."
         )
     return _loaded(found[name])
 

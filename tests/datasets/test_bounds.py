@@ -24,10 +24,10 @@ from medseg.datasets.finding.text_table import open_table
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError
+from medseg.images import limits
 from medseg.images.dicom import header as dicom_file
 from medseg.images.dicom.reader import read_dicom
 from medseg.images.formats import NIFTI, PictureFiles
-from medseg.images.nifti import read as nifti
 from medseg.images.nifti.read import nifti_geometry, read_nifti
 from medseg.images.pictures.read import read_picture
 from medseg.images.pictures.scans import SCAN
@@ -77,7 +77,7 @@ def test_a_stream_beyond_its_header_is_refused_before_it_is_unpacked(tmp_path, m
 def test_a_volume_that_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = tmp_path / "a.nii.gz"
     path.write_bytes(gzip.compress(header((400, 400, 500)) + bytes(160_000_000), compresslevel=1))
-    monkeypatch.setattr(nifti, "available_memory", lambda: 700_000_000)
+    monkeypatch.setattr(limits, "available_memory", lambda: 700_000_000)
 
     with soon(0.3), pytest.raises(DataError, match=r"400 x 400 x 500 voxels.*0\.7 GiB are free.*fewer jobs"):
         read_nifti(path)

@@ -13,6 +13,7 @@ from medseg.datasets.finding.walk import Walk, few, kinds_listed, named_itself
 from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout, Matcher, Place
 from medseg.datasets.manifest.slips import EXACT, FOLDER, OF_UNFINISHED, UNFINISHED, Slip, slips
 from medseg.errors import Fault
+from medseg.images.itk.names import NAME as ITK
 from medseg.progress import Progress
 from medseg.text import composed
 
@@ -54,8 +55,9 @@ class PatternFinder:
         they lie. What misses a pattern narrowly is a fault of its case, which would vanish else.
         """
         kind = self.manifest.files()
-        # Patterns of volumes name their ending; those of pictures may leave it open.
-        walk = Walk(root, kind.suffixes, all=self.manifest.pictures is None)
+        # Patterns of NIfTI name their ending; those of pictures, and of headers with files beside, may leave it open.
+        open_ending = self.manifest.pictures is not None or self.manifest.format == ITK
+        walk = Walk(root, kind.suffixes, all=not open_ending)
         seen, strays = self._sorted(walk)
         used = [each for each in seen if each.place.part in parts]
         themselves = not seen and self._may_be_themselves(walk, parts)

@@ -21,6 +21,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.pseudonym import pseudonym, secret_key
 from medseg.errors import DataError, DefinitionError, Fault
+from medseg.images.itk.apart import whole
 from medseg.progress import Progress, Silent
 
 
@@ -236,8 +237,10 @@ def _case(
     extra: Mapping[str, str],
 ) -> Case:
     parts = {channel: manifest.part(channel) for channel in channels}
-    images = {channel: draft.files[part][0][1] for channel, part in parts.items() if part in draft.files}
-    truth = tuple(path for _, path in draft.files.get(MASK, ()))
+    images = {
+        channel: whole(draft.files[part][0][1]) for channel, part in parts.items() if part in draft.files
+    }
+    truth = tuple(whole(path) for _, path in draft.files.get(MASK, ()))
     many = MASK in manifest.layout.many
     mask = truth[0] if truth and not many else None
     objects = truth if many else ()

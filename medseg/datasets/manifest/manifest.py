@@ -38,6 +38,7 @@ from medseg.datasets.manifest.rules import (
 )
 from medseg.datasets.manifest.series.layout import SegmentationRule, SeriesLayout
 from medseg.errors import DefinitionError, ManifestError
+from medseg.images.itk.names import NAME as ITK
 from medseg.named import find_manifest
 from medseg.text import plain
 
@@ -105,6 +106,7 @@ class Manifest(ManifestFields):
             ManifestError: No installed package brings its `format`.
         """
         from medseg.images.formats import NiftiFiles, PictureFiles, StackedNiftiFiles  # noqa: PLC0415 - nibabel takes a while
+        from medseg.images.itk.kind import ItkFiles  # noqa: PLC0415
         from medseg.images.npz import NpzFiles  # noqa: PLC0415
         from medseg.images.own_format import installed_format  # noqa: PLC0415
 
@@ -114,7 +116,7 @@ class Manifest(ManifestFields):
         if own is not None:
             return own
         if self.format is not None:
-            return installed_format(self.format)
+            return ItkFiles() if self.format == ITK else installed_format(self.format)
         if self.truth_within:
             return NpzFiles(self.channels)
         if self.volumes is not None:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from medseg.datasets.finding.walk import Walk, without_ending
 from medseg.errors import DataError, Fault
+from medseg.images.itk.names import METAIMAGE, NRRD, PAIR
 from medseg.progress import Progress, Silent
 
-VOLUME, PICTURE, DICOM, TABLE, UNREAD, OTHER = (
+VOLUME, ITK, PICTURE, DICOM, TABLE, UNREAD, OTHER = (
     "NIfTI volumes",
+    "MetaImage, NRRD or Analyze volumes",
     "pictures",
     "DICOM files",
     "tables",
@@ -146,7 +148,15 @@ def _kind(path: Path) -> str:
     from medseg.images.sniff import look, unread_ending  # noqa: PLC0415
 
     name = path.name.lower()
-    for kind, endings in ((VOLUME, _VOLUMES), (PICTURE, SUFFIXES), (DICOM, DICOM_SUFFIXES), (TABLE, _TABLES)):
+    if name.endswith(PAIR):  # some pictures are called so, too
+        return ITK if path.with_suffix(".IMG" if path.suffix.isupper() else ".img").is_file() else UNREAD
+    for kind, endings in (
+        (VOLUME, _VOLUMES),
+        (ITK, (*METAIMAGE, *NRRD)),
+        (PICTURE, SUFFIXES),
+        (DICOM, DICOM_SUFFIXES),
+        (TABLE, _TABLES),
+    ):
         if name.endswith(tuple(endings)):
             return kind
     if name.endswith(_TEXTS):

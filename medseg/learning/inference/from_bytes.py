@@ -12,6 +12,7 @@ from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.unforeseen import one_case
 from medseg.errors import DataError, MedsegError, ModelError
+from medseg.images.itk import nrrd
 from medseg.learning.inference.predictor import Predictor
 from medseg.places import passing_folder
 
@@ -22,6 +23,7 @@ MOST_VOXELS = 512**3
 """Of a file, as its header says; looked at before its voxels are unpacked."""
 
 _GZIP = b"\x1f\x8b"
+_SIGNS = {".nrrd": nrrd.MAGIC}  # of kinds whose files are not all read alike
 
 
 def parts_of(manifest: Manifest, channels: tuple[str, ...]) -> tuple[str, ...]:
@@ -79,7 +81,8 @@ def _written(part: str, content: object, place: Path, suffixes: tuple[str, ...])
         raise ModelError(f"{part} is missing: expected the bytes of a file, in JSON as base64")
     if len(content) > MOST_BYTES:
         raise ModelError(f"{part} has {len(content)} bytes, expected at most {MOST_BYTES}")
-    fitting = [suffix for suffix in suffixes if suffix.endswith(".gz") == content.startswith(_GZIP)]
+    fitting = [suffix for suffix in suffixes if suffix in _SIGNS and content.startswith(_SIGNS[suffix])]
+    fitting += [suffix for suffix in suffixes if suffix.endswith(".gz") == content.startswith(_GZIP)]
     path = place / f"{part}{(fitting or list(suffixes) or [''])[0]}"
     path.write_bytes(content)
     return path

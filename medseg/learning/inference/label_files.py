@@ -1,4 +1,4 @@
-"""Files that hold the label map of a volume: NIfTI, and DICOM segmentations over the series that it was made of."""
+"""Files that hold the label map of a volume: in the format of the input, and DICOM segmentations over a series."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from medseg.datasets.manifest.rules import SegmentRule
 from medseg.errors import DefinitionError
 from medseg.files.many import files_of
 from medseg.images.dicom.series.kind import SeriesFiles
+from medseg.images.formats import FileKind
+from medseg.images.itk.kind import ItkFiles
+from medseg.images.itk.write import itk_ending, write_volume
 from medseg.images.nifti.write import write_nifti
 from medseg.learning.inference.prediction import Prediction
 from medseg.learning.inference.predictor import Predictor
@@ -31,7 +34,10 @@ class LabelFile(Protocol):
 
     @property
     def suffix(self) -> str:
-        """The end of its name, after the id of the case."""
+        """The end of its name, after the id of the case, unless the case has its own."""
+
+    def ending(self, case: Case) -> str:
+        """The end of its name for a case."""
 
     @property
     def about(self) -> str:
@@ -52,11 +58,34 @@ class NiftiFile:
     suffix: str = ".nii.gz"
     about: str = "label map as NIfTI, in the values of the data set."
 
+    def ending(self, case: Case) -> str:  # noqa: ARG002 - as the others
+        """The same for every case."""
+        return self.suffix
+
     def write(self, predictor: Predictor, case: Case, prediction: Prediction, path: Path) -> tuple[str, ...]:
         """As NIfTI."""
         del case
         decoded = predictor.manifest.label_rule().decode(prediction.labels)
         write_nifti(decoded, prediction.volume.geometry, path)
+        return ()
+
+
+@dataclass(frozen=True)
+class ItkFile:
+    """The data set's own values in the format of the input, MetaImage or NRRD, in one file; of Analyze as NIfTI."""
+
+    suffix: str = ".mha"
+    about: str = "label map in the format of the input, in the values of the data set."
+
+    def ending(self, case: Case) -> str:
+        """That of the first channel's file, where it is one that holds header and voxels."""
+        return itk_ending(next(iter(case.images.values())))
+
+    def write(self, predictor: Predictor, case: Case, prediction: Prediction, path: Path) -> tuple[str, ...]:
+        """By SimpleITK, or as NIfTI where Analyze would lose the place."""
+        del case
+        decoded = predictor.manifest.label_rule().decode(prediction.labels)
+        write_volume(decoded, prediction.volume.geometry, path)
         return ()
 
 
@@ -86,6 +115,10 @@ class SegmentationFile:
             "images do that it refers to."
         )
 
+    def ending(self, case: Case) -> str:  # noqa: ARG002 - as the others
+        """The same for every case."""
+        return self.suffix
+
     def write(self, predictor: Predictor, case: Case, prediction: Prediction, path: Path) -> tuple[str, ...]:
         """Over the images of the series, in their frame of reference."""
         from medseg.images.dicom.series.read import series_of  # noqa: PLC0415 - imports pydicom
@@ -108,8 +141,9 @@ class SegmentationFile:
         )
 
 
-USUAL: tuple[LabelFile, ...] = (NiftiFile(),)
-"""What is written where nobody asks for more."""
+def usual(files: FileKind) -> LabelFile:
+    """What is written of such inputs where nobody asks for more."""
+    return ItkFile() if isinstance(files, ItkFiles) else NiftiFile()
 
 
 def formats(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -154,7 +188,7 @@ def write_together(
         DataError: One cannot be written of this case.
         NotWrittenError: The place cannot be written to.
     """
-    paths = [out / f"{case.id}{file.suffix}" for file in files]
+    paths = [out / f"{case.id}{file.ending(case)}" for file in files]
     with ExitStack() as stack:
         targets = [stack.enter_context(written_whole(path)) for path in paths]
         notes = [

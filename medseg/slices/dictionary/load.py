@@ -19,14 +19,16 @@ from medseg.datasets.reading.volume import read_channels, read_mask
 from medseg.errors import DataError
 from medseg.geometry.grid import Geometry, StoredImage
 from medseg.images.formats import NIFTI, FileKind, PictureFiles
+from medseg.images.itk.kind import ItkFiles
 from medseg.images.refusal import RefusedError
 
 FILES: Mapping[str, FileKind] = {
     "nifti": NIFTI,
+    "itk": ItkFiles(),
     "grey": PictureFiles("grey", ("grey",)),
     "rgb": PictureFiles("rgb", ("red", "green", "blue")),
 }
-"""The kinds of files by name: NIfTI volumes; pictures and DICOM images of one frame, in grey or in three colours."""
+"""The kinds of files by name: NIfTI volumes; MetaImage, NRRD and Analyze; pictures and DICOM images of one frame."""
 
 _WIDER = {
     "uint16": np.int32,
@@ -50,7 +52,7 @@ class LoadCased(MapTransform):
     Args:
         keys: Of the image, or of the image and the label map.
         channels: Which, in this order; by default all that are given, three planes of colours included.
-        files: `nifti`, `grey` or `rgb`; or a kind of files, such as `manifest.files()`.
+        files: `nifti`, `itk`, `grey` or `rgb`; or a kind of files, such as `manifest.files()`.
         geometry_key: Where the grid is kept as a `Geometry` with the file's header; None keeps none, since data
             loaders cannot collate it.
         allow_missing_keys: Go on without the label map where there is none.

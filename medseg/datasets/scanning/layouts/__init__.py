@@ -5,6 +5,7 @@ from __future__ import annotations
 from medseg.datasets.scanning.layout import Recogniser
 from medseg.datasets.scanning.layouts.bids import Bids
 from medseg.datasets.scanning.layouts.brats import Brats
+from medseg.datasets.scanning.layouts.brats_older import OlderBrats
 from medseg.datasets.scanning.layouts.class_folders import ClassesInFolders
 from medseg.datasets.scanning.layouts.decathlon import Decathlon
 from medseg.datasets.scanning.layouts.dicom_studies import DicomStudies
@@ -18,6 +19,7 @@ LAYOUTS: tuple[Recogniser, ...] = (
     NnUnet(),
     Decathlon(),
     Brats(),
+    OlderBrats(),
     Bids(),
     PathTable(),
     ObjectFiles(),

@@ -1,4 +1,4 @@
-"""BraTS, by how its editions name files and which values their label maps hold."""
+"""BraTS from 2017 on, by how its editions name files and which values their label maps hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from medseg.datasets.scanning.folder import UNREAD, VOLUME, Folder
+from medseg.datasets.scanning.folder import VOLUME, Folder
 from medseg.datasets.scanning.layout import Layout
 from medseg.datasets.scanning.meaning import Names, UnknownLabels
 
@@ -22,7 +22,6 @@ _OF = {spelt: channel for channel, names in _SPELLINGS.items() for spelt in name
 _NEWER = frozenset({"t2f", "t1n", "t2w"})
 
 _FILE = re.compile(rf"(?P<case>.+)(?P<sign>[-_])(?P<part>{'|'.join(sorted(_OF, key=len, reverse=True))}|seg)")
-_OLD_FILE = re.compile(r"(VSD\.Brain.*|BRATS_(HG|LG)\d+_.*)")
 
 _CORE, _OEDEMA, _ENHANCING = "necrotic_core", "oedema", "enhancing"
 _REGIONS = {
@@ -78,7 +77,7 @@ class Brats:
                 found["/".join((*entry.folders, match["case"]))][part] = (match["sign"], match["part"])
         whole = [parts for parts in found.values() if {*_CHANNELS, "seg"} <= parts.keys()]
         if not whole or len(whole) < 0.5 * len(found):
-            return _older(folder)
+            return None
         (sign, _), *others = Counter(parts["seg"][0] for parts in whole).most_common()
         spelt = {
             channel: sorted({parts[channel][1] for parts in whole}, key=_SPELLINGS[channel].index)
@@ -107,18 +106,3 @@ class Brats:
             meaning=BratsLabels(newer),
             guesses=("the last three digits of a name count examinations of one patient",) if newer else (),
         )
-
-
-def _older(folder: Folder) -> Layout | None:
-    """Editions that were given out as MetaImage."""
-    old = [
-        entry for entry in folder.of(UNREAD) if entry.ending == ".mha" and _OLD_FILE.match(entry.path.name)
-    ]
-    if not old:
-        return None
-    return Layout(
-        "BraTS 2012 to 2015",
-        "sure",
-        (f"{len(old)} files are named as in these editions",),
-        cannot="its files are MetaImage (.mha), which are not read yet: convert each to .nii.gz without loss",
-    )

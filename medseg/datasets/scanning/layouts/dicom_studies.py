@@ -10,7 +10,7 @@ from typing import Any
 
 from medseg.datasets.finding.scan import scan
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.datasets.scanning.folder import DICOM, PICTURE, UNREAD, VOLUME, Folder
+from medseg.datasets.scanning.folder import DICOM, ITK, PICTURE, UNREAD, VOLUME, Folder
 from medseg.datasets.scanning.layout import Layout
 from medseg.datasets.scanning.meaning import DeclaredLabels, Meaning, UnknownLabels, identifiers
 from medseg.datasets.scanning.studies import Study, studies_of
@@ -58,7 +58,7 @@ class DicomStudies:
 
     def recognise(self, folder: Folder) -> Layout | None:
         """The layout, if most images are slices of volumes."""
-        images, dicom = folder.of(VOLUME, PICTURE, DICOM, UNREAD), folder.of(DICOM)
+        images, dicom = folder.of(VOLUME, ITK, PICTURE, DICOM, UNREAD), folder.of(DICOM)
         if not dicom or len(dicom) < _SHARE * len(images):
             return None
         studies = studies_of(folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medseg.datasets.scanning.colours import spread
-from medseg.datasets.scanning.folder import VOLUME, Entry
+from medseg.datasets.scanning.folder import ITK, VOLUME, Entry
 from medseg.errors import DataError
 
 _LOOKED_AT = 3  # files of a part
@@ -38,11 +38,13 @@ class LooksLikeLabels:
 
 
 def _holds_labels(entry: Entry) -> bool:
-    from medseg.images.nifti.read import read_nifti  # noqa: PLC0415 - nibabel takes a while
+    from medseg.images.itk.kind import ItkFiles  # noqa: PLC0415 - nibabel takes a while
+    from medseg.images.nifti.read import read_nifti  # noqa: PLC0415
     from medseg.images.pictures.read import read_mask  # noqa: PLC0415
 
+    read = {VOLUME: read_nifti, ITK: ItkFiles().read_image}.get(entry.kind)
     try:
-        data = read_nifti(entry.path).data if entry.kind == VOLUME else read_mask(entry.path).pixels
+        data = read_mask(entry.path).pixels if read is None else read(entry.path).data
     except DataError:
         return False
     values = np.unique(data)

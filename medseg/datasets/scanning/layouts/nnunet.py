@@ -9,9 +9,10 @@ from typing import Any
 
 from medseg.datasets.scanning.colours import coloured
 from medseg.datasets.scanning.description import described
-from medseg.datasets.scanning.folder import PICTURE, UNREAD, VOLUME, Entry, Folder
+from medseg.datasets.scanning.folder import ITK, PICTURE, UNREAD, VOLUME, Entry, Folder
 from medseg.datasets.scanning.layout import Layout
 from medseg.datasets.scanning.layouts.training_folders import TEST, one_home, training
+from medseg.images.itk.names import NAME
 
 _NUMBERED = re.compile(r"(.+)_(\d{4})")
 
@@ -85,5 +86,6 @@ def _fields(
     return {
         "channels": channels,
         **({"pictures": {"channels": "grey"}} if kind == PICTURE else {}),
+        **({"format": NAME} if kind == ITK else {}),
         "layout": layout,
     }

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from medseg.datasets.scanning.colours import coloured
-from medseg.datasets.scanning.folder import PICTURE, VOLUME, Entry, Folder
+from medseg.datasets.scanning.folder import ITK, PICTURE, VOLUME, Entry, Folder
 from medseg.datasets.scanning.layout import Layout
 from medseg.datasets.scanning.layouts.likeness import LooksLikeLabels
 from medseg.datasets.scanning.layouts.naming import ids_pattern, patient_rule, role_column
 from medseg.datasets.scanning.meaning import identifiers
+from medseg.images.itk.names import NAME
 
 #: How label maps are called; the surest words first.
 _WORDS = ("seg", "label", "gt", "truth", "mask", "annot", "manual")
@@ -173,7 +174,7 @@ class NamedParts:
     def recognise(self, folder: Folder) -> Layout | None:
         """The layout that explains most files, of volumes before pictures."""
         for judge in (by_name, LooksLikeLabels()):
-            for kind in (VOLUME, PICTURE):
+            for kind in (VOLUME, ITK, PICTURE):
                 entries = folder.of(kind)
                 found = [each for scheme in SCHEMES for each in _parted(scheme, entries, judge)]
                 best = max(found, key=lambda each: each.rank, default=None)
@@ -247,6 +248,8 @@ def _layout(found: Parted, kind: str, entries: Sequence[Entry]) -> Layout | None
     first = next(iter(images.values()))
     if kind == PICTURE:
         fields |= _as_pictures(channels, list(first.values()))
+    if kind == ITK:
+        fields["format"] = NAME
     names = [entry.name for entry in first.values()]
     patient, columns = patient_rule(ids, names), role_column(names)
     told = ", ".join(repr(part) if part else "those without" for part in images)
@@ -289,7 +292,12 @@ def _channel(part: str) -> str:
     return "scan" if word.lower() in {"", "image", "images", "img", "imgs"} else word
 
 
-def _pattern(scheme: Scheme, part: str, files: Mapping[str, Entry], kind: str) -> str | None:
-    endings = {entry.path.suffix for entry in files.values()}
-    ending = ".nii*" if kind == VOLUME else endings.pop() if len(endings) == 1 else ".*"
-    return scheme.pattern(part, {case: entry.name for case, entry in files.items()}, ending)
+def _pattern(scheme: Scheme, part: str, files: Mapping[str, Entry], kind: str) -> str | list[str] | None:
+    """The pattern of a part; one for each ending where headers of several have files beside them."""
+    endings = sorted({entry.path.suffix for entry in files.values()})
+    if kind != ITK and len(endings) > 1:
+        endings = [".*"]
+    names = {case: entry.name for case, entry in files.items()}
+    made = [scheme.pattern(part, names, ".nii*" if kind == VOLUME else ending) for ending in endings]
+    found = [each for each in made if each is not None]
+    return None if not found else found[0] if len(found) == 1 else found

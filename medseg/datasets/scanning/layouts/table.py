@@ -10,11 +10,12 @@ from typing import Any
 from medseg.datasets.finding.text_table import Rows, open_table
 from medseg.datasets.roles import MEANINGS
 from medseg.datasets.scanning.colours import coloured, spread
-from medseg.datasets.scanning.folder import DICOM, PICTURE, TABLE, VOLUME, Entry, Folder
+from medseg.datasets.scanning.folder import DICOM, ITK, PICTURE, TABLE, VOLUME, Entry, Folder
 from medseg.datasets.scanning.layout import Layout
 from medseg.datasets.scanning.layouts.parts import is_mask
 from medseg.datasets.scanning.meaning import identifiers
 from medseg.errors import Fault
+from medseg.images.itk.names import NAME
 from medseg.text import composed
 
 _SHARE = 0.5  # of rows whose paths lead to a file, or of values that mean a role
@@ -87,7 +88,7 @@ def _led_to(folder: Folder, rows: Rows, column: str) -> list[Entry]:
     for _, row in rows.lines:
         name = composed(row[column].strip().replace("\\", "/"))
         entry = folder.by_name.get(str(PurePosixPath(name))) if name else None
-        if entry is not None and entry.kind in (VOLUME, PICTURE, DICOM):
+        if entry is not None and entry.kind in (VOLUME, ITK, PICTURE, DICOM):
             found.append(entry)
     return found
 
@@ -101,7 +102,9 @@ def _channels(
 ) -> dict[str, Any] | None:
     if kinds == {VOLUME}:
         return {"channels": identifiers(images, "image")}
-    if VOLUME in kinds:
+    if kinds == {ITK}:
+        return {"channels": identifiers(images, "image"), "format": NAME}
+    if kinds & {VOLUME, ITK}:
         return None
     if len(images) == 1 and coloured(paths[images[0]]):
         return {"channels": ["red", "green", "blue"], "pictures": {"channels": "rgb"}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from medseg.datasets.scanning.folder import DICOM, PICTURE, UNREAD, VOLUME, Folder
+from medseg.datasets.scanning.folder import DICOM, ITK, PICTURE, UNREAD, VOLUME, Folder
 from medseg.datasets.scanning.layout import Layout
 
 _NO_VOLUMES = (
@@ -14,11 +14,11 @@ _NO_VOLUMES = (
 
 
 class NotYetRead:
-    """DICOM files that are neither volumes nor sorted pictures, or volumes in formats other than NIfTI and DICOM."""
+    """DICOM files that are neither volumes nor sorted pictures, or images in formats that are not read."""
 
     def recognise(self, folder: Folder) -> Layout | None:
         """A layout that cannot be learned from, if most images are of such kinds."""
-        images = folder.of(VOLUME, PICTURE, DICOM, UNREAD)
+        images = folder.of(VOLUME, ITK, PICTURE, DICOM, UNREAD)
         for kind, name, remedy in (
             (
                 DICOM,

@@ -32,7 +32,8 @@ class ServedFiles(Loaded):
             params: Not used.
 
         Returns:
-            For each row `measures` by name; `mask`, the label map as base64 of `.nii.gz` or `.png`, of models that
+            For each row `measures` by name; `mask`, the label map as base64 of `.nii.gz` or `.png`
+            (`.mha`, `.nrrd` where the input is), of models that
             give one; `warnings`; and `error` alone, what is wrong with the files, where they cannot be used.
         """
         from medseg.learning.inference.from_bytes import answer

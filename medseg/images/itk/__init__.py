@@ -1,0 +1,1 @@
+"""MetaImage, NRRD and Analyze: what SimpleITK knows beside NIfTI."""

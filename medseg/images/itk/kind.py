@@ -1,0 +1,54 @@
+"""MetaImage, NRRD and Analyze as a format: `format: itk` of a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, ClassVar
+
+from medseg.geometry.grid import Geometry, StoredImage
+from medseg.images.beside import beside
+from medseg.images.itk.names import METAIMAGE, NAME, NRRD, PAIR
+from medseg.images.itk.read import header_of, itk_geometry, read_itk
+from medseg.images.nifti import pair
+from medseg.images.own_format import VolumeFormat
+
+
+class ItkFiles(VolumeFormat):
+    """`.mha`, `.mhd`, `.nrrd`, `.nhdr`, and `.hdr` with `.img`: one channel a file, that of the header."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (*METAIMAGE, *NRRD, *PAIR)
+    noun: ClassVar[str] = "MetaImage, NRRD or Analyze volumes"
+
+    def read_image(self, path: Path) -> StoredImage:
+        """The one channel of the file."""
+        return pair.read_pair(path) if _is_pair(path) else read_itk(path)
+
+    def geometry(self, path: Path) -> Geometry:
+        """Shape and affine, from the header alone."""
+        return pair.pair_geometry(path) if _is_pair(path) else itk_geometry(path)
+
+    def meaning(self) -> Mapping[str, Any]:
+        """Its kind, and the library that reads headers."""
+        try:
+            itk = version("SimpleITK")
+        except PackageNotFoundError:  # Analyze is read without
+            itk = ""
+        return {"kind": NAME, "version": self.version, "simpleitk": itk}
+
+
+def voxels_beside(header: Path) -> Path | None:
+    """The file that a header names for its voxels; None where they are in the file itself.
+
+    Raises:
+        DataError: The header cannot be read, or leads elsewhere.
+    """
+    if _is_pair(header):
+        return pair.voxels_of(header)
+    named = header_of(header).data
+    return beside(header, named) if named else None
+
+
+def _is_pair(path: Path) -> bool:
+    return path.name.lower().endswith(PAIR)

@@ -1,0 +1,119 @@
+"""Headers of MetaImage, `.mha` and `.mhd`: lines `Key = Value`, of which `ElementDataFile` is the last.
+
+Source: MetaIO documentation of Kitware, "Reading a Brick-of-Bytes" and "Tags".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO
+
+import numpy as np
+
+from medseg.images.beside import plain_name
+from medseg.images.itk.declared import MOST_HEADER, Declared, once, refused, whole_numbers
+
+#: Bytes of each type, with its letter in NumPy. `LONG` has four, whatever the machine.
+_TYPES = {
+    "MET_CHAR": "i1",
+    "MET_UCHAR": "u1",
+    "MET_SHORT": "i2",
+    "MET_USHORT": "u2",
+    "MET_INT": "i4",
+    "MET_UINT": "u4",
+    "MET_LONG": "i4",
+    "MET_ULONG": "u4",
+    "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
+}
+_LINE = re.compile(r"\s*(\w+)\s*[=:]\s*(.*?)\s*")
+_SPACINGS = ("ElementSpacing", "ElementSize")
+_DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
+
+
+def declared(file: BinaryIO) -> Declared:
+    """What a header says.
+
+    Raises:
+        RefusedError: It is none, contradicts itself, or says that the voxels lie elsewhere.
+    """
+    fields = once(_fields(file))
+    begin = file.tell()
+    sizes, channels = whole_numbers(fields, "DimSize"), fields.get("ElementNumberOfChannels", "1")
+    if fields.get("NDims") != str(len(sizes)):
+        raise refused(
+            f"the file's header gives {len(sizes)} sizes, and {fields.get('NDims', 'no number')} as the "
+            "number of axes"
+        )
+    kind = fields.get("ElementType", "")
+    if kind not in _TYPES:
+        raise refused(
+            f"the file holds voxels of type {kind[:40] or 'that nobody says'}, expected one number each"
+        )
+    if not _true(fields, "BinaryData", usual=True):
+        raise refused("the file holds its voxels as text, expected them as bytes (BinaryData = True)")
+    big = _true(fields, "BinaryDataByteOrderMSB") or _true(fields, "ElementByteOrderMSB")
+    data = fields["ElementDataFile"]
+    packed, skipped = _packed(fields), _skipped(fields)
+    beside = "" if data.upper() == "LOCAL" else plain_name(data)
+    if skipped is not None:
+        begin = max(begin, skipped) if not beside else skipped
+    elif packed is not None:
+        raise refused("the file's header counts from its end (HeaderSize -1), where its voxels are packed")
+    several = channels != "1"
+    return Declared(
+        (*whole_numbers(fields, "ElementNumberOfChannels"), *sizes) if several else sizes,
+        np.dtype(_TYPES[kind]).newbyteorder(">" if big else "<"),
+        None if skipped is None else begin,
+        packed,
+        beside,
+        f"{channels[:10]} values in each voxel (colours or vectors)" if several else "",
+        tuple(_assumed(fields)),
+    )
+
+
+def _fields(file: BinaryIO) -> Iterator[tuple[str, str]]:
+    """Keys and values up to that which names the file of the voxels, behind which the file then is."""
+    while file.tell() < MOST_HEADER:
+        line = file.readline(MOST_HEADER)
+        found = _LINE.fullmatch(line.decode("latin-1"))
+        if not line or (found is None and line.strip()):
+            break
+        if found is not None:
+            yield found[1], found[2]
+            if found[1] == "ElementDataFile":
+                return
+    raise refused(
+        "the file is not MetaImage, or truncated: lines 'Key = Value' were expected, with ElementDataFile as the last"
+    )
+
+
+def _true(fields: Mapping[str, str], name: str, *, usual: bool = False) -> bool:
+    return fields.get(name, str(usual))[:1] in ("T", "t", "1")
+
+
+def _packed(fields: Mapping[str, str]) -> int | None:
+    if not _true(fields, "CompressedData"):
+        return None
+    return whole_numbers(fields, "CompressedDataSize")[0] if "CompressedDataSize" in fields else 0
+
+
+def _skipped(fields: Mapping[str, str]) -> int | None:
+    """Bytes before the voxels, None where they end with the file."""
+    given = fields.get("HeaderSize", "0")
+    if given == "-1":
+        return None
+    return 0 if given == "0" else whole_numbers(fields, "HeaderSize")[0]
+
+
+def _assumed(fields: Mapping[str, str]) -> Iterator[str]:
+    if not any(name in fields for name in _SPACINGS):
+        yield "its header gives no voxel size (ElementSpacing); 1 mm is assumed: mm and mL are no measures"
+    if not any(name in fields for name in _DIRECTIONS):
+        yield (
+            "its header gives no directions (TransformMatrix); axes are assumed to run to the patient's left, back "
+            "and top"
+        )

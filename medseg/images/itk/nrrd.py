@@ -1,0 +1,166 @@
+"""Headers of NRRD, `.nrrd` and `.nhdr`: lines `field: value` up to an empty one.
+
+Source: teem's "Definition of NRRD File Format", http://teem.sourceforge.net/nrrd/format.html.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO
+
+import numpy as np
+
+from medseg.images.beside import plain_name
+from medseg.images.itk.declared import MOST_HEADER, Declared, once, refused, whole_numbers
+from medseg.images.limits import refuse_placeless
+from medseg.images.refusal import RefusedError
+
+MAGIC = b"NRRD000"
+
+_TYPES = {
+    **dict.fromkeys(("signedchar", "int8", "int8_t"), "i1"),
+    **dict.fromkeys(("uchar", "unsignedchar", "uint8", "uint8_t"), "u1"),
+    **dict.fromkeys(("short", "shortint", "signedshort", "signedshortint", "int16", "int16_t"), "i2"),
+    **dict.fromkeys(("ushort", "unsignedshort", "unsignedshortint", "uint16", "uint16_t"), "u2"),
+    **dict.fromkeys(("int", "signedint", "int32", "int32_t"), "i4"),
+    **dict.fromkeys(("uint", "unsignedint", "uint32", "uint32_t"), "u4"),
+    **dict.fromkeys(
+        ("longlong", "longlongint", "signedlonglong", "signedlonglongint", "int64", "int64_t"), "i8"
+    ),
+    **dict.fromkeys(("ulonglong", "unsignedlonglong", "unsignedlonglongint", "uint64", "uint64_t"), "u8"),
+    "float": "f4",
+    "double": "f8",
+}
+_PACKED = {"raw": None, "gzip": 0, "gz": 0}
+_SIDES = re.compile(r"(right|left)-(anterior|posterior)-superior(-time)?|RAST?|LAST?|LPST?", re.I)
+_DOMAINS = frozenset({"domain", "space", "???", "none"})
+_MM = frozenset({"mm", "millimeter", "millimeters", "millimetre", "millimetres", "", "???", "none"})
+
+
+def declared(file: BinaryIO) -> Declared:
+    """What a header says.
+
+    Raises:
+        RefusedError: It is none, contradicts itself, or says that the voxels lie elsewhere.
+    """
+    if not file.readline(10).startswith(MAGIC):
+        raise refused("the file is not NRRD: it does not begin with NRRD000 and the number of a version")
+    fields = once(_fields(file))
+    sizes = whole_numbers(fields, "sizes")
+    if fields.get("dimension") != str(len(sizes)):
+        raise refused(
+            f"the file's header gives {len(sizes)} sizes, and {fields.get('dimension', 'no number')} as the number "
+            "of axes"
+        )
+    kind = _TYPES.get(_close(fields.get("type", "")))
+    if kind is None:
+        raise refused(
+            f"the file holds voxels of type '{fields.get('type', '')[:40]}', expected one number each"
+        )
+    encoding = fields.get("encoding", "").lower()
+    if encoding not in _PACKED:
+        raise refused(f"the file's voxels are encoded as '{encoding[:40]}', expected raw or gzip")
+    _refuse_other_units(fields)
+    data = _aside(fields)
+    several = _several(fields, len(sizes))
+    if not several:
+        _refuse_sizeless(fields)
+    dtype = np.dtype(kind)
+    if dtype.itemsize > 1 and fields.get("endian", "").lower() not in ("little", "big"):
+        raise refused("the file's header does not say in which order bytes stand ('endian')")
+    return Declared(
+        sizes,
+        dtype.newbyteorder(">" if fields.get("endian", "").lower() == "big" else "<"),
+        _begin(fields, 0 if data else file.tell(), packed=encoding != "raw"),
+        _PACKED[encoding],
+        data,
+        several,
+        tuple(_assumed(fields)),
+    )
+
+
+def _fields(file: BinaryIO) -> Iterator[tuple[str, str]]:
+    """Fields up to the empty line, or to the end of a header that stands alone."""
+    while file.tell() < MOST_HEADER:
+        line = file.readline(MOST_HEADER).decode("latin-1")
+        text = line.rstrip("\r\n")
+        if not text:  # the empty line, or the end of a file
+            return
+        name, colon, value = text.partition(":")
+        if text.startswith("#") or value.startswith("="):  # comments and free texts, which may name a patient
+            continue
+        if not colon:
+            break
+        yield _close(name), value.strip()
+    raise refused("the file is not NRRD, or truncated: lines 'field: value' up to an empty one were expected")
+
+
+def _close(text: str) -> str:
+    return text.replace(" ", "").lower()
+
+
+def _aside(fields: Mapping[str, str]) -> str:
+    """The name of the file that holds the voxels; empty where they follow the header."""
+    given = fields.get("datafile")
+    return "" if given is None else plain_name(given)
+
+
+def _begin(fields: Mapping[str, str], begin: int, *, packed: bool) -> int | None:
+    """The byte at which the voxels begin, or what is packed; None where they end with the file."""
+    lines, given = fields.get("lineskip", "0"), fields.get("byteskip", "0")
+    if lines != "0":
+        raise refused("the file's header skips lines ('line skip'), which is not read")
+    if given == "0":
+        return begin
+    if packed:
+        raise refused("the file's header skips bytes ('byte skip') of what is packed, which is not read")
+    return None if given == "-1" else begin + whole_numbers(fields, "byteskip")[0]
+
+
+def _refuse_other_units(fields: Mapping[str, str]) -> None:
+    given = fields.get("spaceunits", fields.get("units", ""))
+    strange = sorted({each for each in re.findall(r'"([^"]*)"', given) if each.lower() not in _MM})
+    if strange:
+        raise RefusedError(
+            f"the file's header gives lengths in {', '.join(strange)[:40]}, expected mm",
+            "Export it anew with sizes in mm, or leave the case out.",
+        )
+
+
+def _several(fields: Mapping[str, str], axes: int) -> str:
+    """What an axis is that no place in space runs along, as colours are; empty where there is none."""
+    kinds = [each for each in fields.get("kinds", "").split() if each.lower() not in _DOMAINS]
+    if kinds:
+        named = kinds[0][:40]
+        if "color" in named.lower():
+            return f"colours ({named})"
+        return "complex numbers" if named.lower() == "complex" else f"several values in each voxel ({named})"
+    directions = _vectors(fields)
+    if len(directions) == axes and axes > 3 and directions[0] == "none":
+        return "several values in each voxel"
+    return ""
+
+
+def _vectors(fields: Mapping[str, str]) -> list[str]:
+    return re.findall(r"\([^)]*\)|none", fields.get("spacedirections", "").lower())
+
+
+def _refuse_sizeless(fields: Mapping[str, str]) -> None:
+    """Refuse sizes that are no numbers, which SimpleITK takes for 1 mm."""
+    given = (*_vectors(fields)[:3], fields.get("spacings", "").lower())
+    if any("nan" in each or "none" in each for each in given):
+        refuse_placeless(np.full((4, 4), np.nan))
+
+
+def _assumed(fields: Mapping[str, str]) -> Iterator[str]:
+    directions, spacings = _vectors(fields), fields.get("spacings", "").lower()
+    if not directions and not spacings:
+        yield (
+            "its header gives no voxel size (space directions); 1 mm is assumed: mm and mL are no measures"
+        )
+    if not directions or not _SIDES.fullmatch(fields.get("space", "")):
+        yield (
+            "its header gives no sides of the patient (space, space directions); axes are assumed to run to the "
+            "patient's left, back and top"
+        )

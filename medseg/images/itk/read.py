@@ -1,0 +1,182 @@
+"""Reading MetaImage and NRRD: SimpleITK reads the header, and no more bytes are taken than it accounts for.
+
+SimpleITK's own reading of voxels is not used: of a packed MetaImage whose data end early, or whose header does not
+say how long they are, it gives whatever the memory held before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from medseg.errors import DataError
+from medseg.geometry.grid import Geometry, StoredImage
+from medseg.images.beside import beside
+from medseg.images.itk import metaimage, nrrd
+from medseg.images.itk.declared import Declared, refused
+from medseg.images.itk.names import METAIMAGE, NRRD
+from medseg.images.limits import (
+    MOST_PACKED,
+    PIECE,
+    SHORT,
+    SLACK,
+    bomb,
+    refuse_beyond,
+    refuse_far,
+    refuse_placeless,
+    volume_shape,
+)
+from medseg.images.opening import opened
+from medseg.images.refusal import RefusedError
+
+HEADERS: Mapping[str, Callable[[BinaryIO], Declared]] = {
+    **dict.fromkeys(METAIMAGE, metaimage.declared),
+    **dict.fromkeys(NRRD, nrrd.declared),
+}
+"""What reads a header, by the ending of the file's name."""
+
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From the world of SimpleITK to ours, RAS, and back."""
+
+_SLICE = "its header gives no thickness of the slice; 1 mm is assumed: mL are no measures"
+
+
+def read_itk(path: Path) -> StoredImage:
+    """Read one MetaImage or NRRD file, with the voxels in it or beside it; a 2D image is a volume of one slice.
+
+    Raises:
+        DataError: A file is missing, not readable, truncated, not of its kind, of no usable shape, or without a
+            usable place; it holds several values in each voxel; or SimpleITK is not installed. No path is named.
+    """
+    said = header_of(path)
+    grid = _grid(path, said)
+    data = _voxels(path, said).reshape(grid.shape, order="F")
+    if data.dtype.kind == "f" and data.dtype != np.float32:
+        data = data.astype(np.float32)
+    return StoredImage(data, grid, grid.assumed)
+
+
+def itk_geometry(path: Path) -> Geometry:
+    """Shape and affine of a file, from its header alone.
+
+    Raises:
+        DataError: As `read_itk`, for what the header tells.
+    """
+    return _grid(path, header_of(path))
+
+
+def header_of(path: Path) -> Declared:
+    """What the header of a file says of its voxels.
+
+    Raises:
+        DataError: It is none, or says that they lie elsewhere than in a file beside it.
+    """
+    with opened(path) as (file, _):
+        return HEADERS[path.suffix.lower()](file)
+
+
+def simpleitk() -> Any:
+    """The library.
+
+    Raises:
+        RefusedError: It is not installed; says how to install it.
+    """
+    try:
+        return import_module("SimpleITK")
+    except ImportError as error:
+        raise RefusedError(
+            f"SimpleITK, which reads MetaImage and NRRD, cannot be imported: {error}",
+            "Install it with `pip install 'medseg[itk]'`, or convert the files to NIfTI.",
+        ) from error
+
+
+def _grid(path: Path, said: Declared) -> Geometry:
+    """Shape and affine as SimpleITK reads them, where both agree on what the file holds."""
+    if said.several:
+        raise RefusedError(
+            f"the file holds {said.several}, expected one number in each voxel",
+            "Save each colour, or the one quantity that they show, as a volume of its own, or leave the case out.",
+        )
+    shape = volume_shape(said.sizes)
+    with opened(beside(path, said.data)):  # SimpleITK opens it too, and would wait for a pipe
+        reader = _read_by_itk(path)
+    if reader.GetSize() != said.sizes or reader.GetNumberOfComponents() != 1:
+        raise refused("the file's header says in two ways what the file holds, and they differ")
+    affine, axes = np.eye(4), min(reader.GetDimension(), 3)
+    turned = np.reshape(reader.GetDirection(), (reader.GetDimension(),) * 2) * reader.GetSpacing()
+    affine[:axes, :axes] = turned[:axes, :axes]
+    affine[:axes, 3] = reader.GetOrigin()[:axes]
+    refuse_placeless(affine)
+    assumed = (*said.assumed, _SLICE) if axes == 2 else said.assumed
+    grid = Geometry(shape, LPS @ affine, assumed=assumed)
+    refuse_far(grid)
+    return grid
+
+
+def _read_by_itk(path: Path) -> Any:
+    """SimpleITK's reader once it has read the header. Its warnings, which name paths, are kept back."""
+    itk = simpleitk()
+    reader, shown = itk.ImageFileReader(), itk.ProcessObject.GetGlobalWarningDisplay()
+    reader.SetFileName(os.fspath(path))
+    itk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:  # whose message names the path
+        raise refused("the file's header cannot be read by SimpleITK: it is damaged") from None
+    finally:
+        itk.ProcessObject.SetGlobalWarningDisplay(shown)
+    return reader
+
+
+def _voxels(path: Path, said: Declared) -> NDArray[Any]:
+    """All values in their order, once the file is known to hold them and they fit into memory."""
+    with opened(beside(path, said.data)) as (file, size):
+        begin = size - said.expected if said.begin is None else said.begin
+        left = size - begin
+        refuse_beyond(said.sizes, said.expected, left if said.packed is None else left * MOST_PACKED)
+        if begin < 0 or (said.packed or 0) > left:
+            raise DataError(SHORT)
+        file.seek(begin)
+        if said.packed is None:
+            held = bytearray(said.expected)  # which torch may write to, unlike bytes
+            del held[file.readinto(held) :]  # type: ignore[attr-defined]  # a buffered file has it
+        else:
+            held = _unpacked(file, said.packed or left, said.expected)
+    if len(held) != said.expected:
+        raise DataError(SHORT)
+    return np.frombuffer(held, said.dtype)
+
+
+def _unpacked(file: BinaryIO, packed: int, expected: int) -> bytearray:
+    """What is packed in so many bytes by zlib or gzip; little more than expected is unpacked.
+
+    Raises:
+        DataError: It is damaged, or much more.
+    """
+    held, waiting = bytearray(), b""
+    unpacker = isal_zlib.decompressobj(wbits=47)  # zlib and gzip
+    while waiting or packed:
+        if unpacker.eof:
+            unpacker = isal_zlib.decompressobj(wbits=47)
+        if not waiting:
+            waiting = file.read(min(PIECE, packed))
+            packed -= len(waiting)
+            if not waiting:
+                break
+        held += unpacker.decompress(waiting, PIECE)
+        waiting = unpacker.unused_data or unpacker.unconsumed_tail
+        if len(held) > expected + SLACK:
+            raise bomb(expected)
+        if len(held) >= expected and unpacker.eof:
+            break
+    if not unpacker.eof:
+        raise DataError("the file is truncated: its compressed data end early")
+    del held[expected:]
+    return held

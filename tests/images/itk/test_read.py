@@ -1,0 +1,378 @@
+"""MetaImage, NRRD and pairs: the same voxels in the same places as NIfTI, behind the same refusals."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tracemalloc
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK
+from numpy.typing import NDArray
+
+from medseg.errors import DataError
+from medseg.files.content import content_of
+from medseg.files.many import files_of
+from medseg.images import limits
+from medseg.images.itk import read as reading
+from medseg.images.itk.apart import whole
+from medseg.images.itk.kind import ItkFiles
+from medseg.images.itk.read import read_itk
+from medseg.images.nifti.read import read_nifti
+
+FILES = ItkFiles()
+SHAPE = (3, 4, 5)
+VOXELS = np.arange(60, dtype=np.int16).reshape(SHAPE)
+BYTES = VOXELS.tobytes(order="F")
+TURNED = (0.36, 0.48, -0.8, -0.8, 0.6, 0.0, 0.48, 0.64, 0.6)
+
+
+def image(data: NDArray[Any] = VOXELS, direction: tuple[float, ...] = TURNED) -> Any:
+    made = SimpleITK.GetImageFromArray(np.ascontiguousarray(data.T))
+    made.SetSpacing((0.7, 1.1, 2.3))
+    made.SetOrigin((-12.5, 33.25, 7.0))
+    made.SetDirection(direction)
+    return made
+
+
+def metaimage(path: Path, content: bytes = BYTES, **fields: str) -> Path:
+    """A `.mha` file; fields with no value are left out."""
+    usual = dict(
+        line.split(" = ")
+        for line in (
+            "ObjectType = Image",
+            "NDims = 3",
+            "BinaryData = True",
+            "CompressedData = False",
+            "TransformMatrix = 1 0 0 0 1 0 0 0 1",
+            "Offset = 0 0 0",
+            "ElementSpacing = 1 1 1",
+            "DimSize = 3 4 5",
+            "ElementType = MET_SHORT",
+        )
+    )
+    last = {"ElementDataFile": fields.pop("ElementDataFile", "LOCAL")}
+    lines = [f"{name} = {value}\n" for name, value in {**usual, **fields, **last}.items() if value]
+    path.write_bytes("".join(lines).encode() + content)
+    return path
+
+
+def nrrd(path: Path, content: bytes = BYTES, **fields: str) -> Path:
+    """A `.nrrd` file; `_` in names of fields stands for a space, and fields with no value are left out."""
+    usual = {
+        "type": "short",
+        "dimension": "3",
+        "space": "left-posterior-superior",
+        "sizes": "3 4 5",
+        "space_directions": "(1,0,0) (0,1,0) (0,0,1)",
+        "kinds": "domain domain domain",
+        "endian": "little",
+        "encoding": "raw",
+        "space_origin": "(0,0,0)",
+    }
+    lines = [f"{name.replace('_', ' ')}: {value}\n" for name, value in {**usual, **fields}.items() if value]
+    path.write_bytes(f"NRRD0004\n{''.join(lines)}\n".encode() + content)
+    return path
+
+
+# --- The same as NIfTI
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd", ".nhdr", ".hdr"])
+@pytest.mark.parametrize(
+    "direction", [TURNED, (1.0, 0, 0, 0, 1, 0, 0, 0, 1), (0.0, 0, -1, 1, 0, 0, 0, -1, 0)]
+)
+def test_a_volume_is_the_same_in_every_format(tmp_path, ending, direction, packed):
+    for name in (f"a{ending}", "b.nii.gz"):
+        SimpleITK.WriteImage(image(direction=direction), str(tmp_path / name), packed and ending != ".hdr")
+
+    found, expected = FILES.read_image(tmp_path / f"a{ending}"), read_nifti(tmp_path / "b.nii.gz")
+
+    np.testing.assert_array_equal(found.data, expected.data)
+    assert found.data.dtype == np.int16
+    np.testing.assert_allclose(found.geometry.affine, expected.geometry.affine, atol=1e-6)
+    assert FILES.geometry(tmp_path / f"a{ending}").same_grid(found.geometry)
+    assert found.notes == found.geometry.assumed == ()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"])
+@pytest.mark.parametrize("ending", [".mha", ".nrrd"])
+def test_numbers_of_every_type_are_read(tmp_path, ending, dtype):
+    data = (VOXELS * 4 % 100).astype(dtype)
+    SimpleITK.WriteImage(image(data), str(tmp_path / f"a{ending}"))
+
+    found = read_itk(tmp_path / f"a{ending}").data
+
+    np.testing.assert_array_equal(found, data)
+    assert found.dtype == (np.float32 if dtype == "f8" else dtype)
+
+
+def test_bytes_in_the_other_order_are_turned(tmp_path):
+    content = VOXELS.astype(">i2").tobytes(order="F")
+    for path in (
+        metaimage(tmp_path / "a.mha", content, BinaryDataByteOrderMSB="True"),
+        nrrd(tmp_path / "a.nrrd", content, endian="big"),
+    ):
+        found = read_itk(path).data
+        np.testing.assert_array_equal(found, VOXELS)
+        assert found.dtype.isnative
+
+
+@pytest.mark.parametrize(
+    ("write", "fields", "content"),
+    [
+        (metaimage, {"CompressedData": "True"}, zlib.compress(BYTES)),  # which SimpleITK reads as it likes
+        (metaimage, {"CompressedData": "True"}, gzip.compress(BYTES)),
+        (metaimage, {"HeaderSize": "-1"}, b"more" + BYTES),
+        (metaimage, {"ElementType": "MET_LONG"}, VOXELS.astype("<i4").tobytes(order="F")),
+        (nrrd, {"encoding": "gzip"}, gzip.compress(BYTES[:50]) + gzip.compress(BYTES[50:])),
+        (nrrd, {"byte_skip": "4"}, b"more" + BYTES),
+        (nrrd, {"byte_skip": "-1"}, b"more" + BYTES),
+        (nrrd, {"#_by": "Jane Doe", "kinds": "domain domain domain\nName:=Jane Doe"}, BYTES),
+    ],
+)
+def test_ways_to_say_where_the_voxels_are(tmp_path, write, fields, content):
+    path = write(tmp_path / f"a{'.mha' if write is metaimage else '.nrrd'}", content, **fields)
+
+    np.testing.assert_array_equal(read_itk(path).data, VOXELS)
+
+
+def test_sides_of_nrrd_are_those_that_it_names(tmp_path):
+    path = nrrd(tmp_path / "a.nrrd", space="right-anterior-superior", space_origin="(1,2,3)")
+
+    np.testing.assert_allclose(
+        read_itk(path).geometry.affine, [[1, 0, 0, 1], [0, 1, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]]
+    )
+
+
+def test_a_picture_is_one_slice_whose_thickness_is_assumed(tmp_path):
+    flat = SimpleITK.GetImageFromArray(VOXELS[:, :, 0].T)
+    flat.SetSpacing((0.5, 2))
+    for name in ("a.mha", "a.nrrd"):
+        SimpleITK.WriteImage(flat, str(tmp_path / name))
+        found = read_itk(tmp_path / name)
+        np.testing.assert_array_equal(found.data, VOXELS[:, :, :1])
+        assert found.geometry.spacing == (0.5, 2.0, 1.0)
+        assert "thickness" in found.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "fields", "said"),
+    [
+        (metaimage, "a.mha", {"ElementSpacing": ""}, "no voxel size"),
+        (metaimage, "a.mha", {"TransformMatrix": ""}, "no directions"),
+        (nrrd, "a.nrrd", {"space": "", "space_directions": "", "space_origin": ""}, "no voxel size"),
+        (
+            nrrd,
+            "a.nrrd",
+            {"space": "", "space_directions": "", "space_origin": "", "spacings": "1 2 3"},
+            "no sides",
+        ),
+        (nrrd, "a.nrrd", {"space": "3D-right-handed"}, "no sides"),
+    ],
+)
+def test_what_a_header_leaves_open_is_said(tmp_path, write, name, fields, said):
+    path = write(tmp_path / name, **fields)
+
+    assert any(said in note for note in read_itk(path).notes)
+    assert any(said in note for note in FILES.geometry(path).assumed)
+
+
+# --- What is refused
+
+PLACELESS, SHORT = "singular or not finite", "truncated"
+BAD = [
+    (metaimage, {"ElementSpacing": "0 1 1"}, BYTES, PLACELESS),
+    (metaimage, {"ElementSpacing": "nan 1 1"}, BYTES, PLACELESS),
+    (metaimage, {"TransformMatrix": "1 0 0 1 0 0 0 0 1"}, BYTES, PLACELESS),
+    (metaimage, {"TransformMatrix": "nan 0 0 0 1 0 0 0 1"}, BYTES, PLACELESS),
+    (metaimage, {"Offset": "1e30 0 0"}, BYTES, "beyond any image"),
+    (metaimage, {"ElementNumberOfChannels": "3"}, BYTES * 3, "3 values in each voxel"),
+    (metaimage, {"ElementType": "MET_FLOAT_MATRIX"}, BYTES, "type MET_FLOAT_MATRIX"),
+    (metaimage, {"BinaryData": "False"}, BYTES, "as text"),
+    (metaimage, {"DimSize": "3 4 0"}, BYTES, "'DimSize' should hold"),
+    (metaimage, {"DimSize": "3 4 -5"}, BYTES, "'DimSize' should hold"),
+    (metaimage, {"DimSize": "99999 99999 99999"}, BYTES, SHORT),
+    (metaimage, {"DimSize": "3 4 5 2", "NDims": "4"}, BYTES * 2, r"shape \(3, 4, 5, 2\)"),
+    (metaimage, {"NDims": "2"}, BYTES, "3 sizes, and 2"),
+    (metaimage, {"DimSize": "3 4 5\nDimSize = 1 1 1"}, BYTES, "'DimSize' twice"),
+    (metaimage, {}, BYTES[:50], SHORT),
+    (metaimage, {"HeaderSize": "9999"}, BYTES, SHORT),
+    (metaimage, {"CompressedData": "True"}, zlib.compress(BYTES)[:20], SHORT),
+    (metaimage, {"CompressedData": "True"}, zlib.compress(BYTES[:50]), SHORT),
+    (metaimage, {"CompressedData": "True"}, b"x" * 90, "damaged"),
+    (metaimage, {"CompressedData": "True", "CompressedDataSize": "99999"}, zlib.compress(BYTES), SHORT),
+    (metaimage, {"CompressedData": "True", "DimSize": "9999 9999 99"}, zlib.compress(BYTES), SHORT),
+    (nrrd, {"space_directions": "(0,0,0) (0,1,0) (0,0,1)"}, BYTES, PLACELESS),
+    (nrrd, {"space_directions": "(nan,nan,nan) (0,1,0) (0,0,1)"}, BYTES, PLACELESS),
+    (nrrd, {"space_directions": "none (0,1,0) (0,0,1)"}, BYTES, PLACELESS),
+    (nrrd, {"space_directions": "(1,0,0) (1,0,0) (0,0,1)"}, BYTES, PLACELESS),
+    (
+        nrrd,
+        {"space": "", "space_directions": "", "space_origin": "", "spacings": "nan 1 1"},
+        BYTES,
+        PLACELESS,
+    ),
+    (nrrd, {"space_origin": "(1e30,0,0)"}, BYTES, "beyond any image"),
+    (nrrd, {"space_units": '"um" "um" "um"'}, BYTES, "lengths in um"),
+    (nrrd, {"type": "block"}, BYTES, "type 'block'"),
+    (nrrd, {"encoding": "bzip2"}, BYTES, "encoded as 'bzip2'"),
+    (nrrd, {"endian": ""}, BYTES, "order bytes"),
+    (nrrd, {"line_skip": "1"}, BYTES, "skips lines"),
+    (nrrd, {"sizes": "3 4 5\nSizes: 1 1 1"}, BYTES, "'sizes' twice"),
+    (nrrd, {"sizes": "3 4 5 6"}, BYTES, "4 sizes, and 3"),
+    (nrrd, {}, BYTES[:50], SHORT),
+    (nrrd, {"byte_skip": "9999"}, BYTES, SHORT),
+    (nrrd, {"encoding": "gzip"}, gzip.compress(BYTES)[:-12], SHORT),
+    (nrrd, {"space": "nowhere"}, BYTES, "cannot be read by SimpleITK"),
+]
+
+
+@pytest.mark.parametrize(("write", "fields", "content", "reason"), BAD)
+def test_a_file_that_cannot_be_used_is_refused_for_its_reason(
+    tmp_path, capfd, write, fields, content, reason
+):
+    path = write(tmp_path / f"Doe{'.mha' if write is metaimage else '.nrrd'}", content, **fields)
+
+    with pytest.raises(DataError, match=reason) as caught:
+        read_itk(path)
+
+    assert "Doe" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "first", "named"),
+    [
+        ("RGB-color", "3", r"colours \(RGB-color\)"),
+        ("vector", "3", r"several values in each voxel \(vector\)"),
+        ("complex", "2", "complex numbers"),
+    ],
+)
+def test_several_values_in_a_voxel_are_refused_by_their_names(tmp_path, kinds, first, named):
+    path = nrrd(
+        tmp_path / "a.nrrd",
+        BYTES * int(first),
+        dimension="4",
+        sizes=f"{first} 3 4 5",
+        kinds=f"{kinds} domain domain domain",
+        space_directions="none (1,0,0) (0,1,0) (0,0,1)",
+    )
+    with pytest.raises(DataError, match=named):
+        read_itk(path)
+
+
+@pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd", ".nhdr", ".hdr"])
+@pytest.mark.parametrize(
+    "content", [b"", b"a list of patients\n" * 40, b"\0" * 900, b"NRRD0004\n", b"\n" * 10]
+)
+def test_what_is_none_of_them_is_refused(tmp_path, ending, content):
+    (tmp_path / f"a{ending}").write_bytes(content)
+
+    with pytest.raises(DataError, match=r"empty \(0 bytes\)|is not|is no header|no sizes"):
+        FILES.read_image(tmp_path / f"a{ending}")
+
+
+@pytest.mark.parametrize("ending", [".mha", ".nhdr", ".hdr"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, ending):
+    os.mkfifo(tmp_path / f"a{ending}")
+
+    with pytest.raises(DataError, match="named pipe"):
+        FILES.read_image(tmp_path / f"a{ending}")
+    assert whole(tmp_path / f"a{ending}") == tmp_path / f"a{ending}"
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "fields"),
+    [(metaimage, "a.mha", {"CompressedData": "True"}), (nrrd, "a.nrrd", {"encoding": "gzip"})],
+)
+def test_a_bomb_is_not_unpacked(tmp_path, write, name, fields):
+    path = write(tmp_path / name, gzip.compress(bytes(1 << 27), compresslevel=1), **fields)
+
+    tracemalloc.start()
+    with pytest.raises(DataError, match="unpacks to more than the 120 bytes"):
+        read_itk(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most < 1 << 26
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "available_memory", lambda: 2**29)
+    path = metaimage(tmp_path / "a.mha", b"", DimSize="400 400 500")
+    with path.open("ab") as file:
+        file.truncate(200_000_000)  # which takes no room on the disk
+
+    with pytest.raises(DataError, match=r"400 x 400 x 500 voxels.*0\.5 GiB are free"):
+        read_itk(path)
+
+
+def test_a_missing_library_is_named_with_the_extra_that_brings_it(tmp_path, monkeypatch):
+    def missing(name: str) -> Any:
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(reading, "import_module", missing)
+
+    with pytest.raises(DataError, match=r"SimpleITK.*pip install 'medseg\[itk\]'"):
+        read_itk(metaimage(tmp_path / "a.mha"))
+
+
+# --- Voxels beside the header
+
+APART = [
+    (metaimage, "a.mhd", "ElementDataFile"),
+    (nrrd, "a.nhdr", "data_file"),
+]
+
+
+@pytest.mark.parametrize(("write", "name", "field"), APART)
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("/etc/passwd", "elsewhere"),
+        ("../a.raw", "elsewhere"),
+        ("below/a.raw", "elsewhere"),
+        ("..\\a.raw", "elsewhere"),
+        ("C:a.raw", "elsewhere"),
+        ("..", "elsewhere"),
+        ("LIST", "in several files"),
+        ("a%03d.raw 1 3 1", "in several files"),
+        ("none.raw", "not there beside it"),
+        ("link.raw", "is a link"),
+        ("pipe.raw", "named pipe"),
+        ("short.raw", "truncated"),
+    ],
+)
+def test_a_header_leads_nowhere_but_to_a_file_beside_it(tmp_path, write, name, field, given, reason):
+    (tmp_path / "in" / "below").mkdir(parents=True)
+    for place in ("a.raw", "in/below/a.raw", "in/a001.raw"):
+        (tmp_path / place).write_bytes(BYTES)
+    (tmp_path / "in" / "link.raw").symlink_to(tmp_path / "a.raw")
+    (tmp_path / "in" / "short.raw").write_bytes(BYTES[:50])
+    os.mkfifo(tmp_path / "in" / "pipe.raw")
+    path = write(tmp_path / "in" / name, b"", **{field: given})
+
+    with pytest.raises(DataError, match=reason) as caught:
+        read_itk(path)
+
+    assert given not in ("none.raw", "link.raw") or given not in str(caught.value)
+
+
+@pytest.mark.parametrize(("write", "name", "field"), APART)
+def test_a_change_of_the_voxels_is_a_change_of_the_file(tmp_path, write, name, field):
+    (tmp_path / "a b.raw").write_bytes(BYTES)
+    path = whole(write(tmp_path / name, b"", **{field: "a b.raw"}))
+    before = content_of(path).digest
+    np.testing.assert_array_equal(read_itk(path).data, VOXELS)
+
+    (tmp_path / "a b.raw").write_bytes(bytes(120))
+
+    assert files_of(path) == (tmp_path / name, tmp_path / "a b.raw")
+    assert content_of(path).digest != before
+    assert not read_itk(path).data.any()
