@@ -67,12 +67,12 @@ def once(fields: Iterator[tuple[str, str]]) -> dict[str, str]:
 
 
 def whole_numbers(fields: Mapping[str, str], name: str) -> tuple[int, ...]:
-    """Numbers above 0 that a field lists.
+    """Whole numbers above 0 that a field lists.
 
     Raises:
         RefusedError: It is missing, or lists something else.
     """
     words = fields.get(name, "").split()
     if not words or not all(_WHOLE.fullmatch(word) and int(word) for word in words):
-        raise refused(f"the file's header gives no sizes: '{name}' should hold whole numbers above 0")
+        raise refused(f"the file's header should hold whole numbers above 0 under '{name}'")
     return tuple(int(word) for word in words)

@@ -97,6 +97,23 @@ def simpleitk() -> Any:
         ) from error
 
 
+def itk_name(path: Path) -> str:
+    """A path as SimpleITK takes it: of others it ends the program.
+
+    Raises:
+        RefusedError: It is not text.
+    """
+    name = os.fspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise RefusedError(
+            "the name of the file, or of a folder above it, is no UTF-8, which SimpleITK cannot open",
+            "Rename it, or convert the file to NIfTI.",
+        ) from None
+    return name
+
+
 def _grid(path: Path, said: Declared) -> Geometry:
     """Shape and affine as SimpleITK reads them, where both agree on what the file holds."""
     if said.several:
@@ -124,12 +141,14 @@ def _read_by_itk(path: Path) -> Any:
     """SimpleITK's reader once it has read the header. Its warnings, which name paths, are kept back."""
     itk = simpleitk()
     reader, shown = itk.ImageFileReader(), itk.ProcessObject.GetGlobalWarningDisplay()
-    reader.SetFileName(os.fspath(path))
+    reader.SetFileName(itk_name(path))
     itk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         reader.ReadImageInformation()
     except RuntimeError:  # whose message names the path
-        raise refused("the file's header cannot be read by SimpleITK: it is damaged") from None
+        raise refused(
+            "SimpleITK cannot read the file's header: it is damaged, or says the place oddly"
+        ) from None
     finally:
         itk.ProcessObject.SetGlobalWarningDisplay(shown)
     return reader

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.geometry.grid import Geometry
-from medseg.images.itk.read import LPS, simpleitk
+from medseg.images.itk.read import LPS, itk_name, simpleitk
 from medseg.images.nifti.write import write_nifti
 
 #: The ending of what is written for an input of each: one file, so that header and voxels are never apart, and never
@@ -37,13 +36,13 @@ def write_volume(data: NDArray[Any], geometry: Geometry, path: Path) -> None:
 
 def _write_itk(data: NDArray[Any], geometry: Geometry, path: Path) -> None:
     """Packed; the header holds no time and no name."""
-    itk = simpleitk()
+    itk, name = simpleitk(), itk_name(path)
     image = itk.GetImageFromArray(np.ascontiguousarray(data.T))
     affine = LPS @ geometry.affine
     image.SetSpacing(geometry.spacing)
     image.SetOrigin(affine[:3, 3].tolist())
     image.SetDirection((affine[:3, :3] / geometry.spacing).ravel().tolist())
     try:
-        itk.WriteImage(image, os.fspath(path), useCompression=True)
+        itk.WriteImage(image, name, useCompression=True)
     except RuntimeError as error:
-        raise OSError(errno.EIO, "SimpleITK could not write it", os.fspath(path)) from error
+        raise OSError(errno.EIO, "SimpleITK could not write it", name) from error

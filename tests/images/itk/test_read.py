@@ -195,8 +195,8 @@ BAD = [
     (metaimage, {"ElementNumberOfChannels": "3"}, BYTES * 3, "3 values in each voxel"),
     (metaimage, {"ElementType": "MET_FLOAT_MATRIX"}, BYTES, "type MET_FLOAT_MATRIX"),
     (metaimage, {"BinaryData": "False"}, BYTES, "as text"),
-    (metaimage, {"DimSize": "3 4 0"}, BYTES, "'DimSize' should hold"),
-    (metaimage, {"DimSize": "3 4 -5"}, BYTES, "'DimSize' should hold"),
+    (metaimage, {"DimSize": "3 4 0"}, BYTES, "whole numbers above 0 under 'DimSize'"),
+    (metaimage, {"DimSize": "3 4 -5"}, BYTES, "whole numbers above 0 under 'DimSize'"),
     (metaimage, {"DimSize": "99999 99999 99999"}, BYTES, SHORT),
     (metaimage, {"DimSize": "3 4 5 2", "NDims": "4"}, BYTES * 2, r"shape \(3, 4, 5, 2\)"),
     (metaimage, {"NDims": "2"}, BYTES, "3 sizes, and 2"),
@@ -229,7 +229,7 @@ BAD = [
     (nrrd, {}, BYTES[:50], SHORT),
     (nrrd, {"byte_skip": "9999"}, BYTES, SHORT),
     (nrrd, {"encoding": "gzip"}, gzip.compress(BYTES)[:-12], SHORT),
-    (nrrd, {"space": "nowhere"}, BYTES, "cannot be read by SimpleITK"),
+    (nrrd, {"space": "nowhere"}, BYTES, "SimpleITK cannot read"),
 ]
 
 
@@ -274,7 +274,7 @@ def test_several_values_in_a_voxel_are_refused_by_their_names(tmp_path, kinds, f
 def test_what_is_none_of_them_is_refused(tmp_path, ending, content):
     (tmp_path / f"a{ending}").write_bytes(content)
 
-    with pytest.raises(DataError, match=r"empty \(0 bytes\)|is not|is no header|no sizes"):
+    with pytest.raises(DataError, match=r"empty \(0 bytes\)|is not|is no header|whole numbers above 0"):
         FILES.read_image(tmp_path / f"a{ending}")
 
 
@@ -311,6 +311,21 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path, mo
 
     with pytest.raises(DataError, match=r"400 x 400 x 500 voxels.*0\.5 GiB are free"):
         read_itk(path)
+
+
+def test_a_name_that_is_no_text_is_refused_where_simpleitk_would_end_the_program(tmp_path):
+    path = metaimage(tmp_path / "a.mha")
+    odd = path.rename(tmp_path / os.fsdecode(b"\xff.mha"))
+
+    with pytest.raises(DataError, match="no UTF-8"):
+        read_itk(odd)
+    assert read_itk(odd.rename(tmp_path / "ü 日.mha")).data.shape == SHAPE
+
+
+@pytest.mark.parametrize(("write", "name"), [(metaimage, "a.mha"), (nrrd, "a.nrrd")])
+def test_one_that_is_read_as_nifti_is_refused_with_the_format_that_it_has(tmp_path, write, name):
+    with pytest.raises(DataError, match=r"it holds text.*`format: itk`"):
+        read_nifti(write(tmp_path / name))
 
 
 def test_a_missing_library_is_named_with_the_extra_that_brings_it(tmp_path, monkeypatch):
