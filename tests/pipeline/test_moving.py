@@ -96,10 +96,11 @@ def test_a_full_disk_is_told_once_with_what_the_run_takes_and_the_run_stays(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
 
     (folder.path / "weights").write_bytes(bytes(5 << 20))
-    with monkeypatch.context() as disk, pytest.raises(RunError) as caught:
+    with monkeypatch.context() as disk:
         another_disk(disk)
         disk.setattr(shutil, "copyfile", full)
-        move(folder, tmp_path / "other", URI)
+        with pytest.raises(RunError) as caught:
+            move(folder, tmp_path / "other", URI)
 
     reason = os.strerror(errno.ENOSPC)
     assert f"cannot be moved to {tmp_path / 'other'}: {reason}. It is whole where it was." in str(
