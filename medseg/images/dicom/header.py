@@ -219,7 +219,9 @@ def parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[
             )
         bare = head[128:132] != b"DICM"
         if bare and not begins_with_element(head):
-            raise RefusedError("the file is named as DICOM, but does not begin as DICOM does", COPY)
+            raise RefusedError(
+                "the file was to be DICOM by its name or place, and does not begin as DICOM does", COPY
+            )
         handle.seek(0)
         try:
             _refuse_bomb(handle, 0 if bare else 132)
