@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -72,6 +74,7 @@ def private_folder(path: Path) -> Path:
 _PART = ".part"
 _WRITING = ".writing"
 _YOUNG, _OLD = 60.0, 86400.0  # seconds
+_BEGUN = re.compile(r"\..+\.[a-z0-9_]{8}\.part")  # as `tempfile.mkdtemp` makes it of prefix and suffix
 
 
 @contextmanager
@@ -81,6 +84,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     The yielded path does not exist yet, so that a file or a folder may be made there. A failure, or a
     process that is killed, leaves `path` as it was, and so does a power cut: what was made is on the disk before it
     gets its name. It is open to whom the user's umask opens it, however the library that wrote it does otherwise.
+    What processes killed a day ago had begun in the same folder is removed.
 
     Raises:
         NotWrittenError: The place cannot be written to: its disk is full, a file is in the way, or the rights
@@ -89,6 +93,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         new = [each for each in path.parents if not each.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent.absolute())
         beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:60]}.", suffix=_PART, dir=path.parent))
     except OSError as error:
         _not_written(error, path)
@@ -170,14 +175,25 @@ def clear_leftovers(folder: Path, *, below: str = "", own: bool = False) -> None
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _is_dead(part: Path) -> bool:
+@lru_cache(maxsize=4096)  # a folder of thousands of files is looked through once, not at each of them
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left in a folder a day ago, be it anybody's: nothing but what medseg marked."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        named = [each for each in entries if _BEGUN.fullmatch(each.name)]
+        parts = [Path(each.path) for each in named if each.is_dir(follow_symlinks=False)]
+        for part in parts:
+            if (part / _WRITING).exists() and _is_dead(part, _OLD):
+                shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_dead(part: Path, young: float = _YOUNG) -> bool:
     """Whether nobody holds the lock of what was begun; a young one may not have it yet."""
     try:
         age = abs(time.time() - part.stat().st_mtime)
         state = seen(part / _WRITING) if (part / _WRITING).exists() else "unknown"
     except OSError:  # it is gone meanwhile, or another user's own
         return False
-    return (state == "free" and age > _YOUNG) or (state == "unknown" and age > _OLD)
+    return (state == "free" and age > young) or (state == "unknown" and age > _OLD)
 
 
 def read_kept(path: Path, kind: type[Kept]) -> Kept:

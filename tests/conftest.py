@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import errno
 import gc
 import importlib
 import itertools
@@ -94,6 +95,23 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 def _note(item: pytest.Item, seconds: float) -> float:
     item.stash[_TOOK] = item.stash.get(_TOOK, 0.0) + seconds
     return item.stash[_TOOK]
+
+
+@pytest.fixture
+def close_folder(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Lets listing a folder fail as without the right to; by rights alone, root would read it all the same."""
+
+    def close(folder: Path) -> None:
+        listed = os.scandir
+
+        def refused(path: Any = ".") -> Any:  # which may also be the number of an open folder
+            if not isinstance(path, int) and Path(path) == folder:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return listed(path)
+
+        monkeypatch.setattr(os, "scandir", refused)
+
+    return close
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from medseg.errors import RunError
 from medseg.files.durable import flush_folder
+from medseg.files.lock import take
 from medseg.places import (
     cache_contents,
     cache_folder,
@@ -156,6 +158,44 @@ def test_what_has_just_been_begun_is_left_alone_unless_nobody_else_can_have(tmp_
     assert len(leftovers(tmp_path, own=True)) == 3
     os.utime(tmp_path / ".a.x.part", LONG_AGO)  # of a medseg, or a file system, without locks
     assert [path.name for path in leftovers(tmp_path)] == [".a.x.part"]
+
+
+def begun(folder: Path, name: str, *, marked: bool = True, ago: float = 2.0) -> Path:
+    """What a process that is gone had begun to write, some days ago."""
+    part = folder / name
+    part.mkdir(parents=True)
+    (part / "half").write_bytes(b"of a patient")
+    if marked:
+        (part / ".writing").touch()
+    when = time.time() - ago * 86400
+    os.utime(part, (when, when))
+    return part
+
+
+def test_whoever_writes_into_a_folder_clears_what_killed_processes_left_there(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    dead = begun(out, ".case-1.nii.gz.abcdef_9.part")
+    young = begun(out, ".case-2.nii.gz.abcdefg1.part", ago=0.5)
+    busy = begun(out, ".case-3.nii.gz.abcdefg2.part")
+    others = [
+        begun(out, ".film.abcdefgh.part", marked=False),
+        begun(out, ".film.part"),
+        begun(out, "case-1.abcdefgh.part"),
+        begun(out / "deeper", ".case-1.nii.gz.abcdefgh.part"),
+        begun(tmp_path, "elsewhere"),
+    ]
+    (out / ".link.abcdefgh.part").symlink_to(others[-1])
+    at_work = take(busy / ".writing")
+    assert at_work is not None
+    os.utime(busy, LONG_AGO)
+
+    with written_whole(out / "case-9.nii.gz") as target:
+        target.touch()
+    at_work.let_go()
+
+    assert not dead.exists()
+    assert all((each / "half").exists() for each in (young, busy, *others))
+    assert (out / ".link.abcdefgh.part").is_symlink()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folders are flushed on POSIX alone")

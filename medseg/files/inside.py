@@ -48,7 +48,8 @@ def refuse_ways_out(folder: Path) -> None:
     """Refuse a folder through which files elsewhere would be read or written.
 
     Raises:
-        RunError: A link in it leads out of it, or something in it is neither file nor folder; names one.
+        RunError: A link in it leads out of it, something in it is neither file nor folder, or a folder in it cannot
+            be looked into; names one.
     """
     root = folder.resolve()
     for path in _ways_out(root, root):
@@ -59,8 +60,25 @@ def refuse_ways_out(folder: Path) -> None:
 
 
 def _ways_out(top: Path, root: Path) -> Iterator[Path]:
-    """Links below `top` that lead out of `root`, and what is neither file nor folder."""
-    for place, folders, files in os.walk(top):
+    """Links below `top` that lead out of `root`, and what is neither file nor folder.
+
+    Raises:
+        RunError: A folder cannot be looked into, so that nobody knows.
+    """
+
+    def closed(error: OSError) -> None:
+        if isinstance(
+            error, FileNotFoundError | NotADirectoryError
+        ):  # gone meanwhile; a file, which holds none
+            return
+        place = Path(error.filename)
+        named = place.relative_to(root).as_posix() if place.is_relative_to(root) else place.name
+        raise RunError(
+            f"{named!r} in the folder {root.name} cannot be looked into: {error.strerror}. Give this user the "
+            "right to read and enter it."
+        ) from error
+
+    for place, folders, files in os.walk(top, onerror=closed):
         for path in (Path(place) / name for name in (*folders, *files)):
             if path.is_symlink():
                 if not path.resolve().is_relative_to(root):

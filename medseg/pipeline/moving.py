@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -16,7 +17,10 @@ from medseg.pipeline.claim import alive, taken
 from medseg.pipeline.folder import RUNS, RunFolder, State
 from medseg.pipeline.process import LOCKS, hold, let_go
 from medseg.pipeline.study.cross_validation import FOLDS, all_cross_validations
-from medseg.places import written_whole
+from medseg.places import FULL, written_whole
+
+#: The text of an error of the system that names a file, without the file: `[Errno 28] No space left on device: 'a'`.
+_OF_SYSTEM = re.compile(r"\[\w+ \d+\] (.*?)(?:: '.*)?", re.DOTALL)
 
 
 def move(folder: RunFolder, to: Path, tracking_uri: str) -> RunFolder:
@@ -51,7 +55,10 @@ def move(folder: RunFolder, to: Path, tracking_uri: str) -> RunFolder:
             folder.write(replace(state, tracking_uri=tracking_uri))
         _moved(source, target)
     except OSError as error:
-        raise RunError(f"the run {source.name} cannot be moved to {to}: {_reason(error)}.") from error
+        problem = (
+            f"the run {source.name} cannot be moved to {to}: {_reason(error)}. It is whole where it was."
+        )
+        raise RunError(problem + _room(error, source, to)) from error
     finally:
         let_go(source)
     with suppress(OSError):  # locks that moved with it, or could not be removed while they were held
@@ -112,10 +119,24 @@ def _refuse_whole_links(source: Path) -> None:
 
 
 def _reason(error: OSError) -> str:
-    """Why files could not be moved; `shutil.Error` has a list in place of one reason."""
+    """Why files could not be moved; `shutil.Error` has a text for each of them in place of one reason."""
     if error.strerror:
         return error.strerror
-    return "; ".join(sorted({str(each[-1]) for each in error.args[0]}))
+    return "; ".join(sorted({_without_file(str(each[-1])) for each in error.args[0]}))
+
+
+def _without_file(text: str) -> str:
+    found = _OF_SYSTEM.fullmatch(text)
+    return found[1] if found else text
+
+
+def _room(error: OSError, source: Path, to: Path) -> str:
+    """Of a full disk, what is missing and what to do; else nothing."""
+    if not any(os.strerror(number) in _reason(error) for number in FULL):
+        return ""
+    takes = sum(each.lstat().st_size for each in source.rglob("*")) / 2**20
+    free = shutil.disk_usage(to).free / 2**20
+    return f" It takes {takes:,.1f} MiB, and {free:,.1f} MiB are free there: make room, or name another disk."
 
 
 def _held(folder: RunFolder) -> State:

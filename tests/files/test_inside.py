@@ -55,3 +55,11 @@ def test_what_is_neither_file_nor_folder_is_refused(folder):
     os.mkfifo(folder / "definition.yaml")  # whoever reads it waits for ever
     with pytest.raises(RunError, match=r"'definition\.yaml' in the folder run"):
         refuse_ways_out(folder)
+
+
+def test_a_folder_into_which_nobody_can_look_is_refused(folder, close_folder):
+    close_folder(folder / "figures")
+    with pytest.raises(
+        RunError, match=r"'figures' in the folder run cannot be looked into: Permission denied"
+    ):
+        refuse_ways_out(folder)

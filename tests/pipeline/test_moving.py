@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,31 @@ def test_a_copy_that_is_not_like_the_run_is_none_and_the_run_stays(
     assert (folder.path / "steps/fit/last.pt").read_bytes() == b"weights"
     assert folder.read().mine
     assert list((tmp_path / "other" / RUNS).iterdir()) == []
+
+
+def test_a_full_disk_is_told_once_with_what_the_run_takes_and_the_run_stays(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: str, target: str, **_: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
+
+    (folder.path / "weights").write_bytes(bytes(5 << 20))
+    with monkeypatch.context() as disk:
+        another_disk(disk)
+        disk.setattr(shutil, "copyfile", full)
+        with pytest.raises(RunError) as caught:
+            move(folder, tmp_path / "other", URI)
+
+    reason = os.strerror(errno.ENOSPC)
+    assert f"cannot be moved to {tmp_path / 'other'}: {reason}. It is whole where it was." in str(
+        caught.value
+    )
+    assert re.search(r"It takes 5\.\d MiB, and [\d,.]+ MiB are free there", str(caught.value))
+    assert "last.pt" not in str(caught.value)
+    assert folder.read().mine
+    assert (folder.path / "weights").stat().st_size == 5 << 20
+    assert list((tmp_path / "other" / RUNS).iterdir()) == []
+    assert move(folder, tmp_path / "other", URI).read().mine  # with room
 
 
 def test_a_run_that_goes_on_stays(folder: RunFolder, tmp_path: Path) -> None:

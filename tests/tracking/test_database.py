@@ -87,6 +87,22 @@ def test_what_ends_its_making_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_process_left_of_it_is_cleared_although_a_later_one_has_made_it(
+    tmp_path: Path, empty_tracking: Path
+) -> None:
+    path = tmp_path / "mlflow.db"
+    shutil.copyfile(empty_tracking, path)
+    left = tmp_path / ".mlflow.db.abcdefgh.part"
+    left.mkdir()
+    (left / ".writing").touch()
+    half_made(left / "mlflow.db", *HALF)
+    os.utime(left, (1, 1))
+
+    make_database(address(path))
+
+    assert [each.name for each in tmp_path.iterdir()] == ["mlflow.db"]
+
+
 def test_of_processes_that_need_it_at_once_one_makes_it(tmp_path: Path, quickly_made: list[Path]) -> None:
     path = tmp_path / "mlflow.db"
     threads = [threading.Thread(target=make_database, args=(address(path),)) for _ in range(4)]

@@ -25,7 +25,7 @@ from medseg.datasets.deidentification.dataset import DatasetCleaner, identifiers
 from medseg.datasets.deidentification.markers import bare_jpeg, bare_jpeg2000
 from medseg.datasets.deidentification.objects import refuse_other_objects, warnings_of
 from medseg.datasets.deidentification.substitutes import Substitutes
-from medseg.images.dicom.header import PIXELS, parsed
+from medseg.images.dicom.header import PIXELS, TOO_DEEP, parsed
 from medseg.images.dicom.quiet import quiet
 from medseg.images.refusal import RefusedError
 
@@ -40,6 +40,7 @@ _BARE: Mapping[str, Callable[[bytes], tuple[bytes, int]]] = {
     **dict.fromkeys([*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes], bare_jpeg),
     **dict.fromkeys(JPEG2000TransferSyntaxes, bare_jpeg2000),
 }
+_ANEW = "Export it anew, or leave it out."
 _TRAILING = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 
@@ -58,18 +59,28 @@ def clean_dicom(path: Path, choice: Choice, substitutes: Substitutes) -> Cleaned
         DataError: It cannot be read, or is of a kind that is not cleaned.
     """
     with quiet():
-        data = parsed(path, pixels=True)[0]
-        refuse_other_objects(data)
-        warnings = tuple(warnings_of(data))
-        syntax = _syntax(data)
-        patient = str(data.get("PatientID") or data.get("PatientName") or data.get("StudyInstanceUID") or "")
-        place = _place(data, patient, substitutes)
-        cleaner = DatasetCleaner(choice, substitutes, patient, identifiers(data))
-        _clean_pixels(data, syntax, cleaner)
-        cleaner.clean(data)
-        _declare(data, choice)
-        content = _written(data, syntax)
-    return Cleaned(content, place, dict(cleaner.counts), warnings)
+        try:
+            return _clean(path, choice, substitutes)
+        except RecursionError:
+            raise RefusedError(TOO_DEEP, _ANEW) from None
+        except NotImplementedError:  # what pydicom raises where such a value is asked for
+            raise RefusedError(
+                "an attribute of the DICOM file has a value representation that is not known", _ANEW
+            ) from None
+
+
+def _clean(path: Path, choice: Choice, substitutes: Substitutes) -> Cleaned:
+    data = parsed(path, pixels=True)[0]
+    refuse_other_objects(data)
+    warnings = tuple(warnings_of(data))
+    syntax = _syntax(data)
+    patient = str(data.get("PatientID") or data.get("PatientName") or data.get("StudyInstanceUID") or "")
+    place = _place(data, patient, substitutes)
+    cleaner = DatasetCleaner(choice, substitutes, patient, identifiers(data))
+    _clean_pixels(data, syntax, cleaner)
+    cleaner.clean(data)
+    _declare(data, choice)
+    return Cleaned(_written(data, syntax), place, dict(cleaner.counts), warnings)
 
 
 def _place(data: Dataset, patient: str, substitutes: Substitutes) -> tuple[str, ...]:
@@ -161,8 +172,8 @@ def _written(data: FileDataset, syntax: UID) -> bytes:
     buffer = io.BytesIO()
     try:
         data.save_as(buffer, enforce_file_format=True)
+    except RecursionError:
+        raise
     except Exception as error:  # values that no DICOM file may hold, which pydicom read all the same
-        raise RefusedError(
-            "the DICOM file holds values that cannot be written", "Export it anew, or leave it out."
-        ) from error
+        raise RefusedError("the DICOM file holds values that cannot be written", _ANEW) from error
     return buffer.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -60,15 +60,15 @@ def clean_folder(
         key_map: A new file for which name became which, readable by its user alone; None writes none.
 
     Returns:
-        One report for each file, in the order of their paths.
+        One report for each file, and each folder that cannot be looked into, in the order of their paths.
 
     Raises:
-        DataError: There is no such folder, or it holds no file.
+        DataError: There is no such folder, it cannot be looked into, or it holds no file.
         RunError: A place to write to is taken, or lies within `source`.
         NotWrittenError: Something cannot be written.
     """
     _refuse_places(source, out, key_map)
-    paths = sorted(_files(source))
+    paths = _paths(source)
     if not paths:
         raise DataError("the folder holds no file: there is nothing to de-identify")
     clear_leftovers(out.absolute().parent, below=out.name)
@@ -76,8 +76,11 @@ def clean_folder(
         target.mkdir()
         found = []
         with progress.bar("de-identifying", len(paths), "files") as bar:
-            for number, path in enumerate(paths, 1):
-                found.append(_one(number, path, source, target, choice, Substitutes(key)))
+            for number, path in enumerate(sorted(paths), 1):
+                if reason := paths[path]:
+                    found.append(FileReport(number, path, reason=reason))
+                else:
+                    found.append(_one(number, path, source, target, choice, Substitutes(key)))
                 bar.advance()
         _write_report(target / REPORT, found)
         if key_map is not None:
@@ -101,13 +104,28 @@ def _refuse_places(source: Path, out: Path, key_map: Path | None) -> None:
         )
 
 
-def _files(source: Path) -> Iterator[Path]:
+def _paths(source: Path) -> dict[Path, str]:
+    """All files and links; folders that cannot be looked into, too, with the reason for which they are left out.
+
+    Raises:
+        DataError: The folder itself cannot be looked into.
+    """
     if not source.is_dir():
-        yield source
-        return
-    for place, folders, names in os.walk(source):
-        links = [name for name in folders if Path(place, name).is_symlink()]
-        yield from (Path(place, name) for name in (*names, *links))
+        return {source: ""}
+    found: dict[Path, str] = {}
+
+    def closed(error: OSError) -> None:
+        problem = f"a folder that cannot be looked into: {error.strerror}"
+        found[Path(error.filename)] = (
+            f"{problem}. Give this user the right to read and enter it, and start again."
+        )
+
+    for place, folders, names in os.walk(source, onerror=closed):
+        links = [name for name in folders if os.path.islink(Path(place, name))]  # noqa: PTH114 - never raises
+        found |= dict.fromkeys((Path(place, name) for name in (*names, *links)), "")
+    if source in found:
+        raise DataError(found[source])
+    return found
 
 
 def _one(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from medseg.class_names import class_name, shown
 from medseg.datasets.finding.class_faults import Wording, judge
 from medseg.datasets.finding.draft import Draft, Found
-from medseg.datasets.finding.walk import Walk, few, kinds_listed, named_itself
+from medseg.datasets.finding.walk import Walk, kinds_listed, leave_passed, named_itself
 from medseg.datasets.roles import MEANINGS, ROLE
 from medseg.errors import Fault
 from medseg.progress import Progress
@@ -85,14 +85,13 @@ class ClassFolderFinder:
         if not drafts:
             found.faults.append(self._nothing(walk))
             return found
+        leave_passed(found, walk, named=self.manifest.ids == "pseudonyms")
         if not truth:
             found.faults += walk.unread_faults()
         elif root.is_file():
             problem = "a picture was given, and only its folder names its class"
             found.drafts, found.faults = [], [*found.faults, Fault("", 0, "", problem, WORDS.fewer, root)]
         else:
-            found.notes += self._left_out(walk)
-            found.left += [name for name, _ in walk.passed]
             self._label(walk, found)
             found.files |= {
                 "that are no pictures": len(walk.passed),
@@ -108,14 +107,6 @@ class ClassFolderFinder:
         label(found, self.manifest, WORDS, walk.root)
         used = len(found.drafts)
         found.files = {"in folders of classes": used, "in no folder of a class": pictures - used}
-
-    def _left_out(self, walk: Walk) -> Iterator[str]:
-        """Files that are no pictures, by name where names may be shown."""
-        names = [name for name, _ in walk.passed]
-        if names:
-            listed = few(names, named=self.manifest.ids == "pseudonyms")
-            many = f"{len(names)} files are left out, since they are no pictures"
-            yield f"{'1 file is left out, since it is no picture' if len(names) == 1 else many}{listed}"
 
     def _nothing(self, walk: Walk) -> Fault:
         seen = f"{walk.files} file{' was' if walk.files == 1 else 's were'} seen, none of them a picture"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.draft import Complaint, Draft, Found
-from medseg.datasets.finding.walk import Walk, few, kinds_listed, named_itself
+from medseg.datasets.finding.walk import Walk, few, kinds_listed, leave_passed, named_itself
 from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout, Matcher, Place
 from medseg.datasets.manifest.slips import EXACT, FOLDER, OF_UNFINISHED, UNFINISHED, Slip, slips
 from medseg.errors import Fault
@@ -72,6 +72,7 @@ class PatternFinder:
             pictures = self.manifest.pictures is not None
             found.drafts += named_itself(every, parts[0], pictures=pictures) if themselves else ()
             found.faults += every.unread_faults()
+            leave_passed(found, every, named=self.manifest.ids == "pseudonyms")
         elsewhere = list(self._elsewhere([each for each in strays if each[1] not in near], parts))
         by_name = elsewhere if not found.drafts and not truth else []
         found.drafts += _by_name(by_name).drafts

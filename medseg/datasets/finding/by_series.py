@@ -5,13 +5,14 @@ from __future__ import annotations
 import os.path
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medseg.datasets.finding.doubtful import may_be_image, own_ending, refusal
 from medseg.datasets.finding.draft import Complaint, Draft, Found
-from medseg.datasets.finding.walk import Walk
+from medseg.datasets.finding.walk import Walk, leave_out
 from medseg.datasets.manifest.expressions import pattern
 from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.manifest.series.layout import (
@@ -25,6 +26,7 @@ from medseg.datasets.manifest.series.layout import (
 from medseg.errors import DataError, Fault
 from medseg.files.many import files_of, together
 from medseg.images.dicom.series.index import Instance, instance_of
+from medseg.images.dicom.sniff import is_dicom
 from medseg.images.refusal import found_and_remedy
 from medseg.progress import Progress
 from medseg.text import composed
@@ -47,6 +49,34 @@ class _Study:
     files: dict[str, Instance] = field(default_factory=dict)
 
 
+@dataclass
+class _Headers:
+    """What the headers of a folder tell.
+
+    Attributes:
+        studies: By patient and study.
+        others: Files that are no DICOM, or a directory of some, by their names below the root.
+        broken: What is wrong with files that are to be DICOM, and what to do about it.
+        within: Cases by the folders that files of their studies lie in.
+    """
+
+    studies: dict[tuple[str, str], _Study] = field(default_factory=dict)
+    others: dict[str, Path] = field(default_factory=dict)
+    broken: dict[Path, tuple[str, str]] = field(default_factory=dict)
+    within: defaultdict[Path, list[Draft]] = field(default_factory=lambda: defaultdict(list))
+
+    def strays(self, masks: Collection[Path]) -> list[str]:
+        """Names of the others that are no label maps; those of them that may be slices are broken from now on."""
+        beside: defaultdict[Path, set[str]] = defaultdict(set)
+        for study in self.studies.values():
+            for each in study.files.values():
+                beside[each.path.parent].add(own_ending(each.path))
+        strays = {name: path for name, path in self.others.items() if path not in masks}
+        doubtful = (path for path in strays.values() if may_be_image(path, beside.get(path.parent, ())))
+        self.broken |= {path: refusal(path) for path in doubtful}
+        return [name for name, path in strays.items() if path not in self.broken and not is_dicom(path)]
+
+
 @dataclass(frozen=True)
 class SeriesFinder:
     """Finds cases in the headers of DICOM files: each study with a series of any channel is one."""
@@ -57,38 +87,46 @@ class SeriesFinder:
     def find(self, root: Path, parts: Sequence[str], *, truth: bool, progress: Progress) -> Found:  # noqa: ARG002
         """The studies below a root, each with the series of its channels; headers alone are read."""
         walk = Walk(root, (), all=True)
-        found = Found()
-        others: dict[str, Path] = {}
-        studies: dict[tuple[str, str], _Study] = {}
+        found = Found(faults=walk.faults)
+        read = self._read(walk, progress)
         above = composed((root.resolve().parent if root.is_file() else root.resolve()).name)
+        channels = [part for part in parts if part != MASK]
+        used, masks = set[Path](), set[Path]()
+        for study in read.studies.values():
+            draft = self._draft(study, channels, above)
+            if not draft.files:
+                continue
+            if MASK in parts:
+                self._add_mask(draft, study, read.others, above)
+            found.drafts.append(draft)
+            used |= {
+                path for places in draft.files.values() for _, first in places for path in files_of(first)
+            }
+            masks |= {path for _, path in self._beside(study, read.others) if own_ending(path) == ".nii"}
+            for folder in {each.path.parent for each in study.files.values()}:
+                read.within[folder].append(draft)
+        left = read.strays(masks)
+        _complain(found, read)
+        leave_out(found, sorted(left), "no DICOM", "no DICOM", named=self.manifest.ids == "pseudonyms")
+        self._tell(found, walk, read, used, masks)
+        return found
+
+    def _read(self, walk: Walk, progress: Progress) -> _Headers:
+        read = _Headers()
         with progress.bar("reading headers", None, "files") as bar:
             for name, path in walk.paths():
                 bar.advance()
                 try:
                     instance = instance_of(path, self._keywords)
                 except DataError as error:
-                    found.faults.append(Fault("", 0, "", *found_and_remedy(error), path))
+                    read.broken[path] = found_and_remedy(error)
                     continue
                 if instance is None:
-                    others[name] = path
+                    read.others[name] = path
                 else:
-                    study = studies.setdefault(instance.study, _Study(*instance.study))
+                    study = read.studies.setdefault(instance.study, _Study(*instance.study))
                     study.files[name] = instance
-        found.faults[:0] = walk.faults
-        channels = [part for part in parts if part != MASK]
-        used: set[Path] = set()
-        for study in studies.values():
-            draft = self._draft(study, channels, above)
-            if not draft.files:
-                continue
-            if MASK in parts:
-                self._add_mask(draft, study, others, above)
-            found.drafts.append(draft)
-            used |= {
-                path for places in draft.files.values() for _, first in places for path in files_of(first)
-            }
-        self._tell(found, walk, studies, used, root)
-        return found
+        return read
 
     @property
     def _keywords(self) -> tuple[str, ...]:
@@ -157,10 +195,12 @@ class SeriesFinder:
 
     def _beside(self, study: _Study, others: Mapping[str, Path]) -> list[tuple[str, Path]]:
         """Files of other kinds that fit the pattern of label maps, with the texts of the study put in."""
+        if not isinstance(self.layout.mask, str):
+            return []
         shared = os.path.commonpath([f"/{name}" for name in study.files])
         tags = next(iter(study.files.values())).tags
         texts = {**tags, FOLDER: (shared if len(study.files) > 1 else shared.rpartition("/")[0])[1:]}
-        expression = _expression(str(self.layout.mask), texts)
+        expression = _expression(self.layout.mask, texts)
         return [(name, path) for name, path in sorted(others.items()) if expression.fullmatch(name)]
 
     def _fits(self, instance: Instance, tags: Tags, key: str) -> bool:
@@ -174,22 +214,18 @@ class SeriesFinder:
         )
 
     def _tell(
-        self,
-        found: Found,
-        walk: Walk,
-        studies: Mapping[tuple[str, str], _Study],
-        used: set[Path],
-        root: Path,
+        self, found: Found, walk: Walk, read: _Headers, used: Collection[Path], masks: Collection[Path]
     ) -> None:
         """How many files there are of each use, and that there is no case."""
-        dicom = sum(len(study.files) for study in studies.values())
-        mine = sum(each.path in used for study in studies.values() for each in study.files.values())
-        found.files = {
+        studies = read.studies
+        dicom = {each.path for study in studies.values() for each in study.files.values()}
+        known = {
             "of cases": len(used),
-            "of series that are not asked for": dicom - mine,
-            "of other kinds": walk.files - dicom - (len(used) - mine),
-            **walk.uses(),
+            "of series that are not asked for": len(dicom.difference(used)),
+            "of parts that are not asked for": len({*masks}.difference(used)),
+            "that cannot be read as DICOM": len(read.broken),
         }
+        found.files = {**known, "of other kinds": walk.files - sum(known.values()), **walk.uses()}
         if left := len(studies) - len(found.drafts):
             found.notes.append(
                 f"{left} of {len(studies)} studies have a series of no channel, and are no cases"
@@ -197,13 +233,26 @@ class SeriesFinder:
         if not found.drafts:
             problem = (
                 f"no series of the data set '{self.manifest.name}' was found: {walk.files} files were seen, "
-                f"{dicom} of them DICOM, of {len(studies)} studies"
+                f"{len(dicom)} of them DICOM, of {len(studies)} studies"
             )
             remedy = (
                 "Name the folder of the data set, or mend 'layout.series' of the manifest. To get the data: "
                 f"{self.manifest.obtain}"
             )
-            found.faults.append(Fault("", 0, "", problem, remedy, root))
+            found.faults.append(Fault("", 0, "", problem, remedy, walk.root))
+
+
+def _complain(found: Found, read: _Headers) -> None:
+    """What is broken is a fault of the case in whose folder it lies, for the case may lack it.
+
+    Where no case lies, or several do, it is one of the data set.
+    """
+    for path, wrong in read.broken.items():
+        drafts = read.within.get(path.parent, ())
+        if len(drafts) == 1:
+            drafts[0].complaints.append(Complaint("", *wrong, path))
+        else:
+            found.faults.append(Fault("", 0, "", *wrong, path))
 
 
 def _shared(draft: Draft) -> Iterator[Complaint]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medseg.datasets.finding.draft import Draft
+from medseg.datasets.finding.doubtful import may_be_image, own_ending
+from medseg.datasets.finding.draft import Draft, Found
 from medseg.errors import Fault
 from medseg.text import composed
 
@@ -142,6 +143,28 @@ def few(names: Sequence[str], *, named: bool) -> str:
     return f": {', '.join(names[:_SHOWN])}{more}" if named else ""
 
 
+def leave_out(found: Found, names: Sequence[str], one: str, many: str, *, named: bool) -> None:
+    """Note that files belong to no case, since they are not what cases are of.
+
+    Args:
+        found: Takes the note, and the names.
+        names: Of the files.
+        one: What a file is, as in `no picture`.
+        many: What several are.
+        named: Whether the note may show names.
+    """
+    found.left += names
+    if names:
+        of = f"1 file is left out, since it is {one}"
+        of = of if len(names) == 1 else f"{len(names)} files are left out, since they are {many}"
+        found.notes.append(f"{of}{few(names, named=named)}")
+
+
+def leave_passed(found: Found, walk: Walk, *, named: bool) -> None:
+    """As `leave_out`, of what a walk passed over since it is no picture."""
+    leave_out(found, [name for name, _ in walk.passed], "no picture", "no pictures", named=named)
+
+
 def _is_left_out(name: str) -> bool:
     return name.startswith(".") or name in _OF_PROGRAMS
 
@@ -201,22 +224,17 @@ def named_itself(walk: Walk, part: str, *, pictures: bool) -> Iterator[Draft]:
     for relative, path in walk.paths():
         of_kind = relative.lower().endswith(walk.suffixes) or (pictures and walk.is_picture(path))
         (there if of_kind else others).append((relative, path))
-    bare = {path.parent for _, path in there if not path.suffix}
-    # An empty file among DICOM files without endings is one that was not copied: reading it will say so.
-    there += [each for each in others if each[1].parent in bare and not each[1].suffix and _is_empty(each[1])]
-    images = {*walk.images}
-    walk.passed += sorted(each for each in {*others} - {*there} if each[1] not in images)
+    bare = {path.parent for _, path in there if not own_ending(path)}
+    unread = {*walk.images}
+    for each in (each for each in others if each[1] not in unread):
+        # Among those without endings, what may be a picture was not copied whole: reading it will say so.
+        lost = each[1].parent in bare and not own_ending(each[1]) and may_be_image(each[1], {""})
+        (there if lost else walk.passed).append(each)
+    walk.passed.sort()
     stems = [without_ending(relative, walk.suffixes) for relative, _ in there]
     counts = Counter(stems)
     for (relative, path), stem in zip(there, stems, strict=True):
         yield Draft(stem if counts[stem] == 1 else relative, {part: [(f"{above}/{relative}", path)]})
-
-
-def _is_empty(path: Path) -> bool:
-    try:
-        return path.stat().st_size == 0
-    except OSError:
-        return False
 
 
 def without_ending(name: str, endings: Sequence[str]) -> str:

@@ -32,6 +32,9 @@ from medseg.machine.memory import available_memory
 
 EXPORT = "Export the image that is meant, or leave the case out."
 
+TOO_DEEP = "the sequences of the DICOM file are nested too deeply to be read"
+"""What is wrong with a file at which pydicom comes to the end of its stack."""
+
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 #: A file of more bytes, or a deflated data set that unpacks to more, is refused before pydicom reads it whole: a
@@ -216,7 +219,9 @@ def parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[
             )
         bare = head[128:132] != b"DICM"
         if bare and not begins_with_element(head):
-            raise RefusedError("the file is named as DICOM, but does not begin as DICOM does", COPY)
+            raise RefusedError(
+                "the file was to be DICOM by its name or place, and does not begin as DICOM does", COPY
+            )
         handle.seek(0)
         try:
             _refuse_bomb(handle, 0 if bare else 132)
@@ -225,6 +230,8 @@ def parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[
             raise
         except MemoryError:
             raise RefusedError("the DICOM file does not fit into memory", "Leave the case out.") from None
+        except RecursionError:
+            raise RefusedError(TOO_DEEP, COPY) from None
         except Exception as error:
             raise RefusedError(
                 "the DICOM file ends early or is damaged: its header cannot be read", COPY

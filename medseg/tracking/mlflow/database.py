@@ -39,6 +39,7 @@ def make_database(uri: str, still: float = _STILL) -> None:
     if path is None:
         return
     path = path.resolve()  # of a link, what it leads to
+    clear_leftovers(path.parent, below=path.name)  # also where another process has made it since
     if _is_whole(path):
         return
     with _alone(path):
@@ -70,7 +71,6 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _make(path: Path) -> None:
-    clear_leftovers(path.parent, below=path.name)
     with written_whole(path) as beside:
         _create(beside, path.parent)
         for ending in _BESIDE:  # what an older one left would be taken for part of the new one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,46 @@ def test_pixels_that_may_show_text_are_warned_of(
 def test_a_report_is_left_out(cleaned: Callable[..., Any]) -> None:
     with pytest.raises(DataError, match="text cannot be cleaned"):
         cleaned(array=None, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11")
+
+
+def nested(levels: int, *, lengths: bool) -> bytes:
+    """A sequence of one item that holds a sequence, and so on; its lengths are written down, or open."""
+    tag, item, end, last = (
+        b"\x08\0\x40\x11SQ\0\0",
+        b"\xfe\xff\0\xe0",
+        b"\xfe\xff\x0d\xe0",
+        b"\xfe\xff\xdd\xe0",
+    )
+    if not lengths:
+        opened, none = b"\xff" * 4, bytes(4)
+        return (tag + opened + item + opened) * levels + (end + none + last + none) * levels
+    heads: list[bytes] = []
+    size = 0
+    for _ in range(levels):
+        heads.append(tag + struct.pack("<I", size + 8) + item + struct.pack("<I", size))
+        size += 20
+    return b"".join(reversed(heads))
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_a_file_whose_sequences_are_nested_too_deeply_says_so(tmp_path: Path, lengths: bool) -> None:
+    path = write_dicom(tmp_path / "deep", PIXELS)
+    before, patient, after = path.read_bytes().partition(b"\x10\0\x10\0PN")
+    path.write_bytes(before + nested(3000, lengths=lengths) + patient + after)
+    with pytest.raises(DataError, match=r"sequences of the DICOM file are nested too deeply"):
+        clean_dicom(path, Choice(), Substitutes(KEY))
+
+
+@pytest.mark.parametrize(
+    "element", [b"\x08\0\x60\0CS", b"\x10\0\x20\0LO", b"\x20\0\x0d\0UI"], ids=["modality", "patient", "study"]
+)
+def test_an_attribute_of_no_kind_that_is_known_is_told_in_words(tmp_path: Path, element: bytes) -> None:
+    path = write_dicom(tmp_path / "odd", PIXELS, **STUDY)
+    whole = path.read_bytes()
+    assert whole.count(element) == 1
+    path.write_bytes(whole.replace(element, element[:4] + b"XX"))
+    with pytest.raises(DataError, match="has a value representation that is not known"):
+        clean_dicom(path, Choice(), Substitutes(KEY))
 
 
 def test_a_film_is_left_out(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,24 @@ def test_links_and_pipes_are_left_out(study: Path, tmp_path: Path) -> None:
     reasons = {Path(fault.path or "").name: fault.found for fault in found.left_out}
     assert reasons.keys() == {"link.png", "folder", "pipe.png", "names.csv"}
     assert reasons["link.png"] == reasons["folder"] == "a link"
+
+
+def test_a_folder_that_this_user_may_not_enter_is_in_the_report(
+    study: Path, tmp_path: Path, close_folder: Callable[[Path], None]
+) -> None:
+    (study / "closed").mkdir()
+    write_picture(study / "closed" / "0815.png", GREY)
+    close_folder(study / "closed")
+
+    found = deidentify(study, tmp_path / "out")
+
+    (fault,) = [each for each in found.left_out if each.path == study / "closed"]
+    assert fault.found == "a folder that cannot be looked into: Permission denied"
+    row = report(tmp_path / "out")[(fault.position or 0) - 1]
+    assert (row["outcome"], row["file"]) == ("left out", "")
+    assert row["reason"].startswith(f"{fault.found}. Give this user the right")
+    with pytest.raises(MedsegError, match=r"cannot be looked into: Permission denied\. Give this user"):
+        deidentify(study / "closed", tmp_path / "other")
 
 
 @pytest.mark.parametrize("where", ["there", "Meier", "Meier/new"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -111,6 +113,24 @@ def test_dicom_files_without_an_ending_are_pictures_by_their_content(root: Path)
     assert len(scan(folders(), root / "a" / "0001", truth=False).cases) == 1
     (root / "a" / "0001").write_bytes(b"")  # one that was not copied is not passed over
     assert scan(folders(), root).cases[0].id == "a_0001"
+
+
+@pytest.mark.parametrize("name", ["0001", "1.2.840.5", "0001.gz"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", bytes(300), gzip.compress(b"DICM" * 99, mtime=0), None],
+    ids=["empty", "zeros", "gzip", "pipe"],
+)
+def test_what_lies_among_dicom_files_without_endings_and_cannot_be_read_is_not_passed_over(
+    root: Path, name: str, content: bytes | None
+) -> None:
+    write_class_folders(root, ("a", "b"), 2, suffix="", write=write_dicom)
+    (root / "a" / "0001").unlink()
+    spoilt = root / "a" / name
+    os.mkfifo(spoilt) if content is None else spoilt.write_bytes(content)
+    assert spoilt in [case.images["grey"] for case in scan(folders(), root).cases]
+    with pytest.raises((DataError, OSError)):
+        folders().files().read(spoilt, ["grey"])
 
 
 names = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=8).filter(
@@ -292,7 +312,9 @@ def test_for_prediction_pictures_lie_anywhere_and_have_no_class(root: Path, with
     listing = scan(folders(), root, truth=False)
     flat = within.replace("/", "_")
     assert told(listing) == [(f"{flat}1", None, ""), (f"{flat}deeper_2", None, "")]
-    assert listing.faults == listing.notes == ()
+    assert listing.faults == ()
+    assert listing.notes == (f"1 file is left out, since it is no picture: {within}x.txt",)
+    assert listing.left == (f"{within}x.txt",)
     alone = scan(folders(), root / within / "1.png", truth=False)
     assert told(alone) == [("1", None, "")]
 

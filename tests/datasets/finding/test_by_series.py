@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import errno
+import gzip
 import os
 import pickle
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from medseg.datasets.finding.scan import scan
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.volume import read_volume
 from medseg.errors import ManifestError
+from medseg.files import regular
 from medseg.files.content import content_of, stamp_of
 from medseg.files.many import files_of
 from medseg.images.dicom.series import index
@@ -211,12 +215,15 @@ def test_a_folder_without_a_series_is_refused(tmp_path):
 
 
 def test_a_header_that_cannot_be_read_is_a_fault_and_the_others_are_found(tmp_path):
-    write_study(tmp_path)
-    (tmp_path / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x08\0\x16\0UI\xff\xff")
+    write_study(tmp_path / "1", "p1")
+    write_study(tmp_path / "2", "p2")
+    broken = tmp_path / "2" / "broken.dcm"
+    broken.write_bytes(b"\0" * 128 + b"DICM" + b"\x08\0\x16\0UI\xff\xff")
     listing = found(manifest(), tmp_path)
-    assert len(listing.cases) == 1
+    assert [case.group for case in listing.cases] == ["p1"]
+    assert [case.group for case in listing.incomplete] == ["p2"]  # it may lack this slice
     (fault,) = listing.faults
-    assert fault.path == tmp_path / "broken.dcm"
+    assert fault.path == broken
     assert "names no series" in fault.found
 
 
@@ -393,3 +400,89 @@ def test_a_segmentation_or_structure_set_of_the_study_is_the_label_map(tmp_path)
     narrow["tags"] = {"Modality": "SEG"}
     (fault,) = found(with_mask(narrow), tmp_path).faults
     assert fault.found == "no segmentation or structure set of the study fits 'layout.mask' of the manifest"
+
+
+def _fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "empty": (lambda path: path.write_bytes(b""), "the file is empty"),
+    "pipe": (_fifo, "a named pipe"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:100]), "does not begin as DICOM does"),
+    "zeros": (lambda path: path.write_bytes(bytes(path.stat().st_size)), "does not begin as DICOM does"),
+    "gzip": (lambda path: path.write_bytes(gzip.compress(path.read_bytes())), "does not begin as DICOM does"),
+}
+
+
+@pytest.mark.parametrize("named", ["{}", "{}.dcm", "1.2.840.{}", "{}.MR"])
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_slice_that_is_no_dicom_any_more_is_a_fault_of_its_case_and_not_left_out(tmp_path, how, named):
+    for study in ("good", "bad"):
+        paths = write_study(tmp_path / study, study=study)
+        slices = [
+            path.rename(path.with_name(named.format(number))) for number, path in enumerate(paths["t1"])
+        ]
+    spoil, what = SPOILT[how]
+    last = slices[-1]
+    spoil(last)
+    listing = found(manifest(), tmp_path, truth=False)
+    assert len(listing.cases) == 1
+    (incomplete,), (fault,) = listing.incomplete, listing.faults
+    assert (fault.case, fault.path) == (incomplete.id, last)
+    assert what in fault.found
+    assert listing.files["that cannot be read as DICOM"] == 1
+    last.unlink()  # a remedy: what lies there is one slice less
+    assert found(manifest(), tmp_path).faults == ()
+
+
+def test_a_slice_that_this_user_may_not_read_is_a_fault_of_its_case(tmp_path, monkeypatch):
+    last = max(write_study(tmp_path)["t1"])
+
+    def refused(path: str, flags: int) -> int:
+        if Path(path) == last:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return opened(path, flags)
+
+    opened = regular.opener
+    monkeypatch.setattr(regular, "opener", refused)
+    index._read.cache_clear()
+    (fault,) = found(manifest(), tmp_path).faults
+    assert fault.path == last
+    assert fault.found == "the file may not be read by this user"
+
+
+def test_a_broken_slice_in_a_folder_of_several_studies_or_of_none_is_a_fault_of_the_data_set(tmp_path):
+    write_study(tmp_path / "a", "p1")
+    for number, path in enumerate(write_study(tmp_path / "p2", "p2")["flair"]):
+        path.rename(tmp_path / "a" / f"{number}")
+    for path in (tmp_path / "a" / "end", tmp_path / "b.dcm", tmp_path / "c.IMA.part"):
+        path.touch()
+    listing = found(manifest(), tmp_path)
+    assert len(listing.cases) == 2
+    assert {(fault.case, fault.path.name) for fault in listing.faults} == {
+        ("", "end"),
+        ("", "b.dcm"),
+        ("", "c.IMA.part"),
+    }
+
+
+@pytest.mark.parametrize("ids", ["pseudonyms", "identifying"])
+def test_files_of_other_kinds_are_left_out_by_name(tmp_path, ids):
+    write_study(tmp_path / "p1")
+    shutil.copy(get_testdata_file("DICOMDIR"), tmp_path / "DICOMDIR")
+    (tmp_path / "p1" / "README").write_text("Of a ward.\n")
+    (tmp_path / "film.avi").write_bytes(bytes(400))
+    (tmp_path / "p1.nii.gz").touch()  # a label map, which prediction does not ask for
+    listing = found(with_mask("{PatientID}*.nii.gz", ids=ids), tmp_path, truth=False)
+    assert listing.faults == ()
+    assert listing.left == ("film.avi", "p1/README")
+    names = ": film.avi, p1/README" if ids == "pseudonyms" else ""
+    assert f"2 files are left out, since they are no DICOM{names}" in listing.notes
+    assert {use: count for use, count in listing.files.items() if count} == {
+        "of cases": 8,
+        "of series that are not asked for": 2,
+        "of parts that are not asked for": 1,
+        "of other kinds": 3,
+    }

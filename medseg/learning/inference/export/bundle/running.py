@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,9 @@ def cases_in(folder: str | PathLike[str], channels: Sequence[str]) -> list[dict[
     A case has a file for each channel, `CASE_CHANNEL.nii.gz` or `.nii`; of a single channel `CASE.nii.gz` will do.
 
     Raises:
-        DataError: There is none, or one lacks a channel.
+        DataError: There is none, one lacks a channel, or a folder cannot be looked into.
     """
-    files = {path for ending in _ENDINGS for path in Path(folder).rglob(f"*{ending}")}
-    names = {path: _without_ending(path) for path in sorted(files)}
+    names = {path: _without_ending(path) for path in sorted(_files(Path(folder)))}
     alone = len(channels) == 1 and not any(name.endswith(f"_{channels[0]}") for name in names.values())
     if alone:
         return _some([{"case": name, "image": [str(path)]} for path, name in names.items()], channels)
@@ -58,6 +58,17 @@ def cases_in(folder: str | PathLike[str], channels: Sequence[str]) -> list[dict[
         {"case": case, "image": [images[each] for each in channels]} for (_, case), images in found.items()
     ]
     return _some(rows, channels)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    def closed(error: OSError) -> None:
+        raise DataError(
+            f"a folder of the input cannot be looked into: {error.strerror}. Name the folder of the images, and give "
+            "this user the right to read and enter it, and all folders within"
+        ) from error
+
+    for place, _, names in os.walk(folder, onerror=closed):
+        yield from (Path(place, name) for name in names if name.endswith(_ENDINGS))
 
 
 def _without_ending(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,3 +231,14 @@ def test_cases_are_found_by_their_channels(tmp_path: Path) -> None:
 def test_a_case_of_one_channel_needs_no_channel_in_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").touch()
     assert cases_in(tmp_path, ["t1"]) == [{"case": "a", "image": [str(tmp_path / "a.nii.gz")]}]
+
+
+def test_a_folder_that_this_user_may_not_enter_is_not_passed_over(
+    tmp_path: Path, close_folder: Callable[[Path], None]
+) -> None:
+    for name in ("a", "closed/b"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.nii.gz").touch()
+    close_folder(tmp_path / "closed")
+    with pytest.raises(DataError, match="cannot be looked into: Permission denied"):
+        cases_in(tmp_path, ["t1"])
