@@ -74,7 +74,8 @@ def worker_count(
 
     On a CPU they take the cores that the network needs (measured: 0.875 against 0.953 of the raw speed with
     two cores), and slices on a GPU are gathered there; so `auto` starts some only for a GPU that is fed from
-    main memory or disk. Of those that only draw and gather out of memory two are enough: one draws thousands a second.
+    main memory or disk. Of those that only draw and gather out of memory two are enough: one draws thousands of
+    slices a second.
     """
     if isinstance(expected, int):
         return expected
