@@ -75,7 +75,7 @@ def test_training_leaves_a_better_network_with_its_traces(make_work, make_run, h
 def test_how_far_a_training_was_off_from_what_was_expected_is_said(make_work, make_run, heard, monkeypatch):
     seconds = iter([0.0, 1.0, 3.0, 3.0, 4.0, 9.0])  # begun, trained and validated of two epochs
     clock = SimpleNamespace(perf_counter=lambda: next(seconds))
-    monkeypatch.setattr("medseg.learning.training.fit.time", clock)
+    monkeypatch.setattr("medseg.learning.training.engine.epochs.time", clock)
 
     start(make_step(expected={"minutes": 0.3, "gib": 64}), make_work(), make_run())
 
