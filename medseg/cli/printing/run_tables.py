@@ -42,7 +42,8 @@ def _runs(console: Console, found: DataFrame) -> None:
         table.add_column(
             head, justify="right" if head in ("seed", "val score", "waiting") else "left", no_wrap=True
         )
-    for row in found.to_dict("records"):
+    # A run that is damaged has no values, which pandas makes NaN beside those of the others.
+    for row in found.astype(object).where(found.notna(), None).to_dict("records"):
         score, waiting = _shown(row["val_score"]), str(row["waiting"] or "-")
         name = f"{row['run']} ({row['name']})" if row["name"] else row["run"]
         cells = [name, row["status"], _whole(row["seed"]), score, row["data"] or "-", waiting]
@@ -94,6 +95,8 @@ def print_synced(console: Console, errors: Console, found: Sequence[Synced]) -> 
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ def placed(
         affine = np.diag([per_unit, per_unit, per_unit, 1.0]) @ affine
         header = _in_mm(header, per_unit)
     sizes = np.abs(np.asarray(raw["pixdim"][1:4], dtype=float)) * per_unit
-    grid = Geometry(shape, affine, header, tuple(_assumed(raw, header, sizes)))
+    grid = Geometry(shape, affine, header)
+    grid = replace(grid, assumed=(*_assumed(raw, header, sizes), *_contradicted(header, grid, sizes)))
     return grid, (*grid.assumed, *_odd(raw, header, grid, sizes))
 
 
@@ -92,6 +94,16 @@ def _assumed(raw: Any, header: Any, sizes: NDArray[Any]) -> Iterator[str]:
         yield f"its header gives no voxel size along {axes} (pixdim is 0); 1 is assumed: mm and mL are no measures"
 
 
+def _of_two_sizes(header: Any, grid: Geometry, sizes: NDArray[Any]) -> bool:
+    return bool(_places(header)[0]) and not np.allclose(sizes, grid.spacing, rtol=_OTHER_SIZE)
+
+
+def _contradicted(header: Any, grid: Geometry, sizes: NDArray[Any]) -> Iterator[str]:
+    """That the header gives voxels two sizes: every measure in mm rests on which is taken."""
+    if _of_two_sizes(header, grid, sizes):
+        yield "its pixdim gives other voxel sizes than its sform; those of the sform are taken"
+
+
 def _odd(raw: Any, header: Any, grid: Geometry, sizes: NDArray[Any]) -> Iterator[str]:
     sform, qform = _places(header)
     if (unit := _unit(raw)) in _UNITS:
@@ -100,9 +112,7 @@ def _odd(raw: Any, header: Any, grid: Geometry, sizes: NDArray[Any]) -> Iterator
         if (code := int(raw[name])) not in _KNOWN:
             taken = "the place that goes with it is taken" if code > 0 else "it is taken for 0, which is none"
             yield f"its header has a {name} that NIfTI does not know ({code}); {taken}"
-    if sform and not np.allclose(sizes, grid.spacing, rtol=_OTHER_SIZE):
-        yield "its pixdim gives other voxel sizes than its sform; those of the sform are taken"
-    elif sform and qform and not _agree(header, grid):
+    if sform and qform and not _of_two_sizes(header, grid, sizes) and not _agree(header, grid):
         yield "its sform and its qform place it differently; the sform is taken"
     if (lean := grid.lean) > 0.1:
         yield (

@@ -319,7 +319,7 @@ def test_what_a_header_leaves_open_about_its_place_is_noted(
         ({}, 0),
         ({"xyzt_units": 1}, 0),
         ({"xyzt_units": 5}, 1),
-        ({"pixdim": [1, 1, 2, 3.5, 0, 0, 0, 0]}, 0),
+        ({"pixdim": [1, 1, 2, 3.5, 0, 0, 0, 0]}, 1),
         ({"sform_code": 9}, 0),
         ({"sform_code": -1}, 1),
         ({"sform_code": 0}, 1),

@@ -486,6 +486,32 @@ def test_a_device_that_fails_in_the_middle_leaves_what_was_trained(store, tmp_pa
     assert torch.load(tmp_path / "last.pt")["standing"]["epoch"] == 1
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("validation", [1, 2])
+def test_a_network_that_gives_no_numbers_in_validation_ends_the_training(store, tmp_path, value, validation):
+    """Whatever chooses the best epoch: such an epoch has no score, and its weights predict nothing."""
+    network = make_network()
+    seen = []
+
+    def spoil(module, _, logits):
+        seen.extend([] if module.training else [module.training])
+        spoilt = logits.clone()
+        if len(seen) == 3 * (validation - 1) + 2:  # of three batches the second
+            spoilt[-1, 0, 0, 0] = value
+        return spoilt
+
+    network.register_forward_hook(spoil)
+    assert -(-len(store.role("val")) // 3) == 3
+    with pytest.raises(
+        TrainingError, match=rf"NaN or infinity in the validation of epoch {validation}, .* slice"
+    ):
+        train(store, tmp_path, network=network, epochs=3)
+
+    kept = tmp_path / "last.pt"
+    assert kept.exists() == (validation > 1)
+    assert not kept.exists() or torch.load(kept)["standing"]["epoch"] == validation - 1
+
+
 def test_on_a_device_that_is_read_late_a_loss_that_is_not_finite_still_ends_the_epoch(
     store, tmp_path, monkeypatch
 ):

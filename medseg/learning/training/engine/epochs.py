@@ -165,10 +165,19 @@ class Epochs:
             "optimiser.lr of the step, set its clip, or look at these slices."
         )
 
+    def _diverged(self, epoch: int, batch: Mapping[str, Any]) -> TrainingError:
+        return TrainingError(
+            f"the network returned NaN or infinity in the validation of epoch {epoch}, for the batch of "
+            f"{self.val.described(dict(batch))}. Training diverged, or these slices are far outside the training "
+            "data: lower optimiser.lr of the step, set its clip, or look at them."
+        )
+
     def _validate(self, epoch: int) -> tuple[dict[str, float], Mapping[str, float], str]:
         scorer: Scorer = self.task.scorer(self.plan.added) if self.plan.added else self.task.scorer()
         losses: list[torch.Tensor] = []
         sizes: list[int] = []
+        finite: list[torch.Tensor] = []
+        places: list[Any] = []
         evaluator = SupervisedEvaluator(
             device=self.device,
             val_data_loader=self.val.at(0),
@@ -185,13 +194,18 @@ class Epochs:
                 with torch.no_grad():
                     losses.append(self.loss(logits, label))
                 sizes.append(len(label))
+                finite.append(torch.isfinite(logits).all())
+                places.append(engine.state.batch["index"])
                 scorer.update(self.val.cases(engine.state.batch), logits, label)
                 bar.advance(sizes[-1])
 
             evaluator.add_event_handler(Events.ITERATION_COMPLETED, count)
             with self._answering(evaluator):
                 evaluator.run()
-                values = torch.stack(losses).tolist()  # at the end: to read each would wait for the device
+                # at the end: to read each would wait for the device
+                values, sound = torch.stack(losses).tolist(), torch.stack(finite).tolist()
+        if not all(sound):
+            raise self._diverged(epoch, {"index": places[sound.index(False)]})
         total = sum(value * size for value, size in zip(values, sizes, strict=True))
         found = {
             "val/loss": total / sum(sizes),

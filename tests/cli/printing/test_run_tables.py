@@ -1,0 +1,25 @@
+"""The list of runs, in a terminal."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from medseg.cli.printing.run_tables import print_runs
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"status": "FINI'])
+def test_a_damaged_run_is_listed_beside_sound_ones(made_run, content: str) -> None:
+    from medseg.api import runs
+
+    made_run("sound", {})
+    Path(made_run("spoilt", {}).path, "run.json").write_text(content)
+    shown = io.StringIO()
+    print_runs(Console(file=shown, width=80), runs(), "text")
+
+    lines = {line.split()[0]: line.split()[1:] for line in shown.getvalue().splitlines() if line.split()}
+    assert lines["spoilt"] == ["DAMAGED", "7", "-", "-", "-"]  # the seed is that of its definition
+    assert lines["sound"][0] != "DAMAGED"
