@@ -84,7 +84,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     The yielded path does not exist yet, so that a file or a folder may be made there. A failure, or a
     process that is killed, leaves `path` as it was, and so does a power cut: what was made is on the disk before it
     gets its name. It is open to whom the user's umask opens it, however the library that wrote it does otherwise.
-    What processes killed a day ago had begun in the same folder is removed.
+    What processes that were killed had begun in the same folder is removed.
 
     Raises:
         NotWrittenError: The place cannot be written to: its disk is full, a file is in the way, or the rights
@@ -142,9 +142,22 @@ def _at_work(beside: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        _empty(beside)  # the lock goes last, for what is without one tells nobody that it is left over
         if held is not None:
             held.let_go()
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _empty(beside: Path) -> None:
+    """Remove all but the lock from a folder; what cannot be removed is left to others."""
+    with suppress(OSError):
+        for each in beside.iterdir():
+            if each.name == _WRITING:
+                continue
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each, ignore_errors=True)
+            else:
+                each.unlink(missing_ok=True)
 
 
 def leftovers(folder: Path, *, below: str = "", own: bool = False) -> list[Path]:
@@ -177,23 +190,34 @@ def clear_leftovers(folder: Path, *, below: str = "", own: bool = False) -> None
 
 @lru_cache(maxsize=4096)  # a folder of thousands of files is looked through once, not at each of them
 def _sweep(folder: Path) -> None:
-    """Remove what killed processes left in a folder a day ago, be it anybody's: nothing but what medseg marked."""
+    """Remove what killed processes left in a folder, be it anybody's: nothing but what medseg names so."""
     with suppress(OSError), os.scandir(folder) as entries:
         named = [each for each in entries if _BEGUN.fullmatch(each.name)]
-        parts = [Path(each.path) for each in named if each.is_dir(follow_symlinks=False)]
-        for part in parts:
-            if (part / _WRITING).exists() and _is_dead(part, _OLD):
+        for part in (Path(each.path) for each in named if each.is_dir(follow_symlinks=False)):
+            marked = (part / _WRITING).exists() or not any(part.iterdir())
+            if marked and _is_dead(part):
                 shutil.rmtree(part, ignore_errors=True)
 
 
-def _is_dead(part: Path, young: float = _YOUNG) -> bool:
-    """Whether nobody holds the lock of what was begun; a young one may not have it yet."""
+def clear_outputs(folder: Path) -> None:
+    """Remove what killed processes left in a folder of outputs, and in the folders of its cases."""
+    place = folder.absolute()
+    _sweep(place)
+    with suppress(OSError), os.scandir(place) as entries:
+        for each in entries:
+            if each.is_dir(follow_symlinks=False) and not each.name.endswith(_PART):
+                _sweep(Path(each.path))
+
+
+def _is_dead(part: Path) -> bool:
+    """Whether nobody holds the lock of what was begun; a young one may not have it yet, or have it no more."""
     try:
         age = abs(time.time() - part.stat().st_mtime)
         state = seen(part / _WRITING) if (part / _WRITING).exists() else "unknown"
+        bare = state == "unknown" and not any(part.iterdir())
     except OSError:  # it is gone meanwhile, or another user's own
         return False
-    return (state == "free" and age > young) or (state == "unknown" and age > _OLD)
+    return ((state == "free" or bare) and age > _YOUNG) or (state == "unknown" and age > _OLD)
 
 
 def read_kept(path: Path, kind: type[Kept]) -> Kept:

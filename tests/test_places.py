@@ -17,11 +17,12 @@ import pytest
 
 from medseg.errors import RunError
 from medseg.files.durable import flush_folder
-from medseg.files.lock import take
+from medseg.files.lock import Held, take
 from medseg.places import (
     cache_contents,
     cache_folder,
     clear_cache_leftovers,
+    clear_outputs,
     leftovers,
     passing_folder,
     read_kept,
@@ -175,7 +176,7 @@ def begun(folder: Path, name: str, *, marked: bool = True, ago: float = 2.0) -> 
 def test_whoever_writes_into_a_folder_clears_what_killed_processes_left_there(tmp_path: Path) -> None:
     out = tmp_path / "out"
     dead = begun(out, ".case-1.nii.gz.abcdef_9.part")
-    young = begun(out, ".case-2.nii.gz.abcdefg1.part", ago=0.5)
+    young = begun(out, ".case-2.nii.gz.abcdefg1.part", ago=0.0003)  # half a minute
     busy = begun(out, ".case-3.nii.gz.abcdefg2.part")
     others = [
         begun(out, ".film.abcdefgh.part", marked=False),
@@ -196,6 +197,51 @@ def test_whoever_writes_into_a_folder_clears_what_killed_processes_left_there(tm
     assert not dead.exists()
     assert all((each / "half").exists() for each in (young, busy, *others))
     assert (out / ".link.abcdefgh.part").is_symlink()
+
+
+def test_what_was_left_minutes_ago_goes_too_and_an_empty_folder_without_a_lock(tmp_path: Path) -> None:
+    minutes = begun(tmp_path, ".case-1.nii.gz.abcdefg3.part", ago=0.002)
+    bare = tmp_path / ".case-2.nii.gz.abcdefg4.part"
+    bare.mkdir()
+    os.utime(bare, LONG_AGO)
+    fresh = tmp_path / ".case-2.nii.gz.abcdefg5.part"
+    fresh.mkdir()
+    with written_whole(tmp_path / "case-9.nii.gz") as target:
+        target.touch()
+
+    assert [minutes.exists(), bare.exists(), fresh.exists()] == [False, False, True]
+
+
+def test_the_lock_of_a_folder_goes_when_nothing_else_is_left_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed while it clears leaves what the next one knows as left over."""
+    left: list[list[str]] = []
+    let_go = Held.let_go
+
+    def watched(held: Held) -> None:
+        left.append(sorted(each.name for each in held._path.parent.iterdir()))
+        let_go(held)
+
+    monkeypatch.setattr(Held, "let_go", watched)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old.txt").touch()
+    with written_whole(tmp_path / "model") as target:
+        target.mkdir()
+        (target.parent / "more").mkdir()
+        (target.parent / "more" / "one").touch()
+
+    assert left == [[".writing"]]
+
+
+def test_outputs_and_the_folders_of_their_cases_are_cleared(tmp_path: Path) -> None:
+    dead = [begun(tmp_path, ".a.npz.abcdefg6.part"), begun(tmp_path / "case-1", ".p.nii.gz.abcdefg7.part")]
+    kept = [begun(tmp_path / "case-1" / "deeper", ".p.nii.gz.abcdefg8.part"), begun(tmp_path, "case-2")]
+    clear_outputs(tmp_path)
+    clear_outputs(tmp_path / "there is none")
+
+    assert not any(each.exists() for each in dead)
+    assert all(each.exists() for each in kept)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folders are flushed on POSIX alone")

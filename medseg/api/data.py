@@ -12,6 +12,7 @@ from medseg.component import SHIPPED, Allowed
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError
 from medseg.pipeline.options import RunOptions
+from medseg.places import clear_outputs
 from medseg.progress import LOADING, Progress, Silent
 
 if TYPE_CHECKING:
@@ -218,6 +219,7 @@ def export_npz(
     cases = gather(checked.report, skip_bad=skip_bad, generated=checked.generated).cases
     channels = in_order(opened.definition.channels, Manifest.named(ORIGINAL))
     written = [Path(out) / f"{case.id}.npz" for case in cases]
+    clear_outputs(Path(out))
     if there := sum(path.exists() for path in written):
         raise DataError(f"{there} of the {len(written)} archives are there already. Name an empty folder.")
     Path(out).mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from medseg.datasets.case import Case
 from medseg.datasets.reading.unforeseen import one_case
 from medseg.errors import DataError, Fault, RunError
 from medseg.images.refusal import found_and_remedy
-from medseg.places import written_whole
+from medseg.places import clear_outputs, written_whole
 from medseg.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ def predict(
     if save_model is not None:
         predictor.save(Path(save_model))
     cases, faults = _listed(predictor, [Path(each) for each in inputs], shown)
+    clear_outputs(place)
     found = _all(asked, cases, faults, _Asked(place, output, wishes), shown)
     if not found.cases:
         raise DataError("no case could be predicted.", found.faults, show_paths=found.pseudonyms)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from medseg.learning.training.memory import measure_need
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.drafting.budget import Pace
 from medseg.pipeline.resolve import Resolved, resolve
+from medseg.places import passing_folder
 from medseg.slices.store.store import Sample
 from medseg.steps.fit import Fit
 
@@ -64,7 +63,7 @@ def measured(definition: PipelineDefinition, manifest: Manifest, device: torch.d
     label = torch.from_numpy(task.target.blank(len(task.classes), resolved.predictor.input_shape[1:]))
     need = measure_need(network, on_device(task.loss(), device), resolved.predictor.input_shape, label=label)
     size = definition.loading.batch_size
-    with tempfile.TemporaryDirectory() as folder:
+    with passing_folder("medseg-pace") as folder:
         standing = fit(
             network,
             task,
@@ -73,7 +72,7 @@ def measured(definition: PipelineDefinition, manifest: Manifest, device: torch.d
             plan=replace(step.plan, epochs=_EPOCHS, validate_every=1, patience=None, best_by="score"),
             device=device,
             seed=definition.seed,
-            folder=Path(folder),
+            folder=folder,
             need=need,
         )
     last = standing.history[-1]

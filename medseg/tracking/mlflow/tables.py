@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from medseg.places import passing_folder
 
 _TAG = "mlflow.loggedArtifacts"  # the view finds tables by it
 _FOLDER = "tables"
@@ -23,8 +24,8 @@ def send_table(client: Any, run_id: str, path: Path) -> None:
     from medseg.learning.scores.tables import read_scores
 
     table = read_scores(path)  # names stay text: pandas takes 001 for a number, and NA for nothing
-    with tempfile.TemporaryDirectory() as place:
-        target = Path(place) / f"{path.stem}.json"
+    with passing_folder("medseg-table") as place:
+        target = place / f"{path.stem}.json"
         table.to_json(target, orient="split", index=False)
         client.log_artifact(run_id, str(target), _FOLDER)
     entry = {"path": f"{_FOLDER}/{path.stem}.json", "type": "table"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,7 @@ from medseg.learning.inference.export.bundle.texts import licence, readme
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.tasks.task import MaskTask
 from medseg.learning.transfer.weights import plain_weights
-from medseg.places import written_whole
+from medseg.places import passing_folder, written_whole
 
 _SLICES = 3  # of the case that a bundle is tried on
 
@@ -89,14 +88,14 @@ def _tried(predictor: Predictor, bundle: Path) -> int:
     Raises:
         ModelError: It cannot be run, or gives other voxels.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        data = Path(temporary) / "data"
+    with passing_folder("medseg-bundle") as temporary:
+        data = temporary / "data"
         case = _generated(predictor, data)
         expected = predictor.predict(case).labels
         try:
             with _unchanged_grad():
-                run_bundle(bundle, data, Path(temporary) / "out")
-            found = np.asanyarray(nibabel.load(Path(temporary) / "out" / "case_seg.nii.gz").dataobj)
+                run_bundle(bundle, data, temporary / "out")
+            found = np.asanyarray(nibabel.load(temporary / "out" / "case_seg.nii.gz").dataobj)
         except Exception as error:  # whatever the parts of a bundle raise
             reason = _first(error)
             raise ModelError(
