@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 
-from medseg.learning.augmentation.batched.brightness import keeps_float32
+from medseg.learning.augmentation.batched.brightness import Scale, keeps_float32
 from medseg.learning.augmentation.batched.form import Drawn, OfImage, each
 
 
@@ -45,7 +44,7 @@ class StdShift(OfImage):
         return images.add_(factor * variance.sqrt() * there)
 
 
-class ScaleFixedMean(OfImage):
+class ScaleFixedMean(Scale):
     """`RandScaleIntensityFixedMeand`."""
 
     arguments = (
@@ -58,17 +57,6 @@ class ScaleFixedMean(OfImage):
         "allow_missing_keys",
         "channel_wise",
     )
-
-    def knows(self) -> bool:
-        return super().knows() and keeps_float32(self.transform.scaler.dtype)
-
-    def draw(self, seed: int) -> Mapping[str, Any] | None:
-        if not self.chosen(seed):
-            return None
-        scaler = self.transform.scaler
-        scaler.R.seed(seed)
-        scaler.randomize(self.like)
-        return {"factor": 1 + np.asarray(scaler.factor)}
 
     def changed(self, images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
         scaler = self.transform.scaler
