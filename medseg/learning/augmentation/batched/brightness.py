@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,17 +20,22 @@ def keeps_float32(dtype: Any) -> bool:
 class Scale(OfImage):
     """`RandScaleIntensityd`."""
 
-    arguments = ("keys", "factors", "prob", "channel_wise", "dtype", "allow_missing_keys")
+    arguments: ClassVar[tuple[str, ...]] = (
+        "keys",
+        "factors",
+        "prob",
+        "channel_wise",
+        "dtype",
+        "allow_missing_keys",
+    )
 
     def knows(self) -> bool:
         return super().knows() and keeps_float32(self.transform.scaler.dtype)
 
     def draw(self, seed: int) -> Mapping[str, Any] | None:
-        if not self.chosen(seed):
-            return None
         scaler = self.transform.scaler
-        scaler.R.seed(seed)
-        scaler.randomize(self.like)
+        if not self.drew(seed, scaler, self.like):
+            return None
         return {"factor": 1 + np.asarray(scaler.factor)}
 
     def changed(self, images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
@@ -57,11 +62,9 @@ class Shift(OfImage):
         return super().knows() and plain
 
     def draw(self, seed: int) -> Mapping[str, Any] | None:
-        if not self.chosen(seed):
-            return None
         shifter = self.transform.shifter
-        shifter.R.seed(seed)
-        shifter.randomize(self.like)
+        if not self.drew(seed, shifter, self.like):
+            return None
         return {"offset": np.asarray(shifter._offset)}
 
     def changed(self, images: torch.Tensor, drawn: Drawn) -> torch.Tensor:

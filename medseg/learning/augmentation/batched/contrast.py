@@ -20,11 +20,9 @@ class AdjustContrast(OfImage):
     arguments = ("keys", "prob", "gamma", "invert_image", "retain_stats", "allow_missing_keys")
 
     def draw(self, seed: int) -> Mapping[str, Any] | None:
-        if not self.chosen(seed):
-            return None
         adjuster = self.transform.adjuster
-        adjuster.R.seed(seed)
-        adjuster.randomize(None)
+        if not self.drew(seed, adjuster, None):
+            return None
         return {"gamma": adjuster.gamma_value}
 
     def changed(self, images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
@@ -47,11 +45,9 @@ class HistogramShift(OfImage):
     arguments = ("keys", "num_control_points", "prob", "allow_missing_keys")
 
     def draw(self, seed: int) -> Mapping[str, Any] | None:
-        if not self.chosen(seed):
-            return None
         shifter = self.transform.shifter
-        shifter.R.seed(seed)
-        shifter.randomize(None)
+        if not self.drew(seed, shifter, None):
+            return None
         return {"before": shifter.reference_control_points, "after": shifter.floating_control_points}
 
     def stacked(self, rows: Sequence[int], drawn: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:

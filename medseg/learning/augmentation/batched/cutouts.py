@@ -33,11 +33,9 @@ class CoarseDropout(Form):
         return keys is not None and plain and ("label" not in keys or fill == 0)
 
     def draw(self, seed: int) -> Mapping[str, Any] | None:
-        if not self.chosen(seed):
-            return None
         dropper = self.transform.dropper
-        dropper.R.seed(seed)
-        dropper.randomize(self.slices.shape[1:])
+        if not self.drew(seed, dropper, self.slices.shape[1:]):
+            return None
         return {
             "holes": [
                 (down.start, down.stop, across.start, across.stop) for _, down, across in dropper.hole_coords

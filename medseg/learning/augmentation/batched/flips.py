@@ -55,11 +55,9 @@ class AxisFlip(_ChangesPlaces):
     sorted_by = "axis"
 
     def draw(self, seed: int) -> Mapping[str, Any] | None:
-        if not self.chosen(seed):
-            return None
         flipper = self.transform.flipper
-        flipper.R.seed(seed)
-        flipper.randomize(self.like)
+        if not self.drew(seed, flipper, self.like):
+            return None
         return {"axis": flipper._axis}
 
     def apply(self, batch: dict[str, torch.Tensor], drawn: Drawn) -> None:

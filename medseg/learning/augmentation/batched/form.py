@@ -142,6 +142,20 @@ class Form(ABC):
         self.transform.randomize(None)
         return bool(self.transform._do_transform)
 
+    def drew(self, seed: int, inner: Any, *looked_at: Any) -> bool:
+        """Whether the transform is applied; then the one within it, which MONAI seeds alike, has drawn.
+
+        Args:
+            seed: Of the slice.
+            inner: The transform of arrays.
+            looked_at: What its `randomize` takes.
+        """
+        if not self.chosen(seed):
+            return False
+        inner.R.seed(seed)
+        inner.randomize(*looked_at)
+        return True
+
     def keys(self) -> tuple[str, ...] | None:
         """The parts of an item that the transform changes; None where MONAI would complain, or change one twice."""
         declared = self.transform.keys

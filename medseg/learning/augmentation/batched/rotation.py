@@ -51,11 +51,9 @@ class Rotate(Form):
         return self._sampled is not None and self.transform.rand_rotate.keep_size and plain and exact
 
     def draw(self, seed: int) -> Mapping[str, Any] | None:
-        if not self.chosen(seed):
-            return None
         inner = self.transform.rand_rotate
-        inner.R.seed(seed)
-        inner.randomize()
+        if not self.drew(seed, inner):
+            return None
         middle = (np.array(self.slices.shape[1:]) - 1) / 2
         there, back = (create_translate(2, (sign * middle).tolist()) for sign in (1, -1))
         return {"matrix": there @ create_rotate(2, (inner.x,)) @ back}

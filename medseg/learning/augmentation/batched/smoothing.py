@@ -20,11 +20,9 @@ class GaussianSmooth(OfImage):
     arguments = ("keys", "sigma_x", "sigma_y", "sigma_z", "approx", "prob", "allow_missing_keys")
 
     def draw(self, seed: int) -> Mapping[str, Any] | None:
-        if not self.chosen(seed):
-            return None
         smooth = self.transform.rand_smooth
-        smooth.R.seed(seed)
-        smooth.randomize(None)
+        if not self.drew(seed, smooth, None):
+            return None
         kernels = (
             gaussian_1d(torch.as_tensor(sigma), truncated=4.0, approx=smooth.approx).numpy()
             for sigma in (smooth.x, smooth.y)

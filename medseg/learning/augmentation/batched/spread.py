@@ -25,11 +25,9 @@ class StdShift(OfImage):
         return super().knows() and keeps_float32(self.transform.shifter.dtype)
 
     def draw(self, seed: int) -> Mapping[str, Any] | None:
-        if not self.chosen(seed):
-            return None
         shifter = self.transform.shifter
-        shifter.R.seed(seed)
-        shifter.randomize(None)
+        if not self.drew(seed, shifter, None):
+            return None
         return {"factor": shifter.factor}
 
     def changed(self, images: torch.Tensor, drawn: Drawn) -> torch.Tensor:

@@ -55,11 +55,9 @@ class Zoom(Form):
         return self.keys() is not None and plain and nearest and fits and len(inner.min_zoom) <= 2
 
     def draw(self, seed: int) -> Mapping[str, Any] | None:
-        if not self.chosen(seed):
-            return None
         inner = self.transform.rand_zoom
-        inner.R.seed(seed)
-        inner.randomize(self.like)
+        if not self.drew(seed, inner, self.like):
+            return None
         sizes = zip(self.slices.shape[1:], inner._zoom, strict=False)
         return {"size": [int(np.floor(float(side) * zoom)) for side, zoom in sizes]}
 
@@ -101,11 +99,9 @@ class LowResolution(OfImage):
         return super().knows() and modes <= set(_MODES) and isinstance(inner.align_corners, bool)
 
     def draw(self, seed: int) -> Mapping[str, Any] | None:
-        if not self.chosen(seed):
-            return None
         inner = self.transform.sim_lowres_tfm
-        inner.R.seed(seed)
-        inner.randomize()
+        if not self.drew(seed, inner):
+            return None
         return {"size": [max(1, int(np.round(side * inner.zoom_factor))) for side in self.slices.shape[1:]]}
 
     def changed(self, images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
