@@ -84,6 +84,7 @@ def resolve(
     _refuse_unknown_keep(definition, task)
     _refuse_leaking_tiles(definition)
     _refuse_spacing(definition, manifest)
+    _refuse_neighbours(definition, manifest)
     channels, transforms = definition.channels, definition.slices.transforms
     once(
         partial(check_transforms, transforms, at="slices.transforms", channels=channels, allowed=allowed),
@@ -183,6 +184,16 @@ def _refuse_spacing(definition: PipelineDefinition, manifest: Manifest) -> None:
         )
 
 
+def _refuse_neighbours(definition: PipelineDefinition, manifest: Manifest) -> None:
+    """Refuse to look for slices on either side of a picture."""
+    files = manifest.files()
+    if definition.slices.neighbours and files.flat:
+        raise DefinitionError(
+            f"slices.neighbours is {definition.slices.neighbours}, and {files.noun} have no slices on either side. "
+            "Leave it out."
+        )
+
+
 def _try_blank_batch(
     definition: PipelineDefinition,
     network: torch.nn.Module,
@@ -195,7 +206,7 @@ def _try_blank_batch(
     label = torch.from_numpy(task.target.blank(len(task.classes), (height, width)))
     # no blank one: transforms of intensities warn of it
     generator = torch.Generator().manual_seed(0)
-    image = torch.rand(len(definition.channels), height, width, generator=generator)
+    image = torch.rand(len(definition.inputs), height, width, generator=generator)
     item = {"image": image, "label": label}
     rehearse(augment, {key: item[key] for key in task.target.keys}, len(task.classes))
     expected = (2, *task.target.output(task.out_channels, (height, width)))
@@ -209,7 +220,7 @@ def _try_blank_batch(
 
 def _given(definition: PipelineDefinition, network: torch.nn.Module, *, training: bool) -> Any:
     """What a network gives for a blank batch; it is left as it was."""
-    channels, (height, width), before = len(definition.channels), definition.slices.size, network.training
+    channels, (height, width), before = len(definition.inputs), definition.slices.size, network.training
     network.train(training)
     try:
         with torch.no_grad(), untouched(network), within_memory(kept=is_unmade(network)):
@@ -268,7 +279,7 @@ def _refuse_other_shape(task: Task, given: tuple[int, ...], expected: tuple[int,
 
 def _inputs(definition: PipelineDefinition) -> str:
     """What to do first where a network does not take its input: its number of channels, if that is another."""
-    count = len(definition.channels)
+    count = len(definition.inputs)
     for name in INPUTS:
         if definition.network.get(name, count) != count:
             return f"Set network.{name} to {count}, or leave it out; else c"
