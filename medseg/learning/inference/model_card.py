@@ -25,14 +25,14 @@ def model_card(described: Mapping[str, Any]) -> str:
     cut = described["slices"]
     further = further_packages([described["network"], task, cut], SHIPPED)
     predict = f"medseg predict folder INPUT -o OUT{allowing(further)}"
-    size, beside = " x ".join(map(str, cut["size"])), _beside(cut)
+    plane = f"{cut['axis']}, {' x '.join(map(str, cut['size']))} pixels{_beside(cut)}"
     rows = [
         f"# {about.get('pipeline', 'medseg model')}",
         "",
         f"**{RESEARCH_ONLY}**",
         "",
         *([f"**{about['data.note']}**", ""] if about.get("data.note") else []),
-        f"- Input: 2D slices with the channels {_listed(described['channels'])}, {cut['axis']}, {size} pixels{beside}.",
+        f"- Input: 2D slices with the channels {_listed(described['channels'])}, {plane}.",
         f"- Output: the classes {_listed(task['classes'])}.",
         *([f"- Threshold of the probability: {task['threshold']:.6g}."] if "threshold" in task else []),
         *_processing(described, task["classes"]),
