@@ -32,6 +32,10 @@ class DataInput:
     source: str = ""
 
 
+class StoppedEarly(KeyboardInterrupt):
+    """A run is stopped on purpose, as one of a sweep that falls behind the others; it ends KILLED, and can go on."""
+
+
 def is_score(name: str) -> bool:
     """Whether a number is a score of a role: the last one counts, as after longer training."""
     return name.startswith(("train/", "val/", "test/"))

@@ -24,6 +24,9 @@ from medseg.api.reporting.report import report
 from medseg.api.result import RunResult
 from medseg.api.running import move_run, resume_pipeline, run_pipeline
 from medseg.api.scoring.external import evaluate
+from medseg.api.sweeping.finding import sweep_to_go_on
+from medseg.api.sweeping.result import SweepResult
+from medseg.api.sweeping.sweep import resume_sweep, run_sweep
 from medseg.pipeline.options import default_jobs
 
 __all__ = [
@@ -34,6 +37,7 @@ __all__ = [
     "NewPipeline",
     "PredictedCase",
     "RunResult",
+    "SweepResult",
     "are_folds",
     "audit_run",
     "check_data",
@@ -60,13 +64,16 @@ __all__ = [
     "reproduce_run",
     "resume_folds",
     "resume_pipeline",
+    "resume_sweep",
     "run_folds",
     "run_pipeline",
+    "run_sweep",
     "runs",
     "save_servable",
     "scan",
     "show_data",
     "show_run",
+    "sweep_to_go_on",
     "sync_runs",
     "write_sample",
 ]

@@ -16,11 +16,12 @@ from medseg.api.result import RunResult
 from medseg.datasets.case import cases_text
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.folder import DECLARATION, Part, RunFolder, State
+from medseg.pipeline.folder import DECLARATION, RunFolder, State
 from medseg.pipeline.options import RunOptions
+from medseg.pipeline.study.part import Part
 from medseg.places import written_whole
 from medseg.progress import LOADING, Progress
-from medseg.recorder import Status
+from medseg.recorder import Recorder, Status
 from medseg.yaml import write_yaml
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Conductor:
         tracking_uri: Of MLflow.
         progress: Where it is shown.
         set: What makes the definition another than that of a run that goes on.
+        watch: Who is told too what the run records.
     """
 
     definition: PipelineDefinition
@@ -82,6 +84,7 @@ class Conductor:
     tracking_uri: str | None
     progress: Progress
     set: Sequence[str] = ()
+    watch: Sequence[Recorder] = ()
 
     def start(
         self, part_of: Part | None = None, look: Callable[[Gathered], Gathered] | None = None
@@ -95,7 +98,7 @@ class Conductor:
         if self.options.register:
             refuse_unregistrable(uri, experiment_named(self.definition.name, generated=self.root is None))
         with quiet_libraries():
-            resolved, gathered = self._checked(going_on=part_of is not None and part_of.fold > 1)
+            resolved, gathered = self._checked(going_on=part_of is not None and part_of.follows)
             if look is not None:
                 gathered = look(gathered)
             shared = self._shared(resolved, gathered)
@@ -272,7 +275,7 @@ class Conductor:
             raise
         now = without_records(folder.read())
         state = folder.write(replace(now, tracked=tracker.run_id, tracking_uri=masked(uri)))
-        recorder = FanOut([FolderRecorder(folder.path, self.progress.say), tracker])
+        recorder = FanOut([FolderRecorder(folder.path, self.progress.say), tracker, *self.watch])
         device = choose_device(self.options.device)
         job = Job(resolved, gathered, shared, folder, recorder, self.progress, device, self.options)
         work = execute(job)
@@ -312,3 +315,34 @@ class Conductor:
             say=self.progress.say,
             register=register,
         )
+
+
+def conductor_of(
+    definition: PipelineDefinition,
+    manifest: Manifest,
+    root: Path | None,
+    options: RunOptions,
+    tracking_uri: str | None,
+    shown: Progress,
+    watch: Sequence[Recorder] = (),
+) -> Conductor:
+    """Of a new run; its definition has nothing left to the data: their classes, and what follows from them.
+
+    Args:
+        definition: As declared.
+        manifest: Of the data.
+        root: As of `Conductor`, like all that follows.
+        options: What the caller says.
+        tracking_uri: Of MLflow.
+        shown: Where progress is shown.
+        watch: Who is told too what the run records.
+    """
+    with shown.bar(LOADING, 1) as bar:
+        from medseg.pipeline.declaration.completion import complete  # noqa: PLC0415
+        from medseg.pipeline.run import choose_device  # noqa: PLC0415
+
+        bar.advance()
+    choose_device(options.device)
+    with quiet_libraries():
+        whole = complete(definition, manifest, root, options.allowed)
+    return Conductor(whole.definition, whole.manifest, root, options, tracking_uri, shown, watch=tuple(watch))

@@ -30,7 +30,7 @@ def experiment_named(pipeline: str, *, generated: bool) -> str:
 
 def shown_name(state: State, options: RunOptions) -> str:
     """What a tracker calls a run, which shows runs below their pipeline: the name that was given, or its time."""
-    fold = f"-fold{state.part_of.fold}" if state.part_of is not None else ""
+    fold = f"-{state.part_of.ending}" if state.part_of is not None else ""
     if options.run_name:
         return f"{options.run_name}{fold}"
     time = re.search(r"-\d{4}(\d{4})-(\d{4})\d{2}-([0-9a-f]{4})$", state.name)
@@ -48,6 +48,8 @@ def unfinished(*, take_over: bool = False) -> RunFolder:
     """
     others = 0
     for folder, state in all_runs():
+        if state.part_of is not None and state.part_of.of_sweep:
+            continue  # stopped on purpose, or gone on with by its sweep
         if state.status in ("KILLED", "FAILED") or (take_over and unsure(state, folder.path)):
             if state.mine:
                 return folder

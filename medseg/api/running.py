@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.api.adopting import vouched_run
-from medseg.api.conductor import Conductor, quiet_libraries
+from medseg.api.conductor import Conductor, conductor_of
 from medseg.api.finding import experiment_of, find_run_folder, mark_gone, own_address, unfinished
 from medseg.api.kept.syncing import send_waiting
 from medseg.api.opening import Opened, open_pipeline
@@ -20,14 +20,15 @@ from medseg.errors import DefinitionError, RunError, TrackingError
 from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.overrides import in_effect
-from medseg.pipeline.folder import Part, RunFolder, State
+from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.made import damaged
 from medseg.pipeline.options import RunOptions
+from medseg.pipeline.study.part import Part
 from medseg.places import read_kept
-from medseg.progress import LOADING, Progress, Silent
+from medseg.progress import Progress, Silent
+from medseg.recorder import Recorder
 
 if TYPE_CHECKING:
-    from medseg.pipeline.declaration.completion import Completed
     from medseg.pipeline.gather import Gathered
 
 
@@ -111,26 +112,17 @@ def begin(
     if root is None and opened.definition.sample is not None:
         _say_generated(opened.definition, shown)
     mark_gone(shown.say)
-    _refuse_needless_run(opened, root)
-    whole = _completed(opened, root, options, shown)
-    return Conductor(whole.definition, whole.manifest, root, options, tracking_uri, shown).start(
-        part_of, look
-    )
+    refuse_needless_run(opened, root)
+    conductor = conductor_of(opened.definition, opened.manifest, root, options, tracking_uri, shown)
+    return conductor.start(part_of, look)
 
 
-def _completed(opened: Opened, root: Path | None, options: RunOptions, shown: Progress) -> Completed:
-    """With nothing left to the data: their classes, and what follows from them."""
-    with shown.bar(LOADING, 1) as bar:
-        from medseg.pipeline.declaration.completion import complete  # noqa: PLC0415
-        from medseg.pipeline.run import choose_device  # noqa: PLC0415
+def refuse_needless_run(opened: Opened, root: Path | None) -> None:
+    """Refuse a pipeline that has neither data nor a sample.
 
-        bar.advance()
-    choose_device(options.device)
-    with quiet_libraries():
-        return complete(opened.definition, opened.manifest, root, options.allowed)
-
-
-def _refuse_needless_run(opened: Opened, root: Path | None) -> None:
+    Raises:
+        DefinitionError: It has neither.
+    """
     if root is None and opened.definition.sample is None:
         from medseg.pipeline.gather import needs_data  # noqa: PLC0415
 
@@ -191,13 +183,14 @@ def resume_pipeline(
     return go_on(folder, given, shown)
 
 
-def go_on(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
+def go_on(folder: RunFolder, given: Given, shown: Progress, watch: Sequence[Recorder] = ()) -> RunResult:
     """Go on with a run as `resume_pipeline` does.
 
     Args:
         folder: Of the run.
         given: What its caller says.
         shown: Where progress is shown.
+        watch: Who is told too what it records from now on.
     """
     refuse_ways_out(folder.path)
     state = folder.read()
@@ -207,15 +200,17 @@ def go_on(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
         if not damaged(folder):
             return _send_rest(folder, given, shown)
     if not state.mine:
-        return _gone_on(folder, state, given, shown)
+        return _gone_on(folder, state, given, shown, watch)
     folder.reserve(take_over=given.take_over)
     try:
-        return _gone_on(folder, state, given, shown)
+        return _gone_on(folder, state, given, shown, watch)
     finally:
         folder.let_go()
 
 
-def _gone_on(folder: RunFolder, state: State, given: Given, shown: Progress) -> RunResult:
+def _gone_on(
+    folder: RunFolder, state: State, given: Given, shown: Progress, watch: Sequence[Recorder]
+) -> RunResult:
     from medseg.pipeline.change import changed  # noqa: PLC0415  # imports torch and MONAI
 
     refuse_changed_declaration(folder, state)
@@ -238,7 +233,9 @@ def _gone_on(folder: RunFolder, state: State, given: Given, shown: Progress) -> 
     if root is None:
         _say_generated(definition, shown)
     shown.say(f"Going on with {kept.name}.")
-    conductor = Conductor(definition, manifest, root, given.over(kept.options), uri, shown, given.set)
+    conductor = Conductor(
+        definition, manifest, root, given.over(kept.options), uri, shown, given.set, tuple(watch)
+    )
     return conductor.resume(folder, state, take_over=given.take_over, vouched=vouched)
 
 

@@ -32,6 +32,7 @@ from medseg.cli.options import (
     Tags,
     Uri,
 )
+from medseg.cli.sweep import sweep
 
 NOTICE = "Research use only; not a medical device."
 
@@ -50,6 +51,7 @@ cache = typer.Typer(help="Prepared slices, generated samples and remembered chec
 app.add_typer(cache, name="cache")
 app.command()(deidentify)
 app.command()(export)
+pipeline.app.command()(sweep)
 
 
 def _version(expected: bool) -> None:

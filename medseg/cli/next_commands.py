@@ -32,13 +32,16 @@ def going_on(allow: Sequence[str] = ()) -> str:
         CrossValidation,
         all_cross_validations,
     )
+    from medseg.pipeline.study.part import WINNER  # noqa: PLC0415
 
     me = this_process()
     begun: list[CrossValidation | State] = [*all_cross_validations(), *(state for _, state in all_runs())]
     mine = next((each for each in begun if each.process == me and each.status != "FINISHED"), None)
     if mine is None:
         return "Nothing was begun."
-    return f"Go on with: medseg pipeline resume {mine.name}{allowing(allow)}"
+    part = mine.part_of if isinstance(mine, State) else None
+    name = part.name.removesuffix(WINNER) if part is not None and part.of_sweep else mine.name
+    return f"Go on with: medseg pipeline resume {name}{allowing(allow)}"
 
 
 def predict_line(result: RunResult) -> str:

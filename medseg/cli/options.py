@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from medseg.errors import RunError
+
 Name = Annotated[str, typer.Argument(help="A pipeline's name, or the path of its YAML file.")]
 Set = Annotated[
     list[str] | None,
@@ -102,3 +104,14 @@ SkipBad = Annotated[
         "--skip-bad", help="Leave out cases that have faults, and record which. Default: stop and list them."
     ),
 ]
+
+
+def alias_of(register: bool, alias: str | None) -> str:
+    """Alias with which a model is registered; empty where it is not.
+
+    Raises:
+        RunError: There is an alias, and nothing is registered.
+    """
+    if alias is not None and not register:
+        raise RunError("--alias is of a model that is registered. Add --register, or leave --alias out.")
+    return (alias or "champion") if register else ""

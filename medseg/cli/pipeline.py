@@ -31,6 +31,7 @@ from medseg.cli.options import (
     SkipBad,
     Tags,
     Uri,
+    alias_of,
 )
 from medseg.errors import RunError
 from medseg.packages import allowing
@@ -200,7 +201,7 @@ def resume(
         str | None,
         typer.Argument(
             help="A run's folder or name, `latest`, or an MLflow id; by default the latest unfinished. Of folds "
-            "their name or folder."
+            "or a sweep their name or folder."
         ),
     ] = None,
     data: Data = None,
@@ -228,7 +229,7 @@ def resume(
     ] = False,
     show_paths: ShowPaths = False,
 ) -> None:
-    """Go on with a run that was interrupted, or with folds; it ends as if it had not been."""
+    """Go on with a run that was interrupted, with folds or a sweep; it ends as if it had not been."""
     again = (
         f"Go on with: medseg pipeline resume{f' {shlex.quote(run)}' if run else ''}{allowing(allow or ())}"
     )
@@ -236,7 +237,14 @@ def resume(
         mark_and_tell()
         shown = show_paths or paths_of_run_may_be_shown(run, take_over=take_over)
     with guarded(Console(stderr=True), show_paths=shown, hint=lambda: again):
-        from medseg.api import are_folds, resume_folds, resume_pipeline  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.api import (  # noqa: PLC0415  # imports torch and MONAI
+            are_folds,
+            resume_folds,
+            resume_pipeline,
+            resume_sweep,
+            sweep_to_go_on,
+        )
+        from medseg.cli.printing.sweep_table import print_sweep  # noqa: PLC0415
         from medseg.cli.tables import print_folds, print_result  # noqa: PLC0415
 
         console = Console()
@@ -249,7 +257,18 @@ def resume(
             "take_over": take_over,
             "progress": display(console),
         }
-        if are_folds(run, take_over=take_over):
+        if (sweep := sweep_to_go_on(run)) is not None:
+            if sets or data or device or jobs or take_over:
+                raise RunError(
+                    "a sweep goes on as it began. Leave out all but its name, --allow and --tracking-uri."
+                )
+            print_sweep(
+                console,
+                resume_sweep(
+                    sweep, tracking_uri=tracking_uri, allow=allow or (), progress=options["progress"]
+                ),
+            )
+        elif are_folds(run, take_over=take_over):
             if sets:
                 raise RunError("--set cannot change folds, which are all alike. Start them again with it.")
             print_folds(console, resume_folds(run, **options))
@@ -333,14 +352,3 @@ def folds(
             progress=display(console),
         )
         print_folds(console, result)
-
-
-def alias_of(register: bool, alias: str | None) -> str:
-    """Alias with which a model is registered; empty where it is not.
-
-    Raises:
-        RunError: There is an alias, and nothing is registered.
-    """
-    if alias is not None and not register:
-        raise RunError("--alias is of a model that is registered. Add --register, or leave --alias out.")
-    return (alias or "champion") if register else ""

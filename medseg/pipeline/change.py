@@ -121,6 +121,12 @@ def change_of(
                 f"loading.cache. {anew}"
             )
         again.append(step)
+    if paths and state.part_of is not None and state.part_of.of_sweep:
+        raise RunError(
+            f"the run {state.name} is one of the sweep {state.part_of.name}, which ranks its runs as they were "
+            "declared: --set cannot change one of them. Run the pipeline by itself with these values: "
+            "medseg pipeline run"
+        )
     if paths and state.part_of is not None:
         raise RunError(
             f"the run {state.name} is a fold of {state.part_of.name}, whose folds are all alike: --set cannot change "

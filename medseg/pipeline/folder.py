@@ -27,6 +27,7 @@ from medseg.pipeline.declaration.definition import Slug
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import LOCKS, hold, holds, let_go, this_process, turn, worked_on
 from medseg.pipeline.signature import is_signed, signed
+from medseg.pipeline.study.part import Part
 from medseg.places import clear_leftovers, written_whole
 from medseg.recorder import Status
 
@@ -63,19 +64,6 @@ Made = tuple[Slug | Literal[""], int, int]
 
 MOST_MADE = 10_000
 """Files of which a state tells: a run makes a few dozen, and each is looked at whenever the run is used."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Which part of a cross-validation a run is.
-
-    Attributes:
-        name: Of the cross-validation.
-        fold: From 1.
-    """
-
-    name: str
-    fold: int
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -230,7 +230,7 @@ def _split(job: Job) -> Split:
 def _prepared(job: Job) -> tuple[Job, SliceStore]:
     """The slices, and the run with the cases that are left: none is left out once anything was learned with it."""
     state = job.folder.read()
-    settled = bool(state.split_digest) or (state.part_of is not None and state.part_of.fold > 1)
+    settled = bool(state.split_digest) or (state.part_of is not None and state.part_of.follows)
     mend = "Mend what is named and resume; or begin anew"
     gathered, shared, store = prepared(
         job.resolved,

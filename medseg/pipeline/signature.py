@@ -21,7 +21,7 @@ from medseg.places import config_folder
 SIGNATURE = "signature"
 """Name of the value that holds it."""
 
-Kind = Literal["run", "folds"]
+Kind = Literal["run", "folds", "sweep"]
 
 
 def signed(kind: Kind, content: Mapping[str, Any]) -> str:

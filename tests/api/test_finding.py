@@ -10,9 +10,10 @@ import pytest
 
 from medseg.api.finding import find_run_folder, unfinished
 from medseg.errors import RunError
-from medseg.pipeline.folder import RUNS, Part, RunFolder, State
+from medseg.pipeline.folder import RUNS, RunFolder, State
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import this_process
+from medseg.pipeline.study.part import Part
 
 OPTIONS = RunOptions.of(device="cpu")
 

@@ -15,7 +15,8 @@ from medseg.api import RunResult, resume_pipeline, run_pipeline
 from medseg.cli.main import app
 from medseg.errors import DefinitionError, RunError
 from medseg.learning.training.checkpoint import Checkpoints
-from medseg.pipeline.folder import RUNS, Part, RunFolder
+from medseg.pipeline.folder import RUNS, RunFolder
+from medseg.pipeline.study.part import Part
 from medseg.tracking.mlflow.store import open_store
 from medseg.yaml import read_yaml
 

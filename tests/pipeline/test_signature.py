@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from medseg.errors import RunError
-from medseg.pipeline.folder import Part, RunFolder, State
+from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.signature import is_signed, signed
 from medseg.pipeline.study.cross_validation import CrossValidation
+from medseg.pipeline.study.part import Part
 
 OPTIONS = RunOptions.of(device="cpu")
 

@@ -14,11 +14,12 @@ from pydantic.dataclasses import dataclass
 from medseg.errors import RunError
 from medseg.files.regular import read_json
 from medseg.pipeline.claim import Process, alive, taken, unsure
-from medseg.pipeline.folder import MOST_MADE, Address, Part, Plain, RunFolder, State, all_runs
+from medseg.pipeline.folder import MOST_MADE, Address, Plain, RunFolder, State, all_runs
 from medseg.pipeline.made import is_as, known
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import hold, let_go, this_process, turn
 from medseg.pipeline.signature import is_signed, signed
+from medseg.pipeline.study.part import Part
 from medseg.places import written_whole
 from medseg.recorder import Status
 
@@ -32,7 +33,8 @@ _FILE = "folds.json"
 _RESULTS = (".csv", ".png")
 
 
-def _both(declared: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+def both_declared(declared: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """A declaration, if it has its two parts."""
     if set(declared) != {"definition", "manifest"}:
         raise ValueError("expected definition and manifest")
     return declared
@@ -63,7 +65,7 @@ class CrossValidation:
     folds: Annotated[int, Field(gt=1, le=MOST_FOLDS)]
     set: tuple[str, ...]
     options: RunOptions
-    declared: Annotated[Mapping[str, Mapping[str, Any]], AfterValidator(_both)]
+    declared: Annotated[Mapping[str, Mapping[str, Any]], AfterValidator(both_declared)]
     tracking_uri: Address
     status: Status = "RUNNING"
     process: Process = field(default_factory=dict)

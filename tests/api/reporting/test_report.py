@@ -17,11 +17,12 @@ from medseg.api.reporting.facts import warnings
 from medseg.api.reporting.kept import kept_run
 from medseg.errors import RunError
 from medseg.files.lock import take
-from medseg.pipeline.folder import Part, RunFolder
+from medseg.pipeline.folder import RunFolder
 from medseg.pipeline.made import keep_made, keep_result, known
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import this_process
 from medseg.pipeline.study.cross_validation import CrossValidation
+from medseg.pipeline.study.part import Part
 from medseg.yaml import read_yaml, to_yaml
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,0 +1,199 @@
+"""What a sweep gives: a table of what was tried, the winner, and its scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from medseg.api.result import RunResult
+from medseg.files.regular import open_regular
+from medseg.pipeline.study.sweep import Sweep
+from medseg.places import written_whole
+from medseg.progress import Progress
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from medseg.tracking.mlflow.recorder import MlflowRecorder
+
+_TABLE = "trials.csv"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One combination of values.
+
+    Attributes:
+        number: From 0, in the order in which they were begun.
+        settings: `path=value` strings.
+        score: Mean validation score of its seeds; None where it was stopped early or could not be trained.
+        scores: Of each seed.
+        ended: `finished`, `stopped early` or `failed`.
+        fault: Why it could not be trained.
+        minutes: How long it took.
+    """
+
+    number: int
+    settings: tuple[str, ...]
+    score: float | None
+    scores: tuple[float, ...]
+    ended: str
+    fault: str = ""
+    minutes: float = 0.0
+
+    @classmethod
+    def of(cls, trial: Any, *, pruned: bool) -> Tried:
+        """From a trial of Optuna that has ended."""
+        known, score = trial.user_attrs, trial.value if not pruned else None
+        return cls(
+            trial.number,
+            tuple(known.get("values", ())),
+            score,
+            tuple(known.get("scores", ())),
+            "stopped early" if pruned else "finished" if score is not None else "failed",
+            str(known.get("fault", "")),
+            trial.duration.total_seconds() / 60 if trial.duration else 0.0,
+        )
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """A sweep that has ended.
+
+    Attributes:
+        name: Of the run above the others, which is that of its folder.
+        folder: Where its table lies.
+        run_id: Of the run above the others, on the tracking store.
+        tracking_uri: Where that is.
+        tried: What was tried, in order.
+        best: What won.
+        results: Runs that score the winner on the test part, one for each seed.
+        generated: Whether it ran on a generated sample.
+    """
+
+    name: str
+    folder: Path
+    run_id: str
+    tracking_uri: str
+    tried: tuple[Tried, ...]
+    best: Tried
+    results: tuple[RunResult, ...]
+    generated: bool
+
+    def trials(self) -> DataFrame:
+        """What was tried: a row each with its values, the best first."""
+        from pandas import DataFrame  # noqa: PLC0415
+
+        return DataFrame(_rows(self.tried))
+
+
+def val_score(folder: Path) -> float | None:
+    """The validation score of the weights that a run kept; None if it has none."""
+    found = None
+    with open_regular(folder / "metrics.jsonl") as file:
+        for line in file.read().splitlines():
+            with suppress(ValueError):
+                found = json.loads(line).get("metrics", {}).get("val/score", found)
+    return found if isinstance(found, int | float) else None
+
+
+def put_together(
+    asked: Sweep,
+    tried: Sequence[Tried],
+    best: Tried,
+    results: Sequence[RunResult],
+    shown: Progress,
+    uri: str,
+) -> SweepResult:
+    """Write the table, and track it in a run above the others.
+
+    Args:
+        asked: What was asked for.
+        tried: What was tried.
+        best: What won.
+        results: Runs that score it.
+        shown: Where progress is shown.
+        uri: Of MLflow, with credentials.
+    """
+    from medseg.tracking.mlflow.address import masked  # noqa: PLC0415
+    from medseg.tracking.mlflow.runs import put_below  # noqa: PLC0415
+
+    definition = asked.declared["definition"]
+    table = asked.folder / _TABLE
+    result = SweepResult(
+        asked.name, asked.folder, "", masked(uri), tuple(tried), best, tuple(results), asked.generated
+    )
+    with written_whole(table) as target:
+        result.trials().to_csv(target, index=False)
+    recorder = _recorder(asked, uri, shown)
+    recorder.tags(
+        {
+            "pipeline": str(definition["name"]),
+            "sweep.trials": str(len(tried)),
+            "sweep.best": "; ".join(best.settings)[:400] or "as declared",
+        }
+    )
+    recorder.metrics({"val/score": best.score or 0.0, **_test_scores(results)}, 0)
+    recorder.artifact(table)
+    put_below(uri, recorder.run_id, [state.tracked for _, state in asked.runs() if state.tracked])
+    recorder.close("FINISHED")
+    return replace(result, run_id=recorder.run_id)
+
+
+def _rows(tried: Sequence[Tried]) -> list[Mapping[str, Any]]:
+    ranked = sorted(tried, key=lambda each: (-(each.score if each.score is not None else -1), each.number))
+    return [
+        {
+            "trial": each.number + 1,
+            **dict(value.split("=", 1) for value in each.settings),
+            "score": each.score,
+            **({"seeds": len(each.scores)} if len(each.scores) > 1 else {}),
+            **({"least": min(each.scores), "most": max(each.scores)} if len(each.scores) > 1 else {}),
+            "ended": each.ended,
+            "minutes": round(each.minutes, 2),
+            "fault": each.fault,
+        }
+        for each in ranked
+    ]
+
+
+def _test_scores(results: Sequence[RunResult]) -> dict[str, float]:
+    """The scores of the test part, the mean over seeds."""
+    found = [_last_scores(result.folder, "test/") for result in results]
+    names = [name for name in found[0] if all(name in each for each in found)] if found else []
+    return {name: mean(each[name] for each in found) for name in names}
+
+
+def _last_scores(folder: Path, beginning: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    with open_regular(folder / "metrics.jsonl") as file:
+        for line in file.read().splitlines():
+            with suppress(ValueError):
+                metrics = json.loads(line).get("metrics", {})
+                found |= {name: value for name, value in metrics.items() if name.startswith(beginning)}
+    return found
+
+
+def _recorder(asked: Sweep, uri: str, shown: Progress) -> MlflowRecorder:
+    from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415
+
+    begun = MlflowRecorder.find(uri, asked.experiment, asked.folder)  # by a process that was killed at it
+    if begun:
+        return MlflowRecorder.resume(uri, begun, asked.folder, say=shown.say, system=False)
+    pipeline = asked.declared["definition"]["name"]
+    return MlflowRecorder.start(
+        uri,
+        experiment=asked.experiment,
+        name=asked.options.run_name or asked.name.removeprefix(f"{pipeline}-"),
+        folder=asked.folder,
+        tags=asked.options.own_tags(),
+        note=f"{asked.options.note}\n\nA sweep: combinations of settings, ranked on validation; the test part was "
+        "looked at once, for the winner. Research use only; not a medical device.",
+        say=shown.say,
+        system=False,
+    )

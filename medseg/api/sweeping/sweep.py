@@ -1,0 +1,305 @@
+"""Running a sweep, and going on with one."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from medseg.api.conductor import conductor_of, quiet_libraries
+from medseg.api.finding import mark_gone
+from medseg.api.opening import open_pipeline
+from medseg.api.result import RunResult
+from medseg.api.running import ended, go_on, refuse_needless_run
+from medseg.api.strangers import Given
+from medseg.api.sweeping.definitions import (
+    fixed_split,
+    learned,
+    refuse_unrunnable,
+    refuse_wrong,
+    scored,
+    with_values,
+)
+from medseg.api.sweeping.result import SweepResult, Tried, put_together, val_score
+from medseg.api.sweeping.study import Watch, combinations, import_optuna, next_trial, open_study
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.errors import DataError, DefinitionError, MedsegError, RunError, StoreError, TrackingError
+from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.made import damaged
+from medseg.pipeline.options import RunOptions
+from medseg.pipeline.study.part import Part
+from medseg.pipeline.study.sweep import MOST_SEEDS, MOST_TRIALS, Sweep, find_sweep
+from medseg.pipeline.study.varied import Varied, refuse_unlike, varied
+from medseg.progress import Progress, Silent
+from medseg.recorder import Recorder, StoppedEarly
+
+_TRIALS = 20  # where a setting has a range
+
+
+def run_sweep(
+    name: str | Path,
+    data: str | Path | None = None,
+    *,
+    vary: Sequence[str] = (),
+    trials: int | None = None,
+    seeds: int = 1,
+    minutes: float | None = None,
+    set: Sequence[str] = (),  # noqa: A002  # as on the command line
+    device: str = "auto",
+    skip_bad: bool = False,
+    allow_duplicates: bool = False,
+    tracking_uri: str | None = None,
+    allow: Sequence[str] = (),
+    jobs: int | None = None,
+    run_name: str | None = None,
+    note: str = "",
+    tags: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> SweepResult:
+    """Try combinations of settings, rank them by the validation score, and score the winner alone on the test part.
+
+    All runs share the patients of each role, also those of other seeds. Steps that look at the test part are left
+    out of them; they are run once for the winner, with the weights that won. What is interrupted goes on with
+    `resume_sweep`. Needs the extra `medseg[sweep]`.
+
+    Args:
+        name: A pipeline that learns something.
+        data: As of `run_pipeline`, like all below `minutes`.
+        vary: `path=value,value` or `path=low..high` strings (`path=log:low..high` in steps by factors).
+        trials: How many combinations at most; by default all of them, or 20 where a setting has a range.
+        seeds: How many runs each combination gets, with seeds one after another from that of the definition; the
+            mean of their scores counts.
+        minutes: After how many no further combination is begun.
+        set: `path=value` strings that change the definition of all runs.
+        device: auto, cpu or cuda.
+        skip_bad: Go on without cases that have faults.
+        allow_duplicates: Go on though pictures that are one, or nearly, are in different roles.
+        tracking_uri: Of MLflow.
+        allow: Packages that declared objects may come from, beside the usual ones.
+        jobs: Cases that are read at a time.
+        run_name: What MLflow calls the run above the others.
+        note: Shown with it in MLflow, as Markdown.
+        tags: `key=value` strings that all of them have in MLflow.
+        progress: Where it is shown.
+
+    Raises:
+        DefinitionError: There is nothing to vary, a setting or value is wrong, or scores would not compare.
+        RunError: The extra is missing, or no combination could be trained.
+        MedsegError: What is wrong with the data or the tracking store.
+    """
+    from medseg.tracking.mlflow.address import default_uri, masked, reach  # noqa: PLC0415
+
+    options = RunOptions.of(
+        device=device,
+        skip_bad=skip_bad,
+        allow_duplicates=allow_duplicates,
+        allow=allow,
+        jobs=jobs,
+        run_name=run_name,
+        note=note,
+        tags=tags,
+    )
+    import_optuna()
+    given = [varied(each) for each in vary]
+    refuse_unlike(given, set)
+    count = combinations(given)
+    _refuse_numbers(trials, seeds, minutes, nothing=not given)
+    root = None if data is None else Path(data)
+    opened = open_pipeline(name, assignments=set, sample=root is None)
+    refuse_needless_run(opened, root)
+    definition = fixed_split(opened.definition)
+    refuse_wrong(definition, given, seeds)
+    with quiet_libraries():
+        refuse_unrunnable(definition, opened.manifest, root, given, options.allowed)
+    uri = default_uri(tracking_uri)
+    reach(uri)
+    asked = Sweep(
+        name=Sweep.named(definition.name),
+        data=None if root is None else str(root.resolve()),
+        vary=tuple(vary),
+        trials=min(trials or count or _TRIALS, count or MOST_TRIALS),
+        seeds=seeds,
+        minutes=minutes,
+        options=options,
+        declared={
+            "definition": definition.to_dict(),
+            "manifest": opened.manifest.model_dump(mode="json", by_alias=True, exclude_none=True),
+        },
+        tracking_uri=masked(uri),
+    )
+    asked.begin()
+    return _Sweeping.of(asked, uri, progress or Silent()).to_its_end()
+
+
+def resume_sweep(
+    name: str,
+    *,
+    tracking_uri: str | None = None,
+    allow: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> SweepResult:
+    """Go on with a sweep that was interrupted: runs that have ended are not run again.
+
+    Args:
+        name: Of the sweep, or its folder.
+        tracking_uri: Of MLflow, where that address has changed, or has a password.
+        allow: Packages that declared objects may come from, which must be named again.
+        progress: Where it is shown.
+
+    Raises:
+        RunError: There is none of this user, or another process works on it.
+        MedsegError: As of `run_sweep`.
+    """
+    from medseg.tracking.mlflow.address import default_uri  # noqa: PLC0415
+
+    found = find_sweep(name)
+    if found is None:
+        raise RunError(f"no sweep {name!r} in this folder.")
+    if not found.mine:
+        raise RunError(
+            f"the sweep {found.name} was made by somebody else, or edited. Start it again: medseg pipeline sweep"
+        )
+    missing = sorted({*found.options.allow} - {*allow})
+    if missing:
+        raise RunError(
+            f"the sweep needs the packages {', '.join(missing)}: name them again, --allow {missing[0]}."
+        )
+    mark_gone()
+    found.take()
+    uri = default_uri(tracking_uri or found.tracking_uri)
+    return _Sweeping.of(found, uri, progress or Silent()).to_its_end()
+
+
+def _refuse_numbers(trials: int | None, seeds: int, minutes: float | None, *, nothing: bool) -> None:
+    if nothing and seeds == 1:
+        raise DefinitionError(
+            "nothing varies. Give --vary PATH=VALUE,VALUE, such as --vary steps.fit.optimiser.lr=0.001,0.003; or "
+            "--seeds 5."
+        )
+    if trials is not None and not 1 <= trials <= MOST_TRIALS:
+        raise DefinitionError(f"trials is {trials}, expected 1 to {MOST_TRIALS}.")
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise DefinitionError(f"seeds is {seeds}, expected 1 to {MOST_SEEDS}.")
+    if minutes is not None and not (math.isfinite(minutes) and minutes > 0):
+        raise DefinitionError(f"minutes is {minutes}, expected more than 0.")
+
+
+@dataclass(frozen=True)
+class _Sweeping:
+    """A sweep that this process works on."""
+
+    asked: Sweep
+    given: Sequence[Varied]
+    definition: PipelineDefinition
+    manifest: Manifest
+    uri: str
+    shown: Progress
+
+    @classmethod
+    def of(cls, asked: Sweep, uri: str, shown: Progress) -> _Sweeping:
+        declared = asked.declared
+        definition = PipelineDefinition.from_dict(declared["definition"], asked.name)
+        manifest = Manifest.from_json(declared["manifest"])
+        return cls(asked, [varied(each) for each in asked.vary], definition, manifest, uri, shown)
+
+    def to_its_end(self) -> SweepResult:
+        try:
+            study = open_study(self.asked, self.given)
+            tried = self._all_tried(study)
+            best = max((each for each in tried if each.score is not None), key=_rank, default=None)
+            if best is None:
+                faults = [each.fault for each in tried if each.fault]
+                raise RunError(f"no combination of values could be trained. {next(iter(faults), '')}".strip())
+            results = self._winner_scored(best)
+            return put_together(self.asked, tried, best, results, self.shown, self.uri)
+        finally:
+            self.asked.let_go()
+
+    def _all_tried(self, study: Any) -> list[Tried]:
+        began, states = time.monotonic(), import_optuna().trial.TrialState
+        before = sum(each.duration.total_seconds() for each in study.get_trials() if each.duration)
+        while True:
+            spent = (time.monotonic() - began + before) / 60
+            more = self.asked.minutes is None or spent < self.asked.minutes
+            trial = next_trial(study, self.asked, more=more)
+            if trial is None:
+                break
+            self._tried(study, trial)
+        ended_ones = (each for each in study.get_trials() if each.state.is_finished())
+        return [Tried.of(each, pruned=each.state == states.PRUNED) for each in ended_ones]
+
+    def _tried(self, study: Any, trial: Any) -> None:
+        states = import_optuna().trial.TrialState
+        values = [f"{each.path}={each.chosen(trial)}" for each in self.given]
+        trial.set_user_attr("values", values)
+        of = f" of {self.asked.trials}"
+        self.shown.say(f"Combination {trial.number + 1}{of}: {', '.join(values) or 'as declared'}.")
+        scores = []
+        try:
+            for seed in range(self.asked.seeds):
+                watch = [Watch(trial)] if seed == 0 and len(self.given) else []
+                scores.append(self._score_of(trial.number, seed, values, watch))
+                trial.set_user_attr("scores", scores)
+        except StoppedEarly:
+            self.shown.say("It falls behind the median of those before, and is stopped.")
+            study.tell(trial.number, state=states.PRUNED)
+        except (DataError, StoreError, TrackingError):
+            raise  # of all combinations
+        except MedsegError as error:
+            self.shown.say(f"It cannot be trained: {error}", loud=True)
+            trial.set_user_attr("fault", str(error))
+            study.tell(trial.number, state=states.FAIL)
+        else:
+            study.tell(trial.number, sum(scores) / len(scores))
+
+    def _score_of(self, trial: int, seed: int, values: Sequence[str], watch: Sequence[Recorder]) -> float:
+        definition = learned(self._with(values, seed), self.asked.options.allowed)
+        result = self._run(self.asked.part(trial, seed), definition, watch)
+        score = val_score(result.folder)
+        if score is None or not math.isfinite(score):
+            raise RunError("it has no validation score to be ranked by.")
+        return score
+
+    def _with(self, values: Sequence[str], seed: int) -> PipelineDefinition:
+        found = with_values(self.definition, values)
+        return found if seed == 0 else with_values(found, [f"seed={found.seed + seed}"])
+
+    def _winner_scored(self, best: Tried) -> list[RunResult]:
+        """Runs that score the winner, one for each seed; those that learned, where no step scores the test part."""
+        results = []
+        for seed in range(self.asked.seeds):
+            found = self.asked.run_of(self.asked.part(best.number, seed))
+            assert found is not None  # noqa: S101 - it has a score
+            folder = found[0]
+            allowed = self.asked.options.allowed
+            definition = scored(self._with(best.settings, seed), (folder.path / "model").resolve(), allowed)
+            if definition is None:
+                results.append(ended(folder, self.asked.options.allow))
+                continue
+            if seed == 0:
+                self.shown.say(
+                    f"The winner is scored on the test part: {', '.join(best.settings) or 'as declared'}."
+                )
+            results.append(self._run(self.asked.winner(seed), definition, []))
+        return results
+
+    def _run(self, part: Part, definition: PipelineDefinition, watch: Sequence[Recorder]) -> RunResult:
+        """A run of the sweep: as it has ended, to its end, or begun."""
+        found, options = self.asked.run_of(part), self.asked.options
+        if found is None:
+            own = replace(options, tags=(*options.tags, f"sweep={self.asked.name}"), note="", run_name=None)
+            root = None if self.asked.data is None else Path(self.asked.data)
+            conductor = conductor_of(definition, self.manifest, root, own, self.uri, self.shown, watch)
+            return conductor.start(part)
+        folder, state = found
+        if state.status == "FINISHED" and not damaged(folder):
+            return ended(folder, options.allow)
+        given = Given.of(None, options.allow, tracking_uri=self.uri)
+        return go_on(folder, given, self.shown, watch)
+
+
+def _rank(tried: Tried) -> tuple[float, int]:
+    return (tried.score or 0.0, -tried.number)  # of equal ones the first
