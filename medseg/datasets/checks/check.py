@@ -26,6 +26,9 @@ from medseg.progress import Progress, Silent
 #: Below this many unread cases, starting processes costs more than it saves.
 _FEWEST_FOR_PROCESSES = 8
 
+IGNORED = "(ignored)"
+"""What tables call label values that the manifest ignores; no class has this name."""
+
 _Unread = tuple[Case, tuple[str, ...]]
 
 
@@ -41,6 +44,7 @@ class Report:
         read: How many cases were read now; the others were remembered.
         duplicates: Images with classes that are one image, or nearly: no fault, unless their classes differ.
         skipped: What is wrong with images without a label, likewise: they are left out, and nobody has to mend them.
+        ignored: Stored label values that the manifest ignores: they are no class.
     """
 
     facts: tuple[CaseFacts, ...]
@@ -50,6 +54,7 @@ class Report:
     read: int = 0
     duplicates: Duplicates = field(default_factory=Duplicates)
     skipped: tuple[Fault, ...] = ()
+    ignored: tuple[int, ...] = ()
 
     @property
     def good(self) -> tuple[Case, ...]:
@@ -86,7 +91,9 @@ class Report:
     def single_valued(self) -> tuple[str, ...]:
         """Cases whose label map holds one value only, such as no tumour at all: a note, no fault."""
         return tuple(
-            facts.case for facts in self.facts if facts.labels is not None and len(facts.labels) == 1
+            facts.case
+            for facts in self.facts
+            if facts.labels is not None and len(set(facts.labels) - set(self.ignored)) == 1
         )
 
     @property
@@ -115,7 +122,7 @@ class Report:
         ]
 
     def label_rows(self) -> list[dict[str, Any]]:
-        """Stored label values: `value`, `class` (empty if unknown), `voxels` and `cases` that hold it."""
+        """Stored label values: `value`, `class` (empty if unknown, `(ignored)`), `voxels`, `cases` that hold it."""
         voxels: Counter[int] = Counter()
         cases: Counter[int] = Counter()
         for facts in self.facts:
@@ -212,6 +219,7 @@ def check(
         len(unread),
         find_duplicates(listing.cases, complete),
         _in_order(listing.skipped, skipped),
+        rule.ignored,
     )
 
 
@@ -221,7 +229,7 @@ def _in_order(first: Sequence[Fault], more: Sequence[Fault]) -> tuple[Fault, ...
 
 
 def _names(rule: LabelRule) -> dict[int, str]:
-    names = dict(rule.values)
+    names = {**dict.fromkeys(rule.ignored, IGNORED), **rule.values}
     if rule.derive is not None:
         names[rule.derive.value] = f"{rule.derive.outside} or {rule.derive.inside}"
     if rule.instances is not None:

@@ -93,7 +93,7 @@ class Recipe:
     @cached_property  # versions of packages are looked up, which takes 20 ms: not again for each of many cases
     def _preparation(self) -> dict[str, Any]:
         rule = self.rule.model_dump(mode="json", exclude={"keep"})
-        labels = None
+        labels: dict[str, Any] | None = None
         if self.labels is not None:
             values = sorted(self.labels.values.items())
             derive = asdict(self.labels.derive) if self.labels.derive else None
@@ -103,6 +103,9 @@ class Recipe:
                 "derive": derive,
                 "instances": self.labels.instances,
             }
+            # left out otherwise: what was stored before there was this key keeps its name
+            if self.labels.ignored:
+                labels["ignored"] = sorted(self.labels.ignored)
         packages = {name: _version(name) for name in _PACKAGES}
         return {
             "store": STORE_VERSION,
