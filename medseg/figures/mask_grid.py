@@ -85,7 +85,8 @@ def mask_grid(views: Sequence[MaskView], *, columns: int = 3, heading: str = "")
     stretches = [view.image.shape[0] / view.image.shape[1] for view in views]
     up = _CELL * min(max(float(np.median(stretches)), _STRETCH[0]), _STRETCH[1])
     across = columns * (_CELL + _GAP) - _GAP
-    width = max(across + 2 * _MARGIN, 4.4)
+    partly = any(view.known is not None for view in views)
+    width = max(across + 2 * _MARGIN, 5.6 if partly else 4.4)  # what the legend takes
     top = _HEADING if heading else 0.08
     height = top + rows * (_TITLE + up + _GAP) + _LEGEND
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
@@ -116,7 +117,7 @@ def mask_grid(views: Sequence[MaskView], *, columns: int = 3, heading: str = "")
     _legend(
         figure,
         outlined=any(view.truth is not None for view in views),
-        partly=any(view.known is not None for view in views),
+        partly=partly,
     )
     return figure
 

@@ -200,7 +200,7 @@ class RegionMasks:
         }
 
 
-def _thresholds(given: object, regions: tuple[str, ...]) -> tuple[float, ...]:
+def _thresholds(given: Any, regions: tuple[str, ...]) -> tuple[float, ...]:
     """One for each region."""
     named = given if isinstance(given, Mapping) else dict.fromkeys(regions, given)
     if unknown := [name for name in named if name not in regions]:
