@@ -215,6 +215,11 @@ def export_npz(
     manifest, files = checked.manifest, checked.manifest.files()
     if files.flat or manifest.image_labels is not None:
         raise DataError("archives hold volumes with label maps, and the data of this pipeline are others.")
+    if manifest.ignore:
+        raise DataError(
+            f"archives hold classes alone, and the manifest ignores the values {list(manifest.ignore)} of label "
+            "maps, which are none. Take 'ignore' out, and name a class of them under 'label_values'."
+        )
     cases = gather(checked.report, skip_bad=skip_bad).cases
     channels = in_order(opened.definition.channels, Manifest.named(ORIGINAL))
     written = [Path(out) / f"{case.id}.npz" for case in cases]

@@ -116,7 +116,7 @@ def _numbered(manifest: Manifest) -> dict[int, str]:
     """What to say in place of the one value that stands for all numbers of objects."""
     if manifest.instances is None:
         return {}
-    others = any(value > 0 for value in manifest.label_values)
+    others = any(value > 0 for value in (*manifest.label_values, *manifest.ignore))
     return {manifest.label_rule().instance_value: "others above 0" if others else "1 and above"}
 
 

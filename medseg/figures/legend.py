@@ -13,6 +13,9 @@ from matplotlib.patches import Patch
 from medseg.figures.lettering import FittedName, fit_names, fit_text
 from medseg.figures.palette import colours
 
+UNANNOTATED_NAME = "not annotated"
+"""What legends call pixels that have no class."""
+
 _LETTERS = 9  # points of a name below pictures
 _BESIDE = 0.5  # inches that its colour and the space to the next name take
 
@@ -38,24 +41,26 @@ def write_legend(owner: Any, artists: Sequence[Artist], room: float, **looks: An
     return legend
 
 
-def class_legend(figure: Figure, classes: Sequence[str], top: float) -> float:
+def class_legend(figure: Figure, classes: Sequence[str], top: float, *, partly: bool = False) -> float:
     """Draw the names of classes 1.. with their colours, centred, in as many lines as the width asks for.
 
     Args:
         figure: To draw on.
         classes: Class names in the order of their indices; class 0 is transparent and is not listed.
         top: Upper edge of the legend, in inches from the bottom of the figure.
+        partly: Whether it says what hatched pixels are: not annotated.
 
     Returns:
         Height of the legend in inches, as `legend_height` tells beforehand.
     """
     width, height = figure.get_size_inches()
-    names = _fitted(classes, width)
+    names = _fitted(classes, width, partly)
     tones = colours(len(classes))[1:] / 255
     patches = [
         Patch(facecolor=tuple(tone), edgecolor="0.4", linewidth=0.5, label=name.text)
-        for name, tone in zip(names, tones, strict=True)
+        for name, tone in zip(names, tones, strict=False)
     ]
+    patches += [hatched(names[-1].text)] if partly else []
     if patches:
         write_legend(
             figure,
@@ -73,13 +78,19 @@ def class_legend(figure: Figure, classes: Sequence[str], top: float) -> float:
     return _height(names, width)
 
 
-def legend_height(classes: Sequence[str], width: float) -> float:
+def legend_height(classes: Sequence[str], width: float, *, partly: bool = False) -> float:
     """Inches that `class_legend` takes on a figure of this width in inches."""
-    return _height(_fitted(classes, width), width)
+    return _height(_fitted(classes, width, partly), width)
 
 
-def _fitted(classes: Sequence[str], width: float) -> list[FittedName]:
-    return fit_names(Figure(), classes[1:], width - _BESIDE, size=_LETTERS)
+def hatched(label: str = UNANNOTATED_NAME) -> Patch:
+    """What stands in a legend for pixels that nobody annotated, as `overlay` draws them."""
+    return Patch(facecolor="0.75", edgecolor="0.35", hatch="//////", linewidth=0.5, label=label)
+
+
+def _fitted(classes: Sequence[str], width: float, partly: bool) -> list[FittedName]:
+    names = [*classes[1:], *([UNANNOTATED_NAME] if partly else [])]
+    return fit_names(Figure(), names, width - _BESIDE, size=_LETTERS)
 
 
 def _height(names: Sequence[FittedName], width: float) -> float:

@@ -13,6 +13,8 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import Stroke, withStroke
 from numpy.typing import NDArray
 
+from medseg.datasets.unannotated import UNANNOTATED
+from medseg.figures.legend import hatched
 from medseg.figures.lettering import fit_text, write_heading
 from medseg.figures.overlay import grey, overlay
 from medseg.figures.palette import colours
@@ -41,16 +43,26 @@ class MaskView:
         image: (H, W) intensities of any range, or (H, W, 3) colours in 0..255.
         mask: (H, W) predicted foreground.
         truth: (H, W) true foreground, whose outline is drawn; if there is any.
+        known: (H, W) whether a pixel is annotated; the others are hatched. None where all are.
     """
 
     title: str
     image: NDArray[Any]
     mask: NDArray[np.bool_]
     truth: NDArray[np.bool_] | None = None
+    known: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        masks = {"mask": self.mask} if self.truth is None else {"mask": self.mask, "truth": self.truth}
-        check_shapes(self.title, self.image, **masks)
+        given = {"mask": self.mask, "truth": self.truth, "known": self.known}
+        check_shapes(
+            self.title, self.image, **{name: mask for name, mask in given.items() if mask is not None}
+        )
+
+    @property
+    def tinted(self) -> NDArray[np.uint8]:
+        """(H, W): 1 where the mask is, `UNANNOTATED` where nobody annotated."""
+        mask = self.mask.astype(np.uint8)
+        return mask if self.known is None else np.where(self.known, mask, np.uint8(UNANNOTATED))
 
 
 def mask_grid(views: Sequence[MaskView], *, columns: int = 3, heading: str = "") -> Figure:
@@ -73,7 +85,8 @@ def mask_grid(views: Sequence[MaskView], *, columns: int = 3, heading: str = "")
     stretches = [view.image.shape[0] / view.image.shape[1] for view in views]
     up = _CELL * min(max(float(np.median(stretches)), _STRETCH[0]), _STRETCH[1])
     across = columns * (_CELL + _GAP) - _GAP
-    width = max(across + 2 * _MARGIN, 4.4)
+    partly = any(view.known is not None for view in views)
+    width = max(across + 2 * _MARGIN, 5.6 if partly else 4.4)  # what the legend takes
     top = _HEADING if heading else 0.08
     height = top + rows * (_TITLE + up + _GAP) + _LEGEND
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
@@ -93,15 +106,19 @@ def mask_grid(views: Sequence[MaskView], *, columns: int = 3, heading: str = "")
         )
         fit_text(line, _CELL)
         axes = figure.add_axes((left / width, (edge - _TITLE - up) / height, _CELL / width, up / height))
-        small = shrunk_mask(view.mask)
+        small = shrunk_mask(view.tinted)
         draw_picture(
             axes,
-            overlay(shrunk(view.image), small.astype(np.uint8), 2, alpha=_OPACITY, window=(0, 255)),
+            overlay(shrunk(view.image), small, 2, alpha=_OPACITY, window=(0, 255)),
             view.image.shape,
         )
         if view.truth is not None:
             _outline(axes, view.truth)
-    _legend(figure, outlined=any(view.truth is not None for view in views))
+    _legend(
+        figure,
+        outlined=any(view.truth is not None for view in views),
+        partly=partly,
+    )
     return figure
 
 
@@ -126,7 +143,7 @@ def _cased() -> list[Stroke]:
     return [withStroke(linewidth=1.9, foreground="black", alpha=0.75)]
 
 
-def _legend(figure: Figure, *, outlined: bool) -> None:
+def _legend(figure: Figure, *, outlined: bool, partly: bool) -> None:
     handles: list[Any] = [
         Patch(facecolor=tuple(_TINT / 255), edgecolor="0.4", linewidth=0.5, label="predicted mask")
     ]
@@ -135,6 +152,7 @@ def _legend(figure: Figure, *, outlined: bool) -> None:
         handles.append(
             Line2D([], [], color=ink, linewidth=1.4, path_effects=_cased(), label="outline of the truth")
         )
+    handles += [hatched()] if partly else []
     figure.legend(
         handles=handles,
         loc="lower center",

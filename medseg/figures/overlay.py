@@ -9,10 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from medseg.datasets.unannotated import annotated
 from medseg.figures.legend import class_legend, legend_height
 from medseg.figures.lettering import write_heading
 from medseg.figures.palette import colours
 
+_HATCH = 6  # pixels from one dark stripe to the next
+_HATCH_SHARE = 0.6  # of the stripes; the rest is the image
 _OVERVIEW_SLICES = 12
 _OVERVIEW_COLUMNS = 4
 _OVERVIEW_WIDTH = 9.0  # inches
@@ -65,7 +68,7 @@ def overlay(
 
     Args:
         image: (H, W) intensities, shown in greys, or (H, W, 3) colours in 0..255.
-        labels: (H, W) class indices.
+        labels: (H, W) class indices; what is `UNANNOTATED` is hatched in grey.
         n_classes: Number of classes, class 0 included.
         alpha: Share of the class's colour, in [0, 1].
         window: Intensities shown black and white, for greys.
@@ -80,6 +83,7 @@ def overlay(
         raise ValueError(
             f"image is {image.shape}, labels are {labels.shape}; expected (H, W) twice, or (H, W, 3)"
         )
+    labels, unknown = np.where(annotated(labels), labels, 0), ~annotated(labels)
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes:
         raise ValueError(
             f"labels hold {labels.min()}..{labels.max()}; expected class indices 0..{n_classes - 1}"
@@ -87,7 +91,18 @@ def overlay(
     shown = image if image.ndim == 3 else np.repeat(grey(image, window)[..., None], 3, axis=2)
     share = np.where(labels > 0, alpha, 0.0)[..., None]
     tints = colours(n_classes)[labels.astype(np.intp)]
+    if unknown.any():
+        share, tints = (
+            np.where(unknown[..., None], _HATCH_SHARE, share),
+            np.where(unknown[..., None], _hatch(labels.shape)[..., None], tints),
+        )
     return (shown * (1 - share) + tints * share).round().astype(np.uint8)
+
+
+def _hatch(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """(H, W) of diagonal stripes, dark and light: seen on black and on bright tissue."""
+    rows, columns = np.indices(shape)
+    return np.where((rows + columns) % _HATCH < _HATCH // 2, 90, 190).astype(np.uint8)
 
 
 def volume_overview(

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from medseg.datasets.unannotated import annotated
 from medseg.figures.legend import class_legend, legend_height
 from medseg.figures.lettering import fit_text, write_heading
 from medseg.figures.overlay import grey, overlay
@@ -28,7 +29,7 @@ class SliceView:
     Attributes:
         title: What is seen: the case's public name, the slice, a score.
         channels: (H, W) intensities, or (H, W, 3) colours in 0..255, by the channel's name; at least one.
-        truth: (H, W) class indices, if there are any.
+        truth: (H, W) class indices, if there are any; `UNANNOTATED` where nobody annotated.
         predicted: (H, W) class indices, if there are any.
         spacing: Height and width of a pixel, in mm.
     """
@@ -47,6 +48,11 @@ class SliceView:
             if labels is not None:
                 shown[heading] = overlay(first, labels, n_classes)
         return shown
+
+    @property
+    def partly(self) -> bool:
+        """Whether some of the truth is not annotated."""
+        return self.truth is not None and not bool(annotated(self.truth).all())
 
     @property
     def stretch(self) -> float:
@@ -74,7 +80,8 @@ def slice_grid(views: Sequence[SliceView], classes: Sequence[str], *, heading: s
     columns = [name for name in present if name not in results] + results
 
     width = max(2 * _MARGIN + len(columns) * (_CELL + _GAP) - _GAP, 4.0)
-    below = legend_height(classes, width)
+    partly = any(view.partly for view in views)
+    below = legend_height(classes, width, partly=partly)
     heights = [min(max(_CELL * view.stretch, 0.4), 3 * _CELL) for view in views]
     top = _HEADING if heading else 0.05
     height = top + _TITLE + sum(heights) + len(rows) * (_TITLE + _GAP) + below
@@ -102,7 +109,7 @@ def slice_grid(views: Sequence[SliceView], classes: Sequence[str], *, heading: s
                 box = (left + number * (_CELL + _GAP), edge, _CELL, row_height)
                 _draw(sheet, box, row[name], view.stretch)
         edge -= _GAP
-    class_legend(figure, classes, below)
+    class_legend(figure, classes, below, partly=partly)
     return figure
 
 

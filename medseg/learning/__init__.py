@@ -16,6 +16,7 @@ _HOMES = {
     "LibraryScore": "medseg.learning.scores.added.library_score",
     "MapCrossEntropy": "medseg.learning.tasks.map_cross_entropy",
     "MixMatch": "medseg.learning.selftraining.mixmatch",
+    "RegionMasks": "medseg.learning.tasks.region_masks",
     "SliceStatistics": "medseg.learning.scores.added.slice_statistics",
     "ThresholdSchedule": "medseg.learning.selftraining.rules",
 }
@@ -31,6 +32,7 @@ __all__ = [
     "LibraryScore",
     "MapCrossEntropy",
     "MixMatch",
+    "RegionMasks",
     "SliceStatistics",
     "ThresholdSchedule",
 ]  # imported on first use

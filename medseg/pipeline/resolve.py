@@ -16,6 +16,7 @@ from medseg.errors import DefinitionError, ModelError
 from medseg.learning.augmentation.by_place import AugmentByPlace
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.inspection.trial_pass import untouched
+from medseg.learning.tasks.partial_loss import loss_of
 from medseg.learning.tasks.target import TARGETS
 from medseg.learning.tasks.task import TASK, Task
 from medseg.machine.within_memory import is_unmade, within_memory
@@ -117,6 +118,8 @@ def resolve(
         partial(_try_blank_batch, definition, network, task, augment, trains=trains),
         of=["batch", trains, definition.model_dump(mode="json", include=_TRIED_ON_A_BATCH)],
     )
+    if trains:
+        loss_of(task, partly=bool(manifest.ignore))
     for name, step in steps.items():
         if name not in done:
             _check(name, step, predictor)

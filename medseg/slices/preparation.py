@@ -18,6 +18,7 @@ from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.unforeseen import one_case
 from medseg.datasets.reading.volume import Volume, without_meaning
+from medseg.datasets.unannotated import UNANNOTATED
 from medseg.errors import DataError
 from medseg.geometry.grid import Geometry
 from medseg.images.formats import NIFTI, FileKind
@@ -55,7 +56,7 @@ class PreparedVolume:
     Attributes:
         image: (S, C, H, W) float32, with a channel for each of the preparation's `inputs`; slices run along the axis
             of the rule.
-        label: (S, H, W) uint8 class indices; None without a truth.
+        label: (S, H, W) uint8 class indices, or `UNANNOTATED`; None without a truth.
         content: (S,) whether some channel of the slice is not its background. The others hold nothing and
             are never sent to a network.
         geometry: The grid of the file, which `restore` leads back to.
@@ -271,7 +272,10 @@ def _applied(
 
 def _marked(data: Mapping[str, Any]) -> int:
     """Places of the label that are not of the first class."""
-    return int(np.count_nonzero(as_array(data["label"]))) if "label" in data else 0
+    if "label" not in data:
+        return 0
+    label = as_array(data["label"])
+    return int(np.count_nonzero(label) - np.count_nonzero(label == UNANNOTATED))
 
 
 def _without_voxels(trace: MetaTensor) -> MetaTensor:

@@ -54,6 +54,10 @@ class Selection:
             expected &= counts[:, list(self.classes)].any(axis=1)
         if counts is not None and self.marked:
             expected |= counts[:, list(self.marked)].any(axis=1)
+        if counts is not None:
+            expected &= counts.any(
+                axis=1
+            )  # where nothing is annotated, nothing is learned and nothing scored
         found = np.flatnonzero(expected).astype(np.int64)
         if self.draw is None or self.draw >= len(found):
             return found

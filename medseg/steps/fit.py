@@ -19,6 +19,7 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.selftraining.mixmatch import MixMatch
 from medseg.learning.settings import is_number, is_whole, refuse_unless
 from medseg.learning.tasks.image_classes import ImageClasses
+from medseg.learning.tasks.partial_loss import loss_of
 from medseg.learning.tasks.task import Task, on_device
 from medseg.learning.training.batches import Batches
 from medseg.learning.training.checkpoint import Checkpoints, Standing, room_of_epochs
@@ -183,9 +184,9 @@ class Fit:
         train = role_batches(work, run, "train", placement, self.pseudo_augment)
         val = role_batches(work, run, "val", placement)
         first = train.dataset[(0, 0)]
-        shape = first["image"].shape
-        loss = on_device(task.loss(), run.device)
-        need = measure_need(network, loss, (shape[0], shape[1], shape[2]), label=first["label"].cpu())
+        loss = on_device(loss_of(task, partly=bool(work.predictor.manifest.ignore)), run.device)
+        channels, height, width = first["image"].shape
+        need = measure_need(network, loss, (channels, height, width), label=first["label"].cpu())
         objective = self._objective(task, work, run, len(train.order))
         batch = min(run.loading.batch_size, len(train.order)) * objective.times
         free = free_memory(run.device)
@@ -222,6 +223,7 @@ class Fit:
                     need=need,
                     watch=Watch(epoch_done, validated, run.progress),
                     objective=objective,
+                    loss=loss,
                 )
         self._conclude(run, standing, work)
         self._account(run, standing, peak.taken)
@@ -294,8 +296,8 @@ class Fit:
         except ModelError as error:  # a later epoch may do better: a picture ends no training
             run.progress.say(f"No picture of the validation cases at epoch {epoch}: {error}")
             return
-        path = save_figure(figure, run.figures / f"{run.step}_validation_{epoch:04d}.png")
-        run.recorder.artifact(path, "figures")
+        name = f"{run.step}_validation_{epoch:04d}.png"
+        run.recorder.artifact(save_figure(figure, run.figures / name), "figures")
 
     def _account(self, run: Run, standing: Standing, taken: int | None) -> None:
         """Say what the training took, and how far off that is from what was expected."""
@@ -310,11 +312,10 @@ class Fit:
     def _conclude(self, run: Run, standing: Standing, work: Work) -> None:
         task, before = work.predictor.task, work.epochs
         history, best_epoch = standing.history, standing.best_epoch
-        table = run.place / "history.json"
-        with written_whole(table) as target:
+        with written_whole(table := run.place / "history.json") as target:
             target.write_text(json.dumps(list(history), indent=1), encoding="utf-8")
-        patients = len({sample.group for sample in work.store.role("val")})
-        verdict = read_curves(history, run.step, patients=patients)
+        groups = {sample.group for sample in work.store.role("val")}
+        verdict = read_curves(history, run.step, patients=len(groups))
         kept = {"kind": verdict.kind, "text": verdict.text(), "next_step": verdict.next_step}
         if standing.courses:
             kept["courses"] = " ".join(map(course_note, standing.courses))
@@ -339,11 +340,10 @@ class Fit:
                 f"{run.step}.verdict": verdict.text()[:_LONGEST_TAG],
             }
         )
-        row = standing.best_row
-        best = {name: row[name] for name in ("val/score", "val/loss") if name in row}
+        best = {key: value for key, value in standing.best_row.items() if key in ("val/score", "val/loss")}
         run.recorder.metrics(best, before)  # of the kept weights: one a training, at step 0 of the first
         last = int(history[-1]["epoch"])
-        early = f", stopped early after {last}" if last < self.plan.epochs else ""
+        early = f", stopped early after {last}" * (last < self.plan.epochs)
         run.progress.say(
             f"Best epoch {best_epoch} of {last}{early}: validation score {standing.score_text} "
             f"({standing.score_name}{'' if by == 'score' else f'; the epoch was chosen by {by}'})."

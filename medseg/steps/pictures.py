@@ -14,6 +14,7 @@ from medseg.class_names import joined
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.volume import Volume, read_volume
+from medseg.datasets.unannotated import UNANNOTATED, annotated
 from medseg.figures.classes.claim import Claim
 from medseg.figures.classes.claim_grid import claim_grid
 from medseg.figures.overlay import grey
@@ -45,9 +46,10 @@ def fullest(labels: Sequence[NDArray[Any]] | NDArray[Any]) -> int:
     For derived classes that fill the body, the rarer classes decide: each class counts by its share.
 
     Args:
-        labels: (S, H, W) class indices.
+        labels: (S, H, W) class indices; what nobody annotated counts as the first class.
     """
     stack = np.asarray(labels)
+    stack = np.where(annotated(stack), stack, 0)
     totals = np.bincount(stack.ravel()).astype(float)
     weight = np.zeros_like(totals)
     weight[1:] = np.divide(1.0, totals[1:], out=np.zeros_like(totals[1:]), where=totals[1:] > 0)
@@ -89,7 +91,11 @@ def dice_text(dice: float, truth: NDArray[Any]) -> str:
         dice: In [0, 1]; 1 where truth and prediction are empty.
         truth: Class indices of all of it.
     """
-    return "truth and prediction are empty" if dice == 1 and not truth.any() else f"mean Dice {dice:.2f}"
+    return (
+        "truth and prediction are empty"
+        if dice == 1 and not (truth % UNANNOTATED).any()
+        else f"mean Dice {dice:.2f}"
+    )
 
 
 def data_picture(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from medseg.datasets.case import Case
 from medseg.datasets.reading.unforeseen import one_case
+from medseg.datasets.unannotated import annotated
 from medseg.errors import DataError, RunError
 from medseg.figures.saving import save_figure
 from medseg.figures.threshold_curve import threshold_curve
@@ -133,9 +134,10 @@ def _counted(case: Case, work: Work) -> ProbabilityCounts:
     if chances is None:
         raise ValueError("a prediction that was asked for probabilities has some")
     axis = AXES[predictor.preparation.rule.axis]
-    planes, truth = axis.cut(volume.geometry.to_ras(chances[0])), axis.cut(volume.label) == 1
+    planes, truth = axis.cut(volume.geometry.to_ras(chances[0])), axis.cut(volume.label)
     mine = [not split.leaking or split.role(case.id, place) == "val" for place in range(len(truth))]
-    return ProbabilityCounts.of(planes[mine], truth[mine])
+    known = annotated(truth[mine])
+    return ProbabilityCounts.of(planes[mine][known], truth[mine][known] == 1)
 
 
 def _keep(threshold: float, run: Run) -> None:

@@ -759,7 +759,11 @@ def test_classes_are_not_learned_from_label_maps(tmp_path: Path, workspace: Path
     data = write_nuclei(tmp_path / "data", cases=3, size=(24, 32))
     task = "task={_target_: medseg.learning.ImageClasses, classes: [background, nucleus]}"
     result = medseg("pipeline", "run", "nuclei", "--device", "cpu", "--data", data, "--set", task)
-    refused(result, "task is ImageClasses", "label maps: take medseg.learning.ClassMasks or BinaryMask")
+    refused(
+        result,
+        "task is ImageClasses",
+        "label maps: take medseg.learning.ClassMasks, BinaryMask or RegionMasks",
+    )
     score = "steps.evaluate={_target_: medseg.steps.EvaluateClasses, role: test, beta: 2}"
     result = medseg("pipeline", "run", "nuclei", "--device", "cpu", "--data", data, "--set", score)
     refused(result, "at steps.evaluate", "takes no beta of BinaryMask on pictures", "Leave it out.")

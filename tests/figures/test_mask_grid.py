@@ -145,3 +145,15 @@ def test_a_truth_of_another_size_is_refused():
 def test_a_grid_of_nothing_is_refused(views, columns):
     with pytest.raises(ValueError, match="at least one view"):
         mask_grid(views, columns=columns)
+
+
+def test_pixels_that_nobody_annotated_are_hatched_and_the_legend_says_so():
+    known = np.ones((20, 30), dtype=bool)
+    known[:, 15:] = False
+    mask, image = np.ones((20, 30), dtype=bool), np.full((20, 30, 3), 128.0)
+    figure = mask_grid([MaskView("a", image, mask, mask, known)])
+
+    hatched = shown(figure.axes[0])[:, 15:]
+    assert (hatched == hatched[..., :1]).all()
+    assert len(np.unique(hatched)) == 2
+    assert "not annotated" in labels(figure)

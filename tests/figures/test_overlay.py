@@ -123,3 +123,16 @@ def test_an_overview_keeps_the_voxels_shape():
 def test_an_overview_of_two_grids_is_refused():
     with pytest.raises(ValueError, match="one grid"):
         volume_overview(np.zeros((3, 3, 3)), np.zeros((3, 3, 4), int), CLASSES)
+
+
+def test_what_nobody_annotated_is_hatched_in_grey_whatever_lies_there():
+    labels = np.zeros((12, 12), dtype=np.uint8)
+    labels[:, 6:] = 255
+    dark, light = (overlay(np.full((12, 12), level), labels, 3, window=(0, 100)) for level in (0, 100))
+
+    for picture in (dark, light):
+        hatched = picture[:, 6:]
+        assert (hatched == hatched[..., :1]).all()
+        assert len(np.unique(hatched)) == 2
+        assert (np.ptp(hatched[..., 0], axis=0) > 0).all()
+    assert (dark[:, :6] == 0).all()

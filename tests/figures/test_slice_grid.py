@@ -103,3 +103,12 @@ def test_names_with_signs_of_mathematics_are_shown_as_written():
 def test_a_grid_of_nothing_is_refused(views):
     with pytest.raises(ValueError, match="at least one"):
         slice_grid(views, CLASSES)
+
+
+def test_the_legend_says_what_is_hatched_where_something_is():
+    truth = np.zeros((20, 24), dtype=np.uint8)
+    truth[:, 12:] = 255
+    picture = np.random.default_rng(2).random((20, 24))
+    for labels, named in ((truth, True), (truth % 255, False)):
+        (legend,) = slice_grid([SliceView("a", {"t1": picture}, labels)], CLASSES).legends
+        assert ("not annotated" in [text.get_text() for text in legend.get_texts()]) == named

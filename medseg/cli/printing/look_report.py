@@ -117,7 +117,8 @@ def _labels(look: Look) -> Iterator[str]:
         return
     yield f"Labels: {labels.names.why}; {labels.read} label maps were read"
     for value, voxels in list(labels.voxels.items())[:_LISTED]:
-        name = labels.names.values.get(value, "?")
+        unnamed = "(ignored)" if value in labels.names.ignored else "?"
+        name = labels.names.values.get(value, unnamed)
         todo = "  (name to be decided)" if value in labels.names.open else ""
         yield f"  {value} {name}: {voxels} voxels in {labels.cases[value]} label maps{todo}"
     absent = [name for value, name in labels.names.values.items() if value not in labels.voxels]

@@ -248,7 +248,11 @@ def _unusable(case: Case, channel: str, data: NDArray[Any], facts: ChannelFacts)
 
 def _mislabelled(case: Case, rule: LabelRule, stored: NDArray[Any]) -> Iterator[Fault]:
     try:
-        rule.counts(stored)
+        found = rule.counts(stored)
+        if found and set(found) <= set(rule.ignored):
+            problem = f"all of the label map holds {sorted(found)}, which the manifest ignores: nothing is annotated"
+            remedy = "Annotate some of it, mend 'ignore' of the manifest, or leave the case out."
+            yield _fault(case, MASK, problem, remedy)
         if case.mask is not None:  # of a file for each object the numbers are medseg's own
             rule.refuse_made_up(stored)
     except DataError as error:

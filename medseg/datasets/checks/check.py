@@ -26,6 +26,9 @@ from medseg.progress import Progress, Silent
 #: Below this many unread cases, starting processes costs more than it saves.
 _FEWEST_FOR_PROCESSES = 8
 
+IGNORED = "(ignored)"
+"""What tables call label values that the manifest ignores; no class has this name."""
+
 _Unread = tuple[Case, tuple[str, ...]]
 
 
@@ -42,6 +45,7 @@ class Report:
         duplicates: Images with classes that are one image, or nearly: no fault, unless their classes differ.
         skipped: What is wrong with images without a label, likewise: they are left out, and nobody has to mend them.
         generated: Whether the data are a generated sample.
+        ignored: Stored label values that the manifest ignores: they are no class.
     """
 
     facts: tuple[CaseFacts, ...]
@@ -52,6 +56,7 @@ class Report:
     duplicates: Duplicates = field(default_factory=Duplicates)
     skipped: tuple[Fault, ...] = ()
     generated: bool = False
+    ignored: tuple[int, ...] = ()
 
     @property
     def good(self) -> tuple[Case, ...]:
@@ -88,7 +93,9 @@ class Report:
     def single_valued(self) -> tuple[str, ...]:
         """Cases whose label map holds one value only, such as no tumour at all: a note, no fault."""
         return tuple(
-            facts.case for facts in self.facts if facts.labels is not None and len(facts.labels) == 1
+            facts.case
+            for facts in self.facts
+            if facts.labels is not None and len(set(facts.labels) - set(self.ignored)) == 1
         )
 
     @property
@@ -117,7 +124,7 @@ class Report:
         ]
 
     def label_rows(self) -> list[dict[str, Any]]:
-        """Stored label values: `value`, `class` (empty if unknown), `voxels` and `cases` that hold it."""
+        """Stored label values: `value`, `class` (empty if unknown, `(ignored)`), `voxels`, `cases` that hold it."""
         voxels: Counter[int] = Counter()
         cases: Counter[int] = Counter()
         for facts in self.facts:
@@ -214,6 +221,7 @@ def check(
         len(unread),
         find_duplicates(listing.cases, complete),
         _in_order(listing.skipped, skipped),
+        rule.ignored,
     )
 
 
@@ -223,7 +231,7 @@ def _in_order(first: Sequence[Fault], more: Sequence[Fault]) -> tuple[Fault, ...
 
 
 def _names(rule: LabelRule) -> dict[int, str]:
-    names = dict(rule.values)
+    names = {**dict.fromkeys(rule.ignored, IGNORED), **rule.values}
     if rule.derive is not None:
         names[rule.derive.value] = f"{rule.derive.outside} or {rule.derive.inside}"
     if rule.instances is not None:

@@ -11,6 +11,8 @@ from medseg.datasets.manifest.expressions import pattern
 from medseg.datasets.manifest.fields import ManifestFields
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.patterns import MASK, Layout
+from medseg.datasets.manifest.series.layout import SegmentationRule, SeriesLayout
+from medseg.datasets.unannotated import UNANNOTATED
 from medseg.text import composed
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -62,8 +64,38 @@ def _mislabelled(manifest: ManifestFields) -> Iterator[str]:
         yield f"'label_values' and 'derive.from' hold {large}; expected 32-bit whole numbers, as label maps do"
     if lost_segments := sorted(set(manifest.segments) - set(manifest.classes)):
         yield f"'segments' names {lost_segments}, which are not among 'classes': {list(manifest.classes)}"
+    yield from _misignored(manifest)
     if manifest.derive and manifest.derive.outside == manifest.derive.inside:
         yield "'derive' gives one class to outside and inside: name it under 'label_values' instead"
+
+
+def _misignored(manifest: ManifestFields) -> Iterator[str]:
+    """Complaints about what is ignored, in a manifest of label maps."""
+    if len(manifest.classes) > UNANNOTATED:
+        yield f"'classes' names {len(manifest.classes)}; expected {UNANNOTATED} at most, as label maps hold"
+    if not manifest.ignore:
+        return
+    named = {*manifest.label_values, *([manifest.derive.value] if manifest.derive else [])}
+    if both := sorted(named & set(manifest.ignore)):
+        yield f"'ignore' holds {both}, which 'label_values' or 'derive.from' names as well: take them out of one"
+    if large := sorted(value for value in manifest.ignore if not -(2**31) <= value < 2**31):
+        yield f"'ignore' holds {large}; expected 32-bit whole numbers, as label maps do"
+    if len(set(manifest.ignore)) < len(manifest.ignore):
+        yield f"'ignore' is {list(manifest.ignore)}: name each value once"
+    if (why := _never_ignored(manifest)) is not None:
+        yield f"'ignore' is {list(manifest.ignore)}, and {why}: take it out"
+
+
+def _never_ignored(manifest: ManifestFields) -> str | None:
+    """Why no pixel of the label maps can be ignored; None if some can."""
+    layout = manifest.layout
+    if manifest.pictures is not None and manifest.pictures.mask_above is not None:
+        return "with 'pictures.mask_above' a mask holds 0 and 1 alone"
+    if isinstance(layout, SeriesLayout) and isinstance(layout.mask, SegmentationRule):
+        return "structures that are drawn in DICOM have no such value"
+    if getattr(layout, "objects", None) is not None:
+        return "a file for each object has no such value"
+    return None
 
 
 def _mispictured(manifest: ManifestFields) -> Iterator[str]:
@@ -136,8 +168,11 @@ def _misclassed(manifest: ManifestFields) -> Iterator[str]:
         yield f"'classes': {complaint}"
     if manifest.image_labels == "one" and len(manifest.classes) == 1:
         yield f"'classes' holds {list(manifest.classes)} alone, and every image has one class: name at least two"
-    if manifest.label_values or manifest.instances or manifest.derive:
-        yield "'label_values', 'instances' and 'derive' are of label maps, and 'image_labels' says there are none"
+    if manifest.label_values or manifest.instances or manifest.derive or manifest.ignore:
+        yield (
+            "'label_values', 'instances', 'derive' and 'ignore' are of label maps, and 'image_labels' says there are "
+            "none"
+        )
     if manifest.segments:
         yield "'segments' is of label maps, and 'image_labels' says there are none"
     if manifest.pictures is None:

@@ -73,6 +73,8 @@ class ManifestFields(Strict):
         label_values: Class name of each stored value.
         instances: Class of every whole value above 0 that `label_values` does not name: label maps then number
             the objects of that class.
+        ignore: A stored value, or several, of pixels that nobody annotated: they are left out of the loss and of all
+            scores.
         derive: Classes that are distinguished by the images, if any.
         segments: What classes are, in codes and colours, for DICOM segmentations of them; of those left out the name
             alone is written.
@@ -104,6 +106,7 @@ class ManifestFields(Strict):
     classes: tuple[str, ...] = ()
     label_values: dict[StrictInt, str] = Field(default_factory=dict)
     instances: str | None = None
+    ignore: tuple[StrictInt, ...] = ()
     derive: DeriveRule | None = None
     segments: dict[str, SegmentRule] = Field(default_factory=dict)
     pictures: PictureRule | None = None
@@ -116,6 +119,11 @@ class ManifestFields(Strict):
     columns: dict[str, str] = Field(default_factory=dict)
     table: TableRule | None = None
     sample: dict[str, Any] | None = None
+
+    @field_validator("ignore", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: object) -> object:
+        return (given,) if isinstance(given, int) else given
 
     @field_validator("classes")
     @classmethod

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.datasets.manifest.numbered import has_rims, made_up, mostly_in_pieces
+from medseg.datasets.unannotated import UNANNOTATED
 from medseg.geometry.background import is_background
 from medseg.images.brighter import half_way
 from medseg.images.refusal import RefusedError
@@ -68,17 +69,20 @@ class LabelRule:
         values: Class name of each stored value, without the value that `derive` splits.
         derive: Classes that are distinguished by the images, if any.
         instances: Class of every whole value above 0 that is not among `values`: each numbers an object.
+        ignored: Values of voxels that nobody annotated: they have no class, and nothing counts them.
     """
 
     classes: tuple[str, ...]
     values: Mapping[int, str]
     derive: Derive | None = None
     instances: str | None = None
+    ignored: tuple[int, ...] = ()
 
     @property
     def instance_value(self) -> int:
         """The one value that stands for all objects of `instances` where they are not distinguished."""
-        return next(value for value in (_INSTANCE, *range(1, _INSTANCE)) if value not in self.values)
+        taken = {*self.values, *self.ignored}
+        return next(value for value in (_INSTANCE, *range(1, _INSTANCE)) if value not in taken)
 
     @property
     def foreground(self) -> tuple[int, ...]:
@@ -94,7 +98,7 @@ class LabelRule:
             DataError: A value is unknown, not whole, or not finite; the message says which and how often.
         """
         values, voxels = _occurring(stored)
-        known = set(self.values) | ({self.derive.value} if self.derive else set())
+        known = {*self.values, *self.ignored} | ({self.derive.value} if self.derive else set())
         if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
             raise RefusedError("the label map holds NaN or infinite values", _WHOLE)
         if values.dtype.kind == "f" and (broken := values[values != np.round(values)]).size:
@@ -125,7 +129,9 @@ class LabelRule:
         Raises:
             DataError: It is one.
         """
-        if self.instances is not None and made_up(np.where(np.isin(stored, list(self.values)), 0, stored)):
+        if self.instances is not None and made_up(
+            np.where(np.isin(stored, [*self.values, *self.ignored]), 0, stored)
+        ):
             raise RefusedError(
                 "the label map was interpolated, or saved as JPEG at some time: of its "
                 f"{np.unique(stored).size} distinct values some form rims one pixel broad along edges, which would "
@@ -135,11 +141,16 @@ class LabelRule:
 
     def odd(self, stored: NDArray[Any]) -> tuple[str, ...]:
         """What is odd about a map that can be used, to be noted."""
-        if self.instances is not None and mostly_in_pieces(stored):
+        marked = self.marked(stored)
+        if self.instances is not None and mostly_in_pieces(marked):
             return ("most of its numbers of objects occur in several pieces that do not touch",)
-        if self.instances is None and has_rims(stored):
+        if self.instances is None and has_rims(marked):
             return (_RIMS,)
         return ()
+
+    def marked(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """The stored values, and 0 in place of those that are ignored."""
+        return np.where(np.isin(stored, self.ignored), 0, stored) if self.ignored else stored
 
     def encode(self, stored: NDArray[Any], image: NDArray[Any]) -> NDArray[np.uint8]:
         """Class index of each voxel.
@@ -149,7 +160,8 @@ class LabelRule:
             image: (C, I, J, K) all channels of the same case, raw intensities; read only by `derive`.
 
         Returns:
-            (I, J, K) indices into `classes`. A stored label always wins over a derived class.
+            (I, J, K) indices into `classes`, and `UNANNOTATED` where a value is ignored. A stored label always wins
+            over a derived class.
 
         Raises:
             DataError: As `counts`.
@@ -162,6 +174,8 @@ class LabelRule:
                 encoded[stored == value] = index[self.values[value]]
         if self.instances is not None:
             encoded[(stored > 0) & ~np.isin(stored, list(self.values))] = index[self.instances]
+        if self.ignored:
+            encoded[np.isin(stored, self.ignored)] = UNANNOTATED
         if self.derive is not None and self.derive.value in found:
             free = stored == self.derive.value
             outside = is_background(image)
@@ -171,13 +185,17 @@ class LabelRule:
 
     def _known(self) -> str:
         named = sorted(set(self.values) | ({self.derive.value} if self.derive else set()))
-        return f" of {named}" + ("" if self.instances is None else ", and objects that are numbered from 1")
+        ignored = f" (and {sorted(self.ignored)} to be ignored)" if self.ignored else ""
+        return f" of {named}{ignored}" + (
+            "" if self.instances is None else ", and objects that are numbered from 1"
+        )
 
     def collapsed(self, counts: Mapping[int, int]) -> dict[int, int]:
         """Counts of stored values, known or not, with all numbered objects under `instance_value`."""
         tallied: dict[int, int] = {}
         for value, count in counts.items():
-            numbered = self.instances is not None and value > 0 and value not in self.values
+            own = value in self.values or value in self.ignored
+            numbered = self.instances is not None and value > 0 and not own
             key = self.instance_value if numbered else value
             tallied[key] = tallied.get(key, 0) + count
         return tallied

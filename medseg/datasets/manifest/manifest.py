@@ -97,7 +97,7 @@ class Manifest(ManifestFields):
 
         rule = self.derive
         derive = None if rule is None else Derive(rule.value, rule.outside, rule.inside)
-        return LabelRule(self.classes, dict(self.label_values), derive, self.instances)
+        return LabelRule(self.classes, dict(self.label_values), derive, self.instances, self.ignore)
 
     def files(self) -> FileKind:
         """How the files of this data set are read and written.
@@ -131,6 +131,8 @@ class Manifest(ManifestFields):
         # Left out otherwise: manifests from before these keys keep their fingerprint.
         if self.format is not None:
             meaning["format"] = self.format
+        if self.ignore:
+            meaning["ignore"] = sorted(self.ignore)
         if self.volumes is not None:
             meaning["volumes"] = self.volumes.model_dump(mode="json")
         written = json.dumps(meaning, sort_keys=True, ensure_ascii=True)

@@ -25,7 +25,7 @@ class Volume:
 
     Attributes:
         image: (C, I, J, K) float32, raw intensities; I runs to the patient's right, J to anterior, K up.
-        label: (I, J, K) uint8 class indices, None without a truth.
+        label: (I, J, K) uint8 class indices, `UNANNOTATED` where a value is ignored; None without a truth.
         geometry: The grid of the first channel's file, which leads back to its own order of axes.
         objects: (I, J, K) int32, the stored values of a truth that numbers its objects; None of any other.
     """
@@ -61,7 +61,7 @@ def read_volume(
         label = labels.encode(values, image)
     except DataError as error:
         raise without_meaning(case, error) from error
-    numbered = None if labels.instances is None else values.astype(np.int32)
+    numbered = None if labels.instances is None else labels.marked(values).astype(np.int32)
     return Volume(image, label, geometry, numbered)
 
 

@@ -28,7 +28,6 @@ class Description:
         meaning: What the label values stand for.
         about: Texts for a manifest.
         problem: Why it could not be used, if it is there.
-        ignored: Values that training is to leave out, which cannot be said here.
     """
 
     file: str = ""
@@ -37,7 +36,6 @@ class Description:
     meaning: Meaning = field(default_factory=UnknownLabels)
     about: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
-    ignored: tuple[int, ...] = ()
 
 
 def described(folder: Folder, prefix: str) -> Description:
@@ -53,14 +51,12 @@ def described(folder: Folder, prefix: str) -> Description:
         return Description(problem=f"{NAME} cannot be read: it is no JSON object")
     names = _ordered(said.get("channel_names", said.get("modality")))
     channels = tuple(identifiers(names, "channel"))
-    meaning, ignored = _meaning(said.get("labels"))
     return Description(
         entry.name,
         channels,
         {channel: name.strip().lower() for channel, name in zip(channels, names, strict=True)},
-        meaning,
+        _meaning(said.get("labels")),
         _about(said),
-        ignored=ignored,
     )
 
 
@@ -84,23 +80,23 @@ def _ordered(channels: Any) -> list[str]:
     return []
 
 
-def _meaning(labels: Any) -> tuple[Meaning, tuple[int, ...]]:
-    """Names of values, from `{"1": "liver"}` of the Decathlon or `{"liver": 1}` of nnU-Net; and values to ignore."""
+def _meaning(labels: Any) -> Meaning:
+    """Names of values, from `{"1": "liver"}` of the Decathlon `{"liver": 1}` of nnU-Net, which may ignore some."""
     if not isinstance(labels, dict):
-        return UnknownLabels(f"{NAME} names no labels"), ()
+        return UnknownLabels(f"{NAME} names no labels")
     if all(str(key).lstrip("-").isdigit() for key in labels):
-        return DeclaredLabels({int(key): str(name) for key, name in labels.items()}), ()
+        return DeclaredLabels({int(key): str(name) for key, name in labels.items()})
     single: dict[int, str] = {}
     unions: dict[str, tuple[int, ...]] = {}
     ignored: list[int] = []
     for name, value in labels.items():
         values = value if isinstance(value, list) else [value]
         if not values or not all(isinstance(each, int) for each in values):
-            return UnknownLabels(f"{NAME} has labels that are no whole numbers"), ()
+            return UnknownLabels(f"{NAME} has labels that are no whole numbers")
         if name.strip().lower() == "ignore":
             ignored += values
-        if len(values) == 1:
+        elif len(values) == 1:
             single.setdefault(values[0], name)
         else:
             unions[name] = tuple(values)
-    return DeclaredLabels(single, unions), tuple(ignored)
+    return DeclaredLabels(single, unions, ignored=tuple(ignored))

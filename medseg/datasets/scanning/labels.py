@@ -41,7 +41,7 @@ class Labels:
     @property
     def nothing(self) -> bool:
         """Whether no label map that was read marks anything."""
-        return not self.grey and not set(self.voxels) - {0}
+        return not self.grey and not set(self.voxels) - {0, *self.names.ignored}
 
     def fields(self, pictures: Mapping[str, Any] | None) -> dict[str, Any]:
         """`classes`, `label_values` and so on of a manifest."""
@@ -58,7 +58,8 @@ class Labels:
                 "instances": "foreground",
             }
         values = dict(self.names.values)
-        return {"classes": list(dict.fromkeys(values.values())), "label_values": values}
+        ignored = {"ignore": list(self.names.ignored)} if self.names.ignored else {}
+        return {"classes": list(dict.fromkeys(values.values())), "label_values": values, **ignored}
 
 
 def read_labels(seen: Sequence[Seen], meaning: Meaning, manifest: Manifest) -> Labels:

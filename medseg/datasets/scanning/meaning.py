@@ -22,12 +22,14 @@ class Names:
         regions: Unions of classes that are scored beside them, by name.
         open: Values whose names a person must decide.
         why: Where the names come from, in words.
+        ignored: Values of voxels that nobody annotated, which have no names.
     """
 
     values: Mapping[int, str]
     regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     open: tuple[int, ...] = ()
     why: str = ""
+    ignored: tuple[int, ...] = ()
 
 
 class Meaning(Protocol):
@@ -60,15 +62,17 @@ class DeclaredLabels:
         declared: Name of each value, as it stands there.
         unions: Values of each region that it declares.
         why: Which description.
+        ignored: Values that it says are to be left out.
     """
 
     declared: Mapping[int, str]
     unions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     why: str = "dataset.json names them"
+    ignored: tuple[int, ...] = ()
 
     def names(self, values: Collection[int]) -> Names:
         """The names of the description; a value that it does not name gets a neutral one, to be decided."""
-        unnamed = tuple(sorted(set(values) - set(self.declared) - {0}))
+        unnamed = tuple(sorted(set(values) - {*self.declared, *self.ignored, 0}))
         written = {0: "background", **self.declared, **{value: f"label_{value}" for value in unnamed}}
         order = sorted(written)
         named = dict(zip(order, identifiers([written[value] for value in order]), strict=True))
@@ -76,7 +80,7 @@ class DeclaredLabels:
             name: tuple(named[value] for value in self.unions[region] if value in named)
             for region, name in zip(self.unions, identifiers(list(self.unions)), strict=True)
         }
-        return Names(named, regions, unnamed, self.why)
+        return Names(named, regions, unnamed, self.why, self.ignored)
 
 
 def identifiers(names: Sequence[str], otherwise: str = "label") -> list[str]:

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from medseg.datasets.unannotated import UNANNOTATED, annotated
+from medseg.figures.legend import UNANNOTATED_NAME, hatched
 from medseg.figures.lettering import fit_text, write_heading
 from medseg.figures.mask_grid import check_shapes, draw_picture, shrunk, shrunk_mask
 from medseg.figures.overlay import overlay
@@ -38,21 +40,27 @@ class ConfusionView:
         image: (H, W) intensities of any range, or (H, W, 3) colours in 0..255.
         truth: (H, W) true foreground.
         predicted: (H, W) predicted foreground.
+        known: (H, W) whether a pixel is annotated; the others are hatched, and are of no kind. None where all are.
     """
 
     title: str
     image: NDArray[Any]
     truth: NDArray[np.bool_]
     predicted: NDArray[np.bool_]
+    known: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        check_shapes(self.title, self.image, truth=self.truth, predicted=self.predicted)
+        masks = {"truth": self.truth, "predicted": self.predicted, "known": self.known}
+        check_shapes(
+            self.title, self.image, **{name: mask for name, mask in masks.items() if mask is not None}
+        )
 
     def kinds(self) -> NDArray[np.uint8]:
-        """(H, W): 0 true negative, 1 true positive, 2 false positive, 3 false negative."""
+        """(H, W): 0 true negative, 1 true positive, 2 false positive, 3 false negative; or `UNANNOTATED`."""
         # truth and prediction as the two digits of a binary number: TN, FP, FN, TP
         code = 2 * self.truth.astype(np.uint8) + self.predicted
-        return np.array([0, 2, 3, 1], np.uint8)[code]
+        kinds = np.array([0, 2, 3, 1], np.uint8)[code]
+        return kinds if self.known is None else np.where(self.known, kinds, np.uint8(UNANNOTATED))
 
 
 def confusion_images(views: Sequence[ConfusionView], *, heading: str = "") -> Figure:
@@ -107,7 +115,8 @@ def _row(figure: Figure, view: ConfusionView, bottom: float, up: float) -> None:
 def _counts(figure: Figure, kinds: NDArray[np.uint8], where: tuple[float, float]) -> None:
     """Draw the legend of a row, with the number of pixels of each kind and the Dice that follows from them."""
     width, height = figure.get_size_inches()
-    counts = [int(count) for count in np.bincount(kinds.ravel(), minlength=len(_KINDS))]
+    known = kinds[annotated(kinds)]
+    counts = [int(count) for count in np.bincount(known, minlength=len(_KINDS))]
     tones = colours(len(_KINDS)) / 255
     tones[0] = 0.75  # true negatives are not tinted
     order = (1, 2, 3, 0)
@@ -120,6 +129,8 @@ def _counts(figure: Figure, kinds: NDArray[np.uint8], where: tuple[float, float]
         )
         for kind in order
     ]
+    if known.size < kinds.size:
+        handles.append(hatched(f"{UNANNOTATED_NAME}: {kinds.size - known.size:,} px"))
     figure.legend(
         handles=handles,
         title=_dice(counts),

@@ -24,7 +24,7 @@ _LEFT_OUT = {"temperature": 1.0}  # what it is where a description does not have
 _NOT_READ = {
     *("name", "about", "source", "licence", "citation", "obtain", "ids", "shown", "sample", "segments"),
     *("layout", "group", "columns", "table"),
-    *("channels", "classes", "label_values"),
+    *("channels", "classes", "label_values", "ignore"),
 }
 
 

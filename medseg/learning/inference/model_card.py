@@ -35,6 +35,7 @@ def model_card(described: Mapping[str, Any]) -> str:
         f"- Input: 2D slices with the channels {_listed(described['channels'])}, {plane}.",
         f"- Output: the classes {_listed(task['classes'])}.",
         *([f"- Threshold of the probability: {task['threshold']:.6g}."] if "threshold" in task else []),
+        *_thresholds(task.get("thresholds", {})),
         *_processing(described, task["classes"]),
         f"- Network: `{described['network']['_target_']}`.",
         *_data(manifest, generated=about.get("data.kind") == "generated"),
@@ -51,6 +52,16 @@ def model_card(described: Mapping[str, Any]) -> str:
 def _beside(cut: Mapping[str, Any]) -> str:
     count = cut.get("neighbours", 0)
     return f", each with {count} slice{'' if count == 1 else 's'} on either side" if count else ""
+
+
+def _thresholds(each: Mapping[str, float]) -> list[str]:
+    """From which probability on a voxel is in each region, and how a label map is made of that."""
+    if not each:
+        return []
+    listed = ", ".join(f"{_code(name)} {value:.6g}" for name, value in each.items())
+    return [
+        f"- Regions, painted into the label map in this order, from these probabilities on: {listed}.",
+    ]
 
 
 def _processing(described: Mapping[str, Any], classes: Sequence[str]) -> list[str]:

@@ -21,6 +21,8 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from medseg.datasets.unannotated import annotated
+
 N = TypeVar("N")
 """int, or an array."""
 
@@ -155,7 +157,7 @@ def confusion(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> NDA
     """Count voxels by true and by predicted class.
 
     Args:
-        truth: Class indices, any integer type and any shape.
+        truth: Class indices, any integer type and any shape; voxels that are `UNANNOTATED` are not counted.
         predicted: Class indices, of the same shape.
         classes: Number of classes K.
 
@@ -173,7 +175,9 @@ def confusions(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> ND
     truth, predicted = np.asarray(truth), np.asarray(predicted)
     if truth.shape != predicted.shape:
         raise ValueError(f"truth is {truth.shape} and prediction {predicted.shape}; compare them on one grid")
-    for role, labels in (("truth", truth), ("prediction", predicted)):
+    some = annotated(truth)
+    known = [...] * len(truth) if some.all() else some
+    for role, labels in (("truth", truth if some.all() else truth[some]), ("prediction", predicted)):
         if labels.dtype.kind not in "biu":
             raise ValueError(f"{role} holds {labels.dtype}; class indices are integers")
         if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
@@ -182,10 +186,9 @@ def confusions(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> ND
                 "Map stored label values to class indices first"
             )
     matrices = np.zeros((len(truth), classes, classes), dtype=np.int64)
-    for matrix, *pair in zip(
-        matrices, truth, predicted, strict=True
-    ):  # what fits into a cache is counted faster
-        mine, theirs = (labels.ravel().astype(np.intp) for labels in pair)  # int64 + uint64 would be float64
+    # slice by slice: what fits into a cache is counted faster
+    for matrix, counted, *pair in zip(matrices, known, truth, predicted, strict=True):
+        mine, theirs = (each[counted].ravel().astype(np.intp) for each in pair)  # int64 + uint64: float64
         mine *= classes
         mine += theirs
         matrix[:] = np.bincount(mine, minlength=classes * classes).reshape(classes, classes)

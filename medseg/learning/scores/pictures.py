@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.datasets.unannotated import UNANNOTATED
 from medseg.learning.scores.added.case_score import CaseScore, computed
 from medseg.learning.scores.added.cases import MaskCase
 from medseg.learning.scores.calibration import BINS, calibration_error
@@ -77,6 +78,7 @@ class ForegroundScorer:
         probability: NDArray[np.float32],
         predicted: NDArray[np.bool_],
         objects: NDArray[Any] | None = None,
+        known: NDArray[np.bool_] | None = None,
     ) -> None:
         """Score one image.
 
@@ -88,6 +90,8 @@ class ForegroundScorer:
             predicted: (H, W) bool, the predicted mask.
             objects: (H, W) instance map of the truth, read by `truth_objects`; without, the connected
                 components of the truth are its objects. Those of the prediction always are.
+            known: (H, W) whether each pixel is annotated; the others are in neither mask, and count nowhere. None
+                where all are.
 
         Raises:
             ValueError: A case twice, other shapes or types, NaN, or probabilities outside [0, 1].
@@ -96,15 +100,22 @@ class ForegroundScorer:
             raise ValueError("a case was scored twice; score each image once, whole")
         truth, probability, predicted = plane(truth), plane(probability), plane(predicted)
         packed = pack(probability, truth)
+        if known is not None:
+            known = plane(known)
+            truth, packed = truth & known, packed[known.ravel()]
         if predicted.shape != truth.shape or predicted.dtype != np.bool_:
             raise ValueError(
                 f"prediction is {predicted.dtype} of {predicted.shape}; expected bool of {truth.shape}, as the truth"
             )
+        predicted = predicted if known is None else predicted & known
         true_objects = connected(truth) if objects is None else truth_objects(objects)
+        true_objects = true_objects if known is None else np.where(known, true_objects, 0)
         counts = ProbabilityCounts.of_packed(packed)
         sums = _Sums.of(truth, predicted, counts, true_objects)
         own = {name: float(of(counts.positives, counts.negatives)) for name, of in OF_PROBABILITIES.items()}
         pair = truth.astype(np.uint8), predicted.astype(np.uint8)
+        if known is not None:
+            pair = np.where(known, pair[0], UNANNOTATED).astype(np.uint8), pair[1]
         whole = MaskCase(case, {self.name: (1,)}, *pair, None, probability)
         own |= {score.name: computed(score, whole).get(self.name, np.nan) for score in self._added}
         self._rows[case] = group, sums, own
@@ -267,7 +278,7 @@ class _Sums:
         found = match_objects(objects, connected(predicted))
         bins = counts.reliability()
         parts: list[Any] = [
-            [tp, fp, fn, truth.size - tp - fp - fn],
+            [tp, fp, fn, counts.foreground + counts.background - tp - fp - fn],
             [found.matched, found.truth, found.predicted, found.iou_sum, counts.squared_error()],
             bins.count,
             *bins.sums(),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.datasets.unannotated import blanked
 from medseg.learning.scores.added.case_score import CaseScore, computed
 from medseg.learning.scores.added.cases import MaskCase
 from medseg.learning.scores.counts import COUNT_SCORES, confusion, counts_of
@@ -89,7 +90,8 @@ class VolumeScorer:
         Args:
             case: Public name of the case; each is scored once.
             group: Public name of the patient.
-            truth: (I, J, K) class indices.
+            truth: (I, J, K) class indices, or `UNANNOTATED`, where nothing is scored: for distances, neither mask is
+                there.
             predicted: (I, J, K) class indices.
             spacing: Size of a voxel along I, J and K, in mm.
             voxel_volume: Of a voxel, mm3; None where its sides are at right angles.
@@ -104,6 +106,7 @@ class VolumeScorer:
         if len(spacing) != truth.ndim or not all(0 < size < np.inf for size in spacing):
             raise ValueError(f"spacing {tuple(spacing)} for {truth.ndim} axes; expected one positive mm each")
         matrix = confusion(truth, predicted, len(self.matrix))
+        predicted = blanked(truth, predicted)
         millilitres = (prod(spacing) if voxel_volume is None else voxel_volume) / 1000
         whole = MaskCase(case, self.members, truth, predicted, tuple(float(size) for size in spacing))
         found = {score.name: computed(score, whole) for score in self._added}

@@ -162,7 +162,7 @@ class BinaryMask:
         if self.loss_of is not None:
             return _Declared(self.loss_of())
         weights = self.class_weights if isinstance(self.class_weights, tuple) else (1.0, 1.0)
-        return _CrossEntropyAndDice(self.cross_entropy, self.dice, weights)
+        return CrossEntropyAndDice(self.cross_entropy, self.dice, weights)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """The sigmoid."""
@@ -197,8 +197,16 @@ class BinaryMask:
         }
 
 
-class _CrossEntropyAndDice(torch.nn.Module):
-    def __init__(self, cross_entropy: float, dice: float, weights: tuple[float, float]) -> None:
+class CrossEntropyAndDice(torch.nn.Module):
+    """Binary cross-entropy and soft Dice of logits (B, C, H, W) against maps of 0 and 1 of that shape.
+
+    Args:
+        cross_entropy: What the mean over all pixels counts by.
+        dice: What the Dice loss counts by: the mean over the C maps, each over all pixels of the batch.
+        weights: Of 0 and of 1 in the cross-entropy.
+    """
+
+    def __init__(self, cross_entropy: float, dice: float, weights: tuple[float, float] = (1.0, 1.0)) -> None:
         super().__init__()
         self.cross_entropy, self.dice, self.weights = cross_entropy, dice, weights
         self.soft_dice = DiceLoss(sigmoid=True, batch=True)

@@ -79,7 +79,7 @@ class MaskTarget:
 
     truth: Truth = "masks"
     noun: str = "label maps"
-    remedy: str = "label maps: take medseg.learning.ClassMasks or BinaryMask"
+    remedy: str = "label maps: take medseg.learning.ClassMasks, BinaryMask or RegionMasks"
     background: bool = True
     keys: tuple[str, ...] = ("image", "label")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from medseg.errors import DefinitionError
-from medseg.learning.tasks.task import Task, on_device
+from medseg.learning.tasks.task import Loss, Task, on_device
 from medseg.learning.training.batches import Batches, workers_watched
 from medseg.learning.training.checkpoint import Checkpoints, Standing
 from medseg.learning.training.engine.compiling import compiled
@@ -34,6 +34,7 @@ def fit(
     need: MemoryNeed,
     watch: Watch = UNWATCHED,
     objective: Objective = SUPERVISED,
+    loss: Loss | None = None,
 ) -> Standing:
     """Train `network` and leave it with the weights that scored best on `val`.
 
@@ -53,6 +54,7 @@ def fit(
         need: Predicted memory, for the message when it did not suffice.
         watch: What is called after each epoch and validation.
         objective: What is computed of a batch.
+        loss: In place of that of the task, on `device`.
 
     Raises:
         TrainingError: The loss is not finite (that of validation where the best epoch is chosen by it), or the
@@ -78,7 +80,7 @@ def fit(
         watch.progress.say(
             "torch compiles the network: the first epoch and the first validation take longer by that."
         )
-    loss = on_device(task.loss(), device)
+    loss = on_device(task.loss(), device) if loss is None else loss
     engine = Epochs(parts, task, loss, train, val, plan, device, precision, need, watch, objective)
     with workers_watched(train.loader.num_workers), compiled(network, wanted=plan.compile):
         while _goes_on(standing, plan):

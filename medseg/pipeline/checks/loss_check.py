@@ -47,7 +47,7 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
     """
     classes = len(task.classes)
     label = torch.from_numpy(task.target.examples(classes, size))
-    shown = task.target.indicators(label, classes)[:, [task.classes.index(name) for name in task.maps]]
+    shown = _shown(task, label)
     right = 2 * shown - 1
     unequal = _OFTEN + np.arange(classes, dtype=np.int64)  # so that weights are, as those of data
     loss = task.weighted(unequal).loss()
@@ -88,11 +88,16 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
         _refuse_one_of_all(task, loss, torch.from_numpy(several))
 
 
+def _shown(task: Task, label: torch.Tensor) -> torch.Tensor:
+    """(B, C, ...) float32 of 0 and 1: where labels have what each of the task's maps is of, a class or a region."""
+    members = {name: (index,) for index, name in enumerate(task.classes)} | dict(task.regions)
+    classes = task.target.indicators(label, len(task.classes))
+    return torch.stack([classes[:, list(members[name])].amax(dim=1) for name in task.maps], dim=1)
+
+
 def _refuse_none_of_one(task: Task, loss: Loss, name: str, label: torch.Tensor) -> None:
     """Refuse a loss that is not finite for a batch of one class alone, as that of a class without weight is: 0/0."""
-    shown = task.target.indicators(label, len(task.classes))[
-        :, [task.classes.index(each) for each in task.maps]
-    ]
+    shown = _shown(task, label)
     found = _number(loss, torch.zeros_like(shown), label)
     if not np.isfinite(found):
         raise DefinitionError(

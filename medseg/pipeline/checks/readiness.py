@@ -134,7 +134,7 @@ def _may_be(labels: LabelRule, stored: set[int], name: str) -> bool:
     derived = labels.derive
     if derived is not None and name in (derived.outside, derived.inside) and derived.value in stored:
         return True
-    numbered = {value for value in stored if value > 0 and value not in labels.values}
+    numbered = {value for value in stored if value > 0} - {*labels.values, *labels.ignored}
     return any(labels.values.get(value) == name for value in stored) or (
         labels.instances == name and bool(numbered)
     )

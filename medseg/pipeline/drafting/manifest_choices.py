@@ -76,5 +76,9 @@ def _labels(labels: Labels, fields: dict[str, object]) -> Iterator[Choice]:
     yield Choice("classes", fields["classes"], objects if labels.objects or labels.grey else why)
     others = "every value above 0 is an object" if labels.objects else "any other value is refused"
     yield Choice("label_values", fields["label_values"], f"{labels.read} label maps were read; {others}")
+    if "ignore" in fields:
+        yield Choice(
+            "ignore", fields["ignore"], "nobody annotated these voxels: no loss and no score counts them"
+        )
     if "instances" in fields:
         yield Choice("instances", fields["instances"])

@@ -18,7 +18,7 @@ from medseg.slices.transforms import as_array
 class EncodeLabelsd(MapTransform):
     """Replace the stored values of a label map (1, I, J, K) by class indices, uint8.
 
-    A value that has no meaning is refused, never taken for background.
+    A value that has no meaning is refused, never taken for background; one that the rule ignores becomes 255.
 
     Args:
         keys: Of the label maps.
@@ -57,7 +57,8 @@ class EncodeLabelsd(MapTransform):
                 stored, torch.from_numpy(np.ascontiguousarray(self.rule.encode(values, image)))[None]
             )
             if self.objects_key is not None and self.rule.instances is not None:
-                done[self.objects_key] = _alike(stored, torch.from_numpy(values.astype(np.int32))[None])
+                marked = self.rule.marked(values)
+                done[self.objects_key] = _alike(stored, torch.from_numpy(marked.astype(np.int32))[None])
         return done
 
 

@@ -18,6 +18,7 @@ from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.reading.unforeseen import one_case
 from medseg.datasets.reading.volume import Volume
+from medseg.datasets.unannotated import annotated
 from medseg.errors import DataError, Fault, StoreError
 from medseg.geometry.background import background_values
 from medseg.places import cache_folder, private_folder
@@ -257,11 +258,12 @@ def make_slices(job: Job, preparation: Preparation, recipe: Recipe) -> MadeSlice
 
 
 def _class_counts(prepared: PreparedVolume, labels: LabelRule | None) -> NDArray[np.int64] | None:
-    """(S, K) voxels of each class in each slice."""
+    """(S, K) voxels of each class in each slice; those that nobody annotated are of none."""
     if prepared.label is None or labels is None:
         return None
     classes = len(labels.classes)
-    flat = [np.bincount(each.ravel(), minlength=classes) for each in prepared.label]
+    planes = [each[annotated(each)] if labels.ignored else each.ravel() for each in prepared.label]
+    flat = [np.bincount(each, minlength=classes) for each in planes]
     if any(len(each) > classes for each in flat):
         highest = max(len(each) for each in flat) - 1
         raise DataError(f"{TRANSFORMS_KEY} made the label {highest}, and there are {classes} classes")

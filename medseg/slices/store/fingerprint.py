@@ -96,7 +96,7 @@ class Recipe:
             set() if self.rule.neighbours else {"neighbours"}
         )  # stores of before there were any are good still
         rule = self.rule.model_dump(mode="json", exclude={"keep", *new})
-        labels = None
+        labels: dict[str, Any] | None = None
         if self.labels is not None:
             values = sorted(self.labels.values.items())
             derive = asdict(self.labels.derive) if self.labels.derive else None
@@ -106,6 +106,9 @@ class Recipe:
                 "derive": derive,
                 "instances": self.labels.instances,
             }
+            # left out otherwise: what was stored before there was this key keeps its name
+            if self.labels.ignored:
+                labels["ignored"] = sorted(self.labels.ignored)
         packages = {name: _version(name) for name in _PACKAGES}
         return {
             "store": STORE_VERSION,

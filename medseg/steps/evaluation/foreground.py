@@ -60,7 +60,8 @@ class ForegroundEvaluation:
         """Predict and score one picture."""
         del mine  # a picture is one slice, and here for it
         seen = see(case, self._predictor)
-        self._scorer.add(case.id, case.group, seen.truth, seen.probability, seen.predicted, seen.objects)
+        pair = seen.truth, seen.probability
+        self._scorer.add(case.id, case.group, *pair, seen.predicted, seen.objects, seen.known)
 
     def notes(self) -> Sequence[str]:
         """Nothing."""
@@ -136,6 +137,7 @@ def _grid(scores: dict[str, float], seen: Callable[[str], SeenPicture], role: st
                 picture.image,
                 picture.predicted,
                 picture.truth,
+                picture.known,
             )
         )
     return mask_grid(views, heading=f"{role}: predicted masks, from the best to the worst of {len(order)}")
@@ -143,7 +145,9 @@ def _grid(scores: dict[str, float], seen: Callable[[str], SeenPicture], role: st
 
 def _confusion_images(scores: dict[str, float], seen: Callable[[str], SeenPicture], role: str) -> Figure:
     views = [
-        ConfusionView(f"{kind}: {case}", seen(case).image, seen(case).truth, seen(case).predicted)
+        ConfusionView(
+            f"{kind}: {case}", seen(case).image, seen(case).truth, seen(case).predicted, seen(case).known
+        )
         for case, kind in best_median_worst(scores).items()
     ]
     return confusion_images(views, heading=f"{role}: where it is right and wrong")

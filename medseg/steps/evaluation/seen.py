@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.datasets.case import Case
+from medseg.datasets.unannotated import annotated
 from medseg.errors import DataError
 from medseg.geometry.axes import AXES
 from medseg.learning.inference.predictor import Predictor
@@ -25,6 +26,7 @@ class SeenPicture:
         objects: (H, W) number of the object of each pixel, where the truth numbers them.
         probability: (H, W) float32 of the foreground.
         predicted: (H, W) whether a pixel is foreground at the threshold of the task.
+        known: (H, W) whether a pixel is annotated; None where all are.
     """
 
     image: NDArray[Any]
@@ -32,6 +34,7 @@ class SeenPicture:
     objects: NDArray[np.int32] | None
     probability: NDArray[np.float32]
     predicted: NDArray[np.bool_]
+    known: NDArray[np.bool_] | None = None
 
 
 def see(case: Case, predictor: Predictor) -> SeenPicture:
@@ -49,10 +52,13 @@ def see(case: Case, predictor: Predictor) -> SeenPicture:
     chances = prediction.probabilities
     if chances is None:
         raise ValueError("a prediction that was asked for probabilities has some")
+    truth = axis.cut(volume.label)[0]
+    known = annotated(truth)
     return SeenPicture(
         next(iter(image.values())),
-        axis.cut(volume.label)[0] == 1,
+        truth == 1,
         None if volume.objects is None else axis.cut(volume.objects)[0],
         axis.cut(to_ras(chances[0]))[0],
         axis.cut(to_ras(prediction.labels))[0] == 1,
+        None if known.all() else known,
     )

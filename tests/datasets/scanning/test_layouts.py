@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,6 +39,24 @@ def test_nnunet_names_channels_by_number_and_classes_and_regions_by_its_descript
     assert seen.labels is not None
     assert seen.labels.names.regions == {"whole": ("oedema", "core_solid", "enhancing")}
     assert seen.labels.names.open == ()
+
+
+def test_values_that_nnunet_ignores_are_no_class(tmp_path: Path) -> None:
+    home = write_nnunet(tmp_path, cases=3, shape=SHAPE)
+    said = json.loads((home / "dataset.json").read_text())
+    taken = max(value for value in said["labels"].values() if isinstance(value, int)) + 1
+    said["labels"]["ignore"] = taken
+    (home / "dataset.json").write_text(json.dumps(said))
+    for path in (home / "labelsTr").iterdir():
+        image = nibabel.load(path)
+        stored = np.asarray(image.dataobj).copy()
+        stored[:2] = taken
+        nibabel.save(nibabel.Nifti1Image(stored, image.affine), path)
+    fields = look(home).fields
+
+    assert fields["ignore"] == [taken]
+    assert taken not in fields["label_values"]
+    assert "ignore" not in fields["classes"]
 
 
 def test_the_first_edition_of_nnunet_and_a_folder_above_are_read_too(tmp_path: Path) -> None:

@@ -120,3 +120,14 @@ def test_masks_that_do_not_fit_are_refused(name, mask):
 def test_no_views_are_refused():
     with pytest.raises(ValueError, match="at least one view"):
         confusion_images([])
+
+
+def test_pixels_that_nobody_annotated_are_of_no_kind():
+    truth, known = np.zeros((6, 8), dtype=bool), np.ones((6, 8), dtype=bool)
+    truth[:3], known[:, 5:] = True, False
+    figure = confusion_images([ConfusionView("a", np.zeros((6, 8)), truth, truth, known)])
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+
+    assert "not annotated: 18 px" in said
+    assert "true positive: 15 px" in said
+    assert "true negative: 15 px" in said

@@ -44,10 +44,6 @@ class NnUnet:
             if named
             else [f"{said.problem or f'{said.file} names no channels'}: channels have neutral names"]
         )
-        guesses += [
-            f"value {value} is to be ignored in training, which medseg cannot: it counts as a class"
-            for value in said.ignored
-        ]
         return Layout(
             "nnU-Net raw data",
             "sure" if said.file else "guess",

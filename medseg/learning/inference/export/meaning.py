@@ -54,7 +54,7 @@ def meaning(predictor: Predictor, divisor: int) -> dict[str, str]:
         "regions": {name: list(members) for name, members in predictor.task.regions.items()},
         "size": list(rule.size),
         "divisor": divisor,
-        **{name: task[name] for name in ("threshold", "temperature") if name in task},
+        **{name: task[name] for name in ("threshold", "thresholds", "temperature") if name in task},
         "flips": flips,
         "flips_in_words": f"mean of the logits over mirror images too: {described(predictor.flips)}"
         if flips

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.datasets.unannotated import annotated, blanked
 from medseg.learning.scores.counts import Counts
 
 
@@ -20,8 +21,8 @@ class MaskCase:
         case: Its public name.
         members: Indices of the classes behind each name that is scored: a class, or a region that joins several.
         truth: Class indices on the grid that is scored: (I, J, K) of a volume, planes (S, H, W) of one that was split
-            by slice or is validated within a training, (H, W) of a picture.
-        predicted: Class indices of the same shape.
+            by slice or is validated within a training, (H, W) of a picture. 255 where nobody annotated.
+        predicted: Class indices of the same shape; 255 where the truth is.
         spacing: Size of a voxel along each axis, mm; None where nobody knows.
         probabilities: (H, W) of the foreground, of pictures with one; else None.
     """
@@ -32,6 +33,10 @@ class MaskCase:
     predicted: NDArray[Any]
     spacing: tuple[float, ...] | None = None
     probabilities: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        """Blank what is predicted where nothing is annotated."""
+        object.__setattr__(self, "predicted", blanked(self.truth, self.predicted))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,7 +55,8 @@ class MaskCase:
         """True and false positives and negatives of a class or region, in voxels."""
         truth, predicted = self.masks(name)
         tp, there, marked = (int(np.count_nonzero(each)) for each in (truth & predicted, truth, predicted))
-        return Counts(tp, marked - tp, there - tp, truth.size - there - marked + tp)
+        known = int(np.count_nonzero(annotated(self.truth)))
+        return Counts(tp, marked - tp, there - tp, known - there - marked + tp)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from medseg.datasets.unannotated import UNANNOTATED
 from medseg.errors import DefinitionError
 from medseg.learning.scores.added.case_score import CaseScore, OfCounts, as_score, computed
 from medseg.learning.scores.added.cases import MaskCase
@@ -62,11 +63,13 @@ class DiceByCase:
         """Take one batch."""
         k = len(self.task.classes)
         decoded = self.task.decode(logits)
-        pair = label[:, 0].long() * k + decoded
-        slots = torch.arange(len(pair), device=pair.device).view(-1, 1, 1) * k * k
-        counts = torch.bincount((pair + slots).flatten(), minlength=len(pair) * k * k)
+        truth = label[:, 0].long()
+        # one place more a slice, for what nobody annotated: to leave it out would wait for the device
+        pair = torch.where(truth == UNANNOTATED, k * k, truth * k + decoded)
+        slots = torch.arange(len(pair), device=pair.device).view(-1, 1, 1) * (k * k + 1)
+        counts = torch.bincount((pair + slots).flatten(), minlength=len(pair) * (k * k + 1))
         # left where it is until the end: a copy from the device would wait for it in every batch
-        self._waiting.append((list(cases), counts.view(-1, k, k)))
+        self._waiting.append((list(cases), counts.view(-1, k * k + 1)[:, :-1].reshape(-1, k, k)))
         if self._added:
             both = torch.stack([label[:, 0].to(torch.uint8), decoded.to(torch.uint8)], dim=1).cpu().numpy()
             for case, maps in zip(cases, both, strict=True):

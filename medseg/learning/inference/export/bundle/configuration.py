@@ -118,7 +118,7 @@ def metadata(predictor: Predictor, name: str) -> dict[str, Any]:
     """
     manifest, task = predictor.manifest, predictor.task
     shape = list(predictor.preparation.rule.size)
-    values = {name: task.spec()[name] for name in ("threshold",) if name in task.spec()}
+    values = {name: task.spec()[name] for name in ("threshold", "thresholds") if name in task.spec()}
     return {
         "schema": SCHEMA,
         "version": VERSION,
