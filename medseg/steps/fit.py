@@ -16,6 +16,7 @@ from medseg.errors import DefinitionError, ModelError
 from medseg.figures.learning_curves import learning_curves
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.outputs.deep_supervision import DeepSupervision
 from medseg.learning.selftraining.mixmatch import MixMatch
 from medseg.learning.settings import is_number, is_whole, refuse_unless
 from medseg.learning.tasks.image_classes import ImageClasses
@@ -184,7 +185,7 @@ class Fit:
         val = role_batches(work, run, "val", placement)
         first = train.dataset[(0, 0)]
         shape = first["image"].shape
-        loss = on_device(task.loss(), run.device)
+        loss = DeepSupervision(on_device(task.loss(), run.device))
         need = measure_need(network, loss, (shape[0], shape[1], shape[2]), label=first["label"].cpu())
         objective = self._objective(task, work, run, len(train.order))
         batch = min(run.loading.batch_size, len(train.order)) * objective.times
