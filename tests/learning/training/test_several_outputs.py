@@ -90,6 +90,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(store, tmp_path, make)
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch asks its own outputs for it as it traces
 def test_compiled_it_learns_the_same(store, tmp_path, monkeypatch):
     # traced and differentiated as always; the C++ of the default backend takes half a minute
     monkeypatch.setattr(
