@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from monai.networks.nets import BasicUNetPlusPlus
 from torch import nn
 
-Outputs = torch.Tensor | list[torch.Tensor]
+Outputs: TypeAlias = torch.Tensor | list[torch.Tensor]
 """What a network gives of a batch as it trains: its output, or all of several, that which counts first."""
 
 _STACKED = 5

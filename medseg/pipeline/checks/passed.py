@@ -32,7 +32,7 @@ def once(trial: Callable[[], T], of: Any) -> T:
     key = json.dumps(of, sort_keys=True)
     if key in _PASSED:
         _PASSED.move_to_end(key)
-        return _PASSED[key]  # type: ignore[no-any-return]
+        return _PASSED[key]
     found = trial()
     if set(_NAMED.findall(key)) <= _STILL:
         _PASSED[key] = found
