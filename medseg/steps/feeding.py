@@ -17,6 +17,7 @@ from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
 from medseg.learning.training.memory import available_memory
 from medseg.learning.training.sampling.foreground import Foreground
+from medseg.slices.store.store import Sample
 from medseg.splits.split import Role
 from medseg.steps.step import Run, Work
 
@@ -69,7 +70,7 @@ def role_batches(
         target=work.predictor.task.target,
         device=run.device,
     )
-    foreground = Foreground.of(foreground_share, work.store, samples) if training else None
+    foreground = _foreground(foreground_share, work, samples) if training else None
     if training and foreground_share:
         nothing = "No slice for training shows any foreground: foreground_share draws none."
         run.progress.say(nothing if foreground is None else foreground.note(run.loading.batch_size))
@@ -84,6 +85,13 @@ def role_batches(
         most=run.loading.slices_per_epoch if training else None,
         foreground=foreground,
     )
+
+
+def _foreground(share: float, work: Work, samples: Sequence[Sample]) -> Foreground | None:
+    """What is drawn into each batch; which classes are foreground says the manifest."""
+    if not share:
+        return None
+    return Foreground.of(share, work.store, samples, work.predictor.manifest.label_rule().foreground)
 
 
 def unlabelled_stream(work: Work, run: Run, labelled: int) -> Stream:

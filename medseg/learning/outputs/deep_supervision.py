@@ -51,6 +51,6 @@ def supervision_note(count: int) -> str:
         return ""
     weights = ", ".join(f"{each:.2f}" for each in output_weights(count))
     return (
-        f"The network has {count} outputs as it trains: the loss is taken on each, weights {weights}. The first "
+        f"The network has {count} outputs as it trains: the loss is taken on each, weights {weights}. The main one "
         "alone is scored and predicted with."
     )

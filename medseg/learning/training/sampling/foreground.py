@@ -37,18 +37,21 @@ class Foreground:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, share: float, store: SliceStore, samples: Sequence[Sample]) -> Foreground | None:
+    def of(
+        cls, share: float, store: SliceStore, samples: Sequence[Sample], classes: Sequence[int]
+    ) -> Foreground | None:
         """Look which slices show what; None where nothing is to be drawn, or none shows any foreground.
 
         Args:
             share: Of each batch; 0 draws none.
-            store: Knows how many pixels of each class a slice has. All classes but the first are foreground.
+            store: Knows how many pixels of each class a slice has.
             samples: Of a training, in the order of their indices.
+            classes: The foreground, as indices of the classes of the store.
         """
         if not share:
             return None
         shown = store.shows(samples)
-        occurring = [place for place in range(1, len(store.classes)) if shown[:, place].any()]
+        occurring = [place for place in classes if shown[:, place].any()]
         showing = tuple(np.flatnonzero(shown[:, place]) for place in occurring)
         return cls(share, showing, tuple(store.classes[place] for place in occurring)) if showing else None
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medseg.errors import DefinitionError
@@ -84,6 +84,7 @@ def test_classes_are_drawn_evenly_however_rare_they_are():
     assert {index for _, index in drawn} == set(range(20))
 
 
+@settings(max_examples=30)
 @given(st.integers(4, 30), st.integers(1, 40), st.integers(2, 7), st.integers(0, 2**40))
 def test_the_others_come_in_their_turn_before_one_comes_again(length, most, batch, seed):
     others = []
@@ -104,24 +105,25 @@ def test_what_comes_again_within_an_epoch_is_at_another_place_and_so_augmented_i
 
 
 def test_of_a_store_it_knows_which_slices_show_a_class(store):
-    found = Foreground.of(0.3, store, store.role("train"))
+    found = Foreground.of(0.3, store, store.role("train"), (1, 2))
 
     assert found.names == ("edge", "core")
     assert [each.tolist() for each in found.showing] == [[4, 5, 6, 7], [5, 6, 7]]
+    assert Foreground.of(0.3, store, store.role("train"), (2,)).names == ("core",)
     assert found.note(8) == (
         "Of each batch of 8 slices, 3 are drawn to show foreground, evenly of edge, core (foreground_share)."
     )
 
 
 def test_a_class_that_nothing_shows_is_left_out_and_without_any_nothing_is_drawn(store):
-    assert Foreground.of(0.3, store, store.role("train")[:5]).names == ("edge",)
-    assert Foreground.of(0.3, store, store.role("train")[:4]) is None
-    assert Foreground.of(0.0, store, store.role("train")) is None
+    assert Foreground.of(0.3, store, store.role("train")[:5], (1, 2)).names == ("edge",)
+    assert Foreground.of(0.3, store, store.role("train")[:4], (1, 2)) is None
+    assert Foreground.of(0.0, store, store.role("train"), (1, 2)) is None
 
 
 def test_batches_hold_what_was_drawn(store):
     dataset = SliceDataset(store, store.role("train"), augment=None, seed=1, keep_on=None)
-    drawn = Foreground.of(0.5, store, dataset.samples)
+    drawn = Foreground.of(0.5, store, dataset.samples, (1, 2))
     batches = Batches(dataset, batch_size=4, seed=1, shuffle=True, foreground=drawn)
     for batch in batches.at(1):
         assert sum(int(index) >= 4 for index in batch["index"]) >= 2
