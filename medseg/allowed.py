@@ -77,7 +77,7 @@ REFUSED: Mapping[str, str] = {
 REFUSED_OWN: Mapping[str, str] = dict.fromkeys(
     [
         *("CarryMaskd", "CheckPreparedd", "CutSlicesd", "EncodeLabelsd", "FitSlicesd", "LoadCased"),
-        *("MarkContentd", "OrientRASd"),
+        *("MarkContentd", "OrientRASd", "StackNeighboursd"),
     ],
     "it is a part of every preparation, and `slices` and the manifest say what it is given",
 )

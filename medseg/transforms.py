@@ -12,7 +12,8 @@
 Stores and the input of models are prepared by the same ones, with `MarkContentd`, `CheckPreparedd` and `CarryMaskd`
 between. Those that move voxels can be inverted: `Compose.inverse` leads maps back to the grid of the file. A
 definition names none of them: it says under `slices` what they are given. But `MaskBordersd` stands in its
-`slices.transforms`, where frames and letters at the borders of pictures are to be masked.
+`slices.transforms`, where frames and letters at the borders of pictures are to be masked. `StackNeighboursd` comes
+last where a network sees the slices on either side, too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from medseg.slices.dictionary.content import CarryMaskd, MarkContentd
 from medseg.slices.dictionary.encode import EncodeLabelsd
 from medseg.slices.dictionary.fit import FitSlicesd
 from medseg.slices.dictionary.load import LoadCased
+from medseg.slices.dictionary.neighbours import StackNeighboursd
 from medseg.slices.dictionary.orient import CutSlicesd, OrientRASd
 
 __all__ = [
@@ -35,4 +37,5 @@ __all__ = [
     "MarkContentd",
     "MaskBordersd",
     "OrientRASd",
+    "StackNeighboursd",
 ]

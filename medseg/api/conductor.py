@@ -122,6 +122,7 @@ class Conductor:
             declared=folder.declaration(),
             part_of=part_of,
             unprepared=rows_of(gathered.unprepared),
+            sample=gathered.generated,
         )
         try:
             folder.claim(replace(state, status="KILLED"))
@@ -212,12 +213,18 @@ class Conductor:
         report = gather.check_data(
             manifest, definition.channels, root, options, self.progress, generated=generated
         )
+        if report.generated and not generated:
+            self.progress.say(
+                "GENERATED DATA: every file in the folder of --data is of a sample that medseg made. The scores say "
+                "nothing about real patients.",
+                loud=True,
+            )
         for note in report.listing.notes:
             self.progress.say(f"{note}.", loud=True)
         for row in report.assumed_rows():
             self.progress.say(f"{cases_text(row['ids'])}: {row['note']}.", loud=True)
         otherwise = gather.CHANGED if going_on else ""
-        gathered = gather.gather(report, skip_bad=options.skip_bad, generated=generated, otherwise=otherwise)
+        gathered = gather.gather(report, skip_bad=options.skip_bad, otherwise=otherwise)
         if report.faults:
             self.progress.say(f"{_without(gathered)} (left_out.csv).", loud=True)
         if skipped := report.skipped_note():

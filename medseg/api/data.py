@@ -92,7 +92,7 @@ def _checked(opened: Opened, data: str | Path | None, options: RunOptions, shown
     root = gather.find_data(definition, opened.manifest, given, options, shown)
     manifest = gather.with_known_classes(opened.manifest, root, options.allowed)
     report = gather.check_data(manifest, definition.channels, root, options, shown, generated=data is None)
-    return Checked(report, manifest, root, data is None)
+    return Checked(report, manifest, root, report.generated)
 
 
 def write_sample(
@@ -114,11 +114,10 @@ def write_sample(
         progress: Where it is shown.
         jobs: Cases at a time.
     """
-    from medseg.pipeline.gather import generator_of  # noqa: PLC0415
+    from medseg.pipeline.gather import generate, generator_of  # noqa: PLC0415
 
-    at_once = RunOptions.of(jobs=jobs).at_once
     generator = generator_of(open_pipeline(name).manifest, SHIPPED)
-    return generator.write(Path(out), cases=cases, seed=seed, progress=progress or Silent(), jobs=at_once)
+    return generate(generator, Path(out), cases, seed, RunOptions.of(jobs=jobs), progress or Silent())
 
 
 def show_data(
@@ -216,7 +215,7 @@ def export_npz(
     manifest, files = checked.manifest, checked.manifest.files()
     if files.flat or manifest.image_labels is not None:
         raise DataError("archives hold volumes with label maps, and the data of this pipeline are others.")
-    cases = gather(checked.report, skip_bad=skip_bad, generated=checked.generated).cases
+    cases = gather(checked.report, skip_bad=skip_bad).cases
     channels = in_order(opened.definition.channels, Manifest.named(ORIGINAL))
     written = [Path(out) / f"{case.id}.npz" for case in cases]
     clear_outputs(Path(out))
@@ -267,7 +266,7 @@ class Preparable:
         whole = complete(opened.definition, opened.manifest, None if data is None else Path(data), allowed)
         resolved = resolve(whole.definition, whole.manifest, allowed)
         report = _checked(opened, data, options, progress).report
-        gathered = gather.gather(report, skip_bad=options.skip_bad, generated=data is None)
+        gathered = gather.gather(report, skip_bad=options.skip_bad)
         return cls(resolved, gathered, share_out(resolved.definition, gathered.cases, report))
 
     def share(self, gathered: Gathered) -> SharedCopies:

@@ -67,7 +67,7 @@ def describe_pipeline(
 
     definition, network = resolved.definition, resolved.predictor.network
     height, width = definition.slices.size
-    shape = (len(definition.channels), height, width)
+    shape = (len(definition.inputs), height, width)
     found = describe(network, shape)
     ones = np.ones(len(resolved.predictor.task.classes), dtype=np.int64)
     task = resolved.predictor.task

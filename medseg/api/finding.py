@@ -20,7 +20,7 @@ from medseg.recorder import Status
 
 def experiment_of(state: State) -> str:
     """Name of the experiment that a run belongs to; runs on generated data are kept apart."""
-    return experiment_named(state.pipeline, generated=state.data is None)
+    return experiment_named(state.pipeline, generated=state.generated)
 
 
 def experiment_named(pipeline: str, *, generated: bool) -> str:

@@ -324,7 +324,7 @@ def ended(folder: RunFolder, allow: Sequence[str] = ()) -> RunResult:
         folder.path.absolute(),
         state.tracked,
         state.tracking_uri,
-        state.data is None,
+        state.generated,
         split.get("by") == "slice",
         tuple(allow),
     )

@@ -8,8 +8,9 @@ import re
 import secrets
 import shlex
 import shutil
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from medseg.files.regular import read_json
 from medseg.pipeline.claim import Process, alive, taken, unsure
 from medseg.pipeline.declaration.definition import Slug
 from medseg.pipeline.options import RunOptions
-from medseg.pipeline.process import hold, holds, let_go, this_process, turn
+from medseg.pipeline.process import LOCKS, hold, holds, let_go, this_process, turn, worked_on
 from medseg.pipeline.signature import is_signed, signed
 from medseg.places import clear_leftovers, written_whole
 from medseg.recorder import Status
@@ -34,6 +35,8 @@ _STATE = "run.json"
 DECLARATION = ("definition.yaml", "manifest.yaml")
 """Files of a run's folder that say what is run, on what."""
 
+_BEGUN = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}$")
+_YOUNG = 60.0  # seconds; a run that begins has its state within a few
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
@@ -85,7 +88,7 @@ class State:
     Attributes:
         name: Of the run, which is that of its folder.
         pipeline: Name of the definition.
-        data: Folder of the data; None where they are generated.
+        data: Folder of the data; None for the pipeline's own sample.
         options: Options of the command line, needed to go on in the same way.
         tracking_uri: Where it is tracked, without credentials.
         tracked: Id of the run there; empty where it is not tracked.
@@ -101,6 +104,7 @@ class State:
         changed: Dotted keys of the definition that were changed when it went on.
         unprepared: Cases that it leaves out since they could not be prepared: what a `Fault` says of each, but for
             its path.
+        sample: Whether the data are a generated sample, be it the pipeline's own or in a folder.
         signature: Of all the rest, with the key of the user who wrote it.
     """
 
@@ -123,6 +127,7 @@ class State:
     part_of: Part | None = None
     changed: tuple[str, ...] = ()
     unprepared: tuple[tuple[str, int, str, str, str], ...] = ()
+    sample: bool = False
     signature: str = ""
 
     @property
@@ -130,12 +135,17 @@ class State:
         """Whether this user wrote it, and nobody has edited it since."""
         return is_signed("run", self.content())
 
+    @property
+    def generated(self) -> bool:
+        """Whether the data are a generated sample; earlier versions told so by a missing folder alone."""
+        return self.sample or self.data is None
+
     def content(self) -> dict[str, Any]:
         """What its file holds, as earlier versions wrote it: that it is a fold stands among the options there."""
         known = asdict(self)
         part = known.pop("part_of")
         options = self.options.kept() | ({"part_of": part} if part else {})
-        later = {name: value for name in ("changed", "unprepared") if (value := known.pop(name))}
+        later = {name: value for name in ("changed", "unprepared", "sample") if (value := known.pop(name))}
         return {**known, "options": options, **later}
 
     @classmethod
@@ -161,6 +171,8 @@ class RunFolder:
     def create(cls, pipeline: str, below: Path = RUNS) -> RunFolder:
         """Make a new folder; its name holds the time and a few random digits.
 
+        What runs left beside it that were killed before their state was written is removed.
+
         Raises:
             RunError: It cannot be made there.
         """
@@ -173,6 +185,7 @@ class RunFolder:
                 f"no folder for runs can be made here ({error.strerror}): medseg writes to {RUNS}/ of the "
                 "working folder. Change to a folder where you may write."
             ) from error
+        _clear_beginnings(below)
         return cls(path)
 
     def read(self) -> State:
@@ -295,6 +308,17 @@ class RunFolder:
         """This process runs it no more; a process that ends has let go."""
         self._reserved = False
         let_go(self.path)
+
+
+def _clear_beginnings(below: Path) -> None:
+    """Remove folders of runs that were killed before they had a state: they hold a declaration at most."""
+    for path in below.iterdir():
+        with suppress(OSError):  # another command is at it, or it is another user's
+            age = abs(time.time() - path.stat().st_mtime)
+            names = {each.name for each in path.iterdir() if each.suffix != ".part"}
+            named = _BEGUN.search(path.name) is not None and not path.is_symlink()
+            if named and age > _YOUNG and names <= {*DECLARATION, *LOCKS} and worked_on(path) == "free":
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def all_runs(below: Path = RUNS) -> Iterator[tuple[RunFolder, State]]:

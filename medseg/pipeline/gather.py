@@ -12,6 +12,7 @@ from medseg.datasets.case import Case, labelled
 from medseg.datasets.checks.check import Report, check
 from medseg.datasets.finding.scan import found_classes, scan
 from medseg.datasets.manifest.manifest import Manifest
+from medseg.datasets.sample_mark import all_of_sample, mark_sample
 from medseg.errors import DataError, DefinitionError, Fault
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.options import RunOptions
@@ -36,15 +37,18 @@ class Gathered:
         report: What the check found, of all cases.
         cases: Those that are learned from.
         left_out: Public names of cases with faults, left out on request; those without a label always.
-        generated: Whether the data are a generated sample.
         unprepared: Those of the faults that only preparing finds.
     """
 
     report: Report
     cases: tuple[Case, ...]
     left_out: tuple[str, ...]
-    generated: bool
     unprepared: tuple[Fault, ...] = ()
+
+    @property
+    def generated(self) -> bool:
+        """Whether the data are a generated sample."""
+        return self.report.generated
 
     def without(self, faults: Sequence[Fault]) -> Gathered:
         """The same without cases that cannot be prepared, as if the check had found their faults.
@@ -54,7 +58,7 @@ class Gathered:
         """
         if not faults:
             return self
-        left = gather(self.report.with_faults(faults), skip_bad=True, generated=self.generated)
+        left = gather(self.report.with_faults(faults), skip_bad=True)
         return replace(left, unprepared=(*self.unprepared, *faults))
 
 
@@ -122,7 +126,20 @@ def find_data(
     generator, rule = generator_of(manifest, options.allowed), definition.sample
     kind = type(generator).__name__.lower()
     folder = cache_folder() / "samples" / f"{kind}-v{generator.version}-seed{rule.seed}-{rule.cases}cases"
-    return generator.write(folder, cases=rule.cases, seed=rule.seed, progress=progress, jobs=options.at_once)
+    return generate(generator, folder, rule.cases, rule.seed, options, progress)
+
+
+def generate(
+    generator: Generator, out: Path, cases: int, seed: int, options: RunOptions, progress: Progress
+) -> Path:
+    """Write a sample, or what is missing of it, with its mark; gives its folder.
+
+    Raises:
+        DataError: A number is out of range, or a process ended unexpectedly.
+    """
+    made = generator.write(out, cases=cases, seed=seed, progress=progress, jobs=options.at_once)
+    mark_sample(made)
+    return made
 
 
 def check_data(
@@ -136,26 +153,36 @@ def check_data(
 ) -> Report:
     """List and read every case; what was read before and has not changed is not read again.
 
-    Names in a generated sample hide nobody: they stay as they are, so that a sample is shared out alike everywhere.
+    Names in the pipeline's own sample hide nobody: they stay as they are, so that it is shared out alike everywhere.
+    Of a sample in a folder that was given they are what the manifest says, as of all that is given.
+
+    Args:
+        manifest: Of the data.
+        channels: Which channels to read.
+        root: Folder of the data.
+        options: Of the run.
+        progress: Where it is shown.
+        generated: Whether `root` is the pipeline's own sample.
     """
     clear_cache_leftovers()
     manifest = manifest.model_copy(update={"ids": "pseudonyms"}) if generated else manifest
     listing = scan(manifest, root, only=channels, allowed=options.allowed, progress=progress)
     remember = cache_folder() / "checked"
-    return check(listing, manifest, channels, jobs=options.at_once, progress=progress, remember=remember)
+    report = check(listing, manifest, channels, jobs=options.at_once, progress=progress, remember=remember)
+    contents = [content for of_case in report.contents.values() for content in of_case.values()]
+    return replace(report, generated=generated or all_of_sample(root, contents))
 
 
 CHANGED = "The run had none when it began: put the data back as they were and resume, or begin a new run."
 """What to do about faults that a run meets only as it goes on: to leave cases out would make another run of it."""
 
 
-def gather(report: Report, *, skip_bad: bool, generated: bool, otherwise: str = "") -> Gathered:
+def gather(report: Report, *, skip_bad: bool, otherwise: str = "") -> Gathered:
     """The cases that can be learned from.
 
     Args:
         report: What the check found.
         skip_bad: Whether to leave out cases with faults.
-        generated: Whether the data are a generated sample.
         otherwise: What to do about faults; empty for commands that have --skip-bad.
 
     Raises:
@@ -173,4 +200,4 @@ def gather(report: Report, *, skip_bad: bool, generated: bool, otherwise: str = 
         )
     if not labelled(good):
         raise DataError("no case can be used.", faults)
-    return Gathered(report, good, named, generated)
+    return Gathered(report, good, named)

@@ -91,6 +91,7 @@ def resolve(
     _refuse_unknown_keep(definition, task)
     _refuse_leaking_tiles(definition)
     _refuse_spacing(definition, manifest)
+    _refuse_neighbours(definition, manifest)
     channels, transforms = definition.channels, definition.slices.transforms
     once(
         partial(check_transforms, transforms, at="slices.transforms", channels=channels, allowed=allowed),
@@ -190,6 +191,16 @@ def _refuse_spacing(definition: PipelineDefinition, manifest: Manifest) -> None:
         )
 
 
+def _refuse_neighbours(definition: PipelineDefinition, manifest: Manifest) -> None:
+    """Refuse to look for slices on either side of a picture."""
+    files = manifest.files()
+    if definition.slices.neighbours and files.flat:
+        raise DefinitionError(
+            f"slices.neighbours is {definition.slices.neighbours}, and {files.noun} have no slices on either side. "
+            "Leave it out."
+        )
+
+
 def _try_blank_batch(
     definition: PipelineDefinition,
     network: torch.nn.Module,
@@ -203,7 +214,7 @@ def _try_blank_batch(
     label = torch.from_numpy(task.target.blank(len(task.classes), (height, width)))
     # no blank one: transforms of intensities warn of it
     generator = torch.Generator().manual_seed(0)
-    image = torch.rand(len(definition.channels), height, width, generator=generator)
+    image = torch.rand(len(definition.inputs), height, width, generator=generator)
     item = {"image": image, "label": label}
     rehearse(augment, {key: item[key] for key in task.target.keys}, len(task.classes))
     outputs = check_network(definition, network, task, trains=trains)

@@ -27,6 +27,7 @@ from medseg.slices.dictionary.content import CarryMaskd, MarkContentd
 from medseg.slices.dictionary.encode import EncodeLabelsd
 from medseg.slices.dictionary.fit import FitSlicesd
 from medseg.slices.dictionary.load import LoadCased
+from medseg.slices.dictionary.neighbours import StackNeighboursd
 from medseg.slices.dictionary.orient import CutSlicesd, OrientRASd
 from medseg.slices.sizes import Fitting
 from medseg.slices.stages import reading_stages, slicing_stages
@@ -42,7 +43,7 @@ _OWN: Mapping[str, type[MapTransform]] = {
     each.__name__: each
     for each in (
         *(LoadCased, OrientRASd, EncodeLabelsd, MarkContentd, CheckPreparedd, CarryMaskd, CutSlicesd),
-        FitSlicesd,
+        *(StackNeighboursd, FitSlicesd),
     )
 }
 
@@ -52,7 +53,8 @@ class PreparedVolume:
     """All slices of one volume, as a network sees them.
 
     Attributes:
-        image: (S, C, H, W) float32; slices run along the axis of the rule.
+        image: (S, C, H, W) float32, with a channel for each of the preparation's `inputs`; slices run along the axis
+            of the rule.
         label: (S, H, W) uint8 class indices; None without a truth.
         content: (S,) whether some channel of the slice is not its background. The others hold nothing and
             are never sent to a network.
@@ -134,6 +136,11 @@ class Preparation:
     rule: SliceRule
     allowed: Allowed = field(default_factory=Allowed, compare=False, repr=False)
     files: FileKind = NIFTI
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what a network sees of a slice, in order: the channels, and those of its neighbours."""
+        return self.rule.inputs(self.channels)
 
     @property
     def moves(self) -> bool:

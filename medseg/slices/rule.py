@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -56,6 +57,8 @@ class SliceRule(BaseModel):
         spacing: Distance of rows and of columns, mm, that slices are resampled to after the transforms: images
             linearly, the truth by the nearest pixel. Slices themselves are neither left out nor made up. None where
             pixels stay as they are.
+        neighbours: How many slices on either side of each slice the network sees as further channels (2.5D); the
+            label is that of the slice itself. At the ends of a volume the first and the last slice repeat.
         pad: How the margin is filled: `constant` with each channel's background, `edge` and `reflect` from
             the image, `minimum` with the channel's smallest value.
         store: Precision of the stored images.
@@ -70,13 +73,31 @@ class SliceRule(BaseModel):
     keep: Keep = Keep()
     transforms: list[Spec] = []
     spacing: Annotated[tuple[Millimetres, Millimetres], BeforeValidator(as_tuple)] | None = None
+    neighbours: Annotated[int, Field(ge=0, le=7)] = 0
     pad: Literal["constant", "edge", "minimum", "reflect"] = "constant"
     store: Literal["float16", "float32"] = "float16"
+
+    def inputs(self, channels: Sequence[str]) -> tuple[str, ...]:
+        """Names of what a network sees of a slice: its channels, then those of its neighbours, as `t1-1` and `t1+1`.
+
+        Args:
+            channels: Names of the channels of a slice.
+        """
+        return tuple(
+            name if offset == 0 else f"{name}{offset:+d}"
+            for offset in neighbour_offsets(self.neighbours)
+            for name in channels
+        )
 
     @property
     def chain(self) -> list[Spec]:
         """All transforms between a volume and its slices: those declared, and the resampling."""
         return [*self.transforms, *([] if self.spacing is None else [_resampling(self.axis, self.spacing)])]
+
+
+def neighbour_offsets(neighbours: int) -> tuple[int, ...]:
+    """Which slices are seen from a slice, in the order of the channels: 0, -1, 1, -2, 2, ..."""
+    return (0, *(sign * distance for distance in range(1, neighbours + 1) for sign in (-1, 1)))
 
 
 def _resampling(axis: AxisName, spacing: tuple[float, float]) -> dict[str, Any]:

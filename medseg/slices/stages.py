@@ -48,11 +48,13 @@ def slicing_stages(
     if rule.fit != "resize":  # which adds no margin
         fit["pad"] = rule.pad
     keys = [*_BOTH, "content"]
+    beside = [_own("StackNeighboursd", keys=["image"], neighbours=rule.neighbours)] if rule.neighbours else []
     return [_own("MarkContentd", keys=["image"])], [
         _own("CheckPreparedd", keys=_BOTH, channels=list(channels)),
         _own("CarryMaskd", keys=["content"]),
         _own("CutSlicesd", keys=keys, axis=rule.axis, any_orientation=True),
         _own("FitSlicesd", keys=keys, **fit, mode=["bilinear", "nearest", "nearest"]),
+        *beside,
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ import pandas as pd
 import pytest
 
 from medseg.api import RunResult, run_pipeline
+from medseg.api.running import ended
+from medseg.datasets.sample_mark import mark_sample
 from medseg.errors import RunError
+from medseg.pipeline.folder import RunFolder
 from medseg.tracking.mlflow.store import open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
@@ -262,11 +266,22 @@ def test_the_same_definition_gives_the_same_weights_and_scores_again(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("workspace", "undrawn")
-def test_a_split_by_slice_is_marked_as_leaking(patients: Path, tiny: tuple[str, ...]) -> None:
-    found = run_pipeline("brats2d", patients, set=[*tiny, "split.by=slice", "steps.fit.epochs=1"])
+def test_a_split_by_slice_is_marked_as_leaking_and_a_sample_in_a_folder_as_generated(
+    patients: Path, tiny: tuple[str, ...], tmp_path: Path
+) -> None:
+    sample = Path(shutil.copytree(patients, tmp_path / "sample"))
+    mark_sample(sample)
+    found = run_pipeline("brats2d", sample, set=[*tiny, "split.by=slice", "steps.fit.epochs=1"])
 
     with open_store(found.tracking_uri) as client:
-        tags = client.get_run(found.run_id).data.tags
+        tracked = client.get_run(found.run_id)
+        experiment = client.get_experiment(tracked.info.experiment_id).name
+    card = (found.folder / "model" / "README.md").read_text()
     assert found.leaking
-    assert tags["split.leaking"] == "true"
-    assert "too good" in (found.folder / "model" / "README.md").read_text()
+    assert tracked.data.tags["split.leaking"] == "true"
+    assert "too good" in card
+    assert found.generated
+    assert tracked.data.tags["data.kind"] == "generated"
+    assert experiment == "brats2d-generated"
+    assert "Learned from: a generated sample in the layout of brats2019" in card
+    assert ended(RunFolder(found.folder)).generated

@@ -46,6 +46,31 @@ def test_names_hold_pipeline_and_time_and_are_not_given_twice(tmp_path: Path) ->
     assert all(re.fullmatch(r"acdc-\d{8}-\d{6}-[0-9a-f]{4}", name) for name in names)
 
 
+def test_a_new_run_removes_what_killed_ones_left_before_they_had_a_state(tmp_path: Path) -> None:
+    def begun(name: str, *files: str, age: float = 100.0) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        for each in files:
+            (folder / each).touch()
+        os.utime(folder, (time.time() - age,) * 2)
+        return folder
+
+    dead = [
+        begun("acdc-20260101-101010-0000"),
+        begun("acdc-20260101-101010-0001", "definition.yaml", "manifest.yaml", ".held"),
+    ]
+    young = begun("acdc-20260101-101010-0002", "definition.yaml", age=1)
+    others = [
+        begun("acdc-20260101-101010-0003", "definition.yaml", "notes.txt"),
+        begun("acdc-20260101-101010-0004", "run.json"),
+        begun("notes", "definition.yaml"),
+    ]
+    RunFolder.create("acdc", tmp_path)
+
+    assert not any(folder.exists() for folder in dead)
+    assert all(folder.exists() for folder in (young, *others))
+
+
 def test_a_folder_that_cannot_be_made_says_where_runs_go(tmp_path: Path) -> None:
     (tmp_path / "medseg-runs").write_text("a file in the way")
 

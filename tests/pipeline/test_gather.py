@@ -58,7 +58,7 @@ def test_a_run_is_tagged_with_what_is_assumed_of_how_many_cases_and_no_name(
 
     def tag(root: Path) -> dict[str, str]:
         report = check_data(brats, brats.channels, root, ONE, Silent())
-        return assumed_tag(gather(report, skip_bad=False, generated=False))
+        return assumed_tag(gather(report, skip_bad=False))
 
     assert tag(patients) == {}
     data = Path(shutil.copytree(patients, tmp_path / "data"))
@@ -72,7 +72,7 @@ def test_a_run_is_tagged_with_what_is_assumed_of_how_many_cases_and_no_name(
 def test_good_data_are_all_taken(patients: Path) -> None:
     brats = manifest("brats2019")
     report = check_data(brats, brats.channels, patients, ONE, Silent())
-    found = gather(report, skip_bad=False, generated=False)
+    found = gather(report, skip_bad=False)
 
     assert [case.id for case in found.cases] == [f"Brats_00{n}" for n in range(1, 7)]
     assert found.left_out == ()
@@ -83,9 +83,9 @@ def test_faults_stop_it_unless_bad_cases_may_be_left_out(spoilt: Path) -> None:
     report = check_data(brats, brats.channels, spoilt, ONE, Silent())
 
     with pytest.raises(DataError, match="--skip-bad") as caught:
-        gather(report, skip_bad=False, generated=False)
+        gather(report, skip_bad=False)
     assert [fault.case for fault in caught.value.faults] == ["Brats_002"]
-    found = gather(report, skip_bad=True, generated=False)
+    found = gather(report, skip_bad=True)
     assert found.left_out == ("Brats_002",)
     assert len(found.cases) == 5
 
@@ -102,4 +102,4 @@ def test_nothing_left_is_an_error_even_when_bad_cases_may_be_left_out(tmp_path: 
     report = check_data(brats, brats.channels, tmp_path / "empty", ONE, Silent())
 
     with pytest.raises(DataError, match="no case can be used"):
-        gather(report, skip_bad=True, generated=False)
+        gather(report, skip_bad=True)

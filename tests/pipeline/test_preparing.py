@@ -163,7 +163,6 @@ def test_every_fold_leaves_out_what_the_first_could_not_prepare(patients: Path) 
     gathered = gather(
         check_data(brats, brats.channels, patients, RunOptions.of(jobs=1), Silent()),
         skip_bad=True,
-        generated=False,
     )
     fault = Fault("Brats_002", 2, "", "the case does not fit into memory", "Leave it out.")
     fewer = gathered.without([fault])

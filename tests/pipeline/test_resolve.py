@@ -82,7 +82,7 @@ def test_weights_that_are_made_at_the_first_input_may_take_half_of_the_memory_to
 
     monkeypatch.setattr(within_memory, "available_memory", lambda: 100_000_000)
     network = torch.nn.Sequential(*(torch.nn.LazyConv2d(2000, 1) for _ in range(5)))  # 16 MB each
-    asked: Any = SimpleNamespace(channels=("a",), slices=SimpleNamespace(size=(2, 2)), network={})
+    asked: Any = SimpleNamespace(inputs=("a",), slices=SimpleNamespace(size=(2, 2)), network={})
 
     with pytest.raises(DefinitionError, match="half of what is free"):
         blank_outputs(asked, network, training=False)

@@ -76,7 +76,7 @@ def gathered(root: Path, pictures: Mapping[str, np.ndarray], *, skip_bad: bool =
     for name, pixels in pictures.items():
         write_picture(root / f"{name}.png", pixels)
     report = check(scan(FOLDERS, root), FOLDERS, ("grey",))
-    return gather(report, skip_bad=skip_bad, generated=False)
+    return gather(report, skip_bad=skip_bad)
 
 
 def roles() -> dict[str, np.ndarray]:
@@ -231,7 +231,7 @@ def test_cases_that_are_left_out_may_be_named_in_a_split_file_and_need_not(
     (tmp_path / "s.json").write_text(json.dumps({"test": names[:half], "train": names[half:]}))
     (tmp_path / "data" / "Test" / "cat" / "1.png").write_bytes(b"no picture")
     report = check(scan(FOLDERS, tmp_path / "data"), FOLDERS, ("grey",))
-    found = gather(report, skip_bad=True, generated=False)
+    found = gather(report, skip_bad=True)
     assert found.left_out == ("Test_cat_1",)
 
     definition: Any = SimpleNamespace(split=SplitRule(file=str(tmp_path / "s.json")), seed=1)

@@ -38,6 +38,7 @@ OTHERWISE: dict[str, Any] = {
     "part_of": {"name": "folds", "fold": 1},
     "changed": ["seed"],
     "unprepared": [["Brats_001", 1, "", "it does not fit into memory", "Leave it out."]],
+    "sample": True,
     "signature": "abc",
 }
 

@@ -98,20 +98,20 @@ def test_a_picture_that_cannot_be_read_is_skipped_only_where_it_has_no_label(tmp
     assert report.faults == ()
     assert {fault.case for fault in report.skipped} == {"unlabelled_broken", "unlabelled_dark"}
     assert report.skipped_note() == "SKIPPED: 2 of 3 images without a label have faults and are left out"
-    found = gather(report, skip_bad=False, generated=False)
+    found = gather(report, skip_bad=False)
     assert found.left_out == ("unlabelled_broken", "unlabelled_dark")
     assert len(found.cases) == 21
 
     (tmp_path / "labelled" / "cat" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     report = check(scan(PARTLY, tmp_path), PARTLY, ("grey",))
     with pytest.raises(DataError, match="1 fault in the data, 20 cases without") as caught:
-        gather(report, skip_bad=False, generated=False)
+        gather(report, skip_bad=False)
     assert [fault.case for fault in caught.value.faults] == ["labelled_cat_1"]
-    assert len(gather(report, skip_bad=True, generated=False).left_out) == 3
+    assert len(gather(report, skip_bad=True).left_out) == 3
 
 
 def test_faults_that_preparing_finds_are_told_apart_likewise(tmp_path: Path) -> None:
-    found = gather(report_of(tmp_path, a=picture(100), b=picture(101)), skip_bad=False, generated=False)
+    found = gather(report_of(tmp_path, a=picture(100), b=picture(101)), skip_bad=False)
     without, with_one = (
         Fault(name, 1, "", "too large", "x", None) for name in ("unlabelled_a", "labelled_cat_1")
     )

@@ -176,7 +176,7 @@ def _gathered(
         )
     root = gather.find_data(definition, manifest, root, options, shown)
     report = gather.check_data(manifest, definition.channels, root, options, shown, generated=generated)
-    found = gather.gather(report, skip_bad=True, generated=generated).without(faults_of(state.unprepared))
+    found = gather.gather(report, skip_bad=True).without(faults_of(state.unprepared))
     if state.data_fingerprint != found.report.fingerprint():
         raise RunError("the data are not those that the run learned from.")
     together = copies(found.cases, found.report)

@@ -121,7 +121,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         **row,
         "pipeline": state.pipeline,
         "status": _status(folder, state),
-        "data": "generated" if state.data is None else "given",
+        "data": "generated" if state.generated else "given",
         "fold_of": state.part_of.name if state.part_of else None,
         "mine": state.mine,
         "name": state.options.run_name or "",

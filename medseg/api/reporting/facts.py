@@ -154,7 +154,9 @@ def input_of(kept: Kept) -> str:
     """What the network sees: pictures, or slices in a plane."""
     if kept.definition is None or (kept.manifest is not None and kept.manifest.pictures is not None):
         return "pictures"
-    return f"{kept.definition.slices.axis} slices"
+    count = kept.definition.slices.neighbours
+    beside = f" with {count} more on either side" if count else ""
+    return f"{kept.definition.slices.axis} slices{beside}"
 
 
 def size_of(definition: PipelineDefinition) -> str:

@@ -20,7 +20,7 @@ def print_checked(console: Console, resolved: Resolved, *, with_data: bool) -> N
         console,
         f"{definition.name} is in order: {many(len(definition.steps), 'step')} ({', '.join(definition.steps)}); "
         f"{definition.network['_target_']} with {resolved.parameters:,} trainable parameters takes "
-        f"{len(definition.channels)} x {height} x {width} and tells {len(resolved.predictor.task.classes)} classes.",
+        f"{len(definition.inputs)} x {height} x {width} and tells {len(resolved.predictor.task.classes)} classes.",
         "green",
     )
     if resolved.supervision:

@@ -41,6 +41,7 @@ class Report:
         read: How many cases were read now; the others were remembered.
         duplicates: Images with classes that are one image, or nearly: no fault, unless their classes differ.
         skipped: What is wrong with images without a label, likewise: they are left out, and nobody has to mend them.
+        generated: Whether the data are a generated sample.
     """
 
     facts: tuple[CaseFacts, ...]
@@ -50,6 +51,7 @@ class Report:
     read: int = 0
     duplicates: Duplicates = field(default_factory=Duplicates)
     skipped: tuple[Fault, ...] = ()
+    generated: bool = False
 
     @property
     def good(self) -> tuple[Case, ...]:

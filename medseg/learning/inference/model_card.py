@@ -25,14 +25,14 @@ def model_card(described: Mapping[str, Any]) -> str:
     cut = described["slices"]
     further = further_packages([described["network"], task, cut], SHIPPED)
     predict = f"medseg predict folder INPUT -o OUT{allowing(further)}"
-    size = " x ".join(map(str, cut["size"]))
+    plane = f"{cut['axis']}, {' x '.join(map(str, cut['size']))} pixels{_beside(cut)}"
     rows = [
         f"# {about.get('pipeline', 'medseg model')}",
         "",
         f"**{RESEARCH_ONLY}**",
         "",
         *([f"**{about['data.note']}**", ""] if about.get("data.note") else []),
-        f"- Input: 2D slices with the channels {_listed(described['channels'])}, {cut['axis']}, {size} pixels.",
+        f"- Input: 2D slices with the channels {_listed(described['channels'])}, {plane}.",
         f"- Output: the classes {_listed(task['classes'])}.",
         *([f"- Threshold of the probability: {task['threshold']:.6g}."] if "threshold" in task else []),
         *_processing(described, task["classes"]),
@@ -46,6 +46,11 @@ def model_card(described: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(rows)
+
+
+def _beside(cut: Mapping[str, Any]) -> str:
+    count = cut.get("neighbours", 0)
+    return f", each with {count} slice{'' if count == 1 else 's'} on either side" if count else ""
 
 
 def _processing(described: Mapping[str, Any], classes: Sequence[str]) -> list[str]:

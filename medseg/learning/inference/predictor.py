@@ -86,9 +86,14 @@ class Predictor:
         return self.preparation.channels
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the network sees of a slice, in order: its channels, and those of its neighbours."""
+        return self.preparation.inputs
+
+    @property
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of a slice that the network gets."""
-        return len(self.channels), *self.preparation.rule.size
+        return len(self.inputs), *self.preparation.rule.size
 
     def probabilities(self, slices: NDArray[np.float32]) -> NDArray[np.float32]:
         """Class probabilities of prepared slices.
@@ -132,10 +137,10 @@ class Predictor:
         return np.concatenate(found).astype(np.uint8)
 
     def _refuse_other(self, slices: NDArray[np.float32]) -> None:
-        if slices.ndim != 4 or slices.shape[1] != len(self.channels):
+        if slices.ndim != 4 or slices.shape[1] != len(self.inputs):
             raise ModelError(
-                f"the model takes slices (B, {len(self.channels)}, H, W) with the channels "
-                f"{list(self.channels)}, got an array of shape {slices.shape}"
+                f"the model takes slices (B, {len(self.inputs)}, H, W) with the channels "
+                f"{list(self.inputs)}, got an array of shape {slices.shape}"
             )
 
     def _logits(self, slices: NDArray[np.float32]) -> Iterator[torch.Tensor]:

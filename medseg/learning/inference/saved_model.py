@@ -78,7 +78,7 @@ def refuse_contradictions(
     height, width = preparation.rule.size
     try:
         with torch.no_grad(), within_memory(kept=is_unmade(network)):
-            given = network.eval()(torch.zeros(1, len(preparation.channels), height, width))
+            given = network.eval()(torch.zeros(1, len(preparation.inputs), height, width))
         shape, expected = tuple(given.shape), (1, *task.target.output(task.out_channels, (height, width)))
     except Exception as error:  # networks raise anything at a shape they do not take
         raise ModelError(f"its network does not take its slices: {error!s:.300}") from error

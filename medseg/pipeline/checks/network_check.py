@@ -57,7 +57,7 @@ def blank_outputs(definition: PipelineDefinition, network: torch.nn.Module, *, t
     Raises:
         DefinitionError: It does not take the batch.
     """
-    channels, (height, width), before = len(definition.channels), definition.slices.size, network.training
+    channels, (height, width), before = len(definition.inputs), definition.slices.size, network.training
     network.train(training)
     try:
         with torch.no_grad(), untouched(network), within_memory(kept=is_unmade(network)):
@@ -139,7 +139,7 @@ def _refuse_other_shape(task: Task, given: tuple[int, ...], expected: tuple[int,
 
 def _inputs(definition: PipelineDefinition) -> str:
     """What to do first where a network does not take its input: its number of channels, if that is another."""
-    count = len(definition.channels)
+    count = len(definition.inputs)
     for name in INPUTS:
         if definition.network.get(name, count) != count:
             return f"Set network.{name} to {count}, or leave it out; else c"

@@ -57,7 +57,7 @@ def complete(
     taken = _taken(network, "network", allowed)
     inputs = _missing(INPUTS, network, taken)
     outputs = _missing(_OUTPUTS, network, taken)
-    network |= dict.fromkeys(inputs, len(definition.channels))
+    network |= dict.fromkeys(inputs, len(definition.inputs))
     if _SIZE in taken and _SIZE not in network:
         network[_SIZE] = list(definition.slices.size)
     if outputs:

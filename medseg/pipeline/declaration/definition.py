@@ -94,6 +94,11 @@ class PipelineDefinition(BaseModel):
     sample: SampleRule | None = None
     steps: Annotated[dict[Slug, Spec], AfterValidator(_one_step)]
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the network sees of a slice, in order: the channels, and those of its neighbours."""
+        return self.slices.inputs(self.channels)
+
     @classmethod
     def from_yaml(cls, path: Path) -> Self:
         """Read a definition from a file.

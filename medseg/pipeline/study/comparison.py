@@ -269,7 +269,7 @@ def _wished_names(found: Pairing, wished: Sequence[str]) -> Sequence[str]:
 
 
 def _notes(sides: Sequence[Side], rows: Sequence[Row]) -> Iterator[str]:
-    if any(run.state.data is None for side in sides for run in side.runs):
+    if any(run.state.generated for side in sides for run in side.runs):
         yield "GENERATED DATA: this says nothing about real patients."
     if any(run.by_slice for side in sides for run in side.runs):
         yield "LEAKING SPLIT: slices of one patient may be in training and in test."

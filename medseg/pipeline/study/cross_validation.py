@@ -45,7 +45,7 @@ class CrossValidation:
     Attributes:
         name: Of the folder, and of the run above the folds.
         pipeline: Name of the definition, or path of its file.
-        data: Folder of the data; None where they are generated.
+        data: Folder of the data; None for the pipeline's own sample.
         folds: How many.
         set: `path=value` strings that change the definition.
         options: Options of the command line, needed for folds that have not begun.
@@ -91,9 +91,14 @@ class CrossValidation:
         return (FOLDS / self.name).absolute()
 
     @property
+    def generated(self) -> bool:
+        """Whether the data are a generated sample, as far as a fold has looked at them."""
+        return self.data is None or any(state.generated for _, state in self.begun())
+
+    @property
     def experiment(self) -> str:
         """Name of the experiment of the run above the folds; those on generated data are kept apart."""
-        return f"{self.declared['definition']['name']}{'-generated' if self.data is None else ''}"
+        return f"{self.declared['definition']['name']}{'-generated' if self.generated else ''}"
 
     def write(self) -> CrossValidation:
         """Keep it, signed: whoever writes it answers for all of it.

@@ -105,7 +105,7 @@ def plan(
         exact &= not selection.content
     height, width = preparation.rule.size
     truth = 1 if labels is not None else 0
-    each = height * width * (len(preparation.channels) * np.dtype(preparation.rule.store).itemsize + truth)
+    each = height * width * (len(preparation.inputs) * np.dtype(preparation.rule.store).itemsize + truth)
     there = sum(sum(entry.sizes.values()) for entry in made.values())
     return StorePlan(
         cases=ready + len(missing),

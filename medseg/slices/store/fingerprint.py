@@ -92,7 +92,10 @@ class Recipe:
 
     @cached_property  # versions of packages are looked up, which takes 20 ms: not again for each of many cases
     def _preparation(self) -> dict[str, Any]:
-        rule = self.rule.model_dump(mode="json", exclude={"keep"})
+        new = (
+            set() if self.rule.neighbours else {"neighbours"}
+        )  # stores of before there were any are good still
+        rule = self.rule.model_dump(mode="json", exclude={"keep", *new})
         labels = None
         if self.labels is not None:
             values = sorted(self.labels.values.items())

@@ -18,6 +18,7 @@ from urllib.request import url2pathname
 
 from medseg.files.regular import read_json
 from medseg.places import FULL, written_whole
+from medseg.slices.rule import SliceRule
 from medseg.tracking.mlflow.address import is_of_store, sqlite_path
 from medseg.tracking.mlflow.quiet import quiet_mlflow
 
@@ -130,8 +131,9 @@ def save_model(predictor: Path, into: Path, record: Any = None) -> None:
     # Read, not built: the parts of a model may come from a package that only the caller of a run allowed.
     described = read_json(predictor / "model.json")
     spatial = described.get("truth", "masks") == "masks"
-    channels, maps = described["channels"], described["maps"]
-    blank = np.zeros((1, *described["slices"]["size"]), dtype=np.float32)  # no patient
+    rule, maps = SliceRule.model_validate(described["slices"]), described["maps"]
+    channels = rule.inputs(described["channels"])
+    blank = np.zeros((1, *rule.size), dtype=np.float32)  # no patient
     known = {
         "signature": _signature(channels, maps, spatial=spatial),
         "input_example": dict.fromkeys(channels, blank),

@@ -28,7 +28,7 @@ class Twofold(torch.nn.Module):
 
 def outputs_of(task: Any, *shapes: tuple[int, ...], **network: Any) -> int:
     asked: Any = SimpleNamespace(
-        channels=("a",), slices=SimpleNamespace(size=(8, 8)), network={"_target_": "Twofold", **network}
+        inputs=("a",), slices=SimpleNamespace(size=(8, 8)), network={"_target_": "Twofold", **network}
     )
     return check_network(asked, Twofold(*shapes), task, trains=True)
 

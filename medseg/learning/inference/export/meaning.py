@@ -48,6 +48,7 @@ def meaning(predictor: Predictor, divisor: int) -> dict[str, str]:
         "input": "float32 (batch, channels, height, width): slices, prepared as `preparation` says",
         "output": _output(predictor.task),
         "channels": list(predictor.channels),
+        "inputs": list(predictor.inputs),
         "classes": list(predictor.task.classes),
         "maps": list(predictor.task.maps),
         "regions": {name: list(members) for name, members in predictor.task.regions.items()},

@@ -26,15 +26,15 @@ class ServedPredictor(Loaded):
 
         Args:
             context: MLflow's; not used.
-            model_input: Prepared slices (B, H, W) as float32 of each channel by its name, intensities normalised as
-                in training. Any B, and any H and W that the network takes.
+            model_input: Prepared slices (B, H, W) as float32 of each of `Predictor.inputs` by its name, intensities
+                normalised as in training. Any B, and any H and W that the network takes.
             params: Not used.
 
         Returns:
             Probabilities (B, H, W) as float32 in [0, 1] of each class by its name; of a model that tells classes of
             whole images (B,).
         """
-        channels = [np.asarray(model_input[name], dtype=np.float32) for name in self._predictor.channels]
+        channels = [np.asarray(model_input[name], dtype=np.float32) for name in self._predictor.inputs]
         found = self._predictor.probabilities(np.stack(channels, axis=1))
         maps = np.moveaxis(np.asarray(found, dtype=np.float32), 1, 0)
         return dict(zip(self._predictor.task.maps, maps, strict=True))

@@ -136,7 +136,7 @@ def metadata(predictor: Predictor, name: str) -> dict[str, Any]:
         "data_type": "nibabel",
         "intended_use": RESEARCH_ONLY,
         "network_data_format": {
-            "inputs": {"image": _tensor("magnitude", shape, predictor.channels)},
+            "inputs": {"image": _tensor("magnitude", shape, predictor.inputs)},
             "outputs": {"pred": _tensor("segmentation", shape, task.maps) | values},
         },
     }
