@@ -32,8 +32,14 @@ DEFAULT_MODULES = frozenset(
 )
 """Modules whose public classes any definition may name."""
 
-EXTRAS: Mapping[str, str] = {"umap": '"umap-learn>=0.5.9" (it is the extra `umap` of medseg).'}
-"""Those that are not installed with medseg, and how they are."""
+EXTRAS: Mapping[str, str] = {
+    "einops": '"einops>=0.8" (it is the extra `transformers` of medseg).',
+    "umap": '"umap-learn>=0.5.9" (it is the extra `umap` of medseg).',
+}
+"""Modules that are not installed with medseg, and how they are."""
+
+NEEDED: Mapping[str, str] = {"SwinUNETR": "einops", "UNETR": "einops"}
+"""Networks of MONAI that ask for one of them, and which: SwinUNETR does so only at its first image."""
 
 _FILES = "it reads or writes files that its arguments name; medseg reads and writes itself"
 _BY_NAME = "it imports what its argument names; use the class of that name from an allowed module"

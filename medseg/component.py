@@ -12,12 +12,13 @@ import importlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from medseg.allowed import EXTRAS, GUARDED, REFUSED, REFUSED_ARGUMENTS, REFUSED_OWN, SHIPPED, Allowed
+from medseg.allowed import EXTRAS, GUARDED, NEEDED, REFUSED, REFUSED_ARGUMENTS, REFUSED_OWN, SHIPPED, Allowed
 from medseg.errors import DefinitionError
 
 __all__ = [
@@ -214,6 +215,7 @@ def build(
 
 def _construct(spec: Any, at: str, allowed: Allowed, supplied: Mapping[str, Any], *, nested: bool) -> Any:
     found = resolve(spec["_target_"], at=at, allowed=allowed)
+    _refuse_without(found, at)
     slots: Mapping[str, Slot] = getattr(found, "declared", {})
     given = {
         key: Declared(value, f"{at}.{key}", slots[key], allowed)
@@ -232,6 +234,16 @@ def _construct(spec: Any, at: str, allowed: Allowed, supplied: Mapping[str, Any]
     except Exception as error:  # a constructor may raise anything at what a user wrote
         reason = str(error) or type(error).__name__
         raise DefinitionError(f"at {at}: {spec['_target_']} refused its arguments: {reason}") from error
+
+
+def _refuse_without(found: type, at: str) -> None:
+    """Refuse a class of MONAI whose extra is not installed."""
+    needed = NEEDED.get(found.__name__) if found.__module__.startswith("monai.") else None
+    if needed is not None and find_spec(needed) is None:
+        raise DefinitionError(
+            f"at {at}: {found.__name__} needs {needed}, which is not installed. Install it: pip install "
+            f"{EXTRAS[needed]}"
+        )
 
 
 def _filled(value: Any, at: str, allowed: Allowed, supplied: Mapping[str, Any]) -> Any:

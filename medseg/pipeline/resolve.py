@@ -15,16 +15,16 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, ModelError
 from medseg.learning.augmentation.by_place import AugmentByPlace
 from medseg.learning.inference.predictor import Predictor
-from medseg.learning.inspection.trial_pass import untouched
+from medseg.learning.outputs.deep_supervision import supervision_note
 from medseg.learning.tasks.partial_loss import loss_of
 from medseg.learning.tasks.target import TARGETS
 from medseg.learning.tasks.task import TASK, Task
-from medseg.machine.within_memory import is_unmade, within_memory
+from medseg.machine.within_memory import within_memory
 from medseg.pipeline.checks.loss_check import check_loss
+from medseg.pipeline.checks.network_check import check_network
 from medseg.pipeline.checks.order import refuse_outdated, refuse_unfed
 from medseg.pipeline.checks.passed import once
 from medseg.pipeline.checks.rehearsal import rehearse
-from medseg.pipeline.declaration.completion import INPUTS
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.slices.preparation import Preparation
 from medseg.slices.transform_checks import check_transforms
@@ -46,6 +46,7 @@ class Resolved:
         allowed: Where declared objects may come from.
         parameters: Trainable parameters of the network.
         slice_by_slice: Transforms of `loading.augment` that have no form for batches, and run on each slice alone.
+        outputs: Of the network as it trains, each of which is learned from.
     """
 
     definition: PipelineDefinition
@@ -55,6 +56,12 @@ class Resolved:
     allowed: Allowed
     parameters: int
     slice_by_slice: tuple[str, ...] = ()
+    outputs: int = 1
+
+    @property
+    def supervision(self) -> str:
+        """How several outputs are learned from, as a sentence; empty for one."""
+        return supervision_note(self.outputs)
 
 
 def _step(found: type) -> bool:
@@ -114,7 +121,7 @@ def resolve(
         batch_size=definition.loading.predict_batch,  # and as large when it is loaded: others round otherwise
     )
     trains = any("train" in step.roles for step in steps.values())
-    once(
+    outputs = once(
         partial(_try_blank_batch, definition, network, task, augment, trains=trains),
         of=["batch", trains, definition.model_dump(mode="json", include=_TRIED_ON_A_BATCH)],
     )
@@ -126,7 +133,7 @@ def resolve(
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     random = AugmentByPlace(Compose(augment), definition.seed, task.target.keys)
     slice_by_slice = random.one_by_one(predictor.input_shape)
-    return Resolved(definition, manifest, steps, predictor, allowed, parameters, slice_by_slice)
+    return Resolved(definition, manifest, steps, predictor, allowed, parameters, slice_by_slice, outputs)
 
 
 def _check(name: str, step: Step, predictor: Predictor) -> None:
@@ -204,7 +211,8 @@ def _try_blank_batch(
     augment: Sequence[Any],
     *,
     trains: bool,
-) -> None:
+) -> int:
+    """Send a blank batch through augmentation, network and loss; gives how many outputs are learned from."""
     height, width = definition.slices.size
     label = torch.from_numpy(task.target.blank(len(task.classes), (height, width)))
     # no blank one: transforms of intensities warn of it
@@ -212,78 +220,6 @@ def _try_blank_batch(
     image = torch.rand(len(definition.inputs), height, width, generator=generator)
     item = {"image": image, "label": label}
     rehearse(augment, {key: item[key] for key in task.target.keys}, len(task.classes))
-    expected = (2, *task.target.output(task.out_channels, (height, width)))
-    # Networks may give something else as they train, such as the outputs of deep supervision.
-    for training in (False, True) if trains else (False,):
-        given = _given(definition, network, training=training)
-        _refuse_several(definition, network, given, len(expected), training=training)
-        _refuse_other_shape(task, tuple(given.shape), expected)
+    outputs = check_network(definition, network, task, trains=trains)
     check_loss(task, (height, width))
-
-
-def _given(definition: PipelineDefinition, network: torch.nn.Module, *, training: bool) -> Any:
-    """What a network gives for a blank batch; it is left as it was."""
-    channels, (height, width), before = len(definition.inputs), definition.slices.size, network.training
-    network.train(training)
-    try:
-        with torch.no_grad(), untouched(network), within_memory(kept=is_unmade(network)):
-            return network(torch.zeros(2, channels, height, width))
-    except Exception as error:  # networks raise anything at a shape they do not take
-        first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DefinitionError(
-            f"the network does not take a batch (2, {channels}, {height}, {width}), which channels and "
-            f"slices.size ask for: {first}. {_inputs(definition)}hoose another slices.size, which its strides divide "
-            "and leave more than one pixel of."
-        ) from error
-    finally:
-        network.train(before)
-
-
-#: With which value of an argument MONAI's networks give one output as they train.
-_ONE_OUTPUT = {"deep_supervision": "false", "dsdepth": "1"}
-
-
-def _refuse_several(
-    definition: PipelineDefinition, network: torch.nn.Module, given: Any, axes: int, *, training: bool
-) -> None:
-    if isinstance(given, torch.Tensor) and given.ndim != axes + 1:
-        return
-    form = (
-        f"a tensor {tuple(given.shape)}" if isinstance(given, torch.Tensor) else f"a {type(given).__name__}"
-    )
-    size = f" of {len(given)}" if isinstance(given, list | tuple | dict) else ""
-    argument = next((name for name in _ONE_OUTPUT if training and name in definition.network), None)
-    remedy = (
-        "Take another network, or a class of your own around it that gives the one output that counts."
-        if argument is None
-        else f"Set network.{argument} to {_ONE_OUTPUT[argument]}."
-    )
-    raise DefinitionError(
-        f"the network {type(network).__name__} gives {form}{size} {'as it trains' if training else 'for a batch'}, "
-        f"expected one tensor of {axes} axes. Several outputs, as of deep supervision, are not supported. {remedy}"
-    )
-
-
-def _refuse_other_shape(task: Task, given: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    if given == expected:
-        return
-    fits = len(given) == len(expected) and given[:2] == expected[:2]
-    remedy = (
-        "Choose a slices.size that its strides divide."
-        if fits
-        else f"Set network.out_channels to {task.out_channels}, or mend task.classes."
-        if len(given) == len(expected)
-        else f"Take a network for {task.target.noun}."
-    )
-    raise DefinitionError(
-        f"the network gives {given} where the task, with {len(task.classes)} classes, wants {expected}. {remedy}"
-    )
-
-
-def _inputs(definition: PipelineDefinition) -> str:
-    """What to do first where a network does not take its input: its number of channels, if that is another."""
-    count = len(definition.inputs)
-    for name in INPUTS:
-        if definition.network.get(name, count) != count:
-            return f"Set network.{name} to {count}, or leave it out; else c"
-    return "C"
+    return outputs

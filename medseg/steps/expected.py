@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from medseg.learning.settings import is_number
+from medseg.learning.training.checkpoint import Standing
+from medseg.steps.step import Run
 
 
 @dataclass(frozen=True)
@@ -52,3 +54,21 @@ class Expected:
 
 def _share(found: float, expected: float) -> str:
     return f"{found / expected:.0%} of the"
+
+
+def account(run: Run, standing: Standing, taken: int | None, expected: Expected | None) -> None:
+    """Say what a training took, and how far off that is from what was expected.
+
+    Args:
+        run: Of the step.
+        standing: Of the training as it ended.
+        taken: Bytes of memory, where they are known.
+        expected: What its definition says, if anything.
+    """
+    minutes = sum(row.get("seconds", 0.0) for row in standing.history) / 60
+    off = "" if expected is None else f": {expected.against(minutes, taken)}"
+    memory = "" if taken is None else f" and {taken / 2**30:.2g} GiB of memory"
+    run.progress.say(f"The training took {minutes:.1f} minutes{memory}{off}.")
+    run.recorder.tags({f"{run.step}.minutes": f"{minutes:.2f}"})
+    if taken is not None:
+        run.recorder.tags({f"{run.step}.memory.taken_bytes": str(taken)})

@@ -16,6 +16,8 @@ from medseg.learning.selftraining.mixmatch import Stream
 from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
 from medseg.learning.training.memory import available_memory
+from medseg.learning.training.sampling.foreground import Foreground
+from medseg.slices.store.store import Sample
 from medseg.splits.split import Role
 from medseg.steps.step import Run, Work
 
@@ -35,6 +37,7 @@ def role_batches(
     role: Role,
     placement: Placement,
     pseudo_augment: Sequence[Callable[[Any], Any]] | None = None,
+    foreground_share: float = 0.0,
 ) -> Batches:
     """Batches of one role; those of training are shuffled and augmented.
 
@@ -44,6 +47,7 @@ def role_batches(
         role: Which they are.
         placement: Where they are kept.
         pseudo_augment: In place of `loading.augment` for training slices whose truth was predicted; None: the same.
+        foreground_share: Of each batch of training, that is drawn to show foreground.
 
     Raises:
         DataError: No slice has the role.
@@ -66,6 +70,10 @@ def role_batches(
         target=work.predictor.task.target,
         device=run.device,
     )
+    foreground = _foreground(foreground_share, work, samples) if training else None
+    if training and foreground_share:
+        nothing = "No slice for training shows any foreground: foreground_share draws none."
+        run.progress.say(nothing if foreground is None else foreground.note(run.loading.batch_size))
     workers = worker_count(run.loading.workers, run.device, placement, dataset.finished_on)
     return Batches(
         dataset,
@@ -75,7 +83,15 @@ def role_batches(
         workers=workers if training else 0,
         pin=run.device.type == "cuda" and placement.name != "gpu",
         most=run.loading.slices_per_epoch if training else None,
+        foreground=foreground,
     )
+
+
+def _foreground(share: float, work: Work, samples: Sequence[Sample]) -> Foreground | None:
+    """What is drawn into each batch; which classes are foreground says the manifest."""
+    if not share:
+        return None
+    return Foreground.of(share, work.store, samples, work.predictor.manifest.label_rule().foreground)
 
 
 def unlabelled_stream(work: Work, run: Run, labelled: int) -> Stream:

@@ -16,6 +16,7 @@ from medseg.errors import DefinitionError, ModelError
 from medseg.figures.learning_curves import learning_curves
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.outputs.deep_supervision import DeepSupervision
 from medseg.learning.selftraining.mixmatch import MixMatch
 from medseg.learning.settings import is_number, is_whole, refuse_unless
 from medseg.learning.tasks.image_classes import ImageClasses
@@ -32,6 +33,7 @@ from medseg.learning.training.memory import free_memory, measure_need, refuse_to
 from medseg.learning.training.objective import SUPERVISED, Objective
 from medseg.learning.training.optimiser import make_optimiser, rehearse
 from medseg.learning.training.plan import EpochRule, Plan, Precision
+from medseg.learning.training.sampling.foreground import checked_share, refuse_share
 from medseg.learning.transfer.freeze import (
     Freeze,
     counted,
@@ -45,7 +47,7 @@ from medseg.places import read_kept, written_whole
 from medseg.recorder import SCORE_OF
 from medseg.splits.split import Role
 from medseg.steps.evaluation.evaluation import evaluation_of
-from medseg.steps.expected import Expected
+from medseg.steps.expected import Expected, account
 from medseg.steps.feeding import are_transforms, placed, role_batches, try_augmentation, unlabelled_stream
 from medseg.steps.step import Fits, Run, Stage, Work
 
@@ -78,6 +80,10 @@ class Fit:
         pseudo_augment: Random transforms for images whose class was predicted, as `SelfTrain` has them, in place of
             `loading.augment`; when left out, they are augmented as the others.
         unlabelled: How it learns from images without a label too, `medseg.learning.MixMatch`; left out, not at all.
+        foreground_share: Of each batch, from 0 to 1 and rounded up to whole slices: at least so many slices show
+            foreground, drawn evenly of its classes, as nnU-Net does with a third. An epoch is as long as without,
+            and no longer holds every slice once (see `medseg.learning.training.batches.EpochOrder`). 0, where it is
+            left out, draws none. Only for label maps.
         expected: What the training should take on the machine that the definition was drafted on, `minutes` and
             `gib` of memory; the run says how far that was off. It changes nothing.
         compile: Whether torch compiles the network first: that takes a compiler, and time before the first epoch.
@@ -112,6 +118,7 @@ class Fit:
         statistics: Literal["moving", "still"] = "moving",
         pseudo_augment: Sequence[Callable[[Any], Any]] | None = None,
         unlabelled: MixMatch | None = None,
+        foreground_share: float = 0.0,
         expected: Mapping[str, float] | None = None,
         compile: bool = False,  # noqa: A002 - torch's word
     ) -> None:
@@ -147,6 +154,7 @@ class Fit:
         beside = unlabelled is None or isinstance(unlabelled, MixMatch)
         refuse_unless(beside, "unlabelled", unlabelled, "{_target_: medseg.learning.MixMatch}, or nothing")
         self.unlabelled = unlabelled
+        self.foreground_share = checked_share(foreground_share)
         self.expected = Expected.of(expected)
 
     @property
@@ -181,10 +189,11 @@ class Fit:
         task = task.weighted(task.target.counts(work.store, "train"))
         network = work.predictor.network.to(run.device)
         placement = placed(work, run)
-        train = role_batches(work, run, "train", placement, self.pseudo_augment)
+        train = role_batches(work, run, "train", placement, self.pseudo_augment, self.foreground_share)
         val = role_batches(work, run, "val", placement)
         first = train.dataset[(0, 0)]
-        loss = on_device(loss_of(task, partly=bool(work.predictor.manifest.ignore)), run.device)
+        partly = bool(work.predictor.manifest.ignore)
+        loss = DeepSupervision(on_device(loss_of(task, partly=partly), run.device))
         channels, height, width = first["image"].shape
         need = measure_need(network, loss, (channels, height, width), label=first["label"].cpu())
         objective = self._objective(task, work, run, len(train.order))
@@ -226,7 +235,7 @@ class Fit:
                     loss=loss,
                 )
         self._conclude(run, standing, work)
-        self._account(run, standing, peak.taken)
+        account(run, standing, peak.taken, self.expected)
         trained = replace(work.predictor, network=network, device=run.device)
         trained.save(run.place / "predictor")
         return replace(work, predictor=trained, epochs=work.epochs + standing.epoch)
@@ -252,6 +261,7 @@ class Fit:
                 raise DefinitionError(f"best_by: {error}") from error
         if self.unlabelled is not None:
             self.unlabelled.check(predictor.task)
+        refuse_share(self.foreground_share, predictor.task)
         try_augmentation(self.pseudo_augment or (), predictor.input_shape)
         part = frozen_part(predictor.network, predictor.input_shape, self.blocks, at="freeze")
         with frozen(predictor.network, part):
@@ -298,16 +308,6 @@ class Fit:
             return
         name = f"{run.step}_validation_{epoch:04d}.png"
         run.recorder.artifact(save_figure(figure, run.figures / name), "figures")
-
-    def _account(self, run: Run, standing: Standing, taken: int | None) -> None:
-        """Say what the training took, and how far off that is from what was expected."""
-        minutes = sum(row.get("seconds", 0.0) for row in standing.history) / 60
-        off = "" if self.expected is None else f": {self.expected.against(minutes, taken)}"
-        memory = "" if taken is None else f" and {taken / 2**30:.2g} GiB of memory"
-        run.progress.say(f"The training took {minutes:.1f} minutes{memory}{off}.")
-        run.recorder.tags({f"{run.step}.minutes": f"{minutes:.2f}"})
-        if taken is not None:
-            run.recorder.tags({f"{run.step}.memory.taken_bytes": str(taken)})
 
     def _conclude(self, run: Run, standing: Standing, work: Work) -> None:
         task, before = work.predictor.task, work.epochs

@@ -159,3 +159,11 @@ def test_classes_that_are_not_known_without_data_are_those_of_the_sample_or_aske
     assert len(check_pipeline("radiology_cnn", set=TINY[1:]).predictor.task.classes) == 6
     with pytest.raises(DefinitionError, match="found in the data: give its folder with --data, or name them"):
         check_pipeline("radiology_cnn", set=TINY)
+
+
+def test_images_of_a_class_are_not_drawn_by_foreground(check: Callable[..., Any]) -> None:
+    with pytest.raises(
+        DefinitionError, match=r"at steps\.fit: foreground_share is 0\.3.*class_weights: frequency"
+    ):
+        check("steps.fit.foreground_share=0.3")
+    check("task.class_weights=frequency")  # the remedy works

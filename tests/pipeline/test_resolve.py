@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -77,14 +78,14 @@ def test_weights_that_are_made_at_the_first_input_may_take_half_of_the_memory_to
     import torch
 
     from medseg.machine import within_memory
-    from medseg.pipeline.resolve import _given
+    from medseg.pipeline.checks.network_check import blank_outputs
 
     monkeypatch.setattr(within_memory, "available_memory", lambda: 100_000_000)
     network = torch.nn.Sequential(*(torch.nn.LazyConv2d(2000, 1) for _ in range(5)))  # 16 MB each
-    asked: Any = SimpleNamespace(channels=("a",), slices=SimpleNamespace(size=(2, 2)), network={})
+    asked: Any = SimpleNamespace(inputs=("a",), slices=SimpleNamespace(size=(2, 2)), network={})
 
     with pytest.raises(DefinitionError, match="half of what is free"):
-        _given(asked, network, training=False)
+        blank_outputs(asked, network, training=False)
 
 
 def test_an_augmentation_that_changes_the_size_is_refused(check: Callable[..., Any]) -> None:
@@ -120,32 +121,65 @@ DYNAMIC = (
 RESIDUAL = "in_channels: 4, out_channels: 5, spatial_dims: 2, init_filters: 4, blocks_down: [1, 1, 1]"
 
 
+NESTED = f"_target_: {MONAI}.BasicUNetPlusPlus, {OURS}, features: [4, 4, 4, 4, 4, 4], deep_supervision: true"
+
+
+@pytest.mark.parametrize(
+    ("network", "outputs"),
+    [
+        (f"{{{DYNAMIC}, filters: [4, 4, 8], deep_supervision: true}}", 2),
+        (f"{{_target_: {MONAI}.SegResNetDS, {RESIDUAL}, dsdepth: 2}}", 2),
+        (f"{{{NESTED}}}", 4),
+    ],
+)
+def test_each_output_of_a_network_is_learned_from_and_the_check_says_so(
+    check: Callable[..., Any], network: str, outputs: int
+) -> None:
+    resolved = check(f"network={network}")
+
+    assert resolved.outputs == outputs
+    assert f"{outputs} outputs as it trains" in resolved.supervision
+
+
+def test_of_a_network_of_one_output_nothing_is_said(check: Callable[..., Any]) -> None:
+    assert (check().outputs, check().supervision) == (1, "")
+
+
 @pytest.mark.parametrize(
     ("network", "told"),
     [
         (
-            f"{{{DYNAMIC}, filters: [4, 4, 8], deep_supervision: true}}",
-            r"DynUNet gives a tensor \(2, 2, 5, 32, 32\) as it trains.*network\.deep_supervision to false",
+            f"{{_target_: {MONAI}.SegResNetDS2, {RESIDUAL}, dsdepth: 2}}",
+            r"SegResNetDS2 gives a tuple of 2 for a batch.*in one list.*network\.dsdepth to 1",
         ),
         (
-            f"{{_target_: {MONAI}.SegResNetDS, {RESIDUAL}, dsdepth: 2}}",
-            r"SegResNetDS gives a list of 2 as it trains.*network\.dsdepth to 1",
-        ),
-        (
-            f"{{_target_: {MONAI}.SegResNetDS2, {RESIDUAL}}}",
-            r"SegResNetDS2 gives a tuple of 2 for a batch.*Take another network",
-        ),
-        (
-            f"{{_target_: {MONAI}.BasicUNetPlusPlus, {OURS}, features: [4, 4, 4, 4, 4, 4], deep_supervision: true}}",
-            r"BasicUNetPlusPlus gives a list of 4 for a batch.*Take another network",
+            f"{{{DYNAMIC}, filters: [4, 4, 8], deep_supervision: true}}".replace(
+                "out_channels: 5", "out_channels: 6"
+            ),
+            r"gives \(2, 6, 32, 32\).*network\.out_channels to 5",
         ),
     ],
 )
-def test_a_network_of_several_outputs_is_refused_in_whichever_mode_it_gives_them(
-    check: Callable[..., Any], network: str, told: str
-) -> None:
+def test_outputs_that_do_not_fit_are_refused(check: Callable[..., Any], network: str, told: str) -> None:
     with pytest.raises(DefinitionError, match=told):
         check(f"network={network}")
+
+
+SHIFTED = f"{MONAI}.SwinUNETR, {OURS}, feature_size: 12, depths: [1, 1, 1, 1], num_heads: [1, 1, 1, 1]"
+PATCHES = f"{MONAI}.UNETR, {OURS}, img_size: 64, feature_size: 4, hidden_size: 12, mlp_dim: 12, num_heads: 2"
+
+
+@pytest.mark.parametrize("network", [SHIFTED, PATCHES], ids=["SwinUNETR", "UNETR"])
+def test_transformers_are_built_and_need_their_extra(
+    check: Callable[..., Any], network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check(f"network={{_target_: {network}}}", "slices.size=[64,64]").outputs == 1
+    monkeypatch.setitem(sys.modules, "einops", None)  # as if it were not installed
+
+    with pytest.raises(
+        DefinitionError, match=r"needs einops, which is not installed.*pip install .*`transformers`"
+    ):
+        check(f"network={{_target_: {network}}}")
 
 
 @pytest.mark.parametrize(
@@ -155,5 +189,7 @@ def test_a_network_of_several_outputs_is_refused_in_whichever_mode_it_gives_them
         f"{{_target_: {MONAI}.SegResNetDS, {RESIDUAL}, dsdepth: 1}}",
     ],
 )
-def test_the_remedy_for_several_outputs_works(check: Callable[..., Any], network: str) -> None:
-    assert check(f"network={network}").parameters > 0
+def test_with_deep_supervision_switched_off_there_is_one_output(
+    check: Callable[..., Any], network: str
+) -> None:
+    assert check(f"network={network}").outputs == 1

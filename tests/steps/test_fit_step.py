@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -102,6 +103,36 @@ def test_an_epoch_may_hold_a_part_of_the_slices(make_work, make_run, heard):
 
 
 @pytest.mark.slow
+def test_foreground_is_drawn_of_what_the_manifest_calls_so(make_work, make_run, heard):
+    """Healthy brain is a class of its own, and no foreground."""
+    start(make_step(epochs=1, foreground_share=0.34), make_work(), make_run())
+
+    told = (
+        r"Of each batch of \d+ slices, \d+ are drawn to show foreground, evenly of necrotic_core, oedema, enh"
+    )
+    assert any(re.match(told, text) for text in heard.said)
+
+
+@pytest.mark.slow
+def test_without_any_foreground_none_is_drawn_which_is_said(make_work, make_run, heard):
+    work = make_work()
+    bare = {
+        name: replace(entry, counts=entry.counts * [1, 1, 0, 0, 0])
+        for name, entry in work.store.entries.items()
+    }
+    work = replace(work, store=replace(work.store, entries=bare))
+    start(make_step(epochs=1, foreground_share=0.34), work, make_run())
+
+    assert "No slice for training shows any foreground: foreground_share draws none." in heard.said
+
+
+@pytest.mark.parametrize("wrong", [-0.5, 2, "third"])
+def test_a_share_of_foreground_is_one(wrong):
+    with pytest.raises(DefinitionError, match=r"foreground_share is .*expected a number from 0 to 1"):
+        make_step(foreground_share=wrong)
+
+
+@pytest.mark.slow
 def test_recalling_gives_the_trained_network_without_training(make_work, make_run):
     run, step = make_run(), make_step()
     done = start(step, make_work(), run)
@@ -117,6 +148,7 @@ def test_recalling_gives_the_trained_network_without_training(make_work, make_ru
 @pytest.mark.slow
 def test_an_interrupted_step_goes_on_and_ends_as_if_it_had_not_been(make_work, make_run, heard, monkeypatch):
     options = {"epochs": 3, "schedule": COSINE, "schedule_each": "iteration", "pictures_every": 1}
+    options |= {"foreground_share": 0.34}
     whole = start(make_step(**options), make_work(), make_run(folder="whole", augment=[FLIP]))
     run, plain = make_run(folder="cut", augment=[FLIP]), heard.metrics
 

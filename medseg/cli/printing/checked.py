@@ -23,6 +23,8 @@ def print_checked(console: Console, resolved: Resolved, *, with_data: bool) -> N
         f"{len(definition.inputs)} x {height} x {width} and tells {len(resolved.predictor.task.classes)} classes.",
         "green",
     )
+    if resolved.supervision:
+        say(console, resolved.supervision)
     if definition.loading.augment:
         say(console, augmentation_line(resolved.slice_by_slice))
     if with_data:

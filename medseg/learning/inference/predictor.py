@@ -31,6 +31,7 @@ from medseg.learning.inference.saved_model import (
     refuse_contradictions,
 )
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
+from medseg.learning.outputs.main_output import with_main_output
 from medseg.learning.tasks.task import TASK, LabelTask, MaskTask, Task
 from medseg.learning.training.loading import AT_ONCE
 from medseg.learning.transfer.saving import save_weights
@@ -73,6 +74,11 @@ class Predictor:
     batch_size: int = AT_ONCE
     flips: Flips = ()
     cleaning: tuple[Cleaning, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Let the network give the one output that counts, where it has several."""
+        if isinstance(self.network, torch.nn.Module):  # else whatever a script computes with
+            with_main_output(self.network)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -296,6 +302,7 @@ class Predictor:
             about, flips = dict(described["about"]), flips_of(described.get("flips", []))
             cleaning = cleanings_of(described.get("cleaning", []), len(task.classes))
             at_once = batch_size_of(described.get("batch_size", AT_ONCE))
+            with_main_output(network)  # before it is tried
             refuse_contradictions(network, task, preparation, manifest, profile)
         except (LookupError, TypeError, ValueError, AttributeError, MedsegError) as error:
             reason = " ".join(str(error).split())[:500].rstrip(".")

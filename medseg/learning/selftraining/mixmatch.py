@@ -13,9 +13,10 @@ import torch
 from torch.nn import functional
 
 from medseg.errors import DefinitionError
+from medseg.learning.outputs.main_output import Outputs, main_of
 from medseg.learning.settings import is_number
 from medseg.learning.tasks.image_classes import ImageClasses
-from medseg.learning.tasks.task import Loss
+from medseg.learning.training.objective import OutputsLoss
 
 Stream = Callable[[int], Iterator[tuple[torch.Tensor, torch.Tensor]]]
 """Two augmentations (B, C, H, W) of the same slices without a label, batch by batch, of an epoch."""
@@ -118,12 +119,13 @@ class MixMatchObjective:
         self._mixed = guessed, share, order, logits[len(images) :]
         return logits[: len(images)]
 
-    def loss(self, loss: Loss, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def loss(self, loss: OutputsLoss, logits: Outputs, label: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of mixed labels, and the squared error of mixed guesses times its weight."""
         del loss  # that of the task takes no mixed labels
         if self._mixed is None:
             raise RuntimeError("the loss was asked for before logits")
         guessed, share, order, others = self._mixed
+        logits = main_of(logits)
         targets = mixed(torch.cat([label.float(), *[guessed] * _VIEWS]), share, order)
         weights = None if self._weights is None else self._weights.to(logits.device)
         known = functional.cross_entropy(logits.float(), targets[: len(logits)], weight=weights)

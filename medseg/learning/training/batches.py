@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,11 +18,15 @@ from torch.utils.data import DataLoader, Sampler
 from medseg.errors import MedsegError, TrainingError
 from medseg.learning.augmentation.by_place import AugmentByPlace
 from medseg.learning.tasks.target import MASKS, Target
+from medseg.learning.training.sampling.foreground import Foreground
 from medseg.learning.training.slice_cache import ReadSlice, StackedSlices
 from medseg.machine.workers import CONTEXT
 from medseg.slices.store.store import Sample, SliceStore
 
 CPU = torch.device("cpu")
+
+_AGAIN = 2**32
+"""Added to the epoch of a slice each time that it comes again in that epoch: more than there are epochs."""
 
 
 class SliceDataset(CacheDataset):
@@ -178,10 +184,34 @@ class EpochOrder(Sampler[tuple[int, int]]):
 
     With `most`, epochs are cut one after the other out of an endless row of permutations, so that every slice is
     seen before one is seen again.
+
+    With `foreground`, the last slices of each batch are drawn by it, from (seed, epoch) alone, and only the others
+    are cut out of that row. An epoch is as long as without, and no longer holds every slice once: of N slices and a
+    share s, each comes in its turn once in about 1 / (1 - s) epochs, and those that show foreground come again by
+    the draw; where s is 1, no other is seen. What comes again within an epoch does so with another first number,
+    and is augmented in another way.
+
+    Args:
+        length: How many slices there are.
+        seed: Of the order.
+        shuffle: Draw an order for each epoch.
+        most: Slices an epoch; by default all of them.
+        foreground: What is drawn into each batch; only where it is shuffled.
+        batch_size: Slices a batch, which `foreground` is a share of.
     """
 
-    def __init__(self, length: int, *, seed: int, shuffle: bool, most: int | None = None) -> None:
+    def __init__(
+        self,
+        length: int,
+        *,
+        seed: int,
+        shuffle: bool,
+        most: int | None = None,
+        foreground: Foreground | None = None,
+        batch_size: int = 1,
+    ) -> None:
         self.length, self.seed, self.shuffle = length, seed, shuffle
+        self.foreground, self.batch_size = foreground, batch_size
         self.most = length if most is None else min(most, length)
         self.epoch = 0
 
@@ -191,11 +221,30 @@ class EpochOrder(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         if not self.shuffle or not self.length:
             return iter([(self.epoch, i) for i in range(self.length)])
-        first = self.epoch * self.most
-        turns = range(first // self.length, (first + self.most - 1) // self.length + 1)
+        if self.foreground is None:
+            return iter([(self.epoch, i) for i in self._in_turn(self.most)])
+        return self._with(self.foreground)
+
+    def _with(self, foreground: Foreground) -> Iterator[tuple[int, int]]:
+        sizes = [min(self.batch_size, self.most - at) for at in range(0, self.most, self.batch_size)]
+        turn = iter(self._in_turn(self.most - sum(map(foreground.of_batch, sizes))))
+        draws = foreground.draws(self.seed, self.epoch)
+        seen: Counter[int] = Counter()
+        for size in sizes:
+            drawn = foreground.of_batch(size)
+            for index in (*islice(turn, size - drawn), *islice(draws, drawn)):
+                yield self.epoch + _AGAIN * seen[index], index
+                seen[index] += 1
+
+    def _in_turn(self, count: int) -> list[int]:
+        """The slices of this epoch out of the row of permutations, of which each epoch takes so many."""
+        if not count:
+            return []
+        first = self.epoch * count
+        turns = range(first // self.length, (first + count - 1) // self.length + 1)
         row = np.concatenate([self._permutation(turn) for turn in turns])
         start = first - turns[0] * self.length
-        return iter([(self.epoch, int(i)) for i in row[start : start + self.most]])
+        return [int(i) for i in row[start : start + count]]
 
     def _permutation(self, turn: int) -> NDArray[np.int64]:
         return np.random.default_rng([self.seed, turn]).permutation(self.length)
@@ -236,6 +285,7 @@ class Batches:
         workers: Processes that augment; 0 does it in this one.
         pin: Whether batches go to a CUDA device.
         most: Slices an epoch; by default all of them.
+        foreground: What is drawn into each batch beside the slices that come in their turn; see `EpochOrder`.
     """
 
     def __init__(
@@ -248,9 +298,12 @@ class Batches:
         workers: int = 0,
         pin: bool = False,
         most: int | None = None,
+        foreground: Foreground | None = None,
     ) -> None:
         self.dataset = dataset
-        self.order = EpochOrder(len(dataset), seed=seed, shuffle=shuffle, most=most)
+        self.order = EpochOrder(
+            len(dataset), seed=seed, shuffle=shuffle, most=most, foreground=foreground, batch_size=batch_size
+        )
         self.loader: DataLoader[dict[str, Any]] = DataLoader(
             dataset,
             batch_size=batch_size,

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 
 from medseg.errors import DefinitionError
+from medseg.learning.outputs.deep_supervision import DeepSupervision
+from medseg.learning.outputs.main_output import with_main_output
 from medseg.learning.tasks.task import Loss, Task, on_device
 from medseg.learning.training.batches import Batches, workers_watched
 from medseg.learning.training.checkpoint import Checkpoints, Standing
@@ -43,7 +45,7 @@ def fit(
     long as the training is made anew, and stands where the training stopped: see `Standing.courses`.
 
     Args:
-        network: On `device`.
+        network: On `device`; of several outputs each is learned from (see `DeepSupervision`), and one counts.
         task: What labels and outputs mean.
         train: Slices to learn from.
         val: Slices to choose the best epoch by.
@@ -61,7 +63,7 @@ def fit(
             device, or a process that loads slices, ran out of memory.
     """
     precision = resolve_precision(plan.precision, device)
-    network.to(memory_format=layout(network, device))
+    with_main_output(network).to(memory_format=layout(network, device))
     each = 1 if plan.schedule_each == "epoch" else len(train.loader)
     optimiser, schedule = make_optimiser(network, plan, steps=plan.epochs * each)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
@@ -80,7 +82,7 @@ def fit(
         watch.progress.say(
             "torch compiles the network: the first epoch and the first validation take longer by that."
         )
-    loss = on_device(task.loss(), device) if loss is None else loss
+    loss = DeepSupervision(on_device(task.loss(), device)) if loss is None else loss
     engine = Epochs(parts, task, loss, train, val, plan, device, precision, need, watch, objective)
     with workers_watched(train.loader.num_workers), compiled(network, wanted=plan.compile):
         while _goes_on(standing, plan):

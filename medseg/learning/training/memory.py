@@ -8,7 +8,7 @@ import torch
 
 from medseg.errors import TrainingError
 from medseg.learning.inspection.trial_pass import untouched
-from medseg.learning.tasks.task import Loss
+from medseg.learning.training.objective import OutputsLoss
 from medseg.machine.memory import Limits, available_memory, own_limits
 
 __all__ = [
@@ -57,13 +57,17 @@ class MemoryNeed:
 
 
 def measure_need(
-    network: torch.nn.Module, loss: Loss, shape: tuple[int, int, int], *, label: torch.Tensor | None = None
+    network: torch.nn.Module,
+    loss: OutputsLoss,
+    shape: tuple[int, int, int],
+    *,
+    label: torch.Tensor | None = None,
 ) -> MemoryNeed:
     """Send a blank batch of two forward and add up what autograd keeps for the way back.
 
     Args:
         network: On any device; its mode, weights and statistics are left as they are.
-        loss: Of logits and labels.
+        loss: Of what the network gives, and labels.
         shape: (C, H, W) of a slice.
         label: Of one slice, such as a target's `blank`; by default a label map (1, H, W) of zeros.
     """

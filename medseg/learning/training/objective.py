@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
-from medseg.learning.tasks.task import Loss
+from medseg.learning.outputs.main_output import Outputs
+
+OutputsLoss = Callable[[Any, torch.Tensor], torch.Tensor]
+"""Loss of what a network gives as it trains, one output or several, and labels."""
 
 
 class Objective(Protocol):
@@ -20,10 +24,10 @@ class Objective(Protocol):
     def begin(self, epoch: int) -> None:
         """Get ready for an epoch; what is drawn in it may depend on it alone."""
 
-    def __call__(self, images: torch.Tensor, network: torch.nn.Module, *_: Any, **__: Any) -> torch.Tensor:
-        """Logits (B, ...) for the slices (B, C, H, W) of a batch."""
+    def __call__(self, images: torch.Tensor, network: torch.nn.Module, *_: Any, **__: Any) -> Outputs:
+        """Logits (B, ...) for the slices (B, C, H, W) of a batch, of each output where a network has several."""
 
-    def loss(self, loss: Loss, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def loss(self, loss: OutputsLoss, logits: Outputs, label: torch.Tensor) -> torch.Tensor:
         """The loss of the logits that were asked for last, by that of the task, or another."""
 
 
@@ -36,12 +40,12 @@ class Supervised:
     def begin(self, epoch: int) -> None:
         """Nothing is to be got ready."""
 
-    def __call__(self, images: torch.Tensor, network: torch.nn.Module, *_: Any, **__: Any) -> torch.Tensor:
+    def __call__(self, images: torch.Tensor, network: torch.nn.Module, *_: Any, **__: Any) -> Outputs:
         """What the network gives."""
-        found: torch.Tensor = network(images)
+        found: Outputs = network(images)
         return found
 
-    def loss(self, loss: Loss, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def loss(self, loss: OutputsLoss, logits: Outputs, label: torch.Tensor) -> torch.Tensor:
         """That of the task."""
         return loss(logits, label)
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 _MOST = 64  # trials that are remembered
 
@@ -14,22 +14,28 @@ _MOST = 64  # trials that are remembered
 _STILL = frozenset({"medseg", "monai", "sklearn", "torch"})
 _NAMED = re.compile(r'"_target_": "(\w+)')
 
-_PASSED: OrderedDict[str, None] = OrderedDict()
+_PASSED: OrderedDict[str, Any] = OrderedDict()
+
+T = TypeVar("T")
 
 
-def once(trial: Callable[[], None], of: Any) -> None:
+def once(trial: Callable[[], T], of: Any) -> T:
     """Try something, unless the very same passed in this process before.
 
     Args:
         trial: Raises an error where it does not pass.
         of: All that it depends on, specs of declared objects among it, as plain data.
+
+    Returns:
+        What the trial gave, now or before.
     """
     key = json.dumps(of, sort_keys=True)
     if key in _PASSED:
         _PASSED.move_to_end(key)
-        return
-    trial()
+        return _PASSED[key]
+    found = trial()
     if set(_NAMED.findall(key)) <= _STILL:
-        _PASSED[key] = None
+        _PASSED[key] = found
         while len(_PASSED) > _MOST:
             _PASSED.popitem(last=False)
+    return found

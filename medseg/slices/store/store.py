@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,6 +113,15 @@ class SliceStore:
             if counts is not None:
                 total += counts[sample.row]
         return total
+
+    def shows(self, samples: Sequence[Sample]) -> NDArray[np.bool_]:
+        """(N, K) whether each slice shows each class, as it was counted when it was prepared; no pixel is read."""
+        found = np.zeros((len(samples), len(self.classes)), dtype=bool)
+        for place, sample in enumerate(samples):
+            counts = self.entries[sample.entry].counts
+            if counts is not None:
+                found[place] = counts[sample.row] > 0
+        return found
 
     def cut_away(self) -> dict[str, float]:
         """Share of what the label of a case marks that slices are too small to show, above 0, by case."""

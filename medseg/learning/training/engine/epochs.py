@@ -15,14 +15,15 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.engines.utils import IterationEvents
 
 from medseg.errors import TrainingError
-from medseg.learning.tasks.task import Loss, Scorer, Task
+from medseg.learning.outputs.main_output import Outputs
+from medseg.learning.tasks.task import Scorer, Task
 from medseg.learning.training.batches import Batches
 from medseg.learning.training.checkpoint import Standing
 from medseg.learning.training.engine.on_cuda import device_lost, is_lost
 from medseg.learning.training.engine.parts import Parts, Watch
 from medseg.learning.training.engine.running_loss import RunningLoss
 from medseg.learning.training.memory import MemoryNeed, free_memory, lacks_memory, out_of_memory
-from medseg.learning.training.objective import Objective
+from medseg.learning.training.objective import Objective, OutputsLoss
 from medseg.learning.training.plan import Plan, Precision
 from medseg.learning.training.weighting import weighted
 from medseg.progress import Bar
@@ -35,7 +36,7 @@ class Epochs:
         self,
         parts: Parts,
         task: Task,
-        loss: Loss,
+        loss: OutputsLoss,
         train: Batches,
         val: Batches,
         plan: Plan,
@@ -115,7 +116,7 @@ class Epochs:
         losses = RunningLoss(self.device, partial(self._not_finite, epoch))
         network = self.parts.network
 
-        def loss_of(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        def loss_of(logits: Outputs, label: torch.Tensor) -> torch.Tensor:
             return self.objective.loss(self.loss, weighted(logits, trainer.state.batch["weight"]), label)
 
         self.objective.begin(epoch)

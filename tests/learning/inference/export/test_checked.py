@@ -70,6 +70,24 @@ def test_an_ensemble_of_unets_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("BasicUNetPlusPlus", {"features": [2] * 6, "deep_supervision": True}),
+        ("SegResNetDS", {"init_filters": 4, "blocks_down": [1, 1], "dsdepth": 2}),
+    ],
+)
+def test_of_several_outputs_that_which_counts_is_written(name, settings, torch) -> None:
+    from monai.networks import nets
+
+    from medseg.learning.outputs.main_output import with_main_output
+
+    network = getattr(nets, name)(spatial_dims=2, in_channels=1, out_channels=2, **settings)
+    difference, _ = compared(with_main_output(network), (1, 32, 32), [(3, 1, 32, 32)])
+
+    assert difference < 1e-4
+
+
+@pytest.mark.parametrize(
     ("name", "settings", "shape", "step"),
     [
         ("EncoderDecoder", {"in_channels": 2, "out_channels": 3}, (2, 16, 16), 4),

@@ -23,6 +23,7 @@ from medseg.geometry.grid import Geometry
 from medseg.learning.inference.cleaning import cleaned, cleanings_of
 from medseg.learning.inference.deciding import decided
 from medseg.learning.inference.flips import flips_of, mean_logits
+from medseg.learning.outputs.main_output import with_main_output
 from medseg.learning.tasks.task import mask_task
 from medseg.slices.dictionary.fit import FitSlicesd
 from medseg.slices.preparation import PreparedVolume
@@ -103,13 +104,14 @@ class SlicesInferer(Inferer):
 
         Args:
             inputs: Prepared slices.
-            network: A torch.nn.Module of slices (B, C, H, W).
+            network: A torch.nn.Module of slices (B, C, H, W); of several outputs one counts.
             content: (1, 1, S, H, W) where the image shows something: other slices are not sent to the network,
                 and their logits are 0. Without it, all are sent.
 
         Raises:
             ModelError: The network returned NaN or infinity.
         """
+        network = with_main_output(network)
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         slices = plain[0].movedim(1, 0)
         rows = _rows(len(slices), None if content is None else as_array(content[0]))

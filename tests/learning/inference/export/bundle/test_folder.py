@@ -43,11 +43,19 @@ TURN = {
 CHANNELS = {"brats2019": ("flair", "t1", "t1ce", "t2"), "hippocampus": ("t1",)}
 
 
-def predictor(manifest: str = "hippocampus", network: dict[str, Any] | None = None, **rule: Any) -> Predictor:
+def predictor(
+    manifest: str = "hippocampus",
+    network: dict[str, Any] | None = None,
+    *,
+    spec: dict[str, Any] | None = None,
+    **rule: Any,
+) -> Predictor:
     described = Manifest.from_yaml(ROOT / "data_manifests" / f"{manifest}.yaml")
     torch.manual_seed(3)
     classes = described.classes
-    spec = UNET | {"in_channels": len(described.channels), "out_channels": len(classes)} | (network or {})
+    spec = spec or UNET | {"in_channels": len(described.channels), "out_channels": len(classes)} | (
+        network or {}
+    )
     made = build(spec, at="network", kind=torch.nn.Module).eval()
     slices = SliceRule.model_validate({"size": [16, 24], "transforms": [NORMALISE], **rule})
     about = {"pipeline": "tiny", "run": "20260101-000000"}
@@ -69,6 +77,23 @@ RULES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_all_voxels_are_those_of_the_model(rule: dict[str, Any], tmp_path: Path) -> None:
     assert write_bundle(predictor(**rule), tmp_path / "bundle") > 500
+
+
+def test_of_several_outputs_that_which_counts_is_decided_by(tmp_path: Path) -> None:
+    nested = {
+        "_target_": "monai.networks.nets.BasicUNetPlusPlus",
+        "spatial_dims": 2,
+        "in_channels": 1,
+        "out_channels": 3,
+        "features": [2] * 6,
+        "deep_supervision": True,
+    }
+    model = predictor(spec=nested, size=[32, 32])
+
+    assert write_bundle(model, tmp_path / "bundle") > 500
+    saved = Predictor.load(model.save(tmp_path / "model"))
+    slices = np.random.default_rng(0).random((2, 1, 32, 32), dtype=np.float32)
+    assert np.array_equal(saved.logits(slices), model.logits(slices))
 
 
 def test_flips_and_post_processing_are_in_it(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What networks give: one output, or several of which one counts, and the loss of several."""

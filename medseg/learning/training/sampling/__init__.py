@@ -1,0 +1,1 @@
+"""Which slices come more often than once."""
