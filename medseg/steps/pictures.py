@@ -21,6 +21,7 @@ from medseg.figures.overlay import grey
 from medseg.figures.slice_grid import SliceView, slice_grid
 from medseg.geometry.axes import AXES, AxisName
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.tasks.task import MaskTask
 from medseg.learning.training.batches import SliceDataset
 
 
@@ -69,6 +70,7 @@ def validation_picture(
         heading: Above the picture.
     """
     views = []
+    task = predictor.task if isinstance(predictor.task, MaskTask) else None
     for case, kind in best_median_worst(scores).items():
         rows = [i for i, sample in enumerate(dataset.samples) if sample.case == case]
         labels = np.stack([dataset[(0, i)]["label"][0].cpu().numpy() for i in rows])
@@ -79,23 +81,31 @@ def validation_picture(
         predicted = predictor.labels(images)[shown - first]
         # a picture is one slice, so no place is named, unless it was cut into tiles
         place = f", slice {dataset.samples[row].position}" if len(rows) > 1 else ""
-        title = f"{kind}: {case}{place}, {dice_text(scores[case], labels)}"
+        title = f"{kind}: {case}{place}, {dice_text(scores[case], labels, task)}"
         views.append(SliceView(title, shown_channels(predictor, image), truth, predicted))
     return slice_grid(views, predictor.task.classes, heading=heading)
 
 
-def dice_text(dice: float, truth: NDArray[Any]) -> str:
+def dice_text(dice: float, truth: NDArray[Any], task: MaskTask | None = None) -> str:
     """The mean Dice of a case in words: 1 where there is nothing to find is no overlap.
 
     Args:
-        dice: In [0, 1]; 1 where truth and prediction are empty.
+        dice: In [0, 1]; 1 where truth and prediction have nothing of what is scored.
         truth: Class indices of all of it.
+        task: Whose selected classes and regions the mean is over; None where it is over all but the first class.
     """
-    return (
-        "truth and prediction are empty"
-        if dice == 1 and not (truth % UNANNOTATED).any()
-        else f"mean Dice {dice:.2f}"
-    )
+    shown = {int(index) for index in np.unique(truth)} - {UNANNOTATED}
+    if dice != 1 or (shown - {0} if task is None else shown & _selected(task)):
+        return f"mean Dice {dice:.2f}"
+    if task is None or not shown - {0}:
+        return "truth and prediction are empty"
+    return f"no {' or '.join(task.select)} in truth and prediction"
+
+
+def _selected(task: MaskTask) -> set[int]:
+    """Indices of the classes that are selected, by themselves or in a region."""
+    members = {name: (index,) for index, name in enumerate(task.classes)} | dict(task.regions)
+    return {index for name in task.select for index in members[name]}
 
 
 def data_picture(

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
+from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.learning.training.batches import SliceDataset
 from medseg.steps.pictures import (
     arranged,
@@ -54,6 +55,21 @@ def test_where_nothing_is_and_nothing_is_found_no_dice_is_told():
     assert dice_text(1.0, empty) == "truth and prediction are empty"
     assert dice_text(0.0, empty) == "mean Dice 0.00"  # predicted, and not there
     assert dice_text(1.0, some) == "mean Dice 1.00"
+
+
+def test_a_case_without_what_is_selected_says_so_though_it_shows_other_classes() -> None:
+    classes = ("background", "kidney", "tumour", "cyst")
+    kidney = np.array([[0, 1], [1, 255]], dtype=np.uint8)
+    task = ClassMasks(classes, {"lesion": (2, 3)}, select=("tumour",))
+    assert dice_text(1.0, kidney, task) == "no tumour in truth and prediction"
+    assert dice_text(0.0, kidney, task) == "mean Dice 0.00"
+    assert dice_text(1.0, kidney + 1, task) == "mean Dice 1.00"
+    assert dice_text(1.0, kidney * 0, task) == "truth and prediction are empty"
+    lesion = ClassMasks(classes, {"lesion": (2, 3)}, select=("lesion", "cyst"))
+    assert dice_text(1.0, kidney, lesion) == "no lesion or cyst in truth and prediction"
+    assert dice_text(1.0, np.full((2, 2), 3), lesion) == "mean Dice 1.00"
+    everything = ClassMasks(classes, select=classes)
+    assert dice_text(1.0, kidney, everything) == "mean Dice 1.00"
 
 
 def test_ties_go_by_name():

@@ -221,7 +221,7 @@ def check(
         len(unread),
         find_duplicates(listing.cases, complete),
         _in_order(listing.skipped, skipped),
-        rule.ignored,
+        ignored=rule.ignored,
     )
 
 

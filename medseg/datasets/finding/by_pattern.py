@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.finding.walk import Walk, few, kinds_listed, leave_passed, named_itself
 from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout, Matcher, Place
-from medseg.datasets.manifest.slips import EXACT, FOLDER, OF_UNFINISHED, UNFINISHED, Slip, slips
+from medseg.datasets.manifest.slips import EXACT, FOLDER, OF_UNFINISHED, Slip, behind, slips
 from medseg.errors import Fault
 from medseg.images.itk.names import NAME as ITK
 from medseg.progress import Progress
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _OUTSIDE = "in other folders than the patterns say"
+_COMPARED = 1000  # of many names that fit no pattern, with all patterns
 
 
 @dataclass(frozen=True)
@@ -130,13 +132,13 @@ class PatternFinder:
             [(slip, self._matcher(slip)) for slip in slips(self.manifest.files().suffixes)] if strays else []
         )
         for within, path in strays:
-            unfinished = path.suffix.lower() in UNFINISHED
-            name = within.removesuffix(path.suffix) if unfinished else within
+            ending = behind(path.suffix)
+            name = within.removesuffix(path.suffix) if ending else within
             for slip, matcher in tries:
                 place = matcher.place(name.partition("/")[2]) or matcher.place(name)
                 if place is not None:
                     if place.part in parts:
-                        yield _Seen(place, within, path, OF_UNFINISHED if unfinished else slip.difference)
+                        yield _Seen(place, within, path, ending or slip.difference)
                     break
 
     def _elsewhere(self, strays: Iterable[tuple[str, Path]], parts: Sequence[str]) -> Iterator[_Seen]:
@@ -157,7 +159,20 @@ class PatternFinder:
             if names:
                 are = f"is left out, since {since_one}" if len(names) == 1 else f"are left out, since {since}"
                 listed = few(sorted(names), named=self.manifest.ids == "pseudonyms")
-                found.notes.append(f"{len(names)} of the {self.manifest.files().noun} files {are}{listed}")
+                near = self._nearest(names) if names is unfit else ""
+                found.notes.append(
+                    f"{len(names)} of the {self.manifest.files().noun} files {are}{near}{listed}"
+                )
+
+    def _nearest(self, names: Sequence[str]) -> str:
+        """Which patterns are most like some names, the most frequent first, in brackets."""
+        matcher = self._matcher()
+        counts = Counter(matcher.nearest(name.rpartition("/")[2]) for name in names[:_COMPARED])
+        told = [
+            f"'{pattern}'" + (f" ({count})" if len(counts) > 1 else "")
+            for pattern, count in counts.most_common(3)
+        ]
+        return f" (the nearest: {', '.join(told)})"
 
     def _missed(self, used: Iterable[_Seen], near: Iterable[_Seen]) -> Iterator[_Seen]:
         """Files that miss a pattern narrowly, where their case has no other for this part."""
@@ -210,9 +225,7 @@ class PatternFinder:
 def _unnamed(walk: Walk) -> list[tuple[str, Path]]:
     """Files that were passed over, without an ending or with one of unfinished copies, below the folder above."""
     above = composed(walk.root.resolve().name)
-    return [
-        (f"{above}/{name}", path) for name, path in walk.passed if path.suffix.lower() in ("", *UNFINISHED)
-    ]
+    return [(f"{above}/{name}", path) for name, path in walk.passed if not path.suffix or behind(path.suffix)]
 
 
 def _slipped(draft: Draft, near: Mapping[Path, _Seen]) -> Iterator[Complaint]:

@@ -27,7 +27,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from medseg.class_names import ImageLabels
 from medseg.datasets.manifest.expressions import Pattern, pattern
 from medseg.datasets.manifest.layout import NO_LABEL_MAPS, FileLayout
-from medseg.datasets.manifest.slips import EXACT, Slip
+from medseg.datasets.manifest.slips import EXACT, Slip, nearest
 from medseg.text import composed
 
 #: The part of a case that holds the truth; no channel may be called so.
@@ -272,11 +272,13 @@ class Matcher:
         rules: One for each pattern, in the order in which they count.
         spelt: The channel that each spelling stands for.
         at: What errors say before the key of a pattern, such as the name of the manifest.
+        closest: Whether of several patterns that fit the one counts that leaves least to the id of the case.
     """
 
     rules: tuple[_Rule, ...]
     spelt: Mapping[str, str]
     at: str = ""
+    closest: bool = False
 
     def text(self, part: str | None = None) -> str:
         """The patterns as written, of one part (with the spellings of a channel) or of all."""
@@ -298,25 +300,35 @@ class Matcher:
         Raises:
             ManifestError: A pattern takes too long.
         """
+        places = self._places(relative)
+        if self.closest:
+            return min(places, key=lambda place: len(place.case), default=None)  # the first of equal ones
+        return next(places, None)
+
+    def _places(self, relative: str) -> Iterator[Place]:
         for rule in self.rules:
             found = rule.compiled.fullmatch(relative, f"{self.at}'{rule.key}'")
             if found:
                 groups = found.groupdict()
                 part = rule.part or self._channel(groups["channel"])
-                return Place(groups["case"], part, groups.get("within") or "", rule.pattern)
-        return None
+                yield Place(groups["case"], part, groups.get("within") or "", rule.pattern)
+
+    def nearest(self, name: str) -> str:
+        """The pattern that is most like the name of a file, as written."""
+        return nearest([rule.pattern for rule in self.rules], tuple(self.spelt), name)
 
     def of_names(self) -> Matcher:
         """The patterns by which a name alone, in whatever folder, tells an image: those of one channel only.
 
-        A mask's count where no image's is the same.
+        A mask's count where no image's is the same. Without folders, `{case}.nii*` of a mask also fits the images
+        `{case}_0000.nii*`: the pattern counts that leaves least to the id, and a mask's of equal ones.
         """
         parts: dict[str, set[str]] = {}
         for rule in self.rules:
             if rule.part != MASK:
                 parts.setdefault(rule.compiled.text, set()).add(rule.part)
         kept = [rule for rule in self.rules if parts.get(rule.compiled.text, {MASK}) == {rule.part}]
-        return replace(self, rules=tuple(kept))
+        return replace(self, rules=tuple(kept), closest=True)
 
     def _channel(self, written: str) -> str:
         known = self.spelt.get(written)  # in other letters only where the patterns are loosened

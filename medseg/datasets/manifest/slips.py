@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 _SEPARATORS = re.compile(r"[-_. ]")
 _TOKENS = re.compile(r"\*|\{[^{}]*\}")
@@ -71,6 +72,36 @@ UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", 
 
 OF_UNFINISHED = "an ending of unfinished downloads or copies"
 """What differs in the name of a file that fits without such an ending."""
+
+PUT_ASIDE = (".bak", ".backup", ".old", ".orig", ".save", ".copy")
+"""What people and programs put behind a name to put a file aside, in lower case."""
+
+OF_PUT_ASIDE = "an ending of files that were put aside"
+"""What differs in the name of a file that fits without such an ending."""
+
+
+def behind(suffix: str) -> str:
+    """What differs in a name that ends so, where the name without the ending fits; empty for other endings."""
+    ending = suffix.lower()
+    return OF_UNFINISHED if ending in UNFINISHED else OF_PUT_ASIDE if ending in PUT_ASIDE else ""
+
+
+def nearest(patterns: Sequence[str], spelt: Sequence[str], name: str) -> str:
+    """The pattern whose last part is most like the name of a file.
+
+    Args:
+        patterns: As written.
+        spelt: What may stand in place of `{channel}`.
+        name: Of the file, without its folders.
+    """
+    likely = {
+        (pattern, pattern.rpartition("/")[2].replace("{channel}", each))
+        for pattern in patterns
+        for each in spelt or [""]
+    }
+    return max(sorted(likely), key=lambda pair: SequenceMatcher(None, pair[1], name, autojunk=False).ratio())[
+        0
+    ]
 
 
 def slips(endings: Sequence[str]) -> tuple[Slip, ...]:

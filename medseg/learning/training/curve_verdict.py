@@ -11,9 +11,10 @@ more, in this order:
    enough that v is far above t and rose in each of the last epochs, or since its lowest point but for small dips
    (Kendall's tau, one-sided, 5 %), by three twentieths in all; by a tenth if it had only fallen before, three times
    at least, and t fell meanwhile by a quarter. Of more, it is so where the last two are each three twentieths above
-   that point, and surely. If t surely fell
-   meanwhile, or ends far below v (v is more than half above it), this is *overfitting* since the epoch after that
-   point. If t rose too, the training diverges: *not yet converged*.
+   that point, and surely. Of 8 or more, it also is where v is far above t and rose in each of the last epochs, by a
+   twentieth in all and surely, while t fell by a twentieth. If t surely fell meanwhile, or ends far below v (v is
+   more than half above it), this is *overfitting* since the epoch after that point. If t rose too, the training
+   diverges: *not yet converged*.
 2. **Does v still fall, or s still rise?** So fast in the last quarter that as much again would gain a twentieth of
    all that it gained (and 0.005 of a score): *not yet converged*. But v does not fall if it is lowest before the last
    two validations: of 16 or more, if these surely stand above.
@@ -42,6 +43,7 @@ Kind = Literal["too short", "underfitting", "good fit", "overfitting", "not yet 
 
 _LEAST = 5  # validations to judge by
 _FEW = 16  # validations in which a sharp turn looks like noise
+_TOLD = 8  # validations that tell how strong the noise is
 _FEW_PATIENTS = 3  # validated ones, whose mean is that of no others
 _RISING = 2  # validations after the lowest point that make a rise, at least
 _END = 4  # validations at the end that may still improve, at least
@@ -235,11 +237,23 @@ def _turned_sharply(curve: _Curve, turn: int) -> bool:
     return far and curve.change(slice(turn, turn + 1), slice(-_RISING, None))[1]
 
 
+def _surely_turned(curves: _Curves) -> bool:
+    """Whether the last values rose, each above the one before, by a twentieth and for certain, as training fell."""
+    val, train = curves.val, curves.train.values
+    turn = _turn(val.values)
+    if len(val.values) < _TOLD or not curves.apart or not _is_far(val.values, turn, _OF_LEVEL):
+        return False
+    falls = train[turn] - train[-1] >= _OF_LEVEL * abs(float(train[turn]))
+    return bool(falls) and val.change(slice(turn, turn + 1), slice(-_RISING, None))[1]
+
+
 def _rising(curves: _Curves, step: str) -> Verdict | None:
     """Rule 1."""
     val, train = curves.val, curves.train
     turn = _steady_since(val.values, train.values)
     steady = turn is not None and curves.apart and (len(val.values) < _FEW or _turned_sharply(val, turn))
+    if not steady and _surely_turned(curves):
+        turn, steady = _turn(val.values), True
     low = turn if turn is not None and steady else _lowest(val.values)
     after = len(val.values) - 1 - low
     if after < _RISING:

@@ -210,7 +210,7 @@ class VolumeEvaluation:
             place = fullest(truth)
             image = self._axis.cut(volume.image)[place]
             where = f", slice {place}" if len(truth) > 1 else ""
-            title = f"{kind}: {name}{where}, {dice_text(scores[name], truth)}"
+            title = f"{kind}: {name}{where}, {dice_text(scores[name], truth, self._task)}"
             channels = shown_channels(self._predictor, image)
             rows, columns = self._axis.seen(ras_spacing(volume))[1:]
             views.append(SliceView(title, channels, truth[place], predicted[place], (rows, columns)))

@@ -399,3 +399,31 @@ def test_a_sharp_rise_of_the_last_two_validations_is_overfitting(length):
     assert length - 4 <= verdict.since <= length - 1
     val[-2] = val[-3]
     assert read_curves(history(train, val)).kind != "overfitting"  # one spike makes no rise
+
+
+@pytest.mark.parametrize(
+    ("count", "rise"),
+    [
+        (8, [0.42, 0.435]),
+        (10, [0.31, 0.325]),
+        (12, [0.395, 0.41]),
+        (16, [0.31, 0.32, 0.33]),
+        (20, [0.395, 0.415, 0.436]),
+        (40, [0.305, 0.31, 0.315, 0.32, 0.325, 0.33, 0.335, 0.34]),
+    ],
+)
+def test_a_smooth_rise_of_a_twentieth_is_overfitting_however_many_validations_there_are(
+    count: int, rise: list[float]
+) -> None:
+    low, falling = rise[0] - (rise[1] - rise[0]), count - len(rise)
+    fall = np.linspace(0, 1, falling)
+    val = [*(low + (0.9 - low) * (1 - fall) ** 2), *rise]
+    train = 0.06 + 0.84 * np.exp(-np.arange(count) / (count / 5))
+    history = [
+        {"epoch": epoch, "train/loss": float(t), "val/loss": float(v), "val/score": 0.9}
+        for epoch, (t, v) in enumerate(zip(train, val, strict=True), start=1)
+    ]
+
+    found = read_curves(history)
+
+    assert (found.kind, found.since) == ("overfitting", falling + 1)
