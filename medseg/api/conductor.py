@@ -216,12 +216,8 @@ class Conductor:
         report = gather.check_data(
             manifest, definition.channels, root, options, self.progress, generated=generated
         )
-        if report.generated and not generated:
-            self.progress.say(
-                "GENERATED DATA: every file in the folder of --data is of a sample that medseg made. The scores say "
-                "nothing about real patients.",
-                loud=True,
-            )
+        if not generated and (note := report.origin_note()):
+            self.progress.say(note, loud=True)
         for note in report.listing.notes:
             self.progress.say(f"{note}.", loud=True)
         for row in report.assumed_rows():

@@ -4,46 +4,107 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
+from medseg.errors import DataError
 from medseg.files.content import Content, content_of
 from medseg.files.regular import read_json
 from medseg.places import written_whole
 
-MARK = ".medseg-sample.json"
-"""Name of the mark in the folder of the sample; no layout takes it for a case, as it begins with a dot."""
+MARK = "medseg-sample.json"
+"""Name of the mark in the folder of a sample; it begins with no dot, so that `cp -r sample/*` takes it along."""
+
+_LEVELS = 12  # of folders above a file in which its mark may lie
 
 
-def mark_sample(folder: Path) -> None:
+class Marks:
+    """The marks of samples that lie in the folders of some files, and in those above; each is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, frozenset[str] | None] = {}
+
+    def hold(self, files: Mapping[str, Path], contents: Mapping[str, Content]) -> bool:
+        """Whether all files of a case were generated, each by the sample whose folder it lies in.
+
+        Args:
+            files: Of a case, by their parts.
+            contents: What those of them hold that were looked at.
+        """
+        return bool(contents) and all(self._holds(files[part], each) for part, each in contents.items())
+
+    def _holds(self, path: Path, content: Content) -> bool:
+        for folder in path.absolute().parents[:_LEVELS]:
+            known = self._of(folder)
+            if known is not None:
+                return content.digest in known
+        return False
+
+    def _of(self, folder: Path) -> frozenset[str] | None:
+        if folder not in self._known:
+            self._known[folder] = marked(folder)
+        return self._known[folder]
+
+
+def marked(folder: Path) -> frozenset[str] | None:
+    """Digests of the files that were generated in a folder; None if it has no mark, or none that can be read."""
+    try:
+        return frozenset(read_json(folder / MARK)["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def begin_sample(folder: Path) -> frozenset[str]:
+    """Mark a folder in which a sample is about to be generated.
+
+    Args:
+        folder: Empty, or of a sample, of which more is wanted; it need not exist.
+
+    Returns:
+        Paths of the files, within the folder, that were not generated: they are never signed. Where the making of
+        a sample was interrupted, what it left is among them.
+
+    Raises:
+        DataError: It holds other files.
+        NotWrittenError: The mark cannot be written.
+    """
+    there = _files(folder)
+    known = marked(folder)
+    if there and known is None:
+        raise DataError(
+            f"the folder holds {len(there)} file{'' if len(there) == 1 else 's'} that no sample has made: generated "
+            "cases are not put among others. Name an empty folder, or one that does not exist."
+        )
+    _write(folder, known or frozenset())
+    return frozenset(path for path, each in there.items() if each.digest not in (known or ()))
+
+
+def mark_sample(folder: Path, others: frozenset[str] = frozenset()) -> None:
     """Write down the digest of every file of a sample that was generated whole.
 
     Args:
         folder: Of the sample. Equal files give an equal mark.
+        others: Paths, within it, of files that were not generated.
 
     Raises:
         OSError: A file cannot be read.
         NotWrittenError: The mark cannot be written.
     """
-    paths = (Path(at) / name for at, _, names in os.walk(folder) for name in names if name != MARK)
-    digests = sorted({content_of(path).digest for path in paths})
+    made = {each.digest for path, each in _files(folder).items() if path not in others}
+    _write(folder, made | (marked(folder) or frozenset()))
+
+
+def _files(folder: Path) -> dict[str, Content]:
+    """What the files of a folder hold, but for the mark, by their path within it."""
+    paths = (Path(at) / name for at, _, names in os.walk(folder) for name in names)
+    return {
+        path.relative_to(folder).as_posix(): content_of(path)
+        for path in paths
+        if path != folder / MARK and path.is_file()
+    }
+
+
+def _write(folder: Path, digests: frozenset[str] | set[str]) -> None:
     with written_whole(folder / MARK) as target:
-        target.write_text(json.dumps({"files": digests}, indent=0) + "\n", encoding="utf-8")
-
-
-def all_of_sample(folder: Path, contents: Iterable[Content]) -> bool:
-    """Whether files are all of the sample whose mark lies in their folder.
-
-    One file of another origin among them, as where somebody put cases of his own beside the generated ones, and
-    they are not.
-
-    Args:
-        folder: Of the data.
-        contents: What the files hold.
-    """
-    try:
-        known = set(read_json(folder / MARK)["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False  # no mark, or none that can be read: data as they are given
-    digests = {content.digest for content in contents}
-    return bool(digests) and digests <= known
+        content = {"about": "Digests of the files here that medseg has generated.", "files": sorted(digests)}
+        target.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")

@@ -37,7 +37,14 @@ def run_tags(resolved: Resolved, gathered: Gathered, split: Split, device: torch
         "threads": str(torch.get_num_threads()),
     }
     commit = git_commit()
-    return {**tags, **assumed_tag(gathered), **versions(), **({"git.commit": commit} if commit else {})}
+    known = {**_mixed(gathered), **assumed_tag(gathered), **versions()}
+    return {**tags, **known, **({"git.commit": commit} if commit else {})}
+
+
+def _mixed(gathered: Gathered) -> dict[str, str]:
+    """How many cases were generated, where others were not."""
+    found = gathered.report.mixture()
+    return {"data.generated_cases": found} if found else {}
 
 
 def assumed_tag(gathered: Gathered) -> dict[str, str]:
@@ -55,6 +62,7 @@ def run_about(resolved: Resolved, gathered: Gathered, split: Split, run: str) ->
         "pipeline": resolved.definition.name,
         "run": run,
         "data.kind": "generated" if gathered.generated else "given",
+        **_mixed(gathered),
         "split.by": split.by,
         **versions(),
     }

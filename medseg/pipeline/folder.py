@@ -28,7 +28,7 @@ from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import LOCKS, hold, holds, let_go, this_process, turn, worked_on
 from medseg.pipeline.signature import is_signed, signed
 from medseg.pipeline.study.part import Part
-from medseg.places import clear_leftovers, written_whole
+from medseg.places import clear_leftovers, clear_outputs, written_whole
 from medseg.recorder import Status
 
 RUNS = Path("medseg-runs")
@@ -299,12 +299,16 @@ class RunFolder:
 
 
 def _clear_beginnings(below: Path) -> None:
-    """Remove folders of runs that were killed before they had a state: they hold a declaration at most."""
+    """Remove what killed runs had begun to write, and the folders of those that had no state yet.
+
+    These hold a declaration at most.
+    """
     for path in below.iterdir():
         with suppress(OSError):  # another command is at it, or it is another user's
             age = abs(time.time() - path.stat().st_mtime)
             names = {each.name for each in path.iterdir() if each.suffix != ".part"}
             named = _BEGUN.search(path.name) is not None and not path.is_symlink()
+            clear_outputs(path)
             if named and age > _YOUNG and names <= {*DECLARATION, *LOCKS} and worked_on(path) == "free":
                 shutil.rmtree(path, ignore_errors=True)
 

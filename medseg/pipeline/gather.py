@@ -12,11 +12,11 @@ from medseg.datasets.case import Case, labelled
 from medseg.datasets.checks.check import Report, check
 from medseg.datasets.finding.scan import found_classes, scan
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.datasets.sample_mark import all_of_sample, mark_sample
+from medseg.datasets.sample_mark import Marks, begin_sample, mark_sample, marked
 from medseg.errors import DataError, DefinitionError, Fault
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.options import RunOptions
-from medseg.places import cache_folder, clear_cache_leftovers
+from medseg.places import cache_folder, clear_cache_leftovers, clear_leftovers
 from medseg.progress import Progress
 
 
@@ -126,7 +126,11 @@ def find_data(
     generator, rule = generator_of(manifest, options.allowed), definition.sample
     kind = type(generator).__name__.lower()
     folder = cache_folder() / "samples" / f"{kind}-v{generator.version}-seed{rule.seed}-{rule.cases}cases"
-    return generate(generator, folder, rule.cases, rule.seed, options, progress)
+    clear_leftovers(folder)
+    made = generator.write(folder, cases=rule.cases, seed=rule.seed, progress=progress, jobs=options.at_once)
+    if marked(made) is None:  # all that lies in the cache was generated
+        mark_sample(made)
+    return made
 
 
 def generate(
@@ -135,10 +139,12 @@ def generate(
     """Write a sample, or what is missing of it, with its mark; gives its folder.
 
     Raises:
-        DataError: A number is out of range, or a process ended unexpectedly.
+        DataError: A number is out of range, the folder holds other files, or a process ended unexpectedly.
     """
+    clear_leftovers(out)
+    others = begin_sample(out)
     made = generator.write(out, cases=cases, seed=seed, progress=progress, jobs=options.at_once)
-    mark_sample(made)
+    mark_sample(made, others)
     return made
 
 
@@ -169,8 +175,9 @@ def check_data(
     listing = scan(manifest, root, only=channels, allowed=options.allowed, progress=progress)
     remember = cache_folder() / "checked"
     report = check(listing, manifest, channels, jobs=options.at_once, progress=progress, remember=remember)
-    contents = [content for of_case in report.contents.values() for content in of_case.values()]
-    return replace(report, generated=generated or all_of_sample(root, contents))
+    marks, cases, contents = Marks(), listing.cases, report.contents
+    made = (case.id for case in cases if generated or marks.hold(case.files, contents.get(case.id, {})))
+    return replace(report, made_up=frozenset(made))
 
 
 CHANGED = "The run had none when it began: put the data back as they were and resume, or begin a new run."

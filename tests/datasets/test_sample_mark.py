@@ -6,13 +6,17 @@ import os
 import shutil
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
+from medseg.api import write_sample
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.datasets.sample_mark import MARK, all_of_sample, mark_sample
+from medseg.datasets.sample_mark import MARK, Marks, mark_sample, marked
+from medseg.errors import DataError
 from medseg.files.content import content_of
 from medseg.named import find_manifest
-from medseg.pipeline.gather import check_data, gather
+from medseg.pipeline.gather import Gathered, check_data, gather
 from medseg.pipeline.options import RunOptions
 from medseg.progress import Silent
 
@@ -26,20 +30,37 @@ def sample(patients: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def is_sample(folder: Path, of: Path | None = None) -> bool:
-    files = sorted((of or folder).rglob("*.nii.gz"))
-    return all_of_sample(folder, [content_of(file) for file in files])
+def is_sample(folder: Path) -> bool:
+    files = {str(number): file for number, file in enumerate(sorted(folder.rglob("*.nii.gz")))}
+    return Marks().hold(files, {part: content_of(file) for part, file in files.items()})
 
 
-def generated(folder: Path, ids: str = "pseudonyms") -> tuple[bool, set[str]]:
+def found(folder: Path, ids: str = "pseudonyms") -> Gathered:
     brats = Manifest.from_yaml(find_manifest("brats2019").path).model_copy(update={"ids": ids})
-    found = gather(check_data(brats, brats.channels, folder, ONE, Silent()), skip_bad=True)
-    return found.generated, {case.id for case in found.cases}
+    return gather(check_data(brats, brats.channels, folder, ONE, Silent()), skip_bad=True)
 
 
-def test_a_sample_is_known_where_it_was_made_and_where_it_was_copied(sample: Path, tmp_path: Path) -> None:
+def add_real_case(folder: Path) -> None:
+    mine = Path(shutil.copytree(folder / "Brats_001", folder / "Brats_007"))
+    for number, file in enumerate(sorted(mine.iterdir()), start=2):
+        image = nibabel.load(file)  # type: ignore[attr-defined]
+        values = image.get_fdata() if "seg" in file.name else image.get_fdata() * number
+        moved = mine / file.name.replace("001", "007")
+        nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), image.affine), moved)  # type: ignore[attr-defined]
+        file.unlink()
+
+
+def test_a_sample_is_known_where_it_was_made_where_it_was_copied_and_in_part(
+    sample: Path, tmp_path: Path
+) -> None:
     assert is_sample(sample)
     assert is_sample(Path(shutil.copytree(sample, tmp_path / "elsewhere")))
+    assert is_sample(sample / "Brats_001")
+    both = tmp_path / "both"
+    for name in ("a", "b"):
+        shutil.copytree(sample, both / name)
+    assert is_sample(both)
+    assert not is_sample(Path(shutil.copytree(sample / "Brats_001", tmp_path / "alone")))
 
 
 def test_equal_files_have_an_equal_mark_and_marking_again_changes_nothing(
@@ -54,7 +75,7 @@ def test_equal_files_have_an_equal_mark_and_marking_again_changes_nothing(
 
 def test_data_without_a_mark_or_without_files_are_no_sample(patients: Path, sample: Path) -> None:
     assert not is_sample(patients)
-    assert not all_of_sample(sample, [])
+    assert not Marks().hold({}, {})
 
 
 @pytest.mark.parametrize(
@@ -72,23 +93,49 @@ def test_a_mark_that_is_a_pipe_is_not_waited_for(sample: Path) -> None:
     assert not is_sample(sample)
 
 
-def test_one_case_of_another_origin_makes_data_of_a_sample_given_ones(sample: Path) -> None:
-    assert generated(sample)[0]
-    mine = Path(shutil.copytree(sample / "Brats_001", sample / "Brats_007"))
-    for file in mine.iterdir():
-        moved = file.rename(mine / file.name.replace("001", "007"))
-        if "flair" in moved.name:
-            shutil.copy(sample / "Brats_001" / "Brats_001_t1.nii.gz", moved)
-    assert generated(sample)[0], "every one of its files was generated"
-    import nibabel
+def test_the_mark_itself_is_no_file_of_the_data(sample: Path) -> None:
+    assert found(sample).report.listing.left == ()
+    assert found(sample).report.listing.notes == ()
 
-    flair = mine / "Brats_007_flair.nii.gz"
-    image = nibabel.load(flair)  # type: ignore[attr-defined]
-    nibabel.save(nibabel.Nifti1Image(image.get_fdata()[::-1].copy(), image.affine), flair)  # type: ignore[attr-defined]
-    assert not generated(sample)[0]
+
+def test_a_case_of_another_origin_among_them_is_told_by_how_many_were_generated(sample: Path) -> None:
+    assert found(sample).generated
+    assert found(sample).report.mixture() == ""
+    add_real_case(sample)
+    mixed = found(sample).report
+    assert not mixed.generated
+    assert mixed.mixture() == "6 of 7"
+    assert mixed.origin_note().startswith("GENERATED CASES: 6 of 7")
 
 
 def test_a_mark_publishes_no_identifier(sample: Path) -> None:
-    known, ids = generated(sample, "identifying")
-    assert known
-    assert not any("Brats" in each for each in ids), "somebody may have marked a folder of patients"
+    known = found(sample, "identifying")
+    assert known.generated
+    assert not any("Brats" in case.id for case in known.cases), (
+        "somebody may have marked a folder of patients"
+    )
+
+
+def test_no_sample_is_put_among_other_files(tmp_path: Path) -> None:
+    (tmp_path / "case_1.nii.gz").write_bytes(b"a patient")
+    with pytest.raises(DataError, match=r"1 file that no sample has made.*Name an empty folder"):
+        write_sample("nuclei", tmp_path, cases=1, seed=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["case_1.nii.gz"]
+
+
+def test_what_is_put_into_a_sample_is_not_signed_when_the_sample_grows(tmp_path: Path) -> None:
+    folder = tmp_path / "sample"
+    write_sample("nuclei", folder, cases=1, seed=1)
+    mine = folder / "stage1_train" / "mine.png"
+    mine.write_bytes(b"a patient")
+    stale = folder / "stage1_train" / ".case.abc.part"
+    stale.mkdir()
+    os.utime(stale, (0, 0))
+    write_sample("nuclei", folder, cases=2, seed=1)
+    known = marked(folder)
+    assert known is not None
+    assert content_of(mine).digest not in known
+    pictures = [path for path in folder.rglob("*.png") if path != mine]
+    assert {content_of(path).digest for path in pictures} <= known
+    assert len({path.parent.parent for path in pictures}) == 2
+    assert not stale.exists()

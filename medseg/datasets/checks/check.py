@@ -44,7 +44,7 @@ class Report:
         read: How many cases were read now; the others were remembered.
         duplicates: Images with classes that are one image, or nearly: no fault, unless their classes differ.
         skipped: What is wrong with images without a label, likewise: they are left out, and nobody has to mend them.
-        generated: Whether the data are a generated sample.
+        made_up: Names of cases that were generated.
         ignored: Stored label values that the manifest ignores: they are no class.
     """
 
@@ -55,8 +55,32 @@ class Report:
     read: int = 0
     duplicates: Duplicates = field(default_factory=Duplicates)
     skipped: tuple[Fault, ...] = ()
-    generated: bool = False
+    made_up: frozenset[str] = frozenset()
     ignored: tuple[int, ...] = ()
+
+    @property
+    def generated(self) -> bool:
+        """Whether the data are a generated sample: every case without faults was generated."""
+        return bool(self.good) and {case.id for case in self.good} <= self.made_up
+
+    def mixture(self) -> str:
+        """How many of the cases without faults were generated, where these are some of them; else empty."""
+        count = sum(case.id in self.made_up for case in self.good)
+        return f"{count} of {len(self.good)}" if 0 < count < len(self.good) else ""
+
+    def origin_note(self) -> str:
+        """What is to be said of generated cases among given data; empty where there are none."""
+        if self.generated:
+            return (
+                "GENERATED DATA: every case in the folder of --data is of a sample that medseg made. The scores say "
+                "nothing about real patients."
+            )
+        if mixture := self.mixture():
+            return (
+                f"GENERATED CASES: {mixture} cases are of a sample that medseg made. The scores say little about "
+                "real patients."
+            )
+        return ""
 
     @property
     def good(self) -> tuple[Case, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.doubtful import may_be_image, own_ending
 from medseg.datasets.finding.draft import Draft, Found
+from medseg.datasets.sample_mark import MARK
 from medseg.errors import Fault
 from medseg.text import composed
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from medseg.images.sniff import Look
 
 #: Folders that programs leave beside those of the user: macOS in archives, and Synology's disks.
-_OF_PROGRAMS = frozenset({"__MACOSX", "@eaDir"})
+_OF_PROGRAMS = frozenset({"__MACOSX", "@eaDir", MARK})
 
 _SHOWN = 5
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from medseg.component import Allowed, build
 from medseg.datasets.case import Case
@@ -292,7 +293,7 @@ class Predictor:
             manifest = Manifest.from_json(described["manifest"])
             preparation = Preparation(
                 tuple(described["channels"]),
-                SliceRule.model_validate(described["slices"]),
+                _rule_of(described["slices"]),
                 may,
                 manifest.files(),
             )
@@ -315,3 +316,16 @@ class Predictor:
         network = network.to(where).eval()
         parts = (network, described["network"], task, preparation, manifest, profile, about, where)
         return cls(*parts, batch_size=at_once, flips=flips, cleaning=cleaning)
+
+
+def _rule_of(described: Any) -> SliceRule:
+    """The rule of slices of a saved model.
+
+    Raises:
+        ValueError: A value of it is none that it can have; names each.
+    """
+    try:
+        return SliceRule.model_validate(described)
+    except ValidationError as error:
+        wrong = (f"slices.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise ValueError("; ".join(wrong)) from error

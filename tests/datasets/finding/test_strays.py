@@ -139,11 +139,42 @@ def test_what_belongs_to_no_case_is_named_with_the_reason(tmp_path: Path) -> Non
         listing = scan(manifest(layout, channels=["t2"], ids=ids), root, truth=truth)
         names = [": d/imagesTr/other.nii.gz, d/stray.nii.gz", ": d/imagesTs/b_t2.nii.gz"]
         unfit, outside = names if ids == "pseudonyms" else ("", "")
+        near = " (the nearest: 'imagesTr/{case}_{channel}.nii.gz')"
         assert listing.notes == (
-            f"2 of the NIfTI files are left out, since their names fit no pattern{unfit}",
+            f"2 of the NIfTI files are left out, since their names fit no pattern{near}{unfit}",
             f"1 of the NIfTI files is left out, since it lies in other folders than the patterns say{outside}",
         )
         assert sorted(listing.left) == ["d/imagesTr/other.nii.gz", "d/imagesTs/b_t2.nii.gz", "d/stray.nii.gz"]
+
+
+def test_the_nearest_patterns_are_counted_where_they_are_several(tmp_path: Path) -> None:
+    root = made(tmp_path / "d", *GOOD, "P9_t2 (1).nii.gz", "P9_mask (1).nii.gz", "P8_mask copy 2.nii.gz")
+    (note,) = (each for each in scan(manifest(TWO), root).notes if "fit no pattern" in each)
+    assert "(the nearest: '{case}_mask.nii.gz' (2), '{case}_t2.nii.gz' (1))" in note
+
+
+@pytest.mark.parametrize("ending", [".bak", ".OLD", ".orig"])
+def test_a_file_that_was_put_aside_is_told_where_its_case_has_no_other(tmp_path: Path, ending: str) -> None:
+    root = made(
+        tmp_path / "d", *GOOD, f"P9_t2.nii.gz{ending}", f"P9_mask.nii.gz{ending}", f"{GOOD[0]}{ending}"
+    )
+    listing = scan(manifest(TWO), root)
+    told = [fault.text() for fault in listing.faults]
+    assert len(told) == 2
+    assert all("P9" in each and "an ending of files that were put aside. Rename it" in each for each in told)
+
+
+def test_images_beside_the_folder_of_training_are_found_by_their_names_alone(tmp_path: Path) -> None:
+    nnunet = {"images": "imagesTr/{case}_{channel}.nii*", "mask": "labelsTr/{case}.nii*"}
+    spelling = {"t2": ["0000"]}
+    root = made(tmp_path / "d", "imagesTs/P6_0000.nii.gz", "imagesTs/P_7_0000.nii.gz")
+    found = manifest({**nnunet, "spelling": spelling}, channels=["t2"])
+    for place in (root, root / "imagesTs"):
+        assert [case.id for case in scan(found, place, truth=False).cases] == ["P6", "P_7"]
+    beside = {"images": "train/{case}.nii*", "mask": "train/{case}_gt.nii*"}
+    made(tmp_path / "e", "new/P6.nii.gz", "new/P6_gt.nii.gz")
+    listing = scan(manifest(beside, channels=["t2"]), tmp_path / "e", truth=False)
+    assert [case.id for case in listing.cases] == ["P6"], "a truth that lies beside is no image"
 
 
 def test_each_file_is_counted_once_by_its_use(tmp_path: Path) -> None:
