@@ -237,13 +237,7 @@ def resume(
         mark_and_tell()
         shown = show_paths or paths_of_run_may_be_shown(run, take_over=take_over)
     with guarded(Console(stderr=True), show_paths=shown, hint=lambda: again):
-        from medseg.api import (  # noqa: PLC0415  # imports torch and MONAI
-            are_folds,
-            resume_folds,
-            resume_pipeline,
-            resume_sweep,
-            sweep_to_go_on,
-        )
+        from medseg import api  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.printing.sweep_table import print_sweep  # noqa: PLC0415
         from medseg.cli.tables import print_folds, print_result  # noqa: PLC0415
 
@@ -257,23 +251,23 @@ def resume(
             "take_over": take_over,
             "progress": display(console),
         }
-        if (sweep := sweep_to_go_on(run)) is not None:
+        if (sweep := api.sweep_to_go_on(run)) is not None:
             if sets or data or device or jobs or take_over:
                 raise RunError(
                     "a sweep goes on as it began. Leave out all but its name, --allow and --tracking-uri."
                 )
             print_sweep(
                 console,
-                resume_sweep(
+                api.resume_sweep(
                     sweep, tracking_uri=tracking_uri, allow=allow or (), progress=options["progress"]
                 ),
             )
-        elif are_folds(run, take_over=take_over):
+        elif api.are_folds(run, take_over=take_over):
             if sets:
                 raise RunError("--set cannot change folds, which are all alike. Start them again with it.")
-            print_folds(console, resume_folds(run, **options))
+            print_folds(console, api.resume_folds(run, **options))
         else:
-            print_result(console, resume_pipeline(run, set=sets or (), **options))
+            print_result(console, api.resume_pipeline(run, set=sets or (), **options))
 
 
 def paths_may_be_shown(name: str, sets: Sequence[str] | None = None) -> bool:

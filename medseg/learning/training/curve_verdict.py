@@ -6,8 +6,8 @@ change of level is sure if it is 4 standard errors, with noise by the third diff
 nothing of slopes and bends: 3 would not do where noise resembles itself from epoch to epoch. With 5 validations or
 more, in this order:
 
-1. **Does v rise?** After its lowest point it surely stands higher, for 2 epochs at least; three of four values of
-   the last third are a twentieth higher. Of fewer than 16 validations, in which a sharp turn looks like noise, it is
+1. **Does v rise?** After its lowest point it surely stands higher, for 2 epochs at least; three of four values of the
+   last third are a twentieth higher. Of fewer than 16 validations, in which a sharp turn looks like noise, it is
    enough that v is far above t and rose in each of the last epochs, or since its lowest point but for small dips
    (Kendall's tau, one-sided, 5 %), by three twentieths in all; by a tenth if it had only fallen before, three times
    at least, and t fell meanwhile by a quarter. Of more, it is so where the last two are each three twentieths above
@@ -23,8 +23,7 @@ more, in this order:
    quarter; else it is *underfitting*, if s is below 0.5, or t fell by less than a quarter and s is below 0.8 or not
    there. All others are a *good fit*. It is said if v rose by a twentieth in its last epochs while t fell.
 
-The shares are conventions of medseg, chosen on made-up curves with noise of many strengths: they give a
-reading, not a test of significance.
+The shares are conventions, chosen on made-up curves with noise of many strengths: a reading, no test of significance.
 """
 
 from __future__ import annotations
@@ -42,8 +41,7 @@ History = Sequence[Mapping[str, float]]
 Kind = Literal["too short", "underfitting", "good fit", "overfitting", "not yet converged"]
 
 _LEAST = 5  # validations to judge by
-_FEW = 16  # validations in which a sharp turn looks like noise
-_TOLD = 8  # validations that tell how strong the noise is
+_FEW, _TOLD = 16, 8  # validations in which a sharp turn looks like noise; that tell how strong it is
 _FEW_PATIENTS = 3  # validated ones, whose mean is that of no others
 _RISING = 2  # validations after the lowest point that make a rise, at least
 _END = 4  # validations at the end that may still improve, at least
@@ -252,8 +250,7 @@ def _rising(curves: _Curves, step: str) -> Verdict | None:
     val, train = curves.val, curves.train
     turn = _steady_since(val.values, train.values)
     steady = turn is not None and curves.apart and (len(val.values) < _FEW or _turned_sharply(val, turn))
-    if not steady and _surely_turned(curves):
-        turn, steady = _turn(val.values), True
+    turn, steady = (_turn(val.values), True) if not steady and _surely_turned(curves) else (turn, steady)
     low = turn if turn is not None and steady else _lowest(val.values)
     after = len(val.values) - 1 - low
     if after < _RISING:

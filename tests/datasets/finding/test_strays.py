@@ -150,7 +150,7 @@ def test_what_belongs_to_no_case_is_named_with_the_reason(tmp_path: Path) -> Non
 def test_the_nearest_patterns_are_counted_where_they_are_several(tmp_path: Path) -> None:
     root = made(tmp_path / "d", *GOOD, "P9_t2 (1).nii.gz", "P9_mask (1).nii.gz", "P8_mask copy 2.nii.gz")
     (note,) = (each for each in scan(manifest(TWO), root).notes if "fit no pattern" in each)
-    assert "(the nearest: '{case}_mask.nii.gz' (2), '{case}_t2.nii.gz' (1))" in note
+    assert "(the nearest: '**/{case}_mask.nii*' (2), '**/{case}_{channel}.nii*' (1))" in note
 
 
 @pytest.mark.parametrize("ending", [".bak", ".OLD", ".orig"])
