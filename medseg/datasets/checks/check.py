@@ -17,6 +17,7 @@ from medseg.datasets.checks.duplicates import Duplicates, contradictions, find_d
 from medseg.datasets.finding.scan import Listing
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
+from medseg.datasets.manifest.patterns import MASK
 from medseg.errors import Fault
 from medseg.files.content import Content
 from medseg.images.formats import FileKind
@@ -236,6 +237,7 @@ def check(
     complete = tuple(known[case.id] for case in listing.cases)
     faults = [fault for case in labelled(cases) for fault in known[case.id].faults]
     faults += [*_repeated(listing.cases, known), *contradictions(listing.cases, complete)]
+    faults += _all_below(manifest, complete)
     skipped = [fault for case in cases if case.unlabelled for fault in known[case.id].faults]
     return Report(
         complete,
@@ -247,6 +249,21 @@ def check(
         _in_order(listing.skipped, skipped),
         ignored=rule.ignored,
     )
+
+
+def _all_below(manifest: Manifest, facts: Sequence[CaseFacts]) -> Iterator[Fault]:
+    """That no label map has a pixel above the manifest's threshold, so that all of them are empty."""
+    above = None if manifest.pictures is None else manifest.pictures.mask_above
+    maps = [each.labels for each in facts if each.labels is not None]
+    if above is not None and maps and not any(value for labels in maps for value in labels):
+        problem = (
+            f"none of the {len(maps)} label maps has a pixel brighter than pictures.mask_above ({above})"
+        )
+        remedy = (
+            "Leave pictures.mask_above out of the manifest where label maps hold 0 and 1, or give a value below that "
+            "of their foreground."
+        )
+        yield Fault("", 0, MASK, problem, remedy)
 
 
 def _in_order(first: Sequence[Fault], more: Sequence[Fault]) -> tuple[Fault, ...]:

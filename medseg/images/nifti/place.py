@@ -112,6 +112,9 @@ def _odd(raw: Any, header: Any, grid: Geometry, sizes: NDArray[Any]) -> Iterator
         if (code := int(raw[name])) not in _KNOWN:
             taken = "the place that goes with it is taken" if code > 0 else "it is taken for 0, which is none"
             yield f"its header has a {name} that NIfTI does not know ({code}); {taken}"
+    if (negative := np.asarray(raw["pixdim"][1:4], dtype=float) < 0).any():
+        axes = ", ".join(name for name, below in zip("IJK", negative, strict=True) if below)
+        yield f"its header gives a negative voxel size along {axes} (pixdim); its amount is taken"
     if sform and qform and not _of_two_sizes(header, grid, sizes) and not _agree(header, grid):
         yield "its sform and its qform place it differently; the sform is taken"
     if (lean := grid.lean) > 0.1:

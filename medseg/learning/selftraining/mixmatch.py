@@ -127,10 +127,19 @@ class MixMatchObjective:
         guessed, share, order, others = self._mixed
         logits = main_of(logits)
         targets = mixed(torch.cat([label.float(), *[guessed] * _VIEWS]), share, order)
-        weights = None if self._weights is None else self._weights.to(logits.device)
-        known = functional.cross_entropy(logits.float(), targets[: len(logits)], weight=weights)
+        each = functional.cross_entropy(logits.float(), targets[: len(logits)], reduction="none")
+        known = each.mean() if self._weights is None else _weighed(each, label, self._weights)
         error = functional.mse_loss(others.float().softmax(dim=1), targets[len(logits) :])
         return known + self._factor * error
+
+
+def _weighed(losses: torch.Tensor, label: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """The mean of losses (B,), each as much as the class of its own label (B, K).
+
+    Weights of all classes of a mixed label would let a heavy class count with every image that is mixed with a guess.
+    """
+    own = (label.float() * weights.to(losses)).sum(dim=1)
+    return (losses * own).sum() / own.sum()
 
 
 def sharpened(chances: torch.Tensor, temperature: float) -> torch.Tensor:

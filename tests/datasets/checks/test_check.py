@@ -16,7 +16,9 @@ from medseg.datasets.checks import case_facts as facts_module
 from medseg.datasets.checks.check import Report, check
 from medseg.datasets.finding.scan import scan
 from medseg.datasets.manifest.manifest import Manifest
+from medseg.named import find_manifest
 from medseg.testing.cases import take_place
+from medseg.testing.pictures import write_picture
 
 MANIFESTS = Path(__file__).parents[3] / "data_manifests"
 SHAPE = (6, 7, 5)
@@ -397,3 +399,25 @@ def test_an_infinite_label_is_a_fault(root: Path) -> None:
     (fault,) = checked(root).faults
     assert "NaN or infinite" in fault.found
     assert "Save it as whole numbers" in fault.remedy
+
+
+def test_label_maps_that_a_threshold_empties_all_are_a_fault_with_what_to_change(tmp_path: Path) -> None:
+    for number in range(3):
+        truth = np.zeros((24, 24), np.uint8)
+        truth[4:12, 5 + number : 14] = 1
+        write_picture(
+            tmp_path / "images" / f"{number}.png",
+            np.random.default_rng(number).integers(1, 255, (24, 24), np.uint8),
+        )
+        write_picture(tmp_path / "masks" / f"{number}.png", truth)
+    cells = Manifest.from_yaml(find_manifest("picture_pairs").path)
+    for above, count in ((127, 1), (0, 0)):
+        rule = cells.model_copy(update={"pictures": cells.pictures.model_copy(update={"mask_above": above})})
+        report = check(scan(rule, tmp_path), rule, rule.channels)
+        assert len(report.faults) == count
+        if count:
+            (fault,) = report.faults
+            assert (
+                "none of the 3 label maps has a pixel brighter than pictures.mask_above (127)" in fault.text()
+            )
+            assert "Leave pictures.mask_above out" in fault.text()

@@ -301,6 +301,7 @@ QFORM = {"sform_code": 0, "qform_code": 1}
         ({**QFORM, "pixdim": [1, 0, 2, 3, 0, 0, 0, 0]}, ["no voxel size along I"]),
         ({"pixdim": [1, 0, 0, 0, 0, 0, 0, 0]}, ["pixdim gives other voxel sizes than its sform"]),
         ({"pixdim": [1, 1, 2, 3.5, 0, 0, 0, 0]}, ["pixdim gives other voxel sizes than its sform"]),
+        ({**QFORM, "pixdim": [1, -1, 2, -3, 0, 0, 0, 0]}, ["negative voxel size along I, K"]),
         ({"qform_code": 1, "qoffset_x": 40}, ["sform and its qform place it differently"]),
         ({"xyzt_units": 5}, ["unit of length that NIfTI does not know (xyzt_units 5)"]),
     ],

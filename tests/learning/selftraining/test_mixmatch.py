@@ -43,10 +43,12 @@ def by_hand(network, images, label, views, settings, factor, seed, weights=(1.0,
         target = part * targets[place] + (1 - part) * targets[order[place]]
         chances = softmax(asked(image[None]))[0]
         if place < len(images):
-            known.append(-(target * np.array(weights) * np.log(chances)).sum())
+            own = float(np.dot(label.numpy()[place], weights))
+            known.append((own, -(target * np.log(chances)).sum()))
         else:
             others.append(((target - chances) ** 2).mean())
-    return np.mean(known) + factor * np.mean(others)
+    heavy = sum(own * loss for own, loss in known) / sum(own for own, _ in known)
+    return heavy + factor * np.mean(others)
 
 
 @pytest.mark.parametrize("weights", [None, (1.0, 3.0, 0.5)])
@@ -72,6 +74,26 @@ def test_the_loss_is_that_of_the_formulas(weights, epoch, share):
     assert float(found.detach()) == pytest.approx(expected, rel=1e-5)
     assert asked == [epoch]
     assert logits.shape == (5, 3)
+
+
+def test_a_heavy_class_does_not_count_with_images_of_other_classes_that_are_mixed_with_guesses():
+    """Where the network guesses nothing, images of the light class must pull as they do without weights."""
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
+    torch.nn.init.zeros_(network[1].weight)
+    torch.nn.init.zeros_(network[1].bias)
+    images, views = drawn(1, 6, 1, 3, 4), (drawn(2, 6, 1, 3, 4),) * 2
+    label = torch.eye(3, dtype=torch.uint8)[[0] * 6]
+    pulls = []
+    for weights in (None, (1.0, 1.0, 50.0)):
+        network.zero_grad()
+        objective = MixMatch(weight=0.0).objective(
+            ImageClasses(CLASSES, class_weights=weights), lambda _: iter([views])
+        )
+        objective.begin(1)
+        torch.manual_seed(3)
+        objective.loss(None, objective(images, network), label).backward()
+        pulls.append(network[1].bias.grad.clone())
+    torch.testing.assert_close(pulls[0], pulls[1])
 
 
 def test_no_gradient_flows_through_the_guess():
