@@ -406,10 +406,10 @@ def test_label_maps_that_a_threshold_empties_all_are_a_fault_with_what_to_change
         truth = np.zeros((24, 24), np.uint8)
         truth[4:12, 5 + number : 14] = 1
         write_picture(
-            tmp_path / "images" / f"{number}.png",
+            tmp_path / "Images" / f"{number}.png",
             np.random.default_rng(number).integers(1, 255, (24, 24), np.uint8),
         )
-        write_picture(tmp_path / "masks" / f"{number}.png", truth)
+        write_picture(tmp_path / "Segmentation" / f"{number}.png", truth)
     cells = Manifest.from_yaml(find_manifest("picture_pairs").path)
     for above, count in ((127, 1), (0, 0)):
         rule = cells.model_copy(update={"pictures": cells.pictures.model_copy(update={"mask_above": above})})
