@@ -49,13 +49,20 @@ def _runs(console: Console, found: DataFrame) -> None:
         cells = [name, row["status"], _whole(row["seed"]), score, row["data"] or "-", waiting]
         table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)
-    others = int((~found["mine"].astype(bool)).sum())
-    if others:
+    mine = found["mine"].astype(bool)
+    gone, waiting = found["status"] == "GONE", found["waiting"].astype(bool)
+    if others := int((~mine).sum()):
         say(console, f"{many(others, 'run')} of somebody else, of an earlier medseg, or edited.")
-    if (found["status"] == "GONE").any():
+    if (gone & mine).any():
         say(console, "GONE: its process is no longer there. Go on with it: medseg pipeline resume RUN")
-    if found["waiting"].any():
+    if (waiting & mine).any():
         say(console, "Records wait for the tracking server. Send them: medseg runs sync")
+    if ((gone | waiting) & ~mine).any():
+        say(
+            console,
+            "What is GONE or waiting of somebody else's is yours once you go on with it: medseg pipeline resume RUN "
+            "--data FOLDER --tracking-uri ADDRESS",
+        )
 
 
 def print_run(console: Console, found: Shown, form: str) -> None:

@@ -67,7 +67,7 @@ def blank_outputs(definition: PipelineDefinition, network: torch.nn.Module, *, t
         raise DefinitionError(
             f"the network does not take a batch (2, {channels}, {height}, {width}), which channels and "
             f"slices.size ask for: {first}. {_inputs(definition)}hoose another slices.size, which its strides divide "
-            "and leave more than one pixel of."
+            "and leave more than one pixel of; or take a network of 2D slices."
         ) from error
     finally:
         network.train(before)
