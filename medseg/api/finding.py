@@ -118,8 +118,10 @@ def _fitting(run: str, known: Mapping[RunFolder, Sequence[str]]) -> list[RunFold
 
 
 def resuming(folder: RunFolder, state: State) -> str:
-    """The command that goes on with a run of one's own, with the packages that it was allowed."""
-    return f"medseg pipeline resume {folder.path.name}{allowing(state.options.allow)}"
+    """The command that goes on with a run of one's own, or with its sweep, with the packages that it was allowed."""
+    part = state.part_of
+    name = part.whole if part is not None and part.of_sweep else folder.path.name
+    return f"medseg pipeline resume {name}{allowing(state.options.allow)}"
 
 
 def mark_gone(say: Callable[[str], None] = lambda _: None) -> list[str]:

@@ -32,7 +32,6 @@ def going_on(allow: Sequence[str] = ()) -> str:
         CrossValidation,
         all_cross_validations,
     )
-    from medseg.pipeline.study.part import WINNER  # noqa: PLC0415
 
     me = this_process()
     begun: list[CrossValidation | State] = [*all_cross_validations(), *(state for _, state in all_runs())]
@@ -40,7 +39,7 @@ def going_on(allow: Sequence[str] = ()) -> str:
     if mine is None:
         return "Nothing was begun."
     part = mine.part_of if isinstance(mine, State) else None
-    name = part.name.removesuffix(WINNER) if part is not None and part.of_sweep else mine.name
+    name = part.whole if part is not None and part.of_sweep else mine.name
     return f"Go on with: medseg pipeline resume {name}{allowing(allow)}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.api.conductor import conductor_of, quiet_libraries
-from medseg.api.finding import mark_gone
+from medseg.api.finding import mark_gone, own_address
 from medseg.api.opening import open_pipeline
 from medseg.api.result import RunResult
 from medseg.api.running import ended, go_on, refuse_needless_run
@@ -168,9 +168,11 @@ def resume_sweep(
             f"the sweep needs the packages {', '.join(missing)}: name them again, --allow {missing[0]}."
         )
     mark_gone()
+    tracked = any(state.tracked for _, state in found.runs())
+    uri = tracking_uri or own_address(found.name, found.tracking_uri, found.folder, tracked=tracked)
+    sweeping = _Sweeping.of(found, default_uri(uri), progress or Silent())
     found.take()
-    uri = default_uri(tracking_uri or found.tracking_uri)
-    return _Sweeping.of(found, uri, progress or Silent()).to_its_end()
+    return sweeping.to_its_end()
 
 
 def _refuse_numbers(trials: int | None, seeds: int, minutes: float | None, *, nothing: bool) -> None:

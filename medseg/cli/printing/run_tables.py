@@ -49,8 +49,8 @@ def _runs(console: Console, found: DataFrame) -> None:
         cells = [name, row["status"], _whole(row["seed"]), score, row["data"] or "-", waiting]
         table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)
-    mine = found["mine"].astype(bool)
-    gone, waiting = found["status"] == "GONE", found["waiting"].astype(bool)
+    mine = found["mine"].to_numpy(dtype=bool)
+    gone, waiting = (found["status"] == "GONE").to_numpy(), found["waiting"].to_numpy(dtype=bool)
     if others := int((~mine).sum()):
         say(console, f"{many(others, 'run')} of somebody else, of an earlier medseg, or edited.")
     if (gone & mine).any():

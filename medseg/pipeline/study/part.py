@@ -29,6 +29,11 @@ class Part:
         return _OF_SWEEP.search(self.name) is not None
 
     @property
+    def whole(self) -> str:
+        """Name of the cross-validation or sweep."""
+        return self.name.removesuffix(WINNER) if self.of_sweep else self.name
+
+    @property
     def follows(self) -> bool:
         """Whether it must learn from the cases of the part before it."""
         return self.fold > 1 and not self.of_sweep
