@@ -49,15 +49,15 @@ def _runs(console: Console, found: DataFrame) -> None:
         cells = [name, row["status"], _whole(row["seed"]), score, row["data"] or "-", waiting]
         table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)
-    mine = found["mine"].to_numpy(dtype=bool)
-    gone, waiting = (found["status"] == "GONE").to_numpy(), found["waiting"].to_numpy(dtype=bool)
-    if others := int((~mine).sum()):
-        say(console, f"{many(others, 'run')} of somebody else, of an earlier medseg, or edited.")
-    if (gone & mine).any():
+    others = [row for row in found.to_dict("records") if not row["mine"]]
+    own = [row for row in found.to_dict("records") if row["mine"]]
+    if others:
+        say(console, f"{many(len(others), 'run')} of somebody else, of an earlier medseg, or edited.")
+    if any(row["status"] == "GONE" for row in own):
         say(console, "GONE: its process is no longer there. Go on with it: medseg pipeline resume RUN")
-    if (waiting & mine).any():
+    if any(row["waiting"] for row in own):
         say(console, "Records wait for the tracking server. Send them: medseg runs sync")
-    if ((gone | waiting) & ~mine).any():
+    if any(row["status"] == "GONE" or row["waiting"] for row in others):
         say(
             console,
             "What is GONE or waiting of somebody else's is yours once you go on with it: medseg pipeline resume RUN "
