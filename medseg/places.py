@@ -265,6 +265,11 @@ KINDS = ("stores", "samples", "checked", "models")
 """What the cache holds; `cache clear` touches nothing else."""
 
 
+def samples_folder() -> Path:
+    """Where samples of pipelines are generated that run without data: nothing else lies there."""
+    return cache_folder() / "samples"
+
+
 def cache_contents() -> dict[str, tuple[int, int]]:
     """Entries and bytes of each kind in the cache, and of what killed processes left over, if there is any.
 

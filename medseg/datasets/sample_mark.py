@@ -10,7 +10,7 @@ from pathlib import Path
 from medseg.errors import DataError
 from medseg.files.content import Content, content_of
 from medseg.files.regular import read_json
-from medseg.places import written_whole
+from medseg.places import samples_folder, written_whole
 
 MARK = "medseg-sample.json"
 """Name of the mark in the folder of a sample; it begins with no dot, so that `cp -r sample/*` takes it along."""
@@ -19,10 +19,14 @@ _LEVELS = 12  # of folders above a file in which its mark may lie
 
 
 class Marks:
-    """The marks of samples that lie in the folders of some files, and in those above; each is read once."""
+    """The marks of samples that lie in the folders of some files, and in those above; each is read once.
+
+    Samples in the cache need none.
+    """
 
     def __init__(self) -> None:
         self._known: dict[Path, frozenset[str] | None] = {}
+        self._own = samples_folder().absolute()
 
     def hold(self, files: Mapping[str, Path], contents: Mapping[str, Content]) -> bool:
         """Whether all files of a case were generated, each by the sample whose folder it lies in.
@@ -35,6 +39,8 @@ class Marks:
 
     def _holds(self, path: Path, content: Content) -> bool:
         for folder in path.absolute().parents[:_LEVELS]:
+            if folder == self._own:
+                return True
             known = self._of(folder)
             if known is not None:
                 return content.digest in known

@@ -12,11 +12,11 @@ from medseg.datasets.case import Case, labelled
 from medseg.datasets.checks.check import Report, check
 from medseg.datasets.finding.scan import found_classes, scan
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.datasets.sample_mark import Marks, begin_sample, mark_sample, marked
+from medseg.datasets.sample_mark import Marks, begin_sample, mark_sample
 from medseg.errors import DataError, DefinitionError, Fault
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.options import RunOptions
-from medseg.places import cache_folder, clear_cache_leftovers, clear_leftovers
+from medseg.places import cache_folder, clear_cache_leftovers, clear_leftovers, samples_folder
 from medseg.progress import Progress
 
 
@@ -125,12 +125,9 @@ def find_data(
         raise DefinitionError(f"the pipeline {definition.name} needs data. {needs_data(manifest)}")
     generator, rule = generator_of(manifest, options.allowed), definition.sample
     kind = type(generator).__name__.lower()
-    folder = cache_folder() / "samples" / f"{kind}-v{generator.version}-seed{rule.seed}-{rule.cases}cases"
+    folder = samples_folder() / f"{kind}-v{generator.version}-seed{rule.seed}-{rule.cases}cases"
     clear_leftovers(folder)
-    made = generator.write(folder, cases=rule.cases, seed=rule.seed, progress=progress, jobs=options.at_once)
-    if marked(made) is None:  # all that lies in the cache was generated
-        mark_sample(made)
-    return made
+    return generator.write(folder, cases=rule.cases, seed=rule.seed, progress=progress, jobs=options.at_once)
 
 
 def generate(

@@ -12,7 +12,7 @@ from medseg.pipeline.options import RunOptions
 from medseg.progress import Silent
 from medseg.testing.cases import take_place, write_brats
 
-SMALL = ("network.channels=[4,8]", "network.strides=[2]", "network.num_res_units=0")
+SMALL = ("network.in_channels=4", "network.channels=[4,8]", "network.strides=[2]", "network.num_res_units=0")
 
 
 class Heard(Silent):

@@ -139,3 +139,12 @@ def test_what_is_put_into_a_sample_is_not_signed_when_the_sample_grows(tmp_path:
     assert {content_of(path).digest for path in pictures} <= known
     assert len({path.parent.parent for path in pictures}) == 2
     assert not stale.exists()
+
+
+def test_what_lies_among_the_samples_of_the_cache_was_generated(
+    patients: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDSEG_CACHE", str(tmp_path / "cache"))
+    folder = Path(shutil.copytree(patients, tmp_path / "cache" / "samples" / "braintumours-v1"))
+    assert is_sample(folder)
+    assert not is_sample(Path(shutil.copytree(patients, tmp_path / "cache" / "patients")))

@@ -178,7 +178,7 @@ class Bringing(torch.nn.Sequential):
 def grey(make_work, monkeypatch):
     """Work of one channel, with a network that brings weights."""
     work = make_work()
-    monkeypatch.setattr(Predictor, "channels", property(lambda _: ("t1",)))
+    monkeypatch.setattr(Predictor, "inputs", property(lambda _: ("t1",)))
     spec = {"_target_": "torch.nn.Conv2d"}  # never built: nothing is recalled
     network = Bringing(1, 5)
     return replace(work, predictor=replace(work.predictor, network=network, network_spec=spec))

@@ -49,7 +49,7 @@ from pathlib import Path
 import numpy as np
 
 class Predictor:
-    channels = ("flair", "t1")
+    channels = inputs = ("flair", "t1")
     task = types.SimpleNamespace(maps=("outside", "healthy", "tumour"))
 
     def __init__(self, scale):

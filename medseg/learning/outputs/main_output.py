@@ -38,6 +38,7 @@ def of_each(change: Callable[[torch.Tensor], torch.Tensor], outputs: Outputs) ->
     return change(outputs) if isinstance(outputs, torch.Tensor) else [change(each) for each in outputs]
 
 
+@torch.compiler.disable  # traced by itself, it would ask for gradients of what is no parameter
 def _main_first(network: nn.Module, _: Any, output: Any) -> Any:
     """Put what a network gave into the form of `with_main_output`; None leaves it."""
     if isinstance(output, torch.Tensor):
