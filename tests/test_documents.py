@@ -210,7 +210,7 @@ def _posted(url: str, body: str, header: str, process: subprocess.Popen[bytes]) 
 def test_a_model_is_served_by_the_command_of_the_page_and_gives_what_predict_gives(
     finished: RunResult, tmp_path: Path
 ) -> None:
-    serve, ask = [
+    serve, make, ask = [
         line
         for block in blocks("sh")
         if block.page == "places.md" and not block.why
@@ -223,11 +223,12 @@ def test_a_model_is_served_by_the_command_of_the_page_and_gives_what_predict_giv
     assert words[0] == "mlflow"
     image = np.random.default_rng(2).random((2, 4, 32, 32), dtype=np.float32)
     curl, url, _, header, _, body = shlex.split(ask.replace("5001", port))
-    assert curl == "curl"
+    python, _, program, _, written = shlex.split(make)
+    assert (curl, python, body) == ("curl", "python", f"@{written}")
+    blank = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     channels = dict(zip(finished.predictor.channels, image.swapaxes(0, 1).tolist(), strict=True))
-    (key,) = json.loads(body)
-    assert json.loads(body)[key].keys() == channels.keys()
-    body = json.dumps({key: channels})
+    (key,) = json.loads(blank)
+    assert json.loads(blank)[key].keys() == channels.keys()
     environment = {**os.environ, **dict([setting.split("=")]), "OMP_NUM_THREADS": "1"}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -238,7 +239,8 @@ def test_a_model_is_served_by_the_command_of_the_page_and_gives_what_predict_giv
             stderr=log,
         )
         try:
-            told = _posted(url, body, header, process)
+            assert np.shape(_posted(url, blank, header, process)["predictions"]["outside"]) == (1, 240, 240)
+            told = _posted(url, json.dumps({key: channels}), header, process)
         finally:
             if process.poll() is None:
                 workers = psutil.Process(process.pid).children(recursive=True)

@@ -206,6 +206,7 @@ def export_npz(
 
     from medseg.api.exporting.archives import ORIGINAL, Archives, in_order  # noqa: PLC0415
     from medseg.datasets.reading.volume import read_volume  # noqa: PLC0415  # imports nibabel
+    from medseg.datasets.sample_mark import mark_sample  # noqa: PLC0415
     from medseg.images.npz import write_npz  # noqa: PLC0415
     from medseg.pipeline.gather import gather  # noqa: PLC0415
 
@@ -234,6 +235,9 @@ def export_npz(
             image = np.stack([grid.from_ras(each) for each in found.image])
             write_npz(path, image, None if label is None else grid.from_ras(label), grid)
             bar.advance()
+    if checked.generated:
+        names = {path.name for path in written}
+        mark_sample(Path(out), frozenset(each.name for each in Path(out).iterdir() if each.name not in names))
     return Archives(tuple(written), channels, manifest.classes, len({case.group for case in cases}))
 
 

@@ -123,7 +123,9 @@ def sample(
 
         shown = display(Console())
         write_sample(name, out, cases=cases, seed=seed, progress=shown, jobs=jobs)
-        shown.say(f"{cases} GENERATED cases are in {out}: they say nothing about real patients.", loud=True)
+        shown.say(
+            f"The GENERATED cases 1 to {cases} are in {out}: they say nothing about real patients.", loud=True
+        )
 
 
 def _how(sets: Sequence[str] | None, allow: Sequence[str] | None, jobs: int | None) -> dict[str, Any]:

@@ -48,7 +48,8 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     say(console, f"{many(every, 'case')}{of}; {good} without faults; {report.read} read now.")
     _print_files(console, report.listing)
     _print_left(console, report.listing, show_paths=show_paths)
-    for note in report.listing.notes:
+    mixed = report.origin_note().rstrip(".") if report.mixture() else ""
+    for note in filter(None, (mixed, *report.listing.notes)):
         say(console, f"Note: {note}.", "bold yellow")
     _print_pairs(console, report.listing, show_paths=show_paths)
     if report.duplicates.pairs:

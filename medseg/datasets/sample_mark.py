@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from medseg.errors import DataError
@@ -12,10 +15,19 @@ from medseg.files.content import Content, content_of
 from medseg.files.regular import read_json
 from medseg.places import samples_folder, written_whole
 
-MARK = "medseg-sample.json"
-"""Name of the mark in the folder of a sample; it begins with no dot, so that `cp -r sample/*` takes it along."""
+_MARK = re.compile(r"medseg-sample(-[0-9a-f]{8})?\.json")
+_MOST = 100  # marks in a folder that are looked at
 
 _LEVELS = 12  # of folders above a file in which its mark may lie
+
+
+def is_mark(name: str) -> bool:
+    """Whether a file of this name is the mark of a sample.
+
+    It begins with no dot, so that `cp -r sample/*` takes it along; and samples that differ have marks of other names,
+    so that none replaces another where they are copied into one folder.
+    """
+    return _MARK.fullmatch(name) is not None
 
 
 class Marks:
@@ -38,12 +50,13 @@ class Marks:
         return bool(contents) and all(self._holds(files[part], each) for part, each in contents.items())
 
     def _holds(self, path: Path, content: Content) -> bool:
-        for folder in path.absolute().parents[:_LEVELS]:
+        folders = dict.fromkeys([*path.absolute().parents[:_LEVELS], *path.resolve().parents[:_LEVELS]])
+        for folder in folders:  # also where a link leads
             if folder == self._own:
                 return True
             known = self._of(folder)
-            if known is not None:
-                return content.digest in known
+            if known is not None and content.digest in known:
+                return True
         return False
 
     def _of(self, folder: Path) -> frozenset[str] | None:
@@ -54,10 +67,20 @@ class Marks:
 
 def marked(folder: Path) -> frozenset[str] | None:
     """Digests of the files that were generated in a folder; None if it has no mark, or none that can be read."""
+    found: list[frozenset[str]] = []
+    for path in _marks(folder):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            found.append(frozenset(read_json(path)["files"]))
+    return frozenset().union(*found) if found else None
+
+
+def _marks(folder: Path) -> list[Path]:
     try:
-        return frozenset(read_json(folder / MARK)["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        with os.scandir(folder) as entries:
+            named = sorted(each.name for each in entries if is_mark(each.name))
+    except OSError:
+        return []
+    return [folder / name for name in named[:_MOST]]
 
 
 def begin_sample(folder: Path) -> frozenset[str]:
@@ -106,11 +129,18 @@ def _files(folder: Path) -> dict[str, Content]:
     return {
         path.relative_to(folder).as_posix(): content_of(path)
         for path in paths
-        if path != folder / MARK and path.is_file()
+        if not is_mark(path.name) and path.is_file()
     }
 
 
 def _write(folder: Path, digests: frozenset[str] | set[str]) -> None:
-    with written_whole(folder / MARK) as target:
-        content = {"about": "Digests of the files here that medseg has generated.", "files": sorted(digests)}
-        target.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
+    """Write a mark in place of those that are there, whose digests are among these."""
+    content = {"about": "Digests of the files here that medseg has generated.", "files": sorted(digests)}
+    text = json.dumps(content, indent=0) + "\n"
+    made = folder / f"medseg-sample-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+    before = _marks(folder)
+    with written_whole(made) as target:
+        target.write_text(text, encoding="utf-8")
+    for path in before:
+        if path != made:
+            path.unlink(missing_ok=True)

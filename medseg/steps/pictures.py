@@ -97,7 +97,7 @@ def dice_text(dice: float, truth: NDArray[Any], task: MaskTask | None = None) ->
     shown = {int(index) for index in np.unique(truth)} - {UNANNOTATED}
     if dice != 1 or (shown - {0} if task is None else shown & _selected(task)):
         return f"mean Dice {dice:.2f}"
-    if task is None or not shown - {0}:
+    if task is None or _selected(task) >= set(range(1, len(task.classes))):
         return "truth and prediction are empty"
     return f"no {' or '.join(task.select)} in truth and prediction"
 

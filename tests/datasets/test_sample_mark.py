@@ -12,7 +12,7 @@ import pytest
 
 from medseg.api import write_sample
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.datasets.sample_mark import MARK, Marks, mark_sample, marked
+from medseg.datasets.sample_mark import Marks, is_mark, mark_sample, marked
 from medseg.errors import DataError
 from medseg.files.content import content_of
 from medseg.named import find_manifest
@@ -33,6 +33,11 @@ def sample(patients: Path, tmp_path: Path) -> Path:
 def is_sample(folder: Path) -> bool:
     files = {str(number): file for number, file in enumerate(sorted(folder.rglob("*.nii.gz")))}
     return Marks().hold(files, {part: content_of(file) for part, file in files.items()})
+
+
+def mark_of(folder: Path) -> Path:
+    (mark,) = (path for path in folder.iterdir() if is_mark(path.name))
+    return mark
 
 
 def found(folder: Path, ids: str = "pseudonyms") -> Gathered:
@@ -66,11 +71,14 @@ def test_a_sample_is_known_where_it_was_made_where_it_was_copied_and_in_part(
 def test_equal_files_have_an_equal_mark_and_marking_again_changes_nothing(
     sample: Path, tmp_path: Path
 ) -> None:
-    first = (sample / MARK).read_bytes()
+    first = mark_of(sample)
     mark_sample(sample)
-    copied = Path(shutil.copytree(sample, tmp_path / "copied", ignore=shutil.ignore_patterns(MARK)))
+    copied = Path(
+        shutil.copytree(sample, tmp_path / "copied", ignore=shutil.ignore_patterns("medseg-sample*"))
+    )
     mark_sample(copied)
-    assert (sample / MARK).read_bytes() == first == (copied / MARK).read_bytes()
+    assert mark_of(sample).name == first.name == mark_of(copied).name
+    assert mark_of(sample).read_bytes() == first.read_bytes() == mark_of(copied).read_bytes()
 
 
 def test_data_without_a_mark_or_without_files_are_no_sample(patients: Path, sample: Path) -> None:
@@ -82,14 +90,15 @@ def test_data_without_a_mark_or_without_files_are_no_sample(patients: Path, samp
     "damage", ["", "[]", "{}", '{"files": 3}', '{"files": [{}]}', '{"files": null}', "\ufeff{"]
 )
 def test_a_damaged_mark_marks_nothing(sample: Path, damage: str) -> None:
-    (sample / MARK).write_text(damage, encoding="utf-8")
+    mark_of(sample).write_text(damage, encoding="utf-8")
     assert not is_sample(sample)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_mark_that_is_a_pipe_is_not_waited_for(sample: Path) -> None:
-    (sample / MARK).unlink()
-    os.mkfifo(sample / MARK)
+    mark = mark_of(sample)
+    mark.unlink()
+    os.mkfifo(mark)
     assert not is_sample(sample)
 
 
@@ -148,3 +157,27 @@ def test_what_lies_among_the_samples_of_the_cache_was_generated(
     folder = Path(shutil.copytree(patients, tmp_path / "cache" / "samples" / "braintumours-v1"))
     assert is_sample(folder)
     assert not is_sample(Path(shutil.copytree(patients, tmp_path / "cache" / "patients")))
+
+
+def test_samples_that_are_copied_into_one_folder_keep_their_marks(
+    sample: Path, patients: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(patients / "Brats_001", tmp_path / "other" / "Brats_009").parent)
+    mark_sample(other)
+    both = tmp_path / "both"
+    for each in (sample, other):
+        shutil.copytree(each, both, dirs_exist_ok=True)
+    assert sum(is_mark(path.name) for path in both.iterdir()) == 2
+    assert is_sample(both)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights on this system")
+def test_links_to_the_cases_of_a_sample_are_followed(sample: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for case in sample.iterdir():
+        if case.is_dir():
+            (linked / case.name).symlink_to(case)
+    files = {str(n): file for n, file in enumerate(sorted(sample.rglob("*.nii.gz")))}
+    through = {part: linked / file.relative_to(sample) for part, file in files.items()}
+    assert Marks().hold(through, {part: content_of(file) for part, file in through.items()})

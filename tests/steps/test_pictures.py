@@ -64,7 +64,10 @@ def test_a_case_without_what_is_selected_says_so_though_it_shows_other_classes()
     assert dice_text(1.0, kidney, task) == "no tumour in truth and prediction"
     assert dice_text(0.0, kidney, task) == "mean Dice 0.00"
     assert dice_text(1.0, kidney + 1, task) == "mean Dice 1.00"
-    assert dice_text(1.0, kidney * 0, task) == "truth and prediction are empty"
+    assert dice_text(1.0, kidney * 0, task) == "no tumour in truth and prediction", (
+        "a kidney may be predicted"
+    )
+    assert dice_text(1.0, kidney * 0, ClassMasks(classes)) == "truth and prediction are empty"
     lesion = ClassMasks(classes, {"lesion": (2, 3)}, select=("lesion", "cyst"))
     assert dice_text(1.0, kidney, lesion) == "no lesion or cyst in truth and prediction"
     assert dice_text(1.0, np.full((2, 2), 3), lesion) == "mean Dice 1.00"

@@ -16,6 +16,8 @@ from medseg.pipeline.declaration.overrides import override
 from medseg.pipeline.study.varied import Varied
 
 _SHARED = ("split", "manifest", "channels", "sample", "name")  # with another, scores would be of other data
+_OF_TRAINING = ("slices.keep", "slices.neighbours", "slices.store")  # what is scored stays the same
+_OF_SCORE = ("task._target_", "task.select", "task.classes", "task.regions", "task.threshold")
 _MOST_CHECKED = 64
 
 
@@ -35,7 +37,18 @@ def with_values(definition: PipelineDefinition, values: Sequence[str]) -> Pipeli
     return PipelineDefinition.from_dict(override(definition.to_dict(), values), definition.name)
 
 
-def refuse_wrong(definition: PipelineDefinition, given: Sequence[Varied], seeds: int) -> None:
+def _learns(definition: PipelineDefinition, path: str, allowed: Allowed) -> bool:
+    """Whether a setting is of a step that learns; of one that is not there, saying so is left to others."""
+    name = path.split(".")[1] if "." in path else ""
+    if name not in definition.steps:
+        return True
+    step = build(definition.steps[name], at=f"steps.{name}", kind=None, allowed=allowed)
+    return "train" in step.roles or not step.roles
+
+
+def refuse_wrong(
+    definition: PipelineDefinition, given: Sequence[Varied], seeds: int, allowed: Allowed
+) -> None:
     """Refuse what no definition can be made of, or no fair comparison, before anything is learned.
 
     Raises:
@@ -47,6 +60,21 @@ def refuse_wrong(definition: PipelineDefinition, given: Sequence[Varied], seeds:
             raise DefinitionError(
                 f"--vary {each.path}: runs with another {room} are scored on other patients, and their scores do not "
                 "compare. Run them one by one: medseg pipeline run --set"
+            )
+        if room == "slices" and not each.path.startswith(_OF_TRAINING):
+            raise DefinitionError(
+                f"--vary {each.path}: runs with other slices are scored on other pixels, and their validation scores "
+                "do not compare. Run them one by one, and compare their scores on the test part: medseg runs compare"
+            )
+        if each.path.startswith(_OF_SCORE) or each.path == "task":
+            raise DefinitionError(
+                f"--vary {each.path}: it decides what the validation score is of, and scores of two kinds do not "
+                "compare. Run them one by one: medseg pipeline run --set"
+            )
+        if room == "steps" and not _learns(definition, each.path, allowed):
+            raise DefinitionError(
+                f"--vary {each.path}: it does not change the validation score by which runs are ranked. Vary a "
+                "setting of a step that learns."
             )
         if each.path == "seed" and seeds > 1:
             raise DefinitionError("--vary seed and --seeds both vary the seed. Leave one out.")

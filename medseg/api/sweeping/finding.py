@@ -48,6 +48,8 @@ def _later(sweep: Sweep) -> bool:
     for folder, state in all_runs():  # the latest first
         if folder.path in own:
             return False
+        if state.part_of is not None and state.part_of.of_sweep:
+            continue  # of another sweep: stopped on purpose, or gone on with by it
         if (
             state.mine
             and state.status in ("KILLED", "FAILED")

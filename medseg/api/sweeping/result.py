@@ -46,19 +46,11 @@ class Tried:
     fault: str = ""
     minutes: float = 0.0
 
-    @classmethod
-    def of(cls, trial: Any, *, pruned: bool) -> Tried:
-        """From a trial of Optuna that has ended."""
-        known, score = trial.user_attrs, trial.value if not pruned else None
-        return cls(
-            trial.number,
-            tuple(known.get("values", ())),
-            score,
-            tuple(known.get("scores", ())),
-            "stopped early" if pruned else "finished" if score is not None else "failed",
-            str(known.get("fault", "")),
-            trial.duration.total_seconds() / 60 if trial.duration else 0.0,
-        )
+
+def minutes_of(trial: Any) -> float:
+    """Minutes that were worked on a trial of Optuna, as its journal has them."""
+    found = trial.user_attrs.get("minutes", 0.0)
+    return float(found) if isinstance(found, int | float) and found >= 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +76,12 @@ class SweepResult:
     best: Tried
     results: tuple[RunResult, ...]
     generated: bool
+
+    def test_scores(self) -> dict[str, tuple[float, ...]]:
+        """Scores of the winner on the test part by their names in MLflow, one for each seed."""
+        found = [_last_scores(result.folder, "test/") for result in self.results]
+        names = [name for name in found[0] if all(name in each for each in found)] if found else []
+        return {name: tuple(each[name] for each in found) for name in names}
 
     def trials(self) -> DataFrame:
         """What was tried: a row each with its values, the best first."""
@@ -138,7 +136,8 @@ def put_together(
             "sweep.best": "; ".join(best.settings)[:400] or "as declared",
         }
     )
-    recorder.metrics({"val/score": best.score or 0.0, **_test_scores(results)}, 0)
+    tested = {name: mean(values) for name, values in result.test_scores().items()}
+    recorder.metrics({"val/score": best.score or 0.0, **tested}, 0)
     recorder.artifact(table)
     put_below(uri, recorder.run_id, [state.tracked for _, state in asked.runs() if state.tracked])
     recorder.close("FINISHED")
@@ -160,13 +159,6 @@ def _rows(tried: Sequence[Tried]) -> list[Mapping[str, Any]]:
         }
         for each in ranked
     ]
-
-
-def _test_scores(results: Sequence[RunResult]) -> dict[str, float]:
-    """The scores of the test part, the mean over seeds."""
-    found = [_last_scores(result.folder, "test/") for result in results]
-    names = [name for name in found[0] if all(name in each for each in found)] if found else []
-    return {name: mean(each[name] for each in found) for name in names}
 
 
 def _last_scores(folder: Path, beginning: str) -> dict[str, float]:

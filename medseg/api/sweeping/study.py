@@ -52,9 +52,7 @@ def open_study(sweep: Sweep, given: Sequence[Varied]) -> Any:
     seed = int(sweep.declared["definition"]["seed"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = optuna.storages.JournalStorage(
-            optuna.storages.journal.JournalFileBackend(str(sweep.journal))
-        )
+        storage = _storage(optuna, sweep)
         study = optuna.create_study(
             storage=storage,
             study_name=sweep.name,
@@ -66,6 +64,21 @@ def open_study(sweep: Sweep, given: Sequence[Varied]) -> Any:
     for params in _combinations(given, sweep.trials, seed):
         study.enqueue_trial(params, skip_if_exists=True)
     return study
+
+
+def _storage(optuna: Any, sweep: Sweep) -> Any:
+    """The journal of a sweep, read.
+
+    Raises:
+        RunError: It is damaged.
+    """
+    try:
+        return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(sweep.journal)))
+    except (AssertionError, LookupError, TypeError, ValueError) as error:
+        raise RunError(
+            f"trials.log of {sweep.name} is damaged. Remove it from medseg-sweeps/{sweep.name} and go on: runs that "
+            "have ended are taken as they are."
+        ) from error
 
 
 def _combinations(given: Sequence[Varied], trials: int, seed: int) -> list[Mapping[str, str]]:

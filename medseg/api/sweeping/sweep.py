@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from medseg.api.conductor import conductor_of, quiet_libraries
@@ -23,7 +24,7 @@ from medseg.api.sweeping.definitions import (
     scored,
     with_values,
 )
-from medseg.api.sweeping.result import SweepResult, Tried, put_together, val_score
+from medseg.api.sweeping.result import SweepResult, Tried, minutes_of, put_together, val_score
 from medseg.api.sweeping.study import Watch, combinations, import_optuna, next_trial, open_study
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError, MedsegError, RunError, StoreError, TrackingError
@@ -107,11 +108,16 @@ def run_sweep(
     refuse_unlike(given, set)
     count = combinations(given)
     _refuse_numbers(trials, seeds, minutes, nothing=not given)
+    if trials is None and count is not None and count > MOST_TRIALS:
+        raise DefinitionError(
+            f"there are {count:,} combinations, and a sweep tries {MOST_TRIALS:,} at most. Give --trials, or fewer "
+            "values."
+        )
     root = None if data is None else Path(data)
     opened = open_pipeline(name, assignments=set, sample=root is None)
     refuse_needless_run(opened, root)
     definition = fixed_split(opened.definition)
-    refuse_wrong(definition, given, seeds)
+    refuse_wrong(definition, given, seeds, options.allowed)
     with quiet_libraries():
         refuse_unrunnable(definition, opened.manifest, root, given, options.allowed)
     uri = default_uri(tracking_uri)
@@ -120,7 +126,7 @@ def run_sweep(
         name=Sweep.named(definition.name),
         data=None if root is None else str(root.resolve()),
         vary=tuple(vary),
-        trials=min(trials or count or _TRIALS, count or MOST_TRIALS),
+        trials=min(trials or count or _TRIALS, count or MOST_TRIALS, MOST_TRIALS),
         seeds=seeds,
         minutes=minutes,
         options=options,
@@ -131,7 +137,13 @@ def run_sweep(
         tracking_uri=masked(uri),
     )
     asked.begin()
-    return _Sweeping.of(asked, uri, progress or Silent()).to_its_end()
+    try:
+        return _Sweeping.of(asked, uri, progress or Silent()).to_its_end()
+    finally:
+        if not any(
+            True for _ in asked.runs()
+        ):  # refused before anything was learned: there is nothing to go on with
+            rmtree(asked.folder, ignore_errors=True)
 
 
 def resume_sweep(
@@ -222,40 +234,66 @@ class _Sweeping:
 
     def _all_tried(self, study: Any) -> list[Tried]:
         began, states = time.monotonic(), import_optuna().trial.TrialState
-        before = sum(each.duration.total_seconds() for each in study.get_trials() if each.duration)
+        before = sum(minutes_of(each) for each in study.get_trials())
         while True:
-            spent = (time.monotonic() - began + before) / 60
+            spent = (time.monotonic() - began) / 60 + before
             more = self.asked.minutes is None or spent < self.asked.minutes
             trial = next_trial(study, self.asked, more=more)
             if trial is None:
                 break
             self._tried(study, trial)
-        ended_ones = (each for each in study.get_trials() if each.state.is_finished())
-        return [Tried.of(each, pruned=each.state == states.PRUNED) for each in ended_ones]
+        return [self._looked_at(each, states) for each in study.get_trials() if each.state.is_finished()]
+
+    def _looked_at(self, trial: Any, states: Any) -> Tried:
+        """What was tried, by its runs: of the journal, which is not signed, only values that may be are taken."""
+        values = tuple(f"{each.path}={each.kept(trial.params.get(each.path))}" for each in self.given)
+        ended = "failed"
+        scores: tuple[float, ...] = ()
+        if trial.state == states.PRUNED:
+            ended = "stopped early"
+        elif trial.state == states.COMPLETE:
+            ended = "finished"
+            scores = tuple(self._kept_score(trial.number, seed) for seed in range(self.asked.seeds))
+        fault = "" if ended != "failed" else str(trial.user_attrs.get("fault", ""))
+        score = sum(scores) / len(scores) if scores else None
+        return Tried(trial.number, values, score, scores, ended, fault, minutes_of(trial))
+
+    def _kept_score(self, trial: int, seed: int) -> float:
+        """The validation score of a run that has ended, by its own record."""
+        found = self.asked.run_of(self.asked.part(trial, seed))
+        score = None
+        if found is not None and not damaged(found[0], "metrics.jsonl"):
+            score = val_score(found[0].path)
+        if score is None:
+            raise RunError(
+                f"the run of combination {trial + 1}, seed {seed + 1}, of {self.asked.name} is gone, or its record "
+                "is not as it was made. Put it back; or delete the folder of the sweep, and start it again."
+            )
+        return score
 
     def _tried(self, study: Any, trial: Any) -> None:
         states = import_optuna().trial.TrialState
         values = [f"{each.path}={each.chosen(trial)}" for each in self.given]
-        trial.set_user_attr("values", values)
         of = f" of {self.asked.trials}"
         self.shown.say(f"Combination {trial.number + 1}{of}: {', '.join(values) or 'as declared'}.")
-        scores = []
+        began, scores = time.monotonic() - 60 * minutes_of(trial), []
         try:
             for seed in range(self.asked.seeds):
                 watch = [Watch(trial)] if seed == 0 and len(self.given) else []
                 scores.append(self._score_of(trial.number, seed, values, watch))
-                trial.set_user_attr("scores", scores)
+            ended: dict[str, Any] = {"values": sum(scores) / len(scores)}
         except StoppedEarly:
             self.shown.say("It falls behind the median of those before, and is stopped.")
-            study.tell(trial.number, state=states.PRUNED)
+            ended = {"state": states.PRUNED}
         except (DataError, StoreError, TrackingError):
             raise  # of all combinations
         except MedsegError as error:
             self.shown.say(f"It cannot be trained: {error}", loud=True)
             trial.set_user_attr("fault", str(error))
-            study.tell(trial.number, state=states.FAIL)
-        else:
-            study.tell(trial.number, sum(scores) / len(scores))
+            ended = {"state": states.FAIL}
+        finally:
+            trial.set_user_attr("minutes", (time.monotonic() - began) / 60)
+        study.tell(trial.number, **ended)
 
     def _score_of(self, trial: int, seed: int, values: Sequence[str], watch: Sequence[Recorder]) -> float:
         definition = learned(self._with(values, seed), self.asked.options.allowed)
@@ -274,14 +312,15 @@ class _Sweeping:
         results = []
         for seed in range(self.asked.seeds):
             found = self.asked.run_of(self.asked.part(best.number, seed))
-            assert found is not None  # noqa: S101 - it has a score
+            if found is None:
+                raise RunError(f"the run of combination {best.number + 1} of {self.asked.name} is gone.")
             folder = found[0]
             allowed = self.asked.options.allowed
             definition = scored(self._with(best.settings, seed), (folder.path / "model").resolve(), allowed)
             if definition is None:
                 results.append(ended(folder, self.asked.options.allow))
                 continue
-            if seed == 0:
+            if seed == 0 and self.asked.run_of(self.asked.winner(seed)) is None:
                 self.shown.say(
                     f"The winner is scored on the test part: {', '.join(best.settings) or 'as declared'}."
                 )

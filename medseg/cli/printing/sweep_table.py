@@ -37,6 +37,10 @@ def print_sweep(console: Console, result: SweepResult) -> None:
         title = f"test, looked at once, for the winner{of}{kind}"
         console.print(summary_table(first.summary(), title))
     if len(result.results) > 1:
+        for name, values in result.test_scores().items():
+            if (name.count("/") == 2 and name.startswith("test/dice/")) or name.count("/") == 1:
+                spread = f"{sum(values) / len(values):.3f}, from {min(values):.3f} to {max(values):.3f}"
+                say(console, f"{name}, the mean of {len(values)} seeds: {spread}")
         for number, each in enumerate(result.results, start=1):
             say(console, f"Seed {number}: {each.folder}")
     if result.generated:

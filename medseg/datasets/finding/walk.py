@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.doubtful import may_be_image, own_ending
 from medseg.datasets.finding.draft import Draft, Found
-from medseg.datasets.sample_mark import MARK
+from medseg.datasets.sample_mark import is_mark
 from medseg.errors import Fault
 from medseg.text import composed
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from medseg.images.sniff import Look
 
 #: Folders that programs leave beside those of the user: macOS in archives, and Synology's disks.
-_OF_PROGRAMS = frozenset({"__MACOSX", "@eaDir", MARK})
+_OF_PROGRAMS = frozenset({"__MACOSX", "@eaDir"})
 
 _SHOWN = 5
 
@@ -167,7 +167,7 @@ def leave_passed(found: Found, walk: Walk, *, named: bool) -> None:
 
 
 def _is_left_out(name: str) -> bool:
-    return name.startswith(".") or name in _OF_PROGRAMS
+    return name.startswith(".") or name in _OF_PROGRAMS or is_mark(name)
 
 
 def looks_picture(path: Path) -> bool:

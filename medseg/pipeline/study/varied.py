@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from medseg.errors import DefinitionError
+from medseg.errors import DefinitionError, RunError
 from medseg.yaml import parse_yaml
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"\s*(log:)?\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*")
+_FEW = 20  # whole numbers of a range that are values of their own
 _OPEN, _CLOSE = "[{", "]}"
 _EXPECTED = "expected PATH=VALUE,VALUE,... or PATH=LOW..HIGH, with log: before LOW for steps by factors"
 
@@ -47,6 +48,13 @@ class Varied(Protocol):
     def chosen(self, trial: Suggests) -> str:
         """The value of one trial, as YAML."""
 
+    def kept(self, value: object) -> str:
+        """The same, of a value that a journal has kept.
+
+        Raises:
+            RunError: It is none that the setting may have.
+        """
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -72,7 +80,13 @@ class Choice:
 
     def chosen(self, trial: Suggests) -> str:
         """One of them."""
-        return str(trial.suggest_categorical(self.path, self.values))
+        return self.kept(trial.suggest_categorical(self.path, self.values))
+
+    def kept(self, value: object) -> str:
+        """One of them."""
+        if value not in self.values:
+            raise _not_kept(self.path, value)
+        return str(value)
 
 
 @dataclass(frozen=True)
@@ -106,13 +120,31 @@ class Between:
     def chosen(self, trial: Suggests) -> str:
         """A number of it."""
         if self.whole:
-            return self._written(trial.suggest_int(self.path, int(self.low), int(self.high), log=self.log))
-        found = trial.suggest_float(self.path, self.low, self.high, log=self.log)
-        short = float(f"{found:.4g}")  # four digits are told apart by no training, and can be read
+            return self.kept(trial.suggest_int(self.path, int(self.low), int(self.high), log=self.log))
+        return self.kept(trial.suggest_float(self.path, self.low, self.high, log=self.log))
+
+    def kept(self, value: object) -> str:
+        """A number of the range."""
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not self.low <= value <= self.high
+        ):
+            raise _not_kept(self.path, value)
+        if self.whole:
+            return self._written(value)
+        short = float(f"{value:.4g}")  # four digits are told apart by no training, and can be read
         return self._written(min(max(short, self.low), self.high))
 
     def _written(self, value: float) -> str:
         return str(int(value)) if self.whole else repr(float(value))
+
+
+def _not_kept(path: str, value: object) -> RunError:
+    return RunError(
+        f"trials.log of the sweep is damaged: {path} has the value {value!r}, which it was not to have. Remove "
+        "trials.log and go on: runs that have ended are taken as they are."
+    )
 
 
 def varied(text: str) -> Varied:
@@ -136,6 +168,8 @@ def varied(text: str) -> Varied:
         wrong = "the first number is not below the second" if low >= high else "with log: numbers are above 0"
         raise DefinitionError(f"--vary {text}: {wrong}.")
     whole = all(re.fullmatch(r"[+-]?\d+", each) for each in (found[2], found[3]))
+    if whole and not log and high - low < _FEW:  # each is tried once, and none again and again
+        return Choice(path, tuple(str(value) for value in range(int(low), int(high) + 1)))
     return Between(path, low, high, log, whole)
 
 

@@ -67,6 +67,16 @@ def test_a_sweep_that_was_killed_goes_on_and_scores_the_winner_alone(
         each.summary().query("name == 'mean' and score == 'dice'")["mean"].item() for each in result.results
     ]
     assert parent.data.metrics["test/dice/mean"] == pytest.approx(sum(means) / 2)
+    journal = result.folder / "trials.log"
+    kept = journal.read_text()
+    journal.write_text(
+        kept.replace("0.", "9.").replace('"fault"', '"values"')
+    )  # scores of a journal are not taken
+    assert resume_sweep(name).best.score == result.best.score
+    journal.write_text('{"op_code": 99}\n' + kept)
+    with pytest.raises(RunError, match=r"trials\.log of .* is damaged\. Remove it"):
+        resume_sweep(name)
+    journal.write_text(kept)
     again = resume_sweep(name)
     assert (again.run_id, again.best, len(list(all_runs()))) == (result.run_id, result.best, len(runs))
     assert sweep_to_go_on(None) is None
@@ -81,6 +91,14 @@ def test_a_sweep_that_was_killed_goes_on_and_scores_the_winner_alone(
         ({"vary": ["manifest=brats2020,brats2023"]}, "scored on other patients"),
         ({"vary": ["steps.nothing.x=1,2"]}, "--vary steps.nothing.x"),
         ({"vary": ["seed=1,2"], "seeds": 2}, "Leave one out"),
+        ({"vary": ["slices.size=[16,16],[32,32]"]}, "scored on other pixels"),
+        ({"vary": ["slices.spacing=[1,1],[2,2]"]}, "scored on other pixels"),
+        ({"vary": ["task.select=[oedema],[outside]"]}, "what the validation score is of"),
+        ({"vary": ["steps.evaluate.role=test,val"]}, "does not change the validation score"),
+        (
+            {"vary": [f"{each}={','.join(map(str, range(1, 40)))}" for each in ("a", "b", "c")]},
+            "Give --trials",
+        ),
         ({"vary": VARY, "set": ["steps={e: {_target_: medseg.steps.Evaluate}}"]}, "steps.fit"),
         (
             {"seeds": 2, "set": ["steps={e: {_target_: medseg.steps.Evaluate}}"]},

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medseg.errors import DefinitionError
+from medseg.errors import DefinitionError, RunError
 from medseg.pipeline.study.varied import Between, Choice, refuse_unlike, varied
 from medseg.yaml import parse_yaml
 
@@ -40,6 +40,7 @@ class Chooses:
         ),
         ("steps.fit.patience = null, 5", ("null", "5")),
         ("seed=3", ("3",)),
+        ("loading.batch_size=4..6", ("4", "5", "6")),
     ],
 )
 def test_values_between_commas_are_those_of_a_choice(text: str, values: tuple[str, ...]) -> None:
@@ -55,7 +56,7 @@ def test_values_between_commas_are_those_of_a_choice(text: str, values: tuple[st
     [
         ("a.lr=1e-4..1e-2", Between("a.lr", 1e-4, 1e-2)),
         ("a.lr=log:1e-4..1e-2", Between("a.lr", 1e-4, 1e-2, log=True)),
-        ("a.epochs=5..20", Between("a.epochs", 5, 20, whole=True)),
+        ("a.epochs=5..200", Between("a.epochs", 5, 200, whole=True)),
         ("a.x=-1.5..2", Between("a.x", -1.5, 2)),
     ],
 )
@@ -64,7 +65,7 @@ def test_two_numbers_are_the_ends_of_a_range(text: str, found: Between) -> None:
     assert found.count is None
 
 
-@given(st.floats(0, 1), st.sampled_from(["a=1e-4..1e-2", "a=log:0.00012345..3", "a=5..20", "a=-7.5..-7.4"]))
+@given(st.floats(0, 1), st.sampled_from(["a=1e-4..1e-2", "a=log:0.00012345..3", "a=5..200", "a=-7.5..-7.4"]))
 def test_what_is_chosen_lies_in_the_range_and_reads_back_as_a_number(share: float, text: str) -> None:
     between = varied(text)
     assert isinstance(between, Between)
@@ -90,6 +91,22 @@ def test_what_is_chosen_lies_in_the_range_and_reads_back_as_a_number(share: floa
 def test_what_cannot_be_read_is_refused(text: str, said: str) -> None:
     with pytest.raises(DefinitionError, match=said):
         varied(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a=1,2", "3"),
+        ("a=1,2", 1),
+        ("a=0.1..0.2", 0.3),
+        ("a=0.1..0.2", "0.15"),
+        ("a=0.1..0.2", None),
+        ("a=1..99", True),
+    ],
+)
+def test_a_value_that_the_journal_was_not_to_have_is_refused(text: str, value: object) -> None:
+    with pytest.raises(RunError, match=r"trials\.log of the sweep is damaged.*Remove"):
+        varied(text).kept(value)
 
 
 def test_a_setting_is_varied_once_and_not_set_beside() -> None:
