@@ -66,7 +66,7 @@ def refuse_wrong(
                 f"--vary {each.path}: runs with other slices are scored on other pixels, and their validation scores "
                 "do not compare. Run them one by one, and compare their scores on the test part: medseg runs compare"
             )
-        if each.path.startswith(_OF_SCORE) or each.path == "task":
+        if each.path.startswith(_OF_SCORE) or each.path == "task" or each.path.endswith(".best_by"):
             raise DefinitionError(
                 f"--vary {each.path}: it decides what the validation score is of, and scores of two kinds do not "
                 "compare. Run them one by one: medseg pipeline run --set"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -92,12 +93,15 @@ class SweepResult:
 
 def val_score(folder: Path) -> float | None:
     """The validation score of the weights that a run kept; None if it has none."""
-    found = None
-    with open_regular(folder / "metrics.jsonl") as file:
-        for line in file.read().splitlines():
-            with suppress(ValueError):
-                found = json.loads(line).get("metrics", {}).get("val/score", found)
+    found = _last_scores(folder, "val/score").get("val/score")
     return found if isinstance(found, int | float) else None
+
+
+def ranked(tried: Sequence[Tried]) -> list[Tried]:
+    """The highest score first, of equal ones that which was begun first; those without a score come last."""
+    return sorted(
+        tried, key=lambda each: (-inf if each.score is None else each.score, -each.number), reverse=True
+    )
 
 
 def put_together(
@@ -145,7 +149,6 @@ def put_together(
 
 
 def _rows(tried: Sequence[Tried]) -> list[Mapping[str, Any]]:
-    ranked = sorted(tried, key=lambda each: (-(each.score if each.score is not None else -1), each.number))
     return [
         {
             "trial": each.number + 1,
@@ -157,7 +160,7 @@ def _rows(tried: Sequence[Tried]) -> list[Mapping[str, Any]]:
             "minutes": round(each.minutes, 2),
             "fault": each.fault,
         }
-        for each in ranked
+        for each in ranked(tried)
     ]
 
 

@@ -24,7 +24,7 @@ from medseg.api.sweeping.definitions import (
     scored,
     with_values,
 )
-from medseg.api.sweeping.result import SweepResult, Tried, minutes_of, put_together, val_score
+from medseg.api.sweeping.result import SweepResult, Tried, minutes_of, put_together, ranked, val_score
 from medseg.api.sweeping.study import Watch, combinations, import_optuna, next_trial, open_study
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError, MedsegError, RunError, StoreError, TrackingError
@@ -223,8 +223,8 @@ class _Sweeping:
         try:
             study = open_study(self.asked, self.given)
             tried = self._all_tried(study)
-            best = max((each for each in tried if each.score is not None), key=_rank, default=None)
-            if best is None:
+            best = next(iter(ranked(tried)), None)
+            if best is None or best.score is None:
                 faults = [each.fault for each in tried if each.fault]
                 raise RunError(f"no combination of values could be trained. {next(iter(faults), '')}".strip())
             results = self._winner_scored(best)
@@ -340,7 +340,3 @@ class _Sweeping:
             return ended(folder, options.allow)
         given = Given.of(None, options.allow, tracking_uri=self.uri)
         return go_on(folder, given, self.shown, watch)
-
-
-def _rank(tried: Tried) -> tuple[float, int]:
-    return (tried.score or 0.0, -tried.number)  # of equal ones the first

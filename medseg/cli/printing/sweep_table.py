@@ -53,6 +53,8 @@ def print_sweep(console: Console, result: SweepResult) -> None:
 
 
 def _trials(result: SweepResult, title: str) -> Table:
+    from medseg.api.sweeping.result import ranked  # noqa: PLC0415 - torch and MONAI
+
     paths = [value.partition("=")[0] for value in result.best.settings]
     several = any(len(each.scores) > 1 for each in result.tried)
     table = Table(
@@ -63,10 +65,7 @@ def _trials(result: SweepResult, title: str) -> Table:
         table.add_column(Text(printable(short)), overflow="fold")
     for head in ("score", *(["seeds", "from-to"] if several else []), "min", ""):
         table.add_column(head, justify="right" if head else "left", no_wrap=True)
-    ranked = sorted(
-        result.tried, key=lambda each: (-(each.score if each.score is not None else -1), each.number)
-    )
-    for each in ranked[:_SHOWN]:
+    for each in ranked(result.tried)[:_SHOWN]:
         table.add_row(*_row(each, several=several))
     return table
 

@@ -94,6 +94,7 @@ def test_a_sweep_that_was_killed_goes_on_and_scores_the_winner_alone(
         ({"vary": ["slices.size=[16,16],[32,32]"]}, "scored on other pixels"),
         ({"vary": ["slices.spacing=[1,1],[2,2]"]}, "scored on other pixels"),
         ({"vary": ["task.select=[oedema],[outside]"]}, "what the validation score is of"),
+        ({"vary": ["steps.fit.best_by=score,loss"]}, "what the validation score is of"),
         ({"vary": ["steps.evaluate.role=test,val"]}, "does not change the validation score"),
         (
             {"vary": [f"{each}={','.join(map(str, range(1, 40)))}" for each in ("a", "b", "c")]},
