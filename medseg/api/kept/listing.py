@@ -111,7 +111,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "began": _began(name),
         "mine": False,
     }
-    row["waiting"], row["val_score"], row["seed"] = _waiting(folder), _best(folder), _seed(folder)
+    row["waiting"], row["val_score"], row["seed"] = _waiting(folder), best_score(folder), _seed(folder)
     row["tested"] = (folder.path / "scores" / "test.csv").exists()
     try:
         state = folder.read()
@@ -147,7 +147,7 @@ def _seed(folder: RunFolder) -> int | None:
     return None
 
 
-def _best(folder: RunFolder) -> float:
+def best_score(folder: RunFolder) -> float:
     """The score of the epoch whose weights were kept, of the last training; NaN if there is none."""
     found = float("nan")
     for line in _lines(folder, METRICS):

@@ -6,13 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from medseg.api.kept.listing import best_score
 from medseg.api.result import RunResult
 from medseg.files.regular import open_regular
+from medseg.pipeline.folder import RunFolder
 from medseg.pipeline.study.sweep import Sweep
 from medseg.places import written_whole
 from medseg.progress import Progress
@@ -93,8 +95,8 @@ class SweepResult:
 
 def val_score(folder: Path) -> float | None:
     """The validation score of the weights that a run kept; None if it has none."""
-    found = _last_scores(folder, "val/score").get("val/score")
-    return found if isinstance(found, int | float) else None
+    found = best_score(RunFolder(folder))
+    return found if isfinite(found) else None
 
 
 def ranked(tried: Sequence[Tried]) -> list[Tried]:
