@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -155,8 +157,8 @@ def workers_watched(workers: int) -> Iterator[None]:
         if not str(error).startswith("Caught ") or own not in str(error):
             raise
         raise type(error)(str(error).rpartition(own)[2].strip()) from error
-    except (RuntimeError, MemoryError) as error:
-        if not _lacked_memory(str(error)):
+    except (RuntimeError, MemoryError, EOFError, OSError, UnpicklingError) as error:
+        if not _lacked_memory(str(error)) and not _cut_off(error):
             raise
         raise TrainingError(
             f"one of {workers} processes that load slices ended unexpectedly: most likely the system stopped it for "
@@ -168,7 +170,9 @@ def workers_watched(workers: int) -> Iterator[None]:
 
 def _lacked_memory(message: str) -> bool:
     """Whether an error of torch's loader is that a process of it was stopped, or found no memory of one kind."""
-    if "DataLoader worker (" in message or message.startswith("Caught MemoryError"):
+    if "DataLoader worker (" in message or message.startswith(
+        ("Caught MemoryError", "Pin memory thread exited")
+    ):
         return True
     words = (
         "can't allocate memory",
@@ -177,6 +181,18 @@ def _lacked_memory(message: str) -> bool:
         "unable to write to file </torch_",
     )
     return message.startswith("Caught ") and any(each in message for each in words)
+
+
+def _cut_off(error: Exception) -> bool:
+    """Whether a process ended while it handed over a batch, of which torch says no more than where reading stopped.
+
+    A batch crosses as a message, read from a pipe, that names memory, which is then asked for by a socket: where the
+    other side is gone, there is an end of file, a reset or refused connection, a missing socket or half a message.
+    """
+    return isinstance(error, (EOFError, OSError, UnpicklingError)) and any(
+        frame.f_globals.get("__name__", "").startswith("multiprocessing.")
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
 
 
 class EpochOrder(Sampler[tuple[int, int]]):

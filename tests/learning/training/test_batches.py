@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import multiprocessing.connection
+import os
 import pickle
+import struct
 from dataclasses import replace
 from itertools import pairwise
 
@@ -448,8 +451,29 @@ def test_want_of_memory_that_torch_tells_in_words_is_told_alike(said):
         sent.reraise()
 
 
+@pytest.mark.parametrize("sent", [b"", b"half of"], ids=["nothing", "half a message"])
+def test_a_worker_that_ends_while_it_hands_over_a_batch_is_told_alike(sent):
+    ours, its = multiprocessing.Pipe()
+    os.write(its.fileno(), struct.pack("!i", 100) + sent)
+    its.close()
+    with pytest.raises(TrainingError, match=r"--set loading\.workers=0"), workers_watched(1):
+        ours.recv()
+
+
+def test_a_worker_whose_socket_is_gone_when_a_batch_is_fetched_is_told_alike(tmp_path):
+    with pytest.raises(TrainingError, match=r"--set loading\.workers=0"), workers_watched(1):
+        multiprocessing.connection.Client(str(tmp_path / "gone"))
+
+
 @pytest.mark.parametrize(
-    "error", [RuntimeError("another"), MemoryError("here"), DefinitionError("Caught by us")]
+    "error",
+    [
+        RuntimeError("another"),
+        MemoryError("here"),
+        EOFError("of a file"),
+        FileNotFoundError("no image"),
+        DefinitionError("Caught by us"),
+    ],
 )
 def test_what_is_not_of_a_worker_stays_what_it_is(error):
     with pytest.raises(type(error)) as met, workers_watched(1):
