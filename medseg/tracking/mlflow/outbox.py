@@ -15,18 +15,10 @@ from medseg.files.regular import open_regular
 from medseg.places import written_whole
 from medseg.tracking.mlflow.address import masked
 from medseg.tracking.mlflow.calls import Call
+from medseg.tracking.mlflow.refusal import LOGIN, code_of, is_refusal
 
 UNTRACKED = "untracked.jsonl"
 _FIRST_PAUSE, _LONGEST_PAUSE = 30.0, 300.0
-# What a server says when it understood and will not: to send it again would block all that comes after.
-_REFUSALS = frozenset({
-    "ALREADY_EXISTS", "BAD_REQUEST", "FEATURE_DISABLED", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "NOT_IMPLEMENTED",
-    "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST",
-})  # fmt: skip
-# What it says of a login: another token, or another right, lets the same call pass.
-LOGIN = frozenset({"CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "UNAUTHENTICATED"})
-# MLflow calls most of these a bad request, whatever is wrong with the database.
-_OUTAGES = frozenset({"DatabaseError", "InterfaceError", "InternalError", "OperationalError"})
 
 
 class Outbox:
@@ -169,11 +161,11 @@ class Outbox:
             self._say(f"One {call.what} is not sent to the tracking server: {error}")
             return True
         except Exception as error:  # noqa: BLE001 - MLflow raises whatever its stores and HTTP layers raise
-            if _is_refusal(error):
+            if is_refusal(error):
                 self.refused += 1
                 self._say(f"The tracking server refused {call.what}: {_first_line(error)}.")
                 return True
-            does_not = "refuses the login" if _code(error) in LOGIN else f"did not take {call.what}"
+            does_not = "refuses the login" if code_of(error) in LOGIN else f"did not take {call.what}"
             self._back_off(does_not, error)
             return False
         if note:
@@ -211,22 +203,6 @@ def leave(folder: Path, call: Call, say: Callable[[str], None]) -> None:
 def _say_cut(cut: int, say: Callable[[str], None]) -> None:
     if cut:
         say(f"The last {cut} bytes of {UNTRACKED} were damaged, as by a power cut, and are cut off.")
-
-
-def _is_refusal(error: Exception) -> bool:
-    if type(error.__cause__).__name__ in _OUTAGES:
-        return False
-    code = _code(error)
-    if code:
-        return code in _REFUSALS
-    # A file that is gone will not come back; any other trouble with files or sockets may pass.
-    return isinstance(error, FileNotFoundError) or not isinstance(error, OSError)
-
-
-def _code(error: Exception) -> str:
-    """What MLflow calls an error; of files it passes on the answer of the HTTP layer."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return "UNAUTHENTICATED" if status in (401, 403) else getattr(error, "error_code", None) or ""
 
 
 def _first_line(error: Exception) -> str:
