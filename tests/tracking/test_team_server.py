@@ -26,8 +26,8 @@ import pytest
 
 from medseg.errors import TrackingError
 from medseg.tracking.mlflow.ending import send_rest
-from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.recorder import MlflowRecorder
+from medseg.tracking.mlflow.sending.outbox import UNTRACKED
 from medseg.yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,7 +22,7 @@ from medseg.tracking.mlflow.address import (
 from medseg.tracking.mlflow.database import make_database
 from medseg.tracking.mlflow.moved import follow
 from medseg.tracking.mlflow.quiet import quiet_mlflow
-from medseg.tracking.mlflow.refusal import LOGIN, code_of
+from medseg.tracking.mlflow.sending.refusal import LOGIN, code_of
 
 
 @contextmanager

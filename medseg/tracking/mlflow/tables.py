@@ -33,9 +33,11 @@ def one_row_a_case(table: DataFrame) -> DataFrame:
         )
         first, *others = dict.fromkeys(table["name"])
         groups = table.drop_duplicates("case").set_index("case")[table.columns.intersection(["group"])]
-        wide = table.set_index(["case", "name"])[scores].unstack("name")  # noqa: PD010 - scores are no numbers to sum
-        wide = wide[[(score, name) for score in scores for name in (*others, first)]].reindex(groups.index)
-        wide.columns = [f"{score}/{name}" if name else score for score, name in wide.columns]
+        of_cases = {name: rows.set_index("case") for name, rows in table.groupby("name", sort=False)}
+        wide = groups[[]]
+        for score in scores:
+            for name in (*others, first):
+                wide = wide.join(of_cases[name][score].rename(f"{score}/{name}" if name else score))
         table = wide.join(groups).reset_index()
     last = table.columns.intersection(["group"])
     return table[[*table.columns.difference(last, sort=False), *last]]

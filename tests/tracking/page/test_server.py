@@ -21,9 +21,9 @@ import pytest
 
 from medseg.errors import RunError, TrackingError
 from medseg.tracking.mlflow.address import default_uri, sqlite_path
-from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.page.server import serve_ui, ui_command, ui_environment
 from medseg.tracking.mlflow.recorder import MlflowRecorder
+from medseg.tracking.mlflow.sending.outbox import UNTRACKED
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 # What a server says when it understood and will not: to send it again would block all that comes after.
 _REFUSALS = frozenset({
     "ALREADY_EXISTS", "BAD_REQUEST", "FEATURE_DISABLED", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "NOT_IMPLEMENTED",
@@ -26,5 +28,15 @@ def is_refusal(error: Exception) -> bool:
 
 def code_of(error: Exception) -> str:
     """What MLflow calls an error; of files it passes on the answer of the HTTP layer."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return "UNAUTHENTICATED" if status in (401, 403) else getattr(error, "error_code", None) or ""
+    if _status(error) in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return "UNAUTHENTICATED"
+    return getattr(error, "error_code", None) or ""
+
+
+def is_too_large(error: Exception) -> bool:
+    """Whether a server, or a proxy before it, takes no file of that size."""
+    return _status(error) == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+def _status(error: Exception) -> int | None:
+    return getattr(getattr(error, "response", None), "status_code", None)
