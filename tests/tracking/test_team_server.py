@@ -271,7 +271,6 @@ def ada(team: Team, monkeypatch: pytest.MonkeyPatch) -> Team:
     """The server, with the login of a user in the environment."""
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a long password")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     return team
 
 
@@ -316,11 +315,11 @@ def test_runs_users_and_passwords_lie_in_the_one_database(ada: Team, tmp_path: P
         with connection.cursor() as cursor:
             cursor.execute("SELECT status FROM runs WHERE run_uuid = %s", (recorder.run_id,))
             assert cursor.fetchall() == [("FINISHED",)]
-            cursor.execute("SELECT username, password_hash FROM users ORDER BY username")
-            (_, hidden), (user, hashed) = cursor.fetchall()
-            assert user == "ada"
-            assert "a long password" not in hashed
-            assert ada.variables["MLFLOW_ADMIN_PASSWORD"] not in hidden
+            cursor.execute("SELECT username, password_hash FROM users")
+            hashed = dict(cursor.fetchall())
+            assert set(hashed) == {"admin", "ada"}
+            assert ada.variables["MLFLOW_ADMIN_PASSWORD"] not in hashed["admin"]
+            assert "a long password" not in hashed["ada"]
     finally:
         connection.close()
 
@@ -356,7 +355,7 @@ def test_twenty_runs_at_once_lose_nothing(ada: Team, tmp_path: Path) -> None:
         said: list[str] = []
         folder = tmp_path / f"run-{number}"
         recorder = begun(ada.uri, folder, said)
-        for step in range(5):
+        for step in range(3):
             recorder.metrics({"loss": number / (step + 1), "dice": step}, step)
         (folder / "scores.csv").write_text(f"{number}\n")
         recorder.artifact(folder / "scores.csv")
@@ -374,6 +373,6 @@ def test_twenty_runs_at_once_lose_nothing(ada: Team, tmp_path: Path) -> None:
     for number, (run, _) in enumerate(runs):
         assert client.get_run(run).info.status == "FINISHED"
         assert [each.value for each in client.get_metric_history(run, "loss")] == [
-            number / n for n in range(1, 6)
+            number / n for n in range(1, 4)
         ]
         assert [each.path for each in client.list_artifacts(run)] == ["scores.csv"]
