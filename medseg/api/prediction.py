@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medseg.api.dicomweb.destination import Destination, outputs
+from medseg.api.dicomweb.ways import ways
 from medseg.api.models import load_model
 from medseg.datasets.case import Case
 from medseg.datasets.reading.unforeseen import one_case
@@ -60,6 +62,8 @@ class Predicted:
         table: Name of the file with the measures.
         first: Columns of it that matter most.
         files: What each file of a case is, by the end of its name, where more was asked for than usual.
+        stored: Cases whose segmentations are in an archive, read back from it and compared.
+        archive: Its address; empty for none.
     """
 
     cases: tuple[PredictedCase, ...]
@@ -71,6 +75,8 @@ class Predicted:
     table: str
     first: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    stored: tuple[str, ...] = ()
+    archive: str = ""
 
     def frame(self) -> DataFrame:
         """One row a case: its measures, warnings, and its files where more was asked for than usual."""
@@ -96,13 +102,17 @@ class _Asked:
     out: Path
     output: Output
     wishes: Wishes
+    destination: Destination
 
 
 def predict(
     model: str | Path | Sequence[str | Path] | Predictor,
-    inputs: Sequence[str | Path],
-    out: str | Path,
+    inputs: Sequence[str | Path] = (),
+    out: str | Path | None = None,
     *,
+    source: str = "",
+    study: str | Sequence[str] = (),
+    to: str = "",
     probabilities: bool = False,
     heat_maps: bool = False,
     format: str | Sequence[str] = (),  # noqa: A002 - as the option is called
@@ -126,7 +136,12 @@ def predict(
             cross-validation, or a list of any of these, for the mean of their logits.
         inputs: Case folders, or folders of them, in the layout of the model's manifest; where one file is a
             case, files as well, wherever they lie.
-        out: Folder to write to.
+        out: Folder to write to; None where `to` is enough.
+        source: In place of `inputs`, the archive that the cases lie in, as `dicomweb:URL` (the extra
+            `medseg[dicomweb]`; docs/dicom.md says who asks it). Studies are fetched into a folder that is removed.
+        study: StudyInstanceUID of the study in it, or several.
+        to: An archive that DICOM segmentations are stored in, read back from, and compared. `format` is `seg`
+            then, if it is not given.
         probabilities: Write the probability of each class in each place too: float32, or 16-bit PNG in which
             65535 is 1.
         format: How label maps of volumes are written, in place of the usual: `nifti`, and of DICOM series `seg`
@@ -145,14 +160,17 @@ def predict(
         DataError: No input can be used; or what writes a format is not installed.
         DefinitionError: The model, or the engine, cannot give what was wished.
     """
-    shown, place = progress or Silent(), Path(out)
+    shown = progress or Silent()
     if save_model is not None and Path(save_model).exists():
         raise RunError(f"{save_model} is there already, and is not written over. Name a new folder.")
+    studies = (study,) if isinstance(study, str) else tuple(study)
+    way = ways(inputs, source, studies, to, has_out=out is not None)
     with shown.bar("loading torch, MONAI and the model", 1) as bar:
         from medseg.learning.inference.export.engine import engine_named  # noqa: PLC0415  # imports torch
         from medseg.learning.inference.label_files import formats, label_files  # noqa: PLC0415
 
-        names = formats(format) if format else ()
+        wanted = way.destination.formats(format)
+        names = formats(wanted) if wanted else ()
         chosen = engine_named(engine)
         where = chosen.device(device, heat_maps=heat_maps)
         predictor = (
@@ -168,11 +186,15 @@ def predict(
     files = label_files(names, predictor) if names else ()
     output, wishes = output_of(predictor), Wishes(probabilities, heat_maps, files)
     output.refuse(wishes)
+    way.source.refuse(predictor.manifest)
+    way.destination.reach(files, shown)
     if save_model is not None:
         predictor.save(Path(save_model))
-    cases, faults = _listed(predictor, [Path(each) for each in inputs], shown)
-    clear_outputs(place)
-    found = _all(asked, cases, faults, _Asked(place, output, wishes), shown)
+    with outputs(out) as place, way.source.opened(predictor.manifest, shown) as given:
+        cases, faults = _listed(predictor, given.paths, shown)
+        clear_outputs(place)
+        whole = _Asked(place, output, wishes, way.destination)
+        found = _all(asked, cases, (*given.faults, *faults), whole, shown)
     if not found.cases:
         raise DataError("no case could be predicted.", found.faults, show_paths=found.pseudonyms)
     return found
@@ -197,6 +219,7 @@ def _all(
 ) -> Predicted:
     """Predict one case after the other, and write the table of those that were, whatever ends it."""
     done: list[PredictedCase] = []
+    stored: list[str] = []
     every_fault = list(faults)
     files = {file.suffix: file.about for file in asked.wishes.files}
     try:
@@ -205,6 +228,8 @@ def _all(
                 try:
                     with one_case(case, writes=True):
                         done.append(_one(predictor, case, asked))
+                        if asked.destination.store(asked.wishes.files, done[-1].paths, shown):
+                            stored.append(case.id)
                 except DataError as error:
                     found, remedy = found_and_remedy(error, "Leave it out.")
                     every_fault += error.faults or (Fault(case.id, case.position, "", found, remedy),)
@@ -223,6 +248,8 @@ def _all(
             asked.output.table,
             asked.output.first,
             files,
+            tuple(stored),
+            asked.destination.name,
         )
         if done:
             _write_table(predicted, asked.out)
