@@ -29,8 +29,8 @@ from medseg.images.dicom.web.session import MOST_ANSWER, TIMEOUT_S, BoundedSessi
 from medseg.images.refusal import RefusedError
 from medseg.places import passing_folder
 
-MOST_SERIES, MOST_IMAGES = 1000, 20_000
-"""A study of more series, or more images in all, is refused."""
+MOST_STUDIES, MOST_SERIES, MOST_IMAGES = 10_000, 1000, 20_000
+"""An archive is asked for no more studies; a study of more series, or more images in all, is refused."""
 
 FOLDER = "medseg-dicomweb"
 """Name of passing folders with what was fetched: those that killed processes left are removed at the next."""
@@ -77,6 +77,23 @@ class Archive:
         nobody = {"StudyInstanceUID": str(generate_uid())}
         with self._talking():
             self._client.search_for_studies(search_filters=nobody, limit=1)
+
+    def studies(self) -> list[Row]:
+        """What it says of its studies, the first `MOST_STUDIES` of them.
+
+        Raises:
+            DataError: It cannot be asked.
+        """
+        found: dict[str, Row] = {}
+        fields = ["ModalitiesInStudy", "NumberOfStudyRelatedInstances"]
+        with self._talking():
+            while len(found) < MOST_STUDIES:
+                page = self._client.search_for_studies(fields=fields, limit=_PAGE, offset=len(found))
+                new = {uid_in(row, "StudyInstanceUID"): row for row in map(row_of, page)}
+                if not new.keys() - found.keys():
+                    break
+                found |= new
+        return list(found.values())
 
     def series(self, study: str, keywords: Sequence[str]) -> list[Row]:
         """The series of a study.

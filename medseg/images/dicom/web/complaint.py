@@ -113,6 +113,11 @@ _KINDS: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
         "See whether HTTPS_PROXY, HTTP_PROXY and NO_PROXY fit.",
     ),
     (
+        (urllib3.exceptions.NewConnectionError,),
+        "cannot be reached: {reason}",
+        _NO_HOST,
+    ),  # some of these are timeouts to urllib3
+    (
         (requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError),
         f"cannot be reached: nobody answers within {TIMEOUT_S[0]:.0f} s",
         _NO_HOST,
@@ -132,7 +137,6 @@ _KINDS: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
         "broke off in the middle of an answer",
         _AGAIN,
     ),
-    ((urllib3.exceptions.NewConnectionError,), "cannot be reached: {reason}", _NO_HOST),
     ((requests.exceptions.TooManyRedirects,), "leads around in a circle", _ROOT),
     ((requests.exceptions.ConnectionError, ConnectionError), "cannot be reached: {reason}", _NO_HOST),
 )

@@ -14,9 +14,10 @@ from medseg.images.refusal import RefusedError
 
 _KEEPERS = "Ask those who keep the archive; the label map is not in it as it should be."
 
-#: What an archive may write anew when it files an object, or what tells when it was made: the same mask of the same
+#: What an archive may write anew when it files an object, or what is new at each making: the same mask of the same
 #: images has the same UIDs whenever it is made, so that an archive may keep the one of yesterday.
 _OF_FILING = {
+    *("ContributingEquipmentSequence", "DimensionOrganizationSequence", "DimensionIndexSequence"),
     *(
         "InstanceCreationDate",
         "InstanceCreationTime",
