@@ -163,14 +163,48 @@ def predict(
     shown = progress or Silent()
     if save_model is not None and Path(save_model).exists():
         raise RunError(f"{save_model} is there already, and is not written over. Name a new folder.")
-    studies = (study,) if isinstance(study, str) else tuple(study)
-    way = ways(inputs, source, studies, to, has_out=out is not None)
+    studies = (study,) if isinstance(study, str) and study else tuple(study)
+    with ways(inputs, source, studies, to, has_out=out is not None) as way:
+        wanted = way.destination.formats(format)
+        predictor, computing = _loaded(model, engine, device, tracking_uri, allow, heat_maps, wanted, shown)
+        _say_model(model, predictor, shown)
+        from medseg.api.outputs import Wishes, output_of  # noqa: PLC0415  # imports NumPy
+        from medseg.learning.inference.label_files import formats, label_files  # noqa: PLC0415  # imports torch
+
+        files = label_files(formats(wanted), predictor) if wanted else ()
+        output, wishes = output_of(predictor), Wishes(probabilities, heat_maps, files)
+        output.refuse(wishes)
+        way.source.refuse(predictor.manifest)
+        way.destination.reach(files, shown)
+        if save_model is not None:
+            predictor.save(Path(save_model))
+        with outputs(out) as place, way.source.opened(predictor.manifest, shown) as given:
+            cases, faults = _listed(predictor, given.paths, shown)
+            clear_outputs(place)
+            asked = _Asked(place, output, wishes, way.destination)
+            found = _all(computing, cases, (*given.faults, *faults), asked, shown)
+    if not found.cases:
+        raise DataError("no case could be predicted.", found.faults, show_paths=found.pseudonyms)
+    return found
+
+
+def _loaded(
+    model: str | Path | Sequence[str | Path] | Predictor,
+    engine: str,
+    device: str,
+    tracking_uri: str | None,
+    allow: Sequence[str],
+    heat_maps: bool,
+    wanted: str | Sequence[str],
+    shown: Progress,
+) -> tuple[Predictor, Predictor]:
+    """The model, and what computes it; formats that nobody knows are refused before it is loaded."""
     with shown.bar("loading torch, MONAI and the model", 1) as bar:
         from medseg.learning.inference.export.engine import engine_named  # noqa: PLC0415  # imports torch
-        from medseg.learning.inference.label_files import formats, label_files  # noqa: PLC0415
+        from medseg.learning.inference.label_files import formats  # noqa: PLC0415  # as above
 
-        wanted = way.destination.formats(format)
-        names = formats(wanted) if wanted else ()
+        if wanted:
+            formats(wanted)
         chosen = engine_named(engine)
         where = chosen.device(device, heat_maps=heat_maps)
         predictor = (
@@ -178,26 +212,9 @@ def predict(
             if isinstance(model, str | Path | Sequence)
             else model
         )
-        asked = chosen.computing(predictor)
+        computing = chosen.computing(predictor)
         bar.advance()
-    _say_model(model, predictor, shown)
-    from medseg.api.outputs import Wishes, output_of  # noqa: PLC0415
-
-    files = label_files(names, predictor) if names else ()
-    output, wishes = output_of(predictor), Wishes(probabilities, heat_maps, files)
-    output.refuse(wishes)
-    way.source.refuse(predictor.manifest)
-    way.destination.reach(files, shown)
-    if save_model is not None:
-        predictor.save(Path(save_model))
-    with outputs(out) as place, way.source.opened(predictor.manifest, shown) as given:
-        cases, faults = _listed(predictor, given.paths, shown)
-        clear_outputs(place)
-        whole = _Asked(place, output, wishes, way.destination)
-        found = _all(asked, cases, (*given.faults, *faults), whole, shown)
-    if not found.cases:
-        raise DataError("no case could be predicted.", found.faults, show_paths=found.pseudonyms)
-    return found
+    return predictor, computing
 
 
 def _say_model(

@@ -82,7 +82,7 @@ def medseg(
 def predict(
     model: Model,
     inputs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[INPUT]...", help="Cases, or folders of them.")
+        list[Path] | None, typer.Argument(metavar="INPUT", help="Cases, or folders of them.")
     ] = None,
     out: Annotated[
         Path | None,

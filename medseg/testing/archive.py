@@ -73,8 +73,9 @@ class Request(BaseHTTPRequestHandler):
     def say(self, status: int, body: bytes = b"", kind: str = "text/plain", **headers: str) -> None:
         """Answer with a status and a body."""
         self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **given}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
@@ -124,7 +125,7 @@ def _row(data: Dataset, keywords: Sequence[str]) -> dict[str, Any]:
     for keyword in keywords:
         tag = tag_for_keyword(keyword)
         if tag is not None and keyword in data:
-            found[f"{tag:08X}"] = json.loads(data[keyword].to_json(None, 0))
+            found[f"{tag:08X}"] = json.loads(data[keyword].to_json())
     return found
 
 
@@ -167,12 +168,18 @@ class Archive:
         ]
 
 
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing: those who ask may hang up."""
+
+
 @contextmanager
 def serving() -> Iterator[Archive]:
     """Serve an empty archive on a free port of 127.0.0.1."""
     archive = Archive()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Request,), {"archive": archive}))
-    server.daemon_threads = True
+    server = _Quiet(("127.0.0.1", 0), type("Bound", (Request,), {"archive": archive}))
     archive.url = f"http://127.0.0.1:{server.server_port}{ROOT}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

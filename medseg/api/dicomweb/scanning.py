@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.api.dicomweb.source import warn_open
+from medseg.api.dicomweb.ways import refuse_strange
 from medseg.errors import RunError
 from medseg.places import passing_folder
 from medseg.progress import Progress, Silent
@@ -49,13 +51,12 @@ def scan_archive(address: str, *, progress: Progress | None = None) -> Announced
     from medseg.images.dicom.web.archive import MOST_STUDIES  # noqa: PLC0415 - imports pydicom and requests
     from medseg.images.dicom.web.rows import number_in  # noqa: PLC0415
 
-    archive, shown = _opened(address, progress)
-    with shown.bar("asking the archive", 1) as bar:
+    shown = progress or Silent()
+    with _opened(address, shown) as archive, shown.bar("asking the archive", 1) as bar:
         rows = archive.studies()
         bar.advance()
-    modalities = Counter(
-        each for row in rows for each in {*row.get("ModalitiesInStudy", "").split("\\")} if _is_modality(each)
-    )
+    named = ({*row.get("ModalitiesInStudy", "").split("\\")} for row in rows)
+    modalities = Counter(each for names in named for each in sorted(names) if _is_modality(each))
     images = sum(number_in(row, "NumberOfStudyRelatedInstances") or 0 for row in rows)
     return Announced(len(rows), len(rows) >= MOST_STUDIES, modalities, images)
 
@@ -78,13 +79,11 @@ def scan_studies(
     from medseg.datasets.scanning.look import look  # noqa: PLC0415 - imports nibabel and SciPy
     from medseg.images.dicom.web.archive import FOLDER  # noqa: PLC0415 - imports pydicom and requests
     from medseg.images.dicom.web.fetching import fetch_study  # noqa: PLC0415
-    from medseg.images.dicom.web.rows import is_uid  # noqa: PLC0415
     from medseg.pipeline.options import RunOptions  # noqa: PLC0415
 
-    if strange := [number for number, study in enumerate(studies, 1) if not is_uid(study)]:
-        raise RunError(f"--study no. {strange[0]} is no UID: expected up to 64 digits and dots.")
-    archive, shown = _opened(address, progress)
-    with passing_folder(FOLDER) as place:
+    refuse_strange(studies)
+    shown = progress or Silent()
+    with _opened(address, shown) as archive, passing_folder(FOLDER) as place:
         root = place / "archive"
         root.mkdir()
         for number, study in enumerate(dict.fromkeys(studies), 1):
@@ -93,12 +92,13 @@ def scan_studies(
         return look(root, jobs=RunOptions.of(jobs=jobs).at_once, progress=shown)
 
 
-def _opened(address: str, progress: Progress | None) -> tuple[Archive, Progress]:
+@contextmanager
+def _opened(address: str, progress: Progress) -> Iterator[Archive]:
     from medseg.images.dicom.web.open import archives  # noqa: PLC0415 - imports pydicom and requests
 
-    archive, shown = archives(address)[address], progress or Silent()
-    warn_open(archive, shown)
-    return archive, shown
+    with archives(address) as opened:
+        warn_open(opened[address], progress)
+        yield opened[address]
 
 
 def _is_drawn(row: Row) -> bool:

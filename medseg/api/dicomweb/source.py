@@ -149,7 +149,7 @@ def _named(rows: Sequence[Row]) -> str:
     if not rows:
         return "none"
     shown = []
-    for row in rows[:12]:
+    for row in sorted(rows, key=lambda row: number_in(row, "SeriesNumber") or 0)[:12]:
         modality, number = row.get("Modality", ""), number_in(row, "SeriesNumber")
         kind = modality if modality.isalnum() and modality.isascii() and len(modality) < 17 else "unknown"
         shown.append(f"{kind} (SeriesNumber {number})" if number is not None else kind)

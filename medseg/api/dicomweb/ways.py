@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,11 @@ class Ways:
     destination: Destination
 
 
+@contextmanager
 def ways(
     inputs: Sequence[str | Path], source: str, studies: Sequence[str], to: str, *, has_out: bool
-) -> Ways:
-    """From where, and where to.
+) -> Iterator[Ways]:
+    """From where, and where to; in a `with` block, at whose end connections are let go.
 
     Args:
         inputs: Files and folders.
@@ -45,23 +47,30 @@ def ways(
         raise RunError("--from names an archive and --study a study in it: give both, or none.")
     if not has_out and not to:
         raise RunError("nowhere to write to is named: name a folder with -o, or an archive with --to.")
+    files = Files(tuple(Path(each) for each in inputs))
     if not (source or to):
-        return Ways(Files(tuple(Path(each) for each in inputs)), Nowhere())
-    return _to_archives(inputs, source, studies, to)
-
-
-def _to_archives(inputs: Sequence[str | Path], source: str, studies: Sequence[str], to: str) -> Ways:
+        yield Ways(files, Nowhere())
+        return
     from medseg.images.dicom.web.open import archives  # noqa: PLC0415 - imports pydicom and requests
-    from medseg.images.dicom.web.rows import is_uid  # noqa: PLC0415
 
-    if strange := [number for number, study in enumerate(studies, 1) if not is_uid(study)]:
-        raise RunError(
-            f"--study no. {strange[0]} is no UID: expected up to 64 digits and dots, the StudyInstanceUID."
+    refuse_strange(studies)
+    with archives(*filter(None, (source, to))) as opened:
+        yield Ways(
+            Studies(opened[source], tuple(dict.fromkeys(studies))) if source else files,
+            IntoArchive(opened[to]) if to else Nowhere(),
         )
-    opened = archives(*filter(None, (source, to)))
-    taken: Source = (
-        Studies(opened[source], tuple(dict.fromkeys(studies)))
-        if source
-        else Files(tuple(Path(each) for each in inputs))
-    )
-    return Ways(taken, IntoArchive(opened[to]) if to else Nowhere())
+
+
+def refuse_strange(studies: Sequence[str]) -> None:
+    """Refuse what can be no UID: it becomes a part of a URL.
+
+    Raises:
+        RunError: One is none.
+    """
+    from medseg.images.dicom.web.rows import is_uid  # noqa: PLC0415 - imports pydicom
+
+    for number, study in enumerate(studies, 1):
+        if not is_uid(study):
+            raise RunError(
+                f"--study no. {number} is no UID: expected the StudyInstanceUID, up to 64 digits and dots."
+            )

@@ -179,7 +179,8 @@ def label_files(names: Sequence[str], predictor: Predictor) -> tuple[LabelFile, 
     """
     if predictor.task.target.truth != "masks" or predictor.preparation.files.flat:
         raise DefinitionError(
-            "the model gives no label maps of volumes, and --format chooses how those are written. Leave it out."
+            "the model gives no label maps of volumes, and --format chooses how those are written, --to where they "
+            "go. Leave both out."
         )
     return tuple(_FORMATS[name](predictor) for name in names)
 
@@ -219,8 +220,8 @@ def _segmentation(predictor: Predictor, form: Form, suffix: str, series_number: 
     if not isinstance(predictor.preparation.files, SeriesFiles):
         raise DefinitionError(
             f"a DICOM segmentation refers to the DICOM images that it was made of, and the model reads "
-            f"{predictor.preparation.files.noun}. Write NIfTI (leave out --format), or learn from DICOM series "
-            "(`layout.series` in the manifest; see docs/dicom.md)."
+            f"{predictor.preparation.files.noun}. Write NIfTI (leave out --format and --to), or learn from DICOM "
+            "series (`layout.series` in the manifest; see docs/dicom.md)."
         )
     from medseg.images.dicom.writing.segmentation import refuse_without_highdicom  # noqa: PLC0415
 

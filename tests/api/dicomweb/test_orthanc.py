@@ -22,9 +22,7 @@ from typer.testing import CliRunner
 
 from medseg.api import predict
 from medseg.cli.main import app
-from medseg.images.dicom.web.address import Address
-from medseg.images.dicom.web.archive import Archive
-from medseg.images.dicom.web.credentials import from_environment
+from medseg.images.dicom.web.open import archives
 
 pytest.importorskip("dicomweb_client")
 pytest.importorskip("highdicom")
@@ -81,17 +79,12 @@ def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"Orthanc does not answer: {log.read_text()}")
 
 
-def opened(address: str) -> Archive:
-    read = Address.of(address)
-    return Archive(read, from_environment([read]))
-
-
 def test_a_study_is_fetched_predicted_stored_and_read_back_equal(
     orthanc: str, study: Path, model: Callable[..., Any], tmp_path: Path, temporary: Path
 ) -> None:
-    archive = opened(orthanc)
     sources = [dcmread(path) for path in study.iterdir()]
-    archive._client.store_instances(sources)
+    with archives(orthanc) as found:
+        found[orthanc]._client.store_instances(sources)
     uid = str(sources[0].StudyInstanceUID)
     model().save(tmp_path / "model")
 
@@ -108,11 +101,11 @@ def test_a_study_is_fetched_predicted_stored_and_read_back_equal(
 
     (written,) = (tmp_path / "out").glob("*.seg.dcm")
     ours = dcmread(written)
-    rows = {row["SeriesInstanceUID"]: row for row in archive.series(uid, ())}
-    assert rows[ours.SeriesInstanceUID]["Modality"] == "SEG"
-    (back,) = archive.fetch(
-        uid, ours.SeriesInstanceUID, new=lambda number: tmp_path / f"{number}.dcm", most=1 << 24
-    )
+    with archives(orthanc) as found:
+        rows = {row["SeriesInstanceUID"]: row for row in found[orthanc].series(uid, ())}
+        assert rows[ours.SeriesInstanceUID]["Modality"] == "SEG"
+        series = ours.SeriesInstanceUID
+        (back,) = found[orthanc].fetch(uid, series, new=lambda _: tmp_path / "back", most=1 << 24)
     theirs = dcmread(back)
     assert theirs == ours
     np.testing.assert_array_equal(theirs.pixel_array, ours.pixel_array)
@@ -124,8 +117,11 @@ def test_a_study_is_fetched_predicted_stored_and_read_back_equal(
     np.testing.assert_array_equal(here.affine, there.affine)
     assert dcmread(local.paths[1]).SOPInstanceUID == ours.SOPInstanceUID
 
-    again = CliRunner().invoke(app, words)  # the archive keeps what it has: the same object
+    again = CliRunner().invoke(app, [*words, "--format", "seg,seg-labelmap"])  # it keeps what it has
     assert again.exit_code == 0, again.output
+    counted = CliRunner().invoke(app, ["data", "scan", orthanc])
+    assert "Studies: 1, with 17 images" in counted.output
+    assert "  SEG: in 1 studies" in counted.output
 
 
 def test_a_wrong_password_is_told_without_it(

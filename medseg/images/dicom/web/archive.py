@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -67,6 +67,10 @@ class Archive:
         self._client.set_http_retry_params(
             retry=False
         )  # the session tries again, and only what can be asked twice
+
+    def close(self) -> None:
+        """Let its connections go."""
+        self._session.close()
 
     def reach(self) -> None:
         """Ask it for a study that nobody has: whether it is there, and answers this user.
@@ -155,7 +159,7 @@ class Archive:
 
     def fetch(
         self, study: str, series: str, instance: str = "", *, new: Callable[[int], Path], most: int
-    ) -> Iterator[Path]:
+    ) -> Generator[Path, None, None]:
         """Fetch the objects of a series, or one of them, as they are stored; gives each file once it is whole.
 
         Args:

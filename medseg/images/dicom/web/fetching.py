@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from medseg.errors import DataError
 from medseg.images.dicom.series.index import instance_of
 from medseg.images.dicom.web.archive import MOST_IMAGES, Archive
 from medseg.images.dicom.web.complaint import BrokenOffError, refusal
@@ -154,9 +155,14 @@ def _numbered(folder: Path, number: int) -> Path:
 
 def _checked(path: Path, study: str, series: _Series, got: Iterable[str]) -> str:
     """The UID of an image that was asked for, and that had not come before."""
-    found = instance_of(path, ("SOPInstanceUID",))
+    try:
+        found = instance_of(path, ("SOPInstanceUID",))
+    except DataError:
+        found = None
     if found is None:
-        raise RefusedError("the archive gave something that is no DICOM object", _KEEPERS)
+        raise RefusedError(
+            "the archive gave something that is no DICOM object, or one that cannot be read", _KEEPERS
+        )
     uid = found.tags["SOPInstanceUID"]
     if (found.study[1], found.series) != (study, series.uid) or uid not in series.instances:
         raise RefusedError("the archive gave an image of another series than was asked for", _KEEPERS)

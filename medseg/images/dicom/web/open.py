@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+
 from medseg.images.dicom.web.address import Address
 from medseg.images.dicom.web.archive import Archive
 from medseg.images.dicom.web.credentials import from_environment
 
 
-def archives(*addresses: str) -> dict[str, Archive]:
+@contextmanager
+def archives(*addresses: str) -> Iterator[Mapping[str, Archive]]:
     """The archives of a command, by their addresses as they were given; nothing is asked yet.
 
     Raises:
@@ -15,4 +19,5 @@ def archives(*addresses: str) -> dict[str, Archive]:
     """
     read = {given: Address.of(given) for given in addresses}
     auth = from_environment(list(read.values()))
-    return {given: Archive(address, auth) for given, address in read.items()}
+    with ExitStack() as stack:
+        yield {given: stack.enter_context(closing(Archive(address, auth))) for given, address in read.items()}

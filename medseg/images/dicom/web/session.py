@@ -46,13 +46,17 @@ class _Bounded:
     def stream(self, amount: int = _PIECE, decode_content: bool | None = None) -> Iterator[bytes]:
         """Give what has come in, at once: waiting for a full piece, nobody would see how slow it is."""
         begun, seen = time.monotonic(), 0
-        while piece := self._raw.read1(min(amount, _PIECE), decode_content=decode_content):
-            seen += len(piece)
-            if seen > self._most:
-                raise LargeAnswerError
-            if time.monotonic() - begun > _GRACE_S + seen / _SLOWEST:
-                raise SlowAnswerError
-            yield piece
+        try:
+            while piece := self._raw.read1(min(amount, _PIECE), decode_content=decode_content):
+                seen += len(piece)
+                if seen > self._most:
+                    raise LargeAnswerError
+                if time.monotonic() - begun > _GRACE_S + seen / _SLOWEST:
+                    raise SlowAnswerError
+                yield piece
+        except BaseException:  # nobody reads on: the connection would be held by nobody
+            self._raw.close()
+            raise
 
 
 class _BoundedAdapter(HTTPAdapter):
@@ -117,9 +121,10 @@ class BoundedSession(Session):
         try:
             other = origin_of(urljoin(resp.url, target))
         except ValueError:
-            other = ("", "", 0)
+            other = None
         if other != self._origin or resp.request.method != "GET":
-            where = "{}://{}:{}".format(*other) if other != self._origin else "another address of its own"
+            resp.close()
+            where = "{}://{}:{}".format(*other) if other and other != self._origin else "another address"
             raise RefusedError(
                 f"the archive leads to {where}, which is not followed: images or a password might go astray",
                 "If that is the archive, name its address itself.",
