@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -176,11 +177,17 @@ class _Quiet(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving() -> Iterator[Archive]:
-    """Serve an empty archive on a free port of 127.0.0.1."""
+def serving(secured: SSLContext | None = None) -> Iterator[Archive]:
+    """Serve an empty archive on a free port of 127.0.0.1.
+
+    Args:
+        secured: Serve HTTPS with this certificate.
+    """
     archive = Archive()
     server = _Quiet(("127.0.0.1", 0), type("Bound", (Request,), {"archive": archive}))
-    archive.url = f"http://127.0.0.1:{server.server_port}{ROOT}"
+    if secured is not None:
+        server.socket = secured.wrap_socket(server.socket, server_side=True)
+    archive.url = f"http{'s' if secured else ''}://127.0.0.1:{server.server_port}{ROOT}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

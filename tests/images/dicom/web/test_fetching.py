@@ -6,10 +6,13 @@ import base64
 import gzip
 import logging
 import re
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import numpy as np
@@ -343,6 +346,40 @@ def test_nobody_there_is_told(tmp_path: Path) -> None:
     said = r"cannot be reached: Connection refused\. See whether host and port"
     with archives("dicomweb:http://127.0.0.1:9/x") as found, pytest.raises(DataError, match=said):
         next(iter(found.values())).series(STUDY, ())
+
+
+def certificate(place: Path) -> Path:
+    """Write a key and a certificate that it signed itself, for 127.0.0.1."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pacs")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    place.write_bytes(key.private_bytes(pem, private, serialization.NoEncryption()) + made.public_bytes(pem))
+    return place
+
+
+def test_certificates_are_checked_against_the_bundle_that_the_environment_names(
+    files: Path, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = certificate(tmp_path / "pacs.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pem)
+    with serving(context) as secured:
+        secured.hold_folder(files)
+        assert "certificate that is not accepted: self-signed certificate" in refused(secured, tmp_path)
+        assert secured.asked == []
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pem))
+        fetched(secured, tmp_path)
+    assert len(list((tmp_path / "in").rglob("*.dcm"))) == 6
 
 
 def test_an_unknown_study_is_told(served: Served) -> None:
