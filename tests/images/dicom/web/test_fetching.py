@@ -53,7 +53,7 @@ def served(files: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no.netrc"))
-    monkeypatch.setattr(session.Retry, "sleep", lambda *_: None)
+    monkeypatch.setattr(session.Retry, "get_backoff_time", lambda _: 0)
     monkeypatch.setattr(module, "TIMEOUT_S", (2.0, 0.4))
     with serving() as archive:
         archive.hold_folder(files)
@@ -144,13 +144,15 @@ def test_errors_are_told_without_what_the_archive_says(
     assert not (tmp_path / "in").exists()
 
 
-def test_what_is_busy_is_asked_up_to_three_times(served: Served, tmp_path: Path) -> None:
+def test_what_is_busy_is_asked_up_to_three_times_however_long_it_wants_to_rest(
+    served: Served, tmp_path: Path
+) -> None:
     busy = [503, 503]
-    served.behaviours.append(
-        lambda request: bool(busy) and request.say(busy.pop(), Retry_After="9999") is None
-    )
+    served.behaviours.append(lambda request: bool(busy) and request.say(busy.pop(), Retry_After="40") is None)
+    begun = time.monotonic()
     fetched(served, tmp_path)
     assert busy == []
+    assert time.monotonic() - begun < 30
 
 
 def test_a_password_is_sent_and_never_shown(
@@ -159,8 +161,9 @@ def test_a_password_is_sent_and_never_shown(
     monkeypatch.setenv("MEDSEG_DICOMWEB_USER", "me")
     monkeypatch.setenv("MEDSEG_DICOMWEB_PASSWORD", "secret-canary")
     served.credentials = "Basic " + base64.b64encode(b"me:secret-canary").decode()
-    with caplog.at_level(logging.DEBUG):
-        fetched(served, tmp_path)
+    for name in ("", "urllib3.connectionpool", "dicomweb_client.web"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    fetched(served, tmp_path)
     assert "secret-canary" not in caplog.text
     assert STUDY not in caplog.text  # of urllib3 and dicomweb-client
 
