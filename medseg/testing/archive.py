@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from medseg.images.dicom.web.multipart import boundary_of, pieces
 
 ROOT = "/dicom-web"
 _BOUNDARY = "medseg-testing"
+_PIECE = 1 << 21
 _SAID = {
     "series": (
         "StudyInstanceUID",
@@ -63,7 +65,12 @@ class Request(BaseHTTPRequestHandler):
         self._answer(self._stored)
 
     def _answer(self, usual: Callable[[], None]) -> None:
-        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.body = bytearray()
+        left = int(self.headers.get("Content-Length", 0))
+        while left and (piece := self.rfile.read(min(left, _PIECE))):
+            self.body += piece
+            left -= len(piece)
+            time.sleep(self.archive.pause)
         self.archive.asked.append(f"{self.command} {self.path}")
         with suppress(ConnectionError):  # who asked has heard enough
             if self.archive.credentials not in {None, self.headers.get("Authorization")}:
@@ -114,7 +121,7 @@ class Request(BaseHTTPRequestHandler):
 
     def _stored(self) -> None:
         taken: dict[int, bytes] = {}
-        for number, piece in pieces([self.body], boundary_of(self.headers["Content-Type"])):
+        for number, piece in pieces([bytes(self.body)], boundary_of(self.headers["Content-Type"])):
             taken[number] = taken.get(number, b"") + piece
         for each in taken.values():
             self.archive.hold(each)
@@ -139,6 +146,7 @@ class Archive:
         credentials: The header `Authorization` that it wants; None for any.
         behaviours: What answers in place of it; the first that does counts.
         asked: Methods and paths of what it was asked.
+        pause: Seconds that it rests after each 2 MiB that it is sent.
         url: Its address on this machine.
     """
 
@@ -146,6 +154,7 @@ class Archive:
     credentials: str | None = None
     behaviours: list[Behaviour] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    pause: float = 0.0
     url: str = ""
 
     def hold(self, stored: bytes) -> None:

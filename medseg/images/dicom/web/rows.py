@@ -10,7 +10,7 @@ from pydicom.datadict import keyword_for_tag
 Row = Mapping[str, str]
 """Texts of attributes by keyword, as `images.dicom.header.text_of` gives them. Private: they name a patient."""
 
-_UID = re.compile(r"[0-9.]{1,64}")
+_UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)*", re.ASCII)
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _TEXTS = {"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
 _NUMBERS = {"IS", "US", "SS", "UL", "SL", "DS"}

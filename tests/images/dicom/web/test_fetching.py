@@ -10,7 +10,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,10 +21,12 @@ import pytest
 from medseg.errors import DataError
 from medseg.images.dicom.web import archive as module
 from medseg.images.dicom.web import fetching, session
+from medseg.images.dicom.web.address import origin_of
 from medseg.images.dicom.web.archive import Archive
 from medseg.images.dicom.web.fetching import fetch_study
 from medseg.images.dicom.web.open import archives
-from medseg.images.dicom.web.rows import Row
+from medseg.images.dicom.web.rows import Row, is_uid
+from medseg.images.dicom.web.session import BoundedSession
 from medseg.progress import Silent
 from medseg.testing.archive import Archive as Served
 from medseg.testing.archive import Request, serving
@@ -395,3 +397,19 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     said = r'pip install "dicomweb-client>=0\.60" \(it is the extra `dicomweb`'
     with pytest.raises(DataError, match=said), archives("dicomweb:http://127.0.0.1:9/x"):
         pass
+
+
+def test_uids_that_archives_have_are_asked_for_and_others_never_become_an_address(served: Served) -> None:
+    with opened(served) as archive, pytest.raises(DataError, match="has no series of the study"):
+        archive.series("1.02.3", ())
+    assert [is_uid(text) for text in ("1.02.3", "1", "1." * 32 + "1")] == [True, True, False]
+    assert not any(is_uid(text) for text in ("", "1.", "1..2", "../1", "1/2", "1\n", "١", "1 2", "1.a"))
+
+
+def test_what_is_sent_may_take_longer_than_connecting(served: Served) -> None:
+    sent: list[int] = []
+    served.pause = 0.1
+    served.behaviours.append(lambda request: sent.append(len(request.body)) or request.say(200) is None)
+    with closing(BoundedSession(origin_of(served.url), None)) as asking:
+        assert asking.post(f"{served.url}/studies", data=bytes(1 << 25), timeout=(0.4, 20)).ok
+    assert sent == [1 << 25]
