@@ -107,5 +107,7 @@ def outputs(out: str | Path | None) -> Iterator[Path]:
     if out is not None:
         yield Path(out)
         return
-    with passing_folder("medseg-predictions") as place:
+    from medseg.images.dicom.web.archive import FOLDER  # noqa: PLC0415 - imports pydicom and requests
+
+    with passing_folder(FOLDER) as place:
         yield place / "out"

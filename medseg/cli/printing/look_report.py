@@ -55,7 +55,7 @@ def print_announced(console: Console, found: Announced, address: str) -> None:
     """How many studies an archive has, of which modalities, and how to look at one."""
     more = " at least" if found.more else ""
     lines = [f"Studies:{more} {found.studies}, with {found.images} images by what the archive says"]
-    lines += [f"  {name}: in {count} studies" for name, count in found.modalities.most_common(_LISTED)]
+    lines += [f"  {name}: in {count} of them" for name, count in found.modalities.most_common(_LISTED)]
     lines.append(f"Look at one, by its StudyInstanceUID: medseg data scan {shlex.quote(address)} --study UID")
     for line in lines:
         console.print(Text(printable(line)), soft_wrap=True)

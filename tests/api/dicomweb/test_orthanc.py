@@ -121,7 +121,7 @@ def test_a_study_is_fetched_predicted_stored_and_read_back_equal(
     assert again.exit_code == 0, again.output
     counted = CliRunner().invoke(app, ["data", "scan", orthanc])
     assert "Studies: 1, with 17 images" in counted.output
-    assert "  SEG: in 1 studies" in counted.output
+    assert "  SEG: in 1 of them" in counted.output
 
 
 def test_a_wrong_password_is_told_without_it(

@@ -21,9 +21,12 @@ from typer.testing import CliRunner
 
 from medseg.api import predict
 from medseg.api.dicomweb.scanning import scan
+from medseg.api.dicomweb.source import warn_open
 from medseg.cli.main import app
 from medseg.errors import DataError, DefinitionError, MedsegError, RunError
 from medseg.images.dicom.web import archive as module
+from medseg.images.dicom.web.open import archives
+from medseg.progress import Silent
 from medseg.testing.archive import Archive, Request, serving
 from medseg.testing.series import uid_of
 
@@ -263,7 +266,7 @@ def test_a_scan_of_an_archive_counts_and_one_of_a_study_looks(archive: Archive, 
     )
     said = CliRunner().invoke(app, ["data", "scan", at(archive)])
     assert said.exit_code == 0, said.output
-    assert "Studies: 3, with 60 images by what the archive says\n  MR: in 3 studies\n" in said.output
+    assert "Studies: 3, with 60 images by what the archive says\n  MR: in 3 of them\n" in said.output
     assert "Canary" not in said.output
 
     look = CliRunner().invoke(app, ["data", "scan", at(archive), "--study", STUDY])
@@ -273,6 +276,21 @@ def test_a_scan_of_an_archive_counts_and_one_of_a_study_looks(archive: Archive, 
     assert "pipeline new" not in look.output
     assert "Canary" not in look.output
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"), [("http://pacs/rs", 1), ("https://pacs/rs", 0), ("http://127.0.0.1/rs", 0)]
+)
+def test_it_is_said_loudly_that_others_can_read_what_is_not_encrypted(url: str, warned: int) -> None:
+    said: list[tuple[str, bool]] = []
+
+    class Heard(Silent):
+        def say(self, text: str, *, loud: bool = False) -> None:
+            said.append((text, loud))
+
+    with archives(f"dicomweb:{url}") as found:
+        warn_open(found[f"dicomweb:{url}"], Heard())
+    assert [loud for text, loud in said if "without encryption" in text] == [True] * warned
 
 
 def test_studies_of_a_folder_cannot_be_scanned(tmp_path: Path) -> None:

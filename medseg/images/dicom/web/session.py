@@ -84,7 +84,9 @@ class _BoundedAdapter(HTTPAdapter):
     def send(self, request: PreparedRequest, *rest: Any, **how: Any) -> Response:
         """As requests does, with an answer that is bounded."""
         request.headers.pop("Host", None)  # dicomweb-client names it without its port
-        if isinstance(request.body, bytes):  # at one go, all of it would have to be sent within the first timeout
+        if isinstance(
+            request.body, bytes
+        ):  # at one go, all of it would have to be sent within the first timeout
             request.body = io.BytesIO(request.body)
         response = super().send(request, *rest, **how)
         response.raw = _Bounded(response.raw, self.most)
