@@ -156,8 +156,10 @@ def predict(
         progress: Where it is shown.
 
     Raises:
-        ModelError, RunError: The model cannot be loaded, or there is something at `save_model`.
-        DataError: No input can be used; or what writes a format is not installed.
+        ModelError, RunError: The model cannot be loaded, or there is something at `save_model`; or what was
+            asked for does not go together.
+        DataError: No input can be used; what writes a format or asks an archive is not installed; or an archive cannot
+            be asked, or gives something else than it says.
         DefinitionError: The model, or the engine, cannot give what was wished.
     """
     shown = progress or Silent()
