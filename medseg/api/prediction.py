@@ -158,8 +158,8 @@ def predict(
     Raises:
         ModelError, RunError: The model cannot be loaded, or there is something at `save_model`; or what was
             asked for does not go together.
-        DataError: No input can be used; what writes a format or asks an archive is not installed; or an archive cannot
-            be asked, or gives something else than it says.
+        DataError: No input can be used; what writes a format or asks an archive is not installed; or an archive
+            cannot be asked, or gives something else than it says.
         DefinitionError: The model, or the engine, cannot give what was wished.
     """
     shown = progress or Silent()

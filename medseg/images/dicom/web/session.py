@@ -13,6 +13,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.util.retry import Retry
 
+from medseg.images.dicom.web import deadline
 from medseg.images.dicom.web.address import Origin, origin_of
 from medseg.images.refusal import RefusedError
 
@@ -22,8 +23,6 @@ TIMEOUT_S = (10.0, 60.0)
 MOST_ANSWER = 1 << 26
 """Bytes of an answer that is no images: 20,000 images take 25 MB."""
 
-_SLOWEST = 4096  # bytes a second, on the whole
-_GRACE_S = 60.0
 _PIECE = 1 << 16
 
 
@@ -48,13 +47,15 @@ class _Bounded:
         """Give what has come in, at once: waiting for a full piece, nobody would see how slow it is."""
         begun, seen = time.monotonic(), 0
         try:
-            while piece := self._raw.read1(min(amount, _PIECE), decode_content=decode_content):
-                seen += len(piece)
-                if seen > self._most:
-                    raise LargeAnswerError
-                if time.monotonic() - begun > _GRACE_S + seen / _SLOWEST:
-                    raise SlowAnswerError
-                yield piece
+            with deadline.watched(self._raw.shutdown) as came:
+                while piece := self._raw.read1(min(amount, _PIECE), decode_content=decode_content):
+                    came()
+                    seen += len(piece)
+                    if seen > self._most:
+                        raise LargeAnswerError
+                    if time.monotonic() - begun > deadline.GRACE_S + seen / deadline.SLOWEST:
+                        raise SlowAnswerError
+                    yield piece
         except BaseException:  # nobody reads on: the connection would be held by nobody
             self._raw.close()
             raise
@@ -80,6 +81,15 @@ class _BoundedAdapter(HTTPAdapter):
             raise_on_status=False,
         )
         super().__init__(max_retries=retries)
+
+    def init_poolmanager(self, *sizes: Any, **how: Any) -> None:
+        """As requests does, with connections that end in time."""
+        super().init_poolmanager(*sizes, **how)
+        deadline.timed(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **how: Any) -> Any:
+        """As well to a proxy."""
+        return deadline.timed(super().proxy_manager_for(proxy, **how))
 
     def send(self, request: PreparedRequest, *rest: Any, **how: Any) -> Response:
         """As requests does, with an answer that is bounded."""

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from requests.exceptions import ConnectionError as ConnectionFailed
 
 from medseg.errors import DataError
 from medseg.images.dicom.web import archive as module
-from medseg.images.dicom.web import fetching, session
+from medseg.images.dicom.web import deadline, fetching, session
 from medseg.images.dicom.web.address import origin_of
 from medseg.images.dicom.web.archive import Archive
 from medseg.images.dicom.web.fetching import fetch_study
@@ -246,7 +247,7 @@ def test_silence_ends(served: Served, tmp_path: Path) -> None:
 
 
 def test_a_trickle_ends(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_GRACE_S", 0.3)
+    monkeypatch.setattr(deadline, "GRACE_S", 0.3)
 
     def trickle(request: Request, body: bytes) -> None:
         request.send_response(200)
@@ -259,6 +260,47 @@ def test_a_trickle_ends(served: Served, tmp_path: Path, monkeypatch: pytest.Monk
 
     served.behaviours.append(at_images(trickle))
     assert "so slowly that it may never end" in refused(served, tmp_path)
+
+
+def test_a_head_that_never_ends_ends(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "GRACE_S", 0.2)
+
+    def letters(request: Request) -> bool:
+        for _ in range(100):
+            request.wfile.write(b"x")
+            time.sleep(0.05)
+        return True
+
+    served.behaviours.append(letters)
+    begun = time.monotonic()
+    assert "broke off" in refused(served, tmp_path)
+    assert time.monotonic() - begun < 3
+
+
+def test_chunks_that_never_begin_end(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "GRACE_S", 0.2)
+
+    def zeros(request: Request) -> bool:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(100):
+            request.wfile.write(b"0")
+            time.sleep(0.05)
+        return True
+
+    served.behaviours.append(zeros)
+    begun = time.monotonic()
+    assert "the archive" in refused(served, tmp_path)
+    assert time.monotonic() - begun < 3
+
+
+def test_sending_that_never_ends_ends(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "GRACE_S", 0.2)
+    monkeypatch.setattr(deadline, "SLOWEST", 1 << 40)
+    served.pause = 0.1
+    begun = time.monotonic()
+    with closing(BoundedSession(origin_of(served.url), None)) as asking, pytest.raises(ConnectionFailed):
+        asking.post(f"{served.url}/studies", data=bytes(1 << 25), timeout=(2, 20))
+    assert time.monotonic() - begun < 1.5
 
 
 def test_more_bytes_than_were_announced_are_cut_off(
