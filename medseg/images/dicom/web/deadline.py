@@ -15,7 +15,7 @@ from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.response import BaseHTTPResponse
+from urllib3.response import HTTPResponse
 
 SLOWEST = 4096
 """Bytes a second that are the least, on the whole, ..."""
@@ -35,10 +35,10 @@ class _Timed:
         with self._until(GRACE_S + size / SLOWEST):
             super().request(method, url, body, *rest, **how)  # type: ignore[misc]
 
-    def getresponse(self) -> BaseHTTPResponse:
+    def getresponse(self) -> HTTPResponse:
         """Wait for the head of the answer."""
         with self._until(2 * GRACE_S):  # a slow archive may be silent for one
-            answer: BaseHTTPResponse = super().getresponse()  # type: ignore[misc]
+            answer: HTTPResponse = super().getresponse()  # type: ignore[misc]
         return answer
 
     @contextmanager
