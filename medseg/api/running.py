@@ -270,7 +270,7 @@ def move_run(run: str, folder: str | Path) -> Path:
 def _send_rest(folder: RunFolder, given: Given, shown: Progress) -> RunResult:
     """Send what a finished run could not tell the tracking server."""
     from medseg.tracking.mlflow.address import default_uri  # noqa: PLC0415
-    from medseg.tracking.mlflow.outbox import UNTRACKED  # noqa: PLC0415
+    from medseg.tracking.mlflow.sending.outbox import UNTRACKED  # noqa: PLC0415
 
     with folder.turn():
         state = folder.read()

@@ -28,7 +28,7 @@ from medseg.errors import RunError, TrackingError
 from medseg.pipeline.folder import RunFolder, all_runs
 from medseg.tracking.jsonl import FolderRecorder
 from medseg.tracking.mlflow.calls import Call
-from medseg.tracking.mlflow.outbox import UNTRACKED, leave
+from medseg.tracking.mlflow.sending.outbox import UNTRACKED, leave
 from medseg.tracking.mlflow.store import open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own

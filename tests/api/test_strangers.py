@@ -23,7 +23,7 @@ from medseg.cli.tables import print_result
 from medseg.errors import DefinitionError, MedsegError, RunError
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.options import RunOptions
-from medseg.tracking.mlflow.outbox import UNTRACKED
+from medseg.tracking.mlflow.sending.outbox import UNTRACKED
 from medseg.tracking.mlflow.store import open_store
 from medseg.yaml import read_yaml, write_yaml
 

@@ -25,7 +25,6 @@ from medseg.errors import RunError, TrackingError
 from medseg.recorder import DataInput
 from medseg.tracking.mlflow.address import default_uri
 from medseg.tracking.mlflow.model import save_model
-from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.recorder import MlflowRecorder
 from medseg.tracking.mlflow.runs import (
     LATEST,
@@ -35,6 +34,7 @@ from medseg.tracking.mlflow.runs import (
     mark_killed,
     run_folder_of,
 )
+from medseg.tracking.mlflow.sending.outbox import UNTRACKED
 from medseg.tracking.mlflow.store import open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own

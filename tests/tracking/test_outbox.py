@@ -7,7 +7,7 @@ import requests
 
 from medseg.errors import TrackingError
 from medseg.tracking.mlflow.calls import Call
-from medseg.tracking.mlflow.outbox import UNTRACKED, Outbox, leave
+from medseg.tracking.mlflow.sending.outbox import UNTRACKED, Outbox, leave
 
 
 class RefusedError(Exception):

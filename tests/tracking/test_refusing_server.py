@@ -16,8 +16,8 @@ import pytest
 
 from medseg.errors import TrackingError
 from medseg.tracking.mlflow.ending import send_rest
-from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.recorder import MlflowRecorder
+from medseg.tracking.mlflow.sending.outbox import UNTRACKED
 
 FILES = "/api/2.0/mlflow-artifacts/artifacts/"
 
@@ -31,6 +31,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answer)
         self.login = "Bearer first"
         self.files_answer = self.answer_all = self.health = 200
+        self.largest = 1 << 30
         self.seen: list[str] = []
         self.run = uuid4().hex  # MLflow remembers where files of a run go
         self.refused: list[int] = []
@@ -80,6 +81,8 @@ class Answer(BaseHTTPRequestHandler):
         if path.startswith("/api/"):
             is_file = path.startswith(FILES)
             status = self.server.files_answer if is_file else self.server.answer_all
+            if is_file and len(content) > self.server.largest:
+                status = 413
             if self.headers.get("Authorization") != self.server.login:
                 status = 401
         if status != 200:
@@ -132,6 +135,7 @@ def test_a_token_that_runs_out_in_the_middle_loses_nothing(
     folder = tmp_path / "tiny"
     recorder = begun(server, folder, said)
     recorder.metrics({"train/loss": 0.5}, 1)
+    recorder.settle()
     server.login = "Bearer second"
     recorder.metrics({"train/loss": 0.4}, 2)
     recorder.params({"epochs": 3})
@@ -164,6 +168,7 @@ def test_a_token_that_is_renewed_in_time_is_used_by_the_same_process(
     recorder = begun(server, tmp_path / "tiny", said)
     server.login = "Bearer second"
     recorder.metrics({"train/loss": 0.4}, 2)
+    recorder.settle()
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "second")
     recorder.close("FINISHED")
 
@@ -200,6 +205,22 @@ def test_files_that_are_always_refused_hold_up_neither_scores_nor_the_end(
         f"1/{server.run}/artifacts/{name}" for name in ("scores.csv", "tables/scores.csv")
     ]
     assert not (folder / UNTRACKED).exists()
+
+
+def test_files_that_are_too_large_hold_back_no_smaller_ones(server: Server, tmp_path: Path) -> None:
+    said: list[str] = []
+    folder = tmp_path / "tiny"
+    recorder = begun(server, folder, said)
+    server.largest = 100
+    for number in range(3):
+        (folder / f"large{number}.png").write_bytes(b"x" * 101)
+        recorder.artifact(folder / f"large{number}.png")
+    recorder.artifact(folder / "scores.csv")
+    recorder.close("FINISHED")
+
+    assert list(server.files) == [f"1/{server.run}/artifacts/scores.csv"]
+    assert "3 records wait in untracked.jsonl (3 artifact)" in said[-1]
+    assert server.status == "FINISHED"
 
 
 def test_a_server_that_sends_on_to_a_login_page_loses_nothing(server: Server, tmp_path: Path) -> None:

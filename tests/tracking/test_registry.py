@@ -12,9 +12,9 @@ import pytest
 
 from medseg.errors import DefinitionError, TrackingError
 from medseg.pipeline.options import RunOptions
-from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.recorder import MlflowRecorder
 from medseg.tracking.mlflow.registry import refuse_unregistrable, register
+from medseg.tracking.mlflow.sending.outbox import UNTRACKED
 from medseg.tracking.mlflow.store import open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own

@@ -12,7 +12,7 @@ import pytest
 
 from medseg.tracking.mlflow.recorder import MlflowRecorder
 from medseg.tracking.mlflow.store import open_store
-from medseg.tracking.mlflow.tables import send_table
+from medseg.tracking.mlflow.tables import one_row_a_case, send_table
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
 
@@ -42,7 +42,32 @@ def test_a_table_is_read_by_mlflow_and_one_that_is_made_again_replaces_it(
         found = client.load_table(experiment, "tables/test.json", [recorder.run_id])
     finally:
         mlflow.set_tracking_uri(before)
-    pd.testing.assert_frame_equal(found, table.assign(dice=table["dice"] * 0.5), check_dtype=False)
+    expected = pd.DataFrame({"case": ["a", "b"], "dice/é": [None, float("nan")], "dice/x": [0.125, None]})
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+
+
+def test_the_view_has_one_row_a_case_with_dice_first_and_the_background_and_the_group_last() -> None:
+    table = pd.DataFrame(
+        {
+            "case": ["b", "b", "a", "a"],
+            "group": ["p", "p", "q", "q"],
+            "name": ["outside", "core", "core", "outside"],
+            "iou": [0.1, 0.2, 0.3, 0.4],
+            "dice": [0.5, 0.6, 0.7, 0.8],
+        }
+    )
+    found = one_row_a_case(table)
+
+    assert list(found) == ["case", "dice/core", "dice/outside", "iou/core", "iou/outside", "group"]
+    assert found.to_numpy().tolist() == [["b", 0.6, 0.5, 0.2, 0.1, "p"], ["a", 0.7, 0.8, 0.3, 0.4, "q"]]
+
+
+def test_a_table_without_classes_or_with_one_twice_keeps_its_rows() -> None:
+    images = pd.DataFrame({"case": ["a"], "group": ["p"], "truth": ["yes"], "score": [0.5]})
+    twice = pd.DataFrame({"case": ["a", "a"], "name": ["x", "x"], "dice": [0.1, 0.2]})
+
+    assert list(one_row_a_case(images)) == ["case", "truth", "score", "group"]
+    pd.testing.assert_frame_equal(one_row_a_case(twice), twice)
 
 
 def test_names_that_look_like_numbers_or_like_nothing_stay_what_they_are(tmp_path: Path) -> None:
@@ -65,10 +90,10 @@ def test_names_that_look_like_numbers_or_like_nothing_stay_what_they_are(tmp_pat
 
     send_table(Client(), "run", tmp_path / "test.csv")
 
-    assert sent[0]["columns"] == list(table)
+    assert sent[0]["columns"] == ["case", "truth", "dice", "group"]
     assert sent[0]["data"] == [
-        ["001", "NA", "NA", 0.5],
-        ["01", "1e5", "None", None],
-        ["1e5", "01", "nan", 1.0],
-        ["NA", "001", "1", 0.0],
+        ["001", "NA", 0.5, "NA"],
+        ["01", "None", None, "1e5"],
+        ["1e5", "nan", 1.0, "01"],
+        ["NA", "1", 0.0, "001"],
     ]

@@ -16,7 +16,7 @@ from medseg.files.regular import open_regular, parse_json
 from medseg.pipeline.claim import alive
 from medseg.pipeline.folder import RUNS, RunFolder, State
 from medseg.tracking.jsonl import METRICS
-from medseg.tracking.mlflow.outbox import UNTRACKED
+from medseg.tracking.mlflow.sending.outbox import UNTRACKED
 from medseg.yaml import read_yaml
 
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ def sync_runs(
     Raises:
         RunError: There is no such run, or nothing of it may be sent.
     """
-    from medseg.tracking.mlflow.outbox import UNTRACKED  # noqa: PLC0415
+    from medseg.tracking.mlflow.sending.outbox import UNTRACKED  # noqa: PLC0415
 
     say = (progress or Silent()).say
     mark_gone(say)

@@ -7,14 +7,16 @@ nothing of slopes and bends: 3 would not do where noise resembles itself from ep
 more, in this order:
 
 1. **Does v rise?** After its lowest point it surely stands higher, for 2 epochs at least; three of four values of the
-   last third are a twentieth higher. Of fewer than 16 validations, in which a sharp turn looks like noise, it is
-   enough that v is far above t and rose in each of the last epochs, or since its lowest point but for small dips
-   (Kendall's tau, one-sided, 5 %), by three twentieths in all; by a tenth if it had only fallen before, three times
-   at least, and t fell meanwhile by a quarter. Of more, it is so where the last two are each three twentieths above
-   that point, and surely. Of 8 or more, it also is where v is far above t and rose in each of the last epochs, by a
-   twentieth in all and surely, while t fell by a twentieth. If t surely fell meanwhile, or ends far below v (v is
-   more than half above it), this is *overfitting* since the epoch after that point. If t rose too, the training
-   diverges: *not yet converged*.
+   last third are a twentieth higher. Or, as a sharp turn looks like noise, v is far above t, and
+   - of fewer than 16 validations, it rose in each of the last epochs, or since its lowest point but for small dips
+     (Kendall's tau, one-sided, 5 %), by three twentieths in all; by a tenth if it had only fallen before, three
+     times at least, and t fell meanwhile by a quarter; by 0.075 if v ends at more than thrice t, which fell so;
+   - of more, the last two are each three twentieths above that point, and surely;
+   - of 8 or more, it rose in each of the last epochs, by a twentieth in all and surely, while t fell by a twentieth;
+   - all values after the lowest lie about a level that is a tenth above it (three twentieths, if they are fewer than
+     8), and 4 times as far as they scatter, while t fell by a quarter.
+   If t surely fell meanwhile, or ends far below v (v is more than half above it), this is *overfitting* since the
+   epoch after that point. If t rose too, the training diverges: *not yet converged*.
 2. **Does v still fall, or s still rise?** So fast in the last quarter that as much again would gain a twentieth of
    all that it gained (and 0.005 of a score): *not yet converged*. But v does not fall if it is lowest before the last
    two validations: of 16 or more, if these surely stand above.
@@ -28,31 +30,29 @@ The shares are conventions, chosen on made-up curves with noise of many strength
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-History = Sequence[Mapping[str, float]]
+from medseg.learning.training.reading.curves import Curve, Curves, History, running
+
 Kind = Literal["too short", "underfitting", "good fit", "overfitting", "not yet converged"]
 
 _LEAST = 5  # validations to judge by
 _FEW, _TOLD = 16, 8  # validations in which a sharp turn looks like noise; that tell how strong it is
 _FEW_PATIENTS = 3  # validated ones, whose mean is that of no others
 _RISING = 2  # validations after the lowest point that make a rise, at least
-_END = 4  # validations at the end that may still improve, at least
 _SURE = 4.0  # standard errors
 _OF_LEVEL, _OF_FALL = 0.05, 0.05  # of a level; of what was gained
-_OF_STEADY, _OF_TURN = 0.15, 0.10  # of a level
+_OF_STEADY, _OF_TURN, _OF_APART = 0.15, 0.10, 0.075  # of a level
 _FALLS = 3  # validations that fell before a turn, at least
 _CHANCE = 0.05  # that values without a trend rise so, by Kendall's tau
 _SCORE_STEP = 0.005
 _LOW_SCORE, _FAIR_SCORE = 0.5, 0.8
-_GAP = 0.5
+_SCATTER = 0.02  # of a level, at least: that of a few values may be small by chance
 _LITTLE = 0.25
 
 
@@ -95,7 +95,7 @@ def read_curves(history: History, step: str = "fit", *, patients: int | None = N
 
 
 def _read(history: History, step: str) -> Verdict:
-    curves = _Curves.of(history)
+    curves = Curves.of(history)
     count = len(curves.val.epochs)
     if count < _LEAST:
         reason = f"{count} validation{'' if count == 1 else 's'}, too few to judge: expected {_LEAST}"
@@ -104,99 +104,9 @@ def _read(history: History, step: str) -> Verdict:
     return _rising(curves, step) or _improving(curves, step) or _standing_still(curves, step)
 
 
-@dataclass(frozen=True)
-class _Curve:
-    """One number by epoch.
-
-    Attributes:
-        epochs: In order, (N,).
-        values: Finite, (N,).
-    """
-
-    epochs: NDArray[np.float64]
-    values: NDArray[np.float64]
-
-    @property
-    def end(self) -> float:
-        """Level at the end: of the last quarter, and 3 values at least."""
-        return float(np.median(self.values[-max(3, round(len(self.values) / 4)) :]))
-
-    def change(self, earlier: slice, later: slice) -> tuple[float, bool]:
-        """From the level of some values to that of others, and whether it is more than noise.
-
-        Third differences of independent values have 20 times their variance, and a median 1.57 times that of a
-        mean; 1.4826 makes a standard deviation of a median size, which passes over spikes.
-        """
-        one, other = self.values[earlier], self.values[later]
-        noise = 1.4826 * float(np.median(np.abs(np.diff(self.values, 3)))) / np.sqrt(20)
-        error = 1.25 * noise * float(np.sqrt(1 / len(one) + 1 / len(other)))
-        change = float(np.median(other) - np.median(one))
-        return change, change != 0 and abs(change) >= _SURE * error
-
-    def lately(self) -> tuple[float, bool]:
-        """What another quarter would add, if it went on as between the halves of the last one."""
-        quarter = max(_END, round(len(self.values) / 4))
-        change, sure = self.change(slice(-quarter, -(quarter // 2)), slice(-(quarter // 2), None))
-        return 2 * change, sure
-
-
-@dataclass(frozen=True)
-class _Curves:
-    """All three, at the validated epochs; the score may be empty. And the training loss of the first epoch."""
-
-    train: _Curve
-    val: _Curve
-    score: _Curve
-    start: float
-
-    @classmethod
-    def of(cls, history: History) -> _Curves:
-        """Take the training loss as the mean since the validation before."""
-        train, val, score, since = [], [], [], []
-        known = [row["train/loss"] for row in history if isfinite(row.get("train/loss", np.nan))]
-        for row in history:
-            if isfinite(row.get("train/loss", np.nan)):
-                since.append(row["train/loss"])
-            if since and isfinite(row.get("val/loss", np.nan)):
-                train.append((row["epoch"], float(np.mean(since))))
-                val.append((row["epoch"], row["val/loss"]))
-                since = []
-                if isfinite(row.get("val/score", np.nan)):
-                    score.append((row["epoch"], row["val/score"]))
-        return cls(_curve(train), _curve(val), _curve(score), known[0] if known else np.nan)
-
-    @property
-    def fall(self) -> float:
-        """How far the validation loss came down; a twentieth of its start where it hardly did."""
-        first = float(self.val.values[0])
-        return max(first - float(_running(self.val.values, np.median).min()), 0.05 * abs(first))
-
-    @property
-    def apart(self) -> bool:
-        """Whether the validation loss ends far above the training loss."""
-        return self.val.end - self.train.end > _GAP * abs(self.train.end)
-
-    @property
-    def reached(self) -> str:
-        """The sentence on the score, if there is one."""
-        values = self.score.values
-        return f", with a score of {self.score.end:.3f} (best {values.max():.3f})" if len(values) else ""
-
-
-def _curve(points: list[tuple[float, float]]) -> _Curve:
-    both = np.array(points, dtype=np.float64).reshape(-1, 2)
-    return _Curve(both[:, 0], both[:, 1])
-
-
-def _running(values: NDArray[np.float64], middle: Callable[..., NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The middle of each three neighbours; of the first and of the last three at the ends."""
-    inner = middle(np.lib.stride_tricks.sliding_window_view(values, 3), axis=1)
-    return np.concatenate([inner[:1], inner, inner[-1:]])
-
-
 def _lowest(values: NDArray[np.float64]) -> int:
     """Where a curve is lowest, but for noise."""
-    low = int(np.argmin(_running(_running(values, np.median), np.mean)))
+    low = int(np.argmin(running(running(values, np.median), np.mean)))
     first = max(low - 1, 0)
     return first + int(np.argmin(values[first : low + 2]))  # smoothing rounds a corner
 
@@ -228,14 +138,14 @@ def _is_far(values: NDArray[np.float64], turn: int, share: float = _OF_STEADY) -
     return len(values) - 1 - turn >= _RISING and float(values[-1]) - before >= share * abs(before)
 
 
-def _turned_sharply(curve: _Curve, turn: int) -> bool:
+def _turned_sharply(curve: Curve, turn: int) -> bool:
     """Whether the last values stand far above that of the turn, each of them, and for certain."""
     before, last = float(curve.values[turn]), curve.values[-_RISING:]
     far = float(last.min()) - before >= _OF_STEADY * abs(before)
     return far and curve.change(slice(turn, turn + 1), slice(-_RISING, None))[1]
 
 
-def _surely_turned(curves: _Curves) -> bool:
+def _surely_turned(curves: Curves) -> bool:
     """Whether the last values rose, each above the one before, by a twentieth and for certain, as training fell."""
     val, train = curves.val, curves.train.values
     turn = _turn(val.values)
@@ -245,12 +155,30 @@ def _surely_turned(curves: _Curves) -> bool:
     return bool(falls) and val.change(slice(turn, turn + 1), slice(-_RISING, None))[1]
 
 
-def _rising(curves: _Curves, step: str) -> Verdict | None:
+def _stays_above(curves: Curves) -> bool:
+    """Whether the values after the lowest lie about a higher level, beyond their own scatter, as training fell."""
+    val, train = curves.val.values, curves.train.values
+    low = int(np.argmin(val))
+    later = val[low + 1 :]
+    if not curves.apart or len(later) < _RISING or train[low] - train[-1] < _LITTLE * abs(float(train[low])):
+        return False
+    if low == _turn(val) and len(val) < _FEW and _is_far(val, low, _OF_APART) and curves.far_apart:
+        return True
+    level, before = float(np.median(later)), float(val[low])
+    scatter = max(1.4826 * float(np.median(np.abs(later - level))), _SCATTER * abs(level))
+    share = _OF_TURN if len(later) >= _TOLD else _OF_STEADY
+    return len(later) > _RISING and level - before >= max(share * abs(before), _SURE * scatter)
+
+
+def _rising(curves: Curves, step: str) -> Verdict | None:
     """Rule 1."""
     val, train = curves.val, curves.train
     turn = _steady_since(val.values, train.values)
     steady = turn is not None and curves.apart and (len(val.values) < _FEW or _turned_sharply(val, turn))
     turn, steady = (_turn(val.values), True) if not steady and _surely_turned(curves) else (turn, steady)
+    turn, steady = (
+        (int(np.argmin(val.values)), True) if not steady and _stays_above(curves) else (turn, steady)
+    )
     low = turn if turn is not None and steady else _lowest(val.values)
     after = len(val.values) - 1 - low
     if after < _RISING:
@@ -278,7 +206,7 @@ def _rising(curves: _Curves, step: str) -> Verdict | None:
     return Verdict("overfitting", int(val.epochs[low + 1]), reason, _against_overfitting(step))
 
 
-def _rose_since_lowest(curve: _Curve) -> bool:
+def _rose_since_lowest(curve: Curve) -> bool:
     """Whether a curve is lowest before its last values; of many, whether these are surely higher."""
     low, last = int(np.argmin(curve.values)), slice(-_RISING, None)
     if low >= len(curve.values) - _RISING:
@@ -286,7 +214,7 @@ def _rose_since_lowest(curve: _Curve) -> bool:
     return len(curve.values) < _FEW or curve.change(slice(low, low + 1), last)[1]
 
 
-def _improving(curves: _Curves, step: str) -> Verdict | None:
+def _improving(curves: Curves, step: str) -> Verdict | None:
     """Rule 2."""
     val, score, reasons = curves.val, curves.score, []
     gain, sure = val.lately()
@@ -294,14 +222,14 @@ def _improving(curves: _Curves, step: str) -> Verdict | None:
         reasons.append(f"the validation loss still falls ({val.end:.3g} at the end)")
     if len(score.values) >= _LEAST:
         gain, sure = score.lately()
-        risen = float(_running(score.values, np.median).max() - score.values[0])
+        risen = float(running(score.values, np.median).max() - score.values[0])
         if sure and gain >= max(_OF_FALL * risen, _SCORE_STEP):
             reasons.append(f"the score still rises ({score.end:.3f} at the end)")
     advice = f"Raise steps.{step}.epochs (and steps.{step}.patience), or steps.{step}.optimiser.lr."
     return Verdict("not yet converged", None, " and ".join(reasons), advice) if reasons else None
 
 
-def _standing_still(curves: _Curves, step: str) -> Verdict:
+def _standing_still(curves: Curves, step: str) -> Verdict:
     """Rule 3."""
     train, val, first = curves.train, curves.val, float(curves.val.values[0])
     score = curves.score.end if len(curves.score.values) else None
@@ -331,7 +259,7 @@ def _standing_still(curves: _Curves, step: str) -> Verdict:
     return Verdict("good fit", None, since, advice)
 
 
-def _late_rise(curves: _Curves) -> str:
+def _late_rise(curves: Curves) -> str:
     """The sentence on a validation loss that rose at last while the training loss fell, if it did."""
     val, train = curves.val.values, curves.train.values
     turn = _turn(val)

@@ -11,7 +11,7 @@ from medseg.errors import RunError, TrackingError
 from medseg.recorder import Status
 from medseg.tracking.mlflow.address import reach, sqlite_path
 from medseg.tracking.mlflow.calls import Call
-from medseg.tracking.mlflow.outbox import Outbox, leave
+from medseg.tracking.mlflow.sending.outbox import Outbox, leave
 from medseg.tracking.mlflow.store import existing_run, open_store
 
 

@@ -22,7 +22,8 @@ from medseg.tracking.mlflow.calls import (
     params_call,
     tags_call,
 )
-from medseg.tracking.mlflow.outbox import Outbox
+from medseg.tracking.mlflow.sending.background import Background
+from medseg.tracking.mlflow.sending.outbox import Outbox
 from medseg.tracking.mlflow.store import existing_run, experiment_id, open_store, tagged_run
 from medseg.tracking.mlflow.system import SystemWatch
 
@@ -37,7 +38,8 @@ def _say_nothing(_text: str) -> None:
 class MlflowRecorder:
     """Writes down what happened on an MLflow tracking store; made by `start` or `resume`.
 
-    Once made, nothing that the server does or fails to do raises: see `Outbox`.
+    Once made, nothing that the server does or fails to do raises, see `Outbox`, or is waited for before `close`, see
+    `Background`; but for the model, and files outside the run's folder, which may be gone or others a moment later.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class MlflowRecorder:
         self._outbox = Outbox(
             lambda call: call.send(client, run_id, self._folder), reach_again, self._folder, say
         )
+        self._sender = Background(self._outbox, self._folder, say)
         self._seen: dict[str, dict[int, float]] = {}  # the last value at each step, by metric
         self._settled = dict(settled or {})
         self._resumed = settled is not None
@@ -206,12 +209,12 @@ class MlflowRecorder:
         new = {name: text for name, text in call.body.items() if name not in self._settled}
         self._settled |= new
         if new:
-            self._outbox.put(Call(call.what, new))
+            self._sender.put(Call(call.what, new))
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Record tags; a tag that was there before is replaced."""
         if values:
-            self._outbox.put(tags_call(values))
+            self._sender.put(tags_call(values))
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Record numbers at a step, but for NaN and infinite ones, and for a (name, step) recorded before.
@@ -227,31 +230,37 @@ class MlflowRecorder:
             for name, value in new.items():
                 self._steps(key_of(name))[step] = value
         if new:
-            self._outbox.put(metrics_call(new, step, _now_ms()))
+            self._sender.put(metrics_call(new, step, _now_ms()))
 
     def data(self, inputs: Sequence[DataInput]) -> None:
         """Record what the run learned from, one MLflow data set `<name>/<role>` each."""
         if inputs:
-            self._outbox.put(data_call(inputs))
+            self._sender.put(data_call(inputs))
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Keep a file, or a whole folder under its own name, below `folder` of the run's artifacts."""
-        self._outbox.put(Call("artifact", {"path": self._inside(path), "folder": folder}))
+        self._send_file(Call("artifact", {"path": self._inside(path), "folder": folder}))
 
     def table(self, path: Path) -> None:
         """Keep a CSV of scores as a table of MLflow's evaluation view."""
-        self._outbox.put(Call("table", {"path": self._inside(path)}))
+        self._send_file(Call("table", {"path": self._inside(path)}))
 
     def model(self, folder: Path) -> None:
         """Keep a `Predictor` folder as the run's model, `runs:/<run id>/<pipeline>`; register it if asked to."""
         registered = dict(zip(("name", "alias"), self._registered or (), strict=False))
-        self._outbox.put(Call("model", {"path": self._inside(folder), **registered}))
+        self._sender.put(Call("model", {"path": self._inside(folder), **registered}))
+        self.settle()  # a later step may write another in its place
+
+    def settle(self) -> None:
+        """Wait until the server has what was recorded so far, or is known to be away."""
+        self._sender.settle()
 
     def close(self, status: Status) -> None:
         """End the run. If the server is still away, says where everything is and how it gets there."""
         if self._watch is not None:
             self._watch.stop()
-        self._outbox.put(Call("status", {"status": status, "time": _now_ms()}))
+        self._sender.put(Call("status", {"status": status, "time": _now_ms()}))
+        self.settle()
         everything = self._outbox.flush()
         if self._outbox.unsent:
             how = " They are sent by: medseg runs sync"
@@ -259,6 +268,11 @@ class MlflowRecorder:
                 f"NOT EVERYTHING IS ON THE TRACKING SERVER. Of the run {self._folder.name} {self._outbox.unsent}."
                 f"{'' if everything else how}"
             )
+
+    def _send_file(self, call: Call) -> None:
+        self._sender.put(call)
+        if Path(call.body["path"]).is_absolute():
+            self.settle()
 
     def _watched(self) -> SystemWatch:
         first = max(self._steps("system/cpu_utilization_percentage"), default=-1) + 1

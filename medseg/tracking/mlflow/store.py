@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - mlflow takes 2 s to import, and must find its telemetry switched off
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from medseg.tracking.mlflow.address import (
 from medseg.tracking.mlflow.database import make_database
 from medseg.tracking.mlflow.moved import follow
 from medseg.tracking.mlflow.quiet import quiet_mlflow
+from medseg.tracking.mlflow.sending.refusal import LOGIN, code_of
 
 
 @contextmanager
@@ -46,15 +48,30 @@ def open_store(uri: str) -> Iterator[Any]:
         _refuse_bad_database(uri)
         # The registry lies where the runs lie: an address from the environment would be another server.
         yield MlflowClient(tracking_uri=uri, registry_uri=uri)
-    except (
-        MlflowException,
-        SQLAlchemyError,
-        sqlite3.Error,
-        OSError,
-        ImportError,
-    ) as error:  # ImportError: no driver
+    except ImportError as error:
+        raise _lacks_driver(uri, str(error.name)) from None
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        if code_of(error) in LOGIN:
+            raise _refuses_login(uri) from None
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise unreachable(uri, " ".join(lines[:2])[:500].rstrip(".")) from None
+
+
+def _refuses_login(uri: str) -> TrackingError:
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+    given = [name for name in names if os.environ.get(name)]
+    came = f"It was sent what {' and '.join(given)} hold" if given else "It was sent no login"
+    return TrackingError(
+        f"The tracking server {masked(uri)} refuses the login. {came}. Set {names[0]} and {names[1]} to a user of "
+        f"that server who may write to it, or {names[2]} where it wants a token."
+    )
+
+
+def _lacks_driver(uri: str, package: str) -> TrackingError:
+    return TrackingError(
+        f"The tracking database {masked(uri)} needs the Python package {package}, which is not installed. Install "
+        "it; or, for PostgreSQL, pip install 'medseg[server]' and name its driver: postgresql+psycopg2://HOST/NAME."
+    )
 
 
 def _refuse_redirects() -> None:

@@ -5,12 +5,42 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medseg.places import passing_folder
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 _TAG = "mlflow.loggedArtifacts"  # the view finds tables by it
 _FOLDER = "tables"
+
+
+def one_row_a_case(table: DataFrame) -> DataFrame:
+    """A table as the view shows it best: it has one row for a case, and compares runs by the column after that.
+
+    Args:
+        table: Scores, with a column `case` and perhaps `group`; and perhaps `name`, the class, of which a case has
+            several.
+
+    Returns:
+        One row a case, with columns `<score>/<name>`, Dice first where there is one, and the background, which is the
+        first of several classes, as the last; `group` last of all. As it is where a case has one class twice.
+    """
+    if "name" in table and not table.duplicated(["case", "name"]).any():
+        scores = sorted(
+            table.columns.difference(["case", "group", "name"], sort=False), key=lambda name: name != "dice"
+        )
+        first, *others = dict.fromkeys(table["name"])
+        groups = table.drop_duplicates("case").set_index("case")[table.columns.intersection(["group"])]
+        of_cases = {name: rows.set_index("case") for name, rows in table.groupby("name", sort=False)}
+        wide = groups[[]]
+        for score in scores:
+            for name in (*others, first):
+                wide = wide.join(of_cases[name][score].rename(f"{score}/{name}" if name else score))
+        table = wide.join(groups).reset_index()
+    last = table.columns.intersection(["group"])
+    return table[[*table.columns.difference(last, sort=False), *last]]
 
 
 def send_table(client: Any, run_id: str, path: Path) -> None:
@@ -23,7 +53,9 @@ def send_table(client: Any, run_id: str, path: Path) -> None:
     """
     from medseg.learning.scores.tables import read_scores
 
-    table = read_scores(path)  # names stay text: pandas takes 001 for a number, and NA for nothing
+    table = one_row_a_case(
+        read_scores(path)
+    )  # names stay text: pandas takes 001 for a number, and NA for nothing
     with passing_folder("medseg-table") as place:
         target = place / f"{path.stem}.json"
         table.to_json(target, orient="split", index=False)

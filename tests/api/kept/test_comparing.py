@@ -13,7 +13,7 @@ from medseg.errors import RunError
 from medseg.pipeline.folder import RunFolder
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.study.cross_validation import CrossValidation
-from medseg.tracking.mlflow.outbox import UNTRACKED
+from medseg.tracking.mlflow.sending.outbox import UNTRACKED
 from medseg.tracking.mlflow.store import open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own

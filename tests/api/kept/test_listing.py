@@ -12,7 +12,7 @@ from medseg.api import show_run
 from medseg.errors import RunError
 from medseg.pipeline.process import this_process
 from medseg.tracking.mlflow.calls import metrics_call
-from medseg.tracking.mlflow.outbox import leave
+from medseg.tracking.mlflow.sending.outbox import leave
 
 
 def files(folder: Path) -> dict[str, bytes]:

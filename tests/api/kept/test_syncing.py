@@ -20,8 +20,8 @@ from medseg.pipeline.process import this_process
 from medseg.pipeline.study.cross_validation import CrossValidation
 from medseg.recorder import Status
 from medseg.tracking.mlflow.calls import metrics_call
-from medseg.tracking.mlflow.outbox import UNTRACKED, leave
 from medseg.tracking.mlflow.recorder import MlflowRecorder
+from medseg.tracking.mlflow.sending.outbox import UNTRACKED, leave
 from medseg.tracking.mlflow.store import open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own

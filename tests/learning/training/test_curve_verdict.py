@@ -262,6 +262,39 @@ def test_noise_on_few_validations_far_above_the_training_loss_is_no_rise(count, 
     assert found["overfitting"] <= 3
 
 
+STAYS_ABOVE = {
+    "one jump": [1, 0.63, 0.4, 0.56, 0.56, 0.56],
+    "one jump, longer": [1, 0.63, 0.4, 0.56, 0.55, 0.56, 0.56, 0.555],
+    "a noisy level": [0.8, 0.5, 0.4, 0.52, 0.47, 0.55, 0.5, 0.53, 0.49, 0.54],
+    "a noisy level after a slow fall": [
+        *(1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.40),
+        *(0.56, 0.53, 0.58, 0.55, 0.57, 0.54, 0.58, 0.55, 0.57, 0.56, 0.54, 0.57, 0.56),
+    ],
+    "two small rises": [1, 0.63, 0.4, 0.42, 0.438, 0.456],
+}
+
+
+@pytest.mark.parametrize("name", STAYS_ABOVE)
+def test_a_validation_loss_that_stays_above_its_lowest_while_training_goes_on_to_fall_is_overfitting(name):
+    val = STAYS_ABOVE[name]
+    found = read_curves(history(np.geomspace(1, 0.06, len(val)), val, [0.8] * len(val)))
+    assert (found.kind, found.since) == ("overfitting", val.index(min(val)) + 2)
+
+
+@pytest.mark.parametrize("count", [8, 10, 15, 20, 40])
+def test_a_jump_beyond_the_noise_is_found_and_a_level_without_one_is_none(count):
+    found = Counter()
+    for seed in range(60):
+        errors = 1 + 0.02 * np.random.default_rng(seed).normal(size=count)
+        fall, low = np.linspace(1, 0.42, count // 4), np.full(count // 5, 0.4)
+        for rise in (1.0, 1.2):
+            val = np.concatenate([fall, low, np.full(count - len(fall) - len(low), 0.4 * rise)]) * errors
+            verdict = read_curves(history(np.geomspace(1, 0.06, count), val, [0.9] * count))
+            found[rise] += verdict.kind == "overfitting"
+    assert found[1.0] <= 3
+    assert found[1.2] >= 54
+
+
 def test_a_good_fit_with_a_training_loss_far_below_says_what_would_help():
     u = np.arange(1, 31) / 30
     found = read_curves(history(0.06 + np.exp(-9 * u), 0.2 + np.exp(-9 * u), 0.9 - 0.3 * np.exp(-9 * u)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,15 +14,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 import pytest
 
 from medseg.errors import RunError, TrackingError
 from medseg.tracking.mlflow.address import default_uri, sqlite_path
-from medseg.tracking.mlflow.outbox import UNTRACKED
 from medseg.tracking.mlflow.page.server import serve_ui, ui_command, ui_environment
 from medseg.tracking.mlflow.recorder import MlflowRecorder
+from medseg.tracking.mlflow.sending.outbox import UNTRACKED
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 
@@ -155,6 +158,11 @@ class Server:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def runs(self) -> list[str]:
+        from mlflow import MlflowClient
+
+        return [run.info.run_id for run in MlflowClient(self.store).search_runs(["1"])]
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path) -> Iterator[Server]:
@@ -164,8 +172,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path) -> It
     store, port = store_in(folder), free_port()
     for name, score in (("wide", 0.5), ("deep", 0.75)):
         run = MlflowRecorder.start(store, experiment="acdc", name=name, folder=folder / name, system=False)
-        run.metrics({"test/dice/mean": score, "test/dice/mean/low": 0.1}, 0)
+        run.metrics({"system/cpu_utilization_percentage": 99.0}, 0)
         run.metrics({"epoch/train/loss": 1.0}, 1)
+        run.metrics({"test/dice/mean": score, "test/dice/mean/low": 0.1}, 0)
         run.close("FINISHED")
     process = served(store, port)
     try:
@@ -187,6 +196,28 @@ def test_the_server_answers_what_medseg_asks_and_nothing_beside(server: Server) 
     for closed in ("ajax-api/3.0/mlflow/assistant/message", "gateway/x/mlflow/invocations", "v1/traces"):
         assert requests.post(f"{server.address}/{closed}", json={}, timeout=30).status_code == 404, closed
     assert requests.get(server.address, headers={"Host": "evil.example"}, timeout=30).status_code == 403
+    assert (
+        requests.get(f"{server.address}/ajax-api/2.0/mlflow/runs/get?run_id=x", timeout=30).status_code == 404
+    )
+
+
+@pytest.mark.slow
+def test_scores_come_before_the_other_metrics_of_a_run(server: Server) -> None:
+    import requests
+
+    run = server.runs()[0]
+    asked = (
+        "query($data: MlflowGetRunInput!) { mlflowGetRun(input: $data) { run { data { metrics { key } } } } }"
+    )
+    api = requests.get(f"{server.address}/ajax-api/2.0/mlflow/runs/get?run_id={run}", timeout=30).json()
+    page = requests.post(
+        f"{server.address}/graphql", json={"query": asked, "variables": {"data": {"runId": run}}}, timeout=30
+    ).json()["data"]["mlflowGetRun"]
+
+    for found in (api, page):
+        assert [each["key"] for each in found["run"]["data"]["metrics"]] == [
+            *("test/dice/mean", "test/dice/mean/low", "epoch/train/loss", "system/cpu_utilization_percentage")
+        ]
 
 
 @pytest.mark.slow
@@ -203,6 +234,18 @@ def test_the_page_begins_with_the_runs_and_their_scores_and_nothing_beside(
         assert word not in page, word
         assert word not in first, word
     assert "acdc" in first
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed, which shows the page")
+def test_a_comparison_begins_with_the_scores(server: Server, tmp_path: Path) -> None:
+    runs = quote(json.dumps(server.runs()))
+    page = seen(f"{server.address}/#/compare-runs?runs={runs}&experiments=%5B%221%22%5D", tmp_path / "p")
+    first = re.search(r">((?:test|epoch|system)/[\w/]+)<", page)
+
+    assert "Comparing 2 Runs" in page
+    assert first is not None
+    assert first[1] == "test/dice/mean"
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from medseg.tracking.mlflow.page.view import headline_columns, start_of
+from medseg.tracking.mlflow.page.view import headline_columns, rank, start_of
 from medseg.tracking.mlflow.recorder import MlflowRecorder
 from medseg.tracking.mlflow.store import open_store
 
@@ -21,6 +21,16 @@ def test_columns_are_scores_of_the_test_part_first_and_of_all_classes_before_eac
     assert headline_columns(metrics) == ["test/accuracy", "test/dice/mean", "test/dice/core", "val/score"]
     assert len(headline_columns([f"test/dice/{number}" for number in range(50)])) == 8
     assert headline_columns(["epoch/train/loss"]) == []
+
+
+def test_all_metrics_have_an_order_with_scores_first_and_the_load_of_the_system_last() -> None:
+    metrics = [
+        *("system/cpu", "epoch/train/loss", "threshold/f1", "val/score", "test/dice/core", "test/dice/mean"),
+    ]
+
+    assert sorted(metrics, key=rank) == [
+        *("test/dice/mean", "test/dice/core", "val/score", "epoch/train/loss", "threshold/f1", "system/cpu"),
+    ]
 
 
 @pytest.mark.slow
@@ -38,8 +48,10 @@ def test_the_page_begins_with_the_experiment_of_the_latest_run_and_each_with_its
         ids = {each.name: each.experiment_id for each in client.search_experiments()}
 
     assert start.path == f"/#/experiments/{ids['classes']}/runs?workflowType=machine_learning"
-    columns = {key.split('"')[1]: json.loads(view)["selectedColumns"] for key, view in start.views.items()}
-    assert columns == {
+    views = {key.split('"')[1]: json.loads(view) for key, view in start.views.items()}
+    assert all(view["columnOrder"] == list(view["columnWidths"]) for view in views.values())
+    assert views[ids["masks"]]["columnOrder"] == ["metrics.`test/dice/mean`"]
+    assert {experiment: view["selectedColumns"] for experiment, view in views.items()} == {
         ids["masks"]: ["attributes.`User`", "metrics.`test/dice/mean`"],
         ids["classes"]: ["attributes.`User`", "metrics.`test/accuracy`"],
     }

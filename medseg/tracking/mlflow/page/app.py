@@ -6,6 +6,7 @@ whoever opens the page, the gateway calls models on the internet, and neither ha
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -13,9 +14,10 @@ from typing import Any
 
 from mlflow.server.fastapi_app import app as whole
 
-from medseg.tracking.mlflow.page.view import VIEWS
+from medseg.tracking.mlflow.page.view import VIEWS, rank
 
 _CLOSED = re.compile(r"^/((ajax-)?api/\d\.\d/mlflow/(assistant|gateway|jobs|mcp[^/]*)|gateway|v1)(/|$)")
+_RUNS = re.compile(r"^/(graphql|(ajax-)?api/\d\.\d/mlflow/runs/(get|search))$")
 
 # What the page remembers in the browser: to begin with the runs of trained models, and with nothing open beside them.
 _BEGIN = """<style>[data-assistant-ui="true"] { display: none !important; }</style>
@@ -52,9 +54,29 @@ class Page:
             await _refuse(scope, send)
         elif scope["type"] == "http" and path in ("/", "/index.html"):
             fresh = [pair for pair in scope["headers"] if not pair[0].startswith(b"if-")]
-            await self._whole({**scope, "headers": fresh}, receive, _Begun(send))
+            await self._whole({**scope, "headers": fresh}, receive, _Changed(send, _begun))
+        elif scope["type"] == "http" and _RUNS.search(path):
+            await self._whole(scope, receive, _Changed(send, _scores_first))
         else:
             await self._whole(scope, receive, send)
+
+
+def _scores_first(content: bytes) -> bytes:
+    """An answer with the scores of each run before its other metrics: a comparison of runs begins with the first."""
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        return content
+    _sort_metrics(answer)
+    return json.dumps(answer).encode()
+
+
+def _sort_metrics(answer: Any) -> None:
+    for key, value in answer.items() if isinstance(answer, dict) else enumerate(answer):
+        if key == "metrics" and all(isinstance(each, dict) and "key" in each for each in value or ()):
+            (value or []).sort(key=lambda each: rank(str(each["key"])))
+        elif isinstance(value, (dict, list)):
+            _sort_metrics(value)
 
 
 async def _refuse(scope: Message, send: Send) -> None:
@@ -65,11 +87,23 @@ async def _refuse(scope: Message, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"Not part of medseg's page."})
 
 
-class _Begun:
-    """Sends the start page with what it begins with, and anything else as it is."""
+def _begun(page: bytes) -> bytes:
+    """The start page with what it begins with."""
+    views = os.environ.get(VIEWS, "{}").replace("<", "\\u003c")  # no name of a metric ends the script
+    return page.replace(b"<head>", b"<head>" + _BEGIN.replace("VIEWS", views).encode(), 1)
 
-    def __init__(self, send: Send) -> None:
+
+class _Changed:
+    """Sends an answer changed, if it is none of an error.
+
+    Args:
+        send: Sends one message (ASGI).
+        change: The whole body before and after.
+    """
+
+    def __init__(self, send: Send, change: Callable[[bytes], bytes]) -> None:
         self._send = send
+        self._change = change
         self._start: Message = {}
         self._body = b""
 
@@ -80,13 +114,7 @@ class _Begun:
         self._body += message.get("body", b"")
         if message.get("more_body", False):
             return
-        views = os.environ.get(VIEWS, "{}").replace("<", "\\u003c")  # no name of a metric ends the script
-        begin = _BEGIN.replace("VIEWS", views).encode()
-        body = (
-            self._body.replace(b"<head>", b"<head>" + begin, 1)
-            if self._start["status"] == 200
-            else self._body
-        )
+        body = self._change(self._body) if self._start["status"] == 200 else self._body
         kept = [pair for pair in self._start["headers"] if pair[0] not in (b"content-length", b"etag")]
         length = (b"content-length", str(len(body)).encode())
         await self._send({**self._start, "headers": [*kept, length, (b"cache-control", b"no-store")]})

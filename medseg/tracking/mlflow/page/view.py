@@ -11,6 +11,8 @@ VIEWS = "MEDSEG_PAGE_VIEWS"
 """Environment variable of the server: what the page remembers of each experiment, as JSON, by its keys there."""
 
 _MOST = 8  # columns of metrics that fit beside the names
+_NARROWEST, _OF_A_LETTER = 36, 8  # pixels of a column, so that the whole name of a score is seen
+_PARTS = {"test": 0, "val": 1, "epoch": 2, "system": 4}  # others come before the last
 _RUNS, _EXPERIMENTS = 50, 50  # the latest that are looked at
 
 
@@ -40,9 +42,14 @@ def start_of(client: Any) -> Start:
         runs = client.search_runs([experiment], max_results=_RUNS)
         columns = headline_columns({name for run in runs for name in run.data.metrics})
         if columns:
+            chosen = {f"metrics.`{name}`": _NARROWEST + _OF_A_LETTER * len(name) for name in columns}
             views[f'MLflowLocalStorage-1.1-ExperimentPage-["{experiment}"]-ReactComponentState'] = json.dumps(
                 _UNCHOSEN
-                | {"selectedColumns": ["attributes.`User`", *(f"metrics.`{name}`" for name in columns)]}
+                | {
+                    "selectedColumns": ["attributes.`User`", *chosen],
+                    "columnOrder": list(chosen),
+                    "columnWidths": chosen,
+                }
             )
     place = f"/{latest[0].info.experiment_id}/runs" if latest else ""
     return Start(f"/#/experiments{place}?workflowType=machine_learning", views)
@@ -59,13 +66,17 @@ def headline_columns(metrics: Collection[str]) -> list[str]:
         for name in metrics
         if name.startswith(("test/", "val/")) and not name.endswith(("/low", "/high", "/loss"))
     ]
-    return sorted(shown, key=_rank)[:_MOST]
+    return sorted(shown, key=rank)[:_MOST]
 
 
-def _rank(name: str) -> tuple[bool, bool, str]:
-    """Of the test part first; what sums all classes up before each of them."""
+def rank(name: str) -> tuple[int, bool, str]:
+    """Order of a metric: of the test part first, then of the validation, then all else, the system's load last.
+
+    Within a part what sums all classes up comes before each of them.
+    """
+    part = _PARTS.get(name.partition("/")[0], len(_PARTS) - 1)
     of_all = name.count("/") == 1 or name.endswith("/mean")
-    return not name.startswith("test/"), not of_all, name
+    return part, not of_all, name
 
 
 # What the page of an experiment remembers where nobody chose anything, as MLflow 3.17 writes it.
@@ -77,8 +88,6 @@ _UNCHOSEN = {
     "lifecycleFilter": "Active",
     "datasetsFilter": [],
     "modelVersionFilter": "All Runs",
-    "columnOrder": [],
-    "columnWidths": {},
     "runsExpanded": {},
     "runsPinned": [],
     "runsHidden": [],

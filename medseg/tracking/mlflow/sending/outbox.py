@@ -15,18 +15,10 @@ from medseg.files.regular import open_regular
 from medseg.places import written_whole
 from medseg.tracking.mlflow.address import masked
 from medseg.tracking.mlflow.calls import Call
+from medseg.tracking.mlflow.sending.refusal import LOGIN, code_of, is_refusal, is_too_large
 
 UNTRACKED = "untracked.jsonl"
 _FIRST_PAUSE, _LONGEST_PAUSE = 30.0, 300.0
-# What a server says when it understood and will not: to send it again would block all that comes after.
-_REFUSALS = frozenset({
-    "ALREADY_EXISTS", "BAD_REQUEST", "FEATURE_DISABLED", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "NOT_IMPLEMENTED",
-    "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST",
-})  # fmt: skip
-# What it says of a login: another token, or another right, lets the same call pass.
-LOGIN = frozenset({"CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "UNAUTHENTICATED"})
-# MLflow calls most of these a bad request, whatever is wrong with the database.
-_OUTAGES = frozenset({"DatabaseError", "InterfaceError", "InternalError", "OperationalError"})
 
 
 class Outbox:
@@ -48,6 +40,8 @@ class Outbox:
     Attributes:
         refused: Calls of this process that were dropped.
         reason: Why the last one that failed did.
+        behind: Gives the calls that will be put later, which the file holds as well.
+        file_lock: Held while the file is written.
 
     Raises:
         RunError: What an earlier process left there is damaged.
@@ -72,6 +66,9 @@ class Outbox:
         self._next_try = float("-inf")
         self.refused = 0
         self.reason = ""
+        self._too_large = False  # the file that failed last
+        self.behind: Callable[[], Sequence[Call]] = tuple
+        self.file_lock = threading.RLock()
 
     @property
     def unsent(self) -> str:
@@ -100,7 +97,7 @@ class Outbox:
         with self._lock:
             if self.holds(what):
                 self._waiting = [call for call in self._waiting if call.what != what]
-                self._write()
+                self.save()
 
     def put(self, call: Call) -> None:
         """Send a call, or keep it behind those that wait. Never raises on behalf of the server."""
@@ -114,12 +111,12 @@ class Outbox:
         """Try to send all that waits, however short the last try is past; True if nothing waits any more."""
         with self._lock:
             if not self._waiting:
-                self._path.unlink(missing_ok=True)  # an empty one, whose damaged end was cut off
+                self.save()  # there may be an empty one, whose damaged end was cut off
                 return True
             if not self._answers():
                 return False
             self._waiting = self._left_over()
-            self._write()
+            self.save()
             if self._waiting:
                 return False
             self._pause = _FIRST_PAUSE
@@ -147,7 +144,10 @@ class Outbox:
         return [*left, *files] if len(left) > 1 else [*left, *self._tried(files)]
 
     def _tried(self, calls: Sequence[Call]) -> list[Call]:
-        """Send calls; one that fails stays behind and lets others pass, two in a row end the try."""
+        """Send calls; one that fails stays behind and lets others pass, two in a row end the try.
+
+        But any number of files may be too large for the server: that says nothing of the next one.
+        """
         failed: list[Call] = []
         in_a_row = 0
         for position, call in enumerate(calls):
@@ -155,7 +155,7 @@ class Outbox:
                 in_a_row = 0
                 continue
             failed.append(call)
-            in_a_row += 1
+            in_a_row += not self._too_large
             if in_a_row == 2:
                 return [*failed, *calls[position + 1 :]]
         return failed
@@ -169,11 +169,12 @@ class Outbox:
             self._say(f"One {call.what} is not sent to the tracking server: {error}")
             return True
         except Exception as error:  # noqa: BLE001 - MLflow raises whatever its stores and HTTP layers raise
-            if _is_refusal(error):
+            if is_refusal(error):
                 self.refused += 1
                 self._say(f"The tracking server refused {call.what}: {_first_line(error)}.")
                 return True
-            does_not = "refuses the login" if _code(error) in LOGIN else f"did not take {call.what}"
+            self._too_large = is_too_large(error)
+            does_not = "refuses the login" if code_of(error) in LOGIN else f"did not take {call.what}"
             self._back_off(does_not, error)
             return False
         if note:
@@ -182,15 +183,18 @@ class Outbox:
 
     def _keep(self, call: Call) -> None:
         self._waiting.append(call)
-        with suppress(OSError):  # a full disk must not stop the thread: memory has it
+        with self.file_lock, suppress(OSError):  # a full disk must not stop the thread: memory has it
             leave(self._path.parent, call, self._say)
 
-    def _write(self) -> None:
-        if not self._waiting:
-            self._path.unlink(missing_ok=True)
-            return
-        with written_whole(self._path) as beside:
-            beside.write_text("".join(f"{call.line()}\n" for call in self._waiting), encoding="utf-8")
+    def save(self) -> None:
+        """Let the file hold what waits, and nothing else."""
+        with self.file_lock:
+            calls = [*self._waiting, *self.behind()]
+            if not calls:
+                self._path.unlink(missing_ok=True)
+                return
+            with written_whole(self._path) as beside:
+                beside.write_text("".join(f"{call.line()}\n" for call in calls), encoding="utf-8")
 
     def _back_off(self, does: str, error: Exception) -> None:
         self.reason = f"it {does}: {_first_line(error)}"
@@ -211,22 +215,6 @@ def leave(folder: Path, call: Call, say: Callable[[str], None]) -> None:
 def _say_cut(cut: int, say: Callable[[str], None]) -> None:
     if cut:
         say(f"The last {cut} bytes of {UNTRACKED} were damaged, as by a power cut, and are cut off.")
-
-
-def _is_refusal(error: Exception) -> bool:
-    if type(error.__cause__).__name__ in _OUTAGES:
-        return False
-    code = _code(error)
-    if code:
-        return code in _REFUSALS
-    # A file that is gone will not come back; any other trouble with files or sockets may pass.
-    return isinstance(error, FileNotFoundError) or not isinstance(error, OSError)
-
-
-def _code(error: Exception) -> str:
-    """What MLflow calls an error; of files it passes on the answer of the HTTP layer."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return "UNAUTHENTICATED" if status in (401, 403) else getattr(error, "error_code", None) or ""
 
 
 def _first_line(error: Exception) -> str:
