@@ -15,7 +15,6 @@ from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.response import HTTPResponse
 
 SLOWEST = 4096
 """Bytes a second that are the least, on the whole, ..."""
@@ -35,11 +34,10 @@ class _Timed:
         with self._until(GRACE_S + size / SLOWEST):
             super().request(method, url, body, *rest, **how)  # type: ignore[misc]
 
-    def getresponse(self) -> HTTPResponse:
+    def getresponse(self) -> Any:
         """Wait for the head of the answer."""
         with self._until(2 * GRACE_S):  # a slow archive may be silent for one
-            answer: HTTPResponse = super().getresponse()  # type: ignore[misc]
-        return answer
+            return super().getresponse()  # type: ignore[misc]
 
     @contextmanager
     def _until(self, seconds: float) -> Iterator[None]:
