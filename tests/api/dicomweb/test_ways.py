@@ -164,6 +164,7 @@ def test_what_comes_back_changed_does_not_count_as_stored(
             "did not store the segmentation: it has no room left (code A700)",
         ),
     ],
+    ids=["conflict", "too large", "not there", "led away", "no room"],
 )
 def test_what_was_not_stored_is_a_fault_of_its_case(
     behave: Callable[[Request], bool], said: str, archive: Archive, study: Path, model: Model, tmp_path: Path

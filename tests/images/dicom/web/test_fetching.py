@@ -325,12 +325,23 @@ def test_a_compressed_bomb_is_cut_off_as_it_unpacks(
     assert "more than was asked for" in refused(served, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [b"", b"<html>Canary^Bird", b'{"0020000E": 5}', b"[5]", b"[[]]",
-     b'[{"0020000E": {"vr": "UI", "Value": ["../x"]}}]',
-     b'[{"0020000E": {"vr": "UI", "Value": 5}}]', b"[" * 100_000, b"null", b"7", b'"x"', b"\xff\xfe"],
-)  # fmt: skip
+OTHERS = {
+    "empty": b"",
+    "page": b"<html>Canary^Bird",
+    "no elements": b'{"0020000E": 5}',
+    "number": b"[5]",
+    "list": b"[[]]",
+    "path": b'[{"0020000E": {"vr": "UI", "Value": ["../x"]}}]',
+    "no values": b'[{"0020000E": {"vr": "UI", "Value": 5}}]',
+    "deep": b"[" * 100_000,
+    "null": b"null",
+    "single": b"7",
+    "text": b'"x"',
+    "no text": b"\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("answer", OTHERS.values(), ids=OTHERS)
 def test_other_answers_than_dicom_json_are_refused(answer: bytes, served: Served, tmp_path: Path) -> None:
     served.behaviours.append(lambda request: request.say(200, answer, "application/dicom+json") is None)
     said = refused(served, tmp_path)

@@ -63,6 +63,7 @@ def test_memory_holds_no_more_than_a_piece() -> None:
         ('Multipart/Related; boundary="a b"; type="application/dicom"', b"a b"),
         ("application/dicom; transfer-syntax=1.2.840.10008.1.2.1", None),
     ],
+    ids=["plain", "quoted", "none"],
 )
 def test_the_boundary_stands_in_the_header(kind: str, boundary: bytes | None) -> None:
     assert boundary_of(kind) == boundary

@@ -45,6 +45,7 @@ def test_compression_without_loss_is_the_same(given: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("PixelData", bytes(20)), ("PatientID", "p1"), ("SOPInstanceUID", "1.2.3"), ("Rows", 5)],
+    ids=["pixels", "patient", "object", "size"],
 )
 def test_other_pixels_patients_and_objects_are_refused_by_name_alone(
     name: str, value: Any, given: Path
