@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medseg.api.dicomweb.destination import Destination, outputs
+from medseg.api.dicomweb.ways import ways
 from medseg.api.models import load_model
 from medseg.datasets.case import Case
 from medseg.datasets.reading.unforeseen import one_case
@@ -60,6 +62,8 @@ class Predicted:
         table: Name of the file with the measures.
         first: Columns of it that matter most.
         files: What each file of a case is, by the end of its name, where more was asked for than usual.
+        stored: Cases whose segmentations are in an archive, read back from it and compared.
+        archive: Its address; empty for none.
     """
 
     cases: tuple[PredictedCase, ...]
@@ -71,6 +75,8 @@ class Predicted:
     table: str
     first: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    stored: tuple[str, ...] = ()
+    archive: str = ""
 
     def frame(self) -> DataFrame:
         """One row a case: its measures, warnings, and its files where more was asked for than usual."""
@@ -96,13 +102,17 @@ class _Asked:
     out: Path
     output: Output
     wishes: Wishes
+    destination: Destination
 
 
 def predict(
     model: str | Path | Sequence[str | Path] | Predictor,
-    inputs: Sequence[str | Path],
-    out: str | Path,
+    inputs: Sequence[str | Path] = (),
+    out: str | Path | None = None,
     *,
+    source: str = "",
+    study: str | Sequence[str] = (),
+    to: str = "",
     probabilities: bool = False,
     heat_maps: bool = False,
     format: str | Sequence[str] = (),  # noqa: A002 - as the option is called
@@ -126,7 +136,12 @@ def predict(
             cross-validation, or a list of any of these, for the mean of their logits.
         inputs: Case folders, or folders of them, in the layout of the model's manifest; where one file is a
             case, files as well, wherever they lie.
-        out: Folder to write to.
+        out: Folder to write to; None where `to` is enough.
+        source: In place of `inputs`, the archive that the cases lie in, as `dicomweb:URL` (the extra
+            `medseg[dicomweb]`; docs/dicom.md says who asks it). Studies are fetched into a folder that is removed.
+        study: StudyInstanceUID of the study in it, or several.
+        to: An archive that DICOM segmentations are stored in, read back from, and compared. `format` is `seg`
+            then, if it is not given.
         probabilities: Write the probability of each class in each place too: float32, or 16-bit PNG in which
             65535 is 1.
         format: How label maps of volumes are written, in place of the usual: `nifti`, and of DICOM series `seg`
@@ -141,18 +156,57 @@ def predict(
         progress: Where it is shown.
 
     Raises:
-        ModelError, RunError: The model cannot be loaded, or there is something at `save_model`.
-        DataError: No input can be used; or what writes a format is not installed.
+        ModelError, RunError: The model cannot be loaded, or there is something at `save_model`; or what was
+            asked for does not go together.
+        DataError: No input can be used; what writes a format or asks an archive is not installed; or an archive
+            cannot be asked, or gives something else than it says.
         DefinitionError: The model, or the engine, cannot give what was wished.
     """
-    shown, place = progress or Silent(), Path(out)
+    shown = progress or Silent()
     if save_model is not None and Path(save_model).exists():
         raise RunError(f"{save_model} is there already, and is not written over. Name a new folder.")
+    studies = (study,) if isinstance(study, str) and study else tuple(study)
+    with ways(inputs, source, studies, to, has_out=out is not None) as way:
+        wanted = way.destination.formats(format)
+        predictor, computing = _loaded(model, engine, device, tracking_uri, allow, heat_maps, wanted, shown)
+        _say_model(model, predictor, shown)
+        from medseg.api.outputs import Wishes, output_of  # noqa: PLC0415  # imports NumPy
+        from medseg.learning.inference.label_files import formats, label_files  # noqa: PLC0415  # imports torch
+
+        files = label_files(formats(wanted), predictor) if wanted else ()
+        output, wishes = output_of(predictor), Wishes(probabilities, heat_maps, files)
+        output.refuse(wishes)
+        way.source.refuse(predictor.manifest)
+        way.destination.reach(files, shown)
+        if save_model is not None:
+            predictor.save(Path(save_model))
+        with outputs(out) as place, way.source.opened(predictor.manifest, shown) as given:
+            cases, faults = _listed(predictor, given.paths, shown)
+            clear_outputs(place)
+            asked = _Asked(place, output, wishes, way.destination)
+            found = _all(computing, cases, (*given.faults, *faults), asked, shown)
+    if not found.cases:
+        raise DataError("no case could be predicted.", found.faults, show_paths=found.pseudonyms)
+    return found
+
+
+def _loaded(
+    model: str | Path | Sequence[str | Path] | Predictor,
+    engine: str,
+    device: str,
+    tracking_uri: str | None,
+    allow: Sequence[str],
+    heat_maps: bool,
+    wanted: str | Sequence[str],
+    shown: Progress,
+) -> tuple[Predictor, Predictor]:
+    """The model, and what computes it; formats that nobody knows are refused before it is loaded."""
     with shown.bar("loading torch, MONAI and the model", 1) as bar:
         from medseg.learning.inference.export.engine import engine_named  # noqa: PLC0415  # imports torch
-        from medseg.learning.inference.label_files import formats, label_files  # noqa: PLC0415
+        from medseg.learning.inference.label_files import formats  # noqa: PLC0415  # as above
 
-        names = formats(format) if format else ()
+        if wanted:
+            formats(wanted)
         chosen = engine_named(engine)
         where = chosen.device(device, heat_maps=heat_maps)
         predictor = (
@@ -160,22 +214,9 @@ def predict(
             if isinstance(model, str | Path | Sequence)
             else model
         )
-        asked = chosen.computing(predictor)
+        computing = chosen.computing(predictor)
         bar.advance()
-    _say_model(model, predictor, shown)
-    from medseg.api.outputs import Wishes, output_of  # noqa: PLC0415
-
-    files = label_files(names, predictor) if names else ()
-    output, wishes = output_of(predictor), Wishes(probabilities, heat_maps, files)
-    output.refuse(wishes)
-    if save_model is not None:
-        predictor.save(Path(save_model))
-    cases, faults = _listed(predictor, [Path(each) for each in inputs], shown)
-    clear_outputs(place)
-    found = _all(asked, cases, faults, _Asked(place, output, wishes), shown)
-    if not found.cases:
-        raise DataError("no case could be predicted.", found.faults, show_paths=found.pseudonyms)
-    return found
+    return predictor, computing
 
 
 def _say_model(
@@ -197,6 +238,7 @@ def _all(
 ) -> Predicted:
     """Predict one case after the other, and write the table of those that were, whatever ends it."""
     done: list[PredictedCase] = []
+    stored: list[str] = []
     every_fault = list(faults)
     files = {file.suffix: file.about for file in asked.wishes.files}
     try:
@@ -205,6 +247,8 @@ def _all(
                 try:
                     with one_case(case, writes=True):
                         done.append(_one(predictor, case, asked))
+                        if asked.destination.store(asked.wishes.files, done[-1].paths, shown):
+                            stored.append(case.id)
                 except DataError as error:
                     found, remedy = found_and_remedy(error, "Leave it out.")
                     every_fault += error.faults or (Fault(case.id, case.position, "", found, remedy),)
@@ -223,6 +267,8 @@ def _all(
             asked.output.table,
             asked.output.first,
             files,
+            tuple(stored),
+            asked.destination.name,
         )
         if done:
             _write_table(predicted, asked.out)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from medseg.cli.display import display
 from medseg.cli.guard import MEND, guarded, print_faults
-from medseg.cli.options import Allow, Data, Jobs, Name, Set, ShowPaths
+from medseg.cli.options import Allow, Data, Jobs, Name, Set, ShowPaths, Studies
 from medseg.cli.pipeline import paths_may_be_shown
 
 app = typer.Typer(help="Look at data, prepare them, generate them.", no_args_is_help=True)
@@ -198,16 +198,26 @@ def subdivide(
 
 @app.command()
 def scan(
-    folder: Annotated[Path, typer.Argument(help="The folder to look at; no manifest needs to describe it.")],
+    folder: Annotated[
+        str,
+        typer.Argument(
+            help="The folder to look at; no manifest needs to describe it. Or an archive, dicomweb:URL (needs "
+            "medseg[dicomweb])."
+        ),
+    ],
     jobs: Jobs = None,
+    study: Studies = None,
 ) -> None:
     """Look at an unknown folder: its files, layout, cases, labels, and what belongs to nothing. Names are shown."""
     with guarded(Console(stderr=True), show_paths=True):
-        from medseg.api.drafting.unknown_folder import scan  # noqa: PLC0415  # imports NumPy and nibabel
-        from medseg.cli.printing.look_report import next_line, print_look  # noqa: PLC0415
+        from medseg.api.dicomweb.scanning import Announced, is_archive, scan  # noqa: PLC0415
+        from medseg.cli.printing.look_report import next_line, print_announced, print_look  # noqa: PLC0415
 
         console = Console()
-        look = scan(folder, progress=display(console), jobs=jobs)
-        print_look(console, look)
-        if look.listing is not None:
-            typer.echo(next_line(folder))
+        found = scan(folder, studies=study or (), progress=display(console), jobs=jobs)
+        if isinstance(found, Announced):
+            print_announced(console, found, folder)
+            return
+        print_look(console, found)
+        if found.listing is not None and not is_archive(folder):
+            typer.echo(next_line(Path(folder)))

@@ -21,6 +21,7 @@ from medseg.cli.options import (
     Allow,
     AlsoModels,
     Device,
+    From,
     Jobs,
     LookupUri,
     Model,
@@ -29,7 +30,9 @@ from medseg.cli.options import (
     Set,
     ShowPaths,
     SkipBad,
+    Studies,
     Tags,
+    To,
     Uri,
 )
 from medseg.cli.sweep import sweep
@@ -78,8 +81,16 @@ def medseg(
 @app.command()
 def predict(
     model: Model,
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Cases, or folders of them.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(metavar="INPUT", help="Cases, or folders of them.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Folder to write to; needed unless there is --to. Default: none."),
+    ] = None,
+    source: From = None,
+    study: Studies = None,
+    to: To = None,
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -135,8 +146,11 @@ def predict(
         console = Console()
         found = ask(
             [model, *(also or ())],
-            inputs,
+            inputs or (),
             out,
+            source=source or "",
+            study=study or (),
+            to=to or "",
             save_model=save_model,
             probabilities=probabilities,
             heat_maps=heat_maps,

@@ -33,6 +33,30 @@ Data = Annotated[
         help="Read the data from this folder. Default: the generated sample of the pipeline, if it has one.",
     ),
 ]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="dicomweb:URL",
+        help="In place of INPUT, fetch a study from this archive (needs medseg[dicomweb]). Default: files.",
+    ),
+]
+Studies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--study",
+        metavar="UID",
+        help="StudyInstanceUID of the study in the archive; may be given several times.",
+    ),
+]
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="dicomweb:URL",
+        help="Store DICOM segmentations in this archive, and read them back (needs medseg[dicomweb]). Default: none.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="Compute on this device: auto, cpu or cuda.")]
 Model = Annotated[
     str,

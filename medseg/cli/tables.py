@@ -246,7 +246,7 @@ def _number(row: Any) -> str:
 
 
 def print_predicted(
-    console: Console, errors: Console, found: Predicted, out: Path, *, show_paths: bool
+    console: Console, errors: Console, found: Predicted, out: Path | None, *, show_paths: bool
 ) -> int:
     """What `predict` did; gives the exit code."""
     table, left_out = _volume_table(found, console.width)
@@ -261,12 +261,17 @@ def print_predicted(
             say(console, f"{case}: {source}")
     mean = sum(each.seconds for each in found.cases) / len(found.cases)
     files = f"{len(found.cases)} {found.noun} and {found.table}" if found.noun else found.table
-    say(console, f"Wrote {files} to {out}; {mean:.1f} s a case.")
+    if out is not None:
+        say(console, f"Wrote {files} to {out}; {mean:.1f} s a case.")
+    if found.archive:
+        stored = f"Stored {len(found.stored)} of {many(len(found.cases), 'case')} in {found.archive}"
+        say(console, f"{stored}, each read back from there and found the same; {mean:.1f} s a case.")
     say(console, RESEARCH, "italic")
     if found.faults:
         say(
             errors,
-            f"Error: {many(len(found.faults), 'fault')}; these files were not predicted:",
+            f"Error: {many(len(found.faults), 'fault')}; these files were not predicted"
+            f"{', or not stored' if found.archive else ''}:",
             "bold red",
         )
         print_faults(errors, found.faults, show_paths=show_paths or found.pseudonyms)

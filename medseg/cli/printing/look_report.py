@@ -15,6 +15,7 @@ from medseg.pipeline.drafting.budget import LEAST_STEPS
 from medseg.text import printable
 
 if TYPE_CHECKING:
+    from medseg.api.dicomweb.scanning import Announced
     from medseg.api.drafting.unknown_folder import NewPipeline
     from medseg.datasets.scanning.look import Look
     from medseg.pipeline.drafting.budget import Course
@@ -46,6 +47,16 @@ def print_new(console: Console, made: NewPipeline, data: Path) -> None:
     folder = shlex.quote(str(data))
     lines.append(f"See whether a run would begin: medseg pipeline check {made.name} --data {folder}{bad}")
     lines.append(f"Train: medseg pipeline run {made.name} --data {folder}{bad}")
+    for line in lines:
+        console.print(Text(printable(line)), soft_wrap=True)
+
+
+def print_announced(console: Console, found: Announced, address: str) -> None:
+    """How many studies an archive has, of which modalities, and how to look at one."""
+    more = " at least" if found.more else ""
+    lines = [f"Studies:{more} {found.studies}, with {found.images} images by what the archive says"]
+    lines += [f"  {name}: in {count} of them" for name, count in found.modalities.most_common(_LISTED)]
+    lines.append(f"Look at one, by its StudyInstanceUID: medseg data scan {shlex.quote(address)} --study UID")
     for line in lines:
         console.print(Text(printable(line)), soft_wrap=True)
 

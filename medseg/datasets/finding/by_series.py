@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from medseg.datasets.finding.doubtful import may_be_image, own_ending, refusal
 from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.finding.walk import Walk, leave_out
-from medseg.datasets.manifest.expressions import pattern
 from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.manifest.series.layout import (
     FOLDER,
@@ -21,7 +20,7 @@ from medseg.datasets.manifest.series.layout import (
     SegmentationRule,
     SeriesLayout,
     Tags,
-    alternatives,
+    fits,
 )
 from medseg.errors import DataError, Fault
 from medseg.files.many import files_of, together
@@ -204,14 +203,7 @@ class SeriesFinder:
         return [(name, path) for name, path in sorted(others.items()) if expression.fullmatch(name)]
 
     def _fits(self, instance: Instance, tags: Tags, key: str) -> bool:
-        at = f"manifest '{self.manifest.name}', 'layout.{key}."
-        return all(
-            any(
-                pattern(text).search(composed(instance.tags[keyword]), f"{at}{keyword}'")
-                for text in alternatives(texts)
-            )
-            for keyword, texts in tags.items()
-        )
+        return fits(tags, instance.tags, f"manifest '{self.manifest.name}', 'layout.{key}")
 
     def _tell(
         self, found: Found, walk: Walk, read: _Headers, used: Collection[Path], masks: Collection[Path]

@@ -43,6 +43,10 @@ class LabelFile(Protocol):
     def about(self) -> str:
         """What it is, for whoever finds it: one sentence."""
 
+    @property
+    def for_archives(self) -> bool:
+        """Whether an archive of DICOM objects keeps it."""
+
     def write(self, predictor: Predictor, case: Case, prediction: Prediction, path: Path) -> tuple[str, ...]:
         """Write it; gives what a person should know about it.
 
@@ -57,6 +61,7 @@ class NiftiFile:
 
     suffix: str = ".nii.gz"
     about: str = "label map as NIfTI, in the values of the data set."
+    for_archives: bool = False
 
     def ending(self, case: Case) -> str:  # noqa: ARG002 - as the others
         """The same for every case."""
@@ -76,6 +81,7 @@ class ItkFile:
 
     suffix: str = ".mha"
     about: str = "label map in the format of the input, in the values of the data set."
+    for_archives: bool = False
 
     def ending(self, case: Case) -> str:
         """That of the first channel's file, where it is one that holds header and voxels."""
@@ -99,6 +105,7 @@ class SegmentationFile:
         algorithm: The model.
         suffix: The end of its name.
         series_number: Of the series that it makes.
+        for_archives: It is.
     """
 
     form: Form
@@ -106,6 +113,7 @@ class SegmentationFile:
     algorithm: Algorithm
     suffix: str
     series_number: int
+    for_archives: bool = True
 
     @property
     def about(self) -> str:
@@ -171,7 +179,8 @@ def label_files(names: Sequence[str], predictor: Predictor) -> tuple[LabelFile, 
     """
     if predictor.task.target.truth != "masks" or predictor.preparation.files.flat:
         raise DefinitionError(
-            "the model gives no label maps of volumes, and --format chooses how those are written. Leave it out."
+            "the model gives no label maps of volumes, and --format chooses how those are written, --to where they "
+            "go. Leave both out."
         )
     return tuple(_FORMATS[name](predictor) for name in names)
 
@@ -211,8 +220,8 @@ def _segmentation(predictor: Predictor, form: Form, suffix: str, series_number: 
     if not isinstance(predictor.preparation.files, SeriesFiles):
         raise DefinitionError(
             f"a DICOM segmentation refers to the DICOM images that it was made of, and the model reads "
-            f"{predictor.preparation.files.noun}. Write NIfTI (leave out --format), or learn from DICOM series "
-            "(`layout.series` in the manifest; see docs/dicom.md)."
+            f"{predictor.preparation.files.noun}. Write NIfTI (leave out --format and --to), or learn from DICOM "
+            "series (`layout.series` in the manifest; see docs/dicom.md)."
         )
     from medseg.images.dicom.writing.segmentation import refuse_without_highdicom  # noqa: PLC0415
 

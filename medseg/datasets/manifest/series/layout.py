@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from medseg.datasets.manifest.expressions import pattern
 from medseg.datasets.manifest.layout import FileLayout
 from medseg.errors import DataError
+from medseg.text import composed
 
 if TYPE_CHECKING:
     from medseg.images.formats import FileKind
@@ -118,6 +119,22 @@ class SeriesLayout(FileLayout):
 def alternatives(given: str | tuple[str, ...]) -> tuple[str, ...]:
     """One expression, or several, as several."""
     return (given,) if isinstance(given, str) else given
+
+
+def fits(tags: Tags, texts: Mapping[str, str], at: str) -> bool:
+    """Whether attributes hold what is asked for: all of them, each by one of its expressions.
+
+    Args:
+        tags: What is asked for.
+        texts: Of the attributes, by keyword.
+        at: Where it is asked for, for errors.
+    """
+    return all(
+        any(
+            pattern(each).search(composed(texts[keyword]), f"{at}.{keyword}'") for each in alternatives(given)
+        )
+        for keyword, given in tags.items()
+    )
 
 
 def _refuse_expressions(key: str, given: Mapping[str, str | tuple[str, ...]]) -> None:

@@ -71,12 +71,22 @@ class Instance:
     @property
     def is_image(self) -> bool:
         """Whether it is a slice, or several."""
-        return self.tags["Modality"] not in _NO_IMAGES | LABELS
+        return holds_images(self.tags["Modality"])
 
     @property
     def is_labels(self) -> bool:
         """Whether it is a segmentation or a structure set."""
         return self.tags["Modality"] in LABELS
+
+
+def holds_images(modality: str) -> bool:
+    """Whether objects of a modality are images, as far as it tells."""
+    return modality not in _NO_IMAGES | LABELS
+
+
+def holds_pictures(modality: str) -> bool:
+    """Whether objects of a modality are images, or label maps over them."""
+    return modality not in _NO_IMAGES
 
 
 def instance_of(path: Path, keywords: tuple[str, ...] = ()) -> Instance | None:

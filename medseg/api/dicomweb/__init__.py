@@ -1,0 +1,1 @@
+"""Studies that lie in a DICOMweb archive, and segmentations that go there."""
