@@ -19,11 +19,11 @@ RUN useradd --create-home --uid 1000 medseg \
 
 WORKDIR /src
 COPY . .
-# torch first, from its own index; then medseg with the pins that its tests pass with, and what the server needs beside:
-# the driver of PostgreSQL, the forms of MLflow's password pages, and S3.
+# torch first, from its own index; then medseg with the pins that its tests pass with, and what the server needs beside
+# (extra `server`): the driver of PostgreSQL, the forms of MLflow's password pages, and S3.
 RUN grep -E '^torch(vision)?==' constraints.txt > /tmp/torch.txt \
     && pip install --index-url "$TORCH_INDEX" -r /tmp/torch.txt \
-    && pip install -c constraints.txt . psycopg2-binary==2.9.13 Flask-WTF==1.3.0 boto3==1.44.8 \
+    && pip install -c constraints.txt ".[server]" \
     && rm -rf /src/* /tmp/torch.txt
 
 USER medseg

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +20,7 @@ from medseg.errors import TrackingError
 from medseg.tracking.mlflow.ending import send_rest
 from medseg.tracking.mlflow.recorder import MlflowRecorder
 from medseg.tracking.mlflow.sending.outbox import UNTRACKED
+from medseg.tracking.mlflow.store import open_store
 
 FILES = "/api/2.0/mlflow-artifacts/artifacts/"
 
@@ -159,6 +162,39 @@ def test_a_token_that_runs_out_in_the_middle_loses_nothing(
     assert list(server.files) == [f"1/{server.run}/artifacts/tables/scores.csv"]
     assert server.status == "FINISHED"
     assert not (folder / UNTRACKED).exists()
+
+
+@pytest.mark.parametrize("given", ["token", "password", "nothing"])
+def test_a_login_that_is_refused_at_the_start_is_told_with_the_variables_to_set(
+    given: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_TOKEN")
+    for name in {"token": ["TOKEN"], "password": ["USERNAME", "PASSWORD"], "nothing": []}[given]:
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "hidden")
+    sent = {
+        "token": "the login in MLFLOW_TRACKING_TOKEN",
+        "password": "the login in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+        "nothing": "no login",
+    }[given]
+
+    with pytest.raises(TrackingError, match=f"refuses the login. It was sent {sent}") as caught:
+        begun(server, tmp_path / "tiny", [])
+    assert "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_database_without_its_driver_is_told_with_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as database:
+        monkeypatch.setitem(sys.modules, "psycopg2", None)
+        address = f"postgresql+psycopg2://me:hidden@127.0.0.1:{database.getsockname()[1]}/runs"
+        with (
+            pytest.raises(
+                TrackingError, match=r"needs the Python package psycopg2.*medseg\[server\]"
+            ) as caught,
+            open_store(address),
+        ):
+            pass
+    assert "hidden" not in str(caught.value)
 
 
 def test_a_token_that_is_renewed_in_time_is_used_by_the_same_process(

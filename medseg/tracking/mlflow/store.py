@@ -60,7 +60,7 @@ def open_store(uri: str) -> Iterator[Any]:
 def _refuses_login(uri: str) -> TrackingError:
     names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
     given = [name for name in names if os.environ.get(name)]
-    came = f"It was sent what {' and '.join(given)} hold" if given else "It was sent no login"
+    came = f"It was sent the login in {' and '.join(given)}" if given else "It was sent no login"
     return TrackingError(
         f"The tracking server {masked(uri)} refuses the login. {came}. Set {names[0]} and {names[1]} to a user of "
         f"that server who may write to it, or {names[2]} where it wants a token."
