@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.draft import Complaint, Draft, Found
+from medseg.datasets.finding.strays.masks_beside import leave_masks
+from medseg.datasets.finding.strays.near_misses import Names, Seen, lacked, slipped
 from medseg.datasets.finding.walk import Walk, few, kinds_listed, leave_passed, named_itself
-from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout, Matcher, Place
-from medseg.datasets.manifest.slips import EXACT, FOLDER, OF_UNFINISHED, Slip, behind, slips
+from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout
+from medseg.datasets.manifest.slips import may_be_image
 from medseg.errors import Fault
-from medseg.images.itk.names import NAME as ITK
 from medseg.progress import Progress
 from medseg.text import composed
 
@@ -23,17 +23,6 @@ if TYPE_CHECKING:
 
 
 _OUTSIDE = "in other folders than the patterns say"
-_COMPARED = 1000  # of many names that fit no pattern, with all patterns
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A file that a pattern fits, or nearly fits: `slip` says but for what."""
-
-    place: Place
-    relative: str
-    path: Path
-    slip: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,16 +46,15 @@ class PatternFinder:
         they lie. What misses a pattern narrowly is a fault of its case, which would vanish else.
         """
         kind = self.manifest.files()
-        # Patterns of NIfTI name their ending; those of pictures, and of headers with files beside, may leave it open.
-        open_ending = self.manifest.pictures is not None or self.manifest.format == ITK
-        walk = Walk(root, kind.suffixes, all=not open_ending)
+        walk = Walk(root, kind.suffixes, all=not self._names.open_ending)
         seen, strays = self._sorted(walk)
         used = [each for each in seen if each.place.part in parts]
         themselves = not seen and self._may_be_themselves(walk, parts)
-        near = {} if themselves else {each.path: each for each in self._near(strays + _unnamed(walk), parts)}
-        missed = self._missed(used, near.values())
+        others = [] if themselves else strays + _below(walk)
+        missed, near = lacked(used, self._names.near(others), parts, self.layout.many)
         found = _PAIRINGS[self.layout.pair]([*used, *missed])
         found.faults[:0] = walk.faults
+        named = self.manifest.ids == "pseudonyms"
         if seen:
             found.notes += filter(None, [walk.unread_note()])
         elif not near:  # what a pattern fits is of another part, such as a label map
@@ -74,10 +62,14 @@ class PatternFinder:
             pictures = self.manifest.pictures is not None
             found.drafts += named_itself(every, parts[0], pictures=pictures) if themselves else ()
             found.faults += every.unread_faults()
-            leave_passed(found, every, named=self.manifest.ids == "pseudonyms")
-        elsewhere = list(self._elsewhere([each for each in strays if each[1] not in near], parts))
+            leave_passed(found, every, named=named)
+        elsewhere = list(self._names.elsewhere([each for each in strays if each[1] not in near], parts))
         by_name = elsewhere if not found.drafts and not truth else []
-        found.drafts += _by_name(by_name).drafts
+        if not found.drafts and not truth:
+            rest = [each for each in others if each[1] not in {seen.path for seen in elsewhere}]
+            missed, near = lacked(by_name, self._names.near(rest, folder=True), parts, self.layout.many)
+            found.drafts += _by_name([*by_name, *missed]).drafts
+        beside = 0 if truth else leave_masks(found, kind.suffixes, named=named, of=self._names.image_of)
         if not found.drafts:
             found.faults.append(self._nothing(walk, kind.noun, len(elsewhere)))
         for draft in found.drafts:
@@ -85,36 +77,35 @@ class PatternFinder:
                 draft.files[MASK] = draft.files[IMAGE]
             draft.files = {part: draft.files[part] for part in parts if part in draft.files}
             draft.complaints += [
-                *_slipped(draft, near),
-                *self._twice(draft, parts),
+                *slipped(draft, near, kind.suffixes),
+                *self._twice(draft, parts, near),
                 *([] if draft.broken else self._lacking(draft, parts)),
             ]
         if not themselves:
+            asked = sum(each.place.part in parts for each in near.values())
             known = {*near, *(each.path for each in elsewhere)}
-            unfit = [
-                name for name, path in strays if path not in known and name.lower().endswith(walk.suffixes)
-            ]
-            self._leave_out(found, unfit, [] if by_name else [each.relative for each in elsewhere])
+            unfit, alike = self._unfit(walk, [each for each in others if each[1] not in known])
+            self._leave_out(found, unfit, alike, [] if by_name else [each.relative for each in elsewhere])
             found.files = _uses(
                 walk,
-                len(unfit),
+                len(unfit) + len(alike),
                 {
-                    "of cases": len(used) + len(by_name),
-                    "of parts that are not asked for": len(seen) - len(used),
-                    "with names that nearly fit a pattern": len(near),
+                    "of cases": len(used) + len(by_name) - beside,
+                    "that are masks beside their images": beside,
+                    "of parts that are not asked for": len(seen) - len(used) + len(near) - asked,
+                    "with names that nearly fit a pattern": asked,
                     _OUTSIDE: len(elsewhere) - len(by_name),
                 },
             )
         return found
 
-    def _matcher(self, slip: Slip = EXACT) -> Matcher:
-        layout = self.layout.loosened(slip)
-        compiled = layout.compiled(self.manifest.channels, together=self.manifest.together)
-        return replace(compiled, at=f"manifest '{self.manifest.name}', ")
+    @property
+    def _names(self) -> Names:
+        return Names(self.manifest, self.layout)
 
-    def _sorted(self, walk: Walk) -> tuple[list[_Seen], list[tuple[str, Path]]]:
+    def _sorted(self, walk: Walk) -> tuple[list[Seen], list[tuple[str, Path]]]:
         """Files that a pattern fits, and the others, by their path below the folder above."""
-        matcher, seen, strays = self._matcher(), [], []
+        matcher, seen, strays = self._names.matcher(), [], []
         above = walk.root.resolve()
         above = above.parent if walk.root.is_file() else above
         for relative, path in walk.paths():
@@ -123,63 +114,36 @@ class PatternFinder:
             if place is None:
                 strays.append((within, path))
             else:
-                seen.append(_Seen(place, within, path))
+                seen.append(Seen(place, within, path))
         return seen, strays
 
-    def _near(self, strays: Iterable[tuple[str, Path]], parts: Sequence[str]) -> Iterator[_Seen]:
-        """Files whose names miss a pattern of these parts narrowly."""
-        tries = (
-            [(slip, self._matcher(slip)) for slip in slips(self.manifest.files().suffixes)] if strays else []
-        )
-        for within, path in strays:
-            ending = behind(path.suffix)
-            name = within.removesuffix(path.suffix) if ending else within
-            for slip, matcher in tries:
-                place = matcher.place(name.partition("/")[2]) or matcher.place(name)
-                if place is not None:
-                    if place.part in parts:
-                        yield _Seen(place, within, path, ending or slip.difference)
-                    break
+    def _unfit(self, walk: Walk, others: Sequence[tuple[str, Path]]) -> tuple[list[str], list[str]]:
+        """Names that fit nothing: of files of the kind, and of others that are images by their ending."""
+        unfit = [name for name, path in others if name.lower().endswith(walk.suffixes)]
+        alike = [
+            name
+            for name, path in others
+            if not name.lower().endswith(walk.suffixes) and may_be_image(name) and not walk.counts(name)
+        ]
+        return unfit, alike
 
-    def _elsewhere(self, strays: Iterable[tuple[str, Path]], parts: Sequence[str]) -> Iterator[_Seen]:
-        """Files whose names fit the last part of an image's pattern, in whatever folder they lie."""
-        matcher = self._matcher(FOLDER).of_names()
-        for within, path in strays:
-            place = matcher.place(within)
-            if place is not None and place.part in parts:
-                yield _Seen(place, within, path)
-
-    def _leave_out(self, found: Found, unfit: Sequence[str], outside: Sequence[str]) -> None:
+    def _leave_out(
+        self, found: Found, unfit: Sequence[str], alike: Sequence[str], outside: Sequence[str]
+    ) -> None:
         """Note which files belong to no case, by name where names may be shown."""
-        found.left += [*unfit, *outside]
-        for names, since, since_one in (
-            (unfit, "their names fit no pattern", "its name fits no pattern"),
-            (outside, f"they lie {_OUTSIDE}", f"it lies {_OUTSIDE}"),
+        found.left += [*unfit, *alike, *outside]
+        of_kind = f"of the {self.manifest.files().noun} files"
+        of_others = "of the images of other kinds"
+        for names, what, since, since_one in (
+            (unfit, of_kind, "their names fit no pattern", "its name fits no pattern"),
+            (alike, of_others, "their names fit no pattern", "its name fits no pattern"),
+            (outside, of_kind, f"they lie {_OUTSIDE}", f"it lies {_OUTSIDE}"),
         ):
             if names:
                 are = f"is left out, since {since_one}" if len(names) == 1 else f"are left out, since {since}"
                 listed = few(sorted(names), named=self.manifest.ids == "pseudonyms")
-                near = self._nearest(names) if names is unfit else ""
-                found.notes.append(
-                    f"{len(names)} of the {self.manifest.files().noun} files {are}{near}{listed}"
-                )
-
-    def _nearest(self, names: Sequence[str]) -> str:
-        """Which patterns are most like some names, the most frequent first, in brackets."""
-        matcher = self._matcher()
-        counts = Counter(matcher.nearest(name.rpartition("/")[2]) for name in names[:_COMPARED])
-        told = [
-            f"'{pattern}'" + (f" ({count})" if len(counts) > 1 else "")
-            for pattern, count in counts.most_common(3)
-        ]
-        return f" (the nearest: {', '.join(told)})"
-
-    def _missed(self, used: Iterable[_Seen], near: Iterable[_Seen]) -> Iterator[_Seen]:
-        """Files that miss a pattern narrowly, where their case has no other for this part."""
-        there = {(each.place.raw, each.place.part) for each in used}
-        for each in near:
-            if (each.place.raw, each.place.part) not in there or each.place.part in self.layout.many:
-                yield each
+                near = "" if names is outside else self._names.nearest(names)
+                found.notes.append(f"{len(names)} {what} {are}{near}{listed}")
 
     def _may_be_themselves(self, walk: Walk, parts: Sequence[str]) -> bool:
         """Whether cases are one file each, where no name fits the layout.
@@ -190,7 +154,7 @@ class PatternFinder:
         return alone and (walk.root.is_file() or self.manifest.pictures is not None)
 
     def _nothing(self, walk: Walk, noun: str, elsewhere: int) -> Fault:
-        patterns = self._matcher().text()
+        patterns = self._names.matcher().text()
         seen = f"{walk.files} files were seen, {walk.kind} of them {noun} ({kinds_listed(walk.suffixes)})"
         remedy = (
             "Name the folder of the data set, unpacked, or write a manifest with the layout of these files. "
@@ -202,10 +166,14 @@ class PatternFinder:
         problem += f"; {elsewhere} would but for the folder" if elsewhere else ""
         return Fault("", 0, "", problem, remedy, walk.root)
 
-    def _twice(self, draft: Draft, parts: Sequence[str]) -> Iterator[Complaint]:
+    def _twice(self, draft: Draft, parts: Sequence[str], near: Mapping[Path, Seen]) -> Iterator[Complaint]:
         for part in parts:
             places = draft.files.get(part, [])
-            if len(places) > 1 and part not in self.layout.many:
+            if (
+                len(places) > 1
+                and part not in self.layout.many
+                and not near.keys() & {each for _, each in places}
+            ):
                 problem = f"{len(places)} files claim to be this part of the case"
                 remedy = "Keep one of them, or name a folder that holds but one copy of the data."
                 for _, path in places:
@@ -215,28 +183,17 @@ class PatternFinder:
         near = next(draft.files[part][0][1] for part in parts if part in draft.files).parent
         for part in parts:
             if part not in draft.files:
-                problem = f"the file is missing: none fits {self._matcher().text(part)}"
+                problem = f"the file is missing: none fits {self._names.matcher().text(part)}"
                 remedy = (
                     "Add or rename it, use the manifest of this edition of the data, or leave the case out."
                 )
                 yield Complaint(part, problem, remedy, near)
 
 
-def _unnamed(walk: Walk) -> list[tuple[str, Path]]:
-    """Files that were passed over, without an ending or with one of unfinished copies, below the folder above."""
+def _below(walk: Walk) -> list[tuple[str, Path]]:
+    """Files that were passed over, below the folder above."""
     above = composed(walk.root.resolve().name)
-    return [(f"{above}/{name}", path) for name, path in walk.passed if not path.suffix or behind(path.suffix)]
-
-
-def _slipped(draft: Draft, near: Mapping[Path, _Seen]) -> Iterator[Complaint]:
-    for part, places in draft.files.items():
-        for _, path in places:
-            if path in near:
-                seen = near[path]
-                problem = f"the file fits the pattern '{seen.place.pattern}' but for {seen.slip}"
-                remedy = "Rename it, write the pattern of these files in the manifest, or leave the case out."
-                again = "Fetch it again, or leave the case out."
-                yield Complaint(part, problem, again if seen.slip == OF_UNFINISHED else remedy, path)
+    return [(f"{above}/{name}", path) for name, path in walk.passed]
 
 
 def _uses(walk: Walk, unfit: int, known: Mapping[str, int]) -> dict[str, int]:
@@ -248,7 +205,7 @@ def _uses(walk: Walk, unfit: int, known: Mapping[str, int]) -> dict[str, int]:
     return {**known, "with names that fit no pattern": unfit, "of other kinds": others, **walk.uses()}
 
 
-def _by_name(files: Iterable[_Seen]) -> Found:
+def _by_name(files: Iterable[Seen]) -> Found:
     """Files of one id are one case's."""
     drafts: dict[str, Draft] = {}
     for seen in files:
@@ -260,7 +217,7 @@ def _by_name(files: Iterable[_Seen]) -> Found:
     return Found(list(drafts.values()))
 
 
-def _by_order(files: Iterable[_Seen]) -> Found:
+def _by_order(files: Iterable[Seen]) -> Found:
     """The first image of a folder goes with the first label map, and so on."""
     everything = sorted(files, key=lambda seen: _natural(seen.relative))
     masks = [seen for seen in everything if seen.place.part == MASK]
@@ -287,7 +244,7 @@ def _by_order(files: Iterable[_Seen]) -> Found:
     return found
 
 
-_PAIRINGS: dict[str, Callable[[Iterable[_Seen]], Found]] = {"name": _by_name, "order": _by_order}
+_PAIRINGS: dict[str, Callable[[Iterable[Seen]], Found]] = {"name": _by_name, "order": _by_order}
 
 
 def _natural(text: str) -> tuple[tuple[str, int], ...]:
