@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.finding.strays.masks_beside import leave_masks
 from medseg.datasets.finding.strays.near_misses import Names, Seen, lacked, slipped
-from medseg.datasets.finding.walk import Walk, few, kinds_listed, leave_passed, named_itself
+from medseg.datasets.finding.walk import (
+    Walk,
+    few,
+    is_bare_image,
+    kinds_listed,
+    leave_passed,
+    named_itself,
+    without_ending,
+)
 from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout
 from medseg.datasets.manifest.slips import may_be_image
 from medseg.errors import Fault
@@ -23,6 +31,36 @@ if TYPE_CHECKING:
 
 
 _OUTSIDE = "in other folders than the patterns say"
+
+
+@dataclass
+class _Files:
+    """The files of a folder by what the patterns say of them.
+
+    Attributes:
+        parts: Those that are asked for.
+        seen: Files that a pattern fits.
+        strays: Others whose ending is that of the kind, or all others, by their path below the folder above.
+        others: The strays, and what was passed over.
+        near: Files that a pattern nearly fits.
+        elsewhere: Files whose names fit, in other folders than the patterns say.
+        by_name: Those of them that are cases all the same.
+        masks: How many were left out, being masks beside their images.
+    """
+
+    parts: Sequence[str]
+    seen: list[Seen] = field(default_factory=list)
+    strays: list[tuple[str, Path]] = field(default_factory=list)
+    others: list[tuple[str, Path]] = field(default_factory=list)
+    near: dict[Path, Seen] = field(default_factory=dict)
+    elsewhere: list[Seen] = field(default_factory=list)
+    by_name: list[Seen] = field(default_factory=list)
+    masks: int = 0
+
+    @property
+    def used(self) -> list[Seen]:
+        """Those that a pattern fits, of the parts that are asked for."""
+        return [each for each in self.seen if each.place.part in self.parts]
 
 
 @dataclass(frozen=True)
@@ -47,83 +85,136 @@ class PatternFinder:
         """
         kind = self.manifest.files()
         walk = Walk(root, kind.suffixes, all=not self._names.open_ending)
-        seen, strays = self._sorted(walk)
-        used = [each for each in seen if each.place.part in parts]
-        themselves = not seen and self._may_be_themselves(walk, parts)
-        others = [] if themselves else strays + _below(walk)
-        missed, near = lacked(used, self._names.near(others), parts, self.layout.many)
-        found = _PAIRINGS[self.layout.pair]([*used, *missed])
+        files = self._sorted(walk, parts)
+        themselves = not files.seen and self._may_be_themselves(walk, parts)
+        missed = [] if themselves else self._look_for_misses(files)
+        found = _PAIRINGS[self.layout.pair]([*files.used, *missed])
         found.faults[:0] = walk.faults
-        named = self.manifest.ids == "pseudonyms"
-        if seen:
-            found.notes += filter(None, [walk.unread_note()])
-        elif not near:  # what a pattern fits is of another part, such as a label map
+        if files.seen:
+            self._note_unread(found, walk)
+        elif not missed:  # what a pattern fits is of another part, such as a label map
             every = Walk(walk.root, walk.suffixes, all=True)
             pictures = self.manifest.pictures is not None
             found.drafts += named_itself(every, parts[0], pictures=pictures) if themselves else ()
             found.faults += every.unread_faults()
-            leave_passed(found, every, named=named)
-        elsewhere = list(self._names.elsewhere([each for each in strays if each[1] not in near], parts))
-        by_name = elsewhere if not found.drafts and not truth else []
-        if not found.drafts and not truth:
-            rest = [each for each in others if each[1] not in {seen.path for seen in elsewhere}]
-            missed, near = lacked(by_name, self._names.near(rest, folder=True), parts, self.layout.many)
-            found.drafts += _by_name([*by_name, *missed]).drafts
-        beside = 0 if truth else leave_masks(found, kind.suffixes, named=named, of=self._names.image_of)
+            leave_passed(found, every, named=self._named)
+        self._look_elsewhere(files, found, truth=truth)
+        if not truth:
+            of = self._names.image_of
+            files.masks = leave_masks(found, kind.suffixes, named=self._named, of=of)
         if not found.drafts:
-            found.faults.append(self._nothing(walk, kind.noun, len(elsewhere)))
+            outside = sum(each.place.part in parts for each in files.elsewhere)
+            found.faults.append(self._nothing(walk, kind.noun, outside))
         for draft in found.drafts:
-            if self.manifest.truth_within and IMAGE in draft.files:
-                draft.files[MASK] = draft.files[IMAGE]
-            draft.files = {part: draft.files[part] for part in parts if part in draft.files}
-            draft.complaints += [
-                *slipped(draft, near, kind.suffixes),
-                *self._twice(draft, parts, near),
-                *([] if draft.broken else self._lacking(draft, parts)),
-            ]
+            self._complain(draft, parts, files.near)
         if not themselves:
-            asked = sum(each.place.part in parts for each in near.values())
-            known = {*near, *(each.path for each in elsewhere)}
-            unfit, alike = self._unfit(walk, [each for each in others if each[1] not in known])
-            self._leave_out(found, unfit, alike, [] if by_name else [each.relative for each in elsewhere])
-            found.files = _uses(
-                walk,
-                len(unfit) + len(alike),
-                {
-                    "of cases": len(used) + len(by_name) - beside,
-                    "that are masks beside their images": beside,
-                    "of parts that are not asked for": len(seen) - len(used) + len(near) - asked,
-                    "with names that nearly fit a pattern": asked,
-                    _OUTSIDE: len(elsewhere) - len(by_name),
-                },
-            )
+            self._account(found, walk, files)
         return found
+
+    def _look_for_misses(self, files: _Files) -> list[Seen]:
+        """Files that nearly fit and that their case has no other of, where the patterns say that they lie."""
+        missed, files.near = lacked(files.used, self._names.near(files.others), files.parts, self.layout.many)
+        return missed
+
+    def _look_elsewhere(self, files: _Files, found: Found, *, truth: bool) -> None:
+        """Files whose names fit in whatever folder they lie: cases, where there are no others and no truth is wanted.
+
+        What nearly fits is looked for as well then.
+        """
+        strays = [each for each in files.strays if each[1] not in files.near]
+        files.elsewhere = list(self._names.elsewhere(strays, files.parts))
+        if truth or found.drafts:
+            return
+        files.by_name = [each for each in files.elsewhere if each.place.part in files.parts]
+        there = {each.path for each in files.elsewhere}
+        rest = [each for each in files.others if each[1] not in there]
+        near = self._names.near(rest, folder=True)
+        missed, files.near = lacked(files.by_name, near, files.parts, self.layout.many)
+        found.drafts += _by_name([*files.by_name, *missed]).drafts
+
+    def _complain(self, draft: Draft, parts: Sequence[str], near: Mapping[Path, Seen]) -> None:
+        """Say what is wrong with the files of a case, and keep those parts that are asked for."""
+        if self.manifest.truth_within and IMAGE in draft.files:
+            draft.files[MASK] = draft.files[IMAGE]
+        draft.files = {part: draft.files[part] for part in parts if part in draft.files}
+        draft.complaints += [
+            *slipped(draft, near, self.manifest.files().suffixes),
+            *self._twice(draft, parts, near),
+            *([] if draft.broken else self._lacking(draft, parts)),
+        ]
+
+    def _account(self, found: Found, walk: Walk, files: _Files) -> None:
+        """Say what became of every file that the walk saw, each counted once.
+
+        Hidden entries are counted beside them: a folder as one.
+        """
+        outside = [] if files.by_name else files.elsewhere
+        known = {*files.near, *(each.path for each in files.elsewhere)}
+        rest = [each for each in files.others if each[1] not in known]
+        unfit, alike = self._unfit(walk, rest, [*files.seen, *files.elsewhere])
+        self._leave_out(found, unfit, alike, [each.relative for each in outside])
+        fitting = [*files.seen, *files.near.values(), *(files.elsewhere if files.by_name else ())]
+        uses = {
+            "of cases": len(files.used) + len(files.by_name) - files.masks,
+            "that are masks beside their images": files.masks,
+            "of parts that are not asked for": sum(each.place.part not in files.parts for each in fitting),
+            "with names that nearly fit a pattern": sum(
+                each.place.part in files.parts for each in files.near.values()
+            ),
+            _OUTSIDE: len(outside),
+            "with names that fit no pattern": len(unfit) + len(alike),
+        }
+        found.files = {**uses, "of other kinds": walk.files - sum(uses.values()), **walk.uses()}
+
+    def _note_unread(self, found: Found, walk: Walk) -> None:
+        """Note images of kinds that are not read, by name where names may be shown."""
+        note = walk.unread_note()
+        names = sorted(name for name, _ in _below(walk) if walk.counts(name))
+        if note:
+            found.notes.append(f"{note}; they are left out{few(names, named=self._named)}")
+            found.left += names
+
+    @property
+    def _named(self) -> bool:
+        return self.manifest.ids == "pseudonyms"
 
     @property
     def _names(self) -> Names:
         return Names(self.manifest, self.layout)
 
-    def _sorted(self, walk: Walk) -> tuple[list[Seen], list[tuple[str, Path]]]:
-        """Files that a pattern fits, and the others, by their path below the folder above."""
-        matcher, seen, strays = self._names.matcher(), [], []
+    def _sorted(self, walk: Walk, parts: Sequence[str]) -> _Files:
+        """Files that a pattern fits, and the others."""
+        matcher, files = self._names.matcher(), _Files(parts)
         above = walk.root.resolve()
         above = above.parent if walk.root.is_file() else above
         for relative, path in walk.paths():
             within = f"{composed(above.name)}/{relative}"
             place = matcher.place(relative) or matcher.place(within)
             if place is None:
-                strays.append((within, path))
+                files.strays.append((within, path))
             else:
-                seen.append(Seen(place, within, path))
-        return seen, strays
+                files.seen.append(Seen(place, within, path))
+        files.others = files.strays + _below(walk)
+        return files
 
-    def _unfit(self, walk: Walk, others: Sequence[tuple[str, Path]]) -> tuple[list[str], list[str]]:
-        """Names that fit nothing: of files of the kind, and of others that are images by their ending."""
-        unfit = [name for name, path in others if name.lower().endswith(walk.suffixes)]
+    def _unfit(
+        self, walk: Walk, others: Sequence[tuple[str, Path]], seen: Sequence[Seen]
+    ) -> tuple[list[str], list[str]]:
+        """Names that fit nothing: of files of the kind, and of others that are images.
+
+        Those are images by their ending, or by their content if they have none and lie in the folder of a case. What
+        lies beside an image under its name is none of them: the preview of a volume, or the voxels of a header.
+        """
+        unfit = [name for name, _ in others if name.lower().endswith(walk.suffixes)]
+        stems = {without_ending(each.relative, walk.suffixes) for each in seen}
+        folders = {each.path.parent for each in seen}
         alike = [
             name
             for name, path in others
-            if not name.lower().endswith(walk.suffixes) and may_be_image(name) and not walk.counts(name)
+            if (may_be_image(name) or (path.parent in folders and is_bare_image(path)))
+            and not name.lower().endswith(walk.suffixes)
+            and not walk.counts(name)
+            and stems.isdisjoint(_stems(name))
         ]
         return unfit, alike
 
@@ -141,7 +232,7 @@ class PatternFinder:
         ):
             if names:
                 are = f"is left out, since {since_one}" if len(names) == 1 else f"are left out, since {since}"
-                listed = few(sorted(names), named=self.manifest.ids == "pseudonyms")
+                listed = few(sorted(names), named=self._named)
                 near = "" if names is outside else self._names.nearest(names)
                 found.notes.append(f"{len(names)} {what} {are}{near}{listed}")
 
@@ -190,19 +281,18 @@ class PatternFinder:
                 yield Complaint(part, problem, remedy, near)
 
 
+def _stems(name: str) -> Iterator[str]:
+    """A path without one of its endings, without two, and so on."""
+    folder, slash, last = name.rpartition("/")
+    while "." in last:
+        last = last.rpartition(".")[0]
+        yield f"{folder}{slash}{last}"
+
+
 def _below(walk: Walk) -> list[tuple[str, Path]]:
     """Files that were passed over, below the folder above."""
     above = composed(walk.root.resolve().name)
     return [(f"{above}/{name}", path) for name, path in walk.passed]
-
-
-def _uses(walk: Walk, unfit: int, known: Mapping[str, int]) -> dict[str, int]:
-    """How many files there are of each use, the rest among them: every file that the walk saw is counted once.
-
-    Hidden entries are counted beside them: a folder as one.
-    """
-    others = walk.files - sum(known.values()) - unfit
-    return {**known, "with names that fit no pattern": unfit, "of other kinds": others, **walk.uses()}
 
 
 def _by_name(files: Iterable[Seen]) -> Found:

@@ -180,8 +180,10 @@ def looks_picture(path: Path) -> bool:
     return _look(path) == "picture"
 
 
-def holds_image(path: Path) -> bool:
-    """Whether a file is an image by its content, read or not, packed ones among them."""
+def is_bare_image(path: Path) -> bool:
+    """Whether a file without an ending is an image by its content, read or not, packed ones among them."""
+    if own_ending(path):
+        return False
     try:
         with open_regular(path) as handle:
             packed = handle.read(2) == _GZIP

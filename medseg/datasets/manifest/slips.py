@@ -29,6 +29,7 @@ class Slip:
             any file would fit then: only what begins with one of `endings`, and other kinds of volumes.
         bare: Whether no ending stands in place of the pattern's own, whatever the pattern names: the content of such
             a file has to tell what it is.
+        anything: Whether anything at all may follow the pattern without its ending.
     """
 
     difference: str = ""
@@ -38,6 +39,7 @@ class Slip:
     folder: bool = False
     other: bool = False
     bare: bool = False
+    anything: bool = False
 
     def split(self, given: str) -> tuple[str, str]:
         """A pattern that is to be compiled, and the regular expression of what follows it."""
@@ -46,6 +48,8 @@ class Slip:
         if self.folder and all(each in name for each in tokens):
             given = f"**/{name}"
         last = _LAST.search(given)
+        if self.anything:
+            return given[: last.start() if last else None], "[^/]*"
         if self.bare and last is not None:
             return given[: last.start()], ""
         if not self.endings or last is None:
@@ -85,6 +89,10 @@ EXACT = Slip()
 
 FOLDER = Slip("the folder that it lies in", folder=True)
 """A name that fits, in another folder."""
+
+
+LOOSEST = Slip("all that is ever loosened", letters=True, separators=True, anything=True)
+"""What fits with any slip at all fits with this one, which is looked at first: most names fit nothing."""
 
 
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".filepart", ".aria2")

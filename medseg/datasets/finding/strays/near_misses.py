@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medseg.datasets.finding.doubtful import own_ending
 from medseg.datasets.finding.draft import Complaint, Draft
-from medseg.datasets.finding.walk import holds_image, kinds_listed
+from medseg.datasets.finding.walk import is_bare_image, kinds_listed
 from medseg.datasets.manifest.patterns import MASK, Layout, Matcher, Place, Rule
 from medseg.datasets.manifest.slips import (
     EXACT,
     FOLDER,
+    LOOSEST,
     OF_UNFINISHED,
     Slip,
     behind,
@@ -79,20 +79,21 @@ class Names:
         endings = self.manifest.files().suffixes
         tries = [each for each in slips(endings, folder=folder) if strays]
         compiled = [(each, self._compiled(each)) for each in tries]
+        loosest = self.matcher(replace(LOOSEST, folder=folder))
         for within, path in strays:
-            if is_plain(path.name):
-                continue
             ending = behind(path.suffix)
             name = within.removesuffix(path.suffix) if ending else within
+            if is_plain(path.name) or _place(loosest, name) is None:
+                continue
             # A pattern that leaves the ending open would fit what was passed over for its ending.
             whole = ending or not path.suffix or within.lower().endswith(endings) or not self.open_ending
             places = (
-                (slip, matcher.place(name.partition("/")[2]) or matcher.place(name))
+                (slip, _place(matcher, name))
                 for slip, matcher in compiled
-                if (whole or slip.other) and (not slip.bare or (not own_ending(path) and holds_image(path)))
+                if (is_bare_image(path) if slip.bare else whole or slip.other)
             )
             slip, place = next((each for each in places if each[1]), (EXACT, None))
-            if place is not None:
+            if place is not None and not (folder and place.part == MASK and _names_case_alone(place)):
                 other = (slip.other or slip.bare) and not ending
                 yield Seen(place, within, path, ending or slip.difference, other)
 
@@ -102,18 +103,22 @@ class Names:
         return matcher.of_names() if slip.folder else matcher
 
     def elsewhere(self, strays: Iterable[tuple[str, Path]], parts: Sequence[str]) -> Iterator[Seen]:
-        """Files whose names fit the last part of an image's pattern, in whatever folder they lie."""
+        """Files whose names fit the last part of a pattern, in whatever folder they lie.
+
+        Of parts that are not asked for, those whose names tell it: any name fits `{case}.nii*`.
+        """
         matcher, rules = self._compiled(FOLDER), self.matcher().rules
         for within, path in strays:
             place = matcher.place(within)
-            if place is not None and place.part in parts and not self._at_home(place, within, rules):
+            if place is None or (_names_case_alone(place) and place.part not in parts):
+                continue
+            if not self._at_home(place, within, rules):
                 yield Seen(place, within, path)
 
     def _at_home(self, place: Place, within: str, rules: Sequence[Rule]) -> bool:
         """Whether a file lies in a folder of the patterns, and fits one of another folder by any name at all."""
-        names_case_alone = re.fullmatch(r"\{case\}[.*A-Za-z0-9]*", place.pattern.rpartition("/")[2])
         at = f"manifest '{self.manifest.name}', 'layout'"
-        return names_case_alone is not None and any(
+        return _names_case_alone(place) and any(
             in_folder_of(composed(rule.pattern), relative, at)
             for rule in rules
             for relative in (within, within.partition("/")[2])
@@ -133,6 +138,16 @@ class Names:
             for pattern, count in counts.most_common(3)
         ]
         return f" (the nearest: {', '.join(told)})"
+
+
+def _place(matcher: Matcher, within: str) -> Place | None:
+    """What a path below the folder above the data set's means, seen from either."""
+    return matcher.place(within.partition("/")[2]) or matcher.place(within)
+
+
+def _names_case_alone(place: Place) -> bool:
+    """Whether the name in the pattern that fits is that of the case, and no more but for the ending."""
+    return re.fullmatch(r"\{case\}[.*A-Za-z0-9]*", place.pattern.rpartition("/")[2]) is not None
 
 
 def lacked(
@@ -172,5 +187,6 @@ def slipped(draft: Draft, near: Mapping[Path, Seen], suffixes: Sequence[str]) ->
                     remedy = "Fetch it again, or leave the case out."
                 elif seen.other:
                     kinds = kinds_listed(suffixes)
-                    remedy = f"Rename it if it holds {kinds}, save it as such if not, or leave the case out."
+                    rename = f"Rename it if its content is that of {kinds}, save it as such if not"
+                    remedy = f"{rename}, or leave the case out."
                 yield Complaint(part, problem, remedy, path)
