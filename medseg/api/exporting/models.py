@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from medseg.api.models import load_model
 from medseg.errors import DefinitionError, RunError
-from medseg.files.of_systems import is_of_system
 from medseg.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -116,8 +115,7 @@ class _Form:
             raise RunError(f"{target.name} is a folder. Name the file to write, such as model.onnx.")
         if target.is_file() and self.folder:
             raise RunError(f"{target.name} is a file. Name the folder to write.")
-        held = target.is_dir() and not all(is_of_system(each.name) for each in target.iterdir())
-        if held and not (target / "configs" / "metadata.json").exists():
+        if target.is_dir() and any(target.iterdir()) and not (target / "configs" / "metadata.json").exists():
             raise RunError(f"{target.name} is a folder of something else. Name another.")
 
 
