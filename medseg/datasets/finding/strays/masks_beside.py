@@ -44,8 +44,8 @@ def leave_masks(
             for _, path in places:
                 stems[path.parent].add(_stem(path, endings))
     masks = [draft for draft in found.drafts if _is_mask(draft, stems, endings, of)]
-    kept = {id(each) for each in masks}
-    found.drafts = [draft for draft in found.drafts if id(draft) not in kept]
+    gone = {id(each) for each in masks}
+    found.drafts = [draft for draft in found.drafts if id(draft) not in gone]
     names = sorted(name for draft in masks for places in draft.files.values() for name, _ in places)
     one = "by its name the mask of an image beside it, and is predicted if it is given by itself"
     many = "by their names the masks of images beside them, and are predicted if they are given one by one"
