@@ -12,6 +12,7 @@ from pathlib import Path
 
 from medseg.errors import DataError
 from medseg.files.content import Content, content_of
+from medseg.files.of_systems import is_of_system
 from medseg.files.regular import read_json
 from medseg.places import samples_folder, written_whole
 
@@ -124,12 +125,12 @@ def mark_sample(folder: Path, others: frozenset[str] = frozenset()) -> None:
 
 
 def _files(folder: Path) -> dict[str, Content]:
-    """What the files of a folder hold, but for the mark, by their path within it."""
-    paths = (Path(at) / name for at, _, names in os.walk(folder) for name in names)
+    """What the files of a folder hold, but for the mark and what systems leave, by their path within it."""
+    paths = (Path(at, name).relative_to(folder) for at, _, names in os.walk(folder) for name in names)
     return {
-        path.relative_to(folder).as_posix(): content_of(path)
+        path.as_posix(): content_of(folder / path)
         for path in paths
-        if not is_mark(path.name) and path.is_file()
+        if not (is_mark(path.name) or any(map(is_of_system, path.parts))) and (folder / path).is_file()
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from medseg.api import write_sample
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.datasets.sample_mark import Marks, is_mark, mark_sample, marked
+from medseg.datasets.sample_mark import Marks, begin_sample, is_mark, mark_sample, marked
 from medseg.errors import DataError
 from medseg.files.content import content_of
 from medseg.named import find_manifest
@@ -181,3 +181,20 @@ def test_links_to_the_cases_of_a_sample_are_followed(sample: Path, tmp_path: Pat
     files = {str(n): file for n, file in enumerate(sorted(sample.rglob("*.nii.gz")))}
     through = {part: linked / file.relative_to(sample) for part, file in files.items()}
     assert Marks().hold(through, {part: content_of(file) for part, file in through.items()})
+
+
+def test_what_systems_leave_keeps_nobody_from_making_a_sample_and_is_never_signed(tmp_path: Path) -> None:
+    left = (".DS_Store", "Thumbs.db", "desktop.ini", "._case", "__MACOSX/x")
+    folder = tmp_path / "sample"
+    (folder / "__MACOSX").mkdir(parents=True)
+    for number, name in enumerate(left):
+        (folder / name).write_bytes(bytes([number]))
+    assert begin_sample(folder) == frozenset()
+    (folder / "image.nii").write_bytes(b"made")
+    mark_sample(folder)
+    assert marked(folder) == {content_of(folder / "image.nii").digest}
+    (folder / "mine.txt").write_text("mine", encoding="utf-8")
+    assert begin_sample(folder) == {"mine.txt"}
+    (folder / mark_of(folder).name).unlink()
+    with pytest.raises(DataError, match="holds 2 files that no sample has made"):
+        begin_sample(folder)

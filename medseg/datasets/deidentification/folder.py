@@ -13,6 +13,7 @@ from medseg.datasets.deidentification.kinds import Kind, kind_of
 from medseg.datasets.deidentification.names import public_place
 from medseg.datasets.deidentification.substitutes import Substitutes
 from medseg.errors import DataError, RunError
+from medseg.files.of_systems import is_of_system
 from medseg.images.refusal import RefusedError, found_and_remedy
 from medseg.places import clear_leftovers, written_whole
 from medseg.progress import Progress
@@ -91,7 +92,7 @@ def clean_folder(
 def _refuse_places(source: Path, out: Path, key_map: Path | None) -> None:
     if not source.exists():
         raise DataError("there is no such file or folder to de-identify. Check the path")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or not all(is_of_system(each.name) for each in out.iterdir())):
         raise RunError(
             f"{out.name} is there already, and nothing is overwritten. Name a new folder, or empty it."
         )

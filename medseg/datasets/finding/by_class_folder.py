@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from medseg.class_names import class_name, shown
 from medseg.datasets.finding.class_faults import Wording, judge
 from medseg.datasets.finding.draft import Draft, Found
+from medseg.datasets.finding.strays.masks_beside import leave_masks
 from medseg.datasets.finding.walk import Walk, kinds_listed, leave_passed, named_itself
 from medseg.datasets.roles import MEANINGS, ROLE
 from medseg.errors import Fault
@@ -85,8 +86,10 @@ class ClassFolderFinder:
         if not drafts:
             found.faults.append(self._nothing(walk))
             return found
-        leave_passed(found, walk, named=self.manifest.ids == "pseudonyms")
+        named = self.manifest.ids == "pseudonyms"
+        leave_passed(found, walk, named=named)
         if not truth:
+            leave_masks(found, walk.suffixes, named=named)
             found.faults += walk.unread_faults()
         elif root.is_file():
             problem = "a picture was given, and only its folder names its class"

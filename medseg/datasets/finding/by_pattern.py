@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.draft import Complaint, Draft, Found
-from medseg.datasets.finding.walk import Walk, few, kinds_listed, leave_passed, named_itself
-from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout, Matcher, Place
-from medseg.datasets.manifest.slips import EXACT, FOLDER, OF_UNFINISHED, Slip, behind, slips
+from medseg.datasets.finding.strays.masks_beside import leave_masks
+from medseg.datasets.finding.strays.near_misses import Names, Seen, lacked, slipped
+from medseg.datasets.finding.walk import (
+    Walk,
+    few,
+    is_bare_image,
+    kinds_listed,
+    leave_passed,
+    named_itself,
+    without_ending,
+)
+from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout
+from medseg.datasets.manifest.slips import may_be_image
 from medseg.errors import Fault
-from medseg.images.itk.names import NAME as ITK
 from medseg.progress import Progress
 from medseg.text import composed
 
@@ -23,17 +31,36 @@ if TYPE_CHECKING:
 
 
 _OUTSIDE = "in other folders than the patterns say"
-_COMPARED = 1000  # of many names that fit no pattern, with all patterns
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """A file that a pattern fits, or nearly fits: `slip` says but for what."""
+@dataclass
+class _Files:
+    """The files of a folder by what the patterns say of them.
 
-    place: Place
-    relative: str
-    path: Path
-    slip: str = ""
+    Attributes:
+        parts: Those that are asked for.
+        seen: Files that a pattern fits.
+        strays: Others whose ending is that of the kind, or all others, by their path below the folder above.
+        others: The strays, and what was passed over.
+        near: Files that a pattern nearly fits.
+        elsewhere: Files whose names fit, in other folders than the patterns say.
+        by_name: Those of them that are cases all the same.
+        masks: How many were left out, being masks beside their images.
+    """
+
+    parts: Sequence[str]
+    seen: list[Seen] = field(default_factory=list)
+    strays: list[tuple[str, Path]] = field(default_factory=list)
+    others: list[tuple[str, Path]] = field(default_factory=list)
+    near: dict[Path, Seen] = field(default_factory=dict)
+    elsewhere: list[Seen] = field(default_factory=list)
+    by_name: list[Seen] = field(default_factory=list)
+    masks: int = 0
+
+    @property
+    def used(self) -> list[Seen]:
+        """Those that a pattern fits, of the parts that are asked for."""
+        return [each for each in self.seen if each.place.part in self.parts]
 
 
 @dataclass(frozen=True)
@@ -57,129 +84,157 @@ class PatternFinder:
         they lie. What misses a pattern narrowly is a fault of its case, which would vanish else.
         """
         kind = self.manifest.files()
-        # Patterns of NIfTI name their ending; those of pictures, and of headers with files beside, may leave it open.
-        open_ending = self.manifest.pictures is not None or self.manifest.format == ITK
-        walk = Walk(root, kind.suffixes, all=not open_ending)
-        seen, strays = self._sorted(walk)
-        used = [each for each in seen if each.place.part in parts]
-        themselves = not seen and self._may_be_themselves(walk, parts)
-        near = {} if themselves else {each.path: each for each in self._near(strays + _unnamed(walk), parts)}
-        missed = self._missed(used, near.values())
-        found = _PAIRINGS[self.layout.pair]([*used, *missed])
+        walk = Walk(root, kind.suffixes, all=not self._names.open_ending)
+        files = self._sorted(walk, parts)
+        themselves = not files.seen and self._may_be_themselves(walk, parts)
+        missed = [] if themselves else self._look_for_misses(files)
+        found = _PAIRINGS[self.layout.pair]([*files.used, *missed])
         found.faults[:0] = walk.faults
-        if seen:
-            found.notes += filter(None, [walk.unread_note()])
-        elif not near:  # what a pattern fits is of another part, such as a label map
+        if files.seen:
+            self._note_unread(found, walk)
+        elif not missed:  # what a pattern fits is of another part, such as a label map
             every = Walk(walk.root, walk.suffixes, all=True)
             pictures = self.manifest.pictures is not None
             found.drafts += named_itself(every, parts[0], pictures=pictures) if themselves else ()
             found.faults += every.unread_faults()
-            leave_passed(found, every, named=self.manifest.ids == "pseudonyms")
-        elsewhere = list(self._elsewhere([each for each in strays if each[1] not in near], parts))
-        by_name = elsewhere if not found.drafts and not truth else []
-        found.drafts += _by_name(by_name).drafts
+            leave_passed(found, every, named=self._named)
+        self._look_elsewhere(files, found, truth=truth)
+        if not truth:
+            of = self._names.image_of
+            files.masks = leave_masks(found, kind.suffixes, named=self._named, of=of)
         if not found.drafts:
-            found.faults.append(self._nothing(walk, kind.noun, len(elsewhere)))
+            outside = sum(each.place.part in parts for each in files.elsewhere)
+            found.faults.append(self._nothing(walk, kind.noun, outside))
         for draft in found.drafts:
-            if self.manifest.truth_within and IMAGE in draft.files:
-                draft.files[MASK] = draft.files[IMAGE]
-            draft.files = {part: draft.files[part] for part in parts if part in draft.files}
-            draft.complaints += [
-                *_slipped(draft, near),
-                *self._twice(draft, parts),
-                *([] if draft.broken else self._lacking(draft, parts)),
-            ]
+            self._complain(draft, parts, files.near)
         if not themselves:
-            known = {*near, *(each.path for each in elsewhere)}
-            unfit = [
-                name for name, path in strays if path not in known and name.lower().endswith(walk.suffixes)
-            ]
-            self._leave_out(found, unfit, [] if by_name else [each.relative for each in elsewhere])
-            found.files = _uses(
-                walk,
-                len(unfit),
-                {
-                    "of cases": len(used) + len(by_name),
-                    "of parts that are not asked for": len(seen) - len(used),
-                    "with names that nearly fit a pattern": len(near),
-                    _OUTSIDE: len(elsewhere) - len(by_name),
-                },
-            )
+            self._account(found, walk, files)
         return found
 
-    def _matcher(self, slip: Slip = EXACT) -> Matcher:
-        layout = self.layout.loosened(slip)
-        compiled = layout.compiled(self.manifest.channels, together=self.manifest.together)
-        return replace(compiled, at=f"manifest '{self.manifest.name}', ")
+    def _look_for_misses(self, files: _Files) -> list[Seen]:
+        """Files that nearly fit and that their case has no other of, where the patterns say that they lie."""
+        missed, files.near = lacked(files.used, self._names.near(files.others), files.parts, self.layout.many)
+        return missed
 
-    def _sorted(self, walk: Walk) -> tuple[list[_Seen], list[tuple[str, Path]]]:
-        """Files that a pattern fits, and the others, by their path below the folder above."""
-        matcher, seen, strays = self._matcher(), [], []
+    def _look_elsewhere(self, files: _Files, found: Found, *, truth: bool) -> None:
+        """Files whose names fit in whatever folder they lie: cases, where there are no others and no truth is wanted.
+
+        What nearly fits is looked for as well then.
+        """
+        strays = [each for each in files.strays if each[1] not in files.near]
+        files.elsewhere = list(self._names.elsewhere(strays, files.parts))
+        if truth or found.drafts:
+            return
+        files.by_name = [each for each in files.elsewhere if each.place.part in files.parts]
+        there = {each.path for each in files.elsewhere}
+        rest = [each for each in files.others if each[1] not in there]
+        near = self._names.near(rest, folder=True)
+        missed, files.near = lacked(files.by_name, near, files.parts, self.layout.many)
+        found.drafts += _by_name([*files.by_name, *missed]).drafts
+
+    def _complain(self, draft: Draft, parts: Sequence[str], near: Mapping[Path, Seen]) -> None:
+        """Say what is wrong with the files of a case, and keep those parts that are asked for."""
+        if self.manifest.truth_within and IMAGE in draft.files:
+            draft.files[MASK] = draft.files[IMAGE]
+        draft.files = {part: draft.files[part] for part in parts if part in draft.files}
+        draft.complaints += [
+            *slipped(draft, near, self.manifest.files().suffixes),
+            *self._twice(draft, parts, near),
+            *([] if draft.broken else self._lacking(draft, parts)),
+        ]
+
+    def _account(self, found: Found, walk: Walk, files: _Files) -> None:
+        """Say what became of every file that the walk saw, each counted once.
+
+        Hidden entries are counted beside them: a folder as one.
+        """
+        outside = [] if files.by_name else files.elsewhere
+        known = {*files.near, *(each.path for each in files.elsewhere)}
+        rest = [each for each in files.others if each[1] not in known]
+        unfit, alike = self._unfit(walk, rest, [*files.seen, *files.elsewhere])
+        self._leave_out(found, unfit, alike, [each.relative for each in outside])
+        fitting = [*files.seen, *files.near.values(), *(files.elsewhere if files.by_name else ())]
+        uses = {
+            "of cases": len(files.used) + len(files.by_name) - files.masks,
+            "that are masks beside their images": files.masks,
+            "of parts that are not asked for": sum(each.place.part not in files.parts for each in fitting),
+            "with names that nearly fit a pattern": sum(
+                each.place.part in files.parts for each in files.near.values()
+            ),
+            _OUTSIDE: len(outside),
+            "with names that fit no pattern": len(unfit) + len(alike),
+        }
+        found.files = {**uses, "of other kinds": walk.files - sum(uses.values()), **walk.uses()}
+
+    def _note_unread(self, found: Found, walk: Walk) -> None:
+        """Note images of kinds that are not read, by name where names may be shown."""
+        note = walk.unread_note()
+        names = sorted(name for name, _ in _below(walk) if walk.counts(name))
+        if note:
+            found.notes.append(f"{note}; they are left out{few(names, named=self._named)}")
+            found.left += names
+
+    @property
+    def _named(self) -> bool:
+        return self.manifest.ids == "pseudonyms"
+
+    @property
+    def _names(self) -> Names:
+        return Names(self.manifest, self.layout)
+
+    def _sorted(self, walk: Walk, parts: Sequence[str]) -> _Files:
+        """Files that a pattern fits, and the others."""
+        matcher, files = self._names.matcher(), _Files(parts)
         above = walk.root.resolve()
         above = above.parent if walk.root.is_file() else above
         for relative, path in walk.paths():
             within = f"{composed(above.name)}/{relative}"
             place = matcher.place(relative) or matcher.place(within)
             if place is None:
-                strays.append((within, path))
+                files.strays.append((within, path))
             else:
-                seen.append(_Seen(place, within, path))
-        return seen, strays
+                files.seen.append(Seen(place, within, path))
+        files.others = files.strays + _below(walk)
+        return files
 
-    def _near(self, strays: Iterable[tuple[str, Path]], parts: Sequence[str]) -> Iterator[_Seen]:
-        """Files whose names miss a pattern of these parts narrowly."""
-        tries = (
-            [(slip, self._matcher(slip)) for slip in slips(self.manifest.files().suffixes)] if strays else []
-        )
-        for within, path in strays:
-            ending = behind(path.suffix)
-            name = within.removesuffix(path.suffix) if ending else within
-            for slip, matcher in tries:
-                place = matcher.place(name.partition("/")[2]) or matcher.place(name)
-                if place is not None:
-                    if place.part in parts:
-                        yield _Seen(place, within, path, ending or slip.difference)
-                    break
+    def _unfit(
+        self, walk: Walk, others: Sequence[tuple[str, Path]], seen: Sequence[Seen]
+    ) -> tuple[list[str], list[str]]:
+        """Names that fit nothing: of files of the kind, and of others that are images.
 
-    def _elsewhere(self, strays: Iterable[tuple[str, Path]], parts: Sequence[str]) -> Iterator[_Seen]:
-        """Files whose names fit the last part of an image's pattern, in whatever folder they lie."""
-        matcher = self._matcher(FOLDER).of_names()
-        for within, path in strays:
-            place = matcher.place(within)
-            if place is not None and place.part in parts:
-                yield _Seen(place, within, path)
+        Those are images by their ending, or by their content if they have none and lie in the folder of a case. What
+        lies beside an image under its name is none of them: the preview of a volume, or the voxels of a header.
+        """
+        unfit = [name for name, _ in others if name.lower().endswith(walk.suffixes)]
+        stems = {without_ending(each.relative, walk.suffixes) for each in seen}
+        folders = {each.path.parent for each in seen}
+        alike = [
+            name
+            for name, path in others
+            if (may_be_image(name) or (path.parent in folders and is_bare_image(path)))
+            and not name.lower().endswith(walk.suffixes)
+            and not walk.counts(name)
+            and stems.isdisjoint(_stems(name))
+        ]
+        return unfit, alike
 
-    def _leave_out(self, found: Found, unfit: Sequence[str], outside: Sequence[str]) -> None:
+    def _leave_out(
+        self, found: Found, unfit: Sequence[str], alike: Sequence[str], outside: Sequence[str]
+    ) -> None:
         """Note which files belong to no case, by name where names may be shown."""
-        found.left += [*unfit, *outside]
-        for names, since, since_one in (
-            (unfit, "their names fit no pattern", "its name fits no pattern"),
-            (outside, f"they lie {_OUTSIDE}", f"it lies {_OUTSIDE}"),
+        found.left += [*unfit, *alike, *outside]
+        of_kind = f"of the {self.manifest.files().noun} files"
+        of_others = "of the images of other kinds"
+        for names, what, since, since_one in (
+            (unfit, of_kind, "their names fit no pattern", "its name fits no pattern"),
+            (alike, of_others, "their names fit no pattern", "its name fits no pattern"),
+            (outside, of_kind, f"they lie {_OUTSIDE}", f"it lies {_OUTSIDE}"),
         ):
             if names:
                 are = f"is left out, since {since_one}" if len(names) == 1 else f"are left out, since {since}"
-                listed = few(sorted(names), named=self.manifest.ids == "pseudonyms")
-                near = self._nearest(names) if names is unfit else ""
-                found.notes.append(
-                    f"{len(names)} of the {self.manifest.files().noun} files {are}{near}{listed}"
-                )
-
-    def _nearest(self, names: Sequence[str]) -> str:
-        """Which patterns are most like some names, the most frequent first, in brackets."""
-        matcher = self._matcher()
-        counts = Counter(matcher.nearest(name.rpartition("/")[2]) for name in names[:_COMPARED])
-        told = [
-            f"'{pattern}'" + (f" ({count})" if len(counts) > 1 else "")
-            for pattern, count in counts.most_common(3)
-        ]
-        return f" (the nearest: {', '.join(told)})"
-
-    def _missed(self, used: Iterable[_Seen], near: Iterable[_Seen]) -> Iterator[_Seen]:
-        """Files that miss a pattern narrowly, where their case has no other for this part."""
-        there = {(each.place.raw, each.place.part) for each in used}
-        for each in near:
-            if (each.place.raw, each.place.part) not in there or each.place.part in self.layout.many:
-                yield each
+                listed = few(sorted(names), named=self._named)
+                near = "" if names is outside else self._names.nearest(names)
+                found.notes.append(f"{len(names)} {what} {are}{near}{listed}")
 
     def _may_be_themselves(self, walk: Walk, parts: Sequence[str]) -> bool:
         """Whether cases are one file each, where no name fits the layout.
@@ -190,7 +245,7 @@ class PatternFinder:
         return alone and (walk.root.is_file() or self.manifest.pictures is not None)
 
     def _nothing(self, walk: Walk, noun: str, elsewhere: int) -> Fault:
-        patterns = self._matcher().text()
+        patterns = self._names.matcher().text()
         seen = f"{walk.files} files were seen, {walk.kind} of them {noun} ({kinds_listed(walk.suffixes)})"
         remedy = (
             "Name the folder of the data set, unpacked, or write a manifest with the layout of these files. "
@@ -202,10 +257,14 @@ class PatternFinder:
         problem += f"; {elsewhere} would but for the folder" if elsewhere else ""
         return Fault("", 0, "", problem, remedy, walk.root)
 
-    def _twice(self, draft: Draft, parts: Sequence[str]) -> Iterator[Complaint]:
+    def _twice(self, draft: Draft, parts: Sequence[str], near: Mapping[Path, Seen]) -> Iterator[Complaint]:
         for part in parts:
             places = draft.files.get(part, [])
-            if len(places) > 1 and part not in self.layout.many:
+            if (
+                len(places) > 1
+                and part not in self.layout.many
+                and not near.keys() & {each for _, each in places}
+            ):
                 problem = f"{len(places)} files claim to be this part of the case"
                 remedy = "Keep one of them, or name a folder that holds but one copy of the data."
                 for _, path in places:
@@ -215,40 +274,28 @@ class PatternFinder:
         near = next(draft.files[part][0][1] for part in parts if part in draft.files).parent
         for part in parts:
             if part not in draft.files:
-                problem = f"the file is missing: none fits {self._matcher().text(part)}"
+                problem = f"the file is missing: none fits {self._names.matcher().text(part)}"
                 remedy = (
                     "Add or rename it, use the manifest of this edition of the data, or leave the case out."
                 )
                 yield Complaint(part, problem, remedy, near)
 
 
-def _unnamed(walk: Walk) -> list[tuple[str, Path]]:
-    """Files that were passed over, without an ending or with one of unfinished copies, below the folder above."""
+def _stems(name: str) -> Iterator[str]:
+    """A path without one of its endings, without two, and so on."""
+    folder, slash, last = name.rpartition("/")
+    while "." in last:
+        last = last.rpartition(".")[0]
+        yield f"{folder}{slash}{last}"
+
+
+def _below(walk: Walk) -> list[tuple[str, Path]]:
+    """Files that were passed over, below the folder above."""
     above = composed(walk.root.resolve().name)
-    return [(f"{above}/{name}", path) for name, path in walk.passed if not path.suffix or behind(path.suffix)]
+    return [(f"{above}/{name}", path) for name, path in walk.passed]
 
 
-def _slipped(draft: Draft, near: Mapping[Path, _Seen]) -> Iterator[Complaint]:
-    for part, places in draft.files.items():
-        for _, path in places:
-            if path in near:
-                seen = near[path]
-                problem = f"the file fits the pattern '{seen.place.pattern}' but for {seen.slip}"
-                remedy = "Rename it, write the pattern of these files in the manifest, or leave the case out."
-                again = "Fetch it again, or leave the case out."
-                yield Complaint(part, problem, again if seen.slip == OF_UNFINISHED else remedy, path)
-
-
-def _uses(walk: Walk, unfit: int, known: Mapping[str, int]) -> dict[str, int]:
-    """How many files there are of each use, the rest among them: every file that the walk saw is counted once.
-
-    Hidden entries are counted beside them: a folder as one.
-    """
-    others = walk.files - sum(known.values()) - unfit
-    return {**known, "with names that fit no pattern": unfit, "of other kinds": others, **walk.uses()}
-
-
-def _by_name(files: Iterable[_Seen]) -> Found:
+def _by_name(files: Iterable[Seen]) -> Found:
     """Files of one id are one case's."""
     drafts: dict[str, Draft] = {}
     for seen in files:
@@ -260,7 +307,7 @@ def _by_name(files: Iterable[_Seen]) -> Found:
     return Found(list(drafts.values()))
 
 
-def _by_order(files: Iterable[_Seen]) -> Found:
+def _by_order(files: Iterable[Seen]) -> Found:
     """The first image of a folder goes with the first label map, and so on."""
     everything = sorted(files, key=lambda seen: _natural(seen.relative))
     masks = [seen for seen in everything if seen.place.part == MASK]
@@ -287,7 +334,7 @@ def _by_order(files: Iterable[_Seen]) -> Found:
     return found
 
 
-_PAIRINGS: dict[str, Callable[[Iterable[_Seen]], Found]] = {"name": _by_name, "order": _by_order}
+_PAIRINGS: dict[str, Callable[[Iterable[Seen]], Found]] = {"name": _by_name, "order": _by_order}
 
 
 def _natural(text: str) -> tuple[tuple[str, int], ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.class_faults import Wording, judge
 from medseg.datasets.finding.draft import Complaint, Draft, Found
+from medseg.datasets.finding.strays.masks_beside import leave_masks
 from medseg.datasets.finding.text_table import Rows, beside, lacking, open_table
 from medseg.datasets.finding.walk import Walk, few, looks_picture, named_itself, without_ending
 from medseg.datasets.manifest.csv_layout import CsvLayout
@@ -75,7 +76,9 @@ class ListFinder:
             for draft in each:
                 draft.extra = self._without_columns()
             if each:
-                return Found(each, [*walk.faults, *walk.unread_faults()])
+                found = Found(each, [*walk.faults, *walk.unread_faults()])
+                leave_masks(found, walk.suffixes, named=self.manifest.ids == "pseudonyms")
+                return found
         if path is None:
             problem = f"{_WHAT}, '{self.layout.csv}', is not in the folder"
             remedy = f"Name the folder that holds it, or the file. To get the data: {self.manifest.obtain}"

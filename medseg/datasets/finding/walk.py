@@ -14,15 +14,16 @@ from medseg.datasets.finding.doubtful import may_be_image, own_ending
 from medseg.datasets.finding.draft import Draft, Found
 from medseg.datasets.sample_mark import is_mark
 from medseg.errors import Fault
+from medseg.files.of_systems import is_of_system
+from medseg.files.regular import open_regular
 from medseg.text import composed
 
 if TYPE_CHECKING:
     from medseg.images.sniff import Look
 
-#: Folders that programs leave beside those of the user: macOS in archives, and Synology's disks.
-_OF_PROGRAMS = frozenset({"__MACOSX", "@eaDir"})
-
 _SHOWN = 5
+
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass
@@ -99,6 +100,10 @@ class Walk:
         if ending := _unread_ending(relative):
             self.unread[ending] += 1
 
+    def counts(self, name: str) -> bool:
+        """Whether a file was counted as an image of a kind that is not read, by its name."""
+        return not self.all and bool(_unread_ending(name))
+
     def is_picture(self, path: Path) -> bool:
         """Whether a file is a picture by its content, whatever its ending; counts an image that is not read."""
         seen = _look(path)
@@ -167,12 +172,24 @@ def leave_passed(found: Found, walk: Walk, *, named: bool) -> None:
 
 
 def _is_left_out(name: str) -> bool:
-    return name.startswith(".") or name in _OF_PROGRAMS or is_mark(name)
+    return name.startswith(".") or is_of_system(name) or is_mark(name)
 
 
 def looks_picture(path: Path) -> bool:
     """Whether a file is a picture or DICOM by its content, other than a directory of DICOM files."""
     return _look(path) == "picture"
+
+
+def is_bare_image(path: Path) -> bool:
+    """Whether a file without an ending is an image by its content, read or not, packed ones among them."""
+    if own_ending(path):
+        return False
+    try:
+        with open_regular(path) as handle:
+            packed = handle.read(2) == _GZIP
+    except OSError:
+        return False
+    return packed or _look(path) != "neither"
 
 
 def _look(path: Path) -> Look:

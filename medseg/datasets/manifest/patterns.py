@@ -144,7 +144,7 @@ class Layout(FileLayout):
             raise ValueError(f"'pair: order' takes one image a case, and there are {len(channels)} channels")
         return Matcher(tuple(rules), {} if together else spelt)
 
-    def _joint_rules(self) -> list[_Rule]:
+    def _joint_rules(self) -> list[Rule]:
         if isinstance(self.images, dict):
             raise ValueError(  # noqa: TRY004 - a complaint about what is written
                 "one file holds all channels: 'images' expected its pattern, not one for each channel"
@@ -153,7 +153,7 @@ class Layout(FileLayout):
 
     def _channel_rules(
         self, images: Mapping[str, str | tuple[str, ...]], channels: Sequence[str]
-    ) -> list[_Rule]:
+    ) -> list[Rule]:
         if set(images) != set(channels):
             raise ValueError(
                 f"'images' names {sorted(images)}, expected a pattern for each of {list(channels)}"
@@ -166,7 +166,7 @@ class Layout(FileLayout):
 
     def _shared_rules(
         self, patterns: Sequence[str], channels: Sequence[str], spelt: Mapping[str, str]
-    ) -> list[_Rule]:
+    ) -> list[Rule]:
         rules = []
         for written in patterns:
             if "{channel}" not in written and len(channels) > 1:
@@ -179,8 +179,8 @@ class Layout(FileLayout):
 
     def _rule(
         self, part: str, written: str, key: str = "images", spelt: Mapping[str, str] | None = None
-    ) -> _Rule:
-        return _Rule(part, written, self._compiled(written, spelt or {}), f"layout.{key}")
+    ) -> Rule:
+        return Rule(part, written, self._compiled(written, spelt or {}), f"layout.{key}")
 
     def _compiled(self, given: str, spelt: Mapping[str, str]) -> Pattern:
         if "{case}" not in given:
@@ -257,7 +257,9 @@ class Place:
 
 
 @dataclass(frozen=True)
-class _Rule:
+class Rule:
+    """A compiled pattern."""
+
     part: str  # empty: the pattern's {channel} says it
     pattern: str
     compiled: Pattern
@@ -275,7 +277,7 @@ class Matcher:
         closest: Whether of several patterns that fit the one counts that leaves least to the id of the case.
     """
 
-    rules: tuple[_Rule, ...]
+    rules: tuple[Rule, ...]
     spelt: Mapping[str, str]
     at: str = ""
     closest: bool = False

@@ -41,9 +41,6 @@ _TEXTS = (
     ".tar",
 )
 
-#: Files that Windows leaves beside those of the user; those of macOS are hidden.
-_OF_PROGRAMS = frozenset({"thumbs.db", "desktop.ini"})
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -115,15 +112,12 @@ def read_folder(root: Path, progress: Progress | None = None) -> Folder:
     """
     _refuse(root)
     walk = Walk(root, (), all=True)
-    entries, left_out = [], []
+    entries = []
     with (progress or Silent()).bar("listing files", None, "files") as bar:
         for name, path in walk.paths():
             bar.advance()
-            if path.name.lower() in _OF_PROGRAMS:
-                left_out.append(name)
-            else:
-                entries.append(Entry(name, path, _kind(path)))
-    left_out += [path.relative_to(root).as_posix() for path in walk.left_out]
+            entries.append(Entry(name, path, _kind(path)))
+    left_out = [path.relative_to(root).as_posix() for path in walk.left_out]
     entries.sort(key=lambda entry: entry.name)
     return Folder(root, tuple(entries), tuple(sorted(left_out)), tuple(walk.faults))
 

@@ -49,6 +49,20 @@ def test_every_file_is_in_the_report(study: Path, tmp_path: Path) -> None:
     assert "Meier" not in (tmp_path / "out" / "deidentification.csv").read_text()
 
 
+def test_a_folder_that_holds_what_systems_leave_is_an_empty_one(study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".DS_Store").write_bytes(b"x")
+
+    deidentify(study, out)
+
+    assert [row["outcome"] for row in report(out)] == ["copied", "copied", "left out", "cleaned"]
+    assert not (out / ".DS_Store").exists()
+    (out / ".DS_Store").write_bytes(b"x")
+    with pytest.raises(MedsegError, match="is there already"):
+        deidentify(study, out)
+
+
 def test_kept_words_pair_images_and_masks(study: Path, tmp_path: Path) -> None:
     deidentify(study, tmp_path / "out", keep=["T1c", "seg"])
 

@@ -472,7 +472,11 @@ def test_images_that_are_not_read_are_noted_where_patterns_name_pictures(tmp_pat
     made(tmp_path, "Images/c.webp", "Segmentation/c.GIF", "Images/d.webp", "Images/x.txt", "Images/._e.webp")
     listing = scan(pictures(), tmp_path)
     assert listing.faults == ()
-    assert listing.notes == ("3 images are of kinds that are not read: 2 .webp, 1 .gif",)
+    note = "3 images are of kinds that are not read: 2 .webp, 1 .gif; they are left out"
+    names = [f"{tmp_path.name}/{each}" for each in ("Images/c.webp", "Images/d.webp", "Segmentation/c.GIF")]
+    assert listing.notes == (f"{note}: {', '.join(names)}",)
+    assert listing.left == tuple(names)
+    assert scan(pictures(ids="identifying"), tmp_path).notes == (note,)
 
 
 def test_pairs_by_order_are_noted(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from medseg.datasets.finding.scan import Listing, scan
 from medseg.datasets.manifest.manifest import Manifest
@@ -239,3 +241,180 @@ def test_two_channels_of_one_name_are_not_told_apart_by_it(tmp_path: Path) -> No
     root = made(tmp_path / "d", "new/a.nii")
     (fault,) = scan(manifest(layout, channels=["t1", "t2"]), root, truth=False).faults
     assert "'T1/{case}.nii' or 'T2/{case}.nii'" in fault.found
+
+
+OTHER = "but for the ending, which is that of another kind of file, or has more behind it"
+
+
+@pytest.mark.parametrize("truth", [True, False])
+@pytest.mark.parametrize(
+    "ending",
+    [
+        *(
+            ".mha",
+            ".nrrd",
+            ".mgz",
+            ".dcm",
+            ".tif",
+            ".gz",
+            ".zip",
+            ".nii.bz2",
+            ".nii.zst",
+            ".nii.gz.1",
+            ".nii.gz ",
+        ),
+        *(".nii.gz~", ".nii_", ".nii.gz.zip", ".nii.gz (1)", ".unheard"),
+    ],
+)
+def test_a_case_whose_files_have_another_ending_does_not_vanish(
+    tmp_path: Path, ending: str, truth: bool
+) -> None:
+    root = made(tmp_path / "d", *GOOD, f"P9_t2{ending}", f"P9_mask{ending}")
+    listing = scan(manifest(TWO), root, truth=truth)
+    assert [case.id for case in listing.incomplete] == ["P9"]
+    assert [(fault.case, fault.part) for fault in listing.faults] == [("P9", "t2"), ("P9", "mask")][
+        : 1 + truth
+    ]
+    for fault in listing.faults:
+        assert OTHER in fault.found
+        assert fault.remedy.startswith(
+            "Rename it if its content is that of .nii or .nii.gz, save it as such if not"
+        )
+    for part in ("t2", "mask"):  # the remedy
+        (root / f"P9_{part}{ending}").rename(root / f"P9_{part}.nii.gz")
+    healed = scan(manifest(TWO), root, truth=truth)
+    assert ([case.id for case in healed.cases], healed.faults) == (["P001", "P9"], ())
+
+
+def test_other_endings_in_other_letters_and_separators_are_told_too(tmp_path: Path) -> None:
+    root = made(tmp_path / "d", *GOOD, "P9-T2.mha", "P9_mask.nii.gz")
+    (fault,) = scan(manifest(TWO), root).faults
+    assert "but for more than the ending" in fault.found
+
+
+def test_a_case_in_a_folder_of_the_layout_does_not_vanish_where_names_are_the_case_alone(
+    tmp_path: Path,
+) -> None:
+    root = made(tmp_path / "d", "imagesTr/a.nii.gz", "labelsTr/a.nii.gz", "labelsTr/b.nii.gz")
+    made(root, "imagesTr/b.nii.bz2", "imagesTr/c.nrrd", "labelsTr/c.nrrd", "imagesTr/readme.txt")
+    listing = scan(manifest(DECATHLON), root)
+    assert [(fault.case, fault.part) for fault in listing.faults] == [("b", "t2"), ("c", "t2"), ("c", "mask")]
+    assert counted(listing) == {
+        "of cases": 3,
+        "with names that nearly fit a pattern": 3,
+        "of other kinds": 1,
+    }
+
+
+def test_what_lies_beside_an_image_under_its_name_and_what_is_no_image_is_counted(tmp_path: Path) -> None:
+    root = made(tmp_path / "d", *GOOD, "P001_t2.mha", "P001_t2.png", "P001_t2.json")
+    made(root, "P9_t2.json", "P9_t2.csv", "readme.md")
+    listing = scan(manifest(TWO), root)
+    assert (listing.faults, listing.notes, listing.left) == ((), (), ())
+    assert counted(listing) == {"of cases": 2, "of other kinds": 6}
+
+
+def test_a_header_with_a_file_beside_is_one_fault_for_each_and_no_case_twice(tmp_path: Path) -> None:
+    root = made(tmp_path / "d", *GOOD, "P9_t2.hdr", "P9_t2.img", "P9_mask.nii.gz")
+    faults = scan(manifest(TWO), root).faults
+    assert [fault.path for fault in faults] == [root / "P9_t2.hdr", root / "P9_t2.img"]
+    assert all(OTHER in fault.found for fault in faults)
+
+
+@pytest.mark.parametrize("ids", ["pseudonyms", "identifying"])
+def test_images_of_other_kinds_that_fit_no_pattern_are_named_with_the_nearest(
+    tmp_path: Path, ids: str
+) -> None:
+    root = made(tmp_path / "d", *GOOD, "Meier/scan.mha", "Meier/scan.nii.gz.part", "Meier/1.dcm", "notes.txt")
+    listing = scan(manifest(TWO, ids=ids), root)
+    names = ["d/Meier/1.dcm", "d/Meier/scan.mha", "d/Meier/scan.nii.gz.part"]
+    (note,) = (each for each in listing.notes if "left out" in each)
+    told = f": {', '.join(names)}" if ids == "pseudonyms" else ""
+    assert note.startswith("3 of the images of other kinds are left out, since their names fit no pattern")
+    assert note.endswith(f"){told}")
+    assert sorted(listing.left) == names
+    assert counted(listing)["with names that fit no pattern"] == 3
+
+
+@pytest.mark.parametrize("name", ["P7_t2.nii.gz.crdownload", "P7_t2", "P7_t2.mha", "P7-t2.nii.gz"])
+def test_near_misses_are_told_where_files_are_found_by_their_names_alone(tmp_path: Path, name: str) -> None:
+    nested = {"images": "**/{case}/{case}_{channel}.nii*", "mask": "**/{case}/{case}_mask.nii*"}
+    root = made(tmp_path / "d", *GOOD, name, "P7_mask.mha", "readme.txt")
+    listing = scan(manifest(nested), root, truth=False)
+    assert [case.id for case in listing.cases] == ["P001"]
+    assert [(fault.case, fault.part, fault.path) for fault in listing.faults] == [("P7", "t2", root / name)]
+    learned = scan(manifest(nested), made(root, "P2/P2_t2.nii", "P2/P2_mask.nii"))
+    assert {f"d/{each}" for each in (*GOOD, name, "P7_mask.mha")} >= set(learned.left) >= {f"d/{GOOD[0]}"}
+    assert len(learned.left) == 4 - (name == "P7_t2"), "an empty file without an ending tells nothing"
+
+
+def test_an_image_without_an_ending_among_the_files_of_a_case_is_named(tmp_path: Path) -> None:
+    root = made(tmp_path / "d", *GOOD, "LICENCE", "far/LICENCE")
+    (root / "scan").write_bytes(gzip.compress(b"voxels"))
+    listing = scan(manifest(TWO), root)
+    assert listing.left == ("d/scan",)
+    assert counted(listing) == {"of cases": 2, "with names that fit no pattern": 1, "of other kinds": 2}
+
+
+def test_masks_that_are_not_asked_for_are_not_said_to_fit_no_pattern(tmp_path: Path) -> None:
+    nested = {"images": "**/{case}/{case}_{channel}.nii*", "mask": "**/{case}/{case}_mask.nii*"}
+    root = made(
+        tmp_path / "d", *GOOD, "P2_t2.nii", "P2_Mask.nii", "P3_mask.mha", "scout.nii", "P2/P2_mask.mha"
+    )
+    listing = scan(manifest(nested), root, truth=False)
+    assert listing.left == ("d/scout.nii",)
+    assert counted(listing) == {
+        "of cases": 2,
+        "of parts that are not asked for": 4,
+        "with names that fit no pattern": 1,
+    }
+
+
+def test_an_image_that_only_a_label_map_of_any_name_would_fit_does_not_vanish(tmp_path: Path) -> None:
+    nnunet = {"images": "imagesTr/{case}_0000.nii*", "mask": "labelsTr/{case}.nii*"}
+    root = made(tmp_path / "d", "imagesTs/P4_0000.nii.gz", "imagesTs/P5_0001.nii.gz", "imagesTs/P6_0001.mha")
+    listing = scan(manifest(nnunet), root / "imagesTs", truth=False)
+    assert [case.id for case in listing.cases] == ["P4"]
+    assert listing.left == ("imagesTs/P5_0001.nii.gz", "imagesTs/P6_0001.mha")
+
+
+def test_the_preview_of_a_volume_is_named_by_nobody(tmp_path: Path) -> None:
+    layout = {"images": "**/{case}.nii*", "mask": "**/{case}_gt.nii*"}
+    root = made(tmp_path / "d", "a.nii.gz", "a_gt.nii.gz", "a.png", "a_gt.png", "b.png")
+    assert scan(manifest(layout), root).left == ("d/b.png",)
+    assert scan(manifest(layout), root).faults == ()
+
+
+def test_the_voxels_of_a_header_are_named_by_nobody(tmp_path: Path) -> None:
+    layout = {"images": "**/{case}.hdr", "mask": "**/{case}.mhd"}
+    root = made(tmp_path / "d", "a.hdr", "a.img", "a.mhd", "a.raw")
+    listing = scan(manifest(layout, format="itk"), root)
+    assert (listing.left, listing.faults, listing.notes) == ((), (), ())
+
+
+def test_a_name_that_fits_nothing_does_not_lie_in_another_folder(tmp_path: Path) -> None:
+    nnunet = {"images": "imagesTr/{case}_0000.nii*", "mask": "labelsTr/{case}.nii*"}
+    root = made(tmp_path / "d", "imagesTr/P1_0000.nii.gz", "labelsTr/P1.nii.gz")
+    made(root, "imagesTr/P2_0001.nii.gz", "imagesTr/P3_000.nii.gz", "imagesTs/P4_0000.nii.gz")
+    for truth in (True, False):
+        unfit, outside = scan(manifest(nnunet), root, truth=truth).notes
+        assert "names fit no pattern (the nearest: 'imagesTr/{case}_0000.nii*')" in unfit
+        assert unfit.endswith(": d/imagesTr/P2_0001.nii.gz, d/imagesTr/P3_000.nii.gz")
+        assert outside.endswith("in other folders than the patterns say: d/imagesTs/P4_0000.nii.gz")
+    for place in (root / "imagesTr", root):
+        assert "d/imagesTr" not in str(scan(manifest(nnunet), place).notes[1:])
+
+
+@pytest.mark.parametrize("truth", [True, False])
+@pytest.mark.parametrize("name", ["c", "1.2.840.113"])
+def test_a_picture_without_an_ending_is_told_by_its_content(tmp_path: Path, name: str, truth: bool) -> None:
+    layout = {"images": "{within}Images/{case}.*", "mask": "{within}Masks/{case}.*"}
+    kind = manifest(layout, channels=["grey"], pictures={"channels": "grey"})
+    root = made(tmp_path / "d", "Images/a.png", "Masks/a.png", f"Masks/{name}.png", "Images/LICENCE")
+    Image.new("L", (4, 4)).save(root / f"Images/{name}", "PNG")
+    listing = scan(kind, root, truth=truth)
+    (fault,) = listing.faults
+    assert (fault.case, fault.part, fault.path) == (name, "grey", root / f"Images/{name}")
+    assert "'{within}Images/{case}.*' but for the ending" in fault.found
+    (root / f"Images/{name}").rename(root / f"Images/{name}.png")  # the remedy
+    assert scan(kind, root, truth=truth).faults == ()

@@ -1,0 +1,1 @@
+"""Files that no pattern of a manifest fits: what becomes of them."""

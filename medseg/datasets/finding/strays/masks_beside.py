@@ -1,0 +1,73 @@
+"""Masks that lie beside their images, where a name alone would make them images: predicting them is in vain."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from medseg.datasets.finding.draft import Draft, Found
+from medseg.datasets.finding.walk import leave_out, without_ending
+from medseg.text import composed
+
+#: What stands behind the name of an image in that of its mask, and perhaps a number.
+_USUAL = re.compile(
+    r"(.+?)[-_. ]+(?:mask|seg|segm|segmentation|label|labelmap|gt|ground[-_ ]?truth|annotation)s?(?:[-_ ]?\d+)?",
+    re.IGNORECASE,
+)
+
+
+def leave_masks(
+    found: Found,
+    endings: Sequence[str],
+    *,
+    named: bool,
+    of: Callable[[str], str | None] = lambda _: None,
+) -> int:
+    """Take those cases out whose one file is by its name the mask of an image in the same folder, and note them.
+
+    A file that was given by itself has none beside it.
+
+    Args:
+        found: The cases, each of one file or of several; takes the note.
+        endings: Of the kind of file, in lower case.
+        named: Whether the note may show names.
+        of: The id of the case whose mask a file of this name is, by the manifest; None if it says nothing.
+
+    Returns:
+        How many there are.
+    """
+    stems: defaultdict[Path, set[str]] = defaultdict(set)
+    for draft in found.drafts:
+        for places in draft.files.values():
+            for _, path in places:
+                stems[path.parent].add(_stem(path, endings))
+    masks = [draft for draft in found.drafts if _is_mask(draft, stems, endings, of)]
+    gone = {id(each) for each in masks}
+    found.drafts = [draft for draft in found.drafts if id(draft) not in gone]
+    names = sorted(name for draft in masks for places in draft.files.values() for name, _ in places)
+    one = "by its name the mask of an image beside it, and is predicted if it is given by itself"
+    many = "by their names the masks of images beside them, and are predicted if they are given one by one"
+    leave_out(found, names, one, many, named=named)
+    return len(masks)
+
+
+def _is_mask(
+    draft: Draft,
+    stems: dict[Path, set[str]],
+    endings: Sequence[str],
+    of: Callable[[str], str | None],
+) -> bool:
+    paths = [path for places in draft.files.values() for _, path in places]
+    if len(paths) != 1:
+        return False
+    (path,) = paths
+    stem = _stem(path, endings)
+    usual = _USUAL.fullmatch(stem)
+    images = {of(composed(path.name)), usual[1] if usual else None} - {None, stem}
+    return not images.isdisjoint(stems[path.parent])
+
+
+def _stem(path: Path, endings: Sequence[str]) -> str:
+    return without_ending(composed(path.name), endings)

@@ -1,0 +1,86 @@
+"""A mask that lies beside its image is no image to predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from medseg.datasets.finding.scan import scan
+from medseg.datasets.manifest.manifest import Manifest
+from medseg.testing.empty import empty_files as made
+
+
+@pytest.fixture(autouse=True)
+def _own_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSEG_CONFIG", str(tmp_path / "config"))
+
+
+def manifest(layout: dict[str, Any], **changes: Any) -> Manifest:
+    return Manifest.model_validate(
+        {
+            **dict.fromkeys(["name", "about", "source", "licence", "citation", "obtain"], "x"),
+            "channels": ["grey"],
+            "classes": ["no", "yes"],
+            "layout": layout,
+            "ids": "pseudonyms",
+            "pictures": {"channels": "grey"},
+            **changes,
+        }
+    )
+
+
+VALUES = {"label_values": {0: "no", 1: "yes"}}
+PAIRS = {"images": "Images/{case}.*", "mask": "Masks/{case}_outline.*"}
+
+
+def pictures(root: Path, *names: str) -> Path:
+    root.mkdir()
+    for name in names:
+        Image.new("L", (4, 4)).save(root / name, "PNG")
+    return root
+
+
+@pytest.mark.parametrize("ids", ["pseudonyms", "identifying"])
+@pytest.mark.parametrize(
+    "mask", ["a_mask.png", "a_Seg.png", "a-label.tif", "a_masks_2.png", "a.gt.png", "a_outline.jpg", "a_mask"]
+)
+def test_a_mask_beside_its_image_is_left_out_and_named(tmp_path: Path, mask: str, ids: str) -> None:
+    root = pictures(tmp_path / "d", "a.png", "b.png", mask)
+    listing = scan(manifest(PAIRS, ids=ids, **VALUES), root, truth=False)
+    assert [path.name for case in listing.cases for path in case.images.values()].count(mask) == 0
+    assert len(listing.cases) == 2
+    (note,) = listing.notes
+    assert note.startswith("1 file is left out, since it is by its name the mask of an image beside it")
+    assert (mask in note) == (ids == "pseudonyms")
+    assert listing.left == (f"d/{mask}",)
+
+
+def test_a_mask_that_is_given_by_itself_and_one_of_no_image_are_predicted(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "d", "a.png", "a_mask.png", "lone_mask.png", "mask.png")
+    kind = manifest(PAIRS, **VALUES)
+    assert [case.id for case in scan(kind, root / "a_mask.png", truth=False).cases] == ["a_mask"]
+    assert [case.id for case in scan(kind, root, truth=False).cases] == ["a", "lone_mask", "mask"]
+
+
+def test_masks_in_a_folder_of_the_layout_and_of_volumes_are_left_out_too(tmp_path: Path) -> None:
+    layout = {"images": "imagesTr/{case}.nii*", "mask": "labelsTr/{case}.nii*"}
+    for folder in ("imagesTr", "new"):
+        root = made(tmp_path / folder / "d", *(f"{folder}/{name}.nii.gz" for name in ("a", "a_seg", "b")))
+        listing = scan(manifest(layout, pictures=None, **VALUES), root, truth=False)
+        assert [case.id for case in listing.cases] == ["a", "b"]
+        assert listing.files["of cases"] == 2
+        assert listing.files["that are masks beside their images"] == 1
+        assert listing.left == (f"d/{folder}/a_seg.nii.gz",)
+
+
+@pytest.mark.parametrize(
+    "layout", [{"class_folders": True}, {"csv": "list.csv", "image": "image", "label": "label"}]
+)
+def test_a_mask_is_no_picture_to_classify(tmp_path: Path, layout: dict[str, Any]) -> None:
+    root = pictures(tmp_path / "d", "a.png", "a_mask.png")
+    listing = scan(manifest(layout, image_labels="one"), root, truth=False)
+    assert [case.id for case in listing.cases] == ["a"]
+    assert listing.left == ("d/a_mask.png",)
