@@ -324,6 +324,7 @@ def ended(folder: RunFolder, allow: Sequence[str] = ()) -> RunResult:
         state.generated,
         split.get("by") == "slice",
         tuple(allow),
+        mixture=state.mixture,
     )
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from medseg.cli.guard import MEND, print_faults
 from medseg.cli.next_commands import compare_line, named, predict_line
 from medseg.cli.printing.class_table import class_score_table, tables_of
+from medseg.cli.printing.origin import origin_in_title, origin_line
 from medseg.datasets.roles import ROLES, UNLABELLED
 from medseg.text import printable
 
@@ -128,8 +129,8 @@ def print_result(console: Console, result: RunResult) -> None:
             say(console, f"{step}: {courses}", "bold yellow")
     if changed := result.changed():
         say(console, f"Changed since it began: {', '.join(f'{path}={now}' for path, now in changed.items())}")
-    if result.generated:
-        say(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
+    if origin := origin_line(result.generated, result.mixture):
+        say(console, origin, "bold yellow")
     if result.leaking:
         say(
             console,
@@ -163,11 +164,11 @@ def print_result(console: Console, result: RunResult) -> None:
 
 def print_folds(console: Console, result: FoldsResult) -> None:
     """The closing table of a cross-validation."""
-    kind = ", GENERATED DATA" if result.generated else ""
+    kind = origin_in_title(result.generated, result.mixture)
     summary, title = result.summary(), f"{len(result.results)} folds, each case tested once{kind}"
     console.print(summary_table(summary, title))
-    if result.generated:
-        say(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
+    if origin := origin_line(result.generated, result.mixture):
+        say(console, origin, "bold yellow")
     for fold, each in enumerate(result.results, start=1):
         say(console, f"Fold {fold}: {each.folder}")
     say(console, f"Together: {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
@@ -197,7 +198,7 @@ _COLUMNS = {
 
 
 def _score_table(result: RunResult, role: str) -> Table:
-    kind = ", GENERATED DATA" if result.generated else ""
+    kind = origin_in_title(result.generated, result.mixture)
     return _table_of(result.summary(role), f"{role}: mean over {result.grouped_by}{kind}")
 
 

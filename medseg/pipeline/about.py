@@ -15,6 +15,7 @@ from medseg.pipeline.resolve import Resolved
 from medseg.splits.split import Split
 
 GENERATED = "Trained on a generated sample: says nothing about real patients."
+MIXED = "{mixture} cases that the run was given were generated: it says little about real patients."
 LEAKING = "Split by slice: slices of one patient may be in training and in test; scores are then too good."
 
 
@@ -57,7 +58,9 @@ def assumed_tag(gathered: Gathered) -> dict[str, str]:
 
 def run_about(resolved: Resolved, gathered: Gathered, split: Split, run: str) -> dict[str, str]:
     """What goes with the model."""
+    mixture = gathered.report.mixture()
     notes = [GENERATED] * gathered.generated + [LEAKING] * split.leaking
+    notes += [MIXED.format(mixture=mixture)] if mixture else []
     about = {
         "pipeline": resolved.definition.name,
         "run": run,

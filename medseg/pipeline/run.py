@@ -295,7 +295,9 @@ def _log_data_picture(job: Job, split: Split, cases: dict[str, Case]) -> None:
         roles = (split.cases(role) for role in ROLES)  # of training, if anything is learned
         shown = shown_cases([cases[name] for name in sorted(next(filter(None, roles)))], _SHOWN_CASES)
         definition = job.resolved.definition
-        heading = "generated sample" if job.gathered.generated else job.resolved.manifest.name
+        mixture = job.gathered.report.mixture()
+        name = f"{job.resolved.manifest.name}{f', {mixture} cases generated' if mixture else ''}"
+        heading = "generated sample" if job.gathered.generated else name
         figure = data_picture(
             shown, job.resolved.manifest, definition.channels, definition.slices.axis, heading=heading
         )
