@@ -117,7 +117,7 @@ class State:
     changed: tuple[str, ...] = ()
     unprepared: tuple[tuple[str, int, str, str, str], ...] = ()
     sample: bool = False
-    mixture: Annotated[str, Field(pattern=r"^([0-9]{1,9} of [0-9]{1,9})?\Z")] = ""
+    mixture: Annotated[str, Field(pattern=r"^([0-9]{1,9} of [0-9]{1,9})?$")] = ""
     signature: str = ""
 
     @property
