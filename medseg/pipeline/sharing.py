@@ -178,7 +178,7 @@ def _empty_roles(resolved: Resolved, shared: SharedCopies) -> Iterator[DataError
                 yield DataError(
                     f"steps.{name} needs patients in the role {role}, and the split gives it none of "
                     f"{len(labelled(shared.cases))} cases. {_filled(resolved, shared, role)}"
-                    f"{_moved(resolved, name, step, shared, role)}."
+                    f"{_moved(resolved, name, step, shared, role)}"
                 )
 
 

@@ -96,7 +96,7 @@ def test_a_role_of_nobody_is_given_somebody_by_what_is_offered(values: dict[str,
     rule = SplitRule.model_validate(values)
     assert "--set split.val=" in emptied(rule, 20)
     two = emptied(SplitRule(val=0.0), 2)
-    assert two.endswith("Add cases.")
+    assert two.endswith("Add cases")
 
 
 def test_nothing_is_said_where_all_roles_have_all_classes() -> None:
