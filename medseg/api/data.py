@@ -14,6 +14,7 @@ from medseg.errors import DataError
 from medseg.pipeline.options import RunOptions
 from medseg.places import clear_outputs
 from medseg.progress import LOADING, Progress, Silent
+from medseg.text import many
 
 if TYPE_CHECKING:
     from medseg.api.exporting.archives import Archives
@@ -147,6 +148,7 @@ def show_data(
         DataError: There is no such case, or no case without faults.
     """
     from medseg.figures.saving import save_figure  # noqa: PLC0415
+    from medseg.pipeline.resolve import showing  # noqa: PLC0415
     from medseg.steps.pictures import data_picture, shown_cases  # noqa: PLC0415
 
     options = RunOptions.of(allow=allow, jobs=jobs)
@@ -156,16 +158,15 @@ def show_data(
     chosen = [each for each in good if each.id == case] if case else shown_cases(good, 4)
     if not chosen:
         raise DataError(
-            f"no case {case!r} without faults among {len(good)} cases."
+            f"no case {case!r} without faults among {many(len(good), 'case')}."
             if case
             else "no case without faults.",
             checked.report.faults,
         )
     heading = "generated sample" if checked.generated else opened.manifest.name
     definition = opened.definition
-    figure = data_picture(
-        chosen, checked.manifest, definition.channels, definition.slices.axis, heading=heading
-    )
+    manifest = showing(definition, checked.manifest)
+    figure = data_picture(chosen, manifest, definition.channels, definition.slices.axis, heading=heading)
     return save_figure(figure, out)
 
 

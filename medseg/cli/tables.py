@@ -16,7 +16,7 @@ from medseg.cli.next_commands import compare_line, named, predict_line
 from medseg.cli.printing.class_table import class_score_table, tables_of
 from medseg.cli.printing.origin import origin_in_title, origin_line
 from medseg.datasets.roles import ROLES, UNLABELLED
-from medseg.text import printable
+from medseg.text import many, printable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,11 +41,6 @@ RESEARCH = "Research use only; not a medical device."
 def say(console: Console, text: str, style: str = "") -> None:
     """Print a line as it is, however long."""
     console.print(Text(printable(text), style=style), soft_wrap=True)
-
-
-def many(count: int, noun: str) -> str:
-    """A number with its noun, which takes an s."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def print_pipelines(console: Console, found: Sequence[Found]) -> None:
@@ -98,7 +93,7 @@ def print_plan(console: Console, plan: StorePlan) -> None:
     bound = "" if plan.exact else "at most "
     say(
         console,
-        f"{plan.cases} cases, {plan.ready} of them prepared already; {bound}{plan.slices:,} slices, "
+        f"{many(plan.cases, 'case')}, {plan.ready} of them prepared already; {bound}{plan.slices:,} slices, "
         f"{bound}{_size(plan.bytes)}, of which {_size(plan.missing_bytes)} are still to be written "
         f"({_size(plan.free_bytes)} free); about {_time(plan.seconds)}.",
     )

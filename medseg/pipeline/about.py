@@ -13,6 +13,7 @@ import medseg
 from medseg.pipeline.gather import Gathered
 from medseg.pipeline.resolve import Resolved
 from medseg.splits.split import Split
+from medseg.text import many
 
 GENERATED = "Trained on a generated sample: says nothing about real patients."
 MIXED = "{mixture} cases that the run was given were generated: it says little about real patients."
@@ -52,7 +53,7 @@ def assumed_tag(gathered: Gathered) -> dict[str, str]:
     """Which sizes or sides of how many cases are assumed, without their names; nothing where all are given."""
     rows = gathered.report.assumed_rows()
     every = len(gathered.report.good)
-    found = ". ".join(f"{row['note']} ({row['cases']} of {every} cases)" for row in rows)
+    found = ". ".join(f"{row['note']} ({row['cases']} of {many(every, 'case')})" for row in rows)
     return {"data.assumed": found} if found else {}
 
 

@@ -36,6 +36,9 @@ _STATE = "run.json"
 DECLARATION = ("definition.yaml", "manifest.yaml")
 """Files of a run's folder that say what is run, on what."""
 
+TRACKED = "tracked"
+"""Where the definition lies as trackers know it: without paths, and what may tell who a patient is."""
+
 _BEGUN = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}$")
 _YOUNG = 60.0  # seconds; a run that begins has its state within a few
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")

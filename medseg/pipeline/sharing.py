@@ -29,6 +29,7 @@ from medseg.splits.rule import SplitRule
 from medseg.splits.split import CLASS, Split, make_split
 from medseg.splits.unlabelled import reasons_text
 from medseg.splits.ways import changed, filling, offered
+from medseg.text import many
 
 if TYPE_CHECKING:
     from medseg.pipeline.resolve import Resolved
@@ -177,7 +178,7 @@ def _empty_roles(resolved: Resolved, shared: SharedCopies) -> Iterator[DataError
                     continue
                 yield DataError(
                     f"steps.{name} needs patients in the role {role}, and the split gives it none of "
-                    f"{len(labelled(shared.cases))} cases. {_filled(resolved, shared, role)}"
+                    f"{many(len(labelled(shared.cases)), 'case')}. {_filled(resolved, shared, role)}"
                     f"{_moved(resolved, name, step, shared, role)}"
                 )
 

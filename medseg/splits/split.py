@@ -24,6 +24,7 @@ from medseg.splits.rule import SplitRule
 from medseg.splits.strata import CLASS
 from medseg.splits.unlabelled import Reason, held_back, held_back_note, kept_for_scores
 from medseg.splits.ways import UnsharedError
+from medseg.text import many
 
 __all__ = ["CLASS", "ROLES", "Role", "Split", "make_split"]
 _OTHERS: tuple[Role, ...] = ("val", "test")
@@ -136,11 +137,11 @@ class Split:
         if self.places:
             return listed_note(self.places)
         if self.leaking:
-            return f"Split by slice: slices of each of {len(self._sliced)} cases may be in any role."
+            return f"Split by slice: slices of each of {many(len(self._sliced), 'case')} may be in any role."
         words: Mapping[Role, str] = {"train": "for training", "val": "to validate", "test": "to test"}
         words = {**words, UNUSED: "not used"}
         in_role = [(len(self.groups(role)), len(self.cases(role)), word) for role, word in words.items()]
-        told = [f"{groups} with {cases} cases {word}" for groups, cases, word in in_role if cases]
+        told = [f"{groups} with {many(cases, 'case')} {word}" for groups, cases, word in in_role if cases]
         return f"Split by patient (or group): {', '.join(told)}."
 
     def digest(self) -> str:
