@@ -207,7 +207,7 @@ def export_npz(
 
     from medseg.api.exporting.archives import ORIGINAL, Archives, in_order  # noqa: PLC0415
     from medseg.datasets.reading.volume import read_volume  # noqa: PLC0415  # imports nibabel
-    from medseg.datasets.sample_mark import mark_sample  # noqa: PLC0415
+    from medseg.datasets.sample_mark import sign_files  # noqa: PLC0415
     from medseg.images.npz import write_npz  # noqa: PLC0415
     from medseg.pipeline.gather import gather  # noqa: PLC0415
 
@@ -234,11 +234,11 @@ def export_npz(
             found = read_volume(case, channels, manifest.label_rule(), files=files)
             grid, label = found.geometry, found.label
             image = np.stack([grid.from_ras(each) for each in found.image])
-            write_npz(path, image, None if label is None else grid.from_ras(label), grid)
+            made_up = case.id in checked.report.made_up
+            write_npz(path, image, None if label is None else grid.from_ras(label), grid, made_up=made_up)
             bar.advance()
-    if checked.generated:
-        names = {path.name for path in written}
-        mark_sample(Path(out), frozenset(each.name for each in Path(out).iterdir() if each.name not in names))
+    made = (path for case, path in zip(cases, written, strict=True) if case.id in checked.report.made_up)
+    sign_files(Path(out), made)
     return Archives(tuple(written), channels, manifest.classes, len({case.group for case in cases}))
 
 

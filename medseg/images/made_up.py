@@ -1,7 +1,8 @@
 """The mark that a generated file carries in itself, so that a copy, renamed or alone, stays what it is.
 
 It stands where its kind of file has room for a remark: in `descrip` of NIfTI, in a text chunk `Comment` of PNG, in
-ImageDescription of TIFF, in ImageComments of DICOM. It is found as the file is read; a program that saves the file
+ImageDescription of TIFF, in ImageComments of DICOM,
+in the comment of an archive of NumPy. It is found as the file is read; a program that saves the file
 anew may leave it out.
 """
 

@@ -115,7 +115,7 @@ def by_slice(rule: SplitRule, slices: int) -> Way:
 
 def filling(rule: SplitRule, role: str, slices: int) -> Way:
     """To give a role somebody whom a rule gives nobody: a share, or a count of so many slices or patients."""
-    counted = by_slice(rule, slices).candidates[1] | {role: max(1, round(DEFAULT_RATIO * slices))}
+    counted = {**by_slice(rule, slices).candidates[1], role: max(1, round(DEFAULT_RATIO * slices))}
     share = max(1, round(DEFAULT_RATIO * rule.train)) if rule.train else DEFAULT_RATIO
     shares = ({role: share},) if role != "train" else ()
     return Way("or give it some", (*shares, *([counted] if rule.by == "slice" else [])))

@@ -7,7 +7,7 @@ def origin_in_title(generated: bool, mixture: str) -> str:
     """The end of a title: that all cases were generated, or how many (`8 of 11`); empty where none was."""
     if generated:
         return ", GENERATED DATA"
-    return f", {mixture} cases GENERATED" if mixture else ""
+    return f", {mixture} GENERATED" if mixture else ""
 
 
 def origin_line(generated: bool, mixture: str) -> str:
