@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from medseg.cli.printing.origin import origin_in_title
-from medseg.cli.tables import many, say, summary_table
-from medseg.text import printable
+from medseg.cli.tables import say, summary_table
+from medseg.text import many, printable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
