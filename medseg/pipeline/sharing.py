@@ -205,10 +205,14 @@ def _filled(resolved: Resolved, shared: SharedCopies, role: Role) -> str:
     """What gives a role somebody."""
     rule = resolved.definition.split
     if rule.file is not None:
-        return f"Name some for {role} in the file that split.file names"
+        return _named(role).capitalize()
     ways = [filling(rule, role, len(labelled(shared.cases)))]
     found = offered(rule, ways, lambda other: _has_any(resolved, _again(resolved, shared, other), role))
     return "; ".join(["Add cases", *found])
+
+
+def _named(role: Role) -> str:
+    return f"name some for {role} in the file that split.file names"
 
 
 def _again(resolved: Resolved, shared: SharedCopies, rule: SplitRule) -> SharedCopies:
@@ -273,6 +277,8 @@ def _needed(shared: SharedCopies, role: Role, lacking: Sequence[str]) -> str:
 def _otherwise(resolved: Resolved, shared: SharedCopies, role: Role, lacking: Sequence[str]) -> str:
     """What brings a class to a role that lacks it, besides pictures of it; empty where nothing does."""
     rule = resolved.definition.split
+    if rule.file is not None:
+        return f"{_named(role)}, or "
     if rule.stratify == CLASS:  # there are too few patients for a share to be one of them
         return f"give the role {role} a larger part, or "
     try:
