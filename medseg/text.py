@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 #: Of explicit formatting. Source: Unicode Standard Annex 9, table 4.
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
@@ -21,6 +22,17 @@ def printable(text: str) -> str:
 def _steers(letter: str) -> bool:
     """Whether it is a control character, or turns the direction of what follows."""
     return unicodedata.category(letter) == "Cc" or unicodedata.bidirectional(letter) in _TURNS
+
+
+def as_names(given: Sequence[str] | str) -> tuple[str, ...]:
+    """Names as a tuple; a single one stands for a list of it, where a text would else be a list of its letters."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def many(count: int, noun: str) -> str:
+    """A number with its noun, such as `1 case` and `2 cases`; of a study `studies`."""
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count} {noun if count == 1 else several}"
 
 
 def composed(text: str) -> str:

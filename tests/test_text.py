@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from medseg.text import plain, printable
+from medseg.text import as_names, many, plain, printable
 
 
 def test_lines_tabs_and_letters_of_all_languages_stay():
@@ -68,3 +68,16 @@ def test_no_word_of_pydantic_reaches_a_user(field):
 def test_what_a_validator_of_ours_says_stays():
     assert plain("Value error, expected one channel or more") == "expected one channel or more"
     assert plain("Field required") == "is missing: add it"
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "told"),
+    [(1, "case", "1 case"), (0, "case", "0 cases"), (1, "study", "1 study"), (3, "study", "3 studies")],
+)
+def test_a_number_and_its_noun_agree(count: int, noun: str, told: str) -> None:
+    assert many(count, noun) == told
+
+
+def test_a_text_is_no_list_of_its_letters() -> None:
+    assert as_names("kidney") == ("kidney",)
+    assert as_names(["kidney", "liver"]) == ("kidney", "liver")

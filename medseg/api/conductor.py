@@ -126,6 +126,7 @@ class Conductor:
             part_of=part_of,
             unprepared=rows_of(gathered.unprepared),
             sample=gathered.generated,
+            mixture=gathered.report.mixture(),
         )
         try:
             folder.claim(replace(state, status="KILLED"))
@@ -284,6 +285,7 @@ class Conductor:
             work.split.leaking,
             self.options.allow,
             tracker.refused,
+            state.mixture,
         )
 
     def _tracker(self, folder: RunFolder, uri: str, generated: bool) -> MlflowRecorder:
@@ -299,6 +301,8 @@ class Conductor:
         note = f"{self.definition.about}\n\nResearch use only; not a medical device."
         if generated:
             note = f"**GENERATED DATA: says nothing about real patients.**\n\n{note}"
+        if state.mixture:
+            note = f"**GENERATED CASES among others: {state.mixture}.**\n\n{note}"
         if own.note:
             note = f"{own.note}\n\n{note}"
         return MlflowRecorder.start(

@@ -14,6 +14,7 @@ from medseg.errors import DataError
 from medseg.pipeline.options import RunOptions
 from medseg.places import clear_outputs
 from medseg.progress import LOADING, Progress, Silent
+from medseg.text import many
 
 if TYPE_CHECKING:
     from medseg.api.exporting.archives import Archives
@@ -147,6 +148,7 @@ def show_data(
         DataError: There is no such case, or no case without faults.
     """
     from medseg.figures.saving import save_figure  # noqa: PLC0415
+    from medseg.pipeline.resolve import showing  # noqa: PLC0415
     from medseg.steps.pictures import data_picture, shown_cases  # noqa: PLC0415
 
     options = RunOptions.of(allow=allow, jobs=jobs)
@@ -156,16 +158,15 @@ def show_data(
     chosen = [each for each in good if each.id == case] if case else shown_cases(good, 4)
     if not chosen:
         raise DataError(
-            f"no case {case!r} without faults among {len(good)} cases."
+            f"no case {case!r} without faults among {many(len(good), 'case')}."
             if case
             else "no case without faults.",
             checked.report.faults,
         )
     heading = "generated sample" if checked.generated else opened.manifest.name
     definition = opened.definition
-    figure = data_picture(
-        chosen, checked.manifest, definition.channels, definition.slices.axis, heading=heading
-    )
+    manifest = showing(definition, checked.manifest)
+    figure = data_picture(chosen, manifest, definition.channels, definition.slices.axis, heading=heading)
     return save_figure(figure, out)
 
 
@@ -206,7 +207,7 @@ def export_npz(
 
     from medseg.api.exporting.archives import ORIGINAL, Archives, in_order  # noqa: PLC0415
     from medseg.datasets.reading.volume import read_volume  # noqa: PLC0415  # imports nibabel
-    from medseg.datasets.sample_mark import mark_sample  # noqa: PLC0415
+    from medseg.datasets.sample_mark import sign_files  # noqa: PLC0415
     from medseg.images.npz import write_npz  # noqa: PLC0415
     from medseg.pipeline.gather import gather  # noqa: PLC0415
 
@@ -233,11 +234,11 @@ def export_npz(
             found = read_volume(case, channels, manifest.label_rule(), files=files)
             grid, label = found.geometry, found.label
             image = np.stack([grid.from_ras(each) for each in found.image])
-            write_npz(path, image, None if label is None else grid.from_ras(label), grid)
+            made_up = case.id in checked.report.made_up
+            write_npz(path, image, None if label is None else grid.from_ras(label), grid, made_up=made_up)
             bar.advance()
-    if checked.generated:
-        names = {path.name for path in written}
-        mark_sample(Path(out), frozenset(each.name for each in Path(out).iterdir() if each.name not in names))
+    made = (path for case, path in zip(cases, written, strict=True) if case.id in checked.report.made_up)
+    sign_files(Path(out), made)
     return Archives(tuple(written), channels, manifest.classes, len({case.group for case in cases}))
 
 

@@ -43,6 +43,11 @@ class FoldsResult:
     results: tuple[RunResult, ...]
     generated: bool
 
+    @property
+    def mixture(self) -> str:
+        """As `RunResult.mixture`."""
+        return next((each.mixture for each in self.results), "")
+
     def summary(self, role: str = "test") -> DataFrame:
         """Scores of all test parts together, as `RunResult.summary` gives those of one.
 

@@ -33,6 +33,7 @@ class RunResult:
         leaking: Whether its split lets slices of a patient into training and test.
         allow: Packages that parts of its model may come from, beside the usual ones.
         refused: Records that the tracking server has refused for good, which are in the folder alone.
+        mixture: How many of its cases were generated, such as `8 of 11`, where others were not; else empty.
     """
 
     name: str
@@ -43,6 +44,7 @@ class RunResult:
     leaking: bool
     allow: tuple[str, ...] = ()
     refused: int = 0
+    mixture: str = ""
 
     def scores(self, role: str = "test") -> DataFrame:
         """Scores of every case: one row for each case and class or region, or the prediction for each image."""

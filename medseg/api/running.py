@@ -27,6 +27,7 @@ from medseg.pipeline.study.part import Part
 from medseg.places import read_kept
 from medseg.progress import Progress, Silent
 from medseg.recorder import Recorder
+from medseg.text import many
 
 if TYPE_CHECKING:
     from medseg.pipeline.gather import Gathered
@@ -324,6 +325,7 @@ def ended(folder: RunFolder, allow: Sequence[str] = ()) -> RunResult:
         state.generated,
         split.get("by") == "slice",
         tuple(allow),
+        mixture=state.mixture,
     )
 
 
@@ -338,5 +340,5 @@ def _say_generated(definition: PipelineDefinition, shown: Progress) -> None:
     changed = ", ".join(f"{path}={value}" for path, value in in_effect(definition).items())
     if changed:
         shown.say(
-            f"For the generated sample of {definition.sample.cases} cases the definition sets: {changed}"
+            f"For the generated sample of {many(definition.sample.cases, 'case')} the definition sets: {changed}"
         )

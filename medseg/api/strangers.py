@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from medseg.component import SHIPPED
-from medseg.errors import RunError
+from medseg.errors import MedsegError, RunError
+from medseg.named import find_manifest
 from medseg.packages import allowing, further_packages
-from medseg.pipeline.folder import DECLARATION, RunFolder, State
+from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.folder import DECLARATION, TRACKED, RunFolder, State
 from medseg.pipeline.options import RunOptions
 
 
@@ -76,13 +78,38 @@ def refuse_changed_declaration(folder: RunFolder, state: State) -> None:
     now = folder.declaration()
     for name, before in state.declared.items():
         if now.get(name) != before:
-            what = "has changed" if name in now else "is gone"
+            what = "has changed since it began" if name in now else "is gone"
+            if name in now and not (folder.path / name).stat().st_size:
+                what = "is empty, as a crash or a full disk leaves it"
             raise RunError(
-                f"{name} of the run {state.name} {what} since it began, so that it cannot end as it would have. "
-                "Put it back as it was; or begin a new run of what the folder says now: medseg pipeline run "
-                f"{shlex.quote((folder.path / DECLARATION[0]).as_posix())}"
-                f"{' --data FOLDER' if state.data is not None else ''}"
+                f"{name} of the run {state.name} {what}, so that it cannot end as it would have. "
+                f"{_put_back(folder, name, before)}{_anew(folder, state)}"
             )
+
+
+def _put_back(folder: RunFolder, name: str, before: str) -> str:
+    """How to put back a file of the declaration: the run has made a copy of its definition."""
+    copy = folder.path / TRACKED / name
+    if copy.is_file() and not copy.is_symlink() and folder.digest(copy) == before:
+        there = shlex.quote(copy.as_posix()), shlex.quote((folder.path / name).as_posix())
+        return f"Put it back as it was, from the copy that the run has made: cp {' '.join(there)}"
+    return "Put it back as it was"
+
+
+def _anew(folder: RunFolder, state: State) -> str:
+    """How to begin a new run of what the folder says, where that can be read; else of what it was begun with."""
+    for place in (folder.path / DECLARATION[0], folder.path / TRACKED / DECLARATION[0]):
+        try:
+            definition = PipelineDefinition.from_yaml(place)
+            find_manifest(definition.manifest, place)
+        except MedsegError:
+            continue
+        what = "the folder says now" if place.parent == folder.path else "it was begun with, but for paths"
+        data = " --data FOLDER" if state.data is not None else ""
+        return (
+            f"; or begin a new run of what {what}: medseg pipeline run {shlex.quote(place.as_posix())}{data}"
+        )
+    return ", or start the pipeline again."
 
 
 def built(definition: Mapping[str, Any], manifest: Mapping[str, Any], *, generated: bool) -> list[Any]:

@@ -123,9 +123,8 @@ def sample(
 
         shown = display(Console())
         write_sample(name, out, cases=cases, seed=seed, progress=shown, jobs=jobs)
-        shown.say(
-            f"The GENERATED cases 1 to {cases} are in {out}: they say nothing about real patients.", loud=True
-        )
+        made = f"cases 1 to {cases} are" if cases > 1 else "case 1 is"
+        shown.say(f"The GENERATED {made} in {out}: they say nothing about real patients.", loud=True)
 
 
 def _how(sets: Sequence[str] | None, allow: Sequence[str] | None, jobs: int | None) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from medseg.cli.tables import many, say
+from medseg.cli.tables import say
 from medseg.datasets.case import cases_text
 from medseg.datasets.checks.duplicates import twins, twins_note
-from medseg.text import printable
+from medseg.text import many, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

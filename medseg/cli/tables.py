@@ -14,8 +14,9 @@ from rich.text import Text
 from medseg.cli.guard import MEND, print_faults
 from medseg.cli.next_commands import compare_line, named, predict_line
 from medseg.cli.printing.class_table import class_score_table, tables_of
+from medseg.cli.printing.origin import origin_in_title, origin_line
 from medseg.datasets.roles import ROLES, UNLABELLED
-from medseg.text import printable
+from medseg.text import many, printable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -40,11 +41,6 @@ RESEARCH = "Research use only; not a medical device."
 def say(console: Console, text: str, style: str = "") -> None:
     """Print a line as it is, however long."""
     console.print(Text(printable(text), style=style), soft_wrap=True)
-
-
-def many(count: int, noun: str) -> str:
-    """A number with its noun, which takes an s."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def print_pipelines(console: Console, found: Sequence[Found]) -> None:
@@ -97,7 +93,7 @@ def print_plan(console: Console, plan: StorePlan) -> None:
     bound = "" if plan.exact else "at most "
     say(
         console,
-        f"{plan.cases} cases, {plan.ready} of them prepared already; {bound}{plan.slices:,} slices, "
+        f"{many(plan.cases, 'case')}, {plan.ready} of them prepared already; {bound}{plan.slices:,} slices, "
         f"{bound}{_size(plan.bytes)}, of which {_size(plan.missing_bytes)} are still to be written "
         f"({_size(plan.free_bytes)} free); about {_time(plan.seconds)}.",
     )
@@ -128,8 +124,8 @@ def print_result(console: Console, result: RunResult) -> None:
             say(console, f"{step}: {courses}", "bold yellow")
     if changed := result.changed():
         say(console, f"Changed since it began: {', '.join(f'{path}={now}' for path, now in changed.items())}")
-    if result.generated:
-        say(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
+    if origin := origin_line(result.generated, result.mixture):
+        say(console, origin, "bold yellow")
     if result.leaking:
         say(
             console,
@@ -163,11 +159,11 @@ def print_result(console: Console, result: RunResult) -> None:
 
 def print_folds(console: Console, result: FoldsResult) -> None:
     """The closing table of a cross-validation."""
-    kind = ", GENERATED DATA" if result.generated else ""
+    kind = origin_in_title(result.generated, result.mixture)
     summary, title = result.summary(), f"{len(result.results)} folds, each case tested once{kind}"
     console.print(summary_table(summary, title))
-    if result.generated:
-        say(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
+    if origin := origin_line(result.generated, result.mixture):
+        say(console, origin, "bold yellow")
     for fold, each in enumerate(result.results, start=1):
         say(console, f"Fold {fold}: {each.folder}")
     say(console, f"Together: {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
@@ -197,7 +193,7 @@ _COLUMNS = {
 
 
 def _score_table(result: RunResult, role: str) -> Table:
-    kind = ", GENERATED DATA" if result.generated else ""
+    kind = origin_in_title(result.generated, result.mixture)
     return _table_of(result.summary(role), f"{role}: mean over {result.grouped_by}{kind}")
 
 

@@ -122,12 +122,14 @@ class StoredImage:
         geometry: Where the voxels lie.
         notes: What is odd about the file, though it can be used.
         turned: The EXIF orientation that was applied to a picture, 1 to 8; 1 changes nothing.
+        made_up: Whether the file says that medseg generated it (`medseg.images.made_up`).
     """
 
     data: NDArray[Any]
     geometry: Geometry
     notes: tuple[str, ...] = ()
     turned: int = 1
+    made_up: bool = False
 
     def __post_init__(self) -> None:
         if not self.data.dtype.isnative:

@@ -186,6 +186,5 @@ NIFTI = NiftiFiles()
 
 def _stored(picture: Picture, plane: int) -> StoredImage:
     height, width = picture.pixels.shape[1:]
-    return StoredImage(
-        picture.pixels[plane].T[..., None], PixelGrid.of(height, width), picture.notes, picture.turned
-    )
+    grid, pixels = PixelGrid.of(height, width), picture.pixels[plane].T[..., None]
+    return StoredImage(pixels, grid, picture.notes, picture.turned, picture.made_up)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import DataError
 from medseg.geometry.grid import FARTHEST_MM, Geometry, spans
-from medseg.images.refusal import RefusedError
+from medseg.images.refusal import RefusedError, SeveralVolumesError
 from medseg.machine.memory import available_memory
 
 #: Deflate packs no byte to less than a 1032nd. Source: zlib, "Maximum compression factor".
@@ -49,13 +49,17 @@ def volume_shape(stored: Sequence[int], count: int = 1) -> tuple[int, int, int]:
     if len(shape) == 2:
         shape.append(1)
     if len(shape) != 3 or min(shape) < 1:
-        several = len(shape) > 3
+        found = (
+            f"the file holds an array of shape {tuple(int(n) for n in stored)}, expected a volume (I, J, K)"
+        )
+        if len(shape) > 3:
+            raise SeveralVolumesError(
+                found,
+                "Save each volume of the series (such as a time or a sequence) as a file of its own, and name it as "
+                "a channel, or leave the case out.",
+            )
         raise RefusedError(
-            f"the file holds an array of shape {tuple(int(n) for n in stored)}, expected a volume (I, J, K)",
-            "Save each volume of the series (such as a time or a sequence) as a file of its own, and name it as a "
-            "channel, or leave the case out."
-            if several
-            else "Save it as a volume of at least one voxel along each axis, or leave the case out.",
+            found, "Save it as a volume of at least one voxel along each axis, or leave the case out."
         )
     return shape[0], shape[1], shape[2]
 

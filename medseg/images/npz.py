@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
 from medseg.geometry.grid import FARTHEST_MM, Geometry, StoredImage, spans
+from medseg.images.made_up import MADE_UP, is_made_up
 from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 from medseg.machine.memory import available_memory
 from medseg.places import written_whole
@@ -61,12 +62,11 @@ class NpzFiles:
         """The channels that were asked for."""
         with _opened(path) as archive:
             data = _array(archive, "data", (None, None, None, len(self.planes)))
-            grid = _grid(archive, data.shape)
+            grid, made_up = _grid(archive, data.shape), is_made_up(archive.comment)
         if data.dtype.kind == "f" and data.dtype != np.float32:
             data = data.astype(np.float32)
-        return [
-            StoredImage(data[..., self.planes.index(channel)], grid, grid.assumed) for channel in channels
-        ]
+        places = [self.planes.index(channel) for channel in channels]
+        return [StoredImage(data[..., each], grid, grid.assumed, made_up=made_up) for each in places]
 
     def read_mask(self, path: Path) -> StoredImage:
         """The label map."""
@@ -92,7 +92,12 @@ class NpzFiles:
 
 
 def write_npz(
-    path: Path, image: NDArray[np.float32], label: NDArray[np.uint8] | None, grid: Geometry
+    path: Path,
+    image: NDArray[np.float32],
+    label: NDArray[np.uint8] | None,
+    grid: Geometry,
+    *,
+    made_up: bool = False,
 ) -> None:
     """Write a case, with its affine.
 
@@ -101,11 +106,15 @@ def write_npz(
         image: (C, I, J, K), in the order of the grid's file.
         label: (I, J, K) likewise; None without a truth.
         grid: Where they lie.
+        made_up: Whether the case was generated: the comment of the archive then says so.
     """
     parts: dict[str, Any] = {"data": np.moveaxis(image, 0, -1), "affine": grid.affine}
     parts |= {} if label is None else {"seg": label}
-    with written_whole(path) as target, target.open("wb") as file:
+    with written_whole(path) as target, target.open("w+b") as file:
         np.savez_compressed(file, allow_pickle=False, **parts)
+        if made_up:
+            with zipfile.ZipFile(file, "a") as archive:
+                archive.comment = MADE_UP.encode("ascii")
 
 
 @contextmanager

@@ -29,6 +29,10 @@ class RefusedError(DataError):
         return f"{self.found}. {self.remedy}"
 
 
+class SeveralVolumesError(RefusedError):
+    """A file of more than three axes where one volume was expected."""
+
+
 def found_and_remedy(error: Exception, otherwise: str = UNREADABLE) -> tuple[str, str]:
     """What an error says is wrong, and its own remedy, or `otherwise` where it has none."""
     return (error.found, error.remedy) if isinstance(error, RefusedError) else (str(error), otherwise)

@@ -13,8 +13,10 @@ import medseg
 from medseg.pipeline.gather import Gathered
 from medseg.pipeline.resolve import Resolved
 from medseg.splits.split import Split
+from medseg.text import many
 
 GENERATED = "Trained on a generated sample: says nothing about real patients."
+MIXED = "{mixture} cases that the run was given were generated: it says little about real patients."
 LEAKING = "Split by slice: slices of one patient may be in training and in test; scores are then too good."
 
 
@@ -51,13 +53,15 @@ def assumed_tag(gathered: Gathered) -> dict[str, str]:
     """Which sizes or sides of how many cases are assumed, without their names; nothing where all are given."""
     rows = gathered.report.assumed_rows()
     every = len(gathered.report.good)
-    found = ". ".join(f"{row['note']} ({row['cases']} of {every} cases)" for row in rows)
+    found = ". ".join(f"{row['note']} ({row['cases']} of {many(every, 'case')})" for row in rows)
     return {"data.assumed": found} if found else {}
 
 
 def run_about(resolved: Resolved, gathered: Gathered, split: Split, run: str) -> dict[str, str]:
     """What goes with the model."""
+    mixture = gathered.report.mixture()
     notes = [GENERATED] * gathered.generated + [LEAKING] * split.leaking
+    notes += [MIXED.format(mixture=mixture)] if mixture else []
     about = {
         "pipeline": resolved.definition.name,
         "run": run,

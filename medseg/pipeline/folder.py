@@ -36,6 +36,9 @@ _STATE = "run.json"
 DECLARATION = ("definition.yaml", "manifest.yaml")
 """Files of a run's folder that say what is run, on what."""
 
+TRACKED = "tracked"
+"""Where the definition lies as trackers know it: without paths, and what may tell who a patient is."""
+
 _BEGUN = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}$")
 _YOUNG = 60.0  # seconds; a run that begins has its state within a few
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -93,6 +96,7 @@ class State:
         unprepared: Cases that it leaves out since they could not be prepared: what a `Fault` says of each, but for
             its path.
         sample: Whether the data are a generated sample, be it the pipeline's own or in a folder.
+        mixture: How many of the cases were generated, such as `8 of 11`, where others were not; else empty.
         signature: Of all the rest, with the key of the user who wrote it.
     """
 
@@ -116,6 +120,7 @@ class State:
     changed: tuple[str, ...] = ()
     unprepared: tuple[tuple[str, int, str, str, str], ...] = ()
     sample: bool = False
+    mixture: Annotated[str, Field(pattern=r"^([0-9]{1,9} of [0-9]{1,9})?$")] = ""
     signature: str = ""
 
     @property
@@ -133,7 +138,8 @@ class State:
         known = asdict(self)
         part = known.pop("part_of")
         options = self.options.kept() | ({"part_of": part} if part else {})
-        later = {name: value for name in ("changed", "unprepared", "sample") if (value := known.pop(name))}
+        added = ("changed", "unprepared", "sample", "mixture")
+        later = {name: value for name in added if (value := known.pop(name))}
         return {**known, "options": options, **later}
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -172,9 +172,17 @@ def check_data(
     listing = scan(manifest, root, only=channels, allowed=options.allowed, progress=progress)
     remember = cache_folder() / "checked"
     report = check(listing, manifest, channels, jobs=options.at_once, progress=progress, remember=remember)
-    marks, cases, contents = Marks(), listing.cases, report.contents
-    made = (case.id for case in cases if generated or marks.hold(case.files, contents.get(case.id, {})))
-    return replace(report, made_up=frozenset(made))
+    return replace(report, made_up=frozenset(_made_up(report, generated=generated)))
+
+
+def _made_up(report: Report, *, generated: bool) -> Iterator[str]:
+    """Cases whose images were generated, each by its own mark or its sample's; who drew on them does not matter."""
+    marks, facts = Marks(), {each.case: each for each in report.facts}
+    for case in report.listing.cases:
+        known = facts[case.id]
+        images = {part: each for part, each in known.contents.items() if part in case.images}
+        if generated or marks.hold(case.files, images, known.made_up):
+            yield case.id
 
 
 CHANGED = "The run had none when it began: put the data back as they were and resume, or begin a new run."

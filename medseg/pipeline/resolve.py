@@ -86,6 +86,7 @@ def resolve(
         ModelError: Weights that a step starts from cannot be read, or do not fit.
     """
     _refuse_unknown_channels(definition, manifest)
+    manifest = showing(definition, manifest)
     task: Task = build(definition.task, at="task", kind=TASK, allowed=allowed)
     _refuse_other_truth(task, manifest)
     _refuse_other_classes(task, manifest)
@@ -142,6 +143,22 @@ def _check(name: str, step: Step, predictor: Predictor) -> None:
     except (DefinitionError, ModelError) as error:  # a step does not know what it is called
         at = f"at steps.{name}"
         raise type(error)(str(error) if str(error).startswith(at) else f"{at}: {error}") from error
+
+
+def showing(definition: PipelineDefinition, manifest: Manifest) -> Manifest:
+    """The manifest with the channel that figures show, where the definition names one.
+
+    Raises:
+        DefinitionError: It is no channel of the input.
+    """
+    if definition.shown is None:
+        return manifest
+    if definition.shown not in definition.channels:
+        raise DefinitionError(
+            f"shown is {definition.shown!r}, which is not among 'channels': expected one of "
+            f"{list(definition.channels)}."
+        )
+    return manifest.model_copy(update={"shown": definition.shown})
 
 
 def _refuse_unknown_channels(definition: PipelineDefinition, manifest: Manifest) -> None:

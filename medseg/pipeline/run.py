@@ -22,7 +22,7 @@ from medseg.pipeline.checks.shortfalls import cut_away_note, enlarged_note, unle
 from medseg.pipeline.declaration.definition import flatten
 from medseg.pipeline.declaration.public import public_definition
 from medseg.pipeline.duplicates import SharedCopies
-from medseg.pipeline.folder import RunFolder, State
+from medseg.pipeline.folder import TRACKED, RunFolder, State
 from medseg.pipeline.gather import Gathered
 from medseg.pipeline.made import DATA_PICTURE, damaged, keep_made, keep_result, stamps
 from medseg.pipeline.options import RunOptions
@@ -115,7 +115,7 @@ def _end(job: Job, status: Status) -> None:
 def _all_steps(job: Job) -> Work:
     definition = job.resolved.definition
     public = public_definition(definition, job.resolved.manifest)
-    tracked = job.folder.path / "tracked" / "definition.yaml"
+    tracked = job.folder.path / TRACKED / "definition.yaml"
     with written_whole(tracked) as target:
         target.write_text(to_yaml(public), encoding="utf-8")
     job.recorder.artifact(tracked)
@@ -295,7 +295,9 @@ def _log_data_picture(job: Job, split: Split, cases: dict[str, Case]) -> None:
         roles = (split.cases(role) for role in ROLES)  # of training, if anything is learned
         shown = shown_cases([cases[name] for name in sorted(next(filter(None, roles)))], _SHOWN_CASES)
         definition = job.resolved.definition
-        heading = "generated sample" if job.gathered.generated else job.resolved.manifest.name
+        mixture = job.gathered.report.mixture()
+        name = f"{job.resolved.manifest.name}{f', {mixture} cases generated' if mixture else ''}"
+        heading = "generated sample" if job.gathered.generated else name
         figure = data_picture(
             shown, job.resolved.manifest, definition.channels, definition.slices.axis, heading=heading
         )

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import ValidationError
 
 from medseg.class_names import shown
 from medseg.datasets.case import Case, labelled
@@ -24,9 +25,11 @@ from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.duplicates import SharedCopies, copies
 from medseg.slices.store.estimate import stored_stack
 from medseg.splits.by_slice import Place
-from medseg.splits.rule import DEFAULT_RATIO
+from medseg.splits.rule import SplitRule
 from medseg.splits.split import CLASS, Split, make_split
 from medseg.splits.unlabelled import reasons_text
+from medseg.splits.ways import changed, filling, offered
+from medseg.text import many
 
 if TYPE_CHECKING:
     from medseg.pipeline.resolve import Resolved
@@ -68,8 +71,15 @@ def share_out(definition: PipelineDefinition, cases: Sequence[Case], report: Rep
     every = (*report.listing.cases, *report.listing.incomplete)
     left_out = [case for case in every if case.id not in used]
     places = _stored(definition, report)
-    split = make_split(definition.split, cases, definition.seed, _together(found), left_out, places)
+    together, slices = _together(found), _may_tear(definition, cases, report)
+    split = make_split(definition.split, cases, definition.seed, together, left_out, places, slices=slices)
     return SharedCopies(found, split, cases)
+
+
+def _may_tear(definition: PipelineDefinition, cases: Sequence[Case], report: Report) -> bool:
+    """Whether slices may be shared out one by one: no overlapping tiles, and no class of a whole volume."""
+    flat = all(facts.shape is None or facts.shape[2] == 1 for facts in report.facts)
+    return definition.slices.fit != "tile" and (flat or not any(case.is_whole for case in cases))
 
 
 def _stored(definition: PipelineDefinition, report: Report) -> Iterator[Place]:
@@ -168,8 +178,8 @@ def _empty_roles(resolved: Resolved, shared: SharedCopies) -> Iterator[DataError
                     continue
                 yield DataError(
                     f"steps.{name} needs patients in the role {role}, and the split gives it none of "
-                    f"{len(labelled(shared.cases))} cases. {_filled(resolved, shared, role)}"
-                    f"{_moved(name, step, shared, role)}."
+                    f"{many(len(labelled(shared.cases)), 'case')}. {_filled(resolved, shared, role)}"
+                    f"{_moved(resolved, name, step, shared, role)}"
                 )
 
 
@@ -193,17 +203,33 @@ def _has_any(resolved: Resolved, shared: SharedCopies, role: Role) -> bool:
 
 def _filled(resolved: Resolved, shared: SharedCopies, role: Role) -> str:
     """What gives a role somebody."""
-    if resolved.definition.split.file is not None:
-        return f"Name some for {role} in the file that split.file names"
-    if shared.split.leaking or role == "train":
-        return "Add cases, or set other shares: split.val and split.test"
-    return f"Give it some: --set split.{role}={DEFAULT_RATIO:g}"
+    rule = resolved.definition.split
+    if rule.file is not None:
+        return _named(role).capitalize()
+    ways = [filling(rule, role, len(labelled(shared.cases)))]
+    found = offered(rule, ways, lambda other: _has_any(resolved, _again(resolved, shared, other), role))
+    return "; ".join(["Add cases", *found])
 
 
-def _moved(name: str, step: Step, shared: SharedCopies, role: Role) -> str:
+def _named(role: Role) -> str:
+    return f"name some for {role} in the file that split.file names"
+
+
+def _again(resolved: Resolved, shared: SharedCopies, rule: SplitRule) -> SharedCopies:
+    """The same cases shared out by another rule.
+
+    Raises:
+        DataError: They cannot be.
+    """
+    seed, together = resolved.definition.seed, _together(shared.duplicates)
+    return replace(shared, split=make_split(rule, shared.cases, seed, together))
+
+
+def _moved(resolved: Resolved, name: str, step: Step, shared: SharedCopies, role: Role) -> str:
     """That a step which scores one role may score another."""
     others: tuple[Role, ...] = ("test", "val")
-    other = next((each for each in others if each != role and shared.split.cases(each)), None)
+    there = (each for each in others if each != role and _has_any(resolved, shared, each))
+    other = next(there, None)
     if other is None or getattr(step, "role", None) != role:
         return ""
     return f"; or let the step take another: --set steps.{name}.role={other}"
@@ -220,7 +246,7 @@ def _unlearned(resolved: Resolved, shared: SharedCopies, say: Callable[[str], No
         yield DataError(
             f"the split gives training no picture of the class {shown(lost)}, of which validation or test have some: "
             "it could not be learned. Add pictures of more patients to it, "
-            f"{_otherwise(resolved, 'train')}, or take it out of the data."
+            f"{_otherwise(resolved, shared, 'train', lost)}or take it out of the data."
         )
     roles: tuple[Role, ...] = ("val", "test")
     for role in roles:
@@ -229,7 +255,7 @@ def _unlearned(resolved: Resolved, shared: SharedCopies, say: Callable[[str], No
         if mine and lacking:
             say(
                 f"The role {role} has no picture of the class {shown(lacking)}: its scores leave it out. To change "
-                f"that, add pictures of more patients to it, or {_otherwise(resolved, role)}."
+                f"that, {_otherwise(resolved, shared, role, lacking)}add pictures of more patients to it."
                 f"{_needed(shared, role, lacking)}"
             )
 
@@ -248,13 +274,19 @@ def _needed(shared: SharedCopies, role: Role, lacking: Sequence[str]) -> str:
     )
 
 
-def _otherwise(resolved: Resolved, role: Role) -> str:
-    """What may bring a class to a role that lacks it, besides pictures of it."""
-    if (
-        resolved.definition.split.stratify == CLASS
-    ):  # there are too few patients for a share to be one of them
-        return f"give the role {role} a larger part"
-    return "share out otherwise (split.stratify=class)"
+def _otherwise(resolved: Resolved, shared: SharedCopies, role: Role, lacking: Sequence[str]) -> str:
+    """What brings a class to a role that lacks it, besides pictures of it; empty where nothing does."""
+    rule = resolved.definition.split
+    if rule.file is not None:
+        return f"{_named(role)}, or "
+    if rule.stratify == CLASS:  # there are too few patients for a share to be one of them
+        return f"give the role {role} a larger part, or "
+    try:
+        again = _again(resolved, shared, changed(rule, {"stratify": CLASS}))
+    except (DataError, ValidationError):
+        return ""
+    brings = not {*lacking} - _classes_of({role}, again)
+    return "share out like parts of each class (--set split.stratify=class), or " if brings else ""
 
 
 def _classes_of(roles: set[str], shared: SharedCopies) -> set[str]:

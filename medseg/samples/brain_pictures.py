@@ -162,7 +162,7 @@ class BrainPictures:
     and no manifest reads it. Brains and tumours are drawn as for `GliomaSlices`.
     """
 
-    version: ClassVar[int] = 2  # part of the cache key; raised when the bytes change
+    version: ClassVar[int] = 3  # part of the cache key; raised when the bytes change
     classes: ClassVar[tuple[str, ...]] = ("no", "yes")
 
     def write(self, out: Path, *, cases: int, seed: int, progress: Progress, jobs: int = 1) -> Path:

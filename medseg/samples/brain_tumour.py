@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.images.made_up import MADE_UP
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.samples.brain.anatomy import SHAPE, Placement, bend
@@ -32,6 +33,7 @@ def _write(volume: NDArray[np.int16], path: Path) -> None:
     image.header.set_xyzt_units("mm")
     image.set_sform(_AFFINE, 1)
     image.set_qform(_AFFINE, 1)
+    image.header["descrip"] = MADE_UP
     path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
 
 
@@ -77,7 +79,7 @@ class BrainTumours:
     contrasts and everything else are drawn. Nothing in it comes from a patient's image.
     """
 
-    version: ClassVar[int] = 1  # part of the cache key; raised when the bytes change
+    version: ClassVar[int] = 2  # part of the cache key; raised when the bytes change
 
     def write(self, out: Path, *, cases: int, seed: int, progress: Progress, jobs: int = 1) -> Path:
         """Write cases 1 to `cases`; those that are there already are kept, so that a stopped call goes on.

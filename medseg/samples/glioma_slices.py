@@ -140,7 +140,7 @@ class GliomaSlices:
     shows tumour. A third of the slices have none. Brains and tumours are drawn as for `BrainTumours`.
     """
 
-    version: ClassVar[int] = 1  # part of the cache key; raised when the bytes change
+    version: ClassVar[int] = 2  # part of the cache key; raised when the bytes change
 
     def write(self, out: Path, *, cases: int, seed: int, progress: Progress, jobs: int = 1) -> Path:
         """Write patients 1 to `cases`; those that are there already are kept, so that a stopped call goes on.

@@ -172,7 +172,7 @@ class Particles:
     which are no particles. Nothing in it comes from a published picture.
     """
 
-    version: ClassVar[int] = 1  # part of the cache key; raised when the bytes change
+    version: ClassVar[int] = 2  # part of the cache key; raised when the bytes change
 
     def write(self, out: Path, *, cases: int, seed: int, progress: Progress, jobs: int = 1) -> Path:
         """Write pictures 1 to `cases`; those that are there already are kept, so that a stopped call goes on.

@@ -10,7 +10,8 @@ from medseg.datasets.case import Case
 from medseg.datasets.roles import MEANINGS, ROLES, UNLABELLED, Role
 from medseg.errors import DataError, Fault
 from medseg.splits.file import ids_are_hidden
-from medseg.splits.strata import column_values, refuse_torn, without_column
+from medseg.splits.strata import column_values, refuse_torn
+from medseg.splits.ways import BY_RATIO, UnsharedError, without_column
 
 _SHOWN = 5
 
@@ -53,10 +54,11 @@ def refuse_no_roles(column: str, cases: Sequence[Case]) -> None:
         # A column of names, taken by mistake, must not be shown where names are hidden.
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         listed = f"{len(unknown)} values" if ids_are_hidden(cases) else f"{unknown[:_SHOWN]}{more}"
-        raise DataError(
+        raise UnsharedError(
             f"the column '{column}', by which cases are shared out, holds {listed} that mean no role; expected "
-            f"{', '.join(MEANINGS)}, in upper or lower case, or nothing for everybody. Correct it; to draw all by "
-            "ratio instead: --set split.column=null"
+            f"{', '.join(MEANINGS)}, in upper or lower case, or nothing for everybody",
+            "Correct it",
+            [BY_RATIO],
         )
 
 
@@ -70,10 +72,11 @@ def _without_role(column: str, without: Sequence[Case]) -> DataError:
     names = sorted(case.id for case in without)
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     count = f"{len(names)} case{'' if len(names) == 1 else 's'}"
-    return DataError(
-        f"the column '{column}' tells the roles of some cases, and none of {count}: {', '.join(names[:_SHOWN])}"
-        f"{more}. Name the role of each there ({', '.join(ROLES)}), or leave them out of the data; to draw all by "
-        "ratio instead: --set split.column=null",
+    return UnsharedError(
+        f"the column '{column}' tells the roles of some cases, and none of {count}: "
+        f"{', '.join(names[:_SHOWN])}{more}",
+        f"Name the role of each there ({', '.join(ROLES)}), or leave them out of the data",
+        [BY_RATIO],
         faults,
     )
 
@@ -111,9 +114,11 @@ def chosen_by_columns(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[
             if not values & present:
                 # Values may tell who it is.
                 there = f"has {len(present)} other values" if any(present) else "is empty for all of them"
-                raise DataError(
+                raise UnsharedError(
                     f"no case has {sorted(values)} in the column '{column}', by which split.{role} chooses: it "
-                    f"{there}. Correct split.{role} or the column, or go on without it: {without_column(role)}"
+                    f"{there}",
+                    f"Correct split.{role} or the column",
+                    [without_column(role)],
                 )
         fits: dict[str, set[bool]] = defaultdict(set)
         for case in cases:
@@ -121,9 +126,10 @@ def chosen_by_columns(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[
         refuse_torn([group for group, each in fits.items() if len(each) > 1], cases, f"chosen for {role}")
         groups = {group for group, each in fits.items() if each == {True}}
         if not groups:
-            raise DataError(
-                f"no case fits all columns by which split.{role} chooses: {dict(columns)}. Correct them, or go on "
-                f"without them: {without_column(role)}"
+            raise UnsharedError(
+                f"no case fits all columns by which split.{role} chooses: {dict(columns)}",
+                "Correct them",
+                [without_column(role)],
             )
         twice = groups & set(role_of)
         if twice:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from medseg.datasets.roles import Role
 from medseg.errors import DataError
 from medseg.splits.by_slice import Place
+from medseg.text import many
 
 RoleAt = Mapping[str, Mapping[int, Role]]
 """Role of each slice that is listed, by case and position."""
@@ -29,9 +30,9 @@ def refuse_absent(listed: RoleAt, there: Iterable[Place]) -> None:
     if absent:
         total, cases = sum(map(len, listed.values())), {case for case, _ in absent}
         raise DataError(
-            f"the split file lists {len(absent)} of its {total} slices, of {len(cases)} cases, where there is none: "
-            "the position is beyond the volume, or slices.keep leaves the slice out. Use the file of these data and "
-            "of this slices.axis; to keep every slice: --set slices.keep=all"
+            f"the split file lists {len(absent)} of its {total} slices, of {many(len(cases), 'case')}, where there "
+            "is none: the position is beyond the volume, or slices.keep leaves the slice out. Use the file of these "
+            "data and of this slices.axis; to keep every slice: --set slices.keep=all"
         )
 
 
@@ -40,7 +41,9 @@ def listed_note(listed: RoleAt) -> str:
     slices = Counter(role for at in listed.values() for role in at.values())
     cases = Counter(role for at in listed.values() for role in {*at.values()})
     parts = [
-        f"{slices[role]:,} of {cases[role]} cases {words}" for role, words in _WORDS.items() if slices[role]
+        f"{slices[role]:,} of {many(cases[role], 'case')} {words}"
+        for role, words in _WORDS.items()
+        if slices[role]
     ]
     return f"Split by slice, as the split file lists them: {', '.join(parts)}."
 
@@ -49,5 +52,7 @@ def unnamed_note(listed: RoleAt, cases: int) -> str:
     """How many of so many cases are not listed, as a sentence; empty for none."""
     unnamed = cases - len(listed)
     return (
-        f"The split file lists no slice of {unnamed} of {cases} cases: they are not used." if unnamed else ""
+        f"The split file lists no slice of {unnamed} of {many(cases, 'case')}: they are not used."
+        if unnamed
+        else ""
     )

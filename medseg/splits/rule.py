@@ -162,11 +162,3 @@ class SplitRule(BaseModel):
             )
         if any(isinstance(each, dict | int) for each in (self.train, self.val, self.test)):
             raise ValueError("`column` tells the roles: remove `train`; `val` and `test` expected ratios")
-
-    def made_by_slice(self) -> str:
-        """The options that make of it a rule that shares out slices."""
-        chosen = [role for role, share in (("val", self.val), ("test", self.test)) if isinstance(share, dict)]
-        changes = ["by=slice", *(f"{key}=null" for key in _OF_PATIENTS if getattr(self, key) is not None)]
-        changes += [f"{role}={DEFAULT_RATIO:g}" for role in chosen if self.train is None]
-        changes += [f"{role}={max(1, round(DEFAULT_RATIO * self.train))}" for role in chosen if self.train]
-        return " ".join(f"--set split.{change}" for change in changes)

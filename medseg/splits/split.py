@@ -23,6 +23,8 @@ from medseg.splits.patients import by_column, by_fold, drawn
 from medseg.splits.rule import SplitRule
 from medseg.splits.strata import CLASS
 from medseg.splits.unlabelled import Reason, held_back, held_back_note, kept_for_scores
+from medseg.splits.ways import UnsharedError
+from medseg.text import many
 
 __all__ = ["CLASS", "ROLES", "Role", "Split", "make_split"]
 _OTHERS: tuple[Role, ...] = ("val", "test")
@@ -135,11 +137,11 @@ class Split:
         if self.places:
             return listed_note(self.places)
         if self.leaking:
-            return f"Split by slice: slices of each of {len(self._sliced)} cases may be in any role."
+            return f"Split by slice: slices of each of {many(len(self._sliced), 'case')} may be in any role."
         words: Mapping[Role, str] = {"train": "for training", "val": "to validate", "test": "to test"}
         words = {**words, UNUSED: "not used"}
         in_role = [(len(self.groups(role)), len(self.cases(role)), word) for role, word in words.items()]
-        told = [f"{groups} with {cases} cases {word}" for groups, cases, word in in_role if cases]
+        told = [f"{groups} with {many(cases, 'case')} {word}" for groups, cases, word in in_role if cases]
         return f"Split by patient (or group): {', '.join(told)}."
 
     def digest(self) -> str:
@@ -238,6 +240,8 @@ def make_split(
     together: Sequence[Collection[str]] = (),
     left_out: Sequence[Case] = (),
     places: Iterable[Place] | None = None,
+    *,
+    slices: bool = True,
 ) -> Split:
     """Share out cases by a rule.
 
@@ -253,6 +257,7 @@ def make_split(
         left_out: Others of the data set; a file may name them.
         places: Case and position of the slices that there are, as far as it is known, which counts of slices are
             compared with; by default each case has one.
+        slices: Whether slices may be shared out in place of patients, should these be too few.
 
     Raises:
         DataError: There are too few patients, a column is not there or means something else, or cases of one
@@ -263,10 +268,33 @@ def make_split(
         raise DataError("there are no cases to share out to training, validation and test")
     if rule.file is not None:
         return Split.from_file(Path(rule.file), cases, left_out, together)
-    slices = ((case.id, 0) for case in known) if places is None else places
-    return _of_labelled(rule, known, seed, together, slices).beside(
-        cases, together, kept_for_scores(rule, cases)
-    )
+    there = ((case.id, 0) for case in known) if places is None else places
+    try:
+        split = _of_labelled(rule, known, seed, together, there)
+        return split.beside(cases, together, kept_for_scores(rule, cases))
+    except UnsharedError as error:
+        ids = {case.id for case in known}
+        mine = [place for place in there if place[0] in ids]
+        raise error.tried(
+            rule, len(mine), lambda other: _works(other, known, seed, together, mine, slices=slices)
+        ) from error
+
+
+def _works(
+    rule: SplitRule,
+    cases: Sequence[Case],
+    seed: int,
+    together: Sequence[Collection[str]],
+    places: Sequence[Place],
+    *,
+    slices: bool,
+) -> bool:
+    """Whether a rule gives every role somebody that it asks for; arguments as of `make_split`."""
+    if rule.by == "slice" and not slices:
+        return False
+    split = _of_labelled(rule, cases, seed, together, places)
+    asked = {"train", *(role for role in _OTHERS if getattr(rule, role))}
+    return asked <= {split.role(*place) for place in places}
 
 
 def _of_labelled(

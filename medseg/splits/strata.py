@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from medseg.datasets.case import Case
 from medseg.errors import DataError, Fault
-from medseg.splits.rule import DEFAULT_RATIO
+from medseg.splits.ways import UnsharedError, without_column
 
 CLASS = "class"
 """What `stratify` calls the classes of images."""
@@ -19,20 +19,14 @@ def column_values(cases: Iterable[Case], column: str, key: str) -> dict[str, set
     for case in cases:
         if column not in case.extra:
             columns = sorted({name for each in cases for name in each.extra})
-            raise DataError(
-                f"the cases have no column '{column}', which split.{key} names; they have {columns or 'none'}. "
+            raise UnsharedError(
+                f"the cases have no column '{column}', which split.{key} names; they have {columns or 'none'}",
                 "Declare it in the manifest ('columns' reads it from the path, 'table' from a table beside the data, "
-                f"'layout.extra' from a table of paths), or go on without it: {without_column(key)}"
+                "'layout.extra' from a table of paths)",
+                [without_column(key)],
             )
         found[case.group].add(case.extra[column])
     return found
-
-
-def without_column(key: str) -> str:
-    """What goes on without the column that `key` of `split` names."""
-    if key in ("val", "test"):
-        return f"--set split.{key}={DEFAULT_RATIO:g} draws that share of the patients"
-    return f"--set split.{key}=null"
 
 
 def refuse_torn(groups: Sequence[str], cases: Sequence[Case], what: str) -> None:

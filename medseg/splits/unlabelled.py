@@ -11,6 +11,7 @@ from medseg.datasets.roles import MEANINGS
 from medseg.splits.column import refuse_no_roles
 from medseg.splits.draw import joined_patients
 from medseg.splits.rule import SplitRule
+from medseg.text import many
 
 Reason = Literal["patient", "copy", "unnamed"]
 """Why an image without a label is not learned from."""
@@ -84,7 +85,7 @@ def held_back_note(reasons: Mapping[str, Reason], kept: int) -> str:
     if not reasons and not kept:
         return ""
     others = f"; {len(reasons)} are left out: {reasons_text(reasons)}" if reasons else ""
-    return f"Without a label: {kept} images that steps may learn from{others}."
+    return f"Without a label: {many(kept, 'image')} that steps may learn from{others}."
 
 
 def reasons_text(reasons: Mapping[str, Reason]) -> str:

@@ -247,6 +247,38 @@ def test_a_declaration_that_was_edited_is_refused_and_what_is_offered_works(kill
     assert killed.read().status == "FINISHED"
 
 
+@pytest.mark.slow
+def test_a_definition_that_a_crash_has_emptied_is_put_back_from_the_copy_that_is_offered(
+    killed: RunFolder,
+) -> None:
+    path = killed.path / "definition.yaml"
+    path.write_bytes(b"")
+    refused = medseg("pipeline", "resume", killed.path.name)
+
+    assert refused.exit_code == 2
+    assert f"definition.yaml of the run {killed.path.name} is empty, as a crash" in refused.stderr
+    assert "has changed" not in refused.stderr
+    copy = refused.stderr.split(": cp ")[1].split(";")[0].split()
+    anew = refused.stderr.split("medseg pipeline run ")[1].split(" --data FOLDER")[0]
+    assert medseg("pipeline", "show", anew).exit_code == 0
+    shutil.copy(*copy)
+    resume_pipeline(killed.path.name)
+    assert killed.read().status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_where_no_copy_of_an_emptied_definition_is_left_nothing_that_cannot_be_read_is_offered(
+    killed: RunFolder,
+) -> None:
+    (killed.path / "definition.yaml").write_bytes(b"")
+    (killed.path / "tracked" / "definition.yaml").unlink()
+    refused = medseg("pipeline", "resume", killed.path.name)
+
+    assert refused.exit_code == 2
+    assert "Put it back as it was, or start the pipeline again" in refused.stderr
+    assert "pipeline run" not in refused.stderr
+
+
 def test_a_record_that_waits_sends_no_file_from_elsewhere(
     killed: RunFolder, finished: RunResult, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ def printed(folder: Path, patients: int, score: str = "dice", refused: int = 0) 
     return print_rows(folder, [WHOLE | {"score": score, "patients": patients}], refused)
 
 
-def print_rows(folder: Path, rows: list[dict[str, object]], refused: int = 0) -> str:
+def print_rows(folder: Path, rows: list[dict[str, object]], refused: int = 0, mixture: str = "") -> str:
     """What is printed of a run whose summary has these rows."""
     (folder / "scores").mkdir(exist_ok=True)
     write_yaml(load_pipeline("acdc").to_dict(), folder / "definition.yaml")
@@ -29,10 +29,27 @@ def print_rows(folder: Path, rows: list[dict[str, object]], refused: int = 0) ->
     )
     console = Console(file=StringIO(), width=80)
     result = RunResult(
-        folder.name, folder, "id", "sqlite:///x.db", generated=False, leaking=False, refused=refused
+        folder.name,
+        folder,
+        "id",
+        "sqlite:///x.db",
+        generated=False,
+        leaking=False,
+        refused=refused,
+        mixture=mixture,
     )
     print_result(console, result)
     return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_scores_of_a_mixture_say_how_many_cases_were_generated_in_their_title_and_below(
+    tmp_path: Path,
+) -> None:
+    text = print_rows(tmp_path, [WHOLE], mixture="8 of 11")
+    title, below = " ".join(text.split()).split("kidney")
+    assert "mean over patients, 8 of 11 GENERATED" in title
+    assert "GENERATED CASES: 8 of 11 are of a sample." in below
+    assert "GENERATED" not in printed(tmp_path, 2)
 
 
 def test_one_patient_has_no_interval(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -16,6 +18,7 @@ from medseg.datasets.sample_mark import Marks, begin_sample, is_mark, mark_sampl
 from medseg.errors import DataError
 from medseg.files.content import content_of
 from medseg.named import find_manifest
+from medseg.pipeline.about import run_about
 from medseg.pipeline.gather import Gathered, check_data, gather
 from medseg.pipeline.options import RunOptions
 from medseg.progress import Silent
@@ -115,6 +118,11 @@ def test_a_case_of_another_origin_among_them_is_told_by_how_many_were_generated(
     assert not mixed.generated
     assert mixed.mixture() == "6 of 7"
     assert mixed.origin_note().startswith("GENERATED CASES: 6 of 7")
+    resolved: Any = SimpleNamespace(definition=SimpleNamespace(name="brats2d"))
+    split: Any = SimpleNamespace(leaking=False, by="group")
+    about = run_about(resolved, Gathered(mixed, mixed.good, ()), split, "run")
+    assert about["data.generated_cases"] == "6 of 7"
+    assert about["data.note"].startswith("6 of 7 cases that the run was given were generated")
 
 
 def test_a_mark_publishes_no_identifier(sample: Path) -> None:

@@ -96,8 +96,15 @@ def test_what_was_written_is_read_back_with_its_grid(tmp_path: Path) -> None:
     image = np.moveaxis(drawn(), -1, 0)
     label = (np.arange(210).reshape(SHAPE) % 5).astype(np.uint8)
     write_npz(tmp_path / "a.npz", image, label, grid)
+    write_npz(tmp_path / "made-up.npz", image, label, grid, made_up=True)
     stored = FILES.read(tmp_path / "a.npz", PLANES)
+    made_up = FILES.read(tmp_path / "made-up.npz", PLANES)
     np.testing.assert_array_equal([each.data for each in stored], image)
+    np.testing.assert_array_equal([each.data for each in made_up], image)
+    with np.load(tmp_path / "made-up.npz") as archive:
+        assert set(archive.files) == {"data", "seg", "affine"}
+    assert all(each.made_up for each in made_up)
+    assert not any(each.made_up for each in stored)
     np.testing.assert_array_equal(FILES.read_mask(tmp_path / "a.npz").data, label)
     np.testing.assert_array_equal(stored[0].geometry.affine, grid.affine)
     assert stored[0].geometry.assumed == ()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError
 
 
@@ -17,6 +18,14 @@ def check(monai_imported: None, tiny: tuple[str, ...]) -> Callable[..., Any]:
     from medseg.api import check_pipeline
 
     return lambda *sets: check_pipeline("brats2d", set=[*tiny, *sets])
+
+
+def test_a_definition_may_name_the_channel_that_figures_show_and_no_other(check: Callable[..., Any]) -> None:
+    assert check("shown=t2").predictor.manifest.shown == "t2"
+    assert check().predictor.manifest.shown == Manifest.named("brats2019").shown
+    for wrong in ("shown=t9", "shown=t1ce", "channels=[t1, t2]"):
+        with pytest.raises(DefinitionError, match="which is not among 'channels': expected one of"):
+            check("shown=flair", "channels=[flair, t2]", "network.in_channels=2", wrong)
 
 
 def test_what_fits_is_built_with_its_parameters_counted(check: Callable[..., Any]) -> None:

@@ -42,6 +42,10 @@ FOLDERS = Manifest.model_validate(
 )
 
 
+def declared(rule: SplitRule, seed: int) -> Any:
+    return SimpleNamespace(split=rule, seed=seed, slices=SimpleNamespace(fit="pad", axis="axial"))
+
+
 class Heard(Silent):
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -92,7 +96,7 @@ def job(
     found: Gathered, folder: Path, *, rule: SplitRule = BY_FOLDER, allow: bool = False, seed: int = 1
 ) -> Any:
     """A run of the folder, new or going on."""
-    definition, home, heard = SimpleNamespace(split=rule, seed=seed), RunFolder(folder), Heard()
+    definition, home, heard = declared(rule, seed), RunFolder(folder), Heard()
     known = (definition, found.cases, found.report)
     if (folder / "run.json").exists():
         kept = KeptSplit(folder / "split.json", home.read().split_digest)
@@ -234,7 +238,7 @@ def test_cases_that_are_left_out_may_be_named_in_a_split_file_and_need_not(
     found = gather(report, skip_bad=True)
     assert found.left_out == ("Test_cat_1",)
 
-    definition: Any = SimpleNamespace(split=SplitRule(file=str(tmp_path / "s.json")), seed=1)
+    definition: Any = declared(SplitRule(file=str(tmp_path / "s.json")), 1)
     split = share_out(definition, found.cases, found.report).split
 
     assert set(split.roles) == {case.id for case in found.cases}
@@ -278,9 +282,7 @@ def test_a_damaged_split_whose_split_file_has_changed_names_both_files(tmp_path:
     split = make_split(SplitRule.model_validate({"val": 0.2, "test": 0.2}), found.cases, 1)
     split.to_json(tmp_path / "given.json")
     (tmp_path / "split.json").write_bytes(b"")
-    definition = SimpleNamespace(
-        split=SplitRule.model_validate({"file": str(tmp_path / "given.json")}), seed=1
-    )
+    definition = declared(SplitRule.model_validate({"file": str(tmp_path / "given.json")}), 1)
 
     def again() -> SharedCopies:
         kept = KeptSplit(tmp_path / "split.json", split.digest())

@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from medseg.datasets.case import Case
+from medseg.datasets.checks.duplicates import Duplicates
 from medseg.errors import DataError
+from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.sharing import refuse
 from medseg.splits.rule import SplitRule
-from medseg.splits.split import Split
+from medseg.splits.split import Split, make_split
+from medseg.splits.ways import changed
+from medseg.yaml import parse_yaml
 
-HINT = "split.stratify=class"
+HINT = "--set split.stratify=class"
+MANY = "abc" * 12
+
+
+def resolved_by(rule: SplitRule) -> Any:
+    return SimpleNamespace(
+        definition=SimpleNamespace(split=rule, seed=1, slices=SimpleNamespace(fit="pad")),
+        manifest=SimpleNamespace(classes=("a", "b", "c"), pictures="rgb"),
+        steps={"fit": SimpleNamespace(roles=("train", "val"))},
+        predictor=SimpleNamespace(task=SimpleNamespace(target=SimpleNamespace(truth="classes"))),
+    )
 
 
 def run(stratify: str | None, **classes: str) -> list[str]:
     """What is said of a run in which each role has a picture of each of these classes, a letter each."""
     cases = [
-        Case(f"{role}{name}", f"{role}{name}", {}, labels=(name,))
+        Case(f"{role} {number}", f"{role} {number}", {}, labels=(name,))
         for role, names in classes.items()
-        for name in names
+        for number, name in enumerate(names)
     ]
-    role_of: Any = {case.id: case.id[:-1] for case in cases}
+    role_of: Any = {case.id: case.id.split()[0] for case in cases}
     split = Split("group", 1, {}, {case.id: case.group for case in cases}, role_of)
-    resolved = SimpleNamespace(
-        definition=SimpleNamespace(split=SplitRule.model_validate({"stratify": stratify})),
-        manifest=SimpleNamespace(classes=("a", "b", "c")),
-        steps={"fit": SimpleNamespace(roles=("train", "val"))},
-        predictor=SimpleNamespace(task=SimpleNamespace(target=SimpleNamespace(truth="classes"))),
-    )
     said: list[str] = []
     refuse(
-        resolved,  # type: ignore[arg-type]
-        SimpleNamespace(cases=cases, split=split),  # type: ignore[arg-type]
+        resolved_by(SplitRule.model_validate({"stratify": stratify})),
+        SharedCopies(Duplicates(), split, cases),
         allow_duplicates=True,
         say=said.append,
     )
@@ -43,7 +52,7 @@ def run(stratify: str | None, **classes: str) -> list[str]:
 
 @pytest.mark.parametrize("stratify", [None, "scanner", "class"])
 def test_a_role_that_lacks_a_class_is_told_with_what_can_still_be_done(stratify: str | None) -> None:
-    (said,) = run(stratify, train="abc", val="ab", test="abc")
+    (said,) = run(stratify, train=MANY, val="ab", test="abc")
     assert said.startswith("The role val has no picture of the class 'c': its scores leave it out.")
     assert "pictures of more patients" in said
     assert (HINT in said) == (stratify != "class")
@@ -53,9 +62,41 @@ def test_a_role_that_lacks_a_class_is_told_with_what_can_still_be_done(stratify:
 @pytest.mark.parametrize("stratify", [None, "class"])
 def test_a_class_that_training_lacks_is_refused_with_what_can_still_be_done(stratify: str | None) -> None:
     with pytest.raises(DataError, match="no picture of the class 'c'") as refused:
-        run(stratify, train="ab", val="abc")
+        run(stratify, train="ab", val=MANY)
     assert (HINT in str(refused.value)) == (stratify != "class")
     assert ("give the role train a larger part" in str(refused.value)) == (stratify == "class")
+
+
+def test_like_parts_of_each_class_are_advised_only_where_there_are_enough_patients_of_it() -> None:
+    (said,) = run(None, train="abc", val="ab", test="abc")
+    assert HINT not in said
+    assert "add pictures of more patients" in said
+
+
+def emptied(rule: SplitRule, count: int) -> str:
+    """What is refused of so many pictures, none of which the rule lets validate."""
+    cases = [Case(f"p{n}", f"p{n}", {}) for n in range(count)]
+    resolved = resolved_by(rule)
+    shared = SharedCopies(Duplicates(), make_split(rule, cases, 1), cases)
+    with pytest.raises(
+        DataError, match="needs patients in the role val, and the split gives it none"
+    ) as refused:
+        refuse(resolved, shared, allow_duplicates=True, say=lambda _: None)
+    if offers := re.findall(r"--set split\.(\w+)=(\S+)", str(refused.value)):
+        values = {key: parse_yaml(value, "here") for key, value in offers}
+        again = SharedCopies(Duplicates(), make_split(changed(rule, values), cases, 1), cases)
+        refuse(resolved, again, allow_duplicates=True, say=lambda _: None)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "values", [{"val": 0.0}, {"train": 8, "val": 0.0, "test": 2}, {"by": "slice", "val": 0.0}]
+)
+def test_a_role_of_nobody_is_given_somebody_by_what_is_offered(values: dict[str, Any]) -> None:
+    rule = SplitRule.model_validate(values)
+    assert "--set split.val=" in emptied(rule, 20)
+    two = emptied(SplitRule(val=0.0), 2)
+    assert two.endswith("Add cases")
 
 
 def test_nothing_is_said_where_all_roles_have_all_classes() -> None:

@@ -40,6 +40,7 @@ OTHERWISE: dict[str, Any] = {
     "changed": ["seed"],
     "unprepared": [["Brats_001", 1, "", "it does not fit into memory", "Leave it out."]],
     "sample": True,
+    "mixture": "1 of 2",
     "signature": "abc",
 }
 

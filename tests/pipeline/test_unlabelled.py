@@ -82,7 +82,9 @@ def report_of(root: Path, **pool: NDArray[np.uint8]) -> Report:
 
 
 def definition(**split: Any) -> Any:
-    return SimpleNamespace(split=SplitRule.model_validate(split), seed=1)
+    return SimpleNamespace(
+        split=SplitRule.model_validate(split), seed=1, slices=SimpleNamespace(fit="pad", axis="axial")
+    )
 
 
 def pool() -> dict[str, NDArray[np.uint8]]:
@@ -241,7 +243,11 @@ def test_of_a_class_that_a_role_lacks_it_is_told_how_many_patients_it_takes(tmp_
     few = [case for case in report.good if case.labels == ("cat",) or case.id == "labelled_dog_1"]
     said: list[str] = []
     for seed in range(20):  # until the one dog is for training
-        rule = SimpleNamespace(split=SplitRule.model_validate({"val": 0.2, "test": 0.2}), seed=seed)
+        rule = SimpleNamespace(
+            split=SplitRule.model_validate({"val": 0.2, "test": 0.2}),
+            seed=seed,
+            slices=SimpleNamespace(fit="pad", axis="axial"),
+        )
         shared = share_out(rule, few, report)  # type: ignore[arg-type]
         if shared.split.role("labelled_dog_1") == "train":
             break

@@ -61,7 +61,7 @@ def test_what_a_list_does_not_name_is_counted_and_not_used(tmp_path: Path) -> No
     split = Split.from_file(path, cases(5))
     assert split.cases("unused") == ("p2", "p3", "p4")
     assert split.note() == (
-        "Split by slice, as the split file lists them: 2 of 2 cases for training, 1 of 1 cases to validate. "
+        "Split by slice, as the split file lists them: 2 of 2 cases for training, 1 of 1 case to validate. "
         "The split file lists no slice of 3 of 5 cases: they are not used."
     )
     whole = Split.from_file(path, cases(2))

@@ -83,6 +83,7 @@ def show_run(run: str) -> Shown:
         "done": list(state.done),
         "changed": list(state.changed),
         "left_out": len(state.unprepared),
+        "generated_cases": state.mixture,
     }
     summaries = {}
     for role in ("train", "val", "test"):

@@ -14,6 +14,7 @@ from medseg.api.reporting.pictures import Album
 from medseg.api.reporting.scores import head, interval, number, summary_of
 from medseg.errors import RunError
 from medseg.pipeline.folder import is_plain
+from medseg.text import many
 
 if TYPE_CHECKING:
     from medseg.pipeline.study.comparison import Comparison
@@ -99,7 +100,9 @@ def _found(found: Comparison) -> Sequence[Block]:
     ]
     sentences = [Words(sentence) for sentence in found.sentences()]
     notes = [Words(note, "loud" if note.partition(":")[0].isupper() else "plain") for note in found.notes]
-    table = Table(f"On {len(found.patients)} patients, one by one: the other side less A", columns, rows)
+    table = Table(
+        f"On {many(len(found.patients), 'patient')}, one by one: the other side less A", columns, rows
+    )
     return [*sentences, *notes, table]
 
 

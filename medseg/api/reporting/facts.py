@@ -19,6 +19,10 @@ GENERATED = (
     "GENERATED DATA: these are made-up patients. The scores say nothing about real ones, and nothing here may be "
     "cited as a result on patients."
 )
+MIXED = (
+    "GENERATED CASES: {mixture} cases are of a generated sample: no patient is in them. The scores say little about "
+    "real ones."
+)
 LEAKING = (
     "LEAKING SPLIT: slices of one patient may be in training and in test. The scores are too good to be compared "
     "with any."
@@ -39,6 +43,8 @@ def warnings(kept: Kept) -> Iterator[Words]:
     """What nobody who reads the page may overlook."""
     if kept.generated:
         yield Words(GENERATED, "loud")
+    for mixture in sorted({each.state.mixture for each in kept.runs} - {""}):
+        yield Words(MIXED.format(mixture=mixture), "loud")
     if kept.leaking:
         yield Words(LEAKING, "loud")
     if kept.ended in _ENDED:
@@ -61,6 +67,10 @@ def warnings(kept: Kept) -> Iterator[Words]:
         for tag, share in each.tags.items():
             if tag.endswith(".unscored"):
                 yield Words(f"{share} test cases could not be scored, and are in no table.", "loud")
+    yield from _changed(kept)
+
+
+def _changed(kept: Kept) -> Iterator[Words]:
     changed = [key for each in kept.runs for key in each.state.changed]
     if changed:
         yield Words(f"Changed after it began: {', '.join(dict.fromkeys(changed))}.", "loud")

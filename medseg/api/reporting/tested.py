@@ -10,6 +10,7 @@ from medseg.api.reporting.patients import Patients
 from medseg.api.reporting.pictures import Album
 from medseg.api.reporting.scores import head, interval, number, summary_of
 from medseg.errors import RunError
+from medseg.text import many
 
 TO_LOOK_AT: Mapping[str, str] = {
     "slices": "The best, the median and the worst patient: every channel, the truth, the prediction",
@@ -103,7 +104,7 @@ def _mistakes(found: Patients) -> Sequence[Table]:
         ]
         for row in wrong.head(_MISTAKES).to_dict("records")
     ]
-    caption = f"The surest mistakes: {len(cells)} of {len(wrong)}, of {len(rows)} images"
+    caption = f"The surest mistakes: {len(cells)} of {len(wrong)}, of {many(len(rows), 'image')}"
     return [Table(caption, ["image", "patient", "true class", "predicted", "probability"], cells)]
 
 

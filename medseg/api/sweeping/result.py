@@ -80,6 +80,11 @@ class SweepResult:
     results: tuple[RunResult, ...]
     generated: bool
 
+    @property
+    def mixture(self) -> str:
+        """As `RunResult.mixture`."""
+        return next((each.mixture for each in self.results), "")
+
     def test_scores(self) -> dict[str, tuple[float, ...]]:
         """Scores of the winner on the test part by their names in MLflow, one for each seed."""
         found = [_last_scores(result.folder, "test/") for result in self.results]

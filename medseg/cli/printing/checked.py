@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from medseg.cli.tables import many, say
+from medseg.cli.tables import say
+from medseg.text import many
 
 if TYPE_CHECKING:
     from medseg.pipeline.resolve import Resolved

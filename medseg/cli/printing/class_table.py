@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from medseg.cli.printing.origin import origin_in_title
 from medseg.text import printable
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _OF_CLASS = {"recall": "recall", "specificity": "spec.", "precision": "prec.", "
 
 def class_score_table(result: RunResult, role: str) -> Group:
     """Scores of all classes together with their intervals, then each class."""
-    kind = ", GENERATED DATA" if result.generated else ""
+    kind = origin_in_title(result.generated, result.mixture)
     return tables_of(result.summary(role), f"{role}: images{kind}")
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from medseg.cli.tables import RESEARCH, many, say
-from medseg.text import printable
+from medseg.cli.tables import RESEARCH, say
+from medseg.text import many, printable
 
 if TYPE_CHECKING:
     from medseg.pipeline.study.comparison import Comparison, Row

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from medseg.cli.guard import print_faults
-from medseg.cli.tables import many, say
+from medseg.cli.tables import say
+from medseg.text import many
 
 if TYPE_CHECKING:
     from medseg.api.exporting.deidentification import Deidentified

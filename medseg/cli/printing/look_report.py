@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from medseg.pipeline.drafting.budget import LEAST_STEPS
-from medseg.text import printable
+from medseg.text import many, printable
 
 if TYPE_CHECKING:
     from medseg.api.dicomweb.scanning import Announced
@@ -66,8 +66,8 @@ def _length(course: Course) -> Iterator[str]:
     if course.minutes is None:
         return
     yield (
-        f"Measured here: training should take {course.minutes:.3g} minutes ({course.epochs} epochs, {course.steps} "
-        f"steps) and {course.gib:.2g} GiB of memory; preparing and scoring the data come beside."
+        f"Measured here: training should take {course.minutes:.3g} minutes ({many(course.epochs, 'epoch')}, "
+        f"{course.steps} steps) and {course.gib:.2g} GiB of memory; preparing and scoring the data come beside."
     )
     if course.steps < LEAST_STEPS:
         yield (
@@ -106,7 +106,7 @@ def _layout(look: Look) -> Iterator[str]:
 def _cases(look: Look) -> Iterator[str]:
     if look.listing is None:
         return
-    yield f"Cases: {len(look.listing.cases)} of {look.patients} patients"
+    yield f"Cases: {len(look.listing.cases)} of {many(look.patients, 'patient')}"
     faults = look.listing.faults
     for fault in faults[:_LISTED]:
         yield f"  - {fault.text(show_path=True)}"
@@ -131,7 +131,7 @@ def _labels(look: Look) -> Iterator[str]:
         unnamed = "(ignored)" if value in labels.names.ignored else "?"
         name = labels.names.values.get(value, unnamed)
         todo = "  (name to be decided)" if value in labels.names.open else ""
-        yield f"  {value} {name}: {voxels} voxels in {labels.cases[value]} label maps{todo}"
+        yield f"  {value} {name}: {voxels} voxels in {many(labels.cases[value], 'label map')}{todo}"
     absent = [name for value, name in labels.names.values.items() if value not in labels.voxels]
     if absent:
         yield f"  in no label map that was read: {', '.join(absent)}"
@@ -144,7 +144,7 @@ def _images(look: Look) -> Iterator[str]:
     for what, of in (("Sizes", "shape"), ("Spacings", "spacing")):
         axes = list(zip(*(getattr(each, of) for each in seen), strict=True))
         words = " x ".join(f"{median(axis):.4g} ({min(axis):.4g} to {max(axis):.4g})" for axis in axes)
-        yield f"{what}: {words}, from the patient's left, posterior and inferior on; of {len(seen)} cases"
+        yield f"{what}: {words}, from the patient's left, posterior and inferior on; of {many(len(seen), 'case')}"
     orientations = sorted({each.orientation for each in seen})
     yield f"Orientations as stored: {', '.join(orientations)}"
     whole = [each for each in seen if each.foreground]
@@ -154,7 +154,7 @@ def _images(look: Look) -> Iterator[str]:
             low, middle, high = (values[int(share * (len(values) - 1))] for share in (0.005, 0.5, 0.995))
             where = "where labelled" if look.labels is not None else "of all pixels"
             spread = f"{low:.4g} to {high:.4g} (99 %), median {middle:.4g}"
-            yield f"Intensities of {channel} {where}: {spread}; {len(whole)} cases"
+            yield f"Intensities of {channel} {where}: {spread}; {many(len(whole), 'case')}"
 
 
 def _rest(look: Look) -> Iterator[str]:

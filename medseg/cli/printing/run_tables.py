@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from medseg.cli.tables import many, say, summary_table
-from medseg.text import printable
+from medseg.cli.printing.origin import origin_in_title
+from medseg.cli.tables import say, summary_table
+from medseg.text import many, printable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -86,8 +87,8 @@ def print_run(console: Console, found: Shown, form: str) -> None:
         if value not in (None, "", []):
             say(console, f"{name.replace('_', ' ') + ':':18}{_shown(value)}")
     for role, frame in found.summaries.items():
-        generated = ", GENERATED DATA" if found.facts["data"] == "generated" else ""
-        console.print(summary_table(frame, f"{role}{generated}"))
+        origin = origin_in_title(found.facts["data"] == "generated", found.facts["generated_cases"] or "")
+        console.print(summary_table(frame, f"{role}{origin}"))
 
 
 def print_synced(console: Console, errors: Console, found: Sequence[Synced]) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from medseg.cli.next_commands import compare_line, predict_line
+from medseg.cli.printing.origin import origin_in_title, origin_line
 from medseg.cli.tables import RESEARCH, say, summary_table
 from medseg.text import printable
 
@@ -22,7 +23,7 @@ _SHOWN = 15  # the best; all are in the CSV file
 
 def print_sweep(console: Console, result: SweepResult) -> None:
     """What was tried, the best first, and how the winner does on the test part."""
-    kind = ", GENERATED DATA" if result.generated else ""
+    kind = origin_in_title(result.generated, result.mixture)
     console.print(_trials(result, f"validation scores, the best first{kind}"))
     more = len(result.tried) - _SHOWN
     left = f"{more} more are in" if more > 0 else "Table:"
@@ -43,8 +44,8 @@ def print_sweep(console: Console, result: SweepResult) -> None:
                 say(console, f"{name}, the mean of {len(values)} seeds: {spread}")
         for number, each in enumerate(result.results, start=1):
             say(console, f"Seed {number}: {each.folder}")
-    if result.generated:
-        say(console, "GENERATED DATA: these scores say nothing about real patients.", "bold yellow")
+    if origin := origin_line(result.generated, result.mixture):
+        say(console, origin, "bold yellow")
     say(console, f"Model:    {first.folder / 'model'}")
     say(console, f"Together: {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
     say(console, f"Predict:  {predict_line(first)}")

@@ -25,7 +25,7 @@ from medseg.files.regular import read_json
 from medseg.places import private_folder, written_whole
 
 #: Raised whenever facts, or the rules behind faults, change their meaning.
-_VERSION = 6
+_VERSION = 7
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ def _facts(stored: dict[str, Any], case: Case) -> CaseFacts:
             part: Content(tuple(found["stamp"]), found["digest"])
             for part, found in stored["contents"].items()
         },
+        made_up=tuple(stored["made_up"]),
         faults=tuple(faults),
         notes=tuple(stored["notes"]),
         assumed=tuple(stored["assumed"]),

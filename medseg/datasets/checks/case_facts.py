@@ -72,6 +72,7 @@ class CaseFacts:
         likeness: Hash of an image of one slice with such a truth, be it known or not, as
             `perceptual_hash.likeness`; None of others, and where the image is blank or nearly so.
         contents: What the bytes of each file are, by its part; channels that were not asked for are left out.
+        made_up: Channels whose files say that medseg generated them.
         faults: Everything that is wrong.
         notes: What is odd about the files, though they can be used.
         assumed: Those of the notes that say which sizes or sides are assumed (`Geometry.assumed`).
@@ -91,6 +92,7 @@ class CaseFacts:
     classes: tuple[str, ...] | None = None
     likeness: str | None = None
     contents: Mapping[str, Content] = field(default_factory=dict)
+    made_up: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
@@ -126,6 +128,7 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
     planes: list[NDArray[Any]] = []
     first: StoredImage | None = None
     notes: list[str] = []
+    made_up: list[str] = []
     # Arrays are looked at as (K, J, I): NIfTI voxels lie in that order, and NumPy copies all others (0.2 s).
     for path, held in by_file(case, channels).items():
         unusable: list[Fault] = []
@@ -137,6 +140,7 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
             planes += [image.data.T[0]] if case.is_whole and image.data.shape[2] == 1 else []
             unusable += _unusable(case, channel, image.data, seen[channel])
             notes += image.notes
+            made_up += [channel] * stored.made_up
         # A picture in one colour is no empty one: of the planes of a file, one has to hold something.
         empty = [channel for channel in held if channel in seen and _empty(seen[channel])]
         if 0 < len(empty) < len(held):
@@ -163,6 +167,7 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
         classes=case.labels,
         likeness=_likeness(planes, seen),
         contents=_contents(case, channels),
+        made_up=tuple(made_up),
         faults=tuple(faults),
         notes=tuple(dict.fromkeys(notes)),
     )

@@ -25,8 +25,10 @@ from medseg.datasets.deidentification.dataset import DatasetCleaner, identifiers
 from medseg.datasets.deidentification.markers import bare_jpeg, bare_jpeg2000
 from medseg.datasets.deidentification.objects import refuse_other_objects, warnings_of
 from medseg.datasets.deidentification.substitutes import Substitutes
+from medseg.images.dicom.attributes import says_made_up
 from medseg.images.dicom.header import PIXELS, TOO_DEEP, parsed
 from medseg.images.dicom.quiet import quiet
+from medseg.images.made_up import MADE_UP
 from medseg.images.refusal import RefusedError
 
 #: What is done, as coded concepts. Source: DICOM PS3.16, CID 7050.
@@ -78,7 +80,10 @@ def _clean(path: Path, choice: Choice, substitutes: Substitutes) -> Cleaned:
     place = _place(data, patient, substitutes)
     cleaner = DatasetCleaner(choice, substitutes, patient, identifiers(data))
     _clean_pixels(data, syntax, cleaner)
+    made_up = says_made_up(data)
     cleaner.clean(data)
+    if made_up:  # no patient's data, and whoever gets them is to know
+        data.ImageComments = MADE_UP
     _declare(data, choice)
     return Cleaned(_written(data, syntax), place, dict(cleaner.counts), warnings)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -12,6 +12,7 @@ from medseg.datasets.deidentification.choice import Choice, Cleaned
 from medseg.datasets.deidentification.kinds import Kind, kind_of
 from medseg.datasets.deidentification.names import public_place
 from medseg.datasets.deidentification.substitutes import Substitutes
+from medseg.datasets.sample_mark import Marks, is_mark, sign_files
 from medseg.errors import DataError, RunError
 from medseg.files.of_systems import is_of_system
 from medseg.images.refusal import RefusedError, found_and_remedy
@@ -52,6 +53,8 @@ def clean_folder(
 ) -> tuple[FileReport, ...]:
     """Clean all files of a folder, or one file, into a new folder, which appears when it is whole.
 
+    Those of a generated sample stay marked as such.
+
     Args:
         source: The folder, or file. Links are not followed.
         out: The new folder; `deidentification.csv` in it lists every file. An empty one may be there.
@@ -83,10 +86,19 @@ def clean_folder(
                 else:
                     found.append(_one(number, path, source, target, choice, Substitutes(key)))
                 bar.advance()
+        sign_files(target, _made_up(found, target))
         _write_report(target / REPORT, found)
         if key_map is not None:
             _write_key_map(key_map, found)
     return tuple(found)
+
+
+def _made_up(found: Sequence[FileReport], target: Path) -> Iterator[Path]:
+    """Files that were written, and whose sources a sample's mark says to be generated."""
+    marks = Marks()
+    for each in found:
+        if each.written and marks.holds(each.source):
+            yield target / each.written
 
 
 def _refuse_places(source: Path, out: Path, key_map: Path | None) -> None:
@@ -123,7 +135,8 @@ def _paths(source: Path) -> dict[Path, str]:
 
     for place, folders, names in os.walk(source, onerror=closed):
         links = [name for name in folders if os.path.islink(Path(place, name))]  # noqa: PTH114 - never raises
-        found |= dict.fromkeys((Path(place, name) for name in (*names, *links)), "")
+        listed = (Path(place, name) for name in (*names, *links) if not is_mark(name))  # a new one is written
+        found |= dict.fromkeys(listed, "")
     if source in found:
         raise DataError(found[source])
     return found

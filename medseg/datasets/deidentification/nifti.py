@@ -14,6 +14,7 @@ from isal import igzip, isal_zlib
 
 from medseg.datasets.deidentification.choice import Cleaned
 from medseg.files.regular import open_regular
+from medseg.images.made_up import is_made_up
 from medseg.images.refusal import RefusedError
 from medseg.machine.memory import available_memory
 
@@ -29,6 +30,7 @@ class _Form:
     dim: tuple[int, str]
     bitpix: int
     offset: tuple[int, str]
+    remark: slice
     texts: tuple[tuple[int, int], ...]
 
 
@@ -38,10 +40,17 @@ _NIFTI1 = _Form(
     (40, "8h"),
     72,
     (108, "f"),
+    slice(148, 228),
     ((4, 14), (14, 32), (32, 36), (36, 38), (140, 148), (148, 228), (228, 252), (328, 344)),
 )
 _NIFTI2 = _Form(
-    540, slice(4, 8), (16, "8q"), 14, (168, "q"), ((240, 320), (320, 344), (508, 524), (525, 540))
+    540,
+    slice(4, 8),
+    (16, "8q"),
+    14,
+    (168, "q"),
+    slice(240, 320),
+    ((240, 320), (320, 344), (508, 524), (525, 540)),
 )
 _FORMS = ((_NIFTI1, b"n+1\0"), (_NIFTI2, b"n+2\0"))
 _PACKED = b"\x1f\x8b"
@@ -66,6 +75,8 @@ def begins_as_nifti(path: Path) -> bool:
 
 def clean_nifti(path: Path) -> Cleaned:
     """A NIfTI file with empty texts and no extension; packed as it was, without name and time of the packed file.
+
+    The mark of a generated file stays.
 
     Raises:
         RefusedError: It is damaged, or holds fewer voxels than its header says.
@@ -103,7 +114,10 @@ def _cleaned(stream: Any) -> tuple[bytes, dict[str, int]]:
     if len(voxels) < size:
         raise RefusedError("the NIfTI file holds fewer voxels than its header says", _ANEW)
     head, emptied = bytearray(raw), 0
+    made_up = is_made_up(raw[form.remark])  # no patient's data, and whoever gets them is to know
     for first, last in form.texts:
+        if made_up and slice(first, last) == form.remark:
+            continue
         emptied += any(head[first:last])
         head[first:last] = bytes(last - first)
     struct.pack_into(order + form.offset[1], head, form.offset[0], form.size + 4)

@@ -11,10 +11,16 @@ from PIL import Image
 
 from medseg.datasets.deidentification.choice import Cleaned
 from medseg.datasets.deidentification.markers import bare_jpeg
+from medseg.images.made_up import MADE_UP
 from medseg.images.refusal import RefusedError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
 
 #: Chunks that say what pixels are, and how large they may be; all others hold text, or what may be one.
 _CHUNKS = {
@@ -31,11 +37,16 @@ _CHUNKS = {
     b"IDAT": 1 << 31,
 }
 
+#: The text by which a generated picture says that it is one.
+_MARK = _chunk(b"tEXt", b"Comment\0" + MADE_UP.encode("ascii"))
+
 _ANEW = "Save the picture anew with a program that you trust, or leave it out."
 
 
 def clean_png(data: bytes) -> Cleaned:
     """A PNG without text, EXIF, times, colour profiles, and what follows its end; how it is turned stays.
+
+    The mark of a generated picture stays, too.
 
     Raises:
         RefusedError: It is damaged.
@@ -50,7 +61,7 @@ def clean_png(data: bytes) -> Cleaned:
         chunk = data[at : at + 12 + size]
         if len(chunk) < 12 + size or zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
             raise RefusedError("the PNG is damaged: a chunk has another checksum than it says", _ANEW)
-        if size <= _CHUNKS.get(last, -1):
+        if size <= _CHUNKS.get(last, -1) or chunk == _MARK:
             parts.append(chunk)
         else:
             left_out += 1
@@ -92,7 +103,3 @@ def _turned(data: bytes) -> int:
 def _exif(orientation: int) -> bytes:
     """EXIF of one tag, the orientation. Source: EXIF 2.32, 4.6.2."""
     return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, _ORIENTATION, 3, 1, orientation, 0, 0)
-
-
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))

@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tifffile import TiffFile, TiffPage
+from tifffile import TiffFile, TiffPage, TiffTag
 
 from medseg.datasets.deidentification.choice import Cleaned
+from medseg.images.made_up import MADE_UP, is_made_up
 from medseg.images.refusal import RefusedError
 
 _ANEW = "Save the picture anew as plain TIFF or PNG, or leave it out."
@@ -44,6 +45,8 @@ _KEPT = {
     *(340, 341, 347, 512, 513, 514, 529, 530, 531, 532, 32997, 32998),
 }
 
+_DESCRIPTION = 270
+
 
 @contextmanager
 def _quiet() -> Iterator[None]:
@@ -58,6 +61,8 @@ def _quiet() -> Iterator[None]:
 
 def clean_tiff(data: bytes) -> Cleaned:
     """A TIFF without descriptions, names, dates, EXIF, XMP, and bytes that nothing refers to.
+
+    The mark of a generated picture stays.
 
     Raises:
         RefusedError: It is damaged, or only its description says how many pictures it holds.
@@ -88,6 +93,12 @@ def _refuse_described(tiff: TiffFile) -> None:
         )
 
 
+def _is_mark(tag: TiffTag) -> bool:
+    """Whether a tag says that the picture was generated, and nothing else."""
+    shortest = tag.valuebytecount <= len(MADE_UP) + 1
+    return tag.code == _DESCRIPTION and shortest and is_made_up(tag.value)
+
+
 def _bare(data: bytes, tiff: TiffFile) -> tuple[bytes, int]:
     kind, found = tiff.tiff, bytearray(len(data))
     head = 16 if kind.is_bigtiff else 8
@@ -97,7 +108,7 @@ def _bare(data: bytes, tiff: TiffFile) -> tuple[bytes, int]:
     for page in tiff.pages:
         if not isinstance(page, TiffPage):
             raise TypeError("a page without tags of its own")
-        kept = [tag for tag in page.tags if tag.code in _KEPT]
+        kept = [tag for tag in page.tags if tag.code in _KEPT or _is_mark(tag)]
         left_out += len(page.tags) - len(kept)
         entries = b"".join(data[tag.offset : tag.offset + kind.tagsize] for tag in kept)
         behind = page.offset + kind.tagnosize + len(page.tags) * kind.tagsize

@@ -28,7 +28,7 @@ from medseg.images.dicom.series.index import Instance, instance_of
 from medseg.images.dicom.sniff import is_dicom
 from medseg.images.refusal import found_and_remedy
 from medseg.progress import Progress
-from medseg.text import composed
+from medseg.text import composed, many
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
@@ -220,12 +220,12 @@ class SeriesFinder:
         found.files = {**known, "of other kinds": walk.files - sum(known.values()), **walk.uses()}
         if left := len(studies) - len(found.drafts):
             found.notes.append(
-                f"{left} of {len(studies)} studies have a series of no channel, and are no cases"
+                f"{left} of {many(len(studies), 'study')} have a series of no channel, and are no cases"
             )
         if not found.drafts:
             problem = (
                 f"no series of the data set '{self.manifest.name}' was found: {walk.files} files were seen, "
-                f"{len(dicom)} of them DICOM, of {len(studies)} studies"
+                f"{len(dicom)} of them DICOM, of {many(len(studies), 'study')}"
             )
             remedy = (
                 "Name the folder of the data set, or mend 'layout.series' of the manifest. To get the data: "

@@ -125,6 +125,11 @@ class ManifestFields(Strict):
     def _one_or_several(cls, given: object) -> object:
         return (given,) if isinstance(given, int) else given
 
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _one_channel(cls, given: object) -> object:
+        return (given,) if isinstance(given, str) else given
+
     @field_validator("classes")
     @classmethod
     def _compared_in_nfc(cls, classes: tuple[str, ...]) -> tuple[str, ...]:

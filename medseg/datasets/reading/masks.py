@@ -14,7 +14,7 @@ from medseg.geometry.grid import StoredImage
 from medseg.geometry.placing import UNTURNED, on_grid, other_grid_message, turned_apart_message
 from medseg.images.brighter import half_way
 from medseg.images.formats import FileKind
-from medseg.images.refusal import RefusedError, found_and_remedy
+from medseg.images.refusal import RefusedError, SeveralVolumesError, found_and_remedy
 from medseg.images.whole import whole
 
 
@@ -29,7 +29,7 @@ def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fa
     """
     if case.mask is not None:
         try:
-            return _whole(files.read_mask(case.mask)), []
+            return _whole(_read(case.mask, files)), []
         except DataError as error:
             return None, [Fault(case.id, case.position, "mask", *found_and_remedy(error), case.mask)]
     faults: list[Fault] = []
@@ -57,11 +57,22 @@ def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fa
 def _pieces(case: Case, files: FileKind, faults: list[Fault]) -> Iterator[tuple[Path, StoredImage]]:
     for path in case.objects:
         try:
-            stored = _whole(files.read_mask(path))
+            stored = _whole(_read(path, files))
             _refuse_shades(stored)
             yield path, stored
         except DataError as error:
             faults.append(Fault(case.id, case.position, _part(case, path), *found_and_remedy(error), path))
+
+
+def _read(path: Path, files: FileKind) -> StoredImage:
+    try:
+        return files.read_mask(path)
+    except SeveralVolumesError as error:
+        raise RefusedError(
+            error.found,
+            "Save its label map as one volume, a number for each voxel: of a map for each structure, number them "
+            "from 1 in one; of a series, keep the map of the image that is used. Or leave the case out.",
+        ) from error
 
 
 def _whole(stored: StoredImage) -> StoredImage:

@@ -22,6 +22,7 @@ from medseg.datasets.scanning.studies import read_headers
 from medseg.errors import DataError, Fault
 from medseg.files.many import files_of
 from medseg.progress import Progress, Silent
+from medseg.text import many
 
 _TEXTS = {
     "name": "look",
@@ -92,7 +93,9 @@ class Look:
             )
         found = dict(self.layout.fields)
         if self.labels is not None and self.labels.nothing:
-            reasons = "; ".join(f"{reason} ({count} cases)" for reason, count in self.problems.most_common(3))
+            reasons = "; ".join(
+                f"{reason} ({many(count, 'case')})" for reason, count in self.problems.most_common(3)
+            )
             because = f": {reasons}" if reasons else ""
             raise DataError(
                 f"{self.layout.name}: no label map that was read holds anything but 0{because}. Mend the label maps, "

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from medseg.images.made_up import is_made_up
 from medseg.images.refusal import RefusedError
 
 COPY = "Copy or export it anew, or leave the case out."
@@ -26,3 +27,11 @@ def value_of(data: Dataset, keyword: str) -> Any:
 def is_given(value: Any) -> bool:
     """Whether a value is there: sequences and texts may be empty."""
     return value is not None and (not hasattr(value, "__len__") or len(value) > 0)
+
+
+def says_made_up(data: Dataset) -> bool:
+    """Whether a file says that medseg generated it; what cannot be read of it says nothing."""
+    try:
+        return is_made_up(data.get("ImageComments"))
+    except Exception:  # noqa: BLE001 - pydicom raises whatever a damaged value makes it meet
+        return False

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.images.dicom.attributes import says_made_up
 from medseg.images.dicom.header import opened
 from medseg.images.dicom.luts import WHITE, modality, shown
 from medseg.images.dicom.pixels import is_palette, palette_colours, stored_values
@@ -39,7 +40,8 @@ def read(path: Path, channels: ChannelRule, window: Window) -> Picture:
         planes = planes if planes.shape[2] == 1 else luma(planes)[..., None]
     elif planes.shape[2] == 1:
         planes = np.repeat(planes, 3, axis=2)
-    return Picture(np.ascontiguousarray(planes.transpose(2, 0, 1)), (*head.notes, *caught, *notes))
+    pixels = np.ascontiguousarray(planes.transpose(2, 0, 1))
+    return Picture(pixels, (*head.notes, *caught, *notes), made_up=says_made_up(head.data))
 
 
 def _colours(planes: NDArray[Any], bits: int, window: Window) -> tuple[NDArray[Any], tuple[str, ...]]:

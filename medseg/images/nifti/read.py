@@ -29,6 +29,7 @@ from medseg.images.limits import (
     refuse_placeless,
     volume_shape,
 )
+from medseg.images.made_up import is_made_up
 from medseg.images.nifti.place import placed, with_known_codes
 from medseg.images.opening import opened
 from medseg.images.refusal import RefusedError
@@ -93,7 +94,8 @@ def read_stream(stream: Any, most: float, count: int = 1) -> list[StoredImage]:
         data = data.astype(np.float32)
     grid, notes = placed(raw, image.header, affine, shape)
     refuse_far(grid)
-    return [StoredImage(data[..., each], grid, notes) for each in range(count)]
+    made_up = is_made_up(image.header["descrip"].item())
+    return [StoredImage(data[..., each], grid, notes, made_up=made_up) for each in range(count)]
 
 
 def nifti_geometry(path: Path) -> Geometry:

@@ -20,6 +20,7 @@ from PIL.MpoImagePlugin import MpoImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from medseg.images.jpeg import END, lacks_end, whole
+from medseg.images.made_up import is_made_up
 from medseg.images.pictures.scans import refuse_many_scans
 from medseg.images.refusal import RefusedError
 
@@ -48,7 +49,7 @@ DAMAGE: tuple[type[Exception], ...] = (
 class Stored:
     """What a file holds: planes (H, W, 1 or 3), and the palette (N, 3), uint8 or uint16, if they are its indices.
 
-    `inverted` says that greys are stored with white as zero; `turned` which orientation was applied.
+    `inverted`: greys are stored with white as zero; `turned`: the orientation applied; `made_up`: medseg made it.
     """
 
     planes: NDArray[Any]
@@ -57,6 +58,7 @@ class Stored:
     lossy: bool = False
     inverted: bool = False
     turned: int = 1
+    made_up: bool = False
 
 
 class Watched(io.BufferedReader):
@@ -164,9 +166,7 @@ class _Pillow(Kind):
 
     def orientation(self, image: Any) -> tuple[int, tuple[str, ...]]:
         try:
-            return int(
-                Image.Image.getexif(image).get(0x0112, 1)
-            ), ()  # the PNG plugin's own would decode first
+            return int(Image.Image.getexif(image).get(0x0112, 1)), ()  # the plugin's own would decode PNG
         except DAMAGE:
             return 1, ("its EXIF block is damaged and was passed over",)
 
@@ -320,9 +320,7 @@ def opaque(kept: np.dtype[Any]) -> float:
 def decoded(image: Image.Image) -> Stored:
     """What Pillow has loaded, as planes."""
     mode = image.mode
-    if mode not in {"1", "L", "LA", "I", "F", "P", "PA", "RGB", "RGBA", "RGBX"} and not mode.startswith(
-        "I;16"
-    ):
+    if mode not in {"1", "L", "LA", "I", "F", "P", "PA", "RGB", "RGBA", "RGBX"} and mode[:4] != "I;16":
         image = image.convert("LA" if mode == "La" else "RGB")
     planes = np.array(image)
     planes = planes.astype(planes.dtype.newbyteorder("="), copy=False)
@@ -335,7 +333,8 @@ def decoded(image: Image.Image) -> Stored:
         flat = np.array(image.getpalette("RGB") or [], dtype=np.uint8)[:768]
         palette = np.zeros((256, 3), dtype=np.uint8)
         palette.reshape(-1)[: flat.size] = flat
-    return Stored(colours, palette, (ALPHA_DROPPED,) if clear else ())
+    notes = (ALPHA_DROPPED,) if clear else ()
+    return Stored(colours, palette, notes, made_up=is_made_up(image.info.get("Comment")))
 
 
 def _transparent(image: Image.Image, planes: NDArray[Any]) -> bool:

@@ -68,11 +68,13 @@ class Picture:
         pixels: (C, H, W), row 0 on top; uint8, uint16, int32 or float32.
         notes: What a user should know of the file, such as `its alpha channel was dropped`.
         turned: The EXIF orientation that was applied; 1 changes nothing.
+        made_up: Whether the file says that medseg generated it.
     """
 
     pixels: NDArray[Any]
     notes: tuple[str, ...] = ()
     turned: int = 1
+    made_up: bool = False
 
 
 def read_picture(path: Path, channels: ChannelRule) -> Picture:
@@ -88,7 +90,8 @@ def read_picture(path: Path, channels: ChannelRule) -> Picture:
         planes = planes if planes.shape[2] == 1 else luma(planes)[..., None]
     elif planes.shape[2] == 1:
         planes = np.repeat(planes, 3, axis=2)
-    return Picture(np.ascontiguousarray(planes.transpose(2, 0, 1)), stored.notes, stored.turned)
+    pixels = np.ascontiguousarray(planes.transpose(2, 0, 1))
+    return Picture(pixels, stored.notes, stored.turned, stored.made_up)
 
 
 def read_mask(path: Path, *, above: int | None = None) -> Picture:

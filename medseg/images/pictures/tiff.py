@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import tifffile
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
+from medseg.images.made_up import is_made_up
 from medseg.images.pictures.decoders import Kind, Stored, Watched, refuse_no_numbers, turned, within_limit
 from medseg.images.pictures.tiff_colours import RULES, shown
 from medseg.images.refusal import RefusedError
@@ -77,7 +79,7 @@ class _Tiff(Kind):
         with _opened(handle) as (tiff, page):
             _refuse_unread(page)
             _refuse_incomplete(page, tiff.filehandle.size)
-            stored = shown(page, _planes(page))
+            stored = replace(shown(page, _planes(page)), made_up=is_made_up(page.description))
             return turned(stored, _orientation(page))
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medseg.learning.scores.classes import ClassScorer
 from medseg.learning.tasks.exclusive import OneClass
+from medseg.text import many
 
 _GAP = 0.2  # of the accuracies, from which on it counts
 _FEW = 5  # images that contradict their source, from which on they are read
@@ -50,7 +51,8 @@ class Told:
     def text(self) -> str:
         """In words."""
         interval = "" if np.isnan(self.low) else f" [{self.low:.2f}, {self.high:.2f}]"
-        return f"balanced accuracy {self.value:.2f}{interval} in {self.cases} images, {self.chance:.2f} by chance"
+        images = many(self.cases, "image")
+        return f"balanced accuracy {self.value:.2f}{interval} in {images}, {self.chance:.2f} by chance"
 
 
 @dataclass(frozen=True)

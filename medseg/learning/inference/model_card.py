@@ -25,20 +25,20 @@ def model_card(described: Mapping[str, Any]) -> str:
     cut = described["slices"]
     further = further_packages([described["network"], task, cut], SHIPPED)
     predict = f"medseg predict folder INPUT -o OUT{allowing(further)}"
-    plane = f"{cut['axis']}, {' x '.join(map(str, cut['size']))} pixels{_beside(cut)}"
+    size = f"{' x '.join(map(str, cut['size']))} pixels{_beside(cut)}"
     rows = [
         f"# {about.get('pipeline', 'medseg model')}",
         "",
         f"**{RESEARCH_ONLY}**",
         "",
         *([f"**{about['data.note']}**", ""] if about.get("data.note") else []),
-        f"- Input: 2D slices with the channels {_listed(described['channels'])}, {plane}.",
+        f"- Input: {_input(manifest, cut)} with the channels {_listed(described['channels'])}, {size}.",
         f"- Output: the classes {_listed(task['classes'])}.",
         *([f"- Threshold of the probability: {task['threshold']:.6g}."] if "threshold" in task else []),
         *_thresholds(task.get("thresholds", {})),
         *_processing(described, task["classes"]),
         f"- Network: `{described['network']['_target_']}`.",
-        *_data(manifest, generated=about.get("data.kind") == "generated"),
+        *_data(manifest, about.get("data.kind") == "generated", about.get("data.generated_cases", "")),
         *[f"- {name}: {value}" for name, value in sorted(about.items()) if name != "data.note"],
         "",
         f"Load it with `medseg.Predictor.load(folder)`, or use it with `{predict}`.",
@@ -47,6 +47,11 @@ def model_card(described: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(rows)
+
+
+def _input(manifest: Mapping[str, Any], cut: Mapping[str, Any]) -> str:
+    """What the network sees: pictures, which lie in no plane of a body, or slices of volumes."""
+    return "pictures" if manifest.get("pictures") else f"2D {cut['axis']} slices"
 
 
 def _beside(cut: Mapping[str, Any]) -> str:
@@ -76,14 +81,15 @@ def _processing(described: Mapping[str, Any], classes: Sequence[str]) -> list[st
     ]
 
 
-def _data(manifest: Mapping[str, Any], *, generated: bool) -> list[str]:
+def _data(manifest: Mapping[str, Any], generated: bool, mixture: str) -> list[str]:
     """What was learned from: a generated sample is none of the data whose layout it has."""
     if generated:
         return [
             f"- Learned from: a generated sample in the layout of {manifest['name']}. No patient is in it."
         ]
+    made_up = f"{mixture} cases are of a generated sample, with no patient in them; the others are of "
     return [
-        f"- Learned from: {manifest['name']}. {manifest.get('about') or ''}",
+        f"- Learned from: {made_up if mixture else ''}{manifest['name']}. {manifest.get('about') or ''}",
         f"- Source: {manifest.get('source', '')}",
         f"- Licence of the data: {manifest.get('licence', '')}",
         f"- Cite: {manifest.get('citation', '')}",

@@ -21,6 +21,7 @@ from medseg.learning.settings import is_number
 from medseg.learning.tasks.class_masks import are_weights
 from medseg.learning.tasks.target import MASKS, Target
 from medseg.learning.tasks.task import Loss, Scorer
+from medseg.text import as_names
 
 _WEIGHTS = "frequency"
 
@@ -66,7 +67,7 @@ class BinaryMask:
             class_weights if class_weights is None or isinstance(class_weights, str) else tuple(class_weights)
         )
         for name, value in (
-            ("classes", tuple(classes)),
+            ("classes", as_names(classes)),
             ("threshold", threshold),
             ("cross_entropy", cross_entropy),
             ("dice", dice),

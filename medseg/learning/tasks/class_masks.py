@@ -21,6 +21,7 @@ from medseg.learning.settings import is_number
 from medseg.learning.tasks.smoothed import refuse_weighted_smoothing
 from medseg.learning.tasks.target import MASKS, Target
 from medseg.learning.tasks.task import Loss, Scorer
+from medseg.text import as_names
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class ClassMasks:
         )
         chosen = {name: tuple(members) for name, members in (regions or {}).items()}
         for name, value in (
-            ("classes", tuple(classes)),
+            ("classes", as_names(classes)),
             ("regions", chosen),
-            ("select", tuple(select) or tuple(classes[1:])),
+            ("select", as_names(select) or tuple(classes[1:])),
             ("loss_of", loss),
             ("class_weights", weights),
         ):

@@ -25,6 +25,7 @@ from medseg.learning.tasks.multilabel import THRESHOLD, AnyClasses
 from medseg.learning.tasks.smoothed import SmoothedCrossEntropy, refuse_weighted_smoothing
 from medseg.learning.tasks.target import MANY_LABELS, ONE_LABEL, Target
 from medseg.learning.tasks.task import Loss, Scorer
+from medseg.text import as_names
 
 Weights = tuple[float, ...] | Literal["frequency"] | None
 
@@ -106,7 +107,7 @@ class ImageClasses(_OfWholeImages):
         temperature: float = 1.0,
     ) -> None:
         for name, value in (
-            ("classes", tuple(classes)),
+            ("classes", as_names(classes)),
             ("select", select),
             ("loss_of", loss),
             ("class_weights", _given(class_weights)),
@@ -218,7 +219,7 @@ class ImageTags(_OfWholeImages):
         temperature: float = 1.0,
     ) -> None:
         for name, value in (
-            ("classes", tuple(classes)),
+            ("classes", as_names(classes)),
             ("select", select),
             ("loss_of", loss),
             ("class_weights", _given(class_weights)),

@@ -19,6 +19,7 @@ from medseg.learning.settings import is_number
 from medseg.learning.tasks.binary_mask import CrossEntropyAndDice
 from medseg.learning.tasks.target import MASKS, Target
 from medseg.learning.tasks.task import Loss, Scorer
+from medseg.text import as_names
 
 _HALF = 0.5
 
@@ -70,9 +71,9 @@ class RegionMasks:
                 "{whole: [1, 2], core: [2]}"
             )
         for name, value in (
-            ("classes", tuple(classes)),
+            ("classes", as_names(classes)),
             ("regions", {name: tuple(members) for name, members in regions.items()}),
-            ("select", tuple(select) or tuple(regions)),
+            ("select", as_names(select) or tuple(regions)),
             ("thresholds", _thresholds(thresholds, tuple(regions))),
             ("loss_of", loss),
         ):

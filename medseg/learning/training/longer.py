@@ -14,6 +14,7 @@ from medseg.errors import RunError
 from medseg.learning.training.checkpoint import Standing
 from medseg.learning.training.optimiser import make_optimiser
 from medseg.learning.training.plan import Plan
+from medseg.text import many
 
 
 def refuse_other_course(before: Plan, after: Plan, network: torch.nn.Module, standing: Standing) -> str:
@@ -44,8 +45,8 @@ def refuse_other_course(before: Plan, after: Plan, network: torch.nn.Module, sta
         _refuse_fixed_schedule(before, after, network, standing)
     if done == before.epochs < after.epochs and done % after.validate_every:
         return (
-            f"epoch {done} was validated because it was the last. A training of {after.epochs} epochs from the start "
-            f"validates every {after.validate_every}, and may choose another best epoch."
+            f"epoch {done} was validated because it was the last. A training of {many(after.epochs, 'epoch')} from "
+            f"the start validates every {after.validate_every}, and may choose another best epoch."
         )
     return ""
 
@@ -110,9 +111,9 @@ def course_note(course: Mapping[str, float]) -> str:
     """What it means that a schedule was made anew, in one or two sentences."""
     epoch, planned, now = (int(course[name]) for name in ("epoch", "planned", "now"))
     return (
-        f"The schedule of the learning rate was made for {planned} epochs. After epoch {epoch} it was made anew for "
-        f"{now}, so that the rate goes on from {course['from']:.3g} to {course['to']:.3g}: the result is not that of "
-        f"a training of {now} epochs from the start."
+        f"The schedule of the learning rate was made for {many(planned, 'epoch')}. After epoch {epoch} it was made "
+        f"anew for {now}, so that the rate goes on from {course['from']:.3g} to {course['to']:.3g}: the result is "
+        f"not that of a training of {many(now, 'epoch')} from the start."
     )
 
 

@@ -10,6 +10,7 @@ from medseg.errors import TrainingError
 from medseg.learning.inspection.trial_pass import untouched
 from medseg.learning.training.objective import OutputsLoss
 from medseg.machine.memory import Limits, available_memory, own_limits
+from medseg.text import many
 
 __all__ = [
     "Limits",
@@ -99,15 +100,17 @@ def refuse_too_large(need: MemoryNeed, batch: int, device: torch.device, free: i
     """
     if need.of(batch) > free:
         raise TrainingError(
-            f"a batch of {batch} slices needs about {_gib(need.of(batch))} on {device}, where {_gib(free)} are "
-            f"free. {_advice(need.fits(free))}"
+            f"a batch of {many(batch, 'slice')} needs about {_gib(need.of(batch))} on {device}, where {_gib(free)} "
+            f"are free. {_advice(need.fits(free))}"
         )
 
 
 def out_of_memory(need: MemoryNeed, batch: int, free: int) -> TrainingError:
     """The error for a batch that did not fit on the device after all."""
     fits = min(need.fits(free), max(batch // 2, 1)) if batch > 1 else 0
-    return TrainingError(f"the device ran out of memory with a batch of {batch} slices. {_advice(fits)}")
+    return TrainingError(
+        f"the device ran out of memory with a batch of {many(batch, 'slice')}. {_advice(fits)}"
+    )
 
 
 def lacks_memory(error: Exception) -> bool:

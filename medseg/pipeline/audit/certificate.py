@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.places import read_kept, written_whole
+from medseg.text import many
 
 JSON, TEXT = "audit.json", "audit.txt"
 """Files of a run's folder, and of its artifacts."""
@@ -126,7 +127,8 @@ class Certificate:
         yield ""
         yield f"Patient: {_key_text(self.group_key)}"
         for role, count in self.counts.items():
-            yield f"  {role}: {count['patients']} patients, {count['cases']} cases, {count['slices']} slices loaded"
+            who = f"{many(count['patients'], 'patient')}, {many(count['cases'], 'case')}"
+            yield f"  {role}: {who}, {many(count['slices'], 'slice')} loaded"
         yield f"Images: {self._compared()}"
         yield f"Intensities: {', '.join(self.intensities) or 'no transform'}; each image by itself"
         yield "Fitted:"
@@ -143,8 +145,8 @@ class Certificate:
         if not self.images:
             return "not compared"
         return (
-            f"{self.images['cases']} cases compared value by value, {self.images['near']} of them for near copies; "
-            f"{len(self.copies)} pairs in roles that must be apart"
+            f"{many(self.images['cases'], 'case')} compared value by value, {self.images['near']} of them for near "
+            f"copies; {many(len(self.copies), 'pair')} in roles that must be apart"
         )
 
 

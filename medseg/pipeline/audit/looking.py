@@ -16,6 +16,7 @@ from medseg.datasets.roles import ROLES, UNLABELLED
 from medseg.pipeline.audit.certificate import Certificate, Fitted, some
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.splits.split import Split
+from medseg.text import many
 
 _BY_SLICE = "the split is by slice: slices of one patient may be in training and in test"
 
@@ -220,8 +221,8 @@ def _unseen(
     )
     if images is not None and (apart := _compared(images))["near"] < apart["cases"]:
         yield (
-            f"Near copies among {apart['cases'] - apart['near']} cases: volumes, images with masks and images that "
-            "are blank or nearly so are compared value by value alone."
+            f"Near copies among {many(apart['cases'] - apart['near'], 'case')}: volumes, images with masks and "
+            "images that are blank or nearly so are compared value by value alone."
         )
     yield from (
         f"What steps.{name} was fitted on: it does not say (`fits`), or could not be built."

@@ -16,6 +16,7 @@ from medseg.learning.training.loading import Loading
 from medseg.pipeline.declaration.schema import complaint
 from medseg.slices.rule import SliceRule, as_tuple
 from medseg.splits.rule import SplitRule
+from medseg.text import as_names
 from medseg.yaml import read_yaml
 
 
@@ -23,6 +24,10 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names or len(set(names)) < len(names):
         raise ValueError("expected one channel or more, each once")
     return names
+
+
+def _names(given: object) -> object:
+    return as_names(given) if isinstance(given, str) else as_tuple(given)
 
 
 def _one_step(steps: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +47,7 @@ Slug = Annotated[str, AfterValidator(_is_slug)]
 
 Text = Annotated[str, Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Channels = Annotated[tuple[Text, ...], BeforeValidator(as_tuple), AfterValidator(_unique)]
+Channels = Annotated[tuple[Text, ...], BeforeValidator(_names), AfterValidator(_unique)]
 
 
 class SampleRule(BaseModel):
@@ -70,6 +75,8 @@ class PipelineDefinition(BaseModel):
         seed: Of everything random that has no seed of its own.
         manifest: Name or path of the data manifest.
         channels: Channels of the input, in the network's order.
+        shown: The channel over which figures draw masks, and show first: one of these. None: that of the manifest,
+            else the first.
         slices: How slices are cut.
         split: How cases are shared out.
         loading: How slices reach the network.
@@ -86,6 +93,7 @@ class PipelineDefinition(BaseModel):
     seed: Seed = 0
     manifest: Text
     channels: Channels
+    shown: Text | None = None
     slices: SliceRule
     split: SplitRule = SplitRule()
     loading: Loading = Loading()

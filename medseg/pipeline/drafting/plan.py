@@ -13,6 +13,7 @@ from medseg.pipeline.drafting.budget import Course, batch_size, course, sees_eno
 from medseg.pipeline.drafting.choice import Choice
 from medseg.pipeline.drafting.cutting import Cut, cut_pictures, cut_volumes, cut_whole_pictures
 from medseg.pipeline.drafting.machine import Machine, Scale, Time
+from medseg.text import many
 
 #: Peak of the learning rate. Source: own trial on ACDC, where it and the warm-up mattered most in a short training.
 _PEAK = 6.0e-3
@@ -129,7 +130,7 @@ def _loading(size: _Size, length: Course) -> Iterator[Choice]:
 
 def _about(look: Look) -> str:
     cases = len(look.listing.cases) if look.listing else 0
-    return f"{cases} cases of {look.patients} patients"
+    return f"{many(cases, 'case')} of {many(look.patients, 'patient')}"
 
 
 def _of_masks(look: Look, cut: Cut, size: _Size, length: Course, machine: Machine) -> Iterator[Choice]:

@@ -271,6 +271,9 @@ def _wished_names(found: Pairing, wished: Sequence[str]) -> Sequence[str]:
 def _notes(sides: Sequence[Side], rows: Sequence[Row]) -> Iterator[str]:
     if any(run.state.generated for side in sides for run in side.runs):
         yield "GENERATED DATA: this says nothing about real patients."
+    for mixture in dict.fromkeys(run.state.mixture for side in sides for run in side.runs):
+        if mixture:
+            yield f"GENERATED CASES: {mixture} cases are of a sample. This says little about real patients."
     if any(run.by_slice for side in sides for run in side.runs):
         yield "LEAKING SPLIT: slices of one patient may be in training and in test."
     single = [side.letter for side in sides if len(side.runs) == 1]

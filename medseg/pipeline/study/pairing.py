@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from medseg.errors import RunError
 from medseg.pipeline.study.score_tables import KINDS, ScoreTables
 from medseg.pipeline.study.tested import Side, Tested
+from medseg.text import many
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def pair(sides: Sequence[Side], *, on_common: bool = False) -> Pairing:
         )
     left_out = [name for run in runs for name in kind.names(run) if name not in names]
     notes = (
-        [f"Compared on the {len(shared)} patients that all runs share: {'; '.join(differing)}."]
+        [f"Compared on the {many(len(shared), 'patient')} that all runs share: {'; '.join(differing)}."]
         if differing
         else []
     )

@@ -1,4 +1,4 @@
-"""Picture files of generated data sets: equal pixels give equal bytes, as no time or name is written."""
+"""Picture files of generated data sets, which say so: equal pixels give equal bytes, no time or name is written."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from medseg.images.made_up import MADE_UP
 from medseg.samples.drawing.fields import Floats
 
 
 def write_png(array: NDArray[Any], path: Path, level: int = 4) -> None:
     """Write (H, W) uint8 or uint16 (mode I;16), or (H, W, 3 or 4) uint8, as PNG; level 1 is the quickest."""
-    Image.fromarray(array).save(path, "PNG", compress_level=level, optimize=False)
+    mark = PngInfo()
+    mark.add_text("Comment", MADE_UP)
+    Image.fromarray(array).save(path, "PNG", compress_level=level, optimize=False, pnginfo=mark)
 
 
 def write_tiff(array: NDArray[np.uint8], path: Path) -> None:
     """Write (H, W) or (H, W, 3) as uncompressed TIFF."""
-    Image.fromarray(array).save(path, "TIFF", compression=None)
+    Image.fromarray(array).save(path, "TIFF", compression=None, description=MADE_UP)
 
 
 def as_bytes(image: Floats) -> NDArray[np.uint8]:

@@ -31,6 +31,7 @@ from medseg.slices.store.jobs import Job, Known, failed, list_jobs, unchanged
 from medseg.slices.store.store import Sample, SliceStore
 from medseg.slices.transforms import TRANSFORMS_KEY
 from medseg.splits.split import Split
+from medseg.text import many
 
 _HALF_MAX = float(np.finfo(np.float16).max)
 _FACT_VOXELS = 200_000  # intensity percentiles of this many voxels are right to a fraction of a per cent
@@ -186,7 +187,7 @@ class _Filler:
         need = self._largest * max(1, self._left)
         return StoreError(
             f"no space is left to prepare slices: about {_size(need)} more are needed for "
-            f"{max(1, self._left)} cases, {_size(free)} are free in {self._folder.parent}. "
+            f"{many(max(1, self._left), 'case')}, {_size(free)} are free in {self._folder.parent}. "
             "What was prepared so far is kept. Free some space (`medseg cache clear`), or set MEDSEG_CACHE "
             "to a folder on another disk; `medseg data prepare NAME --dry-run` tells the size beforehand."
         )

@@ -21,6 +21,7 @@ from medseg.slices.store.store import Sample
 from medseg.splits.split import Role
 from medseg.steps.features.groupings import CLUSTERS, FEATURES, REDUCED, keep_table, place_of
 from medseg.steps.step import Fits, Run, Work
+from medseg.text import many
 
 _ROLES = ("train", "val", "test", "unlabelled")
 
@@ -85,7 +86,7 @@ class Embed:
             target.write_text(json.dumps(facts), encoding="utf-8")
         run.recorder.tags({f"{run.step}.layer": place.layer})
         run.recorder.params({f"{run.step}.features": count})
-        run.progress.say(f"{count} features of each of {len(frame)} cases: {place.text()}.")
+        run.progress.say(f"{many(count, 'feature')} of each of {many(len(frame), 'case')}: {place.text()}.")
         return self.recall(work, run)
 
     def recall(self, work: Work, run: Run) -> Work:

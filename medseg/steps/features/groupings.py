@@ -19,6 +19,7 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.tasks.image_classes import ImageClasses
 from medseg.places import written_whole
 from medseg.steps.step import Run, Work
+from medseg.text import many
 
 FEATURES, REDUCED, CLUSTERS = "features", "reduced", "clusters"
 """What `Work.artifacts` calls the table of features, what they were reduced to, and the clusters of cases."""
@@ -101,7 +102,7 @@ def draw(
     points = points if points.shape[1] > 1 else np.column_stack([points, np.zeros(len(points))])
     shown = {name: each.where(each != NOISE, None) for name, each in groups.items()}
     figure = scatter(
-        points[:, :2], shown, axes=axes, heading=f"{what}: {len(points)} cases", missing=_MISSING
+        points[:, :2], shown, axes=axes, heading=f"{what}: {many(len(points), 'case')}", missing=_MISSING
     )
     run.recorder.artifact(save_figure(figure, run.figures / f"{run.step}_scatter.png"), "figures")
 

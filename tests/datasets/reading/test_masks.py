@@ -17,7 +17,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.masks import read_truth
 from medseg.datasets.reading.volume import read_volume
 from medseg.errors import DataError
-from medseg.images.formats import PictureFiles
+from medseg.images.formats import NIFTI, PictureFiles
 from medseg.testing.pictures import write_emps, write_nuclei, write_picture
 
 GREY = PictureFiles("grey", ("grey",))
@@ -400,3 +400,16 @@ def test_what_is_offered_for_a_dark_grey_mask_keeps_its_object(tmp_path, brighte
     facts = examine(case, ("grey",), bright, replace(GREY, mask_above=level))
     assert not facts.faults
     assert facts.labels[1] == pytest.approx(inside.sum(), rel=0.1)
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_mask_of_several_volumes_is_told_what_a_mask_needs_and_never_to_become_a_channel(tmp_path, files):
+    path = tmp_path / "mask.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 2), np.uint8), np.eye(4)), path)
+    mask = {"mask": path} if files == 1 else {"objects": (path,)}
+    _, (fault,) = read_truth(Case("one", "one", {"t1": path}, **mask), NIFTI)
+    assert "(4, 4, 4, 2), expected a volume" in fault.found
+    assert "channel" not in fault.remedy
+    assert "number them from 1" in fault.remedy
+    (image,) = examine(Case("one", "one", {"t1": path}), ["t1"], LABELS).faults
+    assert "name it as a channel" in image.remedy

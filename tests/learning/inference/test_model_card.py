@@ -72,3 +72,23 @@ def test_a_card_of_a_model_of_a_generated_sample_claims_no_real_data():
     assert "Learned from: a generated sample in the layout of brats2019." in card
     for part in ("- Source:", "Menze 2015", "Licence of the data", "Learned from: brats2019"):
         assert part not in card
+
+
+def test_a_card_of_a_mixture_says_how_many_were_generated_where_it_says_what_was_learned_from():
+    about = {**DESCRIBED["about"], "data.kind": "given", "data.generated_cases": "8 of 11"}
+    (line,) = [
+        line for line in model_card({**DESCRIBED, "about": about}).split("\n") if "Learned from" in line
+    ]
+
+    assert line.startswith(
+        "- Learned from: 8 of 11 cases are of a generated sample, with no patient in them; the others"
+    )
+    assert DESCRIBED["manifest"]["name"] in line
+
+
+def test_pictures_are_no_slices_in_a_plane_of_the_body():
+    pictures = {**DESCRIBED, "manifest": {**DESCRIBED["manifest"], "pictures": {"channels": "grey"}}}
+
+    assert f"Input: 2D {DESCRIBED['slices']['axis']} slices with the channels" in model_card(DESCRIBED)
+    assert "Input: pictures with the channels" in model_card(pictures)
+    assert "axial" not in model_card(pictures)

@@ -271,3 +271,9 @@ def test_class_weights_may_be_whole_numbers():
 def test_class_weights_that_cannot_weigh_are_refused(weights):
     with pytest.raises(DefinitionError, match="0 or more"):
         ClassMasks(("a", "b"), class_weights=weights)
+
+
+def test_a_single_name_stands_for_a_list_of_it():
+    assert ClassMasks(CLASSES, select=CLASSES[1]).select == (CLASSES[1],)
+    with pytest.raises(DefinitionError, match=r"task\.select names \['spleen'\]"):
+        ClassMasks(CLASSES, select="spleen")

@@ -127,6 +127,7 @@ def test_a_schedule_made_anew_stands_where_one_of_that_length_would(made: Any) -
     assert "made for 4 epochs" in told
     assert f"goes on from {course['from']:.3g} to {course['to']:.3g}" in told
     assert "not that of a training of 9 epochs from the start" in told
+    assert "made for 1 epoch. After" in course_note({**course, "planned": 1})
 
 
 @pytest.mark.parametrize("made", [None, steady, of_a_length, cosine])

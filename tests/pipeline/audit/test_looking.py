@@ -132,7 +132,7 @@ def test_what_could_not_be_looked_at_is_said() -> None:
     assert "What steps.gone was fitted on" in unseen
     assert "What the first weights of steps.start were learned from" in unseen
     assert "not compared" in certified().text()
-    assert "Near copies among 1 cases" in " ".join(certified(images=images(image("a", "1"))).unseen)
+    assert "Near copies among 1 case:" in " ".join(certified(images=images(image("a", "1"))).unseen)
 
 
 def test_the_digest_is_that_of_the_json_without_it_and_changes_with_it(tmp_path: Path) -> None:

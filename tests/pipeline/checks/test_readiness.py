@@ -102,7 +102,7 @@ def test_a_list_of_slices_that_no_volume_has_is_refused_and_cases_that_it_does_n
     found = check_data("brats2d", patients, set=[*tiny, *named], jobs=1)
 
     (refused,) = found.refused
-    assert "lists 2 of its 4 slices, of 1 cases, where there is none" in refused
+    assert "lists 2 of its 4 slices, of 1 case, where there is none" in refused
     assert any("lists no slice of 4 of 6 cases: they are not used" in remark for remark in found.remarks)
 
 

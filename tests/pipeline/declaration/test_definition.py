@@ -57,6 +57,10 @@ def refusal(**changes: Any) -> str:
     return str(error.value)
 
 
+def test_a_single_channel_may_be_written_without_a_list() -> None:
+    assert read(channels="flair").channels == ("flair",)
+
+
 def test_a_file_is_read_with_its_types(tmp_path: Path) -> None:
     path = tmp_path / "tumours.yaml"
     path.write_text(TEXT, encoding="utf-8")
@@ -175,7 +179,7 @@ def test_the_fingerprint_knows_values_and_the_order_of_steps_but_not_the_order_o
         ({"split": {"by": "case"}}, "at split.by: got 'case'; expected 'group' or 'slice'."),
         ({"channels": []}, "at channels: got []; expected one channel or more, each once."),
         ({"channels": ["t1", "t1"]}, "each once"),
-        ({"channels": "t1"}, "at channels: got 't1'; expected a list, such as [a, b]."),
+        ({"channels": 1}, "at channels: got 1; expected a list, such as [a, b]."),
         ({"name": "My Pipeline"}, "at name: got 'My Pipeline'; expected a name of lower-case letters"),
         ({"name": "a/../b"}, "expected a name of lower-case letters"),
         ({"name": "a\n"}, "expected a name of lower-case letters"),

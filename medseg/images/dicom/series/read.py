@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.geometry.grid import StoredImage
+from medseg.images.dicom.attributes import says_made_up
 from medseg.images.dicom.header import Header, opened_frames
 from medseg.images.dicom.luts import modality
 from medseg.images.dicom.pixels import stored_values
@@ -58,6 +59,7 @@ def read_series(paths: Sequence[Path]) -> StoredImage:
     _refuse_large(f"the series makes {shape} voxels, which need", 2 * 4 * math.prod(series.shape))
     values = np.empty(series.shape[::-1], dtype=np.float32)  # slice by slice, as NIfTI lies in memory too
     notes: dict[str, None] = {}
+    made_up = all(says_made_up(head.data) for head in heads.values())
     with quiet() as more:
         for number, plane in enumerate(series.planes):
             head = heads[plane.path]
@@ -67,7 +69,8 @@ def read_series(paths: Sequence[Path]) -> StoredImage:
                 notes[_INVERTED] = None
             if head.frames == 1:  # its bytes are let go of
                 del heads[plane.path]
-    return StoredImage(values.T, series.geometry, tuple({**notes, **dict.fromkeys((*caught, *more))}))
+    said = tuple({**notes, **dict.fromkeys((*caught, *more))})
+    return StoredImage(values.T, series.geometry, said, made_up=made_up)
 
 
 def _decoded(head: Header) -> NDArray[np.float64]:

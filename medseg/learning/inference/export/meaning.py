@@ -94,7 +94,8 @@ def _preparation(predictor: Predictor) -> str:
     rule = predictor.preparation.rule
     height, width = rule.size
     steps = [_words(spec) for spec in rule.chain]
-    size = f"{rule.axis} slices, {_FIT[rule.fit]} {height} x {width} pixels"
+    what = f"{rule.axis} slices" if predictor.manifest.pictures is None else "pictures"
+    size = f"{what}, {_FIT[rule.fit]} {height} x {width} pixels"
     margin = f"; the margin is filled: {rule.pad}" if rule.fit != "resize" else ""
     return "; ".join([*(steps or ["intensities as they are read"]), f"{size}{margin}"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import monai
@@ -132,7 +133,7 @@ def metadata(predictor: Predictor, name: str) -> dict[str, Any]:
         "description": f"A two-dimensional model of the pipeline {predictor.about.get('pipeline', name)} of medseg.",
         "authors": "Those who trained it with medseg.",
         "copyright": "Of those who trained it; the data have a licence of their own.",
-        "data_source": _source(manifest),
+        "data_source": _source(manifest, predictor.about),
         "data_type": "nibabel",
         "intended_use": RESEARCH_ONLY,
         "network_data_format": {
@@ -155,6 +156,11 @@ def _tensor(form: str, shape: list[int], channels: tuple[str, ...]) -> dict[str,
     }
 
 
-def _source(manifest: Manifest) -> str:
+def _source(manifest: Manifest, about: Mapping[str, str]) -> str:
+    """What was learned from: a generated sample is none of the data whose layout it has."""
+    if about.get("data.kind") == "generated":
+        return f"a generated sample in the layout of {manifest.name}"
     licence = f" ({manifest.licence})" if manifest.licence else ""
-    return f"{manifest.name}{licence}"
+    mixture = about.get("data.generated_cases")
+    made_up = f"{mixture} cases are of a generated sample, the others of " if mixture else ""
+    return f"{made_up}{manifest.name}{licence}"
