@@ -272,7 +272,9 @@ class Conductor:
             raise
         now = without_records(folder.read())
         state = folder.write(replace(now, tracked=tracker.run_id, tracking_uri=masked(uri)))
-        recorder = FanOut([FolderRecorder(folder.path, self.progress.say), tracker, *self.watch])
+        own = FolderRecorder(folder.path, self.progress.say)
+        tracker.give_back(own)
+        recorder = FanOut([own, tracker, *self.watch])
         device = choose_device(self.options.device)
         job = Job(resolved, gathered, shared, folder, recorder, self.progress, device, self.options)
         work = execute(job)

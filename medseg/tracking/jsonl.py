@@ -36,6 +36,9 @@ class FolderRecorder:
         say: Called if something of an earlier process is damaged: the end of `metrics.jsonl` is cut off, and the
             other files are made anew of what is recorded from now on.
 
+    Attributes:
+        lost: Whether something was damaged, and numbers or tags may be missing that a tracking store still has.
+
     Raises:
         RunError: A line of metrics other than the last is no longer JSON.
     """
@@ -43,10 +46,16 @@ class FolderRecorder:
     def __init__(self, folder: Path, say: Callable[[str], None] = lambda _: None) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._params: dict[str, Any] = _read(folder / PARAMS, {}, say)
-        self._tags: dict[str, Any] = _read(folder / TAGS, {}, say)
-        self._inputs: list[Any] = _read(folder / INPUTS, [], say)
-        lines = read_metrics(folder, say)
+        self.lost = False
+
+        def damaged(text: str) -> None:
+            self.lost = True
+            say(text)
+
+        self._params: dict[str, Any] = _read(folder / PARAMS, {}, damaged)
+        self._tags: dict[str, Any] = _read(folder / TAGS, {}, damaged)
+        self._inputs: list[Any] = _read(folder / INPUTS, [], damaged)
+        lines = read_metrics(folder, damaged)
         self._seen = {
             (name, line["step"]): value for line in lines for name, value in line["metrics"].items()
         }

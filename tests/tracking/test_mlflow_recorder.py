@@ -23,6 +23,7 @@ import pytest
 
 from medseg.errors import RunError, TrackingError
 from medseg.recorder import DataInput
+from medseg.tracking.jsonl import METRICS, TAGS, FolderRecorder, read_metrics
 from medseg.tracking.mlflow.address import default_uri
 from medseg.tracking.mlflow.model import save_model
 from medseg.tracking.mlflow.recorder import MlflowRecorder
@@ -603,3 +604,41 @@ def test_a_score_that_has_changed_is_the_one_that_is_shown(uri: str, client: Any
     shown = client.get_run(first.run_id).data.metrics
     assert shown == {"test/dice/mean": 0.5, "epoch/train/loss": 1.0}
     assert len(steps(client, first.run_id, "test/dice/mean")) == 2
+
+
+@pytest.mark.parametrize("damage", ["its end", "all of it"])
+def test_what_a_run_folder_has_lost_is_given_back_by_the_store(
+    damage: str, uri: str, client: Any, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    recorder = start(uri, tmp_path / "run")
+    own = FolderRecorder(tmp_path / "run")
+    for step in (1, 2, 3):
+        for each in (own, recorder):
+            each.metrics({"epoch/train/loss": 1 / step, "epoch/val/score": step / 4}, step)
+    for each in (own, recorder):
+        each.tags({"fit.best_epoch": "3"})
+    recorder.close("FAILED")
+    before = {
+        (line["step"], *each)
+        for line in read_metrics(tmp_path / "run", said.append)
+        for each in line["metrics"].items()
+    }
+    journal, tags = tmp_path / "run" / METRICS, tmp_path / "run" / TAGS
+    content = journal.read_bytes()
+    journal.write_bytes(b"\0" * len(content) if damage == "all of it" else content[:-20] + b"\0" * 20)
+    tags.write_bytes(b"")
+
+    again = MlflowRecorder.resume(uri, recorder.run_id, tmp_path / "run", say=said.append, system=False)
+    own = FolderRecorder(tmp_path / "run", said.append)
+    again.give_back(own)
+    again.close("FINISHED")
+
+    after = {
+        (line["step"], *each)
+        for line in read_metrics(tmp_path / "run", said.append)
+        for each in line["metrics"].items()
+    }
+    assert after == before
+    assert json.loads(tags.read_text(encoding="utf-8")) == {"fit.best_epoch": "3"}
+    assert "What the tracking store had of it has been written into the run's folder again." in said
