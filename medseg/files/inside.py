@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,8 +81,12 @@ def _ways_out(top: Path, root: Path) -> Iterator[Path]:
 
     for place, folders, files in os.walk(top, onerror=closed):
         for path in (Path(place) / name for name in (*folders, *files)):
-            if path.is_symlink():
-                if not path.resolve().is_relative_to(root):
-                    yield path
-            elif not (path.is_file() or path.is_dir()):
+            try:
+                kind = path.lstat().st_mode
+            except (
+                FileNotFoundError
+            ):  # one that was written beside another, and has taken its place meanwhile
+                continue
+            out = stat.S_ISLNK(kind) and not path.resolve().is_relative_to(root)
+            if out or not (stat.S_ISLNK(kind) or stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
                 yield path

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from medseg.errors import TrackingError
+from medseg.places import NotWrittenError, written_whole
 from medseg.tracking.mlflow.calls import Call, metrics_call
 from medseg.tracking.mlflow.sending.background import Background
 from medseg.tracking.mlflow.sending.outbox import UNTRACKED, Outbox
@@ -131,9 +133,67 @@ def test_many_threads_lose_nothing(tmp_path):
     assert waiting(tmp_path) == []
 
 
+def test_a_disk_that_is_full_while_the_server_is_away_ends_neither_the_thread_nor_the_wait(
+    tmp_path, monkeypatch
+):
+    server = Server()
+    server.away = True
+    server.let.release(9)
+    outbox = Outbox(server.send, server.reach, tmp_path, lambda _: None)
+    background = Background(outbox, tmp_path, lambda _: None)
+
+    def full(*_: object, **__: object) -> None:
+        raise NotWrittenError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        for name in ("append_line", "written_whole"):
+            patched.setattr(f"medseg.tracking.mlflow.sending.outbox.{name}", full)
+        for step in range(3):
+            background.put(number(step))
+        background.settle()
+        with pytest.raises(NotWrittenError):
+            outbox.save()
+    server.away = False
+    background.put(number(3))
+    background.settle()
+    assert outbox.flush()
+    assert server.steps == [0, 1, 2, 3]
+
+
+def test_while_a_server_is_away_the_file_grows_by_what_is_put_and_is_not_written_anew(tmp_path, monkeypatch):
+    server = Server()
+    server.away = True
+    server.let.release(99)
+    outbox = Outbox(server.send, server.reach, tmp_path, lambda _: None, clock=lambda: 0.0)
+    background = Background(outbox, tmp_path, lambda _: None)
+    monkeypatch.setattr(Outbox, "save", lambda *_: 1 / 0)
+    for step in range(20):
+        background.put(number(step))
+        background.settle()
+
+    assert waiting(tmp_path) == list(range(20))
+
+
+def test_files_are_sent_while_others_are_written_beside_them(tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "data.png").write_bytes(b"x")
+    sent: list[str] = []
+    client = SimpleNamespace(log_artifact=lambda _run, path, _folder: sent.append(path))
+    outbox = Outbox(lambda call: call.send(client, "run", tmp_path), lambda: None, tmp_path, lambda _: None)
+    background = Background(outbox, tmp_path, lambda _: None)
+    for count in range(150):
+        background.put(Call("artifact", {"path": "figures/data.png", "folder": "figures"}))
+        with written_whole(tmp_path / "figures" / f"{count}.png") as beside:
+            beside.write_bytes(b"y" * 30_000)
+    background.settle()
+
+    assert outbox.refused == 0
+    assert len(sent) == 150
+
+
 def test_a_defect_in_the_thread_is_raised_where_it_is_waited_for(tmp_path, monkeypatch):
     background = sender(Server(), tmp_path)
-    monkeypatch.setattr(Outbox, "put", lambda *_: 1 / 0)
+    monkeypatch.setattr(Outbox, "put", lambda *_, **__: 1 / 0)
     background.put(number(1))
 
     with pytest.raises(ZeroDivisionError):

@@ -14,9 +14,11 @@ more, in this order:
    - of more, the last two are each three twentieths above that point, and surely;
    - of 8 or more, it rose in each of the last epochs, by a twentieth in all and surely, while t fell by a twentieth;
    - all values after the lowest lie about a level that is a tenth above it (three twentieths, if they are fewer than
-     8), and 4 times as far as they scatter, while t fell by a quarter.
+     8), and 4 times as far as they scatter, while t fell by a quarter; or they are 8 or more that climb by a tenth
+     from their first third to their last, and by no chance (Kendall's tau, one-sided, 0.1 %).
    If t surely fell meanwhile, or ends far below v (v is more than half above it), this is *overfitting* since the
-   epoch after that point. If t rose too, the training diverges: *not yet converged*.
+   epoch after that point. If t rose too, the training diverges: *not yet converged*; if it rose by more than a
+   twentieth, but less than that, as after a restart of the learning rate, nothing is said of it.
 2. **Does v still fall, or s still rise?** So fast in the last quarter that as much again would gain a twentieth of
    all that it gained (and 0.005 of a score): *not yet converged*. But v does not fall if it is lowest before the last
    two validations: of 16 or more, if these surely stand above.
@@ -50,6 +52,7 @@ _OF_LEVEL, _OF_FALL = 0.05, 0.05  # of a level; of what was gained
 _OF_STEADY, _OF_TURN, _OF_APART = 0.15, 0.10, 0.075  # of a level
 _FALLS = 3  # validations that fell before a turn, at least
 _CHANCE = 0.05  # that values without a trend rise so, by Kendall's tau
+_HARDLY = 0.001
 _SCORE_STEP = 0.005
 _LOW_SCORE, _FAIR_SCORE = 0.5, 0.8
 _SCATTER = 0.02  # of a level, at least: that of a few values may be small by chance
@@ -155,6 +158,15 @@ def _surely_turned(curves: Curves) -> bool:
     return bool(falls) and val.change(slice(turn, turn + 1), slice(-_RISING, None))[1]
 
 
+def _climbs(values: NDArray[np.float64]) -> bool:
+    """Whether values rise by a tenth from their first third to their last, and hardly by chance."""
+    third = max(1, len(values) // 3)
+    first, last = float(np.median(values[:third])), float(np.median(values[-third:]))
+    if last - first < _OF_TURN * abs(first):
+        return False
+    return bool(kendalltau(np.arange(len(values)), values, alternative="greater").pvalue <= _HARDLY)
+
+
 def _stays_above(curves: Curves) -> bool:
     """Whether the values after the lowest lie about a higher level, beyond their own scatter, as training fell."""
     val, train = curves.val.values, curves.train.values
@@ -166,6 +178,8 @@ def _stays_above(curves: Curves) -> bool:
         return True
     level, before = float(np.median(later)), float(val[low])
     scatter = max(1.4826 * float(np.median(np.abs(later - level))), _SCATTER * abs(level))
+    if len(later) >= _TOLD and _climbs(later):
+        return True
     share = _OF_TURN if len(later) >= _TOLD else _OF_STEADY
     return len(later) > _RISING and level - before >= max(share * abs(before), _SURE * scatter)
 
@@ -201,6 +215,8 @@ def _rising(curves: Curves, step: str) -> Verdict | None:
             "not yet converged", None, f"{facts[0]}, and {facts[1]}: the training diverges", advice
         )
     if not curves.apart and not (surely and moved < 0):
+        return None
+    if moved > _OF_LEVEL * abs(now - moved):  # both rise, as after a restart of the learning rate
         return None
     reason = f"{facts[0]} while {facts[1]}{curves.reached}"
     return Verdict("overfitting", int(val.epochs[low + 1]), reason, _against_overfitting(step))

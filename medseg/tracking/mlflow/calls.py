@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import RunError
-from medseg.files.inside import inside
+from medseg.files.inside import inside, is_normal
 from medseg.files.regular import parse_json
 from medseg.recorder import DataInput
 from medseg.tracking.mlflow.model import log_model
@@ -165,7 +165,8 @@ def _send_data(client: Any, run_id: str, _folder: Path, body: Mapping[str, Any])
 
 def _send_artifact(client: Any, run_id: str, folder: Path, body: Mapping[str, Any]) -> None:
     path, below = _sendable(folder, body["path"]), body["folder"]
-    inside(folder, below)  # nor does it leave the run's artifacts
+    if below and not is_normal(below):
+        raise RunError(f"{path.name} would leave the artifacts of the run.")
     if path.is_dir():
         client.log_artifacts(run_id, str(path), "/".join(filter(None, [below, path.name])))
     else:

@@ -282,6 +282,8 @@ class MlflowRecorder:
         self._sender.put(Call("status", {"status": status, "time": _now_ms()}))
         self.settle()
         everything = self._outbox.flush()
+        if self._outbox.waiting:
+            self._outbox.save()  # which tells of a full disk: what waits lies in that file alone from now on
         if self._outbox.unsent:
             how = " They are sent by: medseg runs sync"
             self._say(

@@ -295,6 +295,27 @@ def test_a_jump_beyond_the_noise_is_found_and_a_level_without_one_is_none(count)
     assert found[1.2] >= 54
 
 
+@pytest.mark.parametrize(("count", "noise", "least"), [(20, 0.02, 50), (40, 0.03, 54), (100, 0.03, 57)])
+def test_a_slow_rise_within_the_noise_of_its_epochs_is_found(count, noise, least):
+    found = Counter()
+    u = np.arange(count) / count
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        val = 0.8 * np.exp(-6 * u) + 0.3 + 0.4 * np.maximum(0, u - 0.35) + noise * rng.normal(size=count)
+        train = 0.95 * np.exp(-6 * u) + 0.05 + noise / 3 * rng.normal(size=count)
+        found[read_curves(history(train, val, 0.75 - 0.6 * np.exp(-6 * u))).kind] += 1
+    assert found["overfitting"] >= least
+
+
+def test_losses_that_rise_together_at_a_restart_of_the_learning_rate_are_no_overfitting():
+    u = np.arange(60) / 60
+    saw = 0.06 * (1 - (6 * u) % 1)
+    found = read_curves(
+        history(0.06 + np.exp(-9 * u) + saw[::-1], 0.12 + np.exp(-9 * u) + saw[::-1], 0.9 + 0 * u)
+    )
+    assert found.kind != "overfitting"
+
+
 def test_a_good_fit_with_a_training_loss_far_below_says_what_would_help():
     u = np.arange(1, 31) / 30
     found = read_curves(history(0.06 + np.exp(-9 * u), 0.2 + np.exp(-9 * u), 0.9 - 0.3 * np.exp(-9 * u)))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from medseg.errors import RunError
 from medseg.tracking.mlflow.calls import Call
 from medseg.tracking.mlflow.sending.outbox import Outbox, leave
 
@@ -37,7 +38,7 @@ class Background:
         """Take a call; returns at once."""
         with self._changed:
             self._calls.append(call)
-            with suppress(OSError):  # a full disk must not stop the training: memory has it
+            with suppress(OSError, RunError):  # a full disk must not stop the training: memory has it
                 leave(self._folder, call, self._say)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._send_all, name="medseg-tracking", daemon=True)
@@ -57,6 +58,7 @@ class Background:
 
     def _send_all(self) -> None:
         """Send until nothing is left: a thread that waited for more would hold on to the run for ever."""
+        stale = False
         while True:
             with self._changed:
                 if not self._calls:
@@ -64,11 +66,18 @@ class Background:
                     return
                 call = self._calls[0]
             try:
-                self._outbox.put(call)
+                stale = not self._outbox.put(call, written=True) or stale
             except Exception as error:  # noqa: BLE001 - raised where it is waited for
                 self._error = error
             with self._changed:
                 self._calls.popleft()
-                if not self._calls:
-                    self._outbox.save()
+                if stale and not self._calls:
+                    stale = not self._saved()
                 self._changed.notify_all()
+
+    def _saved(self) -> bool:
+        """Let the file hold what waits; where it cannot be written, what was sent may be sent twice: no harm."""
+        with suppress(OSError, RunError):
+            self._outbox.save()
+            return True
+        return False

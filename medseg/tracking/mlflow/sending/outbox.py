@@ -99,13 +99,26 @@ class Outbox:
                 self._waiting = [call for call in self._waiting if call.what != what]
                 self.save()
 
-    def put(self, call: Call) -> None:
-        """Send a call, or keep it behind those that wait. Never raises on behalf of the server."""
+    def put(self, call: Call, *, written: bool = False) -> bool:
+        """Send a call, or keep it behind those that wait. Never raises on behalf of the server.
+
+        Args:
+            call: What is sent.
+            written: Whether it stands in the file already.
+
+        Returns:
+            Whether the file still holds the very calls that wait, if it was `written`.
+        """
         with self._lock:
-            if self._is_held_up(call) or not self._sent(call):
-                self._keep(call)
+            kept = self._is_held_up(call) or not self._sent(call)
+            if kept:
+                self._waiting.append(call)
+                if not written:
+                    self._append(call)
             if self._waiting and self._clock() >= self._next_try:
-                self.flush()
+                with suppress(OSError):  # a full disk, as above
+                    self.flush()
+            return kept
 
     def flush(self) -> bool:
         """Try to send all that waits, however short the last try is past; True if nothing waits any more."""
@@ -181,9 +194,11 @@ class Outbox:
             self._say(note)
         return True
 
-    def _keep(self, call: Call) -> None:
-        self._waiting.append(call)
-        with self.file_lock, suppress(OSError):  # a full disk must not stop the thread: memory has it
+    def _append(self, call: Call) -> None:
+        with (
+            self.file_lock,
+            suppress(OSError, RunError),
+        ):  # a full disk must not stop the thread: memory has it
             leave(self._path.parent, call, self._say)
 
     def save(self) -> None:
