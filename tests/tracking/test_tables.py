@@ -63,10 +63,10 @@ def test_the_view_has_one_row_a_case_with_dice_first_and_the_background_and_the_
 
 
 def test_a_table_without_classes_or_with_one_twice_keeps_its_rows() -> None:
-    images = pd.DataFrame({"case": ["a"], "group": ["p"], "truth": ["yes"], "score": [0.5]})
+    images = pd.DataFrame({"case": ["a"], "group": ["p"], "truth": ["yes"], "predicted": ["no"]})
     twice = pd.DataFrame({"case": ["a", "a"], "name": ["x", "x"], "dice": [0.1, 0.2]})
 
-    assert list(one_row_a_case(images)) == ["case", "truth", "score", "group"]
+    assert list(one_row_a_case(images)) == ["case", "predicted", "truth", "group"]
     pd.testing.assert_frame_equal(one_row_a_case(twice), twice)
 
 

@@ -25,7 +25,8 @@ def one_row_a_case(table: DataFrame) -> DataFrame:
 
     Returns:
         One row a case, with columns `<score>/<name>`, Dice first where there is one, and the background, which is the
-        first of several classes, as the last; `group` last of all. As it is where a case has one class twice.
+        first of several classes, as the last; `group` last of all. Of classes of images the prediction comes before
+        the truth. Rows stay as they are where a case has one class twice.
     """
     if "name" in table and not table.duplicated(["case", "name"]).any():
         scores = sorted(
@@ -39,8 +40,9 @@ def one_row_a_case(table: DataFrame) -> DataFrame:
             for name in (*others, first):
                 wide = wide.join(of_cases[name][score].rename(f"{score}/{name}" if name else score))
         table = wide.join(groups).reset_index()
-    last = table.columns.intersection(["group"])
-    return table[[*table.columns.difference(last, sort=False), *last]]
+    first = [name for name in ("case", "predicted") if name in table]
+    last = [name for name in ("group",) if name in table]
+    return table[[*first, *table.columns.difference([*first, *last], sort=False), *last]]
 
 
 def send_table(client: Any, run_id: str, path: Path) -> None:
