@@ -125,12 +125,17 @@ def passing_folder(name: str) -> Iterator[Path]:
     Args:
         name: What it is for, in letters and dashes.
     """
-    for part in leftovers(Path(tempfile.gettempdir()), below=f"{name}."):
-        if not hasattr(os, "getuid") or part.lstat().st_uid == os.getuid():
-            shutil.rmtree(part, ignore_errors=True)
+    clear_passing(name)
     place = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=_PART))  # of rights 0700
     with _at_work(place):
         yield place
+
+
+def clear_passing(name: str) -> None:
+    """Remove the passing folders of a name that killed processes of this user left."""
+    for part in leftovers(Path(tempfile.gettempdir()), below=f"{name}."):
+        if not hasattr(os, "getuid") or part.lstat().st_uid == os.getuid():
+            shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager

@@ -209,7 +209,8 @@ def scan(
 ) -> None:
     """Look at an unknown folder: its files, layout, cases, labels, and what belongs to nothing. Names are shown."""
     with guarded(Console(stderr=True), show_paths=True):
-        from medseg.api.dicomweb.scanning import Announced, is_archive, scan  # noqa: PLC0415
+        from medseg.api.dicomweb.scanning import Announced, scan  # noqa: PLC0415
+        from medseg.api.dicomweb.source import is_archive  # noqa: PLC0415
         from medseg.cli.printing.look_report import next_line, print_announced, print_look  # noqa: PLC0415
 
         console = Console()

@@ -45,8 +45,9 @@ def guarded(console: Console, *, show_paths: bool = False, hint: Callable[[], st
     except MedsegError as error:
         console.print(Text(printable(f"Error: {error}"), style="bold red"), soft_wrap=True)
         raise typer.Exit(MEND) from None
-    except KeyboardInterrupt:
-        console.print(Text(printable(f"Interrupted. {hint()}".strip()), style="bold yellow"), soft_wrap=True)
+    except KeyboardInterrupt as error:  # what was being done may say what became of it
+        said = " ".join(filter(None, ("Interrupted.", *map(str, error.args), hint())))
+        console.print(Text(printable(said), style="bold yellow"), soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, typer.Abort):
         raise

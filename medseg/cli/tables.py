@@ -261,7 +261,8 @@ def print_predicted(
         say(console, f"Wrote {files} to {out}; {mean:.1f} s a case.")
     if found.archive:
         stored = f"Stored {len(found.stored)} of {many(len(found.cases), 'case')} in {found.archive}"
-        say(console, f"{stored}, each read back from there and found the same; {mean:.1f} s a case.")
+        checked = ", each read back from there and found the same" if found.stored else ""
+        say(console, f"{stored}{checked}; {mean:.1f} s a case.")
     say(console, RESEARCH, "italic")
     if found.faults:
         say(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from medseg.api.dicomweb.source import warn_open
 from medseg.errors import DefinitionError
-from medseg.images.refusal import RefusedError
 from medseg.places import passing_folder
 from medseg.progress import Progress
 
@@ -38,6 +37,7 @@ class Destination(Protocol):
 
         Raises:
             DataError: They could not be stored, or are not there as they were given.
+            KeyboardInterrupt: The command was ended meanwhile; says what may be there.
         """
 
     @property
@@ -89,14 +89,15 @@ class IntoArchive:
 
     def store(self, files: Sequence[LabelFile], paths: Sequence[Path], progress: Progress) -> bool:
         """The segmentations among the files of a case."""
+        from medseg.images.dicom.web.standing import MAY_BE_THERE  # noqa: PLC0415 - imports pydicom and requests
+
         sent = [path for file, path in zip(files, paths, strict=True) if file.for_archives]
         with progress.bar("storing in the archive", len(sent), "segmentations") as bar:
             for path in sent:
                 try:
                     self.archive.store(path)
-                except RefusedError as error:
-                    remedy = f"It is not in the archive. {error.remedy}"
-                    raise RefusedError(error.found, remedy) from error
+                except KeyboardInterrupt:
+                    raise KeyboardInterrupt(f"A segmentation was being stored. {MAY_BE_THERE}") from None
                 bar.advance()
         return bool(sent)
 

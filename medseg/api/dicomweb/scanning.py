@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medseg.api.dicomweb.source import warn_open
+from medseg.api.dicomweb.source import is_archive, warn_open
 from medseg.api.dicomweb.ways import refuse_strange
 from medseg.errors import RunError
 from medseg.places import passing_folder
@@ -109,11 +109,6 @@ def _is_drawn(row: Row) -> bool:
 
 def _is_modality(text: str) -> bool:
     return text.isascii() and text.isalnum() and len(text) < 17
-
-
-def is_archive(place: str | Path) -> bool:
-    """Whether a place is an archive, and no folder."""
-    return str(place).startswith("dicomweb:")
 
 
 def scan(

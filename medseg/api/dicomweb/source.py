@@ -69,10 +69,17 @@ class Files:
 
 @dataclass(frozen=True)
 class Studies:
-    """Studies of an archive, each fetched into a folder that this user alone may enter and that is removed."""
+    """Studies of an archive, each fetched into a folder that this user alone may enter and that is removed.
+
+    Attributes:
+        archive: Where they lie.
+        studies: StudyInstanceUID of each.
+        warns: Whether it is said that others can read what comes; not where it was said of the same archive.
+    """
 
     archive: Archive
     studies: tuple[str, ...]
+    warns: bool = True
 
     def refuse(self, manifest: Manifest) -> None:
         """Only DICOM series are in an archive."""
@@ -83,7 +90,8 @@ class Studies:
         """The series that may be of a channel; that others are left out is said, without names."""
         from medseg.images.dicom.web.archive import FOLDER  # noqa: PLC0415 - imports pydicom and requests
 
-        warn_open(self.archive, progress)
+        if self.warns:
+            warn_open(self.archive, progress)
         with passing_folder(FOLDER) as place:
             paths: list[Path] = []
             faults: list[Fault] = []
@@ -121,6 +129,11 @@ class Studies:
                 f"no series of the study is one that the model asks for; it has {_named(left)}",
                 "See 'layout.series' of the manifest in the folder of the model, and whether it is the right study.",
             )
+
+
+def is_archive(place: str | Path) -> bool:
+    """Whether a place is an archive, and no folder."""
+    return str(place).startswith("dicomweb:")
 
 
 def warn_open(archive: Archive, progress: Progress) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medseg.api.dicomweb.destination import Destination, IntoArchive, Nowhere
-from medseg.api.dicomweb.source import Files, Source, Studies
+from medseg.api.dicomweb.source import Files, Source, Studies, is_archive
 from medseg.errors import RunError
 
 
@@ -47,6 +47,10 @@ def ways(
         raise RunError("--from names an archive and --study a study in it: give both, or none.")
     if not has_out and not to:
         raise RunError("nowhere to write to is named: name a folder with -o, or an archive with --to.")
+    if source and not is_archive(source):
+        raise RunError("--from names an archive, as dicomweb:URL. Name files and folders without --from.")
+    if to and not is_archive(to):
+        raise RunError("--to names an archive, as dicomweb:URL. Name a folder that is written to with -o.")
     files = Files(tuple(Path(each) for each in inputs))
     if not (source or to):
         yield Ways(files, Nowhere())
@@ -55,10 +59,12 @@ def ways(
 
     refuse_strange(studies)
     with archives(*filter(None, (source, to))) as opened:
-        yield Ways(
-            Studies(opened[source], tuple(dict.fromkeys(studies))) if source else files,
-            IntoArchive(opened[to]) if to else Nowhere(),
-        )
+        destination = IntoArchive(opened[to]) if to else Nowhere()
+        if not source:
+            yield Ways(files, destination)
+            return
+        is_new = not to or opened[source].address.origin != opened[to].address.origin
+        yield Ways(Studies(opened[source], tuple(dict.fromkeys(studies)), warns=is_new), destination)
 
 
 def refuse_strange(studies: Sequence[str]) -> None:

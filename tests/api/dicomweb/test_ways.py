@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from typer.testing import CliRunner
 from medseg.api import predict
 from medseg.api.dicomweb.scanning import scan
 from medseg.api.dicomweb.source import warn_open
+from medseg.api.dicomweb.ways import ways
 from medseg.cli.main import app
 from medseg.errors import DataError, DefinitionError, MedsegError, RunError
 from medseg.images.dicom.web import archive as module
 from medseg.images.dicom.web.open import archives
+from medseg.learning.inference.label_files import label_files
 from medseg.progress import Silent
 from medseg.testing.archive import Archive, Request, serving
 from medseg.testing.series import uid_of
@@ -88,6 +91,8 @@ def test_a_local_study_is_stored_and_nothing_else_kept(
         ({"source": "S", "out": "o"}, "give both, or none"),
         ({"inputs": ["x"], "study": STUDY, "out": "o"}, "give both, or none"),
         ({"source": "S", "study": "../x", "out": "o"}, "--study no. 1 is no UID"),
+        ({"inputs": ["x"], "to": "folder"}, "Name a folder that is written to with -o"),
+        ({"source": "folder", "study": STUDY, "out": "o"}, "Name files and folders without --from"),
         (
             {"inputs": ["x"], "to": "S", "format": "nifti"},
             r"--format asks for none\. Leave it out, or add seg",
@@ -136,24 +141,49 @@ def test_what_comes_back_changed_does_not_count_as_stored(
     found = predict(model(), [study], tmp_path / "out", to=at(archive))
     (fault,), (case,) = found.faults, found.cases
     assert fault.found == "the archive gives back a segmentation that differs in PixelData"
+    assert fault.remedy.startswith(
+        "A changed one is in the archive: have it removed there, and store it again."
+    )
     assert found.stored == ()
     assert case.path is not None
     assert case.path.exists()
 
 
+def keeps(request: Request) -> None:
+    """Keep what was sent, without an answer."""
+    request.say_json = lambda *_: None  # type: ignore[method-assign]
+    request._stored()
+
+
+def hangs_up(request: Request) -> bool:
+    request.close_connection = True
+    return True
+
+
+NOT_THERE, MAY_BE_THERE = "It is not in the archive.", "It may be in the archive: store it again,"
+
+
 @pytest.mark.parametrize(
-    ("behave", "said"),
+    ("behave", "said", "known"),
     [
         (
             lambda request: request.say(409, b"Canary") is None,
             "did not take the segmentation (409, Conflict)",
+            NOT_THERE,
         ),
-        (lambda request: request.say(413) is None, "takes no object as large"),
-        (lambda request: request.say_json({}) is None, "has nothing there (404, Not Found)"),
+        (lambda request: request.say(413) is None, "takes no object as large", NOT_THERE),
+        (lambda request: request.say_json({}) is None, "has nothing there (404, Not Found)", MAY_BE_THERE),
         (
             lambda request: request.say(307, Location="http://127.0.0.1:9/x") is None,
-            "leads to http://127.0.0.1:9",
+            "leads to another address",
+            NOT_THERE,
         ),
+        (
+            lambda request: keeps(request) or request.say(500, b"Canary") is None,
+            "is in trouble (500,",
+            MAY_BE_THERE,
+        ),
+        (lambda request: keeps(request) or hangs_up(request), "broke off", MAY_BE_THERE),
         (
             lambda request: (
                 request.say_json(
@@ -162,18 +192,69 @@ def test_what_comes_back_changed_does_not_count_as_stored(
                 is None
             ),
             "did not store the segmentation: it has no room left (code A700)",
+            NOT_THERE,
         ),
     ],
-    ids=["conflict", "too large", "not there", "led away", "no room"],
+    ids=["conflict", "too large", "not there", "led away", "error", "hung up", "no room"],
 )
-def test_what_was_not_stored_is_a_fault_of_its_case(
-    behave: Callable[[Request], bool], said: str, archive: Archive, study: Path, model: Model, tmp_path: Path
+def test_what_was_not_stored_is_a_fault_of_its_case_that_says_whether_it_is_there(
+    behave: Callable[[Request], bool],
+    said: str,
+    known: str,
+    archive: Archive,
+    study: Path,
+    model: Model,
+    tmp_path: Path,
 ) -> None:
     archive.behaviours.append(lambda request: request.command == "POST" and behave(request))
     (fault,) = predict(model(), [study], tmp_path / "out", to=at(archive)).faults
     assert said in fault.found
     assert "Canary" not in fault.text()
-    assert fault.remedy.startswith("It is not in the archive.")
+    assert fault.remedy.startswith(known)
+
+
+def test_what_was_kept_and_cannot_be_read_back_may_be_there(
+    archive: Archive, study: Path, model: Model, tmp_path: Path
+) -> None:
+    archive.behaviours.append(lambda request: "/instances/" in request.path and request.say(500) is None)
+    (fault,) = predict(model(), [study], tmp_path / "out", to=at(archive)).faults
+    assert "is in trouble (500" in fault.found
+    assert fault.remedy.startswith(MAY_BE_THERE)
+    assert len(segmentations(archive)) == 1
+
+
+def test_who_ends_the_command_while_it_stores_is_told_that_it_may_be_there(
+    archive: Archive, study: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(self: module.Archive, path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.Archive, "store", ended)
+    model().save(tmp_path / "model")
+    said = CliRunner().invoke(app, ["predict", str(tmp_path / "model"), str(study), "--to", at(archive)])
+    assert said.exit_code == 130
+    expected = f"Interrupted. A segmentation was being stored. {MAY_BE_THERE} which changes nothing if it is."
+    assert expected in " ".join(said.output.split())
+
+
+def test_storing_twice_changes_nothing_and_a_corrected_code_is_another_object(
+    archive: Archive, study: Path, model: Model, tmp_path: Path
+) -> None:
+    keep = archive.hold
+
+    def keeps_the_first(stored: bytes) -> None:  # as most archives do
+        uid = str(dcmread(BytesIO(stored), stop_before_pixels=True).SOPInstanceUID)
+        if uid not in archive.held:
+            keep(stored)
+
+    archive.hold = keeps_the_first  # type: ignore[method-assign]
+    for _ in range(2):
+        assert predict(model(), [study], to=at(archive)).faults == ()
+        assert len(segmentations(archive)) == 1
+    code = {"value": "108369006", "scheme": "SCT", "meaning": "Neoplasm"}
+    corrected = model(segments={"tumour": {"code": code}})
+    assert predict(corrected, [study], to=at(archive)).faults == ()
+    assert len(segmentations(archive)) == 2
 
 
 def test_a_study_that_cannot_be_had_does_not_cost_the_others(
@@ -246,7 +327,10 @@ def test_a_fault_of_storing_ends_with_code_2(
         ["predict", str(tmp_path / "model"), str(study), "--to", at(archive), "-o", str(tmp_path / "out")],
     )
     assert said.exit_code == 2, said.output
-    assert "these files were not predicted, or not stored:" in " ".join(said.output.split())
+    text = " ".join(said.output.split())
+    assert "these files were not predicted, or not stored:" in text
+    assert f"Stored 0 of 1 case in {archive.url};" in text
+    assert "read back" not in text
 
 
 def test_a_scan_of_an_archive_counts_and_one_of_a_study_looks(archive: Archive, temporary: Path) -> None:
@@ -292,6 +376,40 @@ def test_it_is_said_loudly_that_others_can_read_what_is_not_encrypted(url: str, 
     with archives(f"dicomweb:{url}") as found:
         warn_open(found[f"dicomweb:{url}"], Heard())
     assert [loud for text, loud in said if "without encryption" in text] == [True] * warned
+
+
+@pytest.mark.parametrize(("to", "warned"), [("http://pacs:80/rs/", 1), ("http://other/rs", 2)])
+def test_it_is_said_once_of_an_archive_that_is_asked_and_told(
+    to: str, warned: int, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    class Heard(Silent):
+        def say(self, text: str, *, loud: bool = False) -> None:
+            said.append(text)
+
+    def nobody(*_: Any) -> None:
+        raise DataError("nobody is there.")
+
+    for name in ("reach", "series"):
+        monkeypatch.setattr(module.Archive, name, nobody)
+    predictor = model()
+    with ways((), "dicomweb:http://pacs/rs", [STUDY], f"dicomweb:{to}", has_out=False) as way:
+        with pytest.raises(DataError):
+            way.destination.reach(label_files(("seg",), predictor), Heard())
+        with pytest.raises(DataError), way.source.opened(predictor.manifest, Heard()):
+            pass
+    assert len([text for text in said if "without encryption" in text]) == warned
+
+
+def test_counting_the_studies_of_an_archive_removes_what_a_killed_process_left(
+    archive: Archive, temporary: Path
+) -> None:
+    left = temporary / f".{module.FOLDER}.abcd1234.part"
+    left.mkdir()
+    os.utime(left, (time.time() - 120,) * 2)
+    scan(at(archive))
+    assert list(temporary.iterdir()) == []
 
 
 def test_studies_of_a_folder_cannot_be_scanned(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,37 @@ def test_axes_in_another_order_give_the_same_object(
 
     assert first.PixelData == second.PixelData
     assert first.SOPInstanceUID == second.SOPInstanceUID
+
+
+def test_what_it_says_decides_its_uids(
+    mask: NDArray[np.uint8], series: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    sources, tumour = series(), SEGMENTS[1]
+
+    def uids(
+        name: str, *, by: Algorithm = MADE_BY, of: Segment = tumour, images: Sequence[Path] = sources
+    ) -> tuple[str, str]:
+        segments = (SEGMENTS[0], of, SEGMENTS[2])
+        path = tmp_path / f"{name}.dcm"
+        write_segmentation(mask, affine(), segments, images, path, algorithm=by)
+        data = dcmread(path)
+        assert data.file_meta.MediaStorageSOPInstanceUID == data.SOPInstanceUID
+        return data.SOPInstanceUID, data.SeriesInstanceUID
+
+    first = uids("first")
+    assert uids("again") == uids("turned", images=sources[::-1]) == first
+    others = [
+        uids("release", by=replace(MADE_BY, software="medseg 0.2.0")),
+        uids("pipeline", by=replace(MADE_BY, name="other")),
+        uids("weights", by=replace(MADE_BY, version="0")),
+        uids("label", of=replace(tumour, label="Tumour")),
+        uids("code", of=replace(tumour, type=Code("86049000", "SCT", "Malignant neoplasm"))),
+        uids("category", of=replace(tumour, category=Code("49755003", "SCT", "Morphology"))),
+        uids("colour", of=replace(tumour, colour=(1, 2, 3))),
+        uids("patient", images=series(PatientName="Other")),
+    ]
+    everything = [uid for each in (first, *others) for uid in each]
+    assert len({*everything}) == len(everything) == 18
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -193,17 +193,37 @@ class Archive:
         """Store an object, read it back, and compare.
 
         Raises:
-            DataError: It cannot be stored, or what the archive then gives is something else.
+            RefusedError: It cannot be stored, or what the archive then gives is something else; says what is known
+                of whether it is in the archive.
         """
-        from medseg.images.dicom.web.stored import refuse_changed, refuse_failed  # noqa: PLC0415 - imports NumPy
+        from medseg.images.dicom.web.standing import with_standing  # noqa: PLC0415 - imports NumPy
+        from medseg.images.dicom.web.stored import refuse_changed  # noqa: PLC0415 - as above
 
         with quiet():
             data = dcmread(path)
-        with self._talking(), quiet():
-            refuse_failed(self._stored(data), str(data.SOPInstanceUID))
-        with passing_folder(FOLDER) as place:
-            back = self._read_back(data, place / "back", 2 * path.stat().st_size + (1 << 20))
-            refuse_changed(path, back)
+        self._send(data)
+        try:
+            with passing_folder(FOLDER) as place:
+                back = self._read_back(data, place / "back", 2 * path.stat().st_size + (1 << 20))
+                refuse_changed(path, back)
+        except DataError as error:
+            raise with_standing(error, taken=True) from error
+
+    def _send(self, data: Any) -> None:
+        from medseg.images.dicom.web.standing import may_be_taken, with_standing  # noqa: PLC0415 - imports NumPy
+        from medseg.images.dicom.web.stored import refuse_failed  # noqa: PLC0415 - as above
+
+        taken = False
+        try:
+            with self._talking(), quiet():
+                try:
+                    answer = self._stored(data)
+                except Exception as error:
+                    taken = may_be_taken(error)
+                    raise
+                refuse_failed(answer, str(data.SOPInstanceUID))
+        except DataError as error:
+            raise with_standing(error, taken=taken) from None
 
     def _stored(self, data: Any) -> Any:
         """What the archive says of storing; nothing where that cannot be understood: it is read back anyhow."""

@@ -52,12 +52,12 @@ def refusal(error: Exception, url: str) -> DataError:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, requests.HTTPError) and status is not None:
         return RefusedError(*_of_status(int(status), url))
-    chain = list(_chain(error))
+    links = list(chain(error))
     for kinds, found, remedy in _KINDS:
-        for each in chain:
+        for each in links:
             if isinstance(each, kinds):
                 kind = BrokenOffError if remedy is _AGAIN else RefusedError
-                return kind(f"the archive {url} {found.format(reason=_reason(chain))}", remedy)
+                return kind(f"the archive {url} {found.format(reason=_reason(links))}", remedy)
     return RefusedError(f"the archive {url} answers otherwise than DICOMweb does", _ROOT)
 
 
@@ -70,8 +70,8 @@ def _of_status(status: int, url: str) -> tuple[str, str]:
     return f"the archive {url} {found} ({status}, {phrase})", remedy
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it came from: requests and urllib3 hold it as an argument or a reason."""
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Give an error and what it came from: requests and urllib3 hold it as an argument or a reason."""
     seen: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting:
@@ -82,14 +82,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     yield from seen
 
 
-def _reason(chain: Sequence[BaseException]) -> str:
+def _reason(links: Sequence[BaseException]) -> str:
     """What the system or the library of certificates calls it: texts of their own, not of the archive."""
-    for each in chain:
+    for each in links:
         if isinstance(each, ssl.SSLCertVerificationError):
             return each.verify_message
         if isinstance(each, OSError) and each.strerror:
             return each.strerror
-    return type(chain[0]).__name__
+    return type(links[0]).__name__
 
 
 _AGAIN = "Try again; if it goes on, ask those who keep the archive."

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from netrc import NetrcParseError
 
 from requests import PreparedRequest
 from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import get_netrc_auth
 
 from medseg.images.dicom.web.address import Address
 from medseg.images.refusal import RefusedError
@@ -36,10 +38,12 @@ def from_environment(addresses: Sequence[Address]) -> AuthBase | None:
         addresses: Every archive that is asked in one command.
 
     Raises:
-        RefusedError: It says half of what is needed, or would be sent to several archives.
+        RefusedError: It says half of what is needed, or would be sent to several archives; or the netrc file that
+            is asked in its place cannot be read.
     """
     user, password, token = (os.environ.get(name, "").strip() for name in (USER, PASSWORD, TOKEN))
     if not (user or password or token):
+        _refuse_damaged_netrc(addresses)
         return None
     if len({address.origin for address in addresses}) > 1:
         raise RefusedError(
@@ -61,3 +65,17 @@ def from_environment(addresses: Sequence[Address]) -> AuthBase | None:
         missing = PASSWORD if user else USER
         raise RefusedError(f"{missing} is not set, and its other half is", "Set both, or none.")
     return HTTPBasicAuth(user.encode(), password.encode())
+
+
+def _refuse_damaged_netrc(addresses: Sequence[Address]) -> None:
+    """Refuse a netrc file that requests would pass over silently; nothing that it holds is repeated."""
+    for address in addresses:
+        try:
+            get_netrc_auth(address.url, raise_errors=True)
+        except (NetrcParseError, OSError, UnicodeError) as error:
+            line = getattr(error, "lineno", None)
+            where = f" (line {line})" if line else ""
+            raise RefusedError(
+                f"the netrc file, which says who asks an archive, cannot be read{where}",
+                "Let it hold `machine HOST login NAME password WORD`, readable by this user, or set NETRC to one.",
+            ) from None

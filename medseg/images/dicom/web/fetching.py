@@ -22,6 +22,11 @@ _UNSAID = 1 << 26  # bytes of an image whose size the archive does not say
 _SPARE = 1 << 30  # bytes that are left free on the disk
 _TRIES = 3
 _KEEPERS = "Ask those who keep the archive."
+_WAIT = "Wait until the study is complete in the archive, and try again."
+
+
+class _GrownError(RefusedError):
+    """A series has an image that it had not when it was listed."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,14 @@ def fetch_study(
     folder.mkdir()
     _refuse_large(sum(each.pixels or 0 for each in series), folder)
     with progress.bar("fetching images", sum(len(each.instances) for each in series), "images") as bar:
-        for number, each in enumerate(series, 1):
-            _fetch(archive, study, each, folder / f"series-{number}", bar)
+        for number, (row, each) in enumerate(zip(taken, series, strict=True), 1):
+            place = folder / f"series-{number}"
+            try:
+                _fetch(archive, study, each, place, bar)
+            except _GrownError:  # listed anew, once: a study that goes on growing is not complete
+                now = _asked(archive, study, row)
+                _refuse_many(len(now.instances))
+                _fetch(archive, study, now, place, bar)
     return [row for row in rows if row not in taken]
 
 
@@ -95,14 +106,18 @@ def _asked(archive: Archive, study: str, row: Row) -> _Series:
         instances = frozenset(uid_in(each, "SOPInstanceUID") for each in images)
     except ValueError as error:
         raise refusal(error, archive.address.url) from None
+    if not instances:
+        raise RefusedError(
+            "the archive names a series of the study, and no image of it", f"{_WAIT} {_KEEPERS}"
+        )
     return _Series(uid, instances, bytes_of(images))
 
 
 def _refuse_many(count: int) -> None:
     if count > MOST_IMAGES:
         raise RefusedError(
-            f"the archive says {count} images, and at most {MOST_IMAGES} are fetched at once",
-            "Name one study at a time, or export what is meant to a folder and name that.",
+            f"the archive says {count} images of the study, and at most {MOST_IMAGES} are fetched",
+            "Export the series that are meant to a folder, and name that.",
         )
 
 
@@ -140,10 +155,10 @@ def _fetch(archive: Archive, study: str, series: _Series, folder: Path, bar: Bar
                     f"the archive says {len(series.instances)} images in a series, and gave {len(got)}",
                     f"Try again. {_KEEPERS}",
                 )
-        except BrokenOffError:
+        except (BrokenOffError, _GrownError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             bar.advance(-len(got))
-            if attempt == _TRIES:
+            if attempt == _TRIES or isinstance(error, _GrownError):
                 raise
         else:
             return
@@ -164,8 +179,12 @@ def _checked(path: Path, study: str, series: _Series, got: Iterable[str]) -> str
             "the archive gave something that is no DICOM object, or one that cannot be read", _KEEPERS
         )
     uid = found.tags["SOPInstanceUID"]
-    if (found.study[1], found.series) != (study, series.uid) or uid not in series.instances:
+    if (found.study[1], found.series) != (study, series.uid):
         raise RefusedError("the archive gave an image of another series than was asked for", _KEEPERS)
+    if uid not in series.instances:
+        raise _GrownError(
+            "a series changed while it was read: the archive gave an image that came later", _WAIT
+        )
     if uid in got:
         raise RefusedError("the archive gave an image twice", _KEEPERS)
     return uid

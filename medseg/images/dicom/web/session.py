@@ -139,9 +139,10 @@ class BoundedSession(Session):
             other = None
         if other != self._origin or resp.request.method != "GET":
             resp.close()
-            where = "{}://{}:{}".format(*other) if other and other != self._origin else "another address"
+            secured = other is not None and (other[0], self._origin[0]) == ("https", "http")
+            where = "HTTPS" if secured else "another address"  # whatever it says may name a patient
             raise RefusedError(
                 f"the archive leads to {where}, which is not followed: images or a password might go astray",
-                "If that is the archive, name its address itself.",
+                "Ask those who keep the archive for the address of its DICOMweb services, and name that.",
             )
         return target

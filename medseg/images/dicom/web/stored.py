@@ -10,27 +10,22 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from medseg.images.dicom.quiet import quiet
+from medseg.images.dicom.writing.identity import NEW_EACH_TIME
 from medseg.images.refusal import RefusedError
 
-_KEEPERS = "Ask those who keep the archive; the label map is not in it as it should be."
-
-#: What an archive may write anew when it files an object, or what is new at each making: the same mask of the same
-#: images has the same UIDs whenever it is made, so that an archive may keep the one of yesterday.
-_OF_FILING = {
-    *("ContributingEquipmentSequence", "DimensionOrganizationSequence", "DimensionIndexSequence"),
-    *(
-        "InstanceCreationDate",
-        "InstanceCreationTime",
-        "ContentDate",
-        "ContentTime",
-        "SeriesDate",
-        "SeriesTime",
-    ),
-    *("TimezoneOffsetFromUTC", "SpecificCharacterSet", "AccessionNumber", "ReferringPhysicianName"),
-    *("PatientName", "PatientBirthDate", "PatientSex", "PatientAge", "StudyDescription", "StudyID"),
+#: What an archive may write anew when it files an object, or what is new at each making: the same content has the
+#: same UIDs whenever it is made, so that an archive may keep the one of yesterday.
+_NOT_COMPARED = NEW_EACH_TIME | {
+    *("SpecificCharacterSet", "AccessionNumber", "ReferringPhysicianName"),
+    *("PatientSex", "PatientAge", "StudyDescription", "StudyID"),
 }
 
+_COMPLETED = {"PatientName", "PatientBirthDate"}  # an archive may add them where the images lack them
+
 _PIXELS = "PixelData"
+_KEEPERS = "Ask those who keep the archive."
+
+_IS_THERE = 0x0111  # a duplicate: reading it back tells whether it is the same. Source: DICOM PS3.7, C.5.8
 
 #: Source: DICOM PS3.4, annex B.2.3, and PS3.18, table I.2-2.
 _FAILURES = {
@@ -41,6 +36,14 @@ _FAILURES = {
 }
 
 
+class NotStoredError(RefusedError):
+    """An archive says that it did not store an object."""
+
+
+class ChangedError(RefusedError):
+    """An archive holds another object under the UIDs of what it was given."""
+
+
 def refuse_failed(answer: Any, instance: str) -> None:
     """Refuse what an archive says it did not store.
 
@@ -49,22 +52,24 @@ def refuse_failed(answer: Any, instance: str) -> None:
         instance: UID of the object. An archive may list no failures in a sequence of them.
 
     Raises:
-        RefusedError: It says so.
+        NotStoredError: It says so.
     """
     for item in getattr(answer, "FailedSOPSequence", None) or []:
         if str(getattr(item, "ReferencedSOPInstanceUID", instance)) == instance:
             code = int(getattr(item, "FailureReason", 0) or 0)
+            if code == _IS_THERE:
+                continue
             reason = _FAILURES.get(
                 code, "it cannot understand it" if code >> 12 == 0xC else "it says no more"
             )
-            raise RefusedError(
+            raise NotStoredError(
                 f"the archive did not store the segmentation: {reason} (code {code:04X})",
-                "Ask those who keep the archive.",
+                _KEEPERS,
             )
 
 
 def refuse_changed(given: Path, back: Path) -> None:
-    """Refuse an object that an archive gives back changed: pixels, places, segments, references, patient or UIDs.
+    """Refuse an object given back changed: in pixels, places, segments, references, patient, texts or UIDs.
 
     Attributes may be added, and pixels compressed without loss.
 
@@ -73,7 +78,8 @@ def refuse_changed(given: Path, back: Path) -> None:
         back: What came back.
 
     Raises:
-        RefusedError: It is another.
+        ChangedError: It differs.
+        RefusedError: It cannot be read.
     """
     with quiet():
         try:
@@ -83,11 +89,11 @@ def refuse_changed(given: Path, back: Path) -> None:
             raise RefusedError("what the archive gives back is no DICOM object", _KEEPERS) from error
     if changed:
         listed = ", ".join(changed[:5]) + (", ..." if len(changed) > 5 else "")
-        raise RefusedError(f"the archive gives back a segmentation that differs in {listed}", _KEEPERS)
+        raise ChangedError(f"the archive gives back a segmentation that differs in {listed}", _KEEPERS)
 
 
 def _names(ours: Dataset) -> list[str]:
-    return [element.keyword for element in ours if element.keyword and element.keyword not in _OF_FILING]
+    return [element.keyword for element in ours if element.keyword and element.keyword not in _NOT_COMPARED]
 
 
 def _same(ours: Dataset, theirs: Dataset, name: str) -> bool:
@@ -97,4 +103,11 @@ def _same(ours: Dataset, theirs: Dataset, name: str) -> bool:
         if ours.file_meta.TransferSyntaxUID == theirs.file_meta.TransferSyntaxUID:
             return bool(ours[name].value == theirs[name].value)
         return np.array_equal(ours.pixel_array, theirs.pixel_array)
+    if name in _COMPLETED:
+        return _written(ours, name) in {"", _written(theirs, name)}
     return bool(ours[name].value == theirs[name].value)
+
+
+def _written(data: Dataset, name: str) -> str:
+    """A text without what an archive may leave out: empty parts at the end of a name."""
+    return str(data[name].value or "").rstrip(" ^=")

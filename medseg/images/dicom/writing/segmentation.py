@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
@@ -18,6 +17,7 @@ from medseg.images.dicom.header import Header, opened_frames
 from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.series.plane import planes_in
 from medseg.images.dicom.writing.check import refuse_other_voxels
+from medseg.images.dicom.writing.identity import identify
 from medseg.images.dicom.writing.planes import on_planes
 from medseg.images.dicom.writing.segments import Algorithm, Code, Segment
 from medseg.images.refusal import RefusedError
@@ -54,8 +54,8 @@ def write_segmentation(
 ) -> tuple[str, ...]:
     """Write a mask as a DICOM segmentation in the frame of reference of its sources, empty slices included.
 
-    It is written beside its place, read back and compared voxel for voxel, and then gets its name. The same mask,
-    sources and algorithm give the same UIDs.
+    It is written beside its place, read back and compared voxel for voxel, and then gets its name. Its UIDs are made
+    from all that it says: the same mask, segments, sources and algorithm give the same, and others give others.
 
     Args:
         mask: (I, J, K) of whole numbers; 0 is background, every other value is one of a segment.
@@ -87,6 +87,7 @@ def write_segmentation(
         with warnings.catch_warnings(action="ignore"), written_whole(path) as target:
             made = _object(highdicom, images, stored, segments, algorithm, form, series_number)
             made.ContentCreatorName = ""  # of type 2: there, though nobody drew it
+            identify(made)
             made.save_as(target, enforce_file_format=True)
             refuse_other_voxels(target, stored, planes)
     return notes
@@ -137,10 +138,11 @@ def _numbered(mask: NDArray[Any], segments: Sequence[Segment]) -> NDArray[np.int
 
 
 def _heads(sources: Sequence[Path]) -> dict[Path, Header]:
-    """Headers of the sources; a file of many frames may be named once for each."""
+    """Headers of the sources, in an order that no names of files change; one of many frames may be named for each."""
     if not sources:
         raise RefusedError("no source image was given", "Give the images that the mask was made of.")
-    return {path: opened_frames(path, pixels=False) for path in dict.fromkeys(sources)}
+    heads = {path: opened_frames(path, pixels=False) for path in dict.fromkeys(sources)}
+    return dict(sorted(heads.items(), key=lambda each: str(each[1].data.get("SOPInstanceUID", ""))))
 
 
 def _completed(images: Sequence[Dataset]) -> tuple[str, ...]:
@@ -201,12 +203,6 @@ def _object(
     form: Form,
     series_number: int,
 ) -> Any:
-    entropy = [
-        str(images[0].SeriesInstanceUID),
-        algorithm.version,
-        form,
-        hashlib.sha256(stored.tobytes()).hexdigest(),
-    ]
     try:
         made = highdicom.seg.Segmentation(
             source_images=images,
@@ -216,9 +212,9 @@ def _object(
                 _described(highdicom, number, segment, algorithm)
                 for number, segment in enumerate(segments, 1)
             ],
-            series_instance_uid=generate_uid(entropy_srcs=["series", *entropy]),
+            series_instance_uid=generate_uid(),
             series_number=series_number,
-            sop_instance_uid=generate_uid(entropy_srcs=["instance", *entropy]),
+            sop_instance_uid=generate_uid(),
             instance_number=1,
             manufacturer="medseg",
             manufacturer_model_name=algorithm.name[:64],

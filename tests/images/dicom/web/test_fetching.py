@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from requests.exceptions import ConnectionError as ConnectionFailed
 
 from medseg.errors import DataError
@@ -186,8 +189,12 @@ def test_what_leads_to_another_host_is_not_followed(
         served.behaviours.append(
             lambda request: request.say(302, Location=f"{other.url}/{CANARY}?{CANARY}") is None
         )
-        assert "which is not followed" in refused(served, tmp_path)
+        said = refused(served, tmp_path)
+        assert "leads to another address, which is not followed" in said
+        assert urlsplit(other.url).netloc not in said
         assert other.asked == []
+    served.behaviours[:] = [lambda request: request.say(302, Location="https://Canary/x") is None]
+    assert "leads to HTTPS, which is not followed" in refused(served, tmp_path)
 
 
 def test_what_leads_elsewhere_on_the_same_host_is_followed_and_circles_end(
@@ -363,6 +370,70 @@ def test_images_of_another_series_are_refused(served: Served, tmp_path: Path) ->
         at_images(lambda request, _: request.say_parts(request.parts(list(request.archive.held.values()))))
     )
     assert "an image of another series than was asked for" in refused(served, tmp_path)
+
+
+def growing(served: Served, times: int) -> None:
+    """Let an image of each series come between listing and fetching, as often as said."""
+    left = [times]
+
+    def grows(request: Request) -> bool:
+        if images(request) and left[0]:
+            left[0] -= 1
+            (*_, last) = served.under(request.path.split("/")[3::2])
+            new = dcmread(BytesIO(served.held[str(last.SOPInstanceUID)]))
+            new.SOPInstanceUID = new.file_meta.MediaStorageSOPInstanceUID = uid_of(f"new {left[0]}")
+            stored = BytesIO()
+            new.save_as(stored)
+            served.hold(stored.getvalue())
+        return False
+
+    served.behaviours.append(grows)
+
+
+def test_a_series_that_grew_is_listed_anew_and_fetched_whole(served: Served, tmp_path: Path) -> None:
+    growing(served, 1)
+    fetched(served, tmp_path)
+    assert {path.read_bytes() for path in (tmp_path / "in").rglob("*.dcm")} == set(served.held.values())
+    assert len(served.held) == 7
+
+
+def test_a_series_that_goes_on_growing_is_told(served: Served, tmp_path: Path) -> None:
+    growing(served, 9)
+    assert "a series changed while it was read" in (said := refused(served, tmp_path))
+    assert "Wait until the study is complete" in said
+
+
+def test_a_series_without_images_is_told(served: Served, tmp_path: Path) -> None:
+    served.behaviours.append(lambda request: "/instances?" in request.path and request.say_json([]) is None)
+    assert "names a series of the study, and no image of it. Wait until" in refused(served, tmp_path)
+
+
+def test_a_study_of_too_many_images_is_not_told_to_name_fewer_studies(served: Served, tmp_path: Path) -> None:
+    def lies(request: Request) -> bool:
+        row = {"0020000E": {"vr": "UI", "Value": ["1.2"]}, "00201209": {"vr": "IS", "Value": [99_999]}}
+        request.say_json([row])
+        return True
+
+    served.behaviours.append(lies)
+    assert "says 99999 images of the study, and at most 20000 are fetched. Export the series" in refused(
+        served, tmp_path
+    )
+
+
+def test_a_netrc_file_that_cannot_be_read_is_told_before_anything_is_asked(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    (tmp_path / "netrc").write_text("machine 127.0.0.1\nlogin Canary passwort secret-canary")
+    said = refused(served, tmp_path)
+    assert re.search(r"the netrc file, .* cannot be read \(line \d\)\. Let it hold `machine HOST", said)
+    assert "secret" not in said
+    (tmp_path / "netrc").unlink()
+    (tmp_path / "netrc").mkdir()
+    assert "the netrc file, which says who asks an archive, cannot be read. " in refused(served, tmp_path)
+    assert served.asked == []
+    monkeypatch.setenv("MEDSEG_DICOMWEB_TOKEN", "word")  # in place of it
+    fetched(served, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,13 @@ from medseg.images.dicom.web.stored import refuse_changed, refuse_failed
 from medseg.images.refusal import RefusedError
 from medseg.testing.dicoms import write_dicom
 
+MORE = {"PatientBirthDate": "19500101", "ContentTime": "101010"}
+
 
 @pytest.fixture
 def given(tmp_path: Path) -> Path:
     array = np.arange(20, dtype=np.uint8).reshape(4, 5)
-    return write_dicom(tmp_path / "given", array, PatientID="p0", PatientName="A^B", ContentTime="101010")
+    return write_dicom(tmp_path / "given", array, PatientID="p0", PatientName="A^B", **MORE)
 
 
 def changed(given: Path, **attributes: Any) -> Path:
@@ -30,8 +32,14 @@ def changed(given: Path, **attributes: Any) -> Path:
     return given.with_name("back")
 
 
-def test_times_names_and_additions_are_the_archives_own(given: Path) -> None:
-    refuse_changed(given, changed(given, ContentTime="202020", PatientName="A^B^C", IssuerOfPatientID="PACS"))
+def test_times_and_additions_are_the_archives_own(given: Path) -> None:
+    own = {"ContentTime": "202020", "IssuerOfPatientID": "PACS", "StudyDescription": "head"}
+    refuse_changed(given, changed(given, **own))
+    refuse_changed(given, changed(given, PatientName="A^B^^"))  # the same name
+    data = dcmread(given)
+    data.PatientName = data.PatientBirthDate = ""
+    data.save_as(given)
+    refuse_changed(given, changed(given, PatientName="A^B", PatientBirthDate="19000101"))  # completed
 
 
 def test_compression_without_loss_is_the_same(given: Path) -> None:
@@ -44,8 +52,16 @@ def test_compression_without_loss_is_the_same(given: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PixelData", bytes(20)), ("PatientID", "p1"), ("SOPInstanceUID", "1.2.3"), ("Rows", 5)],
-    ids=["pixels", "patient", "object", "size"],
+    [
+        ("PixelData", bytes(20)),
+        ("PatientID", "p1"),
+        ("PatientName", "p1"),
+        ("PatientName", ""),
+        ("PatientBirthDate", "19000101"),
+        ("SOPInstanceUID", "1.2.3"),
+        ("Rows", 5),
+    ],
+    ids=["pixels", "patient", "name", "no name", "birth date", "object", "size"],
 )
 def test_other_pixels_patients_and_objects_are_refused_by_name_alone(
     name: str, value: Any, given: Path
@@ -83,6 +99,7 @@ def test_a_failure_is_told_by_its_code_and_an_empty_list_is_none() -> None:
     refuse_failed(empty, "1.2")
     refuse_failed(None, "1.2")
     refuse_failed(failed("1.3", 0x0122), "1.2")  # of another object
+    refuse_failed(failed("1.2", 0x0111), "1.2")  # a duplicate is there, and compared when it is read back
     with pytest.raises(RefusedError, match=r"it keeps no segmentations \(code 0122\)"):
         refuse_failed(failed("1.2", 0x0122), "1.2")
     with pytest.raises(RefusedError, match="it cannot understand it"):
