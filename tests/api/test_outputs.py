@@ -141,7 +141,7 @@ def test_what_is_refused_is_refused_before_anything_is_written(pictures: Path, t
 
 
 def test_formats_of_label_maps_of_volumes_are_refused_of_pictures(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(DefinitionError, match=r"--format chooses.*Leave it out\.$"):
+    with pytest.raises(DefinitionError, match=r"--format and --to, .*Leave them out\.$"):
         predict(predictor_of(), [pictures], tmp_path / "out", format="nifti")
     assert not (tmp_path / "out").exists()
 

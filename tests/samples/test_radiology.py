@@ -8,6 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 from medseg.errors import DataError
+from medseg.images.made_up import MADE_UP
 from medseg.progress import Silent
 from medseg.samples import Radiology, radiology, radiology_pictures
 from medseg.samples.brain.atlas import CENTRE, atlas
@@ -115,7 +116,7 @@ def test_png_files_are_grey_and_show_the_picture(folder, pictures):
             kind = class_name(picture.channel, picture.plane)
             name = f"{patient_name(number)}_{kind.lower()}_{picture.n}.png"
             with Image.open(folder / role_folder(SEED, number) / kind / name) as image:
-                assert (image.mode, image.size, image.info) == ("L", (128, 128), {})
+                assert (image.mode, image.size, image.info) == ("L", (128, 128), {"Comment": MADE_UP})
                 assert np.array_equal(np.asarray(image), picture.shown())
 
 

@@ -179,8 +179,8 @@ def label_files(names: Sequence[str], predictor: Predictor) -> tuple[LabelFile, 
     """
     if predictor.task.target.truth != "masks" or predictor.preparation.files.flat:
         raise DefinitionError(
-            "the model gives no label maps of volumes, and --format chooses how those are written, --to where they "
-            "go. Leave both out."
+            "the model gives no label maps of volumes: --format and --to, which say how and where these are written, "
+            "do not fit it. Leave them out."
         )
     return tuple(_FORMATS[name](predictor) for name in names)
 
