@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -17,7 +14,6 @@ from monai.transforms import Compose
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
-from medseg.errors import MedsegError, TrainingError
 from medseg.learning.augmentation.by_place import AugmentByPlace
 from medseg.learning.tasks.target import MASKS, Target
 from medseg.learning.training.sampling.foreground import Foreground
@@ -137,62 +133,6 @@ class SliceDataset(CacheDataset):
             return self.device
         _, *shape = self._read([0])["image"].shape
         return CPU if self.random.one_by_one(tuple(shape)) else self.device
-
-
-@contextmanager
-def workers_watched(workers: int) -> Iterator[None]:
-    """Tell what ended a process that loads slices; torch raises a RuntimeError, or a whole traceback as a message.
-
-    Args:
-        workers: How many load slices, for the message.
-
-    Raises:
-        TrainingError: One was killed or crashed, or found no memory.
-        MedsegError: What one of them raised, with the message that it has in this process.
-    """
-    try:
-        yield
-    except MedsegError as error:
-        own = f"{type(error).__module__}.{type(error).__qualname__}: "
-        if not str(error).startswith("Caught ") or own not in str(error):
-            raise
-        raise type(error)(str(error).rpartition(own)[2].strip()) from error
-    except (RuntimeError, MemoryError, EOFError, OSError, UnpicklingError) as error:
-        if not _lacked_memory(str(error)) and not _cut_off(error):
-            raise
-        raise TrainingError(
-            f"one of {workers} processes that load slices ended unexpectedly: most likely the system stopped it for "
-            "want of memory, of which each takes its own, in a container also of shared memory (--shm-size). Start "
-            "the run again with --set loading.workers=0, or a smaller loading.batch_size; or free memory and go on "
-            "with medseg pipeline resume."
-        ) from error
-
-
-def _lacked_memory(message: str) -> bool:
-    """Whether an error of torch's loader is that a process of it was stopped, or found no memory of one kind."""
-    if "DataLoader worker (" in message or message.startswith(
-        ("Caught MemoryError", "Pin memory thread exited")
-    ):
-        return True
-    words = (
-        "can't allocate memory",
-        "Cannot allocate memory",
-        "shared memory",
-        "unable to write to file </torch_",
-    )
-    return message.startswith("Caught ") and any(each in message for each in words)
-
-
-def _cut_off(error: Exception) -> bool:
-    """Whether a process ended while it handed over a batch, of which torch says no more than where reading stopped.
-
-    A batch crosses as a message, read from a pipe, that names memory, which is then asked for by a socket: where the
-    other side is gone, there is an end of file, a reset or refused connection, a missing socket or half a message.
-    """
-    return isinstance(error, (EOFError, OSError, UnpicklingError)) and any(
-        frame.f_globals.get("__name__", "").startswith("multiprocessing.")
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-    )
 
 
 class EpochOrder(Sampler[tuple[int, int]]):

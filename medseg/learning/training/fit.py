@@ -10,7 +10,7 @@ from medseg.errors import DefinitionError
 from medseg.learning.outputs.deep_supervision import DeepSupervision
 from medseg.learning.outputs.main_output import with_main_output
 from medseg.learning.tasks.task import Loss, Task, on_device
-from medseg.learning.training.batches import Batches, workers_watched
+from medseg.learning.training.batches import Batches
 from medseg.learning.training.checkpoint import Checkpoints, Standing
 from medseg.learning.training.engine.compiling import compiled
 from medseg.learning.training.engine.epochs import Epochs
@@ -21,6 +21,7 @@ from medseg.learning.training.memory import MemoryNeed
 from medseg.learning.training.objective import SUPERVISED, Objective
 from medseg.learning.training.optimiser import make_optimiser, try_step
 from medseg.learning.training.plan import Plan, Precision
+from medseg.machine.loaders import workers_watched
 
 
 def fit(
@@ -84,7 +85,7 @@ def fit(
         )
     loss = DeepSupervision(on_device(task.loss(), device)) if loss is None else loss
     engine = Epochs(parts, task, loss, train, val, plan, device, precision, need, watch, objective)
-    with workers_watched(train.loader.num_workers), compiled(network, wanted=plan.compile):
+    with workers_watched(train.loader), compiled(network, wanted=plan.compile):
         while _goes_on(standing, plan):
             torch.manual_seed(_seed_of(seed, standing.epoch + 1))
             standing = engine.run(standing)

@@ -25,15 +25,18 @@ from monai.transforms import (
     RandZoomd,
 )
 from torch._utils import ExceptionWrapper
+from torch.utils.data import DataLoader
 
 from medseg.errors import DefinitionError, StoreError, TrainingError
 from medseg.learning.tasks.target import MANY_LABELS, ONE_LABEL
-from medseg.learning.training.batches import Batches, EpochOrder, SliceDataset, workers_watched
+from medseg.learning.training.batches import Batches, EpochOrder, SliceDataset
 from medseg.learning.training.slice_cache import StackedSlices
+from medseg.machine.loaders import workers_watched
 from medseg.slices.store.store import SliceStore
 from medseg.testing.cases import slice_store
 
 BOTH = ["image", "label"]
+LOADER = DataLoader([0], num_workers=1)
 MODES = ["bilinear", "nearest"]
 
 
@@ -405,10 +408,12 @@ def test_a_worker_gives_the_same_batches_takes_no_numbers_and_its_end_is_told(st
                 assert torch.equal(one["index"], other["index"])
         assert torch.equal(torch.get_rng_state(), before)
         told = r"one of 1 processes .* want of memory.*--set loading\.workers=0.*batch_size.*pipeline resume"
-        with pytest.raises(TrainingError, match=told), workers_watched(1):  # noqa: PT012 - found sooner or later
+        with pytest.raises(TrainingError, match=told), workers_watched(helped.loader):  # noqa: PT012 - sooner or later
             for epoch in range(500):
                 for _ in helped.at(epoch):
                     helped.loader._iterator._workers[0].kill()
+        assert helped.loader._iterator is None
+        assert not multiprocessing.active_children()
     finally:
         if helped.loader._iterator is not None:
             helped.loader._iterator._shutdown_workers()
@@ -420,7 +425,7 @@ def test_what_a_worker_raises_has_the_message_that_it_has_without_workers():
         raise DefinitionError(told)
     except DefinitionError:
         sent = ExceptionWrapper(where="in DataLoader worker process 0")
-    with pytest.raises(DefinitionError) as met, workers_watched(1):
+    with pytest.raises(DefinitionError) as met, workers_watched(LOADER):
         sent.reraise()
     assert str(met.value) == told
 
@@ -430,7 +435,7 @@ def test_want_of_memory_in_a_worker_is_told_with_the_setting_that_needs_less():
         raise MemoryError("no 4 GiB")
     except MemoryError:
         sent = ExceptionWrapper(where="in DataLoader worker process 0")
-    with pytest.raises(TrainingError, match=r"--set loading\.workers=0"), workers_watched(1):
+    with pytest.raises(TrainingError, match=r"--set loading\.workers=0"), workers_watched(LOADER):
         sent.reraise()
 
 
@@ -447,7 +452,7 @@ def test_want_of_memory_that_torch_tells_in_words_is_told_alike(said):
         raise RuntimeError(said)
     except RuntimeError:
         sent = ExceptionWrapper(where="in DataLoader worker process 0")
-    with pytest.raises(TrainingError, match=r"--set loading\.workers=0"), workers_watched(1):
+    with pytest.raises(TrainingError, match=r"--set loading\.workers=0"), workers_watched(LOADER):
         sent.reraise()
 
 
@@ -456,12 +461,12 @@ def test_a_worker_that_ends_while_it_hands_over_a_batch_is_told_alike(sent):
     ours, its = multiprocessing.Pipe()
     os.write(its.fileno(), struct.pack("!i", 100) + sent)
     its.close()
-    with pytest.raises(TrainingError, match=r"--set loading\.workers=0"), workers_watched(1):
+    with pytest.raises(TrainingError, match=r"--set loading\.workers=0"), workers_watched(LOADER):
         ours.recv()
 
 
 def test_a_worker_whose_socket_is_gone_when_a_batch_is_fetched_is_told_alike(tmp_path):
-    with pytest.raises(TrainingError, match=r"--set loading\.workers=0"), workers_watched(1):
+    with pytest.raises(TrainingError, match=r"--set loading\.workers=0"), workers_watched(LOADER):
         multiprocessing.connection.Client(str(tmp_path / "gone"))
 
 
@@ -476,7 +481,7 @@ def test_a_worker_whose_socket_is_gone_when_a_batch_is_fetched_is_told_alike(tmp
     ],
 )
 def test_what_is_not_of_a_worker_stays_what_it_is(error):
-    with pytest.raises(type(error)) as met, workers_watched(1):
+    with pytest.raises(type(error)) as met, workers_watched(LOADER):
         raise error
     assert met.value is error
 
