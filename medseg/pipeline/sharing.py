@@ -207,7 +207,15 @@ def _filled(resolved: Resolved, shared: SharedCopies, role: Role) -> str:
     if rule.file is not None:
         return _named(role).capitalize()
     ways = [filling(rule, role, len(labelled(shared.cases)))]
-    found = offered(rule, ways, lambda other: _has_any(resolved, _again(resolved, shared, other), role))
+    asked = {each for step in resolved.steps.values() for each in step.roles if each != UNLABELLED}
+    # What gives one role somebody must not take the last one from another.
+    needed = {role, *(each for each in asked if _has_any(resolved, shared, each))}
+
+    def works(other: SplitRule) -> bool:
+        again = _again(resolved, shared, other)
+        return all(_has_any(resolved, again, each) for each in needed)
+
+    found = offered(rule, ways, works)
     return "; ".join(["Add cases", *found])
 
 

@@ -99,5 +99,9 @@ def test_a_role_of_nobody_is_given_somebody_by_what_is_offered(values: dict[str,
     assert two.endswith("Add cases")
 
 
+def test_what_would_take_the_last_picture_from_training_is_not_offered() -> None:
+    assert emptied(SplitRule(by="slice"), 1).endswith("Add cases")
+
+
 def test_nothing_is_said_where_all_roles_have_all_classes() -> None:
     assert run(None, train="abc", val="abc", test="cba") == []

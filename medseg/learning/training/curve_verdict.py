@@ -15,7 +15,8 @@ more, in this order:
    - of 8 or more, it rose in each of the last epochs, by a twentieth in all and surely, while t fell by a twentieth;
    - all values after the lowest lie about a level that is a tenth above it (three twentieths, if they are fewer than
      8), and 4 times as far as they scatter, while t fell by a quarter; or they are 8 or more that climb by a tenth
-     from their first third to their last, and by no chance (Kendall's tau, one-sided, 0.1 %).
+     from their first third to their last, and by no chance (Kendall's tau, one-sided, 0.1 %); 6 or more, and 0.5 %,
+     if v ends at more than thrice t.
    If t surely fell meanwhile, or ends far below v (v is more than half above it), this is *overfitting* since the
    epoch after that point. If t rose too, the training diverges: *not yet converged*; if it rose by more than a
    twentieth, but less than that, as after a restart of the learning rate, nothing is said of it.
@@ -52,7 +53,7 @@ _OF_LEVEL, _OF_FALL = 0.05, 0.05  # of a level; of what was gained
 _OF_STEADY, _OF_TURN, _OF_APART = 0.15, 0.10, 0.075  # of a level
 _FALLS = 3  # validations that fell before a turn, at least
 _CHANCE = 0.05  # that values without a trend rise so, by Kendall's tau
-_HARDLY = 0.001
+_RARELY, _HARDLY = 0.005, 0.001
 _SCORE_STEP = 0.005
 _LOW_SCORE, _FAIR_SCORE = 0.5, 0.8
 _SCATTER = 0.02  # of a level, at least: that of a few values may be small by chance
@@ -158,13 +159,13 @@ def _surely_turned(curves: Curves) -> bool:
     return bool(falls) and val.change(slice(turn, turn + 1), slice(-_RISING, None))[1]
 
 
-def _climbs(values: NDArray[np.float64]) -> bool:
-    """Whether values rise by a tenth from their first third to their last, and hardly by chance."""
+def _climbs(values: NDArray[np.float64], chance: float) -> bool:
+    """Whether values rise by a tenth from their first third to their last, and by chance at most so often."""
     third = max(1, len(values) // 3)
     first, last = float(np.median(values[:third])), float(np.median(values[-third:]))
     if last - first < _OF_TURN * abs(first):
         return False
-    return bool(kendalltau(np.arange(len(values)), values, alternative="greater").pvalue <= _HARDLY)
+    return bool(kendalltau(np.arange(len(values)), values, alternative="greater").pvalue <= chance)
 
 
 def _stays_above(curves: Curves) -> bool:
@@ -178,7 +179,9 @@ def _stays_above(curves: Curves) -> bool:
         return True
     level, before = float(np.median(later)), float(val[low])
     scatter = max(1.4826 * float(np.median(np.abs(later - level))), _SCATTER * abs(level))
-    if len(later) >= _TOLD and _climbs(later):
+    if len(later) >= _TOLD and _climbs(later, _HARDLY):
+        return True
+    if len(later) > _LEAST and curves.far_apart and _climbs(later, _RARELY):
         return True
     share = _OF_TURN if len(later) >= _TOLD else _OF_STEADY
     return len(later) > _RISING and level - before >= max(share * abs(before), _SURE * scatter)
