@@ -83,9 +83,7 @@ def _ways_out(top: Path, root: Path) -> Iterator[Path]:
         for path in (Path(place) / name for name in (*folders, *files)):
             try:
                 kind = path.lstat().st_mode
-            except (
-                FileNotFoundError
-            ):  # one that was written beside another, and has taken its place meanwhile
+            except FileNotFoundError:  # a file that was being written, and has its own name by now
                 continue
             out = stat.S_ISLNK(kind) and not path.resolve().is_relative_to(root)
             if out or not (stat.S_ISLNK(kind) or stat.S_ISREG(kind) or stat.S_ISDIR(kind)):

@@ -72,11 +72,15 @@ def _scores_first(content: bytes) -> bytes:
 
 
 def _sort_metrics(answer: Any) -> None:
-    for key, value in answer.items() if isinstance(answer, dict) else enumerate(answer):
-        if key == "metrics" and all(isinstance(each, dict) and "key" in each for each in value or ()):
-            (value or []).sort(key=lambda each: rank(str(each["key"])))
-        elif isinstance(value, (dict, list)):
-            _sort_metrics(value)
+    if isinstance(answer, list):
+        for each in answer:
+            _sort_metrics(each)
+    elif isinstance(answer, dict):
+        for key, value in answer.items():
+            if key == "metrics" and isinstance(value, list) and all("key" in each for each in value):
+                value.sort(key=lambda each: rank(str(each["key"])))
+            else:
+                _sort_metrics(value)
 
 
 async def _refuse(scope: Message, send: Send) -> None:

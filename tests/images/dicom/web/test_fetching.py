@@ -179,6 +179,7 @@ def test_a_netrc_file_says_who_asks(served: Served, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     served.credentials = "Basic " + base64.b64encode(b"me:secret").decode()
     fetched(served, tmp_path)
+    assert len(list((tmp_path / "in").rglob("*.dcm"))) == 6
 
 
 def test_what_leads_to_another_host_is_not_followed(
@@ -209,6 +210,7 @@ def test_what_leads_elsewhere_on_the_same_host_is_followed_and_circles_end(
 
     served.behaviours.append(moved)
     fetched(served, tmp_path)
+    assert len(list((tmp_path / "in").rglob("*.dcm"))) == 6
     served.behaviours[:] = [lambda request: request.say(302, Location=request.path) is None]
     with opened(served) as archive, pytest.raises(DataError, match="around in a circle"):
         archive.series(STUDY, ())
