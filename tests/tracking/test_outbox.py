@@ -274,7 +274,7 @@ def test_files_that_are_never_taken_hold_up_neither_scores_nor_the_end(
     assert not outbox.flush()
     assert server.got == [10, 11]
     assert outbox.unsent.startswith(
-        f"3 records wait in {UNTRACKED} (3 artifact): it did not take artifact: refused"
+        f"3 records wait in {UNTRACKED} (3 artifacts): it did not take artifact: refused"
     )
     assert not outbox.holds("status")
 

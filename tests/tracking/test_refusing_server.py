@@ -35,6 +35,7 @@ class Server(ThreadingHTTPServer):
         self.login = "Bearer first"
         self.files_answer = self.answer_all = self.health = 200
         self.largest = 1 << 30
+        self.fails_at = b"nothing is this"
         self.seen: list[str] = []
         self.run = uuid4().hex  # MLflow remembers where files of a run go
         self.refused: list[int] = []
@@ -86,6 +87,8 @@ class Answer(BaseHTTPRequestHandler):
             status = self.server.files_answer if is_file else self.server.answer_all
             if is_file and len(content) > self.server.largest:
                 status = 413
+            if is_file and content == self.server.fails_at:
+                status = 500
             if self.headers.get("Authorization") != self.server.login:
                 status = 401
         if status != 200:
@@ -230,7 +233,7 @@ def test_files_that_are_always_refused_hold_up_neither_scores_nor_the_end(
     assert server.told["metrics"] == {"test/dice@3": 0.9}
     assert server.status == "FINISHED"
     assert server.files == {}
-    assert re.search(r"Of the run tiny 2 records wait in untracked\.jsonl \(2 artifact\)", said[-1])
+    assert re.search(r"Of the run tiny 2 records wait in untracked\.jsonl \(2 artifacts\)", said[-1])
     assert ("refuses the login" if status == 403 else "did not take artifact") in said[-1]
 
     waiting, unsent = send_rest(server.uri, server.run, folder, "FINISHED", said.append)
@@ -255,7 +258,36 @@ def test_files_that_are_too_large_hold_back_no_smaller_ones(server: Server, tmp_
     recorder.close("FINISHED")
 
     assert list(server.files) == [f"1/{server.run}/artifacts/scores.csv"]
-    assert "3 records wait in untracked.jsonl (3 artifact)" in said[-1]
+    assert "3 records wait in untracked.jsonl (3 artifacts)" in said[-1]
+    assert server.status == "FINISHED"
+
+
+def test_files_that_a_server_fails_at_hold_back_no_others(server: Server, tmp_path: Path) -> None:
+    said: list[str] = []
+    folder = tmp_path / "tiny"
+    recorder = begun(server, folder, said)
+    server.fails_at = b"odd"
+    for number in range(7):
+        (folder / f"odd{number}.png").write_bytes(b"odd")
+        recorder.artifact(folder / f"odd{number}.png")
+    recorder.artifact(folder / "scores.csv")
+    recorder.close("FINISHED")
+
+    assert list(server.files) == [f"1/{server.run}/artifacts/scores.csv"]
+    assert "7 records wait in untracked.jsonl (7 artifacts)" in said[-1]
+
+
+def test_a_store_that_fails_at_all_files_is_not_tried_with_each(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    recorder = begun(server, folder, [])
+    server.files_answer = 500
+    for number in range(12):
+        (folder / f"{number}.png").write_bytes(b"x")
+        recorder.artifact(folder / f"{number}.png")
+    recorder.settle()
+    server.refused.clear()
+    recorder.close("FINISHED")
+    assert server.refused == [500] * 8
     assert server.status == "FINISHED"
 
 

@@ -88,8 +88,8 @@ class ClassFolderFinder:
             return found
         named = self.manifest.ids == "pseudonyms"
         leave_passed(found, walk, named=named)
+        masks = leave_masks(found, walk.suffixes, named=named, predicted=not truth)
         if not truth:
-            leave_masks(found, walk.suffixes, named=named)
             found.faults += walk.unread_faults()
         elif root.is_file():
             problem = "a picture was given, and only its folder names its class"
@@ -97,6 +97,7 @@ class ClassFolderFinder:
         else:
             self._label(walk, found)
             found.files |= {
+                "that are masks beside their images": masks,
                 "that are no pictures": len(walk.passed),
                 "of kinds that are not read": len(walk.images),
                 **walk.uses(),

@@ -1,4 +1,4 @@
-"""Masks that lie beside their images, where a name alone would make them images: predicting them is in vain."""
+"""Masks that lie beside their images, where a name alone would make them images."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from medseg.datasets.finding.draft import Draft, Found
 from medseg.datasets.finding.walk import leave_out, without_ending
 from medseg.text import composed
 
-#: What stands behind the name of an image in that of its mask, and perhaps a number.
-_USUAL = re.compile(
-    r"(.+?)[-_. ]+(?:mask|seg|segm|segmentation|label|labelmap|gt|ground[-_ ]?truth|annotation)s?(?:[-_ ]?\d+)?",
-    re.IGNORECASE,
+#: What stands behind the name of an image in that of its mask, and perhaps a number; or before it.
+_WORD = r"(?:mask|seg|segm|segmentation|label|labelmap|gt|ground[-_ ]?truth|annotation)s?"
+_USUAL = (
+    re.compile(rf"(.+?)[-_. ]+{_WORD}(?:[-_ ]?\d+)?", re.IGNORECASE),
+    re.compile(rf"{_WORD}[-_. ]+(.+)", re.IGNORECASE),
 )
 
 
@@ -23,6 +24,7 @@ def leave_masks(
     endings: Sequence[str],
     *,
     named: bool,
+    predicted: bool = True,
     of: Callable[[str], str | None] = lambda _: None,
 ) -> int:
     """Take those cases out whose one file is by its name the mask of an image in the same folder, and note them.
@@ -33,6 +35,7 @@ def leave_masks(
         found: The cases, each of one file or of several; takes the note.
         endings: Of the kind of file, in lower case.
         named: Whether the note may show names.
+        predicted: Whether the cases are there to be predicted, rather than to be learned from or scored.
         of: The id of the case whose mask a file of this name is, by the manifest; None if it says nothing.
 
     Returns:
@@ -47,8 +50,10 @@ def leave_masks(
     gone = {id(each) for each in masks}
     found.drafts = [draft for draft in found.drafts if id(draft) not in gone]
     names = sorted(name for draft in masks for places in draft.files.values() for name, _ in places)
-    one = "by its name the mask of an image beside it, and is predicted if it is given by itself"
-    many = "by their names the masks of images beside them, and are predicted if they are given one by one"
+    one, many = "by its name the mask of an image beside it", "by their names the masks of images beside them"
+    if predicted:
+        one += ", and is predicted if it is given by itself"
+        many += ", and are predicted if they are given one by one"
     leave_out(found, names, one, many, named=named)
     return len(masks)
 
@@ -64,8 +69,8 @@ def _is_mask(
         return False
     (path,) = paths
     stem = _stem(path, endings)
-    usual = _USUAL.fullmatch(stem)
-    images = {of(composed(path.name)), usual[1] if usual else None} - {None, stem}
+    usual = (each.fullmatch(stem) for each in _USUAL)
+    images = {of(composed(path.name)), *(found[1] for found in usual if found)} - {None, stem}
     return not images.isdisjoint(stems[path.parent])
 
 

@@ -13,12 +13,15 @@ from medseg.errors import MedsegError, RunError
 from medseg.files.durable import append_line, cut_damage
 from medseg.files.regular import open_regular
 from medseg.places import written_whole
+from medseg.text import many
 from medseg.tracking.mlflow.address import masked
 from medseg.tracking.mlflow.calls import Call
-from medseg.tracking.mlflow.sending.refusal import LOGIN, code_of, is_refusal, is_too_large
+from medseg.tracking.mlflow.sending.refusal import LOGIN, code_of, failure, is_refusal, is_too_large
 
 UNTRACKED = "untracked.jsonl"
 _FIRST_PAUSE, _LONGEST_PAUSE = 30.0, 300.0
+# A server that answers may have trouble with one file and none with the next; each try of one may take seconds.
+_MOST_TROUBLES = 8
 
 
 class Outbox:
@@ -66,7 +69,7 @@ class Outbox:
         self._next_try = float("-inf")
         self.refused = 0
         self.reason = ""
-        self._too_large = False  # the file that failed last
+        self._weight = 1.0  # of the failure that was last
         self.behind: Callable[[], Sequence[Call]] = tuple
         self.file_lock = threading.RLock()
 
@@ -76,9 +79,13 @@ class Outbox:
         parts = []
         if self._waiting:
             named = ", ".join(
-                f"{count} {what}" for what, count in Counter(c.what for c in self._waiting).items()
+                f"{count} {what}" if what.endswith("s") else many(count, what)
+                for what, count in Counter(c.what for c in self._waiting).items()
             )
-            parts.append(f"{len(self._waiting)} records wait in {UNTRACKED} ({named}): {self.reason}")
+            verb = "waits" if len(self._waiting) == 1 else "wait"
+            parts.append(
+                f"{many(len(self._waiting), 'record')} {verb} in {UNTRACKED} ({named}): {self.reason}"
+            )
         if self.refused:
             parts.append(f"{self.refused} were refused for good, and are in the run's own folder alone")
         return "; ".join(parts)
@@ -159,17 +166,18 @@ class Outbox:
     def _tried(self, calls: Sequence[Call]) -> list[Call]:
         """Send calls; one that fails stays behind and lets others pass, two in a row end the try.
 
-        But any number of files may be too large for the server: that says nothing of the next one.
+        But any number of files may be too large for the server: that says nothing of the next one; and eight in a row
+        may be answered by an error of the server's own.
         """
         failed: list[Call] = []
-        in_a_row = 0
+        in_a_row = 0.0
         for position, call in enumerate(calls):
             if self._sent(call):
                 in_a_row = 0
                 continue
             failed.append(call)
-            in_a_row += not self._too_large
-            if in_a_row == 2:
+            in_a_row += self._weight
+            if in_a_row >= 2:
                 return [*failed, *calls[position + 1 :]]
         return failed
 
@@ -186,7 +194,7 @@ class Outbox:
                 self.refused += 1
                 self._say(f"The tracking server refused {call.what}: {_first_line(error)}.")
                 return True
-            self._too_large = is_too_large(error)
+            self._weight = _weight(call, error)
             does_not = "refuses the login" if code_of(error) in LOGIN else f"did not take {call.what}"
             self._back_off(does_not, error)
             return False
@@ -222,6 +230,13 @@ class Outbox:
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
 
+def _weight(call: Call, error: Exception) -> float:
+    """How much a failure says against the next call; 2 in a row end a try."""
+    if is_too_large(error):
+        return 0
+    return 2 / _MOST_TROUBLES if call.is_file and failure(error) is not None else 1
+
+
 def leave(folder: Path, call: Call, say: Callable[[str], None]) -> None:
     """Write a call down for the next outbox of a run's folder; says what of a damaged end is lost."""
     _say_cut(append_line(folder / UNTRACKED, call.line()), say)
@@ -233,6 +248,8 @@ def _say_cut(cut: int, say: Callable[[str], None]) -> None:
 
 
 def _first_line(error: Exception) -> str:
+    if (status := failure(error)) is not None:
+        return f"it answered {status}, an error of its own"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return masked(lines[0])[:300].rstrip(".")
 

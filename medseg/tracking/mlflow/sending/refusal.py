@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 # What a server says when it understood and will not: to send it again would block all that comes after.
@@ -36,6 +37,15 @@ def code_of(error: Exception) -> str:
 def is_too_large(error: Exception) -> bool:
     """Whether a server, or a proxy before it, takes no file of that size."""
     return _status(error) == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+def failure(error: Exception) -> int | None:
+    """The status by which a server said that it failed, 500 and above, at once or at each of several tries."""
+    status = _status(error)
+    if status is None:  # the tries are made below MLflow, which keeps what it was told as text alone
+        tries = re.search(r"too many (5\d\d) error responses", str(error))
+        status = int(tries[1]) if tries else None
+    return status if status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
 
 
 def _status(error: Exception) -> int | None:

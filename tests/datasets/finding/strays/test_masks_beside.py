@@ -45,7 +45,18 @@ def pictures(root: Path, *names: str) -> Path:
 
 @pytest.mark.parametrize("ids", ["pseudonyms", "identifying"])
 @pytest.mark.parametrize(
-    "mask", ["a_mask.png", "a_Seg.png", "a-label.tif", "a_masks_2.png", "a.gt.png", "a_outline.jpg", "a_mask"]
+    "mask",
+    [
+        "a_mask.png",
+        "a_Seg.png",
+        "a-label.tif",
+        "a_masks_2.png",
+        "a.gt.png",
+        "a_outline.jpg",
+        "a_mask",
+        "mask_a.png",
+        "Label.a",
+    ],
 )
 def test_a_mask_beside_its_image_is_left_out_and_named(tmp_path: Path, mask: str, ids: str) -> None:
     root = pictures(tmp_path / "d", "a.png", "b.png", mask)
@@ -84,3 +95,33 @@ def test_a_mask_is_no_picture_to_classify(tmp_path: Path, layout: dict[str, Any]
     listing = scan(manifest(layout, image_labels="one"), root, truth=False)
     assert [case.id for case in listing.cases] == ["a"]
     assert listing.left == ("d/a_mask.png",)
+
+
+@pytest.mark.parametrize(
+    ("layout", "below"),
+    [
+        ({"class_folders": True}, ""),
+        ({"class_folders": True, "labelled": ["labelled"], "unlabelled": ["unlabelled"]}, "labelled/"),
+    ],
+)
+def test_a_mask_in_the_folder_of_a_class_is_no_picture_of_it(
+    tmp_path: Path, layout: dict[str, Any], below: str
+) -> None:
+    root = tmp_path / "d"
+    for name in ("no", "yes"):
+        (root / below).mkdir(parents=True, exist_ok=True)
+        pictures(root / below / name, f"{name} (1).png", f"{name} (1)_mask.png", f"{name} (1)_mask_1.png")
+    if below:
+        pictures(root / "unlabelled", "b.png", "mask_b.png")
+    listing = scan(manifest(layout, image_labels="one"), root, truth=True)
+    read = sorted(path.stem for case in listing.cases for path in case.images.values())
+    assert read == ["b"] * bool(below) + ["no (1)", "yes (1)"]
+    assert not listing.faults
+    count = 4 + bool(below)
+    assert listing.files["that are masks beside their images"] == count
+    assert any(
+        note.startswith(
+            f"{count} files are left out, since they are by their names the masks of images beside them: "
+        )
+        for note in listing.notes
+    )
