@@ -29,10 +29,19 @@ def as_names(given: Sequence[str] | str) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def many(count: int, noun: str) -> str:
-    """A number with its noun, such as `1 case` and `2 cases`; of a study `studies`."""
+def many(count: int, noun: str, verb: str = "") -> str:
+    """A number with its noun, such as `1 case` and `2 cases`; of a study `studies`.
+
+    With the verb that goes with several, such as `are`, it is one that agrees: `1 case is` and `2 cases are`.
+    """
     several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count} {noun if count == 1 else several}"
+    words = f"{count} {noun if count == 1 else several}"
+    return f"{words} {agreed(verb, count)}" if verb else words
+
+
+def agreed(verb: str, count: int) -> str:
+    """The verb of several, such as `have`, as it agrees with a number: `has` of 1."""
+    return verb if count != 1 else {"are": "is", "have": "has", "were": "was"}.get(verb, f"{verb}s")
 
 
 def composed(text: str) -> str:

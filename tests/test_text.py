@@ -78,6 +78,19 @@ def test_a_number_and_its_noun_agree(count: int, noun: str, told: str) -> None:
     assert many(count, noun) == told
 
 
+@pytest.mark.parametrize(
+    ("count", "verb", "told"),
+    [
+        (0, "are", "0 cases are"),
+        (1, "are", "1 case is"),
+        (2, "were", "2 cases were"),
+        (1, "lie", "1 case lies"),
+    ],
+)
+def test_a_verb_agrees_with_its_number(count: int, verb: str, told: str) -> None:
+    assert many(count, "case", verb) == told
+
+
 def test_a_text_is_no_list_of_its_letters() -> None:
     assert as_names("kidney") == ("kidney",)
     assert as_names(["kidney", "liver"]) == ("kidney", "liver")

@@ -22,6 +22,7 @@ from medseg.pipeline.study.part import Part
 from medseg.places import written_whole
 from medseg.progress import LOADING, Progress
 from medseg.recorder import Recorder, Status
+from medseg.text import agreed, many
 from medseg.yaml import write_yaml
 
 if TYPE_CHECKING:
@@ -245,16 +246,15 @@ class Conductor:
 
         named = set(shared.split.cases("test"))
         test = [case for case in shared.cases if case.id in named]
-        tags = []
-        for step, count in learned_in(resolved.steps, test):
+        found = list(learned_in(resolved.steps, test))
+        for step, count in found:
             self.progress.say(
-                f"LEARNED CASES: {count} of {len(test)} test cases have the name, or the patient, of one that the "
-                f"model of steps.{step} has learned from or was chosen by. If they are the same, test scores are too "
-                "good: share the cases out as the run of that model did (split.file).",
+                f"LEARNED CASES: {count} of {many(len(test), 'test case')} {agreed('have', count)} the name, or the "
+                f"patient, of one that the model of steps.{step} has learned from or was chosen by. If they are the "
+                "same, test scores are too good: share the cases out as the run of that model did (split.file).",
                 loud=True,
             )
-            tags.append(f"{step}.learned_test_cases={count}")
-        return tags
+        return [f"{step}.learned_test_cases={count}" for step, count in found]
 
     def _conduct(
         self, folder: RunFolder, uri: str, resolved: Resolved, gathered: Gathered, shared: SharedCopies

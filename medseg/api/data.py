@@ -14,7 +14,7 @@ from medseg.errors import DataError
 from medseg.pipeline.options import RunOptions
 from medseg.places import clear_outputs
 from medseg.progress import LOADING, Progress, Silent
-from medseg.text import many
+from medseg.text import agreed, many
 
 if TYPE_CHECKING:
     from medseg.api.exporting.archives import Archives
@@ -227,7 +227,9 @@ def export_npz(
     written = [Path(out) / f"{case.id}.npz" for case in cases]
     clear_outputs(Path(out))
     if there := sum(path.exists() for path in written):
-        raise DataError(f"{there} of the {len(written)} archives are there already. Name an empty folder.")
+        raise DataError(
+            f"{there} of {many(len(written), 'archive')} {agreed('are', there)} there. Name an empty folder."
+        )
     Path(out).mkdir(parents=True, exist_ok=True)
     with shown.bar("writing archives", len(cases), "cases") as bar:
         for case, path in zip(cases, written, strict=True):

@@ -14,6 +14,7 @@ from medseg.cli.display import display
 from medseg.cli.guard import MEND, guarded, print_faults
 from medseg.cli.options import Allow, Data, Jobs, Name, Set, ShowPaths, Studies
 from medseg.cli.pipeline import paths_may_be_shown
+from medseg.text import many
 
 app = typer.Typer(help="Look at data, prepare them, generate them.", no_args_is_help=True)
 
@@ -154,7 +155,7 @@ def export_npz(
         shown, how = display(Console()), _how(sets, allow, jobs)
         made = export_npz(name, out, data, skip_bad=skip_bad, progress=shown, **how)
         typer.echo(
-            f"Wrote {len(made.paths)} archives to {out}, with the channels {', '.join(made.channels)}."
+            f"Wrote {many(len(made.paths), 'archive')} to {out}, with the channels {', '.join(made.channels)}."
         )
         typer.echo(made.reading(Manifest.named(ORIGINAL)))
 

@@ -16,7 +16,7 @@ from medseg.splits.split import Split
 from medseg.text import many
 
 GENERATED = "Trained on a generated sample: says nothing about real patients."
-MIXED = "{mixture} cases that the run was given were generated: it says little about real patients."
+MIXED = "The run was given generated cases ({mixture}): it says little about real patients."
 LEAKING = "Split by slice: slices of one patient may be in training and in test; scores are then too good."
 
 

@@ -19,6 +19,7 @@ from medseg.recorder import Recorder
 from medseg.splits.column import roles_by_column
 from medseg.splits.rule import SplitRule
 from medseg.splits.split import Split
+from medseg.text import many
 
 TABLE = "duplicates.csv"
 """File of a run's folder that lists all pairs, where there are any."""
@@ -103,7 +104,7 @@ class SharedCopies:
         for role, ratio in sorted(expected.items()):
             got = sum(self.split.roles[case] == role for case in free.values())
             if abs(got - ratio * len(free)) > max(1.0, _ODD * ratio * len(free)):
-                odd.append(f"{role} has {got} of {len(free)} patients, expected {ratio:.0%}")
+                odd.append(f"{role} has {got} of {many(len(free), 'patient')}, expected {ratio:.0%}")
         return "; ".join(odd)
 
     def record(self, rule: SplitRule, folder: Path, recorder: Recorder, progress: Progress) -> None:

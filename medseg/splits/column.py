@@ -12,6 +12,7 @@ from medseg.errors import DataError, Fault
 from medseg.splits.file import ids_are_hidden
 from medseg.splits.strata import column_values, refuse_torn
 from medseg.splits.ways import BY_RATIO, UnsharedError, without_column
+from medseg.text import many
 
 _SHOWN = 5
 
@@ -92,8 +93,8 @@ def _leak(column: str, torn: Sequence[str], cases: Sequence[Case]) -> DataError:
     ]
     more = f" and {len(torn) - _SHOWN} more" if len(torn) > _SHOWN else ""
     return DataError(
-        f"the column '{column}' puts {len(torn)} patients into more than one role, so that what is learned from "
-        f"them leaks into the scores: {', '.join(torn[:_SHOWN])}{more}",
+        f"the column '{column}' puts {many(len(torn), 'patient')} into more than one role, so that what is learned "
+        f"from them leaks into the scores: {', '.join(torn[:_SHOWN])}{more}",
         faults,
     )
 
@@ -133,6 +134,8 @@ def chosen_by_columns(chosen: Mapping[Role, Mapping[str, Any]], cases: Sequence[
             )
         twice = groups & set(role_of)
         if twice:
-            raise DataError(f"the columns choose {len(twice)} patients for val and for test; one role each")
+            raise DataError(
+                f"the columns choose {many(len(twice), 'patient')} for val and for test; one role each"
+            )
         role_of |= dict.fromkeys(groups, role)
     return role_of

@@ -15,7 +15,7 @@ from medseg.errors import DataError
 from medseg.files.regular import open_text, parse_json
 from medseg.images.refusal import RefusedError
 from medseg.splits.index_file import Listed, is_index, listed
-from medseg.text import composed
+from medseg.text import composed, many
 
 #: A split file of more characters is refused.
 MOST_TEXT = 64_000_000
@@ -110,7 +110,7 @@ def places_of_cases(
     if not any(found.values()):
         raise DataError("the split file lists no slice of these cases. Use the file of these data")
     if torn:
-        raise DataError(f"the split file gives {torn} slices more than one role; expected one each")
+        raise DataError(f"the split file gives {many(torn, 'slice')} more than one role; expected one each")
     return {case: at for case, at in found.items() if at}
 
 
@@ -192,7 +192,9 @@ def roles_of_cases(
         )
     torn = sum(len(each) > 1 for each in roles.values())
     if torn:
-        raise DataError(f"the split file puts {torn} patients into more than one role; expected one each")
+        raise DataError(
+            f"the split file puts {many(torn, 'patient')} into more than one role; expected one each"
+        )
     unnamed = {case.id for case in known} - named
     if unknown or unnamed:
         raise _strangers(unknown, len(unnamed), len(known))
@@ -255,6 +257,6 @@ def _spellings(name: str, key: bytes | None) -> tuple[str, ...]:
 
 def _strangers(unknown: int, left_out: int, total: int) -> DataError:
     return DataError(
-        f"the split file names {unknown} cases or patients that are not in the data set, and leaves out "
-        f"{left_out} of its {total} cases. Use the file of these data"
+        f"the split file names {unknown} cases or patients that are not in the data set, and leaves out {left_out} "
+        f"of its {many(total, 'case')}. Use the file of these data"
     )

@@ -30,9 +30,9 @@ def refuse_absent(listed: RoleAt, there: Iterable[Place]) -> None:
     if absent:
         total, cases = sum(map(len, listed.values())), {case for case, _ in absent}
         raise DataError(
-            f"the split file lists {len(absent)} of its {total} slices, of {many(len(cases), 'case')}, where there "
-            "is none: the position is beyond the volume, or slices.keep leaves the slice out. Use the file of these "
-            "data and of this slices.axis; to keep every slice: --set slices.keep=all"
+            f"the split file lists {len(absent)} of its {many(total, 'slice')}, of {many(len(cases), 'case')}, where "
+            "there is none: the position is beyond the volume, or slices.keep leaves the slice out. Use the file of "
+            "these data and of this slices.axis; to keep every slice: --set slices.keep=all"
         )
 
 

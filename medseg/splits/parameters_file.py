@@ -12,6 +12,7 @@ from medseg.datasets.finding.text_table import read_rows
 from medseg.errors import DataError
 from medseg.images.refusal import RefusedError
 from medseg.splits.rule import MOST_COUNTED
+from medseg.text import many
 
 COLUMNS = ("image_axis", "channels", "img_shape", "train_size", "validation_ratio")
 _AXES = ("sagittal", "coronal", "axial")  # of X, Y and Z
@@ -79,8 +80,8 @@ def read_parameters(path: Path, known: Sequence[str]) -> Parameters:
     lacking = [name for name in COLUMNS if name not in table.columns]
     if lacking or len(table.lines) != 1:
         raise DataError(
-            f"parameters.csv has the columns {list(table.columns)} and {len(table.lines)} rows below; expected one "
-            f"row of {', '.join(COLUMNS)}"
+            f"parameters.csv has the columns {list(table.columns)} and {many(len(table.lines), 'row')} below; "
+            f"expected one row of {', '.join(COLUMNS)}"
         )
     row = table.lines[0][1]
     words = tuple(re.findall(r"\w+", row["channels"]))

@@ -24,6 +24,7 @@ from medseg.learning.tasks.task import threshold_task
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.step import Fits, Run, Stage, Work
+from medseg.text import many
 
 
 class TuneThreshold:
@@ -77,8 +78,8 @@ class TuneThreshold:
         self._write(found, run, work.epochs)
         _keep(found.threshold, run)
         run.progress.say(
-            f"Threshold {found.threshold:.4f}: {self.score} {found.value:.4f} on {len(cases)} validation cases "
-            f"({found.value_at_half:.4f} at 0.5)."
+            f"Threshold {found.threshold:.4f}: {self.score} {found.value:.4f} on "
+            f"{many(len(cases), 'validation case')} ({found.value_at_half:.4f} at 0.5)."
         )
         return _with_threshold(work, found.threshold)
 

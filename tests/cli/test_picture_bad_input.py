@@ -452,7 +452,7 @@ def test_pairs_by_order_are_listed_where_names_may_be_shown(
     lines = [f"Jane{number}.png  m_{number:03}.png" for number in range(1, 5)]
 
     assert result.exit_code == 0, result.output
-    assert "4 images were paired with their label maps by order" in result.stdout
+    assert "4 images were paired with label maps by order" in result.stdout
     shown = [line.strip() for line in result.stdout.splitlines() if "Jane" in line]
     assert shown == (lines if ids == "pseudonyms" else [])
     if ids == "identifying":

@@ -122,7 +122,7 @@ def test_a_case_of_another_origin_among_them_is_told_by_how_many_were_generated(
     split: Any = SimpleNamespace(leaking=False, by="group")
     about = run_about(resolved, Gathered(mixed, mixed.good, ()), split, "run")
     assert about["data.generated_cases"] == "6 of 7"
-    assert about["data.note"].startswith("6 of 7 cases that the run was given were generated")
+    assert about["data.note"].startswith("The run was given generated cases (6 of 7)")
 
 
 def test_a_mark_publishes_no_identifier(sample: Path) -> None:

@@ -217,7 +217,7 @@ def test_a_patient_in_two_roles_of_a_column_leaks_and_is_named_by_its_public_nam
         Case(f"x{i}", "anna" if i in {0, 5} else f"g{i}", {}, extra={"role": "test" if i == 5 else "train"})
         for i in range(9)
     ]
-    with pytest.raises(DataError, match=r"1 patients into more than one role.*leaks.*: anna$") as refused:
+    with pytest.raises(DataError, match=r"1 patient into more than one role.*leaks.*: anna$") as refused:
         make_split(rule(column="role"), cases, 1)
     assert [fault.case for fault in refused.value.faults] == ["x0", "x5"]
     half = [Case(c.id, c.group, {}, extra={"role": "" if c.id == "x0" else c.extra["role"]}) for c in cases]
@@ -350,7 +350,7 @@ def test_a_file_of_patients_may_name_one_of_whom_no_case_is_left(tmp_path: Path)
     [
         ('{"train": ["p0"], "val": ["p1"]}', "names 0 cases.* leaves out 2 of its 6"),
         ('{"train": ["p0", "p1", "p2", "Anna"]}', "names 1 cases.* leaves out 0"),
-        ('{"train": ["p0_0", "p1", "p2"], "val": ["p0_1"]}', "puts 1 patients into more than one role"),
+        ('{"train": ["p0_0", "p1", "p2"], "val": ["p0_1"]}', "puts 1 patient into more than one role"),
         ('{"train": ["p0", "p1", "p2"], "valid": []}', "something else"),
         ('{"train": "p0"}', "something else"),
         ("[]", "something else"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medseg.datasets.manifest.manifest import Manifest
+from medseg.text import many
 
 ORIGINAL = "brats2d_npz"
 """The manifest of archives as the original notebook on BraTS read them."""
@@ -55,9 +56,9 @@ class Archives:
         if self.patients == len(self.paths):
             return ""
         return (
-            f"\nThe {len(self.paths)} cases are of {self.patients} patients, and archives do not say of whom: name "
-            "the patient with `group` in the manifest, or the role of every case in a split file, so that no patient "
-            "is in two parts."
+            f"\nThe {many(len(self.paths), 'case', 'are')} of {many(self.patients, 'patient')}, and archives do not "
+            "say of whom: name the patient with `group` in the manifest, or the role of every case in a split file, "
+            "so that no patient is in two parts."
         )
 
 

@@ -20,7 +20,7 @@ GENERATED = (
     "cited as a result on patients."
 )
 MIXED = (
-    "GENERATED CASES: {mixture} cases are of a generated sample: no patient is in them. The scores say little about "
+    "GENERATED CASES: {mixture}, of a generated sample: no patient is in them. The scores say little about "
     "real ones."
 )
 LEAKING = (

@@ -17,6 +17,7 @@ from medseg.named import find_manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.options import RunOptions
 from medseg.progress import LOADING, Progress, Silent
+from medseg.text import agreed, many
 from medseg.yaml import read_yaml
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ def evaluate(
     def look(gathered: Gathered) -> Gathered:
         learned = known.among(gathered.cases)
         what = (
-            f"{learned} of these {len(gathered.cases)} cases have the name, or the patient, of one that the model "
-            "has learned from or was chosen by"
+            f"{learned} of these {many(len(gathered.cases), 'case')} {agreed('have', learned)} the name, or the "
+            "patient, of one that the model has learned from or was chosen by"
         )
         if learned and not allow_learned:
             raise DataError(

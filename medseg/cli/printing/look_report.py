@@ -54,7 +54,7 @@ def print_new(console: Console, made: NewPipeline, data: Path) -> None:
 def print_announced(console: Console, found: Announced, address: str) -> None:
     """How many studies an archive has, of which modalities, and how to look at one."""
     more = " at least" if found.more else ""
-    lines = [f"Studies:{more} {found.studies}, with {found.images} images by what the archive says"]
+    lines = [f"Studies:{more} {found.studies}, with {many(found.images, 'image')} by what the archive says"]
     lines += [f"  {name}: in {count} of them" for name, count in found.modalities.most_common(_LISTED)]
     lines.append(f"Look at one, by its StudyInstanceUID: medseg data scan {shlex.quote(address)} --study UID")
     for line in lines:
@@ -123,8 +123,12 @@ def _labels(look: Look) -> Iterator[str]:
     if labels is None:
         return
     if labels.objects or labels.grey:
-        what = "masks number objects" if labels.objects else f"{labels.grey} masks hold shades, cut at 127"
-        yield f"Labels: {what}; {labels.read} masks were read"
+        what = (
+            "masks number objects"
+            if labels.objects
+            else f"{many(labels.grey, 'mask', 'hold')} shades, cut at 127"
+        )
+        yield f"Labels: {what}; {many(labels.read, 'mask', 'were')} read"
         return
     yield f"Labels: {labels.names.why}; {labels.read} label maps were read"
     for value, voxels in list(labels.voxels.items())[:_LISTED]:

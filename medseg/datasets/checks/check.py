@@ -78,8 +78,8 @@ class Report:
             )
         if mixture := self.mixture():
             return (
-                f"GENERATED CASES: {mixture} cases are of a sample that medseg made. The scores say little about "
-                "real patients."
+                f"GENERATED CASES: {mixture}, of a sample that medseg made. The scores say little about real "
+                "patients."
             )
         return ""
 

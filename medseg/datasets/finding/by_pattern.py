@@ -24,7 +24,7 @@ from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout
 from medseg.datasets.manifest.slips import may_be_image
 from medseg.errors import Fault
 from medseg.progress import Progress
-from medseg.text import composed
+from medseg.text import composed, many
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
@@ -246,7 +246,7 @@ class PatternFinder:
 
     def _nothing(self, walk: Walk, noun: str, elsewhere: int) -> Fault:
         patterns = self._names.matcher().text()
-        seen = f"{walk.files} files were seen, {walk.kind} of them {noun} ({kinds_listed(walk.suffixes)})"
+        seen = f"{many(walk.files, 'file', 'were')} seen, {walk.kind} of them {noun} ({kinds_listed(walk.suffixes)})"
         remedy = (
             "Name the folder of the data set, unpacked, or write a manifest with the layout of these files. "
             f"To get the data of '{self.manifest.name}': {self.manifest.obtain}"

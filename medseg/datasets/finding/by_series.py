@@ -224,8 +224,8 @@ class SeriesFinder:
             )
         if not found.drafts:
             problem = (
-                f"no series of the data set '{self.manifest.name}' was found: {walk.files} files were seen, "
-                f"{len(dicom)} of them DICOM, of {many(len(studies), 'study')}"
+                f"no series of the data set '{self.manifest.name}' was found: {many(walk.files, 'file', 'were')} "
+                f"seen, {len(dicom)} of them DICOM, of {many(len(studies), 'study')}"
             )
             remedy = (
                 "Name the folder of the data set, or mend 'layout.series' of the manifest. To get the data: "

@@ -13,6 +13,7 @@ from medseg.class_names import misnamed, ordered, shown
 from medseg.datasets.finding.draft import Draft, Found
 from medseg.datasets.roles import MEANINGS, ROLE
 from medseg.errors import Fault
+from medseg.text import many
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
@@ -128,8 +129,8 @@ def _no_classes(
     # Names that are no classes are those of people, as likely as not.
     listed = f": {shown(counts)}" if manifest.ids == "pseudonyms" else ""
     problem = (
-        f"the {words.noun}s tell {len(counts)} {others} of {images} pictures: these look like patient names, not "
-        f"class labels{listed}"
+        f"the {words.noun}s tell {len(counts)} {others} of {many(images, 'picture')}: these look like patient names, "
+        f"not class labels{listed}"
     )
     return Fault("", 0, "", problem, words.unlikely, root)
 

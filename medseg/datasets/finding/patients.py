@@ -12,7 +12,7 @@ from medseg.datasets.manifest.expressions import pattern
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.errors import ManifestError
 from medseg.images.refusal import RefusedError
-from medseg.text import composed
+from medseg.text import composed, many
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
@@ -87,7 +87,7 @@ class Patients:
                 "column": f"{rule.column}",
             }
             by = [f"{self.cases_by[way]} by {text}" for way, text in words.items() if self.cases_by[way]]
-            yield f"the patient of {total - own} of {total} pictures is known: {', '.join(by)}"
+            yield f"the patient of {total - own} of {many(total, 'picture')} is known: {', '.join(by)}"
             if len(by) > 1:
                 yield (
                     "if these do not spell a patient alike, pictures of one patient count as those of two, so that "

@@ -23,6 +23,7 @@ from medseg.datasets.pseudonym import pseudonym, secret_key
 from medseg.errors import DataError, DefinitionError, Fault
 from medseg.images.itk.apart import whole
 from medseg.progress import Progress, Silent
+from medseg.text import agreed, many
 
 
 @dataclass(frozen=True)
@@ -214,16 +215,16 @@ def _alone(manifest: Manifest, drafts: Sequence[tuple[str, Draft]], table: Table
         where = f", since the table '{beside.path}' is not there" if beside is not None and of_table else ""
         noun = "cases" if manifest.pictures is None else "pictures"
         yield (
-            f"{empty} of {len(values)} cases have no {column}{where}: each counts as a group of its own, so related "
-            f"{noun} may be in training and in test"
+            f"{empty} of {many(len(values), 'case')} {agreed('have', empty)} no {column}{where}: each counts as a "
+            f"group of its own, so related {noun} may be in training and in test"
         )
 
 
 def _by_order(found: Found) -> Iterator[str]:
     if found.pairs:
         yield (
-            f"{len(found.pairs)} images were paired with their label maps by order, not by name: look through the "
-            "pairs that `medseg data check` lists"
+            f"{many(len(found.pairs), 'image', 'were')} paired with label maps by order, not by name: look through "
+            "the pairs that `medseg data check` lists"
         )
 
 

@@ -156,7 +156,10 @@ def source_verdict(source: Told, follows: Told, agreeing: Share, against: Share)
         few = "Whether the source stands in for the class is not known: there are too few patients for an interval."
         return SourceVerdict("not known", f"{few} {text}")
     if against.cases < _FEW:
-        few = f"Only {against.cases} images contradict their source, too few to tell whether the network goes by it."
+        few = (
+            f"Only {many(against.cases, 'image', 'contradict')} their source, too few to tell whether the network "
+            "goes by it."
+        )
         return SourceVerdict("possible", f"The source may stand in for the class. {text} {few}")
     right = (
         f"The network is right of {against.right} of {against.cases} images that have another class than is usual "

@@ -87,7 +87,7 @@ def _data(manifest: Mapping[str, Any], generated: bool, mixture: str) -> list[st
         return [
             f"- Learned from: a generated sample in the layout of {manifest['name']}. No patient is in it."
         ]
-    made_up = f"{mixture} cases are of a generated sample, with no patient in them; the others are of "
+    made_up = f"{mixture} cases from a generated sample, with no patient in them; the others are of "
     return [
         f"- Learned from: {made_up if mixture else ''}{manifest['name']}. {manifest.get('about') or ''}",
         f"- Source: {manifest.get('source', '')}",

@@ -27,6 +27,7 @@ from medseg.pipeline.run import Job, choose_device, execute
 from medseg.places import passing_folder
 from medseg.progress import Progress
 from medseg.recorder import NoRecord
+from medseg.text import many
 
 EPOCHS = 20
 """A training of the canary takes at most so many."""
@@ -131,8 +132,8 @@ def score(table: pd.DataFrame, role: str, seed: int) -> Sung:
     shares, truth = _shares(table)
     if len(truth) < FEWEST or len(set(truth.tolist())) < 2:
         raise RunError(
-            f"the canary cannot tell a leak from luck: {len(truth)} patients are scored, of "
-            f"{len(set(truth.tolist()))} labels; expected {FEWEST} patients or more, of 2 labels."
+            f"the canary cannot tell a leak from luck: {many(len(truth), 'patient', 'are')} scored, of "
+            f"{many(len(set(truth.tolist())), 'label')}; expected {FEWEST} patients or more, of 2 labels."
         )
     rows, random = np.arange(len(truth)), np.random.default_rng(seed)
     found = float(shares[rows, truth].mean())

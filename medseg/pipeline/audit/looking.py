@@ -166,7 +166,7 @@ def _shared(slices: Sequence[Loaded], split: Split) -> Iterator[tuple[str, str]]
         if strays:
             yield (
                 "roles",
-                f"{len(strays)} cases were loaded for another role than the split's: {some(strays)}.",
+                f"{many(len(strays), 'case', 'were')} loaded for another role than the split's: {some(strays)}.",
             )
 
 

@@ -28,6 +28,7 @@ from medseg.slices.store.fill import make_slices
 from medseg.slices.store.fingerprint import make_recipe
 from medseg.slices.store.jobs import Job
 from medseg.splits.listing import refuse_absent
+from medseg.text import many
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ def _nothing_kept(resolved: Resolved, shared: SharedCopies, report: Report) -> I
     if expected is None or not training or any(_may_be(labels, stored, labels.classes[i]) for i in expected):
         return
     yield DataError(
-        f"slices.keep wants slices that show '{keep.contains}', and none of the {len(training)} cases for training "
-        "has any. Keep others: --set slices.keep=all; or share out otherwise (split.seed, split.stratify)."
+        f"slices.keep wants slices that show '{keep.contains}', and none of the {many(len(training), 'case')} for "
+        "training has any. Keep others: --set slices.keep=all; or share out otherwise (split.seed, split.stratify)."
     )
 
 

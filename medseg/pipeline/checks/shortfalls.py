@@ -11,6 +11,7 @@ from medseg.learning.tasks.task import Task
 from medseg.slices.preparation import Preparation
 from medseg.slices.store.estimate import stored_stack
 from medseg.slices.store.store import SliceStore
+from medseg.text import many
 
 _NAMED = 4  # of cases, those that lose most
 _FAR = 4  # times as long and as wide
@@ -43,7 +44,7 @@ def cropped_note(size: tuple[int, int], larger: int, cases: int, *, masks: bool)
         cases: How many there are.
         masks: Whether there are label maps, of which the largest case's was looked at.
     """
-    those = f"those of {larger} of {cases} cases" if larger else "some"
+    those = f"those of {larger} of {many(cases, 'case')}" if larger else "some"
     looked = " Of label maps, that of the largest case alone was looked at; a run names all that are cut."
     return (
         f"Slices are cut to {size[0]} x {size[1]} (slices.size) around their centre, and {those} are larger: what "
@@ -99,8 +100,8 @@ def enlarged_note(preparation: Preparation, cases: Collection[str], facts: Seque
     made = "pixels and labels are only made larger" if rule.fit == "resize" else "most of them is padding"
     return (
         f"Slices of {rule.size[0]} x {rule.size[1]} (slices.size) are {_FAR} times as long and as wide, or more, as "
-        f"those of {small} of {len(stacks)} cases: {made}, which shows nothing new and takes memory and time. Set a "
-        "smaller slices.size."
+        f"those of {small} of {many(len(stacks), 'case')}: {made}, which shows nothing new and takes memory and "
+        "time. Set a smaller slices.size."
     )
 
 

@@ -18,6 +18,7 @@ from medseg.pipeline.folder import RunFolder
 from medseg.pipeline.study.pairing import Pairing, pair
 from medseg.pipeline.study.score_tables import Amounts, ScoreTables
 from medseg.pipeline.study.tested import Side, Tested
+from medseg.text import many
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -273,7 +274,7 @@ def _notes(sides: Sequence[Side], rows: Sequence[Row]) -> Iterator[str]:
         yield "GENERATED DATA: this says nothing about real patients."
     for mixture in dict.fromkeys(run.state.mixture for side in sides for run in side.runs):
         if mixture:
-            yield f"GENERATED CASES: {mixture} cases are of a sample. This says little about real patients."
+            yield (f"GENERATED CASES: {mixture}, of a sample. This says little about real patients.")
     if any(run.by_slice for side in sides for run in side.runs):
         yield "LEAKING SPLIT: slices of one patient may be in training and in test."
     single = [side.letter for side in sides if len(side.runs) == 1]
@@ -286,14 +287,15 @@ def _notes(sides: Sequence[Side], rows: Sequence[Row]) -> Iterator[str]:
     if all(row.found.test.startswith("Wilcoxon") for row in rows) and least >= LEVEL:
         most = max((row.found.patients for row in rows), default=0)
         yield (
-            f"{most} patients are too few for {len(rows)} tests: not even if all of them differ in one direction "
-            "could a difference be shown."
+            f"{many(most, 'patient', 'are')} too few for {many(len(rows), 'test')}: not even if all of them differ "
+            "in one direction could a difference be shown."
         )
     for row in rows:
         if row.found.left_out:
             yield (
-                f"{row.score} of {row.name or ALL}, A and {row.side}: {row.found.left_out} patients are left out, "
-                "since the score is defined in some of the runs alone, as where one predicts what is not there."
+                f"{row.score} of {row.name or ALL}, A and {row.side}: {many(row.found.left_out, 'patient', 'are')} "
+                "left out, since the score is defined in some of the runs alone, as where one predicts what is not "
+                "there."
             )
 
 

@@ -144,13 +144,13 @@ def _patients(kind: ScoreTables, names: Sequence[str], runs: Sequence[Tested]) -
         alone = [len(a.keys() - b.keys()) for a, b in ((first, other), (other, first))]
         if any(alone):
             found.append(
-                f"{alone[0]} patients were tested by {runs[0].name} alone, {alone[1]} by {run.name} alone"
+                f"{many(alone[0], 'patient', 'were')} tested by {runs[0].name} alone, {alone[1]} by {run.name} alone"
             )
         both = first.keys() & other.keys()
         cases = sum(first[one].keys() != other[one].keys() for one in both)
         truth = sum(first[one] != other[one] for one in both) - cases
-        found += [f"{cases} patients have other cases in {run.name}"] if cases else []
-        found += [f"the truth of {truth} patients is another in {run.name}"] if truth else []
+        found += [f"{many(cases, 'patient', 'have')} other cases in {run.name}"] if cases else []
+        found += [f"the truth of {many(truth, 'patient')} is another in {run.name}"] if truth else []
     return found
 
 

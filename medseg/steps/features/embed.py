@@ -21,7 +21,7 @@ from medseg.slices.store.store import Sample
 from medseg.splits.split import Role
 from medseg.steps.features.groupings import CLUSTERS, FEATURES, REDUCED, keep_table, place_of
 from medseg.steps.step import Fits, Run, Work
-from medseg.text import many
+from medseg.text import agreed, many
 
 _ROLES = ("train", "val", "test", "unlabelled")
 
@@ -128,4 +128,7 @@ def _refuse_not_finite(work: Work, samples: Sequence[Sample], features: NDArray[
     if faults:
         listed = "\n".join(f"  - {fault.text()}." for fault in faults)
         total = len({sample.case for sample in samples})
-        raise DataError(f"{len(faults)} of {total} cases have no features:\n{listed}", faults)
+        raise DataError(
+            f"{len(faults)} of {many(total, 'case')} {agreed('have', len(faults))} no features:\n{listed}",
+            faults,
+        )

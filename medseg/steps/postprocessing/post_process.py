@@ -20,6 +20,7 @@ from medseg.splits.split import Role
 from medseg.steps.postprocessing.search import Found, search
 from medseg.steps.postprocessing.seen import SeenCase, SeenCases
 from medseg.steps.step import Fits, Run, Stage, Work
+from medseg.text import many
 
 _KEPT = "cleaning.json"
 _TRIALS = 5  # a class, at most
@@ -95,11 +96,11 @@ class PostProcess:
                 f"No validation patient has {', '.join(absent)}: nothing of it is post-processed.", loud=True
             )
         run.progress.say(
-            f"Post-processing of {done}: mean Dice of {patients} validation patients {after:.4f}, and {before:.4f} "
-            "without (1 where a class is rightly absent)."
+            f"Post-processing of {done}: mean Dice of {many(patients, 'validation patient')} {after:.4f}, and "
+            f"{before:.4f} without (1 where a class is rightly absent)."
             if done
-            else f"No post-processing raises the mean Dice of {patients} validation patients ({before:.4f}): none is "
-            "kept."
+            else f"No post-processing raises the mean Dice of {many(patients, 'validation patient')} "
+            f"({before:.4f}): none is kept."
         )
 
 

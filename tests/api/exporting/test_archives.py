@@ -62,6 +62,6 @@ def test_a_manifest_of_other_files_does_not_fit() -> None:
 
 
 def test_cases_of_one_patient_are_said_to_be() -> None:
-    assert "The 2 cases are of 1 patients, and archives do not say" in replace(WRITTEN, patients=1).reading(
+    assert "The 2 cases are of 1 patient, and archives do not say" in replace(WRITTEN, patients=1).reading(
         KNOWN
     )

@@ -211,7 +211,7 @@ def test_studies_without_any_channel_are_no_cases_and_a_note_counts_them(tmp_pat
 def test_a_folder_without_a_series_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     (fault,) = found(manifest(), tmp_path).faults
-    assert "1 files were seen, 0 of them DICOM" in fault.found
+    assert "1 file was seen, 0 of them DICOM" in fault.found
 
 
 def test_a_header_that_cannot_be_read_is_a_fault_and_the_others_are_found(tmp_path):

@@ -159,7 +159,7 @@ def test_hidden_copies_of_macos_are_not_cases(tmp_path: Path, brats: Manifest) -
 def test_an_empty_folder_says_what_was_looked_for_and_where_data_are(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     (fault,) = scan(tiny(), tmp_path).faults
-    assert "1 files were seen, 0 of them NIfTI" in fault.found
+    assert "1 file was seen, 0 of them NIfTI" in fault.found
     assert "'{case}.nii*' or '{case}_gt.nii*'" in fault.found
     assert "Ask at the desk." in fault.remedy
     assert str(tmp_path) not in fault.text()

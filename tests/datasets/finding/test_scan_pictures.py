@@ -460,7 +460,7 @@ def test_pictures_without_the_group_that_a_column_tells_are_noted(tmp_path: Path
     assert scan(manifest, tmp_path).notes == ()
     rows = "img,seg,who\nImages/a.png,Segmentation/a.png,Anna\nImages/b.png,Segmentation/b.png,\n"
     alone, others = scan(listed(tmp_path, rows, group="who"), tmp_path).notes
-    assert alone.startswith("1 of 2 cases have no who: ")
+    assert alone.startswith("1 of 2 cases has no who: ")
     assert others.startswith(
         "4 pictures in the folder are named by no row of the list, in img, seg: Images/c.png"
     )
@@ -482,7 +482,7 @@ def test_images_that_are_not_read_are_noted_where_patterns_name_pictures(tmp_pat
 def test_pairs_by_order_are_noted(tmp_path: Path) -> None:
     made(tmp_path, "Images/a.png", "Images/b.png", "Segmentation/x.png", "Segmentation/y.png")
     (note,) = scan(pictures(layout=ORDER), tmp_path).notes
-    assert note.startswith("2 images were paired with their label maps by order, not by name")
+    assert note.startswith("2 images were paired with label maps by order, not by name")
 
 
 def test_for_prediction_a_manifest_of_a_table_takes_pictures_without_one(tmp_path: Path) -> None:

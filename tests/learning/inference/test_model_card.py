@@ -81,7 +81,7 @@ def test_a_card_of_a_mixture_says_how_many_were_generated_where_it_says_what_was
     ]
 
     assert line.startswith(
-        "- Learned from: 8 of 11 cases are of a generated sample, with no patient in them; the others"
+        "- Learned from: 8 of 11 cases from a generated sample, with no patient in them; the others"
     )
     assert DESCRIBED["manifest"]["name"] in line
 

@@ -66,5 +66,5 @@ def test_too_few_patients_are_refused(monai_imported: None) -> None:
 
     with pytest.raises(RunError, match="5 patients are scored, of 2 labels; expected 6"):
         score(table(["a", "b", "a", "b", "a"], ["a"] * 5), "test", 1)
-    with pytest.raises(RunError, match="of 1 labels"):
+    with pytest.raises(RunError, match="of 1 label;"):
         score(table(["a"] * 8, ["a"] * 8), "test", 1)

@@ -127,7 +127,7 @@ def test_other_data_are_refused_and_of_those_whose_truth_changed_nobody_is_share
     changed.loc[changed["case"] == "case03", "volume_truth_ml"] += 1
     a, b = made_run("a", {"": volumes(1)}), made_run("b", {"": changed}, data_fingerprint="1" * 32)
     with pytest.raises(
-        RunError, match=r"the data of a and b differ .*; the truth of 1 patients is another in b"
+        RunError, match=r"the data of a and b differ .*; the truth of 1 patient is another in b"
     ):
         compare([[a], [b]])
     assert len(compare([[a], [b]], on_common=True).patients) == 11
@@ -137,7 +137,7 @@ def test_other_cases_of_a_patient_are_not_the_same_patient(made_run, volumes):
     fewer = volumes(2).replace({"patient01": "patient00"})
     a = made_run("a", {"": volumes(1).replace({"patient01": "patient00"})})
     b = made_run("b", {"": fewer[fewer["case"] != "case01"]})
-    with pytest.raises(RunError, match="1 patients have other cases in b"):
+    with pytest.raises(RunError, match="1 patient has other cases in b"):
         compare([[a], [b]])
 
 
@@ -260,7 +260,7 @@ def test_a_patient_of_whom_one_run_says_nothing_is_left_out_and_noted(made_run, 
     gaps.loc[(gaps["case"] == "case00") & (gaps["name"] == "core"), "dice"] = np.nan
     found = compare([[made_run("a", {"": volumes(1)})], [made_run("b", {"": gaps})]])
     assert records(found)["B", "dice", "core"]["patients"] == 11
-    assert any("dice of core, A and B: 1 patients are left out" in note for note in found.notes)
+    assert any("dice of core, A and B: 1 patient is left out" in note for note in found.notes)
 
 
 def test_of_classes_of_images_hits_and_errors_are_of_patients_and_auroc_of_all(made_run, images):

@@ -145,7 +145,7 @@ def test_features_that_are_no_numbers_are_refused_with_their_cases(
 
     monkeypatch.setattr(type(work.store), "image", broken)
     with pytest.raises(
-        DataError, match=rf"1 of 28 cases have no features:\n  - case {case}, no. \d+ .*NaN"
+        DataError, match=rf"1 of 28 cases has no features:\n  - case {case}, no. \d+ .*NaN"
     ) as caught:
         take(work, make_run("embed"), "Embed")
     assert [fault.case for fault in caught.value.faults] == [case]

@@ -11,6 +11,7 @@ from medseg.datasets.scanning.folder import DICOM, PICTURE, Folder
 from medseg.datasets.scanning.layout import Layout
 from medseg.datasets.scanning.series import of_series
 from medseg.errors import DataError
+from medseg.text import many
 
 _UNSORTED = ("unlabelled", "unlabeled", "unsorted", "unknown")
 
@@ -50,7 +51,10 @@ class ClassesInFolders:
             "a folder a class",
             "guess",
             (
-                f"{len(pictures)} pictures lie in {len(sorted_)} folders, and nothing is called as a label map",
+                (
+                    f"{many(len(pictures), 'picture', 'lie')} in {many(len(sorted_), 'folder')}, and nothing is "
+                    "called as a label map"
+                ),
             ),
             {
                 "channels": ["red", "green", "blue"] if rgb else ["picture"],

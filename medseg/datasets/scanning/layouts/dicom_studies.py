@@ -16,6 +16,7 @@ from medseg.datasets.scanning.meaning import DeclaredLabels, Meaning, UnknownLab
 from medseg.datasets.scanning.studies import Study, studies_of
 from medseg.errors import DataError
 from medseg.images.dicom.series.index import Instance
+from medseg.text import many
 
 _SHARE = 0.5  # of images that have to be of volumes, and of studies that have to have a channel
 
@@ -73,7 +74,10 @@ class DicomStudies:
         volumes = sum(len(study.volumes) for study in studies)
         patients = len({study.patient for study in studies})
         reasons = [
-            f"{sliced} files are {volumes} series of {len(studies)} studies of {patients} patients, by their headers"
+            (
+                f"{many(sliced, 'file', 'are')} {volumes} series of {many(len(studies), 'study')} of "
+                f"{many(patients, 'patient')}, by their headers"
+            )
         ]
         channels, why = _channels(studies)
         if not channels:
@@ -189,7 +193,7 @@ def _masks(
         found = {mask: _complete(mask, names, channels, folder) for mask in _BESIDE}
         best = max(found, key=lambda mask: found[mask])
         if found[best]:
-            yield best, {}, UnknownLabels(), f"{found[best]} studies have one NIfTI file as {best}"
+            yield best, {}, UnknownLabels(), f"{many(found[best], 'study', 'have')} one NIfTI file as {best}"
 
 
 def _structures(drawn: Sequence[Study]) -> dict[str, str]:

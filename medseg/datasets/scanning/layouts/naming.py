@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from medseg.datasets.roles import MEANINGS, ROLE
+from medseg.text import many
 
 _LEAST_PATIENTS = 3
 _MOST_SHAPES = 4
@@ -69,14 +70,14 @@ def patient_rule(ids: Sequence[str], names: Sequence[str]) -> PatientRule | None
     several = len(set(folders)) < len(folders)
     begins = all(folder and case.startswith(folder) for folder, case in zip(folders, ids, strict=True))
     if several and begins and len(set(folders)) >= _LEAST_PATIENTS:
-        why = f"a folder is a patient: {len(set(folders))} patients have {len(ids)} cases"
+        why = f"a folder is a patient: {many(len(set(folders)), 'patient', 'have')} {many(len(ids), 'case')}"
         return PatientRule({"column": "patient"}, why, {"patient": r"([^/]+)/[^/]+$"})
     found = [match for case in ids if (match := _LAST.match(case)) and match[2].lower() in _EXAMINATIONS]
     patients = {match[1] for match in found}
     if len(found) == len(ids) and _LEAST_PATIENTS <= len(patients) < len(set(ids)):
         words = "|".join(sorted({match[2] for match in found}))
-        many = f"{len(patients)} patients have {len(ids)} cases"
-        why = f"what stands before the last number of a name is a patient: {many}"
+        count = f"{many(len(patients), 'patient', 'have')} {many(len(ids), 'case')}"
+        why = f"what stands before the last number of a name is a patient: {count}"
         either = f"(?:{words})" if "|" in words else words
         return PatientRule(rf"^(.+)[-_ ]{either}\d{'*' if words else '+'}$", why)
     return None

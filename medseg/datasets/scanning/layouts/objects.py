@@ -8,6 +8,7 @@ from medseg.datasets.scanning.colours import coloured
 from medseg.datasets.scanning.folder import PICTURE, Entry, Folder
 from medseg.datasets.scanning.layout import Layout
 from medseg.datasets.scanning.layouts.parts import is_mask
+from medseg.text import many
 
 
 class ObjectFiles:
@@ -41,7 +42,7 @@ class ObjectFiles:
         return Layout(
             "a folder a picture, with a mask of each object",
             "sure",
-            (f"{len(whole)} folders have one picture in {images} and masks in {masks}",),
+            (f"{many(len(whole), 'folder', 'have')} one picture in {images} and masks in {masks}",),
             {
                 "channels": ["red", "green", "blue"] if rgb else ["picture"],
                 "pictures": {"channels": "rgb" if rgb else "grey"},

@@ -6,6 +6,7 @@ from collections import Counter
 
 from medseg.datasets.scanning.folder import DICOM, ITK, PICTURE, UNREAD, VOLUME, Folder
 from medseg.datasets.scanning.layout import Layout
+from medseg.text import agreed, many
 
 _NO_VOLUMES = (
     "the DICOM files are neither slices of volumes, which say where they lie, nor pictures in folders of classes: "
@@ -34,7 +35,7 @@ class NotYetRead:
                 return Layout(
                     name,
                     "guess",
-                    (f"{len(found)} of {len(images)} images are {kind}",),
+                    (f"{len(found)} of {many(len(images), 'image')} {agreed('are', len(found))} {kind}",),
                     cannot=remedy.format(listed),
                 )
         return None

@@ -162,5 +162,5 @@ def _source(manifest: Manifest, about: Mapping[str, str]) -> str:
         return f"a generated sample in the layout of {manifest.name}"
     licence = f" ({manifest.licence})" if manifest.licence else ""
     mixture = about.get("data.generated_cases")
-    made_up = f"{mixture} cases are of a generated sample, the others of " if mixture else ""
+    made_up = f"{mixture} cases from a generated sample, the others of " if mixture else ""
     return f"{made_up}{manifest.name}{licence}"
