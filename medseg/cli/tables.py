@@ -256,7 +256,12 @@ def print_predicted(
         for case, source in found.sources.items():
             say(console, f"{case}: {source}")
     mean = sum(each.seconds for each in found.cases) / len(found.cases)
-    files = f"{len(found.cases)} {found.noun} and {found.table}" if found.noun else found.table
+    noun, bracket, kinds = found.noun.partition(" (")
+    files = (
+        f"{many(len(found.cases), noun.removesuffix('s'))}{bracket}{kinds} and {found.table}"
+        if noun
+        else found.table
+    )
     if out is not None:
         say(console, f"Wrote {files} to {out}; {mean:.1f} s a case.")
     if found.archive:

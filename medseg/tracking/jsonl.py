@@ -153,7 +153,7 @@ def read_metrics(folder: Path, say: Callable[[str], None]) -> list[dict[str, Any
     if not path.exists():
         return []
     if not path.stat().st_size:
-        say(f"{METRICS} is empty. What was recorded in it before is in MLflow alone.")
+        say(f"{METRICS} is empty. What was recorded in it before is lost here; MLflow may have it.")
     cut = cut_damage(path)
     if cut:
         say(f"The last {cut} bytes of {METRICS} were damaged, as by a power cut, and are cut off.")
@@ -188,6 +188,7 @@ def _read(path: Path, empty: Any, say: Callable[[str], None]) -> Any:
         if isinstance(content, type(empty)) and (isinstance(content, dict) or all(map(_is_input, content))):
             return content
     say(
-        f"{path.name} is damaged and is made again. What steps that are done had written to it is in MLflow alone."
+        f"{path.name} is damaged and is made again. What steps that are done had written to it is lost here; MLflow "
+        "may have it."
     )
     return empty

@@ -145,7 +145,9 @@ def test_metrics_that_were_emptied_are_said_to_be(tmp_path: Path) -> None:
 
     FolderRecorder(tmp_path, said.append).metrics({"loss": 1.0}, 1)
 
-    assert said == ["metrics.jsonl is empty. What was recorded in it before is in MLflow alone."]
+    assert said == [
+        "metrics.jsonl is empty. What was recorded in it before is lost here; MLflow may have it."
+    ]
 
 
 def test_who_notes_how_a_run_ended_cuts_nothing_off_in_silence(tmp_path: Path) -> None:
