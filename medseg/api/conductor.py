@@ -236,7 +236,7 @@ class Conductor:
         from medseg.pipeline.sharing import refuse, share_out, share_out_again  # noqa: PLC0415
 
         say, known = partial(self.progress.say, loud=True), (self.definition, gathered.cases, gathered.report)
-        shared = share_out(*known) if kept is None else share_out_again(*known, kept, say)
+        shared = share_out(*known, resolved) if kept is None else share_out_again(*known, kept, say, resolved)
         refuse(resolved, shared, allow_duplicates=self.options.allow_duplicates, say=say)
         return shared
 

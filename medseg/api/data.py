@@ -279,13 +279,13 @@ class Preparable:
         resolved = resolve(whole.definition, whole.manifest, allowed)
         report = _checked(opened, data, options, progress).report
         gathered = gather.gather(report, skip_bad=options.skip_bad)
-        return cls(resolved, gathered, share_out(resolved.definition, gathered.cases, report))
+        return cls(resolved, gathered, share_out(resolved.definition, gathered.cases, report, resolved))
 
     def share(self, gathered: Gathered) -> SharedCopies:
         """The roles of other cases."""
         from medseg.pipeline.sharing import share_out  # noqa: PLC0415
 
-        return share_out(self.resolved.definition, gathered.cases, gathered.report)
+        return share_out(self.resolved.definition, gathered.cases, gathered.report, self.resolved)
 
 
 def prepare_data(

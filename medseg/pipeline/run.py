@@ -251,7 +251,7 @@ def _leave_out(job: Job, gathered: Gathered) -> SharedCopies:
     """Keep which cases could not be prepared, so that the run goes on without them, and share out the others."""
     unprepared, fingerprint = rows_of(gathered.unprepared), gathered.report.fingerprint()
     job.folder.write(replace(job.folder.read(), unprepared=unprepared, data_fingerprint=fingerprint))
-    shared = share_out(job.resolved.definition, gathered.cases, gathered.report)
+    shared = share_out(job.resolved.definition, gathered.cases, gathered.report, job.resolved)
     allowed, say = job.options.allow_duplicates, partial(job.progress.say, loud=True)
     refuse(job.resolved, shared, allow_duplicates=allowed, say=say)
     return shared

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import ValidationError
 
 from medseg.class_names import shown
 from medseg.datasets.case import Case, labelled
 from medseg.datasets.checks.check import Report
 from medseg.datasets.checks.duplicates import Duplicates
-from medseg.datasets.roles import UNLABELLED, Role
+from medseg.datasets.roles import ROLES, UNLABELLED, Role
 from medseg.errors import DataError, RunError
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.duplicates import SharedCopies, copies
@@ -28,12 +27,15 @@ from medseg.splits.by_slice import Place
 from medseg.splits.rule import SplitRule
 from medseg.splits.split import CLASS, Split, make_split
 from medseg.splits.unlabelled import reasons_text
-from medseg.splits.ways import changed, filling, offered
+from medseg.splits.ways import Way, filling, offered
 from medseg.text import many
 
 if TYPE_CHECKING:
     from medseg.pipeline.resolve import Resolved
     from medseg.steps.step import Step
+
+
+_LARGER = (0.2, 0.25, 0.3, 0.4, 0.5)
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,17 @@ class KeptSplit:
         return None
 
 
-def share_out(definition: PipelineDefinition, cases: Sequence[Case], report: Report) -> SharedCopies:
+def share_out(
+    definition: PipelineDefinition, cases: Sequence[Case], report: Report, resolved: Resolved | None = None
+) -> SharedCopies:
     """Give each case its role; copies of one picture stay together where roles are drawn.
 
     Args:
         definition: Its split and seed.
         cases: Those that can be used.
         report: What was found of all.
+        resolved: The definition with all its parts, whose steps another rule has to suit before it is offered; None
+            offers it to whatever steps.
 
     Raises:
         DataError: The cases cannot be shared out so.
@@ -72,7 +78,13 @@ def share_out(definition: PipelineDefinition, cases: Sequence[Case], report: Rep
     left_out = [case for case in every if case.id not in used]
     places = _stored(definition, report)
     together, slices = _together(found), _may_tear(definition, cases, report)
-    split = make_split(definition.split, cases, definition.seed, together, left_out, places, slices=slices)
+
+    def suits(split: Split) -> bool:
+        return resolved is None or not _lacks(resolved, SharedCopies(found, split, cases))
+
+    split = make_split(
+        definition.split, cases, definition.seed, together, left_out, places, slices=slices, suits=suits
+    )
     return SharedCopies(found, split, cases)
 
 
@@ -102,6 +114,7 @@ def share_out_again(
     report: Report,
     kept: KeptSplit,
     say: Callable[[str], None],
+    resolved: Resolved | None = None,
 ) -> SharedCopies:
     """Give each case the role that it had when a run began.
 
@@ -111,6 +124,7 @@ def share_out_again(
         report: What was found of all.
         kept: What the run knows of its split.
         say: Called where the split is drawn again in place of a damaged file.
+        resolved: As of `share_out`.
 
     Raises:
         RunError: The file does not tell the roles any more, and they cannot be drawn as they were.
@@ -120,7 +134,7 @@ def share_out_again(
     split = kept.read(cases, _together(found))
     if split is not None:
         return SharedCopies(found, split, cases)
-    drawn = share_out(definition, cases, report)
+    drawn = share_out(definition, cases, report, resolved)
     if kept.digest not in ("", drawn.split.digest()):
         given = "" if definition.split.file is None else ", or that which split.file names,"
         raise RunError(
@@ -169,6 +183,17 @@ def refusals(
     yield from _unlearned(resolved, shared, say)
 
 
+def _lacks(resolved: Resolved, shared: SharedCopies) -> set[tuple[str, str]]:
+    """What a split lacks: roles, each with the step that needs it, and classes that training does not have."""
+    roles = {
+        (name, role)
+        for name, step in resolved.steps.items()
+        for role in step.roles
+        if not _has_any(resolved, shared, role)
+    }
+    return roles | {("", name) for name in _lost(resolved, shared)}
+
+
 def _empty_roles(resolved: Resolved, shared: SharedCopies) -> Iterator[DataError]:
     for name, step in resolved.steps.items():
         for role in step.roles:
@@ -206,14 +231,14 @@ def _filled(resolved: Resolved, shared: SharedCopies, role: Role) -> str:
     rule = resolved.definition.split
     if rule.file is not None:
         return _named(role).capitalize()
-    ways = [filling(rule, role, len(labelled(shared.cases)))]
-    asked = {each for step in resolved.steps.values() for each in step.roles if each != UNLABELLED}
-    # What gives one role somebody must not take the last one from another.
-    needed = {role, *(each for each in asked if _has_any(resolved, shared, each))}
+    before = _lacks(resolved, shared)
+    empty = [each for each in ROLES if each != role and any(each == lacking for _, lacking in before)]
+    ways = [filling(rule, [role, *empty], len(labelled(shared.cases)))]
 
     def works(other: SplitRule) -> bool:
-        again = _again(resolved, shared, other)
-        return all(_has_any(resolved, again, each) for each in needed)
+        after = _lacks(resolved, _again(resolved, shared, other))
+        # What gives one role somebody must not take the last one, or a class, from another.
+        return after <= before and not {role, *empty} & {lacking for _, lacking in after}
 
     found = offered(rule, ways, works)
     return "; ".join(["Add cases", *found])
@@ -245,11 +270,10 @@ def _moved(resolved: Resolved, name: str, step: Step, shared: SharedCopies, role
 
 def _unlearned(resolved: Resolved, shared: SharedCopies, say: Callable[[str], None]) -> Iterator[DataError]:
     """A class of whole images that training lacks cannot be learned; one that others lack is not scored."""
-    trains = any("train" in step.roles for step in resolved.steps.values())
-    if shared.split.leaking or not trains:
+    if not _learns_classes(resolved, shared):
         return
-    there = _classes_of({"train", "val", "test"}, shared)
-    lost = _lacking(resolved, there, _classes_of({"train"}, shared))
+    there = _classes_of({*ROLES}, shared)
+    lost = _lost(resolved, shared)
     if lost:
         yield DataError(
             f"the split gives training no picture of the class {shown(lost)}, of which validation or test have some: "
@@ -261,11 +285,23 @@ def _unlearned(resolved: Resolved, shared: SharedCopies, say: Callable[[str], No
         mine = _classes_of({role}, shared)
         lacking = _lacking(resolved, there, mine)
         if mine and lacking:
+            otherwise = _otherwise(resolved, shared, role, lacking)
             say(
                 f"The role {role} has no picture of the class {shown(lacking)}: its scores leave it out. To change "
-                f"that, {_otherwise(resolved, shared, role, lacking)}add pictures of more patients to it."
+                f"that, {otherwise}{'or ' if otherwise else ''}add pictures of more patients to it."
                 f"{_needed(shared, role, lacking)}"
             )
+
+
+def _learns_classes(resolved: Resolved, shared: SharedCopies) -> bool:
+    return not shared.split.leaking and any("train" in step.roles for step in resolved.steps.values())
+
+
+def _lost(resolved: Resolved, shared: SharedCopies) -> list[str]:
+    """Classes of whole images that validation or test have and training lacks."""
+    if not _learns_classes(resolved, shared):
+        return []
+    return _lacking(resolved, _classes_of({*ROLES}, shared), _classes_of({"train"}, shared))
 
 
 def _needed(shared: SharedCopies, role: Role, lacking: Sequence[str]) -> str:
@@ -286,15 +322,20 @@ def _otherwise(resolved: Resolved, shared: SharedCopies, role: Role, lacking: Se
     """What brings a class to a role that lacks it, besides pictures of it; empty where nothing does."""
     rule = resolved.definition.split
     if rule.file is not None:
-        return f"{_named(role)}, or "
-    if rule.stratify == CLASS:  # there are too few patients for a share to be one of them
-        return f"give the role {role} a larger part, or "
-    try:
-        again = _again(resolved, shared, changed(rule, {"stratify": CLASS}))
-    except (DataError, ValidationError):
-        return ""
-    brings = not {*lacking} - _classes_of({role}, again)
-    return "share out like parts of each class (--set split.stratify=class), or " if brings else ""
+        return f"{_named(role)}, "
+    before = _lacks(resolved, shared)
+
+    def works(other: SplitRule) -> bool:
+        again = _again(resolved, shared, other)
+        return _lacks(resolved, again) <= before and {*lacking} <= _classes_of({role}, again)
+
+    if rule.stratify != CLASS:
+        way = Way("share out like parts of each class", ({"stratify": CLASS},))
+    elif role == "train":
+        way = Way("share out without regard to classes", ({"stratify": None},))
+    else:  # there are too few patients for a share to be one of them
+        way = Way(f"give the role {role} a larger part", tuple({role: share} for share in _LARGER))
+    return "".join(f"{each.replace(': ', ' (')}), " for each in offered(rule, [way], works))
 
 
 def _classes_of(roles: set[str], shared: SharedCopies) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -242,6 +242,7 @@ def make_split(
     places: Iterable[Place] | None = None,
     *,
     slices: bool = True,
+    suits: Callable[[Split], bool] = lambda _: True,
 ) -> Split:
     """Share out cases by a rule.
 
@@ -258,6 +259,7 @@ def make_split(
         places: Case and position of the slices that there are, as far as it is known, which counts of slices are
             compared with; by default each case has one.
         slices: Whether slices may be shared out in place of patients, should these be too few.
+        suits: Whether the split of another rule, which is offered where this one fails, is one to work with.
 
     Raises:
         DataError: There are too few patients, a column is not there or means something else, or cases of one
@@ -276,8 +278,14 @@ def make_split(
         ids = {case.id for case in known}
         mine = [place for place in there if place[0] in ids]
         raise error.tried(
-            rule, len(mine), lambda other: _works(other, known, seed, together, mine, slices=slices)
+            rule,
+            len(mine),
+            lambda other: _works(other, known, seed, together, mine, suits if slices else _unsliced(suits)),
         ) from error
+
+
+def _unsliced(suits: Callable[[Split], bool]) -> Callable[[Split], bool]:
+    return lambda split: not split.leaking and suits(split)
 
 
 def _works(
@@ -286,15 +294,12 @@ def _works(
     seed: int,
     together: Sequence[Collection[str]],
     places: Sequence[Place],
-    *,
-    slices: bool,
+    suits: Callable[[Split], bool],
 ) -> bool:
     """Whether a rule gives every role somebody that it asks for; arguments as of `make_split`."""
-    if rule.by == "slice" and not slices:
-        return False
     split = _of_labelled(rule, cases, seed, together, places)
     asked = {"train", *(role for role in _OTHERS if getattr(rule, role))}
-    return asked <= {split.role(*place) for place in places}
+    return asked <= {split.role(*place) for place in places} and suits(split)
 
 
 def _of_labelled(

@@ -109,16 +109,22 @@ def by_slice(rule: SplitRule, slices: int) -> Way:
     asked = [role for role in ("val", "test") if role in held or getattr(rule, role)]
     few = dict.fromkeys(asked, max(1, round(DEFAULT_RATIO * slices)))
     counted = {"by": "slice", **without, "train": max(1, slices - sum(few.values())), **few}
+    shares = {"by": "slice", **without, **held}
+    both = dict.fromkeys(
+        ("val", "test"), DEFAULT_RATIO
+    )  # where steps need a role that this rule leaves empty
     words = "or share out slices, which leaks, so that scores are too good"
-    return Way(words, ({"by": "slice", **without, **held}, counted))
+    return Way(words, (shares, counted, {"by": "slice", **without, **both}))
 
 
-def filling(rule: SplitRule, role: str, slices: int) -> Way:
-    """To give a role somebody whom a rule gives nobody: a share, or a count of so many slices or patients."""
-    counted = {**by_slice(rule, slices).candidates[1], role: max(1, round(DEFAULT_RATIO * slices))}
+def filling(rule: SplitRule, roles: Sequence[str], slices: int) -> Way:
+    """To give roles somebody whom a rule gives nobody: a share, or a count of so many slices or patients."""
+    few = dict.fromkeys(roles, max(1, round(DEFAULT_RATIO * slices)))
     share = max(1, round(DEFAULT_RATIO * rule.train)) if rule.train else DEFAULT_RATIO
-    shares = ({role: share},) if role != "train" else ()
-    return Way("or give it some", (*shares, *([counted] if rule.by == "slice" else [])))
+    shares = () if "train" in roles else (dict.fromkeys(roles, share),)
+    counted = [{**by_slice(rule, slices).candidates[1], **few}] if rule.by == "slice" else []
+    words = "or give it some" if len(roles) == 1 else f"or give {' and '.join(roles)} some"
+    return Way(words, (*shares, *counted))
 
 
 def without_column(key: str) -> Way:

@@ -78,7 +78,7 @@ def readiness(
         refused.append(error)
     if labelled(report.good):
         try:
-            shared = share_out(definition, report.good, report)
+            shared = share_out(definition, report.good, report, resolved)
         except DataError as error:
             refused.append(error)
     if shared is not None and resolved is not None:
