@@ -51,7 +51,7 @@ def ratios_of_counts(
         DataError: Nothing is left to train on.
     """
     drawn = sorted(uniform(seed, place) for place in places)
-    shares = shares_of(counts, ratios, len(drawn), "slices")
+    shares = shares_of(counts, ratios, len(drawn), "slice")
     ends, done = [0.0], 0.0
     for role in _ORDER:
         done += shares.get(role, 0.0)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from medseg.datasets.roles import UNUSED, Role
-from medseg.errors import DataError
-from medseg.splits.rule import SplitRule
+from medseg.splits.rule import DEFAULT_RATIO, SplitRule
+from medseg.splits.ways import UnsharedError, Way
+from medseg.text import many
 
 
 def counts_of(rule: SplitRule) -> dict[Role, int]:
@@ -28,10 +29,10 @@ def shares_of(
         counts: By role, where it is given by count.
         ratios: By role, where it is given by ratio.
         there: How many patients or slices there are.
-        noun: Which of the two.
+        noun: What one of them is called.
 
     Raises:
-        DataError: Nobody is left to train on.
+        UnsharedError: Nobody is left to train on.
     """
     asked, there = sum(counts.values()), max(there, 1)
     if "train" in counts:
@@ -41,9 +42,13 @@ def shares_of(
     rest = 1.0 - sum(shares.values())
     if rest <= 1e-9:
         parts = " and ".join(f"{role} {counts.get(role) or f'{ratios[role]:.0%}'}" for role in shares)
-        raise DataError(
-            f"of {there} {noun}, split gives {parts}: nobody is left to train on. Set less; or name counts "
-            "for all three (split.train too), which are shrunk in proportion"
+        few = dict.fromkeys(counts, max(1, round(DEFAULT_RATIO * there)))
+        ways = [
+            Way("or set less", (few,)),
+            Way("or name counts for all", ({**dict.fromkeys(ratios, 1), "train": 1, **counts},)),
+        ]
+        raise UnsharedError(
+            f"of {many(there, noun)}, split gives {parts}: nobody is left to train on", "Add data", ways
         )
     return {**shares, "train": rest}
 

@@ -87,7 +87,7 @@ def drawn(
         UnsharedError: They are too few.
     """
     there = len({case.group for case in cases})
-    shares = shares_of(counts_of(rule), ratios, there, "patients")
+    shares = shares_of(counts_of(rule), ratios, there, "patient")
     members, strata = units(cases, rule.stratify, unit_of)
     if len(members) < len(shares):
         torn = "" if len(members) == there else f" sets of duplicates, of {there} patients,"
