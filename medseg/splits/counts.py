@@ -7,7 +7,7 @@ from typing import Any
 
 from medseg.datasets.roles import UNUSED, Role
 from medseg.splits.rule import DEFAULT_RATIO, SplitRule
-from medseg.splits.ways import UnsharedError, Way
+from medseg.splits.ways import UnsharedError, Values, Way
 from medseg.text import many
 
 
@@ -42,10 +42,11 @@ def shares_of(
     rest = 1.0 - sum(shares.values())
     if rest <= 1e-9:
         parts = " and ".join(f"{role} {counts.get(role) or f'{ratios[role]:.0%}'}" for role in shares)
-        few = dict.fromkeys(counts, max(1, round(DEFAULT_RATIO * there)))
+        given: Values = {str(role): count for role, count in counts.items()}
+        few: Values = dict.fromkeys(given, max(1, round(DEFAULT_RATIO * there)))
         ways = [
             Way("or set less", (few,)),
-            Way("or name counts for all", ({**dict.fromkeys(ratios, 1), "train": 1, **counts},)),
+            Way("or name counts for all", ({**dict.fromkeys(map(str, ratios), 1), "train": 1, **given},)),
         ]
         raise UnsharedError(
             f"of {many(there, noun)}, split gives {parts}: nobody is left to train on", "Add data", ways
