@@ -199,12 +199,15 @@ def reproduce(
         str | None, typer.Option(help="Compute on this device: auto, cpu or cuda. Default: as before.")
     ] = None,
     tracking_uri: Annotated[
-        str | None, typer.Option(help="Track the new run at this MLflow address. Default: where the run is.")
+        str | None,
+        typer.Option(
+            help="The MLflow address that knows the run, and where the new one is tracked. Default: that of the run."
+        ),
     ] = None,
     allow: Allow = None,
     jobs: Jobs = None,
 ) -> None:
-    """Make a run again from what it kept, if data, split and versions are the same, and compare the two."""
+    """Make a run again from what it kept, here or on the tracking server, and compare the two."""
     errors = Console(stderr=True)
     with guarded(errors):
         mark_and_tell()

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from medseg.api.conductor import Conductor
-from medseg.api.finding import find_run_folder, mark_gone, own_address
+from medseg.api.finding import find_run_folder, mark_gone
 from medseg.api.kept.keeping import track
-from medseg.api.strangers import refuse_changed_declaration
-from medseg.datasets.manifest.manifest import Manifest
+from medseg.api.kept.recorded import Recorded
 from medseg.errors import RunError
-from medseg.files.inside import inside
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.folder import RunFolder, State
-from medseg.pipeline.made import refuse_damaged
+from medseg.pipeline.folder import RunFolder
 from medseg.places import read_kept
 from medseg.progress import LOADING, Progress, Silent
 
@@ -41,11 +37,14 @@ def reproduce_run(
 ) -> Reproduction:
     """Make a finished run again, as a run of its own, from its definition, data, split and seed; compare the two.
 
+    A run whose folder is not here is made again from what the tracking server has of it.
+
     Args:
-        run: A run's folder, name or id, or `latest`; one of this user.
+        run: A run's folder, name or id, or `latest`: one of this user, or one that the tracking server knows.
         data: Where the data lie now; by default where they were.
         device: auto, cpu or cuda; by default as before.
-        tracking_uri: Where the new run is tracked; by default where the run is.
+        tracking_uri: Where a run without a folder here is looked for, and where the new run is tracked; by default
+            where the run is.
         allow: Packages that declared objects may come from, beside the usual ones.
         jobs: Cases that are read at a time.
         progress: Where it is shown.
@@ -57,81 +56,74 @@ def reproduce_run(
     """
     shown = progress or Silent()
     mark_gone(shown.say)
-    folder = find_run_folder(str(run))
-    state = folder.read()
-    _refuse(folder, state)
-    with shown.bar(LOADING, 1) as bar:
-        from medseg.pipeline.about import versions  # noqa: PLC0415 - torch
-        from medseg.pipeline.study.reproduction import other_versions, reproduction  # noqa: PLC0415
+    with TemporaryDirectory(prefix="medseg-reproduce-") as place:
+        first = _recorded(str(run), tracking_uri, Path(place), None if data is None else Path(data))
+        with shown.bar(LOADING, 1) as bar:
+            from medseg.pipeline.about import versions  # noqa: PLC0415 - torch
+            from medseg.pipeline.study.reproduction import other_versions, reproduction  # noqa: PLC0415
 
-        bar.advance()
-    then = read_kept(inside(folder.path, "tags.json"), dict)
-    if others := list(other_versions(then, versions())):
-        raise RunError(
-            f"the run {state.name} was made with other versions, with which it cannot be made again to the bit: "
-            f"{'; '.join(others)}. Install those of then; or begin a run with those of now: {_anew(folder, state)}"
+            bar.advance()
+        definition, manifest = first.declaration()
+        if others := list(other_versions(first.tags, versions())):
+            raise RunError(
+                f"the run {first.name} was made with other versions, with which it cannot be made again to the bit: "
+                f"{'; '.join(others)}. Install those of then; or begin a run with those of now{first.anew}"
+            )
+        root = Path(data) if data is not None else first.root
+        options = first.options(allow=allow, device=device, jobs=jobs)
+        look = _look(first, definition)
+        again = Conductor(definition, manifest, root, options, tracking_uri or first.uri, shown).start(
+            look=look
         )
-    definition = PipelineDefinition.from_yaml(inside(folder.path, "definition.yaml"))
-    manifest = Manifest.from_yaml(inside(folder.path, "manifest.yaml"))
-    root = Path(data) if data is not None else (None if state.data is None else Path(state.data))
-    asked = state.options.but(allow=tuple(allow), device=device, jobs=jobs)
-    options = replace(asked, register="", run_name=None, tags=(*asked.tags, f"reproduces={state.name}"))
-    uri = tracking_uri or own_address(state.name, state.tracking_uri, folder.path, tracked=False)
-    again = Conductor(definition, manifest, root, options, uri, shown).start(look=_look(state, definition))
-    now = read_kept(again.folder / "tags.json", dict)
-    other = tuple(
-        f"{name}: {then.get(name)} then, {now.get(name)} now"
-        for name in _ENVIRONMENT
-        if then.get(name) != now.get(name)
-    )
-    found = reproduction(folder.path, again.folder, other)
+        now = read_kept(again.folder / "tags.json", dict)
+        other = tuple(
+            f"{name}: {first.tags.get(name)} then, {now.get(name)} now"
+            for name in _ENVIRONMENT
+            if first.tags.get(name) != now.get(name)
+        )
+        found = reproduction(first.folder, again.folder, other)
     made = RunFolder(again.folder)
     with made.turn():
-        tags = {"reproduces": state.name, "reproduction": found.verdict}
+        tags = {"reproduces": first.name, "reproduction": found.verdict}
         track(made, made.read(), [found.write(made.path)], "", "comparison", shown.say, tags=tags)
     return found
 
 
-def _refuse(folder: RunFolder, state: State) -> None:
-    if not state.mine:
-        raise RunError(
-            f"the run {folder.path.name} was made by somebody else, or its file was edited. To run what it says: "
-            f"{_anew(folder, state)}"
-        )
-    if state.status != "FINISHED":
-        raise RunError(
-            f"the run {state.name} is not finished, so that there is nothing to compare with. Go on with it: medseg "
-            f"pipeline resume {folder.called}"
-        )
-    refuse_changed_declaration(folder, state)
-    for below in ("model/", "scores/", "split.json", "tags.json"):
-        refuse_damaged(folder, below)
+def _recorded(run: str, tracking_uri: str | None, place: Path, data: Path | None) -> Recorded:
+    """What was kept of a run: in its folder, or where there is none here on the tracking server."""
+    from medseg.tracking.mlflow.address import default_uri  # noqa: PLC0415 - MLflow
+
+    try:
+        folder = find_run_folder(run)
+    except RunError as missing:
+        try:
+            return Recorded.of_store(default_uri(tracking_uri), run, place, data)
+        except RunError as error:
+            if tracking_uri is None and "No run" in str(error):
+                raise RunError(f"{missing} Or name the server that knows it: --tracking-uri") from error
+            raise
+    return Recorded.of_folder(folder)
 
 
-def _look(state: State, definition: PipelineDefinition) -> Callable[[Gathered], Gathered]:
+def _look(first: Recorded, definition: PipelineDefinition) -> Callable[[Gathered], Gathered]:
     """What refuses, before anything is learned, data and roles that are not those of the run."""
 
     def look(gathered: Gathered) -> Gathered:
         from medseg.pipeline.preparing import faults_of  # noqa: PLC0415
         from medseg.pipeline.sharing import share_out  # noqa: PLC0415
 
-        found: Any = gathered.without(faults_of(state.unprepared))
-        if state.data_fingerprint != found.report.fingerprint():
+        found: Any = gathered.without(faults_of(first.unprepared))
+        if first.data != found.report.fingerprint():
             raise RunError(
-                f"the data are not those of the run {state.name}: {state.data_fingerprint} then, "
+                f"the data are not those of the run {first.name}: {first.data} then, "
                 f"{found.report.fingerprint()} now. Put them back, or say where they are: --data FOLDER"
             )
         drawn = share_out(definition, found.cases, found.report).split.digest()
-        if state.split_digest != drawn:
+        if first.split != drawn:
             raise RunError(
-                f"the split is not that of the run {state.name}: {state.split_digest} then, {drawn} now. Put "
+                f"the split is not that of the run {first.name}: {first.split} then, {drawn} now. Put "
                 "the file that split.file names back; or the key of pseudonyms of then, by which names are drawn."
             )
         return found
 
     return look
-
-
-def _anew(folder: RunFolder, state: State) -> str:
-    declared = shlex.quote((folder.path / "definition.yaml").as_posix())
-    return f"medseg pipeline run {declared}{'' if state.data is None else ' --data FOLDER'}"

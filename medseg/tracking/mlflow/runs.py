@@ -30,8 +30,8 @@ def find_run(uri: str, text: str) -> str:
 
     Args:
         uri: Address of the tracking store.
-        text: A run id, a unique prefix of one, a run's name, or `latest` for the one started last, among
-            the runs that medseg tracked.
+        text: A run id, a unique prefix of one, a run's name or that of its folder, or `latest` for the one started
+            last, among the runs that medseg tracked.
 
     Raises:
         RunError: None or several fit; the message lists candidates.
@@ -48,7 +48,7 @@ def find_run(uri: str, text: str) -> str:
         return str(runs[0].info.run_id)
     fitting = (
         [run for run in runs if run.info.run_id == text]
-        or [run for run in runs if run.info.run_name == text]
+        or [run for run in runs if text in (run.info.run_name, run.data.tags.get(RUN_TAG))]
         or [run for run in runs if text and run.info.run_id.startswith(text)]
     )
     if len(fitting) == 1:

@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import medseg
+from medseg.api.kept.recorded import Recorded
+from medseg.api.result import RunResult
+from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import RunError
-from medseg.pipeline.folder import RunFolder
+from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.made import known
+from medseg.tracking.mlflow import moved
 from medseg.tracking.mlflow.store import open_store
+from medseg.yaml import read_yaml, to_yaml
 
 pytestmark = [
     pytest.mark.slow,  # all look at a run
     pytest.mark.filterwarnings("ignore"),  # MLflow's own, and of libraries
 ]
+
+
+@pytest.fixture
+def stored(ended: RunFolder, workspace: Path, finished: RunResult, monkeypatch: pytest.MonkeyPatch) -> State:
+    """A finished run that the tracking store knows with all its artifacts, and whose folder is not here."""
+    first = finished.folder.parents[1]
+    shutil.copytree(first / "mlartifacts", workspace / "mlartifacts")
+    with closing(sqlite3.connect(workspace / "mlflow.db")) as database, database:
+        moved._replace(database, (first / "mlartifacts").as_uri(), (workspace / "mlartifacts").as_uri())
+    state = ended.read()
+    (workspace / "elsewhere").mkdir()
+    monkeypatch.chdir(workspace / "elsewhere")
+    return state
 
 
 def runs() -> int:
@@ -38,6 +58,51 @@ def test_a_run_that_is_made_again_is_the_same_to_the_bit_and_says_so_in_mlflow(e
         tags = client.get_run(again.read().tracked).data.tags
     assert tags["reproduces"] == ended.path.name
     assert tags["reproduction"] == "identical to the bit"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_whose_folder_is_elsewhere_is_made_again_from_the_tracking_store_alone(
+    stored: State, patients: Path
+) -> None:
+    state = stored
+    with pytest.raises(RunError, match=r"no run .* in medseg-runs/ .*: --tracking-uri"):
+        medseg.reproduce_run(state.name)
+    with pytest.raises(RunError, match=r"does not know where its data lie\. Say it: --data FOLDER"):
+        medseg.reproduce_run(state.name, tracking_uri=state.tracking_uri)
+    assert not Path("medseg-runs").exists()
+
+    found = medseg.reproduce_run(state.tracked[:8], data=patients, tracking_uri=state.tracking_uri)
+    assert found.identical, found.text()
+    assert found.run == state.name
+    assert {"test", "test_summary"} <= set(found.tables)
+    assert RunFolder(Path("medseg-runs") / found.again).read().tracking_uri == state.tracking_uri
+
+
+def test_what_a_store_has_not_is_refused_and_named(
+    stored: State, ended: RunFolder, workspace: Path, tmp_path: Path
+) -> None:
+    state = stored
+    with open_store(state.tracking_uri) as client:
+        client.set_tag(state.tracked, "data.fingerprint", "0" * 32)
+    kept = Recorded.of_store(state.tracking_uri, state.tracked, tmp_path, tmp_path)
+    assert (kept.name, kept.data, kept.split) == (state.name, "0" * 32, state.split_digest)
+    declared = kept.folder / "definition.yaml"
+    given = read_yaml(declared)
+
+    declared.write_text(to_yaml({**given, "split": {"file": "given"}}), encoding="utf-8")
+    definition, manifest = kept.declaration()
+    assert definition.split.file == (kept.folder / "split.json").as_posix()
+    assert manifest == Manifest.from_yaml(workspace / ended.path / "manifest.yaml")
+
+    given["steps"]["fit"]["weights"] = "given"
+    declared.write_text(to_yaml(given), encoding="utf-8")
+    with pytest.raises(RunError, match=r"began with weights from a file \(steps\.fit\.weights\)"):
+        kept.declaration()
+
+    with open_store(state.tracking_uri) as client:
+        client.set_terminated(state.tracked, "FAILED")
+    with pytest.raises(RunError, match=r"is not finished \(FAILED\)"):
+        Recorded.of_store(state.tracking_uri, state.tracked, tmp_path / "again", tmp_path)
 
 
 def test_other_versions_are_refused_before_anything_is_run(ended: RunFolder) -> None:
