@@ -116,7 +116,7 @@ def test_a_schedule_that_is_as_long_as_the_training_is_made_anew_and_that_is_sai
     with open_store(state.tracking_uri) as client:
         tags = client.get_run(finished.run_id).data.tags
         rates = [
-            each.value for each in client.get_metric_history(finished.run_id, "epoch/train/learning_rate")
+            each.value for each in client.get_metric_history(finished.run_id, "epoch/work/learning_rate")
         ]
 
     assert tags["fit.learning_rate"].endswith("not that of a training of 3 epochs from the start.")

@@ -169,7 +169,7 @@ def test_a_run_killed_in_training_is_marked_and_ends_bit_for_bit_as_if_it_had_no
             "epoch/train/loss",
             "epoch/val/score",
             "epoch/val/dice/oedema",
-            "epoch/train/learning_rate",
+            "epoch/work/learning_rate",
         ):
             points, once = (client.get_metric_history(run, key) for run in (state.tracked, whole.run_id))
             assert [point.step for point in points] == list(range(1, 5)), key

@@ -104,8 +104,8 @@ def test_each_epoch_has_losses_scores_rate_and_speed(client: Any, finished: RunR
         "val/loss",
         "val/score",
         "val/dice/oedema",
-        "train/learning_rate",
-        "train/slices_per_second",
+        "work/learning_rate",
+        "work/slices_per_second",
     ):
         steps = [point.step for point in client.get_metric_history(finished.run_id, f"epoch/{key}")]
         assert steps == [1, 2], key
