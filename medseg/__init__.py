@@ -6,10 +6,10 @@ Research use only; not a medical device.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from medseg import networks, readers, transforms
     from medseg.api import (
         RunResult,
@@ -40,11 +40,6 @@ if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
     from medseg.errors import DataError, DefinitionError, MedsegError
     from medseg.learning.inference.predictor import Predictor
-
-try:
-    __version__ = version("medseg")
-except PackageNotFoundError:  # a checkout that is on the path without being installed
-    __version__ = "0+unknown"
 
 # Heavy modules (torch, MONAI) are imported when a name is first used, so that `medseg --help` is quick.
 _HOMES = {
@@ -120,11 +115,22 @@ _MODULES = {"networks", "readers", "transforms"}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name in _MODULES:
         return import_module(f"medseg.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'medseg' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - a tenth of `medseg --help`
+
+    try:
+        return version("medseg")
+    except PackageNotFoundError:  # a checkout that is on the path without being installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from filelock import FileLock, Timeout
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _NO_LOCKS = frozenset(
     getattr(errno, name) for name in ("ENOSYS", "ENOLCK", "EOPNOTSUPP", "ENOTSUP") if hasattr(errno, name)
@@ -49,6 +50,8 @@ def take(path: Path, wait: float = 0.0) -> Held | None:
         NoLocksError: The file system has no locks.
         OSError: The file cannot be made, or is a link or a folder.
     """
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - a tenth of the time of `medseg --help`
+
     lock = FileLock(path, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire(timeout=wait, poll_interval=0.02)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
 
 import pytest
 
-from medseg.machine import installed
 from medseg.machine.installed import brought, origin
 
 
@@ -33,6 +33,6 @@ def test_a_package_that_is_installed_meanwhile_is_found(
 def test_packages_are_read_once_while_none_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     brought("medseg.test")
-    monkeypatch.setattr(installed, "entry_points", lambda **_: pytest.fail("read again"))
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: pytest.fail("read again"))
 
     brought("medseg.test")

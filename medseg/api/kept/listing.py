@@ -122,7 +122,11 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         **row,
         "pipeline": state.pipeline,
         "status": _status(folder, state),
-        "data": "generated" if state.generated else "given",
+        "data": "generated"
+        if state.generated
+        else f"{state.mixture} generated"
+        if state.mixture
+        else "given",
         "fold_of": state.part_of.name if state.part_of else None,
         "mine": state.mine,
         "name": state.options.run_name or "",
