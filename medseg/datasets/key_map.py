@@ -9,6 +9,7 @@ from pathlib import Path
 
 from medseg.datasets.case import Case
 from medseg.errors import RunError
+from medseg.files.many import files_of
 
 CASE_COLUMNS = ("case", "patient", "id", "patient_id", "source")
 """Of a map of cases: public name of the case and of the patient, what the data set calls them, and where it lies."""
@@ -74,5 +75,6 @@ def case_rows(
 
 def source_of(case: Case) -> Path:
     """The one file of the images of a case, or the folder of its files. Private."""
-    first, *others = dict.fromkeys(case.images.values()) or case.files.values()
+    paths = tuple(case.images.values()) or tuple(case.files.values())
+    first, *others = dict.fromkeys(file for path in paths for file in files_of(path))
     return first.parent if others else first

@@ -79,8 +79,8 @@ def read_parameters(path: Path, known: Sequence[str]) -> Parameters:
     lacking = [name for name in COLUMNS if name not in table.columns]
     if lacking or len(table.lines) != 1:
         raise DataError(
-            f"parameters.csv lacks {', '.join(lacking) or 'no column'} and has {len(table.lines)} rows below the names of "
-            f"columns; expected one row of {', '.join(COLUMNS)}"
+            f"parameters.csv lacks {', '.join(lacking) or 'no column'} and has {len(table.lines)} rows of values; "
+            f"expected one row of {', '.join(COLUMNS)}"
         )
     row = table.lines[0][1]
     words = tuple(re.findall(r"\w+", row["channels"]))
