@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pydicom import dcmread
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
+from pydicom.tag import Tag
 from pydicom.uid import RTStructureSetStorage
 
 from medseg.testing.dicoms import write_dicom
@@ -81,10 +82,29 @@ def profile_tags() -> list[int]:
     return [tag for tag in tags if tag >> 16 not in {0x0000, 0x0002, 0xFFFC}]
 
 
-def planted_attributes(plant: Planter) -> Dataset:
-    """All attributes of the profile's table, and once more within a sequence; private and unknown ones too."""
+#: Of every study: what tells it apart, and what is read most.
+_USUAL = (
+    *(
+        "PatientID",
+        "PatientName",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "FrameOfReferenceUID",
+        "StudyDate",
+    ),
+    *("StudyDescription", "ProtocolName", "AccessionNumber", "ImageComments", "InstitutionName", "StudyID"),
+)
+
+
+def planted_attributes(plant: Planter, *, every: bool = True) -> Dataset:
+    """Attributes of the profile's table, and once more within a sequence; private and unknown ones too.
+
+    Args:
+        plant: Gives what is planted.
+        every: Whether all of the table; else the usual ones.
+    """
     data, inner = Dataset(), Dataset()
-    for tag in profile_tags():
+    for tag in profile_tags() if every else map(Tag, _USUAL):
         plant.attribute(data, tag)
         plant.attribute(inner, tag)
     for each in (data, inner):
@@ -101,6 +121,8 @@ def write_planted_studies(
 ) -> Path:
     """Studies of patients: a series with planted attributes, and a structure set that draws `tumour`.
 
+    The first has a value in every attribute of the profile's table, the others in some dozen.
+
     Args:
         root: Folder of them, each in a folder whose name is planted.
         plant: Gives what is planted.
@@ -110,7 +132,7 @@ def write_planted_studies(
         described: How the series' description begins.
     """
     for number in range(count):
-        hidden = planted_attributes(plant)
+        hidden = planted_attributes(plant, every=number == 0)
         hidden.SeriesDescription = f"{described} {plant.text()}"
         volume = np.random.default_rng(number).integers(0, 400, (slices, size, size)).astype(np.uint16)
         volume[1:3, 3:9, 3:8] += 400
@@ -222,7 +244,7 @@ def write_planted_itk(path: Path, array: NDArray[Any], plant: Planter) -> Path:
 def write_planted_table(
     path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]], plant: Planter
 ) -> Path:
-    """A CSV with a further column of planted texts, one of them with a line break in it."""
+    """A CSV with a further column of planted texts."""
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow([*columns, "remark"])
@@ -234,6 +256,3 @@ def write_planted_sidecar(path: Path, plant: Planter) -> Path:
     """A JSON beside an image, as converters write it."""
     path.write_text(json.dumps({"EchoTime": 0.03, "PatientName": plant.text(), plant.text(): [plant.text()]}))
     return path
-
-
-Planted = Callable[[Path, NDArray[Any], Planter], Path]

@@ -21,8 +21,8 @@ _DEEPEST = 4
 _MOST = 64 << 20  # bytes that a stream may unpack to
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{64,}={0,2}")
 _ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
-_CHUNK = re.compile(rb"zTXt|iTXt|iCCP")
-_NUMBERS = re.compile(rb"(?<![0-9])(?:17310203|031731\.773|77370137|7737013\.25)")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_NUMBERS = tuple(each.encode() for each in (DAY, MOMENT, DIGITS, DECIMAL))
 
 
 def _in_base64(word: bytes) -> Iterator[bytes]:
@@ -62,7 +62,7 @@ def leaks_in(content: bytes) -> list[bytes]:
     for layer in unpacked(content):
         small = layer.lower()
         places = [small.find(form) for form in _FOLDED] + [layer.find(form) for form in _EXACT]
-        places += [match.start() for match in _NUMBERS.finditer(layer)]
+        places += [layer.find(form) for form in _NUMBERS]
         found += [layer[max(at - 60, 0) : at + 60] for at in places if at >= 0]
     return found
 
@@ -82,20 +82,31 @@ def _within(content: bytes) -> Iterator[bytes]:
             yield gzip.decompress(content)
         except (OSError, EOFError, zlib.error):
             yield from _inflated(content[10:], -15)
+    if content.startswith(_PNG):
+        yield from _texts(content)
+        return
     if b"PK\x03\x04" in content[:4096]:
         yield from _members(content)
     for match in _ZLIB.finditer(content):
-        yield from _inflated(content[match.start() :], 15)
-    for match in _CHUNK.finditer(content):  # names stand before what is compressed
-        for at in range(match.end(), min(match.end() + 100, len(content))):
-            if content[at] == 0x78:
-                yield from _inflated(content[at:], 15)
+        yield from _inflated(memoryview(content)[match.start() :], 15)
     for match in _BASE64.finditer(content):
         digits = match[0].rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
         try:
             yield base64.b64decode(digits[: len(digits) // 4 * 4])
         except binascii.Error:
             continue
+
+
+def _texts(content: bytes) -> Iterator[bytes]:
+    """Compressed texts of a PNG, which stand behind a name; pixels are left out, as no text is found in them."""
+    at = len(_PNG)
+    while at + 8 <= len(content):
+        size, kind = int.from_bytes(content[at : at + 4]), content[at + 4 : at + 8]
+        if kind in {b"zTXt", b"iTXt", b"iCCP"}:
+            chunk = content[at + 8 : at + 8 + size]
+            for match in _ZLIB.finditer(chunk):
+                yield from _inflated(chunk[match.start() :], 15)
+        at += size + 12
 
 
 def _members(content: bytes) -> Iterator[bytes]:
@@ -109,7 +120,7 @@ def _members(content: bytes) -> Iterator[bytes]:
         return
 
 
-def _inflated(content: bytes, bits: int) -> Iterator[bytes]:
+def _inflated(content: bytes | memoryview, bits: int) -> Iterator[bytes]:
     try:
         found = zlib.decompressobj(bits).decompress(content, _MOST)
     except zlib.error:

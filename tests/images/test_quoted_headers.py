@@ -98,7 +98,7 @@ def test_texts_that_tell_images_of_one_place_apart_are_not_shown(
         for path in write_series(tmp_path / each, np.zeros((2, 4, 4), np.uint16), SeriesInstanceUID="1.2"):
             data = dcmread(path)
             data.add(DataElement("AcquisitionNumber", "LO", each))
-            data.SOPInstanceUID += f".{len(paths)}"
+            data.SOPInstanceUID = f"1.2.3.{len(paths) + 1}"
             data.save_as(path)
             paths.append(path)
 
