@@ -1,7 +1,7 @@
 """Hundreds of identifiers in a study of DICOM: no byte that medseg writes, or prints, holds any of them.
 
-`tests/test_privacy.py` does the same with volumes of NIfTI, `tests/datasets/deidentification/test_canaries.py` with what
-is passed on.
+`tests/test_privacy.py` does the same with volumes of NIfTI, and
+`tests/datasets/deidentification/test_canaries.py` with what is passed on.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -18,7 +19,12 @@ from medseg.cli.main import app
 from medseg.pipeline.folder import all_runs
 from medseg.testing.canaries import (
     Planter,
+    write_planted_itk,
+    write_planted_nifti,
+    write_planted_picture,
+    write_planted_sidecar,
     write_planted_studies,
+    write_planted_table,
 )
 from medseg.testing.leaks import leaks, leaks_in
 from medseg.yaml import to_yaml
@@ -32,7 +38,7 @@ SERIES = {
     "label_values": {0: "background", 1: "tumour"},
     "layout": {"series": {"flair": {"SeriesDescription": "flair"}}, "mask": {"structures": {"tumour": "*"}}},
 }
-VOLUMES = SERIES | {"layout": {"images": "**/{case}/{case}_{channel}.*", "mask": "**/{case}/{case}_seg.*"}}
+VOLUMES = {**SERIES, "layout": {"images": "**/{case}/{case}_{channel}.*", "mask": "**/{case}/{case}_seg.*"}}
 TABLE = {
     "channels": ["picture"],
     "pictures": {"channels": "grey"},
@@ -57,7 +63,7 @@ WHOLE = {
     "channels": ["picture"],
     "slices": {"size": [16, 16], "fit": "resize", "keep": "all"},
     "task": {"_target_": "medseg.learning.ImageClasses"},
-    "network": {"_target_": "medseg.learning.networks.ResNet", "layers": 18},
+    "network": {"_target_": "medseg.learning.networks.TutorialCNN", "feature_maps": 4, "dense": 8},
 }
 FIT = {
     "_target_": "medseg.steps.Fit",
@@ -126,7 +132,7 @@ def test_no_identifier_of_a_study_is_left_anywhere(
     assert len(leaks(tmp_path / "data")) > 20, "what looks for leaks finds them"
     declare(SERIES, MASKS)
     run = ("pipeline", "run", "hospital", "--device", "cpu", "--data", data)
-    one, names = sorted(data.iterdir())[0], tmp_path / "names.csv"
+    one = sorted(data.iterdir())[0]
 
     medseg(0, "data", "scan", data)
     medseg(0, "pipeline", "new", "drafted", "--data", data, "--minutes", "0")
@@ -181,3 +187,109 @@ def raising(error: Exception) -> Callable[..., None]:
         raise error
 
     return fail
+
+
+#: What may become of a table on its way, by the text of one that is right.
+SPOILT: dict[str, Callable[[str], bytes]] = {
+    "right": lambda text: text.encode(),
+    "in UTF-16": lambda text: text.encode("utf-16"),
+    "in Latin-1": lambda text: ("\u00e9" + text).encode("latin-1"),
+    "with semicolons": lambda text: text.replace(",", ";").encode(),
+    "without a first line": lambda text: text.partition("\n")[2].encode(),
+    "with columns swapped": lambda text: text.replace("path,label", "label,path", 1).encode(),
+    "with patients for classes": lambda text: text.replace("label,patient", "patient,label", 1).encode(),
+    "with a case twice": lambda text: f"{text}{text.splitlines()[1]}\n".encode(),
+    "with a patient for one class": lambda text: text.replace(
+        ",no,", f",{text.split(',')[-1].strip()},", 1
+    ).encode(),
+    "with a quotation mark": lambda text: text.replace("\nK", '\n"K', 1).encode(),
+    "with a short row": lambda text: f"{text}{text.split(',')[-1].strip()}\n".encode(),
+    "with a long row": lambda text: f"{text.strip()},{text.split(',')[-1].strip()}\n".encode(),
+}
+
+
+@pytest.mark.slow
+def test_no_cell_of_a_table_is_printed_or_kept(places: tuple[Path, ...], tmp_path: Path) -> None:
+    plant, medseg = Planter(), Said()
+    data = tmp_path / "data" / plant.text()
+    names = [
+        f"{plant.text()}/{plant.text()}{ending}" for ending in (".png", ".jpg", ".tif") for _ in range(4)
+    ]
+    for number, name in enumerate(names):
+        array = np.random.default_rng(number).integers(0, 255, (16, 16)).astype(np.uint8)
+        write_planted_picture(data / name, array, plant)
+    rows = [[name, ("no", "yes")[n % 2], plant.text(), plant.text()] for n, name in enumerate(names)]
+    right = write_planted_table(
+        data / "list.csv", ("path", "label", "patient", "id"), rows, plant
+    ).read_text()
+    declare(TABLE, WHOLE)
+
+    for spoilt in SPOILT.values():
+        (data / "list.csv").write_bytes(spoilt(right))
+        expected = 0 if spoilt(right) in {right.encode(), right.replace(",", ";").encode()} else 2
+        for command in (("data", "check"), ("pipeline", "check")):
+            medseg(expected, *command, "hospital", "--data", data)
+        CliRunner().invoke(
+            app, ["pipeline", "new", "drafted", "--data", str(data), "--minutes", "0", "--force"]
+        )
+
+    assert medseg.leaks == []
+    assert leaks(*places) == {}
+
+
+@pytest.mark.slow
+def test_no_split_file_is_quoted(places: tuple[Path, ...], tmp_path: Path) -> None:
+    plant, medseg = Planter(), Said()
+    ids = [plant.text() for _ in range(4)]
+    affine, volume = np.diag([1.0, 1, 3, 1]), np.zeros((16, 16, 3), np.int16)
+    volume[4:9, 4:9] = 1
+    for each in ids:
+        volume[0, 0, 0] += 1  # an image of its own
+        folder = tmp_path / "data" / each
+        write_planted_nifti(folder / f"{each}_flair.nii.gz", volume, plant, affine)
+        write_planted_nifti(folder / f"{each}_seg.nii.gz", volume.clip(0, 1), plant, affine)
+        write_planted_sidecar(folder / f"{plant.text()}.json", plant)
+    declare(VOLUMES, MASKS)
+    whole = f"case,role\n{ids[0]},train\n{ids[1]},train\n{ids[2]},val\n{ids[3]},test\n"
+    files = {
+        "no_names.csv": whole.partition("\n")[2],
+        "swapped.csv": whole.replace("case,role", "role,case"),
+        "other_names.csv": whole.replace("case", plant.text()),
+        "twice.csv": f"{whole}{ids[0]},val\n",
+        "strange.csv": f"{whole}{plant.text()},val\n",
+        "role.csv": whole.replace("val", plant.text()),
+        "index.csv": f"train_or_test,file_name,slice\n{plant.text()},{ids[0]},{ids[1]}\n",
+        "broken.json": f'{{"train": ["{ids[0]}',
+        "keys.json": f'{{"{ids[0]}": "train"}}',
+        "names.json": f'{{"train": ["{plant.text()}"]}}',
+    }
+
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        asked = ("hospital", "--data", tmp_path / "data", "--set", f"split={{file: {tmp_path / name}}}")
+        medseg(2, "pipeline", "check", *asked)
+    assert "Swap the names" in medseg(
+        2, "pipeline", "check", *asked[:-1], f"split={{file: {tmp_path / 'swapped.csv'}}}"
+    )
+
+    assert medseg.leaks == []
+    assert leaks(*places) == {}
+
+
+@pytest.mark.slow
+def test_no_header_of_an_itk_volume_is_printed_or_kept(places: tuple[Path, ...], tmp_path: Path) -> None:
+    plant, medseg = Planter(), Said()
+    volume = np.random.default_rng(1).normal(size=(16, 16, 3))
+    for ending in (".mha", ".nrrd", ".mha", ".nrrd"):
+        each, volume = plant.text(), volume + 1
+        for name, array in (("flair", volume), ("seg", volume > volume.mean())):
+            path = write_planted_itk(tmp_path / "data" / each / f"{each}_{name}{ending}", array, plant)
+    declare(VOLUMES | {"format": "itk"}, MASKS)
+
+    medseg(0, "data", "check", "hospital", "--data", tmp_path / "data")
+    medseg(0, "data", "prepare", "hospital", "--data", tmp_path / "data")
+    path.write_bytes(path.read_bytes().replace(b"encoding: raw", f"encoding: {plant.text()}".encode()))
+    medseg(2, "data", "check", "hospital", "--data", tmp_path / "data")
+
+    assert medseg.leaks == []
+    assert leaks(*places) == {}
