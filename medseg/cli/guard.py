@@ -25,7 +25,7 @@ from medseg.text import printable
 
 MEND, DEFECT, INTERRUPTED = 2, 1, 130
 _SHOWN_FAULTS = 100
-_PLACE = re.compile(r'  File "[^"]*[\\/](?:site-packages|medseg|lib)[\\/][^"]*\.py", line \d+, in [\w<>]+')
+_PLACE = re.compile(r'  File "[^"]+\.py", line \d+, in [\w<>]+')
 
 
 @contextmanager

@@ -19,7 +19,7 @@ DAY, MOMENT, DIGITS, DECIMAL = "17310203", "031731.773", "77370137", "7737013.25
 
 _DEEPEST = 4
 _MOST = 64 << 20  # bytes that a stream may unpack to
-_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{64,}={0,2}")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{32,}={0,2}")
 _ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _NUMBERS = tuple(each.encode() for each in (DAY, MOMENT, DIGITS, DECIMAL))
