@@ -14,7 +14,6 @@ from rich.console import Console
 
 from medseg.cli.guard import DEFECT, guarded
 
-
 SECRET = "enaJ"[::-1]  # which no line of this code holds
 
 
