@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,9 @@ from medseg.testing.leaks import leaks, leaks_in
 from medseg.yaml import to_yaml
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+
+#: Environment variable: whether further commands are tried, which take a minute.
+WIDE = "MEDSEG_WIDE_CANARIES"
 
 TEXTS = dict.fromkeys(("about", "source", "licence", "citation", "obtain"), "Made up.")
 SERIES = {
@@ -155,6 +159,13 @@ def test_no_identifier_of_a_study_is_left_anywhere(
     medseg(0, "runs", "report", "latest", "-o", "report.html")
     medseg(0, "runs", "audit", "latest")
     medseg(0, "export", "latest", "-o", "model.onnx")
+    if WIDE in os.environ:
+        medseg(0, "data", "show", "hospital", "--data", data, "-o", "show.png")
+        medseg(0, "data", "key-map", "hospital", tmp_path / "every.csv", "--data", data)
+        medseg(0, "predict", "latest", data, "-o", "out1", "--format", "seg,seg-labelmap", "--probabilities")
+        medseg(0, "pipeline", "folds", "hospital", "--folds", "2", "--data", data, "--device", "cpu")
+        medseg(0, "runs", "reproduce", "latest")
+        medseg(0, "runs", "servable", "latest", "-o", "servable")
 
     from medseg.steps.evaluate import Evaluate
 
@@ -177,7 +188,8 @@ def test_no_identifier_of_a_study_is_left_anywhere(
     assert medseg.leaks == []
     # A DICOM segmentation says whose it is, as the standard has it; run.json holds the path of the data.
     by_design = [folder.path.resolve() / "run.json" for folder, _ in all_runs()]
-    by_design += (places[0] / "out").glob("*.seg.dcm")
+    by_design += places[0].glob("out*/*.seg*.dcm")
+    by_design += places[0].glob("medseg-folds/*/folds.json")
     assert leaks(*places, but=tuple(by_design)) == {}
     assert len(leaks(places[0])) > len(by_design) / 2
 
