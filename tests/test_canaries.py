@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable
@@ -108,16 +109,20 @@ def places(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Said:
-    """Runs commands, and remembers what they printed that is none of what they were given."""
+    """Runs commands, and remembers what they printed, warned of or logged that is none of what they were given."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: pytest.LogCaptureFixture) -> None:
         self.leaks: list[tuple[str, list[bytes]]] = []
+        self._log = log
 
     def __call__(self, code: int, *words: object) -> str:
-        with warnings.catch_warnings(action="ignore"):  # values that are planted are odd
+        self._log.clear()
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
             done = CliRunner().invoke(app, [str(word) for word in words])
         assert done.exit_code == code, f"{words}: {done.output}"
-        said = done.output.replace("\n", "")
+        logged = [record.getMessage() for record in self._log.records if record.levelno >= logging.WARNING]
+        said = "".join([done.output, *(str(each.message) for each in warned), *logged]).replace("\n", "")
         for word in sorted(map(str, words), key=len, reverse=True):
             said = said.replace(word, "")
         if found := leaks_in(said.encode()):
@@ -127,9 +132,12 @@ class Said:
 
 @pytest.mark.slow
 def test_no_identifier_of_a_study_is_left_anywhere(
-    places: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    places: tuple[Path, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    plant, medseg = Planter(), Said()
+    plant, medseg = Planter(), Said(caplog)
     with warnings.catch_warnings(action="ignore"):
         data = write_planted_studies(tmp_path / "data" / plant.text(), plant, 4, slices=3)
     assert len(plant.planted) > 1500
@@ -221,8 +229,10 @@ SPOILT: dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.mark.slow
-def test_no_cell_of_a_table_is_printed_or_kept(places: tuple[Path, ...], tmp_path: Path) -> None:
-    plant, medseg = Planter(), Said()
+def test_no_cell_of_a_table_is_printed_or_kept(
+    places: tuple[Path, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plant, medseg = Planter(), Said(caplog)
     data = tmp_path / "data" / plant.text()
     names = [
         f"{plant.text()}/{plant.text()}{ending}" for ending in (".png", ".jpg", ".tif") for _ in range(4)
@@ -250,8 +260,10 @@ def test_no_cell_of_a_table_is_printed_or_kept(places: tuple[Path, ...], tmp_pat
 
 
 @pytest.mark.slow
-def test_no_split_file_is_quoted(places: tuple[Path, ...], tmp_path: Path) -> None:
-    plant, medseg = Planter(), Said()
+def test_no_split_file_is_quoted(
+    places: tuple[Path, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plant, medseg = Planter(), Said(caplog)
     ids = [plant.text() for _ in range(4)]
     affine, volume = np.diag([1.0, 1, 3, 1]), np.zeros((16, 16, 3), np.int16)
     volume[4:9, 4:9] = 1
@@ -289,8 +301,10 @@ def test_no_split_file_is_quoted(places: tuple[Path, ...], tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_no_header_of_an_itk_volume_is_printed_or_kept(places: tuple[Path, ...], tmp_path: Path) -> None:
-    plant, medseg = Planter(), Said()
+def test_no_header_of_an_itk_volume_is_printed_or_kept(
+    places: tuple[Path, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plant, medseg = Planter(), Said(caplog)
     volume = np.random.default_rng(1).normal(size=(16, 16, 3))
     for ending in (".mha", ".nrrd", ".mha", ".nrrd"):
         each, volume = plant.text(), volume + 1
