@@ -90,6 +90,7 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
                 "tracking_uri",
                 "allow",
                 "save_model",
+                "key_map",
                 "progress",
             ),
         ],

@@ -6,6 +6,7 @@ from medseg.api.data import check_data, plan_data, prepare_data, show_data, writ
 from medseg.api.description import Described, describe_pipeline
 from medseg.api.drafting.unknown_folder import NewPipeline, new_pipeline, scan
 from medseg.api.exporting.deidentification import Deidentified, deidentify
+from medseg.api.exporting.key_maps import write_case_map
 from medseg.api.exporting.models import ExportedModel, export
 from medseg.api.finding import find_run_folder, mark_gone
 from medseg.api.folds import resume_folds, run_folds
@@ -75,5 +76,6 @@ __all__ = [
     "show_run",
     "sweep_to_go_on",
     "sync_runs",
+    "write_case_map",
     "write_sample",
 ]

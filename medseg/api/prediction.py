@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from medseg.api.dicomweb.destination import Destination, outputs
 from medseg.api.dicomweb.ways import ways
+from medseg.api.exporting.key_maps import passed_on
 from medseg.api.models import load_model
 from medseg.datasets.case import Case
+from medseg.datasets.key_map import CASE_COLUMNS, case_rows, refuse_key_map, source_of, write_key_map
 from medseg.datasets.reading.unforeseen import one_case
 from medseg.errors import DataError, Fault, RunError
 from medseg.images.refusal import found_and_remedy
@@ -21,6 +23,7 @@ from medseg.progress import Progress, Silent
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from medseg.api.dicomweb.source import Inputs
     from medseg.api.outputs import Output, Wishes
     from medseg.learning.inference.predictor import Predictor
 
@@ -64,11 +67,12 @@ class Predicted:
         files: What each file of a case is, by the end of its name, where more was asked for than usual.
         stored: Cases whose segmentations are in an archive, read back from it and compared.
         archive: Its address; empty for none.
+        left: Names of files that belong to no case, which a note counts. Private.
     """
 
     cases: tuple[PredictedCase, ...]
     faults: tuple[Fault, ...]
-    sources: dict[str, Path]
+    sources: Mapping[str, Path | str]
     pseudonyms: bool
     title: str
     noun: str
@@ -77,6 +81,7 @@ class Predicted:
     files: Mapping[str, str] = field(default_factory=dict)
     stored: tuple[str, ...] = ()
     archive: str = ""
+    left: tuple[str, ...] = ()
 
     def frame(self) -> DataFrame:
         """One row a case: its measures, warnings, and its files where more was asked for than usual."""
@@ -103,6 +108,18 @@ class _Asked:
     output: Output
     wishes: Wishes
     destination: Destination
+    key_map: Path | None
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """The cases of all inputs, what is wrong with others, and what is private: files of no case, names and places."""
+
+    cases: tuple[Case, ...]
+    faults: tuple[Fault, ...]
+    left: tuple[str, ...]
+    own: Mapping[str, tuple[str, str]]
+    sources: Mapping[str, Path | str]
 
 
 def predict(
@@ -121,6 +138,7 @@ def predict(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     save_model: str | Path | None = None,
+    key_map: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Predicted:
     """Segment or classify cases, and write label maps or classes.
@@ -153,6 +171,8 @@ def predict(
         tracking_uri: Where to look ids up.
         allow: Packages that the model's parts may come from, beside the usual ones.
         save_model: A new folder that the model is written to as well: several models as one.
+        key_map: A new CSV for which name stands for which case, patient and path, readable by its user alone; outside
+            of `out` and of a model's folder. It is written with the table. Default: none is written.
         progress: Where it is shown.
 
     Raises:
@@ -165,6 +185,9 @@ def predict(
     shown = progress or Silent()
     if save_model is not None and Path(save_model).exists():
         raise RunError(f"{save_model} is there already, and is not written over. Name a new folder.")
+    names = None if key_map is None else Path(key_map)
+    if names is not None:
+        refuse_key_map(names, *passed_on(names, out, save_model))
     studies = (study,) if isinstance(study, str) and study else tuple(study)
     with ways(inputs, source, studies, to, has_out=out is not None) as way:
         wanted = way.destination.formats(format)
@@ -181,10 +204,10 @@ def predict(
         if save_model is not None:
             predictor.save(Path(save_model))
         with outputs(out) as place, way.source.opened(predictor.manifest, shown) as given:
-            cases, faults = _listed(predictor, given.paths, shown)
+            listed = _listed(predictor, given, shown)
             clear_outputs(place)
-            asked = _Asked(place, output, wishes, way.destination)
-            found = _all(computing, cases, (*given.faults, *faults), asked, shown)
+            asked = _Asked(place, output, wishes, way.destination, names)
+            found = _all(computing, listed, asked, shown)
     if not found.cases:
         raise DataError("no case could be predicted.", found.faults, show_paths=found.pseudonyms)
     return found
@@ -233,13 +256,11 @@ def _say_model(
         shown.say(about["data.note"], loud=True)
 
 
-def _all(
-    predictor: Predictor, cases: Sequence[Case], faults: Sequence[Fault], asked: _Asked, shown: Progress
-) -> Predicted:
+def _all(predictor: Predictor, listed: _Listed, asked: _Asked, shown: Progress) -> Predicted:
     """Predict one case after the other, and write the table of those that were, whatever ends it."""
     done: list[PredictedCase] = []
     stored: list[str] = []
-    every_fault = list(faults)
+    every_fault, cases = list(listed.faults), listed.cases
     files = {file.suffix: file.about for file in asked.wishes.files}
     try:
         with shown.bar("predicting", len(cases), "cases") as bar:
@@ -260,7 +281,7 @@ def _all(
         predicted = Predicted(
             tuple(done),
             tuple(every_fault),
-            {case.id: _source(case) for case in cases},
+            listed.sources,
             predictor.manifest.ids == "pseudonyms",
             asked.output.title,
             f"{asked.output.noun} ({', '.join(files)})" if files else asked.output.noun,
@@ -269,18 +290,24 @@ def _all(
             files,
             tuple(stored),
             asked.destination.name,
+            listed.left,
         )
         if done:
             _write_table(predicted, asked.out)
+            if asked.key_map is not None:
+                rows = case_rows(cases, listed.own, listed.sources)
+                write_key_map(asked.key_map, CASE_COLUMNS, rows)
     return predicted
 
 
-def _listed(predictor: Predictor, inputs: Sequence[Path], shown: Progress) -> tuple[list[Case], list[Fault]]:
+def _listed(predictor: Predictor, given: Inputs, shown: Progress) -> _Listed:
     from medseg.datasets.finding.scan import scan  # noqa: PLC0415
 
     cases: dict[str, Case] = {}
-    faults: list[Fault] = []
-    for root in inputs:
+    faults, left = list(given.faults), list[str]()
+    own: dict[str, tuple[str, str]] = {}
+    sources: dict[str, Path | str] = {}
+    for root in given.paths:
         listing = scan(
             predictor.manifest,
             root,
@@ -290,6 +317,7 @@ def _listed(predictor: Predictor, inputs: Sequence[Path], shown: Progress) -> tu
             progress=shown,
         )
         faults += listing.faults
+        left += listing.left
         for note in listing.notes:
             shown.say(f"{note}.", loud=True)
         for case in listing.cases:
@@ -298,14 +326,10 @@ def _listed(predictor: Predictor, inputs: Sequence[Path], shown: Progress) -> tu
                 faults.append(
                     Fault(case.id, case.position, "", problem, "Predict them into two folders.", root)
                 )
-            cases.setdefault(case.id, case)
-    return list(cases.values()), faults
-
-
-def _source(case: Case) -> Path:
-    """The one file of the case, or the folder of its files."""
-    first, *others = dict.fromkeys(case.images.values())
-    return first.parent if others else first
+            if case.id not in cases:
+                cases[case.id], own[case.id] = case, listing.own[case.id]
+                sources[case.id] = given.origins.get(root) or source_of(case)
+    return _Listed(tuple(cases.values()), tuple(faults), tuple(left), own, sources)
 
 
 def _one(predictor: Predictor, case: Case, asked: _Asked) -> PredictedCase:

@@ -108,6 +108,28 @@ def prepare(
             print_store(console, prepare_data(name, data, progress=display(console), **how))
 
 
+@app.command("key-map")
+def key_map(
+    name: Name,
+    out: Annotated[Path, typer.Argument(help="New file to write, a CSV; readable by you alone.")],
+    data: Annotated[Path, typer.Option("--data", help="Name the cases in this folder.")],
+    sets: Set = None,
+    allow: Allow = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Write which public name, as in tables of runs, stands for which case, patient and path. Reads no image."""
+    errors, shown = Console(stderr=True), show_paths or paths_may_be_shown(name, sets)
+    with guarded(errors, show_paths=shown):
+        from medseg.api.exporting.key_maps import write_case_map  # noqa: PLC0415
+
+        count, faults = write_case_map(
+            name, data, out, set=sets or (), allow=allow or (), progress=display(Console())
+        )
+        typer.echo(f"Wrote the names of {many(count, 'case')} to {out}, readable by you alone.")
+        print_faults(errors, faults, show_paths=shown)
+    raise typer.Exit(MEND if faults else 0)
+
+
 @app.command()
 def sample(
     name: Name,

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from medseg.cli.display import display
 from medseg.cli.guard import MEND, guarded
-from medseg.cli.options import ShowPaths
+from medseg.cli.options import KeyMap, ShowPaths
 
 
 def deidentify(
@@ -40,14 +40,7 @@ def deidentify(
             "several times. Default: none.",
         ),
     ] = None,
-    key_map: Annotated[
-        Path | None,
-        typer.Option(
-            "--write-key-map",
-            metavar="FILE",
-            help="Write which name became which to this new file, readable by you alone. Default: do not.",
-        ),
-    ] = None,
+    key_map: KeyMap = None,
     show_paths: ShowPaths = False,
 ) -> None:
     """Write a folder anew without what names a patient: DICOM, NIfTI, pictures, side-cars; pixels stay."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -24,15 +25,18 @@ from medseg.text import printable
 
 MEND, DEFECT, INTERRUPTED = 2, 1, 130
 _SHOWN_FAULTS = 100
+_PLACE = re.compile(r'  File "[^"]+\.py", line \d+, in [\w<>]+')
 
 
 @contextmanager
-def guarded(console: Console, *, show_paths: bool = False, hint: Callable[[], str] = str) -> Iterator[None]:
+def guarded(
+    console: Console, *, show_paths: bool | None = None, hint: Callable[[], str] = str
+) -> Iterator[None]:
     """Turn what goes wrong into a message and an exit code; no known problem shows a traceback.
 
     Args:
         console: Of errors.
-        show_paths: Whether faults may name paths.
+        show_paths: Whether faults may name paths; None where the command reads no data that may be of patients.
         hint: Says what to do after an interruption; asked when there was one.
     """
     try:
@@ -40,7 +44,7 @@ def guarded(console: Console, *, show_paths: bool = False, hint: Callable[[], st
             yield
     except DataError as error:
         console.print(Text(printable(f"Error: {_headline(error)}"), style="bold red"), soft_wrap=True)
-        print_faults(console, error.faults, show_paths=show_paths or error.show_paths)
+        print_faults(console, error.faults, show_paths=bool(show_paths) or error.show_paths)
         raise typer.Exit(MEND) from None
     except MedsegError as error:
         console.print(Text(printable(f"Error: {error}"), style="bold red"), soft_wrap=True)
@@ -57,15 +61,20 @@ def guarded(console: Console, *, show_paths: bool = False, hint: Callable[[], st
         raise typer.Exit(0) from None
     except OSError as error:
         # A full disk, a folder that may not be written: reading of data has errors of its own.
-        message = _system_message(error, show_paths=show_paths)
+        message = _system_message(error, show_paths=bool(show_paths))
         console.print(Text(printable(f"Error: {message}"), style="bold red"), soft_wrap=True)
         raise typer.Exit(MEND) from None
     except Exception as error:  # noqa: BLE001  # a defect: the user gets a sentence, and we get the traceback
-        place = _kept_traceback()
+        hidden = show_paths is False
+        place = _kept_traceback(error, texts=not hidden)
+        about = (
+            "without the texts of errors, which may name patients: --show-paths keeps these"
+            if hidden
+            else "they may name your files, so look at them before you send them"
+        )
         console.print(
             Text(
-                f"This is a defect of medseg ({type(error).__name__}). The details are in {place}; they may name "
-                "your files, so look at them before you send them.",
+                f"This is a defect of medseg ({type(error).__name__}). The details are in {place}; {about}.",
                 style="bold red",
             ),
             soft_wrap=True,
@@ -128,11 +137,25 @@ def print_faults(console: Console, faults: Sequence[Fault], *, show_paths: bool)
         )
 
 
-def _kept_traceback() -> Path:
+def _kept_traceback(error: Exception, *, texts: bool) -> Path:
+    """Where in the code it came from, and its texts only where these may be kept: they quote paths and values."""
+    told = "".join(traceback.format_exception(error) if texts else _places_alone(error))
     handle, name = tempfile.mkstemp(prefix="medseg-defect-", suffix=".txt")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        traceback.print_exc(file=file)
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(told)
     return Path(name)
+
+
+def _places_alone(error: BaseException) -> Iterator[str]:
+    """The kinds of an error and of those behind it, with lines of code; first what came first."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from _places_alone(before)
+    yield "Traceback (most recent call last):\n"
+    yield from traceback.format_tb(error.__traceback__)
+    if type(error).__name__ == "_RemoteTraceback":  # what happened in another process comes as one text
+        yield from (f"{line}\n" for line in str(error).splitlines() if _PLACE.fullmatch(line))
+    yield f"{type(error).__name__}\n"
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from medseg.cli.options import (
     Device,
     From,
     Jobs,
+    KeyMap,
     LookupUri,
     Model,
     Note,
@@ -130,12 +131,8 @@ def predict(
     ] = "torch",
     tracking_uri: LookupUri = None,
     allow: Allow = None,
-    show_paths: Annotated[
-        bool,
-        typer.Option(
-            "--show-paths", help="Print the paths of files in messages. Default: positions of cases only."
-        ),
-    ] = False,
+    key_map: KeyMap = None,
+    show_paths: ShowPaths = False,
 ) -> None:
     """Segment or classify new cases: label maps on the grid of the input, or a table of classes."""
     errors = Console(stderr=True)
@@ -159,9 +156,10 @@ def predict(
             engine=engine,
             tracking_uri=tracking_uri,
             allow=allow or (),
+            key_map=key_map,
             progress=display(console),
         )
-        code = print_predicted(console, errors, found, out, show_paths=show_paths)
+        code = print_predicted(console, errors, found, out, show_paths=show_paths, key_map=key_map)
     raise typer.Exit(code)
 
 

@@ -102,6 +102,14 @@ AllowDuplicates = Annotated[
         help="Accept duplicate pictures in different roles, and record them. Default: stop and list them.",
     ),
 ]
+KeyMap = Annotated[
+    Path | None,
+    typer.Option(
+        "--write-key-map",
+        metavar="FILE",
+        help="Write which name became which to this new file, readable by you alone. Default: do not.",
+    ),
+]
 RunName = Annotated[
     str | None,
     typer.Option("--name", help="Call the run so in MLflow. Default: its month, day, hour and minute."),

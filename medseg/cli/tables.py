@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -242,7 +243,13 @@ def _number(row: Any) -> str:
 
 
 def print_predicted(
-    console: Console, errors: Console, found: Predicted, out: Path | None, *, show_paths: bool
+    console: Console,
+    errors: Console,
+    found: Predicted,
+    out: Path | None,
+    *,
+    show_paths: bool,
+    key_map: Path | None = None,
 ) -> int:
     """What `predict` did; gives the exit code."""
     table, left_out = _volume_table(found, console.width)
@@ -255,19 +262,21 @@ def print_predicted(
     if show_paths and not found.pseudonyms:
         for case, source in found.sources.items():
             say(console, f"{case}: {source}")
+        for name in found.left:
+            say(console, f"of no case: {name}")
     mean = sum(each.seconds for each in found.cases) / len(found.cases)
-    noun, bracket, kinds = found.noun.partition(" (")
-    files = (
-        f"{many(len(found.cases), noun.removesuffix('s'))}{bracket}{kinds} and {found.table}"
-        if noun
-        else found.table
-    )
+    noun = re.sub(r"s\b", "", found.noun, count=1) if len(found.cases) == 1 else found.noun
+    files = f"{len(found.cases)} {noun} and {found.table}" if noun else found.table
     if out is not None:
         say(console, f"Wrote {files} to {out}; {mean:.1f} s a case.")
     if found.archive:
         stored = f"Stored {len(found.stored)} of {many(len(found.cases), 'case')} in {found.archive}"
         checked = ", each read back from there and found the same" if found.stored else ""
         say(console, f"{stored}{checked}; {mean:.1f} s a case.")
+    if key_map is not None:
+        say(console, f"Wrote which name is which to {key_map}, readable by you alone.")
+    elif not (found.pseudonyms or show_paths):
+        say(console, "Names are pseudonyms: --write-key-map FILE writes which is which, for you alone.")
     say(console, RESEARCH, "italic")
     if found.faults:
         say(

@@ -27,6 +27,7 @@ from medseg.images.made_up import MADE_UP, is_made_up
 from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 from medseg.machine.memory import available_memory
 from medseg.places import written_whole
+from medseg.text import many
 
 SUFFIXES = (".npz",)
 _ANEW = "Write the archive anew (numpy.savez_compressed), or leave the case out."
@@ -132,6 +133,17 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise DataError(f"the file cannot be read: {error.strerror or 'it is damaged'}") from error
 
 
+_USUAL = frozenset(
+    f"{name}.npy" for name in ("data", "seg", "affine", "image", "images", "label", "mask", "arr_0")
+)
+
+
+def _named(names: Sequence[str]) -> str:
+    """What an archive holds: how much, and of names those that are usual, for others may be a patient's."""
+    usual = sorted(_USUAL.intersection(names))
+    return f"{many(len(names), 'other')}{f', {usual} among them' if usual else ''}"
+
+
 @contextmanager
 def _member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], int]]:
     """One array as a stream, and how many bytes it should have, header and all."""
@@ -139,7 +151,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], in
         told = archive.getinfo(f"{name}.npy")
     except KeyError:
         raise RefusedError(
-            f"the archive holds no array '{name}': it has {sorted(archive.namelist())[:5]}",
+            f"the archive holds no array '{name}': it has {_named(archive.namelist())}",
             "Write the case with `data` (X, Y, Z, channels) and `seg` (X, Y, Z), or leave it out.",
         ) from None
     with archive.open(told) as stream:
@@ -160,7 +172,8 @@ def _header(
     except (ValueError, KeyError, EOFError) as error:
         raise RefusedError(f"its array '{name}' has no header that can be read", _ANEW) from error
     if dtype.kind not in "biuf":
-        held = "Python objects, which are never unpickled" if dtype.hasobject else f"values of type {dtype}"
+        kind = "of several fields" if dtype.names else f"of type {dtype}"  # fields have names
+        held = "Python objects, which are never unpickled" if dtype.hasobject else f"values {kind}"
         raise RefusedError(f"its array '{name}' holds {held}; expected integers or real numbers", _ANEW)
     fits = len(shape) == len(expected) and min(shape) >= 1
     if not fits or any(size not in (None, mine) for size, mine in zip(expected, shape, strict=True)):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
+
 from medseg.errors import DataError
 
 NOT_THERE = "Add the file, mend the manifest that names it, or leave the case out."
@@ -36,3 +39,19 @@ class SeveralVolumesError(RefusedError):
 def found_and_remedy(error: Exception, otherwise: str = UNREADABLE) -> tuple[str, str]:
     """What an error says is wrong, and its own remedy, or `otherwise` where it has none."""
     return (error.found, error.remedy) if isinstance(error, RefusedError) else (str(error), otherwise)
+
+
+_SMALL = re.compile(r"[+-]?[0-9]{1,4}(\.[0-9]{1,4})?")
+
+
+def of_format(text: str, words: Collection[str] = ()) -> str:
+    """What a header says, to be told in a message: its words may be a name wherever they are none of the format's.
+
+    Args:
+        text: What it says.
+        words: Those of the format, in lower case.
+
+    Returns:
+        The text if it is such a word or a small number, else that it is something else.
+    """
+    return text if text.lower() in words or _SMALL.fullmatch(text) else "something else"

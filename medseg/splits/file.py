@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from medseg.text import composed, many
 
 #: A split file of more characters is refused.
 MOST_TEXT = 64_000_000
+
+_MEANT = (*ROLES, UNLABELLED, UNUSED)
 
 
 def read_split_file(path: Path) -> dict[str, Any]:
@@ -60,11 +63,7 @@ def _from_json(path: Path) -> dict[str, Any]:
             return given
         raise DataError("the split file is by slice, and lacks one of seed, ratios and cases")
     roles = {key: value for key, value in given.items() if key != "by"} if isinstance(given, dict) else {}
-    if (
-        not roles
-        or set(roles) - {*ROLES, UNLABELLED, UNUSED}
-        or not all(_are_names(names) for names in roles.values())
-    ):
+    if not roles or set(roles) - {*_MEANT} or not all(_are_names(names) for names in roles.values()):
         raise DataError(
             'the split file holds something else than {"train": [names], "val": [...], "test": [...]}, and '
             '"unlabelled" beside where there are images without a label'
@@ -132,14 +131,29 @@ def _from_csv(path: Path) -> dict[str, Any]:
         return {"by": "slice", "places": listed(table)}
     key = next((name for name in ("case", "group") if name in columns), None)
     if key is None or "role" not in columns:
-        raise DataError(f"the split file has the columns {columns}, expected 'case' or 'group', and 'role'")
+        lost = [
+            *(["'case' or 'group'"] if key is None else []),
+            *(["'role'"] if "role" not in columns else []),
+        ]
+        raise DataError(
+            f"the split file lacks a column {' and '.join(lost)} among its {many(len(columns), 'column')}. Name the "
+            "columns in its first line: 'case' or 'group', and 'role'"
+        )
     roles: dict[str, list[str]] = defaultdict(list)
-    for _, row in table.lines:
-        if row["role"] not in (*ROLES, UNLABELLED, UNUSED):
-            expected = [*ROLES, UNLABELLED, UNUSED]
-            raise DataError(f"the split file holds the role '{row['role']}', expected one of {expected}")
+    for line, row in table.lines:
+        if row["role"] not in _MEANT:
+            raise DataError(_no_role(line, row["role"], row[key]))
         roles[row["role"]].append(row[key])
     return dict(roles)
+
+
+def _no_role(line: int, word: str, name: str) -> str:
+    """That a row has no role; not what it has instead, which is an id where columns are swapped."""
+    problem = f"line {line} of the split file has a role that is none of {list(_MEANT)}"
+    if name in _MEANT:
+        return f"{problem}, and one in the column of names. Swap the names of the columns"
+    near = difflib.get_close_matches(word.strip().lower(), _MEANT, n=1)
+    return f"{problem}. Did you mean '{near[0]}'?" if near else f"{problem}. Correct the row"
 
 
 def _unreadable(error: OSError) -> DataError:

@@ -44,8 +44,8 @@ def listed(table: Rows) -> Listed:
         word, position, name = (row[column].strip() for column in ("train_or_test", "slice", "file_name"))
         if word not in _ROLES or not position.isdecimal() or len(position) > 6:
             raise DataError(
-                f"line {line} of the split file has train_or_test {word!r} and slice {position!r}; expected train or "
-                "test, and a whole number from 0"
+                f"line {line} of the split file has something else than train or test as train_or_test, or no whole "
+                "number from 0 as slice. Correct the row, or the names of the columns"
             )
         name = name.replace("\\", "/").rpartition("/")[2]
         name = next((name.removesuffix(ending) for ending in ENDINGS if name.endswith(ending)), name)

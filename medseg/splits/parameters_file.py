@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,29 +80,27 @@ def read_parameters(path: Path, known: Sequence[str]) -> Parameters:
     lacking = [name for name in COLUMNS if name not in table.columns]
     if lacking or len(table.lines) != 1:
         raise DataError(
-            f"parameters.csv has the columns {list(table.columns)} and {many(len(table.lines), 'row')} below; "
-            f"expected one row of {', '.join(COLUMNS)}"
+            f"parameters.csv lacks {', '.join(lacking) or 'no column'} and has {many(len(table.lines), 'row')} of "
+            f"values; expected one row of {', '.join(COLUMNS)}"
         )
     row = table.lines[0][1]
     words = tuple(re.findall(r"\w+", row["channels"]))
     count = int(words[0]) if len(words) == 1 and words[0].isdecimal() and len(words[0]) < 4 else 0
     channels = tuple(known[:count]) if 0 < count <= len(known) else words
     sizes = [int(size) for size in re.findall(r"\d{1,4}", row["img_shape"])][:2]
-    _refuse(row["image_axis"].strip() in ("0", "1", "2"), "image_axis", row, "0, 1 or 2")
-    _refuse(bool(channels) and set(channels) <= set(known), "channels", row, f"some of {', '.join(known)}")
-    _refuse(len(sizes) == 2 and min(sizes) > 0, "img_shape", row, "height and width")
+    _refuse(row["image_axis"].strip() in ("0", "1", "2"), "image_axis", "0, 1 or 2")
+    _refuse(bool(channels) and set(channels) <= set(known), "channels", f"some of {', '.join(known)}")
+    _refuse(len(sizes) == 2 and min(sizes) > 0, "img_shape", "height and width")
     size = row["train_size"].strip()
     _refuse(
         size.isdecimal() and len(size) <= len(str(MOST_COUNTED)) and 0 < int(size) <= MOST_COUNTED,
         "train_size",
-        row,
         f"a whole number from 1 to {MOST_COUNTED:,}",
     )
     share = _number(row["validation_ratio"])
     _refuse(
         share * int(size) < MOST_COUNTED + 0.5,
         "validation_ratio",
-        row,
         f"a number from 0, which makes at most {MOST_COUNTED:,} slices of train_size",
     )
     axis = _AXES[int(row["image_axis"])]
@@ -115,6 +113,6 @@ def _number(text: str) -> float:
     return float(text) if plain else math.inf
 
 
-def _refuse(fine: bool, column: str, row: Mapping[str, str], expected: str) -> None:
+def _refuse(fine: bool, column: str, expected: str) -> None:
     if not fine:
-        raise DataError(f"parameters.csv has {row[column]!r} as {column}; expected {expected}. Correct it.")
+        raise DataError(f"parameters.csv has something else as {column}; expected {expected}. Correct it.")

@@ -147,7 +147,7 @@ def test_an_archive_that_does_not_fit_into_memory_is_refused_before_it_is_read(
 @pytest.mark.parametrize(
     ("arrays", "expected"),
     [
-        ({"seg": np.zeros(SHAPE)}, r"holds no array 'data': it has \['seg.npy'\]"),
+        ({"seg": np.zeros(SHAPE)}, r"holds no array 'data': it has 1 other, \['seg.npy'\] among them"),
         ({"data": drawn()[..., :3]}, r"of shape \(5, 6, 7, 3\); expected \(X, Y, Z, 4\)"),
         ({"data": drawn()[..., 0]}, r"expected \(X, Y, Z, 4\)"),
         ({"data": np.zeros((5, 6, 0, 4))}, r"expected \(X, Y, Z, 4\)"),

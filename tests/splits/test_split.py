@@ -371,7 +371,7 @@ def test_a_file_that_does_not_fit_is_refused_without_names(tmp_path: Path, text:
     ("text", "complaint"),
     [
         ("patient,role\np0,train\n", "columns"),
-        ("case,role\np0,training\n", "role 'training'"),
+        ("case,role\np0,training\n", "Did you mean 'train'"),
         ("", "columns"),
         ('case,role\np0_0,train\n"p1_0,val\np2_0,test\n', "no CSV .* in the row that begins in line 3"),
         ('case,role\n"p0_0,train\np1_0,val\np2_0",test\n', "line 2 goes on in line 3"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,10 +28,12 @@ class Inputs:
     Attributes:
         paths: Cases, or folders of them.
         faults: What is wrong with what could not be had.
+        origins: Where the paths came from, of those that are removed in the end. Private.
     """
 
     paths: tuple[Path, ...]
     faults: tuple[Fault, ...] = ()
+    origins: Mapping[Path, str] = field(default_factory=dict, repr=False)
 
 
 class Source(Protocol):
@@ -93,13 +95,13 @@ class Studies:
         if self.warns:
             warn_open(self.archive, progress)
         with passing_folder(FOLDER) as place:
-            paths: list[Path] = []
+            paths: dict[Path, str] = {}
             faults: list[Fault] = []
             for number, study in enumerate(self.studies, 1):
                 folder = place / f"study-{number}"
                 try:
                     self._fetch(study, folder, manifest, progress)
-                    paths.append(folder)
+                    paths[folder] = f"dicomweb:{self.archive.address.url} study {study}"
                 except DataError as error:
                     if len(self.studies) == 1:
                         raise
@@ -107,7 +109,7 @@ class Studies:
                     faults.append(Fault("", 0, "", f"no. {number} of the studies: {found}", remedy))
             if not paths:
                 raise DataError("no study could be fetched.", faults)
-            yield Inputs(tuple(paths), tuple(faults))
+            yield Inputs(tuple(paths), tuple(faults), paths)
 
     def _fetch(self, study: str, folder: Path, manifest: Manifest, progress: Progress) -> None:
         from medseg.images.dicom.series.index import holds_images  # noqa: PLC0415

@@ -36,6 +36,7 @@ _NUMBERS = {"FL", "FD", "SL", "SS", "SV", "UL", "US", "UV", "AT"}
 #: Free text: emptied also where the table does not name it.
 _FREE = {"LT", "ST", "UT", "UR", "PN"}
 _SHORT = {"LO", "SH", "UC", "AE"}
+_TYPED = ("Comment", "Comments", "Description")
 
 #: The group of numbers of series, acquisitions and images, all of which may be empty.
 _RELATIONS = 0x0020
@@ -160,12 +161,17 @@ class DatasetCleaner:
             self._unlisted_uids(data, element)
         elif element.VR in _TIMES and self._choice.shift_dates:
             self._shift(data, element)
-        elif element.VR in _FREE | _TIMES or self._names(element):
+        elif element.VR in _FREE | _TIMES or self._remarks(element) or self._names(element):
             self._empty(data, element)
 
     def _unlisted_uids(self, data: Dataset, element: DataElement) -> None:
         if not self._choice.keep_uids and not element.keyword.endswith("ClassUID"):
             self._uids(data, element)
+
+    def _remarks(self, element: DataElement) -> bool:
+        """Whether a short text is by what it is called what somebody typed, and is more than words that may stay."""
+        typed = element.VR in _SHORT and element.keyword.endswith(_TYPED)
+        return typed and not self._choice.harmless(str(element.value))
 
     def _names(self, element: DataElement) -> bool:
         """Whether a short text, or the number of a series or image, holds a part of a name or number."""

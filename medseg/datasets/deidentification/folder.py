@@ -12,6 +12,7 @@ from medseg.datasets.deidentification.choice import Choice, Cleaned
 from medseg.datasets.deidentification.kinds import Kind, kind_of
 from medseg.datasets.deidentification.names import public_place
 from medseg.datasets.deidentification.substitutes import Substitutes
+from medseg.datasets.key_map import refuse_key_map, write_key_map
 from medseg.datasets.sample_mark import Marks, is_mark, sign_files
 from medseg.errors import DataError, RunError
 from medseg.files.of_systems import is_of_system
@@ -89,7 +90,8 @@ def clean_folder(
         sign_files(target, _made_up(found, target))
         _write_report(target / REPORT, found)
         if key_map is not None:
-            _write_key_map(key_map, found)
+            rows = ((each.number, each.written, each.source) for each in found)
+            write_key_map(key_map, ("number", "file", "source"), rows)
     return tuple(found)
 
 
@@ -110,11 +112,8 @@ def _refuse_places(source: Path, out: Path, key_map: Path | None) -> None:
         )
     if out.resolve().is_relative_to(source.resolve()):
         raise RunError("the new folder lies within the one that is read. Name one elsewhere.")
-    if key_map is not None and (key_map.exists() or key_map.resolve().is_relative_to(out.resolve())):
-        raise RunError(
-            f"{key_map.name}, for the key map, is there already or lies in the new folder, which is passed on. Name "
-            "a new file elsewhere."
-        )
+    if key_map is not None:
+        refuse_key_map(key_map, out)
 
 
 def _paths(source: Path) -> dict[Path, str]:
@@ -207,11 +206,3 @@ def _write_report(path: Path, found: list[FileReport]) -> None:
                     each.reason,
                 ]
             )
-
-
-def _write_key_map(path: Path, found: list[FileReport]) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["number", "file", "source"])
-        rows.writerows([each.number, each.written, str(each.source)] for each in found)

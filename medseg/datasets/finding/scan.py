@@ -44,6 +44,7 @@ class Listing:
         left: Names of files that belong to no case, which a note counts, below the folder of the data set. Private
             where ids are identifying.
         skipped: What is wrong with images without a label: these are left out, and keep nobody from learning.
+        own: What the data set itself calls each case, and its patient, by public id. Private likewise.
     """
 
     cases: tuple[Case, ...]
@@ -54,6 +55,7 @@ class Listing:
     files: Mapping[str, int] = field(default_factory=dict)
     skipped: tuple[Fault, ...] = ()
     left: tuple[str, ...] = ()
+    own: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
 
 
 def scan(
@@ -160,10 +162,11 @@ def _listed(manifest: Manifest, root: Path, found: Found, channels: Sequence[str
     counts = Counter(public for public, _ in drafts)
     cases: list[Case] = []
     incomplete: list[Case] = []
-    faults, skipped = [*found.faults, *table.faults], list[Fault]()
+    faults, skipped, own = [*found.faults, *table.faults], list[Fault](), dict[str, tuple[str, str]]()
     for position, (public, draft) in enumerate(drafts, start=1):
         extra = {**_searched(manifest, draft), **table.row(draft.raw), **draft.extra}
-        group = name.group(draft, extra)
+        patient = name.patients.of(draft, extra)
+        group, own[public] = name.group(patient), (draft.raw, patient)
         wrong = [*draft.complaints]
         near = next((places[0][1] for places in draft.files.values()), root)
         if counts[public] > 1:
@@ -189,6 +192,7 @@ def _listed(manifest: Manifest, root: Path, found: Found, channels: Sequence[str
         found.files,
         tuple(skipped),
         tuple(found.left),
+        own,
     )
 
 
@@ -265,9 +269,8 @@ class _Names:
     def case(self, raw: str) -> str:
         return safe_name(raw) if self._key is None else pseudonym("case", raw, self._key)
 
-    def group(self, draft: Draft, extra: Mapping[str, str]) -> str | None:
+    def group(self, patient: str) -> str | None:
         """Public name of the patient; None if the manifest's rule finds none."""
-        patient = self.patients.of(draft, extra)
         if not patient:
             return None
         return patient if self._key is None else pseudonym("patient", patient, self._key)

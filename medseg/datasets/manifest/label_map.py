@@ -88,7 +88,9 @@ class LabelRule:
     def foreground(self) -> tuple[int, ...]:
         """Indices of the classes that a value other than 0 stands for, such as the tumour classes."""
         marked = {name for value, name in self.values.items() if value != 0} | {self.instances}
-        zero = {self.values.get(0)} | ({self.derive.outside, self.derive.inside} if self.derive else set())
+        derived = {self.derive.outside, self.derive.inside} if self.derive else set()
+        zero = {self.values.get(0)} | (derived if self.derive and self.derive.value == 0 else set())
+        marked |= derived - zero
         return tuple(i for i, name in enumerate(self.classes) if name in marked - zero)
 
     def counts(self, stored: NDArray[Any]) -> dict[int, int]:

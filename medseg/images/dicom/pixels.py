@@ -41,7 +41,7 @@ from medseg.images.dicom.compressed import DECODERS, decoded
 from medseg.images.dicom.header import Header
 from medseg.images.dicom.lookup_table import table
 from medseg.images.pictures.scans import refuse_many_scans
-from medseg.images.refusal import RefusedError
+from medseg.images.refusal import RefusedError, of_format
 
 PIXEL_BY_PIXEL = "it does not say how its colours lie (`PlanarConfiguration`), and was read pixel by pixel"
 
@@ -145,7 +145,8 @@ def _refuse_odd_samples(head: Header) -> None:
     lies = head.value("PlanarConfiguration")
     if head.samples > 1 and lies not in {None, 0, 1}:
         raise RefusedError(
-            f"the DICOM file says that its colours lie in the way {lies} (`PlanarConfiguration`), expected 0 or 1",
+            f"the DICOM file says that its colours lie in the way {of_format(str(lies))} (`PlanarConfiguration`), "
+            "expected 0 or 1",
             "Export it anew, or leave the case out.",
         )
 

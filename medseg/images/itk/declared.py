@@ -9,13 +9,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medseg.images.refusal import RefusedError
+from medseg.images.refusal import RefusedError, of_format
 
 MOST_HEADER = 1 << 20
 """Bytes of a header, which is text."""
 
 ANEW = "Save it anew with SimpleITK or 3D Slicer, or leave the case out."
 
+#: Names of fields of both formats, in lower case; others may be anybody's.
+_FIELDS = frozenset(
+    (
+        *("ndims", "dimsize", "offset", "position", "origin", "transformmatrix", "rotation", "orientation"),
+        *("anatomicalorientation", "centerofrotation", "elementspacing", "elementsize", "elementtype"),
+        *("elementnumberofchannels", "elementdatafile", "elementbyteordermsb", "binarydata"),
+        *("binarydatabyteordermsb", "compresseddata", "compresseddatasize", "headersize", "objecttype"),
+        *(
+            "type",
+            "dimension",
+            "sizes",
+            "encoding",
+            "endian",
+            "kinds",
+            "spacings",
+            "units",
+            "centers",
+            "content",
+        ),
+        *("space", "spacedirections", "spaceorigin", "spaceunits", "spacedimension", "measurementframe"),
+        *("datafile", "lineskip", "byteskip", "thicknesses", "labels", "min", "max", "axismins", "axismaxs"),
+    )
+)
 _WHOLE = re.compile(r"[0-9]{1,10}")
 
 
@@ -61,7 +84,7 @@ def once(fields: Iterator[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in fields:
         if name in found:
-            raise refused(f"the file's header gives '{name}' twice")
+            raise refused(f"the file's header gives {of_format(name, _FIELDS)} twice")
         found[name] = value
     return found
 

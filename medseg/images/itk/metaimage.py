@@ -13,6 +13,7 @@ import numpy as np
 
 from medseg.images.beside import plain_name
 from medseg.images.itk.declared import MOST_HEADER, Declared, once, refused, whole_numbers
+from medseg.images.refusal import of_format
 
 #: Bytes of each type, with its letter in NumPy. `LONG` has four, whatever the machine.
 _TYPES = {
@@ -30,6 +31,9 @@ _TYPES = {
     "MET_DOUBLE": "f8",
 }
 _LINE = re.compile(r"\s*(\w+)\s*[=:]\s*(.*?)\s*")
+_OTHER_TYPES = frozenset(
+    {"ascii", "none", "string", "other", "char", "uchar", "short", "ushort", "int", "uint", "float", "double"}
+)
 _SPACINGS = ("ElementSpacing", "ElementSize")
 _DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
 
@@ -45,14 +49,12 @@ def declared(file: BinaryIO) -> Declared:
     sizes, channels = whole_numbers(fields, "DimSize"), fields.get("ElementNumberOfChannels", "1")
     if fields.get("NDims") != str(len(sizes)):
         raise refused(
-            f"the file's header gives {len(sizes)} sizes, and {fields.get('NDims', 'no number')} as the "
+            f"the file's header gives {len(sizes)} sizes, and {of_format(fields.get('NDims', ''))} as the "
             "number of axes"
         )
     kind = fields.get("ElementType", "")
     if kind not in _TYPES:
-        raise refused(
-            f"the file holds voxels of type {kind[:40] or 'that nobody says'}, expected one number each"
-        )
+        raise refused(f"the file holds voxels of type {_named(kind)}, expected one number each")
     if not _true(fields, "BinaryData", usual=True):
         raise refused("the file holds its voxels as text, expected them as bytes (BinaryData = True)")
     big = _true(fields, "BinaryDataByteOrderMSB") or _true(fields, "ElementByteOrderMSB")
@@ -70,9 +72,15 @@ def declared(file: BinaryIO) -> Declared:
         None if skipped is None else begin,
         packed,
         beside,
-        f"{channels[:10]} values in each voxel (colours or vectors)" if several else "",
+        f"{of_format(channels)} values in each voxel (colours or vectors)" if several else "",
         tuple(_assumed(fields)),
     )
+
+
+def _named(kind: str) -> str:
+    """A type of voxels that is none of one number, in words."""
+    plain = re.fullmatch(r"MET_[A-Z]+(_ARRAY|_MATRIX)?", kind) and kind.split("_")[1].lower() in _OTHER_TYPES
+    return kind if plain else "that nobody knows" if kind else "that nobody says"
 
 
 def _fields(file: BinaryIO) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ import numpy as np
 from medseg.images.beside import plain_name
 from medseg.images.itk.declared import MOST_HEADER, Declared, once, refused, whole_numbers
 from medseg.images.limits import refuse_placeless
-from medseg.images.refusal import RefusedError
+from medseg.images.refusal import RefusedError, of_format
 
 MAGIC = b"NRRD000"
 
@@ -33,8 +33,29 @@ _TYPES = {
     "double": "f8",
 }
 _PACKED = {"raw": None, "gzip": 0, "gz": 0}
+_OTHER_ENCODINGS = frozenset({"txt", "text", "ascii", "hex", "bzip2", "bz2"})
 _SIDES = re.compile(r"(right|left)-(anterior|posterior)-superior(-time)?|RAST?|LAST?|LPST?", re.I)
+_COLOURS = frozenset({"rgb-color", "rgba-color", "hsv-color", "xyz-color", "3-color", "4-color"})
+_VECTORS = frozenset(
+    {
+        "vector",
+        "list",
+        "point",
+        "2-vector",
+        "3-vector",
+        "4-vector",
+        "covariant-vector",
+        "time",
+        "stub",
+        "scalar",
+        "normal",
+        "quaternion",
+    }
+)
 _DOMAINS = frozenset({"domain", "space", "???", "none"})
+_LENGTHS = frozenset(
+    {"m", "cm", "um", "nm", "pixel", "pixels", "meter", "metre", "inch", "microns", "micron"}
+)
 _MM = frozenset({"mm", "millimeter", "millimeters", "millimetre", "millimetres", "", "???", "none"})
 
 
@@ -50,17 +71,19 @@ def declared(file: BinaryIO) -> Declared:
     sizes = whole_numbers(fields, "sizes")
     if fields.get("dimension") != str(len(sizes)):
         raise refused(
-            f"the file's header gives {len(sizes)} sizes, and {fields.get('dimension', 'no number')} as the number "
+            f"the file's header gives {len(sizes)} sizes, and {of_format(fields.get('dimension', ''))} as the number "
             "of axes"
         )
     kind = _TYPES.get(_close(fields.get("type", "")))
     if kind is None:
         raise refused(
-            f"the file holds voxels of type '{fields.get('type', '')[:40]}', expected one number each"
+            f"the file holds voxels of type {of_format(fields.get('type', ''), ['block'])}, expected one number each"
         )
     encoding = fields.get("encoding", "").lower()
     if encoding not in _PACKED:
-        raise refused(f"the file's voxels are encoded as '{encoding[:40]}', expected raw or gzip")
+        raise refused(
+            f"the file's voxels are encoded as {of_format(encoding, _OTHER_ENCODINGS)}, expected raw or gzip"
+        )
     _refuse_other_units(fields)
     data = _aside(fields)
     several = _several(fields, len(sizes))
@@ -123,7 +146,7 @@ def _refuse_other_units(fields: Mapping[str, str]) -> None:
     strange = sorted({each for each in re.findall(r'"([^"]*)"', given) if each.lower() not in _MM})
     if strange:
         raise RefusedError(
-            f"the file's header gives lengths in {', '.join(strange)[:40]}, expected mm",
+            f"the file's header gives lengths in {of_format(strange[0], _LENGTHS)}, expected mm",
             "Export it anew with sizes in mm, or leave the case out.",
         )
 
@@ -132,10 +155,11 @@ def _several(fields: Mapping[str, str], axes: int) -> str:
     """What an axis is that no place in space runs along, as colours are; empty where there is none."""
     kinds = [each for each in fields.get("kinds", "").split() if each.lower() not in _DOMAINS]
     if kinds:
-        named = kinds[0][:40]
-        if "color" in named.lower():
-            return f"colours ({named})"
-        return "complex numbers" if named.lower() == "complex" else f"several values in each voxel ({named})"
+        named = kinds[0].lower()
+        if "color" in named:
+            return f"colours ({of_format(kinds[0], _COLOURS)})"
+        several = f"several values in each voxel ({of_format(kinds[0], _VECTORS)})"
+        return "complex numbers" if named == "complex" else several
     directions = _vectors(fields)
     if len(directions) == axes and axes > 3 and directions[0] == "none":
         return "several values in each voxel"

@@ -56,7 +56,11 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_study_gives_what_its_files_give(
     archive: Archive, study: Path, model: Model, tmp_path: Path, temporary: Path
 ) -> None:
-    (case,) = predict(model(), [], tmp_path / "out", source=at(archive), study=STUDY).cases
+    names = tmp_path / "names.csv"
+    (case,) = predict(model(), [], tmp_path / "out", source=at(archive), study=STUDY, key_map=names).cases
+    assert (
+        names.read_text().splitlines()[1].endswith(f",{at(archive)} study {STUDY}")
+    )  # files are gone by then
     (local,) = predict(model(), [study], tmp_path / "local").cases
 
     assert case.case == local.case

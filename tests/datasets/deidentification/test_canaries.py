@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
 import re
@@ -11,7 +10,6 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +25,12 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import CTImageStorage, JPEGBaseline8Bit
+from pydicom.uid import CTImageStorage, JPEGBaseline8Bit, RTStructureSetStorage
 from typer.testing import CliRunner
 
 from medseg.cli.main import app
+from medseg.testing.canaries import profile_tags
 from medseg.testing.dicoms import write_dicom
-
-PROFILE = files("medseg.datasets.deidentification").joinpath("profile.csv").read_text(encoding="utf-8")
 
 
 class Planter:
@@ -83,12 +80,6 @@ class Planter:
             data.add_new(tag, kind, value)
 
 
-def profile_tags() -> list[int]:
-    rows = csv.DictReader(line for line in PROFILE.splitlines() if not line.startswith("#"))
-    tags = [int(row["tag"].replace("xxxxxx", "002500").replace("x", "0"), 16) for row in rows]
-    return [tag for tag in tags if tag >> 16 not in {0x0000, 0x0002, 0xFFFC}]  # see below
-
-
 def plant_dicom(path: Path, plant: Planter) -> None:
     """A slice with every attribute of the profile's table, and the same once more within a sequence."""
     data = Dataset()
@@ -102,6 +93,7 @@ def plant_dicom(path: Path, plant: Planter) -> None:
         each.add_new(0x00099999, "UN", plant.text().encode())
         each.add_new(0x60000022, "LO", plant.text())
         each.SegmentDescription, each.EvaluatorName = plant.text(), plant.text()
+        each.ContentDescription = plant.text()
     data.ReferencedSeriesSequence = [inner]
     write_dicom(path, np.zeros((4, 4), np.uint8), SOPClassUID=CTImageStorage, Modality="CT")
     whole = dcmread(path)
@@ -133,6 +125,71 @@ def plant_compressed(path: Path, plant: Planter) -> None:
     frame = jpeg_with_comment(plant)
     data.PixelData = encapsulate([frame + b"\0" * (len(frame) % 2)])
     data.save_as(path)
+
+
+def plant_structures(path: Path, plant: Planter) -> None:
+    """A structure set with every text that one may hold, those of other modules of the profile among them."""
+    data = Dataset()
+    for tag in profile_tags():
+        plant.attribute(data, tag)
+    frame, roi, drawn, seen = (Dataset() for _ in range(4))
+    frame.FrameOfReferenceUID, frame.FrameOfReferenceTransformationComment = plant.value("UI"), plant.text()
+    roi.ROINumber, roi.ReferencedFrameOfReferenceUID = 1, plant.value("UI")
+    roi.ROIName, roi.ROIDescription = f"tumour of {plant.text()}", plant.text()
+    roi.ROIGenerationDescription = plant.text()
+    image = Dataset()
+    image.ReferencedSOPInstanceUID = plant.value("UI")
+    drawn.ReferencedROINumber, drawn.ROIDisplayColor = 1, [255, 0, 0]
+    contour = Dataset()
+    contour.ContourGeometricType, contour.ContourData = "POINT", [1, 2, 3]
+    contour.ContourImageSequence = [image]
+    drawn.ContourSequence = [contour]
+    seen.ObservationNumber, seen.ReferencedROINumber = 1, 1
+    seen.ROIObservationLabel, seen.ROIInterpreter = plant.text(), plant.text()
+    seen.ROIObservationDescription = plant.text()
+    data.ReferencedFrameOfReferenceSequence, data.StructureSetROISequence = [frame], [roi]
+    data.ROIContourSequence, data.RTROIObservationsSequence = [drawn], [seen]
+    write_dicom(path, None, SOPClassUID=RTStructureSetStorage, Modality="RTSTRUCT")
+    whole = dcmread(path)
+    whole.update(data)
+    whole.SOPClassUID = RTStructureSetStorage
+    whole.file_meta.MediaStorageSOPInstanceUID = whole.SOPInstanceUID
+    dcmwrite(path, whole, enforce_file_format=False)
+
+
+#: Kinds of objects that hold text in place of an image, by what the report calls them.
+TEXTS = {
+    "a structured report": "1.2.840.10008.5.1.4.1.1.88.33",
+    "a presentation state": "1.2.840.10008.5.1.4.1.1.11.1",
+    "a document within DICOM": "1.2.840.10008.5.1.4.1.1.104.1",
+    "an object of a radiation treatment": "1.2.840.10008.5.1.4.1.1.481.5",
+    "a recording": "1.2.840.10008.5.1.4.1.1.9.1.1",
+    "a DICOM object without an image": "1.2.840.10008.5.1.4.1.1.66",
+}
+
+
+def plant_texts(folder: Path, plant: Planter) -> None:
+    """Reports with nested items of text, names and codes; annotations; documents; plans."""
+    for kind in TEXTS.values():
+        person, text, within, code = (Dataset() for _ in range(4))
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = plant.text(), "99X", plant.text()
+        person.ValueType, person.PersonName, person.ConceptNameCodeSequence = "PNAME", plant.text(), [code]
+        text.ValueType, text.TextValue, text.ContentSequence = "TEXT", plant.text(), [person]
+        within.UnformattedTextValue = plant.text()
+        annotation = Dataset()
+        annotation.TextObjectSequence, annotation.GraphicLayer = [within], plant.value("CS")
+        write_dicom(
+            folder / plant.text(),
+            None,
+            SOPClassUID=kind,
+            PatientName=plant.text(),
+            ContentLabel=plant.value("CS"),
+            ContentDescription=plant.text(),
+            ContentSequence=[text],
+            GraphicAnnotationSequence=[annotation],
+            EncapsulatedDocument=plant.text().encode(),
+            RTPlanDescription=plant.text(),
+        )
 
 
 def plant_nifti(path: Path, plant: Planter) -> None:
@@ -187,6 +244,8 @@ def plant_study(folder: Path, plant: Planter) -> Path:
     home.mkdir(parents=True)
     plant_dicom(home / f"{plant.text()}.dcm", plant)
     plant_compressed(home / "compressed", plant)
+    plant_structures(home / "drawn", plant)
+    plant_texts(home, plant)
     for ending in (".nii", ".nii.gz"):
         plant_nifti(home / f"{plant.text()}{ending}", plant)
     plant_nifti2(home / f"{plant.text()}.NII", plant)
@@ -268,4 +327,8 @@ def test_no_planted_identifier_is_left(options: list[str], may_stay: bytes, tmp_
     left = [canary for canary in searched if any(form in after for form in encoded(canary))]
     assert left == []
     written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert len(written) == 1 + 9, "a report, and every file but the table and the damaged ones"
+    assert len(written) == 1 + 10, (
+        "a report, and every file but the table, the damaged ones and those of texts"
+    )
+    told = (tmp_path / "out" / "deidentification.csv").read_text(encoding="utf-8")
+    assert [kind for kind in TEXTS if kind not in told] == []

@@ -208,9 +208,36 @@ def test_pixels_that_may_show_text_are_warned_of(
     assert all(warned in warning for warning in found.warnings)
 
 
-def test_a_report_is_left_out(cleaned: Callable[..., Any]) -> None:
-    with pytest.raises(DataError, match="text cannot be cleaned"):
-        cleaned(array=None, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11")
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.88.11", r"a structured report.*\(Basic Text SR Storage\)"),
+        ("1.2.840.10008.5.1.4.1.1.88.59", r"a structured report.*\(Key Object Selection"),
+        ("1.2.840.10008.5.1.4.1.1.11.1", r"a presentation state.*\(Grayscale Softcopy"),
+        ("1.2.840.10008.5.1.4.1.1.104.1", r"a document within DICOM.*\(Encapsulated PDF"),
+        ("1.2.840.10008.5.1.4.1.1.481.5", r"a radiation treatment.*\(RT Plan"),
+        ("1.2.840.10008.5.1.4.1.1.9.1.1", r"a recording.*\(12-lead ECG"),
+        ("1.2.3.4.5", r"without an image.*\(unknown kind\)"),
+    ],
+)
+def test_what_holds_text_in_place_of_an_image_is_left_out_by_its_name(
+    cleaned: Callable[..., Any], kind: str, told: str
+) -> None:
+    with pytest.raises(DataError, match=told):
+        cleaned(array=None, SOPClassUID=kind)
+
+
+def test_remarks_in_attributes_that_the_profile_does_not_list_are_emptied(
+    cleaned: Callable[..., Any],
+) -> None:
+    texts = {"ContentDescription": "for Anna", "FrameOfReferenceTransformationComment": "by Anna"}
+
+    _, data = cleaned(**texts, SegmentLabel="tumour")
+    _, kept = cleaned(choice=Choice(words=frozenset({"for", "anna"})), **texts)
+
+    assert [data[keyword].value for keyword in texts] == ["", ""]
+    assert data.SegmentLabel == "tumour"
+    assert (kept.ContentDescription, kept.FrameOfReferenceTransformationComment) == ("for Anna", "")
 
 
 def nested(levels: int, *, lengths: bool) -> bytes:

@@ -78,6 +78,14 @@ def test_classes_of_a_value_other_than_zero_are_the_foreground() -> None:
     assert PLAIN.foreground == (1, 2)
 
 
+def test_classes_that_split_a_value_other_than_0_are_foreground() -> None:
+    rule = LabelRule(("background", "rim", "core"), {0: "background"}, Derive(4, "rim", "core"))
+    of_zero = LabelRule(("outside", "healthy", "tumour"), {4: "tumour"}, Derive(0, "outside", "healthy"))
+
+    assert rule.foreground == (1, 2)
+    assert of_zero.foreground == (2,)
+
+
 def test_negative_stored_values_are_decoded_as_signed() -> None:
     rule = LabelRule(("a", "b"), {-2: "a", 300: "b"})
     np.testing.assert_array_equal(rule.decode(np.array([0, 1])), [-2, 300])

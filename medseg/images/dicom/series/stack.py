@@ -6,6 +6,7 @@ positions: neither the names of files, InstanceNumber nor SliceThickness tell ei
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 _TILTED = 0.1  # degrees between the normal of the slices and the way from the first to the last
 _SAME_PLACE = 0.01  # of a pixel: slices that are nearer to each other lie at one place
+_NUMBERS = re.compile(r"[-+.0-9]{1,10}(, [-+.0-9]{1,10})*")
 _NAMED = 5  # positions in a message
 
 _ONE_GRID = "Leave out the slices that do not belong to it, export the series anew, or leave the case out."
@@ -181,7 +183,8 @@ def _telling(placed: Sequence[Plane]) -> dict[str, str]:
         if 1 < len(values) <= len(placed) // 2 and len(set(values.values())) == 1:
             listed = sorted(values, key=lambda text: (len(text), text))[:_NAMED]
             found[keyword] = ", ".join(each or "none" for each in listed)
-    return {keyword: values for keyword, values in found.items() if "none" not in values}
+    # Texts, as of a stack's name, may name a patient; those of ImageType are codes.
+    return {key: text for key, text in found.items() if key == "ImageType" or _NUMBERS.fullmatch(text)}
 
 
 def _refuse_gaps(at: NDArray[np.float64]) -> None:
