@@ -33,12 +33,15 @@ class Geometry:
         affine: 4x4, from stored voxel indices to world coordinates in mm, RAS+ (nibabel's world).
         header: The file's header; written back so that a label map keeps codes, units and data grid.
         assumed: Which sizes in mm, or sides of the patient, the file does not give and are assumed; clauses.
+        frame: Which frame of reference the world coordinates are of, where the file says so: those of two that differ
+            tell nothing of each other. A UID, and private.
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64] = field(compare=False)
     header: Any = field(compare=False, repr=False, default=None)
     assumed: tuple[str, ...] = field(compare=False, default=())
+    frame: str = field(compare=False, repr=False, default="")
 
     @property
     def orientation(self) -> str:

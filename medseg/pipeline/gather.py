@@ -147,7 +147,7 @@ def generate(
 
 def check_data(
     manifest: Manifest,
-    channels: tuple[str, ...],
+    definition: PipelineDefinition,
     root: Path,
     options: RunOptions,
     progress: Progress,
@@ -161,7 +161,7 @@ def check_data(
 
     Args:
         manifest: Of the data.
-        channels: Which channels to read.
+        definition: Which channels to read, and what becomes of those on other grids.
         root: Folder of the data.
         options: Of the run.
         progress: Where it is shown.
@@ -169,9 +169,18 @@ def check_data(
     """
     clear_cache_leftovers()
     manifest = manifest.model_copy(update={"ids": "pseudonyms"}) if generated else manifest
+    channels = definition.channels
     listing = scan(manifest, root, only=channels, allowed=options.allowed, progress=progress)
     remember = cache_folder() / "checked"
-    report = check(listing, manifest, channels, jobs=options.at_once, progress=progress, remember=remember)
+    report = check(
+        listing,
+        manifest,
+        channels,
+        jobs=options.at_once,
+        progress=progress,
+        remember=remember,
+        reference=definition.slices.reference(channels),
+    )
     return replace(report, made_up=frozenset(_made_up(report, generated=generated)))
 
 
