@@ -22,7 +22,7 @@ class Seen:
             label map marks; None where it marks nothing, or there is none.
         foreground: Some intensities of each channel where the label map is not 0.
         problem: Why files could not be used; empty if they could.
-        fitting: Where channels lie on several grids, those on the grid of the label map, or else of the first channel;
+        fitting: Where channels lie on several grids, those on that of the label map, or else of the first;
             empty where all lie on one.
     """
 
