@@ -98,7 +98,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class PixelGrid(Geometry):
-    """A picture as a volume of one slice.
+    """A picture as a volume of one slice, or pictures of one size as its slices.
 
     The stored axes are (column, row, slice), and run to the patient's Left, Posterior and Superior: an axial
     slice of it has the picture's own rows and columns, row 0 on top. A picture says no size of its pixels,
@@ -106,13 +106,19 @@ class PixelGrid(Geometry):
     """
 
     @classmethod
-    def of(cls, height: int, width: int) -> PixelGrid:
-        """The grid of a picture of H rows and W columns."""
-        return cls((width, height, 1), np.diag([-1.0, -1.0, 1.0, 1.0]))
+    def of(cls, height: int, width: int, count: int = 1) -> PixelGrid:
+        """The grid of pictures of H rows and W columns."""
+        assumed = (
+            ()
+            if count == 1
+            else ("pictures do not say how large a pixel is: 1 mm was taken along each axis",)
+        )
+        return cls((width, height, count), np.diag([-1.0, -1.0, 1.0, 1.0]), assumed=assumed)
 
     def text(self) -> str:
         """The grid in words, for messages."""
-        return f"{self.shape[1]} rows x {self.shape[0]} columns"
+        count = "" if self.shape[2] == 1 else f"{self.shape[2]} pictures of "
+        return f"{count}{self.shape[1]} rows x {self.shape[0]} columns"
 
 
 @dataclass(frozen=True)
