@@ -184,7 +184,7 @@ def text_tag(keyword: str) -> int:
 
 def text_of(data: Dataset, keyword: str) -> str:
     """The text of an attribute, several values joined by a backslash; empty where there is none."""
-    value = data.get(keyword)
+    value = value_of(data, keyword)
     values = [] if value is None else value if isinstance(value, MultiValue) else [value]
     return "\\".join(str(each).strip(" \0") for each in values)
 

@@ -16,6 +16,8 @@ from pydicom import dcmread, uid
 
 from medseg.errors import DataError
 from medseg.geometry.grid import Geometry, StoredImage
+from medseg.images.dicom.header import opened_frames
+from medseg.images.dicom.luts import modality, put_modality_values
 from medseg.images.dicom.reader import dicom_tag
 from medseg.images.dicom.series import read as reading
 from medseg.images.dicom.series.read import read_series, series_of
@@ -119,6 +121,18 @@ def test_compressed_frames_are_read_one_by_one(tmp_path):
     plain = write_frames(tmp_path / "a.dcm", VOLUME)
     rle = write_frames(tmp_path / "b.dcm", VOLUME, transfer_syntax=uid.RLELossless)
     np.testing.assert_array_equal(read_series([rle]).data, read_series([plain]).data)
+
+
+@pytest.mark.parametrize("slope", [1, 2, 0.3, -1.7])
+@pytest.mark.parametrize("intercept", [0, -1024, 0.25, 9_000_000])
+@pytest.mark.parametrize("stored", [VOLUME[0], SIGNED[0], SIGNED[0].astype(np.int32)], ids=["u2", "i2", "i4"])
+def test_a_volume_holds_the_modality_values_of_its_slices_to_the_last_bit(tmp_path, slope, intercept, stored):
+    path = write_dicom(tmp_path / "a.dcm", stored, RescaleSlope=slope, RescaleIntercept=intercept)
+    head = opened_frames(path, pixels=True)
+    found = np.empty(stored.shape, np.float32)
+    put_modality_values(head, stored, found)
+    np.testing.assert_array_equal(found, (stored.astype(np.float64) * slope + intercept).astype(np.float32))
+    np.testing.assert_array_equal(found, modality(head, stored).values.astype(np.float32))
 
 
 # As dcm2niix has it
