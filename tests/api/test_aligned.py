@@ -172,6 +172,7 @@ def test_without_the_setting_a_prediction_is_refused(study: Path, tmp_path: Path
 def test_a_saved_model_a_server_and_an_ensemble_do_the_same(study: Path, tmp_path: Path) -> None:
     model = predictor(manifest("nifti"), {"reference": "t1"})
     loaded = Predictor.load(model.save(tmp_path / "model"))
+    assert "onto the grid of `t1`" in (tmp_path / "model" / "README.md").read_text()
     expected = nibabel.load(written(model, study / "nifti", tmp_path / "one")).get_fdata()
     files = {name: (study / "nifti" / f"p1_{name}.nii.gz").read_bytes() for name in STACKS}
     (tmp_path / "served.nii.gz").write_bytes(base64.b64decode(answer(loaded, files)["mask"]))
