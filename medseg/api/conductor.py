@@ -214,7 +214,15 @@ class Conductor:
         choose_device(options.device)
         resolved = resolve(definition, manifest, options.allowed, done=done)
         root = gather.find_data(definition, manifest, self.root, options, self.progress)
-        report = gather.check_data(manifest, definition, root, options, self.progress, generated=generated)
+        report = gather.check_data(
+            manifest,
+            definition.channels,
+            root,
+            options,
+            self.progress,
+            generated=generated,
+            reference=definition.reference,
+        )
         if not generated and (note := report.origin_note()):
             self.progress.say(note, loud=True)
         for note in report.listing.notes:

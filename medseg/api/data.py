@@ -92,7 +92,8 @@ def _checked(opened: Opened, data: str | Path | None, options: RunOptions, shown
     given, definition = None if data is None else Path(data), opened.definition
     root = gather.find_data(definition, opened.manifest, given, options, shown)
     manifest = gather.with_known_classes(opened.manifest, root, options.allowed)
-    report = gather.check_data(manifest, definition, root, options, shown, generated=data is None)
+    channels, made, onto = definition.channels, data is None, definition.reference
+    report = gather.check_data(manifest, channels, root, options, shown, generated=made, reference=onto)
     return Checked(report, manifest, root, report.generated)
 
 
@@ -183,10 +184,9 @@ def export_npz(
 ) -> Archives:
     """Write every case as one NumPy archive, `OUT/<public id>.npz`.
 
-    `data` is (X, Y, Z, C) float32, raw intensities of the channels of the pipeline, on the grid of the first one's
-    file, or of the one that `slices.align` names; in the order of the manifest `brats2d_npz` where that has them all,
-    in their own otherwise. `seg` is (X, Y, Z) uint8 class indices; `affine` (4, 4) leads to world coordinates in mm,
-    RAS+.
+    `data` is (X, Y, Z, C) float32, raw intensities of the channels of the pipeline, on one grid (`slices.align`); in the
+    order of the manifest `brats2d_npz` where that has them all, in their own otherwise. `seg` is (X, Y, Z) uint8 class
+    indices; `affine` (4, 4) leads to world coordinates in mm, RAS+.
 
     Args:
         name: A pipeline of label maps.
@@ -225,7 +225,7 @@ def export_npz(
         )
     cases = gather(checked.report, skip_bad=skip_bad).cases
     channels = in_order(opened.definition.channels, Manifest.named(ORIGINAL))
-    reference = opened.definition.slices.reference(opened.definition.channels)
+    reference = opened.definition.reference
     written = [Path(out) / f"{case.id}.npz" for case in cases]
     clear_outputs(Path(out))
     if there := sum(path.exists() for path in written):

@@ -147,12 +147,13 @@ def generate(
 
 def check_data(
     manifest: Manifest,
-    definition: PipelineDefinition,
+    channels: tuple[str, ...],
     root: Path,
     options: RunOptions,
     progress: Progress,
     *,
     generated: bool = False,
+    reference: str | None = None,
 ) -> Report:
     """List and read every case; what was read before and has not changed is not read again.
 
@@ -161,15 +162,15 @@ def check_data(
 
     Args:
         manifest: Of the data.
-        definition: Which channels to read, and what becomes of those on other grids.
+        channels: Which channels to read.
         root: Folder of the data.
         options: Of the run.
         progress: Where it is shown.
         generated: Whether `root` is the pipeline's own sample.
+        reference: The channel onto whose grid the others are resampled; None where other grids are refused.
     """
     clear_cache_leftovers()
     manifest = manifest.model_copy(update={"ids": "pseudonyms"}) if generated else manifest
-    channels = definition.channels
     listing = scan(manifest, root, only=channels, allowed=options.allowed, progress=progress)
     remember = cache_folder() / "checked"
     report = check(
@@ -179,7 +180,7 @@ def check_data(
         jobs=options.at_once,
         progress=progress,
         remember=remember,
-        reference=definition.slices.reference(channels),
+        reference=reference,
     )
     return replace(report, made_up=frozenset(_made_up(report, generated=generated)))
 

@@ -224,7 +224,7 @@ def _refuse_neighbours(definition: PipelineDefinition, manifest: Manifest) -> No
 
 def _refuse_align(definition: PipelineDefinition, manifest: Manifest) -> None:
     """Refuse to resample onto the grid of what is no channel, or has no place in mm."""
-    reference, files = definition.slices.reference(definition.channels), manifest.files()
+    reference, files = definition.reference, manifest.files()
     if reference is None:
         return
     if files.flat or not files.measured:
