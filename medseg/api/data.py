@@ -184,9 +184,9 @@ def export_npz(
 ) -> Archives:
     """Write every case as one NumPy archive, `OUT/<public id>.npz`.
 
-    `data` is (X, Y, Z, C) float32, raw intensities of the channels of the pipeline, on one grid (`slices.align`); in the
-    order of the manifest `brats2d_npz` where that has them all, in their own otherwise. `seg` is (X, Y, Z) uint8 class
-    indices; `affine` (4, 4) leads to world coordinates in mm, RAS+.
+    `data` is (X, Y, Z, C) float32, raw intensities of the channels of the pipeline, on one grid (`slices.align`); in
+    the order of the manifest `brats2d_npz` where that has them all, in their own otherwise. `seg` is (X, Y, Z) uint8
+    class indices; `affine` (4, 4) leads to world coordinates in mm, RAS+.
 
     Args:
         name: A pipeline of label maps.
