@@ -206,18 +206,13 @@ class Conductor:
             from medseg.pipeline.run import choose_device  # noqa: PLC0415
 
             bar.advance()
-        definition, manifest, options, generated = (
-            self.definition,
-            self.manifest,
-            self.options,
-            self.root is None,
-        )
+        definition, manifest, options = self.definition, self.manifest, self.options
+        generated = self.root is None
         choose_device(options.device)
         resolved = resolve(definition, manifest, options.allowed, done=done)
         root = gather.find_data(definition, manifest, self.root, options, self.progress)
-        report = gather.check_data(
-            manifest, definition.channels, root, options, self.progress, generated=generated
-        )
+        named: dict[str, Any] = {"generated": generated, "reference": definition.reference}
+        report = gather.check_data(manifest, definition.channels, root, options, self.progress, **named)
         if not generated and (note := report.origin_note()):
             self.progress.say(note, loud=True)
         for note in report.listing.notes:

@@ -14,7 +14,7 @@ from medseg.errors import DataError
 from medseg.pipeline.options import RunOptions
 from medseg.places import clear_outputs
 from medseg.progress import LOADING, Progress, Silent
-from medseg.text import agreed, many
+from medseg.text import many
 
 if TYPE_CHECKING:
     from medseg.api.exporting.archives import Archives
@@ -92,7 +92,8 @@ def _checked(opened: Opened, data: str | Path | None, options: RunOptions, shown
     given, definition = None if data is None else Path(data), opened.definition
     root = gather.find_data(definition, opened.manifest, given, options, shown)
     manifest = gather.with_known_classes(opened.manifest, root, options.allowed)
-    report = gather.check_data(manifest, definition.channels, root, options, shown, generated=data is None)
+    channels, made, onto = definition.channels, data is None, definition.reference
+    report = gather.check_data(manifest, channels, root, options, shown, generated=made, reference=onto)
     return Checked(report, manifest, root, report.generated)
 
 
@@ -166,7 +167,7 @@ def show_data(
     heading = "generated sample" if checked.generated else opened.manifest.name
     definition = opened.definition
     manifest = showing(definition, checked.manifest)
-    figure = data_picture(chosen, manifest, definition.channels, definition.slices.axis, heading=heading)
+    figure = data_picture(chosen, manifest, definition.channels, definition.slices, heading=heading)
     return save_figure(figure, out)
 
 
@@ -183,9 +184,9 @@ def export_npz(
 ) -> Archives:
     """Write every case as one NumPy archive, `OUT/<public id>.npz`.
 
-    `data` is (X, Y, Z, C) float32, raw intensities of the channels of the pipeline, on the grid of the first one's
-    file; in the order of the manifest `brats2d_npz` where that has them all, in their own otherwise. `seg` is
-    (X, Y, Z) uint8 class indices; `affine` (4, 4) leads to world coordinates in mm, RAS+.
+    `data` is (X, Y, Z, C) float32, raw intensities of the channels of the pipeline, on one grid (`slices.align`); in
+    the order of the manifest `brats2d_npz` where that has them all, in their own otherwise. `seg` is (X, Y, Z) uint8
+    class indices; `affine` (4, 4) leads to world coordinates in mm, RAS+.
 
     Args:
         name: A pipeline of label maps.
@@ -224,16 +225,15 @@ def export_npz(
         )
     cases = gather(checked.report, skip_bad=skip_bad).cases
     channels = in_order(opened.definition.channels, Manifest.named(ORIGINAL))
+    reference = opened.definition.reference
     written = [Path(out) / f"{case.id}.npz" for case in cases]
     clear_outputs(Path(out))
     if there := sum(path.exists() for path in written):
-        raise DataError(
-            f"{there} of {many(len(written), 'archive')} {agreed('are', there)} there. Name an empty folder."
-        )
+        raise DataError(f"{there} of {many(len(written), 'archive')} written already. Name an empty folder.")
     Path(out).mkdir(parents=True, exist_ok=True)
     with shown.bar("writing archives", len(cases), "cases") as bar:
         for case, path in zip(cases, written, strict=True):
-            found = read_volume(case, channels, manifest.label_rule(), files=files)
+            found = read_volume(case, channels, manifest.label_rule(), files=files, reference=reference)
             grid, label = found.geometry, found.label
             image = np.stack([grid.from_ras(each) for each in found.image])
             made_up = case.id in checked.report.made_up

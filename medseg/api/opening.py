@@ -117,7 +117,14 @@ def check_pipeline(
         from medseg.pipeline.checks.readiness import readiness  # noqa: PLC0415
         from medseg.pipeline.gather import check_data, gather  # noqa: PLC0415
 
-        report = check_data(whole.manifest, whole.definition.channels, root, options, shown)
+        report = check_data(
+            whole.manifest,
+            whole.definition.channels,
+            root,
+            options,
+            shown,
+            reference=whole.definition.reference,
+        )
         gather(report, skip_bad=skip_bad)
         ready = readiness(
             whole.definition, whole.manifest, root, report, allowed, allow_duplicates=allow_duplicates

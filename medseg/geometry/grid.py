@@ -33,12 +33,15 @@ class Geometry:
         affine: 4x4, from stored voxel indices to world coordinates in mm, RAS+ (nibabel's world).
         header: The file's header; written back so that a label map keeps codes, units and data grid.
         assumed: Which sizes in mm, or sides of the patient, the file does not give and are assumed; clauses.
+        frame: Which frame of reference the world coordinates are of, where the file says so: those of two that differ
+            tell nothing of each other. A UID, and private.
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64] = field(compare=False)
     header: Any = field(compare=False, repr=False, default=None)
     assumed: tuple[str, ...] = field(compare=False, default=())
+    frame: str = field(compare=False, repr=False, default="")
 
     @property
     def orientation(self) -> str:
@@ -95,7 +98,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class PixelGrid(Geometry):
-    """A picture as a volume of one slice.
+    """A picture as a volume of one slice, or pictures of one size as its slices.
 
     The stored axes are (column, row, slice), and run to the patient's Left, Posterior and Superior: an axial
     slice of it has the picture's own rows and columns, row 0 on top. A picture says no size of its pixels,
@@ -103,13 +106,19 @@ class PixelGrid(Geometry):
     """
 
     @classmethod
-    def of(cls, height: int, width: int) -> PixelGrid:
-        """The grid of a picture of H rows and W columns."""
-        return cls((width, height, 1), np.diag([-1.0, -1.0, 1.0, 1.0]))
+    def of(cls, height: int, width: int, count: int = 1) -> PixelGrid:
+        """The grid of pictures of H rows and W columns."""
+        assumed = (
+            ()
+            if count == 1
+            else ("pictures do not say how large a pixel is: 1 mm was taken along each axis",)
+        )
+        return cls((width, height, count), np.diag([-1.0, -1.0, 1.0, 1.0]), assumed=assumed)
 
     def text(self) -> str:
         """The grid in words, for messages."""
-        return f"{self.shape[1]} rows x {self.shape[0]} columns"
+        count = "" if self.shape[2] == 1 else f"{self.shape[2]} pictures of "
+        return f"{count}{self.shape[1]} rows x {self.shape[0]} columns"
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,14 @@ def on_grid(stored: StoredImage, grid: Geometry) -> StoredImage | None:
     return replace(stored, data=data, geometry=grid, notes=(*stored.notes, TURNED))
 
 
+def same_places(found: Geometry, grid: Geometry) -> bool:
+    """Whether a grid holds the places of another, in whatever order and direction of its axes."""
+    if grid.same_grid(found):
+        return True
+    order = _order(grid, found)
+    return order is not None and grid.same_grid(_turned(found, order))
+
+
 def _order(grid: Geometry, other: Geometry) -> NDArray[np.float64] | None:
     """The order and directions of another grid's axes that are nearest to those of a grid; None if there is none."""
     order: NDArray[np.float64] = io_orientation(np.linalg.inv(grid.affine) @ other.affine)

@@ -8,13 +8,32 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from medseg.geometry.grid import Geometry, PixelGrid, StoredImage
-from medseg.images.dicom.reader import decoders, dicom_size, dicom_tag, read_dicom
+from medseg.images.dicom.reader import (
+    decoders,
+    dicom_frames_size,
+    dicom_size,
+    dicom_tag,
+    read_dicom,
+    read_dicom_frames,
+)
 from medseg.images.dicom.sniff import SUFFIXES as DICOM_SUFFIXES
 from medseg.images.dicom.sniff import is_dicom
 from medseg.images.dicom.window import Window
 from medseg.images.nifti.read import nifti_geometry, read_nifti, read_stacked
-from medseg.images.pictures.read import SUFFIXES, ChannelRule, Picture, picture_size, read_mask, read_picture
+from medseg.images.pictures.read import (
+    SUFFIXES,
+    ChannelRule,
+    Picture,
+    picture_size,
+    pictures_size,
+    read_mask,
+    read_masks,
+    read_picture,
+    read_pictures,
+)
 from medseg.images.refusal import RefusedError
 
 
@@ -124,6 +143,9 @@ class StackedNiftiFiles(NiftiFiles):
 class PictureFiles:
     """Pictures as volumes of one slice: rows stay rows. DICOM images of one frame are among them.
 
+    Where they are not `flat`, a file may hold several pictures, which are the slices of its volume: frames of DICOM,
+    pages of TIFF.
+
     Attributes:
         rule: `grey`: one channel a file; `rgb`: three.
         planes: Names of a file's channels, where it holds three.
@@ -143,11 +165,16 @@ class PictureFiles:
 
     def read(self, path: Path, channels: Sequence[str]) -> list[StoredImage]:
         """The planes of the picture that were asked for."""
-        dicom = is_dicom(path)
-        picture = read_dicom(path, self.rule, self.window) if dicom else read_picture(path, self.rule)
+        pictures = self._pictures(path)
         if self.rule == "grey":
-            return [_stored(picture, 0) for _ in channels]
-        return [_stored(picture, self.planes.index(channel)) for channel in channels]
+            return [_stored(pictures, 0) for _ in channels]
+        return [_stored(pictures, self.planes.index(channel)) for channel in channels]
+
+    def _pictures(self, path: Path) -> list[Picture]:
+        dicom = is_dicom(path)
+        if self.flat:
+            return [read_dicom(path, self.rule, self.window) if dicom else read_picture(path, self.rule)]
+        return read_dicom_frames(path, self.rule, self.window) if dicom else read_pictures(path, self.rule)
 
     def read_mask(self, path: Path) -> StoredImage:
         """The label or instance map."""
@@ -156,11 +183,16 @@ class PictureFiles:
                 "a mask in DICOM, whose values are for showing, where a label or instance map was expected",
                 "Save it as a PNG, TIFF or .npy of one number a pixel, or leave the case out.",
             )
-        return _stored(read_mask(path, above=self.mask_above), 0)
+        if self.flat:
+            return _stored([read_mask(path, above=self.mask_above)], 0)
+        return _stored(read_masks(path, above=self.mask_above), 0)
 
     def geometry(self, path: Path) -> Geometry:
-        """Height and width."""
-        return PixelGrid.of(*(dicom_size(path) if is_dicom(path) else picture_size(path)))
+        """Height and width, and how many slices."""
+        if self.flat:
+            return PixelGrid.of(*(dicom_size(path) if is_dicom(path) else picture_size(path)))
+        count, height, width = dicom_frames_size(path) if is_dicom(path) else pictures_size(path)
+        return PixelGrid.of(height, width, count)
 
     def tag(self, path: Path, keyword: str) -> str:
         """The text of an attribute of DICOM; empty in pictures of other kinds."""
@@ -177,6 +209,7 @@ class PictureFiles:
             "pillow": version("pillow"),
             "tifffile": version("tifffile"),
             "dicom": decoders(),
+            **({} if self.flat else {"frames": "slices"}),
         }
 
 
@@ -184,7 +217,12 @@ NIFTI = NiftiFiles()
 """What volumes are stored in where no other format is named."""
 
 
-def _stored(picture: Picture, plane: int) -> StoredImage:
-    height, width = picture.pixels.shape[1:]
-    grid, pixels = PixelGrid.of(height, width), picture.pixels[plane].T[..., None]
-    return StoredImage(pixels, grid, picture.notes, picture.turned, picture.made_up)
+def _stored(pictures: Sequence[Picture], plane: int) -> StoredImage:
+    first = pictures[0]
+    height, width = first.pixels.shape[1:]
+    pixels = first.pixels[plane].T[..., None]
+    if len(pictures) > 1:
+        pixels = np.stack([each.pixels[plane] for each in pictures]).T
+    grid = PixelGrid.of(height, width, len(pictures))
+    notes = tuple(dict.fromkeys(note for each in pictures for note in (*each.notes, *grid.assumed)))
+    return StoredImage(pixels, grid, notes, first.turned, all(each.made_up for each in pictures))

@@ -12,6 +12,9 @@ NO_RIGHT = "Ask for the right to read the file, or leave the case out."
 UNREADABLE = "Unpack or copy the file again, or leave the case out."
 """What to do about a file that cannot be read, where nothing better is known."""
 
+FRAMES = "write `frames: slices` under 'pictures' of the manifest"
+"""What to do where one file holds the slices of a case as pictures."""
+
 
 class RefusedError(DataError):
     """Data that are refused for a reason that has a remedy of its own.

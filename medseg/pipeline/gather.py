@@ -153,6 +153,7 @@ def check_data(
     progress: Progress,
     *,
     generated: bool = False,
+    reference: str | None = None,
 ) -> Report:
     """List and read every case; what was read before and has not changed is not read again.
 
@@ -166,12 +167,21 @@ def check_data(
         options: Of the run.
         progress: Where it is shown.
         generated: Whether `root` is the pipeline's own sample.
+        reference: The channel onto whose grid the others are resampled; None where other grids are refused.
     """
     clear_cache_leftovers()
     manifest = manifest.model_copy(update={"ids": "pseudonyms"}) if generated else manifest
     listing = scan(manifest, root, only=channels, allowed=options.allowed, progress=progress)
     remember = cache_folder() / "checked"
-    report = check(listing, manifest, channels, jobs=options.at_once, progress=progress, remember=remember)
+    report = check(
+        listing,
+        manifest,
+        channels,
+        jobs=options.at_once,
+        progress=progress,
+        remember=remember,
+        reference=reference,
+    )
     return replace(report, made_up=frozenset(_made_up(report, generated=generated)))
 
 

@@ -94,6 +94,7 @@ def resolve(
     _refuse_leaking_tiles(definition)
     _refuse_spacing(definition, manifest)
     _refuse_neighbours(definition, manifest)
+    _refuse_align(definition, manifest)
     channels, transforms = definition.channels, definition.slices.transforms
     once(
         partial(check_transforms, transforms, at="slices.transforms", channels=channels, allowed=allowed),
@@ -218,6 +219,23 @@ def _refuse_neighbours(definition: PipelineDefinition, manifest: Manifest) -> No
         raise DefinitionError(
             f"slices.neighbours is {definition.slices.neighbours}, and {files.noun} have no slices on either side. "
             "Leave it out."
+        )
+
+
+def _refuse_align(definition: PipelineDefinition, manifest: Manifest) -> None:
+    """Refuse to resample onto the grid of what is no channel, or has no place in mm."""
+    reference, files = definition.reference, manifest.files()
+    if reference is None:
+        return
+    if files.flat or not files.measured:
+        raise DefinitionError(
+            f"slices.align resamples by where files say that voxels lie, and {files.noun} do not say it. Leave it "
+            "out."
+        )
+    if reference not in definition.channels:
+        raise DefinitionError(
+            f"slices.align.reference is {reference!r}, which is not among 'channels': expected one of "
+            f"{list(definition.channels)}."
         )
 
 

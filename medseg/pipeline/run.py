@@ -299,7 +299,7 @@ def _log_data_picture(job: Job, split: Split, cases: dict[str, Case]) -> None:
         name = f"{job.resolved.manifest.name}{f', {mixture} cases generated' if mixture else ''}"
         heading = "generated sample" if job.gathered.generated else name
         figure = data_picture(
-            shown, job.resolved.manifest, definition.channels, definition.slices.axis, heading=heading
+            shown, job.resolved.manifest, definition.channels, definition.slices, heading=heading
         )
         save_figure(figure, path)
     job.recorder.artifact(path, "figures")

@@ -221,7 +221,7 @@ def _without_unlabelled(name: str, shared: SharedCopies) -> str:
 def _has_any(resolved: Resolved, shared: SharedCopies, role: Role) -> bool:
     """Whether a role has anybody; of volumes that are shared out by slice, whether it may."""
     split = shared.split
-    if split.leaking and resolved.manifest.pictures is not None:  # each of which is one slice
+    if split.leaking and resolved.manifest.files().flat:  # each of which is one slice
         return any(split.role(case.id) == role for case in shared.used)
     return bool(split.cases(role))
 

@@ -144,6 +144,11 @@ class Preparation:
         return self.rule.inputs(self.channels)
 
     @property
+    def reference(self) -> str | None:
+        """The channel onto whose grid the others are resampled; None where other grids are refused."""
+        return self.rule.reference(self.channels)
+
+    @property
     def moves(self) -> bool:
         """Whether a transform that the definition declares moves voxels."""
         return self._slicing()[1].moves
@@ -234,7 +239,7 @@ class Preparation:
 
     def _reading(self, labels: LabelRule | None, *, kept: bool = False) -> list[MapTransform]:
         """From files to a volume; `kept` with what a `Volume` holds beside its arrays."""
-        stages = reading_stages(self.channels, self.files.noun, truth=labels is not None)
+        stages = reading_stages(self.channels, self.rule, self.files.noun, truth=labels is not None)
         more: dict[str, dict[str, Any]] = {
             "LoadCased": {"files": self.files, "geometry_key": "geometry" if kept else None},
             "EncodeLabelsd": {"rule": labels, "objects_key": "objects" if kept else None},

@@ -43,10 +43,33 @@ class Keep(BaseModel):
         return {"contains": given} if isinstance(given, str) else given
 
 
+class Align(BaseModel):
+    """That channels on other grids are resampled; `align: reference` in YAML stands for `align: {reference: null}`.
+
+    Attributes:
+        reference: The channel onto whose grid; None for the first of a definition.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    reference: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, given: Any) -> Any:
+        if isinstance(given, str) and given != "reference":
+            raise ValueError(
+                f"is {given!r}, expected `reference`, for the grid of the first channel, or `{{reference: CHANNEL}}`"
+            )
+        return {} if given == "reference" else given
+
+
 class SliceRule(BaseModel):
     """How the slices of a data set are cut.
 
     Attributes:
+        align: What becomes of channels that lie on another grid than the others: None refuses the case; else they are
+            resampled linearly, by where files say that voxels lie, onto the grid of one.
         axis: The patient's plane; an axial slice has anterior in row 0, the patient's right in column 0.
         size: Height and width (H, W) in pixels.
         fit: How slices get that size: `pad` and crop, without resampling; `resize`, which stretches them, truth
@@ -66,6 +89,7 @@ class SliceRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    align: Align | None = None
     axis: Literal["axial", "coronal", "sagittal"] = "axial"
     size: Annotated[tuple[Pixels, Pixels], BeforeValidator(as_tuple)]
     fit: Literal["pad", "resize", "tile"] = "pad"
@@ -88,6 +112,14 @@ class SliceRule(BaseModel):
             for offset in neighbour_offsets(self.neighbours)
             for name in channels
         )
+
+    def reference(self, channels: Sequence[str]) -> str | None:
+        """The channel onto whose grid the others are resampled; None where other grids are refused.
+
+        Args:
+            channels: Of the definition.
+        """
+        return None if self.align is None else self.align.reference or channels[0]
 
     @property
     def chain(self) -> list[Spec]:

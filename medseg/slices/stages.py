@@ -23,14 +23,17 @@ def case_stages(channels: Sequence[str], rule: SliceRule, files: str, *, truth: 
         truth: Whether the label map is read.
     """
     before, after = slicing_stages(channels, rule)
-    return [*reading_stages(channels, files, truth=truth), *before, *rule.chain, *after]
+    return [*reading_stages(channels, rule, files, truth=truth), *before, *rule.chain, *after]
 
 
-def reading_stages(channels: Sequence[str], files: str, *, truth: bool) -> list[dict[str, Any]]:
+def reading_stages(
+    channels: Sequence[str], rule: SliceRule, files: str, *, truth: bool
+) -> list[dict[str, Any]]:
     """From the files of a case to its volume, RAS+."""
-    keys = _BOTH if truth else ["image"]
+    keys, reference = _BOTH if truth else ["image"], rule.reference(channels)
+    align = {} if reference is None else {"reference": reference}
     stages = [
-        _own("LoadCased", keys=keys, channels=list(channels), files=files),
+        _own("LoadCased", keys=keys, channels=list(channels), files=files, **align),
         _own("OrientRASd", keys=keys),
     ]
     if truth:

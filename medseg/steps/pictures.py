@@ -19,10 +19,11 @@ from medseg.figures.classes.claim import Claim
 from medseg.figures.classes.claim_grid import claim_grid
 from medseg.figures.overlay import grey
 from medseg.figures.slice_grid import SliceView, slice_grid
-from medseg.geometry.axes import AXES, AxisName
+from medseg.geometry.axes import AXES
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.tasks.task import MaskTask
 from medseg.learning.training.batches import SliceDataset
+from medseg.slices.rule import SliceRule
 
 
 def best_median_worst(scores: Mapping[str, float]) -> dict[str, str]:
@@ -109,7 +110,7 @@ def _selected(task: MaskTask) -> set[int]:
 
 
 def data_picture(
-    cases: Sequence[Case], manifest: Manifest, channels: Sequence[str], axis: AxisName, *, heading: str
+    cases: Sequence[Case], manifest: Manifest, channels: Sequence[str], rule: SliceRule, *, heading: str
 ) -> Figure:
     """Show the fullest slice of each case with all its channels and its truth, as stored, before training.
 
@@ -119,10 +120,12 @@ def data_picture(
         DataError: A file of a case cannot be used.
     """
     if any(case.is_whole for case in cases):
-        return _labelled_picture(cases, manifest, channels, axis, heading=heading)
-    views = []
+        return _labelled_picture(cases, manifest, channels, rule, heading=heading)
+    views, axis, reference = [], rule.axis, rule.reference(channels)
     for case in cases:
-        volume = read_volume(case, channels, manifest.label_rule(), files=manifest.files())
+        volume = read_volume(
+            case, channels, manifest.label_rule(), files=manifest.files(), reference=reference
+        )
         images = AXES[axis].cut(volume.image)
         truth = None if volume.label is None else AXES[axis].cut(volume.label)
         place = len(images) // 2 if truth is None else fullest(truth)
@@ -155,12 +158,13 @@ def shown_cases(cases: Sequence[Case], count: int) -> list[Case]:
 
 
 def _labelled_picture(
-    cases: Sequence[Case], manifest: Manifest, channels: Sequence[str], axis: AxisName, *, heading: str
+    cases: Sequence[Case], manifest: Manifest, channels: Sequence[str], rule: SliceRule, *, heading: str
 ) -> Figure:
     claims = []
     for case in cases:
-        volume = read_volume(case, channels, None, files=manifest.files())
-        slices = AXES[axis].cut(volume.image)
+        reference = rule.reference(channels)
+        volume = read_volume(case, channels, None, files=manifest.files(), reference=reference)
+        slices = AXES[rule.axis].cut(volume.image)
         image = next(iter(arranged(channels, slices[len(slices) // 2], manifest.shown).values()))
         truth = "without a label" if case.unlabelled else ""
         truth = truth if case.labels is None else joined(case.labels, "none")

@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import pickle
 
+import imagecodecs
 import nibabel
 import numpy as np
+import pydicom
 import pytest
+import tifffile
 from PIL import Image
+from pydicom import uid
+from pydicom.encaps import encapsulate
 
 from medseg.datasets.case import Case
 from medseg.datasets.checks.case_facts import examine
@@ -15,6 +20,7 @@ from medseg.errors import DataError
 from medseg.geometry.axes import AXES
 from medseg.images.dicom.reader import read_dicom
 from medseg.images.formats import NIFTI, PictureFiles, StackedNiftiFiles
+from medseg.images.refusal import RefusedError
 from medseg.testing.dicoms import write_dicom
 from medseg.testing.pictures import write_picture
 
@@ -273,3 +279,106 @@ def test_a_file_of_another_number_of_channels_is_refused(tmp_path, shape):
 
     with pytest.raises(DataError, match=r"expected the 3 channels of the manifest one behind another"):
         StackedNiftiFiles(planes=("flair", "t1", "t2")).read(tmp_path / "a.nii.gz", ["t1"])
+
+
+# Several pictures in one file
+
+SLICES = PictureFiles("grey", ("grey",), flat=False)
+STACK = np.random.default_rng(2).integers(0, 256, (4, 6, 9)).astype(np.uint8)
+
+
+def pages(path, stack, **options):
+    tifffile.imwrite(path, stack, photometric="minisblack", metadata=None, **options)
+    return path
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEGLSLossless])
+def test_frames_and_pages_are_slices_each_as_a_file_of_its_own_would_be(tmp_path, syntax):
+    shown = {"WindowCenter": 128, "WindowWidth": 256}
+    frames = write_dicom(tmp_path / "frames.dcm", STACK, NumberOfFrames=4, **shown)
+    data = pydicom.dcmread(frames)
+    if syntax == uid.RLELossless:
+        data.compress(syntax, STACK, generate_instance_uid=False)
+    elif syntax == uid.JPEGLSLossless:
+        data.PixelData = encapsulate([imagecodecs.jpegls_encode(each) for each in STACK])
+        data["PixelData"].VR, data.file_meta.TransferSyntaxUID = "OB", syntax
+    data.save_as(frames)
+    for path in (frames, pages(tmp_path / "pages.tif", STACK)):
+        (found,) = SLICES.read(path, ("grey",))
+        assert found.data.shape == (9, 6, 4)
+        assert SLICES.geometry(path).same_grid(found.geometry)
+        assert "1 mm was taken" in " ".join((*found.notes, *found.geometry.assumed))
+        for number, picture in enumerate(AXES["axial"].cut(found.geometry.to_ras(found.data))):
+            one = tmp_path / f"{path.stem}{number}{path.suffix}"
+            if path.suffix == ".tif":
+                write_picture(one, STACK[number])
+            else:
+                write_dicom(one, STACK[number], **shown)
+            (alone,) = GREY.read(one, ("grey",))
+            np.testing.assert_array_equal(picture.T, alone.data[..., 0])
+    assert SLICES.meaning() != GREY.meaning()
+
+
+def test_colours_of_frames_stay_colours_and_a_single_picture_is_one_slice(tmp_path, colours):
+    stack = np.stack([colours, 255 - colours])
+    path = write_dicom(tmp_path / "us.dcm", stack, NumberOfFrames=2, PlanarConfiguration=0)
+    planes = PictureFiles("rgb", PLANES, flat=False).read(path, PLANES)
+    np.testing.assert_array_equal(np.stack([each.data for each in planes]), stack.transpose(3, 2, 1, 0))
+    write_picture(tmp_path / "one.png", colours)
+    (alone,) = SLICES.read(tmp_path / "one.png", ("grey",))
+    (usual,) = GREY.read(tmp_path / "one.png", ("grey",))
+    np.testing.assert_array_equal(alone.data, usual.data)
+    assert alone.geometry == usual.geometry
+    assert alone.notes == usual.notes
+
+
+def test_a_mask_of_pages_belongs_to_frames_and_one_of_other_slices_does_not(tmp_path):
+    image = write_dicom(tmp_path / "a.dcm", STACK, NumberOfFrames=4)
+    mask = pages(tmp_path / "mask.tif", (STACK > 128).astype(np.uint8))
+    case = Case("a", "a", {"grey": image}, mask)
+    rule = LabelRule(("background", "bright"), {0: "background", 1: "bright"})
+    assert examine(case, ("grey",), rule, SLICES).faults == ()
+    volume = read_volume(case, ("grey",), rule, files=SLICES)
+    np.testing.assert_array_equal(AXES["axial"].cut(volume.label), STACK > 128)
+    pages(mask, np.ones((3, 6, 9), np.uint8))
+    (fault,) = examine(case, ("grey",), rule, SLICES).faults
+    assert "3 pictures of 6 rows x 9 columns, where the first channel has 4 pictures of" in fault.found
+
+
+def test_without_the_setting_they_are_refused_and_it_is_offered(tmp_path):
+    frames = write_dicom(tmp_path / "frames.dcm", STACK, NumberOfFrames=4)
+    for path, what in (
+        (frames, "holds 4 frames"),
+        (pages(tmp_path / "pages.tif", STACK), "4 pictures in one file"),
+    ):
+        for read in (lambda each: GREY.read(each, ("grey",)), GREY.geometry):
+            with pytest.raises(RefusedError, match=what) as caught:
+                read(path)
+            assert "`frames: slices` under 'pictures' of the manifest" in caught.value.remedy
+
+
+def test_pages_that_are_no_slices_are_refused(tmp_path):
+    path = tmp_path / "pyramid.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(STACK[0], metadata=None)
+        file.write(STACK[1, ::2, ::2], metadata=None)
+    with pytest.raises(RefusedError, match="its pages differ in size"):
+        SLICES.read(path, ("grey",))
+    hidden = tmp_path / "behind.tif"
+    tifffile.imwrite(hidden, STACK, imagej=True)
+    with tifffile.TiffFile(hidden) as file:
+        several = len(file.pages) == len(STACK)
+    if not several:
+        with pytest.raises(RefusedError, match="4 pictures in one file") as caught:
+            SLICES.read(hidden, ("grey",))
+        assert caught.value.remedy == "Save each in a file of its own, or each as a page."
+
+
+def test_frames_that_unpack_to_more_than_memory_are_refused_before(tmp_path, monkeypatch):
+    frames = write_dicom(tmp_path / "frames.dcm", np.zeros((4, 600, 600), np.uint8), NumberOfFrames=4)
+    tiff = pages(tmp_path / "pages.tif", np.zeros((4, 600, 600), np.uint8), compression="deflate")
+    monkeypatch.setattr("medseg.images.limits._NO_MATTER", 1000)
+    monkeypatch.setattr("medseg.images.limits.available_memory", lambda: 10_000)
+    for path in (frames, tiff):
+        with pytest.raises(RefusedError, match="does not fit into memory"):
+            SLICES.read(path, ("grey",))

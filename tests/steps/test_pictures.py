@@ -13,6 +13,7 @@ from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.learning.training.batches import SliceDataset
+from medseg.slices.rule import SliceRule
 from medseg.steps.pictures import (
     arranged,
     best_median_worst,
@@ -24,6 +25,10 @@ from medseg.steps.pictures import (
 )
 from medseg.testing.labelled import disc
 from medseg.testing.pictures import write_picture
+
+
+def rule(axis: str = "axial") -> SliceRule:
+    return SliceRule.model_validate({"size": (8, 8), "axis": axis})
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=3), st.floats(0, 1), max_size=12))
@@ -118,7 +123,7 @@ def test_drawing_a_validation_picture_leaves_weights_and_generators(make_work):
 def test_a_picture_of_the_data_shows_every_case_and_channel(make_work, axis):
     work = make_work()
     cases = [work.cases[name] for name in ("Brats_001", "Brats_002")]
-    figure = data_picture(cases, work.predictor.manifest, ("flair", "t2"), axis, heading="brats")
+    figure = data_picture(cases, work.predictor.manifest, ("flair", "t2"), rule(axis), heading="brats")
     texts = [text.get_text() for text in figure.findobj(lambda each: hasattr(each, "get_text"))]
     for shown in ("Brats_001", "Brats_002", "flair", "t2", "truth", axis):
         assert any(shown in text for text in texts)
@@ -150,7 +155,7 @@ def test_figures_show_the_named_channel_first(make_work, picture):
         figure = validation_picture(predictor, dataset, dict.fromkeys(work.cases, 0.5), heading="")
     else:
         cases = list(work.cases.values())[:1]
-        figure = data_picture(cases, manifest, work.predictor.channels, "axial", heading="")
+        figure = data_picture(cases, manifest, work.predictor.channels, rule(), heading="")
     texts = [text.get_text() for text in figure.findobj(lambda each: hasattr(each, "get_text"))]
     titles = [text for text in texts if text in work.predictor.channels]
     assert titles[0] == expected
@@ -188,7 +193,7 @@ def test_a_picture_of_data_with_classes_shows_each_image_below_its_classes(class
         path = write_picture(tmp_path / f"{name}.png", disc([len(cases) % 2], 2, seed=(len(cases),)))
         cases.append(Case(name, name, {"picture": path}, labels=labels, unlabelled=name == "e"))
     manifest = class_manifest(("left", "right"), many=True)
-    figure = data_picture(cases, manifest, ("picture",), "axial", heading="my data")
+    figure = data_picture(cases, manifest, ("picture",), rule(), heading="my data")
     figure.draw_without_rendering()
     # where no class is known nothing is said, and `none` where it is known that there is none
     assert [text.get_text() for text in figure.texts] == [
@@ -208,7 +213,7 @@ def test_a_colour_picture_of_data_with_classes_keeps_its_colours(class_manifest,
     channels = ("red", "green", "blue")
     case = Case("a", "a", dict.fromkeys(channels, path), labels=("left",))
     figure = data_picture(
-        [case], class_manifest(("left", "right"), colours=True), channels, "axial", heading=""
+        [case], class_manifest(("left", "right"), colours=True), channels, rule(), heading=""
     )
     shown = figure.axes[0].images[0].get_array()
     assert shown[5, 5].tolist() == [255, 0, 0]

@@ -175,7 +175,15 @@ def _gathered(
             "the run was made by somebody else, and its data are looked at where --data names them."
         )
     root = gather.find_data(definition, manifest, root, options, shown)
-    report = gather.check_data(manifest, definition.channels, root, options, shown, generated=generated)
+    report = gather.check_data(
+        manifest,
+        definition.channels,
+        root,
+        options,
+        shown,
+        generated=generated,
+        reference=definition.reference,
+    )
     found = gather.gather(report, skip_bad=True).without(faults_of(state.unprepared))
     if state.data_fingerprint != found.report.fingerprint():
         raise RunError("the data are not those that the run learned from.")

@@ -25,7 +25,7 @@ from medseg.files.regular import read_json
 from medseg.places import private_folder, written_whole
 
 #: Raised whenever facts, or the rules behind faults, change their meaning.
-_VERSION = 7
+_VERSION = 8
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,14 @@ class Memory:
     private: bool = False
 
     @classmethod
-    def of(cls, folder: Path, manifest: Manifest, channels: Sequence[str]) -> Memory:
-        """The memory for one manifest and choice of channels."""
+    def of(
+        cls, folder: Path, manifest: Manifest, channels: Sequence[str], reference: str | None = None
+    ) -> Memory:
+        """The memory for one manifest, choice of channels and what becomes of other grids (see `examine`)."""
         private = manifest.ids == "identifying"
         secret = secret_key() if private else b""
-        return cls(folder, f"{_VERSION} {manifest.fingerprint()} {list(channels)}", secret, private)
+        onto = "" if reference is None else f" onto {reference}"
+        return cls(folder, f"{_VERSION} {manifest.fingerprint()} {list(channels)}{onto}", secret, private)
 
     def stamp(self, case: Case) -> str | None:
         """Digest of the stamp of every file (`stamp_of`); None where one cannot be read now."""
@@ -107,7 +110,10 @@ def _plain(facts: CaseFacts) -> dict[str, Any]:
 
 
 def _facts(stored: dict[str, Any], case: Case) -> CaseFacts:
-    channels = {name: ChannelFacts(**facts) for name, facts in stored["channels"].items()}
+    channels = {
+        name: ChannelFacts(**{**facts, "affine": _tuple(facts["affine"])})
+        for name, facts in stored["channels"].items()
+    }
     labels = stored["labels"]
     faults = [
         Fault(case.id, case.position, part, problem, remedy, case.files.get(part))

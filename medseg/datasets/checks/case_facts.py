@@ -17,15 +17,16 @@ from medseg.datasets.checks.perceptual_hash import likeness
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.reading.masks import read_truth
+from medseg.datasets.reading.placed import CaseGrid
 from medseg.datasets.reading.unforeseen import unforeseen
 from medseg.datasets.reading.volume import by_file
 from medseg.errors import DataError, Fault
 from medseg.files.content import Content, content_of
 from medseg.geometry.background import background_values
 from medseg.geometry.grid import Geometry, StoredImage
-from medseg.geometry.placing import UNTURNED, on_grid, other_grid_message, turned_apart_message
+from medseg.geometry.placing import UNTURNED, turned_apart_message
 from medseg.images.formats import NIFTI, FileKind
-from medseg.images.refusal import found_and_remedy
+from medseg.images.refusal import RefusedError, found_and_remedy
 
 #: A label map with more distinct values than this is no label map; they are not listed one by one.
 _MOST_VALUES = 256
@@ -43,6 +44,8 @@ class ChannelFacts:
 
     Attributes:
         dtype: Type of the voxels as read.
+        affine: As that of `CaseFacts`, where the channel lies on another grid than the case, onto which a definition
+            resamples it; else None.
         digest: 32 hexadecimal digits over shape and values as float32; equal values, equal digest.
         voxels: How many voxels are no background.
         intensity: `min`, `max`, `mean`, `std`, and the percentiles `p01`, `p50`, `p99`.
@@ -52,6 +55,7 @@ class ChannelFacts:
     digest: str
     voxels: int
     intensity: Mapping[str, float] | None
+    affine: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,13 +105,20 @@ class CaseFacts:
     def digest(self) -> str:
         """32 hexadecimal digits over the content: voxels, truth and affine; no name of a patient and no path."""
         parts = [f"{name} {facts.digest}" for name, facts in self.channels.items()]
+        parts += [f"{name} at {facts.affine}" for name, facts in self.channels.items() if facts.affine]
         parts += [f"mask {self.mask_digest}", f"affine {self.affine}"]
         parts += [] if self.classes is None else [f"classes {sorted(self.classes)}"]
         written = "\n".join(parts)
         return hashlib.blake2b(written.encode(), digest_size=16).hexdigest()
 
 
-def examine(case: Case, channels: Sequence[str], rule: LabelRule, files: FileKind = NIFTI) -> CaseFacts:
+def examine(
+    case: Case,
+    channels: Sequence[str],
+    rule: LabelRule,
+    files: FileKind = NIFTI,
+    reference: str | None = None,
+) -> CaseFacts:
     """Read every file of a case once, one at a time, and tell what it holds.
 
     Args:
@@ -115,14 +126,15 @@ def examine(case: Case, channels: Sequence[str], rule: LabelRule, files: FileKin
         channels: Which channels, in this order.
         rule: What the label map may hold.
         files: The kind of its files.
+        reference: The channel onto whose grid a definition resamples the others; None where it refuses other grids.
     """
     try:
-        return _examined(case, channels, rule, files)
+        return _examined(case, channels, rule, CaseGrid(files, reference))
     except Exception as error:  # noqa: BLE001  # one odd file must not hide what is wrong with the others
         return CaseFacts(case.id, case.group, faults=(unforeseen(case, error),), unexpected=True)
 
 
-def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileKind) -> CaseFacts:
+def _examined(case: Case, channels: Sequence[str], rule: LabelRule, grid: CaseGrid) -> CaseFacts:
     faults: list[Fault] = []
     seen: dict[str, ChannelFacts] = {}
     planes: list[NDArray[Any]] = []
@@ -130,13 +142,15 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
     notes: list[str] = []
     made_up: list[str] = []
     # Arrays are looked at as (K, J, I): NIfTI voxels lie in that order, and NumPy copies all others (0.2 s).
-    for path, held in by_file(case, channels).items():
+    for path, held in by_file(case, grid.order(channels)).items():
         unusable: list[Fault] = []
-        for channel, stored in _read(case, path, held, files, faults):
+        for channel, stored in _read(case, path, held, grid.files, faults):
             first = first or replace(stored, data=np.empty(0))  # its voxels are let go of
-            image, misplaced = _brought(case, channel, first, stored)
+            image, misplaced = _brought(case, channel, grid, first, stored)
             faults += misplaced
             seen[channel] = _channel_facts(image.data.T)
+            if not first.geometry.same_grid(image.geometry):
+                seen[channel] = replace(seen[channel], affine=_rounded(image.geometry))
             planes += [image.data.T[0]] if case.is_whole and image.data.shape[2] == 1 else []
             unusable += _unusable(case, channel, image.data, seen[channel])
             notes += image.notes
@@ -148,10 +162,10 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, files: FileK
             unusable = [fault for fault in unusable if fault.part not in empty]
         faults += unusable
     labels, digest = None, None
-    mask, wrong = read_truth(case, files) if case.has_truth else (None, [])
+    mask, wrong = read_truth(case, grid) if case.has_truth else (None, [])
     faults += wrong
     if mask is not None:
-        mask, misplaced = _brought(case, MASK, first or mask, mask)
+        mask, misplaced = _brought(case, MASK, grid, first or mask, mask)
         faults += misplaced
         mislabelled = list(_mislabelled(case, rule, mask.data.T))
         faults += mislabelled
@@ -192,17 +206,20 @@ def _likeness(planes: Sequence[NDArray[Any]], seen: Mapping[str, ChannelFacts]) 
 
 
 def _placed(facts: CaseFacts, grid: Geometry) -> CaseFacts:
-    # `+ 0.0` turns the -0.0 that rounding leaves into 0.0, which is written otherwise.
-    affine = tuple(float(x) + 0.0 for x in np.round(grid.affine, _AFFINE_DECIMALS).ravel())
     spacing = tuple(round(size, 6) for size in grid.spacing)
     return replace(
         facts,
         shape=grid.shape,
         spacing=spacing,
         orientation=grid.orientation,
-        affine=affine,
+        affine=_rounded(grid),
         assumed=grid.assumed,
     )
+
+
+def _rounded(grid: Geometry) -> tuple[float, ...]:
+    # `+ 0.0` turns the -0.0 that rounding leaves into 0.0, which is written otherwise.
+    return tuple(float(x) + 0.0 for x in np.round(grid.affine, _AFFINE_DECIMALS).ravel())
 
 
 def _read(
@@ -224,13 +241,13 @@ def _fault(case: Case, part: str, problem: str, remedy: str) -> Fault:
 
 
 def _brought(
-    case: Case, part: str, first: StoredImage, stored: StoredImage
+    case: Case, part: str, grid: CaseGrid, first: StoredImage, stored: StoredImage
 ) -> tuple[StoredImage, list[Fault]]:
-    """An image in the order of the first channel; as stored, with a fault, where it lies elsewhere."""
-    found = on_grid(stored, first.geometry)
-    if found is None:
-        problem = other_grid_message(stored.geometry, first.geometry, "the first channel")
-        return stored, [_fault(case, part, problem, "Bring the files to one grid, or leave the case out.")]
+    """An image in the order of the first channel; as stored where it is resampled or, with a fault, refused."""
+    try:
+        found = grid.placed(part, stored, read=False)
+    except RefusedError as error:
+        return stored, [_fault(case, part, error.found, error.remedy)]
     apart = turned_apart_message(first, stored, "the first channel")
     return found, [] if apart is None else [_fault(case, part, apart, UNTURNED)]
 

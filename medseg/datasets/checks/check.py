@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.manifest.patterns import MASK
 from medseg.errors import Fault
 from medseg.files.content import Content
-from medseg.images.formats import FileKind
 from medseg.machine.workers import pool
 from medseg.progress import Progress, Silent
 
@@ -197,6 +197,7 @@ def check(
     jobs: int = 1,
     progress: Progress | None = None,
     remember: Path | None = None,
+    reference: str | None = None,
 ) -> Report:
     """Read every file of a listing once, and tell what it holds and what is wrong.
 
@@ -207,13 +208,15 @@ def check(
         jobs: Processes; each holds about one volume and its float32 copy in memory.
         progress: Where to say how far it is.
         remember: Folder of earlier findings; files that did not change since are not read again.
+        reference: The channel onto whose grid a definition resamples the others; None where it refuses other grids.
 
     Raises:
         DataError: A process ended unexpectedly.
     """
     cases = (*listing.cases, *listing.incomplete)
     rule = manifest.label_rule()
-    memory = None if remember is None else Memory.of(remember, manifest, channels)
+    look = partial(examine, rule=rule, files=manifest.files(), reference=reference)
+    memory = None if remember is None else Memory.of(remember, manifest, channels, reference)
     known: dict[str, CaseFacts] = {}
     stamps: dict[str, str | None] = {}
     for case in cases if memory else ():
@@ -229,7 +232,7 @@ def check(
         if case.id not in known
     ]
     with (progress or Silent()).bar("checking", len(unread), "cases") as bar:
-        for case, facts in _examined(unread, rule, manifest.files(), jobs):
+        for case, facts in _examined(unread, look, jobs):
             known[case.id] = facts
             if memory is not None:
                 memory.keep(case, stamps[case.id], facts)
@@ -281,25 +284,28 @@ def _names(rule: LabelRule) -> dict[int, str]:
 
 
 def _examined(
-    unread: Sequence[_Unread], rule: LabelRule, files: FileKind, jobs: int
+    unread: Sequence[_Unread], look: Callable[[Case, tuple[str, ...]], CaseFacts], jobs: int
 ) -> Iterator[tuple[Case, CaseFacts]]:
     if jobs <= 1 or len(unread) < _FEWEST_FOR_PROCESSES:
         for case, channels in unread:
-            yield case, examine(case, channels, rule, files)
+            yield case, look(case, channels)
         return
     with pool(jobs, "that reads images") as workers:
-        yield from _gathered(workers, unread, rule, files, jobs)
+        yield from _gathered(workers, unread, look, jobs)
 
 
 def _gathered(
-    workers: Executor, unread: Sequence[_Unread], rule: LabelRule, files: FileKind, jobs: int
+    workers: Executor,
+    unread: Sequence[_Unread],
+    look: Callable[[Case, tuple[str, ...]], CaseFacts],
+    jobs: int,
 ) -> Iterator[tuple[Case, CaseFacts]]:
     running: dict[Future[CaseFacts], Case] = {}
     waiting = list(reversed(unread))
     while waiting or running:
         while waiting and len(running) < 2 * jobs:
             case, channels = waiting.pop()
-            running[workers.submit(examine, case, channels, rule, files)] = case
+            running[workers.submit(look, case, channels)] = case
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             yield running.pop(future), future.result()

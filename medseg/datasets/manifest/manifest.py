@@ -123,7 +123,8 @@ class Manifest(ManifestFields):
             return StackedNiftiFiles(planes=self.channels)
         if rule is None:
             return NiftiFiles()
-        return PictureFiles(rule.channels, self.channels, rule.mask_above, window=rule.shown)
+        flat = rule.frames is None
+        return PictureFiles(rule.channels, self.channels, rule.mask_above, flat=flat, window=rule.shown)
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of what the manifest means; texts, name and `ids` do not enter."""

@@ -100,11 +100,14 @@ class PictureRule(Strict):
             takes its values as they are.
         window: Which values of DICOM pictures are shown, from black to white: those that the `file` says, or a
             window of one's own. `none`: values are taken as they are.
+        frames: `slices`: a file may hold several pictures of one size (frames of DICOM, pages of TIFF), which are the
+            slices of one case; so may its mask. None refuses such files.
     """
 
     channels: Literal["grey", "rgb"]
     mask_above: Annotated[int, Field(ge=0, le=65535)] | None = None
     window: Literal["file", "none"] | HounsfieldWindow = "file"
+    frames: Literal["slices"] | None = None
 
     @property
     def shown(self) -> Window:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from medseg.datasets.case import Case
+from medseg.datasets.reading.placed import CaseGrid
 from medseg.errors import DataError, Fault
 from medseg.geometry.grid import StoredImage
 from medseg.geometry.placing import UNTURNED, on_grid, other_grid_message, turned_apart_message
@@ -18,24 +19,28 @@ from medseg.images.refusal import RefusedError, SeveralVolumesError, found_and_r
 from medseg.images.whole import whole
 
 
-def read_truth(case: Case, files: FileKind) -> tuple[StoredImage | None, list[Fault]]:
+def read_truth(case: Case, grid: CaseGrid) -> tuple[StoredImage | None, list[Fault]]:
     """Read the truth of a case that has one.
 
     Where each object has a file, they are numbered in the order of their names, from 1; where two overlap the
     later wins, and pixels of none are 0.
 
+    Args:
+        case: Which.
+        grid: Of the case, whose channels need not be placed.
+
     Returns:
         The label map, None if there is none that can be used; and what is wrong with its files.
     """
-    if case.mask is not None:
+    if (drawn := grid.drawn(case)) is not None:
         try:
-            return _whole(_read(case.mask, files)), []
+            return _whole(_read(drawn, grid.files)), []
         except DataError as error:
             return None, [Fault(case.id, case.position, "mask", *found_and_remedy(error), case.mask)]
     faults: list[Fault] = []
     found: StoredImage | None = None
     notes: list[str] = []
-    for number, (path, stored) in enumerate(_pieces(case, files, faults), start=1):
+    for number, (path, stored) in enumerate(_pieces(case, grid.files, faults), start=1):
         if found is None:
             found = StoredImage(np.zeros(stored.data.shape, np.int32), stored.geometry, (), stored.turned)
         notes += stored.notes

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
+from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.reading.masks import read_truth
+from medseg.datasets.reading.placed import CaseGrid
 from medseg.errors import DataError, Fault
 from medseg.geometry.grid import Geometry, StoredImage
-from medseg.geometry.placing import UNTURNED, on_grid, other_grid_message, turned_apart_message
+from medseg.geometry.placing import UNTURNED, turned_apart_message
 from medseg.images.formats import NIFTI, FileKind
-from medseg.images.refusal import found_and_remedy
+from medseg.images.refusal import RefusedError, found_and_remedy
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Volume:
     Attributes:
         image: (C, I, J, K) float32, raw intensities; I runs to the patient's right, J to anterior, K up.
         label: (I, J, K) uint8 class indices, `UNANNOTATED` where a value is ignored; None without a truth.
-        geometry: The grid of the first channel's file, which leads back to its own order of axes.
+        geometry: The grid of the first channel's file, or of the one that others were resampled onto; it leads back
+            to its own order of axes.
         objects: (I, J, K) int32, the stored values of a truth that numbers its objects; None of any other.
     """
 
@@ -37,7 +40,12 @@ class Volume:
 
 
 def read_volume(
-    case: Case, channels: Sequence[str], labels: LabelRule | None, *, files: FileKind = NIFTI
+    case: Case,
+    channels: Sequence[str],
+    labels: LabelRule | None,
+    *,
+    files: FileKind = NIFTI,
+    reference: str | None = None,
 ) -> Volume:
     """Read one case.
 
@@ -46,14 +54,16 @@ def read_volume(
         channels: Which channels, in this order.
         labels: How to read the truth; None to leave it unread.
         files: The kind of its files.
+        reference: The channel onto whose grid the others are resampled; None where other grids are refused.
 
     Raises:
         DataError: A file cannot be used; `faults` holds one fault with the part and the path.
     """
-    stored = read_channels(case, channels, files)
+    grid = CaseGrid(files, reference)
+    stored = read_channels(case, channels, grid)
     geometry = stored[0].geometry
     image = np.stack([geometry.to_ras(each.data) for each in stored]).astype(np.float32)
-    truth = None if labels is None else read_mask(case, geometry, files)
+    truth = None if labels is None else read_mask(case, grid)
     if labels is None or truth is None:
         return Volume(image, None, geometry)
     values = geometry.to_ras(truth.data)
@@ -65,42 +75,47 @@ def read_volume(
     return Volume(image, label, geometry, numbered)
 
 
-def read_channels(case: Case, channels: Sequence[str], files: FileKind) -> list[StoredImage]:
+def read_channels(case: Case, channels: Sequence[str], grid: CaseGrid) -> list[StoredImage]:
     """Read channels of a case, in the order given; they lie on one grid and hold real numbers only.
+
+    Args:
+        case: Whose.
+        channels: Which, with the one onto whose grid others are resampled.
+        grid: Of the case, with no channel placed yet.
 
     Raises:
         DataError: As `read_volume`.
     """
-    stored = _channels(case, channels, files)
-    grid = stored[0].geometry
+    stored = _channels(case, channels, grid.files)
     apart = (turned_apart_message(stored[0], each, "the first channel") for each in stored)
     for channel, problem in zip(channels, apart, strict=True):
         if problem is not None:
             raise _failed(case, channel, problem, UNTURNED)
-    stored = [_placed(case, channel, grid, each) for channel, each in zip(channels, stored, strict=True)]
+    by_name = dict(zip(channels, stored, strict=True))
+    placed = {each: _placed(case, each, grid, by_name[each]) for each in grid.order(channels)}
+    stored = [placed[channel] for channel in channels]
     for channel, other in zip(channels, stored, strict=True):
         if other.data.dtype.kind == "f" and not np.isfinite(other.data).all():
             raise _failed(case, channel, "the image holds NaN or infinite values", "Export the image again.")
     return stored
 
 
-def read_mask(case: Case, grid: Geometry, files: FileKind) -> StoredImage | None:
+def read_mask(case: Case, grid: CaseGrid) -> StoredImage | None:
     """Read the truth of a case, with its values as stored; None if it has none.
 
     Args:
         case: Whose.
-        grid: Of its channels, on which it must lie.
-        files: The kind of its files.
+        grid: Of its channels, which were placed: it must lie there.
 
     Raises:
         DataError: As `read_volume`.
     """
     if not case.has_truth:
         return None
-    truth, faults = read_truth(case, files)
+    truth, faults = read_truth(case, grid)
     if truth is None or faults:
         raise DataError("\n".join(fault.text() for fault in faults), faults)
-    return _placed(case, "mask", grid, truth)
+    return _placed(case, MASK, grid, truth)
 
 
 def without_meaning(case: Case, error: DataError) -> DataError:
@@ -129,12 +144,11 @@ def _channels(case: Case, channels: Sequence[str], files: FileKind) -> list[Stor
     return [read[channel] for channel in channels]
 
 
-def _placed(case: Case, part: str, grid: Geometry, stored: StoredImage) -> StoredImage:
-    found = on_grid(stored, grid)
-    if found is None:
-        problem = other_grid_message(stored.geometry, grid, "the first channel")
-        raise _failed(case, part, problem, "Bring the files to one grid.")
-    return found
+def _placed(case: Case, part: str, grid: CaseGrid, stored: StoredImage) -> StoredImage:
+    try:
+        return grid.placed(part, stored)
+    except RefusedError as error:
+        raise _failed(case, part, error.found, error.remedy) from error
 
 
 def _failed(case: Case, part: str, problem: str, remedy: str) -> DataError:

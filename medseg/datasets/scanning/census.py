@@ -13,13 +13,14 @@ from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.masks import read_truth
+from medseg.datasets.reading.placed import CaseGrid
 from medseg.datasets.reading.volume import by_file
 from medseg.datasets.scanning.colours import spread
 from medseg.datasets.scanning.memory import Memory
 from medseg.datasets.scanning.seen import Seen
 from medseg.errors import DataError
-from medseg.geometry.grid import Geometry
-from medseg.geometry.placing import on_grid
+from medseg.geometry.grid import Geometry, StoredImage
+from medseg.geometry.placing import on_grid, same_places
 from medseg.images.formats import FileKind
 from medseg.images.refusal import found_and_remedy
 from medseg.machine.workers import pool
@@ -108,15 +109,15 @@ def look_into(case: Case, channels: Sequence[str], files: FileKind) -> Seen:
 
 
 def _looked(case: Case, channels: Sequence[str], files: FileKind) -> Seen:
-    truth, faults = read_truth(case, files) if case.has_truth else (None, [])
-    images: dict[str, NDArray[Any]] = {}
-    grid: Geometry | None = None
+    truth, faults = read_truth(case, CaseGrid(files)) if case.has_truth else (None, [])
+    read: dict[str, StoredImage] = {}
     for path, held in by_file(case, channels).items():
-        for channel, stored in zip(held, files.read(path, held) if path else [], strict=False):
-            grid = grid or stored.geometry
-            placed = on_grid(stored, grid)
-            if placed is not None:
-                images[channel] = placed.data
+        read |= zip(held, files.read(path, held) if path else [], strict=False)
+    grid, fitting = _shared(read, truth)
+    images = {}
+    for channel, stored in read.items():
+        if (placed := on_grid(stored, grid or stored.geometry)) is not None:
+            images[channel] = placed.data
     problem, mask, grey = "", None, False
     if truth is not None:
         grid = grid or truth.geometry
@@ -142,7 +143,18 @@ def _looked(case: Case, channels: Sequence[str], files: FileKind) -> Seen:
         None if mask is None else _window(grid.to_ras(mask != 0)),
         {name: _sample(data, mask) for name, data in images.items()},
         problem,
+        fitting if len(images) < len(read) else (),
     )
+
+
+def _shared(
+    read: Mapping[str, StoredImage], truth: StoredImage | None
+) -> tuple[Geometry | None, tuple[str, ...]]:
+    """The grid of a case and the channels that lie on it: that of the label map where some do, else of the first."""
+    grids = [each.geometry for each in read.values()]
+    drawn = [each for each in grids if truth is not None and same_places(each, truth.geometry)]
+    grid = next(iter((*drawn, *grids)), None)
+    return grid, tuple(name for name, each in read.items() if grid and same_places(each.geometry, grid))
 
 
 def _in_ras(grid: Geometry) -> tuple[tuple[int, int, int], tuple[float, float, float]]:

@@ -18,7 +18,7 @@ from medseg.images.formats import FileKind
 from medseg.places import private_folder, written_whole
 
 #: Raised whenever what is seen changes its meaning.
-_VERSION = 2
+_VERSION = 3
 
 
 class Memory:
@@ -61,6 +61,7 @@ def _seen(stored: dict[str, Any]) -> Seen:
             "spacing": tuple(stored["spacing"]),
             "window": None if stored["window"] is None else tuple(stored["window"]),
             "labels": None if labels is None else {int(value): int(count) for value, count in labels.items()},
+            "fitting": tuple(stored["fitting"]),
             "foreground": {name: tuple(values) for name, values in stored["foreground"].items()},
         }
     )

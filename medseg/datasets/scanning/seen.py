@@ -22,6 +22,8 @@ class Seen:
             label map marks; None where it marks nothing, or there is none.
         foreground: Some intensities of each channel where the label map is not 0.
         problem: Why files could not be used; empty if they could.
+        fitting: Where channels lie on several grids, those on that of the label map, or else of the first;
+            empty where all lie on one.
     """
 
     whole: bool
@@ -34,3 +36,4 @@ class Seen:
     window: tuple[int, int, int] | None = None
     foreground: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     problem: str = ""
+    fitting: tuple[str, ...] = ()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 
 from medseg.images.made_up import is_made_up
 from medseg.images.refusal import RefusedError
@@ -19,9 +21,16 @@ def value_of(data: Dataset, keyword: str) -> Any:
         RefusedError: It is written in a way that cannot be read.
     """
     try:
-        return data.get(keyword)
+        tag = _tag(keyword)
+        return data[tag].value if tag in data else None
     except Exception as error:  # pydicom converts a value as it is asked for, and raises whatever it meets
         raise RefusedError(f"the DICOM header is damaged: its `{keyword}` cannot be read", COPY) from error
+
+
+@cache
+def _tag(keyword: str) -> BaseTag:
+    """The tag of a keyword: to look it up for each value takes as long as the value."""
+    return Tag(keyword)
 
 
 def is_given(value: Any) -> bool:

@@ -27,7 +27,7 @@ from medseg.images.dicom.attributes import COPY, is_given, value_of
 from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.sniff import begins_with_element
 from medseg.images.pictures.decoders import within_limit
-from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
+from medseg.images.refusal import FRAMES, NO_RIGHT, NOT_THERE, RefusedError
 from medseg.machine.memory import available_memory
 
 EXPORT = "Export the image that is meant, or leave the case out."
@@ -127,7 +127,7 @@ def opened(path: Path, *, pixels: bool) -> Header:
     if head.frames > 1:
         raise RefusedError(
             f"the DICOM file holds {head.frames} frames, expected a single one",
-            "Export each in a file of its own.",
+            f"Export each in a file of its own; or, where frames are slices of one case, {FRAMES}.",
         )
     return head
 
@@ -184,7 +184,7 @@ def text_tag(keyword: str) -> int:
 
 def text_of(data: Dataset, keyword: str) -> str:
     """The text of an attribute, several values joined by a backslash; empty where there is none."""
-    value = data.get(keyword)
+    value = value_of(data, keyword)
     values = [] if value is None else value if isinstance(value, MultiValue) else [value]
     return "\\".join(str(each).strip(" \0") for each in values)
 

@@ -25,6 +25,10 @@ _SET_WINDOW = "Set `pictures.window` in the manifest to a centre and width, or t
 _BROKEN = (LookupError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError)
 
 
+#: Whole numbers up to this and those of 16 bits, float32 adds exactly.
+_EXACT = 2.0**23
+
+
 @dataclass(frozen=True)
 class Greys:
     """A grey picture in modality units.
@@ -49,11 +53,39 @@ def modality(head: Header, stored: NDArray[Any]) -> Greys:
         RefusedError: It is damaged.
     """
     lowest, highest = _stored_range(head, stored)
-    padding = _padding(head, stored)
+    padding, rule = _padding(head, stored), _modality_rule(head)
+    if isinstance(rule, Table):
+        return Greys(rule.of(stored).astype(np.float64), padding, 0, 2.0**rule.bits - 1)
+    slope, intercept = rule
+    ends = sorted((lowest * slope + intercept, highest * slope + intercept))
+    return Greys(stored.astype(np.float64) * slope + intercept, padding, *ends)
+
+
+def put_modality_values(head: Header, stored: NDArray[Any], into: NDArray[np.float32]) -> None:
+    """Write the values of `modality`, as float32, into an array (H, W) of a volume: a third of the time.
+
+    Raises:
+        RefusedError: As `modality`.
+    """
+    rule = _modality_rule(head)
+    if isinstance(rule, Table):
+        into[...] = rule.of(stored)
+        return
+    slope, intercept = rule
+    whole = stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2 and intercept == round(intercept)
+    if slope == 1 and whole and abs(intercept) < _EXACT:  # float32 holds these sums exactly, as float64 does
+        np.add(stored, np.float32(intercept), out=into, dtype=np.float32)
+        return
+    values = np.multiply(stored, slope, dtype=np.float64)
+    values += intercept
+    into[...] = values
+
+
+def _modality_rule(head: Header) -> Table | tuple[float, float]:
+    """The Modality LUT of a file, or its slope and intercept."""
     try:
         if items := head.value("ModalityLUTSequence"):
-            found = _table(items[0], head, signed=head.signed)
-            return Greys(found.of(stored).astype(np.float64), padding, 0, 2.0**found.bits - 1)
+            return _table(items[0], head, signed=head.signed)
         declared = [head.frame_value(_RESCALING, keyword) for keyword in ("RescaleSlope", "RescaleIntercept")]
         slope, intercept = (
             float(n if each is None else each) for each, n in zip(declared, (1, 0), strict=True)
@@ -64,8 +96,7 @@ def modality(head: Header, stored: NDArray[Any]) -> Greys:
         raise RefusedError(
             "the Modality LUT of the DICOM file (or its rescaling) is damaged", COPY
         ) from error
-    ends = sorted((lowest * slope + intercept, highest * slope + intercept))
-    return Greys(stored.astype(np.float64) * slope + intercept, padding, *ends)
+    return slope, intercept
 
 
 def shown(head: Header, greys: Greys, window: Window) -> tuple[NDArray[np.float32], tuple[str, ...]]:

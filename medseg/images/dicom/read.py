@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.images.dicom.attributes import says_made_up
-from medseg.images.dicom.header import opened
+from medseg.images.dicom.header import Header, opened, opened_frames
 from medseg.images.dicom.luts import WHITE, modality, shown
 from medseg.images.dicom.pixels import is_palette, palette_colours, stored_values
 from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.window import Window
+from medseg.images.limits import refuse_beyond
 from medseg.images.pictures.read import ChannelRule, Picture, luma
 
 COLOURS_AS_STORED = "its colours are shown as stored: a window is for greys"
@@ -25,23 +28,49 @@ def read(path: Path, channels: ChannelRule, window: Window) -> Picture:
     Raises:
         DataError: It cannot be used.
     """
-    planes: NDArray[Any]
     with quiet() as caught:
         head = opened(path, pixels=True)
-        stored = stored_values(head)
-        if is_palette(head):
-            planes, notes = _colours(*palette_colours(head, stored), window)
-        elif head.samples == 3:
-            planes, notes = _colours(stored, head.stored, window)
-        else:
-            grey, notes = shown(head, modality(head, stored), window)
-            planes = grey[..., None]
+        found = _picture(head, channels, window)
+    return replace(found, notes=(*head.notes, *caught, *found.notes))
+
+
+def read_frames(path: Path, channels: ChannelRule, window: Window) -> list[Picture]:
+    """Read every frame of a file as a picture, as if it lay in a file of its own, in their order.
+
+    Raises:
+        DataError: One cannot be used, or they do not fit into memory.
+    """
+    with quiet() as caught:
+        head = opened_frames(path, pixels=True)
+        shape = (head.frames, head.height, head.width)
+        refuse_beyond(shape, math.prod(shape) * (3 if channels == "rgb" else 1) * 8, math.inf)
+        found = [_picture(head.of_frame(number), channels, window) for number in range(head.frames)]
+    return [replace(each, notes=(*head.notes, *caught, *each.notes)) for each in found]
+
+
+def frames_size(path: Path) -> tuple[int, int, int]:
+    """Number of frames, height and width, from the header alone."""
+    with quiet():
+        head = opened_frames(path, pixels=False)
+    return head.frames, head.height, head.width
+
+
+def _picture(head: Header, channels: ChannelRule, window: Window) -> Picture:
+    planes: NDArray[Any]
+    stored = stored_values(head)
+    if is_palette(head):
+        planes, notes = _colours(*palette_colours(head, stored), window)
+    elif head.samples == 3:
+        planes, notes = _colours(stored, head.stored, window)
+    else:
+        grey, notes = shown(head, modality(head, stored), window)
+        planes = grey[..., None]
     if channels == "grey":
         planes = planes if planes.shape[2] == 1 else luma(planes)[..., None]
     elif planes.shape[2] == 1:
         planes = np.repeat(planes, 3, axis=2)
     pixels = np.ascontiguousarray(planes.transpose(2, 0, 1))
-    return Picture(pixels, (*head.notes, *caught, *notes), made_up=says_made_up(head.data))
+    return Picture(pixels, notes, made_up=says_made_up(head.data))
 
 
 def _colours(planes: NDArray[Any], bits: int, window: Window) -> tuple[NDArray[Any], tuple[str, ...]]:

@@ -26,7 +26,8 @@
 - Colours know no window: RGB, palettes, YBR_FULL, YBR_FULL_422, YBR_ICT and YBR_RCT become RGB as stored;
   more than 8 bits are mapped to 0 to 255 as the window of greys would, unless it is `none`.
 - One decoder for each transfer syntax, the same on every machine: see `medseg.images.dicom.pixels`.
-- Several frames, no pixels (SR, RTSTRUCT, presentation states, ...), segmentations and what cannot be decoded
+- Several frames are refused, unless they are asked for as slices of one case (`read_dicom_frames`).
+- No pixels (SR, RTSTRUCT, presentation states, ...), segmentations and what cannot be decoded
   are refused, each for one reason. A file without preamble and meta information is read if it is
   uncompressed; one whose meta information names no transfer syntax is refused.
 
@@ -53,6 +54,29 @@ def read_dicom(path: Path, channels: ChannelRule, window: Window = "file") -> Pi
     from medseg.images.dicom.read import read  # noqa: PLC0415 - imports pydicom
 
     return read(path, channels, window)
+
+
+def read_dicom_frames(path: Path, channels: ChannelRule, window: Window = "file") -> list[Picture]:
+    """Read all frames of one image as pictures, each by itself by the rules above, in their order.
+
+    Raises:
+        RefusedError: As `read_dicom`, but of several frames.
+        DataError: As `read_dicom`.
+    """
+    from medseg.images.dicom.read import read_frames  # noqa: PLC0415 - imports pydicom
+
+    return read_frames(path, channels, window)
+
+
+def dicom_frames_size(path: Path) -> tuple[int, int, int]:
+    """Number of frames, height and width, from the header alone.
+
+    Raises:
+        DataError: As `read_dicom_frames`, as far as the header shows it.
+    """
+    from medseg.images.dicom.read import frames_size  # noqa: PLC0415 - imports pydicom
+
+    return frames_size(path)
 
 
 def dicom_size(path: Path) -> tuple[int, int]:

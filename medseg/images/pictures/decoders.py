@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from tokenize import TokenError
 from typing import Any, ClassVar
 
@@ -22,6 +21,7 @@ from PIL.PngImagePlugin import PngImageFile
 from medseg.images.jpeg import END, lacks_end, whole
 from medseg.images.made_up import is_made_up
 from medseg.images.pictures.scans import refuse_many_scans
+from medseg.images.pictures.stored import Kind, Stored, Watched
 from medseg.images.refusal import RefusedError
 
 MAX_PIXELS = 100_000_000
@@ -43,54 +43,6 @@ DAMAGE: tuple[type[Exception], ...] = (
     *(ArithmeticError, RuntimeError, BufferError, struct.error, zlib.error, TokenError, Warning),
 )
 """What Pillow and NumPy raise over damaged files (warnings only where the user made them errors)."""
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What a file holds: planes (H, W, 1 or 3), and the palette (N, 3), uint8 or uint16, if they are its indices.
-
-    `inverted`: greys are stored with white as zero; `turned`: the orientation applied; `made_up`: medseg made it.
-    """
-
-    planes: NDArray[Any]
-    palette: NDArray[Any] | None = None
-    notes: tuple[str, ...] = ()
-    lossy: bool = False
-    inverted: bool = False
-    turned: int = 1
-    made_up: bool = False
-
-
-class Watched(io.BufferedReader):
-    """An open file that remembers whether anybody read on past its end."""
-
-    starved = False
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read, and remember if there was nothing left."""
-        data = super().read(size)
-        self.starved = self.starved or (bool(size) and not data)
-        return data
-
-
-class Kind(ABC):
-    """A kind of file."""
-
-    name: ClassVar[str]
-    starts: ClassVar[tuple[bytes, ...]]
-    suffixes: ClassVar[tuple[str, ...]]
-
-    def surely(self, head: bytes) -> bool:
-        """Whether the first bytes of a file tell this kind whatever its name; two letters alone do not."""
-        return head.startswith(self.starts)
-
-    @abstractmethod
-    def size(self, handle: Watched) -> tuple[int, int]:
-        """Height and width as read, from the header."""
-
-    @abstractmethod
-    def read(self, handle: Watched) -> Stored:
-        """Decode."""
 
 
 class _Array(Kind):

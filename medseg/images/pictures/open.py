@@ -10,8 +10,9 @@ from pathlib import Path
 
 from medseg.errors import DataError
 from medseg.files.regular import opener
-from medseg.images.pictures.decoders import DAMAGE, Kind, Stored, Watched
+from medseg.images.pictures.decoders import DAMAGE
 from medseg.images.pictures.kinds import KINDS
+from medseg.images.pictures.stored import Kind, Stored, Watched
 from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 
 OTHERS = {
@@ -30,9 +31,20 @@ OTHERS = {
 
 
 def stored_picture(path: Path) -> Stored:
-    """Decode one file; a note says so where it is not what it is named."""
+    """Decode one file of one picture; a note says so where it is not what it is named."""
     with opened_picture(path) as (handle, kind):
         stored = kind.read(handle)
+    return _named(stored, kind, path)
+
+
+def stored_pictures(path: Path) -> list[Stored]:
+    """As `stored_picture`, of a file that may hold several: pages of a TIFF, in their order."""
+    with opened_picture(path) as (handle, kind):
+        found = kind.read_all(handle)
+    return [_named(stored, kind, path) for stored in found]
+
+
+def _named(stored: Stored, kind: Kind, path: Path) -> Stored:
     if path.suffix.lower() in kind.suffixes:
         return stored
     named = f"though named {path.suffix}" if path.suffix else "though its name has no suffix"

@@ -31,7 +31,8 @@ What a file is, its first bytes say, not its name. Rows stay rows: pixels are (C
 - TIFF is read by tifffile, in either order of bytes, in strips or tiles, plane by plane or together, uncompressed
   or in LZW, Deflate, Zstandard, LZMA, PackBits, fax, JPEG, JPEG 2000 or WebP; other compressions and kinds of
   pixels are refused by their names.
-- Several pictures in one file (animation, pages, stereo) are refused, and so are more than `MAX_PIXELS`.
+- Several pictures in one file (animation, pages, stereo) are refused, and so are more than `MAX_PIXELS`. Pages of a
+  TIFF that are of one size and kind are read as slices where that is asked for (`read_pictures`).
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medseg.images.brighter import half_way
-from medseg.images.pictures.decoders import ALPHA_DROPPED, Stored
-from medseg.images.pictures.open import opened_picture, stored_picture
+from medseg.images.pictures.decoders import ALPHA_DROPPED
+from medseg.images.pictures.open import opened_picture, stored_picture, stored_pictures
+from medseg.images.pictures.stored import Stored
 from medseg.images.pictures.tiff_colours import EXTRA_DROPPED
 from medseg.images.refusal import RefusedError
 from medseg.images.whole import whole
@@ -84,7 +86,15 @@ def read_picture(path: Path, channels: ChannelRule) -> Picture:
         DataError: The file is missing, not readable, empty, truncated, damaged, too large, no picture, several
             pictures, or of pixels that cannot be kept as they are. The message holds no path.
     """
-    stored = stored_picture(path)
+    return _as_channels(stored_picture(path), channels)
+
+
+def read_pictures(path: Path, channels: ChannelRule) -> list[Picture]:
+    """As `read_picture`, of a file that may hold several of one size: pages of a TIFF, in their order."""
+    return [_as_channels(stored, channels) for stored in stored_pictures(path)]
+
+
+def _as_channels(stored: Stored, channels: ChannelRule) -> Picture:
     planes = stored.planes if stored.palette is None else stored.palette[stored.planes[..., 0]]
     if channels == "grey":
         planes = planes if planes.shape[2] == 1 else luma(planes)[..., None]
@@ -105,7 +115,15 @@ def read_mask(path: Path, *, above: int | None = None) -> Picture:
     Raises:
         DataError: As `read_picture`, and where the file holds colours, broken numbers, or what JPEG made up.
     """
-    stored = stored_picture(path)
+    return _as_mask(stored_picture(path), above)
+
+
+def read_masks(path: Path, *, above: int | None = None) -> list[Picture]:
+    """As `read_mask`, of a file that may hold several of one size: pages of a TIFF, in their order."""
+    return [_as_mask(stored, above) for stored in stored_pictures(path)]
+
+
+def _as_mask(stored: Stored, above: int | None) -> Picture:
     planes = stored.planes
     _refuse_inverted(stored)
     if stored.palette is not None:
@@ -142,6 +160,12 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     with opened_picture(path) as (handle, kind):
         return kind.size(handle)
+
+
+def pictures_size(path: Path) -> tuple[int, int, int]:
+    """How many pictures `read_pictures` gives, their height and width, from the headers alone."""
+    with opened_picture(path) as (handle, kind):
+        return kind.sizes(handle)
 
 
 def luma(planes: NDArray[Any]) -> NDArray[Any]:

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from medseg.images.made_up import is_made_up
-from medseg.images.pictures.decoders import Kind, Stored, Watched, refuse_no_numbers, turned, within_limit
+from medseg.images.pictures.decoders import refuse_no_numbers, turned, within_limit
+from medseg.images.pictures.stored import Kind, Stored, Watched
 from medseg.images.pictures.tiff_colours import RULES, shown
-from medseg.images.refusal import RefusedError
+from medseg.images.refusal import FRAMES, RefusedError
 
 _SAVE = "Save it uncompressed, or with LZW or Deflate, or leave the case out."
 
@@ -72,23 +73,64 @@ class _Tiff(Kind):
 
     def size(self, handle: Watched) -> tuple[int, int]:
         with _opened(handle) as (_, page):
-            height, width = page.imagelength, page.imagewidth
-            return (width, height) if _orientation(page) in {5, 6, 7, 8} else (height, width)
+            return _size(page)
 
     def read(self, handle: Watched) -> Stored:
         with _opened(handle) as (tiff, page):
-            _refuse_unread(page)
-            _refuse_incomplete(page, tiff.filehandle.size)
-            stored = replace(shown(page, _planes(page)), made_up=is_made_up(page.description))
-            return turned(stored, _orientation(page))
+            return _decoded(tiff, page)
+
+    def sizes(self, handle: Watched) -> tuple[int, int, int]:
+        with _opened(handle, several=True) as (tiff, first):
+            return (len(tiff.pages), *_size(first))
+
+    def read_all(self, handle: Watched) -> list[Stored]:
+        from medseg.images.limits import refuse_beyond  # noqa: PLC0415 - imports nibabel, and that pydicom
+
+        with _opened(handle, several=True) as (tiff, first):
+            shape = (len(tiff.pages), first.imagelength, first.imagewidth)
+            refuse_beyond(shape, math.prod(shape) * first.samplesperpixel * 8, math.inf)
+            return [_decoded(tiff, page) for page in _pages(handle, tiff, first)]
 
 
 TIFF = _Tiff()
 
 
+def _size(page: TiffPage) -> tuple[int, int]:
+    """Height and width as shown."""
+    height, width = page.imagelength, page.imagewidth
+    return (width, height) if _orientation(page) in {5, 6, 7, 8} else (height, width)
+
+
+def _decoded(tiff: TiffFile, page: TiffPage) -> Stored:
+    _refuse_unread(page)
+    _refuse_incomplete(page, tiff.filehandle.size)
+    stored = replace(shown(page, _planes(page)), made_up=is_made_up(page.description))
+    return turned(stored, _orientation(page))
+
+
+def _pages(handle: Watched, tiff: TiffFile, first: TiffPage) -> Iterator[TiffPage]:
+    """The pages of a file, which are alike."""
+    for page in tiff.pages:
+        if not isinstance(page, TiffPage):
+            raise TypeError("a page refers to another")
+        _refuse_damaged_tags(handle, tiff, page)
+        if _likeness(page) != _likeness(first):
+            raise RefusedError(
+                "its pages differ in size or in the kind of their pixels, as with thumbnails, and slices of one case "
+                "do not",
+                "Save those of one size and kind alone, or leave the case out.",
+            )
+        yield page
+
+
+def _likeness(page: TiffPage) -> tuple[Any, ...]:
+    sizes = page.imagelength, page.imagewidth, _orientation(page)
+    return *sizes, page.samplesperpixel, page.dtype, page.photometric
+
+
 @contextmanager
-def _opened(handle: Watched) -> Iterator[tuple[TiffFile, TiffPage]]:
-    """The only page of a file, of a size that is read."""
+def _opened(handle: Watched, *, several: bool = False) -> Iterator[tuple[TiffFile, TiffPage]]:
+    """The only page of a file, or the first of several, of a size that is read."""
     token = _reading.set(True)
     try:
         tiff = TiffFile(handle, name="picture.tif", **_DIALECTS)
@@ -99,10 +141,14 @@ def _opened(handle: Watched) -> Iterator[tuple[TiffFile, TiffPage]]:
         if 0 in (page.imagelength, page.imagewidth):
             raise RefusedError("the TIFF says a picture of no rows or no columns", "Leave the case out.")
         within_limit(page.imagelength, page.imagewidth)
-        if (pictures := _pictures(tiff, page)) > 1:
-            raise RefusedError(
-                f"{pictures} pictures in one file, expected one", "Save each in a file of its own."
+        pictures = _pictures(tiff, page)
+        if pictures > 1 and not (several and pictures == len(tiff.pages)):
+            remedy = (
+                "Save each in a file of its own, or each as a page."
+                if several
+                else f"Save each in a file of its own; or, where pages are slices of one case, {FRAMES}."
             )
+            raise RefusedError(f"{pictures} pictures in one file, expected one", remedy)
         yield tiff, page
     finally:
         _reading.reset(token)

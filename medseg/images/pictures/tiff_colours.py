@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tifffile import PHOTOMETRIC, TiffPage
 
-from medseg.images.pictures.decoders import ALPHA_DROPPED, Stored, kept_type, opaque
+from medseg.images.pictures.decoders import ALPHA_DROPPED, kept_type, opaque
+from medseg.images.pictures.stored import Stored
 from medseg.images.refusal import RefusedError
 
 WHITE_KEPT = (

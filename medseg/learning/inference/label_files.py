@@ -97,7 +97,7 @@ class ItkFile:
 
 @dataclass(frozen=True)
 class SegmentationFile:
-    """A DICOM segmentation that refers to the images of the channel that people are shown first.
+    """A DICOM segmentation that refers to the images of one channel: whose grid is taken, else that people are shown.
 
     Attributes:
         form: How voxels are stored.
@@ -133,7 +133,8 @@ class SegmentationFile:
         from medseg.images.dicom.writing.segmentation import write_segmentation  # noqa: PLC0415
 
         shown = predictor.manifest.shown
-        channel = shown if shown in predictor.channels else predictor.channels[0]
+        first = shown if shown in predictor.channels else predictor.channels[0]
+        channel = predictor.preparation.reference or first  # on whose grid the label map lies
         values = np.zeros(len(predictor.task.classes), np.uint16)
         for segment in self.segments:
             values[segment.value - 1] = segment.value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from medseg.allowed import SHIPPED
@@ -33,6 +33,7 @@ def model_card(described: Mapping[str, Any]) -> str:
         "",
         *([f"**{about['data.note']}**", ""] if about.get("data.note") else []),
         f"- Input: {_input(manifest, cut)} with the channels {_listed(described['channels'])}, {size}.",
+        *_aligned(described["channels"], cut),
         f"- Output: the classes {_listed(task['classes'])}.",
         *([f"- Threshold of the probability: {task['threshold']:.6g}."] if "threshold" in task else []),
         *_thresholds(task.get("thresholds", {})),
@@ -47,6 +48,16 @@ def model_card(described: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(rows)
+
+
+def _aligned(channels: Sequence[str], cut: Mapping[str, Any]) -> Iterator[str]:
+    """That channels may lie on other grids, and onto which they are brought."""
+    if (align := cut.get("align")) is not None:
+        reference = align.get("reference") or channels[0]
+        yield (
+            f"- Channels on other grids are resampled onto the grid of `{reference}`, where predictions lie; "
+            "nothing is registered."
+        )
 
 
 def _input(manifest: Mapping[str, Any], cut: Mapping[str, Any]) -> str:

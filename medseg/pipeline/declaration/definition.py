@@ -107,6 +107,11 @@ class PipelineDefinition(BaseModel):
         """What the network sees of a slice, in order: the channels, and those of its neighbours."""
         return self.slices.inputs(self.channels)
 
+    @property
+    def reference(self) -> str | None:
+        """The channel onto whose grid the others are resampled; None where other grids are refused."""
+        return self.slices.reference(self.channels)
+
     @classmethod
     def from_yaml(cls, path: Path) -> Self:
         """Read a definition from a file.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ from medseg.geometry.axes import AXES
 from medseg.pipeline.drafting.choice import Choice
 from medseg.pipeline.drafting.grids import cut_axis, divisible, halvings, target_spacing
 from medseg.pipeline.drafting.intensities import CROPPED, kept_share, volume_scaling
+from medseg.text import many
 
 #: Voxel sizes in the plane of slices that differ by no more are left as they are.
 _ALIKE = 1.1
@@ -98,6 +101,7 @@ def cut_volumes(look: Look, part: float = 1.0) -> Cut:
         )
     return Cut(
         (
+            *_aligned(look),
             Choice("slices.axis", axis.plane, axis.why),
             Choice("slices.size", list(size), why),
             Choice("slices.fit", fit),
@@ -109,6 +113,21 @@ def cut_volumes(look: Look, part: float = 1.0) -> Cut:
         int(np.median(shapes[:, axis.axis]) * _cases(look) * _tiles(sizes, size, fit)),
         axis.plane,
     )
+
+
+def _aligned(look: Look) -> Iterator[Choice]:
+    """That channels on several grids are resampled, onto that which most label maps lie on."""
+    apart = [each.fitting for each in look.seen if each.fitting]
+    if not apart:
+        return
+    counts = Counter(name for fitting in apart for name in fitting)
+    first = max(look.fields["channels"], key=lambda name: counts[name])  # of equals the first
+    of = "label maps lie on that" if any(each.labels for each in look.seen) else "the first is taken"
+    why = (
+        f"channels of {many(len(apart), 'case')} lie on several grids: {of} of {first}, onto which the others are "
+        "resampled where the files say they lie; nothing is registered"
+    )
+    yield Choice("slices.align", {"reference": first}, why)
 
 
 def _sized(

@@ -15,6 +15,7 @@ from monai.utils.enums import MetaKeys, SpaceKeys
 from numpy.typing import NDArray
 
 from medseg.datasets.case import Case
+from medseg.datasets.reading.placed import CaseGrid
 from medseg.datasets.reading.volume import read_channels, read_mask
 from medseg.errors import DataError
 from medseg.geometry.grid import Geometry, StoredImage
@@ -56,6 +57,8 @@ class LoadCased(MapTransform):
         geometry_key: Where the grid is kept as a `Geometry` with the file's header; None keeps none, since data
             loaders cannot collate it.
         allow_missing_keys: Go on without the label map where there is none.
+        reference: The channel onto whose grid the others are resampled where they lie on another, linearly, by the
+            affines of their files; nothing is registered, and no label map resampled. None refuses other grids.
 
     Raises:
         DataError: A file cannot be used, or lies on another grid; says which, why, and what to do.
@@ -68,6 +71,7 @@ class LoadCased(MapTransform):
         files: str | FileKind = "nifti",
         geometry_key: str | None = None,
         allow_missing_keys: bool = False,
+        reference: str | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if len(self.keys) > 2:
@@ -79,6 +83,9 @@ class LoadCased(MapTransform):
         self.files = FILES[files] if isinstance(files, str) else files
         self.channels = None if channels is None else tuple(channels)
         self.geometry_key = geometry_key
+        if reference is not None and self.channels is not None and reference not in self.channels:
+            raise ValueError(f"reference is {reference!r}, expected one of {', '.join(self.channels)}")
+        self.reference = reference
 
     def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
         """Read; other keys stay as they are."""
@@ -91,11 +98,11 @@ class LoadCased(MapTransform):
             channels = self.channels or tuple(case.images)
         image_key, *rest = self.keys
         try:
-            stored = read_channels(case, channels, self.files)
-            truth = read_mask(case, stored[0].geometry, self.files) if rest else None
+            grid = CaseGrid(self.files, self.reference)
+            stored = read_channels(case, channels, grid)
+            truth = read_mask(case, grid) if rest else None
         except DataError as error:
             raise error if case.id else _unnamed(error) from error
-        grid = stored[0].geometry
         done[image_key] = _tensor(_joined(stored), stored, case.id)
         if truth is not None:
             values = truth.data.astype(_WIDER.get(str(truth.data.dtype), truth.data.dtype), copy=False)
@@ -109,7 +116,7 @@ class LoadCased(MapTransform):
         if case.id:
             done["case"] = case.id
         if self.geometry_key is not None:
-            done[self.geometry_key] = grid
+            done[self.geometry_key] = stored[0].geometry
         return done
 
     def _listed(self, data: Mapping[Any, Any]) -> Case:

@@ -70,9 +70,9 @@ def plan(
 ) -> StorePlan:
     """Plan a call of `prepare.prepare` with the same arguments; nothing is left on disk.
 
-    Reads the header of each case's first channel, and prepares one missing case, whose slices are not kept, to
-    learn the time, and how many slices the transforms make of it. With `skip_bad` cases that prove to be faulty in
-    that are left out; others may still prove to be when they are prepared.
+    Reads the header of the channel that gives each case's grid, and prepares one missing case, whose slices are not
+    kept, to learn the time, and how many slices the transforms make of it. With `skip_bad` cases that prove to be
+    faulty in that are left out; others may still prove to be when they are prepared.
 
     Raises:
         DataError: A file is missing or has no usable header, with all faults listed; or the one case cannot be
@@ -145,7 +145,7 @@ def _trial(
 
 def _depth(job: Job, preparation: Preparation) -> int:
     """Number of slices that a case makes as it is stored, from the header alone."""
-    channel = preparation.channels[0]
+    channel = preparation.reference or preparation.channels[0]
     path = job.case.files[channel]
     try:
         grid = preparation.files.geometry(path)

@@ -18,6 +18,7 @@ from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.roles import UNLABELLED
 from medseg.errors import DataError, Fault
 from medseg.files.content import Content, content_of
+from medseg.geometry.resampling import RESAMPLING
 from medseg.images.formats import NIFTI, FileKind
 from medseg.slices.selection import Selection, for_scores, for_training
 
@@ -92,10 +93,11 @@ class Recipe:
 
     @cached_property  # versions of packages are looked up, which takes 20 ms: not again for each of many cases
     def _preparation(self) -> dict[str, Any]:
-        new = (
-            set() if self.rule.neighbours else {"neighbours"}
-        )  # stores of before there were any are good still
+        # stores of before there were these are good still
+        new = {name for name in ("neighbours", "align") if not getattr(self.rule, name)}
         rule = self.rule.model_dump(mode="json", exclude={"keep", *new})
+        if self.rule.align is not None:
+            rule["align"] = {"reference": self.rule.reference(self.channels), "version": RESAMPLING}
         labels: dict[str, Any] | None = None
         if self.labels is not None:
             values = sorted(self.labels.values.items())

@@ -15,6 +15,7 @@ from medseg.datasets.finding.scan import scan
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.masks import read_truth
+from medseg.datasets.reading.placed import CaseGrid
 from medseg.datasets.reading.volume import read_volume
 from medseg.errors import DataError
 from medseg.images.formats import NIFTI, PictureFiles
@@ -56,14 +57,14 @@ def test_objects_are_numbered_in_their_order_and_the_later_wins_where_two_overla
         box(slice(6, 14), slice(8, 20), 1),
         box(slice(0, 3), slice(25, 30), 77),
     )
-    truth, faults = read_truth(make_case(first, second, third), GREY)
+    truth, faults = read_truth(make_case(first, second, third), CaseGrid(GREY))
     assert not faults
     expected = np.zeros(SIZE, dtype=int)
     for number, mask in enumerate((first, second, third), start=1):
         expected[mask > 0] = number
     np.testing.assert_array_equal(rows_first(truth), expected)
     assert truth.data.dtype == np.int32
-    back, _ = read_truth(make_case(third, second, first), GREY)
+    back, _ = read_truth(make_case(third, second, first), CaseGrid(GREY))
     assert rows_first(back)[7, 9] == 3
     assert rows_first(back)[1, 27] == 1
 
@@ -82,7 +83,7 @@ def test_every_broken_object_is_a_fault_with_its_part_and_file(make_case):
     case = make_case(*[box(slice(i, i + 2), slice(0, 5)) for i in range(4)])
     case.objects[0].write_bytes(b"")
     case.objects[2].write_bytes(b"no picture")
-    truth, faults = read_truth(case, GREY)
+    truth, faults = read_truth(case, CaseGrid(GREY))
     assert [(fault.part, fault.path) for fault in faults] == [
         ("mask 1", case.objects[0]),
         ("mask 3", case.objects[2]),
@@ -99,7 +100,7 @@ def test_every_broken_object_is_a_fault_with_its_part_and_file(make_case):
 def test_objects_that_were_stored_from_bool_arrays_by_tifffile_are_refused_not_turned(make_case):
     case = make_case(box(slice(2), slice(2)), names=["secret.tif"])
     tifffile.imwrite(case.objects[0], box(slice(2), slice(2)) > 0)
-    truth, (fault,) = read_truth(case, GREY)
+    truth, (fault,) = read_truth(case, CaseGrid(GREY))
     assert truth is None
     assert "inverting lookup table" in fault.text()
 
@@ -107,7 +108,7 @@ def test_objects_that_were_stored_from_bool_arrays_by_tifffile_are_refused_not_t
 def test_objects_that_are_all_broken_leave_no_truth(make_case):
     case = make_case(box(slice(2), slice(2)))
     case.objects[0].write_bytes(b"")
-    truth, faults = read_truth(case, GREY)
+    truth, faults = read_truth(case, CaseGrid(GREY))
     assert truth is None
     assert [fault.part for fault in faults] == ["mask 1"]
     assert examine(case, ("grey",), LABELS, GREY).labels is None
@@ -115,7 +116,7 @@ def test_objects_that_are_all_broken_leave_no_truth(make_case):
 
 def test_an_object_of_another_size_is_a_fault_with_its_part_and_both_sizes(make_case):
     case = make_case(box(slice(2), slice(2)), box(slice(2), slice(2), size=(30, 20)), box(slice(3), slice(3)))
-    truth, (fault,) = read_truth(case, GREY)
+    truth, (fault,) = read_truth(case, CaseGrid(GREY))
     assert (fault.part, fault.path) == ("mask 2", case.objects[1])
     assert "30 rows x 20 columns, where the first object has 20 rows x 30 columns" in fault.text()
     assert set(np.unique(truth.data)) == {0, 3}
@@ -141,14 +142,14 @@ def test_a_truth_of_another_size_than_its_picture_is_a_fault_of_the_mask(make_ca
 def test_a_colour_mask_where_a_map_is_wanted_is_a_fault(make_case, tmp_path):
     colour = np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
     case = make_case(box(slice(2), slice(2)), colour)
-    _, (fault,) = read_truth(case, GREY)
+    _, (fault,) = read_truth(case, CaseGrid(GREY))
     assert fault.part == "mask 2"
     assert "colour mask" in fault.text()
 
 
 def test_an_object_without_a_pixel_leaves_its_number_free(make_case):
     case = make_case(box(slice(2), slice(2)), box(slice(0), slice(0)), box(slice(5, 6), slice(3)))
-    truth, faults = read_truth(case, GREY)
+    truth, faults = read_truth(case, CaseGrid(GREY))
     assert not faults
     assert set(np.unique(truth.data)) == {0, 1, 3}
 
@@ -168,7 +169,7 @@ def test_notes_of_every_object_are_kept_once(make_case):
     for path in several[1:]:
         path.write_bytes(case.objects[0].read_bytes())
     case = Case("one", "one", case.images, position=3, objects=tuple(several))
-    truth, faults = read_truth(case, GREY)
+    truth, faults = read_truth(case, CaseGrid(GREY))
     assert not faults
     assert len(truth.notes) == 1
     assert "PNG" in truth.notes[0]
@@ -236,10 +237,10 @@ def test_a_file_of_one_object_that_holds_shades_is_refused_unless_the_manifest_s
     shades[2, 3:12] = 100
     for odd in (shades, np.maximum(box(slice(2, 10), slice(3, 12)), 9)):
         case = make_case(box(slice(12, 15), slice(2, 5)), odd)
-        _, (fault,) = read_truth(case, GREY)
+        _, (fault,) = read_truth(case, CaseGrid(GREY))
         assert fault.part == "mask 2"
         assert "pictures.mask_above: 127" in fault.remedy
-        truth, faults = read_truth(case, replace(GREY, mask_above=127))
+        truth, faults = read_truth(case, CaseGrid(replace(GREY, mask_above=127)))
         assert not faults
         assert (truth.data == 2).sum() == (odd > 127).sum()
 
@@ -407,7 +408,7 @@ def test_a_mask_of_several_volumes_is_told_what_a_mask_needs_and_never_to_become
     path = tmp_path / "mask.nii.gz"
     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 2), np.uint8), np.eye(4)), path)
     mask = {"mask": path} if files == 1 else {"objects": (path,)}
-    _, (fault,) = read_truth(Case("one", "one", {"t1": path}, **mask), NIFTI)
+    _, (fault,) = read_truth(Case("one", "one", {"t1": path}, **mask), CaseGrid(NIFTI))
     assert "(4, 4, 4, 2), expected a volume" in fault.found
     assert "channel" not in fault.remedy
     assert "number them from 1" in fault.remedy

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from medseg.datasets.checks.check import check
+from medseg.datasets.finding.scan import scan
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.scanning.look import Look, look
 from medseg.errors import DataError, DefinitionError
@@ -377,3 +379,40 @@ def test_choices_are_written_with_their_reasons_above_them() -> None:
 
 def test_a_reason_of_many_lines_stays_a_comment() -> None:
     assert parse_yaml(written([Choice("a", 1, "one\nb: 2\r\nc: 3")]), "") == {"a": 1}
+
+
+def apart(folder: Path, *, labels: str) -> Path:
+    """Two channels on two grids, with the label maps on that of one of them."""
+    write_nnunet(folder, cases=0, channels=2, shape=SHAPE)
+    said = '{"channel_names": {"0": "t2", "1": "dwi"}, "labels": {"background": 0, "a": 1, "b": 2, "c": 3}}'
+    (folder / "dataset.json").write_text(said)
+    thick = {"t2": False, "dwi": True}
+    for name, images, mask in patients(3, SHAPE):
+        for number, (channel, halved) in enumerate(thick.items()):
+            image, affine = images[number][..., :: 1 + halved], np.diag([1.0, 1.0, 2.0 + 2 * halved, 1.0])
+            write_volume(folder / "imagesTr" / f"{name}_{number:04d}.nii.gz", image, affine)
+            if channel == labels:
+                write_volume(folder / "labelsTr" / f"{name}.nii.gz", mask[..., :: 1 + halved], affine)
+    return folder
+
+
+@pytest.mark.parametrize("labels", ["t2", "dwi"])
+def test_channels_on_several_grids_are_resampled_onto_that_of_the_label_maps(
+    tmp_path: Path, labels: str
+) -> None:
+    folder = apart(tmp_path, labels=labels)
+    draft, manifest, definition = draft_of(folder)
+
+    reference = definition.slices.reference(definition.channels)
+    assert reference == labels
+    assert f"channels of 3 cases lie on several grids: label maps lie on that of {labels}" in " ".join(
+        draft.definition.replace("#", " ").split()
+    )
+    listing = scan(manifest, folder)
+    report = check(listing, manifest, definition.channels, reference=reference)
+    assert report.faults == ()
+    assert {facts.shape[2] for facts in report.facts if facts.shape} == {8 if labels == "t2" else 4}
+
+
+def test_channels_on_one_grid_need_no_setting(tmp_path: Path) -> None:
+    assert "align" not in draft_of(write_nnunet(tmp_path, cases=3, channels=2, shape=SHAPE))[0].definition

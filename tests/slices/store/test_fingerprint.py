@@ -30,3 +30,14 @@ def test_the_source_of_a_users_own_transform_is_part_of_the_fingerprint(
 
 def test_a_shipped_transform_counts_by_its_version_alone() -> None:
     assert fingerprint("monai.transforms.Flipd") == fingerprint("monai.transforms.Flipd")
+
+
+def test_resampling_onto_another_grid_is_part_of_the_fingerprint_and_naming_the_first_changes_nothing() -> (
+    None
+):
+    def of(align: object) -> str:
+        rule = SliceRule.model_validate({"size": (8, 8), "align": align})
+        return make_recipe(("t1", "t2"), rule, None, regions={}, seed=0).fingerprint
+
+    assert len({of(None), of("reference"), of({"reference": "t2"})}) == 3
+    assert of("reference") == of({"reference": "t1"}) == of({})

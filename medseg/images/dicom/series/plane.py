@@ -116,7 +116,8 @@ def planes_in(path: Path, head: Header) -> list[Plane]:
     if head.frames > 1 and len(head.value(_GROUPS[0]) or ()) != head.frames:
         raise RefusedError(
             f"the DICOM file holds {head.frames} frames, and does not say where each of them lies",
-            _EXPORT,
+            "Read them as pictures (`pictures: {channels: grey, frames: slices}` in the manifest, not series), "
+            "or leave the case out.",
         )
     return [plane_of(path, head.of_frame(number)) for number in range(head.frames)]
 

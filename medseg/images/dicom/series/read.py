@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medseg.geometry.grid import StoredImage
 from medseg.images.dicom.attributes import says_made_up
 from medseg.images.dicom.header import Header, opened_frames
-from medseg.images.dicom.luts import modality
+from medseg.images.dicom.luts import put_modality_values
 from medseg.images.dicom.pixels import stored_values
 from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.series.plane import Plane, planes_in, planes_of
@@ -63,7 +62,8 @@ def read_series(paths: Sequence[Path]) -> StoredImage:
     with quiet() as more:
         for number, plane in enumerate(series.planes):
             head = heads[plane.path]
-            values[number] = _decoded(head.of_frame(plane.frame))
+            frame = head.of_frame(plane.frame)
+            put_modality_values(frame, stored_values(frame), values[number])  # padding stays what it is
             notes |= dict.fromkeys(head.notes)
             if head.colours == "MONOCHROME1":
                 notes[_INVERTED] = None
@@ -71,11 +71,6 @@ def read_series(paths: Sequence[Path]) -> StoredImage:
                 del heads[plane.path]
     said = tuple({**notes, **dict.fromkeys((*caught, *more))})
     return StoredImage(values.T, series.geometry, said, made_up=made_up)
-
-
-def _decoded(head: Header) -> NDArray[np.float64]:
-    """Modality values (H, W) of one slice; padding stays what it is."""
-    return modality(head, stored_values(head)).values
 
 
 def _refuse_large(what: str, needed: int) -> None:

@@ -55,7 +55,8 @@ class Series:
     @property
     def geometry(self) -> Geometry:
         """Where the voxels lie."""
-        return Geometry(self.shape, self.affine)
+        frames = {plane.reference for plane in self.planes}
+        return Geometry(self.shape, self.affine, frame=frames.pop() if len(frames) == 1 else "")
 
 
 def stacked(planes: Sequence[Plane]) -> Series:

@@ -94,6 +94,8 @@ def _preparation(predictor: Predictor) -> str:
     rule = predictor.preparation.rule
     height, width = rule.size
     steps = [_words(spec) for spec in rule.chain]
+    if (reference := predictor.preparation.reference) is not None:
+        steps = [f"channels resampled linearly onto the grid of {reference}", *steps]
     what = f"{rule.axis} slices" if predictor.manifest.pictures is None else "pictures"
     size = f"{what}, {_FIT[rule.fit]} {height} x {width} pixels"
     margin = f"; the margin is filled: {rule.pad}" if rule.fit != "resize" else ""

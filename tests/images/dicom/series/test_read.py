@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import subprocess
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
+import dcm2niix
 import numpy as np
 import pytest
 import SimpleITK
 from highdicom import get_volume_from_series
 from nibabel import load as load_nifti
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from pydicom import dcmread, uid
 
 from medseg.errors import DataError
-from medseg.geometry.grid import Geometry
+from medseg.geometry.grid import Geometry, StoredImage
+from medseg.images.dicom.header import opened_frames
+from medseg.images.dicom.luts import modality, put_modality_values
 from medseg.images.dicom.reader import dicom_tag
 from medseg.images.dicom.series import read as reading
 from medseg.images.dicom.series.read import read_series, series_of
@@ -114,6 +121,84 @@ def test_compressed_frames_are_read_one_by_one(tmp_path):
     plain = write_frames(tmp_path / "a.dcm", VOLUME)
     rle = write_frames(tmp_path / "b.dcm", VOLUME, transfer_syntax=uid.RLELossless)
     np.testing.assert_array_equal(read_series([rle]).data, read_series([plain]).data)
+
+
+@pytest.mark.parametrize("slope", [1, 2, 0.3, -1.7])
+@pytest.mark.parametrize("intercept", [0, -1024, 0.25, 9_000_000])
+@pytest.mark.parametrize("stored", [VOLUME[0], SIGNED[0], SIGNED[0].astype(np.int32)], ids=["u2", "i2", "i4"])
+def test_a_volume_holds_the_modality_values_of_its_slices_to_the_last_bit(tmp_path, slope, intercept, stored):
+    path = write_dicom(tmp_path / "a.dcm", stored, RescaleSlope=slope, RescaleIntercept=intercept)
+    head = opened_frames(path, pixels=True)
+    found = np.empty(stored.shape, np.float32)
+    put_modality_values(head, stored, found)
+    np.testing.assert_array_equal(found, (stored.astype(np.float64) * slope + intercept).astype(np.float32))
+    np.testing.assert_array_equal(found, modality(head, stored).values.astype(np.float32))
+
+
+# As dcm2niix has it
+
+
+def converted(paths: list[Path], folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Values and affine of the one volume that dcm2niix makes of files, told by their content alone."""
+    given, out = folder / "given", folder / "made"
+    given.mkdir(parents=True)
+    out.mkdir()
+    for number, path in enumerate(paths):
+        (given / f"{number}.dcm").symlink_to(path.resolve())
+    command = [dcm2niix.bin, "-z", "n", "-b", "n", "-f", "%s", "-o", out, given]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    (made,) = out.glob("*.nii")
+    image = load_nifti(made)
+    return np.asarray(image.get_fdata(dtype=np.float32)), image.affine
+
+
+def assert_as_converted(found: StoredImage, values: np.ndarray, affine: np.ndarray) -> None:
+    """Each voxel has the value that another volume has at its place in the world, within 1e-3 mm."""
+    order = io_orientation(np.linalg.inv(found.geometry.affine) @ affine)
+    turned, alike = apply_orientation(values, order), affine @ inv_ornt_aff(order, values.shape)
+    assert turned.shape == found.data.shape
+    corners = np.array(list(product(*((0, size - 1) for size in turned.shape), (1,)))).T
+    np.testing.assert_allclose(
+        alike @ corners, found.geometry.affine @ corners, atol=1e-3
+    )  # the farthest of all
+    np.testing.assert_allclose(turned, found.data, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", STACKS)
+@pytest.mark.parametrize("frames", [False, True])
+def test_voxels_have_the_values_and_places_that_dcm2niix_gives_them(tmp_path, name, frames):
+    one = {
+        "PixelValueTransformationSequence": [{"RescaleSlope": 2, "RescaleIntercept": -7, "RescaleType": "US"}]
+    }
+    if frames:
+        groups = [
+            {"PlanePositionSequence": [{"ImagePositionPatient": STACKS[name].at(number)}], **one}
+            for number in range(5)
+        ]
+        given = {"order": range(5), "PerFrameFunctionalGroupsSequence": groups}
+        paths = [write_frames(tmp_path / "frames", VOLUME, STACKS[name], **given)]
+    else:
+        paths = write_series(tmp_path, SIGNED, STACKS[name], RescaleSlope=2, RescaleIntercept=-7)
+    found = read_series(paths)
+    assert found.data.min() == 2.0 * (VOLUME if frames else SIGNED).min() - 7
+    assert_as_converted(found, *converted(paths, tmp_path / "dcm2niix"))
+
+
+def test_slopes_of_pet_are_those_of_each_slice_as_dcm2niix_has_them(tmp_path):
+    paths = write_series(tmp_path, VOLUME, Modality="PT", each=lambda number: {"RescaleSlope": 0.5 + number})
+    found = read_series(paths)
+    assert_as_converted(found, *converted(paths, tmp_path / "dcm2niix"))
+    np.testing.assert_allclose(found.data[..., 2], 2.5 * VOLUME[2].T)
+
+
+def test_of_frames_with_a_rescaling_each_dcm2niix_takes_that_of_the_last_for_all(tmp_path):
+    """The one difference that was met: here the last frame holds slice 4, whose slope is 5."""
+    path = write_frames(tmp_path / "frames", VOLUME, order=range(5))
+    found = read_series([path])
+    for number in range(5):
+        np.testing.assert_allclose(found.data[..., number], (number + 1) * VOLUME[number].T - float(number))
+    alike = replace(found, data=5 * VOLUME.T - np.float32(4))
+    assert_as_converted(alike, *converted([path], tmp_path / "dcm2niix"))
 
 
 # What makes no volume
@@ -350,6 +435,21 @@ def test_each_real_series_has_its_outcome(real_data, name):
         for index in ((0, 0, 0), tuple(size - 1 for size in found.data.shape)):
             lps = np.array(image.TransformIndexToPhysicalPoint(index))
             np.testing.assert_allclose(world(found.geometry, *index), lps * [-1, -1, 1], atol=1e-3)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", [name for name, outcome in OUTCOMES.items() if not isinstance(outcome, str)])
+def test_each_real_series_is_what_dcm2niix_and_highdicom_make_of_it(real_data, tmp_path, name):
+    paths = images_in(real_data("dicom") / name)
+    found = read_series(paths)
+    assert_as_converted(found, *converted(paths, tmp_path))
+    if len(paths) > 1 and not dicom_tag(paths[0], "FrameOfReferenceUID"):  # as of many de-identified ones
+        with pytest.raises(ValueError, match="patient coordinate_system"):
+            get_volume_from_series([dcmread(path) for path in paths])
+    elif len(paths) > 1:
+        volume = get_volume_from_series([dcmread(path) for path in paths])
+        affine = np.diag([-1, -1, 1, 1]) @ volume.affine
+        assert_as_converted(found, volume.array.astype(np.float32), affine)
 
 
 @pytest.mark.real_data

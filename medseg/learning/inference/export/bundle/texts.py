@@ -12,6 +12,12 @@ def readme(predictor: Predictor, name: str) -> str:
     rule, channels = predictor.preparation.rule, ", ".join(predictor.channels)
     first = predictor.channels[0]
     files = " and ".join(f"`CASE_{channel}.nii.gz`" for channel in predictor.channels)
+    reference = predictor.preparation.reference
+    grid = (
+        "on the grid of the first file, where all of them lie, or the case is refused,"
+        if reference is None
+        else f"on the grid of `{reference}`, onto which the other channels are resampled linearly,"
+    )
     more = ", ..." if len(predictor.channels) > 1 else ""
     also = "; `CASE.nii.gz` will do" if len(predictor.channels) == 1 else ""
     values = "\n".join(f"| {value} | {label} |" for value, label in enumerate(predictor.task.classes))
@@ -30,7 +36,7 @@ python -m monai.bundle run --config_file configs/inference.json --bundle_root . 
 
 `DATA` holds {files} for each case{also}, in any folders. The same cases can be listed:
 `--datalist "[{{'case': 'p1', 'image': ['p1_{first}.nii.gz'{more}]}}]"`. A label map
-`CASE_seg.nii.gz` on the grid of the first file is written for each; what does not lie on one grid is refused.
+`CASE_seg.nii.gz` {grid} is written for each.
 
 | value | class |
 | --- | --- |

@@ -1,0 +1,66 @@
+"""What a file of pictures holds as stored, and what a kind of such files does."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds: planes (H, W, 1 or 3), and the palette (N, 3), uint8 or uint16, if they are its indices.
+
+    `inverted`: greys are stored with white as zero; `turned`: the orientation applied; `made_up`: medseg made it.
+    """
+
+    planes: NDArray[Any]
+    palette: NDArray[Any] | None = None
+    notes: tuple[str, ...] = ()
+    lossy: bool = False
+    inverted: bool = False
+    turned: int = 1
+    made_up: bool = False
+
+
+class Watched(io.BufferedReader):
+    """An open file that remembers whether anybody read on past its end."""
+
+    starved = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, and remember if there was nothing left."""
+        data = super().read(size)
+        self.starved = self.starved or (bool(size) and not data)
+        return data
+
+
+class Kind(ABC):
+    """A kind of file."""
+
+    name: ClassVar[str]
+    starts: ClassVar[tuple[bytes, ...]]
+    suffixes: ClassVar[tuple[str, ...]]
+
+    def surely(self, head: bytes) -> bool:
+        """Whether the first bytes of a file tell this kind whatever its name; two letters alone do not."""
+        return head.startswith(self.starts)
+
+    @abstractmethod
+    def size(self, handle: Watched) -> tuple[int, int]:
+        """Height and width as read, from the header."""
+
+    @abstractmethod
+    def read(self, handle: Watched) -> Stored:
+        """Decode the one picture of a file."""
+
+    def sizes(self, handle: Watched) -> tuple[int, int, int]:
+        """How many pictures `read_all` gives, their height and width, from the header."""
+        return (1, *self.size(handle))
+
+    def read_all(self, handle: Watched) -> list[Stored]:
+        """Decode all pictures of a file, in their order; they are of one size."""
+        return [self.read(handle)]
