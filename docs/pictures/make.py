@@ -39,7 +39,7 @@ def taken(address: str, name: str, height: int, profile: str) -> None:
     subprocess.run(  # noqa: S603 - the browser of this machine
         [
             *(browser, *options, f"--user-data-dir={profile}", f"--window-size=1300,{height}"),
-            *("--virtual-time-budget=30000", f"--screenshot={place}", address),
+            *("--virtual-time-budget=60000", f"--screenshot={place}", address),
         ],
         check=True,
         capture_output=True,
@@ -65,7 +65,7 @@ def main(url: str, experiment: str) -> None:
         "comparison": (f"{url}/#/compare-runs?{both}", 900),
         "cases": (f"{listed}&compareRunsMode=ARTIFACT", 700),
         "run": (f"{home}/runs/{ids[0]}", 900),
-        "figures": (f"{home}/runs/{ids[0]}/artifacts/figures/test_slices.png", 760),
+        "figures": (f"{home}/runs/{ids[0]}/artifacts/figures/test_masks.png", 900),
         "model": (f"{home}/models/{model}", 900),
     }
     with TemporaryDirectory() as profile:
