@@ -25,7 +25,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,16 @@ def command(arguments: Sequence[str], place: Path) -> Tried:
     return Tried(code, text, time.monotonic() - begin, growth, late)
 
 
+@lru_cache(maxsize=1)
+def _entry() -> Any:
+    """The command line, put together once."""
+    from typer.main import get_command
+
+    from medseg.cli.main import app
+
+    return get_command(app)
+
+
 def _be_the_command(arguments: Sequence[str], place: Path, said: Path) -> None:
     code = 97
     try:
@@ -172,9 +182,7 @@ def _be_the_command(arguments: Sequence[str], place: Path, said: Path) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (space + 4 * GROWTH, space + 4 * GROWTH))
         for name in ("stdout", "stderr"):
             setattr(sys, name, open(1 if name == "stdout" else 2, "w", encoding="utf-8", closefd=False))
-        from medseg.cli.main import app
-
-        app(list(arguments), standalone_mode=True)
+        _entry()(list(arguments), standalone_mode=True)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -394,12 +402,10 @@ def warm(bench: Bench, place: Path) -> None:
     """Run the commands in this process once, so that children need not import what is only imported late."""
     from contextlib import redirect_stderr, redirect_stdout, suppress
 
-    from medseg.cli.main import app
-
     os.environ["MEDSEG_CACHE"] = str(place / "cache")
     for arguments in _commands(bench, bench.lay(place, ()), place).values():
         with suppress(SystemExit), (place / "said.txt").open("a") as said, redirect_stdout(said), redirect_stderr(said):
-            app(arguments)
+            _entry()(arguments)
 
 
 def run(bench: Bench, inputs: Sequence[Broken], place: Path) -> dict[str, Tried]:
@@ -420,14 +426,17 @@ def _commands(bench: Bench, root: Path, place: Path) -> dict[str, list[str]]:
 
 
 def undraw() -> None:
-    """Leave figures blank: they take longer than all else, and show what was read already."""
+    """Leave figures blank, and show one slice: drawing takes longer than all else, and shows what was read already."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
+
+    from medseg.figures import overlay
 
     def blank(_: object, path: Path, **__: object) -> None:
         Image.new("L", (1, 1)).save(path, format="PNG")
 
     FigureCanvasAgg.print_figure = blank  # type: ignore[method-assign,assignment]
+    overlay._OVERVIEW_SLICES = 1
 
 
 def problems(bench: Bench, inputs: Sequence[Broken], tried: Mapping[str, Tried], place: Path) -> Iterator[str]:
@@ -508,16 +517,16 @@ def try_all(bench: Bench, inputs: Sequence[Broken], home: Path, tally: Tally) ->
     """Try inputs of a world together, and alone where something went wrong."""
     found = _once(bench, inputs, home, tally)
     tally.inputs += len(inputs)
-    if not found or len(inputs) == 1:
-        tally.findings += [Finding(bench.name, each.name, each.why, one) for each in inputs for one in found]
+    named = [(each, one) for one in found for each in inputs if each.name in one or len(inputs) == 1]
+    tally.findings += [Finding(bench.name, each.name, each.why, one) for each, one in named]
+    left = [one for one in found if one not in {each for _, each in named}]
+    if not left:
         return
-    before = len(tally.findings)
-    for each in inputs:
-        alone = _once(bench, [each], home, tally)
-        tally.findings += [Finding(bench.name, each.name, each.why, one) for one in alone]
-    if len(tally.findings) == before:
+    alone = [(each, _once(bench, [each], home, tally)) for each in inputs]
+    tally.findings += [Finding(bench.name, each.name, each.why, one) for each, ones in alone for one in ones]
+    if not any(ones for _, ones in alone):
         names = ", ".join(f"{each.name} ({each.why})" for each in inputs)
-        tally.findings += [Finding(bench.name, names, "together", one) for one in found]
+        tally.findings += [Finding(bench.name, names, "together alone", one) for one in left]
 
 
 def _once(bench: Bench, inputs: Sequence[Broken], home: Path, tally: Tally) -> list[str]:

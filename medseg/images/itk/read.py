@@ -78,8 +78,15 @@ def header_of(path: Path) -> Declared:
     Raises:
         DataError: It is none, or says that they lie elsewhere than in a file beside it.
     """
+    read = HEADERS.get(path.suffix.lower())
+    if read is None:
+        raise RefusedError(
+            f"the file's name ends in {path.suffix or 'nothing'}, which is no header of a volume: expected one of "
+            f"{', '.join(HEADERS)}",
+            "Add the header that belongs to these voxels, or leave the case out.",
+        )
     with opened(path) as (file, _):
-        return HEADERS[path.suffix.lower()](file)
+        return read(file)
 
 
 def simpleitk() -> Any:

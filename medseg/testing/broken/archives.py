@@ -123,9 +123,12 @@ _LIES: Mapping[str, Make] = {
     "an affine without its last row": _changed(affine=npy(np.ones((4, 4)))),
     "data that are no numbers": _changed(data=npy(np.full((12, 10, 6, 1), np.nan, np.float32))),
     "infinite data": _changed(data=npy(np.full((12, 10, 6, 1), np.inf, np.float32))),
-    "a comment of 300 MB": _changed(zz=b"", **{"../above": npy(np.eye(4))}),
+    "a member above": _changed(**{"../above": npy(np.eye(4))}),
     "a bomb": lambda draw: {
         ".npz": zip_bomb("data.npy", npy(voxels(draw).astype("f4"), _described("(12, 10, 6, 1)")))
+    },
+    "a header that unpacks to 300 MB": lambda _: {
+        ".npz": zip_bomb("data.npy", b"\x93NUMPY\x02\0" + struct.pack("<I", BOMB))
     },
     "a member as long as the disk": _whole(_longer_than_it_is),
     "ten thousand members": lambda draw: {

@@ -297,6 +297,8 @@ _NPY_LIES: Mapping[str, Make] = {
     "negative sizes": _npys("{'descr': '|u1', 'fortran_order': False, 'shape': (-24, -32), }\n"),
     "objects": _npys("{'descr': '|O', 'fortran_order': False, 'shape': (24, 4), }\n"),
     "a header of brackets": _npys("[" * 9000),
+    "a header of signs": _npys("-" * 9000 + "1"),
+    "a header of 4 GB": lambda draw: {".npy": b"\x93NUMPY\x02\0" + b"\xff" * 4 + pixels(draw).tobytes()},
     "ten axes": _npys("{'descr': '|u1', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,24,32), }\n"),
     "complex numbers": lambda draw: {".npy": npy(pixels(draw).astype(np.complex64))},
     "no numbers": lambda draw: {".npy": npy(np.full(SIZE, np.nan))},
