@@ -397,3 +397,10 @@ def test_a_change_of_the_voxels_is_a_change_of_the_file(tmp_path, write, name, f
     assert files_of(path) == (tmp_path / name, tmp_path / "a b.raw")
     assert content_of(path).digest != before
     assert not read_itk(path).data.any()
+
+
+def test_voxels_without_their_header_are_refused_with_the_endings_of_headers(tmp_path):
+    (tmp_path / "a.raw").write_bytes(BYTES)
+
+    with pytest.raises(DataError, match=r"name ends in \.raw, which is no header .*\.mhd"):
+        read_itk(tmp_path / "a.raw")
