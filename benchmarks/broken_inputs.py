@@ -455,6 +455,8 @@ def problems(bench: Bench, inputs: Sequence[Broken], tried: Mapping[str, Tried],
         for line in found.said.splitlines():
             if "unforeseen" in line or "MemoryError" in line:
                 yield f"{name} foresaw nothing: {line.strip()[:300]}"
+    if any(each.late or each.code not in (0, 2) for each in tried.values()):
+        return  # all else follows from it
     for part in place.rglob("*.part"):
         yield f"left over: {part.relative_to(place)}"
     if not bench.world.table:

@@ -30,6 +30,9 @@ _TYPES = {
     "MET_DOUBLE": "f8",
 }
 _LINE = re.compile(r"\s*(\w+)\s*[=:]\s*(.*?)\s*")
+_LONGEST = 250
+"""Characters of a text: SimpleITK 2.5 writes longer ones behind their place in memory."""
+_OF_NUMBERS = frozenset("0123456789 .+-eE")
 _SPACINGS = ("ElementSpacing", "ElementSize")
 _DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
 
@@ -83,6 +86,10 @@ def _fields(file: BinaryIO) -> Iterator[tuple[str, str]]:
         if not line or (found is None and line.strip()):
             break
         if found is not None:
+            if len(found[2]) > _LONGEST and not set(found[2]) <= _OF_NUMBERS:
+                raise refused(
+                    f"'{found[1]}' of the file's header is of {len(found[2])} characters, expected {_LONGEST} at most"
+                )
             yield found[1], found[2]
             if found[1] == "ElementDataFile":
                 return

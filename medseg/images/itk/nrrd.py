@@ -96,7 +96,9 @@ def _fields(file: BinaryIO) -> Iterator[tuple[str, str]]:
         if not colon:
             break
         if len(text) > _LONGEST:
-            raise refused(f"a field of the file's header is of {len(text)} characters, expected {_LONGEST} at most")
+            raise refused(
+                f"a field of the file's header is of {len(text)} characters, expected {_LONGEST} at most"
+            )
         yield _close(name), value.strip()
     raise refused("the file is not NRRD, or truncated: lines 'field: value' up to an empty one were expected")
 

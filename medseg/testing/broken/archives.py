@@ -25,7 +25,9 @@ def npy(array: NDArray[Any], header: str | None = None, version: tuple[int, int]
     np.lib.format.write_array(made, array, allow_pickle=True)
     if header is None:
         return made.getvalue()
-    length = struct.pack("<H" if version == (1, 0) else "<I", len(header) & (0xFFFF if version == (1, 0) else -1))
+    length = struct.pack(
+        "<H" if version == (1, 0) else "<I", len(header) & (0xFFFF if version == (1, 0) else -1)
+    )
     return b"\x93NUMPY" + bytes(version) + length + header.encode("latin-1") + array.tobytes()
 
 
@@ -94,7 +96,9 @@ _LIES: Mapping[str, Make] = {
     "a header that lacks a key": _headed("{'descr': '<f4', 'shape': (12, 10, 6, 1)}\n"),
     "a header of brackets": _headed("(" * 9000),
     "a header of signs": _headed("-" * 9000 + "1"),
-    "a header that names code": _headed("{'descr': __import__('os').getpid(), 'fortran_order': 0, 'shape': ()}\n"),
+    "a header that names code": _headed(
+        "{'descr': __import__('os').getpid(), 'fortran_order': 0, 'shape': ()}\n"
+    ),
     "a header of a megabyte": _headed(_described("(12, 10, 6, 1)") + " " * 1_000_000, (2, 0)),
     "a header that never ends": _headed("", (2, 0)),
     "another version": _headed(_described("(12, 10, 6, 1)"), (9, 9)),
@@ -135,7 +139,9 @@ _LIES: Mapping[str, Make] = {
         ".npz": zipped({**_members(draw), **{f"m{n}.npy": b"" for n in range(10_000)}})
     },
     "no directory at its end": _whole(lambda raw: raw[: raw.rindex(b"PK\x01\x02")]),
-    "members that are encrypted, it says": _whole(lambda raw: raw.replace(b"PK\x01\x02\x14\x03\x14\0\0", b"PK\x01\x02\x14\x03\x14\0\x01")),
+    "members that are encrypted, it says": _whole(
+        lambda raw: raw.replace(b"PK\x01\x02\x14\x03\x14\0\0", b"PK\x01\x02\x14\x03\x14\0\x01")
+    ),
     "another way of packing": _whole(lambda raw: raw.replace(b"\x14\0\0\0\x08\0", b"\x14\0\0\0\x63\0")),
     "packed by LZMA, it says": _whole(lambda raw: raw.replace(b"\x14\0\0\0\x08\0", b"\x14\0\0\0\x0e\0")),
     "packed by bzip2, it says": _whole(lambda raw: raw.replace(b"\x14\0\0\0\x08\0", b"\x14\0\0\0\x0c\0")),

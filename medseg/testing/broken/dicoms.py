@@ -83,7 +83,12 @@ def described(draw: np.random.Generator, shape: tuple[int, int], bits: int = 8) 
 
 
 def written(
-    elements: Mapping[int, Element], last: bytes, syntax: str = LITTLE, *, meta: bytes | None = None, head: bool = True
+    elements: Mapping[int, Element],
+    last: bytes,
+    syntax: str = LITTLE,
+    *,
+    meta: bytes | None = None,
+    head: bool = True,
 ) -> bytes:
     """A file of these elements, and whatever comes last."""
     body = b"".join(element(tag, vr, coded(value)) for tag, (vr, value) in sorted(elements.items())) + last
@@ -199,20 +204,26 @@ _HEADER: Mapping[str, Mapping[int, Element | None]] = {
     "a window of several centres": {0x00281050: ("DS", "40\\50"), 0x00281051: ("DS", "80")},
     "a window of huge width": {0x00281050: ("DS", "1e300"), 0x00281051: ("DS", "1e300")},
     "a window of a shape that is none": {
-        0x00281050: ("DS", "40"), 0x00281051: ("DS", "80"), 0x00281056: ("CS", "WAVY"),
+        0x00281050: ("DS", "40"),
+        0x00281051: ("DS", "80"),
+        0x00281056: ("CS", "WAVY"),
     },
     "a table of values without its numbers": {
         0x00283000: ("SQ", item(element(0x00283002, "US", coded((256, 0, 16))))),
     },
     "a table of values that is short": {
-        0x00283000: ("SQ", item(
-            element(0x00283002, "US", coded((0, 0, 16))) + element(0x00283006, "OW", bytes(10))
-        )),
+        0x00283000: (
+            "SQ",
+            item(element(0x00283002, "US", coded((0, 0, 16))) + element(0x00283006, "OW", bytes(10))),
+        ),
     },
     "a table of values of no bits": {
-        0x00283000: ("SQ", item(
-            element(0x00283002, "US", coded((4, 0, 0))) + element(0x00283006, "US", coded((1, 2, 3, 4)))
-        )),
+        0x00283000: (
+            "SQ",
+            item(
+                element(0x00283002, "US", coded((4, 0, 0))) + element(0x00283006, "US", coded((1, 2, 3, 4)))
+            ),
+        ),
     },
     "a shape of presentation that is none": {0x20500020: ("CS", "UPSIDE")},
     "a filling value that is no number": {0x00280120: ("LO", "none")},
@@ -233,7 +244,10 @@ _HEADER: Mapping[str, Mapping[int, Element | None]] = {
     "spacing of zero": {0x00280030: ("DS", "0\\0")},
     "spacing that is no number": {0x00280030: ("DS", "nan\\nan")},
     "overlays beyond the picture": {
-        0x60000010: ("US", 65535), 0x60000011: ("US", 65535), 0x60000100: ("US", 1), 0x60000102: ("US", 0),
+        0x60000010: ("US", 65535),
+        0x60000011: ("US", 65535),
+        0x60000100: ("US", 1),
+        0x60000102: ("US", 0),
         0x60003000: ("OW", bytes(8)),
     },
     "planes in a way that is none": {0x00280006: ("US", 99)},
@@ -271,7 +285,9 @@ _BODY: Mapping[str, Make] = {
 }
 
 
-def _fragmented(syntax: str, code: Callable[[NDArray[np.uint8]], bytes], change: Callable[[bytes], bytes]) -> Make:
+def _fragmented(
+    syntax: str, code: Callable[[NDArray[np.uint8]], bytes], change: Callable[[bytes], bytes]
+) -> Make:
     return _last(lambda array: change(code(array)), syntax)
 
 
@@ -299,7 +315,9 @@ _IN_FRAGMENTS: Mapping[str, Callable[[bytes], bytes]] = {
     "a fragment of endless length": lambda raw: element(
         0x7FE00010, "OB", item(b"") + item(raw, _ENDLESS) + END, _ENDLESS
     ),
-    "no table of offsets": lambda raw: element(0x7FE00010, "OB", item(raw + b"\0" * (len(raw) % 2)) + END, _ENDLESS),
+    "no table of offsets": lambda raw: element(
+        0x7FE00010, "OB", item(raw + b"\0" * (len(raw) % 2)) + END, _ENDLESS
+    ),
     "offsets behind its end": lambda raw: fragments(raw, offsets=struct.pack("<II", 2**31, 2**32 - 1)),
     "offsets of an odd length": lambda raw: fragments(raw, offsets=b"\1\2\3"),
     "two frames in fragments": lambda raw: fragments(raw, raw),
@@ -389,7 +407,11 @@ _LIES: Mapping[str, Make] = {
         for why, change in _IN_FRAGMENTS.items()
     },
     **{f"a code of fewer rows ({name})": _code_of_other_size(name, (8, 32)) for name in _CODES},
-    **{f"a code of more rows ({name})": _code_of_other_size(name, (96, 32)) for name in _CODES if name != "RLE"},
+    **{
+        f"a code of more rows ({name})": _code_of_other_size(name, (96, 32))
+        for name in _CODES
+        if name != "RLE"
+    },
     **{f"a code of huge size ({name})": _huge_code(name) for name in _CODES},
 }
 

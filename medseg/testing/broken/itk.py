@@ -110,7 +110,9 @@ def _meta_lies(*, apart: bool) -> dict[str, Make]:
         lies["ten thousand lines"] = lambda draw: {
             ".mha": b"Comment = x\n" * 10_000 + meta(draw, {}, apart=False)[".mha"]
         }
-        lies["lines twice"] = lambda draw: {".mha": b"DimSize = 1 1 1\n" + meta(draw, {}, apart=False)[".mha"]}
+        lies["lines twice"] = lambda draw: {
+            ".mha": b"DimSize = 1 1 1\n" + meta(draw, {}, apart=False)[".mha"]
+        }
     return lies
 
 
@@ -204,7 +206,11 @@ def _nrrd_lies(*, apart: bool) -> dict[str, Make]:
     return lies
 
 
-META = Kind(".mha", lambda draw: meta(draw, {}, apart=False, pack=draw.random() < 0.5), _meta_lies(apart=False))
+META = Kind(
+    ".mha", lambda draw: meta(draw, {}, apart=False, pack=draw.random() < 0.5), _meta_lies(apart=False)
+)
 META_APART = Kind(".mhd", lambda draw: meta(draw, {}, apart=True), _meta_lies(apart=True))
-NRRD = Kind(".nrrd", lambda draw: nrrd(draw, {}, apart=False, pack=draw.random() < 0.5), _nrrd_lies(apart=False))
+NRRD = Kind(
+    ".nrrd", lambda draw: nrrd(draw, {}, apart=False, pack=draw.random() < 0.5), _nrrd_lies(apart=False)
+)
 NRRD_APART = Kind(".nhdr", lambda draw: nrrd(draw, {}, apart=True), _nrrd_lies(apart=True))

@@ -64,7 +64,9 @@ def _png_bomb(size: tuple[int, int]) -> Make:
     def make(draw: np.random.Generator) -> Files:
         del draw
         head = _chunk(b"IHDR", struct.pack(">II", *size) + bytes((8, 0, 0, 0, 0)))
-        return {".png": _PNG + head + _chunk(b"IDAT", deflated_zeros(b"", 300 << 20, 15)) + _chunk(b"IEND", b"")}
+        return {
+            ".png": _PNG + head + _chunk(b"IDAT", deflated_zeros(b"", 300 << 20, 15)) + _chunk(b"IEND", b"")
+        }
 
     return make
 
@@ -93,8 +95,12 @@ _PNG_LIES: Mapping[str, Make] = {
     "a chunk of 4 GB": _pngs(more=_chunk(b"tEXt", b"a", length=2**32 - 1)),
     "a chunk with a wrong check sum": _pngs(more=_chunk(b"gAMA", bytes(4), broken=True)),
     "a chunk that must be known and is not": _pngs(more=_chunk(b"ABCD", b"x")),
-    "a text that unpacks to 300 MB": _pngs(more=_chunk(b"zTXt", b"a\0\0" + deflated_zeros(b"", 300 << 20, 15))),
-    "a profile that unpacks to 300 MB": _pngs(more=_chunk(b"iCCP", b"a\0\0" + deflated_zeros(b"", 300 << 20, 15))),
+    "a text that unpacks to 300 MB": _pngs(
+        more=_chunk(b"zTXt", b"a\0\0" + deflated_zeros(b"", 300 << 20, 15))
+    ),
+    "a profile that unpacks to 300 MB": _pngs(
+        more=_chunk(b"iCCP", b"a\0\0" + deflated_zeros(b"", 300 << 20, 15))
+    ),
     "a profile that is none": _pngs(more=_chunk(b"iCCP", b"a\0\0" + zlib.compress(b"x" * 200))),
     "EXIF that is none": _pngs(more=_chunk(b"eXIf", b"II*\0\xff\xff\xff\xff" + bytes(40))),
     "ten thousand chunks": _pngs(more=_chunk(b"tEXt", b"a\0b") * 10_000),
@@ -147,12 +153,18 @@ _JPEG_LIES: Mapping[str, Make] = {
     "arithmetic coding, it says": _jpegs(lambda raw: _frame(raw, 1, b"\xc9")),
     "EXIF that points behind its end": _jpegs(_after_start(_segment(0xE1, _EXIF + b"II*\0\xff\xff\xff\x7f"))),
     "EXIF that points to itself": _jpegs(
-        _after_start(_segment(0xE1, _EXIF + b"II*\0\x08\0\0\0\x01\0\x69\x87\x04\0\x01\0\0\0\x08\0\0\0\x08\0\0\0"))
+        _after_start(
+            _segment(0xE1, _EXIF + b"II*\0\x08\0\0\0\x01\0\x69\x87\x04\0\x01\0\0\0\x08\0\0\0\x08\0\0\0")
+        )
     ),
     "EXIF that turns it by 99": _jpegs(
-        _after_start(_segment(0xE1, _EXIF + b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x63\0\0\0\0\0\0\0"))
+        _after_start(
+            _segment(0xE1, _EXIF + b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x63\0\0\0\0\0\0\0")
+        )
     ),
-    "a profile in pieces that are missing": _jpegs(_after_start(_segment(0xE2, b"ICC_PROFILE\0\x01\xff" + b"x" * 90))),
+    "a profile in pieces that are missing": _jpegs(
+        _after_start(_segment(0xE2, b"ICC_PROFILE\0\x01\xff" + b"x" * 90))
+    ),
     "a mark for Adobe that is short": _jpegs(_after_start(_segment(0xEE, b"Adobe"))),
     "ten thousand comments": _jpegs(_after_start(_segment(0xFE, b"x") * 10_000)),
     "a megabyte of filling": _jpegs(_after_start(b"\xff" * 1_000_000)),
@@ -235,18 +247,26 @@ _TIFF_LIES: Mapping[str, Make] = {
     "numbers of a kind that is none": _tiffs({339: (3, 1, b"\x63\0")}, extrasamples=None),
     "a description of 4 GB": _tiffs({270: (2, 2**32 - 1, b"\x08\0\0\0")}, description="x" * 20),
     "a description of ImageJ": _tiffs(description="ImageJ=1.53\nimages=999999999\nslices=999999999\n"),
-    "a description of OME": _tiffs(description="<?xml version='1.0'?><OME><Image><Pixels SizeX='999999999'/></Image></OME>"),
+    "a description of OME": _tiffs(
+        description="<?xml version='1.0'?><OME><Image><Pixels SizeX='999999999'/></Image></OME>"
+    ),
     "a description in shapes": _tiffs(description='{"shape": [999999999, 999999999]}'),
     "a directory that leads to itself": _looped,
     "a directory behind its end": _directory_at(2**31),
     "a directory in its head": _directory_at(0),
     "tiles, packed": lambda draw: {".tif": _tiff(pixels(draw), tile=(16, 16), compression="zlib")},
     "tiles of no width": lambda draw: {".tif": _tiff(pixels(draw), tile=(16, 16), change={322: _long(0)})},
-    "tiles of huge width": lambda draw: {".tif": _tiff(pixels(draw), tile=(16, 16), change={322: _long(2**31)})},
-    "a bomb": lambda draw: {".tif": _tiff(np.zeros((24, 32), np.uint8), compression="zlib") + deflated_zeros(b"", 300 << 20, 15)},
+    "tiles of huge width": lambda draw: {
+        ".tif": _tiff(pixels(draw), tile=(16, 16), change={322: _long(2**31)})
+    },
+    "a bomb": lambda draw: {
+        ".tif": _tiff(np.zeros((24, 32), np.uint8), compression="zlib") + deflated_zeros(b"", 300 << 20, 15)
+    },
     "floating numbers that are none": lambda draw: {".tif": _tiff(np.full(SIZE, np.nan, np.float32))},
     "complex numbers": lambda draw: {".tif": _tiff(pixels(draw).astype(np.complex64))},
-    "a thousand pages": lambda draw: {".tif": _tiff(np.stack([pixels(draw)] * 1000), photometric="minisblack")},
+    "a thousand pages": lambda draw: {
+        ".tif": _tiff(np.stack([pixels(draw)] * 1000), photometric="minisblack")
+    },
     "big TIFF": lambda draw: {".tif": _big(pixels(draw))},
 }
 

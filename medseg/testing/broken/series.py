@@ -146,7 +146,9 @@ _TOGETHER: Mapping[str, Make] = {
 }
 
 
-def _frames(draw: np.random.Generator, change: Mapping[int, Element | None], groups: bytes | None = None) -> Files:
+def _frames(
+    draw: np.random.Generator, change: Mapping[int, Element | None], groups: bytes | None = None
+) -> Files:
     volume = voxels(draw, (_SLICES, *_SHAPE)).astype(np.uint16)
     place = [element(0x00200032, "DS", coded(f"-10\\-20\\{3 * n}")) for n in range(_SLICES)]
     each = b"".join(item(element(0x00209113, "SQ", item(one))) for one in place)

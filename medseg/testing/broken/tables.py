@@ -127,9 +127,11 @@ def _sheets(cells: str, before: str = "", dimension: str = "") -> Make:
     return lambda draw: {".xlsx": zipped(_members(_sheet(cells, before, dimension)))}  # noqa: ARG005 - as above
 
 
-_LAUGHS = "<!DOCTYPE a [<!ENTITY b0 'ha'>" + "".join(
-    f"<!ENTITY b{n} '{f'&b{n - 1};' * 10}'>" for n in range(1, 10)
-) + "]>"
+_LAUGHS = (
+    "<!DOCTYPE a [<!ENTITY b0 'ha'>"
+    + "".join(f"<!ENTITY b{n} '{f'&b{n - 1};' * 10}'>" for n in range(1, 10))
+    + "]>"
+)
 _OUTSIDE = "<!DOCTYPE a [<!ENTITY e SYSTEM 'file:///etc/hostname'>]>"
 
 
@@ -144,12 +146,16 @@ _XLSX_LIES: Mapping[str, Make] = {
     "an entity of another file": _sheets(_cells(ROWS).replace("p3", "&e;"), _OUTSIDE),
     "a cell in the last column": _sheets(_cells(ROWS) + '<row r="20"><c r="XFD20"><v>1</v></c></row>'),
     "a cell in the last row": _sheets(_cells(ROWS) + '<row r="1048576"><c r="A1048576"><v>1</v></c></row>'),
-    "a cell beyond the last row": _sheets(_cells(ROWS) + '<row r="99999999"><c r="A99999999"><v>1</v></c></row>'),
+    "a cell beyond the last row": _sheets(
+        _cells(ROWS) + '<row r="99999999"><c r="A99999999"><v>1</v></c></row>'
+    ),
     "a size that is a lie": _sheets(_cells(ROWS), dimension="A1:XFD1048576"),
     "a size of nonsense": _sheets(_cells(ROWS), dimension="here:there"),
     "rows that are no number": _sheets(_cells(ROWS).replace('r="3"', 'r="x"')),
     "rows that repeat": _sheets(_cells(ROWS).replace('r="3"', 'r="2"')),
-    "a text of a number that is none": _sheets(_cells(ROWS) + '<row r="12"><c r="A12" t="s"><v>99999</v></c></row>'),
+    "a text of a number that is none": _sheets(
+        _cells(ROWS) + '<row r="12"><c r="A12" t="s"><v>99999</v></c></row>'
+    ),
     "a date that is none": _sheets(_cells(ROWS) + '<row r="12"><c r="A12" t="d"><v>x</v></c></row>'),
     "a truth that is none": _sheets(_cells(ROWS) + '<row r="12"><c r="A12" t="b"><v>x</v></c></row>'),
     "a number of nonsense": _sheets(_cells(ROWS) + '<row r="12"><c r="A12" t="n"><v>x</v></c></row>'),
@@ -191,10 +197,14 @@ _SPLIT_LIES: Mapping[str, Make] = {
     "names in names": _json({"train": [["sound0"]], "val": [[]], "test": [{}]}),
     "a role that is no list": _json({"train": "sound0", "val": 3, "test": None}),
     "a split by slice of nonsense": _json({"by": "slice", "ratios": "x", "cases": 3, "seed": "y"}),
-    "a split by slice of huge numbers": _json({"by": "slice", "ratios": [1e308, 1e308, 0], "cases": ["sound0"], "seed": 10**400}),
+    "a split by slice of huge numbers": _json(
+        {"by": "slice", "ratios": [1e308, 1e308, 0], "cases": ["sound0"], "seed": 10**400}
+    ),
     "places of nonsense": _json({"places": {"sound0": {"train": [-1, 10**30, "x"]}}}),
     "places that are none": _json({"places": [1, 2]}),
-    "a seed that is negative": _json({"by": "slice", "ratios": [0.5, 0.25, 0.25], "cases": ["sound0"], "seed": -1}),
+    "a seed that is negative": _json(
+        {"by": "slice", "ratios": [0.5, 0.25, 0.25], "cases": ["sound0"], "seed": -1}
+    ),
     "brackets": _text(b"[" * 100_000),
     "braces": _text(b'{"a":' * 5000 + b"1" + b"}" * 5000),
     "a number of 10,000 digits": _text(b"[" + b"9" * 10_000 + b"]"),

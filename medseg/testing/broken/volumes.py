@@ -201,7 +201,9 @@ def deflated_zeros(head: bytes, count: int, form: int = 31) -> bytes:
     """
     packer, piece = zlib.compressobj(9, zlib.DEFLATED, form), bytes(1 << 20)
     first = packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH)
-    one = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)  # nothing before it matters: it may be repeated
+    one = packer.compress(piece) + packer.flush(
+        zlib.Z_FULL_FLUSH
+    )  # nothing before it matters: it may be repeated
     last = zlib.compressobj(9, zlib.DEFLATED, -15).flush()
     whole = first + one * (count >> 20) + last
     if form < 0:
@@ -237,8 +239,12 @@ _GZ_LIES: Mapping[str, Make] = {
     "another method of packing": _gz(lambda raw: _checked(raw, 2)),
     "flags that promise a name without end": _gz(lambda raw: _checked(raw, 3)),
     "a block of a reserved type": _gz(lambda raw: gzip.compress(raw, mtime=0)[:10] + b"\x07" + bytes(30)),
-    "a second member that is noise": _gz(lambda raw: gzip.compress(raw, mtime=0) + b"\x1f\x8b\x08\0" + b"x" * 50),
-    "a thousand empty members": _gz(lambda raw: gzip.compress(b"", mtime=0) * 1000 + gzip.compress(raw, mtime=0)),
+    "a second member that is noise": _gz(
+        lambda raw: gzip.compress(raw, mtime=0) + b"\x1f\x8b\x08\0" + b"x" * 50
+    ),
+    "a thousand empty members": _gz(
+        lambda raw: gzip.compress(b"", mtime=0) * 1000 + gzip.compress(raw, mtime=0)
+    ),
     "not packed though its name says so": _gz(lambda raw: raw),
     "a header that says 20 GB": lambda draw: {
         ".nii.gz": deflated_zeros(nifti(voxels(draw), dim=_dim(3, 4000, 2500, 1000)), 4 << 20)
