@@ -2,11 +2,12 @@
 
     python benchmarks/broken_inputs.py [--quick] [--count 3200] [--seed 1] [--kind NAME ...]
 
-Everything is imported once; each command runs in a forked child, with a limit of 10 s and of 1 GB of growth. Inputs of one
-kind come in folders of several with sound cases beside them; where a command fails, each input is tried alone, to tell whose
-fault it is. A command must end with code 0 or 2, name a reason for each case that it leaves out, and nothing of a
-traceback; what it writes must be whole, and the sound cases are checked, prepared, and predicted as they are without the
-others. Prints how many inputs were read, how many refused, and what went wrong; the exit code is 1 if anything did.
+Everything is imported once; each command runs in a forked child, with a limit of 10 s and of 1 GB of growth. Inputs
+of one kind come in folders of several with sound cases beside them; where a command fails, each input is tried
+alone, to tell whose fault it is. A command must end with code 0 or 2, name a reason for each case that it leaves
+out, and show no traceback; what it writes must be whole, and the sound cases are checked, prepared, and predicted
+as they are without the others. Prints how many inputs were read, the lines of faults, and what went wrong; the exit
+code is 1 if anything did. Needs Linux: it forks, and reads /proc.
 """
 
 from __future__ import annotations
@@ -69,12 +70,25 @@ def _volumes(**more: Any) -> dict[str, Any]:
 
 
 _TABLE = {"image": "image", "label": "label", "group": "patient", "extra": ["role"]}
-_CLASSES = {"channels": ["scan"], "pictures": {"channels": "grey"}, "image_labels": "one", "ids": "pseudonyms", "classes": ["a", "b"]}
+_CLASSES = {
+    "channels": ["scan"],
+    "pictures": {"channels": "grey"},
+    "image_labels": "one",
+    "ids": "pseudonyms",
+    "classes": ["a", "b"],
+}
 _SERIES = {"series": {"scan": {"SeriesDescription": "scan"}}, "mask": "labels/{PatientID}.nii.gz"}
+
+
+def _table(name: str) -> dict[str, Any]:
+    return {**_ABOUT, **_CLASSES, "layout": {"csv": name, **_TABLE}}
+
 
 WORLDS: Mapping[str, World] = {
     "nifti": World(
-        ("nifti", "nifti packed"), "nifti packed", _volumes(layout={"images": "{case}_scan.nii*", "mask": "{case}_seg.nii*"})
+        ("nifti", "nifti packed"),
+        "nifti packed",
+        _volumes(layout={"images": "{case}_scan.nii*", "mask": "{case}_seg.nii*"}),
     ),
     "itk": World(
         ("nifti pair", "metaimage", "metaimage apart", "nrrd", "nrrd apart"), "metaimage", _volumes(format="itk")
@@ -86,11 +100,9 @@ WORLDS: Mapping[str, World] = {
         _volumes(pictures={"channels": "grey"}, label_values={0: "background"}, instances="bright"),
     ),
     "series": World(("dicom series",), "dicom series", _volumes(layout=_SERIES), False),
-    "csv": World(("csv",), "png", {**_ABOUT, **_CLASSES, "layout": {"csv": "images.csv", **_TABLE}}, False, "images.csv"),
-    "xlsx": World(
-        ("xlsx",), "png", {**_ABOUT, **_CLASSES, "layout": {"csv": "images.xlsx", **_TABLE}}, False, "images.xlsx"
-    ),
-    "split": World(("split",), "png", {**_ABOUT, **_CLASSES, "layout": {"csv": "images.csv", **_TABLE}}, False, "split.json"),
+    "csv": World(("csv",), "png", _table("images.csv"), False, "images.csv"),
+    "xlsx": World(("xlsx",), "png", _table("images.xlsx"), False, "images.xlsx"),
+    "split": World(("split",), "png", _table("images.csv"), False, "split.json"),
 }  # fmt: skip
 
 
@@ -181,11 +193,12 @@ def _be_the_command(arguments: Sequence[str], place: Path, said: Path) -> None:
         space = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (space + 4 * GROWTH, space + 4 * GROWTH))
         for name in ("stdout", "stderr"):
-            setattr(sys, name, open(1 if name == "stdout" else 2, "w", encoding="utf-8", closefd=False))
+            number = 1 if name == "stdout" else 2
+            setattr(sys, name, os.fdopen(os.dup(number), "w", encoding="utf-8"))
         _entry()(list(arguments), standalone_mode=True)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever it is, the parent is to see it
         import traceback
 
         traceback.print_exc()
@@ -354,14 +367,20 @@ def _definition(world: World, manifest: str) -> dict[str, Any]:
         "manifest": manifest,
         "channels": ["scan"],
         "slices": {"size": [32, 32], "fit": "pad", "keep": "all", "transforms": [_NORMALISE]},
-        "split": {"file": "split.json"} if world.table == "split.json" else {"by": "group", "val": 0.25, "test": 0.25},
+        "split": {"file": "split.json"}
+        if world.table == "split.json"
+        else {"by": "group", "val": 0.25, "test": 0.25},
         "loading": {"batch_size": 4},
         "task": {"_target_": "medseg.learning.ImageClasses"}
         if whole
         else {"_target_": "medseg.learning.ClassMasks", "classes": ["background", "bright"]},
         "network": _CLASSIFIER if whole else _NETWORK,
         "steps": {
-            "fit": {"_target_": "medseg.steps.Fit", "epochs": 1, "optimiser": {"_target_": "torch.optim.AdamW", "lr": 0.01}}
+            "fit": {
+                "_target_": "medseg.steps.Fit",
+                "epochs": 1,
+                "optimiser": {"_target_": "torch.optim.AdamW", "lr": 0.01},
+            }
         },
     }
 
@@ -390,7 +409,9 @@ def benches(home: Path, names: Sequence[str]) -> list[Bench]:
         (bench.home / "definition.yaml").write_text(json.dumps(definition))
         torch.manual_seed(1)
         network = build(definition["network"], at="network", kind=torch.nn.Module).eval()
-        rule = SliceRule.model_validate({**definition["slices"], "axis": "axial"} if not world.table else definition["slices"])
+        rule = SliceRule.model_validate(
+            {**definition["slices"], "axis": "axial"} if not world.table else definition["slices"]
+        )
         task = ImageClasses(["a", "b"]) if world.table else ClassMasks(["background", "bright"])
         preparation = Preparation(("scan",), rule, files=manifest.files())
         Predictor(network, definition["network"], task, preparation, manifest).save(bench.home / "model")
@@ -404,7 +425,12 @@ def warm(bench: Bench, place: Path) -> None:
 
     os.environ["MEDSEG_CACHE"] = str(place / "cache")
     for arguments in _commands(bench, bench.lay(place, ()), place).values():
-        with suppress(SystemExit), (place / "said.txt").open("a") as said, redirect_stdout(said), redirect_stderr(said):
+        with (
+            suppress(SystemExit),
+            (place / "said.txt").open("a") as said,
+            redirect_stdout(said),
+            redirect_stderr(said),
+        ):
             _entry()(arguments)
 
 
@@ -416,7 +442,9 @@ def run(bench: Bench, inputs: Sequence[Broken], place: Path) -> dict[str, Tried]
 
 def _commands(bench: Bench, root: Path, place: Path) -> dict[str, list[str]]:
     definition = (bench.home / "definition.yaml").read_text()
-    (place / "definition.yaml").write_text(definition.replace('"split.json"', json.dumps(str(root / "split.json"))))
+    (place / "definition.yaml").write_text(
+        definition.replace('"split.json"', json.dumps(str(root / "split.json")))
+    )
     shared = [str(place / "definition.yaml"), "--data", str(root), "--jobs", "1", "--show-paths"]
     return {
         "check": ["data", "check", *shared],
@@ -426,7 +454,7 @@ def _commands(bench: Bench, root: Path, place: Path) -> dict[str, list[str]]:
 
 
 def undraw() -> None:
-    """Leave figures blank, and show one slice: drawing takes longer than all else, and shows what was read already."""
+    """Leave figures blank, and of one slice: drawing takes longer than all else, and shows what was read already."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
@@ -436,10 +464,12 @@ def undraw() -> None:
         Image.new("L", (1, 1)).save(path, format="PNG")
 
     FigureCanvasAgg.print_figure = blank  # type: ignore[method-assign,assignment]
-    overlay._OVERVIEW_SLICES = 1
+    vars(overlay)["_OVERVIEW_SLICES"] = 1
 
 
-def problems(bench: Bench, inputs: Sequence[Broken], tried: Mapping[str, Tried], place: Path) -> Iterator[str]:
+def problems(
+    bench: Bench, inputs: Sequence[Broken], tried: Mapping[str, Tried], place: Path
+) -> Iterator[str]:
     """What the commands did that they should not."""
     for name, found in tried.items():
         if found.late or found.code in (-signal.SIGXCPU, -signal.SIGKILL):
@@ -482,14 +512,18 @@ def _of_sound(bench: Bench, tried: Mapping[str, Tried], place: Path) -> Iterator
             yield f"predict gives {'another' if name in there else 'no'} label map of a sound case"
 
 
-def _of_broken(bench: Bench, inputs: Sequence[Broken], tried: Mapping[str, Tried], place: Path) -> Iterator[str]:
+def _of_broken(
+    bench: Bench, inputs: Sequence[Broken], tried: Mapping[str, Tried], place: Path
+) -> Iterator[str]:
     """Whether each input is either predicted, whole, or refused by name."""
     table = next(iter((place / "out").glob("*.csv")), None)
     rows = set() if table is None else {line.split(",")[0] for line in table.read_text().splitlines()[1:]}
-    written = {name.split(".nii")[0].removesuffix(".mha").removesuffix(".nrrd").removesuffix(".png")
-               for name in label_maps(place / "out")}
+    written = {
+        name.split(".nii")[0].removesuffix(".mha").removesuffix(".nrrd").removesuffix(".png")
+        for name in label_maps(place / "out")
+    }
     if rows != written:
-        yield f"the table has {sorted(rows - written)} more and {sorted(written - rows)} fewer than there are label maps"
+        yield f"only the table has {sorted(rows - written)}, and only the label maps {sorted(written - rows)}"
     if bench.name != "series":
         for each in inputs:
             if each.name not in rows and each.name not in tried["predict"].said:
@@ -538,7 +572,9 @@ def _once(bench: Bench, inputs: Sequence[Broken], home: Path, tally: Tally) -> l
         tally.growth = max(tally.growth, *(each.growth for each in tried.values()))
         for name, each in tried.items():
             tally.seconds[name] = tally.seconds.get(name, 0.0) + each.seconds
-            tally.refused[name] += len(re.findall(r"^  - ", each.said, re.MULTILINE)) + bool(re.search("^Error", each.said))
+            tally.refused[name] += len(re.findall(r"^  - ", each.said, re.MULTILINE)) + bool(
+                re.search("^Error", each.said)
+            )
         return list(problems(bench, inputs, tried, place))
     finally:
         for path in place.rglob("*"):
@@ -565,7 +601,9 @@ def batches(kinds: Sequence[str], seed: int, count: int, together: int) -> Itera
 
 def main() -> int:
     """Try everything, and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="a few inputs of every kind")
     parser.add_argument("--count", type=int, default=3200, help="inputs in all, about")
     parser.add_argument("--seed", type=int, default=1)
@@ -577,7 +615,9 @@ def main() -> int:
         home = Path(folder)
         undraw()
         wanted: dict[str, list[list[Broken]]] = {}
-        for name, inputs in batches(kinds, given.seed, 90 if given.quick else given.count, 40 if given.quick else TOGETHER):
+        for name, inputs in batches(
+            kinds, given.seed, 90 if given.quick else given.count, 40 if given.quick else TOGETHER
+        ):
             wanted.setdefault(name, []).append(inputs)
         for bench in benches(home, list(wanted)):
             warm_place = home / f"warm-{bench.name}"
@@ -592,8 +632,9 @@ def main() -> int:
                     print(finding, flush=True)
     spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in tally.seconds.items())
     print(
-        f"{tally.inputs} inputs of {len(kinds)} kinds in {time.monotonic() - begin:.0f} s ({spent}); lines of faults: "
-        f"{dict(tally.refused)}; at most {tally.growth / 2**20:.0f} MiB of growth; {len(tally.findings)} findings"
+        f"{tally.inputs} inputs of {len(kinds)} kinds in {time.monotonic() - begin:.0f} s ({spent}); lines of "
+        f"faults: {dict(tally.refused)}; at most {tally.growth / 2**20:.0f} MiB of growth; "
+        f"{len(tally.findings)} findings"
     )
     return int(bool(tally.findings))
 

@@ -3,10 +3,11 @@
     pip install atheris
     python benchmarks/fuzz_readers.py [--quick] [--seconds 60] [--target NAME ...]
 
-Each target is a reader in a process of its own. Its first inputs are sound and broken ones of `medseg.testing.broken`; libFuzzer
-changes them so that they reach more of the code of medseg, nibabel, pydicom, tifffile and Pillow. What a reader raises
-must be one of `medseg.errors`, within 10 s and 1 GB. Prints what each target ran, and each finding with the bytes that
-lead to it; the exit code is 1 if there is one, and 2 where atheris is missing.
+Each target is a reader in a process of its own. Its first inputs are sound and broken ones of
+`medseg.testing.broken`; libFuzzer changes them so that they reach more branches of medseg and of the library that
+the target names. What a reader raises must be one of `medseg.errors`, within 10 s and 1 GB. Prints what each target
+ran, and each finding with the bytes that lead to it; the exit code is 1 if there is one, and 2 where atheris is
+missing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ from pathlib import Path
 
 Read = Callable[[bytes], object]
 
-OURS = ("medseg.images", "medseg.files", "medseg.geometry", "medseg.datasets.manifest", "medseg.yaml", "medseg.pipeline")
+OURS = (
+    "medseg.images",
+    "medseg.files",
+    "medseg.geometry",
+    "medseg.datasets.manifest",
+    "medseg.yaml",
+    "medseg.pipeline",
+)
 """Code whose branches guide the fuzzer in every target."""
 GROWTH_MB = 1024
 SECONDS_EACH = 10
@@ -148,10 +156,16 @@ def _first_inputs(name: str) -> Iterator[bytes]:
 
     root = Path(__file__).resolve().parents[1]
     if name == "definition":
-        yield from (path.read_bytes() for each in ("pipelines", "data_manifests") for path in (root / each).glob("*.yaml"))
+        yield from (
+            path.read_bytes()
+            for each in ("pipelines", "data_manifests")
+            for path in (root / each).glob("*.yaml")
+        )
     if name == "run":
         yield json.dumps({"form": 3, "channels": ["a"], "network": {"_target_": "x"}, "task": {}}).encode()
-        yield json.dumps({"name": "a", "pipeline": "b", "data": None, "options": {}, "status": "RUNNING"}).encode()
+        yield json.dumps(
+            {"name": "a", "pipeline": "b", "data": None, "options": {}, "status": "RUNNING"}
+        ).encode()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         for kind in TARGETS[name][1]:
@@ -171,7 +185,7 @@ def fuzz(name: str, seconds: int, found: Path) -> None:
     with atheris.instrument_imports(include=[*OURS, *TARGETS[name][2]]):
         import medseg.errors
         import medseg.images.formats
-        import medseg.testing.broken  # noqa: F401
+        import medseg.testing.broken
 
         place = Path(tempfile.mkdtemp(dir=found))
         read = TARGETS[name][0](place)
@@ -188,8 +202,14 @@ def fuzz(name: str, seconds: int, found: Path) -> None:
             return
         except Exception as error:  # noqa: BLE001 - each is a finding
             frames = traceback.extract_tb(error.__traceback__)
-            own = [frame for frame in frames if "medseg" in frame.filename and "benchmarks" not in frame.filename]
-            where = f"{type(error).__name__} at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else repr(error)
+            own = [
+                frame for frame in frames if "medseg" in frame.filename and "benchmarks" not in frame.filename
+            ]
+            where = (
+                f"{type(error).__name__} at {Path(own[-1].filename).name}:{own[-1].lineno}"
+                if own
+                else repr(error)
+            )
             if where not in seen:
                 seen.add(where)
                 (found / f"finding-{len(seen)}").write_bytes(data)
@@ -212,7 +232,9 @@ def _told(name: str, seconds: int, place: Path) -> int:
     stopped = [path for path in place.glob("stopped-*") if not path.name.startswith("stopped-slow")]
     if lines:
         runs, coverage, kept = lines[-1]
-        print(f"{name}: {runs} inputs in {seconds} s, {coverage} branches reached, {kept} inputs kept", end="; ")
+        print(
+            f"{name}: {runs} inputs in {seconds} s, {coverage} branches reached, {kept} inputs kept", end="; "
+        )
     else:
         print(f"{name}: ended early: {done.stderr.strip().splitlines()[-1:]}", end="; ")
     print(f"{len(findings) + len(stopped)} findings", flush=True)
@@ -225,11 +247,17 @@ def _told(name: str, seconds: int, place: Path) -> int:
 
 def main() -> int:
     """Fuzz each target in turn."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="two targets for two seconds each")
     parser.add_argument("--seconds", type=int, default=60, help="of each target")
-    parser.add_argument("--target", action="append", choices=tuple(TARGETS), help="this one alone; may be given again")
-    parser.add_argument("--keep", type=Path, help="folder for findings; by default a new one among temporary files")
+    parser.add_argument(
+        "--target", action="append", choices=tuple(TARGETS), help="this one alone; may be given again"
+    )
+    parser.add_argument(
+        "--keep", type=Path, help="folder for findings; by default a new one among temporary files"
+    )
     parser.add_argument("--inside", choices=tuple(TARGETS), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if importlib.util.find_spec("atheris") is None:

@@ -1,4 +1,4 @@
-"""The header of a NumPy array: text of Python, whose length is looked at before it is read, and which may be anything."""
+"""The header of a NumPy array: text of Python, which may be anything, and whose length is seen before it is read."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from medseg.testing.broken.form import Files, Kind, Make
-from medseg.testing.broken.volumes import SHAPE, voxels, deflated_zeros
+from medseg.testing.broken.volumes import SHAPE, deflated_zeros, voxels
 
 _META = {
     "ObjectType": "Image",

@@ -109,7 +109,7 @@ _PNG_LIES: Mapping[str, Make] = {
     "a second header": _pngs(more=_chunk(b"IHDR", struct.pack(">II", 9, 9) + bytes((8, 0, 0, 0, 0)))),
     "a bomb of few rows": _png_bomb((32, 24)),
     "a bomb of one column": _png_bomb((1, 2**31 - 1)),
-    "one value throughout": lambda draw: {".png": encoded(np.full(SIZE, 9, np.uint8), "PNG")},
+    "one value throughout": lambda _: {".png": encoded(np.full(SIZE, 9, np.uint8), "PNG")},
     "one pixel": lambda draw: {".png": encoded(pixels(draw)[:1, :1], "PNG")},
     "a needle": lambda draw: {".png": encoded(np.resize(pixels(draw), (1, 30_000)), "PNG")},
 }
@@ -174,7 +174,7 @@ _JPEG_LIES: Mapping[str, Make] = {
 }
 
 
-def _tiff(array: NDArray[Any], *, change: Mapping[int, tuple[int, int, bytes]] = {}, **options: Any) -> bytes:  # noqa: B006
+def _tiff(array: NDArray[Any], *, change: Mapping[int, tuple[int, int, bytes]] = {}, **options: Any) -> bytes:
     """What tifffile writes; entries of its directory are put in place of others: (type, count, value)."""
     made = io.BytesIO()
     tifffile.imwrite(made, array, byteorder="<", metadata=None, **options)
@@ -259,10 +259,10 @@ _TIFF_LIES: Mapping[str, Make] = {
     "tiles of huge width": lambda draw: {
         ".tif": _tiff(pixels(draw), tile=(16, 16), change={322: _long(2**31)})
     },
-    "a bomb": lambda draw: {
+    "a bomb": lambda _: {
         ".tif": _tiff(np.zeros((24, 32), np.uint8), compression="zlib") + deflated_zeros(b"", 300 << 20, 15)
     },
-    "floating numbers that are none": lambda draw: {".tif": _tiff(np.full(SIZE, np.nan, np.float32))},
+    "floating numbers that are none": lambda _: {".tif": _tiff(np.full(SIZE, np.nan, np.float32))},
     "complex numbers": lambda draw: {".tif": _tiff(pixels(draw).astype(np.complex64))},
     "a thousand pages": lambda draw: {
         ".tif": _tiff(np.stack([pixels(draw)] * 1000), photometric="minisblack")
@@ -321,8 +321,8 @@ _NPY_LIES: Mapping[str, Make] = {
     "a header of 4 GB": lambda draw: {".npy": b"\x93NUMPY\x02\0" + b"\xff" * 4 + pixels(draw).tobytes()},
     "ten axes": _npys("{'descr': '|u1', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,24,32), }\n"),
     "complex numbers": lambda draw: {".npy": npy(pixels(draw).astype(np.complex64))},
-    "no numbers": lambda draw: {".npy": npy(np.full(SIZE, np.nan))},
-    "a pickle": lambda draw: {".npy": npy(np.array([{"a": 1}], dtype=object))},
+    "no numbers": lambda _: {".npy": npy(np.full(SIZE, np.nan))},
+    "a pickle": lambda _: {".npy": npy(np.array([{"a": 1}], dtype=object))},
 }
 
 

@@ -6,18 +6,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from medseg.testing.broken.dicoms import (
-    RLE,
-    Element,
-    coded,
-    described,
-    element,
-    fragments,
-    item,
-    plain,
-    uid,
-    written,
-)
+from medseg.testing.broken.dicoms import RLE, described, fragments, plain, uid, written
+from medseg.testing.broken.elements import Element, coded, element, item
 from medseg.testing.broken.form import Files, Kind, Make
 from medseg.testing.broken.volumes import voxels
 
