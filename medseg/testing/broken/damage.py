@@ -46,7 +46,7 @@ _MAGIC = (
 Damage = Callable[[bytes, np.random.Generator], bytes]
 
 
-def _place(data: bytes, draw: np.random.Generator) -> int:
+def _place(data: bytes | bytearray, draw: np.random.Generator) -> int:
     most = min(len(data), _HEAD) if draw.random() < 0.5 else len(data)
     return int(draw.integers(0, max(most, 1)))
 

@@ -93,7 +93,7 @@ def _changed(changes: Mapping[int, Element | None]) -> Make:
 
     def make(draw: np.random.Generator) -> Files:
         array = pixels(draw)
-        found = {**described(draw, array.shape), **changes}  # type: ignore[arg-type]
+        found = {**described(draw, array.shape), **changes}
         return {".dcm": written({tag: each for tag, each in found.items() if each is not None}, plain(array))}
 
     return make
