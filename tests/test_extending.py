@@ -141,3 +141,14 @@ def test_a_package_that_is_not_allowed_is_named_with_the_option_that_allows_it(
     assert "--allow" in done.stderr
     assert "Traceback" not in done.stderr
     assert "ward" not in sys.modules, "nothing of the package may run"
+
+
+# NumPy leaves a file open that turns out to be no archive.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_its_reader_meets_broken_archives(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(folder / "site"))
+    monkeypatch.delitem(sys.modules, "ward", raising=False)
+
+    importlib.import_module("ward.test_formats").test_a_broken_archive_is_read_or_refused(tmp_path)

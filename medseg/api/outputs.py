@@ -109,15 +109,18 @@ class _MaskOutput(ABC):
     def predict(self, predictor: Predictor, case: Case, out: Path, wishes: Wishes) -> Answer:
         """Segment and write."""
         prediction = predictor.predict(case, probabilities=wishes.probabilities)
+        measures = self.measures(predictor, prediction)
         paths, notes = self.write(predictor, case, prediction, out, wishes)
-        warnings = *prediction.warnings, *notes
-        return Answer(paths[0], self.measures(predictor, prediction), warnings, tuple(paths))
+        return Answer(paths[0], measures, (*prediction.warnings, *notes), tuple(paths))
 
     @abstractmethod
     def write(
         self, predictor: Predictor, case: Case, prediction: Prediction, out: Path, wishes: Wishes
     ) -> tuple[list[Path], tuple[str, ...]]:
-        """Write label map, picture and, on wish, probabilities; gives the files of the label map, and notes."""
+        """Write picture, probabilities on wish and, last, the label map; gives its files, and notes.
+
+        A case whose label map is there is whole, and has its row in the table.
+        """
 
     @abstractmethod
     def measures(self, predictor: Predictor, prediction: Prediction) -> Measures:
@@ -146,7 +149,6 @@ class VolumeOutput(_MaskOutput):
 
         volume = prediction.volume
         as_usual = usual(predictor.preparation.files)
-        paths, notes = write_together(wishes.files or (as_usual,), predictor, case, prediction, out)
         figure = volume_overview(
             volume.image[shown_order(predictor.channels, predictor.manifest.shown)[0]],
             volume.geometry.to_ras(prediction.labels),
@@ -160,7 +162,7 @@ class VolumeOutput(_MaskOutput):
                 place = out / case.id / f"probability_{name}{as_usual.ending(case)}"
                 with written_whole(place) as target:
                     write_volume(chance, volume.geometry, target)
-        return paths, notes
+        return write_together(wishes.files or (as_usual,), predictor, case, prediction, out)
 
     def measures(self, predictor: Predictor, prediction: Prediction) -> Measures:
         """Volume of each class and region, mL."""
@@ -188,8 +190,6 @@ class PictureOutput(_MaskOutput):
         from medseg.steps.pictures import shown_channels  # noqa: PLC0415
 
         labels, path = _rows(prediction.labels), out / f"{case.id}.png"
-        with written_whole(path) as target:
-            write_label_picture(predictor.manifest.label_rule().decode(labels), target)
         from_ras = prediction.volume.geometry.from_ras
         image = np.stack([_rows(from_ras(channel)) for channel in prediction.volume.image])
         shown = next(iter(shown_channels(predictor, image).values()))
@@ -200,6 +200,8 @@ class PictureOutput(_MaskOutput):
             for name, chance in zip(predictor.task.maps, prediction.probabilities, strict=True):
                 with written_whole(out / case.id / f"probability_{name}.png") as target:
                     write_probability_picture(_rows(chance), target)
+        with written_whole(path) as target:
+            write_label_picture(predictor.manifest.label_rule().decode(labels), target)
         return [path], ()
 
     def measures(self, predictor: Predictor, prediction: Prediction) -> Measures:

@@ -19,6 +19,7 @@ _HATCH_SHARE = 0.6  # of the stripes; the rest is the image
 _OVERVIEW_SLICES = 12
 _OVERVIEW_COLUMNS = 4
 _OVERVIEW_WIDTH = 9.0  # inches
+_LEAST_STRETCH, _MOST_STRETCH = 0.2, 4.0  # height of a cell over its width
 
 
 def grey(image: NDArray[Any], window: tuple[float, float] | None = None) -> NDArray[np.uint8]:
@@ -134,7 +135,9 @@ def volume_overview(
     columns = min(_OVERVIEW_COLUMNS, len(places))
     rows = -(-len(places) // columns)
     cell = _OVERVIEW_WIDTH / _OVERVIEW_COLUMNS
-    cell_height = cell * (image.shape[1] * spacing[1]) / (image.shape[0] * spacing[0])
+    stretch = (image.shape[1] * spacing[1]) / (image.shape[0] * spacing[0])
+    # a header may say any size of voxels: a figure of a kilometre would take all memory
+    cell_height = cell * min(max(stretch, _LEAST_STRETCH), _MOST_STRETCH)
     top = 0.42 if heading else 0.08
     width = max(columns * cell, 4.0)
     below = legend_height(classes, width)

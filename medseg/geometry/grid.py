@@ -20,8 +20,12 @@ FARTHEST_MM = 1e6
 
 def spans(affine: NDArray[Any]) -> bool:
     """Whether the three axes of a 4x4 affine lead to different places, however small the voxels are."""
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    return bool(sizes.all()) and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-6
+    largest = np.abs(affine[:3, :3]).max()
+    if not 0 < largest < np.inf:
+        return False
+    axes = affine[:3, :3] / largest  # squares of a damaged header's numbers may be beyond all numbers
+    sizes = np.linalg.norm(axes, axis=0)
+    return bool(sizes.all()) and abs(np.linalg.det(axes / sizes)) > 1e-6
 
 
 @dataclass(frozen=True)

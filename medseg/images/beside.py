@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from medseg.images.refusal import RefusedError
 
+_LONGEST = 255  # bytes of a name
 _ONE = "Save the volume as one file (.mha, .nrrd, .nii.gz), or leave the case out."
 
 
@@ -16,6 +18,8 @@ def plain_name(given: str) -> str:
         RefusedError: It leads elsewhere: into another folder, or to several files.
     """
     several = given.upper().split()[:1] == ["LIST"] or "%" in given
+    if len(os.fsencode(given)) > _LONGEST:
+        raise RefusedError("the file's header names a file of more characters than a name can have", _ONE)
     if several or given in ("", ".", "..") or any(each in given for each in "/\\\0:"):
         what = "in several files" if several else "elsewhere than in a file beside it"
         raise RefusedError(

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
 from medseg.geometry.grid import FARTHEST_MM, Geometry, StoredImage, spans
 from medseg.images.made_up import MADE_UP, is_made_up
+from medseg.images.npy_header import read_header
 from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 from medseg.machine.memory import available_memory
 from medseg.places import written_whole
@@ -33,8 +33,6 @@ SUFFIXES = (".npz",)
 _ANEW = "Write the archive anew (numpy.savez_compressed), or leave the case out."
 _NO_MATTER = 1 << 26  # bytes for which nobody asks how much memory is free
 _PIECE = 1 << 24  # bytes that are read at a time
-_MOST_HEADER = 10_000  # bytes of a header, which is Python text
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 #: As BraTS stores its volumes.
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -167,9 +165,8 @@ def _header(
         DataError: It has another shape, or holds no numbers.
     """
     try:
-        read = _HEADERS[npy.read_magic(stream)]
-        shape, first_fastest, dtype = read(stream, max_header_size=_MOST_HEADER)
-    except (ValueError, KeyError, EOFError) as error:
+        shape, first_fastest, dtype = read_header(stream)
+    except (ValueError, EOFError) as error:
         raise RefusedError(f"its array '{name}' has no header that can be read", _ANEW) from error
     if dtype.kind not in "biuf":
         kind = "of several fields" if dtype.names else f"of type {dtype}"  # fields have names

@@ -16,6 +16,7 @@ from medseg.api import predict
 from medseg.cli.main import app
 from medseg.component import build
 from medseg.datasets.manifest.manifest import Manifest
+from medseg.errors import DataError
 from medseg.images.itk.kind import ItkFiles
 from medseg.images.nifti.read import read_nifti
 from medseg.learning.inference.from_bytes import answer
@@ -150,6 +151,23 @@ def test_one_bad_file_costs_no_other_case(ours: Path, tmp_path: Path) -> None:
 
     assert [case.case for case in found.cases] == ["a", "c"]
     assert [(fault.case, fault.part) for fault in found.faults] == [(name, "scan") for name in "xyz"]
+
+
+def test_a_case_that_fails_while_it_is_drawn_leaves_no_label_map(
+    ours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise TypeError
+
+    for name in ("a_scan.mha", "c_scan.nrrd"):
+        (tmp_path / name).write_bytes((ours / name).read_bytes())
+    monkeypatch.setattr("medseg.figures.overlay.volume_overview", fails)
+
+    with pytest.raises(DataError) as raised:
+        predict(predictor(manifest()), [tmp_path], tmp_path / "out")
+
+    assert [fault.case for fault in raised.value.faults] == ["a", "c"]
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("name", ["a_scan.mha", "c_scan.nrrd"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+#: What a benchmark needs that is not installed with medseg.
+NEEDS = {"fuzz_readers": "atheris"}
 BENCHMARKS = sorted((Path(__file__).resolve().parents[2] / "benchmarks").glob("*.py"))
 
 #: One after the other, since most of the time of each is importing torch and MONAI.
@@ -33,12 +37,19 @@ with open("told.json", "w") as file:
 """
 
 
+def lacks(script: Path) -> str:
+    """The package that a benchmark needs, and that is not here; empty if it has all."""
+    needed = NEEDS.get(script.stem, "")
+    return needed if needed and importlib.util.find_spec(needed) is None else ""
+
+
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path) -> dict[str, list[str]]:
     """What each benchmark prints, and how it failed, if it did."""
     folder = tmp_path_factory.mktemp("benchmarks")
     shutil.copyfile(empty_tracking, folder / "mlflow.db")
-    command = [sys.executable, "-c", PROGRAM, *map(str, BENCHMARKS)]
+    ready = [script for script in BENCHMARKS if not lacks(script)]
+    command = [sys.executable, "-c", PROGRAM, *map(str, ready)]
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{(folder / 'mlflow.db').as_posix()}"}
     done = subprocess.run(
         command,
@@ -62,7 +73,23 @@ def told(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path) -> dict
 @pytest.mark.slow
 @pytest.mark.parametrize("script", BENCHMARKS, ids=lambda script: script.stem)
 def test_a_benchmark_runs_with_quick(script: Path, told: dict[str, list[str]]) -> None:
+    if missing := lacks(script):
+        pytest.skip(f"{missing} is not installed: pip install {missing}")
     printed, failed = told[str(script)]
 
     assert not failed
     assert any(character.isdigit() for character in printed), "it prints what it measured"
+
+
+def test_fuzzing_says_what_it_needs_where_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (script,) = (script for script in BENCHMARKS if script.stem == "fuzz_readers")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(sys, "argv", [str(script), "--quick"])
+
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script), run_name="__main__")
+
+    assert ended.value.code == 2
+    assert "pip install atheris" in capsys.readouterr().err

@@ -120,6 +120,12 @@ def test_an_overview_keeps_the_voxels_shape():
     assert box.height / box.width == pytest.approx(24 * 2 / 20, rel=0.05)
 
 
+@pytest.mark.parametrize("spacing", [(1e-7, 3.0, 1.0), (3.0, 1e-7, 1.0)])
+def test_an_overview_is_no_larger_than_a_page_whatever_a_header_says_of_its_voxels(spacing):
+    height = volume_overview(*volume(), CLASSES, spacing=spacing).get_figheight()
+    assert 0.5 < height < 40
+
+
 def test_an_overview_of_two_grids_is_refused():
     with pytest.raises(ValueError, match="one grid"):
         volume_overview(np.zeros((3, 3, 3)), np.zeros((3, 3, 4), int), CLASSES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,7 +75,8 @@ class CaseFacts:
         classes: Classes of the whole image, where these are the truth.
         likeness: Hash of an image of one slice with such a truth, be it known or not, as
             `perceptual_hash.likeness`; None of others, and where the image is blank or nearly so.
-        contents: What the bytes of each file are, by its part; channels that were not asked for are left out.
+        contents: What the bytes of each file are, by its part; channels that were not asked for, and files with
+            faults, are left out.
         made_up: Channels whose files say that medseg generated them.
         faults: Everything that is wrong.
         notes: What is odd about the files, though they can be used.
@@ -180,7 +181,7 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, grid: CaseGr
         mask_digest=digest,
         classes=case.labels,
         likeness=_likeness(planes, seen),
-        contents=_contents(case, channels),
+        contents=_contents(case, channels, {fault.path for fault in faults}),
         made_up=tuple(made_up),
         faults=tuple(faults),
         notes=tuple(dict.fromkeys(notes)),
@@ -188,11 +189,14 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, grid: CaseGr
     return facts if first is None else _placed(facts, first.geometry)
 
 
-def _contents(case: Case, channels: Sequence[str]) -> dict[str, Content]:
-    """Digests of files that were read a moment ago: the system still has them in memory."""
+def _contents(case: Case, channels: Sequence[str], faulty: Collection[Path | None]) -> dict[str, Content]:
+    """Digests of files that were read a moment ago: the system still has them in memory.
+
+    Those with a fault are not used, and not read to their end: one may be as long as the disk, or longer.
+    """
     found = {}
     for part, path in case.files.items():
-        if part in channels or part not in case.images:
+        if path not in faulty and (part in channels or part not in case.images):
             with suppress(OSError):  # it has its fault already
                 found[part] = content_of(path)
     return found

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydicom import dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import (
     UID,
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -24,11 +21,11 @@ from pydicom.uid import (
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
 from medseg.images.dicom.attributes import COPY, is_given, value_of
+from medseg.images.dicom.deflated import refuse_bomb
 from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.sniff import begins_with_element
 from medseg.images.pictures.decoders import within_limit
 from medseg.images.refusal import FRAMES, NO_RIGHT, NOT_THERE, RefusedError
-from medseg.machine.memory import available_memory
 
 EXPORT = "Export the image that is meant, or leave the case out."
 
@@ -224,7 +221,7 @@ def parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[
             )
         handle.seek(0)
         try:
-            _refuse_bomb(handle, 0 if bare else 132)
+            refuse_bomb(handle, 0 if bare else 132, _MOST_BYTES)
             data = dcmread(handle, force=bare, stop_before_pixels=not pixels, specific_tags=only)
         except DataError:
             raise
@@ -238,30 +235,6 @@ def parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[
             ) from error
     notes = ["it has no DICOM preamble and meta information"] if bare else []
     return data, notes
-
-
-def _refuse_bomb(handle: BinaryIO, start: int) -> None:
-    """Refuse a deflated data set that unpacks to very much; leaves the file at its beginning.
-
-    The meta information is walked as pydicom does that unpacks what follows: its stated length may be missing or
-    wrong.
-    """
-    handle.seek(start)
-    meta = read_dataset(
-        handle, False, True, stop_when=lambda tag, *_: tag >> 16 != 2
-    )  # explicit, little endian
-    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        most = min(_MOST_BYTES, available_memory() // 3)
-        unpacker, total, packed = zlib.decompressobj(-zlib.MAX_WBITS), 0, handle.read()
-        while packed and total <= most:
-            total += len(unpacker.decompress(packed, 1 << 24))
-            packed = unpacker.unconsumed_tail
-        if total > most:
-            raise RefusedError(
-                f"the deflated DICOM file unpacks to more than {most} bytes, as decompression bombs do",
-                "Leave the case out.",
-            )
-    handle.seek(0)
 
 
 def _refuse_without_kind(data: FileDataset, keyword: str) -> None:

@@ -34,6 +34,9 @@ _LINE = re.compile(r"\s*(\w+)\s*[=:]\s*(.*?)\s*")
 _OTHER_TYPES = frozenset(
     {"ascii", "none", "string", "other", "char", "uchar", "short", "ushort", "int", "uint", "float", "double"}
 )
+_LONGEST = 250
+"""Characters of a text: SimpleITK 2.5 writes longer ones behind their place in memory."""
+_OF_NUMBERS = frozenset("0123456789 .+-eE")
 _SPACINGS = ("ElementSpacing", "ElementSize")
 _DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
 
@@ -91,6 +94,10 @@ def _fields(file: BinaryIO) -> Iterator[tuple[str, str]]:
         if not line or (found is None and line.strip()):
             break
         if found is not None:
+            if len(found[2]) > _LONGEST and not set(found[2]) <= _OF_NUMBERS:
+                raise refused(
+                    f"'{found[1]}' of the file's header is of {len(found[2])} characters, expected {_LONGEST} at most"
+                )
             yield found[1], found[2]
             if found[1] == "ElementDataFile":
                 return

@@ -42,6 +42,8 @@ HEADERS: Mapping[str, Callable[[BinaryIO], Declared]] = {
 }
 """What reads a header, by the ending of the file's name."""
 
+_LONGEST_PATH = 500
+
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From the world of SimpleITK to ours, RAS, and back."""
 
@@ -78,8 +80,15 @@ def header_of(path: Path) -> Declared:
     Raises:
         DataError: It is none, or says that they lie elsewhere than in a file beside it.
     """
+    read = HEADERS.get(path.suffix.lower())
+    if read is None:
+        raise RefusedError(
+            f"the file's name ends in {path.suffix or 'nothing'}, which is no header of a volume: expected one of "
+            f"{', '.join(HEADERS)}",
+            "Add the header that belongs to these voxels, or leave the case out.",
+        )
     with opened(path) as (file, _):
-        return HEADERS[path.suffix.lower()](file)
+        return read(file)
 
 
 def simpleitk() -> Any:
@@ -101,9 +110,14 @@ def itk_name(path: Path) -> str:
     """A path as SimpleITK takes it: of others it ends the program.
 
     Raises:
-        RefusedError: It is not text.
+        RefusedError: It is not text, or so long that no complaint about the file would fit beside it.
     """
     name = os.fspath(path)
+    if len(os.fsencode(name)) > _LONGEST_PATH:
+        raise RefusedError(
+            f"the path of the file is longer than the {_LONGEST_PATH} bytes with which SimpleITK can be relied on",
+            "Move the files to folders with shorter names, or convert the file to NIfTI.",
+        )
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 from isal import igzip
 from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import logger
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
@@ -203,13 +204,28 @@ def _bare(raw: Any, head: bytes) -> bytes:
     return head[: len(head) if raw is None else raw.sizeof_hdr] + bytes(4)
 
 
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Keep nibabel from printing what it mends in a header: what is wrong is said in our own words."""
+
+    def no(_: object) -> bool:  # a filter of its own for each call, since others may read at the same time
+        return False
+
+    logger.addFilter(no)
+    try:
+        yield
+    finally:
+        logger.removeFilter(no)
+
+
 def _parse(held: io.BytesIO) -> Any:
     """The image, whose voxels are read from `held` when they are asked for."""
     not_this_kind: tuple[type[Exception], ...] = (ImageFileError, HeaderDataError, WrapStructError)
     for kind in _FORMS:
         held.seek(0)
         try:
-            return kind.from_stream(held)
+            with _unsaid():
+                return kind.from_stream(held)
         except not_this_kind:
             continue
         except (ValueError, OSError, EOFError, OverflowError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""What pictures hold, kind of file by kind of file: PNG, JPEG, BMP, NumPy."""
+"""What pictures hold, kind of file by kind of file: PNG, JPEG, BMP."""
 
 from __future__ import annotations
 
@@ -43,36 +43,6 @@ DAMAGE: tuple[type[Exception], ...] = (
     *(ArithmeticError, RuntimeError, BufferError, struct.error, zlib.error, TokenError, Warning),
 )
 """What Pillow and NumPy raise over damaged files (warnings only where the user made them errors)."""
-
-
-class _Array(Kind):
-    name, starts, suffixes = "NumPy", (b"\x93NUMPY",), (".npy",)
-
-    def size(self, handle: Watched) -> tuple[int, int]:
-        height, width = self._mapped(handle).shape[:2]
-        return height, width
-
-    def read(self, handle: Watched) -> Stored:
-        planes = kept_type(self._mapped(handle), "array")
-        planes = planes.reshape(*planes.shape[:2], -1)
-        dropped = planes.shape[2] == 4 and bool((planes[..., 3] != opaque(planes.dtype)).any())
-        return Stored(planes[..., :3], notes=(ALPHA_DROPPED,) if dropped else ())
-
-    @staticmethod
-    def _mapped(handle: Watched) -> NDArray[Any]:
-        array = np.lib.format.open_memmap(handle.name, mode="r")
-        refuse_no_numbers(array.dtype, "array")
-        if (
-            0 in array.shape
-            or array.ndim not in {2, 3}
-            or (array.ndim == 3 and array.shape[2] not in {1, 3, 4})
-        ):
-            raise RefusedError(
-                f"the array is of shape {array.shape}, expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)",
-                "Save it as such, or leave the case out.",
-            )
-        within_limit(*array.shape[:2])
-        return array
 
 
 class _Pillow(Kind):
@@ -211,7 +181,6 @@ class _Bmp(_Pillow):
 
 
 PILLOW = (_Png(), _Jpeg(), _Bmp())
-ARRAY = _Array()
 ALPHA_DROPPED = "its alpha channel was dropped"
 
 

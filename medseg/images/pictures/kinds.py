@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from medseg.images.pictures.decoders import ARRAY, PILLOW
+from medseg.images.pictures.array import NumpyArray
+from medseg.images.pictures.decoders import PILLOW
 from medseg.images.pictures.tiff import TIFF
 
-KINDS = (*PILLOW, TIFF, ARRAY)
+KINDS = (*PILLOW, TIFF, NumpyArray())

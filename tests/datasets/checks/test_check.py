@@ -394,6 +394,18 @@ def test_an_interruption_ends_the_check(root: Path, monkeypatch: pytest.MonkeyPa
         checked(root)
 
 
+def test_a_file_that_cannot_be_used_is_not_read_to_its_end(root: Path) -> None:
+    path = root / "p1" / "p1_t2.nii.gz"
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # of nothing: no disk holds it, and its digest would take hours
+
+    report = checked(root)
+
+    assert [(fault.case, fault.part) for fault in report.faults] == [("p1", "t2")]
+    assert "mask" in report.contents["p1"]
+
+
 def test_an_infinite_label_is_a_fault(root: Path) -> None:
     write(root / "p1" / "p1_seg.nii.gz", nan_at(np.inf))
     (fault,) = checked(root).faults

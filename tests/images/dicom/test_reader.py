@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 import logging
 import struct
 import subprocess
 import sys
 import threading
 import warnings
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply
 
 from medseg.errors import DataError
 from medseg.images.dicom import header as dicom_file
+from medseg.images.dicom.deflated import refuse_bomb
 from medseg.images.dicom.reader import dicom_size, dicom_tag, read_dicom
 from medseg.images.dicom.sniff import is_dicom
 from medseg.images.pictures import decoders as picture_kinds
@@ -584,6 +587,24 @@ def test_a_deflated_file_that_unpacks_to_very_much_is_refused(tmp_path, monkeypa
     monkeypatch.setattr(dicom_file, "_MOST_BYTES", 10**6)
     with pytest.raises(RefusedError, match="bombs"):
         read_dicom(path, "grey")
+
+
+@pytest.mark.parametrize("most", [9 << 20, 1 << 20])
+def test_a_deflated_file_unpacks_to_what_its_header_asks_for_and_little_more(tmp_path, most):
+    """Zeros behind the pixels are elements of no length: millions of them, each of which pydicom would parse."""
+    syntax = uid.DeflatedExplicitVRLittleEndian
+    path = write_dicom(tmp_path / "a.dcm", TWELVE, transfer_syntax=syntax)
+    whole = path.read_bytes()
+    end = 144 + int.from_bytes(whole[140:144], "little")
+    unpacked = zlib.decompress(whole[end:], -15)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    path.write_bytes(whole[:end] + packer.compress(unpacked + bytes(most)) + packer.flush())
+
+    if most > 1 << 23:
+        with pytest.raises(RefusedError, match="bytes that its header asks for"):
+            read_dicom(path, "grey")
+    else:
+        refuse_bomb(io.BytesIO(path.read_bytes()), 132, 1 << 30)
 
 
 def meta_changed(path: Path, how: str) -> Path:

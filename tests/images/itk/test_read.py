@@ -397,3 +397,42 @@ def test_a_change_of_the_voxels_is_a_change_of_the_file(tmp_path, write, name, f
     assert files_of(path) == (tmp_path / name, tmp_path / "a b.raw")
     assert content_of(path).digest != before
     assert not read_itk(path).data.any()
+
+
+def test_voxels_without_their_header_are_refused_with_the_endings_of_headers(tmp_path):
+    (tmp_path / "a.raw").write_bytes(BYTES)
+
+    with pytest.raises(DataError, match=r"name ends in \.raw, which is no header .*\.mhd"):
+        read_itk(tmp_path / "a.raw")
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "fields"),
+    [
+        (nrrd, "a.nrrd", {"space directions": "(" * 401}),
+        (nrrd, "a.nrrd", {"custom": "x" * 401}),
+        (metaimage, "a.mha", {"Name": "x" * 251}),
+    ],
+)
+def test_texts_over_which_simpleitk_would_end_the_program_never_reach_it(
+    tmp_path, monkeypatch, write, name, fields
+):
+    path = write(tmp_path / name, **fields)
+    monkeypatch.setattr(reading, "_read_by_itk", lambda _: pytest.fail("it was read"))
+
+    with pytest.raises(DataError, match=r"characters, expected \d+ at most"):
+        read_itk(path)
+
+
+def test_a_path_too_long_for_simpleitk_is_refused(tmp_path):
+    folder = tmp_path / "a" / ("b" * 200) / ("c" * 200) / ("d" * 200)
+    folder.mkdir(parents=True)
+    path = metaimage(folder / "a.mha")
+
+    with pytest.raises(DataError, match="path of the file is longer than the 500 bytes"):
+        read_itk(path)
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    with pytest.raises(DataError, match="more characters than a name can have"):
+        FILES.read_image(nrrd(tmp_path / "a.nhdr", **{"data file": "x" * 300}))

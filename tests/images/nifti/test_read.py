@@ -451,3 +451,12 @@ def test_a_real_case_reads_as_nibabel_reads_it(real_data: Callable[[str], Path])
     np.testing.assert_array_equal(stored.data, np.asanyarray(expected.dataobj))
     np.testing.assert_array_equal(stored.geometry.affine, expected.affine)
     assert stored.geometry.orientation == "LPS"
+
+
+def test_what_nibabel_mends_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.nii"
+    path.write_bytes(bytes(1000))
+
+    with pytest.raises(DataError):
+        read_nifti(path)
+    assert capfd.readouterr() == ("", "")

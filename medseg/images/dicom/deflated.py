@@ -1,0 +1,78 @@
+"""Deflated data sets, which may unpack to far more than a picture, and be parsed element by element for minutes."""
+
+from __future__ import annotations
+
+import io
+import math
+import zlib
+from typing import BinaryIO
+
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from medseg.images.dicom.attributes import value_of
+from medseg.images.refusal import RefusedError
+from medseg.machine.memory import available_memory
+
+_PIXELS = 0x7FE00008
+"""Tag of the first of the elements that may hold pixels."""
+_SLACK = 1 << 23
+"""Bytes that may stand beside the pixels."""
+_BEGIN = 1 << 20
+"""Bytes in which the elements before the pixels are looked for."""
+_MOST_ELEMENTS = 10_000
+_SIZES = ("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames")
+
+
+def refuse_bomb(handle: BinaryIO, start: int, most: int) -> None:
+    """Refuse a deflated data set that unpacks to more than its own header needs; leaves the file at its beginning.
+
+    The meta information is walked as pydicom does that unpacks what follows: its stated length may be missing or
+    wrong.
+
+    Args:
+        handle: The file.
+        start: Where its meta information begins.
+        most: Bytes of any data set.
+
+    Raises:
+        RefusedError: It does.
+        zlib.error, ...: What pydicom would raise of a damaged file.
+    """
+    handle.seek(start)
+    meta = read_dataset(
+        handle, False, True, stop_when=lambda tag, *_: tag >> 16 != 2
+    )  # explicit, little endian
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        unpacker, packed = zlib.decompressobj(-zlib.MAX_WBITS), handle.read()
+        begin = unpacker.decompress(packed, _BEGIN)
+        allowed = min(most, available_memory() // 3, _needed(begin) + _SLACK)
+        total, packed = len(begin), unpacker.unconsumed_tail
+        while packed and total <= allowed:
+            total += len(unpacker.decompress(packed, 1 << 20))
+            packed = unpacker.unconsumed_tail
+        if total > allowed:
+            raise RefusedError(
+                f"the deflated DICOM file unpacks to more than the {allowed} bytes that its header asks for, as "
+                "decompression bombs do",
+                "Export it anew, or leave the case out.",
+            )
+    handle.seek(0)
+
+
+def _needed(begin: bytes) -> int:
+    """Bytes of the pixels that a data set says to have; 0 where it says nothing that can be read."""
+    seen = 0
+
+    def ends(tag: int, *_: object) -> bool:
+        nonlocal seen
+        seen += 1
+        return tag >= _PIXELS or seen > _MOST_ELEMENTS
+
+    try:
+        data = Dataset(read_dataset(io.BytesIO(begin), False, True, stop_when=ends))
+        sizes = [int(value_of(data, keyword) or 1) for keyword in _SIZES]
+        return math.prod(sizes) * -(-int(value_of(data, "BitsAllocated") or 16) // 8)
+    except Exception:  # noqa: BLE001 - whatever pydicom says of damage, which is told where the file is read
+        return 0
