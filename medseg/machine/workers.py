@@ -13,18 +13,22 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, TypeVar
 
 from medseg.errors import DataError
 
 _starting = threading.Lock()
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -47,7 +51,7 @@ def _main_unnamed() -> Iterator[None]:
 
 def _end_with_parent(done: Connection) -> None:
     parent = multiprocessing.parent_process()
-    if parent is not None and parent.sentinel in wait([parent.sentinel, done]):
+    if parent is not None and parent.sentinel in wait_for([parent.sentinel, done]):
         os._exit(1)  # at once: there is nobody left to tell, and files are written whole or not at all
 
 
@@ -98,3 +102,61 @@ def pool(jobs: int, doing: str) -> Iterator[ProcessPoolExecutor]:
             f"a process {doing} ended unexpectedly: most likely the system stopped it for want of memory. {jobs} "
             "worked at once: use fewer (--jobs, in a script jobs=)."
         ) from error
+
+
+def results(
+    jobs: int, tasks: Iterable[Task], do: Callable[[Task], Result], lost: Callable[[Task], Result]
+) -> Iterator[tuple[Task, Result]]:
+    """What comes of each task, done in processes, as they end.
+
+    Where a process is killed or crashes, which ends its neighbours too, the tasks that had begun are tried once more,
+    each in a process of its own: one that ends that as well costs no other.
+
+    Args:
+        jobs: Processes, at least 1.
+        tasks: What is sent to them.
+        do: Does one; it and the tasks are pickled.
+        lost: What is given of a task whose process ended twice.
+    """
+    waiting = deque(tasks)
+    while waiting:
+        begun: list[Task] = []
+        before = len(waiting)
+        yield from _together(jobs, waiting, do, begun)
+        if len(waiting) == before:  # no process could be started
+            begun.append(waiting.popleft())
+        for task in begun:
+            yield task, _alone(task, do, lost)
+
+
+def _together(
+    jobs: int, waiting: deque[Task], do: Callable[[Task], Result], begun: list[Task]
+) -> Iterator[tuple[Task, Result]]:
+    """Take tasks from those that wait until none is left, or a process ends: `begun` holds those that had begun."""
+    running: dict[Future[Result], Task] = {}
+    try:
+        with ProcessPoolExecutor(jobs, mp_context=CONTEXT) as workers:
+            try:
+                while waiting or running:
+                    while waiting and len(running) < 2 * jobs:
+                        running[workers.submit(do, waiting[0])] = waiting[0]
+                        waiting.popleft()
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        result = future.result()
+                        yield running.pop(future), result
+            finally:
+                workers.shutdown(wait=True, cancel_futures=True)
+    except BrokenProcessPool:
+        for future, task in running.items():
+            if isinstance(future.exception(), BrokenProcessPool):
+                begun.append(task)
+            else:
+                yield task, future.result()
+
+
+def _alone(task: Task, do: Callable[[Task], Result], lost: Callable[[Task], Result]) -> Result:
+    try:
+        with ProcessPoolExecutor(1, mp_context=CONTEXT) as worker:
+            return worker.submit(do, task).result()
+    except BrokenProcessPool:
+        return lost(task)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from medseg.errors import DataError
-from medseg.machine.workers import pool
+from medseg.machine.workers import pool, results
 
 #: A script without a guard, as a scientist writes it: were it imported again, it would tell so twice.
 SCRIPT = """
@@ -89,6 +89,30 @@ def test_a_worker_that_is_killed_is_told_with_what_to_do() -> None:
         pool(2, "that counts") as workers,
     ):
         workers.submit(os._exit, 9).result()
+
+
+def _doubled(task: tuple[int, Path]) -> int:
+    """Twice a number; 3 ends its process always, and 5 the first time."""
+    number, folder = task
+    if number == 3 or (number == 5 and not (folder / "once").exists()):
+        (folder / "once").touch() if number == 5 else None
+        os._exit(9)
+    return 2 * number
+
+
+def _lost(task: tuple[int, Path]) -> int:
+    return -task[0]
+
+
+def test_a_task_that_ends_its_process_costs_no_other(tmp_path: Path) -> None:
+    tasks = [(number, tmp_path) for number in range(12)]
+    found = dict(results(2, tasks, _doubled, _lost))
+    assert found == {task: -3 if task[0] == 3 else 2 * task[0] for task in tasks}
+
+
+def test_a_fault_of_a_task_is_raised(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        dict(results(2, [(None, tmp_path)], _doubled, _lost))
 
 
 def test_what_has_not_begun_is_dropped_when_the_block_fails(tmp_path: Path) -> None:

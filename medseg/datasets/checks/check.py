@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,9 +18,10 @@ from medseg.datasets.finding.scan import Listing
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.manifest.patterns import MASK
+from medseg.datasets.reading.unforeseen import ended
 from medseg.errors import Fault
 from medseg.files.content import Content
-from medseg.machine.workers import pool
+from medseg.machine.workers import results
 from medseg.progress import Progress, Silent
 
 #: Below this many unread cases, starting processes costs more than it saves.
@@ -210,8 +210,6 @@ def check(
         remember: Folder of earlier findings; files that did not change since are not read again.
         reference: The channel onto whose grid a definition resamples the others; None where it refuses other grids.
 
-    Raises:
-        DataError: A process ended unexpectedly.
     """
     cases = (*listing.cases, *listing.incomplete)
     rule = manifest.label_rule()
@@ -290,25 +288,17 @@ def _examined(
         for case, channels in unread:
             yield case, look(case, channels)
         return
-    with pool(jobs, "that reads images") as workers:
-        yield from _gathered(workers, unread, look, jobs)
+    for (case, _), facts in results(jobs, unread, partial(_looked, look), _lost):
+        yield case, facts
 
 
-def _gathered(
-    workers: Executor,
-    unread: Sequence[_Unread],
-    look: Callable[[Case, tuple[str, ...]], CaseFacts],
-    jobs: int,
-) -> Iterator[tuple[Case, CaseFacts]]:
-    running: dict[Future[CaseFacts], Case] = {}
-    waiting = list(reversed(unread))
-    while waiting or running:
-        while waiting and len(running) < 2 * jobs:
-            case, channels = waiting.pop()
-            running[workers.submit(look, case, channels)] = case
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in done:
-            yield running.pop(future), future.result()
+def _looked(look: Callable[[Case, tuple[str, ...]], CaseFacts], unread: _Unread) -> CaseFacts:
+    return look(*unread)
+
+
+def _lost(unread: _Unread) -> CaseFacts:
+    case, _ = unread
+    return CaseFacts(case.id, case.group, faults=(ended(case),), unexpected=True)
 
 
 def _repeated(cases: Sequence[Case], known: Mapping[str, CaseFacts]) -> Iterator[Fault]:

@@ -50,6 +50,13 @@ def unforeseen(case: Case, error: Exception) -> Fault:
     return Fault(case.id, case.position, "", problem, remedy, path)
 
 
+def ended(case: Case) -> Fault:
+    """A fault of a case whose process ended twice, once beside others and once alone."""
+    problem = "the process that read the case ended twice: for want of memory, or since a library crashed"
+    remedy = "Use fewer jobs (--jobs, in a script jobs=), store the case smaller or cut, or leave it out."
+    return Fault(case.id, case.position, "", problem, remedy, next(iter(case.files.values()), None))
+
+
 def _lacks_memory(error: Exception) -> bool:
     # torch has an error of its own for devices, and none for the main memory.
     return isinstance(error, MemoryError) or (

@@ -14,6 +14,7 @@ from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.masks import read_truth
 from medseg.datasets.reading.placed import CaseGrid
+from medseg.datasets.reading.unforeseen import ended
 from medseg.datasets.reading.volume import by_file
 from medseg.datasets.scanning.colours import spread
 from medseg.datasets.scanning.memory import Memory
@@ -23,7 +24,7 @@ from medseg.geometry.grid import Geometry, StoredImage
 from medseg.geometry.placing import on_grid, same_places
 from medseg.images.formats import FileKind
 from medseg.images.refusal import found_and_remedy
-from medseg.machine.workers import pool
+from medseg.machine.workers import results
 from medseg.progress import Progress, Silent
 
 WHOLE, MASKS = 40, 1000
@@ -87,9 +88,23 @@ def _read(asked: Sequence[tuple[Case, Sequence[str]]], files: FileKind, jobs: in
     if jobs <= 1 or len(asked) < _FEWEST_FOR_PROCESSES:
         yield from (look_into(case, channels, files) for case, channels in asked)
         return
-    with pool(jobs, "that reads images") as workers:
-        running = [workers.submit(look_into, case, tuple(channels), files) for case, channels in asked]
-        yield from (each.result() for each in running)
+    tasks = [(place, case, tuple(channels), files) for place, (case, channels) in enumerate(asked)]
+    done: dict[int, Seen] = {}
+    shown = 0
+    for (place, *_), seen in results(jobs, tasks, _looked_into, _lost):
+        done[place] = seen
+        while shown in done:
+            yield done.pop(shown)
+            shown += 1
+
+
+def _looked_into(task: tuple[int, Case, tuple[str, ...], FileKind]) -> Seen:
+    return look_into(*task[1:])
+
+
+def _lost(task: tuple[int, Case, tuple[str, ...], FileKind]) -> Seen:
+    _, case, channels, _ = task
+    return Seen(bool(channels), problem=ended(case).found)
 
 
 def look_into(case: Case, channels: Sequence[str], files: FileKind) -> Seen:

@@ -12,8 +12,10 @@ import nibabel
 import numpy as np
 import pytest
 
+from medseg.datasets.case import Case
 from medseg.datasets.checks import case_facts as facts_module
-from medseg.datasets.checks.check import Report, check
+from medseg.datasets.checks.case_facts import CaseFacts
+from medseg.datasets.checks.check import Report, _examined, check
 from medseg.datasets.finding.scan import scan
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.named import find_manifest
@@ -433,3 +435,23 @@ def test_label_maps_that_a_threshold_empties_all_are_a_fault_with_what_to_change
                 "none of the 3 label maps has a pixel brighter than pictures.mask_above (127)" in fault.text()
             )
             assert "Leave pictures.mask_above out" in fault.text()
+
+
+def _ends_at_the_third(case: Case, channels: tuple[str, ...]) -> CaseFacts:
+    if case.id == "p3":
+        os._exit(9)
+    return CaseFacts(case.id, f"{case.group} {channels}")
+
+
+def test_a_case_that_ends_its_process_is_a_fault_of_that_case_alone() -> None:
+    cases = [Case(f"p{number}", "g", {"t1": Path(f"p{number}.nii")}) for number in range(9)]
+    found = {
+        case.id: facts
+        for case, facts in _examined([(case, ("t1",)) for case in cases], _ends_at_the_third, jobs=2)
+    }
+
+    assert set(found) == {case.id for case in cases}
+    (fault,) = found.pop("p3").faults
+    assert fault.found.startswith("the process that read the case ended twice")
+    assert fault.path == Path("p3.nii")
+    assert all(facts.group == "g ('t1',)" and not facts.faults for facts in found.values())
