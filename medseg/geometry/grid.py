@@ -17,6 +17,9 @@ TOLERANCE_VOXELS = 0.1
 #: No voxel is as large, nor lies as far from the origin: a kilometre.
 FARTHEST_MM = 1e6
 
+#: No voxel is as small: a hundredth of an atom.
+SMALLEST_MM = 1e-9
+
 
 def spans(affine: NDArray[Any]) -> bool:
     """Whether the three axes of a 4x4 affine lead to different places, however small the voxels are."""
@@ -26,6 +29,15 @@ def spans(affine: NDArray[Any]) -> bool:
     axes = affine[:3, :3] / largest  # squares of a damaged header's numbers may be beyond all numbers
     sizes = np.linalg.norm(axes, axis=0)
     return bool(sizes.all()) and abs(np.linalg.det(axes / sizes)) > 1e-6
+
+
+def unlike_any(affine: NDArray[Any]) -> str:
+    """What a 4x4 affine in mm says that is of no image, as a clause without its subject; empty if nothing."""
+    if (longest := float(np.abs(affine).max())) > FARTHEST_MM:
+        return f"holds {longest:.3g} mm, which is beyond any image"
+    if (least := float(np.linalg.norm(affine[:3, :3], axis=0).min())) < SMALLEST_MM:
+        return f"makes voxels of {least:.3g} mm, which is smaller than an atom"
+    return ""
 
 
 @dataclass(frozen=True)

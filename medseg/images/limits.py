@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import DataError
-from medseg.geometry.grid import FARTHEST_MM, Geometry, spans
+from medseg.geometry.grid import Geometry, spans, unlike_any
 from medseg.images.refusal import RefusedError, SeveralVolumesError
 from medseg.machine.memory import available_memory
 
@@ -103,9 +103,6 @@ def refuse_placeless(affine: NDArray[np.float64]) -> None:
 
 
 def refuse_far(grid: Geometry) -> None:
-    """Refuse a grid that lies beyond any image."""
-    if (longest := float(np.abs(grid.affine).max())) > FARTHEST_MM:
-        raise RefusedError(
-            f"the file's affine holds {longest:.3g} mm, which is beyond any image: its header is damaged",
-            _NO_PLACE,
-        )
+    """Refuse a grid that lies beyond any image, or whose voxels are smaller than any."""
+    if problem := unlike_any(grid.affine):
+        raise RefusedError(f"the file's affine {problem}: its header is damaged", _NO_PLACE)

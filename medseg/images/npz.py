@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
-from medseg.geometry.grid import FARTHEST_MM, Geometry, StoredImage, spans
+from medseg.geometry.grid import Geometry, StoredImage, spans, unlike_any
 from medseg.images.made_up import MADE_UP, is_made_up
 from medseg.images.npy_header import read_header
 from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
@@ -220,6 +220,6 @@ def _grid(archive: zipfile.ZipFile, shape: Sequence[int]) -> Geometry:
             f"the last row of its affine is ({row}); expected (0, 0, 0, 1), and the origin in the last column",
             "Write it for columns of voxel indices, in mm: transpose it, if it was written for rows.",
         )
-    if (longest := float(np.abs(affine).max())) > FARTHEST_MM:
-        raise RefusedError(f"its affine holds {longest:.3g} mm, which is beyond any image", _ANEW)
+    if problem := unlike_any(affine):
+        raise RefusedError(f"its affine {problem}", _ANEW)
     return Geometry(whole, affine)

@@ -159,6 +159,10 @@ def test_an_archive_that_does_not_fit_into_memory_is_refused_before_it_is_read(
             r"last row of its affine is \(-90, 126, 72, 1\).*transpose it",
         ),
         ({"data": drawn(), "affine": 2 * np.eye(4)}, r"is \(0, 0, 0, 2\); expected \(0, 0, 0, 1\)"),
+        (
+            {"data": drawn(), "affine": np.diag([1e-10, 1, 1, 1])},
+            "voxels of 1e-10 mm, which is smaller than an atom",
+        ),
         ({"data": drawn(), "affine": np.diag([1e7, 1, 1, 1])}, "1e[+]07 mm, which is beyond any image"),
         ({"data": drawn(), "affine": np.eye(3)}, r"'affine' is of shape \(3, 3\)"),
     ],

@@ -198,6 +198,12 @@ BAD = [
     (metaimage, {"TransformMatrix": "1 0 0 1 0 0 0 0 1"}, BYTES, PLACELESS),
     (metaimage, {"TransformMatrix": "nan 0 0 0 1 0 0 0 1"}, BYTES, PLACELESS),
     (metaimage, {"Offset": "1e30 0 0"}, BYTES, "beyond any image"),
+    (
+        metaimage,
+        {"ElementSpacing": "1e-200 1e-200 1e-200"},
+        BYTES,
+        "voxels of 0 mm, which is smaller than an atom",
+    ),
     (metaimage, {"ElementNumberOfChannels": "3"}, BYTES * 3, "3 values in each voxel"),
     (metaimage, {"ElementType": "MET_FLOAT_MATRIX"}, BYTES, "type MET_FLOAT_MATRIX"),
     (metaimage, {"BinaryData": "False"}, BYTES, "as text"),

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.geometry.grid import FARTHEST_MM, TOLERANCE_VOXELS, Geometry
+from medseg.geometry.grid import TOLERANCE_VOXELS, Geometry, unlike_any
 from medseg.images.dicom.series.plane import TELLING, Plane, telling
 from medseg.images.refusal import RefusedError
 
@@ -100,8 +100,8 @@ def _on_grid(placed: Sequence[Plane], at: NDArray[np.float64]) -> Series:
         raise RefusedError(f"slices do not lie in one line: those at {where} mm are beside it", _ONE_GRID)
     affine = first.affine
     affine[:3, 2] = step
-    if np.abs(affine).max() > FARTHEST_MM:
-        raise RefusedError("its positions are farther away than any image: the header is damaged", _ONE_GRID)
+    if problem := unlike_any(affine):
+        raise RefusedError(f"its place {problem}: the header is damaged", _ONE_GRID)
     rows, columns = first.size
     return Series(tuple(placed), (columns, rows, count), LPS_TO_RAS @ affine)
 
