@@ -33,6 +33,7 @@ TELLING: Mapping[str, str] = {
 """Attributes that may tell images of one place apart, with the functional group that holds each in an enhanced image.
 Their values are numbers and codes: they name nobody."""
 
+_SQUARE = 0.01  # how far direction cosines may be from unit vectors at right angles
 _GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 _READ = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality"),
@@ -133,7 +134,7 @@ def plane_of(path: Path, head: Header) -> Plane:
     rows, columns = _numbers(head, "PixelMeasuresSequence", "PixelSpacing", 2)
     along_row, along_column = cosines[:3], cosines[3:]
     lengths = np.linalg.norm(along_row), np.linalg.norm(along_column)
-    if not (np.allclose(lengths, 1, atol=1e-2) and abs(along_row @ along_column) < 1e-2):
+    if max(abs(length - 1) for length in lengths) > _SQUARE or abs(along_row @ along_column) > _SQUARE:
         raise RefusedError(
             "its ImageOrientationPatient is damaged: rows and columns are not at right angles", _EXPORT
         )

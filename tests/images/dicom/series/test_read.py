@@ -351,7 +351,14 @@ def test_a_place_that_is_none_is_refused(tmp_path, keyword, value, reason):
 
 
 def test_a_series_that_is_farther_away_than_any_is_refused(tmp_path):
-    assert "farther away" in refusal(write_series(tmp_path, VOLUME, Stack(corner=(1e8, 0, 0))))
+    assert "1e+08 mm, which is beyond any image" in refusal(
+        write_series(tmp_path, VOLUME, Stack(corner=(1e8, 0, 0)))
+    )
+
+
+def test_pixels_that_are_smaller_than_any_are_refused(tmp_path):
+    tiny = write_series(tmp_path, VOLUME, PixelSpacing=["1e-200", "1e-200"])
+    assert "which is smaller than an atom" in refusal(tiny)
 
 
 def test_frames_without_places_are_refused(tmp_path):
