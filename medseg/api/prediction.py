@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from medseg.api.dicomweb.destination import Destination, outputs
 from medseg.api.dicomweb.ways import ways
-from medseg.api.exporting.key_maps import passed_on
+from medseg.api.exporting.key_maps import passed_on, write_late
 from medseg.api.models import load_model
 from medseg.datasets.case import Case
-from medseg.datasets.key_map import CASE_COLUMNS, case_rows, refuse_key_map, source_of, write_key_map
+from medseg.datasets.key_map import CASE_COLUMNS, case_rows, refuse_key_map, source_of
 from medseg.datasets.reading.unforeseen import one_case
 from medseg.errors import DataError, Fault, RunError
 from medseg.images.refusal import found_and_remedy
@@ -296,7 +296,7 @@ def _all(predictor: Predictor, listed: _Listed, asked: _Asked, shown: Progress) 
             _write_table(predicted, asked.out)
             if asked.key_map is not None:
                 rows = case_rows(cases, listed.own, listed.sources)
-                write_key_map(asked.key_map, CASE_COLUMNS, rows)
+                write_late(asked.key_map, CASE_COLUMNS, rows)
     return predicted
 
 

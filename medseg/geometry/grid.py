@@ -122,14 +122,11 @@ class PixelGrid(Geometry):
     """
 
     @classmethod
-    def of(cls, height: int, width: int, count: int = 1) -> PixelGrid:
-        """The grid of pictures of H rows and W columns."""
-        assumed = (
-            ()
-            if count == 1
-            else ("pictures do not say how large a pixel is: 1 mm was taken along each axis",)
-        )
-        return cls((width, height, count), np.diag([-1.0, -1.0, 1.0, 1.0]), assumed=assumed)
+    def of(cls, height: int, width: int, count: int | None = None) -> PixelGrid:
+        """The grid of a picture of H rows and W columns; or of so many pictures, be it one, as slices of a volume."""
+        taken = "pictures do not say how large a pixel is: 1 mm was taken along each axis"
+        assumed = () if count is None else (taken,)
+        return cls((width, height, count or 1), np.diag([-1.0, -1.0, 1.0, 1.0]), assumed=assumed)
 
     def text(self) -> str:
         """The grid in words, for messages."""

@@ -167,8 +167,8 @@ class PictureFiles:
         """The planes of the picture that were asked for."""
         pictures = self._pictures(path)
         if self.rule == "grey":
-            return [_stored(pictures, 0) for _ in channels]
-        return [_stored(pictures, self.planes.index(channel)) for channel in channels]
+            return [self._stored(pictures, 0) for _ in channels]
+        return [self._stored(pictures, self.planes.index(channel)) for channel in channels]
 
     def _pictures(self, path: Path) -> list[Picture]:
         dicom = is_dicom(path)
@@ -184,8 +184,18 @@ class PictureFiles:
                 "Save it as a PNG, TIFF or .npy of one number a pixel, or leave the case out.",
             )
         if self.flat:
-            return _stored([read_mask(path, above=self.mask_above)], 0)
-        return _stored(read_masks(path, above=self.mask_above), 0)
+            return self._stored([read_mask(path, above=self.mask_above)], 0)
+        return self._stored(read_masks(path, above=self.mask_above), 0)
+
+    def _stored(self, pictures: Sequence[Picture], plane: int) -> StoredImage:
+        first = pictures[0]
+        height, width = first.pixels.shape[1:]
+        pixels = first.pixels[plane].T[..., None]
+        if len(pictures) > 1:
+            pixels = np.stack([each.pixels[plane] for each in pictures]).T
+        grid = PixelGrid.of(height, width, None if self.flat else len(pictures))
+        notes = tuple(dict.fromkeys(note for each in pictures for note in (*each.notes, *grid.assumed)))
+        return StoredImage(pixels, grid, notes, first.turned, all(each.made_up for each in pictures))
 
     def geometry(self, path: Path) -> Geometry:
         """Height and width, and how many slices."""
@@ -215,14 +225,3 @@ class PictureFiles:
 
 NIFTI = NiftiFiles()
 """What volumes are stored in where no other format is named."""
-
-
-def _stored(pictures: Sequence[Picture], plane: int) -> StoredImage:
-    first = pictures[0]
-    height, width = first.pixels.shape[1:]
-    pixels = first.pixels[plane].T[..., None]
-    if len(pictures) > 1:
-        pixels = np.stack([each.pixels[plane] for each in pictures]).T
-    grid = PixelGrid.of(height, width, len(pictures))
-    notes = tuple(dict.fromkeys(note for each in pictures for note in (*each.notes, *grid.assumed)))
-    return StoredImage(pixels, grid, notes, first.turned, all(each.made_up for each in pictures))

@@ -93,6 +93,7 @@ def resolve(
     _refuse_unknown_keep(definition, task)
     _refuse_leaking_tiles(definition)
     _refuse_spacing(definition, manifest)
+    _refuse_axis(definition, manifest)
     _refuse_neighbours(definition, manifest)
     _refuse_align(definition, manifest)
     channels, transforms = definition.channels, definition.slices.transforms
@@ -209,6 +210,15 @@ def _refuse_spacing(definition: PipelineDefinition, manifest: Manifest) -> None:
         raise DefinitionError(
             f"slices.spacing is given in mm, and {manifest.files().noun} do not say how large a pixel is. Leave it "
             "out, and set slices.size and slices.fit=resize."
+        )
+
+
+def _refuse_axis(definition: PipelineDefinition, manifest: Manifest) -> None:
+    """Refuse to cut pictures across: their rows and columns are the slices."""
+    axis, files = definition.slices.axis, manifest.files()
+    if axis != "axial" and manifest.pictures is not None:
+        raise DefinitionError(
+            f"slices.axis is {axis}, and the slices of {files.noun} are the pictures themselves. Leave it out."
         )
 
 

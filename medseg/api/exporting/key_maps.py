@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from medseg.api.opening import open_pipeline
 from medseg.datasets.key_map import CASE_COLUMNS, case_rows, refuse_key_map, source_of, write_key_map
-from medseg.errors import DataError, Fault
+from medseg.errors import DataError, Fault, RunError
 from medseg.pipeline.options import RunOptions
 from medseg.progress import Progress, Silent
 
-#: Files by which folders are known that are handed on: of runs, cross-validations, sweeps and models.
-_MARKS = ("run.json", "folds.json", "sweep.json", "model.json")
+#: Files by which folders are known that are handed on: of runs, cross-validations, sweeps, models, predictions and
+#: images without names.
+_MARKS = (
+    *("run.json", "folds.json", "sweep.json", "model.json", "configs/metadata.json"),
+    *("volumes.csv", "areas.csv", "classes.csv", "deidentification.csv"),
+)
+_HOMES = ("medseg-runs", "medseg-folds", "medseg-sweeps")
 
 
 def passed_on(key_map: Path, *folders: str | Path | None) -> Iterator[Path]:
     """The folders that are handed on: those given, and every one of a run or model that a file would lie in."""
     yield from (Path(folder) for folder in folders if folder is not None)
     parents = key_map.resolve().parents
-    yield from (each for each in parents if any((each / mark).is_file() for mark in _MARKS))
+    yield from (
+        each for each in parents if each.name in _HOMES or any((each / mark).is_file() for mark in _MARKS)
+    )
+
+
+def write_late(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a key map once all else is done.
+
+    Raises:
+        RunError: It cannot be written by now; says what is whole and how to get one.
+    """
+    try:
+        write_key_map(path, columns, rows)
+    except OSError as error:
+        raise RunError(
+            f"{path.name}, the key map, cannot be written any more ({error.strerror}); all else is. Write one by: "
+            "medseg data key-map PIPELINE FILE --data FOLDER"
+        ) from error
 
 
 def write_case_map(

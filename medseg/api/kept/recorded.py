@@ -137,8 +137,11 @@ class Recorded:
         if GIVEN in json.dumps(definition.split.model_dump()):
             roles = definition.split.model_validate({"file": inside(self.folder, _SPLIT).as_posix()})
             definition = definition.model_copy(update={"split": roles})
-        described = read_json(inside(self.folder, "model/model.json"))
-        return definition, Manifest.from_json(described.get("manifest"))
+        try:
+            described = read_json(inside(self.folder, "model/model.json"))
+            return definition, Manifest.from_json(described["manifest"])
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise RunError(f"model.json of the run {self.name} is damaged on the tracking server.") from error
 
 
 def _refuse(folder: RunFolder, state: State) -> None:

@@ -36,7 +36,12 @@ _NUMBERS = {"FL", "FD", "SL", "SS", "SV", "UL", "US", "UV", "AT"}
 #: Free text: emptied also where the table does not name it.
 _FREE = {"LT", "ST", "UT", "UR", "PN"}
 _SHORT = {"LO", "SH", "UC", "AE"}
-_TYPED = ("Comment", "Comments", "Description")
+_TYPED = re.compile(
+    r".*(Comments?|Description(Trial)?|Notes|Text|Explanation|InAlternativeCalendar|Location)"
+    r"|.*(OrderNumber|ReasonsFor|DiagnosticTasks|Itinerary|BoardingPass|RecognitionCode|RecordedSound).*"
+    r"|OwnerID|PrintJobID|HangingProtocolCreator|SelectorUCValue|PatientBreedDescription|BreedRegistrationNumber"
+)
+"""Keywords of short texts that somebody typed, or that number an order, a journey or an animal."""
 
 #: The group of numbers of series, acquisitions and images, all of which may be empty.
 _RELATIONS = 0x0020
@@ -170,7 +175,7 @@ class DatasetCleaner:
 
     def _remarks(self, element: DataElement) -> bool:
         """Whether a short text is by what it is called what somebody typed, and is more than words that may stay."""
-        typed = element.VR in _SHORT and element.keyword.endswith(_TYPED)
+        typed = element.VR in _SHORT and _TYPED.fullmatch(element.keyword) is not None
         return typed and not self._choice.harmless(str(element.value))
 
     def _names(self, element: DataElement) -> bool:

@@ -16,6 +16,7 @@ from medseg.datasets.finding.walk import (
     few,
     is_bare_image,
     kinds_listed,
+    leave_out,
     leave_passed,
     named_itself,
     without_ending,
@@ -86,11 +87,13 @@ class PatternFinder:
         kind = self.manifest.files()
         walk = Walk(root, kind.suffixes, all=not self._names.open_ending)
         files = self._sorted(walk, parts)
-        themselves = not files.seen and self._may_be_themselves(walk, parts)
+        # A file that is given by itself is what was meant, whatever its name.
+        seen = files.used if walk.root.is_file() else files.seen
+        themselves = not seen and self._may_be_themselves(walk, parts)
         missed = [] if themselves else self._look_for_misses(files)
         found = _PAIRINGS[self.layout.pair]([*files.used, *missed])
         found.faults[:0] = walk.faults
-        if files.seen:
+        if seen:
             self._note_unread(found, walk)
         elif not missed:  # what a pattern fits is of another part, such as a label map
             every = Walk(walk.root, walk.suffixes, all=True)
@@ -101,10 +104,16 @@ class PatternFinder:
         self._look_elsewhere(files, found, truth=truth)
         if not truth:
             of = self._names.image_of
-            files.masks = leave_masks(found, kind.suffixes, named=self._named, of=of)
+            files.masks = leave_masks(found, kind.suffixes, named=self._named, folders=True, of=of)
+            there = {each.place.case for each in files.used}
+            maps = [] if themselves else [each for each in files.seen if each.place.part == MASK]
+            alone = [each.relative for each in maps if each.place.case not in there]
+            leave_out(
+                found, alone, "a label map without image", "label maps without image", named=self._named
+            )
         if not found.drafts:
             outside = sum(each.place.part in parts for each in files.elsewhere)
-            found.faults.append(self._nothing(walk, kind.noun, outside))
+            found.faults.append(self._nothing(walk, kind.noun, outside, len(files.seen)))
         for draft in found.drafts:
             self._complain(draft, parts, files.near)
         if not themselves:
@@ -244,16 +253,15 @@ class PatternFinder:
         alone = len(parts) == 1 and parts[0] != MASK
         return alone and (walk.root.is_file() or self.manifest.pictures is not None)
 
-    def _nothing(self, walk: Walk, noun: str, elsewhere: int) -> Fault:
+    def _nothing(self, walk: Walk, noun: str, elsewhere: int, others: int) -> Fault:
         patterns = self._names.matcher().text()
         seen = f"{many(walk.files, 'file', 'were')} seen, {walk.kind} of them {noun} ({kinds_listed(walk.suffixes)})"
         remedy = (
             "Name the folder of the data set, unpacked, or write a manifest with the layout of these files. "
             f"To get the data of '{self.manifest.name}': {self.manifest.obtain}"
         )
-        problem = (
-            f"no file of the data set '{self.manifest.name}' was found: {seen}, and none fits {patterns}"
-        )
+        fits = f"{many(others, 'file', 'are')} of a part that is not asked for, by" if others else "none fits"
+        problem = f"no file of the data set '{self.manifest.name}' was found: {seen}, and {fits} {patterns}"
         problem += f"; {elsewhere} would but for the folder" if elsewhere else ""
         return Fault("", 0, "", problem, remedy, walk.root)
 

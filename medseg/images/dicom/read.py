@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.images.dicom.attributes import says_made_up
+from medseg.images.dicom.attributes import is_given, says_made_up
 from medseg.images.dicom.header import Header, opened, opened_frames
 from medseg.images.dicom.luts import WHITE, modality, shown
 from medseg.images.dicom.pixels import is_palette, palette_colours, stored_values
@@ -18,6 +18,7 @@ from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.window import Window
 from medseg.images.limits import refuse_beyond
 from medseg.images.pictures.read import ChannelRule, Picture, luma
+from medseg.images.refusal import RefusedError
 
 COLOURS_AS_STORED = "its colours are shown as stored: a window is for greys"
 
@@ -41,7 +42,7 @@ def read_frames(path: Path, channels: ChannelRule, window: Window) -> list[Pictu
         DataError: One cannot be used, or they do not fit into memory.
     """
     with quiet() as caught:
-        head = opened_frames(path, pixels=True)
+        head = _placeless(opened_frames(path, pixels=True))
         shape = (head.frames, head.height, head.width)
         refuse_beyond(shape, math.prod(shape) * (3 if channels == "rgb" else 1) * 8, math.inf)
         found = [_picture(head.of_frame(number), channels, window) for number in range(head.frames)]
@@ -51,8 +52,18 @@ def read_frames(path: Path, channels: ChannelRule, window: Window) -> list[Pictu
 def frames_size(path: Path) -> tuple[int, int, int]:
     """Number of frames, height and width, from the header alone."""
     with quiet():
-        head = opened_frames(path, pixels=False)
+        head = _placeless(opened_frames(path, pixels=False))
     return head.frames, head.height, head.width
+
+
+def _placeless(head: Header) -> Header:
+    """Refuse frames that say where they lie: as pictures their distances in mm would be lost."""
+    if head.frames > 1 and is_given(head.frame_value("PlanePositionSequence", "ImagePositionPatient")):
+        raise RefusedError(
+            "its frames say where they lie in space, so that they make a volume, and no pictures",
+            "Read it as a DICOM series ('layout' with 'series' in the manifest), or leave the case out.",
+        )
+    return head
 
 
 def _picture(head: Header, channels: ChannelRule, window: Window) -> Picture:

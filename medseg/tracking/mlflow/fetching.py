@@ -47,7 +47,8 @@ def fetch_kept(uri: str, text: str, below: Path) -> Fetched:
         below: Takes a folder of it.
 
     Raises:
-        RunError: There is no such run, it is not finished, or the store lacks what medseg logs of each.
+        RunError: There is no such run, it is not finished, or the store lacks what medseg logs of
+            each, or has damaged tables.
         TrackingError: The store does not answer.
     """
     run_id = find_run(uri, text)
@@ -67,8 +68,26 @@ def fetch_kept(uri: str, text: str, below: Path) -> Fetched:
     lacking = [each for each in _DECLARED if not (folder / each).is_file()]
     if lacking:
         raise RunError(f"the tracking server has no {' and no '.join(lacking)} of the run {name}.")
+    tables = sorted((folder / _SCORES).glob("*.csv"))
+    if not tables:
+        raise RunError(
+            f"the tracking server has no tables of scores of the run {name}: there is nothing to compare with."
+        )
+    for table in tables:
+        _refuse_damaged(table, name)
     shutil.copytree(fetch_model(uri, run_id, below / "models"), folder / "model")
     return Fetched(name, folder, tags)
+
+
+def _refuse_damaged(table: Path, name: str) -> None:
+    from medseg.learning.scores.tables import read_scores  # noqa: PLC0415 - pandas
+
+    try:
+        read_scores(table)
+    except (RunError, OSError, ValueError) as error:
+        raise RunError(
+            f"{table.name} of the run {name} is damaged on the tracking server: it is no table."
+        ) from error
 
 
 def _wanted(client: Any, run_id: str) -> Iterator[str]:

@@ -340,7 +340,7 @@ def test_a_layout_that_contradicts_itself_is_refused(changes, complaint):
 
 def test_the_manifest_of_the_documents_is_one():
     page = (Path(__file__).parents[3] / "docs" / "dicom.md").read_text(encoding="utf-8")
-    whole, segments = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    whole, _, segments = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     read = Manifest.from_json(parse_yaml(whole + segments, "dicom.md"))
     assert read.files().meaning()["structures"] == [[1, ["oedema"]], [2, ["GTV*", "tumour"]]]
 

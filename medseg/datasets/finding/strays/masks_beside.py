@@ -13,6 +13,7 @@ from medseg.text import composed
 
 #: What stands behind the name of an image in that of its mask, and perhaps a number; or before it.
 _WORD = r"(?:mask|seg|segm|segmentation|label|labelmap|gt|ground[-_ ]?truth|annotation)s?"
+_FOLDER = re.compile(rf"{_WORD}[-_ ]?(?:tr|ts|va|val|train|test|training)?", re.IGNORECASE)
 _USUAL = (
     re.compile(rf"(.+?)[-_. ]+{_WORD}(?:[-_ ]?\d+)?", re.IGNORECASE),
     re.compile(rf"{_WORD}[-_. ]+(.+)", re.IGNORECASE),
@@ -25,6 +26,7 @@ def leave_masks(
     *,
     named: bool,
     predicted: bool = True,
+    folders: bool = False,
     of: Callable[[str], str | None] = lambda _: None,
 ) -> int:
     """Take those cases out whose one file is by its name the mask of an image in the same folder, and note them.
@@ -36,11 +38,13 @@ def leave_masks(
         endings: Of the kind of file, in lower case.
         named: Whether the note may show names.
         predicted: Whether the cases are there to be predicted, rather than to be learned from or scored.
+        folders: Whether files in folders such as `labelsTs` are left out too: no name of a class, but of a part.
         of: The id of the case whose mask a file of this name is, by the manifest; None if it says nothing.
 
     Returns:
         How many there are.
     """
+    by_folder = _take_label_folders(found) if folders else []
     stems: defaultdict[Path, set[str]] = defaultdict(set)
     for draft in found.drafts:
         for places in draft.files.values():
@@ -55,7 +59,25 @@ def leave_masks(
         one += ", and is predicted if it is given by itself"
         many += ", and are predicted if they are given one by one"
     leave_out(found, names, one, many, named=named)
-    return len(masks)
+    one, many = "in a folder of label maps, by its name", "in folders of label maps, by their names"
+    leave_out(found, by_folder, one, many, named=named)
+    return len(masks) + len(by_folder)
+
+
+def _take_label_folders(found: Found) -> list[str]:
+    """Take files out that lie in folders such as `labelsTs`, where others lie in folders of other names."""
+    every = [path for draft in found.drafts for places in draft.files.values() for _, path in places]
+    if all(_FOLDER.fullmatch(path.parent.name) for path in every):
+        return []
+    taken: list[str] = []
+    for draft in found.drafts:
+        for part, places in list(draft.files.items()):
+            taken += [name for name, path in places if _FOLDER.fullmatch(path.parent.name)]
+            draft.files[part] = [each for each in places if not _FOLDER.fullmatch(each[1].parent.name)]
+            if not draft.files[part]:
+                del draft.files[part]
+    found.drafts = [draft for draft in found.drafts if draft.files]
+    return sorted(taken)
 
 
 def _is_mask(

@@ -125,3 +125,36 @@ def test_a_mask_in_the_folder_of_a_class_is_no_picture_of_it(
         )
         for note in listing.notes
     )
+
+
+OWN = {"images": "{within}{case}.png", "mask": "{within}{case}_mask.png"}
+
+
+def test_a_label_map_without_an_image_is_named_and_is_predicted_if_given_by_itself(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "d", "a.png", "a_mask.png", "b_mask.png")
+    listing = scan(manifest(OWN, **VALUES), root, truth=False)
+    assert [case.id for case in listing.cases] == ["a"]
+    assert listing.left == ("d/b_mask.png",)
+    assert listing.notes == ("1 file is left out, since it is a label map without image: d/b_mask.png",)
+    assert [case.id for case in scan(manifest(OWN, **VALUES), root / "b_mask.png", truth=False).cases] == [
+        "b_mask"
+    ]
+
+    only = pictures(tmp_path / "e", "b_mask.png")
+    (fault,) = scan(manifest(OWN, **VALUES), only, truth=False).faults
+    assert "1 file is of a part that is not asked for, by '{within}{case}.png'" in fault.found
+
+
+@pytest.mark.parametrize("labels", ["labelsTs", "masks", "GT"])
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_folder_of_label_maps_holds_no_images(tmp_path: Path, labels: str, name: str) -> None:
+    layout = {"images": "imagesTr/{case}.nii*", "mask": "labelsTr/{case}.nii*"}
+    root = made(tmp_path / "d", "imagesTs/a.nii.gz", f"{labels}/{name}.nii.gz")
+    listing = scan(manifest(layout, pictures=None, **VALUES), root, truth=False)
+    assert [case.id for case in listing.cases] == ["a"]
+    assert not listing.faults
+    assert any(
+        note.startswith("1 file is left out, since it is in a folder of label maps") for note in listing.notes
+    )
+    own = scan(manifest(layout, pictures=None, **VALUES), root / labels, truth=False)
+    assert [case.id for case in own.cases] == [name]
