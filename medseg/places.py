@@ -218,6 +218,10 @@ def _is_dead(part: Path) -> bool:
     """Whether nobody holds the lock of what was begun; a young one may not have it yet, or have it no more."""
     try:
         age = abs(time.time() - part.stat().st_mtime)
+        if age <= min(
+            _YOUNG, _OLD
+        ):  # to look at its lock would make the file of it anew, as its owner removes it
+            return False
         state = seen(part / _WRITING) if (part / _WRITING).exists() else "unknown"
         bare = state == "unknown" and not any(part.iterdir())
     except OSError:  # it is gone meanwhile, or another user's own

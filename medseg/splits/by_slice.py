@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from medseg.datasets.roles import UNUSED, Role
 from medseg.splits.counts import shares_of
+from medseg.splits.rule import SplitRule
+from medseg.splits.ways import UnsharedError
+from medseg.text import many
 
 Place = tuple[str, int]
 """Public id of a case, and the position of a slice in it."""
@@ -60,3 +63,23 @@ def ratios_of_counts(
         ends.append((drawn[taken - 1] + drawn[taken]) / 2 if inside else float(taken > 0))
     found = {role: ends[i + 1] - ends[i] for i, role in enumerate(_ORDER)}
     return found if UNUSED in shares else {role: each for role, each in found.items() if role != "train"}
+
+
+def refuse_bare(role_of: Callable[[str, int], Role], rule: SplitRule, places: Sequence[Place]) -> None:
+    """Refuse a split by slice that gives a role which it asks for no slice at all, whatever is kept of them.
+
+    Args:
+        role_of: The role of a slice, by its case and position.
+        rule: What the split was made by.
+        places: All slices.
+
+    Raises:
+        UnsharedError: It does.
+    """
+    drawn = {role_of(*place) for place in places}
+    asked: tuple[Role, ...] = ("train", "val", "test")
+    bare = [role for role in asked if role not in drawn and (role == "train" or getattr(rule, role))]
+    if bare:
+        raise UnsharedError(
+            f"of {many(len(places), 'slice')}, split gives {' and '.join(bare)} none", "Add data", slices=True
+        )

@@ -13,7 +13,7 @@ from medseg.datasets.case import Case, labelled
 from medseg.datasets.roles import ROLES, UNLABELLED, UNUSED, Role
 from medseg.errors import DataError
 from medseg.places import written_whole
-from medseg.splits.by_slice import Place, ratios_of_counts, role_at, uniform
+from medseg.splits.by_slice import Place, ratios_of_counts, refuse_bare, role_at, uniform
 from medseg.splits.column import chosen_by_columns
 from medseg.splits.counts import counts_of, shrunk_note
 from medseg.splits.draw import joined_patients
@@ -270,9 +270,11 @@ def make_split(
         raise DataError("there are no cases to share out to training, validation and test")
     if rule.file is not None:
         return Split.from_file(Path(rule.file), cases, left_out, together)
-    there = ((case.id, 0) for case in known) if places is None else places
+    there = [(case.id, 0) for case in known] if places is None else list(places)
     try:
         split = _of_labelled(rule, known, seed, together, there)
+        if split.leaking and places is not None:
+            refuse_bare(split.role, rule, [place for place in there if place[0] in split.group_of])
         return split.beside(cases, together, kept_for_scores(rule, cases))
     except UnsharedError as error:
         ids = {case.id for case in known}

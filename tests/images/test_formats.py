@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 from pydicom import uid
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
 from medseg.datasets.case import Case
@@ -329,7 +330,25 @@ def test_colours_of_frames_stay_colours_and_a_single_picture_is_one_slice(tmp_pa
     (usual,) = GREY.read(tmp_path / "one.png", ("grey",))
     np.testing.assert_array_equal(alone.data, usual.data)
     assert alone.geometry == usual.geometry
-    assert alone.notes == usual.notes
+    assert usual.notes == ()
+    assert "1 mm was taken" in " ".join(alone.notes)  # a volume is measured in mm, be it of one picture
+
+
+def test_frames_that_have_a_place_are_no_pictures(tmp_path):
+    place = Dataset()
+    place.ImagePositionPatient = [0, 0, 0]
+    group = Dataset()
+    group.PlanePositionSequence = [place]
+    path = write_dicom(
+        tmp_path / "ct.dcm",
+        np.zeros((2, 4, 4), np.uint16),
+        NumberOfFrames=2,
+        PerFrameFunctionalGroupsSequence=[group, group],
+    )
+    for call in (lambda: SLICES.read(path, ("grey",)), lambda: SLICES.geometry(path)):
+        with pytest.raises(RefusedError, match="say where they lie in space") as refused:
+            call()
+        assert "Read it as a DICOM series" in refused.value.remedy
 
 
 def test_a_mask_of_pages_belongs_to_frames_and_one_of_other_slices_does_not(tmp_path):

@@ -22,10 +22,10 @@ HINT = "--set split.stratify=class"
 MANY = "abc" * 12
 
 
-def resolved_by(rule: SplitRule) -> Any:
+def resolved_by(rule: SplitRule, *, flat: bool = True) -> Any:
     return SimpleNamespace(
         definition=SimpleNamespace(split=rule, seed=1, slices=SimpleNamespace(fit="pad", axis="axial")),
-        manifest=SimpleNamespace(classes=("a", "b", "c"), pictures="rgb"),
+        manifest=SimpleNamespace(classes=("a", "b", "c"), files=lambda: SimpleNamespace(flat=flat)),
         steps={"fit": SimpleNamespace(roles=("train", "val"))},
         predictor=SimpleNamespace(task=SimpleNamespace(target=SimpleNamespace(truth="classes"))),
     )
@@ -120,10 +120,8 @@ def reported(cases: list[Case], depth: int) -> Any:
 
 def told(rule: SplitRule, cases: list[Case], depth: int = 1) -> tuple[list[str], list[str]]:
     """What is refused of these images, and what is only said, for a pipeline that validates and tests."""
-    resolved, said = resolved_by(rule), []
+    resolved, said = resolved_by(rule, flat=depth == 1), []
     resolved.steps = STEPS
-    if depth > 1:
-        resolved.manifest.pictures = None
     try:
         shared = share_out(resolved.definition, cases, reported(cases, depth), resolved)
         found = refusals(resolved, shared, allow_duplicates=True, say=said.append)

@@ -115,3 +115,21 @@ def test_a_run_by_folds_is_never_told_to_share_out_slices() -> None:
     text = refused(SplitRule(folds=2, fold=1, val=0.15), found, slices(found, 60))
     assert text.startswith("there are too few patients")
     assert not offers(text)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("depth", [2, 3, 4, 6, 12])
+def test_a_split_by_slice_gives_every_role_a_slice_or_is_refused_with_one_that_does(
+    depth: int, seed: int
+) -> None:
+    rule, found = SplitRule.model_validate({"by": "slice"}), cases(1)
+    places, text = slices(found, depth), ""
+    try:
+        splits = [make_split(rule, found, seed, places=places)]
+    except DataError as error:
+        text = str(error)
+        splits = [make_split(changed(rule, each), found, seed, places=places) for each in offers(text)]
+    assert re.match(r"of \d+ slices, split gives .* none\. Add data|$", text)
+    assert splits or depth < 3
+    for split in splits:
+        assert {split.role(*place) for place in places} >= {"train", "val", "test"}

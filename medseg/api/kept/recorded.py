@@ -38,6 +38,7 @@ class Recorded:
         uri: Address of its tracker; None for the usual one.
         root: Folder of its data; None for a generated sample.
         unprepared: Cases that it left out since they could not be prepared, as `State.unprepared`.
+        roles: Its `split.json`, where only a tracking server has it otherwise.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Recorded:
     uri: str | None
     root: Path | None
     unprepared: Sequence[Any] = ()
+    roles: Path | None = None
     _options: RunOptions | None = None
 
     @classmethod
@@ -72,7 +74,7 @@ class Recorded:
             uri,
             root,
             state.unprepared,
-            state.options,
+            _options=state.options,
         )
 
     @classmethod
@@ -99,7 +101,7 @@ class Recorded:
                 "data lie. Say it: --data FOLDER"
             )
         digests = (found.tags.get("data.fingerprint", ""), found.tags.get("split.hash", ""))
-        return cls(found.name, found.folder, found.tags, *digests, uri, data)
+        return cls(found.name, found.folder, found.tags, *digests, uri, data, roles=found.roles)
 
     @property
     def anew(self) -> str:
@@ -134,8 +136,8 @@ class Recorded:
                 f"the run {self.name} began with weights from a file (steps.{weights[0]}.weights), which the "
                 "tracking server does not have. Make it again on the machine that has its folder."
             )
-        if GIVEN in json.dumps(definition.split.model_dump()):
-            roles = definition.split.model_validate({"file": inside(self.folder, _SPLIT).as_posix()})
+        if self.roles is not None and GIVEN in json.dumps(definition.split.model_dump()):
+            roles = definition.split.model_validate({"file": self.roles.as_posix()})
             definition = definition.model_copy(update={"split": roles})
         try:
             described = read_json(inside(self.folder, "model/model.json"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import RunError
+from medseg.places import cache_folder
 from medseg.tracking.mlflow.recorder import RUN_TAG
 from medseg.tracking.mlflow.runs import fetch_model, find_run
 from medseg.tracking.mlflow.store import existing_run, open_store
@@ -31,11 +32,13 @@ class Fetched:
         name: That of its folder.
         folder: Holds `definition.yaml`, `split.json`, `model/` and `scores/`.
         tags: What it says of itself.
+        roles: Its `split.json`, where it stays: a run that takes its roles from there can go on.
     """
 
     name: str
     folder: Path
     tags: dict[str, str]
+    roles: Path
 
 
 def fetch_kept(uri: str, text: str, below: Path) -> Fetched:
@@ -75,8 +78,9 @@ def fetch_kept(uri: str, text: str, below: Path) -> Fetched:
         )
     for table in tables:
         _refuse_damaged(table, name)
-    shutil.copytree(fetch_model(uri, run_id, below / "models"), folder / "model")
-    return Fetched(name, folder, tags)
+    model = fetch_model(uri, run_id, cache_folder() / "models")
+    shutil.copytree(model, folder / "model")
+    return Fetched(name, folder, tags, model.with_name("split.json"))
 
 
 def _refuse_damaged(table: Path, name: str) -> None:

@@ -91,7 +91,11 @@ def test_what_a_store_has_not_is_refused_and_named(
 
     declared.write_text(to_yaml({**given, "split": {"file": "given"}}), encoding="utf-8")
     definition, manifest = kept.declaration()
-    assert definition.split.file == (kept.folder / "split.json").as_posix()
+    assert definition.split.file is not None
+    assert Path(definition.split.file).read_bytes() == (kept.folder / "split.json").read_bytes()
+    assert not Path(definition.split.file).is_relative_to(
+        tmp_path / kept.folder.parent
+    )  # it stays for the new run
     assert manifest == Manifest.from_yaml(workspace / ended.path / "manifest.yaml")
 
     given["steps"]["fit"]["weights"] = "given"
