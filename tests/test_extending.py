@@ -152,3 +152,4 @@ def test_its_reader_meets_broken_archives(
     monkeypatch.delitem(sys.modules, "ward", raising=False)
 
     importlib.import_module("ward.test_formats").test_a_broken_archive_is_read_or_refused(tmp_path)
+    importlib.import_module("ward.test_privacy").test_an_export_names_nobody(tmp_path)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import bz2
 import gzip
 import io
+import lzma
 import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 WORD = "Kanarie"
@@ -18,11 +21,24 @@ WORD = "Kanarie"
 DAY, MOMENT, DIGITS, DECIMAL = "17310203", "031731.773", "77370137", "7737013.25"
 
 _DEEPEST = 4
+_DAMAGE = (
+    *(zipfile.BadZipFile, NotImplementedError, zlib.error, lzma.LZMAError),
+    *(OSError, EOFError, RuntimeError, ValueError),
+)
+"""What damaged and encrypted archives raise."""
 _MOST = 64 << 20  # bytes that a stream may unpack to
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{32,}={0,2}")
 _ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
 _PNG = b"\x89PNG\r\n\x1a\n"
-_NUMBERS = tuple(each.encode() for each in (DAY, MOMENT, DIGITS, DECIMAL))
+_SPELT = ("1731-02-03", "03.02.1731", "02/03/1731", "03/02/1731", "03:17:31")
+"""The day and the moment as programs print them."""
+_NUMBERS = tuple(
+    sorted(
+        form
+        for each in (DAY, MOMENT, DIGITS, DECIMAL, *_SPELT)
+        for form in (each.encode(), each.encode("utf-16-le"), each.encode("utf-16-be"))
+    )
+)
 
 
 def _in_base64(word: bytes) -> Iterator[bytes]:
@@ -79,13 +95,18 @@ def unpacked(content: bytes, depth: int = 0) -> Iterator[bytes]:
 def _within(content: bytes) -> Iterator[bytes]:
     if content.startswith(b"\x1f\x8b"):
         try:
-            yield gzip.decompress(content)
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+                yield file.read(_MOST)
         except (OSError, EOFError, zlib.error):
             yield from _inflated(content[10:], -15)
+    for start, unpacker in ((b"BZh", bz2.BZ2Decompressor), (b"\xfd7zXZ\x00", lzma.LZMADecompressor)):
+        if content.startswith(start):
+            with suppress(OSError, EOFError, lzma.LZMAError):
+                yield unpacker().decompress(content, _MOST)
     if content.startswith(_PNG):
         yield from _texts(content)
         return
-    if b"PK\x03\x04" in content[:4096]:
+    if b"PK\x05\x06" in content[-(1 << 16) :]:  # the end of an archive, whatever stands before it
         yield from _members(content)
     for match in _ZLIB.finditer(content):
         yield from _inflated(memoryview(content)[match.start() :], 15)
@@ -115,8 +136,9 @@ def _members(content: bytes) -> Iterator[bytes]:
             for each in archive.infolist():
                 yield each.filename.encode() + b"\0" + each.comment + b"\0" + each.extra
                 if each.file_size <= _MOST:
-                    yield archive.read(each)
-    except (zipfile.BadZipFile, NotImplementedError, zlib.error, OSError):
+                    with suppress(*_DAMAGE):
+                        yield archive.read(each)
+    except _DAMAGE:
         return
 
 
@@ -133,15 +155,20 @@ def leaks(*places: Path, but: tuple[Path, ...] = ()) -> dict[str, list[bytes]]:
     """What stands in files, and in the names of files and folders, below some folders.
 
     Args:
-        places: The folders.
+        places: The folders, or files.
         but: Files and folders that are left out.
 
     Returns:
         By path: what was found, with a little of what is around.
+
+    Raises:
+        FileNotFoundError: One of them is not there, so that nothing would be searched.
     """
     found: dict[str, list[bytes]] = {}
     for place in places:
-        for path in sorted(place.rglob("*")):
+        if not place.exists():
+            raise FileNotFoundError(f"nothing to search: {place} is not there")
+        for path in [place] if place.is_file() else sorted(place.rglob("*")):
             if any(path.is_relative_to(each) for each in but):
                 continue
             hits = leaks_in(path.relative_to(place).as_posix().encode(errors="surrogateescape"))

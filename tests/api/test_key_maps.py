@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -17,6 +18,7 @@ from medseg.datasets.key_map import CASE_COLUMNS, refuse_key_map, write_key_map
 from medseg.datasets.pseudonym import pseudonym, secret_key
 from medseg.errors import DataError, RunError
 from medseg.learning.inference.predictor import Predictor
+from medseg.testing.pictures import write_picture
 
 pytestmark = pytest.mark.usefixtures("monai_imported")
 
@@ -137,3 +139,31 @@ def test_the_names_of_a_data_set_are_listed_without_reading_it(
     with pytest.raises(DataError, match="there is no case to list"):
         write_case_map("brats2d", workspace, tmp_path / "none.csv")
     assert not (tmp_path / "none.csv").exists()
+
+
+def test_a_row_whose_file_is_missing_is_in_the_map_too(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    write_picture(data / "a.png", np.zeros((8, 8), np.uint8))
+    (data / "images.csv").write_text(
+        "image,label,patient,role\na.png,no,p,\nb.png,yes,q,\n", encoding="utf-8"
+    )
+
+    count, faults = write_case_map("radiology", data, tmp_path / "names.csv", set=["manifest=image_table"])
+
+    known = {row["id"]: row for row in rows(tmp_path / "names.csv")}
+    assert count == 2
+    assert {Path(name).stem for name in known} == {"a", "b"}
+    missing = next(row for name, row in known.items() if Path(name).stem == "b")
+    assert missing["source"] == ""
+    assert any(fault.case == missing["case"] for fault in faults)
+
+
+@pytest.mark.parametrize("mark", ["volumes.csv", "deidentification.csv", "model.json"])
+def test_a_map_is_not_written_into_what_is_passed_on(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / mark).touch()
+    (tmp_path / "medseg-runs").mkdir()
+    for folder in ("out", "medseg-runs"):
+        with pytest.raises(RunError, match="lies in a folder that is passed on"):
+            write_case_map("radiology", tmp_path, tmp_path / folder / "names.csv")

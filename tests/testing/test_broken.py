@@ -76,7 +76,7 @@ def test_every_lie_comes_once_before_damage_alone_is_left():
 
 
 def test_a_kind_that_is_none_is_refused():
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="there is no kind 'nothing' of broken inputs"):
         next(broken("nothing"))
 
 

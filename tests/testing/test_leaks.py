@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import gzip
 import io
 import json
+import lzma
 import pickle
 import zipfile
 import zlib
@@ -61,6 +63,9 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
     "zlib in the middle": lambda text: b"some" + zlib.compress(text) + b"more",
     "a zip": zipped,
     "a zip in a zip": lambda text: zipped(zipped(text)),
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "a zip behind a program": lambda text: bytes(6000) + zipped(text),
     "a picture": png,
     "npz": npz,
     "pickle": pickle.dumps,
@@ -87,3 +92,37 @@ def test_dates_and_names_of_files_are_found_and_nothing_in_what_is_left_out(tmp_
 
     assert found == {f"{WORD}1", f"{WORD}1/a.txt", "b.txt", "c"}
     assert leaks(tmp_path, but=tuple(tmp_path.iterdir())) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1731-02-03",
+        "1731-02-03T03:17:31.773",
+        "03.02.1731",
+        "at 03:17:31",
+        DAY.encode("utf-16-le").decode("latin-1"),
+    ],
+)
+def test_days_are_found_as_programs_print_them(text: str) -> None:
+    assert leaks_in(f"before {text} behind".encode("latin-1"))
+
+
+def test_a_file_is_searched_and_one_that_is_not_there_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{WORD}7")
+    assert list(leaks(tmp_path / "a.csv")) == [str(tmp_path / "a.csv")]
+    with pytest.raises(FileNotFoundError, match="nothing to search"):
+        leaks(tmp_path / "b")
+
+
+def test_archives_that_are_damaged_or_locked_do_not_end_the_search(tmp_path: Path) -> None:
+    whole = zipped(WORD.encode() * 20)
+    for place in (29, 40, len(whole) // 2):
+        leaks_in(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    locked = bytearray(whole)
+    locked[6] |= 1  # says that it is encrypted
+    locked[whole.index(b"PK\x01\x02") + 8] |= 1
+    leaks_in(bytes(locked))
+    (tmp_path / "a.zip").write_bytes(whole[:29] + b"\xff" + whole[30:])
+    (tmp_path / "b.txt").write_text(WORD)
+    assert str(tmp_path / "b.txt") in leaks(tmp_path)

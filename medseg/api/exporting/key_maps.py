@@ -89,5 +89,7 @@ def write_case_map(
     if not cases:
         raise DataError("there is no case to list.", listing.faults, show_paths=manifest.ids == "pseudonyms")
     sources = {case.id: source_of(case) for case in cases}
-    write_key_map(target, CASE_COLUMNS, case_rows(cases, listing.own, sources))
-    return len(cases), listing.faults
+    # Those of which no file is there at all are in messages too.
+    bare = [(public, "", *listing.own[public], "") for public in sorted(listing.own.keys() - sources.keys())]
+    write_key_map(target, CASE_COLUMNS, [*case_rows(cases, listing.own, sources), *bare])
+    return len(cases) + len(bare), listing.faults

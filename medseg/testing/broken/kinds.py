@@ -52,8 +52,10 @@ def broken(kind: str, *, seed: int = 0, count: int | None = None) -> Iterator[Br
         count: How many; by default twice as many as there are lies.
 
     Raises:
-        KeyError: There is no such kind.
+        ValueError: There is no such kind.
     """
+    if kind not in KINDS:
+        raise ValueError(f"there is no kind {kind!r} of broken inputs, expected one of {', '.join(KINDS)}")
     if kind == "place":
         yield from _places(seed, count)
         return
