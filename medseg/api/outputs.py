@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +148,7 @@ class VolumeOutput(_MaskOutput):
         from medseg.learning.inference.label_files import usual, write_together  # noqa: PLC0415
         from medseg.steps.pictures import ras_spacing, shown_order  # noqa: PLC0415
 
-        volume = prediction.volume
+        volume, there = prediction.volume, (out / case.id).exists()
         as_usual = usual(predictor.preparation.files)
         figure = volume_overview(
             volume.image[shown_order(predictor.channels, predictor.manifest.shown)[0]],
@@ -162,7 +163,12 @@ class VolumeOutput(_MaskOutput):
                 place = out / case.id / f"probability_{name}{as_usual.ending(case)}"
                 with written_whole(place) as target:
                     write_volume(chance, volume.geometry, target)
-        return write_together(wishes.files or (as_usual,), predictor, case, prediction, out)
+        try:
+            return write_together(wishes.files or (as_usual,), predictor, case, prediction, out)
+        except BaseException:
+            if not there:  # of a case without label map nothing is left that looks whole
+                shutil.rmtree(out / case.id, ignore_errors=True)
+            raise
 
     def measures(self, predictor: Predictor, prediction: Prediction) -> Measures:
         """Volume of each class and region, mL."""

@@ -322,9 +322,13 @@ def test_folders_of_one_folder_an_image_are_segmented_whole_in_part_or_by_file(
     assert np.array_equal(read(tmp_path / "out" / "nucleus02.png") > 0, red > red.mean())
 
 
-def test_a_mask_is_no_picture_to_segment(bright: Predictor, particles: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError):
-        predict(bright, [particles / "segmaps" / "emps01.png"], tmp_path / "out")
+def test_a_mask_is_segmented_only_if_it_is_given_by_itself(
+    bright: Predictor, particles: Path, tmp_path: Path
+) -> None:
+    found = predict(bright, [particles / "segmaps" / "emps01.png"], tmp_path / "out")
+    assert [each.case for each in found.cases] == ["emps01"]
+    whole = predict(bright, [particles], tmp_path / "all")
+    assert len(whole.cases) == len(list((particles / "images").iterdir()))
 
 
 def test_masks_beside_the_pictures_are_not_read(bright: Predictor, tmp_path: Path) -> None:

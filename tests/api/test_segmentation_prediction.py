@@ -225,7 +225,7 @@ def test_the_command_of_the_docs_writes_both(tmp_path):
     said = CliRunner().invoke(app, [str(words.get(word, word)) for word in command.split()[1:]])
 
     assert said.exit_code == 0, said.output
-    assert "1 label maps (.nii.gz, .seg.dcm)" in " ".join(said.stdout.split())
+    assert "1 label map (.nii.gz, .seg.dcm)" in " ".join(said.stdout.split())
     assert "Canary" not in said.output + (tmp_path / "out" / "volumes.csv").read_text()
     assert len(list((tmp_path / "out").glob("*.seg.dcm"))) == 1
 

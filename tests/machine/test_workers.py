@@ -91,28 +91,21 @@ def test_a_worker_that_is_killed_is_told_with_what_to_do() -> None:
         workers.submit(os._exit, 9).result()
 
 
-def _doubled(task: tuple[int, Path]) -> int:
-    """Twice a number; 3 ends its process always, and 5 the first time."""
-    number, folder = task
-    if number == 3 or (number == 5 and not (folder / "once").exists()):
-        (folder / "once").touch() if number == 5 else None
-        os._exit(9)
-    return 2 * number
-
-
-def _lost(task: tuple[int, Path]) -> int:
-    return -task[0]
+ENDS = "__import__('os')._exit(9)"
 
 
 def test_a_task_that_ends_its_process_costs_no_other(tmp_path: Path) -> None:
-    tasks = [(number, tmp_path) for number in range(12)]
-    found = dict(results(2, tasks, _doubled, _lost))
-    assert found == {task: -3 if task[0] == 3 else 2 * task[0] for task in tasks}
+    once = f"__import__('pathlib').Path({str(tmp_path / 'once')!r})"
+    tasks = [f"2 * {number}" for number in range(12)]
+    tasks[11] = ENDS
+    tasks[5] = f"10 if {once}.exists() else ({once}.touch(), {ENDS})"  # ends its process the first time alone
+    found = dict(results(2, tasks, eval, len))
+    assert found == {task: len(task) if task == ENDS else 2 * number for number, task in enumerate(tasks)}
 
 
-def test_a_fault_of_a_task_is_raised(tmp_path: Path) -> None:
-    with pytest.raises(TypeError):
-        dict(results(2, [(None, tmp_path)], _doubled, _lost))
+def test_a_fault_of_a_task_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        dict(results(2, ["1 / 0"], eval, len))
 
 
 def test_what_has_not_begun_is_dropped_when_the_block_fails(tmp_path: Path) -> None:

@@ -36,6 +36,10 @@ def stored(ended: RunFolder, workspace: Path, finished: RunResult, monkeypatch: 
     with closing(sqlite3.connect(workspace / "mlflow.db")) as database, database:
         moved._replace(database, (first / "mlartifacts").as_uri(), (workspace / "mlartifacts").as_uri())
     state = ended.read()
+    (artifacts,) = (workspace / "mlartifacts").rglob(f"{state.tracked}/artifacts")
+    shutil.rmtree(artifacts / "scores")  # copies of this run that other tests go on with write there as well
+    shutil.copytree(ended.path / "scores", artifacts / "scores")
+    shutil.copyfile(ended.path / "tracked" / "definition.yaml", artifacts / "definition.yaml")
     (workspace / "elsewhere").mkdir()
     monkeypatch.chdir(workspace / "elsewhere")
     return state

@@ -83,7 +83,7 @@ def test_a_run_that_tests_cases_of_the_model_it_begins_with_says_so_and_keeps_it
         (tags,) = caught.value.args
         learned = begins and seed != definition["seed"]
         assert ("first.learned_test_cases" in tags) == learned
-        assert any("LEARNED CASES: 1 of 1 test cases" in text for text in heard) == learned
+        assert any("LEARNED CASES: 1 of 1 test case has the name" in text for text in heard) == learned
 
 
 def test_a_file_of_a_models_weights_is_known_by_the_model(runs: Path) -> None:
