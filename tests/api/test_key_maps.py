@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from medseg.api import RunResult, load_model, predict, write_case_map
+from medseg.api.exporting.key_maps import write_late
 from medseg.cli.main import app
 from medseg.datasets.key_map import CASE_COLUMNS, refuse_key_map, write_key_map
 from medseg.datasets.pseudonym import pseudonym, secret_key
@@ -167,3 +168,11 @@ def test_a_map_is_not_written_into_what_is_passed_on(tmp_path: Path, mark: str) 
     for folder in ("out", "medseg-runs"):
         with pytest.raises(RunError, match="lies in a folder that is passed on"):
             write_case_map("radiology", tmp_path, tmp_path / folder / "names.csv")
+
+
+def test_a_map_that_cannot_be_written_in_the_end_says_what_is_whole(tmp_path: Path) -> None:
+    (tmp_path / "names.csv").touch()
+    with pytest.raises(
+        RunError, match=r"names\.csv, the key map, .* all else is\. .*: medseg data key-map PIPELINE"
+    ):
+        write_late(tmp_path / "names.csv", CASE_COLUMNS, [])

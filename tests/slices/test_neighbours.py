@@ -126,6 +126,13 @@ def test_pictures_have_no_neighbours(name: str) -> None:
         check_pipeline(name, set=["slices.neighbours=1"])
 
 
+def test_pictures_are_cut_along_no_other_axis() -> None:
+    with pytest.raises(
+        DefinitionError, match=r"slices\.axis is sagittal, and the slices of .* are the pictures"
+    ):
+        check_pipeline("emps", set=["slices.axis=sagittal"])
+
+
 def test_the_transform_takes_plain_tensors_and_refuses_what_has_no_slices() -> None:
     plain = torch.arange(6.0).reshape(1, 3, 1, 2)
     stacked = StackNeighboursd("image")({"image": plain})["image"]

@@ -122,11 +122,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         **row,
         "pipeline": state.pipeline,
         "status": _status(folder, state),
-        "data": "generated"
-        if state.generated
-        else f"{state.mixture} generated"
-        if state.mixture
-        else "given",
+        "data": _origin(state),
         "fold_of": state.part_of.name if state.part_of else None,
         "mine": state.mine,
         "name": state.options.run_name or "",
@@ -170,3 +166,9 @@ def _lines(folder: RunFolder, name: str) -> Iterator[str]:
     with suppress(MedsegError, OSError), open_regular(inside(folder.path, name)) as file:
         for line in file:
             yield line.decode("utf-8", errors="replace")
+
+
+def _origin(state: State) -> str:
+    if state.generated:
+        return "generated"
+    return f"{state.mixture} generated" if state.mixture else "given"

@@ -92,16 +92,19 @@ def reproduce_run(
 def _recorded(run: str, tracking_uri: str | None, place: Path, data: Path | None) -> Recorded:
     """What was kept of a run: in its folder, or where there is none here on the tracking server."""
     from medseg.tracking.mlflow.address import default_uri  # noqa: PLC0415 - MLflow
+    from medseg.tracking.mlflow.runs import find_run  # noqa: PLC0415 - MLflow
 
     try:
         folder = find_run_folder(run)
     except RunError as missing:
+        uri = default_uri(tracking_uri)
         try:
-            return Recorded.of_store(default_uri(tracking_uri), run, place, data)
+            run_id = find_run(uri, run)
         except RunError as error:
-            if tracking_uri is None and "No run" in str(error):
-                raise RunError(f"{missing} Or name the server that knows it: --tracking-uri") from error
-            raise
+            raise RunError(
+                f"{missing} On the tracking server: {error} To ask another server: --tracking-uri URI"
+            ) from error
+        return Recorded.of_store(uri, run_id, place, data)
     return Recorded.of_folder(folder)
 
 

@@ -107,6 +107,21 @@ def test_what_a_store_has_not_is_refused_and_named(
     with pytest.raises(RunError, match=r"began with weights from a file \(steps\.fit\.weights\)"):
         kept.declaration()
 
+    (kept.folder / "model" / "model.json").write_text("{", encoding="utf-8")
+    declared.write_text(
+        to_yaml({**given, "steps": {"evaluate": given["steps"]["evaluate"]}}), encoding="utf-8"
+    )
+    with pytest.raises(RunError, match=r"model\.json of the run .* is damaged on the tracking server"):
+        kept.declaration()
+
+    (artifacts,) = (workspace / "mlartifacts").rglob(f"{state.tracked}/artifacts")
+    (artifacts / "scores" / "test.csv").write_bytes(b"case\n\xff\n")
+    with pytest.raises(RunError, match=r"test\.csv of the run .* is damaged on the tracking server"):
+        Recorded.of_store(state.tracking_uri, state.tracked, tmp_path / "second", tmp_path)
+    shutil.rmtree(artifacts / "scores")
+    with pytest.raises(RunError, match="has no tables of scores"):
+        Recorded.of_store(state.tracking_uri, state.tracked, tmp_path / "third", tmp_path)
+
     with open_store(state.tracking_uri) as client:
         client.set_terminated(state.tracked, "FAILED")
     with pytest.raises(RunError, match=r"is not finished \(FAILED\)"):

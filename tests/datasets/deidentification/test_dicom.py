@@ -288,3 +288,29 @@ def test_a_film_is_left_out(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="film"):
         clean_dicom(path, Choice(), Substitutes(KEY))
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        *("PatientBirthDateInAlternativeCalendar", "PatientDeathDateInAlternativeCalendar"),
+        *(
+            "PotentialReasonsForProcedure",
+            "RequestedProcedureDescriptionTrial",
+            "SubstanceAdministrationNotes",
+        ),
+        *(
+            "PlacerOrderNumberProcedure",
+            "FillerOrderNumberProcedure",
+            "AssignedLocation",
+            "HangingProtocolCreator",
+        ),
+    ],
+)
+def test_short_texts_that_people_type_are_emptied_though_the_table_does_not_list_them(
+    cleaned: Callable[..., Any], keyword: str
+) -> None:
+    _, data = cleaned(**{keyword: "5714 Mrs. Huber", "ConvolutionKernel": "B30f"})
+
+    assert not data.get(keyword)
+    assert data.ConvolutionKernel == "B30f"
