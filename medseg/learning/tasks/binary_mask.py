@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,12 +18,10 @@ from medseg.images.formats import FileKind
 from medseg.learning.scores.added.case_score import CaseScore
 from medseg.learning.scores.epoch.masks import DiceByCase
 from medseg.learning.settings import is_number
-from medseg.learning.tasks.class_masks import are_weights
+from medseg.learning.tasks.class_weights import FREQUENCY, Given, Weights, weights_of
 from medseg.learning.tasks.target import MASKS, Target
 from medseg.learning.tasks.task import Loss, Scorer
 from medseg.text import as_names
-
-_WEIGHTS = "frequency"
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class BinaryMask:
     threshold: float = 0.5
     cross_entropy: float = 1.0
     dice: float = 1.0
-    class_weights: tuple[float, float] | Literal["frequency"] | None = None
+    class_weights: Weights = None
     loss_of: Callable[..., Any] | None = None
 
     def __init__(
@@ -60,22 +58,25 @@ class BinaryMask:
         threshold: float = 0.5,
         cross_entropy: float = 1.0,
         dice: float = 1.0,
-        class_weights: Sequence[float] | Literal["frequency"] | None = None,
+        class_weights: Given = None,
         loss: Callable[..., Any] | None = None,
     ) -> None:
-        given = (
-            class_weights if class_weights is None or isinstance(class_weights, str) else tuple(class_weights)
-        )
         for name, value in (
             ("classes", as_names(classes)),
             ("threshold", threshold),
             ("cross_entropy", cross_entropy),
             ("dice", dice),
-            ("class_weights", given),
             ("loss_of", loss),
         ):
             object.__setattr__(self, name, value)
         self._refuse_contradictions()
+        weights = weights_of(class_weights, self.classes)
+        if weights is not None and (self.loss_of is not None or not self.cross_entropy):
+            raise DefinitionError(
+                "task.class_weights weigh the cross-entropy, and the loss has none: set task.cross_entropy, or "
+                "leave them out"
+            )
+        object.__setattr__(self, "class_weights", weights)
 
     def _refuse_contradictions(self) -> None:
         if len(self.classes) != 2 or len(set(self.classes)) != 2:
@@ -90,19 +91,6 @@ class BinaryMask:
             raise DefinitionError(f"task.threshold is {self.threshold}, expected a probability in [0, 1]")
         if self.loss_of is None and not (self.cross_entropy or self.dice):
             raise DefinitionError("task.cross_entropy and task.dice are both 0: nothing would be learned")
-        weights = self.class_weights
-        if isinstance(weights, str) and weights != _WEIGHTS:
-            raise DefinitionError(f"task.class_weights is {weights!r}, expected `{_WEIGHTS}`, or two numbers")
-        if isinstance(weights, tuple) and (len(weights) != 2 or not are_weights(weights)):
-            raise DefinitionError(
-                f"task.class_weights is {list(weights)}, expected two finite numbers, 0 or more: of background and "
-                f"foreground, or `{_WEIGHTS}`"
-            )
-        if weights is not None and (self.loss_of is not None or not self.cross_entropy):
-            raise DefinitionError(
-                "task.class_weights weigh the cross-entropy, and the loss has none: set task.cross_entropy, or "
-                "leave them out"
-            )
 
     @property
     def target(self) -> Target:
@@ -147,11 +135,11 @@ class BinaryMask:
 
     def weighted(self, counts: NDArray[np.int64]) -> BinaryMask:
         """Turn `class_weights: frequency` into numbers; other tasks come back as they are."""
-        if self.class_weights != _WEIGHTS:
+        if self.class_weights != FREQUENCY:
             return self
         if not counts.all():
             raise DefinitionError(
-                f"task.class_weights is `{_WEIGHTS}`, and the training part holds {int(counts[0])} pixels of "
+                f"task.class_weights is `{FREQUENCY}`, and the training part holds {int(counts[0])} pixels of "
                 f"background and {int(counts[1])} of foreground. Give numbers, or leave the weights out."
             )
         inverse = counts.sum() / counts

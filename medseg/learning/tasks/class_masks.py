@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from medseg.errors import DefinitionError
 from medseg.images.formats import FileKind
 from medseg.learning.scores.added.case_score import CaseScore
 from medseg.learning.scores.epoch.masks import DiceByCase
-from medseg.learning.settings import is_number
+from medseg.learning.tasks.class_weights import FREQUENCY, Given, Weights, inverse_frequency, weights_of
 from medseg.learning.tasks.smoothed import refuse_weighted_smoothing
 from medseg.learning.tasks.target import MASKS, Target
 from medseg.learning.tasks.task import Loss, Scorer
@@ -35,8 +35,9 @@ class ClassMasks:
             class when left out.
         loss_of: Makes the loss from `weight` (a (K,) tensor or None): MONAI's and torch's losses both do.
             MONAI's Dice plus cross-entropy when left out.
-        class_weights: One weight a class, `frequency` (inverse frequency of its voxels in the training part,
-            with a mean of 1 over the classes that occur and 0 for the others), or None.
+        class_weights: One weight a class, in their order or by name (1 for those not named); `frequency` (inverse
+            frequency of its voxels in the training part, with a mean of 1 over the classes that occur and 0 for the
+            others); or None.
     """
 
     declared: ClassVar[Mapping[str, Slot]] = {"loss": Slot("torch.nn.Module", ("weight",))}
@@ -45,7 +46,7 @@ class ClassMasks:
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     select: tuple[str, ...] = ()
     loss_of: Callable[..., Any] | None = None
-    class_weights: tuple[float, ...] | Literal["frequency"] | None = None
+    class_weights: Weights = None
 
     def __init__(
         self,
@@ -53,21 +54,18 @@ class ClassMasks:
         regions: Mapping[str, Sequence[int]] | None = None,
         select: Sequence[str] = (),
         loss: Callable[..., Any] | None = None,
-        class_weights: Sequence[float] | Literal["frequency"] | None = None,
+        class_weights: Given = None,
     ) -> None:
-        weights = (
-            class_weights if class_weights is None or class_weights == "frequency" else tuple(class_weights)
-        )
         chosen = {name: tuple(members) for name, members in (regions or {}).items()}
         for name, value in (
             ("classes", as_names(classes)),
             ("regions", chosen),
             ("select", as_names(select) or tuple(classes[1:])),
             ("loss_of", loss),
-            ("class_weights", weights),
         ):
             object.__setattr__(self, name, value)
         self._refuse_contradictions()
+        object.__setattr__(self, "class_weights", weights_of(class_weights, self.classes))
 
     def _refuse_contradictions(self) -> None:
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
@@ -84,14 +82,6 @@ class ClassMasks:
         unknown = [name for name in self.select if name not in self.names]
         if unknown:
             raise DefinitionError(f"task.select names {unknown}, which are not among {list(self.names)}")
-        if isinstance(self.class_weights, tuple) and len(self.class_weights) != len(self.classes):
-            raise DefinitionError(
-                f"task.class_weights has {len(self.class_weights)} values for {len(self.classes)} classes"
-            )
-        if isinstance(self.class_weights, tuple) and not are_weights(self.class_weights):
-            raise DefinitionError(
-                f"task.class_weights is {list(self.class_weights)}, expected finite numbers, 0 or more"
-            )
 
     @property
     def target(self) -> Target:
@@ -120,7 +110,7 @@ class ClassMasks:
 
     def weighted(self, counts: NDArray[np.int64]) -> ClassMasks:
         """Turn `class_weights: frequency` into numbers; other tasks come back as they are."""
-        if self.class_weights != "frequency":
+        if self.class_weights != FREQUENCY:
             return self
         return ClassMasks(self.classes, self.regions, self.select, self.loss_of, inverse_frequency(counts))
 
@@ -181,20 +171,6 @@ class ClassMasks:
             "regions": {name: list(members) for name, members in self.regions.items()},
             "select": list(self.select),
         }
-
-
-def inverse_frequency(counts: NDArray[np.int64]) -> tuple[float, ...]:
-    """Weights of classes that occur so often: with a mean of 1 over those that occur, 0 for the others."""
-    inverse = counts.sum() / np.maximum(counts, 1)
-    inverse[counts == 0] = 0.0
-    return tuple(float(w) for w in inverse * np.count_nonzero(counts) / inverse.sum())
-
-
-def are_weights(values: tuple[Any, ...]) -> bool:
-    """Whether values can weigh classes: finite, none below zero, not all zero."""
-    if not all(is_number(value) and value >= 0 for value in values):
-        return False
-    return any(values)
 
 
 def _same(held: torch.Tensor, weight: torch.Tensor) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from medseg.images.formats import FileKind
 from medseg.learning.scores.added.case_score import CaseScore
 from medseg.learning.scores.epoch.labels import EPOCH_SCORES, EpochClassScorer
 from medseg.learning.settings import is_number
-from medseg.learning.tasks.class_masks import are_weights, inverse_frequency
+from medseg.learning.tasks.class_weights import FREQUENCY, Given, Weights, inverse_frequency, weights_of
 from medseg.learning.tasks.decision import Decision
 from medseg.learning.tasks.exclusive import OneClass
 from medseg.learning.tasks.label_loss import OfLabels, declared_loss, index, kept_index, numbers
@@ -26,8 +26,6 @@ from medseg.learning.tasks.smoothed import SmoothedCrossEntropy, refuse_weighted
 from medseg.learning.tasks.target import MANY_LABELS, ONE_LABEL, Target
 from medseg.learning.tasks.task import Loss, Scorer
 from medseg.text import as_names
-
-Weights = tuple[float, ...] | Literal["frequency"] | None
 
 
 class _OfWholeImages(ABC):
@@ -81,7 +79,8 @@ class ImageClasses(_OfWholeImages):
             average_precision.
         loss_of: Makes the loss from `weight` (a (K,) tensor or None); the cross-entropy when left out, in which each
             image is weighted by its own class.
-        class_weights: One weight a class, `frequency` (inverse frequency of its images in the training part,
+        class_weights: One weight a class, in their order or by name (1 for those not named), such as {tumour: 3.0};
+            `frequency` (inverse frequency of its images in the training part,
             with a mean of 1 over the classes that occur), or None.
         label_smoothing: Of the cross-entropy, in [0, 1).
         temperature: What logits are divided by before the softmax, above 0; `medseg.steps.ScaleTemperature` finds it.
@@ -102,7 +101,7 @@ class ImageClasses(_OfWholeImages):
         classes: Sequence[str],
         select: str = "balanced_accuracy",
         loss: Callable[..., Any] | None = None,
-        class_weights: Sequence[float] | Literal["frequency"] | None = None,
+        class_weights: Given = None,
         label_smoothing: float = 0.0,
         temperature: float = 1.0,
     ) -> None:
@@ -110,14 +109,14 @@ class ImageClasses(_OfWholeImages):
             ("classes", as_names(classes)),
             ("select", select),
             ("loss_of", loss),
-            ("class_weights", _given(class_weights)),
             ("label_smoothing", label_smoothing),
             ("temperature", temperature),
         ):
             object.__setattr__(self, name, value)
         _refuse_classes(self.classes, least=2)
         _refuse_temperature(self.temperature)
-        _refuse_settings(self.classes, self.select, self.class_weights)
+        _refuse_selection(self.select)
+        object.__setattr__(self, "class_weights", weights_of(class_weights, self.classes))
         smooth = self.label_smoothing
         if not is_number(smooth) or not 0 <= smooth < 1:
             raise DefinitionError(f"task.label_smoothing is {smooth!r}, expected a number in [0, 1)")
@@ -136,7 +135,7 @@ class ImageClasses(_OfWholeImages):
 
     def weighted(self, counts: NDArray[np.int64]) -> ImageClasses:
         """Turn `class_weights: frequency` into numbers; other tasks come back as they are."""
-        if self.class_weights != "frequency":
+        if self.class_weights != FREQUENCY:
             return self
         weights = inverse_frequency(counts)
         return ImageClasses(
@@ -214,7 +213,7 @@ class ImageTags(_OfWholeImages):
         classes: Sequence[str],
         select: str = "f1",
         loss: Callable[..., Any] | None = None,
-        class_weights: Sequence[float] | Literal["frequency"] | None = None,
+        class_weights: Given = None,
         threshold: float = THRESHOLD,
         temperature: float = 1.0,
     ) -> None:
@@ -222,14 +221,14 @@ class ImageTags(_OfWholeImages):
             ("classes", as_names(classes)),
             ("select", select),
             ("loss_of", loss),
-            ("class_weights", _given(class_weights)),
             ("threshold", threshold),
             ("temperature", temperature),
         ):
             object.__setattr__(self, name, value)
         _refuse_classes(self.classes, least=1)
         _refuse_temperature(self.temperature)
-        _refuse_settings(self.classes, self.select, self.class_weights)
+        _refuse_selection(self.select)
+        object.__setattr__(self, "class_weights", weights_of(class_weights, self.classes))
         try:
             _ = self.decision
         except ValueError as error:
@@ -247,7 +246,7 @@ class ImageTags(_OfWholeImages):
 
     def weighted(self, counts: NDArray[np.int64]) -> ImageTags:
         """Turn `class_weights: frequency` into numbers; other tasks come back as they are."""
-        if self.class_weights != "frequency":
+        if self.class_weights != FREQUENCY:
             return self
         weights = inverse_frequency(counts)
         return ImageTags(self.classes, self.select, self.loss_of, weights, self.threshold, self.temperature)
@@ -294,18 +293,9 @@ def _refuse_classes(classes: tuple[str, ...], *, least: int) -> None:
         raise DefinitionError(f"expected {expected} at task.classes, got {list(classes)}")
 
 
-def _refuse_settings(classes: tuple[str, ...], select: str, weights: Weights) -> None:
+def _refuse_selection(select: str) -> None:
     if select not in EPOCH_SCORES:
         raise DefinitionError(f"task.select is {select!r}, expected one of {', '.join(EPOCH_SCORES)}")
-    if isinstance(weights, str) and weights != "frequency":
-        raise DefinitionError(
-            f"task.class_weights is {weights!r}, expected `frequency`, or a number for each class"
-        )
-    if isinstance(weights, tuple) and (len(weights) != len(classes) or not are_weights(weights)):
-        raise DefinitionError(
-            f"task.class_weights is {list(weights)}, expected {len(classes)} finite numbers, 0 or more, in the order "
-            f"of {list(classes)}"
-        )
 
 
 def _refuse_temperature(temperature: object) -> None:
@@ -316,10 +306,6 @@ def _refuse_temperature(temperature: object) -> None:
 def _kept_temperature(temperature: float) -> dict[str, float]:
     """As a model keeps it: models of before, and those that were not scaled, have none."""
     return {} if temperature == 1 else {"temperature": temperature}
-
-
-def _given(weights: Sequence[float] | Literal["frequency"] | None) -> Weights:
-    return weights if weights is None or isinstance(weights, str) else tuple(weights)
 
 
 def _tensor(weights: Weights) -> torch.Tensor | None:

@@ -203,7 +203,7 @@ def test_decoding_takes_the_first_of_equals_and_agrees_with_argmax(batch):
         ({"classes": CLASSES, "regions": {"t": []}}, "region 't'"),
         ({"classes": CLASSES, "regions": {"core": [1]}}, "name of its own"),
         ({"classes": CLASSES, "select": ["tumour"]}, "tumour"),
-        ({"classes": CLASSES, "class_weights": [1.0, 2.0]}, "2 values for 3"),
+        ({"classes": CLASSES, "class_weights": [1.0, 2.0]}, "3 finite numbers"),
     ],
 )
 def test_contradictions_are_refused(wrong, said):
