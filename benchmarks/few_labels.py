@@ -34,6 +34,7 @@ from medseg.learning.scores.paired.significance import wilcoxon_p
 from medseg.learning.tasks.exclusive import OneClass
 from medseg.testing.labelled import disc, write_class_folders
 from medseg.testing.pictures import write_picture
+from medseg.yaml import write_yaml
 
 CLASSES = ("no", "yes")  # the second is the disease
 FLIP = {"_target_": "monai.transforms.RandFlipd", "keys": ["image"], "spatial_axis": 1, "prob": 0.5}
@@ -260,26 +261,25 @@ def main() -> None:
             "--data is missing: name the folder with labelled, unlabelled and key.csv, or take --quick"
         )
     known = methods(quick=given.quick, epochs=1 if given.quick else given.epochs)
-    names = ["probe", "rank"] if given.quick else given.methods.split(",")
+    names = ["probe", "agreement"] if given.quick else given.methods.split(",")
     if unknown := sorted(set(names) - set(known)):
         parser.error(f"--methods: {', '.join(unknown)}; expected some of {', '.join(known)}")
     with tempfile.TemporaryDirectory() as place:
         data = made_up(Path(place) / "data") if given.quick else given.data.resolve()
         before = Path.cwd()
         os.chdir(place)  # runs and their tracking database lie in the working folder
+        found: dict[str, list[Tested]] = {name: [] for name in names}
         try:
-            found: dict[str, list[Tested]] = {name: [] for name in names}
             for name in names:
                 path = Path(f"few_labels_{name}.yaml")
-                path.write_text(
-                    yaml.safe_dump(definition(known[name], given.size, quick=given.quick), sort_keys=False)
-                )
+                write_yaml(definition(known[name], given.size, quick=given.quick), path)
                 for seed in range(1, 2 if given.quick else given.seeds + 1):
                     found[name].append(run(path, data, seed))
                     f2 = measured([found[name][-1]])[1, "f2"]
                     print(f"{name}, seed {seed}: F2 {within(f2)}", flush=True)
-            tell(found, key_of(data))
         finally:
+            if done := {name: parts for name, parts in found.items() if parts}:  # also where a later method failed
+                tell(done, key_of(data))
             os.chdir(before)
 
 
