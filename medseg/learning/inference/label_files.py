@@ -254,7 +254,7 @@ def _algorithm(predictor: Predictor) -> Algorithm:
 
     return Algorithm(
         predictor.about.get("pipeline", "medseg model"),
-        tensors_digest(predictor.network.state_dict()),
+        tensors_digest(predictor.networks.state_dict()),
         f"medseg {__version__}",
     )
 

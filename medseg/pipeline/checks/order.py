@@ -79,6 +79,9 @@ def without_outdated(predictor: Predictor, step: Step, declared: Task) -> tuple[
     if changed < Stage.LOGITS and predictor.flips:
         gone.append("the mean over mirror images")
         predictor = replace(predictor, flips=())
+    if changed < Stage.LOGITS and predictor.others:
+        gone.append("the models of other axes")
+        predictor = replace(predictor, others=())
     if changed < Stage.DECISION:
         task, decided = _undecided(predictor.task, declared)
         gone += decided
