@@ -61,14 +61,13 @@ def ensemble(models: Sequence[Predictor]) -> Predictor:
     first, *rest = of_axes
     if not rest:
         return first
-    alone = {"manifest": first.manifest, "profile": None, "cleaning": ()}
     return replace(
         first,
         task=_task(of_axes),
         profile=_profile(models),
         about={**_about(models, list(axes)), **_left_out(list(axes.values()))},
         cleaning=first.cleaning if all(each.cleaning == first.cleaning for each in models) else (),
-        others=tuple(replace(each, **alone) for each in rest),
+        others=tuple(replace(each, manifest=first.manifest, profile=None, cleaning=()) for each in rest),
     )
 
 
