@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 from medseg.geometry.grid import Geometry, StoredImage
 from medseg.images.beside import beside
 from medseg.images.itk.names import METAIMAGE, NAME, NRRD, PAIR
-from medseg.images.itk.read import header_of, itk_geometry, read_itk
+from medseg.images.itk.read import header_of, itk_geometry, read_itk, read_several, stored_channels
 from medseg.images.nifti import pair
 from medseg.images.own_format import VolumeFormat
 
@@ -36,6 +37,38 @@ class ItkFiles(VolumeFormat):
         except PackageNotFoundError:  # Analyze is read without
             itk = ""
         return {"kind": NAME, "version": self.version, "simpleitk": itk}
+
+
+@dataclass(frozen=True)
+class StackedItkFiles(ItkFiles):
+    """Such files with all channels of a case in one: several values in each voxel, or along a fourth axis.
+
+    Label maps have one value.
+
+    Attributes:
+        planes: Names of a file's channels, in their order.
+    """
+
+    planes: tuple[str, ...] = ()
+
+    def read(self, path: Path, channels: Sequence[str]) -> list[StoredImage]:
+        """The channels that were asked for."""
+        if _is_pair(path):
+            stored = pair.read_stacked_pair(path, len(self.planes))
+        else:
+            stored = read_several(path, len(self.planes))
+        return [stored[self.planes.index(channel)] for channel in channels]
+
+    def geometry(self, path: Path) -> Geometry:
+        """Shape and affine, of a file of all channels or of a label map."""
+        if _is_pair(path):
+            return pair.pair_geometry(path)
+        several = stored_channels(path) > 1
+        return itk_geometry(path, len(self.planes) if several else 1)
+
+    def meaning(self) -> Mapping[str, Any]:
+        """Its kind, and which channel is where."""
+        return {**super().meaning(), "planes": list(self.planes)}
 
 
 def voxels_beside(header: Path) -> Path | None:
