@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from medseg.errors import DataError
 from medseg.geometry.grid import Geometry, StoredImage
 from medseg.images.beside import beside
-from medseg.images.itk import metaimage, nrrd
+from medseg.images.itk import gipl, metaimage, nrrd, vtk
 from medseg.images.itk.declared import Declared, refused
 from medseg.images.itk.names import METAIMAGE, NRRD
 from medseg.images.limits import (
@@ -39,6 +39,8 @@ from medseg.images.refusal import RefusedError
 HEADERS: Mapping[str, Callable[[BinaryIO], Declared]] = {
     **dict.fromkeys(METAIMAGE, metaimage.declared),
     **dict.fromkeys(NRRD, nrrd.declared),
+    ".gipl": gipl.declared,
+    ".vtk": vtk.declared,
 }
 """What reads a header, by the ending of the file's name."""
 

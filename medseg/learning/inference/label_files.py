@@ -77,7 +77,7 @@ class NiftiFile:
 
 @dataclass(frozen=True)
 class ItkFile:
-    """The data set's own values in the format of the input, MetaImage or NRRD, in one file; of Analyze as NIfTI."""
+    """The data set's own values in the format of the input, MetaImage or NRRD, in one file; of others as NIfTI."""
 
     suffix: str = ".mha"
     about: str = "label map in the format of the input, in the values of the data set."

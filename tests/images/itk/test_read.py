@@ -481,7 +481,9 @@ def test_values_of_a_voxel_may_be_the_last_axis_of_nrrd(tmp_path):
     path = nrrd(
         tmp_path / "last.nrrd",
         both.tobytes(order="F"),
-        dimension="4", sizes="3 4 5 2", kinds="domain domain domain list",
+        dimension="4",
+        sizes="3 4 5 2",
+        kinds="domain domain domain list",
         space_directions="(1,0,0) (0,2,0) (0,0,3) none",
     )
     first, second = read_several(path, 2)

@@ -13,8 +13,9 @@ from medseg.datasets.scanning.folder import ITK, OTHER, VOLUME, Entry, Folder
 from medseg.datasets.scanning.layout import Layout
 from medseg.datasets.scanning.layouts.training_folders import TEST, one_home, training
 from medseg.errors import DataError
-from medseg.images.itk.names import NAME, PAIR
+from medseg.images.itk.names import MGH, NAME, PAIR
 from medseg.images.itk.read import header_of, stored_channels
+from medseg.images.nifti.mgh import frames_of, mgh_geometry
 from medseg.images.nifti.pair import pair_geometry
 from medseg.images.nifti.read import stored_shape
 
@@ -80,6 +81,9 @@ def _channels_in(images: Sequence[Entry], masks: set[str]) -> tuple[int, str]:
 
 
 def _held(entry: Entry) -> tuple[int, str]:
+    if entry.kind == ITK and entry.name.lower().endswith(MGH):
+        count = frames_of(entry.path)
+        return count, " x ".join(map(str, (*mgh_geometry(entry.path).shape, count)))
     if entry.kind == ITK and not entry.name.lower().endswith(PAIR):
         shape = header_of(entry.path).sizes
         return stored_channels(entry.path), " x ".join(map(str, shape))
