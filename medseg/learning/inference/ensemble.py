@@ -17,7 +17,7 @@ from medseg.learning.settings import is_number
 from medseg.learning.tasks.task import TASK, MaskTask, Task
 
 #: What each model has fitted on its own validation cases: of several, the mean.
-_FITTED = ("threshold", "temperature")
+_FITTED = ("threshold", "thresholds", "temperature")
 _OF_SLICES = ("settings of slices", "slices at a time")  # models of several axes may differ in these
 _LEFT_OUT = {"temperature": 1.0}  # what it is where a description does not have it
 
@@ -147,11 +147,18 @@ def _task(models: Sequence[Predictor]) -> Task:
     spec = dict(models[0].task.spec())
     for name in _FITTED:
         given = [each.task.spec().get(name, _LEFT_OUT.get(name)) for each in models]
-        values = [value for value in given if is_number(value)]
-        if len(values) == len(models) and len(set(values)) > 1:
-            spec[name] = float(np.mean(values))
+        by_name = [each for each in given if isinstance(each, Mapping)]
+        if len(by_name) == len(models):  # of the same names, as the other settings tell
+            spec[name] = {key: _mean([each[key] for each in by_name]) for key in by_name[0]}
+        elif all(is_number(value) for value in given) and len(set(given)) > 1:
+            spec[name] = _mean([float(value) for value in given if value is not None])
     task: Task = build(spec, at="task", kind=TASK, allowed=models[0].preparation.allowed)
     return task
+
+
+def _mean(values: Sequence[float]) -> float:
+    """To the last bit what they are, where they are all the same."""
+    return float(values[0] if len(set(values)) == 1 else np.mean(values))
 
 
 def _profile(models: Sequence[Predictor]) -> TrainingProfile | None:
