@@ -72,6 +72,7 @@ _HOMES = {
     "scan": "medseg.api",
     "show_run": "medseg.api",
     "sync_runs": "medseg.api",
+    "view": "medseg.api",
 }
 
 __all__ = [
@@ -108,6 +109,7 @@ __all__ = [
     "show_run",
     "sync_runs",
     "transforms",
+    "view",
 ]
 
 # Public modules, imported on first use as well.

@@ -46,6 +46,7 @@ def test_the_public_names_are_these() -> None:
         "show_run",
         "sync_runs",
         "transforms",
+        "view",
     ]
     assert dir(medseg) == sorted(medseg.__all__)
 

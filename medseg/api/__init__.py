@@ -28,6 +28,7 @@ from medseg.api.scoring.external import evaluate
 from medseg.api.sweeping.finding import sweep_to_go_on
 from medseg.api.sweeping.result import SweepResult
 from medseg.api.sweeping.sweep import resume_sweep, run_sweep
+from medseg.api.viewing.view import view
 from medseg.pipeline.options import default_jobs
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "show_run",
     "sweep_to_go_on",
     "sync_runs",
+    "view",
     "write_case_map",
     "write_sample",
 ]

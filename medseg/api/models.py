@@ -26,7 +26,7 @@ def load_model(
     device: str = "auto",
     allow: Sequence[str] = (),
 ) -> Predictor:
-    """Load a model by its folder, or by its run; several as one, whose logits are averaged.
+    """Load a model by its folder, or by its run; several as one: see `medseg.learning.inference.ensemble`.
 
     A run that is not in this folder is looked up in the tracking store each time, so that its model is the one that
     the store has now: fetched once, and again after the run has gone on. Without the store it cannot be loaded by its

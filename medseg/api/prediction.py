@@ -151,7 +151,7 @@ def predict(
 
     Args:
         model: A model, its folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix; a
-            cross-validation, or a list of any of these, for the mean of their logits.
+            cross-validation, or a list of any of these, for the mean of their logits, over axes of probabilities.
         inputs: Case folders, or folders of them, in the layout of the model's manifest; where one file is a
             case, files as well, wherever they lie.
         out: Folder to write to; None where `to` is enough.

@@ -14,9 +14,10 @@ from rich.text import Text
 from medseg.cli import data, pipeline, runs
 from medseg.cli.deidentify import deidentify
 from medseg.cli.display import display
-from medseg.cli.export import export
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
+from medseg.cli.models.export import export
+from medseg.cli.models.view import view
 from medseg.cli.options import (
     Allow,
     AlsoModels,
@@ -55,6 +56,7 @@ cache = typer.Typer(help="Prepared slices, generated samples and remembered chec
 app.add_typer(cache, name="cache")
 app.command()(deidentify)
 app.command()(export)
+app.command()(view)
 pipeline.app.command()(sweep)
 
 

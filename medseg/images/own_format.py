@@ -94,7 +94,7 @@ def installed_format(name: str) -> VolumeFormat:
         raise ManifestError(
             f"at format: no installed package brings the format '{name}'.{hint} Installed formats: "
             f"{', '.join(sorted(found)) or 'none'}. Leave `format` out for NIfTI, write `format: itk` "
-            "for MetaImage, NRRD and Analyze, or say `pictures` for pictures and DICOM."
+            "for MetaImage, NRRD, Analyze, MGH, GIPL and VTK, or say `pictures` for pictures and DICOM."
         )
     return _loaded(found[name])
 

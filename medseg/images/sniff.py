@@ -19,7 +19,7 @@ _RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw")
 UNREAD = (
     *(".gif", ".webp", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".jxr"),
     *(".svg", ".psd", ".xcf", ".pcx", ".tga", ".ppm", ".pgm", ".pbm", ".pnm", ".exr", ".hdr", ".ico", ".dib"),
-    *(*_RAW, ".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz"),
+    *(*_RAW, ".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mgh", ".mnc", ".gipl"),
 )
 """Endings of images that are not read, in lower case; a picture that is called so is read, but for raw files."""
 

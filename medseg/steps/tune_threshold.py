@@ -1,15 +1,16 @@
-"""The step that searches the threshold of a binary mask on the validation cases."""
+"""The step that searches the thresholds of a binary mask, or of regions, on the validation cases."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import pandas as pd
 
-from medseg.datasets.case import Case
+from medseg.datasets.case import Case, safe_name
 from medseg.datasets.reading.unforeseen import one_case
 from medseg.datasets.unannotated import annotated
 from medseg.errors import DataError, RunError
@@ -20,7 +21,7 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.counts import COUNT_SCORES
 from medseg.learning.scores.probability_counts import ProbabilityCounts
 from medseg.learning.scores.threshold_search import ThresholdSearch, search
-from medseg.learning.tasks.task import threshold_task
+from medseg.learning.tasks.task import CutTask, cut_task
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.step import Fits, Run, Stage, Work
@@ -30,6 +31,8 @@ from medseg.text import many
 class TuneThreshold:
     """Search the threshold with the best score on the validation cases, and leave it in the task.
 
+    Of regions that may overlap each gets its own, by the score of that region alone, before later ones are painted
+    over it.
     Test cases are never looked at. Probabilities are those of whole files, as `medseg predict` writes them.
 
     Args:
@@ -56,59 +59,70 @@ class TuneThreshold:
         """Refuse a task without a threshold.
 
         Raises:
-            DefinitionError: The task is none of a binary mask.
+            DefinitionError: The task has none.
         """
-        threshold_task(predictor.task)
+        cut_task(predictor.task)
 
     def __call__(self, work: Work, run: Run) -> Work:
         """Predict the validation cases, and search."""
-        counts: dict[str, list[ProbabilityCounts]] = defaultdict(list)
+        task = cut_task(work.predictor.task)
+        counts: dict[str, defaultdict[str, list[ProbabilityCounts]]] = {
+            name: defaultdict(list) for name in task.cuts
+        }
         cases = work.of("val")
         with run.progress.bar("searching the threshold", len(cases), "cases") as bar:
             for case in cases:
                 with one_case(case):
-                    counts[case.group].append(_counted(case, work))
+                    for name, each in _counted(case, work, task).items():
+                        counts[name][case.group].append(each)
                 bar.advance()
+        cuts = {
+            name: self._searched(each, _Cut.of(task, name), run, work.epochs) for name, each in counts.items()
+        }
+        _keep(cuts, run)
+        return _with_cuts(work, cuts)
+
+    def _searched(
+        self, counts: Mapping[str, Sequence[ProbabilityCounts]], cut: _Cut, run: Run, epoch: int
+    ) -> float:
+        """The best threshold of a map; the one that it had where none can be searched."""
         groups = {group: ProbabilityCounts.merged(each) for group, each in counts.items()}
         try:
             found = search(groups, score=self.score, over=self.over)
         except DataError as error:
             # Masks without foreground are legal, and a training that is done is not thrown away for them.
-            return self._kept(work, run, str(error))
-        self._write(found, run, work.epochs)
-        _keep(found.threshold, run)
+            return _stays(cut, run, str(error))
+        self._write(found, cut, run, epoch)
+        cases = sum(map(len, counts.values()))
         run.progress.say(
-            f"Threshold {found.threshold:.4f}: {self.score} {found.value:.4f} on "
-            f"{many(len(cases), 'validation case')} ({found.value_at_half:.4f} at 0.5)."
+            f"Threshold {cut.of_what}{found.threshold:.4f}: {self.score} {found.value:.4f} on "
+            f"{many(cases, 'validation case')} ({found.value_at_half:.4f} at 0.5)."
         )
-        return _with_threshold(work, found.threshold)
-
-    def _kept(self, work: Work, run: Run, reason: str) -> Work:
-        """Go on with the threshold that the task had."""
-        threshold = threshold_task(work.predictor.task).threshold
-        run.progress.say(f"The threshold stays at {threshold:g}: {reason}.", loud=True)
-        run.recorder.tags(
-            {f"{run.step}.threshold": f"{threshold:.6g}", f"{run.step}.role": "none: not searched"}
-        )
-        _keep(threshold, run)
-        return work
+        return found.threshold
 
     def recall(self, work: Work, run: Run) -> Work:
-        """Take the threshold that was found."""
-        found = read_kept(run.place / "threshold.json", dict).get("threshold")
-        if not isinstance(found, float | int) or not 0 <= found <= 1:
+        """Take the thresholds that were found."""
+        kept, names = read_kept(run.place / "threshold.json", dict), cut_task(work.predictor.task).cuts
+        found = kept.get("thresholds", dict.fromkeys(names, kept.get("threshold")))
+        if (
+            not isinstance(found, dict)
+            or found.keys() != names.keys()
+            or not all(isinstance(value, float | int) and 0 <= value <= 1 for value in found.values())
+        ):
             raise RunError("threshold.json of the run is damaged. Start the pipeline again.")
-        return _with_threshold(work, float(found))
+        return _with_cuts(work, {name: float(found[name]) for name in names})
 
-    def _write(self, found: ThresholdSearch, run: Run, epoch: int) -> None:
+    def _write(self, found: ThresholdSearch, cut: _Cut, run: Run, epoch: int) -> None:
         numbers = {
             "value": found.threshold,
             self.score: found.value,
             f"{self.score}_at_half": found.value_at_half,
         }
-        run.recorder.metrics({f"{run.step}/{name}": number for name, number in numbers.items()}, epoch)
-        run.recorder.tags({f"{run.step}.threshold": f"{found.threshold:.6g}", f"{run.step}.role": "val"})
-        table = run.place / "thresholds.csv"
+        run.recorder.metrics(
+            {f"{run.step}/{cut.below}{name}": number for name, number in numbers.items()}, epoch
+        )
+        run.recorder.tags({cut.tag(run.step): f"{found.threshold:.6g}", f"{run.step}.role": "val"})
+        table = run.place / f"thresholds{cut.ending}.csv"
         with written_whole(table) as target:
             pd.DataFrame(found.coarse, columns=["threshold", self.score]).to_csv(target, index=False)
         run.recorder.artifact(table, "tables")
@@ -120,13 +134,49 @@ class TuneThreshold:
             value=found.value,
             value_at_half=found.value_at_half,
             score_name=self.score,
-            heading="threshold on the validation cases",
+            heading=f"threshold {cut.of_what}on the validation cases",
         )
-        run.recorder.artifact(save_figure(figure, run.figures / f"{run.step}_curve.png"), "figures")
+        file = run.figures / f"{run.step}_curve{cut.ending}.png"
+        run.recorder.artifact(save_figure(figure, file), "figures")
 
 
-def _counted(case: Case, work: Work) -> ProbabilityCounts:
-    """The pixels of a case; where the data were split by slice, those of its validation slices."""
+@dataclass(frozen=True)
+class _Cut:
+    """The threshold of one map, and how it is told of: without a name where it is the only one."""
+
+    name: str
+    before: float
+
+    @classmethod
+    def of(cls, task: CutTask, name: str) -> _Cut:
+        return cls(name if len(task.cuts) > 1 else "", task.cuts[name])
+
+    @property
+    def of_what(self) -> str:
+        return f"of {self.name} " if self.name else ""
+
+    @property
+    def below(self) -> str:
+        return f"{self.name}/" if self.name else ""
+
+    @property
+    def ending(self) -> str:
+        return f"_{safe_name(self.name)}" if self.name else ""
+
+    def tag(self, step: str) -> str:
+        return f"{step}.threshold{f'.{self.name}' if self.name else ''}"
+
+
+def _stays(cut: _Cut, run: Run, reason: str) -> float:
+    """Go on with the threshold that the task had."""
+    run.progress.say(f"The threshold {cut.of_what}stays at {cut.before:g}: {reason}.", loud=True)
+    role = f"{run.step}.role{f'.{cut.name}' if cut.name else ''}"
+    run.recorder.tags({cut.tag(run.step): f"{cut.before:.6g}", role: "none: not searched"})
+    return cut.before
+
+
+def _counted(case: Case, work: Work, task: CutTask) -> dict[str, ProbabilityCounts]:
+    """The pixels of a case by map; where the data were split by slice, those of its validation slices."""
     predictor, split = work.predictor, work.split
     volume = predictor.read(case)
     if volume.label is None:
@@ -135,17 +185,22 @@ def _counted(case: Case, work: Work) -> ProbabilityCounts:
     if chances is None:
         raise ValueError("a prediction that was asked for probabilities has some")
     axis = AXES[predictor.preparation.rule.axis]
-    planes, truth = axis.cut(volume.geometry.to_ras(chances[0])), axis.cut(volume.label)
-    mine = [not split.leaking or split.role(case.id, place) == "val" for place in range(len(truth))]
-    known = annotated(truth[mine])
-    return ProbabilityCounts.of(planes[mine][known], truth[mine][known] == 1)
+    label = axis.cut(volume.label)
+    mine = [not split.leaking or split.role(case.id, place) == "val" for place in range(len(label))]
+    known = annotated(label[mine])
+    found = {}
+    for name, chance, inside in zip(task.cuts, chances, task.inside(label[mine]), strict=True):
+        planes = axis.cut(volume.geometry.to_ras(chance))[mine]
+        found[name] = ProbabilityCounts.of(planes[known], inside[known])
+    return found
 
 
-def _keep(threshold: float, run: Run) -> None:
+def _keep(cuts: Mapping[str, float], run: Run) -> None:
+    kept = {"threshold": next(iter(cuts.values()))} if len(cuts) == 1 else {"thresholds": dict(cuts)}
     with written_whole(run.place / "threshold.json") as target:
-        target.write_text(json.dumps({"threshold": threshold}), encoding="utf-8")
+        target.write_text(json.dumps(kept), encoding="utf-8")
 
 
-def _with_threshold(work: Work, threshold: float) -> Work:
-    task = threshold_task(work.predictor.task).at(threshold)
+def _with_cuts(work: Work, cuts: Mapping[str, float]) -> Work:
+    task = cut_task(work.predictor.task).with_cuts(cuts)
     return replace(work, predictor=replace(work.predictor, task=task))

@@ -84,8 +84,14 @@ class UseModel:
 
 def _with(work: Work, found: Predictor) -> Work:
     """The model, on the data of this work: its manifest says what their labels mean."""
-    own = work.predictor
-    return replace(work, predictor=replace(found, preparation=own.preparation, manifest=own.manifest))
+    own, files = work.predictor, work.predictor.preparation.files
+    others = tuple(
+        replace(each, preparation=replace(each.preparation, files=files), manifest=own.manifest)
+        for each in found.others
+    )
+    return replace(
+        work, predictor=replace(found, preparation=own.preparation, manifest=own.manifest, others=others)
+    )
 
 
 def _slices(predictor: Predictor) -> dict[str, Any]:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,8 +15,10 @@ from PIL import Image
 from medseg.component import build
 from medseg.errors import DataError, DefinitionError, RunError
 from medseg.learning.inference.predictor import Predictor
+from medseg.learning.scores.probability_counts import ProbabilityCounts
 from medseg.learning.tasks.binary_mask import BinaryMask
 from medseg.learning.tasks.class_masks import ClassMasks
+from medseg.learning.tasks.region_masks import RegionMasks
 from medseg.steps.step import Step
 from medseg.steps.tune_threshold import TuneThreshold
 from medseg.testing.pictures import write_emps, write_lgg
@@ -276,7 +280,7 @@ def test_what_was_found_is_recorded_drawn_and_said(work, make_run, heard):
 
 
 def test_a_task_without_a_threshold_is_refused_before_anything_runs(make_work):
-    with pytest.raises(DefinitionError, match=r"BinaryMask, got ClassMasks"):
+    with pytest.raises(DefinitionError, match=r"RegionMasks, got ClassMasks"):
         TuneThreshold().check(make_work().predictor)
 
 
@@ -343,4 +347,94 @@ def test_a_kept_threshold_that_is_none_is_refused(make_run, kept):
     (run.place / "threshold.json").write_text(kept)
 
     with pytest.raises(RunError, match=r"threshold\.json of the run is damaged"):
-        TuneThreshold().recall(None, run)
+        TuneThreshold().recall(
+            SimpleNamespace(predictor=SimpleNamespace(task=BinaryMask(["no", "yes"]))), run
+        )
+
+
+REGIONS = {"head": [1, 2, 3, 4], "whole": [2, 3, 4], "core": [2, 4], "active": [4]}
+CLASSES = ("outside", "healthy", "necrotic_core", "oedema", "enhancing")
+
+
+@pytest.fixture
+def of_regions(make_work):
+    """An untrained network with a logit for each region, far from 0.5."""
+    work = make_work()
+    task = RegionMasks(CLASSES, REGIONS)
+    spec = {**work.predictor.network_spec, "out_channels": 4}
+    torch.manual_seed(1)
+    network = build(spec, at="network", kind=torch.nn.Module)
+    return replace(work, predictor=replace(work.predictor, network=network, network_spec=spec, task=task))
+
+
+@pytest.mark.slow
+def test_each_region_gets_the_threshold_that_is_best_for_it_alone(of_regions, make_run, heard):
+    run = make_run("threshold")
+    done = tune(of_regions, run, score="iou")
+    found = done.predictor.task.cuts
+
+    read = {name: ([], []) for name in found}
+    for case in of_regions.of("val"):
+        stored = np.asarray(nibabel.load(case.mask).dataobj)
+        chances = of_regions.predictor.predict(case, probabilities=True).probabilities
+        images = np.stack([np.asarray(nibabel.load(path).dataobj) for path in case.images.values()])
+        head = (stored > 0) | (images != 0).any(axis=0)
+        truths = {
+            "head": head,
+            "whole": stored > 0,
+            "core": np.isin(stored, (1, 4)),
+            "active": stored == 4,
+        }
+        for name, chance in zip(found, chances, strict=True):
+            read[name][0].append(truths[name].ravel())
+            read[name][1].append(chance.ravel())
+    (numbers,) = [{key: value for _, each in heard.numbers for key, value in each.items()}]
+    for name, (truths, chances) in read.items():
+        truth, chance = np.concatenate(truths), np.concatenate(chances)
+        value = iou(truth, chance >= np.float32(found[name]))
+        tried = np.quantile(chance, np.linspace(0, 1, 60))
+        assert value >= max(iou(truth, chance >= each) for each in tried) - 1e-9
+        assert numbers[f"threshold/{name}/iou"] == pytest.approx(value)
+        assert numbers[f"threshold/{name}/value"] == found[name]
+        assert (run.place / f"thresholds_{name}.csv").is_file()
+    assert len(set(found.values())) == 4
+    again = TuneThreshold("iou").recall(of_regions, run)
+    assert again.predictor.task == done.predictor.task
+    assert done.predictor.task.regions == of_regions.predictor.task.regions
+
+
+def test_a_region_without_foreground_keeps_its_threshold(of_regions, make_run, heard, unwritten):
+    task = replace_cuts(of_regions.predictor.task, active=0.7)
+    bare = replace(of_regions, predictor=replace(of_regions.predictor, task=task))
+
+    def without(case, work, task):
+        return {
+            name: ProbabilityCounts.of(np.array([0.2, 0.6], np.float32), np.array([name != "active", False]))
+            for name in task.cuts
+        }
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medseg.steps.tune_threshold._counted", without)
+        done = tune(bare, make_run("threshold"))
+    assert done.predictor.task.cuts["active"] == 0.7
+    assert done.predictor.task.cuts["whole"] != 0.7
+
+
+def replace_cuts(task, **cuts):
+    return task.with_cuts({**task.cuts, **cuts})
+
+
+def test_a_threshold_of_nothing_is_the_least_that_a_region_may_have():
+    task = RegionMasks(("no", "yes"), {"all": [1]}).with_cuts({"all": 0.0})
+    assert 0 < task.thresholds[0] < 1e-30
+    assert task.decide(np.array([[0.0, 1e-20]], np.float32)).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kept", ["{}", '{"thresholds": {"a": 0.5}}', '{"thresholds": 3}'])
+def test_kept_thresholds_of_other_regions_are_refused(make_run, kept):
+    run = make_run("threshold")
+    run.place.mkdir(parents=True, exist_ok=True)
+    (run.place / "threshold.json").write_text(kept)
+    task = RegionMasks(("no", "rim", "core"), {"whole": [1, 2], "inner": [2]})
+    with pytest.raises(RunError, match="damaged"):
+        TuneThreshold().recall(SimpleNamespace(predictor=SimpleNamespace(task=task)), run)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from medseg.api.reporting.blocks import Block, Facts, Picture, Slider, Table, Words
 from medseg.api.reporting.kept import Kept
 from medseg.api.reporting.pictures import Album
+from medseg.datasets.case import safe_name
 
+_MOST_CUTS = 50  # regions whose thresholds are listed
 _SHOWN = 6  # validated epochs to look through
 _EPOCH = re.compile(r"_validation_(\d{4,9})\.png")
 
@@ -43,19 +46,32 @@ def threshold_blocks(kept: Kept, album: Album) -> Sequence[Block]:
     for number, run in enumerate(kept.runs, start=1):
         of = f"Fold {number}: " if kept.folds else ""
         for step in run.definition.steps if run.definition is not None else ():
-            value = (run.json(f"steps/{step}/threshold.json", dict) or {}).get("threshold")
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                continue
-            asked = run.tags.get(f"{step}.role", "val").startswith("none")
-            how = (
-                "not searched, since the validation cases did not allow it"
-                if asked
-                else "searched on the validation cases"
-            )
-            found.append(Facts([(f"{of}Threshold", f"{value:.4g}, {how}; no test case was looked at")]))
-            words = f"{of}the score of each threshold, on the validation cases"
-            found += _there([album.kept(run.folder, f"figures/{step}_curve.png", words)])
+            cuts = _cuts(run.json(f"steps/{step}/threshold.json", dict) or {})
+            for name, value in cuts.items():
+                role = f"{step}.role{f'.{name}' if name else ''}"
+                how = (
+                    "not searched, since the validation cases did not allow it"
+                    if run.tags.get(role, "val").startswith("none")
+                    else "searched on the validation cases"
+                )
+                what = f"{of}Threshold{f' of {name}' if name else ''}"
+                found.append(Facts([(what, f"{value:.4g}, {how}; no test case was looked at")]))
+                ending = f"_{safe_name(name)}" if name else ""
+                words = (
+                    f"{of}the score of each threshold{f' of {name}' if name else ''}, on the validation cases"
+                )
+                found += _there([album.kept(run.folder, f"figures/{step}_curve{ending}.png", words)])
     return found
+
+
+def _cuts(kept: Mapping[str, Any]) -> dict[str, float]:
+    """Thresholds by the names of regions, without a name where there is one; what is none of them is left out."""
+    given = kept.get("thresholds", {"": kept.get("threshold")})
+    return {
+        str(name): float(value)
+        for name, value in (list(given.items())[:_MOST_CUTS] if isinstance(given, Mapping) else ())
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    }
 
 
 def verdict_text(kept: Kept) -> str:

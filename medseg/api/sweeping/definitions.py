@@ -17,7 +17,9 @@ from medseg.pipeline.study.varied import Varied
 
 _SHARED = ("split", "manifest", "channels", "sample", "name")  # with another, scores would be of other data
 _OF_TRAINING = ("slices.keep", "slices.neighbours", "slices.store")  # what is scored stays the same
-_OF_SCORE = ("task._target_", "task.select", "task.classes", "task.regions", "task.threshold")
+_OF_SCORE = (
+    *("task._target_", "task.select", "task.classes", "task.regions", "task.threshold", "task.thresholds"),
+)
 _MOST_CHECKED = 64
 
 

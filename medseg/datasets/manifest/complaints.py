@@ -13,6 +13,7 @@ from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.patterns import MASK, Layout
 from medseg.datasets.manifest.series.layout import SegmentationRule, SeriesLayout
 from medseg.datasets.unannotated import UNANNOTATED
+from medseg.images.itk.names import NAME as ITK
 from medseg.text import composed
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -104,8 +105,13 @@ def _mispictured(manifest: ManifestFields) -> Iterator[str]:
         yield f"'layout' says that files are {kind}, and {said} that they are others: take one out"
     if manifest.pictures is not None and manifest.format is not None:
         yield "'pictures' and 'format' are both given: files are pictures, or of that format"
-    if manifest.volumes is not None and (manifest.pictures is not None or manifest.format is not None):
-        yield "'volumes' says what files of volumes are, and 'pictures' or 'format' says that there are others"
+    if manifest.volumes is not None and manifest.pictures is not None:
+        yield "'volumes' says what files of volumes are, and 'pictures' says that there are others"
+    if manifest.volumes is not None and manifest.format is not None and not _stacked_itk(manifest):
+        yield (
+            f"'volumes' says what files of volumes are, and 'format' that there are others: of format {ITK} "
+            "'volumes.channels' may be stacked, of others there is none"
+        )
     if manifest.truth_within and (manifest.layout.has_truth or not isinstance(manifest.layout, Layout)):
         yield "'volumes.channels' is npz, whose files hold the truth: 'layout' expected 'images' alone"
     stacked = manifest.volumes is not None and manifest.volumes.channels == "stacked"
@@ -126,6 +132,10 @@ def _mispictured(manifest: ManifestFields) -> Iterator[str]:
         )
     if manifest.derive:
         yield "'derive' is for volumes: name every class of a picture under 'label_values'"
+
+
+def _stacked_itk(manifest: ManifestFields) -> bool:
+    return manifest.format == ITK and manifest.volumes is not None and manifest.volumes.channels == "stacked"
 
 
 def _mispatterned(manifest: ManifestFields) -> Iterator[str]:

@@ -80,8 +80,8 @@ class ManifestFields(Strict):
             alone is written.
         pictures: How picture files become channels; None for NIfTI files.
         volumes: How files of volumes do that hold several channels; None for NIfTI files of one channel each.
-        format: `itk` for MetaImage, NRRD and Analyze; or the name of a format of volumes that an installed package
-            brings: see `medseg.images.own_format`. None for NIfTI files.
+        format: `itk` for MetaImage, NRRD, Analyze, MGH, GIPL and VTK; or the name of a format of volumes that an
+            installed package brings: see `medseg.images.own_format`. None for NIfTI files.
         layout: How files are named, the table that lists their paths, that they lie in folders by class, which
             DICOM `series` are which channel, or `{_target_: ...}` of a class that finds them: see `DeclaredLayout`.
         group: Regular expression searched in the case's id, which must find the patient as its first group. Or a

@@ -106,17 +106,17 @@ class Manifest(ManifestFields):
             ManifestError: No installed package brings its `format`.
         """
         from medseg.images.formats import NiftiFiles, PictureFiles, StackedNiftiFiles  # noqa: PLC0415 - nibabel takes a while
-        from medseg.images.itk.kind import ItkFiles  # noqa: PLC0415
+        from medseg.images.itk.kind import ItkFiles, StackedItkFiles  # noqa: PLC0415
         from medseg.images.npz import NpzFiles  # noqa: PLC0415
         from medseg.images.own_format import installed_format  # noqa: PLC0415
 
         rule = self.pictures
         values = {name: value for value, name in sorted(self.label_values.items(), reverse=True)}
         own = self.layout.files(values)
-        if own is not None:
-            return own
-        if self.format is not None:
-            return ItkFiles() if self.format == ITK else installed_format(self.format)
+        if own is not None or self.format not in (None, ITK):
+            return own or installed_format(str(self.format))
+        if self.format == ITK:
+            return ItkFiles() if self.volumes is None else StackedItkFiles(self.channels)
         if self.truth_within:
             return NpzFiles(self.channels)
         if self.volumes is not None:

@@ -70,7 +70,8 @@ class VolumeRule(Strict):
     """How the files of a data set of volumes become channels, where a file is not one channel.
 
     Attributes:
-        channels: `stacked`: each file holds all channels along its fourth axis, in the order of the manifest's
+        channels: `stacked`: each file holds all channels along its fourth axis, or as several values in each voxel
+            where `format` is `itk`, in the order of the manifest's
             `channels`, as in the Medical Segmentation Decathlon. `npz`: each file is a NumPy archive that holds them
             as `data` (X, Y, Z, C), and the label map as `seg`: see `medseg.images.npz`.
     """

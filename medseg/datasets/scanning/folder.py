@@ -9,12 +9,12 @@ from pathlib import Path
 
 from medseg.datasets.finding.walk import Walk, without_ending
 from medseg.errors import DataError, Fault
-from medseg.images.itk.names import METAIMAGE, NRRD, PAIR
+from medseg.images.itk.names import METAIMAGE, MGH, NRRD, PAIR
 from medseg.progress import Progress, Silent
 
 VOLUME, ITK, PICTURE, DICOM, TABLE, UNREAD, OTHER = (
     "NIfTI volumes",
-    "MetaImage, NRRD or Analyze volumes",
+    "MetaImage, NRRD, Analyze or MGH volumes",
     "pictures",
     "DICOM files",
     "tables",
@@ -146,7 +146,7 @@ def _kind(path: Path) -> str:
         return ITK if path.with_suffix(".IMG" if path.suffix.isupper() else ".img").is_file() else UNREAD
     for kind, endings in (
         (VOLUME, _VOLUMES),
-        (ITK, (*METAIMAGE, *NRRD)),
+        (ITK, (*METAIMAGE, *NRRD, *MGH, ".gipl")),
         (PICTURE, SUFFIXES),
         (DICOM, DICOM_SUFFIXES),
         (TABLE, _TABLES),

@@ -13,6 +13,7 @@ from medseg.datasets.finding.scan import Listing, found_classes, scan
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.scanning.census import census
 from medseg.datasets.scanning.folder import Folder, read_folder
+from medseg.datasets.scanning.frames import with_frames
 from medseg.datasets.scanning.labels import Labels, read_labels
 from medseg.datasets.scanning.layout import Layout
 from medseg.datasets.scanning.layouts import LAYOUTS
@@ -141,6 +142,8 @@ def look(
         return Look(folder, layout, rest=_rest(folder, layout, ()))
     manifest = _provisional(layout)
     listing = scan(manifest, root, progress=progress)
+    layout = with_frames(layout, listing.cases, manifest.files())
+    manifest = _provisional(layout)
     cases = (*listing.cases, *listing.incomplete)
     rest = _rest(
         folder, layout, (each for case in cases for path in case.files.values() for each in files_of(path))

@@ -53,6 +53,7 @@ class Declared:
         packed: How many bytes are packed by zlib or gzip, 0 where nobody says; None where voxels lie as they are.
         data: Name of the file beside the header that holds the voxels; empty where they follow it.
         several: What the values of a voxel are together, such as `colours (RGB)`; empty where each is one number.
+        along: The axis along which these values lie, from 0.
         assumed: Which sizes in mm, or sides of the patient, the header does not give; clauses.
     """
 
@@ -62,6 +63,7 @@ class Declared:
     packed: int | None = None
     data: str = ""
     several: str = ""
+    along: int = 0
     assumed: tuple[str, ...] = ()
 
     @property

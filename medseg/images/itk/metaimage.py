@@ -76,7 +76,7 @@ def declared(file: BinaryIO) -> Declared:
         packed,
         beside,
         f"{of_format(channels)} values in each voxel (colours or vectors)" if several else "",
-        tuple(_assumed(fields)),
+        assumed=tuple(_assumed(fields)),
     )
 
 

@@ -10,5 +10,11 @@ NRRD = (".nrrd", ".nhdr")
 PAIR = (".hdr",)
 """Of Analyze and of NIfTI in two files."""
 
+MGH = (".mgh", ".mgz")
+"""FreeSurfer's."""
+
+OLDER = (".gipl", ".vtk")
+"""GIPL, and VTK's legacy form: both without directions."""
+
 APART = (".mhd", ".nhdr", ".hdr")
 """Headers whose voxels may lie in a file beside them."""

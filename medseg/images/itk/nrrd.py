@@ -102,6 +102,7 @@ def declared(file: BinaryIO) -> Declared:
         _PACKED[encoding],
         data,
         several,
+        _along(fields),
         tuple(_assumed(fields)),
     )
 
@@ -171,6 +172,12 @@ def _several(fields: Mapping[str, str], axes: int) -> str:
     if len(directions) == axes and axes > 3 and directions[0] == "none":
         return "several values in each voxel"
     return ""
+
+
+def _along(fields: Mapping[str, str]) -> int:
+    """The axis of several values of a voxel; the first where there is none."""
+    kinds = [each.lower() for each in fields.get("kinds", "").split()]
+    return next((place for place, kind in enumerate(kinds) if kind not in _DOMAINS), 0)
 
 
 def _vectors(fields: Mapping[str, str]) -> list[str]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from medseg.errors import DataError
 from medseg.geometry.grid import Geometry, StoredImage
 from medseg.images.beside import beside
-from medseg.images.itk import metaimage, nrrd
+from medseg.images.itk import gipl, metaimage, nrrd, vtk
 from medseg.images.itk.declared import Declared, refused
 from medseg.images.itk.names import METAIMAGE, NRRD
 from medseg.images.limits import (
@@ -39,6 +39,8 @@ from medseg.images.refusal import RefusedError
 HEADERS: Mapping[str, Callable[[BinaryIO], Declared]] = {
     **dict.fromkeys(METAIMAGE, metaimage.declared),
     **dict.fromkeys(NRRD, nrrd.declared),
+    ".gipl": gipl.declared,
+    ".vtk": vtk.declared,
 }
 """What reads a header, by the ending of the file's name."""
 
@@ -57,21 +59,46 @@ def read_itk(path: Path) -> StoredImage:
         DataError: A file is missing, not readable, truncated, not of its kind, of no usable shape, or without a
             usable place; it holds several values in each voxel; or SimpleITK is not installed. No path is named.
     """
+    (stored,) = read_several(path, 1)
+    return stored
+
+
+def read_several(path: Path, count: int) -> list[StoredImage]:
+    """Read a file of so many channels: several values in each voxel, or volumes one behind another.
+
+    Raises:
+        DataError: As `read_itk`, and where it holds another number of channels.
+    """
     said = header_of(path)
-    grid = _grid(path, said)
-    data = _voxels(path, said).reshape(grid.shape, order="F")
+    grid = _grid(path, said, count)
+    data = _voxels(path, said).reshape(said.sizes, order="F")
+    if said.several:
+        data = np.moveaxis(data, said.along, -1)
+    data = data.reshape((*grid.shape, count), order="F")
     if data.dtype.kind == "f" and data.dtype != np.float32:
         data = data.astype(np.float32)
-    return StoredImage(data, grid, grid.assumed)
+    return [StoredImage(data[..., each], grid, grid.assumed) for each in range(count)]
 
 
-def itk_geometry(path: Path) -> Geometry:
-    """Shape and affine of a file, from its header alone.
+def itk_geometry(path: Path, count: int = 1) -> Geometry:
+    """Shape and affine of a file of so many channels, from its header alone.
 
     Raises:
         DataError: As `read_itk`, for what the header tells.
     """
-    return _grid(path, header_of(path))
+    return _grid(path, header_of(path), count)
+
+
+def stored_channels(path: Path) -> int:
+    """How many channels a file seems to hold, by its header alone.
+
+    Raises:
+        DataError: It has no header that can be read.
+    """
+    said = header_of(path)
+    if said.several:
+        return said.sizes[said.along]
+    return said.sizes[3] if len(said.sizes) == 4 else 1
 
 
 def header_of(path: Path) -> Declared:
@@ -128,17 +155,26 @@ def itk_name(path: Path) -> str:
     return name
 
 
-def _grid(path: Path, said: Declared) -> Geometry:
+def _grid(path: Path, said: Declared, count: int = 1) -> Geometry:
     """Shape and affine as SimpleITK reads them, where both agree on what the file holds."""
-    if said.several:
+    if said.several and count == 1:
         raise RefusedError(
             f"the file holds {said.several}, expected one number in each voxel",
             "Save each colour, or the one quantity that they show, as a volume of its own, or leave the case out.",
         )
-    shape = volume_shape(said.sizes)
+    sizes, values = said.sizes, 1
+    if said.several:
+        values = sizes[said.along]
+        sizes = (*sizes[: said.along], *sizes[said.along + 1 :])
+        if values != count:
+            raise RefusedError(
+                f"the file holds {values} values in each voxel, expected the {count} channels of the manifest",
+                "Name as many channels in the manifest as the file holds, in their order, or leave the case out.",
+            )
+    shape = volume_shape(sizes, 1 if said.several else count)
     with opened(beside(path, said.data)):  # SimpleITK opens it too, and would wait for a pipe
         reader = _read_by_itk(path)
-    if reader.GetSize() != said.sizes or reader.GetNumberOfComponents() != 1:
+    if reader.GetSize() != sizes or reader.GetNumberOfComponents() != values:
         raise refused("the file's header says in two ways what the file holds, and they differ")
     affine, axes = np.eye(4), min(reader.GetDimension(), 3)
     turned = np.reshape(reader.GetDirection(), (reader.GetDimension(),) * 2) * reader.GetSpacing()

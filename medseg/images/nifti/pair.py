@@ -32,9 +32,18 @@ def read_pair(path: Path) -> StoredImage:
     Raises:
         DataError: As `read_nifti`; or there is no `.img` beside it.
     """
-    with _joined(path) as (stream, most):
-        (stored,) = read_stream(stream, most)
+    (stored,) = read_stacked_pair(path, 1)
     return stored
+
+
+def read_stacked_pair(path: Path, count: int) -> list[StoredImage]:
+    """As `read_pair`, of so many volumes one behind another along the fourth axis.
+
+    Raises:
+        DataError: As `read_pair`, and where it holds another number of volumes.
+    """
+    with _joined(path) as (stream, most):
+        return read_stream(stream, most, count)
 
 
 def pair_geometry(path: Path) -> Geometry:

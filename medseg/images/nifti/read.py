@@ -57,7 +57,7 @@ def read_stacked(path: Path, count: int) -> list[StoredImage]:
     Raises:
         DataError: As `read_nifti`, and where it holds another number of volumes.
     """
-    with _unpacked(path) as (stream, most):
+    with unpacked(path) as (stream, most):
         return read_stream(stream, most, count)
 
 
@@ -105,7 +105,7 @@ def nifti_geometry(path: Path) -> Geometry:
     Raises:
         DataError: It has no header that can be read.
     """
-    with _unpacked(path) as (stream, _):
+    with unpacked(path) as (stream, _):
         return stream_geometry(stream)
 
 
@@ -124,7 +124,7 @@ def stored_shape(path: Path) -> tuple[int, ...]:
     Raises:
         DataError: It has no header that can be read.
     """
-    with _unpacked(path) as (stream, _):
+    with unpacked(path) as (stream, _):
         image = _parse(io.BytesIO(_bare(*_head(stream))))
     return tuple(int(size) for size in image.shape)
 
@@ -165,7 +165,7 @@ def _refuse_elsewhere(raw: Any) -> None:
 
 
 @contextmanager
-def _unpacked(path: Path) -> Iterator[tuple[Any, float]]:
+def unpacked(path: Path) -> Iterator[tuple[Any, float]]:
     """A file as a stream of what is within it, and how many bytes that can be at most."""
     with opened(path) as (file, size):
         packed = file.read(2) == b"\x1f\x8b"

@@ -55,3 +55,25 @@ def decided(
     else:  # where slices were resampled or overlap, what is interpolated is the probability
         native = task.decide(restored)
     return native, restored if probabilities else None
+
+
+def over_axes(
+    task: MaskTask, chances: NDArray[np.float32], others: Iterable[NDArray[np.float32] | None]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Label map of the mean over several axes.
+
+    Args:
+        task: What probabilities mean.
+        chances: (N, I, J, K) of the first, on the grid of the file; overwritten.
+        others: Those of the others.
+
+    Returns:
+        (I, J, K) class indices, and the mean.
+    """
+    count = 1
+    for each in others:
+        if each is not None:
+            chances += each
+            count += 1
+    chances /= count
+    return task.decide(chances), chances

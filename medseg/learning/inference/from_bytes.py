@@ -23,7 +23,11 @@ MOST_VOXELS = 512**3
 """Of a file, as its header says; looked at before its voxels are unpacked."""
 
 _GZIP = b"\x1f\x8b"
-_SIGNS = {".nrrd": nrrd.MAGIC}  # of kinds whose files are not all read alike
+_SIGNS = {
+    ".nrrd": nrrd.MAGIC,
+    ".mgz": _GZIP,
+    ".mgh": b"\0\0\0\1\0\0",
+}  # of kinds whose files are not all read alike
 
 
 def parts_of(manifest: Manifest, channels: tuple[str, ...]) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ class NiftiFile:
 
 @dataclass(frozen=True)
 class ItkFile:
-    """The data set's own values in the format of the input, MetaImage or NRRD, in one file; of Analyze as NIfTI."""
+    """The data set's own values in the format of the input, MetaImage or NRRD, in one file; of others as NIfTI."""
 
     suffix: str = ".mha"
     about: str = "label map in the format of the input, in the values of the data set."
@@ -227,7 +227,7 @@ def _segmentation(predictor: Predictor, form: Form, suffix: str, series_number: 
     from medseg.images.dicom.writing.segmentation import refuse_without_highdicom  # noqa: PLC0415
 
     refuse_without_highdicom()
-    segments = _segments(predictor)
+    segments = segments_of(predictor)
     if not segments:
         raise DefinitionError(
             "every class of the model is stored as 0, which is background: a DICOM segmentation would hold nothing. "
@@ -236,7 +236,8 @@ def _segmentation(predictor: Predictor, form: Form, suffix: str, series_number: 
     return SegmentationFile(form, segments, _algorithm(predictor), suffix, series_number)
 
 
-def _segments(predictor: Predictor) -> tuple[Segment, ...]:
+def segments_of(predictor: Predictor) -> tuple[Segment, ...]:
+    """The classes that a stored value other than 0 stands for, as segments: their values are its index, from 1."""
     from medseg.images.dicom.writing.segments import Segment  # noqa: PLC0415
 
     names, given = predictor.task.classes, predictor.manifest.segments
@@ -253,7 +254,7 @@ def _algorithm(predictor: Predictor) -> Algorithm:
 
     return Algorithm(
         predictor.about.get("pipeline", "medseg model"),
-        tensors_digest(predictor.network.state_dict()),
+        tensors_digest(predictor.networks.state_dict()),
         f"medseg {__version__}",
     )
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from medseg.component import Allowed, build
 from medseg.datasets.case import Case
@@ -20,15 +19,15 @@ from medseg.datasets.reading.volume import Volume
 from medseg.errors import MedsegError, ModelError
 from medseg.geometry.axes import AXES
 from medseg.learning.inference.cleaning import Cleaning, as_given, cleaned, cleanings_of
-from medseg.learning.inference.deciding import decided
-from medseg.learning.inference.flips import Flips, flips_of, mean_logits
+from medseg.learning.inference.deciding import decided, over_axes
+from medseg.learning.inference.flips import Flips, mean_logits
 from medseg.learning.inference.model_card import model_card
 from medseg.learning.inference.prediction import Classification, Prediction
 from medseg.learning.inference.saved_model import (
     FORM,
-    batch_size_of,
     described_in,
     fill,
+    part_of,
     refuse_contradictions,
 )
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
@@ -37,11 +36,8 @@ from medseg.learning.tasks.task import TASK, LabelTask, MaskTask, Task
 from medseg.learning.training.loading import AT_ONCE
 from medseg.learning.transfer.saving import save_weights
 from medseg.learning.transfer.weights import plain_weights
-from medseg.machine.within_memory import within_memory
 from medseg.places import written_whole
 from medseg.slices.preparation import Preparation
-from medseg.slices.rule import SliceRule
-from medseg.slices.transforms import TRANSFORMS_KEY, Chain
 
 
 @dataclass(frozen=True)
@@ -62,6 +58,8 @@ class Predictor:
         batch_size: Slices at a time; bounds memory, and matters to networks that normalise by the batch.
         flips: Mirror images of a slice that are predicted too; the logits are the mean over them.
         cleaning: Post-processing of the label maps of whole cases, in this order.
+        others: Models of the same channels and classes that cut volumes along other axes, with nothing of their own
+            but network, preparation, mirror images and batch size: probabilities of a volume are the mean over all.
     """
 
     network: torch.nn.Module
@@ -75,11 +73,21 @@ class Predictor:
     batch_size: int = AT_ONCE
     flips: Flips = ()
     cleaning: tuple[Cleaning, ...] = ()
+    others: tuple[Predictor, ...] = ()
 
     def __post_init__(self) -> None:
         """Let the network give the one output that counts, where it has several."""
         if isinstance(self.network, torch.nn.Module):  # else whatever a script computes with
             with_main_output(self.network)
+
+    @property
+    def networks(self) -> torch.nn.Module:
+        """What holds all weights: the network, or a list of it and those of `others`."""
+        return (
+            torch.nn.ModuleList([self.network, *(each.network for each in self.others)])
+            if self.others
+            else self.network
+        )
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -138,6 +146,11 @@ class Predictor:
         return np.concatenate(found).astype(np.uint8)
 
     def _refuse_other(self, slices: NDArray[np.float32]) -> None:
+        if self.others:
+            raise ModelError(
+                "the model averages volumes over several axes: slices along one of them have no answer. Ask it about "
+                "volumes: predict_volume, or medseg predict."
+            )
         if slices.ndim != 4 or slices.shape[1] != len(self.inputs):
             raise ModelError(
                 f"the model takes slices (B, {len(self.inputs)}, H, W) with the channels "
@@ -185,7 +198,7 @@ class Predictor:
         """Segment one volume.
 
         Slices in which every channel holds nothing but background are not sent to the network: they, and
-        what was cropped away, are of the first class.
+        what was cropped away, are of the first class. Of several axes each says so of its own slices.
 
         Args:
             volume: Channels in the order of `channels`, raw intensities.
@@ -195,13 +208,18 @@ class Predictor:
             ModelError: The model gives no label maps, or its network returned NaN or infinity.
             DataError: A transform cannot be applied to it.
         """
-        task = self._mask_task()
+        task, wanted = self._mask_task(), probabilities or bool(self.others)
         prepared = self.preparation.apply(volume)
         rows = np.flatnonzero(prepared.content)
         logits = self._logits(prepared.image[rows])
-        native, chances = decided(task, prepared, rows, logits, probabilities=probabilities)
+        native, chances = decided(task, prepared, rows, logits, probabilities=wanted)
+        if self.others and chances is not None:
+            del prepared, logits  # as large as the volume, and the others have their own
+            along = (each.predict_volume(volume, probabilities=True).probabilities for each in self.others)
+            native, chances = over_axes(task, chances, along)
         native = self._cleaned(native, volume)
-        return Prediction(native, chances, volume, self._millilitres(native, volume), self._warnings(volume))
+        given = chances if probabilities else None
+        return Prediction(native, given, volume, self._millilitres(native, volume), self._warnings(volume))
 
     def classify(self, volume: Volume) -> Classification:
         """Say which classes one case has.
@@ -252,7 +270,7 @@ class Predictor:
 
     def save(self, folder: Path) -> Path:
         """Write `model.json`, `weights.safetensors` and a model card, as one folder that is never half there."""
-        weights = plain_weights(self.network)
+        weights = plain_weights(self.networks)
         described = {
             "form": FORM,
             "about": dict(self.about),
@@ -267,6 +285,7 @@ class Predictor:
             **({"flips": [list(flip) for flip in self.flips]} if self.flips else {}),
             **({"cleaning": as_given(self.cleaning)} if self.cleaning else {}),
             **({"batch_size": self.batch_size} if self.batch_size != AT_ONCE else {}),
+            **({"others": [_as_part(each) for each in self.others]} if self.others else {}),
         }
         with written_whole(folder) as target:
             target.mkdir()
@@ -287,45 +306,45 @@ class Predictor:
         place, may = Path(folder), allowed or Allowed()
         described = described_in(place)
         try:
-            with within_memory(kept=True):
-                network = build(described["network"], at="network", kind=torch.nn.Module, allowed=may)
             task = build(described["task"], at="task", kind=TASK, allowed=may)
             manifest = Manifest.from_json(described["manifest"])
-            preparation = Preparation(
-                tuple(described["channels"]),
-                _rule_of(described["slices"]),
-                may,
-                manifest.files(),
-            )
-            Chain(preparation.rule.chain, at=TRANSFORMS_KEY, allowed=may)  # refused now, not at an input
+            alike = (tuple(described["channels"]), manifest.files(), may)
+            parts = [part_of(each, *alike) for each in (described, *described.get("others", []))]
             known = described["profile"]
             profile = None if known is None else TrainingProfile.from_dict(known)
-            about, flips = dict(described["about"]), flips_of(described.get("flips", []))
+            about = dict(described["about"])
             cleaning = cleanings_of(described.get("cleaning", []), len(task.classes))
-            at_once = batch_size_of(described.get("batch_size", AT_ONCE))
-            with_main_output(network)  # before it is tried
-            refuse_contradictions(network, task, preparation, manifest, profile)
+            for part in parts:
+                with_main_output(part.network)  # before it is tried
+                refuse_contradictions(part.network, task, part.preparation, manifest, profile)
         except (LookupError, TypeError, ValueError, AttributeError, MedsegError) as error:
             reason = " ".join(str(error).split())[:500].rstrip(".")
             raise ModelError(
                 f"the saved model cannot be built: {reason}. Its model.json was changed, or is of another version of "
                 "medseg: take the folder anew from its run."
             ) from error
-        fill(network, place / "weights.safetensors")
-        where = torch.device(device)
-        network = network.to(where).eval()
-        parts = (network, described["network"], task, preparation, manifest, profile, about, where)
-        return cls(*parts, batch_size=at_once, flips=flips, cleaning=cleaning)
+        first, *others = [
+            cls(
+                *(each.network, each.spec, task, each.preparation, manifest),
+                about=about,
+                device=torch.device(device),
+                batch_size=each.batch_size,
+                flips=each.flips,
+            )
+            for each in parts
+        ]
+        model = replace(first, profile=profile, cleaning=cleaning, others=tuple(others))
+        fill(model.networks, place / "weights.safetensors")
+        for each in (model, *model.others):
+            each.network.to(each.device).eval()
+        return model
 
 
-def _rule_of(described: Any) -> SliceRule:
-    """The rule of slices of a saved model.
-
-    Raises:
-        ValueError: A value of it is none that it can have; names each.
-    """
-    try:
-        return SliceRule.model_validate(described)
-    except ValidationError as error:
-        wrong = (f"slices.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise ValueError("; ".join(wrong)) from error
+def _as_part(model: Predictor) -> dict[str, Any]:
+    """What one of several axes does not share with the first, as `part_of` takes it."""
+    return {
+        "network": dict(model.network_spec),
+        "slices": model.preparation.rule.model_dump(mode="json"),
+        "flips": [list(flip) for flip in model.flips],
+        "batch_size": model.batch_size,
+    }

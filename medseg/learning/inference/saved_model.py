@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
+from medseg.component import Allowed, build
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import ModelError
 from medseg.files.regular import read_json, refuse_irregular
+from medseg.images.formats import FileKind
+from medseg.learning.inference.flips import Flips, flips_of
 from medseg.learning.inference.training_profile import TrainingProfile
 from medseg.learning.tasks.task import Task
-from medseg.learning.training.loading import MOST_AT_ONCE
+from medseg.learning.training.loading import AT_ONCE, MOST_AT_ONCE
 from medseg.machine.within_memory import is_unmade, within_memory
 from medseg.slices.preparation import Preparation
+from medseg.slices.rule import SliceRule
+from medseg.slices.transforms import TRANSFORMS_KEY, Chain
 
 FORM = 1
 
@@ -39,6 +47,60 @@ def described_in(folder: Path) -> dict[str, Any]:
     if form != FORM:
         raise ModelError(f"the model is of form {form}; this medseg reads form {FORM}")
     return described
+
+
+@dataclass(frozen=True)
+class Part:
+    """A network of a saved model, its weights not yet read, with how its slices are made.
+
+    Attributes:
+        network: As its declaration builds it.
+        spec: The declaration.
+        preparation: From volumes to its slices.
+        flips: Mirror images of a slice that are predicted too.
+        batch_size: Slices at a time.
+    """
+
+    network: torch.nn.Module
+    spec: Mapping[str, Any]
+    preparation: Preparation
+    flips: Flips
+    batch_size: int
+
+
+def part_of(
+    described: Mapping[str, Any], channels: tuple[str, ...], files: FileKind, allowed: Allowed
+) -> Part:
+    """Build a network of a saved model.
+
+    Args:
+        described: `network` and `slices`, and where they are not the usual ones `flips` and `batch_size`.
+        channels: Of the model.
+        files: That it reads.
+        allowed: Where its components may come from.
+
+    Raises:
+        LookupError, TypeError, ValueError, MedsegError: Something is missing, or none that it can be.
+    """
+    with within_memory(kept=True):
+        network = build(described["network"], at="network", kind=torch.nn.Module, allowed=allowed)
+    preparation = Preparation(channels, _rule_of(described["slices"]), allowed, files)
+    Chain(preparation.rule.chain, at=TRANSFORMS_KEY, allowed=allowed)  # refused now, not at an input
+    flips, at_once = flips_of(described.get("flips", [])), batch_size_of(described.get("batch_size", AT_ONCE))
+    return Part(network, described["network"], preparation, flips, at_once)
+
+
+def _rule_of(described: Any) -> SliceRule:
+    """The rule of slices of a saved model.
+
+    Raises:
+        ValueError: A value of it is none that it can have; names each.
+    """
+    try:
+        return SliceRule.model_validate(described)
+    except ValidationError as error:
+        wrong = (f"slices.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise ValueError("; ".join(wrong)) from error
 
 
 def batch_size_of(given: Any) -> int:

@@ -127,6 +127,19 @@ class BinaryMask:
         """Background, for certain."""
         return (0.0,)
 
+    @property
+    def cuts(self) -> Mapping[str, float]:
+        """The one threshold, of the foreground."""
+        return {self.classes[1]: self.threshold}
+
+    def inside(self, label: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """(1, ...) where a label map is foreground."""
+        return np.asarray(label == 1)[None]
+
+    def with_cuts(self, cuts: Mapping[str, float]) -> BinaryMask:
+        """The same task with another threshold."""
+        return self.at(cuts[self.classes[1]])
+
     def at(self, threshold: float) -> BinaryMask:
         """The same task with another threshold."""
         return BinaryMask(

@@ -22,6 +22,7 @@ from medseg.learning.tasks.task import Loss, Scorer
 from medseg.text import as_names
 
 _HALF = 0.5
+_LEAST = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class RegionMasks:
             region.
         regions: Class indices that each region joins, by its name: larger regions before those within them.
         select: Names of the classes and regions whose mean Dice chooses the best weights; all regions when left out.
-        thresholds: In (0, 1], one for each region.
+        thresholds: In (0, 1], one for each region; the step `TuneThreshold` searches them.
         loss_of: Makes the loss of logits (B, R, H, W) and maps of 0 and 1 of that shape. Binary cross-entropy plus
             the soft Dice of each region, over all pixels of a batch, when left out.
 
@@ -148,6 +149,20 @@ class RegionMasks:
         """In no region, for certain."""
         return (0.0,) * len(self.regions)
 
+    @property
+    def cuts(self) -> Mapping[str, float]:
+        """The threshold of each region."""
+        return dict(zip(self.regions, self.thresholds, strict=True))
+
+    def inside(self, label: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """(R, ...) which places of a label map are in each region."""
+        return np.stack([np.isin(label, members) for members in self.regions.values()])
+
+    def with_cuts(self, cuts: Mapping[str, float]) -> RegionMasks:
+        """The same task with other thresholds; 0, by which everything would be in a region, is the least above it."""
+        kept = {name: max(float(value), _LEAST) for name, value in cuts.items()}
+        return RegionMasks(self.classes, self.regions, self.select, kept, self.loss_of)
+
     def weighted(self, counts: NDArray[np.int64]) -> RegionMasks:
         """As it is: it has no weights of classes."""
         del counts
@@ -197,7 +212,7 @@ class RegionMasks:
             "classes": list(self.classes),
             "regions": {name: list(members) for name, members in self.regions.items()},
             "select": list(self.select),
-            "thresholds": dict(zip(self.regions, self.thresholds, strict=True)),
+            "thresholds": dict(self.cuts),
         }
 
 

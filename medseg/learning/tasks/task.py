@@ -154,6 +154,21 @@ class ThresholdTask(MaskTask, Protocol):
         """The same task with another threshold."""
 
 
+@runtime_checkable
+class CutTask(MaskTask, Protocol):
+    """A task each of whose maps has a threshold of its own."""
+
+    @property
+    def cuts(self) -> Mapping[str, float]:
+        """The threshold of each map, by its name, in the order of the maps."""
+
+    def inside(self, label: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """(N, ...) what of a label map (...) of class indices is in each map."""
+
+    def with_cuts(self, cuts: Mapping[str, float]) -> CutTask:
+        """The same task with other thresholds, one for each map."""
+
+
 def mask_task(task: Task) -> MaskTask:
     """The task, if it learns from label maps.
 
@@ -186,6 +201,20 @@ def threshold_task(task: Task) -> ThresholdTask:
         raise DefinitionError(
             f"expected a task with a threshold, such as medseg.learning.BinaryMask, got {type(task).__name__}. "
             "Take the step out, or change the task."
+        )
+    return task
+
+
+def cut_task(task: Task) -> CutTask:
+    """The task, if its maps have thresholds.
+
+    Raises:
+        DefinitionError: They have none.
+    """
+    if not isinstance(task, CutTask):
+        raise DefinitionError(
+            "expected a task with a threshold, medseg.learning.BinaryMask or RegionMasks, got "
+            f"{type(task).__name__}. Take the step out, or change the task."
         )
     return task
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from medseg.errors import DefinitionError
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.tasks.multilabel import THRESHOLD
-from medseg.learning.tasks.task import Task, TemperatureTask, ThresholdTask
+from medseg.learning.tasks.task import CutTask, Task, TemperatureTask
 from medseg.steps.step import Stage, Step
 
 
@@ -79,6 +79,9 @@ def without_outdated(predictor: Predictor, step: Step, declared: Task) -> tuple[
     if changed < Stage.LOGITS and predictor.flips:
         gone.append("the mean over mirror images")
         predictor = replace(predictor, flips=())
+    if changed < Stage.LOGITS and predictor.others:
+        gone.append("the models of other axes")
+        predictor = replace(predictor, others=())
     if changed < Stage.DECISION:
         task, decided = _undecided(predictor.task, declared)
         gone += decided
@@ -92,11 +95,13 @@ def without_outdated(predictor: Predictor, step: Step, declared: Task) -> tuple[
 def _undecided(task: Task, declared: Task) -> tuple[Task, list[str]]:
     """A task with threshold and temperature of the declared one, and what it had in place of them."""
     gone = []
-    if isinstance(task, ThresholdTask):
-        threshold = declared.threshold if isinstance(declared, ThresholdTask) else THRESHOLD
-        if task.threshold != threshold:
-            gone.append(f"the threshold {task.threshold:.4g}")
-            task = task.at(threshold)
+    if isinstance(task, CutTask):
+        given = declared.cuts if isinstance(declared, CutTask) else {}
+        cuts = {name: given.get(name, THRESHOLD) for name in task.cuts}
+        if other := [value for name, value in task.cuts.items() if value != cuts[name]]:
+            listed = ", ".join(f"{value:.4g}" for value in other)
+            gone.append(f"the threshold{'s' if len(other) > 1 else ''} {listed}")
+            task = task.with_cuts(cuts)
     if isinstance(task, TemperatureTask):
         temperature = declared.temperature if isinstance(declared, TemperatureTask) else 1.0
         if task.temperature != temperature:

@@ -203,7 +203,7 @@ def cut_pictures(look: Look) -> Cut:
             Choice("slices.transforms", [_standardised(look)], "each picture to mean 0 and deviation 1"),
         ),
         size,
-        int(_cases(look) * _tiles(sizes, size, fit)),
+        int(_cases(look) * _tiles(sizes, size, fit) * float(shapes[:, 2].mean())),  # a file may hold several
     )
 
 
@@ -235,5 +235,5 @@ def cut_whole_pictures(look: Look, part: float = 1.0) -> Cut:
             Choice("slices.transforms", [_standardised(look)], "each picture to mean 0 and deviation 1"),
         ),
         (side, side),
-        _cases(look),
+        int(_cases(look) * float(shapes[:, 2].mean())),
     )

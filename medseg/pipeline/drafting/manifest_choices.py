@@ -38,8 +38,8 @@ def manifest_choices(name: str, look: Look) -> Iterator[Choice]:
     )
     yield Choice("channels", fields["channels"], "the images of a case, in this order")
     for key, why in (
-        ("format", "MetaImage, NRRD and Analyze, whose headers SimpleITK reads: `pip install 'medseg[itk]'`"),
-        ("volumes", "a file holds all channels along its fourth axis"),
+        ("format", "of its files SimpleITK reads the headers: `pip install 'medseg[itk]'`"),
+        ("volumes", "a file holds all channels, along its fourth axis or as several values in each voxel"),
         ("pictures", "rgb: red, green and blue are three channels; grey: one"),
         ("image_labels", "the truth is a class of the whole image, by its folder or the table"),
     ):

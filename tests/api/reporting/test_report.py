@@ -453,6 +453,18 @@ def test_a_threshold_that_is_none_is_not_shown(made_run, tables, page, threshold
     assert "999" not in found.words.replace(",", "")
 
 
+def test_thresholds_of_regions_are_shown_by_their_names(made_run, tables, page) -> None:
+    folder = own_run(made_run, tables)
+    kept = {"thresholds": {"whole": 0.25, "core": 0.5, "odd": "x", "beyond": 3}}
+    (folder.path / "steps/tune/threshold.json").write_text(json.dumps(kept))
+    words = page(medseg.report("run")).words
+
+    assert "Threshold of whole" in words
+    assert "Threshold of core" in words
+    assert "Threshold of odd" not in words
+    assert "Threshold of beyond" not in words
+
+
 def test_a_table_of_many_names_is_cut_and_says_how_many_rows_it_has(made_run, tables, page) -> None:
     rows = [
         {"name": f"n{n}", "score": "dice", "mean": 0.5, "low": 0.4, "high": 0.6, "patients": 30}

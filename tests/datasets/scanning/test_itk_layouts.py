@@ -17,6 +17,11 @@ from medseg.errors import DataError, ManifestError
 from medseg.files.many import files_of
 
 SHAPE = (12, 14, 4)
+MEANT = {
+    **dict.fromkeys(("name", "about", "source", "licence", "citation", "obtain"), "x"),
+    "classes": ["background", "b", "c"],
+    "label_values": {0: "background", 1: "b", 2: "c"},
+}
 SEQUENCES = ("Flair", "T1", "T1c", "T2")
 
 
@@ -174,3 +179,49 @@ def test_a_format_that_nobody_brings_is_refused_with_ours(tmp_path: Path) -> Non
     )
     with pytest.raises(ManifestError, match="format: itk"):
         scan(manifest, tmp_path)
+
+
+def write_stacked(path: Path, channels: NDArray[Any], *, vector: bool) -> None:
+    """Channels (C, I, J, K) as several values in each voxel, or along a fourth axis."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    order = (3, 2, 1, 0) if vector else (0, 3, 2, 1)
+    made = SimpleITK.GetImageFromArray(np.ascontiguousarray(channels.transpose(order)), isVector=vector)
+    SimpleITK.WriteImage(made, str(path))
+
+
+@pytest.mark.parametrize(
+    ("ending", "vector"), [(".nrrd", True), (".mha", True), (".mha", False), (".mhd", True)]
+)
+def test_the_decathlon_holds_channels_in_one_file(ending: str, vector: bool, tmp_path: Path) -> None:
+    images = {name: np.stack([drawn(seed), drawn(seed + 1)]) for seed, name in enumerate(("a_1", "a_2"))}
+    for name, channels in images.items():
+        write_stacked(tmp_path / "imagesTr" / f"{name}{ending}", channels, vector=vector)
+        write(tmp_path / "labelsTr" / f"{name}{ending}", labels(3))
+    (tmp_path / "dataset.json").write_text(
+        '{"modality": {"0": "T2", "1": "ADC"}, "labels": {"0": "background", "1": "PZ", "2": "TZ"}}'
+    )
+
+    seen = look(tmp_path)
+
+    assert of(seen)[:3] == ("Medical Segmentation Decathlon", 2, 2)
+    assert seen.fields["channels"] == ["t2", "adc"]
+    assert seen.listing is not None
+    manifest = Manifest.model_validate({**seen.fields, **MEANT})
+    for case in seen.listing.cases:
+        read = manifest.files().read(case.images["t2"], ["adc", "t2"])
+        assert np.array_equal(read[1].data, images[case.id][0])
+        assert np.array_equal(read[0].data, images[case.id][1])
+        assert manifest.files().geometry(case.images["t2"]).shape == SHAPE
+        assert case.mask is not None
+        assert manifest.files().geometry(case.mask).shape == SHAPE
+
+
+def test_bids_is_recognised_in_nrrd(tmp_path: Path) -> None:
+    for number in (1, 2):
+        for session in ("01", "02"):
+            home, name = f"sub-{number:02d}/ses-{session}/anat", f"sub-{number:02d}_ses-{session}"
+            write(tmp_path / home / f"{name}_T1w.nrrd", drawn(number))
+            write(tmp_path / "derivatives" / "manual" / home / f"{name}_space-T1w_dseg.nrrd", labels(2))
+    (tmp_path / "dataset_description.json").write_text('{"Name": "made up"}')
+
+    assert of(look(tmp_path))[:3] == ("BIDS", 4, 2)

@@ -363,7 +363,7 @@ def test_classes_that_are_stored_as_shades_stay_classes(tmp_path: Path) -> None:
     assert list(look(tmp_path).fields["label_values"]) == [0, 64, 128, 255]
 
 
-@pytest.mark.parametrize("name", ["scan.mgz", "a/scan.heic"])
+@pytest.mark.parametrize("name", ["scan.mnc", "a/scan.heic"])
 def test_what_is_not_read_yet_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"0000ftypheic")

@@ -21,7 +21,7 @@ from medseg.images import limits
 from medseg.images.itk import read as reading
 from medseg.images.itk.apart import whole
 from medseg.images.itk.kind import ItkFiles
-from medseg.images.itk.read import read_itk
+from medseg.images.itk.read import itk_geometry, read_itk, read_several, stored_channels
 from medseg.images.nifti.read import read_nifti
 
 FILES = ItkFiles()
@@ -442,3 +442,51 @@ def test_a_path_too_long_for_simpleitk_is_refused(tmp_path):
 def test_a_name_that_no_file_can_have_is_refused(tmp_path):
     with pytest.raises(DataError, match="more characters than a name can have"):
         FILES.read_image(nrrd(tmp_path / "a.nhdr", **{"data file": "x" * 300}))
+
+
+@pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd", ".nhdr"])
+@pytest.mark.parametrize("vector", [True, False])
+def test_channels_in_one_file_lie_where_simpleitk_says(tmp_path, ending, vector):
+    both = np.stack([VOXELS, 2 * VOXELS])
+    order = (3, 2, 1, 0) if vector else (0, 3, 2, 1)
+    made = SimpleITK.GetImageFromArray(np.ascontiguousarray(both.transpose(order)), isVector=vector)
+    one = image()
+    if vector:
+        made.CopyInformation(one)
+    else:
+        made.SetSpacing((*one.GetSpacing(), 1.0))
+        made.SetOrigin((*one.GetOrigin(), 0.0))
+        turned = np.eye(4)
+        turned[:3, :3] = np.reshape(TURNED, (3, 3))
+        made.SetDirection(turned.ravel().tolist())
+    path = tmp_path / f"two{ending}"
+    SimpleITK.WriteImage(made, str(path))
+    SimpleITK.WriteImage(one, str(tmp_path / "one.nii.gz"))
+
+    found = read_several(path, 2)
+
+    assert stored_channels(path) == 2
+    for channel, expected in zip(found, both, strict=True):
+        assert np.array_equal(channel.data, expected)
+        assert channel.geometry.same_grid(read_nifti(tmp_path / "one.nii.gz").geometry)
+    assert itk_geometry(path, 2).shape == SHAPE
+    with pytest.raises(DataError, match="expected the 3 channels of the manifest"):
+        read_several(path, 3)
+    with pytest.raises(DataError, match=r"expected one number in each voxel|expected a volume"):
+        read_itk(path)
+
+
+def test_values_of_a_voxel_may_be_the_last_axis_of_nrrd(tmp_path):
+    both = np.stack([VOXELS, 2 * VOXELS], axis=-1)
+    path = nrrd(
+        tmp_path / "last.nrrd",
+        both.tobytes(order="F"),
+        dimension="4",
+        sizes="3 4 5 2",
+        kinds="domain domain domain list",
+        space_directions="(1,0,0) (0,2,0) (0,0,3) none",
+    )
+    first, second = read_several(path, 2)
+    assert np.array_equal(first.data, VOXELS)
+    assert np.array_equal(second.data, 2 * VOXELS)
+    assert first.geometry.spacing == (1.0, 2.0, 3.0)

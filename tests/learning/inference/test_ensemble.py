@@ -153,6 +153,7 @@ def test_thresholds_and_temperatures_of_their_own_are_averaged(made) -> None:
     from medseg.learning.inference.ensemble import ensemble
     from medseg.learning.tasks.binary_mask import BinaryMask
     from medseg.learning.tasks.image_classes import ImageClasses
+    from medseg.learning.tasks.region_masks import RegionMasks
 
     masks = [replace(made(seed), task=BinaryMask(("no", "yes"), t)) for seed, t in ((0, 0.3), (1, 0.5))]
     images = [
@@ -160,6 +161,14 @@ def test_thresholds_and_temperatures_of_their_own_are_averaged(made) -> None:
         for seed, t in ((0, 1.0), (1, 2.0))
     ]
 
+    regions = {"head": [1, 2, 3, 4], "whole": [2, 3, 4], "core": [2, 4], "active": [4]}
+    names = made(0).task.classes
+    cut = [
+        replace(made(seed), task=RegionMasks(names, regions, thresholds={"core": t, "head": 0.6}))
+        for seed, t in ((0, 0.3), (1, 0.5))
+    ]
+
+    assert ensemble(cut).task.cuts == pytest.approx({"head": 0.6, "whole": 0.5, "core": 0.4, "active": 0.5})
     assert ensemble(masks).task.threshold == pytest.approx(0.4)
     assert ensemble(images).task.temperature == pytest.approx(1.5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.tasks.binary_mask import BinaryMask
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.learning.tasks.image_classes import ImageClasses
+from medseg.learning.tasks.region_masks import RegionMasks
 from medseg.pipeline.checks.order import refuse_outdated, without_outdated
 from medseg.steps.average_flips import AverageFlips
 from medseg.steps.evaluate import Evaluate
@@ -128,3 +130,13 @@ def test_a_temperature_is_that_of_the_definition_again_and_nothing_is_said_of_on
     assert (found.task.temperature, gone) == (1.0, "the temperature 2")
     for task in (plain, ClassMasks(NAMES)):
         assert without_outdated(brought(task), FIT, task)[1] == ""
+
+
+def test_thresholds_of_regions_and_models_of_other_axes_go_too() -> None:
+    declared = RegionMasks(NAMES, {"all": [1]}, thresholds=0.4)
+    before = brought(declared.with_cuts({"all": 0.7}))
+    found, gone = without_outdated(replace(before, others=(before,)), FIT, declared)
+
+    assert isinstance(found.task, RegionMasks)
+    assert (found.task.cuts, found.others) == ({"all": 0.4}, ())
+    assert gone == "the models of other axes, the threshold 0.7"

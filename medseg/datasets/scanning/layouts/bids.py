@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
-from medseg.datasets.scanning.folder import VOLUME, Entry, Folder
+from medseg.datasets.scanning.folder import ITK, VOLUME, Entry, Folder
 from medseg.datasets.scanning.layout import Layout
 from medseg.datasets.scanning.meaning import identifiers
+from medseg.images.itk.names import NAME
 
 _CASE = r"sub-[A-Za-z0-9]+(?:_ses-[A-Za-z0-9]+)?"
 _FILE = re.compile(rf"(?P<case>{_CASE})_(?P<rest>.+)")
@@ -23,12 +24,15 @@ class Bids:
         images: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         masks: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         sessions = set()
-        for entry in folder.of(VOLUME):
+        kind = VOLUME if folder.of(VOLUME) else ITK
+        endings: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        for entry in folder.of(kind):
             match = _FILE.fullmatch(entry.stem)
             if match is None or not any(name.startswith("sub-") for name in entry.folders):
                 continue
             place = _home(entry), match["rest"]
             (masks if _is_mask(match["rest"]) else images)[place].add(match["case"])
+            endings[place].add(entry.ending)
             sessions.add(any(name.startswith("ses-") for name in entry.folders))
         if not masks or not images:
             return None
@@ -53,10 +57,14 @@ class Bids:
             {
                 "channels": names,
                 "layout": {
-                    "images": {name: _patterns(place, sessions) for name, place in channels.items()},
-                    "mask": _patterns(mask, sessions),
+                    "images": {
+                        name: _patterns(place, sessions, _ending(endings[place], kind))
+                        for name, place in channels.items()
+                    },
+                    "mask": _patterns(mask, sessions, _ending(endings[mask], kind)),
                     "case": _CASE,
                 },
+                **({"format": NAME} if kind == ITK else {}),
                 "group": "^(sub-[A-Za-z0-9]+)",
             },
             guesses=tuple(guesses),
@@ -76,7 +84,12 @@ def _home(entry: Entry) -> str:
     return "".join(f"{name}/" for name in (*entry.folders[:at], "{}", *below)).replace("{}/", "{}")
 
 
-def _patterns(place: tuple[str, str], sessions: set[bool]) -> str | list[str]:
+def _ending(endings: set[str], kind: str) -> str:
+    """How names end: two kinds of NIfTI in one way, several other endings in any."""
+    return ".nii*" if kind == VOLUME else next(iter(endings)) if len(endings) == 1 else ".*"
+
+
+def _patterns(place: tuple[str, str], sessions: set[bool], ending: str) -> str | list[str]:
     home, rest = place
-    made = [f"{home.format(_SESSIONS[each])}{{case}}_{rest}.nii*" for each in sorted(sessions)]
+    made = [f"{home.format(_SESSIONS[each])}{{case}}_{rest}{ending}" for each in sorted(sessions)]
     return made[0] if len(made) == 1 else made

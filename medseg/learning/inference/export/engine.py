@@ -68,7 +68,9 @@ class OnnxRuntime:
         """The model with another network in it."""
         network = copy.deepcopy(predictor.network).cpu().eval()
         graph = checked_graph(network, predictor.input_shape)
-        return replace(predictor, network=OnnxNetwork(graph.content).eval(), device=torch.device("cpu"))
+        others = tuple(self.computing(each) for each in predictor.others)
+        computed, where = OnnxNetwork(graph.content).eval(), torch.device("cpu")
+        return replace(predictor, network=computed, device=where, others=others)
 
 
 _ENGINES: Mapping[str, Engine] = {"torch": Torch(), "onnx": OnnxRuntime()}

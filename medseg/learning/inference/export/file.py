@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+from medseg.learning.inference.export.alone import refuse_several_axes
 from medseg.learning.inference.export.checked import Graph, checked_graph, largest_difference
 from medseg.learning.inference.export.meaning import meaning
 from medseg.learning.inference.export.packages import import_onnx
@@ -28,6 +29,7 @@ def write_onnx(predictor: Predictor, path: Path) -> Graph:
         ModelError: onnx or onnxruntime is not installed, or the network cannot be written as ONNX.
         NotWrittenError: The file cannot be written.
     """
+    refuse_several_axes(predictor)
     network = copy.deepcopy(predictor.network).cpu().eval()
     graph = checked_graph(network, predictor.input_shape)
     onnx = import_onnx()

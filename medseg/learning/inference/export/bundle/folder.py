@@ -18,6 +18,7 @@ from medseg.datasets.case import Case
 from medseg.errors import ModelError
 from medseg.geometry.axes import AXES
 from medseg.images.formats import NiftiFiles
+from medseg.learning.inference.export.alone import refuse_several_axes
 from medseg.learning.inference.export.bundle.configuration import configuration, metadata
 from medseg.learning.inference.export.bundle.expressions import refuse_expressions
 from medseg.learning.inference.export.bundle.texts import licence, readme
@@ -60,6 +61,7 @@ def write_bundle(predictor: Predictor, path: Path) -> int:
 
 
 def _refuse_other(predictor: Predictor) -> None:
+    refuse_several_axes(predictor)
     files = predictor.preparation.files
     if isinstance(predictor.task, MaskTask) and type(files) is NiftiFiles:
         refuse_expressions(

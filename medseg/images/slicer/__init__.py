@@ -1,0 +1,1 @@
+"""Files as 3D Slicer keeps them: volumes, segmentations, and the scene that shows them together."""
