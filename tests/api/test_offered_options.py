@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import medseg
 from medseg.cli.main import app
-from medseg.cli.pipeline import paths_of_run_may_be_shown
+from medseg.cli.printing.paths_shown import paths_of_run_may_be_shown
 from medseg.pipeline.folder import RunFolder
 
 ROOT = Path(medseg.__file__).parent

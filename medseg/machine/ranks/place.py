@@ -62,11 +62,8 @@ def place_here() -> Place:
     return Place.of(os.environ)
 
 
-def refuse_ranks(command: str) -> None:
+def refuse_ranks() -> None:
     """Refuse to do in each of several processes what one does: only a training is shared.
-
-    Args:
-        command: What was asked for, as a person calls it.
 
     Raises:
         RunError: torchrun has started several.
@@ -74,8 +71,8 @@ def refuse_ranks(command: str) -> None:
     place = place_here()
     if place.world > 1:
         raise RunError(
-            f"torchrun has started {place.world} processes, and {command} is not done by several: each would do all "
-            "of it. Start it without torchrun; torchrun is for medseg pipeline run and medseg pipeline resume."
+            f"torchrun has started {place.world} processes, and each would do all of this command. Start it without "
+            "torchrun, which is for medseg pipeline run and medseg pipeline resume of one run."
         )
 
 
