@@ -99,7 +99,7 @@ def fit(
     with (
         workers_watched(train.loader),
         compiled(network, wanted=plan.compile),
-        joined(network, ranks) as joint,
+        joined(network, ranks, train) as joint,
     ):
         engine = Epochs(
             parts, task, loss, train, val, plan, device, precision, need, watch, objective, joint, ranks

@@ -12,8 +12,10 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from medseg.errors import TrainingError
+from medseg.learning.inspection.trial_pass import untouched
 from medseg.learning.outputs.main_output import Outputs, of_each
 from medseg.learning.tasks.task import Scorer, merging
+from medseg.learning.training.batches import Batches
 from medseg.learning.training.ranks.batch_norm import over_ranks
 from medseg.learning.training.ranks.deal import Places, Share
 from medseg.machine.ranks.ranks import Ranks
@@ -69,15 +71,30 @@ class ManyRanks:
     Args:
         network: On the device of this process.
         ranks: The processes.
+        shape: (C, H, W) of a slice.
     """
 
-    def __init__(self, network: torch.nn.Module, ranks: Ranks) -> None:
+    def __init__(self, network: torch.nn.Module, ranks: Ranks, shape: tuple[int, ...]) -> None:
         self._ranks, place = ranks, ranks.place
         self._share, self._world = Share(place.rank, place.world), place.world
         self._size = 0
-        # Buckets keep the order that they begin with, where otherwise the first iteration changes it, after a resume
-        # too; and with it the order of sums. Weights that some network does not use need it as well.
-        self.network = DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=True)
+        self._blank = torch.zeros(2, *shape, device=next(network.parameters()).device)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # of torch 2.13, whose other name torch 2.10 has not
+            self.network = DistributedDataParallel(
+                network, broadcast_buffers=False, find_unused_parameters=_unused(network, self._blank)
+            )
+
+    def settle(self) -> None:
+        """Pass blank slices forth and back, and leave everything as it was but the order of sums.
+
+        DistributedDataParallel puts gradients together in the order in which they first came, and so adds up those of
+        three processes and more in another order from then on: a training that goes on would do so an iteration late.
+        """
+        self._size = len(self._blank) * self._world
+        _blank_pass(self.network, self._blank)
 
     @property
     def own(self) -> int:
@@ -121,12 +138,13 @@ class ManyRanks:
 
 
 @contextmanager
-def joined(network: torch.nn.Module, ranks: Ranks) -> Iterator[Joint]:
+def joined(network: torch.nn.Module, ranks: Ranks, train: Batches) -> Iterator[Joint]:
     """Make of a network what the processes train together in the block; weights and their names stay what they are.
 
     Args:
         network: On the device of this process.
         ranks: The processes.
+        train: What they learn from.
 
     Raises:
         TrainingError: The network cannot be trained so.
@@ -136,10 +154,29 @@ def joined(network: torch.nn.Module, ranks: Ranks) -> Iterator[Joint]:
         return
     if reason := not_over_ranks(network):
         raise TrainingError(f"{reason} Train in one process, without torchrun.")
-    joint = ManyRanks(network, ranks)
-    with over_ranks(network, ranks, lambda: joint.own), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+    joint = ManyRanks(network, ranks, tuple(train.dataset[(0, 0)]["image"].shape))
+    with over_ranks(network, ranks, lambda: joint.own):
+        joint.settle()
         yield joint
+
+
+def _blank_pass(network: torch.nn.Module, blank: torch.Tensor) -> list[str]:
+    """Names of the weights that got no gradient, though they are trained; the network is left as it was."""
+    network.train()
+    with untouched(network):
+        outputs = network(blank)
+        torch.stack(
+            [each.sum() for each in (outputs if isinstance(outputs, list) else [outputs])]
+        ).sum().backward()
+    trained = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
+    missed = [name for name, weight in trained if weight.grad is None]
+    network.zero_grad()
+    return missed
+
+
+def _unused(network: torch.nn.Module, blank: torch.Tensor) -> bool:
+    """Whether it has weights that it does not use, for which DistributedDataParallel would wait."""
+    return bool(_blank_pass(network, blank))
 
 
 def not_over_ranks(network: torch.nn.Module) -> str:
