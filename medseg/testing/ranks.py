@@ -23,19 +23,20 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 def ranks(
     world: int, file: Path, function: str, *given: Any, **environment: str
 ) -> Iterator[list[BaseProcess]]:
-    """Start processes that do together what a function of a Python file does, as `across` has it.
+    """Start processes that call a function of a Python file.
 
     Those that still live at the end of the block are killed.
 
     Args:
         world: How many.
         file: Is imported in each, so that the others find what the first asks of them.
-        function: Its name.
+        function: Its name; each process calls it, and it calls `across`.
         given: Its arguments.
         environment: What differs for all from what torchrun sets; an empty value unsets a variable.
     """
     _CONTEXT.set_forkserver_preload(list(_IMPORTED))
     common = {
+        **os.environ,
         "WORLD_SIZE": str(world),
         "LOCAL_WORLD_SIZE": str(world),
         "MASTER_ADDR": "127.0.0.1",
@@ -80,7 +81,6 @@ def _do(environment: dict[str, str], file: Path, function: str, sent: bytes) -> 
     import torch  # noqa: PLC0415
 
     from medseg.errors import MedsegError  # noqa: PLC0415
-    from medseg.machine.ranks.across import across  # noqa: PLC0415
 
     torch.set_num_threads(1)
     for name, value in environment.items():
@@ -91,7 +91,7 @@ def _do(environment: dict[str, str], file: Path, function: str, sent: bytes) -> 
     asked: Callable[..., Any] = getattr(_imported(file), function)
     given = pickle.loads(sent)  # noqa: S301 - of the test
     try:
-        across(lambda: asked(*given))
+        asked(*given)
     except MedsegError as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201 - what the command line does
         raise SystemExit(2) from None

@@ -31,8 +31,10 @@ def across(do: Callable[[], Result]) -> Result:
 def _led(place: Place, do: Callable[[], Result]) -> Result:
     from medseg.machine.ranks.connected import Connected  # noqa: PLC0415 - imports torch
     from medseg.machine.ranks.meeting import Meeting  # noqa: PLC0415
-    from medseg.machine.ranks.ranks import leading  # noqa: PLC0415
+    from medseg.machine.ranks.ranks import ALONE, leading  # noqa: PLC0415
 
+    if leading.get() is not ALONE:  # within something that it does across them already
+        return do()
     ranks = Connected(Meeting.join(place))
     if not place.first:
         result: Result = ranks.follow()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import pickle
 import platform
+import threading
 import time
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
@@ -51,12 +51,7 @@ class Meeting:
         Raises:
             RunError: It cannot be reached or opened, somebody is missing, or versions differ.
         """
-        try:
-            with _said_once():
-                store, *_ = next(dist.rendezvous("env://", timeout=timedelta(seconds=limit)))
-        except (RuntimeError, ValueError, OSError) as error:
-            raise _unmet(place, error) from error
-        met = cls(dist.PrefixStore("medseg", store), place, limit)
+        met = cls(dist.PrefixStore("medseg", _opened(place, limit)), place, limit)
         met.agree(versions())
         return met
 
@@ -169,12 +164,25 @@ class Meeting:
         )
 
 
-@contextmanager
-def _said_once() -> Iterator[None]:
-    """Torch tells in warnings what the error says, too."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _opened(place: Place, limit: float) -> Any:
+    """The store, opened beside: torch waits for ever where another program listens and does not answer."""
+    found: list[Any] = []
+
+    def open_store() -> None:
+        try:
+            store, *_ = next(dist.rendezvous("env://", timeout=timedelta(seconds=limit)))
+            found.append(store)
+        except (RuntimeError, ValueError, OSError) as error:
+            found.append(error)
+
+    opening = threading.Thread(target=open_store, name="open-store", daemon=True)
+    opening.start()
+    opening.join(2 * limit + 1)  # torch tries a second time after the first
+    if not found:
+        raise _unmet(place, TimeoutError("what listens there does not answer"))
+    if isinstance(found[0], Exception):
+        raise _unmet(place, found[0]) from found[0]
+    return found[0]
 
 
 def _unmet(place: Place, error: Exception) -> RunError:
@@ -183,6 +191,12 @@ def _unmet(place: Place, error: Exception) -> RunError:
         return RunError(
             "MASTER_PORT is in use on this machine. Give another: torchrun --master-port=PORT, or --standalone, "
             "which finds a free one."
+        )
+    if place.first:
+        return RunError(
+            f"not all of the {place.world} processes that WORLD_SIZE names have come to MASTER_ADDR and MASTER_PORT "
+            f"({text}). Look at what the others say; torchrun starts as many as --nproc-per-node says, on each of "
+            "--nnodes machines."
         )
     return RunError(
         f"rank {place.rank} does not reach the first process at MASTER_ADDR and MASTER_PORT ({text}). MASTER_ADDR "

@@ -20,6 +20,7 @@ from medseg.learning.training.fit import fit
 from medseg.learning.training.memory import MemoryNeed
 from medseg.learning.training.plan import Plan
 from medseg.learning.training.ranks.deal import deal_of
+from medseg.machine.ranks.across import across
 from medseg.machine.ranks.ranks import Ranks, led
 
 CPU = torch.device("cpu")
@@ -106,5 +107,9 @@ class Train:
 
 def train_each(trainings: list[Train], to: Path) -> None:
     """Do trainings one after the other, and keep what came of each in one file."""
+    across(partial(_train_each, trainings, to))
+
+
+def _train_each(trainings: list[Train], to: Path) -> None:
     ranks = led()
     torch.save([ranks.together(partial(each, ranks), each, CPU) for each in trainings], to)

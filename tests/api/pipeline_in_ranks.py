@@ -1,0 +1,36 @@
+"""A pipeline that ranks run together: imported by the processes of `medseg.testing.ranks`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from medseg.api import resume_pipeline, run_pipeline
+from medseg.learning.training.engine.epochs import Epochs
+
+
+def run(folder: Path, data: Path, changes: tuple[str, ...]) -> None:
+    os.chdir(folder)
+    result = run_pipeline("brats2d", data, set=changes, device="cpu")
+    rank = os.environ["RANK"]
+    (folder / f"told-{rank}").write_text(str(result.folder), encoding="utf-8")
+
+
+def run_until_rank_1_dies(folder: Path, data: Path, changes: tuple[str, ...]) -> None:
+    """Rank 1 is killed as the second epoch begins."""
+    before = Epochs._train
+
+    def killed(self: Epochs, epoch: int, *others: Any) -> float:
+        if epoch == 2 and self.ranks.place.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return before(self, epoch, *others)
+
+    Epochs._train = killed
+    run(folder, data, changes)
+
+
+def resume(folder: Path) -> None:
+    os.chdir(folder)
+    resume_pipeline()
