@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from medseg.learning.training.plan import Plan
 from medseg.learning.training.ranks.deal import deal_of
 from medseg.machine.ranks.across import across
 from medseg.machine.ranks.ranks import Ranks, led
+from medseg.progress import Silent
 
 CPU = torch.device("cpu")
 CLASSES = ("background", "edge", "core")
@@ -67,7 +66,7 @@ class Train:
     store: Any
     folder: Path
     epochs: int = 3
-    kill_in: tuple[int, int] = (0, 0)  # the epoch in which a rank kills itself, and which
+    said: Any = field(default_factory=Silent)
 
     def __call__(self, ranks: Ranks) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
         network_word, loss_word = self.words.split(", ")
@@ -86,15 +85,10 @@ class Train:
             seed=5,
             folder=self.folder,
             need=MemoryNeed(100, 10),
-            watch=Watch(epoch_done=partial(self.told, ranks)),
+            watch=Watch(progress=self.said),
             ranks=ranks,
         )
         return {name: value.clone() for name, value in network.state_dict().items()}, list(standing.history)
-
-    def told(self, ranks: Ranks, row: dict[str, float]) -> None:
-        epoch, rank = self.kill_in
-        if row["epoch"] == epoch - 1 and ranks.place.rank == rank:
-            os.kill(os.getpid(), signal.SIGKILL)
 
     def batches(self, role: str, ranks: Ranks) -> Batches:
         training = role == "train"
