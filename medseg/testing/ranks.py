@@ -22,7 +22,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 @contextmanager
 def ranks(
     world: int, file: Path, function: str, *given: Any, **environment: str
-) -> Iterator[list[BaseProcess]]:
+) -> Iterator[Sequence[BaseProcess]]:
     """Start processes that call a function of a Python file.
 
     Those that still live at the end of the block are killed.

@@ -148,7 +148,9 @@ def test_a_killed_rank_ends_the_run_as_failed(killed):
 
 def test_ranks_go_on_with_the_run_to_the_same_bits_and_all_get_the_result(killed, whole):
     folder, _ = killed
-    with ranks(2, RUNS, "resume", folder) as started:
+    with ranks(
+        2, RUNS, "resume", folder, SLURM_JOB_ID="7", SLURM_LOCALID="0"
+    ) as started:  # as `srun torchrun`
         assert ended(started) == [0, 0]
     path, state = only_run(folder)
     assert state.status == "FINISHED"

@@ -133,11 +133,11 @@ class Connected:
 
 class _Total(torch.autograd.Function):
     @staticmethod
-    def forward(_: Any, own: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def forward(_: Any, own: torch.Tensor) -> torch.Tensor:
         return _added(own)
 
     @staticmethod
-    def backward(_: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def backward(_: Any, gradient: torch.Tensor) -> torch.Tensor:
         return _added(gradient)
 
 

@@ -108,7 +108,7 @@ class Dealt(Sampler[Places]):
         self.batches, self.deal = batches, deal
 
     def __len__(self) -> int:
-        return self.deal.count(len(self.batches))  # type: ignore[arg-type]  # a BatchSampler has a length
+        return self.deal.count(len(self.batches))
 
     def __iter__(self) -> Iterator[Places]:
         return self.deal.of(iter(self.batches))
