@@ -24,6 +24,7 @@ ROOT = Path(medseg.__file__).parent
 OF_OTHERS = {
     "--allowed-hosts", "--app-name", "--artifacts-destination", "--cors-allowed-origins", "--env-manager", "--host",
     "--porcelain", "--raw", "--run-id", "--shm-size", "--untracked-files", "--workers",
+    "--master-port", "--nnodes", "--nproc-per-node", "--standalone",  # of torchrun
     "--bundle", "--config", "--datalist", "--dataset", "--output",  # of monai.bundle, up to an underscore
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ from medseg.learning.training.batches import SliceDataset
 from medseg.steps.evaluation.class_picture import class_picture
 from medseg.steps.evaluation.evaluation import evaluation_of
 from medseg.steps.pictures import validation_picture
+from medseg.steps.training.concluding import picture_validation
 from medseg.testing.labelled import write_class_folders, write_labelled_table
 
 SIDES = ("left", "right")
