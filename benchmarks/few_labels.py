@@ -278,7 +278,9 @@ def main() -> None:
                     f2 = measured([found[name][-1]])[1, "f2"]
                     print(f"{name}, seed {seed}: F2 {within(f2)}", flush=True)
         finally:
-            if done := {name: parts for name, parts in found.items() if parts}:  # also where a later method failed
+            if done := {
+                name: parts for name, parts in found.items() if parts
+            }:  # also where a later method failed
                 tell(done, key_of(data))
             os.chdir(before)
 

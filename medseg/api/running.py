@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from medseg.api.strangers import Given, built, refuse_changed_declaration, refus
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, RunError, TrackingError
 from medseg.files.inside import refuse_ways_out
+from medseg.machine.ranks.across import across
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.overrides import in_effect
 from medseg.pipeline.folder import RunFolder, State
@@ -84,7 +86,7 @@ def run_pipeline(
         register=register,
     )
     root = None if data is None else Path(data)
-    return begin(name, root, set, options, tracking_uri, progress or Silent())
+    return across(partial(begin, name, root, set, options, tracking_uri, progress or Silent()))
 
 
 def begin(
@@ -178,9 +180,12 @@ def resume_pipeline(
     given = Given.of(
         data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, take_over=take_over, set=tuple(set)
     )
-    shown = progress or Silent()
+    return across(partial(_resumed, run, given, progress or Silent()))
+
+
+def _resumed(run: str | None, given: Given, shown: Progress) -> RunResult:
     mark_gone(shown.say)
-    folder = unfinished(take_over=take_over) if run is None else find_run_folder(run)
+    folder = unfinished(take_over=given.take_over) if run is None else find_run_folder(run)
     return go_on(folder, given, shown)
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from medseg.cli.display import display
 from medseg.cli.guard import MEND, guarded, print_faults
 from medseg.cli.options import Allow, Data, Jobs, Name, Set, ShowPaths, Studies
-from medseg.cli.pipeline import paths_may_be_shown
+from medseg.cli.printing.paths_shown import paths_may_be_shown
 from medseg.text import many
 
 app = typer.Typer(help="Look at data, prepare them, generate them.", no_args_is_help=True)

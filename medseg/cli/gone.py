@@ -7,6 +7,7 @@ from contextlib import suppress
 import typer
 
 from medseg.errors import MedsegError
+from medseg.machine.ranks.place import place_here
 
 
 def mark_and_tell() -> None:
@@ -15,6 +16,8 @@ def mark_and_tell() -> None:
     A favour, of which no command may fail: runs that cannot be read or marked now are left alone.
     """
     with suppress(OSError, MedsegError):
+        if not place_here().first:  # of those that torchrun started, one does
+            return
         from medseg.pipeline.folder import gone  # noqa: PLC0415  # nothing heavy
 
         mine = {state.name: folder for folder, state in gone() if state.mine}

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from medseg.errors import DataError, Fault, MedsegError
+from medseg.machine.ranks.place import refuse_ranks
 from medseg.places import FULL, NotWrittenError
 from medseg.text import printable
 
@@ -30,7 +31,11 @@ _PLACE = re.compile(r'  File "[^"]+\.py", line \d+, in [\w<>]+')
 
 @contextmanager
 def guarded(
-    console: Console, *, show_paths: bool | None = None, hint: Callable[[], str] = str
+    console: Console,
+    *,
+    show_paths: bool | None = None,
+    hint: Callable[[], str] = str,
+    by_ranks: bool = False,
 ) -> Iterator[None]:
     """Turn what goes wrong into a message and an exit code; no known problem shows a traceback.
 
@@ -38,9 +43,12 @@ def guarded(
         console: Of errors.
         show_paths: Whether faults may name paths; None where the command reads no data that may be of patients.
         hint: Says what to do after an interruption; asked when there was one.
+        by_ranks: Whether several processes that torchrun started do it together.
     """
     try:
         with _terminated_like_ctrl_c():
+            if not by_ranks:
+                refuse_ranks()
             yield
     except DataError as error:
         console.print(Text(printable(f"Error: {_headline(error)}"), style="bold red"), soft_wrap=True)

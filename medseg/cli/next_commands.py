@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from medseg.machine.ranks.place import place_here
 from medseg.packages import allowing
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def going_on(allow: Sequence[str] = ()) -> str:
         all_cross_validations,
     )
 
+    if not place_here().first:
+        return "Rank 0 says how to go on."
     me = this_process()
     begun: list[CrossValidation | State] = [*all_cross_validations(), *(state for _, state in all_runs())]
     mine = next((each for each in begun if each.process == me and each.status != "FINISHED"), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +32,9 @@ from medseg.cli.options import (
     Uri,
     alias_of,
 )
+from medseg.cli.printing.paths_shown import paths_may_be_shown, paths_of_run_may_be_shown
 from medseg.errors import RunError
+from medseg.machine.ranks.place import place_here
 from medseg.packages import allowing
 
 app = typer.Typer(help="Declare, check and run pipelines.", no_args_is_help=True)
@@ -170,12 +171,13 @@ def run(
         Console(stderr=True),
         show_paths=show_paths or paths_may_be_shown(name, sets),
         hint=partial(going_on, allow or ()),
+        by_ranks=True,
     ):
         mark_and_tell()
         from medseg.api import run_pipeline  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.tables import print_result  # noqa: PLC0415
 
-        console = Console()
+        console = Console(quiet=not place_here().first)
         result = run_pipeline(
             name,
             data,
@@ -233,15 +235,15 @@ def resume(
     again = (
         f"Go on with: medseg pipeline resume{f' {shlex.quote(run)}' if run else ''}{allowing(allow or ())}"
     )
-    with guarded(Console(stderr=True), hint=lambda: again):
+    with guarded(Console(stderr=True), hint=lambda: again, by_ranks=True):
         mark_and_tell()
         shown = show_paths or paths_of_run_may_be_shown(run, take_over=take_over)
-    with guarded(Console(stderr=True), show_paths=shown, hint=lambda: again):
+    with guarded(Console(stderr=True), show_paths=shown, hint=lambda: again, by_ranks=True):
         from medseg import api  # noqa: PLC0415  # imports torch and MONAI
         from medseg.cli.printing.sweep_table import print_sweep  # noqa: PLC0415
         from medseg.cli.tables import print_folds, print_result  # noqa: PLC0415
 
-        console = Console()
+        console = Console(quiet=not place_here().first)
         options: dict[str, Any] = {
             "data": data,
             "device": device,
@@ -251,7 +253,9 @@ def resume(
             "take_over": take_over,
             "progress": display(console),
         }
-        if (sweep := api.sweep_to_go_on(run)) is not None:
+        if place_here().world > 1:
+            print_result(console, api.resume_pipeline(run, set=sets or (), **options))
+        elif (sweep := api.sweep_to_go_on(run)) is not None:
             if sets or data or device or jobs or take_over:
                 raise RunError(
                     "a sweep goes on as it began. Leave out all but its name, --allow and --tracking-uri."
@@ -268,35 +272,6 @@ def resume(
             print_folds(console, api.resume_folds(run, **options))
         else:
             print_result(console, api.resume_pipeline(run, set=sets or (), **options))
-
-
-def paths_may_be_shown(name: str, sets: Sequence[str] | None = None) -> bool:
-    """Whether the pipeline's data have pseudonyms for ids, so that paths may be shown.
-
-    Never raises: it is asked before a command has begun, which then meets the same and tells it.
-    """
-    from medseg.api.opening import open_pipeline  # noqa: PLC0415
-
-    try:
-        return open_pipeline(name, assignments=sets or ()).manifest.ids == "pseudonyms"
-    except Exception:  # noqa: BLE001  # whatever it is, the command itself will say it, guarded
-        return False
-
-
-def paths_of_run_may_be_shown(run: str | None, *, take_over: bool) -> bool:
-    """Whether what goes on is the user's own and its data have pseudonyms for ids; never raises, as above."""
-    from medseg.api.finding import find_run_folder, unfinished  # noqa: PLC0415
-    from medseg.api.folds_found import find_folds, interrupted_folds  # noqa: PLC0415
-    from medseg.datasets.manifest.manifest import Manifest  # noqa: PLC0415
-
-    try:
-        asked = interrupted_folds(take_over=take_over) if run is None else find_folds(run)
-        if asked is not None:
-            return asked.mine and asked.declared["manifest"].get("ids") == "pseudonyms"
-        folder = unfinished(take_over=take_over) if run is None else find_run_folder(run)
-        return folder.read().mine and Manifest.from_yaml(folder.path / "manifest.yaml").ids == "pseudonyms"
-    except Exception:  # noqa: BLE001
-        return False
 
 
 @app.command()

@@ -27,7 +27,7 @@ from medseg.cli.options import (
     Tags,
     Uri,
 )
-from medseg.cli.pipeline import paths_may_be_shown
+from medseg.cli.printing.paths_shown import paths_may_be_shown
 
 
 def sweep(

@@ -59,6 +59,15 @@ class Resolved:
     outputs: int = 1
 
     @property
+    def one_process(self) -> str:
+        """Which step torchrun cannot spread over several processes, and why, as a sentence; empty for none."""
+        for name, step in self.steps.items():
+            ask = getattr(step, "one_process", None)
+            if ask is not None and (reason := ask(self.predictor)):
+                return f"steps.{name}: {reason}"
+        return ""
+
+    @property
     def supervision(self) -> str:
         """How several outputs are learned from, as a sentence; empty for one."""
         return supervision_note(self.outputs)

@@ -14,6 +14,7 @@ from medseg.datasets.roles import ROLES, UNLABELLED
 from medseg.errors import DefinitionError, RunError
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.training_profile import TrainingProfile, profile_facts
+from medseg.machine.ranks.ranks import led
 from medseg.pipeline.about import run_about, run_tags
 from medseg.pipeline.audit.certificate import leak_tags
 from medseg.pipeline.audit.looking import Images, Loaded, certify
@@ -142,6 +143,7 @@ def _all_steps(job: Job) -> Work:
         job.recorder,
         job.progress,
         job.resolved.allowed,
+        led(),
     )
     scored = None
     for name, step in job.resolved.steps.items():

@@ -16,6 +16,7 @@ from medseg.learning.selftraining.mixmatch import Stream
 from medseg.learning.training.batches import Batches, SliceDataset
 from medseg.learning.training.cache_placement import Placement, place_slices, worker_count
 from medseg.learning.training.memory import available_memory
+from medseg.learning.training.ranks.deal import deal_of
 from medseg.learning.training.sampling.foreground import Foreground
 from medseg.slices.store.store import Sample
 from medseg.splits.split import Role
@@ -25,7 +26,8 @@ from medseg.steps.step import Run, Work
 def placed(work: Work, run: Run) -> Placement:
     """Where slices are kept, chosen once for both roles: with the first in memory, less of it is free."""
     needed = work.store.nbytes("train") + work.store.nbytes("val")
-    placement = place_slices(run.loading.cache, needed, run.device, available_memory())
+    memory = available_memory() // run.ranks.place.beside  # each process of a machine keeps all slices
+    placement = place_slices(run.loading.cache, needed, run.device, memory)
     run.progress.say(placement.note)
     run.recorder.params({"loading.cache_used": placement.name})
     return placement
@@ -74,7 +76,8 @@ def role_batches(
     if training and foreground_share:
         nothing = "No slice for training shows any foreground: foreground_share draws none."
         run.progress.say(nothing if foreground is None else foreground.note(run.loading.batch_size))
-    workers = worker_count(run.loading.workers, run.device, placement, dataset.finished_on)
+    beside = run.ranks.place.beside
+    workers = worker_count(run.loading.workers, run.device, placement, dataset.finished_on, beside)
     return Batches(
         dataset,
         batch_size=run.loading.batch_size,
@@ -84,6 +87,7 @@ def role_batches(
         pin=run.device.type == "cuda" and placement.name != "gpu",
         most=run.loading.slices_per_epoch if training else None,
         foreground=foreground,
+        deal=deal_of(run.ranks.place, training=training),
     )
 
 

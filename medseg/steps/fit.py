@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -12,9 +12,7 @@ import torch
 
 from medseg.component import Slot
 from medseg.datasets.roles import UNLABELLED
-from medseg.errors import DefinitionError, ModelError
-from medseg.figures.learning_curves import learning_curves
-from medseg.figures.saving import save_figure
+from medseg.errors import DefinitionError
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.outputs.deep_supervision import DeepSupervision
 from medseg.learning.selftraining.mixmatch import MixMatch
@@ -22,13 +20,11 @@ from medseg.learning.settings import is_number, is_whole, refuse_unless
 from medseg.learning.tasks.image_classes import ImageClasses
 from medseg.learning.tasks.partial_loss import loss_of
 from medseg.learning.tasks.task import Task, on_device
-from medseg.learning.training.batches import Batches
 from medseg.learning.training.checkpoint import Checkpoints, Standing, room_of_epochs
 from medseg.learning.training.curve_names import curve_names
-from medseg.learning.training.curve_verdict import read_curves
 from medseg.learning.training.engine.parts import Watch
 from medseg.learning.training.fit import fit
-from medseg.learning.training.longer import course_note, refuse_other_course
+from medseg.learning.training.longer import refuse_other_course
 from medseg.learning.training.memory import free_memory, measure_need, refuse_too_large
 from medseg.learning.training.objective import SUPERVISED, Objective
 from medseg.learning.training.optimiser import make_optimiser, rehearse
@@ -43,13 +39,14 @@ from medseg.learning.transfer.freeze import (
     trained_blocks,
 )
 from medseg.machine.peak import PeakMemory
-from medseg.places import read_kept, written_whole
-from medseg.recorder import SCORE_OF
+from medseg.machine.ranks.ranks import led
+from medseg.places import read_kept
 from medseg.splits.split import Role
-from medseg.steps.evaluation.evaluation import evaluation_of
 from medseg.steps.expected import Expected, account
 from medseg.steps.feeding import are_transforms, placed, role_batches, try_augmentation, unlabelled_stream
 from medseg.steps.step import Fits, Run, Stage, Work
+from medseg.steps.training.concluding import conclude, picture_validation
+from medseg.steps.training.sharing import Helping, one_process_alone, tell_ranks
 
 _LONGEST_TAG = 500  # characters, of MLflow's 5000: a tag is read in a list
 
@@ -169,7 +166,18 @@ class Fit:
         return ("train", "val") if self.unlabelled is None else ("train", "val", UNLABELLED)
 
     def __call__(self, work: Work, run: Run) -> Work:
-        """Train; what was frozen meanwhile is not so afterwards."""
+        """Train, in all processes that torchrun has started; what was frozen meanwhile is not so afterwards."""
+        own, others = partial(self.learn, work, run), Helping(self.learn, work, run)
+        standing, peak = run.ranks.together(own, others, run.device)
+        conclude(run, standing, work, self.plan)
+        account(run, standing, peak, self.expected)
+        trained = replace(work.predictor, device=run.device)
+        trained.network.eval()  # the frozen part, too, which is now in the mode that it had before
+        trained.save(run.place / "predictor")
+        return replace(work, predictor=trained, epochs=work.epochs + standing.epoch)
+
+    def learn(self, work: Work, run: Run) -> tuple[Standing, int | None]:
+        """Train the network of the work, and say how that went and how much memory it took, in bytes."""
         network = work.predictor.network
         part = frozen_part(network, work.predictor.input_shape, self.blocks, at=f"steps.{run.step}.freeze")
         with frozen(network, part), still_statistics(network, still=self.statistics == "still"):
@@ -180,14 +188,13 @@ class Fit:
                     f"{part[0].name} to {part[-1].name}."
                 )
                 run.recorder.params({f"{run.step}.trained_parameters": trained})
-            done = self._train(work, run)
-        done.predictor.network.eval()  # the frozen part, too, which is now in the mode that it had before
-        return done
+            return self._train(work, run)
 
-    def _train(self, work: Work, run: Run) -> Work:
+    def _train(self, work: Work, run: Run) -> tuple[Standing, int | None]:
         task = work.predictor.task
         task = task.weighted(task.target.counts(work.store, "train"))
         network = work.predictor.network.to(run.device)
+        tell_ranks(work, run)
         placement = placed(work, run)
         train = role_batches(work, run, "train", placement, self.pseudo_augment, self.foreground_share)
         val = role_batches(work, run, "val", placement)
@@ -197,7 +204,8 @@ class Fit:
         channels, height, width = first["image"].shape
         need = measure_need(network, loss, (channels, height, width), label=first["label"].cpu())
         objective = self._objective(task, work, run, len(train.order))
-        batch = min(run.loading.batch_size, len(train.order)) * objective.times
+        share = -(-min(run.loading.batch_size, len(train.order)) // run.ranks.place.world)
+        batch = share * objective.times
         free = free_memory(run.device)
         refuse_too_large(need, batch, run.device, free)
         run.progress.say(
@@ -217,7 +225,7 @@ class Fit:
             def validated(network: torch.nn.Module, epoch: int, scores: Mapping[str, float]) -> None:
                 turn = epoch // self.plan.validate_every
                 if self.pictures_every and (turn % self.pictures_every == 0 or turn == 1):
-                    self._picture(replace(work.predictor, network=network), val, scores, epoch, run)
+                    picture_validation(replace(work.predictor, network=network), val, scores, epoch, run)
 
             with PeakMemory(run.device) as peak:
                 standing = fit(
@@ -233,12 +241,9 @@ class Fit:
                     watch=Watch(epoch_done, validated, run.progress),
                     objective=objective,
                     loss=loss,
+                    ranks=run.ranks,
                 )
-        self._conclude(run, standing, work)
-        account(run, standing, peak.taken, self.expected)
-        trained = replace(work.predictor, network=network, device=run.device)
-        trained.save(run.place / "predictor")
-        return replace(work, predictor=trained, epochs=work.epochs + standing.epoch)
+        return standing, peak.taken
 
     def _objective(self, task: Task, work: Work, run: Run, labelled: int) -> Objective:
         if self.unlabelled is None or not isinstance(task, ImageClasses):  # the latter is refused before
@@ -263,6 +268,8 @@ class Fit:
             self.unlabelled.check(predictor.task)
         refuse_share(self.foreground_share, predictor.task)
         try_augmentation(self.pseudo_augment or (), predictor.input_shape)
+        if led().place.world > 1 and (reason := self.one_process(predictor)):
+            raise DefinitionError(f"{reason} Start it without torchrun.")
         part = frozen_part(predictor.network, predictor.input_shape, self.blocks, at="freeze")
         with frozen(predictor.network, part):
             _, schedule = make_optimiser(predictor.network, self.plan, steps=self.plan.epochs)
@@ -272,6 +279,10 @@ class Fit:
                 "schedule: ReduceLROnPlateau waits for a score, which schedules are not given. Use "
                 "another, such as torch.optim.lr_scheduler.CosineAnnealingLR, with `patience` to stop early."
             )
+
+    def one_process(self, predictor: Predictor) -> str:
+        """Why torchrun cannot spread it over several processes, as a sentence; empty where it can."""
+        return one_process_alone(predictor, mixes=self.unlabelled is not None)
 
     def changed_from(self, before: Fit, network: torch.nn.Module, place: Path) -> str:
         """Refuse to go on with other settings where the training cannot honour them any more.
@@ -296,55 +307,3 @@ class Fit:
         history = read_kept(run.place / "history.json", list)
         trained = replace(work.predictor, network=saved.network, device=run.device)
         return replace(work, predictor=trained, epochs=work.epochs + len(history))
-
-    def _picture(
-        self, predictor: Predictor, val: Batches, scores: Mapping[str, float], epoch: int, run: Run
-    ) -> None:
-        draw = evaluation_of(predictor).validation_picture
-        try:
-            figure = draw(predictor, val.dataset, scores, heading=f"validation, epoch {epoch}")
-        except ModelError as error:  # a later epoch may do better: a picture ends no training
-            run.progress.say(f"No picture of the validation cases at epoch {epoch}: {error}")
-            return
-        name = f"{run.step}_validation_{epoch:04d}.png"
-        run.recorder.artifact(save_figure(figure, run.figures / name), "figures")
-
-    def _conclude(self, run: Run, standing: Standing, work: Work) -> None:
-        task, before = work.predictor.task, work.epochs
-        history, best_epoch = standing.history, standing.best_epoch
-        with written_whole(table := run.place / "history.json") as target:
-            target.write_text(json.dumps(list(history), indent=1), encoding="utf-8")
-        groups = {sample.group for sample in work.store.role("val")}
-        verdict = read_curves(history, run.step, patients=len(groups))
-        kept = {"kind": verdict.kind, "text": verdict.text(), "next_step": verdict.next_step}
-        if standing.courses:
-            kept["courses"] = " ".join(map(course_note, standing.courses))
-            run.recorder.tags({f"{run.step}.learning_rate": kept["courses"][:_LONGEST_TAG]})
-        with written_whole(run.place / "verdict.json") as target:
-            target.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-        figure = learning_curves(
-            history,
-            task.classes,
-            heading=verdict.text(),
-            best=best_epoch,
-            background=task.target.background,
-        )
-        run.recorder.artifact(save_figure(figure, run.figures / f"{run.step}_learning_curves.png"), "figures")
-        run.recorder.artifact(table, "tables")
-        by = self.plan.chosen_by
-        run.recorder.tags(
-            {
-                SCORE_OF: standing.score_name,
-                f"{run.step}.best_epoch": str(best_epoch),
-                f"{run.step}.best_by": standing.score_name if by == "score" else by,
-                f"{run.step}.verdict": verdict.text()[:_LONGEST_TAG],
-            }
-        )
-        best = {key: value for key, value in standing.best_row.items() if key in ("val/score", "val/loss")}
-        run.recorder.metrics(best, before)  # of the kept weights: one a training, at step 0 of the first
-        last = int(history[-1]["epoch"])
-        early = f", stopped early after {last}" * (last < self.plan.epochs)
-        run.progress.say(
-            f"Best epoch {best_epoch} of {last}{early}: validation score {standing.score_text} "
-            f"({standing.score_name}{'' if by == 'score' else f'; the epoch was chosen by {by}'})."
-        )

@@ -131,6 +131,11 @@ class SelfTrain:
                 f"{list(known) or 'none'}. Name one of them, or leave key out."
             )
 
+    def one_process(self, predictor: Predictor) -> str:
+        """As of the steps that learn."""
+        asked = (getattr(step, "one_process", None) for step in self._steps)
+        return next((reason for ask in asked if ask is not None and (reason := ask(predictor))), "")
+
     def __call__(self, work: Work, run: Run) -> Work:
         """Go on after the last round that is done, until nothing is to be gained."""
         network = work.predictor.network.to(run.device)

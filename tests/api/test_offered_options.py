@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import medseg
 from medseg.cli.main import app
-from medseg.cli.pipeline import paths_of_run_may_be_shown
+from medseg.cli.printing.paths_shown import paths_of_run_may_be_shown
 from medseg.pipeline.folder import RunFolder
 
 ROOT = Path(medseg.__file__).parent
@@ -24,6 +24,7 @@ ROOT = Path(medseg.__file__).parent
 OF_OTHERS = {
     "--allowed-hosts", "--app-name", "--artifacts-destination", "--cors-allowed-origins", "--env-manager", "--host",
     "--porcelain", "--raw", "--run-id", "--shm-size", "--untracked-files", "--workers",
+    "--master-port", "--nnodes", "--nproc-per-node", "--standalone",  # of torchrun
     "--bundle", "--config", "--datalist", "--dataset", "--output",  # of monai.bundle, up to an underscore
 }  # fmt: skip
 

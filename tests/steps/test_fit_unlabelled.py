@@ -54,8 +54,8 @@ def undrawn(monkeypatch):
         path.touch()
         return path
 
-    monkeypatch.setattr("medseg.steps.fit.save_figure", blank)
-    monkeypatch.setattr("medseg.steps.fit.learning_curves", lambda *_, **__: None)
+    monkeypatch.setattr("medseg.steps.training.concluding.save_figure", blank)
+    monkeypatch.setattr("medseg.steps.training.concluding.learning_curves", lambda *_, **__: None)
 
 
 def start(step, work, run):

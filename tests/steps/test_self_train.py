@@ -150,7 +150,7 @@ def undrawn(monkeypatch):
 
     for place in ("fit", "features.probe", "rounds.concluding"):
         monkeypatch.setattr(f"medseg.steps.{place}.save_figure", blank)
-    monkeypatch.setattr("medseg.steps.fit.learning_curves", lambda *_, **__: None)
+    monkeypatch.setattr("medseg.steps.training.concluding.learning_curves", lambda *_, **__: None)
 
 
 WHOLE = {"patience": 9, "weight": 0.7, "key": "scanner"}

@@ -28,6 +28,8 @@ def print_checked(console: Console, resolved: Resolved, *, with_data: bool) -> N
         say(console, resolved.supervision)
     if definition.loading.augment:
         say(console, augmentation_line(resolved.slice_by_slice))
+    if resolved.one_process:
+        say(console, f"Not by torchrun, in one process alone: {resolved.one_process}")
     if with_data:
         say(console, "The data fit it: a run would begin.", "green")
     else:

@@ -38,6 +38,17 @@ class Scorer(Protocol):
         """The score of each case, for choosing the best, the median and the worst one; never NaN."""
 
 
+@runtime_checkable
+class MergingScorer(Scorer, Protocol):
+    """A scorer whose batches may be seen by several processes; those of the tasks of medseg are."""
+
+    def parts(self) -> list[Any]:
+        """What it has kept of each batch, in order; each is pickled."""
+
+    def take(self, parts: Sequence[Any]) -> None:
+        """Have seen the batches of which these were kept, in this order, and no others."""
+
+
 class Task(Protocol):
     """What labels and outputs mean. `fit` never asks which task it has.
 
@@ -167,6 +178,21 @@ class CutTask(MaskTask, Protocol):
 
     def with_cuts(self, cuts: Mapping[str, float]) -> CutTask:
         """The same task with other thresholds, one for each map."""
+
+
+def merging(scorer: Scorer) -> MergingScorer:
+    """The scorer, if batches that several processes have seen can be put together in it.
+
+    Raises:
+        DefinitionError: They cannot.
+    """
+    if not isinstance(scorer, MergingScorer):
+        raise DefinitionError(
+            f"the scorer of the task, {type(scorer).__name__}, has no `parts` and `take`, by which validation "
+            "batches that several processes have seen are put together. Add them "
+            "(medseg.learning.tasks.task.MergingScorer)."
+        )
+    return scorer
 
 
 def mask_task(task: Task) -> MaskTask:

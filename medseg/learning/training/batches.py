@@ -12,10 +12,11 @@ import torch
 from monai.data import CacheDataset
 from monai.transforms import Compose
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from medseg.learning.augmentation.by_place import AugmentByPlace
 from medseg.learning.tasks.target import MASKS, Target
+from medseg.learning.training.ranks.deal import Deal, Dealt, Places, Whole
 from medseg.learning.training.sampling.foreground import Foreground
 from medseg.learning.training.slice_cache import ReadSlice, StackedSlices
 from medseg.machine.workers import CONTEXT
@@ -242,6 +243,7 @@ class Batches:
         pin: Whether batches go to a CUDA device.
         most: Slices an epoch; by default all of them.
         foreground: What is drawn into each batch beside the slices that come in their turn; see `EpochOrder`.
+        deal: What of the batches this process loads.
     """
 
     def __init__(
@@ -255,15 +257,16 @@ class Batches:
         pin: bool = False,
         most: int | None = None,
         foreground: Foreground | None = None,
+        deal: Deal = Whole(),  # noqa: B008 - frozen
     ) -> None:
         self.dataset = dataset
         self.order = EpochOrder(
             len(dataset), seed=seed, shuffle=shuffle, most=most, foreground=foreground, batch_size=batch_size
         )
+        self._whole = BatchSampler(self.order, batch_size, drop_last=False)
         self.loader: DataLoader[dict[str, Any]] = DataLoader(
             dataset,
-            batch_size=batch_size,
-            sampler=self.order,
+            batch_sampler=Dealt(self._whole, deal),
             num_workers=workers,
             collate_fn=_as_it_is,
             pin_memory=pin,
@@ -278,6 +281,11 @@ class Batches:
         """The batches of one epoch, finished."""
         self.order.epoch = epoch
         return self.loader if self.dataset.finished_on == CPU else OnDevice(self.loader, self.dataset)
+
+    def whole(self, epoch: int) -> Iterator[Places]:
+        """The slices of each batch of an epoch, as all processes have them together."""
+        self.order.epoch = epoch
+        return iter(self._whole)
 
     def cases(self, batch: dict[str, Any]) -> list[str]:
         """Public name of the case of each slice of a batch."""

@@ -38,6 +38,7 @@ class Standing:
         planned: Epochs for which the schedule of the learning rate was made; 0 where nobody noted it.
         courses: One row for each time that the schedule was made anew, for another number of epochs: after which
             `epoch`, `planned` before and `now`, and the learning rate `from` which `to` which it went.
+        ranks: Processes that have trained the last epoch together.
     """
 
     __pydantic_config__ = ConfigDict(strict=True, revalidate_instances="always")  # what a file says
@@ -50,6 +51,7 @@ class Standing:
     score_name: str = ""
     planned: _Count = 0
     courses: tuple[dict[str, float], ...] = ()
+    ranks: Annotated[int, Field(ge=1, le=10**6)] = 1
 
     @property
     def best_row(self) -> Mapping[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,7 +23,11 @@ from medseg.learning.training.memory import MemoryNeed
 from medseg.learning.training.objective import SUPERVISED, Objective
 from medseg.learning.training.optimiser import make_optimiser, try_step
 from medseg.learning.training.plan import Plan, Precision
+from medseg.learning.training.ranks.joint import joined
+from medseg.learning.training.ranks.said import ranks_note
+from medseg.learning.training.ranks.states import on_cpu
 from medseg.machine.loaders import workers_watched
+from medseg.machine.ranks.ranks import ALONE, Ranks
 
 
 def fit(
@@ -38,6 +44,7 @@ def fit(
     watch: Watch = UNWATCHED,
     objective: Objective = SUPERVISED,
     loss: Loss | None = None,
+    ranks: Ranks = ALONE,
 ) -> Standing:
     """Train `network` and leave it with the weights that scored best on `val`.
 
@@ -58,10 +65,12 @@ def fit(
         watch: What is called after each epoch and validation.
         objective: What is computed of a batch.
         loss: In place of that of the task, on `device`.
+        ranks: The processes that train together; each calls this, with its deal of the batches. The first alone reads
+            and writes checkpoints.
 
     Raises:
         TrainingError: The loss is not finite (that of validation where the best epoch is chosen by it), or the
-            device, or a process that loads slices, ran out of memory.
+            device, or a process that loads slices, ran out of memory, or another process failed.
     """
     precision = resolve_precision(plan.precision, device)
     with_main_output(network).to(memory_format=layout(network, device))
@@ -70,11 +79,14 @@ def fit(
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
     parts = Parts(network, optimiser, schedule, scaler)
     checkpoints = Checkpoints(folder, every=plan.keep == "every")
-    if damaged := checkpoints.drop_damaged():
+    if damaged := ranks.first_does(checkpoints.drop_damaged):
         watch.progress.say(
             f"The checkpoint of this training is damaged ({damaged}): the training begins anew.", loud=True
         )
-    known, standing = _restored(parts, checkpoints, plan, each, device)
+    known, standing = ranks.first_does(partial(_restored, parts, checkpoints, plan, each, device))
+    _as_the_first(parts, ranks)
+    if note := ranks_note(standing, ranks.place.world):
+        watch.progress.say(note, loud=True)
     for course in standing.courses[len(known.courses) :]:
         watch.progress.say(course_note(course), loud=True)
     for row in standing.history:
@@ -84,14 +96,20 @@ def fit(
             "torch compiles the network: the first epoch and the first validation take longer by that."
         )
     loss = DeepSupervision(on_device(task.loss(), device)) if loss is None else loss
-    engine = Epochs(parts, task, loss, train, val, plan, device, precision, need, watch, objective)
-    with workers_watched(train.loader), compiled(network, wanted=plan.compile):
+    with (
+        workers_watched(train.loader),
+        compiled(network, wanted=plan.compile),
+        joined(network, ranks, train) as joint,
+    ):
+        engine = Epochs(
+            parts, task, loss, train, val, plan, device, precision, need, watch, objective, joint, ranks
+        )
         while _goes_on(standing, plan):
-            torch.manual_seed(_seed_of(seed, standing.epoch + 1))
-            standing = engine.run(standing)
-            checkpoints.save(standing, parts.stateful())
+            torch.manual_seed(_seed_of(seed, standing.epoch + 1, ranks.place.rank))
+            standing = replace(engine.run(standing), ranks=ranks.place.world)
+            ranks.first_does(partial(checkpoints.save, standing, parts.stateful()))
             watch.epoch_done(standing.history[-1])
-    checkpoints.load_best(network, standing)
+    ranks.first_does(partial(checkpoints.load_best, network, standing))
     network.to(memory_format=torch.contiguous_format).eval()
     return standing
 
@@ -116,6 +134,17 @@ def _restored(
     return known, standing
 
 
+def _as_the_first(parts: Parts, ranks: Ranks) -> None:
+    """Let all processes have the state of the first one, which has read the checkpoint."""
+    if ranks.place.world == 1:
+        return
+    as_now = as_it_computes(parts.optimiser)
+    states = ranks.agreed({name: on_cpu(part.state_dict()) for name, part in parts.stateful().items()})
+    for name, part in parts.stateful().items():
+        part.load_state_dict(states[name])
+    as_now()
+
+
 def resolve_precision(expected: Precision, device: torch.device) -> Precision:
     """What `auto` means on a device.
 
@@ -136,5 +165,6 @@ def _goes_on(standing: Standing, plan: Plan) -> bool:
     return standing.epoch < plan.epochs and not gave_up
 
 
-def _seed_of(seed: int, epoch: int) -> int:
-    return (seed * 1_000_003 + epoch) % 2**63
+def _seed_of(seed: int, epoch: int, rank: int) -> int:
+    """Of what is drawn within the network, such as dropout: other slices are dropped from in another way."""
+    return (seed * 1_000_003 + epoch + rank * 2**40) % 2**63

@@ -13,10 +13,10 @@ from medseg.learning.tasks.binary_mask import BinaryMask
 from medseg.learning.tasks.class_masks import ClassMasks
 from medseg.learning.tasks.multilabel import AnyClasses
 from medseg.learning.training.batches import SliceDataset
-from medseg.steps import Fit
 from medseg.steps.evaluation.class_picture import class_picture
 from medseg.steps.evaluation.evaluation import evaluation_of
 from medseg.steps.pictures import validation_picture
+from medseg.steps.training.concluding import picture_validation
 from medseg.testing.labelled import write_class_folders, write_labelled_table
 
 SIDES = ("left", "right")
@@ -119,7 +119,7 @@ def test_an_answer_that_is_no_number_does_not_end_the_training(make_class_work, 
     with pytest.raises(ModelError, match="returned NaN"):
         drawn(work, scores)
 
-    Fit._picture(None, work.predictor, SimpleNamespace(dataset=dataset(work)), scores, 1, run)
+    picture_validation(work.predictor, SimpleNamespace(dataset=dataset(work)), scores, 1, run)
 
     assert not run.figures.exists()
 

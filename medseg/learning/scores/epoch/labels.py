@@ -75,7 +75,7 @@ class EpochClassScorer:
         self._added = [as_score(each) for each in added]
         self._decision = task.decision
         self._accuracy = next(name for name in self._decision.own if name.endswith("accuracy"))
-        self._cases: list[str] = []
+        self._cases: list[list[str]] = []
         self._probabilities: list[torch.Tensor] = []
         self._labels: list[torch.Tensor] = []
 
@@ -90,10 +90,24 @@ class EpochClassScorer:
             raise ValueError(
                 f"logits are {tuple(logits.shape)}, labels {tuple(label.shape)}; expected {expected}: slices, classes"
             )
-        self._cases.extend(cases)
+        self._cases.append(list(cases))
         # left where they are until the end: a copy from the device would wait for it in every batch
         self._probabilities.append(self.task.probabilities(logits.detach()).float())
         self._labels.append(label.detach().to(torch.uint8))
+
+    def parts(self) -> list[tuple[list[str], torch.Tensor, torch.Tensor]]:
+        """Of each batch its cases, probabilities (B, K) and labels (B, K)."""
+        both = zip(self._probabilities, self._labels, strict=True)
+        return [
+            (cases, chances.cpu(), labels.cpu())
+            for cases, (chances, labels) in zip(self._cases, both, strict=True)
+        ]
+
+    def take(self, parts: Sequence[tuple[list[str], torch.Tensor, torch.Tensor]]) -> None:
+        """Have seen these batches, and no others."""
+        self._cases = [cases for cases, *_ in parts]
+        self._probabilities = [chances for _, chances, _ in parts]
+        self._labels = [labels for *_, labels in parts]
 
     def compute(self) -> dict[str, float]:
         """Accuracy (of several classes, `subset_accuracy`), means over classes, calibration error, and `score`.
@@ -145,8 +159,9 @@ class EpochClassScorer:
         probabilities = torch.cat(self._probabilities).cpu().numpy()
         labels = torch.cat(self._labels).cpu().numpy().astype(bool)
         probabilities = np.where(np.isnan(probabilities), ~labels, probabilities)
-        place = {case: i for i, case in enumerate(dict.fromkeys(self._cases))}
-        places = np.array([place[case] for case in self._cases])
+        cases = [case for batch in self._cases for case in batch]
+        place = {case: i for i, case in enumerate(dict.fromkeys(cases))}
+        places = np.array([place[case] for case in cases])
         slices = np.bincount(places, minlength=len(place))[:, None]
         means, has = np.zeros((2, len(place), labels.shape[1]))
         np.add.at(means, places, probabilities)

@@ -15,6 +15,9 @@ from medseg.learning.scores.added.case_score import CaseScore, OfCounts, as_scor
 from medseg.learning.scores.added.cases import MaskCase
 from medseg.learning.scores.counts import COUNT_SCORES, counts_of, dice
 
+_Batch = tuple[list[str], torch.Tensor, NDArray[np.uint8] | None]
+"""The case of each slice, its counts, and its true and predicted label map where a score is added."""
+
 
 class TaskOfMasks(Protocol):
     """What is expected of a task here."""
@@ -51,13 +54,13 @@ class DiceByCase:
     def __init__(self, task: TaskOfMasks, added: Sequence[str | CaseScore] = ()) -> None:
         self.task = task
         self._matrices: dict[str, NDArray[np.int64]] = {}
-        self._waiting: list[tuple[list[str], torch.Tensor]] = []
+        self._batches: list[_Batch] = []
+        self._counted = 0
         unknown = [each for each in added if isinstance(each, str) and each not in COUNT_SCORES]
         if unknown:
             raise DefinitionError(f"no score is called {unknown[0]!r}; known are {', '.join(COUNT_SCORES)}")
         self._added = [OfCounts(each) if isinstance(each, str) else as_score(each) for each in added]
         self._members = {name: (i,) for i, name in enumerate(task.classes)} | dict(task.regions)
-        self._maps: dict[str, list[NDArray[np.uint8]]] = {}
 
     def update(self, cases: Sequence[str], logits: torch.Tensor, label: torch.Tensor) -> None:
         """Take one batch."""
@@ -69,19 +72,27 @@ class DiceByCase:
         slots = torch.arange(len(pair), device=pair.device).view(-1, 1, 1) * (k * k + 1)
         counts = torch.bincount((pair + slots).flatten(), minlength=len(pair) * (k * k + 1))
         # left where it is until the end: a copy from the device would wait for it in every batch
-        self._waiting.append((list(cases), counts.view(-1, k * k + 1)[:, :-1].reshape(-1, k, k)))
+        kept = counts.view(-1, k * k + 1)[:, :-1].reshape(-1, k, k)
+        maps = None
         if self._added:
-            both = torch.stack([label[:, 0].to(torch.uint8), decoded.to(torch.uint8)], dim=1).cpu().numpy()
-            for case, maps in zip(cases, both, strict=True):
-                self._maps.setdefault(case, []).append(maps)
+            maps = torch.stack([label[:, 0].to(torch.uint8), decoded.to(torch.uint8)], dim=1).cpu().numpy()
+        self._batches.append((list(cases), kept, maps))
+
+    def parts(self) -> list[_Batch]:
+        """Of each batch its cases, (B, K, K) pixels by true and predicted class, and maps where a score is added."""
+        return [(cases, counts.cpu(), maps) for cases, counts, maps in self._batches]
+
+    def take(self, parts: Sequence[_Batch]) -> None:
+        """Have seen these batches, and no others."""
+        self._batches, self._counted, self._matrices = list(parts), 0, {}
 
     @property
     def matrices(self) -> Mapping[str, NDArray[np.int64]]:
         """Of each case, (K, K) pixels by true and by predicted class."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._counted = self._batches[self._counted :], len(self._batches)
         if waiting:
-            matrices = torch.cat([counts for _, counts in waiting]).cpu().numpy()
-            cases = [case for batch, _ in waiting for case in batch]
+            matrices = torch.cat([counts for _, counts, _ in waiting]).cpu().numpy()
+            cases = [case for batch, *_ in waiting for case in batch]
             for case, matrix in zip(cases, matrices, strict=True):
                 self._matrices[case] = self._matrices.get(case, 0) + matrix
         return self._matrices
@@ -116,7 +127,11 @@ class DiceByCase:
     def _means(self, score: CaseScore) -> dict[str, float]:
         """The mean of a score over the cases that define it, by name."""
         every: dict[str, list[float]] = {}
-        for case, maps in self._maps.items():
+        by_case: dict[str, list[NDArray[np.uint8]]] = {}
+        for cases, _, both in self._batches:
+            for case, pair in zip(cases, () if both is None else both, strict=True):
+                by_case.setdefault(case, []).append(pair)
+        for case, maps in by_case.items():
             truth, predicted = np.stack(maps, axis=1)
             for name, value in computed(score, MaskCase(case, self._members, truth, predicted)).items():
                 every.setdefault(name, []).append(value)

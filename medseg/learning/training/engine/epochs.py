@@ -25,7 +25,9 @@ from medseg.learning.training.engine.running_loss import RunningLoss
 from medseg.learning.training.memory import MemoryNeed, free_memory, lacks_memory, out_of_memory
 from medseg.learning.training.objective import Objective, OutputsLoss
 from medseg.learning.training.plan import Plan, Precision
+from medseg.learning.training.ranks.joint import Joint
 from medseg.learning.training.weighting import weighted
+from medseg.machine.ranks.ranks import Ranks
 from medseg.progress import Bar
 
 
@@ -45,8 +47,11 @@ class Epochs:
         need: MemoryNeed,
         watch: Watch,
         objective: Objective,
+        joint: Joint,
+        ranks: Ranks,
     ) -> None:
         self.parts, self.task, self.loss, self.train, self.val = parts, task, loss, train, val
+        self.joint, self.ranks = joint, ranks
         self.plan, self.device, self.need, self.watch = plan, device, need, watch
         self.objective = objective
         self.amp: dict[str, Any] = {"amp": precision != "float32"}
@@ -74,7 +79,8 @@ class Epochs:
             self.parts.schedule.step()
         if epoch % self.plan.validate_every and epoch != self.plan.epochs:
             return replace(standing, epoch=epoch, history=(*standing.history, row))
-        scores, cases, score_name = self._validate(epoch)
+        # what one process makes of them counts for all: how a mean is rounded may differ from machine to machine
+        scores, cases, score_name = self.ranks.agreed(self._validate(epoch))
         row |= scores
         self._name_score(standing.score_name, score_name)
         self.watch.validated(self.parts.network, epoch, cases)
@@ -115,16 +121,23 @@ class Epochs:
     def _train(self, epoch: int, bar: Bar, best: str) -> float:
         losses = RunningLoss(self.device, partial(self._not_finite, epoch))
         network = self.parts.network
+        whole = self.train.whole(epoch)
+        index = torch.empty(0)
+
+        def begin(engine: Engine) -> None:
+            nonlocal index
+            index = self.joint.begin(engine.state.batch, whole)
 
         def loss_of(logits: Outputs, label: torch.Tensor) -> torch.Tensor:
-            return self.objective.loss(self.loss, weighted(logits, trainer.state.batch["weight"]), label)
+            counted = weighted(logits, trainer.state.batch["weight"])
+            return self.objective.loss(self.loss, *self.joint.whole(counted, label))
 
         self.objective.begin(epoch)
         trainer = SupervisedTrainer(
             device=self.device,
             max_epochs=1,
             train_data_loader=self.train.at(epoch),
-            network=network,
+            network=self.joint.network,
             optimizer=self.parts.optimiser,
             loss_function=loss_of,
             inferer=self.objective,
@@ -138,20 +151,21 @@ class Epochs:
             trainer.scaler = self.parts.scaler
 
         def add_loss(engine: Engine) -> None:
-            losses.add(engine.state.output["loss"], engine.state.batch)
+            losses.add(engine.state.output["loss"], {"index": index})
 
         def clip(_: Engine) -> None:
             if self.plan.clip is not None:
                 self.parts.scaler.unscale_(self.parts.optimiser)
                 torch.nn.utils.clip_grad_norm_(network.parameters(), self.plan.clip)
 
-        def count(engine: Engine) -> None:
+        def count(_: Engine) -> None:
             shown = {"loss": f"{losses.mean:.4f}"} if losses.slices else {}
             shown |= {"best": best} if best else {}
-            bar.advance(len(engine.state.batch["index"]), **shown)
+            bar.advance(len(index), **shown)
             if self.parts.schedule is not None and self.plan.schedule_each == "iteration":
                 self.parts.schedule.step()
 
+        trainer.add_event_handler(Events.ITERATION_STARTED, begin)
         trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, add_loss)
         trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, clip)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, count)
@@ -176,7 +190,6 @@ class Epochs:
     def _validate(self, epoch: int) -> tuple[dict[str, float], Mapping[str, float], str]:
         scorer: Scorer = self.task.scorer(self.plan.added) if self.plan.added else self.task.scorer()
         losses: list[torch.Tensor] = []
-        sizes: list[int] = []
         finite: list[torch.Tensor] = []
         places: list[Any] = []
         evaluator = SupervisedEvaluator(
@@ -194,22 +207,23 @@ class Epochs:
                 logits, label = engine.state.output["pred"], engine.state.output["label"]
                 with torch.no_grad():
                     losses.append(self.loss(logits, label))
-                sizes.append(len(label))
                 finite.append(torch.isfinite(logits).all())
                 places.append(engine.state.batch["index"])
                 scorer.update(self.val.cases(engine.state.batch), logits, label)
-                bar.advance(sizes[-1])
+                bar.advance(len(label))
 
             evaluator.add_event_handler(Events.ITERATION_COMPLETED, count)
             with self._answering(evaluator):
-                evaluator.run()
+                if len(self.val.loader):  # of more processes than batches some have none
+                    evaluator.run()
                 # at the end: to read each would wait for the device
-                values, sound = torch.stack(losses).tolist(), torch.stack(finite).tolist()
-        if not all(sound):
-            raise self._diverged(epoch, {"index": places[sound.index(False)]})
-        total = sum(value * size for value, size in zip(values, sizes, strict=True))
+                values, sound = (torch.stack(each).tolist() if each else [] for each in (losses, finite))
+        rows = self.joint.validated(list(zip(values, sound, places, strict=True)), scorer)
+        if diverged := [index for _, fine, index in rows if not fine]:
+            raise self._diverged(epoch, {"index": diverged[0]})
+        total = sum(value * len(index) for value, _, index in rows)
         found = {
-            "val/loss": total / sum(sizes),
+            "val/loss": total / sum(len(index) for *_, index in rows),
             **{f"val/{name}": value for name, value in scorer.compute().items()},
         }
         return found, scorer.by_case(), scorer.score_name

@@ -1,0 +1,1 @@
+"""What a training step does beside the training: sharing it among processes, and concluding from it."""
