@@ -31,7 +31,7 @@ def weights_of(given: Given, classes: tuple[str, ...]) -> Weights:
         return given  # type: ignore[return-value]
     if isinstance(given, str) or not isinstance(given, Sequence | Mapping):
         raise DefinitionError(
-            f"task.class_weights is {given!r}, expected `{FREQUENCY}`, or a number for each class, in order or by name"
+            f"task.class_weights is {given!r}, expected `{FREQUENCY}`, or a number a class, in order or by name"
         )
     if isinstance(given, Mapping):
         if unknown := [name for name in given if name not in classes]:
