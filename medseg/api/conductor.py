@@ -19,6 +19,7 @@ from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import DECLARATION, RunFolder, State
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.study.part import Part
+from medseg.pipeline.working import working
 from medseg.places import written_whole
 from medseg.progress import LOADING, Progress
 from medseg.recorder import Recorder, Status
@@ -98,7 +99,7 @@ class Conductor:
         reach(uri)
         if self.options.register:
             refuse_unregistrable(uri, experiment_named(self.definition.name, generated=self.root is None))
-        with quiet_libraries():
+        with quiet_libraries(), working(self.options, self.progress):
             resolved, gathered = self._checked(going_on=part_of is not None and part_of.follows)
             if look is not None:
                 gathered = look(gathered)
@@ -149,7 +150,7 @@ class Conductor:
 
         uri = default_uri(self.tracking_uri)
         reach(uri)
-        with quiet_libraries():
+        with quiet_libraries(), working(self.options, self.progress):
             folder.claim(state, take_over=take_over, vouched=vouched)
             try:
                 self._say_unlocked(folder)

@@ -52,6 +52,7 @@ def run_folds(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
+    on: str = "",
     run_name: str | None = None,
     note: str = "",
     tags: Sequence[str] = (),
@@ -74,6 +75,7 @@ def run_folds(
         tracking_uri: Of MLflow.
         allow: Packages that declared objects may come from, beside the usual ones.
         jobs: Cases that are read at a time.
+        on: Where the work is done, such as `slurm:20` (docs/scale.md); by default on this machine.
         run_name: What MLflow calls the run; by default its time.
         note: Shown with it in MLflow, as Markdown.
         tags: `key=value` strings that it has in MLflow.
@@ -91,6 +93,7 @@ def run_folds(
         allow_duplicates=allow_duplicates,
         allow=allow,
         jobs=jobs,
+        on=on,
         run_name=run_name,
         note=note,
         tags=tags,
@@ -126,6 +129,7 @@ def resume_folds(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
+    on: str = "",
     take_over: bool = False,
     progress: Progress | None = None,
 ) -> FoldsResult:
@@ -140,6 +144,7 @@ def resume_folds(
         tracking_uri: Where the runs of its folds are tracked now, if that address has changed.
         allow: Packages that declared objects may come from, beside the usual ones, as of `resume_pipeline`.
         jobs: Cases that are read at a time.
+        on: Where the work is done, such as `slurm:20` (docs/scale.md); by default on this machine.
         take_over: Go on even if a process of another machine may work on it, as of `resume_pipeline`.
         progress: Where it is shown.
 
@@ -148,7 +153,7 @@ def resume_folds(
             changed, a package is not allowed, or it is of somebody else and needs more options.
         MedsegError: What is wrong with a run.
     """
-    given = Given.of(data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, take_over=take_over)
+    given = Given.of(data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, on=on, take_over=take_over)
     shown = progress or Silent()
     mark_gone(shown.say)
     found = interrupted_folds(take_over=take_over) if name is None else find_folds(name)

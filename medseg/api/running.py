@@ -44,6 +44,7 @@ def run_pipeline(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
+    on: str = "",
     run_name: str | None = None,
     note: str = "",
     tags: Sequence[str] = (),
@@ -62,6 +63,7 @@ def run_pipeline(
         tracking_uri: Of MLflow; by default MLFLOW_TRACKING_URI, else `mlflow.db` in the working folder.
         allow: Packages that declared objects may come from, beside the usual ones.
         jobs: Cases that are read at a time; by default as many as there are cores.
+        on: Where the work is done, such as `slurm:20` (docs/scale.md); by default on this machine.
         run_name: What MLflow calls the run; by default its time.
         note: Shown with it in MLflow, as Markdown.
         tags: `key=value` strings that it has in MLflow.
@@ -78,6 +80,7 @@ def run_pipeline(
         allow_duplicates=allow_duplicates,
         allow=allow,
         jobs=jobs,
+        on=on,
         run_name=run_name,
         note=note,
         tags=tags,
@@ -141,6 +144,7 @@ def resume_pipeline(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
+    on: str = "",
     take_over: bool = False,
     set: Sequence[str] = (),  # noqa: A002  # as on the command line
     progress: Progress | None = None,
@@ -162,6 +166,7 @@ def resume_pipeline(
         allow: Packages that declared objects may come from, beside the usual ones; those of the run's first command
             must be named again.
         jobs: Cases that are read at a time.
+        on: Where the work is done, such as `slurm:20` (docs/scale.md); by default on this machine.
         take_over: Go on even if a process of another machine may run it: for one whose process is gone
             for certain, as with a container that was replaced.
         set: `path=value` strings that change the definition: epochs, patience and pictures_every of a training,
@@ -176,7 +181,7 @@ def resume_pipeline(
         TrackingError: The tracking server does not answer, or wants a password that is not kept.
     """
     given = Given.of(
-        data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, take_over=take_over, set=tuple(set)
+        data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, on=on, take_over=take_over, set=tuple(set)
     )
     shown = progress or Silent()
     mark_gone(shown.say)

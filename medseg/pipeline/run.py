@@ -29,6 +29,7 @@ from medseg.pipeline.options import RunOptions
 from medseg.pipeline.preparing import prepared, rows_of
 from medseg.pipeline.resolve import Resolved
 from medseg.pipeline.sharing import refuse, share_out
+from medseg.pipeline.working import working
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.recorder import DataInput, Recorder, Status
@@ -232,18 +233,20 @@ def _prepared(job: Job) -> tuple[Job, SliceStore]:
     state = job.folder.read()
     settled = bool(state.split_digest) or (state.part_of is not None and state.part_of.follows)
     mend = "Mend what is named and resume; or begin anew"
-    gathered, shared, store = prepared(
-        job.resolved,
-        job.gathered,
-        job.shared,
-        leave_out=None if settled else partial(_leave_out, job),
-        skip_bad=job.options.skip_bad,
-        otherwise=f"{_SETTLED} {mend}."
-        if job.options.skip_bad
-        else f"{mend} without these cases: --skip-bad.",
-        jobs=job.options.at_once,
-        progress=job.progress,
-    )
+    with working(job.options, job.progress) as crew:
+        gathered, shared, store = prepared(
+            job.resolved,
+            job.gathered,
+            job.shared,
+            leave_out=None if settled else partial(_leave_out, job),
+            skip_bad=job.options.skip_bad,
+            otherwise=f"{_SETTLED} {mend}."
+            if job.options.skip_bad
+            else f"{mend} without these cases: --skip-bad.",
+            jobs=crew,
+            progress=job.progress,
+        )
+        crew.rest()  # while the network learns
     return replace(job, gathered=gathered, shared=shared), store
 
 

@@ -55,6 +55,7 @@ def run_sweep(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
+    on: str = "",
     run_name: str | None = None,
     note: str = "",
     tags: Sequence[str] = (),
@@ -81,6 +82,7 @@ def run_sweep(
         tracking_uri: Of MLflow.
         allow: Packages that declared objects may come from, beside the usual ones.
         jobs: Cases that are read at a time.
+        on: Where the work is done, such as `slurm:20` (docs/scale.md); by default on this machine.
         run_name: What MLflow calls the run above the others.
         note: Shown with it in MLflow, as Markdown.
         tags: `key=value` strings that all of them have in MLflow.
@@ -99,6 +101,7 @@ def run_sweep(
         allow_duplicates=allow_duplicates,
         allow=allow,
         jobs=jobs,
+        on=on,
         run_name=run_name,
         note=note,
         tags=tags,

@@ -445,7 +445,7 @@ def test_a_case_that_ends_its_process_is_a_fault_of_that_case_alone(monkeypatch:
         assert jobs == 2
         return ((task, lost(task) if task[0].id == "p3" else do(task)) for task in tasks)
 
-    monkeypatch.setattr(check_module, "results", results)
+    monkeypatch.setattr(crew_module, "results", results)
     cases = [Case(f"p{number}", "g", {"t1": Path(f"p{number}.nii")}) for number in range(9)]
     unread = [(case, ("t1",)) for case in cases]
 
