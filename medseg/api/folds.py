@@ -153,7 +153,9 @@ def resume_folds(
             changed, a package is not allowed, or it is of somebody else and needs more options.
         MedsegError: What is wrong with a run.
     """
-    given = Given.of(data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, on=on, take_over=take_over)
+    given = Given.of(
+        data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, on=on, take_over=take_over
+    )
     shown = progress or Silent()
     mark_gone(shown.say)
     found = interrupted_folds(take_over=take_over) if name is None else find_folds(name)

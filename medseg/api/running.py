@@ -181,7 +181,14 @@ def resume_pipeline(
         TrackingError: The tracking server does not answer, or wants a password that is not kept.
     """
     given = Given.of(
-        data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, on=on, take_over=take_over, set=tuple(set)
+        data,
+        allow,
+        tracking_uri=tracking_uri,
+        device=device,
+        jobs=jobs,
+        on=on,
+        take_over=take_over,
+        set=tuple(set),
     )
     shown = progress or Silent()
     mark_gone(shown.say)

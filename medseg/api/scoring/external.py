@@ -75,7 +75,14 @@ def evaluate(
     """
     shown = progress or Silent()
     options = RunOptions.of(
-        device=device, skip_bad=skip_bad, allow=allow, jobs=jobs, on=on, run_name=run_name, note=note, tags=tags
+        device=device,
+        skip_bad=skip_bad,
+        allow=allow,
+        jobs=jobs,
+        on=on,
+        run_name=run_name,
+        note=note,
+        tags=tags,
     )
     with shown.bar(LOADING, 1) as bar:
         folder = model_folder(model, tracking_uri=tracking_uri)

@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from medseg.errors import MedsegError
+from medseg.errors import MedsegError, RunError
 
 _COMPARED = ("medseg", "numpy", "torch", "monai", "nibabel")
 """Packages on whose versions results depend; of each the whole version counts, build and all."""
@@ -77,8 +77,18 @@ class Sent:
 
     @classmethod
     def of(cls, do: Callable[[Any], Any], place: Path | None = None) -> Sent:
-        """Pickle a function, into a file if there is a place for it."""
-        pickled = pickle.dumps(do)
+        """Pickle a function, into a file if there is a place for it.
+
+        Raises:
+            RunError: It holds what no other process could find.
+        """
+        try:
+            pickled = pickle.dumps(do)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise RunError(
+                f"this cannot be sent to another process: {error}. Put what it names into a module of an installed "
+                "package, not into a script or a notebook; or leave --on out."
+            ) from error
         digest = hashlib.sha256(pickled).hexdigest()
         if place is None:
             return cls(digest, pickled)
