@@ -24,6 +24,7 @@ from medseg.cli.options import (
     Jobs,
     Name,
     Note,
+    On,
     Register,
     RunName,
     Set,
@@ -100,6 +101,7 @@ def check(
     allow_duplicates: AllowDuplicates = False,
     allow: Allow = None,
     jobs: Jobs = None,
+    on: On = "",
     show_paths: ShowPaths = False,
 ) -> None:
     """Resolve every part, and send one blank batch through the network; with --data, see if a run would begin."""
@@ -116,6 +118,7 @@ def check(
             skip_bad=skip_bad,
             allow_duplicates=allow_duplicates,
             jobs=jobs,
+            on=on,
             progress=display(console),
         )
         print_checked(console, found, with_data=data is not None)
@@ -158,6 +161,7 @@ def run(
     tracking_uri: Uri = None,
     allow: Allow = None,
     jobs: Jobs = None,
+    on: On = "",
     run_name: RunName = None,
     note: Note = "",
     tags: Tags = None,
@@ -186,6 +190,7 @@ def run(
             tracking_uri=tracking_uri,
             allow=allow or (),
             jobs=jobs,
+            on=on,
             run_name=run_name,
             note=note,
             tags=tags or (),
@@ -220,6 +225,7 @@ def resume(
     tracking_uri: Uri = None,
     allow: Allow = None,
     jobs: Jobs = None,
+    on: On = "",
     take_over: Annotated[
         bool,
         typer.Option(
@@ -248,18 +254,23 @@ def resume(
             "tracking_uri": tracking_uri,
             "allow": allow or (),
             "jobs": jobs,
+            "on": on,
             "take_over": take_over,
             "progress": display(console),
         }
         if (sweep := api.sweep_to_go_on(run)) is not None:
             if sets or data or device or jobs or take_over:
                 raise RunError(
-                    "a sweep goes on as it began. Leave out all but its name, --allow and --tracking-uri."
+                    "a sweep goes on as it began. Leave out all but its name, --allow, --on and --tracking-uri."
                 )
             print_sweep(
                 console,
                 api.resume_sweep(
-                    sweep, tracking_uri=tracking_uri, allow=allow or (), progress=options["progress"]
+                    sweep,
+                    tracking_uri=tracking_uri,
+                    allow=allow or (),
+                    on=on,
+                    progress=options["progress"],
                 ),
             )
         elif api.are_folds(run, take_over=take_over):
@@ -297,52 +308,3 @@ def paths_of_run_may_be_shown(run: str | None, *, take_over: bool) -> bool:
         return folder.read().mine and Manifest.from_yaml(folder.path / "manifest.yaml").ids == "pseudonyms"
     except Exception:  # noqa: BLE001
         return False
-
-
-@app.command()
-def folds(
-    name: Name,
-    data: Data = None,
-    count: Annotated[
-        int, typer.Option("--folds", min=2, help="Divide the patients into this many folds.")
-    ] = 5,
-    sets: Set = None,
-    device: Device = "auto",
-    skip_bad: SkipBad = False,
-    allow_duplicates: AllowDuplicates = False,
-    tracking_uri: Uri = None,
-    allow: Allow = None,
-    jobs: Jobs = None,
-    run_name: RunName = None,
-    note: Note = "",
-    tags: Tags = None,
-    show_paths: ShowPaths = False,
-) -> None:
-    """Cross-validate a pipeline: a run for each fold, and the scores of all test parts together."""
-    with guarded(
-        Console(stderr=True),
-        show_paths=show_paths or paths_may_be_shown(name, sets),
-        hint=partial(going_on, allow or ()),
-    ):
-        mark_and_tell()
-        from medseg.api import run_folds  # noqa: PLC0415  # imports torch and MONAI
-        from medseg.cli.tables import print_folds  # noqa: PLC0415
-
-        console = Console()
-        result = run_folds(
-            name,
-            data,
-            folds=count,
-            set=sets or (),
-            device=device,
-            skip_bad=skip_bad,
-            allow_duplicates=allow_duplicates,
-            tracking_uri=tracking_uri,
-            allow=allow or (),
-            jobs=jobs,
-            run_name=run_name,
-            note=note,
-            tags=tags or (),
-            progress=display(console),
-        )
-        print_folds(console, result)

@@ -154,6 +154,7 @@ def resume_sweep(
     *,
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
+    on: str = "",
     progress: Progress | None = None,
 ) -> SweepResult:
     """Go on with a sweep that was interrupted: runs that have ended are not run again.
@@ -162,6 +163,7 @@ def resume_sweep(
         name: Of the sweep, or its folder.
         tracking_uri: Of MLflow, where that address has changed, or has a password.
         allow: Packages that declared objects may come from, which must be named again.
+        on: Where runs are done that have not ended, such as `slurm:20`; by default in this process.
         progress: Where it is shown.
 
     Raises:
@@ -182,6 +184,7 @@ def resume_sweep(
         raise RunError(
             f"the sweep needs the packages {', '.join(missing)}: name them again, --allow {missing[0]}."
         )
+    found = replace(found, options=found.options.but(on=on))
     mark_gone()
     tracked = any(state.tracked for _, state in found.runs())
     uri = tracking_uri or own_address(found.name, found.tracking_uri, found.folder, tracked=tracked)
