@@ -14,6 +14,7 @@ from medseg.component import Allowed
 from medseg.datasets.case import Case
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.training.loading import Loading
+from medseg.machine.crew.crew import Crew, Here
 from medseg.progress import Progress
 from medseg.recorder import Recorder
 from medseg.slices.store.store import SliceStore
@@ -67,6 +68,7 @@ class Run:
         recorder: Where it is written down.
         progress: Where it is shown.
         allowed: Where declared objects may come from.
+        crew: Who does what is done case by case.
     """
 
     folder: Path
@@ -77,6 +79,7 @@ class Run:
     recorder: Recorder
     progress: Progress
     allowed: Allowed
+    crew: Crew = field(default_factory=Here)
 
     @property
     def place(self) -> Path:

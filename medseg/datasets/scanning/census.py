@@ -24,7 +24,7 @@ from medseg.geometry.grid import Geometry, StoredImage
 from medseg.geometry.placing import on_grid, same_places
 from medseg.images.formats import FileKind
 from medseg.images.refusal import found_and_remedy
-from medseg.machine.crew.crew import Crew, Needs, crew_of
+from medseg.machine.crew.crew import Crew, Needs, crew_of, in_order
 from medseg.progress import Progress, Silent
 
 WHOLE, MASKS = 40, 1000
@@ -85,24 +85,18 @@ def census(
 
 
 def _read(asked: Sequence[tuple[Case, Sequence[str]]], files: FileKind, crew: Crew) -> Iterator[Seen]:
-    tasks = [(place, case, tuple(channels), files) for place, (case, channels) in enumerate(asked)]
-    done: dict[int, Seen] = {}
-    shown = 0
+    tasks = [(case, tuple(channels), files) for case, channels in asked]
     needs = Needs(folders_of(case for case, _ in asked))
     found = crew.results(tasks, _looked_into, _lost, fewest=_FEWEST_FOR_PROCESSES, needs=needs)
-    for (place, *_), seen in found:
-        done[place] = seen
-        while shown in done:
-            yield done.pop(shown)
-            shown += 1
+    yield from (seen for _, seen in in_order(found, tasks))
 
 
-def _looked_into(task: tuple[int, Case, tuple[str, ...], FileKind]) -> Seen:
-    return look_into(*task[1:])
+def _looked_into(task: tuple[Case, tuple[str, ...], FileKind]) -> Seen:
+    return look_into(*task)
 
 
-def _lost(task: tuple[int, Case, tuple[str, ...], FileKind]) -> Seen:
-    _, case, channels, _ = task
+def _lost(task: tuple[Case, tuple[str, ...], FileKind]) -> Seen:
+    case, channels, _ = task
     return Seen(bool(channels), problem=ended(case).found)
 
 

@@ -6,10 +6,12 @@ import os
 import pickle
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +27,6 @@ WAIT = "MEDSEG_WAIT_FOR_WORKERS"
 
 _WAIT = 600.0
 _LOOK = 5.0  # seconds between looks at a cluster from which nothing comes
-_ASKED = 2  # tasks of a worker: one that it does, and the next, so that it need not wait for us
 
 
 def patience() -> float:
@@ -42,6 +43,15 @@ def patience() -> float:
     if not 0 < seconds < float("inf"):
         raise RunError(f"{WAIT} is {said!r}, expected seconds, more than 0. Set it, or leave it out.")
     return seconds
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is sent, how many tasks a worker has at a time, and how they are told to end."""
+
+    guarded: Guarded
+    each: int
+    stop: Callable[[], object]
 
 
 class Cluster:
@@ -72,49 +82,57 @@ class Cluster:
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         return max(1, sum(each["nthreads"] for each in workers))
 
+    def share(self, cores: int) -> None:
+        """Who started the workers has said it: dask gives each one thread, if nobody says OMP_NUM_THREADS."""
+        del cores
+
     def rest(self) -> None:
         """Send workers away that we started; the next tasks start them again."""
         self._asleep()
 
     def results(
         self,
-        tasks: Sequence[Task],
+        tasks: Iterable[Task],
         do: Callable[[Task], Result],
         lost: Callable[[Task], Result],
         *,
         usually: Usually = "processes",
         fewest: int = 2,
         needs: Needs = NOTHING,
+        ahead: bool = True,
+        stop: Callable[[], object] = lambda: None,
     ) -> Iterator[tuple[Task, Result]]:
         """See `Crew`. A task that was with a worker when that was lost is done once more, with nothing beside it."""
         del usually, fewest
-        if not tasks:
+        waiting = iter(tasks)
+        first = next(waiting, None)
+        if first is None:
             return
         self._awake()
         self._looked = self._seen = time.monotonic()
         with _guarded(do, needs) as guarded:
+            asked = _Asked(guarded, 2 if ahead else 1, stop)
             begun: list[Task] = []
-            waiting = list(reversed(tasks))
-            yield from self._together(waiting, guarded, begun)
+            yield from self._together(chain([first], waiting), asked, begun)
             for task in begun:
                 again: list[Task] = []
-                yield from self._together([task], guarded, again)
+                yield from self._together(iter([task]), asked, again)
                 yield from ((each, lost(each)) for each in again)
 
     def _together(
-        self, waiting: list[Task], guarded: Guarded, begun: list[Task]
+        self, waiting: Iterator[Task], asked: _Asked, begun: list[Task]
     ) -> Iterator[tuple[Task, Any]]:
-        """Do tasks, of which the last is the first; `begun` gets those whose worker was lost."""
+        """Do tasks as they are given; `begun` gets those whose worker was lost."""
         from distributed import KilledWorker  # noqa: PLC0415 - an extra that not everyone has
 
         executor = self._client.get_executor(pure=False)
         running: dict[Future[Refused | Done], Task] = {}
         try:
-            while waiting or running:
-                most = _ASKED * self.at_once
-                while waiting and len(running) < most:
-                    task = waiting.pop()
-                    running[executor.submit(partial(done_there, guarded), pickle.dumps(task))] = task
+            while True:
+                for task in islice(waiting, max(0, asked.each * self.at_once - len(running))):
+                    running[executor.submit(partial(done_there, asked.guarded), pickle.dumps(task))] = task
+                if not running:
+                    return
                 ended = wait(running, timeout=_LOOK, return_when=FIRST_COMPLETED).done
                 self._look()
                 for future in ended:
@@ -129,6 +147,9 @@ class Cluster:
                     except ModuleNotFoundError as error:
                         raise _without_medseg(error) from error
                     yield task, _taken(found)
+        except BaseException:
+            asked.stop()
+            raise
         finally:
             executor.shutdown(wait=False)
 

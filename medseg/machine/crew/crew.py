@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -46,26 +47,37 @@ class Crew(Protocol):
 
     def results(
         self,
-        tasks: Sequence[Task],
+        tasks: Iterable[Task],
         do: Callable[[Task], Result],
         lost: Callable[[Task], Result],
         *,
         usually: Usually = "processes",
         fewest: int = 2,
         needs: Needs = NOTHING,
+        ahead: bool = True,
+        stop: Callable[[], object] = lambda: None,
     ) -> Iterator[tuple[Task, Result]]:
         """What comes of each task, as they end. What has not begun when the caller stops asking is dropped.
 
         Args:
-            tasks: Each is pickled, if it is done elsewhere.
+            tasks: Each is pickled, if it is done elsewhere. They are asked for as there is somebody to do them.
             do: Does one; a function of a module, or a `partial` of one. It is pickled likewise.
             lost: What is given of a task whose process ended twice, once alone.
             usually: How they are done on this machine where nobody says how.
             fewest: Fewer tasks are done in this process, where nobody says how.
             needs: What a worker elsewhere must find.
+            ahead: Whether a worker gets its next task before it has done the one before.
+            stop: Called where tasks are left that have begun, such as by Ctrl-C: tells them to end.
 
         Raises:
             MedsegError: What `do` raises, whoever does it; or workers cannot be used, which says why.
+        """
+
+    def share(self, cores: int) -> int | None:
+        """Threads for the arithmetic of each of several processes; None where the workers are set up for that.
+
+        Args:
+            cores: Of this machine.
         """
 
     def rest(self) -> None:
@@ -91,43 +103,67 @@ class Here:
 
     def results(
         self,
-        tasks: Sequence[Task],
+        tasks: Iterable[Task],
         do: Callable[[Task], Result],
         lost: Callable[[Task], Result],
         *,
         usually: Usually = "processes",
         fewest: int = 2,
         needs: Needs = NOTHING,
+        ahead: bool = True,
+        stop: Callable[[], object] = lambda: None,
     ) -> Iterator[tuple[Task, Result]]:
         """See `Crew`."""
-        del needs
+        del needs, ahead
         way = "processes" if self.said and usually == "in turn" else usually
         if way == "threads":
-            yield from _by_threads(self.jobs, tasks, do)
-        elif way == "in turn" or self.jobs <= 1 or len(tasks) < fewest:
-            yield from ((task, do(task)) for task in tasks)
+            yield from _by_threads(self.jobs, iter(tasks), do, stop)
+            return
+        known = list(tasks)
+        if way == "in turn" or self.jobs <= 1 or len(known) < fewest:
+            yield from ((task, do(task)) for task in known)
         else:
             # what does it may be a whole model: it is pickled once, and each process unpickles it once
-            yield from results(self.jobs, tasks, Sent.of(do) if usually == "in turn" else do, lost)
+            yield from results(self.jobs, known, Sent.of(do) if usually == "in turn" else do, lost)
+
+    def share(self, cores: int) -> int | None:
+        """The cores, shared out; None where tasks are done one after the other."""
+        return max(1, cores // self.jobs) if self.said else None
 
     def rest(self) -> None:
         """There is nobody to be sent away."""
 
 
 def _by_threads(
-    jobs: int, tasks: Sequence[Task], do: Callable[[Task], Result]
+    jobs: int, tasks: Iterator[Task], do: Callable[[Task], Result], stop: Callable[[], object]
 ) -> Iterator[tuple[Task, Result]]:
-    if not tasks:
-        return
-    with ThreadPoolExecutor(max(1, min(jobs, len(tasks))), thread_name_prefix="tasks") as pool:
-        pending = {pool.submit(do, task): task for task in tasks}
+    running: dict[Future[Result], Task] = {}
+    with ThreadPoolExecutor(jobs, thread_name_prefix="tasks") as pool:
         try:
-            for future in as_completed(pending):
-                yield pending[future], future.result()
+            while True:
+                for task in islice(tasks, jobs - len(running)):
+                    running[pool.submit(do, task)] = task
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
         except BaseException:
             # Ctrl-C or no space: what has begun is finished or cleaned up, the rest is not begun.
+            stop()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def in_order(found: Iterable[tuple[Task, Result]], tasks: Sequence[Task]) -> Iterator[tuple[Task, Result]]:
+    """What came of tasks in the order of these; what comes early waits for those before it."""
+    places = {id(task): place for place, task in enumerate(tasks)}
+    early: dict[int, tuple[Task, Result]] = {}
+    shown = 0
+    for task, result in found:
+        early[places[id(task)]] = task, result
+        while shown in early:
+            yield early.pop(shown)
+            shown += 1
 
 
 def crew_of(jobs: int | Crew) -> Crew:

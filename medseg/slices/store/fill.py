@@ -26,7 +26,7 @@ from medseg.places import cache_folder, private_folder
 from medseg.progress import Progress, Silent
 from medseg.slices.preparation import Preparation, PreparedVolume
 from medseg.slices.selection import Selection
-from medseg.slices.store.entry import Entry, sound_entries, write_entry
+from medseg.slices.store.entry import Entry, read_entry, sound_entries, write_entry
 from medseg.slices.store.fingerprint import Recipe, make_recipe
 from medseg.slices.store.jobs import Job, Known, failed, list_jobs, unchanged
 from medseg.slices.store.store import Sample, SliceStore
@@ -198,18 +198,28 @@ class _Filled:
 def _filled(folder: Path, preparation: Preparation, recipe: Recipe, job: Job) -> _Filled:
     """Prepare one case into the folder of a store, wherever that is done."""
     begin = time.perf_counter()
+    if (there := _made_meanwhile(folder / job.name)) is not None:
+        return there
     try:
         with one_case(job.case):
             made = make_slices(job, preparation, recipe)
         unchanged(job)
     except DataError as error:
         return _Filled(faults=error.faults)
+    if (there := _made_meanwhile(folder / job.name)) is not None:
+        return there
     facts = {**made.facts, "seconds": round(time.perf_counter() - begin, 3)}
     try:
         entry = write_entry(folder / job.name, made.image, made.label, facts)
     except OSError as error:
         return _Filled(unwritten=error, nbytes=made.nbytes)
     return _Filled(entry, nbytes=made.nbytes)
+
+
+def _made_meanwhile(folder: Path) -> _Filled | None:
+    """An entry that another process has prepared by now, and may be reading: it is not replaced under its hands."""
+    entry = read_entry(folder)
+    return None if entry is None or not entry.is_sound() else _Filled(entry)
 
 
 def _lost(job: Job) -> _Filled:
