@@ -53,9 +53,8 @@ def opened(
     with _changing:
         if key not in _open:
             with ExitStack() as begun:
-                crew = begun.enter_context(_cluster(place, say, keys))
+                _open[key] = (begun.enter_context(_cluster(place, say, keys)), 0)
                 _ends[key] = begun.pop_all()
-            _open[key] = (crew, 0)
         crew, users = _open[key]
         _open[key] = (crew, users + 1)
     try:
