@@ -17,9 +17,8 @@ from medseg.datasets.case import cases_text
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import DECLARATION, RunFolder, State
-from medseg.pipeline.options import RunOptions
+from medseg.pipeline.options import RunOptions, working
 from medseg.pipeline.study.part import Part
-from medseg.pipeline.working import working
 from medseg.places import written_whole
 from medseg.progress import LOADING, Progress
 from medseg.recorder import Recorder, Status

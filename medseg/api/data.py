@@ -11,8 +11,7 @@ from medseg.api.opening import Opened, open_pipeline
 from medseg.component import SHIPPED, Allowed
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError
-from medseg.pipeline.options import RunOptions
-from medseg.pipeline.working import working
+from medseg.pipeline.options import RunOptions, working
 from medseg.places import clear_outputs
 from medseg.progress import LOADING, Progress, Silent
 from medseg.text import many

@@ -16,8 +16,7 @@ from medseg.datasets.case import Case, folders_of
 from medseg.datasets.key_map import CASE_COLUMNS, case_rows, refuse_key_map, source_of
 from medseg.errors import DataError, Fault, RunError
 from medseg.machine.crew.crew import Crew, Needs
-from medseg.pipeline.options import RunOptions
-from medseg.pipeline.working import working
+from medseg.pipeline.options import RunOptions, working
 from medseg.places import clear_outputs, written_whole
 from medseg.progress import Progress, Silent
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medseg.api.adopting import vouched_run
 from medseg.api.conductor import Conductor, conductor_of
@@ -180,16 +180,8 @@ def resume_pipeline(
             changed, a package is not allowed, or the run is of somebody else and needs more options.
         TrackingError: The tracking server does not answer, or wants a password that is not kept.
     """
-    given = Given.of(
-        data,
-        allow,
-        tracking_uri=tracking_uri,
-        device=device,
-        jobs=jobs,
-        on=on,
-        take_over=take_over,
-        set=tuple(set),
-    )
+    how: dict[str, Any] = {"device": device, "jobs": jobs, "on": on, "take_over": take_over}
+    given = Given.of(data, allow, tracking_uri=tracking_uri, set=tuple(set), **how)
     shown = progress or Silent()
     mark_gone(shown.say)
     folder = unfinished(take_over=take_over) if run is None else find_run_folder(run)

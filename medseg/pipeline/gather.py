@@ -15,8 +15,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.sample_mark import Marks, begin_sample, mark_sample
 from medseg.errors import DataError, DefinitionError, Fault
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.options import RunOptions
-from medseg.pipeline.working import working
+from medseg.pipeline.options import RunOptions, working
 from medseg.places import cache_folder, clear_cache_leftovers, clear_leftovers, samples_folder
 from medseg.progress import Progress
 

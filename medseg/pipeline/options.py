@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -12,7 +14,11 @@ from pydantic.dataclasses import dataclass
 
 from medseg.allowed import SHIPPED, Allowed
 from medseg.errors import DefinitionError
+from medseg.machine.crew.crew import Crew
+from medseg.machine.crew.opened import opened
 from medseg.machine.crew.place import place
+from medseg.places import cache_folder, private_folder
+from medseg.progress import Progress
 from medseg.text import plain
 
 
@@ -117,3 +123,16 @@ class RunOptions:
     def at_once(self) -> int:
         """Cases that are read at a time."""
         return self.jobs or default_jobs()
+
+
+@contextmanager
+def working(options: RunOptions, progress: Progress) -> Iterator[Crew]:
+    """Give who does the work; within a block of this kind it is the same, and stays until that ends.
+
+    Raises:
+        RunError: As `medseg.machine.crew.opened.opened`.
+    """
+    with opened(
+        options.on, options.at_once, progress.say, lambda: private_folder(cache_folder() / "keys")
+    ) as crew:
+        yield crew

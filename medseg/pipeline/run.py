@@ -26,11 +26,10 @@ from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.folder import TRACKED, RunFolder, State
 from medseg.pipeline.gather import Gathered
 from medseg.pipeline.made import DATA_PICTURE, damaged, keep_made, keep_result, stamps
-from medseg.pipeline.options import RunOptions
+from medseg.pipeline.options import RunOptions, working
 from medseg.pipeline.preparing import prepared, rows_of
 from medseg.pipeline.resolve import Resolved
 from medseg.pipeline.sharing import refuse, share_out
-from medseg.pipeline.working import working
 from medseg.places import written_whole
 from medseg.progress import Progress
 from medseg.recorder import DataInput, Recorder, Status

@@ -163,7 +163,7 @@ def test_one_scheduler_is_asked_by_all_parts_of_a_command(address: str) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_a_scheduler_without_workers_is_not_waited_for_for_ever() -> None:
     with (
-        scheduler(n_workers=0, processes=False) as found,
+        scheduler(n_workers=0) as found,
         opened(f"dask:{found}", 1) as crew,
         pytest.raises(RunError, match=r"no worker for 0 s.*MEDSEG_WAIT_FOR_WORKERS"),
     ):

@@ -10,10 +10,9 @@ from medseg.api.apart.task import Apart, all_apart, looks_here, stop_file
 from medseg.api.strangers import Given
 from medseg.errors import RunError
 from medseg.machine.crew.crew import Crew, Needs
-from medseg.pipeline.options import default_jobs
+from medseg.pipeline.options import default_jobs, working
 from medseg.pipeline.preparing import Row, prepared, rows_of
 from medseg.pipeline.study.cross_validation import CrossValidation
-from medseg.pipeline.working import working
 from medseg.progress import Progress
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from medseg.errors import DefinitionError
 from medseg.learning.settings import is_number
-from medseg.pipeline.options import RunOptions
-from medseg.pipeline.working import working
+from medseg.pipeline.options import RunOptions, working
 from medseg.places import cache_folder
 from medseg.progress import LOADING, Progress, Silent
 

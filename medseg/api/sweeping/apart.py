@@ -15,10 +15,9 @@ from medseg.api.sweeping.runs import Runs
 from medseg.api.sweeping.study import import_optuna, next_trials, watch_of
 from medseg.errors import DataError, MedsegError, RunError, StoreError, TrackingError
 from medseg.machine.crew.crew import Needs
-from medseg.pipeline.options import default_jobs
+from medseg.pipeline.options import default_jobs, working
 from medseg.pipeline.study.sweep import Sweep
 from medseg.pipeline.study.varied import Varied
-from medseg.pipeline.working import working
 from medseg.progress import Progress, Silent
 from medseg.recorder import StoppedEarly
 

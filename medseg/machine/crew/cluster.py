@@ -26,6 +26,7 @@ WAIT = "MEDSEG_WAIT_FOR_WORKERS"
 """Environment variable: for how many seconds a command waits while there is no worker at all."""
 
 _WAIT = 600.0
+_COUNTED = 1.0  # seconds for which the number of workers is believed
 _LOOK = 5.0  # seconds between looks at a cluster from which nothing comes
 
 
@@ -74,13 +75,17 @@ class Cluster:
     ) -> None:
         self._client, self._called = client, called
         self._looked = self._seen = time.monotonic()
+        self._counted = self._looked - 2 * _COUNTED, 0
         self._awake, self._asleep, self._patience = awake, asleep, patience()
 
     @property
     def at_once(self) -> int:
-        """Threads of all workers that are there now, at least 1."""
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        return max(1, sum(each["nthreads"] for each in workers))
+        """Threads of all workers that were there a moment ago, at least 1."""
+        now = time.monotonic()
+        if now - self._counted[0] > _COUNTED:
+            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+            self._counted = now, sum(each["nthreads"] for each in workers)
+        return max(1, self._counted[1])
 
     def share(self, cores: int) -> None:
         """Who started the workers has said it: dask gives each one thread, if nobody says OMP_NUM_THREADS."""
