@@ -540,3 +540,20 @@ def test_a_run_that_was_interrupted_after_folds_is_the_one_that_goes_on(workspac
     os.utime(other.path / "run.json", (time.time() + 5, time.time() + 5))
 
     assert not are_folds(None)
+
+
+def test_folds_that_are_learned_apart_are_the_same(folded, workspace, monkeypatch):
+    """The second fold in a process of its own, after the first was learned here."""
+    from medseg.api import folds
+
+    with monkeypatch.context() as patch:
+        interrupt(patch, folds, "learned", 2)
+        with pytest.raises(KeyboardInterrupt):
+            start(pictures(workspace))
+    apart = resume_folds(on="local:1")
+
+    names = ("test.csv", "test_summary.csv", "test_confusion.csv")
+    assert [(apart.folder / name).read_bytes() for name in names] == [
+        (folded[0].folder / name).read_bytes() for name in names
+    ]
+    assert '"on"' not in (apart.folder / "folds.json").read_text()

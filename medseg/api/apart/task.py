@@ -65,7 +65,11 @@ def run_apart(task: Apart) -> Done | Defect | None:
     if task.host != platform.node():
         _refuse_unreachable(task.uri)
     flags = [] if task.with_folder else ["-P"]
-    environment = {**os.environ, **({"OMP_NUM_THREADS": str(task.threads)} if task.threads else {})}
+    shared = {"OMP_NUM_THREADS": str(task.threads)} if task.threads else {}
+    environment = {
+        **shared,
+        **os.environ,
+    }  # what the user says of threads counts: other numbers round otherwise
     with tempfile.TemporaryDirectory(prefix="medseg-run-") as place:
         answer = Path(place) / "answer"
         # its standard input stays open as long as this process lives, so that it knows
