@@ -88,6 +88,7 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
                 "format",
                 "device",
                 "engine",
+                "on",
                 "tracking_uri",
                 "allow",
                 "save_model",
@@ -95,7 +96,17 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
                 "progress",
             ),
         ],
-        "resume_folds": ["name", "data", "device", "tracking_uri", "allow", "jobs", "take_over", "progress"],
+        "resume_folds": [
+            "name",
+            "data",
+            "device",
+            "tracking_uri",
+            "allow",
+            "jobs",
+            "on",
+            "take_over",
+            "progress",
+        ],
         "resume_pipeline": [
             "run",
             "data",
@@ -103,17 +114,18 @@ def test_arguments_of_the_public_functions_keep_their_names(monai_imported: None
             "tracking_uri",
             "allow",
             "jobs",
+            "on",
             "take_over",
             "set",
             "progress",
         ],
         "run_folds": [
             *("name", "data", "folds", "set", "device", "skip_bad", "allow_duplicates"),
-            *("tracking_uri", "allow", "jobs", "run_name", "note", "tags", "progress"),
+            *("tracking_uri", "allow", "jobs", "on", "run_name", "note", "tags", "progress"),
         ],
         "run_pipeline": [
             *("name", "data", "set", "device", "skip_bad", "allow_duplicates"),
-            *("tracking_uri", "allow", "jobs", "run_name", "note", "tags", "register", "progress"),
+            *("tracking_uri", "allow", "jobs", "on", "run_name", "note", "tags", "register", "progress"),
         ],
     }
 

@@ -16,14 +16,16 @@ from medseg.api.kept.auditing import audit_run
 from medseg.api.kept.comparing import compare, keep_comparison
 from medseg.api.kept.deleting import delete_run
 from medseg.api.kept.listing import runs, show_run
+from medseg.api.kept.moving import move_run
 from medseg.api.kept.reproducing import reproduce_run
 from medseg.api.kept.syncing import sync_runs
 from medseg.api.models import load_model, save_servable
 from medseg.api.opening import check_pipeline, load_pipeline, open_pipeline
-from medseg.api.prediction import PredictedCase, predict
+from medseg.api.predicting.asking import PredictedCase
+from medseg.api.prediction import predict
 from medseg.api.reporting.report import report
 from medseg.api.result import RunResult
-from medseg.api.running import move_run, resume_pipeline, run_pipeline
+from medseg.api.running import resume_pipeline, run_pipeline
 from medseg.api.scoring.external import evaluate
 from medseg.api.sweeping.finding import sweep_to_go_on
 from medseg.api.sweeping.result import SweepResult

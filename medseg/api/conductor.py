@@ -17,7 +17,7 @@ from medseg.datasets.case import cases_text
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import DECLARATION, RunFolder, State
-from medseg.pipeline.options import RunOptions
+from medseg.pipeline.options import RunOptions, working
 from medseg.pipeline.study.part import Part
 from medseg.places import written_whole
 from medseg.progress import LOADING, Progress
@@ -98,7 +98,7 @@ class Conductor:
         reach(uri)
         if self.options.register:
             refuse_unregistrable(uri, experiment_named(self.definition.name, generated=self.root is None))
-        with quiet_libraries():
+        with quiet_libraries(), working(self.options, self.progress):
             resolved, gathered = self._checked(going_on=part_of is not None and part_of.follows)
             if look is not None:
                 gathered = look(gathered)
@@ -149,7 +149,7 @@ class Conductor:
 
         uri = default_uri(self.tracking_uri)
         reach(uri)
-        with quiet_libraries():
+        with quiet_libraries(), working(self.options, self.progress):
             folder.claim(state, take_over=take_over, vouched=vouched)
             try:
                 self._say_unlocked(folder)

@@ -11,7 +11,7 @@ from medseg.api.opening import Opened, open_pipeline
 from medseg.component import SHIPPED, Allowed
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError
-from medseg.pipeline.options import RunOptions
+from medseg.pipeline.options import RunOptions, working
 from medseg.places import clear_outputs
 from medseg.progress import LOADING, Progress, Silent
 from medseg.text import many
@@ -55,6 +55,7 @@ def check_data(
     allow: Sequence[str] = (),
     progress: Progress | None = None,
     jobs: int | None = None,
+    on: str = "",
 ) -> Checked:
     """Read every file of a data set and tell what it holds, what is wrong with it, and what a run would refuse.
 
@@ -65,8 +66,9 @@ def check_data(
         allow: Packages that declared objects may come from, beside the usual ones.
         progress: Where it is shown.
         jobs: Cases at a time.
+        on: Where cases are read, such as `slurm:20` (docs/scale.md); by default on this machine.
     """
-    options, shown = RunOptions.of(allow=allow, jobs=jobs), progress or Silent()
+    options, shown = RunOptions.of(allow=allow, jobs=jobs, on=on), progress or Silent()
     opened = open_pipeline(name, assignments=set, sample=data is None)
     return _with_refusals(_checked(opened, data, options, shown), opened, options.allowed, shown)
 
@@ -297,8 +299,9 @@ def prepare_data(
     allow: Sequence[str] = (),
     progress: Progress | None = None,
     jobs: int | None = None,
+    on: str = "",
 ) -> SliceStore:
-    """Cut the slices of a pipeline into its store, as a run would do first.
+    """Cut the slices of a pipeline into its store, as a run would do first; `on` as of `check_data`.
 
     Raises:
         DataError: There are faults, of the data or of preparing them, and `skip_bad` is not set.
@@ -306,18 +309,17 @@ def prepare_data(
     """
     from medseg.pipeline.preparing import prepared  # noqa: PLC0415
 
-    options, shown = RunOptions.of(skip_bad=skip_bad, allow=allow, jobs=jobs), progress or Silent()
-    parts = Preparable.of(name, data, set, options, shown)
-    _, _, store = prepared(
-        parts.resolved,
-        parts.gathered,
-        parts.shared,
-        leave_out=parts.share,
-        skip_bad=skip_bad,
-        otherwise="Mend what is named, or go on without these cases: --skip-bad.",
-        jobs=options.at_once,
-        progress=shown,
-    )
+    options, shown = RunOptions.of(skip_bad=skip_bad, allow=allow, jobs=jobs, on=on), progress or Silent()
+    with working(options, shown) as crew:
+        parts = Preparable.of(name, data, set, options, shown)
+        _, _, store = prepared(
+            *(parts.resolved, parts.gathered, parts.shared),
+            leave_out=parts.share,
+            skip_bad=skip_bad,
+            otherwise="Mend what is named, or go on without these cases: --skip-bad.",
+            jobs=crew,
+            progress=shown,
+        )
     return store
 
 
@@ -336,14 +338,11 @@ def plan_data(
 
     options, shown = RunOptions.of(skip_bad=skip_bad, allow=allow, jobs=jobs), progress or Silent()
     parts = Preparable.of(name, data, set, options, shown)
-    predictor = parts.resolved.predictor
+    resolved, shared = parts.resolved, parts.shared
     return plan(
-        parts.shared.used,
-        parts.shared.split,
-        predictor.preparation,
-        parts.resolved.manifest.label_rule(),
-        regions=predictor.task.regions,
-        seed=parts.resolved.definition.seed,
+        *(shared.used, shared.split, resolved.predictor.preparation, resolved.manifest.label_rule()),
+        regions=resolved.predictor.task.regions,
+        seed=resolved.definition.seed,
         known=parts.gathered.report.contents,
         jobs=options.at_once,
         skip_bad=skip_bad,

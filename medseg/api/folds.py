@@ -12,32 +12,23 @@ from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medseg.api.adopting import adopted_runs, vouched_folds
+from medseg.api.apart.one_fold import OWN_PARTS, changes_of, learned, look_at
 from medseg.api.conductor import quiet_libraries
 from medseg.api.finding import mark_gone, own_address
 from medseg.api.folds_found import find_folds, interrupted_folds
 from medseg.api.folds_result import FoldsResult, put_together
 from medseg.api.opening import open_pipeline
-from medseg.api.result import RunResult
-from medseg.api.running import begin, ended, go_on
 from medseg.api.strangers import Given, built, refuse_unvouched
 from medseg.component import Allowed, resolve
-from medseg.datasets.case import labelled
 from medseg.errors import DefinitionError, RunError
 from medseg.files.inside import refuse_ways_out
-from medseg.pipeline.made import damaged
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import this_process
 from medseg.pipeline.study.cross_validation import FOLDS, MOST_FOLDS, CrossValidation
 from medseg.progress import Progress, Silent
-
-if TYPE_CHECKING:
-    from medseg.pipeline.gather import Gathered
-
-#: What the folds say themselves.
-_OWN_PARTS = ("split.test", "split.column", "split.file")
 
 
 def run_folds(
@@ -52,6 +43,7 @@ def run_folds(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
+    on: str = "",
     run_name: str | None = None,
     note: str = "",
     tags: Sequence[str] = (),
@@ -74,6 +66,7 @@ def run_folds(
         tracking_uri: Of MLflow.
         allow: Packages that declared objects may come from, beside the usual ones.
         jobs: Cases that are read at a time.
+        on: Where the work is done, such as `slurm:20` (docs/scale.md); by default on this machine.
         run_name: What MLflow calls the run; by default its time.
         note: Shown with it in MLflow, as Markdown.
         tags: `key=value` strings that it has in MLflow.
@@ -91,6 +84,7 @@ def run_folds(
         allow_duplicates=allow_duplicates,
         allow=allow,
         jobs=jobs,
+        on=on,
         run_name=run_name,
         note=note,
         tags=tags,
@@ -112,7 +106,7 @@ def run_folds(
         process=this_process(),
     ).begin()
     try:
-        return _seen_to_its_end(asked, uri, progress or Silent(), Given(allow=options.allow))
+        return _seen_to_its_end(asked, uri, progress or Silent(), Given(allow=options.allow, on=on))
     finally:
         if asked.run_of(1) is None:  # refused before anything was learned: there is nothing to go on with
             rmtree(asked.folder, ignore_errors=True)
@@ -126,6 +120,7 @@ def resume_folds(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
+    on: str = "",
     take_over: bool = False,
     progress: Progress | None = None,
 ) -> FoldsResult:
@@ -140,6 +135,7 @@ def resume_folds(
         tracking_uri: Where the runs of its folds are tracked now, if that address has changed.
         allow: Packages that declared objects may come from, beside the usual ones, as of `resume_pipeline`.
         jobs: Cases that are read at a time.
+        on: Where the work is done, such as `slurm:20` (docs/scale.md); by default on this machine.
         take_over: Go on even if a process of another machine may work on it, as of `resume_pipeline`.
         progress: Where it is shown.
 
@@ -148,7 +144,9 @@ def resume_folds(
             changed, a package is not allowed, or it is of somebody else and needs more options.
         MedsegError: What is wrong with a run.
     """
-    given = Given.of(data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, take_over=take_over)
+    given = Given.of(
+        data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, on=on, take_over=take_over
+    )
     shown = progress or Silent()
     mark_gone(shown.say)
     found = interrupted_folds(take_over=take_over) if name is None else find_folds(name)
@@ -209,7 +207,7 @@ def _declared(name: str | Path, changes: Sequence[str], allowed: Allowed) -> Map
 
 def _refuse_own_parts(changes: Sequence[str]) -> None:
     """The folds are the test parts: others cannot be asked for beside."""
-    asked = [change for change in changes if change.startswith(_OWN_PARTS)]
+    asked = [change for change in changes if change.startswith(OWN_PARTS)]
     if asked:
         raise DefinitionError(
             f"{asked[0].partition('=')[0]} was set, and each fold is the test part once. Leave it out, or run the "
@@ -226,13 +224,22 @@ def _seen_to_its_end(asked: CrossValidation, uri: str | None, shown: Progress, g
         shown: Where progress is shown.
         given: What the caller says of a fold that was interrupted.
     """
+    from medseg.tracking.mlflow.address import default_uri  # noqa: PLC0415
+
     try:
         _refuse_changed(asked)
         _refuse_other_store(asked, uri)
         results = []
+        if given.on:
+            from medseg.api.apart.folds import learned_apart  # noqa: PLC0415  # imports torch and MONAI
+
+            looking = partial(look_at, asked, 1, shown, ())
+            own = replace(asked, options=asked.options.but(on=given.on))
+            with quiet_libraries():
+                learned_apart(own, changes_of(asked, 1), default_uri(uri), given, shown, looking)
         for fold in range(1, asked.folds + 1):
             shown.say(f"Fold {fold} of {asked.folds}.")
-            results.append(_fold(asked, fold, replace(given, tracking_uri=uri), shown))
+            results.append(learned(asked, fold, replace(given, tracking_uri=uri), shown))
         if broken := asked.damaged():
             shown.say(f"Damaged or missing: {', '.join(broken)}. The folds are put together again.")
         with quiet_libraries():
@@ -274,59 +281,3 @@ def _refuse_other_store(asked: CrossValidation, uri: str | None) -> None:
                     f"fold {fold} of {asked.name} is tracked at {asked.tracking_uri}, and {masked(address)} does not "
                     "have its run: all folds are tracked in one place. Leave --tracking-uri out."
                 ) from error
-
-
-def _fold(asked: CrossValidation, fold: int, given: Given, shown: Progress) -> RunResult:
-    run = asked.run_of(fold)
-    if run is not None:
-        folder, state = run
-        if state.status == "FINISHED" and not damaged(folder):
-            shown.say(f"It has ended: {state.name}.")
-            return ended(folder, given.allow)
-        return go_on(folder, given, shown)
-    changes = [*asked.set, *(f"{part}=null" for part in _OWN_PARTS)]
-    return begin(
-        asked.pipeline,
-        None if asked.data is None else Path(asked.data),
-        [*changes, f"split.folds={asked.folds}", f"split.fold={fold}"],
-        asked.options,
-        given.tracking_uri,
-        shown,
-        asked.part(fold),
-        partial(_look, asked, fold, shown),
-    )
-
-
-def _look(asked: CrossValidation, fold: int, shown: Progress, gathered: Gathered) -> Gathered:
-    """Before a fold is learned: refuse other data than those of the folds before, say what of them is overruled.
-
-    Cases that the first fold could not prepare are left out of all.
-    """
-    from medseg.pipeline.preparing import faults_of  # noqa: PLC0415
-    from medseg.pipeline.run import refuse_changed_data  # noqa: PLC0415
-
-    for _, state in asked.begun():
-        gathered = gathered if gathered.unprepared else gathered.without(faults_of(state.unprepared))
-        refuse_changed_data(state, gathered)
-    if fold == 1:
-        _say_overruled(asked.declared["definition"]["split"], gathered, shown)
-    return gathered
-
-
-def _say_overruled(split: Mapping[str, Any], gathered: Gathered, shown: Progress) -> None:
-    """Say that roles which somebody gave do not count: a test part that was kept aside is learned from."""
-    from medseg.splits.column import roles_by_column  # noqa: PLC0415
-
-    column = split.get("column")
-    if column is not None and column in labelled(gathered.cases)[0].extra:
-        given = set(roles_by_column(column, labelled(gathered.cases)).values()) - {"train"}
-        where = f"the column '{column}'"
-    else:
-        given = {"test"} if split.get("file") or isinstance(split.get("test"), Mapping) else set()
-        where = "the definition"
-    if given:
-        shown.say(
-            f"CROSS-VALIDATION IGNORES THE FIXED ROLES: {where} assigns patients to {' and '.join(sorted(given))}. "
-            "Every patient is tested once and used for training in the other folds.",
-            loud=True,
-        )

@@ -82,6 +82,7 @@ def check_pipeline(
     skip_bad: bool = False,
     allow_duplicates: bool = False,
     jobs: int | None = None,
+    on: str = "",
     progress: Progress | None = None,
 ) -> Resolved:
     """Resolve every part of a pipeline, and send one blank batch through it; with data, see if a run would begin.
@@ -96,13 +97,16 @@ def check_pipeline(
         skip_bad: Whether the run would go on without cases that have faults.
         allow_duplicates: Whether it would go on though pictures that are one, or nearly, are in different roles.
         jobs: Cases that are read at a time.
+        on: Where cases are read, such as `slurm:20` (docs/scale.md); by default on this machine.
         progress: Where it is shown.
 
     Raises:
         DefinitionError: Something does not exist, or does not fit.
         MedsegError: What a run would refuse of the data.
     """
-    options = RunOptions.of(skip_bad=skip_bad, allow_duplicates=allow_duplicates, allow=allow, jobs=jobs)
+    options = RunOptions.of(
+        skip_bad=skip_bad, allow_duplicates=allow_duplicates, allow=allow, jobs=jobs, on=on
+    )
     shown = progress or Silent()
     with shown.bar(LOADING, 1) as bar:
         from medseg.pipeline.declaration.completion import complete  # noqa: PLC0415

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,12 @@ from medseg.api.dicomweb.destination import Destination, outputs
 from medseg.api.dicomweb.ways import ways
 from medseg.api.exporting.key_maps import passed_on, write_late
 from medseg.api.models import load_model
-from medseg.datasets.case import Case
+from medseg.api.predicting.asking import Asking, PredictedCase, faults_of_case, lost
+from medseg.datasets.case import Case, folders_of
 from medseg.datasets.key_map import CASE_COLUMNS, case_rows, refuse_key_map, source_of
-from medseg.datasets.reading.unforeseen import one_case
 from medseg.errors import DataError, Fault, RunError
-from medseg.images.refusal import found_and_remedy
+from medseg.machine.crew.crew import Crew, Needs
+from medseg.pipeline.options import RunOptions, working
 from medseg.places import clear_outputs, written_whole
 from medseg.progress import Progress, Silent
 
@@ -24,31 +24,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from medseg.api.dicomweb.source import Inputs
-    from medseg.api.outputs import Output, Wishes
     from medseg.learning.inference.predictor import Predictor
-
-
-@dataclass(frozen=True)
-class PredictedCase:
-    """One case that was predicted.
-
-    Attributes:
-        case: Public id.
-        path: Its label map (the first of several files), or its heat map if there is one.
-        measures: By column: of volumes `<name>_ml` of each class and region; of pictures `<name>_px`,
-            `<name>_share` and `<name>_objects` of each class but the first; of whole images `class` (several
-            joined by `; `) and `probability_<name>` of each class.
-        warnings: What about the input lies outside the training data, and what is to be known of what was written.
-        seconds: Reading, predicting and writing.
-        paths: Every file that holds its label map.
-    """
-
-    case: str
-    path: Path | None
-    measures: dict[str, float | str]
-    warnings: tuple[str, ...]
-    seconds: float
-    paths: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,11 +78,11 @@ class Predicted:
 
 @dataclass(frozen=True)
 class _Asked:
-    """Where answers go, what kind they are of, and what more was wished."""
+    """Who answers, where answers go, and who asks."""
 
-    out: Path
-    output: Output
-    wishes: Wishes
+    asking: Asking
+    crew: Crew
+    needs: Needs
     destination: Destination
     key_map: Path | None
 
@@ -135,6 +111,7 @@ def predict(
     format: str | Sequence[str] = (),  # noqa: A002 - as the option is called
     device: str = "auto",
     engine: str = "torch",
+    on: str = "",
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     save_model: str | Path | None = None,
@@ -168,6 +145,8 @@ def predict(
         heat_maps: Of whole images, draw where the network looked (Grad-CAM of the class it says).
         device: auto, cpu or cuda.
         engine: What computes the network: `torch`, or `onnx` for onnxruntime, on the CPU (the extra `medseg[onnx]`).
+        on: Where cases are predicted, such as `local:4` or `slurm:20` (docs/scale.md): as many at a time; by default
+            one after the other, in this process.
         tracking_uri: Where to look ids up.
         allow: Packages that the model's parts may come from, beside the usual ones.
         save_model: A new folder that the model is written to as well: several models as one.
@@ -182,7 +161,7 @@ def predict(
             cannot be asked, or gives something else than it says.
         DefinitionError: The model, or the engine, cannot give what was wished.
     """
-    shown = progress or Silent()
+    shown, options = progress or Silent(), RunOptions.of(device=device, allow=allow, on=on)
     if save_model is not None and Path(save_model).exists():
         raise RunError(f"{save_model} is there already, and is not written over. Name a new folder.")
     names = None if key_map is None else Path(key_map)
@@ -191,7 +170,7 @@ def predict(
     studies = (study,) if isinstance(study, str) and study else tuple(study)
     with ways(inputs, source, studies, to, has_out=out is not None) as way:
         wanted = way.destination.formats(format)
-        predictor, computing = _loaded(model, engine, device, tracking_uri, allow, heat_maps, wanted, shown)
+        predictor, computing = _loaded(model, engine, options, tracking_uri, heat_maps, wanted, shown)
         _say_model(model, predictor, shown)
         from medseg.api.outputs import Wishes, output_of  # noqa: PLC0415  # imports NumPy
         from medseg.learning.inference.label_files import formats, label_files  # noqa: PLC0415  # imports torch
@@ -203,11 +182,17 @@ def predict(
         way.destination.reach(files, shown)
         if save_model is not None:
             predictor.save(Path(save_model))
-        with outputs(out) as place, way.source.opened(predictor.manifest, shown) as given:
-            listed = _listed(predictor, given, shown)
+        with (
+            outputs(out) as place,
+            way.source.opened(predictor.manifest, shown) as given,
+            working(options, shown) as crew,
+        ):
+            listed = _listed(predictor, given, shown, absolute=bool(on))
             clear_outputs(place)
-            asked = _Asked(place, output, wishes, way.destination, names)
-            found = _all(computing, listed, asked, shown)
+            there = (place.absolute(), wishes, engine, device) if on else (place, wishes)
+            needs = Needs(folders_of(listed.cases), place.absolute(), tuple(allow))
+            asked = _Asked(Asking(computing, output, *there), crew, needs, way.destination, names)
+            found = _all(predictor, listed, asked, shown)
     if not found.cases:
         raise DataError("no case could be predicted.", found.faults, show_paths=found.pseudonyms)
     return found
@@ -216,14 +201,16 @@ def predict(
 def _loaded(
     model: str | Path | Sequence[str | Path] | Predictor,
     engine: str,
-    device: str,
+    options: RunOptions,
     tracking_uri: str | None,
-    allow: Sequence[str],
     heat_maps: bool,
     wanted: str | Sequence[str],
     shown: Progress,
 ) -> tuple[Predictor, Predictor]:
-    """The model, and what computes it; formats that nobody knows are refused before it is loaded."""
+    """The model, and what computes it; formats that nobody knows are refused before it is loaded.
+
+    Where others compute it, they choose the device, and make it ready for the engine.
+    """
     with shown.bar("loading torch, MONAI and the model", 1) as bar:
         from medseg.learning.inference.export.engine import engine_named  # noqa: PLC0415  # imports torch
         from medseg.learning.inference.label_files import formats  # noqa: PLC0415  # as above
@@ -231,13 +218,18 @@ def _loaded(
         if wanted:
             formats(wanted)
         chosen = engine_named(engine)
-        where = chosen.device(device, heat_maps=heat_maps)
+        where = chosen.device(options.device, heat_maps=heat_maps)
         predictor = (
-            load_model(model, tracking_uri=tracking_uri, device=where, allow=allow)
+            load_model(
+                model,
+                tracking_uri=tracking_uri,
+                device="cpu" if options.on else where,
+                allow=options.allow,
+            )
             if isinstance(model, str | Path | Sequence)
             else model
         )
-        computing = chosen.computing(predictor)
+        computing = predictor if options.on else chosen.computing(predictor)
         bar.advance()
     return predictor, computing
 
@@ -257,50 +249,54 @@ def _say_model(
 
 
 def _all(predictor: Predictor, listed: _Listed, asked: _Asked, shown: Progress) -> Predicted:
-    """Predict one case after the other, and write the table of those that were, whatever ends it."""
-    done: list[PredictedCase] = []
+    """Predict every case, and write the table of those that were, whatever ends it."""
+    done: dict[str, PredictedCase] = {}
     stored: list[str] = []
-    every_fault, cases = list(listed.faults), listed.cases
-    files = {file.suffix: file.about for file in asked.wishes.files}
+    every_fault, cases, asking = list(listed.faults), listed.cases, asked.asking
+    files = {file.suffix: file.about for file in asking.wishes.files}
     try:
         with shown.bar("predicting", len(cases), "cases") as bar:
-            for case in cases:
+            for case, outcome in asked.crew.results(
+                cases, asking, lost, usually="in turn", needs=asked.needs
+            ):
+                every_fault += outcome.faults
                 try:
-                    with one_case(case, writes=True):
-                        done.append(_one(predictor, case, asked))
-                        if asked.destination.store(asked.wishes.files, done[-1].paths, shown):
+                    if outcome.error is not None:
+                        raise outcome.error
+                    if outcome.predicted is not None:
+                        done[case.id] = outcome.predicted
+                        if asked.destination.store(asking.wishes.files, outcome.predicted.paths, shown):
                             stored.append(case.id)
                 except DataError as error:
-                    found, remedy = found_and_remedy(error, "Leave it out.")
-                    every_fault += error.faults or (Fault(case.id, case.position, "", found, remedy),)
+                    every_fault += faults_of_case(case, error)
                 except Exception:
                     shown.say(f"The error came at case {case.id} (no. {case.position}).", loud=True)
                     raise
                 bar.advance()
     finally:
         predicted = Predicted(
-            tuple(done),
+            tuple(done[case.id] for case in cases if case.id in done),
             tuple(every_fault),
             listed.sources,
             predictor.manifest.ids == "pseudonyms",
-            asked.output.title,
-            f"{asked.output.noun} ({', '.join(files)})" if files else asked.output.noun,
-            asked.output.table,
-            asked.output.first,
+            asking.output.title,
+            f"{asking.output.noun} ({', '.join(files)})" if files else asking.output.noun,
+            asking.output.table,
+            asking.output.first,
             files,
             tuple(stored),
             asked.destination.name,
             listed.left,
         )
         if done:
-            _write_table(predicted, asked.out)
+            _write_table(predicted, asking.out)
             if asked.key_map is not None:
                 rows = case_rows(cases, listed.own, listed.sources)
                 write_late(asked.key_map, CASE_COLUMNS, rows)
     return predicted
 
 
-def _listed(predictor: Predictor, given: Inputs, shown: Progress) -> _Listed:
+def _listed(predictor: Predictor, given: Inputs, shown: Progress, *, absolute: bool) -> _Listed:
     from medseg.datasets.finding.scan import scan  # noqa: PLC0415
 
     cases: dict[str, Case] = {}
@@ -310,7 +306,7 @@ def _listed(predictor: Predictor, given: Inputs, shown: Progress) -> _Listed:
     for root in given.paths:
         listing = scan(
             predictor.manifest,
-            root,
+            root.absolute() if absolute else root,
             truth=False,
             only=predictor.channels,
             allowed=predictor.preparation.allowed,
@@ -330,13 +326,6 @@ def _listed(predictor: Predictor, given: Inputs, shown: Progress) -> _Listed:
                 cases[case.id], own[case.id] = case, listing.own[case.id]
                 sources[case.id] = given.origins.get(root) or source_of(case)
     return _Listed(tuple(cases.values()), tuple(faults), tuple(left), own, sources)
-
-
-def _one(predictor: Predictor, case: Case, asked: _Asked) -> PredictedCase:
-    started = time.perf_counter()
-    answer = asked.output.predict(predictor, case, asked.out, asked.wishes)
-    seconds = time.perf_counter() - started
-    return PredictedCase(case.id, answer.path, answer.measures, answer.warnings, seconds, answer.paths)
 
 
 def _write_table(found: Predicted, out: Path) -> None:

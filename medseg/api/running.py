@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medseg.api.adopting import vouched_run
 from medseg.api.conductor import Conductor, conductor_of
@@ -17,7 +16,7 @@ from medseg.api.opening import Opened, open_pipeline
 from medseg.api.result import RunResult
 from medseg.api.strangers import Given, built, refuse_changed_declaration, refuse_unvouched
 from medseg.datasets.manifest.manifest import Manifest
-from medseg.errors import DefinitionError, RunError, TrackingError
+from medseg.errors import DefinitionError, RunError
 from medseg.files.inside import refuse_ways_out
 from medseg.machine.ranks.across import across
 from medseg.pipeline.declaration.definition import PipelineDefinition
@@ -46,6 +45,7 @@ def run_pipeline(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
+    on: str = "",
     run_name: str | None = None,
     note: str = "",
     tags: Sequence[str] = (),
@@ -64,6 +64,7 @@ def run_pipeline(
         tracking_uri: Of MLflow; by default MLFLOW_TRACKING_URI, else `mlflow.db` in the working folder.
         allow: Packages that declared objects may come from, beside the usual ones.
         jobs: Cases that are read at a time; by default as many as there are cores.
+        on: Where the work is done, such as `slurm:20` (docs/scale.md); by default on this machine.
         run_name: What MLflow calls the run; by default its time.
         note: Shown with it in MLflow, as Markdown.
         tags: `key=value` strings that it has in MLflow.
@@ -80,6 +81,7 @@ def run_pipeline(
         allow_duplicates=allow_duplicates,
         allow=allow,
         jobs=jobs,
+        on=on,
         run_name=run_name,
         note=note,
         tags=tags,
@@ -143,6 +145,7 @@ def resume_pipeline(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
+    on: str = "",
     take_over: bool = False,
     set: Sequence[str] = (),  # noqa: A002  # as on the command line
     progress: Progress | None = None,
@@ -164,6 +167,7 @@ def resume_pipeline(
         allow: Packages that declared objects may come from, beside the usual ones; those of the run's first command
             must be named again.
         jobs: Cases that are read at a time.
+        on: Where the work is done, such as `slurm:20` (docs/scale.md); by default on this machine.
         take_over: Go on even if a process of another machine may run it: for one whose process is gone
             for certain, as with a container that was replaced.
         set: `path=value` strings that change the definition: epochs, patience and pictures_every of a training,
@@ -177,9 +181,8 @@ def resume_pipeline(
             changed, a package is not allowed, or the run is of somebody else and needs more options.
         TrackingError: The tracking server does not answer, or wants a password that is not kept.
     """
-    given = Given.of(
-        data, allow, tracking_uri=tracking_uri, device=device, jobs=jobs, take_over=take_over, set=tuple(set)
-    )
+    how: dict[str, Any] = {"device": device, "jobs": jobs, "on": on, "take_over": take_over}
+    given = Given.of(data, allow, tracking_uri=tracking_uri, set=tuple(set), **how)
     return across(partial(_resumed, run, given, progress or Silent()))
 
 
@@ -247,30 +250,6 @@ def _gone_on(
 
 def _address_of(folder: RunFolder, state: State) -> str | None:
     return own_address(state.name, state.tracking_uri, folder.path, tracked=bool(state.tracked))
-
-
-def move_run(run: str, folder: str | Path) -> Path:
-    """Move a run to `medseg-runs/` of another working folder, also on another disk, and give its new folder.
-
-    Its tracking store stays where it is, with the artifacts beside it, and so do the data: their addresses are kept.
-
-    Args:
-        run: As of `resume_pipeline`.
-        folder: The other working folder, which exists.
-
-    Raises:
-        RunError: There is no such run, a process works on it, or something is in its way.
-    """
-    from medseg.pipeline.moving import move  # noqa: PLC0415
-    from medseg.tracking.mlflow.address import masked  # noqa: PLC0415
-
-    mark_gone()
-    found = find_run_folder(run)
-    state = found.read()
-    address = state.tracking_uri
-    with suppress(TrackingError):  # reported when the store is needed
-        address = masked(_address_of(found, state) or address)
-    return move(found, Path(folder), address).path
 
 
 def _send_rest(folder: RunFolder, given: Given, shown: Progress) -> RunResult:

@@ -31,6 +31,7 @@ class Given:
         allow: Packages that declared objects may come from.
         device: Where to go on; None for where it began.
         jobs: Cases that are read at a time; None for as many as before.
+        on: Where the work is done; empty for this machine, whatever was said before.
         take_over: Go on even if a process of another machine may work on it.
         set: `path=value` strings that change the definition.
     """
@@ -40,6 +41,7 @@ class Given:
     allow: Sequence[str] = ()
     device: str | None = None
     jobs: int | None = None
+    on: str = ""
     take_over: bool = False
     set: Sequence[str] = ()
 
@@ -56,7 +58,7 @@ class Given:
 
     def over(self, kept: RunOptions) -> RunOptions:
         """What counts now, of what was kept."""
-        return kept.but(allow=self.allow, device=self.device, jobs=self.jobs)
+        return kept.but(allow=self.allow, device=self.device, jobs=self.jobs, on=self.on)
 
     @property
     def address(self) -> str | None:

@@ -12,8 +12,9 @@ from rich.console import Console
 
 from medseg.cli.display import display
 from medseg.cli.guard import MEND, guarded, print_faults
-from medseg.cli.options import Allow, Data, Jobs, Name, Set, ShowPaths, Studies
+from medseg.cli.options import Allow, Data, Jobs, Name, On, Set, ShowPaths, Studies
 from medseg.cli.printing.paths_shown import paths_may_be_shown
+from medseg.errors import RunError
 from medseg.text import many
 
 app = typer.Typer(help="Look at data, prepare them, generate them.", no_args_is_help=True)
@@ -26,6 +27,7 @@ def check(
     sets: Set = None,
     allow: Allow = None,
     jobs: Jobs = None,
+    on: On = "",
     show_paths: ShowPaths = False,
 ) -> None:
     """Read every file and tell what it holds, and whether a run would begin; exit code 2 if it would not."""
@@ -36,7 +38,7 @@ def check(
 
         console = Console()
         found = check_data(
-            name, data, set=sets or (), allow=allow or (), progress=display(console), jobs=jobs
+            name, data, set=sets or (), allow=allow or (), progress=display(console), jobs=jobs, on=on
         )
         print_report(console, found, show_paths=shown)
         print_faults(errors, (*found.report.faults, *found.report.skipped), show_paths=shown)
@@ -93,6 +95,7 @@ def prepare(
     ] = False,
     allow: Allow = None,
     jobs: Jobs = None,
+    on: On = "",
     show_paths: ShowPaths = False,
 ) -> None:
     """Cut the slices into the store, as a run does first."""
@@ -102,10 +105,14 @@ def prepare(
 
         console = Console()
         how: dict[str, Any] = {"set": sets or (), "skip_bad": skip_bad, "allow": allow or (), "jobs": jobs}
+        if dry_run and on:
+            raise RunError(
+                "--dry-run prepares a few cases on this machine to measure it. Leave --on out, or --dry-run."
+            )
         if dry_run:
             print_plan(console, plan_data(name, data, progress=display(console), **how))
         else:
-            print_store(console, prepare_data(name, data, progress=display(console), **how))
+            print_store(console, prepare_data(name, data, progress=display(console), on=on, **how))
 
 
 @app.command("key-map")
@@ -228,6 +235,7 @@ def scan(
         ),
     ],
     jobs: Jobs = None,
+    on: On = "",
     study: Studies = None,
 ) -> None:
     """Look at an unknown folder: its files, layout, cases, labels, and what belongs to nothing. Names are shown."""
@@ -237,7 +245,7 @@ def scan(
         from medseg.cli.printing.look_report import next_line, print_announced, print_look  # noqa: PLC0415
 
         console = Console()
-        found = scan(folder, studies=study or (), progress=display(console), jobs=jobs)
+        found = scan(folder, studies=study or (), progress=display(console), jobs=jobs, on=on)
         if isinstance(found, Announced):
             print_announced(console, found, folder)
             return

@@ -28,6 +28,7 @@ from medseg.cli.options import (
     LookupUri,
     Model,
     Note,
+    On,
     RunName,
     Set,
     ShowPaths,
@@ -37,7 +38,7 @@ from medseg.cli.options import (
     To,
     Uri,
 )
-from medseg.cli.sweep import sweep
+from medseg.cli.studies import folds, sweep
 
 NOTICE = "Research use only; not a medical device."
 
@@ -57,6 +58,7 @@ app.add_typer(cache, name="cache")
 app.command()(deidentify)
 app.command()(export)
 app.command()(view)
+pipeline.app.command()(folds)
 pipeline.app.command()(sweep)
 
 
@@ -131,6 +133,7 @@ def predict(
             help="Compute the network by this library: torch, or onnx (needs medseg[onnx]), mostly quicker on a CPU."
         ),
     ] = "torch",
+    on: On = "",
     tracking_uri: LookupUri = None,
     allow: Allow = None,
     key_map: KeyMap = None,
@@ -156,6 +159,7 @@ def predict(
             format=format or (),
             device=device,
             engine=engine,
+            on=on,
             tracking_uri=tracking_uri,
             allow=allow or (),
             key_map=key_map,
@@ -190,6 +194,7 @@ def evaluate(
     tracking_uri: Uri = None,
     allow: Allow = None,
     jobs: Jobs = None,
+    on: On = "",
     run_name: RunName = None,
     note: Note = "",
     tags: Tags = None,
@@ -213,6 +218,7 @@ def evaluate(
             tracking_uri=tracking_uri,
             allow=allow or (),
             jobs=jobs,
+            on=on,
             run_name=run_name,
             note=note,
             tags=tags or (),

@@ -88,6 +88,15 @@ Jobs = Annotated[
     int | None,
     typer.Option(min=1, help="Read this many cases at a time. Default: the number of processor cores."),
 ]
+On = Annotated[
+    str,
+    typer.Option(
+        "--on",
+        metavar="WHERE",
+        help="Do the work there, case by case or run by run: local:N, dask:ADDRESS, slurm:N, lsf:N or pbs:N (all but "
+        "local need medseg[cluster]). Default: in this process and --jobs beside it.",
+    ),
+]
 ShowPaths = Annotated[
     bool,
     typer.Option(

@@ -23,6 +23,7 @@ from medseg.cli.options import (
     Jobs,
     Name,
     Note,
+    On,
     Register,
     RunName,
     Set,
@@ -101,6 +102,7 @@ def check(
     allow_duplicates: AllowDuplicates = False,
     allow: Allow = None,
     jobs: Jobs = None,
+    on: On = "",
     show_paths: ShowPaths = False,
 ) -> None:
     """Resolve every part, and send one blank batch through the network; with --data, see if a run would begin."""
@@ -117,6 +119,7 @@ def check(
             skip_bad=skip_bad,
             allow_duplicates=allow_duplicates,
             jobs=jobs,
+            on=on,
             progress=display(console),
         )
         print_checked(console, found, with_data=data is not None)
@@ -159,6 +162,7 @@ def run(
     tracking_uri: Uri = None,
     allow: Allow = None,
     jobs: Jobs = None,
+    on: On = "",
     run_name: RunName = None,
     note: Note = "",
     tags: Tags = None,
@@ -188,6 +192,7 @@ def run(
             tracking_uri=tracking_uri,
             allow=allow or (),
             jobs=jobs,
+            on=on,
             run_name=run_name,
             note=note,
             tags=tags or (),
@@ -222,6 +227,7 @@ def resume(
     tracking_uri: Uri = None,
     allow: Allow = None,
     jobs: Jobs = None,
+    on: On = "",
     take_over: Annotated[
         bool,
         typer.Option(
@@ -250,6 +256,7 @@ def resume(
             "tracking_uri": tracking_uri,
             "allow": allow or (),
             "jobs": jobs,
+            "on": on,
             "take_over": take_over,
             "progress": display(console),
         }
@@ -258,12 +265,16 @@ def resume(
         elif (sweep := api.sweep_to_go_on(run)) is not None:
             if sets or data or device or jobs or take_over:
                 raise RunError(
-                    "a sweep goes on as it began. Leave out all but its name, --allow and --tracking-uri."
+                    "a sweep goes on as it began. Leave out all but its name, --allow, --on and --tracking-uri."
                 )
             print_sweep(
                 console,
                 api.resume_sweep(
-                    sweep, tracking_uri=tracking_uri, allow=allow or (), progress=options["progress"]
+                    sweep,
+                    tracking_uri=tracking_uri,
+                    allow=allow or (),
+                    on=on,
+                    progress=options["progress"],
                 ),
             )
         elif api.are_folds(run, take_over=take_over):
@@ -272,52 +283,3 @@ def resume(
             print_folds(console, api.resume_folds(run, **options))
         else:
             print_result(console, api.resume_pipeline(run, set=sets or (), **options))
-
-
-@app.command()
-def folds(
-    name: Name,
-    data: Data = None,
-    count: Annotated[
-        int, typer.Option("--folds", min=2, help="Divide the patients into this many folds.")
-    ] = 5,
-    sets: Set = None,
-    device: Device = "auto",
-    skip_bad: SkipBad = False,
-    allow_duplicates: AllowDuplicates = False,
-    tracking_uri: Uri = None,
-    allow: Allow = None,
-    jobs: Jobs = None,
-    run_name: RunName = None,
-    note: Note = "",
-    tags: Tags = None,
-    show_paths: ShowPaths = False,
-) -> None:
-    """Cross-validate a pipeline: a run for each fold, and the scores of all test parts together."""
-    with guarded(
-        Console(stderr=True),
-        show_paths=show_paths or paths_may_be_shown(name, sets),
-        hint=partial(going_on, allow or ()),
-    ):
-        mark_and_tell()
-        from medseg.api import run_folds  # noqa: PLC0415  # imports torch and MONAI
-        from medseg.cli.tables import print_folds  # noqa: PLC0415
-
-        console = Console()
-        result = run_folds(
-            name,
-            data,
-            folds=count,
-            set=sets or (),
-            device=device,
-            skip_bad=skip_bad,
-            allow_duplicates=allow_duplicates,
-            tracking_uri=tracking_uri,
-            allow=allow or (),
-            jobs=jobs,
-            run_name=run_name,
-            note=note,
-            tags=tags or (),
-            progress=display(console),
-        )
-        print_folds(console, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,6 +59,20 @@ class Case:
 def labelled(cases: Iterable[Case]) -> list[Case]:
     """Cases but for images without a label, in their order."""
     return [case for case in cases if not case.unlabelled]
+
+
+def folders_of(cases: Iterable[Case]) -> tuple[Path, ...]:
+    """The folder that all files of cases lie in, somewhere below it; none where there are no files.
+
+    Those of several disks, as Windows has them, have none in common: then each folder with files is given.
+    """
+    folders = {path.absolute().parent for case in cases for path in case.files.values()}
+    if not folders:
+        return ()
+    try:
+        return (Path(os.path.commonpath(folders)),)
+    except ValueError:
+        return tuple(sorted(folders))
 
 
 def cases_text(ids: Sequence[str]) -> str:

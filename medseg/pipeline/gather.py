@@ -15,7 +15,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.sample_mark import Marks, begin_sample, mark_sample
 from medseg.errors import DataError, DefinitionError, Fault
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.options import RunOptions
+from medseg.pipeline.options import RunOptions, working
 from medseg.places import cache_folder, clear_cache_leftovers, clear_leftovers, samples_folder
 from medseg.progress import Progress
 
@@ -170,18 +170,19 @@ def check_data(
         reference: The channel onto whose grid the others are resampled; None where other grids are refused.
     """
     clear_cache_leftovers()
+    root = root.absolute() if options.on else root  # a worker is in a folder of its own
     manifest = manifest.model_copy(update={"ids": "pseudonyms"}) if generated else manifest
     listing = scan(manifest, root, only=channels, allowed=options.allowed, progress=progress)
-    remember = cache_folder() / "checked"
-    report = check(
-        listing,
-        manifest,
-        channels,
-        jobs=options.at_once,
-        progress=progress,
-        remember=remember,
-        reference=reference,
-    )
+    with working(options, progress) as crew:
+        report = check(
+            listing,
+            manifest,
+            channels,
+            jobs=crew,
+            progress=progress,
+            remember=cache_folder() / "checked",
+            reference=reference,
+        )
     return replace(report, made_up=frozenset(_made_up(report, generated=generated)))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -12,6 +14,11 @@ from pydantic.dataclasses import dataclass
 
 from medseg.allowed import SHIPPED, Allowed
 from medseg.errors import DefinitionError
+from medseg.machine.crew.crew import Crew
+from medseg.machine.crew.opened import opened
+from medseg.machine.crew.place import place
+from medseg.places import cache_folder, private_folder
+from medseg.progress import Progress
 from medseg.text import plain
 
 
@@ -60,6 +67,8 @@ class RunOptions:
         note: Goes before the description that a tracker shows, as Markdown.
         tags: `key=value` texts that a tracker shows.
         register: Alias that the model is registered with, if it is the best so far; empty: it is not registered.
+        on: Where the work is done, case by case or run by run, such as `local:4`; empty: as is usual on this machine.
+            No file remembers it: only a command says it.
     """
 
     device: Literal["auto", "cpu", "cuda"]
@@ -71,6 +80,7 @@ class RunOptions:
     note: str = ""
     tags: tuple[Annotated[str, AfterValidator(_tag)], ...] = ()
     register: Annotated[str, AfterValidator(_alias)] = ""
+    on: Annotated[str, AfterValidator(place)] = ""
 
     @classmethod
     def of(cls, *, device: str = "auto", skip_bad: bool = False, **others: Any) -> RunOptions:
@@ -102,7 +112,8 @@ class RunOptions:
     def kept(self) -> dict[str, Any]:
         """What files hold of them: as earlier versions wrote it where nothing later was asked for."""
         later = ("run_name", "note", "tags", "register")
-        return {name: value for name, value in asdict(self).items() if value or name not in later}
+        said = {name: value for name, value in asdict(self).items() if name != "on"}
+        return {name: value for name, value in said.items() if value or name not in later}
 
     def own_tags(self) -> dict[str, str]:
         """The tags by their keys."""
@@ -112,3 +123,16 @@ class RunOptions:
     def at_once(self) -> int:
         """Cases that are read at a time."""
         return self.jobs or default_jobs()
+
+
+@contextmanager
+def working(options: RunOptions, progress: Progress) -> Iterator[Crew]:
+    """Give who does the work; within a block of this kind it is the same, and stays until that ends.
+
+    Raises:
+        RunError: As `medseg.machine.crew.opened.opened`.
+    """
+    with opened(
+        options.on, options.at_once, progress.say, lambda: private_folder(cache_folder() / "keys")
+    ) as crew:
+        yield crew

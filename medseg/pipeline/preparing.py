@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from medseg.errors import DataError, Fault
+from medseg.machine.crew.crew import Crew
 from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.gather import Gathered
 from medseg.pipeline.resolve import Resolved
@@ -24,7 +25,7 @@ def prepared(
     leave_out: Callable[[Gathered], SharedCopies] | None,
     skip_bad: bool,
     otherwise: str,
-    jobs: int,
+    jobs: int | Crew,
     progress: Progress,
 ) -> tuple[Gathered, SharedCopies, SliceStore]:
     """Prepare the slices of all cases, or of all that can be prepared.
@@ -36,7 +37,7 @@ def prepared(
         leave_out: Shares out the cases that are left, anew; None ends at cases that cannot be prepared.
         skip_bad: Whether cases with a label are left out as well as those without.
         otherwise: What to do then, in words.
-        jobs: Volumes that are prepared at a time.
+        jobs: Volumes that are prepared at a time, or who does it.
         progress: Where it is shown.
 
     Returns:
@@ -64,7 +65,7 @@ def prepared(
 
 
 def _filled(
-    resolved: Resolved, gathered: Gathered, shared: SharedCopies, jobs: int, progress: Progress
+    resolved: Resolved, gathered: Gathered, shared: SharedCopies, jobs: int | Crew, progress: Progress
 ) -> SliceStore:
     return prepare(
         shared.used,

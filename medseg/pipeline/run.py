@@ -14,6 +14,7 @@ from medseg.datasets.roles import ROLES, UNLABELLED
 from medseg.errors import DefinitionError, RunError
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.training_profile import TrainingProfile, profile_facts
+from medseg.machine.crew.crew import Crew
 from medseg.machine.ranks.ranks import led
 from medseg.pipeline.about import run_about, run_tags
 from medseg.pipeline.audit.certificate import leak_tags
@@ -26,7 +27,7 @@ from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.folder import TRACKED, RunFolder, State
 from medseg.pipeline.gather import Gathered
 from medseg.pipeline.made import DATA_PICTURE, damaged, keep_made, keep_result, stamps
-from medseg.pipeline.options import RunOptions
+from medseg.pipeline.options import RunOptions, working
 from medseg.pipeline.preparing import prepared, rows_of
 from medseg.pipeline.resolve import Resolved
 from medseg.pipeline.sharing import refuse, share_out
@@ -94,7 +95,8 @@ def execute(job: Job) -> Work:
         MedsegError: What went wrong; the run is then FAILED, and can be continued.
     """
     try:
-        work = _all_steps(job)
+        with working(job.options, job.progress) as crew:
+            work = _all_steps(job, crew)
         _end(job, "FINISHED")
     except KeyboardInterrupt:
         _end(job, "KILLED")
@@ -113,7 +115,7 @@ def _end(job: Job, status: Status) -> None:
         job.folder.write(replace(job.folder.read(), ending=status))
 
 
-def _all_steps(job: Job) -> Work:
+def _all_steps(job: Job, crew: Crew) -> Work:
     definition = job.resolved.definition
     public = public_definition(definition, job.resolved.manifest)
     tracked = job.folder.path / TRACKED / "definition.yaml"
@@ -126,7 +128,7 @@ def _all_steps(job: Job) -> Work:
         job.recorder.tags(
             {"resumed.set": "; ".join(f"{path}={now.get(path)}" for path in changed)[:_LONGEST_TAG]}
         )
-    job, store = _prepared(job)
+    job, store = _prepared(job, crew)
     _record_left_out(job)
     split = _split(job)
     job.progress.say(split.note())
@@ -144,6 +146,7 @@ def _all_steps(job: Job) -> Work:
         job.progress,
         job.resolved.allowed,
         led(),
+        crew,
     )
     scored = None
     for name, step in job.resolved.steps.items():
@@ -229,7 +232,7 @@ def _split(job: Job) -> Split:
     return split
 
 
-def _prepared(job: Job) -> tuple[Job, SliceStore]:
+def _prepared(job: Job, crew: Crew) -> tuple[Job, SliceStore]:
     """The slices, and the run with the cases that are left: none is left out once anything was learned with it."""
     state = job.folder.read()
     settled = bool(state.split_digest) or (state.part_of is not None and state.part_of.follows)
@@ -243,9 +246,10 @@ def _prepared(job: Job) -> tuple[Job, SliceStore]:
         otherwise=f"{_SETTLED} {mend}."
         if job.options.skip_bad
         else f"{mend} without these cases: --skip-bad.",
-        jobs=job.options.at_once,
+        jobs=crew,
         progress=job.progress,
     )
+    crew.rest()  # while the network learns
     return replace(job, gathered=gathered, shared=shared), store
 
 

@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from medseg.datasets.reading.unforeseen import one_case
+from medseg.datasets.case import folders_of
 from medseg.errors import DataError, DefinitionError, Fault
 from medseg.figures.saving import save_figure
 from medseg.learning.inference.predictor import Predictor
+from medseg.machine.crew.crew import Needs, in_order
 from medseg.places import written_whole
 from medseg.splits.split import Role
 from medseg.steps.evaluation.evaluation import Evaluation, evaluation_of
+from medseg.steps.evaluation.scoring import Scoring, SlicesOf, lost
 from medseg.steps.step import Fits, Run, Work
 
 if TYPE_CHECKING:
@@ -74,26 +76,21 @@ class Evaluate:
 
     def __call__(self, work: Work, run: Run) -> Work:
         """Predict and score."""
-        evaluation, cases, split = self.evaluation(work.predictor), work.of(self.role), work.split
+        scoring, cases, split = Scoring(self.evaluation, work.predictor), work.of(self.role), work.split
+        evaluation = scoring.evaluation
         if not cases:
             raise DataError(
                 f"the split gives no {evaluation.noun} the role {self.role}. Change split.{self.role}."
             )
+        tasks = [(case, SlicesOf(split, case.id, self.role) if split.leaking else None) for case in cases]
+        needs = Needs(folders_of(cases), run.folder.absolute(), tuple(sorted(run.allowed.packages)))
         unscored: list[Fault] = []
         with run.progress.bar(f"scoring {self.role}", len(cases), evaluation.noun) as bar:
-            for case in cases:
-                mine = (
-                    (lambda place, name=case.id: split.role(name, place) == self.role)
-                    if split.leaking
-                    else None
-                )
-                try:
-                    with one_case(case):
-                        evaluation.take(case, mine)
-                except DataError as error:
-                    unscored += error.faults or (
-                        Fault(case.id, case.position, "", str(error).rstrip("."), "Leave it out."),
-                    )
+            found = run.crew.results(tasks, scoring, lost, usually="in turn", needs=needs)
+            for _, scored in in_order(found, tasks):
+                unscored += scored.faults
+                if not scored.faults:
+                    evaluation.keep(scored.answer)
                 bar.advance()
         self._tell(unscored, len(cases), evaluation.noun, run)
         for note in evaluation.notes():

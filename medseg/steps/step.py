@@ -14,6 +14,7 @@ from medseg.component import Allowed
 from medseg.datasets.case import Case
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.training.loading import Loading
+from medseg.machine.crew.crew import Crew, Here
 from medseg.machine.ranks.ranks import ALONE, Ranks
 from medseg.progress import Progress
 from medseg.recorder import Recorder
@@ -69,6 +70,7 @@ class Run:
         progress: Where it is shown.
         allowed: Where declared objects may come from.
         ranks: The processes that train together.
+        crew: Who does what is done case by case.
     """
 
     folder: Path
@@ -80,6 +82,7 @@ class Run:
     progress: Progress
     allowed: Allowed
     ranks: Ranks = ALONE
+    crew: Crew = field(default_factory=Here)
 
     @property
     def place(self) -> Path:

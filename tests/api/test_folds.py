@@ -229,7 +229,7 @@ def test_folds_that_were_interrupted_end_as_if_they_had_not_been(stopped, folded
 
     owner, name, call = {
         "within the second fold": (Evaluate, "__call__", 2),
-        "between the folds": (folds, "_fold", 2),
+        "between the folds": (folds, "learned", 2),
         "before all are scored": (LabelEvaluation, "pooled", 1),
     }[stopped]
     data = pictures(workspace)
@@ -292,7 +292,7 @@ def test_folds_of_another_definition_are_not_put_together(workspace, monkeypatch
 
     data = pictures(workspace)
     with monkeypatch.context() as patch:
-        interrupt(patch, folds, "_fold", 2)
+        interrupt(patch, folds, "learned", 2)
         with pytest.raises(KeyboardInterrupt):
             start(data)
     (asked,) = all_cross_validations()
@@ -327,7 +327,7 @@ def test_folds_that_another_process_works_on_are_left_to_it(workspace, monkeypat
     from medseg.api import folds
 
     with monkeypatch.context() as patch:
-        interrupt(patch, folds, "_fold", 2)
+        interrupt(patch, folds, "learned", 2)
         with pytest.raises(KeyboardInterrupt):
             start(pictures(workspace))
     (asked,) = all_cross_validations()
@@ -390,7 +390,7 @@ def test_folds_of_a_network_from_a_package_end_where_each_command_allows_it(work
     sets.append("network={_target_: ownpackage.Own, feature_maps: 4, dense: 8}")
     data = pictures(workspace)
     with monkeypatch.context() as patch:
-        interrupt(patch, folds, "_fold", 2)
+        interrupt(patch, folds, "learned", 2)
         with pytest.raises(KeyboardInterrupt):
             run_folds("radiology_cnn", data, folds=2, set=sets, device="cpu", jobs=1, allow=["ownpackage"])
     (asked,) = all_cross_validations()
@@ -418,7 +418,7 @@ def test_folds_of_somebody_else_go_on_with_what_the_caller_says_and_are_his_from
 
     data = pictures(workspace)
     with monkeypatch.context() as patch:
-        interrupt(patch, folds, "_fold", 2)
+        interrupt(patch, folds, "learned", 2)
         with pytest.raises(KeyboardInterrupt):
             start(data)
     (asked,) = all_cross_validations()
@@ -531,7 +531,7 @@ def test_a_run_that_was_interrupted_after_folds_is_the_one_that_goes_on(workspac
     from medseg.api import folds
 
     with monkeypatch.context() as patch:
-        interrupt(patch, folds, "_fold", 2)
+        interrupt(patch, folds, "learned", 2)
         with pytest.raises(KeyboardInterrupt):
             start(pictures(workspace))
     assert are_folds(None)
@@ -540,3 +540,20 @@ def test_a_run_that_was_interrupted_after_folds_is_the_one_that_goes_on(workspac
     os.utime(other.path / "run.json", (time.time() + 5, time.time() + 5))
 
     assert not are_folds(None)
+
+
+def test_folds_that_are_learned_apart_are_the_same(folded, workspace, monkeypatch):
+    """The second fold in a process of its own, after the first was learned here."""
+    from medseg.api import folds
+
+    with monkeypatch.context() as patch:
+        interrupt(patch, folds, "learned", 2)
+        with pytest.raises(KeyboardInterrupt):
+            start(pictures(workspace))
+    apart = resume_folds(on="local:1")
+
+    names = ("test.csv", "test_summary.csv", "test_confusion.csv")
+    assert [(apart.folder / name).read_bytes() for name in names] == [
+        (folded[0].folder / name).read_bytes() for name in names
+    ]
+    assert '"on"' not in (apart.folder / "folds.json").read_text()

@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from medseg.api import prepare_data, resume_pipeline, run_pipeline
-from medseg.api.folds import _look
+from medseg.api.apart.one_fold import look_at
 from medseg.cli.main import app
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
@@ -175,7 +175,7 @@ def test_every_fold_leaves_out_what_the_first_could_not_prepare(patients: Path) 
         unprepared=rows_of(fewer.unprepared),
     )
     asked = SimpleNamespace(begun=lambda: [(1, State.of(json.loads(json.dumps(state.content()))))])
-    found = _look(asked, 2, Silent(), gathered)
+    found = look_at(asked, 2, Silent(), (), gathered)
 
     assert found.left_out == ("Brats_002",)
     assert found.unprepared == (fault,)

@@ -117,6 +117,7 @@ def scan(
     studies: Sequence[str] = (),
     progress: Progress | None = None,
     jobs: int | None = None,
+    on: str = "",
 ) -> Look | Announced:
     """Look at a folder, at studies of an archive, or at what an archive says of all its studies.
 
@@ -125,17 +126,20 @@ def scan(
         studies: StudyInstanceUID of each study of an archive that is looked at; none for all, by their numbers.
         progress: Where it is shown.
         jobs: Cases that are read at a time.
+        on: Where the cases of a folder are read, such as `slurm:20` (docs/scale.md); by default on this machine.
 
     Raises:
         DataError: It cannot be looked at.
-        RunError: Studies of a folder are named, or a UID is none.
+        RunError: Studies of a folder are named, a UID is none, or `on` is said of an archive.
     """
     if not is_archive(place):
         if studies:
             raise RunError("--study names a study of an archive, and a folder is given. Leave --study out.")
         from medseg.api.drafting.unknown_folder import scan as of_folder  # noqa: PLC0415 - imports nibabel
 
-        return of_folder(place, progress=progress, jobs=jobs)
+        return of_folder(place, progress=progress, jobs=jobs, on=on)
+    if on:
+        raise RunError("--on is for folders: an archive is asked by this process alone. Leave --on out.")
     if studies:
         return scan_studies(str(place), studies, progress=progress, jobs=jobs)
     return scan_archive(str(place), progress=progress)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from medseg.errors import DefinitionError
 from medseg.learning.settings import is_number
-from medseg.pipeline.options import RunOptions
+from medseg.pipeline.options import RunOptions, working
 from medseg.places import cache_folder
 from medseg.progress import LOADING, Progress, Silent
 
@@ -43,7 +43,9 @@ class NewPipeline:
     course: Course
 
 
-def scan(folder: str | Path, *, progress: Progress | None = None, jobs: int | None = None) -> Look:
+def scan(
+    folder: str | Path, *, progress: Progress | None = None, jobs: int | None = None, on: str = ""
+) -> Look:
     """Look at a folder that no manifest describes: its files, its layout, and what images and label maps hold.
 
     Nothing is written but what is remembered in the cache; what did not change since is not read again. Of large
@@ -53,14 +55,18 @@ def scan(folder: str | Path, *, progress: Progress | None = None, jobs: int | No
         folder: The folder.
         progress: Where it is shown.
         jobs: Cases that are read at a time.
+        on: Where cases are read, such as `slurm:20` (docs/scale.md); by default on this machine.
 
     Raises:
         DataError: It is no folder, or holds several data sets; says what to name instead.
     """
     from medseg.datasets.scanning.look import look  # noqa: PLC0415  # imports nibabel and SciPy
 
-    at_once = RunOptions.of(jobs=jobs).at_once
-    return look(Path(folder), jobs=at_once, progress=progress, remember=cache_folder() / "checked")
+    options, root = RunOptions.of(jobs=jobs, on=on), Path(folder)
+    with working(options, progress or Silent()) as crew:
+        return look(
+            root.absolute() if on else root, jobs=crew, progress=progress, remember=cache_folder() / "checked"
+        )
 
 
 def new_pipeline(

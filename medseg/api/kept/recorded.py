@@ -110,7 +110,7 @@ class Recorded:
 
     def options(self, *, allow: Sequence[str], device: str | None, jobs: int | None) -> RunOptions:
         """How it is made again; what is None is as it was."""
-        said = {"allow": tuple(allow), "device": device, "jobs": jobs}
+        said = {"allow": tuple(allow), "device": device, "jobs": jobs, "on": ""}
         if self._options is not None:
             asked = self._options.but(**said)
         else:

@@ -37,6 +37,7 @@ def evaluate(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
+    on: str = "",
     run_name: str | None = None,
     note: str = "",
     tags: Sequence[str] = (),
@@ -62,6 +63,7 @@ def evaluate(
         tracking_uri: Of MLflow.
         allow: Packages that declared objects may come from, beside the usual ones.
         jobs: Cases that are read at a time.
+        on: Where the work is done, such as `slurm:20` (docs/scale.md); by default on this machine.
         run_name: What MLflow calls the run.
         note: Shown with it in MLflow, as Markdown.
         tags: `key=value` strings that it has in MLflow.
@@ -73,7 +75,14 @@ def evaluate(
     """
     shown = progress or Silent()
     options = RunOptions.of(
-        device=device, skip_bad=skip_bad, allow=allow, jobs=jobs, run_name=run_name, note=note, tags=tags
+        device=device,
+        skip_bad=skip_bad,
+        allow=allow,
+        jobs=jobs,
+        on=on,
+        run_name=run_name,
+        note=note,
+        tags=tags,
     )
     with shown.bar(LOADING, 1) as bar:
         folder = model_folder(model, tracking_uri=tracking_uri)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -122,6 +122,33 @@ def next_trial(study: Any, sweep: Sweep, *, more: bool) -> Any:
         return optuna.trial.Trial(study, interrupted._trial_id)  # noqa: SLF001 - it has no public name
     begun = sum(each.state != states.WAITING for each in known)
     return study.ask() if more and begun < sweep.trials else None
+
+
+def next_trials(study: Any, sweep: Sweep, *, more: Callable[[], bool]) -> Iterator[Any]:
+    """The trials that were interrupted, then new ones until there are enough; each is begun as it is asked for."""
+    optuna = import_optuna()
+    states = optuna.trial.TrialState
+    for each in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+        yield optuna.trial.Trial(study, each._trial_id)  # noqa: SLF001 - it has no public name
+    while more():
+        begun = sum(each.state != states.WAITING for each in study.get_trials(deepcopy=False))
+        if begun >= sweep.trials:
+            return
+        yield study.ask()
+
+
+def watch_of(sweep: Sweep, number: int) -> Watch:
+    """Who watches a trial that another process has begun, by its number."""
+    optuna = import_optuna()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study = optuna.load_study(
+            study_name=sweep.name,
+            storage=_storage(optuna, sweep),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_FIRST),
+        )
+    (found,) = (each for each in study.get_trials(deepcopy=False) if each.number == number)
+    return Watch(optuna.trial.Trial(study, found._trial_id))  # noqa: SLF001 - as above
 
 
 class Watch(NoRecord):

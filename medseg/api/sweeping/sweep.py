@@ -10,32 +10,26 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from medseg.api.conductor import conductor_of, quiet_libraries
+from medseg.api.conductor import quiet_libraries
 from medseg.api.finding import mark_gone, own_address
 from medseg.api.opening import open_pipeline
-from medseg.api.result import RunResult
-from medseg.api.running import ended, go_on, refuse_needless_run
-from medseg.api.strangers import Given
+from medseg.api.running import refuse_needless_run
+from medseg.api.sweeping.apart import trials_apart, winners_apart
 from medseg.api.sweeping.definitions import (
     fixed_split,
-    learned,
     refuse_unrunnable,
     refuse_wrong,
-    scored,
-    with_values,
 )
 from medseg.api.sweeping.result import SweepResult, Tried, minutes_of, put_together, ranked, val_score
+from medseg.api.sweeping.runs import Runs
 from medseg.api.sweeping.study import Watch, combinations, import_optuna, next_trial, open_study
-from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError, MedsegError, RunError, StoreError, TrackingError
-from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.made import damaged
 from medseg.pipeline.options import RunOptions
-from medseg.pipeline.study.part import Part
 from medseg.pipeline.study.sweep import MOST_SEEDS, MOST_TRIALS, Sweep, find_sweep
 from medseg.pipeline.study.varied import Varied, refuse_unlike, varied
 from medseg.progress import Progress, Silent
-from medseg.recorder import Recorder, StoppedEarly
+from medseg.recorder import StoppedEarly
 
 _TRIALS = 20  # where a setting has a range
 
@@ -55,6 +49,7 @@ def run_sweep(
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     jobs: int | None = None,
+    on: str = "",
     run_name: str | None = None,
     note: str = "",
     tags: Sequence[str] = (),
@@ -81,6 +76,7 @@ def run_sweep(
         tracking_uri: Of MLflow.
         allow: Packages that declared objects may come from, beside the usual ones.
         jobs: Cases that are read at a time.
+        on: Where the work is done, such as `slurm:20` (docs/scale.md); by default on this machine.
         run_name: What MLflow calls the run above the others.
         note: Shown with it in MLflow, as Markdown.
         tags: `key=value` strings that all of them have in MLflow.
@@ -99,6 +95,7 @@ def run_sweep(
         allow_duplicates=allow_duplicates,
         allow=allow,
         jobs=jobs,
+        on=on,
         run_name=run_name,
         note=note,
         tags=tags,
@@ -151,6 +148,7 @@ def resume_sweep(
     *,
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
+    on: str = "",
     progress: Progress | None = None,
 ) -> SweepResult:
     """Go on with a sweep that was interrupted: runs that have ended are not run again.
@@ -159,6 +157,7 @@ def resume_sweep(
         name: Of the sweep, or its folder.
         tracking_uri: Of MLflow, where that address has changed, or has a password.
         allow: Packages that declared objects may come from, which must be named again.
+        on: Where runs are done that have not ended, such as `slurm:20`; by default in this process.
         progress: Where it is shown.
 
     Raises:
@@ -179,6 +178,7 @@ def resume_sweep(
         raise RunError(
             f"the sweep needs the packages {', '.join(missing)}: name them again, --allow {missing[0]}."
         )
+    found = replace(found, options=found.options.but(on=on))
     mark_gone()
     tracked = any(state.tracked for _, state in found.runs())
     uri = tracking_uri or own_address(found.name, found.tracking_uri, found.folder, tracked=tracked)
@@ -207,17 +207,13 @@ class _Sweeping:
 
     asked: Sweep
     given: Sequence[Varied]
-    definition: PipelineDefinition
-    manifest: Manifest
+    runs: Runs
     uri: str
     shown: Progress
 
     @classmethod
     def of(cls, asked: Sweep, uri: str, shown: Progress) -> _Sweeping:
-        declared = asked.declared
-        definition = PipelineDefinition.from_dict(declared["definition"], asked.name)
-        manifest = Manifest.from_json(declared["manifest"])
-        return cls(asked, [varied(each) for each in asked.vary], definition, manifest, uri, shown)
+        return cls(asked, [varied(each) for each in asked.vary], Runs.of(asked, uri, shown), uri, shown)
 
     def to_its_end(self) -> SweepResult:
         try:
@@ -227,13 +223,18 @@ class _Sweeping:
             if best is None or best.score is None:
                 faults = [each.fault for each in tried if each.fault]
                 raise RunError(f"no combination of values could be trained. {next(iter(faults), '')}".strip())
-            results = self._winner_scored(best)
+            if self.asked.options.on:
+                winners_apart(self.asked, best.number, best.settings, self.uri, self.shown)
+            seeds = range(self.asked.seeds)
+            results = [self.runs.winner(best.number, seed, best.settings) for seed in seeds]
             return put_together(self.asked, tried, best, results, self.shown, self.uri)
         finally:
             self.asked.let_go()
 
     def _all_tried(self, study: Any) -> list[Tried]:
         began, states = time.monotonic(), import_optuna().trial.TrialState
+        if self.asked.options.on:
+            trials_apart(self.asked, study, self.given, self.uri, self.shown)
         before = sum(minutes_of(each) for each in study.get_trials())
         while True:
             spent = (time.monotonic() - began) / 60 + before
@@ -280,7 +281,7 @@ class _Sweeping:
         try:
             for seed in range(self.asked.seeds):
                 watch = [Watch(trial)] if seed == 0 and len(self.given) else []
-                scores.append(self._score_of(trial.number, seed, values, watch))
+                scores.append(self.runs.score_of(trial.number, seed, values, watch))
             ended: dict[str, Any] = {"values": sum(scores) / len(scores)}
         except StoppedEarly:
             self.shown.say("It falls behind the median of those before, and is stopped.")
@@ -294,49 +295,3 @@ class _Sweeping:
         finally:
             trial.set_user_attr("minutes", (time.monotonic() - began) / 60)
         study.tell(trial.number, **ended)
-
-    def _score_of(self, trial: int, seed: int, values: Sequence[str], watch: Sequence[Recorder]) -> float:
-        definition = learned(self._with(values, seed), self.asked.options.allowed)
-        result = self._run(self.asked.part(trial, seed), definition, watch)
-        score = val_score(result.folder)
-        if score is None or not math.isfinite(score):
-            raise RunError("it has no validation score to be ranked by.")
-        return score
-
-    def _with(self, values: Sequence[str], seed: int) -> PipelineDefinition:
-        found = with_values(self.definition, values)
-        return found if seed == 0 else with_values(found, [f"seed={found.seed + seed}"])
-
-    def _winner_scored(self, best: Tried) -> list[RunResult]:
-        """Runs that score the winner, one for each seed; those that learned, where no step scores the test part."""
-        results = []
-        for seed in range(self.asked.seeds):
-            found = self.asked.run_of(self.asked.part(best.number, seed))
-            if found is None:
-                raise RunError(f"the run of combination {best.number + 1} of {self.asked.name} is gone.")
-            folder = found[0]
-            allowed = self.asked.options.allowed
-            definition = scored(self._with(best.settings, seed), (folder.path / "model").resolve(), allowed)
-            if definition is None:
-                results.append(ended(folder, self.asked.options.allow))
-                continue
-            if seed == 0 and self.asked.run_of(self.asked.winner(seed)) is None:
-                self.shown.say(
-                    f"The winner is scored on the test part: {', '.join(best.settings) or 'as declared'}."
-                )
-            results.append(self._run(self.asked.winner(seed), definition, []))
-        return results
-
-    def _run(self, part: Part, definition: PipelineDefinition, watch: Sequence[Recorder]) -> RunResult:
-        """A run of the sweep: as it has ended, to its end, or begun."""
-        found, options = self.asked.run_of(part), self.asked.options
-        if found is None:
-            own = replace(options, tags=(*options.tags, f"sweep={self.asked.name}"), note="", run_name=None)
-            root = None if self.asked.data is None else Path(self.asked.data)
-            conductor = conductor_of(definition, self.manifest, root, own, self.uri, self.shown, watch)
-            return conductor.start(part)
-        folder, state = found
-        if state.status == "FINISHED" and not damaged(folder):
-            return ended(folder, options.allow)
-        given = Given.of(None, options.allow, tracking_uri=self.uri)
-        return go_on(folder, given, self.shown, watch)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medseg.datasets.case import Case, labelled
+from medseg.datasets.case import Case, folders_of, labelled
 from medseg.datasets.checks.cache import Memory
 from medseg.datasets.checks.case_facts import CaseFacts, examine
 from medseg.datasets.checks.duplicates import Duplicates, contradictions, find_duplicates
@@ -21,7 +21,7 @@ from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.reading.unforeseen import ended
 from medseg.errors import Fault
 from medseg.files.content import Content
-from medseg.machine.workers import results
+from medseg.machine.crew.crew import Crew, Needs, crew_of
 from medseg.progress import Progress, Silent
 
 #: Below this many unread cases, starting processes costs more than it saves.
@@ -194,7 +194,7 @@ def check(
     manifest: Manifest,
     channels: Sequence[str],
     *,
-    jobs: int = 1,
+    jobs: int | Crew = 1,
     progress: Progress | None = None,
     remember: Path | None = None,
     reference: str | None = None,
@@ -205,7 +205,7 @@ def check(
         listing: The cases; incomplete ones are read as well, to tell all that is wrong with them.
         manifest: What the data mean.
         channels: Which channels to read.
-        jobs: Processes; each holds about one volume and its float32 copy in memory.
+        jobs: Processes, or who reads; each holds about one volume and its float32 copy in memory.
         progress: Where to say how far it is.
         remember: Folder of earlier findings; files that did not change since are not read again.
         reference: The channel onto whose grid a definition resamples the others; None where it refuses other grids.
@@ -230,7 +230,7 @@ def check(
         if case.id not in known
     ]
     with (progress or Silent()).bar("checking", len(unread), "cases") as bar:
-        for case, facts in _examined(unread, look, jobs):
+        for case, facts in _examined(unread, look, crew_of(jobs)):
             known[case.id] = facts
             if memory is not None:
                 memory.keep(case, stamps[case.id], facts)
@@ -282,13 +282,11 @@ def _names(rule: LabelRule) -> dict[int, str]:
 
 
 def _examined(
-    unread: Sequence[_Unread], look: Callable[[Case, tuple[str, ...]], CaseFacts], jobs: int
+    unread: Sequence[_Unread], look: Callable[[Case, tuple[str, ...]], CaseFacts], crew: Crew
 ) -> Iterator[tuple[Case, CaseFacts]]:
-    if jobs <= 1 or len(unread) < _FEWEST_FOR_PROCESSES:
-        for case, channels in unread:
-            yield case, look(case, channels)
-        return
-    for (case, _), facts in results(jobs, unread, partial(_looked, look), _lost):
+    needs = Needs(folders_of(case for case, _ in unread))
+    found = crew.results(unread, partial(_looked, look), _lost, fewest=_FEWEST_FOR_PROCESSES, needs=needs)
+    for (case, _), facts in found:
         yield case, facts
 
 

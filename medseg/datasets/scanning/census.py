@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.datasets.case import Case
+from medseg.datasets.case import Case, folders_of
 from medseg.datasets.manifest.label_map import LabelRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.masks import read_truth
@@ -24,7 +24,7 @@ from medseg.geometry.grid import Geometry, StoredImage
 from medseg.geometry.placing import on_grid, same_places
 from medseg.images.formats import FileKind
 from medseg.images.refusal import found_and_remedy
-from medseg.machine.workers import results
+from medseg.machine.crew.crew import Crew, Needs, crew_of, in_order
 from medseg.progress import Progress, Silent
 
 WHOLE, MASKS = 40, 1000
@@ -45,7 +45,7 @@ def census(
     cases: Sequence[Case],
     manifest: Manifest,
     *,
-    jobs: int = 1,
+    jobs: int | Crew = 1,
     progress: Progress | None = None,
     remember: Path | None = None,
 ) -> tuple[Seen, ...]:
@@ -54,7 +54,7 @@ def census(
     Args:
         cases: Of the data set.
         manifest: Says how files are read; its label values do not matter.
-        jobs: Processes.
+        jobs: Processes, or who reads.
         progress: Where to say how far it is.
         remember: Folder of earlier findings; files that did not change since are not read again.
     """
@@ -70,7 +70,7 @@ def census(
     stamps = [None if memory is None else memory.stamp(case, channels) for case, channels in asked]
     known = {stamp: seen for stamp in stamps if memory and stamp and (seen := memory.recall(stamp))}
     unread = [each for each, stamp in zip(asked, stamps, strict=True) if stamp is None or stamp not in known]
-    fresh = _read(unread, files, jobs)
+    fresh = _read(unread, files, crew_of(jobs))
     found = []
     with (progress or Silent()).bar("looking into files", len(unread), "cases") as bar:
         for stamp in stamps:
@@ -84,26 +84,19 @@ def census(
     return tuple(found)
 
 
-def _read(asked: Sequence[tuple[Case, Sequence[str]]], files: FileKind, jobs: int) -> Iterator[Seen]:
-    if jobs <= 1 or len(asked) < _FEWEST_FOR_PROCESSES:
-        yield from (look_into(case, channels, files) for case, channels in asked)
-        return
-    tasks = [(place, case, tuple(channels), files) for place, (case, channels) in enumerate(asked)]
-    done: dict[int, Seen] = {}
-    shown = 0
-    for (place, *_), seen in results(jobs, tasks, _looked_into, _lost):
-        done[place] = seen
-        while shown in done:
-            yield done.pop(shown)
-            shown += 1
+def _read(asked: Sequence[tuple[Case, Sequence[str]]], files: FileKind, crew: Crew) -> Iterator[Seen]:
+    tasks = [(case, tuple(channels), files) for case, channels in asked]
+    needs = Needs(folders_of(case for case, _ in asked))
+    found = crew.results(tasks, _looked_into, _lost, fewest=_FEWEST_FOR_PROCESSES, needs=needs)
+    yield from (seen for _, seen in in_order(found, tasks))
 
 
-def _looked_into(task: tuple[int, Case, tuple[str, ...], FileKind]) -> Seen:
-    return look_into(*task[1:])
+def _looked_into(task: tuple[Case, tuple[str, ...], FileKind]) -> Seen:
+    return look_into(*task)
 
 
-def _lost(task: tuple[int, Case, tuple[str, ...], FileKind]) -> Seen:
-    _, case, channels, _ = task
+def _lost(task: tuple[Case, tuple[str, ...], FileKind]) -> Seen:
+    case, channels, _ = task
     return Seen(bool(channels), problem=ended(case).found)
 
 

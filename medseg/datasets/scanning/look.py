@@ -22,6 +22,7 @@ from medseg.datasets.scanning.seen import Seen
 from medseg.datasets.scanning.studies import read_headers
 from medseg.errors import DataError, Fault
 from medseg.files.many import files_of
+from medseg.machine.crew.crew import Crew
 from medseg.progress import Progress, Silent
 from medseg.text import many
 
@@ -116,13 +117,13 @@ _NO_LAYOUT = (
 
 
 def look(
-    root: Path, *, jobs: int = 1, progress: Progress | None = None, remember: Path | None = None
+    root: Path, *, jobs: int | Crew = 1, progress: Progress | None = None, remember: Path | None = None
 ) -> Look:
     """Look at a folder; nothing is written but what is remembered.
 
     Args:
         root: The folder.
-        jobs: Processes that read images.
+        jobs: Processes that read images, or who does.
         progress: Where to say how far it is.
         remember: Where to keep what was seen in files, and to find it again.
 

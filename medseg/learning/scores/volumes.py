@@ -6,6 +6,7 @@ What is empty is treated by the one rule of `medseg.learning.scores.counts`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import nan, prod
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,21 @@ def _members(classes: Sequence[str], regions: Mapping[str, Sequence[int]]) -> di
         if not indices or not all(0 <= index < len(classes) for index in indices):
             raise ValueError(f"region {name!r} joins {list(indices)}; expected some of 0..{len(classes) - 1}")
     return named | {name: tuple(dict.fromkeys(indices)) for name, indices in regions.items()}
+
+
+@dataclass(frozen=True)
+class ScoredVolume:
+    """A volume with its scores.
+
+    Attributes:
+        case: Public name of the case.
+        rows: Of the table, one for each name.
+        matrix: (K, K) confusion matrix in voxels; rows are the truth.
+    """
+
+    case: str
+    rows: list[dict[str, object]]
+    matrix: NDArray[np.int64]
 
 
 class VolumeScorer:
@@ -85,7 +101,33 @@ class VolumeScorer:
         voxel_volume: float | None = None,
         distances: bool = True,
     ) -> None:
-        """Score one volume.
+        """Score one volume, and keep that; arguments and errors as of `scored`, and a case twice."""
+        how: dict[str, Any] = {"voxel_volume": voxel_volume, "distances": distances}
+        self.keep(self.scored(case, group, truth, predicted, spacing, **how))
+
+    def keep(self, scored: ScoredVolume) -> None:
+        """Take a volume that `scored` has scored, here or in another process.
+
+        Raises:
+            ValueError: A case twice.
+        """
+        if scored.case in self._rows:
+            raise ValueError("a case was scored twice; score each volume once, whole")
+        self._rows[scored.case] = scored.rows
+        self.matrix = self.matrix + scored.matrix
+
+    def scored(
+        self,
+        case: str,
+        group: str,
+        truth: NDArray[Any],
+        predicted: NDArray[Any],
+        spacing: Sequence[float],
+        *,
+        voxel_volume: float | None = None,
+        distances: bool = True,
+    ) -> ScoredVolume:
+        """Score one volume, and change nothing here.
 
         Args:
             case: Public name of the case; each is scored once.
@@ -98,11 +140,9 @@ class VolumeScorer:
             distances: Whether to compute HD95, where it is among the scores; without, it is NaN.
 
         Raises:
-            ValueError: A case twice, other shapes, values that are no class, or no positive spacing.
+            ValueError: Other shapes, values that are no class, or no positive spacing.
         """
         truth, predicted = np.asarray(truth), np.asarray(predicted)
-        if case in self._rows:
-            raise ValueError("a case was scored twice; score each volume once, whole")
         if len(spacing) != truth.ndim or not all(0 < size < np.inf for size in spacing):
             raise ValueError(f"spacing {tuple(spacing)} for {truth.ndim} axes; expected one positive mm each")
         matrix = confusion(truth, predicted, len(self.matrix))
@@ -122,8 +162,7 @@ class VolumeScorer:
             row |= dict(zip(VOLUMES, (*volumes, difference, abs(difference)), strict=True))
             row |= {score: values.get(name, nan) for score, values in found.items()}
             rows.append(row)
-        self._rows[case] = rows
-        self.matrix = self.matrix + matrix
+        return ScoredVolume(case, rows, matrix)
 
     def dice(self, names: Sequence[str]) -> dict[str, float]:
         """Mean Dice of each case over the names that it has; 1 where it rightly has none of them."""

@@ -163,8 +163,8 @@ class BinaryMask:
         """Loss of logits (B, 1, H, W) and labels (B, 1, H, W)."""
         if self.loss_of is not None:
             return _Declared(self.loss_of())
-        weights = self.class_weights if isinstance(self.class_weights, tuple) else (1.0, 1.0)
-        return CrossEntropyAndDice(self.cross_entropy, self.dice, weights)
+        background, foreground = self.class_weights if isinstance(self.class_weights, tuple) else (1.0, 1.0)
+        return CrossEntropyAndDice(self.cross_entropy, self.dice, (background, foreground))
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """The sigmoid."""

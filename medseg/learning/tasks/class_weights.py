@@ -28,7 +28,7 @@ def weights_of(given: Given, classes: tuple[str, ...]) -> Weights:
             weigh: they must be finite, 0 or more, and not all 0.
     """
     if given is None or given == FREQUENCY:
-        return given  # type: ignore[return-value]
+        return given
     if isinstance(given, str) or not isinstance(given, Sequence | Mapping):
         raise DefinitionError(
             f"task.class_weights is {given!r}, expected `{FREQUENCY}`, or a number a class, in order or by name"

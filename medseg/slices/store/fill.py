@@ -6,26 +6,27 @@ import errno
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.datasets.case import Case
+from medseg.datasets.case import Case, folders_of
 from medseg.datasets.manifest.label_map import LabelRule
-from medseg.datasets.reading.unforeseen import one_case
+from medseg.datasets.reading.unforeseen import ended, one_case
 from medseg.datasets.reading.volume import Volume
 from medseg.datasets.unannotated import annotated
 from medseg.errors import DataError, Fault, StoreError
 from medseg.geometry.background import background_values
+from medseg.machine.crew.crew import Crew, Needs, crew_of
 from medseg.places import cache_folder, private_folder
 from medseg.progress import Progress, Silent
 from medseg.slices.preparation import Preparation, PreparedVolume
 from medseg.slices.selection import Selection
-from medseg.slices.store.entry import Entry, sound_entries, write_entry
+from medseg.slices.store.entry import Entry, read_entry, sound_entries, write_entry
 from medseg.slices.store.fingerprint import Recipe, make_recipe
 from medseg.slices.store.jobs import Job, Known, failed, list_jobs, unchanged
 from medseg.slices.store.store import Sample, SliceStore
@@ -36,6 +37,7 @@ from medseg.text import many
 _HALF_MAX = float(np.finfo(np.float16).max)
 _FACT_VOXELS = 200_000  # intensity percentiles of this many voxels are right to a fraction of a per cent
 
+_MOST_READ = 32  # entries that are read at once
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -54,7 +56,7 @@ def prepare(
     seed: int,
     known: Known | None = None,
     root: Path | None = None,
-    jobs: int = 1,
+    jobs: int | Crew = 1,
     progress: Progress | None = None,
     private: bool = True,
 ) -> SliceStore:
@@ -73,8 +75,8 @@ def prepare(
         seed: Of the draw of slices.
         known: What the files held when they were checked, so that they are not read again to tell what they hold.
         root: Folder of all stores; None for `stores_folder()`.
-        jobs: How many cases to prepare at once. They are threads: reading and arithmetic release the
-            interpreter, and a process would import MONAI first, 11 s each.
+        jobs: How many cases to prepare at once, or who does it. On this machine they are threads: reading and
+            arithmetic release the interpreter, and a process would import MONAI first, 11 s each.
         progress: Where to show a bar.
         private: Whether nobody else may look into the store, as where ids are identifying.
 
@@ -86,16 +88,17 @@ def prepare(
     recipe = make_recipe(
         preparation.channels, preparation.rule, labels, regions=regions, seed=seed, files=preparation.files
     )
-    folder = (root or stores_folder()) / recipe.fingerprint
+    folder = ((root or stores_folder()) / recipe.fingerprint).absolute()
     work, faults = list_jobs(cases, split, recipe, known)
-    entries = sound_entries(folder, [job.name for job in work], jobs)
+    crew = crew_of(jobs)
+    entries = sound_entries(folder, [job.name for job in work], min(crew.at_once, _MOST_READ))
     # cases with the same files share an entry
     missing = list({job.name: job for job in work if job.name not in entries}.values())
     filler = _Filler(folder, preparation, recipe, len(missing))
     if private and work:
         filler.keep_others_out()
     if missing:
-        made, more = filler.run(missing, jobs, progress or Silent())
+        made, more = filler.run(missing, crew, progress or Silent())
         entries |= made
         faults += more
     if faults:
@@ -142,39 +145,28 @@ class _Filler:
         except OSError as error:
             raise self._unwritten(error) from error
 
-    def run(self, work: Sequence[Job], jobs: int, progress: Progress) -> tuple[dict[str, Entry], list[Fault]]:
+    def run(
+        self, work: Sequence[Job], crew: Crew, progress: Progress
+    ) -> tuple[dict[str, Entry], list[Fault]]:
         made: dict[str, Entry] = {}
         faults: list[Fault] = []
-        with (
-            progress.bar("preparing slices", len(work), "cases") as bar,
-            ThreadPoolExecutor(max(1, min(jobs, len(work))), thread_name_prefix="prepare") as pool,
-        ):
-            pending: dict[Future[Entry], Job] = {pool.submit(self._one, job): job for job in work}
-            try:
-                for future in as_completed(pending):
-                    self._left -= 1
-                    try:
-                        made[pending[future].name] = future.result()
-                    except DataError as error:
-                        faults += error.faults
-                    bar.advance()
-            except BaseException:
-                # Ctrl-C or no space: what has begun is finished or cleaned up, the rest is not begun.
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+        do = partial(_filled, self._folder, self._preparation, self._recipe)
+        needs = Needs(
+            folders_of(job.case for job in work),
+            self._folder,
+            tuple(sorted(self._preparation.allowed.packages)),
+        )
+        with progress.bar("preparing slices", len(work), "cases") as bar:
+            for job, filled in crew.results(work, do, _lost, usually="threads", needs=needs):
+                self._left -= 1
+                self._largest = max(self._largest, filled.nbytes)
+                if filled.unwritten is not None:
+                    raise self._unwritten(filled.unwritten) from filled.unwritten
+                if filled.entry is not None:
+                    made[job.name] = filled.entry
+                faults += filled.faults
+                bar.advance()
         return made, faults
-
-    def _one(self, job: Job) -> Entry:
-        begin = time.perf_counter()
-        with one_case(job.case):
-            made = make_slices(job, self._preparation, self._recipe)
-        unchanged(job)
-        self._largest = max(self._largest, made.nbytes)
-        facts = {**made.facts, "seconds": round(time.perf_counter() - begin, 3)}
-        try:
-            return write_entry(self._folder / job.name, made.image, made.label, facts)
-        except OSError as error:
-            raise self._unwritten(error) from error
 
     def _unwritten(self, error: OSError) -> StoreError:
         if error.errno not in _NO_SPACE:
@@ -191,6 +183,47 @@ class _Filler:
             "What was prepared so far is kept. Free some space (`medseg cache clear`), or set MEDSEG_CACHE "
             "to a folder on another disk; `medseg data prepare NAME --dry-run` tells the size beforehand."
         )
+
+
+@dataclass(frozen=True)
+class _Filled:
+    """What came of preparing a case: its entry, its faults, or why it could not be written; and bytes it takes."""
+
+    entry: Entry | None = None
+    faults: tuple[Fault, ...] = ()
+    unwritten: OSError | None = None
+    nbytes: int = 0
+
+
+def _filled(folder: Path, preparation: Preparation, recipe: Recipe, job: Job) -> _Filled:
+    """Prepare one case into the folder of a store, wherever that is done."""
+    begin = time.perf_counter()
+    if (there := _made_meanwhile(folder / job.name)) is not None:
+        return there
+    try:
+        with one_case(job.case):
+            made = make_slices(job, preparation, recipe)
+        unchanged(job)
+    except DataError as error:
+        return _Filled(faults=error.faults)
+    if (there := _made_meanwhile(folder / job.name)) is not None:
+        return there
+    facts = {**made.facts, "seconds": round(time.perf_counter() - begin, 3)}
+    try:
+        entry = write_entry(folder / job.name, made.image, made.label, facts)
+    except OSError as error:
+        return _Filled(unwritten=error, nbytes=made.nbytes)
+    return _Filled(entry, nbytes=made.nbytes)
+
+
+def _made_meanwhile(folder: Path) -> _Filled | None:
+    """An entry that another process has prepared by now, and may be reading: it is not replaced under its hands."""
+    entry = read_entry(folder)
+    return None if entry is None or not entry.is_sound() else _Filled(entry)
+
+
+def _lost(job: Job) -> _Filled:
+    return _Filled(faults=(ended(job.case),))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from matplotlib.figure import Figure
 
@@ -35,16 +35,24 @@ class Evaluation(Protocol):
     def noun(self) -> str:
         """What the cases are called, in the plural."""
 
-    def take(self, case: Case, mine: Mine | None) -> None:
-        """Predict one case, through the very path of `medseg predict`, and score it.
+    def asked(self, case: Case, mine: Mine | None) -> Any:
+        """Predict one case, through the very path of `medseg predict`, and score it; changes nothing here.
+
+        It may be asked in another process: the evaluation, its arguments and what it gives can be pickled.
 
         Args:
             case: Of the role.
             mine: Its slices that count, where the data were split by slice; None where all do.
 
+        Returns:
+            What `keep` takes.
+
         Raises:
             DataError: It cannot be scored.
         """
+
+    def keep(self, answer: Any) -> None:
+        """Take what `asked` gave into the tables."""
 
     def notes(self) -> Sequence[str]:
         """What keeps the scores from saying much, as sentences without a full stop."""

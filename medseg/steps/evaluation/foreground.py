@@ -56,12 +56,16 @@ class ForegroundEvaluation:
         self._scorer = ForegroundScorer(self._task.classes, ours, self._added)
         rehearse(self._added, made_up({self._scorer.name: (1,)}, 2, (24, 24)))
 
-    def take(self, case: Case, mine: Mine | None) -> None:
-        """Predict and score one picture."""
+    def asked(self, case: Case, mine: Mine | None) -> tuple[Any, ...]:
+        """Predict one picture."""
         del mine  # a picture is one slice, and here for it
         seen = see(case, self._predictor)
         pair = seen.truth, seen.probability
-        self._scorer.add(case.id, case.group, *pair, seen.predicted, seen.objects, seen.known)
+        return case.id, case.group, *pair, seen.predicted, seen.objects, seen.known
+
+    def keep(self, answer: tuple[Any, ...]) -> None:
+        """Score it."""
+        self._scorer.add(*answer)
 
     def notes(self) -> Sequence[str]:
         """Nothing."""

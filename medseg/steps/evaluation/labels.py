@@ -77,15 +77,19 @@ class LabelEvaluation:
         self.scorer = ClassScorer(task.classes, decision, beta=float(beta), scores=ours, added=self._added)
         rehearse(self._added, made_up_labels(task.classes))
 
-    def take(self, case: Case, mine: Mine | None) -> None:
-        """Ask for the classes of one image, and score them."""
+    def asked(self, case: Case, mine: Mine | None) -> tuple[Any, ...]:
+        """Ask for the classes of one image."""
         if mine is not None and not self._predictor.preparation.files.flat:
             raise DataError(
                 "split.by is `slice`, and a class is of a whole volume: slices of it are in several roles. Set "
                 "split.by=group."
             )
         found, labels = self._classified(case)
-        self.scorer.add(case.id, case.group, indicator(labels, self.scorer.classes), found.probabilities)
+        return case.id, case.group, indicator(labels, self.scorer.classes), found.probabilities
+
+    def keep(self, answer: tuple[Any, ...]) -> None:
+        """Score them."""
+        self.scorer.add(*answer)
 
     def notes(self) -> Sequence[str]:
         """Of patients and classes that are too few."""

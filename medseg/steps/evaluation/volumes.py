@@ -112,8 +112,8 @@ class VolumeEvaluation:
         shape = (24, 24, 1) if files.flat else (24, 24, 24)
         rehearse(self._added, made_up(self._scorer.members, len(self._task.classes), shape, (1.0, 1.0, 1.0)))
 
-    def take(self, case: Case, mine: Mine | None) -> None:
-        """Predict and score one volume."""
+    def asked(self, case: Case, mine: Mine | None) -> tuple[Any, ...] | None:
+        """Predict and score one volume; None where none of its slices counts."""
         volume, truth, predicted = self._predicted(case)
         grid = volume.geometry
         planes = [self._axis.cut(labels) for labels in (truth, grid.to_ras(predicted))]
@@ -122,15 +122,26 @@ class VolumeEvaluation:
             size, pair = grid.spacing, (grid.from_ras(truth), predicted)
         else:
             if not kept.any():
-                return
+                return None
             size, pair = self._axis.seen(ras_spacing(volume)), (planes[0][kept], planes[1][kept])
+        counted = None
         if self._slices_counted:
             matrices = confusions(planes[0][kept], planes[1][kept], len(self._task.classes))
-            self._slices_counted.add(case.id, np.flatnonzero(kept), matrices)
+            counted = case.id, np.flatnonzero(kept), matrices
         distances = self._distances and mine is None
-        self._scorer.add(
+        scored = self._scorer.scored(
             case.id, case.group, *pair, size, voxel_volume=grid.voxel_volume, distances=distances
         )
+        return scored, counted
+
+    def keep(self, answer: tuple[Any, ...] | None) -> None:
+        """Take its scores into the tables."""
+        if answer is None:
+            return
+        scored, counted = answer
+        self._scorer.keep(scored)
+        if counted is not None:
+            self._slices_counted.add(*counted)
 
     def notes(self) -> Sequence[str]:
         """Nothing."""

@@ -15,11 +15,12 @@ import pytest
 
 from medseg.datasets.case import Case
 from medseg.datasets.checks import case_facts as facts_module
-from medseg.datasets.checks import check as check_module
 from medseg.datasets.checks.case_facts import CaseFacts
 from medseg.datasets.checks.check import Report, _examined, check
 from medseg.datasets.finding.scan import scan
 from medseg.datasets.manifest.manifest import Manifest
+from medseg.machine.crew import crew as crew_module
+from medseg.machine.crew.crew import Here
 from medseg.named import find_manifest
 from medseg.testing.cases import take_place
 from medseg.testing.pictures import write_picture
@@ -445,14 +446,14 @@ def test_a_case_that_ends_its_process_is_a_fault_of_that_case_alone(monkeypatch:
         assert jobs == 2
         return ((task, lost(task) if task[0].id == "p3" else do(task)) for task in tasks)
 
-    monkeypatch.setattr(check_module, "results", results)
+    monkeypatch.setattr(crew_module, "results", results)
     cases = [Case(f"p{number}", "g", {"t1": Path(f"p{number}.nii")}) for number in range(9)]
     unread = [(case, ("t1",)) for case in cases]
 
     def look(case: Case, channels: tuple[str, ...]) -> CaseFacts:
         return CaseFacts(case.id, f"{case.group} {channels}")
 
-    found = {case.id: facts for case, facts in _examined(unread, look, jobs=2)}
+    found = {case.id: facts for case, facts in _examined(unread, look, Here(2))}
     assert set(found) == {case.id for case in cases}
     (fault,) = found.pop("p3").faults
     assert fault.found.startswith("the process that read the case ended twice")

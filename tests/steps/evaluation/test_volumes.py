@@ -259,7 +259,7 @@ def tables_of(make_work, tmp_path):
         step = Evaluate("test", distances=False, tables=[SliceStatistics("whole_tumour")])
         evaluation, found = step.evaluation(predictor), {}
         for name in names:
-            evaluation.take(work.cases[name], None)
+            evaluation.keep(evaluation.asked(work.cases[name], None))
         for ending, table in (evaluation.tables(1) if names else {}).items():
             path = tmp_path / f"{'_'.join(names)}{ending}.csv"
             table.to_csv(path, index=table.index.name is not None)

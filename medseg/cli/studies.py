@@ -1,4 +1,4 @@
-"""`medseg pipeline sweep`."""
+"""`medseg pipeline folds` and `medseg pipeline sweep`: several runs that belong together."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from medseg.cli.options import (
     Jobs,
     Name,
     Note,
+    On,
     RunName,
     Set,
     ShowPaths,
@@ -28,6 +29,56 @@ from medseg.cli.options import (
     Uri,
 )
 from medseg.cli.printing.paths_shown import paths_may_be_shown
+
+
+def folds(
+    name: Name,
+    data: Data = None,
+    count: Annotated[
+        int, typer.Option("--folds", min=2, help="Divide the patients into this many folds.")
+    ] = 5,
+    sets: Set = None,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+    allow_duplicates: AllowDuplicates = False,
+    tracking_uri: Uri = None,
+    allow: Allow = None,
+    jobs: Jobs = None,
+    on: On = "",
+    run_name: RunName = None,
+    note: Note = "",
+    tags: Tags = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Cross-validate a pipeline: a run for each fold, and the scores of all test parts together."""
+    with guarded(
+        Console(stderr=True),
+        show_paths=show_paths or paths_may_be_shown(name, sets),
+        hint=partial(going_on, allow or ()),
+    ):
+        mark_and_tell()
+        from medseg.api import run_folds  # noqa: PLC0415  # imports torch and MONAI
+        from medseg.cli.tables import print_folds  # noqa: PLC0415
+
+        console = Console()
+        result = run_folds(
+            name,
+            data,
+            folds=count,
+            set=sets or (),
+            device=device,
+            skip_bad=skip_bad,
+            allow_duplicates=allow_duplicates,
+            tracking_uri=tracking_uri,
+            allow=allow or (),
+            jobs=jobs,
+            on=on,
+            run_name=run_name,
+            note=note,
+            tags=tags or (),
+            progress=display(console),
+        )
+        print_folds(console, result)
 
 
 def sweep(
@@ -71,6 +122,7 @@ def sweep(
     tracking_uri: Uri = None,
     allow: Allow = None,
     jobs: Jobs = None,
+    on: On = "",
     run_name: RunName = None,
     note: Note = "",
     tags: Tags = None,
@@ -101,6 +153,7 @@ def sweep(
             tracking_uri=tracking_uri,
             allow=allow or (),
             jobs=jobs,
+            on=on,
             run_name=run_name,
             note=note,
             tags=tags or (),

@@ -1,0 +1,1 @@
+"""Asking a model about one case after the other, or about several at a time."""
