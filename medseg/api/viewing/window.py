@@ -6,12 +6,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medseg.api.viewing.layers import Layer
 from medseg.errors import RunError
+
+if TYPE_CHECKING:
+    from medseg.api.viewing.layers import Layer
 
 _LATER = "To write the scene alone, for 3D Slicer: --no-window (in a script window=False)"
 
