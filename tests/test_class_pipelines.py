@@ -36,6 +36,7 @@ def test_each_is_in_order_and_scores_the_test_part(name: str, sample: bool, mona
     resolved = checked(name, sample=sample)
     task = resolved.predictor.task
 
+    assert resolved.parameters > 100_000
     assert list(resolved.steps)[-1] == "evaluate"
     assert resolved.steps["evaluate"].roles == ("test",)
     assert task.target.truth == "one"
