@@ -24,6 +24,7 @@ from medseg.pipeline.declaration.overrides import in_effect
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.made import damaged
 from medseg.pipeline.options import RunOptions
+from medseg.pipeline.signature import user_key
 from medseg.pipeline.study.part import Part
 from medseg.places import read_kept
 from medseg.progress import Progress, Silent
@@ -88,7 +89,7 @@ def run_pipeline(
         register=register,
     )
     root = None if data is None else Path(data)
-    return across(partial(begin, name, root, set, options, tracking_uri, progress or Silent()))
+    return across(partial(begin, name, root, set, options, tracking_uri, progress or Silent()), user_key)
 
 
 def begin(
@@ -183,7 +184,7 @@ def resume_pipeline(
     """
     how: dict[str, Any] = {"device": device, "jobs": jobs, "on": on, "take_over": take_over}
     given = Given.of(data, allow, tracking_uri=tracking_uri, set=tuple(set), **how)
-    return across(partial(_resumed, run, given, progress or Silent()))
+    return across(partial(_resumed, run, given, progress or Silent()), user_key)
 
 
 def _resumed(run: str | None, given: Given, shown: Progress) -> RunResult:

@@ -43,7 +43,8 @@ def going_on(allow: Sequence[str] = ()) -> str:
         return "Nothing was begun."
     part = mine.part_of if isinstance(mine, State) else None
     name = part.whole if part is not None and part.of_sweep else mine.name
-    return f"Go on with: medseg pipeline resume {name}{allowing(allow)}"
+    started = "" if place_here().world == 1 else ", started by torchrun as before"
+    return f"Go on with: medseg pipeline resume {name}{allowing(allow)}{started}"
 
 
 def predict_line(result: RunResult) -> str:

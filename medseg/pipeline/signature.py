@@ -34,6 +34,15 @@ def signed(kind: Kind, content: Mapping[str, Any]) -> str:
     Raises:
         RunError: The key can be neither read nor made, or is damaged.
     """
+    return _digest(kind, content, user_key())
+
+
+def user_key() -> bytes:
+    """The key of this user, by which what one wrote is known; made if missing.
+
+    Raises:
+        RunError: It can be neither read nor made, or is damaged.
+    """
     try:
         key = key_at(_place())
     except OSError as error:
@@ -47,7 +56,7 @@ def signed(kind: Kind, content: Mapping[str, Any]) -> str:
             f"bytes, expected {KEY_BYTES}. Put back the right one, or remove it: runs until now then count as those "
             "of somebody else."
         )
-    return _digest(kind, content, key)
+    return key
 
 
 def is_signed(kind: Kind, content: Mapping[str, Any]) -> bool:

@@ -101,7 +101,7 @@ class Train:
 
 def train_each(trainings: list[Train], to: Path) -> None:
     """Do trainings one after the other, and keep what came of each in one file."""
-    across(partial(_train_each, trainings, to))
+    across(partial(_train_each, trainings, to), lambda: b"key")
 
 
 def _train_each(trainings: list[Train], to: Path) -> None:

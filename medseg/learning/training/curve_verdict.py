@@ -17,6 +17,8 @@ more, in this order:
      8), and 4 times as far as they scatter, while t fell by a quarter; or they are 8 or more that climb by a tenth
      from their first third to their last, and by no chance (Kendall's tau, one-sided, 0.1 %); 6 or more, and 0.5 %,
      if v ends at more than thrice t.
+   Or, wherever t ends, v had only fallen, three times at least, and then rose in each of the last epochs, by a fifth
+   in all (of 8 validations or more: surely), while t fell in each of them.
    If t surely fell meanwhile, or ends far below v (v is more than half above it), this is *overfitting* since the
    epoch after that point. If t rose too, the training diverges: *not yet converged*; if it rose by more than a
    twentieth, but less than that, as after a restart of the learning rate, nothing is said of it.
@@ -50,7 +52,7 @@ _FEW_PATIENTS = 3  # validated ones, whose mean is that of no others
 _RISING = 2  # validations after the lowest point that make a rise, at least
 _SURE = 4.0  # standard errors
 _OF_LEVEL, _OF_FALL = 0.05, 0.05  # of a level; of what was gained
-_OF_STEADY, _OF_TURN, _OF_APART = 0.15, 0.10, 0.075  # of a level
+_OF_STEADY, _OF_TURN, _OF_APART, _OF_PLAIN = 0.15, 0.10, 0.075, 0.2  # of a level
 _FALLS = 3  # validations that fell before a turn, at least
 _CHANCE = 0.05  # that values without a trend rise so, by Kendall's tau
 _RARELY, _HARDLY = 0.005, 0.001
@@ -187,6 +189,19 @@ def _stays_above(curves: Curves) -> bool:
     return len(later) > _RISING and level - before >= max(share * abs(before), _SURE * scatter)
 
 
+def _plainly_rose(curves: Curves) -> bool:
+    """Whether a curve that had only fallen rose by far in each of the last epochs, in which training fell."""
+    val, turn = curves.val, _turn(curves.val.values)
+    smooth = _FALLS <= turn == np.count_nonzero(np.diff(val.values) <= 0)
+    if (
+        not smooth
+        or not _is_far(val.values, turn, _OF_PLAIN)
+        or (np.diff(curves.train.values[turn:]) >= 0).any()
+    ):
+        return False
+    return len(val.values) < _TOLD or val.change(slice(turn, turn + 1), slice(-_RISING, None))[1]
+
+
 def _rising(curves: Curves, step: str) -> Verdict | None:
     """Rule 1."""
     val, train = curves.val, curves.train
@@ -196,6 +211,8 @@ def _rising(curves: Curves, step: str) -> Verdict | None:
     turn, steady = (
         (int(np.argmin(val.values)), True) if not steady and _stays_above(curves) else (turn, steady)
     )
+    plain = _plainly_rose(curves)
+    turn, steady = (_turn(val.values), True) if plain else (turn, steady)
     low = turn if turn is not None and steady else _lowest(val.values)
     after = len(val.values) - 1 - low
     if after < _RISING:
@@ -217,7 +234,7 @@ def _rising(curves: Curves, step: str) -> Verdict | None:
         return Verdict(
             "not yet converged", None, f"{facts[0]}, and {facts[1]}: the training diverges", advice
         )
-    if not curves.apart and not (surely and moved < 0):
+    if not plain and not curves.apart and not (surely and moved < 0):
         return None
     if moved > _OF_LEVEL * abs(now - moved):  # both rise, as after a restart of the learning rate
         return None

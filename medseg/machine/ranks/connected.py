@@ -110,15 +110,26 @@ class Connected:
 
     def agreed(self, value: Result) -> Result:
         """The value that the first process has, in all of them."""
-        sent = [value]
-        dist.broadcast_object_list(sent, src=0)
-        return sent[0]
+        own = self.meeting.seal.sealed("agreed", value) if self.place.first else b""
+        size = torch.tensor([len(own)], device=self._at)
+        dist.broadcast(size, src=0)
+        message = _as_tensor(own, int(size), self._at)
+        dist.broadcast(message, src=0)
+        found: Result = self.meeting.seal.opened("agreed", _as_bytes(message))
+        return found
 
     def gathered(self, value: Any) -> list[Any]:
         """The values of all processes, by their number."""
-        found: list[Any] = [None] * self.place.world
-        dist.all_gather_object(found, value)
-        return found
+        own = self.meeting.seal.sealed("gathered", value)
+        sizes = [int(size) for size in self.rows(torch.tensor([len(own)], device=self._at))]
+        messages = self.rows(_as_tensor(own, max(sizes), self._at))
+        each = zip(messages, sizes, strict=True)
+        return [self.meeting.seal.opened("gathered", _as_bytes(message[:size])) for message, size in each]
+
+    @property
+    def _at(self) -> torch.device:
+        """Where tensors lie that the backend sends."""
+        return torch.device("cuda", self.place.local) if dist.get_backend() == "nccl" else torch.device("cpu")
 
     def rows(self, own: torch.Tensor) -> torch.Tensor:
         """Tensors of one shape of all processes, by their number."""
@@ -139,6 +150,15 @@ class _Total(torch.autograd.Function):
     @staticmethod
     def backward(_: Any, gradient: torch.Tensor) -> torch.Tensor:
         return _added(gradient)
+
+
+def _as_tensor(message: bytes, size: int, device: torch.device) -> torch.Tensor:
+    """(size,) bytes, with zeros after those of the message."""
+    return torch.frombuffer(bytearray(message.ljust(size, b"\0")), dtype=torch.uint8).to(device)
+
+
+def _as_bytes(message: torch.Tensor) -> bytes:
+    return bytes(message.cpu().numpy())
 
 
 def _added(own: torch.Tensor) -> torch.Tensor:

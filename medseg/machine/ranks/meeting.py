@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import platform
 import threading
 import time
@@ -17,6 +16,7 @@ import torch.distributed as dist
 
 from medseg.errors import RunError, TrainingError
 from medseg.machine.ranks.place import Place
+from medseg.machine.ranks.seal import Seal
 
 START = 300.0
 """Seconds until all processes must have met: they import for ten, and a scheduler may start some late."""
@@ -37,21 +37,22 @@ class Meeting:
     Args:
         store: Of torch, that all of them have opened.
         place: Of this process.
+        seal: Signs what is unpickled.
         limit: Seconds that another may take to answer.
     """
 
-    def __init__(self, store: Any, place: Place, limit: float = START) -> None:
-        self.store, self.place, self.limit = store, place, limit
+    def __init__(self, store: Any, place: Place, seal: Seal, limit: float = START) -> None:
+        self.store, self.place, self.seal, self.limit = store, place, seal, limit
         self.turn = 0
 
     @classmethod
-    def join(cls, place: Place, limit: float = START) -> Meeting:
+    def join(cls, place: Place, seal: Seal, limit: float = START) -> Meeting:
         """Open the store that the environment names, and wait until all are there.
 
         Raises:
             RunError: It cannot be reached or opened, somebody is missing, or versions differ.
         """
-        met = cls(dist.PrefixStore("medseg", _opened(place, limit)), place, limit)
+        met = cls(dist.PrefixStore("medseg", _opened(place, limit)), place, seal, limit)
         met.agree(versions())
         return met
 
@@ -65,11 +66,18 @@ class Meeting:
             RunError: Somebody does not come in time, or has others.
         """
         rank = self.place.rank
-        self.store.set(f"hello/{rank}", json.dumps({"host": platform.node(), "versions": dict(own)}))
+        hello = self.seal.sealed(f"hello/{rank}", None).hex()
+        told = {"host": platform.node(), "versions": dict(own), "hello": hello}
+        self.store.set(f"hello/{rank}", json.dumps(told))
         if rank:
             refused = self._wait("agreed", "the first process has not answered").decode()
         else:
-            refused = self._refusal(own)
+            try:
+                refused = self._refusal(own)
+            except RunError as error:
+                with suppress(RuntimeError, OSError):
+                    self.store.set("agreed", str(error))
+                raise
             self.store.set("agreed", refused or _NOTHING)
         if refused not in ("", _NOTHING.decode()):
             raise RunError(refused)
@@ -77,6 +85,7 @@ class Meeting:
     def _refusal(self, own: Mapping[str, str]) -> str:
         for rank in range(1, self.place.world):
             told = json.loads(self._wait(f"hello/{rank}", f"rank {rank} has not come"))
+            self.seal.opened(f"hello/{rank}", bytes.fromhex(told["hello"]))
             other = told["versions"]
             if other != own:
                 differ = [f"{name} {other.get(name)} and not {own[name]}" for name in own]
@@ -102,7 +111,8 @@ class Meeting:
     def call(self, how: str) -> int:
         """Call all others to the next training; gives its number."""
         self.turn += 1
-        self.store.set(f"task/{self.turn}", how)
+        key = f"task/{self.turn}"
+        self.store.set(key, self.seal.sealed(key, how))
         return self.turn
 
     def called(self) -> str:
@@ -118,15 +128,18 @@ class Meeting:
         while True:
             try:
                 if self.store.check([key]):
-                    return bytes(self.store.get(key)).decode()
+                    found = bytes(self.store.get(key))
+                    break
             except (RuntimeError, OSError) as error:
                 raise RunError("the first process of this training is gone: see what it said.") from error
             time.sleep(_LOOK)
+        how: str = self.seal.opened(key, found)
+        return how
 
     def end(self, result: Any = None, failure: str = "") -> None:
         """Tell the others that all is done, or why not; waits a moment for them to hear it."""
         with suppress(RuntimeError, OSError):  # they, or what opened the store, may be gone
-            self.store.set("result", pickle.dumps((failure, None if failure else result)))
+            self.store.set("result", self.seal.sealed("result", (failure, None if failure else result)))
             self.call("end")
             left = [f"left/{rank}" for rank in range(1, self.place.world)]
             self.store.wait(left, timedelta(seconds=2.0 if failure else 20.0))
@@ -137,7 +150,7 @@ class Meeting:
         Raises:
             RunError: It failed.
         """
-        failure, result = pickle.loads(self.store.get("result"))  # noqa: S301 - of the same user's processes
+        failure, result = self.seal.opened("result", bytes(self.store.get("result")))
         self.store.set(f"left/{self.place.rank}", _NOTHING)
         if failure:
             raise RunError(f"rank 0 has ended: {failure}")

@@ -79,7 +79,7 @@ def tell_ranks(work: Work, run: Run) -> None:
                 f"rank {rank} on {host} reads other slices than rank 0 on {seen[0][0]}: the stores of prepared "
                 "slices differ. Let all machines see one cache (MEDSEG_CACHE on a folder that they share)."
             )
-    run.progress.say(f"{many(world, 'rank')} train together, each with every {world}. slice of a batch.")
+    run.progress.say(f"{many(world, 'rank')} train together, each with one of {world} slices of a batch.")
     run.recorder.params({f"{run.step}.ranks": world})
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import socket
 import threading
 import time
@@ -11,14 +12,16 @@ import torch.distributed as dist
 from medseg.errors import RunError
 from medseg.machine.ranks.meeting import Meeting
 from medseg.machine.ranks.place import Place
+from medseg.machine.ranks.seal import Seal
 from medseg.testing.ranks import free_port
 
 SAME = {"medseg": "1", "torch": "2"}
+SEAL = Seal(b"a key")
 
 
 def two(limit=5.0):
     store = dist.HashStore()
-    return [Meeting(store, Place(rank, 2), limit) for rank in range(2)]
+    return [Meeting(store, Place(rank, 2), SEAL, limit) for rank in range(2)]
 
 
 def beside(do, *given):
@@ -111,7 +114,7 @@ def met(monkeypatch, rank, port, limit=0.3):
         monkeypatch.setenv(name, str(value))
     begun = time.monotonic()
     with pytest.raises(RunError) as refused:
-        Meeting.join(Place(rank, 2), limit)
+        Meeting.join(Place(rank, 2), SEAL, limit)
     assert time.monotonic() - begun < 30
     return str(refused.value)
 
@@ -149,3 +152,50 @@ def test_a_failure_is_kept_as_plain_words():
     first, _ = two()
     first.fail("told.")
     assert json.loads(first.store.get("failed"))["text"] == "told."
+
+
+def test_ranks_with_other_keys_are_refused_with_what_to_set():
+    store = dist.HashStore()
+    first, second = Meeting(store, Place(0, 2), SEAL, 5.0), Meeting(store, Place(1, 2), Seal(b"another"), 5.0)
+    thread, found = beside(second.agree, SAME)
+    with pytest.raises(
+        RunError, match=r"not signed by the user who trains.*set MEDSEG_CONFIG to a folder that all"
+    ):
+        first.agree(SAME)
+    thread.join()
+    assert "MEDSEG_CONFIG" in str(found[0])
+
+
+def test_what_a_stranger_writes_to_the_store_is_not_unpickled(tmp_path):
+    _, second = two()
+    forged = pickle.dumps((Opened(tmp_path / "opened"), None))
+    for message in (
+        forged,
+        bytes(32) + forged,
+        Seal(b"another").sealed("result", Opened(tmp_path / "opened")),
+    ):
+        second.store.set("result", message)
+        with pytest.raises(RunError, match=r"not signed by the user who trains, and is not read"):
+            second.ended()
+        second.store.set("task/1", message)
+        second.turn = 0
+        with pytest.raises(RunError, match=r"not signed"):
+            second.called()
+    assert not (tmp_path / "opened").exists()
+
+
+def test_what_was_signed_as_one_thing_is_not_read_as_another():
+    _, second = two()
+    second.store.set("result", SEAL.sealed("task/1", ("", "run")))
+    with pytest.raises(RunError, match=r"not signed"):
+        second.ended()
+
+
+class Opened:
+    """Leaves a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
