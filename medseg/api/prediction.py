@@ -100,7 +100,7 @@ class _Listed:
 
 def predict(
     model: str | Path | Sequence[str | Path] | Predictor,
-    inputs: Sequence[str | Path] = (),
+    inputs: str | Path | Sequence[str | Path] = (),
     out: str | Path | None = None,
     *,
     source: str = "",
@@ -129,8 +129,8 @@ def predict(
     Args:
         model: A model, its folder, a run's folder, a run's name, `latest`, or an MLflow run id or prefix; a
             cross-validation, or a list of any of these, for the mean of their logits, over axes of probabilities.
-        inputs: Case folders, or folders of them, in the layout of the model's manifest; where one file is a
-            case, files as well, wherever they lie.
+        inputs: One or several case folders, or folders of them, in the layout of the model's manifest; where one file
+            is a case, files as well, wherever they lie.
         out: Folder to write to; None where `to` is enough.
         source: In place of `inputs`, the archive that the cases lie in, as `dicomweb:URL` (the extra
             `medseg[dicomweb]`; docs/dicom.md says who asks it). Studies are fetched into a folder that is removed.
@@ -168,7 +168,8 @@ def predict(
     if names is not None:
         refuse_key_map(names, *passed_on(names, out, save_model))
     studies = (study,) if isinstance(study, str) and study else tuple(study)
-    with ways(inputs, source, studies, to, has_out=out is not None) as way:
+    several = (inputs,) if isinstance(inputs, str | Path) else tuple(inputs)
+    with ways(several, source, studies, to, has_out=out is not None) as way:
         wanted = way.destination.formats(format)
         predictor, computing = _loaded(model, engine, options, tracking_uri, heat_maps, wanted, shown)
         _say_model(model, predictor, shown)

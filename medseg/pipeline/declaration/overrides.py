@@ -26,8 +26,11 @@ def override(data: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, A
             `loading.augment.0.prob=0.2`; the value is YAML.
 
     Raises:
-        DefinitionError: No `=`, a value that is not YAML, or a path that leads nowhere; tells the nearest.
+        DefinitionError: A text in place of a list, no `=`, a value that is not YAML, or a path that leads nowhere;
+            tells the nearest.
     """
+    if isinstance(assignments, str):
+        raise DefinitionError(f"set is {assignments!r}, expected a list, such as [{assignments!r}].")
     changed = copy.deepcopy(dict(data))
     for assignment in assignments:
         path, equals, text = assignment.partition("=")

@@ -31,7 +31,8 @@ def leave_masks(
 ) -> int:
     """Take those cases out whose one file is by its name the mask of an image in the same folder, and note them.
 
-    A file that was given by itself has none beside it.
+    Where there are such, files that are masks by their names and have no image are left out too. A file that was
+    given by itself has none beside it.
 
     Args:
         found: The cases, each of one file or of several; takes the note.
@@ -51,17 +52,29 @@ def leave_masks(
             for _, path in places:
                 stems[path.parent].add(_stem(path, endings))
     masks = [draft for draft in found.drafts if _is_mask(draft, stems, endings, of)]
-    gone = {id(each) for each in masks}
+    folders_of_pairs = {_file(draft).parent for draft in masks}
+    lone = [
+        draft
+        for draft in found.drafts
+        if _is_one_file(draft)
+        and _file(draft).parent in folders_of_pairs
+        and not _is_mask(draft, stems, endings, of)
+        and _images_of(_file(draft), endings, of)
+    ]
+    gone = {id(each) for each in (*masks, *lone)}
     found.drafts = [draft for draft in found.drafts if id(draft) not in gone]
-    names = sorted(name for draft in masks for places in draft.files.values() for name, _ in places)
+    names, alone = _names(masks), _names(lone)
     one, many = "by its name the mask of an image beside it", "by their names the masks of images beside them"
     if predicted:
         one += ", and is predicted if it is given by itself"
         many += ", and are predicted if they are given one by one"
     leave_out(found, names, one, many, named=named)
+    one = "by its name the mask of an image that is not beside it, as those of other masks are"
+    many = "by their names the masks of images that are not beside them, as those of other masks are"
+    leave_out(found, alone, one, many, named=named)
     one, many = "in a folder of label maps, by its name", "in folders of label maps, by their names"
     leave_out(found, by_folder, one, many, named=named)
-    return len(masks) + len(by_folder)
+    return len(gone) + len(by_folder)
 
 
 def _take_label_folders(found: Found) -> list[str]:
@@ -81,19 +94,34 @@ def _take_label_folders(found: Found) -> list[str]:
 
 
 def _is_mask(
-    draft: Draft,
-    stems: dict[Path, set[str]],
-    endings: Sequence[str],
-    of: Callable[[str], str | None],
+    draft: Draft, stems: dict[Path, set[str]], endings: Sequence[str], of: Callable[[str], str | None]
 ) -> bool:
-    paths = [path for places in draft.files.values() for _, path in places]
-    if len(paths) != 1:
+    if not _is_one_file(draft):
         return False
-    (path,) = paths
+    path = _file(draft)
+    return not _images_of(path, endings, of).isdisjoint(stems[path.parent])
+
+
+def _images_of(path: Path, endings: Sequence[str], of: Callable[[str], str | None]) -> set[str]:
+    """Stems of the images whose mask a file may be, by its name."""
     stem = _stem(path, endings)
     usual = (each.fullmatch(stem) for each in _USUAL)
-    images = {of(composed(path.name)), *(found[1] for found in usual if found)} - {None, stem}
-    return not images.isdisjoint(stems[path.parent])
+    found = {of(composed(path.name)), *(each[1] for each in usual if each)} - {None, stem}
+    return {each for each in found if each is not None}
+
+
+def _is_one_file(draft: Draft) -> bool:
+    return sum(map(len, draft.files.values())) == 1
+
+
+def _file(draft: Draft) -> Path:
+    """Of a case of one file."""
+    ((_, path),) = (place for places in draft.files.values() for place in places)
+    return path
+
+
+def _names(drafts: Sequence[Draft]) -> list[str]:
+    return sorted(name for draft in drafts for places in draft.files.values() for name, _ in places)
 
 
 def _stem(path: Path, endings: Sequence[str]) -> str:

@@ -223,8 +223,8 @@ class Outbox:
         self.reason = f"it {does}: {_first_line(error)}"
         if self._pause == _FIRST_PAUSE:
             self._say(
-                f"The tracking server {does} ({_first_line(error)}). The run goes on and keeps all in its own "
-                "folder; what the server has not had is sent again later."
+                f"The tracking server {does} ({_first_line(error)}). What it has not had is kept in the run's own "
+                "folder and sent again later; nothing waits for it."
             )
         self._next_try = self._clock() + self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)

@@ -69,11 +69,30 @@ def test_a_mask_beside_its_image_is_left_out_and_named(tmp_path: Path, mask: str
     assert listing.left == (f"d/{mask}",)
 
 
-def test_a_mask_that_is_given_by_itself_and_one_of_no_image_are_predicted(tmp_path: Path) -> None:
-    root = pictures(tmp_path / "d", "a.png", "a_mask.png", "lone_mask.png", "mask.png")
-    kind = manifest(PAIRS, **VALUES)
-    assert [case.id for case in scan(kind, root / "a_mask.png", truth=False).cases] == ["a_mask"]
-    assert [case.id for case in scan(kind, root, truth=False).cases] == ["a", "lone_mask", "mask"]
+def test_a_mask_that_is_given_by_itself_is_predicted(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "d", "a.png", "a_mask.png")
+    listing = scan(manifest(PAIRS, **VALUES), root / "a_mask.png", truth=False)
+    assert [case.id for case in listing.cases] == ["a_mask"]
+
+
+def test_where_masks_lie_beside_images_one_of_no_image_is_left_out_and_named(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "d", "a.png", "a_mask.png", "lone_mask.png", "seg_7.png", "mask.png")
+    listing = scan(manifest(PAIRS, **VALUES), root, truth=False)
+    assert [case.id for case in listing.cases] == ["a", "mask"]
+    assert any(
+        note.startswith(
+            "2 files are left out, since they are by their names the masks of images that are not beside"
+        )
+        and "lone_mask.png" in note
+        for note in listing.notes
+    )
+    assert listing.left == ("d/a_mask.png", "d/lone_mask.png", "d/seg_7.png")
+
+
+def test_a_name_like_that_of_a_mask_is_an_image_where_no_masks_lie_beside_images(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "d", "a.png", "lone_mask.png")
+    listing = scan(manifest(PAIRS, **VALUES), root, truth=False)
+    assert [case.id for case in listing.cases] == ["a", "lone_mask"]
 
 
 def test_masks_in_a_folder_of_the_layout_and_of_volumes_are_left_out_too(tmp_path: Path) -> None:
