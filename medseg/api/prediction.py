@@ -19,6 +19,7 @@ from medseg.machine.crew.crew import Crew, Needs
 from medseg.pipeline.options import RunOptions, working
 from medseg.places import clear_outputs, written_whole
 from medseg.progress import Progress, Silent
+from medseg.text import many
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -317,6 +318,10 @@ def _listed(predictor: Predictor, given: Inputs, shown: Progress, *, absolute: b
         left += listing.left
         for note in listing.notes:
             shown.say(f"{note}.", loud=True)
+        if other := listing.files.get("of parts that are not asked for"):
+            shown.say(
+                f"{many(other, 'file', 'are')} of parts that a prediction does not read, such as label maps."
+            )
         for case in listing.cases:
             if case.id in cases and case.images != cases[case.id].images:
                 problem = "two inputs have a case of this name, and would be written to one file"

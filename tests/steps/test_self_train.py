@@ -148,7 +148,7 @@ def undrawn(monkeypatch):
         path.touch()
         return path
 
-    for place in ("fit", "features.probe", "rounds.concluding"):
+    for place in ("training.concluding", "features.probe", "rounds.concluding"):
         monkeypatch.setattr(f"medseg.steps.{place}.save_figure", blank)
     monkeypatch.setattr("medseg.steps.training.concluding.learning_curves", lambda *_, **__: None)
 
