@@ -619,7 +619,7 @@ def main() -> int:
         undraw()
         wanted: dict[str, list[list[Broken]]] = {}
         for name, inputs in batches(
-            kinds, given.seed, 60 if given.quick else given.count, 24 if given.quick else TOGETHER
+            kinds, given.seed, 40 if given.quick else given.count, 24 if given.quick else TOGETHER
         ):
             wanted.setdefault(name, []).append(inputs)
         for bench in benches(home, list(wanted)):

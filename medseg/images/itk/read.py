@@ -6,6 +6,7 @@ say how long they are, it gives whatever the memory held before.
 
 from __future__ import annotations
 
+import locale
 import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -188,8 +189,11 @@ def _grid(path: Path, said: Declared, count: int = 1) -> Geometry:
 
 
 def _read_by_itk(path: Path) -> Any:
-    """SimpleITK's reader once it has read the header. Its warnings, which name paths, are kept back."""
-    itk = simpleitk()
+    """SimpleITK's reader once it has read the header. Its warnings, which name paths, are kept back.
+
+    Of a VTK file it leaves the whole process with the locale C, in which Python reads texts as ASCII.
+    """
+    itk, before = simpleitk(), locale.setlocale(locale.LC_ALL)
     reader, shown = itk.ImageFileReader(), itk.ProcessObject.GetGlobalWarningDisplay()
     reader.SetFileName(itk_name(path))
     itk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -201,6 +205,7 @@ def _read_by_itk(path: Path) -> Any:
         ) from None
     finally:
         itk.ProcessObject.SetGlobalWarningDisplay(shown)
+        locale.setlocale(locale.LC_ALL, before)
     return reader
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import locale
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,14 @@ FILES = ItkFiles()
 SHAPE = (3, 4, 5)
 VOXELS = np.arange(60, dtype=np.int16).reshape(SHAPE)
 AFFINE = np.array([[-0.7, 0.1, 0, 20], [0.2, 0, 1.5, -8], [0, -1.1, 0.3, 40], [0, 0, 0, 1.0]])
+
+
+@pytest.fixture(autouse=True)
+def same_locale() -> Iterator[None]:
+    """SimpleITK, as it is asked here beside, leaves the process with another where it read VTK."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
 
 
 def by_nibabel(path: Path) -> Any:
@@ -149,3 +159,12 @@ def test_vtk_of_something_else_is_refused_for_its_reason(
     path.write_bytes(raw.replace(before, after))
     with pytest.raises(DataError, match=reason):
         FILES.read_image(path)
+
+
+def test_reading_leaves_the_locale_of_the_process_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "scan.vtk"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(VOXELS.T), str(path))
+    locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+    before = locale.setlocale(locale.LC_ALL)
+    FILES.read_image(path)
+    assert locale.setlocale(locale.LC_ALL) == before
