@@ -167,7 +167,8 @@ def test_processes_of_torchrun_meet_and_get_what_the_first_makes(tmp_path):
     script.write_text(
         "import os\n"
         "from medseg.machine.ranks.across import across\n"
-        "print(os.environ['RANK'], across(lambda: 'of ' + os.environ['RANK'], bytes), flush=True)\n",
+        "made = across(lambda: 'of ' + os.environ['RANK'], bytes)\n"
+        "os.write(1, f'{os.environ[\"RANK\"]} {made}\\n'.encode())  # at once: both write to one pipe\n",
         encoding="utf-8",
     )
     command = [

@@ -66,9 +66,8 @@ class Meeting:
             RunError: Somebody does not come in time, or has others.
         """
         rank = self.place.rank
-        hello = self.seal.sealed(f"hello/{rank}", None).hex()
-        told = {"host": platform.node(), "versions": dict(own), "hello": hello}
-        self.store.set(f"hello/{rank}", json.dumps(told))
+        told = {"host": platform.node(), "versions": dict(own)}
+        self.store.set(f"hello/{rank}", self.seal.sealed(f"hello/{rank}", told))
         if rank:
             refused = self._wait("agreed", "the first process has not answered").decode()
         else:
@@ -84,8 +83,8 @@ class Meeting:
 
     def _refusal(self, own: Mapping[str, str]) -> str:
         for rank in range(1, self.place.world):
-            told = json.loads(self._wait(f"hello/{rank}", f"rank {rank} has not come"))
-            self.seal.opened(f"hello/{rank}", bytes.fromhex(told["hello"]))
+            key = f"hello/{rank}"
+            told = self.seal.opened(key, self._wait(key, f"rank {rank} has not come"))
             other = told["versions"]
             if other != own:
                 differ = [f"{name} {other.get(name)} and not {own[name]}" for name in own]
@@ -165,7 +164,7 @@ class Meeting:
     def why(self, error: BaseException) -> TrainingError:
         """What ended another process, where a collective failed in this one."""
         told: dict[str, Any] = {}
-        with suppress(RuntimeError, OSError):
+        with suppress(RuntimeError, OSError, ValueError):  # the last, where a stranger wrote it
             self.store.wait(["failed"], timedelta(seconds=3.0))
             told = json.loads(self.store.get("failed"))
         if told and told["rank"] != self.place.rank:

@@ -184,6 +184,17 @@ def test_what_a_stranger_writes_to_the_store_is_not_unpickled(tmp_path):
     assert not (tmp_path / "opened").exists()
 
 
+def test_a_greeting_that_a_stranger_wrote_is_refused():
+    first, second = two()
+    thread, _ = beside(second.agree, SAME)
+    while not first.store.check(["hello/1"]):
+        time.sleep(0.01)
+    first.store.set("hello/1", "{}")
+    with pytest.raises(RunError, match=r"not signed by the user who trains"):
+        first.agree(SAME)
+    thread.join()
+
+
 def test_what_was_signed_as_one_thing_is_not_read_as_another():
     _, second = two()
     second.store.set("result", SEAL.sealed("task/1", ("", "run")))
