@@ -34,6 +34,7 @@ from medseg.learning.training.plan import Plan
 from medseg.learning.training.ranks.deal import deal_of
 from medseg.machine.ranks.across import across
 from medseg.machine.ranks.ranks import Ranks, led
+from medseg.pipeline.signature import user_key
 from medseg.testing.cases import slice_store
 from medseg.testing.ranks import ended, ranks
 
@@ -83,7 +84,7 @@ class Trial:
 
 def tried(store: Any, batch: int, folder: Path) -> None:
     """Train, and keep the rates; the processes of `medseg.testing.ranks` call it."""
-    across(partial(_tried, Trial(store, batch, folder)))
+    across(partial(_tried, Trial(store, batch, folder)), user_key)
 
 
 def _tried(trial: Trial) -> None:
