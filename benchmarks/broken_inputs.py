@@ -463,7 +463,7 @@ def undraw() -> None:
     def blank(_: object, path: Path, **__: object) -> None:
         Image.new("L", (1, 1)).save(path, format="PNG")
 
-    FigureCanvasAgg.print_figure = blank  # type: ignore[method-assign,assignment]
+    FigureCanvasAgg.print_figure = blank
     vars(overlay)["_OVERVIEW_SLICES"] = 1
 
 

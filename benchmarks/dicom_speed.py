@@ -15,7 +15,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,19 +77,19 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         for name, syntax in (("plain", None), ("RLE", RLELossless), ("JPEG-LS", JPEGLSLossless)):
-            said = {} if syntax is None else {"transfer_syntax": syntax}
+            said: dict[str, Any] = {} if syntax is None else {"transfer_syntax": syntax}
             array = volume(slices, side)
             paths = write_series(Path(folder) / name, array, RescaleIntercept=-1024, RescaleSlope=1, **said)
             compare(
                 f"{slices} slices of {side}x{side}, {name}",
-                lambda paths=paths: read_series(paths),
-                lambda paths=paths, size=array.shape: by_pydicom(paths, size),
+                partial(read_series, paths),
+                partial(by_pydicom, paths, array.shape),
                 rounds,
             )
         many = Path(folder) / "many"
         each = min(100, files // 2)
         for number in range(files // each):
-            told = {"PatientID": f"p{number}", "StudyInstanceUID": uid_of("study", number)}
+            told: dict[str, Any] = {"PatientID": f"p{number}", "StudyInstanceUID": uid_of("study", number)}
             home = many / str(number)
             stored = read_series(write_series(home, volume(each, 16), SeriesDescription="t1", **told))
             write_nifti((stored.data > 1000).astype(np.uint8), stored.geometry, home / "seg.nii.gz")

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ from medseg.learning.training.engine.on_cuda import fused, layout
 from medseg.learning.training.fit import fit
 from medseg.learning.training.memory import MemoryNeed
 from medseg.learning.training.plan import Plan
-from medseg.slices.store.store import Sample
+from medseg.slices.store.store import Sample, SliceStore
 
 CLASSES = tuple(f"class_{i}" for i in range(5))
 
@@ -169,9 +170,15 @@ def engine(work: Work, store: Store, augment: Compose | None, given: argparse.Na
     def batches(some: tuple[Sample, ...], transforms: Compose | None, workers: int = 0) -> Batches:
         target = work.task.target
         dataset = SliceDataset(
-            store, some, augment=transforms, seed=0, keep_on=kept, target=target, device=device
+            cast("SliceStore", store),
+            some,
+            augment=transforms,
+            seed=0,
+            keep_on=kept,
+            target=target,
+            device=device,
         )
-        more = {"workers": workers, "pin": True} if away else {}
+        more: dict[str, Any] = {"workers": workers, "pin": True} if away else {}
         return Batches(dataset, batch_size=given.batch, seed=0, shuffle=True, **more)
 
     with tempfile.TemporaryDirectory() as folder:

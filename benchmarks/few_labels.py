@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import tempfile
 import time
@@ -22,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 
 import medseg
@@ -146,7 +146,7 @@ def run(path: Path, data: Path, seed: int) -> Tested:
         result.scores("test"),
         result.predictor.task.temperature,  # type: ignore[attr-defined]
         dict(zip(labels["case"], labels["label"], strict=True)),
-        yaml.safe_load(bias.read_text())["kind"] if bias.exists() else "",
+        json.loads(bias.read_text(encoding="utf-8"))["kind"] if bias.exists() else "",
         time.perf_counter() - began,
     )
 

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -95,6 +97,14 @@ def _series(place: Path) -> Read:
     return read
 
 
+def _itk(place: Path) -> Read:
+    """By the ending that the first bytes tell."""
+    from medseg.images.itk.read import read_itk
+
+    reads = {ending: _file(place, ending, read_itk) for ending in (".mha", ".nrrd")}
+    return lambda data: reads[".nrrd" if data.startswith(b"NRRD") else ".mha"](data)
+
+
 def _npz(place: Path) -> Read:
     from medseg.images.npz import NpzFiles
 
@@ -121,20 +131,23 @@ def _definition(place: Path) -> Read:
 
 
 def _run(place: Path) -> Read:
-    """A run's own state, and a model's description; what is built of it is the network of the sound one."""
-    from medseg.errors import MedsegError
-    from medseg.learning.inference.saved_model import described_in
+    """A run's own state."""
     from medseg.pipeline.folder import RunFolder
 
-    (place / "run").mkdir()
-    (place / "run" / "weights.safetensors").write_bytes(b"")
+    def read(data: bytes) -> object:
+        (place / "run.json").write_bytes(data)
+        return RunFolder(place).read().mine
+
+    return read
+
+
+def _model(place: Path) -> Read:
+    """A model's description, from which nothing is built yet."""
+    from medseg.learning.inference.saved_model import described_in
 
     def read(data: bytes) -> object:
-        for name in ("run.json", "model.json"):
-            (place / "run" / name).write_bytes(data)
-        with suppress(MedsegError):
-            described_in(place / "run")
-        return RunFolder(place / "run").state()
+        (place / "model.json").write_bytes(data)
+        return described_in(place)
 
     return read
 
@@ -144,38 +157,55 @@ TARGETS: dict[str, tuple[Callable[[Path], Read], tuple[str, ...], tuple[str, ...
     "picture": (_picture, ("png", "jpeg", "tiff", "bmp", "npy"), ("PIL",)),
     "dicom": (_dicom, ("dicom",), ("pydicom",)),
     "series": (_series, ("dicom series",), ("pydicom",)),
+    "itk": (_itk, ("metaimage", "nrrd"), ()),
     "npz": (_npz, ("npz",), ("zipfile",)),
     "definition": (_definition, (), ("ruamel",)),
     "run": (_run, (), ()),
+    "model": (_model, (), ()),
 }
 """Each target: what reads, the kinds of inputs that it begins with, and further packages whose branches guide."""
 
 
-def _first_inputs(name: str) -> Iterator[bytes]:
-    from medseg.testing.broken import broken, sound
+def _sound_inputs(name: str) -> Iterator[bytes]:
+    """What a target takes; of a series, the slice that it replaces."""
+    from medseg.learning.inference.saved_model import FORM
+    from medseg.pipeline.folder import State
+    from medseg.pipeline.options import RunOptions
+    from medseg.testing.broken import sound
 
     root = Path(__file__).resolve().parents[1]
     if name == "definition":
-        yield from (
-            path.read_bytes()
-            for each in ("pipelines", "data_manifests")
-            for path in (root / each).glob("*.yaml")
-        )
+        yield from (path.read_bytes() for path in (root / "pipelines").glob("*.yaml"))
     if name == "run":
-        yield json.dumps({"form": 3, "channels": ["a"], "network": {"_target_": "x"}, "task": {}}).encode()
-        yield json.dumps(
-            {"name": "a", "pipeline": "b", "data": None, "options": {}, "status": "RUNNING"}
-        ).encode()
+        yield json.dumps(State("a", "b", None, RunOptions(device="cpu", skip_bad=False)).content()).encode()
+    if name == "model":
+        yield json.dumps({"form": FORM, "channels": ["a"], "network": {"_target_": "x"}}).encode()
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+        for kind, number in itertools.product(TARGETS[name][1], range(1 if name == "series" else 3)):
+            sound(kind, seed=number)[1](Path(folder) / f"{kind}-{number}")
+        yield from _files(Path(folder), "slice2*" if name == "series" else "*")
+
+
+def _first_inputs(name: str) -> Iterator[bytes]:
+    """What a target begins with: what is sound, what is a manifest and no definition, and what is broken already."""
+    from medseg.testing.broken import broken
+
+    yield from _sound_inputs(name)
+    with tempfile.TemporaryDirectory() as folder:
+        if name == "definition":
+            shutil.copytree(
+                Path(__file__).resolve().parents[1] / "data_manifests", Path(folder) / "manifests"
+            )
         for kind in TARGETS[name][1]:
-            for number in range(3):
-                sound(kind, seed=number)[1](place / f"sound-{kind}-{number}")
             for each in broken(kind):
-                each.write(place / each.name)
-        for path in place.rglob("*"):
-            if path.is_file() and path.stat().st_size < 50_000:
-                yield path.read_bytes()
+                each.write(Path(folder) / each.name)
+        yield from _files(Path(folder))
+
+
+def _files(folder: Path, pattern: str = "*") -> Iterator[bytes]:
+    for path in folder.rglob(pattern):
+        if path.is_file() and path.stat().st_size < 50_000:
+            yield path.read_bytes()
 
 
 def fuzz(name: str, seconds: int, found: Path) -> None:

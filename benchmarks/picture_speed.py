@@ -13,13 +13,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import JPEGBaseline8Bit, RLELossless
 
 from medseg.images.dicom.reader import read_dicom
@@ -74,8 +75,8 @@ def main() -> None:
             Image.fromarray(eight).save(path)
             compare(
                 f"{suffix} of 512x512",
-                lambda path=path: read_picture(path, "grey"),
-                lambda path=path: by_pillow(path),
+                partial(read_picture, path, "grey"),
+                partial(by_pillow, path),
                 rounds,
             )
         window = {"WindowCenter": 2000, "WindowWidth": 3000}
@@ -88,8 +89,8 @@ def main() -> None:
             path = write_dicom(Path(folder) / f"{name}.dcm", array, **said)
             compare(
                 f"DICOM, {name}",
-                lambda path=path: read_dicom(path, "grey"),
-                lambda path=path: by_pydicom(path),
+                partial(read_dicom, path, "grey"),
+                partial(by_pydicom, path),
                 rounds,
             )
 

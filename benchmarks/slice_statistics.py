@@ -48,7 +48,7 @@ def by_loop(truth: Labels, predicted: Labels) -> dict[tuple[str, str], float]:
         )
         for t, p in pairs
     ]
-    found = {}
+    found: dict[tuple[str, str], float] = {}
     for names, each in ((CLASSES, of_classes), (("not_tumour", "tumour"), of_tumour)):
         pixels = np.array([rows[3] for rows in each])
         for score, place in zip(SCORES, range(3), strict=True):

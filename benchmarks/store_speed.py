@@ -20,9 +20,11 @@ from pathlib import Path
 
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.label_map import Derive, LabelRule
+from medseg.datasets.roles import Role
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
 from medseg.slices.store.fill import prepare
+from medseg.slices.store.store import SliceStore
 from medseg.splits.split import Split
 from medseg.testing.cases import write_brats
 
@@ -52,8 +54,8 @@ def copied(source: Path, target: Path, copies: int) -> list[Case]:
     return cases
 
 
-def prepared(cases: list[Case], root: str, jobs: int):
-    roles = {case.id: "train" for case in cases}
+def prepared(cases: list[Case], root: str, jobs: int) -> SliceStore:
+    roles: dict[str, Role] = {case.id: "train" for case in cases}
     split = Split("group", 1, {}, {case.id: case.group for case in cases}, roles)
     preparation = Preparation(CHANNELS, RULE)
     return prepare(cases, split, preparation, LABELS, regions={}, seed=1, root=Path(root), jobs=jobs)
