@@ -36,6 +36,7 @@ The shares are conventions, chosen on made-up curves with noise of many strength
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Literal
 
 import numpy as np
@@ -89,7 +90,7 @@ def read_curves(history: History, step: str = "fit", *, patients: int | None = N
 
     Args:
         history: One row an epoch, in order: `epoch`, `train/loss`, and on validated epochs `val/loss` and
-            `val/score` (1 is perfect). What is not finite is passed over.
+            `val/score` (1 is perfect). What is not finite is passed over, but for the last of the losses.
         step: Name of the step in the definition, for the advice.
         patients: How many were validated, if it is known: of 3 or fewer the reason says so.
     """
@@ -103,11 +104,23 @@ def read_curves(history: History, step: str = "fit", *, patients: int | None = N
 def _read(history: History, step: str) -> Verdict:
     curves = Curves.of(history)
     count = len(curves.val.epochs)
+    if lost := _not_finite(history):
+        advice = f"Lower steps.{step}.optimiser.lr, or set steps.{step}.clip."
+        return Verdict("not yet converged", None, f"{lost}: the training diverges", advice)
     if count < _LEAST:
         reason = f"{count} validation{'' if count == 1 else 's'}, too few to judge: expected {_LEAST}"
         advice = f"Raise steps.{step}.epochs, or validate more often (steps.{step}.validate_every)."
         return Verdict("too short", None, reason, advice)
     return _rising(curves, step) or _improving(curves, step) or _standing_still(curves, step)
+
+
+def _not_finite(history: History) -> str:
+    """The sentence on losses that end as no finite numbers, if one does."""
+    for name, words in (("val/loss", "validation"), ("train/loss", "training")):
+        rows = [row for row in history if name in row]
+        if any(isfinite(row[name]) for row in rows) and not isfinite(rows[-1][name]):
+            return f"the {words} loss of epoch {rows[-1]['epoch']:.0f} is {rows[-1][name]:g}"
+    return ""
 
 
 def _lowest(values: NDArray[np.float64]) -> int:

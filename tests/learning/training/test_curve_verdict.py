@@ -406,6 +406,19 @@ def test_what_is_not_finite_is_passed_over():
     assert read_curves(rows).kind == "overfitting"
 
 
+@pytest.mark.parametrize("loss", ["val/loss", "train/loss"])
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_loss_that_ends_as_no_finite_number_is_a_training_that_diverges(loss, value):
+    rows = made("good", 12)
+    rows[-1][loss] = value
+
+    found = read_curves(rows)
+
+    assert found.kind == "not yet converged"
+    assert f"loss of epoch 12 is {value:g}: the training diverges" in found.reason
+    assert "optimiser.lr" in found.next_step
+
+
 def test_constant_curves_are_read():
     flat = np.ones(20)
     assert read_curves(history(flat, flat, 0.2 * flat)).kind == "underfitting"
