@@ -63,6 +63,11 @@ class World:
     as_masks: bool = True
     table: str = ""
 
+    @property
+    def studies(self) -> bool:
+        """Whether a case is a folder of DICOM files, named by its patient and not by the folder."""
+        return sound(self.good)[0] == ""
+
 
 def _volumes(**more: Any) -> dict[str, Any]:
     layout = {"images": "{case}_scan.*", "mask": "{case}_seg.*"}
@@ -77,7 +82,9 @@ _CLASSES = {
     "ids": "pseudonyms",
     "classes": ["a", "b"],
 }
-_SERIES = {"series": {"scan": {"SeriesDescription": "scan"}}, "mask": "labels/{PatientID}.nii.gz"}
+_SCAN = {"series": {"scan": {"SeriesDescription": "scan"}}}
+_SERIES = {**_SCAN, "mask": "labels/{PatientID}.nii.gz"}
+_DRAWN = {**_SCAN, "mask": {"structures": {"bright": "bright"}}}
 
 
 def _table(name: str) -> dict[str, Any]:
@@ -100,6 +107,7 @@ WORLDS: Mapping[str, World] = {
         _volumes(pictures={"channels": "grey"}, label_values={0: "background"}, instances="bright"),
     ),
     "series": World(("dicom series",), "dicom series", _volumes(layout=_SERIES), False),
+    "drawn": World(("dicom seg", "dicom rtstruct"), "dicom seg", _volumes(layout=_DRAWN), False),
     "csv": World(("csv",), "png", _table("images.csv"), False, "images.csv"),
     "xlsx": World(("xlsx",), "png", _table("images.xlsx"), False, "images.xlsx"),
     "split": World(("split",), "png", _table("images.csv"), False, "split.json"),
@@ -254,9 +262,10 @@ class Bench:
 
     def _case(self, root: Path, name: str, given: tuple[str, Any], *, as_mask: bool) -> None:
         ending, write = given
-        if self.world.kinds == ("dicom series",):
+        if self.world.studies:
             write(root / name)
-            _mask_of_series(root, root / name)
+            if self.world.good == "dicom series":
+                _mask_of_series(root, root / name)
             return
         if as_mask:
             other, scan = sound(self.world.good, seed=zlib.crc32(name.encode()))
@@ -524,7 +533,7 @@ def _of_broken(
     }
     if rows != written:
         yield f"only the table has {sorted(rows - written)}, and only the label maps {sorted(written - rows)}"
-    if bench.name != "series":
+    if not bench.world.studies:
         for each in inputs:
             if each.name not in rows and each.name not in tried["predict"].said:
                 yield f"predict passes over {each.name} without a word"
@@ -592,7 +601,7 @@ def batches(kinds: Sequence[str], seed: int, count: int, together: int) -> Itera
         for kind in world.kinds:
             if kind in lies:
                 row += broken(kind, seed=seed, count=max(2, round(count * lies[kind] / whole)))
-        if "place" in kinds and not world.table and name != "series":
+        if "place" in kinds and not world.table and not world.studies:
             # where a case is one file, nobody can tell that a folder was meant for one
             row += (
                 each for each in broken("place", seed=seed) if world.as_masks or "a folder" not in each.why

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from medseg.errors import DataError
+from medseg.images.dicom.series.drawn import read_drawn
 from medseg.images.formats import NIFTI, FileKind, PictureFiles
 from medseg.images.itk.kind import ItkFiles
 from medseg.images.npz import NpzFiles
 from medseg.testing.broken import KINDS, broken, sound
+from medseg.testing.broken.drawn import NAME
 
 READERS: dict[str, FileKind] = {
     **dict.fromkeys(("nifti", "nifti packed"), NIFTI),
@@ -47,6 +51,33 @@ def test_a_sound_input_is_read(kind, tmp_path):
 
     (stored,) = READERS[kind].read(tmp_path / f"a{ending}", ["scan"])
     assert stored.data.size > 1
+
+
+@pytest.mark.parametrize("kind", ["dicom seg", "dicom rtstruct"])
+def test_what_is_drawn_on_a_series_is_read_where_it_is_sound_and_else_read_or_refused(kind, tmp_path):
+    def drawn(write):
+        folder = tmp_path / "study"
+        write(folder)
+        *slices, label = sorted(folder.iterdir(), key=lambda path: path.name == "drawn.dcm")
+        try:
+            return read_drawn(label, slices, ((1, (NAME,)),))
+        finally:
+            shutil.rmtree(folder)
+
+    marked = np.zeros((14, 12, 5), bool)
+    marked[3:9, 2:8, 1:3] = True
+    np.testing.assert_array_equal(drawn(sound(kind)[1]).data == 1, marked)
+
+    reasons = []
+    for each in broken(kind, seed=3, count=60):
+        try:
+            drawn(each.write)
+        except DataError as error:
+            reasons.append(str(error))
+
+    assert len(reasons) > 15
+    assert all(reasons)
+    assert not [reason for reason in reasons if str(tmp_path) in reason or "\x1b" in reason]
 
 
 @pytest.mark.parametrize("kind", list(READERS))

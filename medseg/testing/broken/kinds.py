@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from medseg.testing.broken import archives, dicoms, itk, pictures, series, tables, volumes
+from medseg.testing.broken import archives, dicoms, drawn, itk, pictures, series, tables, volumes
 from medseg.testing.broken.damage import damaged
 from medseg.testing.broken.form import Broken, Files, Kind, Make, Write, put
 from medseg.testing.broken.places import PLACES
@@ -31,6 +31,8 @@ _KINDS: Mapping[str, Kind] = MappingProxyType({
     "jpeg 2000": pictures.JPEG_2000,
     "dicom": dicoms.DICOM,
     "dicom series": series.SERIES,
+    "dicom seg": drawn.SEG,
+    "dicom rtstruct": drawn.RTSTRUCT,
     "csv": tables.CSV,
     "xlsx": tables.XLSX,
     "split": tables.SPLIT,

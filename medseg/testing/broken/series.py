@@ -11,8 +11,8 @@ from medseg.testing.broken.elements import Element, coded, element, item
 from medseg.testing.broken.form import Files, Kind, Make
 from medseg.testing.broken.volumes import voxels
 
-_SLICES = 5
-_SHAPE = (12, 14)
+SLICES = 5
+SHAPE = (12, 14)
 _MR = "1.2.840.10008.5.1.4.1.1.4"
 _ENHANCED = "1.2.840.10008.5.1.4.1.1.4.1"
 
@@ -20,9 +20,10 @@ Change = Callable[[int], Mapping[int, Element | None]]
 """Elements of the slice with a number that are others, or missing (None)."""
 
 
-def _slices(draw: np.random.Generator, change: Change, count: int = _SLICES) -> Files:
-    volume = voxels(draw, (count, *_SHAPE)).astype(np.uint16)
-    shared = described(draw, _SHAPE, 16)
+def slices(draw: np.random.Generator, change: Change, count: int = SLICES) -> Files:
+    """The files of a series, 3 mm apart from (-10, -20, 0) on, of pixels of 1.5 mm."""
+    volume = voxels(draw, (count, *SHAPE)).astype(np.uint16)
+    shared = described(draw, SHAPE, 16)
     frame = uid(draw)
     files = {}
     for number in range(count):
@@ -45,15 +46,15 @@ def _slices(draw: np.random.Generator, change: Change, count: int = _SLICES) -> 
 
 
 def _all(changes: Mapping[int, Element | None]) -> Make:
-    return lambda draw: _slices(draw, lambda _: changes)
+    return lambda draw: slices(draw, lambda _: changes)
 
 
 def _one(changes: Mapping[int, Element | None]) -> Make:
-    return lambda draw: _slices(draw, lambda number: changes if number == 2 else {})
+    return lambda draw: slices(draw, lambda number: changes if number == 2 else {})
 
 
 def _by(change: Change) -> Make:
-    return lambda draw: _slices(draw, change)
+    return lambda draw: slices(draw, change)
 
 
 _WRONG: Mapping[str, Mapping[int, Element | None]] = {
@@ -103,24 +104,24 @@ _WRONG: Mapping[str, Mapping[int, Element | None]] = {
 
 
 def _lost(draw: np.random.Generator) -> Files:
-    files = dict(_slices(draw, lambda _: {}))
+    files = dict(slices(draw, lambda _: {}))
     del files["/slice2.dcm"]
     return files
 
 
 def _twice(draw: np.random.Generator) -> Files:
-    files = dict(_slices(draw, lambda _: {}))
+    files = dict(slices(draw, lambda _: {}))
     return {**files, "/again.dcm": files["/slice1.dcm"]}
 
 
 def _beside(name: str, data: bytes) -> Make:
-    return lambda draw: {**_slices(draw, lambda _: {}), f"/{name}": data}
+    return lambda draw: {**slices(draw, lambda _: {}), f"/{name}": data}
 
 
 _TOGETHER: Mapping[str, Make] = {
     "a slice is missing": _lost,
     "a slice twice": _twice,
-    "one slice": lambda draw: _slices(draw, lambda _: {}, 1),
+    "one slice": lambda draw: slices(draw, lambda _: {}, 1),
     "all slices at one place": _all({0x00200032: ("DS", "0\\0\\0")}),
     "distances that grow": _by(lambda n: {0x00200032: ("DS", f"0\\0\\{n * n}")}),
     "a gantry that leans": _by(lambda n: {0x00200032: ("DS", f"0\\{n}\\{3 * n}")}),
@@ -139,18 +140,18 @@ _TOGETHER: Mapping[str, Make] = {
 def _frames(
     draw: np.random.Generator, change: Mapping[int, Element | None], groups: bytes | None = None
 ) -> Files:
-    volume = voxels(draw, (_SLICES, *_SHAPE)).astype(np.uint16)
-    place = [element(0x00200032, "DS", coded(f"-10\\-20\\{3 * n}")) for n in range(_SLICES)]
+    volume = voxels(draw, (SLICES, *SHAPE)).astype(np.uint16)
+    place = [element(0x00200032, "DS", coded(f"-10\\-20\\{3 * n}")) for n in range(SLICES)]
     each = b"".join(item(element(0x00209113, "SQ", item(one))) for one in place)
     plane = element(0x00209116, "SQ", item(element(0x00200037, "DS", coded("1\\0\\0\\0\\1\\0"))))
     sizes = element(0x00289110, "SQ", item(element(0x00280030, "DS", coded("1.5\\1.5"))))
     own: dict[int, Element | None] = {
-        **described(draw, _SHAPE, 16),
+        **described(draw, SHAPE, 16),
         0x00080016: ("UI", _ENHANCED),
         0x00080060: ("CS", "MR"),
         0x0008103E: ("LO", "scan"),
         0x00200052: ("UI", uid(draw)),
-        0x00280008: ("IS", str(_SLICES)),
+        0x00280008: ("IS", str(SLICES)),
         0x52009229: ("SQ", item(plane + sizes)),
         0x52009230: ("SQ", each if groups is None else groups),
         **change,
@@ -178,14 +179,14 @@ _OF_FRAMES: Mapping[str, Make] = {
     "no number of frames": _framed({0x00280008: None}),
     "frames without groups": _framed({0x52009230: None}),
     "frames without shared groups": _framed({0x52009229: None}),
-    "frames with empty groups": _framed({}, item(b"") * _SLICES),
+    "frames with empty groups": _framed({}, item(b"") * SLICES),
     "frames with groups of noise": _framed({}, b"no sequence at all!!"),
     "frames with ten thousand groups": _framed({}, item(b"") * 10_000),
     "frames all at one place": _framed(
-        {}, item(element(0x00209113, "SQ", item(element(0x00200032, "DS", coded("0\\0\\0"))))) * _SLICES
+        {}, item(element(0x00209113, "SQ", item(element(0x00200032, "DS", coded("0\\0\\0"))))) * SLICES
     ),
     "frames at places that are no numbers": _framed(
-        {}, item(element(0x00209113, "SQ", item(element(0x00200032, "DS", coded("nan\\0\\0"))))) * _SLICES
+        {}, item(element(0x00209113, "SQ", item(element(0x00200032, "DS", coded("nan\\0\\0"))))) * SLICES
     ),
     "frames in too few pieces": _in_pieces,
 }
@@ -199,4 +200,4 @@ _LIES: Mapping[str, Make] = {
     **{f"{why}, of frames": _framed(changes) for why, changes in _WRONG.items()},
 }
 
-SERIES = Kind("", lambda draw: _slices(draw, lambda _: {}), _LIES)
+SERIES = Kind("", lambda draw: slices(draw, lambda _: {}), _LIES)

@@ -55,19 +55,32 @@ def read_contours(path: Path, series: Series, structures: Structures) -> StoredI
             Exception
         ) as error:  # pydicom converts a value as it is asked for, and raises whatever it meets
             raise RefusedError("the structure set is damaged: its contours cannot be read", COPY) from error
-    label, overlap = (
-        np.zeros(series.shape[::-1], dtype=np.int32).T,
-        0,
-    )  # slice by slice, as images lie in memory
+    label = np.zeros(series.shape[::-1], dtype=np.int32).T  # slice by slice, as images lie in memory
+    overlap = 0
     for value, numbers in found.numbers:
         for region in numbers:
             for slice_number, marked in drawn[region].items():
                 plane = label[..., slice_number]
                 overlap += int(np.count_nonzero(marked & (plane != 0) & (plane != value)))
                 plane[marked] = value
-    over = (OVERLAP.format(count=overlap),) if overlap else ()
-    return StoredImage(
-        label, series.geometry, (*notes, *found.notes(), *places.notes, *over, *dict.fromkeys(caught))
+    about = (
+        *found.notes(),
+        *found.empty({number for number in used if contours.get(number)}, "contour"),
+        *_outside({number: each for number, each in drawn.items() if contours.get(number)}),
+        *places.notes,
+        *((OVERLAP.format(count=overlap),) if overlap else ()),
+    )
+    return StoredImage(label, series.geometry, (*notes, *about, *dict.fromkeys(caught)))
+
+
+def _outside(drawn: Mapping[int, Mapping[int, NDArray[np.bool_]]]) -> tuple[str, ...]:
+    """That contours hold the centre of no pixel, if those of some structure do."""
+    count = sum(not any(marked.any() for marked in slices.values()) for slices in drawn.values())
+    if not count:
+        return ()
+    verb = "structure of a class has" if count == 1 else "structures of a class have"
+    return (
+        f"{count} {verb} contours that hold no pixel of the series: they lie outside its images, or are too small",
     )
 
 
@@ -95,6 +108,8 @@ def _drawn(contours: list[Dataset], places: Slices) -> Mapping[int, NDArray[np.b
                 "Take it from 'layout.mask.structures' of the manifest, or leave the case out.",
             )
         points = np.array([float(each) for each in contour.ContourData], dtype=np.float64).reshape(-1, 3)
+        if len(points) != int(contour.get("NumberOfContourPoints") or len(points)):
+            raise ValueError("some are missing, or too many")
         if not np.isfinite(points).all():
             raise ValueError("no numbers")
         at = places.indices(points)

@@ -54,13 +54,16 @@ def _read(path: Path, series: Series, structures: Structures) -> tuple[NDArray[n
     head = opened_frames(path, pixels=True, label_maps=True)
     if len(head.value(_PER_FRAME) or ()) != head.frames:
         raise RefusedError(f"it does not say where each of its {head.frames} frames lies", COPY)
-    found = named(_labels(head), structures, "segments")
+    labels = _labels(head)
+    found = named(labels, structures, "segments")
     places = Slices.of(series, [str(head.value("FrameOfReferenceUID") or "")])
     kind = str(head.value("SegmentationType") or "")
     if kind not in _KINDS:
         raise RefusedError("its SegmentationType is none of BINARY, FRACTIONAL and LABELMAP", COPY)
     each = [head.of_frame(number) for number in range(head.frames)]
     frames = [_Frame(one, _slice_of(one, path, places)) for one in each]
+    if kind != "LABELMAP" and any(frame.segment not in labels for frame in frames):
+        raise RefusedError("it has frames of segments that its list of segments does not hold", COPY)
     label = np.zeros(series.shape[::-1], dtype=np.int32).T  # slice by slice, as images lie in memory
     notes = _KINDS[kind](label, frames, found)
     return label, (*found.notes(), *places.notes, *notes)
@@ -132,9 +135,13 @@ def _marked(label: NDArray[np.int32], frames: list[_Frame], found: Named, half: 
     return overlap
 
 
+def _empty(frames: list[_Frame], found: Named) -> tuple[str, ...]:
+    return found.empty({frame.segment for frame in frames}, "frame")
+
+
 def _binary(label: NDArray[np.int32], frames: list[_Frame], found: Named) -> tuple[str, ...]:
     overlap = _marked(label, frames, found, 1)
-    return (OVERLAP.format(count=overlap),) if overlap else ()
+    return (*_empty(frames, found), *((OVERLAP.format(count=overlap),) if overlap else ()))
 
 
 def _fractional(label: NDArray[np.int32], frames: list[_Frame], found: Named) -> tuple[str, ...]:
@@ -142,7 +149,7 @@ def _fractional(label: NDArray[np.int32], frames: list[_Frame], found: Named) ->
     if not isinstance(most, int) or most < 1:
         raise RefusedError("its MaximumFractionalValue is missing or damaged", COPY)
     overlap = _marked(label, frames, found, most / 2)
-    return (FRACTIONS, *((OVERLAP.format(count=overlap),) if overlap else ()))
+    return (FRACTIONS, *_empty(frames, found), *((OVERLAP.format(count=overlap),) if overlap else ()))
 
 
 def _label_map(label: NDArray[np.int32], frames: list[_Frame], found: Named) -> tuple[str, ...]:

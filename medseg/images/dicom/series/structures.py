@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -40,6 +40,20 @@ class Named:
             return ()
         verb = "structure is of no class" if self.unnamed == 1 else "structures are of no class"
         return (f"{self.unnamed} {verb} of the manifest, and count as background",)
+
+    def empty(self, filled: Container[int], what: str) -> tuple[str, ...]:
+        """That structures of a class hold nothing, if some do.
+
+        Args:
+            filled: Numbers of the structures that hold something.
+            what: What they would hold, in the singular.
+        """
+        count = len({number for _, numbers in self.numbers for number in numbers if number not in filled})
+        if count == 0:
+            return ()
+        if count == 1:
+            return (f"1 structure of a class has no {what}, and counts as not there",)
+        return (f"{count} structures of a class have no {what}, and count as not there",)
 
 
 def named(labels: Mapping[int, str], wanted: Structures, what: str) -> Named:

@@ -255,6 +255,36 @@ def test_contours_beside_the_slices_are_refused(tmp_path):
     assert "the structure set is damaged" in refusal(points, sources, WANTED)
 
 
+def test_a_structure_that_holds_nothing_is_said(tmp_path):
+    sources = write_series(tmp_path / "s", VOLUME)
+    outside = [(900, 900), (904, 900), (904, 904)]
+    regions = {"Liver": [], "Tumour a": [(1, outside)], "Tumour b": [(1, SQUARE)]}
+    found = read_drawn(write_rtstruct(tmp_path / "rt", sources, regions), sources, WANTED)
+    none, outside_all = found.notes
+    assert none == "1 structure of a class has no contour, and counts as not there"
+    assert outside_all.startswith("1 structure of a class has contours that hold no pixel of the series")
+    empty = marked().astype(np.uint8)
+    empty[..., 0] = 0
+    found = read_drawn(write_seg(tmp_path / "seg", sources, empty), sources, WANTED)
+    assert found.notes == ("1 structure of a class has no frame, and counts as not there",)
+
+
+def test_what_contradicts_itself_is_refused(tmp_path):
+    sources = write_series(tmp_path / "s", VOLUME)
+    path = write_rtstruct(tmp_path / "rt", sources, {"Liver": [(1, SQUARE)]})
+    data = pydicom.dcmread(path)
+    data.ROIContourSequence[0].ContourSequence[0].NumberOfContourPoints = 40
+    data.save_as(path)
+    assert "its contours cannot be read" in refusal(path, sources, WANTED)
+
+    path = write_seg(tmp_path / "seg", sources, marked().astype(np.uint8))
+    data = pydicom.dcmread(path)
+    groups = data.PerFrameFunctionalGroupsSequence[0]
+    groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber = 7
+    data.save_as(path)
+    assert "frames of segments that its list of segments does not hold" in refusal(path, sources, WANTED)
+
+
 def test_another_frame_of_reference_is_taken_where_the_images_are_referred_to(tmp_path):
     sources = write_series(tmp_path / "s", VOLUME)
     path = write_rtstruct(tmp_path / "rt", sources, {"Liver": [(1, SQUARE)]}, frame="1.2.3")
