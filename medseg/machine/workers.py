@@ -5,6 +5,9 @@ Python's own imports the program that started it, so that a script whose calls d
 `if __name__ == "__main__":` would start itself again in each. Ours need nothing of that program, for all they are
 sent lives in modules, and they leave it alone. And they end when the process that started them does, even if it is
 killed: Python's own would wait for work for ever.
+
+Nor do they begin with modules of the working folder, as Python's own do before they are told where the program that
+started them looks: whoever works in a folder of somebody else's runs nothing of it.
 """
 
 from __future__ import annotations
@@ -22,13 +25,35 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, TypeVar
 
 from medseg.errors import DataError
 
-_starting = threading.Lock()
+_starting = threading.RLock()
+_SAFE = "PYTHONSAFEPATH"
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+def looks_here() -> bool:
+    """Whether this process looks for modules in its working folder."""
+    return any(each == "" or Path(each).absolute() == Path.cwd() for each in sys.path)
+
+
+@contextmanager
+def _not_from_here() -> Iterator[None]:
+    """Let a Python that starts now, and all that it starts, look for modules where they are installed alone."""
+    with _starting:
+        before = os.environ.get(_SAFE)
+        os.environ[_SAFE] = "1"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_SAFE]
+            else:
+                os.environ[_SAFE] = before
 
 
 @contextmanager
@@ -58,7 +83,7 @@ def _end_with_parent(done: Connection) -> None:
 class _Worker(SpawnProcess):
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802 - the name that Python calls
-        with _main_unnamed():
+        with _main_unnamed(), _not_from_here():
             return SpawnProcess._Popen(process_obj)  # noqa: SLF001
 
     def run(self) -> None:
@@ -76,8 +101,17 @@ class _Context(SpawnContext):
     Process = _Worker
 
 
-#: How processes of medseg are started, for whatever takes a context of `multiprocessing`.
-CONTEXT = _Context()
+_CONTEXT = _Context()
+
+
+def context() -> SpawnContext:
+    """How processes of medseg are started, for whatever takes a context of `multiprocessing`."""
+    if sys.platform != "win32":
+        from multiprocessing import resource_tracker  # noqa: PLC0415 - Windows has none
+
+        with _not_from_here():
+            resource_tracker.ensure_running()  # a process, too, that Python starts when it is first needed
+    return _CONTEXT
 
 
 @contextmanager
@@ -92,7 +126,7 @@ def pool(jobs: int, doing: str) -> Iterator[ProcessPoolExecutor]:
         DataError: A process ended unexpectedly: it was killed, or a library crashed.
     """
     try:
-        with ProcessPoolExecutor(jobs, mp_context=CONTEXT) as found:
+        with ProcessPoolExecutor(jobs, mp_context=context()) as found:
             try:
                 yield found
             finally:
@@ -135,7 +169,7 @@ def _together(
     """Take tasks from those that wait until none is left, or a process ends: `begun` holds those that had begun."""
     running: dict[Future[Result], Task] = {}
     try:
-        with ProcessPoolExecutor(jobs, mp_context=CONTEXT) as workers:
+        with ProcessPoolExecutor(jobs, mp_context=context()) as workers:
             try:
                 while waiting or running:
                     while waiting and len(running) < 2 * jobs:
@@ -156,7 +190,7 @@ def _together(
 
 def _alone(task: Task, do: Callable[[Task], Result], lost: Callable[[Task], Result]) -> Result:
     try:
-        with ProcessPoolExecutor(1, mp_context=CONTEXT) as worker:
+        with ProcessPoolExecutor(1, mp_context=context()) as worker:
             return worker.submit(do, task).result()
     except BrokenProcessPool:
         return lost(task)

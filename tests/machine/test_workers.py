@@ -103,6 +103,25 @@ def test_a_task_that_ends_its_process_costs_no_other(tmp_path: Path) -> None:
     assert found == {task: len(task) if task == ENDS else 2 * number for number, task in enumerate(tasks)}
 
 
+#: What every Python imports as it starts to work for another, and a few that it imports soon.
+EARLY = ("multiprocessing", "threading", "pickle", "signal", "tempfile", "socket", "medseg")
+
+
+def test_nothing_of_the_working_folder_is_run_by_workers(tmp_path: Path) -> None:
+    """It may be somebody else's, and the program that starts them does not look there either."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "script.py").write_text(SCRIPT, encoding="utf-8")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for name in EARLY:
+        (theirs / f"{name}.py").write_text(f"open('{name}-was-run', 'w')\n", encoding="utf-8")
+
+    said = run([str(tmp_path / "own" / "script.py")], theirs)
+
+    assert said == ["started", "1 2"]
+    assert not [path.name for path in theirs.iterdir() if path.suffix != ".py"]
+
+
 def test_a_fault_of_a_task_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         dict(results(2, ["1 / 0"], eval, len))

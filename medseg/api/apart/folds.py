@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medseg.api.apart.task import Apart, all_apart, looks_here, stop_file
+from medseg.api.apart.task import Apart, all_apart, stop_file
 from medseg.api.strangers import Given
 from medseg.errors import RunError
 from medseg.machine.crew.crew import Crew, Needs
+from medseg.machine.workers import looks_here
 from medseg.pipeline.options import default_jobs, working
 from medseg.pipeline.preparing import Row, prepared, rows_of
 from medseg.pipeline.study.cross_validation import CrossValidation

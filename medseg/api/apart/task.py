@@ -174,8 +174,3 @@ def stop_file(folder: Path) -> Path:
     for old in folder.glob(".stop-*"):
         old.unlink(missing_ok=True)
     return folder / f".stop-{secrets.token_hex(8)}"
-
-
-def looks_here() -> bool:
-    """Whether this process looks for modules in its working folder."""
-    return any(each == "" or Path(each).absolute() == Path.cwd() for each in sys.path)

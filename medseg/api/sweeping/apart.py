@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from medseg.api.apart.task import Apart, all_apart, looks_here, stop_file
+from medseg.api.apart.task import Apart, all_apart, stop_file
 from medseg.api.strangers import Given
 from medseg.api.sweeping.result import minutes_of
 from medseg.api.sweeping.runs import Runs
 from medseg.api.sweeping.study import import_optuna, next_trials, watch_of
 from medseg.errors import DataError, MedsegError, RunError, StoreError, TrackingError
 from medseg.machine.crew.crew import Needs
+from medseg.machine.workers import looks_here
 from medseg.pipeline.options import default_jobs, working
 from medseg.pipeline.study.sweep import Sweep
 from medseg.pipeline.study.varied import Varied

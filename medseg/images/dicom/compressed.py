@@ -24,7 +24,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
-from medseg.images.dicom.codestream import named_colours
+from medseg.images.codestream import named_colours
 from medseg.images.dicom.header import Header
 from medseg.images.jpeg import END, whole
 

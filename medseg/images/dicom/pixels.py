@@ -35,8 +35,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from medseg.images.codestream import bare, complete, header
 from medseg.images.dicom.attributes import COPY
-from medseg.images.dicom.codestream import bare, complete, header
 from medseg.images.dicom.compressed import DECODERS, decoded
 from medseg.images.dicom.header import Header
 from medseg.images.dicom.lookup_table import table

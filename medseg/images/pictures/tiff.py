@@ -22,17 +22,16 @@ from medseg.images.made_up import is_made_up
 from medseg.images.pictures.decoders import refuse_no_numbers, turned, within_limit
 from medseg.images.pictures.stored import Kind, Stored, Watched
 from medseg.images.pictures.tiff_colours import RULES, shown
+from medseg.images.pictures.tiff_pieces import JPEG, JPEG_2000, WEBP, refuse_incomplete
 from medseg.images.refusal import FRAMES, RefusedError
 
 _SAVE = "Save it uncompressed, or with LZW or Deflate, or leave the case out."
-
-_JPEG = 7
 
 #: Compressions of bytes, which keep all numbers: none, CCITT, LZW, Deflate, PackBits, LZMA, Zstandard.
 _EXACT = {1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000}
 
 #: Compressions of images: JPEG 2000 and WebP, whose colours are none but RGB; they may have made values up.
-_IMAGES = {34712, 50001}
+_IMAGES = {JPEG_2000, WEBP}
 
 #: Kinds of files of microscopes that are built on TIFF in ways of their own: they are read as plain TIFF.
 _DIALECTS: dict[str, Any] = {
@@ -103,7 +102,7 @@ def _size(page: TiffPage) -> tuple[int, int]:
 
 def _decoded(tiff: TiffFile, page: TiffPage) -> Stored:
     _refuse_unread(page)
-    _refuse_incomplete(page, tiff.filehandle.size)
+    refuse_incomplete(page, tiff.filehandle.size)
     stored = replace(shown(page, _planes(page)), made_up=is_made_up(page.description))
     return turned(stored, _orientation(page))
 
@@ -186,7 +185,7 @@ def _orientation(page: TiffPage) -> int:
 
 def _refuse_unread(page: TiffPage) -> None:
     """Refuse kinds of samples and compressions that are not read, by their names."""
-    if page.compression not in {*_EXACT, _JPEG, *_IMAGES}:
+    if page.compression not in {*_EXACT, JPEG, *_IMAGES}:
         raise RefusedError(
             f"the TIFF is compressed as {_name(COMPRESSION, page.compression)}, which medseg does not decode",
             _SAVE,
@@ -209,31 +208,15 @@ def _refuse_unread(page: TiffPage) -> None:
             "Save it as one of these, or leave the case out.",
         )
     rule.refuse(page)
-    if page.is_subsampled and page.compression != _JPEG:
+    if page.is_subsampled and page.compression != JPEG:
         raise RefusedError(
             "the TIFF holds colours at half the resolution that are no JPEG", "Save it as RGB."
         )
 
 
-def _refuse_incomplete(page: TiffPage, size: int) -> None:
-    """Refuse a page of which strips or tiles are missing, or are larger than a picture may be."""
-    within_limit(page.tilelength or 1, page.tilewidth or 1)
-    if page.is_contiguous:
-        ends = [page.dataoffsets[0] + page.nbytes]
-    else:
-        ends = [at + count for at, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
-    across = -(-page.imagewidth // page.tilewidth) if page.is_tiled else 1
-    down = -(-page.imagelength // (page.tilelength if page.is_tiled else page.rowsperstrip))
-    expected = across * down * (page.samplesperpixel if page.planarconfig == 2 else 1)
-    if not page.is_contiguous and (len(ends) < expected or 0 in page.databytecounts[:expected]):
-        raise EOFError("truncated: strips or tiles are missing")
-    if max(ends[:expected]) > size:
-        raise EOFError("truncated: strips or tiles lie beyond the end")
-
-
 def _planes(page: TiffPage) -> NDArray[Any]:
     """Samples (H, W, C) as stored; YCbCr in JPEG as RGB."""
-    found = _of_jpeg(page) if page.compression == _JPEG else page.asarray(squeeze=False, maxworkers=1)
+    found = _of_jpeg(page) if page.compression == JPEG else page.asarray(squeeze=False, maxworkers=1)
     return np.moveaxis(found[:, 0, ..., 0], 0, -1) if page.planarconfig == 2 else found[0, 0]
 
 

@@ -19,7 +19,7 @@ from medseg.learning.tasks.target import MASKS, Target
 from medseg.learning.training.ranks.deal import Deal, Dealt, Places, Whole
 from medseg.learning.training.sampling.foreground import Foreground
 from medseg.learning.training.slice_cache import ReadSlice, StackedSlices
-from medseg.machine.workers import CONTEXT
+from medseg.machine.workers import context
 from medseg.slices.store.store import Sample, SliceStore
 
 CPU = torch.device("cpu")
@@ -271,7 +271,7 @@ class Batches:
             collate_fn=_as_it_is,
             pin_memory=pin,
             persistent_workers=workers > 0,
-            multiprocessing_context=CONTEXT if workers > 0 else None,
+            multiprocessing_context=context() if workers > 0 else None,
             # Of its own: a loader draws from it when it starts workers, which persistent ones do but once, and
             # dropout after a resume must draw what it would have drawn.
             generator=torch.Generator().manual_seed(seed),

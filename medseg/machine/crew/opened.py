@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import sys
 import tempfile
 import threading
 import warnings
@@ -16,6 +18,7 @@ from medseg.errors import RunError
 from medseg.machine.crew.cluster import Cluster, scheduler_address
 from medseg.machine.crew.crew import Crew, Here
 from medseg.machine.crew.place import BATCH, Place
+from medseg.machine.workers import looks_here
 from medseg.text import many
 
 _CONNECTING = 30  # seconds in which a scheduler answers
@@ -125,6 +128,8 @@ def _batch(
         private = begun.enter_context(tempfile.TemporaryDirectory(dir=keys(), ignore_cleanup_errors=True))
         if said.get("log-directory") is None:
             given["log_directory"] = private
+        if said.get("python") is None and not looks_here():
+            given["python"] = f"{shlex.quote(sys.executable)} -P"  # a job begins in the working folder
         # the death of a worker ends a round of its task, of which there are two: see `Cluster`
         begun.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
         try:

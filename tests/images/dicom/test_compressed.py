@@ -19,7 +19,7 @@ from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import JPEGLossless, JPEGLosslessSV1
 
 from medseg.errors import DataError
-from medseg.images.dicom.codestream import Coded, complete, header
+from medseg.images.codestream import Coded, complete, header
 from medseg.images.dicom.reader import read_dicom
 from medseg.testing.dicoms import write_dicom
 

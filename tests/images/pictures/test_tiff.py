@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -322,6 +323,35 @@ def test_a_tile_larger_than_any_picture_is_refused_before_it_is_decoded(tmp_path
 
     with pytest.raises(DataError, match="above the limit"):
         read_picture(path, "grey")
+
+
+@pytest.mark.parametrize("how", ["jpeg", "jpeg2000", "webp"])
+@pytest.mark.parametrize("laid", [{"tile": (48, 64)}, {"rowsperstrip": 48}], ids=["tile", "strip"])
+def test_a_code_of_more_pixels_than_the_tiff_says_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, laid: dict[str, Any]
+) -> None:
+    """Some kilobytes may stand for gigabytes."""
+    encode = {
+        "jpeg": imagecodecs.jpeg8_encode,
+        "jpeg2000": imagecodecs.jpeg2k_encode,
+        "webp": imagecodecs.webp_encode,
+    }[how]
+    sound, large = (bytes(encode(np.full((*size, 3), 9, np.uint8))) for size in ((48, 64), (480, 640)))
+    for name, code in (("sound", sound), ("large", large)):
+        tifffile.imwrite(
+            tmp_path / f"{name}.tif", iter([code]), shape=(48, 64, 3), dtype="u1", photometric="rgb",
+            compression=how, **laid,
+        )  # fmt: skip
+    assert read_picture(tmp_path / "sound.tif", "rgb").pixels.shape == (3, 48, 64)
+
+    def decoded(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    for name in ("jpeg8_decode", "jpeg2k_decode", "webp_decode"):
+        monkeypatch.setattr(imagecodecs, name, decoded)
+        monkeypatch.setattr(tifffile.tifffile.imagecodecs, name, decoded)
+    with pytest.raises(DataError, match="damaged"):
+        read_picture(tmp_path / "large.tif", "rgb")
 
 
 def test_what_tifffile_logs_of_a_file_stays_out_of_the_log(

@@ -98,8 +98,16 @@ def test_a_store_that_is_none_is_an_error_before_anything_starts(tmp_path: Path)
         serve_ui(store_in(tmp_path), free_port())
 
 
+def somebody_elses(folder: Path) -> Path:
+    """A working folder with modules of the names that a server imports: each says so if it is run."""
+    folder.mkdir(exist_ok=True)
+    for name in ("mlflow", "uvicorn", "fastapi", "flask", "multiprocessing", "medseg"):
+        (folder / f"{name}.py").write_text(f"open({str(folder / name)!r}, 'w')\n", encoding="utf-8")
+    return folder
+
+
 def served(uri: str, port: int) -> subprocess.Popen[str]:
-    """Serve in a process of its own, and return once the page answers."""
+    """Serve in a process of its own, in somebody else's folder, and return once the page answers."""
     script = (
         # what runs in the background of a shell, as these tests may, and its children are deaf to Ctrl-C
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -108,7 +116,15 @@ def served(uri: str, port: int) -> subprocess.Popen[str]:
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     process = subprocess.Popen(
-        [sys.executable, "-c", script, uri, str(port)],
+        [
+            sys.executable,
+            "-P",
+            "-c",
+            script,
+            uri,
+            str(port),
+        ],  # as the program `medseg`, which looks there no more
+        cwd=somebody_elses(Path(str(sqlite_path(uri))).parent / "theirs"),
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -199,6 +215,13 @@ def test_the_server_answers_what_medseg_asks_and_nothing_beside(server: Server) 
     assert (
         requests.get(f"{server.address}/ajax-api/2.0/mlflow/runs/get?run_id=x", timeout=30).status_code == 404
     )
+
+
+@pytest.mark.slow
+def test_nothing_of_the_folder_that_it_was_started_in_is_run(server: Server) -> None:
+    theirs = list(Path(str(sqlite_path(server.store))).with_name("theirs").iterdir())
+    assert theirs
+    assert all(path.suffix == ".py" for path in theirs)
 
 
 @pytest.mark.slow

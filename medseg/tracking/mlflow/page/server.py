@@ -67,6 +67,7 @@ def ui_environment(uri: str) -> dict[str, str]:
     return {
         **environment,
         "MLFLOW_BACKEND_STORE_URI": uri,
+        "PYTHONSAFEPATH": "1",  # `-m` would look for MLflow in the working folder first
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # runners for language models, of no use here
     }
 
@@ -93,9 +94,11 @@ def serve_ui(
     _refuse_busy(port)
     with open_store(uri) as client:  # its server would make the database in place
         start = start_of(client)
-    with tempfile.TemporaryFile() as complaints:
+    # uvicorn looks for modules in its working folder, whatever Python was told: it gets an empty one
+    with tempfile.TemporaryFile() as complaints, tempfile.TemporaryDirectory(prefix="medseg-ui-") as empty:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
             command,
+            cwd=empty,
             env={**ui_environment(uri), VIEWS: json.dumps(start.views)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
