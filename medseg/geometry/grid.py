@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 #: How far apart, in voxels, two grids may place a voxel and still be called one grid: affines are stored rounded, and
 #: a tenth of a voxel changes no label. A share of the voxel, so that it means the same for organs and for cells.
 TOLERANCE_VOXELS = 0.1
+
+#: By how many degrees axes may be off a right angle: affines are stored rounded.
+_UPRIGHT = 0.1
 
 #: No voxel is as large, nor lies as far from the origin: a kilometre.
 FARTHEST_MM = 1e6
@@ -48,7 +51,7 @@ class Geometry:
         shape: (I, J, K) as stored in the file.
         affine: 4x4, from stored voxel indices to world coordinates in mm, RAS+ (nibabel's world).
         header: The file's header; written back so that a label map keeps codes, units and data grid.
-        assumed: Which sizes in mm, or sides of the patient, the file does not give and are assumed; clauses.
+        assumed: Which sizes in mm, or sides of the patient, are assumed, or angles of the axes; clauses.
         frame: Which frame of reference the world coordinates are of, where the file says so: those of two that differ
             tell nothing of each other. A UID, and private.
     """
@@ -80,6 +83,16 @@ class Geometry:
         """By how many degrees two of the axes are off a right angle, at most."""
         along = self.affine[:3, :3] / self.spacing
         return float(np.degrees(np.arcsin(min(1.0, np.abs(along.T @ along - np.eye(3)).max()))))
+
+    def leaning(self) -> Geometry:
+        """The same grid; where axes are off a right angle by more than a tenth of a degree, `assumed` says so."""
+        if self.lean <= _UPRIGHT:
+            return self
+        note = (
+            f"its axes are not at right angles (off by up to {self.lean:.1f} degrees); volumes are right, and "
+            "distances are measured as if they were"
+        )
+        return replace(self, assumed=(*self.assumed, note))
 
     @property
     def ras_affine(self) -> NDArray[np.float64]:

@@ -222,4 +222,4 @@ def _grid(archive: zipfile.ZipFile, shape: Sequence[int]) -> Geometry:
         )
     if problem := unlike_any(affine):
         raise RefusedError(f"its affine {problem}", _ANEW)
-    return Geometry(whole, affine)
+    return Geometry(whole, affine).leaning()

@@ -185,7 +185,7 @@ def _grid(path: Path, said: Declared, count: int = 1) -> Geometry:
     assumed = (*said.assumed, _SLICE) if axes == 2 else said.assumed
     grid = Geometry(shape, LPS @ affine, assumed=assumed)
     refuse_far(grid)
-    return grid
+    return grid.leaning()
 
 
 def _read_by_itk(path: Path) -> Any:

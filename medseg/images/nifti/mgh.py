@@ -105,4 +105,4 @@ def _grid(header: Any, count: int, *, told: bool) -> Geometry:
     refuse_placeless(affine)
     grid = Geometry(shape, affine, assumed=() if told else (_PLACELESS,))
     refuse_far(grid)
-    return grid
+    return grid.leaning()

@@ -44,7 +44,9 @@ def placed(
         header = _in_mm(header, per_unit)
     sizes = np.abs(np.asarray(raw["pixdim"][1:4], dtype=float)) * per_unit
     grid = Geometry(shape, affine, header)
-    grid = replace(grid, assumed=(*_assumed(raw, header, sizes), *_contradicted(header, grid, sizes)))
+    grid = replace(
+        grid, assumed=(*_assumed(raw, header, sizes), *_contradicted(header, grid, sizes))
+    ).leaning()
     return grid, (*grid.assumed, *_odd(raw, header, grid, sizes))
 
 
@@ -117,11 +119,6 @@ def _odd(raw: Any, header: Any, grid: Geometry, sizes: NDArray[Any]) -> Iterator
         yield f"its header gives a negative voxel size along {axes} (pixdim); its amount is taken"
     if sform and qform and not _of_two_sizes(header, grid, sizes) and not _agree(header, grid):
         yield "its sform and its qform place it differently; the sform is taken"
-    if (lean := grid.lean) > 0.1:
-        yield (
-            f"its axes are not at right angles (off by up to {lean:.1f} degrees); volumes are right, and distances "
-            "are measured as if they were"
-        )
 
 
 def _agree(header: Any, grid: Geometry) -> bool:

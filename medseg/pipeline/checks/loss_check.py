@@ -71,6 +71,11 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
         raise DefinitionError(
             f"task.loss gives {_listed(losses)}; expected the least for right logits. {_MADE_FOR}"
         )
+    if _stands_still(loss, -best * right, label) and _stands_still(loss, best * right, label):
+        raise DefinitionError(
+            f"task.loss gives {_listed(losses)}, and does not change as logits that are wrong become less so: a "
+            f"training would stand still there. {_MADE_FOR}"
+        )
     if losses["surer"] < losses["right"] - gain:
         raise DefinitionError(
             f"task.loss gives {_listed(losses)}: it falls without end as logits grow, and a training would drive it "
@@ -136,6 +141,13 @@ def _listed(losses: dict[str, float]) -> str:
         "surer": f"logits {_SURER} times as sure",
     }
     return ", ".join(f"{value:.3g} for {names.get(name, f'{name} ones')}" for name, value in losses.items())
+
+
+def _stands_still(loss: Loss, logits: torch.Tensor, label: torch.Tensor) -> bool:
+    """Whether no logit moves the loss, as where they are cut to the range of probabilities."""
+    asked = logits.clone().requires_grad_()
+    found = loss(asked, label)
+    return not found.requires_grad or not torch.autograd.grad(found.sum(), asked)[0].any()
 
 
 def _number(loss: Loss, logits: torch.Tensor, label: torch.Tensor) -> float:

@@ -36,8 +36,8 @@ def rehearse(augment: Sequence[Any], item: Mapping[str, torch.Tensor], classes: 
         classes: Of the label map.
 
     Raises:
-        DefinitionError: A transform cannot be applied, gives other shapes, moves the image or the label map alone,
-            or makes other labels of those that there are; names it by its place.
+        DefinitionError: A transform cannot be applied, names a key twice, gives other shapes, moves the image or the
+            label map alone, or makes other labels of those that there are; names it by its place.
     """
     for place, given in enumerate(augment):
         transform = copy.deepcopy(given)
@@ -45,11 +45,23 @@ def rehearse(augment: Sequence[Any], item: Mapping[str, torch.Tensor], classes: 
             if hasattr(each, "prob"):
                 each.prob = 1.0
         where = f"loading.augment.{place} ({type(given).__name__})"
+        _refuse_twice(transform, where)
         if "label" in item:
             _try_on_masks(transform, where, {key: tuple(value.shape) for key, value in item.items()}, classes)
         else:
             for seed in range(_DRAWS):
                 _drawn(transform, seed, item, where)
+
+
+def _refuse_twice(transform: Any, where: str) -> None:
+    """Refuse a key that is named twice: a mirrored image would be mirrored back, and its label map would not."""
+    for leaf in leaves(transform):
+        keys = getattr(leaf, "keys", ())
+        if twice := sorted({str(key) for key in keys if tuple(keys).count(key) > 1}):
+            raise DefinitionError(
+                f"{where} names {twice[0]} more than once in its keys, and would be applied to it as often. Name "
+                "each key once."
+            )
 
 
 def _try_on_masks(transform: Any, where: str, shapes: Mapping[str, tuple[int, ...]], classes: int) -> None:

@@ -424,6 +424,7 @@ def test_a_sheared_voxel_has_the_volume_that_its_sides_span(tmp_path: Path) -> N
     assert np.prod(stored.geometry.spacing) == pytest.approx(6 * 1.044, abs=1e-3)
     (note,) = stored.notes
     assert "not at right angles (off by up to 16.7 degrees)" in note
+    assert stored.geometry.assumed == (note,)  # which a run says, and keeps beside its scores in mm
 
 
 @pytest.mark.parametrize("size", [1e-6, 0.001, 1.0, 5.0])

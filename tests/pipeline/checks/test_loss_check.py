@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from monai.losses import (
+    AsymmetricUnifiedFocalLoss,
     DiceCELoss,
     DiceFocalLoss,
     DiceLoss,
@@ -89,6 +90,13 @@ def test_each_task_has_a_loss_that_tells_right_from_wrong(task):
 def test_losses_of_probabilities_are_refused_with_what_to_do(loss, met):
     with pytest.raises(DefinitionError, match=rf"task\.loss gives .*{met}.*softmax: true"):
         check_loss(masks(loss), SIZE)
+
+
+def test_a_loss_that_cuts_logits_to_the_range_of_probabilities_is_refused():
+    """Beyond it, nothing would be learned."""
+    binary = BinaryMask(("background", "cell"), loss=AsymmetricUnifiedFocalLoss)
+    with pytest.raises(DefinitionError, match=r"a training would stand still there.*made for probabilities"):
+        check_loss(binary, SIZE)
 
 
 def test_a_loss_that_gives_no_number_is_refused():

@@ -293,6 +293,16 @@ def test_what_moves_both_is_taken(both, size):
     rehearse([both, _Hidden(both), OneOf([both, RandGaussianNoised(IMAGE)])], _masks(size))
 
 
+@pytest.mark.parametrize("keys", [["image", "label", "image"], ["label", "image", "label"]])
+@pytest.mark.parametrize("kind", [RandFlipd, RandRotate90d])
+def test_a_key_that_is_named_twice_is_refused(keys, kind):
+    """The one would be turned twice, the other once."""
+    twice = next(key for key in keys if keys.count(key) > 1)
+    for transform in (kind(keys, prob=0.5), OneOf([kind(keys, prob=0.5), kind(BOTH, prob=0.5)])):
+        with pytest.raises(DefinitionError, match=f"names {twice} more than once in its keys"):
+            rehearse([transform], _masks((32, 32)))
+
+
 @pytest.mark.parametrize("side", [32, 64])
 @pytest.mark.parametrize(
     "faint",
