@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from typer.testing import CliRunner
 
 from medseg.api import RunResult
 from medseg.cli.main import app
+from medseg.tracking.mlflow.recorder import MlflowRecorder
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 
@@ -206,16 +208,36 @@ def _posted(url: str, body: str, header: str, process: subprocess.Popen[bytes]) 
     raise AssertionError("the server did not answer")
 
 
+@pytest.fixture
+def registered(finished: RunResult, empty_tracking: Path, tmp_path: Path) -> Path:
+    """A folder whose tracking store has the model of the run as the champion of its pipeline."""
+    home = tmp_path / "registered"
+    shutil.copytree(finished.folder / "model", home / "run" / "model")
+    shutil.copyfile(empty_tracking, home / "mlflow.db")
+    uri = f"sqlite:///{(home / 'mlflow.db').as_posix()}"
+    told: dict[str, Any] = {"name": "run", "folder": home / "run", "register": ("brats2d", "champion")}
+    recorder = MlflowRecorder.start(uri, experiment="brats2d", system=False, **told)
+    recorder.metrics({"val/score": 0.5}, 1)
+    recorder.model(home / "run" / "model")
+    recorder.close("FINISHED")
+    return home
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # MLflow's own
+@pytest.mark.parametrize("which", ["of a run", "registered"])
 def test_a_model_is_served_by_the_command_of_the_page_and_gives_what_predict_gives(
-    finished: RunResult, tmp_path: Path
+    which: str, finished: RunResult, registered: Path, tmp_path: Path
 ) -> None:
-    serve, make, ask = [
+    of_run, make, ask, by_alias = [
         line
         for block in blocks("sh")
         if block.page == "places.md" and not block.why
         for line in block.text.splitlines()
     ]
+    serve, home = (
+        (of_run, finished.folder.parents[1]) if which == "of a run" else (by_alias, registered)
+    )  # the folder with mlflow.db
     port = str(_free_port())
     setting, *words = shlex.split(
         serve.replace("RUN", finished.run_id).replace("PIPELINE", "brats2d").replace("5001", port)
@@ -233,7 +255,7 @@ def test_a_model_is_served_by_the_command_of_the_page_and_gives_what_predict_giv
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *words],
-            cwd=finished.folder.parents[1],  # the folder with mlflow.db
+            cwd=home,
             env=environment,
             stdout=log,
             stderr=log,
