@@ -128,6 +128,11 @@ class _MaskOutput(ABC):
         """Measures of a case."""
 
 
+def _four(value: float) -> float:
+    """Four decimals; of what is less than one, four digits, since volumes may be of cells."""
+    return round(value, 4) if abs(value) >= 1 else float(f"{value:.4g}")
+
+
 class VolumeOutput(_MaskOutput):
     """`<case>.nii.gz` or what was asked for; `<case>/overview.png`, `probability_<name>.nii.gz`; volumes in mL.
 
@@ -173,7 +178,7 @@ class VolumeOutput(_MaskOutput):
     def measures(self, predictor: Predictor, prediction: Prediction) -> Measures:
         """Volume of each class and region, mL."""
         del predictor
-        return {f"{name}_ml": round(value, 4) for name, value in prediction.millilitres.items()}
+        return {f"{name}_ml": _four(value) for name, value in prediction.millilitres.items()}
 
 
 class PictureOutput(_MaskOutput):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -40,7 +40,12 @@ class Keep(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_word(cls, given: Any) -> Any:
-        return {"contains": given} if isinstance(given, str) else given
+        if isinstance(given, str):
+            return {"contains": given}
+        if isinstance(given, Mapping | cls):
+            return given
+        words = "all, image, foreground, the name of a class or a region, or a mapping such as"
+        raise ValueError(f"is {given!r}, expected {words} {{contains: image, draw: 5}}")
 
 
 class Align(BaseModel):

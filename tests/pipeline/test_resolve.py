@@ -61,6 +61,8 @@ def test_a_blank_batch_leaves_running_statistics_as_they_were(check: Callable[..
         ("network.channels=[10000000,10000000]", "at network: .*does not fit into memory: it asks for"),
         ("channels=[flair, t9, t1, t2]", "t9"),
         ("slices.keep.contains=lesion", "lesion"),
+        ("slices.keep=5", r"slices\.keep.* is 5, expected all, image, foreground"),
+        ("task.regions={a: 1}", r"task\.regions is \{'a': 1\}, expected the class indices"),
         ("task.loss.reduction=none", r"task\.loss"),
         ("task.loss={_target_: torch.nn.BCELoss}", r"task\.loss"),
         ("steps.fit.epochs=0", "epochs"),

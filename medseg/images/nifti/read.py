@@ -37,6 +37,7 @@ from medseg.images.refusal import RefusedError
 
 _FORMS = (nibabel.Nifti1Image, nibabel.Nifti2Image)
 _OF_ITK = (b"NRRD000", b"ObjectType", b"NDims")  # how MetaImage and NRRD begin
+_FARTHEST = 1 << 28  # where voxels may begin: what stands before them is read too, texts and such
 _HEAD = 544  # bytes of the longer of the two headers, with the flag of what may follow it
 
 
@@ -156,10 +157,10 @@ def _refuse_elsewhere(raw: Any) -> None:
             "Convert the pair to one .nii or .nii.gz file, or leave the case out.",
         )
     begin = float(raw["vox_offset"])
-    if not begin >= raw.single_vox_offset:
+    if not raw.single_vox_offset <= begin <= _FARTHEST:
         raise RefusedError(
             f"the file's header says that the voxels begin at byte {begin:g} (vox_offset), expected "
-            f"{raw.single_vox_offset} or more, where the header has ended",
+            f"{raw.single_vox_offset} or more, where the header has ended, and no more than {_FARTHEST}",
             "Export or convert the file anew, or leave the case out.",
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def described_in(folder: Path) -> dict[str, Any]:
             "no saved model there: expected a folder with model.json and weights.safetensors"
         ) from error
     except ValueError as error:
-        raise ModelError("model.json of the saved model is damaged: it is not JSON") from error
+        why = "it is not JSON" if isinstance(error, JSONDecodeError | UnicodeDecodeError) else str(error)
+        raise ModelError(f"model.json of the saved model is damaged: {why}") from error
     form = described.get("form") if isinstance(described, dict) else None
     if form != FORM:
         raise ModelError(f"the model is of form {form}; this medseg reads form {FORM}")

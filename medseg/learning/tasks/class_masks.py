@@ -56,7 +56,7 @@ class ClassMasks:
         loss: Callable[..., Any] | None = None,
         class_weights: Given = None,
     ) -> None:
-        chosen = {name: tuple(members) for name, members in (regions or {}).items()}
+        chosen = members_of({} if regions is None else regions)
         for name, value in (
             ("classes", as_names(classes)),
             ("regions", chosen),
@@ -171,6 +171,23 @@ class ClassMasks:
             "regions": {name: list(members) for name, members in self.regions.items()},
             "select": list(self.select),
         }
+
+
+def members_of(regions: Any, *, least: int = 0) -> dict[str, tuple[int, ...]]:
+    """The classes of each region, as indices.
+
+    Raises:
+        DefinitionError: They are given in another form, or are fewer than the least.
+    """
+    named = isinstance(regions, Mapping) and len(regions) >= least
+    if not named or not all(
+        isinstance(each, Sequence) and all(type(index) is int for index in each) for each in regions.values()
+    ):
+        raise DefinitionError(
+            f"task.regions is {regions!r}, expected the class indices of each region by its name, such as "
+            "{whole: [1, 2], core: [2]}"
+        )
+    return {str(name): tuple(map(int, members)) for name, members in regions.items()}
 
 
 def _same(held: torch.Tensor, weight: torch.Tensor) -> bool:

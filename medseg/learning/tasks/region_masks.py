@@ -17,6 +17,7 @@ from medseg.learning.scores.added.case_score import CaseScore
 from medseg.learning.scores.epoch.masks import DiceByCase
 from medseg.learning.settings import is_number
 from medseg.learning.tasks.binary_mask import CrossEntropyAndDice
+from medseg.learning.tasks.class_masks import members_of
 from medseg.learning.tasks.target import MASKS, Target
 from medseg.learning.tasks.task import Loss, Scorer
 from medseg.text import as_names
@@ -66,16 +67,12 @@ class RegionMasks:
         thresholds: float | Mapping[str, float] = _HALF,
         loss: Callable[..., Any] | None = None,
     ) -> None:
-        if not isinstance(regions, Mapping) or not regions:
-            raise DefinitionError(
-                f"task.regions is {regions!r}, expected the class indices of each region by its name, such as "
-                "{whole: [1, 2], core: [2]}"
-            )
+        named = members_of(regions, least=1)
         for name, value in (
             ("classes", as_names(classes)),
-            ("regions", {name: tuple(members) for name, members in regions.items()}),
-            ("select", as_names(select) or tuple(regions)),
-            ("thresholds", _thresholds(thresholds, tuple(regions))),
+            ("regions", named),
+            ("select", as_names(select) or tuple(named)),
+            ("thresholds", _thresholds(thresholds, tuple(named))),
             ("loss_of", loss),
         ):
             object.__setattr__(self, name, value)

@@ -375,6 +375,7 @@ def test_of_negative_codes_it_is_noted_that_the_place_is_made_up(
     [
         ({"vox_offset": 0}, "begin at byte 0 .*expected 352 or more"),
         ({"vox_offset": 348}, "begin at byte 348 "),
+        ({"vox_offset": 2e9}, "begin at byte 2e[+]09 .*no more than 268435456"),
         ({"vox_offset": -16}, "begin at byte -16 "),
         ({"vox_offset": np.nan}, "begin at byte nan "),
         ({"magic": b"ni1", "vox_offset": 0}, "header of a pair of files .*ni1"),

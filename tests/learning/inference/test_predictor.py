@@ -209,7 +209,7 @@ def test_another_form_is_refused_with_both_numbers(saved):
 def test_a_description_that_is_nested_very_deep_is_damaged(saved, depth):
     path = saved / "model.json"
     path.write_text('{"form": 1, "network": ' + "[" * depth + "]" * depth + "}")
-    with pytest.raises(ModelError, match="damaged"):
+    with pytest.raises(ModelError, match="damaged: it is nested deeper than"):
         Predictor.load(saved)
 
 

@@ -131,6 +131,9 @@ def test_scores_after_an_epoch_are_those_of_monai(batch) -> None:
     ("changes", "complaint"),
     [
         ({"regions": {}}, "task.regions is {}"),
+        ({"regions": {"whole": 1}}, r"task.regions is \{'whole': 1\}, expected the class indices"),
+        ({"regions": {"whole": "123"}}, "expected the class indices"),
+        ({"regions": [[1, 2]]}, "expected the class indices"),
         ({"regions": {"whole": [1, 9]}}, r"indices in 0..3, got \[1, 9\]"),
         ({"regions": {"oedema": [1, 2, 3]}}, "a name of its own"),
         (
