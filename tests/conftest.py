@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import errno
+import functools
 import gc
 import importlib
 import itertools
@@ -141,6 +142,16 @@ def config_with_key(place: Path) -> Path:
     for name in ("pseudonym.key", "runs.key"):
         (folder / name).write_bytes(bytes(range(32)))
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_tree_of_commands() -> Iterator[None]:
+    """Let typer build the commands once: a tenth of a second for each time that a test invokes one."""
+    from typer import testing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(testing, "_get_command", functools.cache(testing._get_command))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -298,6 +309,49 @@ def blank_figures() -> BlankFigures:
 def undrawn(blank_figures: BlankFigures) -> Iterator[None]:
     """Leave figures blank, in tests that look at everything else."""
     with blank_figures():
+        yield
+
+
+@pytest.fixture(scope="session")
+def unmade_figures(blank_figures: BlankFigures, monai_imported: None) -> BlankFigures:
+    """Leave figures blank without making them: axes, and cases that are read and predicted again, take longer still.
+
+    For a `with` block. Each figure has its name and its file; figures of all folds together are made, then left blank.
+    """
+
+    @contextmanager
+    def unmade() -> Iterator[None]:
+        from matplotlib.figure import Figure
+
+        from medseg.pipeline import run
+        from medseg.steps.evaluation.foreground import ForegroundEvaluation
+        from medseg.steps.evaluation.labels import LabelEvaluation
+        from medseg.steps.evaluation.volumes import VolumeEvaluation
+        from medseg.steps.training import concluding
+
+        def empty(*_: object, **__: object) -> Figure:
+            return Figure()
+
+        def named(figures: Callable[..., dict[str, object]]) -> Callable[..., dict[str, object]]:
+            return lambda *args: dict.fromkeys(figures(*args), empty)
+
+        with blank_figures(), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(run, "data_picture", empty)
+            patch.setattr(concluding, "learning_curves", empty)
+            patch.setattr(LabelEvaluation, "_attention", empty)
+            kinds: tuple[Any, ...] = (ForegroundEvaluation, LabelEvaluation, VolumeEvaluation)
+            for kind in kinds:
+                patch.setattr(kind, "figures", named(kind.figures))
+                patch.setattr(kind, "validation_picture", staticmethod(empty))
+            yield
+
+    return unmade
+
+
+@pytest.fixture
+def figureless(unmade_figures: BlankFigures) -> Iterator[None]:
+    """Make no figure, in tests of what goes on, is refused or is recorded around it."""
+    with unmade_figures():
         yield
 
 
