@@ -63,7 +63,7 @@ def flock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(
     long_workspace: Callable[[str], AbstractContextManager[Path]],
-    blank_figures: Callable[[], AbstractContextManager[None]],
+    unmade_figures: Callable[[], AbstractContextManager[None]],
     monai_imported: None,
     flock: Path,
 ) -> Callable[..., RunResult]:
@@ -71,7 +71,7 @@ def run(
 
     def start(*expected: str, **options: Any) -> RunResult:
         settings = [*SETTINGS, *expected]
-        with long_workspace("canary"), blank_figures():
+        with long_workspace("canary"), unmade_figures():
             return run_pipeline("radiology_cnn", flock, set=settings, device="cpu", jobs=1, **options)
 
     return start

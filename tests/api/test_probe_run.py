@@ -51,7 +51,7 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(workspace: Path, data: Path, undrawn: None) -> Callable[[], RunResult]:
+def run(workspace: Path, data: Path, figureless: None) -> Callable[[], RunResult]:
     (workspace / "probed.yaml").write_text(PIPELINE)
     return lambda: run_pipeline("probed.yaml", data, device="cpu")
 

@@ -87,7 +87,7 @@ STAGES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.usefixtures("workspace", "undrawn")
+@pytest.mark.usefixtures("workspace", "figureless")
 def test_a_run_interrupted_at_any_stage_ends_as_if_it_had_not_been(
     stage: str,
     finished: RunResult,
@@ -127,7 +127,7 @@ def test_a_run_interrupted_at_any_stage_ends_as_if_it_had_not_been(
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX")
 def test_a_run_killed_in_training_is_marked_and_ends_bit_for_bit_as_if_it_had_not_been(
-    workspace: Path, patients: Path, tiny: tuple[str, ...], undrawn: None
+    workspace: Path, patients: Path, tiny: tuple[str, ...], figureless: None
 ) -> None:
     settings = [*tiny, "steps.fit.epochs=4", "loading.batch_size=2"]
     words = [word for each in settings for word in ("--set", each)]

@@ -151,7 +151,7 @@ def test_a_fault_is_named_with_case_part_and_remedy(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_skip_bad_goes_on_and_records_what_it_left_out(
     data: Path, workspace: Path, medseg: Callable[..., Any]
 ) -> None:
@@ -245,7 +245,7 @@ def test_a_folder_without_read_permission_is_named(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_no_space_left_while_preparing_leaves_no_entry_and_a_failed_run(
     data: Path, workspace: Path, medseg: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

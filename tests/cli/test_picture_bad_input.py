@@ -286,7 +286,7 @@ def ended() -> tuple[RunFolder, State]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_skip_bad_goes_on_and_records_what_it_left_out_and_why(data: Path, workspace: Path) -> None:
     torn(image(data))
     (data / "segmaps" / "emps05.png").write_bytes(b"")
@@ -332,7 +332,7 @@ def test_masks_of_0_and_255_numbers_and_arrays_stand_side_by_side(data: Path, wo
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_a_mask_without_foreground_is_legal_and_scored_by_the_rule(data: Path, workspace: Path) -> None:
     """A ratio 0/0 is no number and left out; what is defined counts."""
     files = {role: [] for role in ("train", "val", "test")} | {
@@ -376,7 +376,7 @@ def test_a_picture_in_one_colour_is_no_empty_one_and_is_noted(tmp_path: Path, wo
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_names_with_spaces_and_accents_are_read_and_kept(data: Path, workspace: Path) -> None:
     name = unicodedata.normalize("NFD", "Prøve é (1) & so")
     for folder in ("images", "segmaps"):
@@ -496,7 +496,7 @@ def test_a_picture_that_a_table_names_and_that_is_missing_is_told_by_its_row(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_a_table_with_roles_and_a_missing_picture_runs_with_skip_bad(tmp_path: Path, workspace: Path) -> None:
     data = listed(tmp_path / "data", image="p/gone.png")
     result = run(data, "--skip-bad", sets=(*TABLE, "split={column: role}"))
