@@ -314,9 +314,9 @@ def undrawn(blank_figures: BlankFigures) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def unmade_figures(blank_figures: BlankFigures, monai_imported: None) -> BlankFigures:
-    """Leave figures blank without making them: axes, and cases that are read and predicted again, take longer still.
+    """Leave figures blank without making them: axes, and cases that are predicted again, take longest.
 
-    For a `with` block. Each figure has its name and its file; figures of all folds together are made, then left blank.
+    For a `with` block. Each figure has its name and its file. Those of all folds together are made, and left blank.
     """
 
     @contextmanager

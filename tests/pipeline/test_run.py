@@ -113,7 +113,12 @@ def test_a_step_that_changes_a_scored_model_without_saying_so_is_told_of(
 
 @pytest.mark.slow
 def test_a_model_that_is_taken_and_learns_again_loses_what_was_chosen_for_its_old_weights(
-    workspace: Path, finished: RunResult, patients: Path, tiny: tuple[str, ...], figureless: None, tmp_path: Path
+    workspace: Path,
+    finished: RunResult,
+    patients: Path,
+    tiny: tuple[str, ...],
+    figureless: None,
+    tmp_path: Path,
 ) -> None:
     from medseg.learning.inference.cleaning import Cleaning
 
