@@ -324,6 +324,7 @@ def unmade_figures(blank_figures: BlankFigures, monai_imported: None) -> BlankFi
         from matplotlib.figure import Figure
 
         from medseg.pipeline import run
+        from medseg.steps import tune_threshold
         from medseg.steps.evaluation.foreground import ForegroundEvaluation
         from medseg.steps.evaluation.labels import LabelEvaluation
         from medseg.steps.evaluation.volumes import VolumeEvaluation
@@ -338,6 +339,7 @@ def unmade_figures(blank_figures: BlankFigures, monai_imported: None) -> BlankFi
         with blank_figures(), pytest.MonkeyPatch.context() as patch:
             patch.setattr(run, "data_picture", empty)
             patch.setattr(concluding, "learning_curves", empty)
+            patch.setattr(tune_threshold, "threshold_curve", empty)
             patch.setattr(LabelEvaluation, "_attention", empty)
             kinds: tuple[Any, ...] = (ForegroundEvaluation, LabelEvaluation, VolumeEvaluation)
             for kind in kinds:

@@ -528,7 +528,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, written: Path, monai_importe
     """An untrained model of the classes left and right; never change it."""
     from medseg.api import check_pipeline
 
-    resolved = check_pipeline("radiology_cnn", set=[*TINY, *FOLDERS], data=written)
+    resolved = check_pipeline("radiology_cnn", set=[*TINY, *FOLDERS], data=written, jobs=1)
     return resolved.predictor.save(tmp_path_factory.mktemp("model") / "saved")
 
 
