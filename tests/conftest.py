@@ -245,7 +245,21 @@ def patients(written_once: WrittenOnce) -> Path:
 
 
 @pytest.fixture(scope="session")
-def empty_tracking(written_once: WrittenOnce) -> Path:
+def migrations_read_once() -> Iterator[None]:
+    """Let MLflow look up once which form of a database is its newest: for each store it would read all migrations."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own
+        from mlflow.store.db import utils
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            utils, "_get_latest_schema_revision", functools.cache(utils._get_latest_schema_revision)
+        )
+        yield
+
+
+@pytest.fixture(scope="session")
+def empty_tracking(written_once: WrittenOnce, migrations_read_once: None) -> Path:
     """Make a tracking database without runs: its tables take ten seconds, a copy of it none."""
     from medseg.tracking.mlflow.address import default_uri
     from medseg.tracking.mlflow.store import open_store
