@@ -147,10 +147,12 @@ def config_with_key(place: Path) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def one_tree_of_commands() -> Iterator[None]:
     """Let typer build the commands once: a tenth of a second for each time that a test invokes one."""
-    from typer import testing
+    from typer import main, testing
 
+    once = functools.cache(main.get_command)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(testing, "_get_command", functools.cache(testing._get_command))
+        patch.setattr(main, "get_command", once)
+        patch.setattr(testing, "_get_command", once)
         yield
 
 
