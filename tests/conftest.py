@@ -64,7 +64,7 @@ def pytest_collection_finish() -> None:
             importlib.import_module("torch._dynamo")
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(50_000, 10, 10)
     gc.enable()
 
 

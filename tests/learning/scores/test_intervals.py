@@ -56,7 +56,7 @@ def looped(truth, p, groups, seed, *, exclusive):
 @pytest.mark.slow
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_intervals_are_those_of_an_explicit_loop_over_resampled_patients(exclusive, monkeypatch):
-    monkeypatch.setattr(intervals, "RESAMPLES", 120)  # the loop takes five seconds for as many as there are
+    monkeypatch.setattr(intervals, "RESAMPLES", 250)  # the loop takes five seconds for as many as there are
     truth, p = images(exclusive=exclusive)
     groups = [f"g{i % 12}" for i in range(len(truth))]
     scorer = scored(truth, p, groups, exclusive=exclusive)
