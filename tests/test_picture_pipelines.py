@@ -56,7 +56,7 @@ def test_each_is_in_order_and_searches_a_threshold_before_it_scores_the_test(
     assert resolved.predictor.task.maps == ("foreground",)
     assert resolved.definition.split.by == "group"
     assert resolved.definition.split.val > 0
-    assert resolved.parameters == sum(p.numel() for p in resolved.predictor.network.parameters())
+    assert resolved.parameters == sum(p.numel() for p in resolved.predictor.network.parameters()) > 100_000
 
 
 @pytest.mark.parametrize("name", PICTURED)
