@@ -628,7 +628,7 @@ def main() -> int:
         undraw()
         wanted: dict[str, list[list[Broken]]] = {}
         for name, inputs in batches(
-            kinds, given.seed, 40 if given.quick else given.count, 24 if given.quick else TOGETHER
+            kinds, given.seed, 20 if given.quick else given.count, 24 if given.quick else TOGETHER
         ):
             wanted.setdefault(name, []).append(inputs)
         for bench in benches(home, list(wanted)):
@@ -637,7 +637,7 @@ def main() -> int:
             warm(bench, warm_place)
             bench.expected = {} if bench.world.table else label_maps(warm_place / "out")
             each = wanted[bench.name]
-            for inputs in each[:2] if given.quick else each:
+            for inputs in each[:1] if given.quick else each:
                 before = len(tally.findings)
                 try_all(bench, inputs, home, tally)
                 for finding in tally.findings[before:]:

@@ -69,7 +69,7 @@ def main() -> None:
         measure(given.one[0], int(given.one[1]))
         return
     pairs = [(name, batch) for name in CASES for batch in BATCHES]
-    for name, batch in pairs[:1] if given.quick else pairs:
+    for name, batch in [(pairs[0][0], 1)] if given.quick else pairs:
         subprocess.run([sys.executable, __file__, "--one", name, str(batch)], check=True)
 
 

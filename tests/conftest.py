@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import errno
+import functools
 import gc
 import importlib
 import itertools
@@ -63,7 +64,7 @@ def pytest_collection_finish() -> None:
             importlib.import_module("torch._dynamo")
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(50_000, 10, 10)
     gc.enable()
 
 
@@ -141,6 +142,18 @@ def config_with_key(place: Path) -> Path:
     for name in ("pseudonym.key", "runs.key"):
         (folder / name).write_bytes(bytes(range(32)))
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_tree_of_commands() -> Iterator[None]:
+    """Let typer build the commands once: a tenth of a second for each time that a test invokes one."""
+    from typer import main, testing
+
+    once = functools.cache(main.get_command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(main, "get_command", once)
+        patch.setattr(testing, "_get_command", once)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -234,7 +247,21 @@ def patients(written_once: WrittenOnce) -> Path:
 
 
 @pytest.fixture(scope="session")
-def empty_tracking(written_once: WrittenOnce) -> Path:
+def migrations_read_once() -> Iterator[None]:
+    """Let MLflow look up once which form of a database is its newest: for each store it would read all migrations."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own
+        from mlflow.store.db import utils
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            utils, "_get_latest_schema_revision", functools.cache(utils._get_latest_schema_revision)
+        )
+        yield
+
+
+@pytest.fixture(scope="session")
+def empty_tracking(written_once: WrittenOnce, migrations_read_once: None) -> Path:
     """Make a tracking database without runs: its tables take ten seconds, a copy of it none."""
     from medseg.tracking.mlflow.address import default_uri
     from medseg.tracking.mlflow.store import open_store
@@ -298,6 +325,51 @@ def blank_figures() -> BlankFigures:
 def undrawn(blank_figures: BlankFigures) -> Iterator[None]:
     """Leave figures blank, in tests that look at everything else."""
     with blank_figures():
+        yield
+
+
+@pytest.fixture(scope="session")
+def unmade_figures(blank_figures: BlankFigures, monai_imported: None) -> BlankFigures:
+    """Leave figures blank without making them: axes, and cases that are predicted again, take longest.
+
+    For a `with` block. Each figure has its name and its file. Those of all folds together are made, and left blank.
+    """
+
+    @contextmanager
+    def unmade() -> Iterator[None]:
+        from matplotlib.figure import Figure
+
+        from medseg.pipeline import run
+        from medseg.steps import tune_threshold
+        from medseg.steps.evaluation.foreground import ForegroundEvaluation
+        from medseg.steps.evaluation.labels import LabelEvaluation
+        from medseg.steps.evaluation.volumes import VolumeEvaluation
+        from medseg.steps.training import concluding
+
+        def empty(*_: object, **__: object) -> Figure:
+            return Figure()
+
+        def named(figures: Callable[..., dict[str, object]]) -> Callable[..., dict[str, object]]:
+            return lambda *args: dict.fromkeys(figures(*args), empty)
+
+        with blank_figures(), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(run, "data_picture", empty)
+            patch.setattr(concluding, "learning_curves", empty)
+            patch.setattr(tune_threshold, "threshold_curve", empty)
+            patch.setattr(LabelEvaluation, "_attention", empty)
+            kinds: tuple[Any, ...] = (ForegroundEvaluation, LabelEvaluation, VolumeEvaluation)
+            for kind in kinds:
+                patch.setattr(kind, "figures", named(kind.figures))
+                patch.setattr(kind, "validation_picture", staticmethod(empty))
+            yield
+
+    return unmade
+
+
+@pytest.fixture
+def figureless(unmade_figures: BlankFigures) -> Iterator[None]:
+    """Make no figure, in tests of what goes on, is refused or is recorded around it."""
+    with unmade_figures():
         yield
 
 

@@ -22,7 +22,8 @@ from medseg.yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINES = sorted(path.stem for path in (ROOT / "pipelines").glob("*.yaml"))
-OF_MASKS = [name for name in PIPELINES if open_pipeline(name).manifest.truth == "masks"]
+MANIFEST_OF = {name: open_pipeline(name).manifest for name in PIPELINES}
+OF_VOLUMES = [name for name, each in MANIFEST_OF.items() if each.truth == "masks" and not each.pictures]
 MANIFESTS = sorted(path.stem for path in (ROOT / "data_manifests").glob("*.yaml"))
 
 
@@ -149,11 +150,11 @@ def test_a_shipped_pipeline_is_called_as_its_file(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OF_MASKS)
-def test_each_shipped_pipeline_of_masks_is_in_order(
+@pytest.mark.parametrize("name", OF_VOLUMES)
+def test_each_shipped_pipeline_of_volumes_is_in_order(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, monai_imported: None
 ) -> None:
-    """Those of whole images are checked by tests/test_class_pipelines.py."""
+    """Those of pictures and of whole images are checked by test_picture_pipelines.py and test_class_pipelines.py."""
     monkeypatch.chdir(tmp_path)
 
     for sample in {False, load_pipeline(name).sample is not None}:

@@ -84,8 +84,12 @@ def start(course: Path) -> RunResult:
 
 
 @pytest.fixture(scope="module")
-def whole(long_workspace: Callable[[str], AbstractContextManager[Path]], course: Path) -> RunResult:
-    with long_workspace("whole"):
+def whole(
+    long_workspace: Callable[[str], AbstractContextManager[Path]],
+    unmade_figures: Callable[[], AbstractContextManager[None]],
+    course: Path,
+) -> RunResult:
+    with long_workspace("whole"), unmade_figures():
         return start(course)
 
 
@@ -144,7 +148,7 @@ STAGES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.usefixtures("workspace", "undrawn")
+@pytest.mark.usefixtures("workspace", "figureless")
 def test_a_transfer_run_whose_weights_are_gone_goes_on_to_the_same_bits(
     stage: str, whole: RunResult, course: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,12 +51,12 @@ def notes_of(data: Path, tiny: tuple[str, ...], *settings: str) -> list[str]:
 @pytest.mark.parametrize(
     ("folders", "sizes"),
     [
-        ((), (12, 4, 4)),
-        (("Train",), (12, 4, 4)),
-        (("Train", "Test"), (16, 4, 20)),
-        (("Train", "Val"), (16, 20, 4)),
-        (("Train", "Val", "Test"), (20, 20, 20)),
-        (("training", "VALID", "Testing"), (20, 20, 20)),
+        ((), (6, 2, 2)),
+        (("Train",), (6, 2, 2)),
+        (("Train", "Test"), (8, 2, 10)),
+        (("Train", "Val"), (8, 10, 2)),
+        (("Train", "Val", "Test"), (10, 10, 10)),
+        (("training", "VALID", "Testing"), (10, 10, 10)),
     ],
     ids=lambda each: "-".join(map(str, each)) or "none",
 )
@@ -64,7 +64,7 @@ def notes_of(data: Path, tiny: tuple[str, ...], *settings: str) -> list[str]:
 def test_folders_tell_roles_and_what_lacks_is_drawn_from_training(
     folders: tuple[str, ...], sizes: tuple[int, int, int], tiny_radiology: tuple[str, ...], tmp_path: Path
 ) -> None:
-    write_class_folders(tmp_path, ("left", "right"), cases=10, roles=folders)
+    write_class_folders(tmp_path, ("left", "right"), cases=5, roles=folders)
     drawn = ("split.val=0.2", "split.test=0.2", "split.stratify=class")
     found = roles_of(tmp_path, tiny_radiology, *FOLDERS, *drawn)
 

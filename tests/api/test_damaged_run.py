@@ -17,7 +17,7 @@ from medseg.learning.scores.tables import read_scores
 from medseg.pipeline.folder import RunFolder
 from medseg.tracking.mlflow.store import open_store
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("figureless")
 
 MADE = ("model/weights.safetensors", "model/model.json", "scores/test.csv", "split.json", "slices.csv")
 

@@ -16,7 +16,7 @@ from medseg.errors import DefinitionError
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_label_maps_of_volumes_are_equal(finished: RunResult, patients: Path, tmp_path: Path) -> None:
     case = patients / "Brats_001"
     words = ["predict", str(finished.folder), str(case), "-o", str(tmp_path / "onnx"), "--engine", "onnx"]

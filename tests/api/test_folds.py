@@ -36,7 +36,7 @@ from medseg.tracking.mlflow.store import open_store
 
 pytestmark = [
     pytest.mark.slow,  # each makes several runs, or needs those of `folded`
-    pytest.mark.usefixtures("undrawn"),  # the figures of `folded`, which is made before, are drawn
+    pytest.mark.usefixtures("figureless"),  # the figures of `folded`, which is made before, are drawn
 ]
 
 TINY = (

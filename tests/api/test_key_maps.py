@@ -21,7 +21,7 @@ from medseg.errors import DataError, RunError
 from medseg.learning.inference.predictor import Predictor
 from medseg.testing.pictures import write_picture
 
-pytestmark = pytest.mark.usefixtures("monai_imported")
+pytestmark = pytest.mark.usefixtures("monai_imported", "undrawn")
 
 
 @pytest.fixture

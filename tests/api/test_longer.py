@@ -20,7 +20,7 @@ from medseg.pipeline.study.part import Part
 from medseg.tracking.mlflow.store import open_store
 from medseg.yaml import read_yaml
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("figureless")
 
 Copied = Callable[[RunResult], RunFolder]
 

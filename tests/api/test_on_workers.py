@@ -103,7 +103,7 @@ def test_checks_and_stores_are_those_of_this_machine(
     assert len(stores[0][2]) == 6
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_predictions_and_scores_are_those_of_this_machine(
     address: str, finished: RunResult, workspace: Path
 ) -> None:

@@ -218,7 +218,7 @@ def test_what_predict_writes_has_the_dice_of_the_table(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:monai")  # of the augmentation, at a blank slice
-@pytest.mark.usefixtures("workspace", "undrawn")
+@pytest.mark.usefixtures("workspace", "figureless")
 def test_test_labels_of_another_make_change_neither_weights_nor_threshold(
     pictured: RunResult, particles: Path, tiny_emps: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -22,6 +22,8 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.progress import Silent
 from medseg.testing.cases import brats_affine, brats_case, write_brats, write_case
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 NAMES = ("outside", "healthy", "necrotic_core", "oedema", "enhancing")
 
 

@@ -51,9 +51,9 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(workspace: Path, data: Path, undrawn: None) -> Callable[[], RunResult]:
+def run(workspace: Path, data: Path, figureless: None) -> Callable[[], RunResult]:
     (workspace / "probed.yaml").write_text(PIPELINE)
-    return lambda: run_pipeline("probed.yaml", data, device="cpu")
+    return lambda: run_pipeline("probed.yaml", data, device="cpu", jobs=1)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -79,10 +79,10 @@ def test_what_is_interrupted_goes_on_to_the_same_bytes_and_predicts_as_it_was_sc
             run()
     (cut,) = [folder for folder, state in all_runs() if state.status == "KILLED"]
     assert cut.read().done == STEPS[:2]
-    resumed = resume_pipeline(cut.path.name, device="cpu")
+    resumed = resume_pipeline(cut.path.name, device="cpu", jobs=1)
     assert files(resumed.folder) == expected
     shutil.rmtree(cut.path / "steps" / "embed")  # all after it is made again, too
-    resume_pipeline(cut.path.name, device="cpu")
+    resume_pipeline(cut.path.name, device="cpu", jobs=1)
     assert files(resumed.folder) == expected
 
     with open_store(whole.tracking_uri) as client:

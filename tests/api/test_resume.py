@@ -31,7 +31,10 @@ from medseg.tracking.mlflow.calls import Call
 from medseg.tracking.mlflow.sending.outbox import UNTRACKED, leave
 from medseg.tracking.mlflow.store import open_store
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own
+    pytest.mark.usefixtures("figureless"),
+]
 
 
 def only_run() -> RunFolder:
@@ -87,7 +90,7 @@ STAGES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.usefixtures("workspace", "undrawn")
+@pytest.mark.usefixtures("workspace")
 def test_a_run_interrupted_at_any_stage_ends_as_if_it_had_not_been(
     stage: str,
     finished: RunResult,
@@ -127,7 +130,7 @@ def test_a_run_interrupted_at_any_stage_ends_as_if_it_had_not_been(
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX")
 def test_a_run_killed_in_training_is_marked_and_ends_bit_for_bit_as_if_it_had_not_been(
-    workspace: Path, patients: Path, tiny: tuple[str, ...], undrawn: None
+    workspace: Path, patients: Path, tiny: tuple[str, ...]
 ) -> None:
     settings = [*tiny, "steps.fit.epochs=4", "loading.batch_size=2"]
     words = [word for each in settings for word in ("--set", each)]

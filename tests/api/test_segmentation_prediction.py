@@ -31,6 +31,8 @@ from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
 from medseg.testing.series import Stack, uid_of, write_series
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 highdicom = pytest.importorskip("highdicom")
 
 NETWORK: dict[str, Any] = {

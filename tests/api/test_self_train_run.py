@@ -59,9 +59,9 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(workspace: Path, data: Path, undrawn: None) -> Callable[[], RunResult]:
+def run(workspace: Path, data: Path, figureless: None) -> Callable[[], RunResult]:
     (workspace / "taught.yaml").write_text(PIPELINE)
-    return lambda: run_pipeline("taught.yaml", data, device="cpu")
+    return lambda: run_pipeline("taught.yaml", data, device="cpu", jobs=1)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -93,7 +93,7 @@ def test_what_is_killed_within_a_round_goes_on_to_the_same_bytes(
             run()
     (cut,) = [folder for folder, state in all_runs() if state.status == "KILLED"]
     assert cut.read().done == ("embed", "probe")
-    resumed = resume_pipeline(cut.path.name, device="cpu")
+    resumed = resume_pipeline(cut.path.name, device="cpu", jobs=1)
     assert files(resumed.folder) == expected
 
     with open_store(whole.tracking_uri) as client:

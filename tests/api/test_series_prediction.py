@@ -23,6 +23,8 @@ from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
 from medseg.testing.series import Stack, uid_of, write_series
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 NETWORK: dict[str, Any] = {
     "_target_": "monai.networks.nets.UNet",
     "spatial_dims": 2,

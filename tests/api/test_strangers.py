@@ -27,7 +27,10 @@ from medseg.tracking.mlflow.sending.outbox import UNTRACKED
 from medseg.tracking.mlflow.store import open_store
 from medseg.yaml import read_yaml, write_yaml
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own
+    pytest.mark.usefixtures("figureless"),
+]
 
 GONE = {"host": platform.node(), "pid": 2**22 - 3}
 

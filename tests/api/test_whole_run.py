@@ -254,7 +254,7 @@ def test_a_role_without_scores_is_an_error_that_says_so(finished: RunResult) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("workspace", "undrawn")
+@pytest.mark.usefixtures("workspace", "figureless")
 def test_the_same_definition_gives_the_same_weights_and_scores_again(
     finished: RunResult, patients: Path, tiny: tuple[str, ...]
 ) -> None:
@@ -265,7 +265,7 @@ def test_the_same_definition_gives_the_same_weights_and_scores_again(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("workspace", "undrawn")
+@pytest.mark.usefixtures("workspace", "figureless")
 def test_a_split_by_slice_is_marked_as_leaking_and_a_sample_in_a_folder_as_generated(
     patients: Path, tiny: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -315,7 +315,7 @@ def test_real_contours_are_refused_as_such(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_skip_bad_goes_on_and_records_what_it_left_out(data: Path, workspace: Path) -> None:
     torn(first(data))
     (data / "Nothing").mkdir()
@@ -456,7 +456,7 @@ def test_a_patient_in_two_folders_of_roles_is_refused_with_the_number(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_copies_across_roles_are_refused_unless_they_are_allowed(tmp_path: Path, workspace: Path) -> None:
     data = with_roles(tmp_path)
     with Image.open(data / "Train" / "left" / "0001.png") as picture:
@@ -490,7 +490,7 @@ def test_one_picture_with_two_classes_is_refused_with_both(data: Path, workspace
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_classes_keep_their_order_and_names_everywhere(tmp_path: Path, workspace: Path) -> None:
     names = ("10_x", "2_y", "A", "b", unicodedata.normalize("NFD", "é"), "low", "high", "train")
     expected = ["10_x", "2_y", "A", "b", "high", "low", "train", "é"]
@@ -528,7 +528,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, written: Path, monai_importe
     """An untrained model of the classes left and right; never change it."""
     from medseg.api import check_pipeline
 
-    resolved = check_pipeline("radiology_cnn", set=[*TINY, *FOLDERS], data=written)
+    resolved = check_pipeline("radiology_cnn", set=[*TINY, *FOLDERS], data=written, jobs=1)
     return resolved.predictor.save(tmp_path_factory.mktemp("model") / "saved")
 
 

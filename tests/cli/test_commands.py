@@ -170,7 +170,7 @@ def test_what_goes_wrong_ends_with_its_code_and_no_traceback(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_the_closing_table_fits_and_says_where_the_model_is_and_what_to_do_next(
     workspace: Path, patients: Path, tiny: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

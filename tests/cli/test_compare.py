@@ -91,7 +91,7 @@ def test_runs_that_cannot_be_compared_end_with_code_2_and_the_reason(made_run) -
     assert "11 patients" in medseg("compare", NAMES[0], "fewer", "--on-common", "--no-keep").stdout
 
 
-@pytest.mark.usefixtures("undrawn", "three")
+@pytest.mark.usefixtures("figureless", "three")
 def test_a_comparison_is_kept_in_the_folder_of_b_and_said_so() -> None:
     assert f"medseg-runs/{NAMES[1]}/comparisons/with-{NAMES[0]}" in medseg("compare", *NAMES[:2]).stderr
 

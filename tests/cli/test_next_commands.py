@@ -17,7 +17,10 @@ from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.options import RunOptions
 from medseg.tracking.mlflow.address import default_uri
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own
+    pytest.mark.usefixtures("figureless"),
+]
 
 NETWORK = '''
 from monai.networks.nets import UNet

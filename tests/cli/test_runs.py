@@ -24,7 +24,7 @@ def medseg(*words: object) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_a_run_that_was_moved_goes_on_and_predicts_and_keeps_its_tracking_store(
     workspace: Path, finished: RunResult, patients: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

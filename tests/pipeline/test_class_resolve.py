@@ -32,7 +32,7 @@ def check(monai_imported: None, pictures: Path) -> Callable[..., Any]:
     from medseg.api import check_pipeline
 
     def checked(*sets: str) -> Any:
-        return check_pipeline("radiology_cnn", set=[*TINY, *sets], data=pictures)
+        return check_pipeline("radiology_cnn", set=[*TINY, *sets], data=pictures, jobs=1)
 
     return checked
 

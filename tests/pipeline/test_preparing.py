@@ -34,7 +34,7 @@ from medseg.testing.pictures import write_emps
 from medseg.tracking.mlflow.store import open_store
 from medseg.yaml import read_yaml, write_yaml
 
-pytestmark = pytest.mark.usefixtures("undrawn", "workspace")
+pytestmark = pytest.mark.usefixtures("figureless", "workspace")
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_a_run_that_fails_is_marked_and_goes_on_when_its_cause_is_gone(
     finished: RunResult,
     patients: Path,
     tiny: tuple[str, ...],
-    undrawn: None,
+    figureless: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from medseg.steps.evaluate import Evaluate
@@ -60,7 +60,7 @@ def test_a_run_that_fails_is_marked_and_goes_on_when_its_cause_is_gone(
 
 @pytest.mark.slow
 def test_a_split_that_was_changed_by_hand_is_refused(
-    workspace: Path, patients: Path, tiny: tuple[str, ...], undrawn: None, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, patients: Path, tiny: tuple[str, ...], figureless: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from medseg.steps.fit import Fit
 
@@ -79,7 +79,7 @@ def test_a_split_that_was_changed_by_hand_is_refused(
 
 @pytest.mark.slow
 def test_two_steps_that_score_write_two_tables(
-    workspace: Path, patients: Path, tiny: tuple[str, ...], undrawn: None
+    workspace: Path, patients: Path, tiny: tuple[str, ...], figureless: None
 ) -> None:
     more = "steps={fit: {_target_: medseg.steps.Fit, epochs: 1, optimiser: {_target_: torch.optim.SGD, lr: 0.1}}, "
     more += "first: {_target_: medseg.steps.Evaluate, role: val, distances: false}, "
@@ -93,7 +93,7 @@ def test_two_steps_that_score_write_two_tables(
 
 @pytest.mark.slow
 def test_a_step_that_changes_a_scored_model_without_saying_so_is_told_of(
-    workspace: Path, patients: Path, tiny: tuple[str, ...], undrawn: None, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, patients: Path, tiny: tuple[str, ...], figureless: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from medseg.steps.average_flips import AverageFlips
 
@@ -113,7 +113,12 @@ def test_a_step_that_changes_a_scored_model_without_saying_so_is_told_of(
 
 @pytest.mark.slow
 def test_a_model_that_is_taken_and_learns_again_loses_what_was_chosen_for_its_old_weights(
-    workspace: Path, finished: RunResult, patients: Path, tiny: tuple[str, ...], undrawn: None, tmp_path: Path
+    workspace: Path,
+    finished: RunResult,
+    patients: Path,
+    tiny: tuple[str, ...],
+    figureless: None,
+    tmp_path: Path,
 ) -> None:
     from medseg.learning.inference.cleaning import Cleaning
 

@@ -10,6 +10,8 @@ from medseg.errors import DefinitionError
 from medseg.learning.inference.predictor import Predictor
 from medseg.steps.fit import Fit
 
+pytestmark = pytest.mark.usefixtures("figureless")
+
 ADAM = {"_target_": "torch.optim.AdamW", "lr": 0.02, "weight_decay": 0.1}
 SGD = {"_target_": "torch.optim.SGD", "lr": 0.01, "momentum": 0.9}
 ONE = {"all_but_last_blocks": 1}

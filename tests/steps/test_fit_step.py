@@ -73,6 +73,7 @@ def test_training_leaves_a_better_network_with_its_traces(make_work, make_run, h
     assert not work.predictor.network.training
 
 
+@pytest.mark.usefixtures("figureless")
 def test_how_far_a_training_was_off_from_what_was_expected_is_said(make_work, make_run, heard, monkeypatch):
     seconds = iter([0.0, 1.0, 3.0, 3.0, 4.0, 9.0])  # begun, trained and validated of two epochs
     clock = SimpleNamespace(perf_counter=lambda: next(seconds))
@@ -93,6 +94,7 @@ def test_an_expectation_of_another_form_is_refused(given):
         make_step(expected=given)
 
 
+@pytest.mark.usefixtures("figureless")
 def test_an_epoch_may_hold_a_part_of_the_slices(make_work, make_run, heard):
     run = make_run()
     run = replace(run, loading=run.loading.model_copy(update={"slices_per_epoch": 3}))
@@ -133,6 +135,7 @@ def test_a_share_of_foreground_is_one(wrong):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_recalling_gives_the_trained_network_without_training(make_work, make_run):
     run, step = make_run(), make_step()
     done = start(step, make_work(), run)
@@ -146,6 +149,7 @@ def test_recalling_gives_the_trained_network_without_training(make_work, make_ru
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_an_interrupted_step_goes_on_and_ends_as_if_it_had_not_been(make_work, make_run, heard, monkeypatch):
     options = {"epochs": 3, "schedule": COSINE, "schedule_each": "iteration", "pictures_every": 1}
     options |= {"foreground_share": 0.34}
@@ -168,6 +172,7 @@ def test_an_interrupted_step_goes_on_and_ends_as_if_it_had_not_been(make_work, m
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cache", ["memory", "disk"])
+@pytest.mark.usefixtures("figureless")
 def test_where_slices_are_kept_changes_nothing(make_work, make_run, heard, cache):
     auto = start(make_step(epochs=1), make_work(), make_run(folder="auto"))
     other = start(make_step(epochs=1), make_work(), make_run(folder="other", cache=cache))
@@ -176,6 +181,7 @@ def test_where_slices_are_kept_changes_nothing(make_work, make_run, heard, cache
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_memory_is_divided_once_for_training_and_validation_together(make_work, make_run, monkeypatch):
     """Slices that fill what is free must not be refused because the first role took its part."""
     work = make_work()
@@ -192,6 +198,7 @@ def test_a_batch_that_cannot_fit_is_refused_before_training(make_work, make_run,
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_augmentation_is_for_training_alone(make_work, make_run):
     noise = {"_target_": "monai.transforms.RandGaussianNoised", "keys": ["image"], "prob": 1.0, "std": 50.0}
     still = {"_target_": "torch.optim.SGD", "lr": 0.0}
@@ -207,6 +214,7 @@ def test_augmentation_is_for_training_alone(make_work, make_run):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_weights_by_frequency_come_from_the_training_slices(make_work, make_run, monkeypatch):
     seen = []
     work = make_work(class_weights="frequency")
@@ -235,6 +243,7 @@ def test_a_role_without_slices_is_named(make_work, make_run):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_stopping_early_is_said(make_work, make_run, heard):
     still = {"_target_": "torch.optim.SGD", "lr": 0.0}
     start(make_step(epochs=9, patience=2, optimiser=still), make_work(), make_run())
@@ -304,6 +313,7 @@ def test_settings_of_another_type_are_refused(given):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_two_trainings_one_after_the_other_are_both_recorded(make_work, make_run, heard):
     """Head first, then all: the second training's epochs follow the first's."""
     run = make_run()
@@ -346,6 +356,7 @@ def test_a_verdict_is_given_of_one_epoch_too(make_work, make_run, heard):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_the_best_weights_are_those_of_the_least_loss_where_that_is_asked_for(make_work, make_run, heard):
     run = make_run()
     work = start(make_step(epochs=4, best_by="loss"), make_work(), run)
@@ -361,6 +372,7 @@ def test_the_best_weights_are_those_of_the_least_loss_where_that_is_asked_for(ma
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_a_binary_mask_learns_on_pictures(make_picture_work, make_run, tmp_path):
     """The same step, without a word of what kind the task or the files are."""
     data = write_emps(tmp_path / "emps", cases=6, size=(24, 32), seed=4)
@@ -400,6 +412,7 @@ def test_a_score_that_the_validation_masks_do_not_define_is_said_and_not_recorde
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_the_best_weights_are_those_of_a_score_that_is_named(make_work, make_run, heard):
     run = make_run()
     start(make_step(epochs=3, best_by="iou"), make_work(), run)
@@ -422,6 +435,7 @@ def test_a_score_that_is_not_known_cannot_choose(make_work):
         make_step(best_by=rule).check(make_work().predictor)
 
 
+@pytest.mark.usefixtures("figureless")
 def test_the_weights_of_every_epoch_are_kept_and_can_be_started_from(make_work, make_run, heard):
     run = make_run()
     done = start(make_step(keep="every"), make_work(), run)

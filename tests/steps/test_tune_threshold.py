@@ -94,6 +94,7 @@ BRUTE = {"f1": f1, "iou": iou, "accuracy": accuracy, "recall": recall}
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 @pytest.mark.parametrize("score", list(BRUTE))
 @pytest.mark.parametrize("over", ["pooled", "groups"])
 def test_no_threshold_is_better_and_its_score_is_that_of_trying_all(work, make_run, heard, score, over):

@@ -33,6 +33,8 @@ from medseg.progress import Silent
 from medseg.testing.archive import Archive, Request, serving
 from medseg.testing.series import uid_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 pytest.importorskip("dicomweb_client")
 pytest.importorskip("highdicom")
 

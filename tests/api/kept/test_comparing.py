@@ -52,7 +52,7 @@ def test_runs_are_named_by_name_path_or_latest_and_seeds_in_lists_or_with_commas
         medseg.compare(f"{names[0]},", names[1])
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_a_comparison_is_kept_with_b_and_is_an_artifact_of_its_run(tracked_run, uri) -> None:
     a, b = tracked_run("a", table()), tracked_run("b", table(0.1))
     found = medseg.compare("a", "b")
@@ -74,7 +74,7 @@ def test_a_comparison_is_kept_with_b_and_is_an_artifact_of_its_run(tracked_run, 
     assert b.read().mine
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_where_the_server_is_away_the_artifact_waits_and_sync_sends_it(tracked_run, uri) -> None:
     tracked_run("a", table())
     b, said = tracked_run("b", table(0.1), tracking_uri="http://127.0.0.1:9"), []
@@ -108,7 +108,7 @@ def test_folds_are_no_run_and_named_as_what_they_are(made_run) -> None:
         medseg.compare("a", "f")
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_a_score_whose_name_is_a_path_names_no_file(made_run) -> None:
     made_run("a", {"": table().assign(**{"../../x": 1.0})})
     b = made_run("b", {"": table().assign(**{"../../x": 1.0})})

@@ -49,7 +49,7 @@ def runs() -> int:
     return len(list(Path("medseg-runs").iterdir()))
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_a_run_that_is_made_again_is_the_same_to_the_bit_and_says_so_in_mlflow(ended: RunFolder) -> None:
     found = medseg.reproduce_run(ended.path.name)
     again = RunFolder(Path("medseg-runs") / found.again)
@@ -64,7 +64,7 @@ def test_a_run_that_is_made_again_is_the_same_to_the_bit_and_says_so_in_mlflow(e
     assert tags["reproduction"] == "identical to the bit"
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_a_run_whose_folder_is_elsewhere_is_made_again_from_the_tracking_store_alone(
     stored: State, patients: Path
 ) -> None:

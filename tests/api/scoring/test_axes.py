@@ -14,7 +14,10 @@ from medseg.api.result import RunResult
 from medseg.slices.rule import SliceRule
 from medseg.testing.cases import write_brats
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own
+    pytest.mark.usefixtures("undrawn"),
+]
 
 
 @pytest.mark.slow

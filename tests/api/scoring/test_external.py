@@ -24,7 +24,10 @@ from medseg.testing.cases import write_brats
 from medseg.testing.pictures import write_emps
 from medseg.yaml import read_yaml
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own
+    pytest.mark.usefixtures("undrawn"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def scored(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "scores").glob("test.csv"))
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("figureless")
 def test_a_sweep_that_was_killed_goes_on_and_scores_the_winner_alone(
     workspace: Path, patients: Path, tiny: tuple[str, ...]
 ) -> None:

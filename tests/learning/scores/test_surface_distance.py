@@ -14,8 +14,10 @@ def brute_surface(mask):
     """Look at every voxel and its face neighbours, one by one."""
     points = []
     for place in product(*map(range, mask.shape)):
+        if not mask[place]:
+            continue
         neighbours = [
-            tuple(np.add(place, step * np.eye(mask.ndim, dtype=int)[axis]))
+            (*place[:axis], place[axis] + step, *place[axis + 1 :])
             for axis in range(mask.ndim)
             for step in (-1, 1)
         ]
@@ -23,7 +25,7 @@ def brute_surface(mask):
             all(0 <= at < size for at, size in zip(near, mask.shape, strict=True)) and mask[near]
             for near in neighbours
         )
-        if mask[place] and not inner:
+        if not inner:
             points.append(place)
     return np.array(points)
 

@@ -54,7 +54,7 @@ def at(groups, threshold, score, over):
 @pytest.mark.parametrize("score", COUNT_SCORES)
 @pytest.mark.parametrize("over", ["pooled", "groups"])
 def test_nothing_is_better_than_the_best(score, over):
-    groups = random_groups()
+    groups = random_groups(size=60)
     found = search(counted(groups), score=score, over=over)
     every = np.unique(np.concatenate([p for p, _ in groups]))
     best = np.nanmax([at(groups, t, score, over) for t in every])
@@ -144,7 +144,7 @@ def test_means_over_very_many_groups_do_not_drift():
     best = np.nanmax(
         [
             at(groups, t, "precision", "groups")
-            for t in np.unique(np.concatenate([p for p, _ in groups]))[-100:]
+            for t in np.unique(np.concatenate([p for p, _ in groups]))[-25:]
         ]
     )
     assert found.value >= best - 1e-15

@@ -16,7 +16,7 @@ from medseg.learning.tasks.temperature import best_temperature, probabilities
 NAMES = ("a", "b", "c")
 
 
-def drawn(many: bool, count: int = 1000):
+def drawn(many: bool, count: int = 400):
     """Logits, and truths that are drawn by just their probabilities."""
     random = np.random.default_rng(0)
     logits = random.normal(scale=2, size=(count, 3)).astype(np.float32)

@@ -8,7 +8,7 @@ import pytest
 
 from medseg.learning.training.curve_verdict import read_curves
 
-SEEDS = range(8)
+SEEDS = range(4)
 
 
 def history(train, val, score=None, *, every=1):

@@ -61,6 +61,7 @@ def truth_and_prediction(work, case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("role", ["test", "val"])
+@pytest.mark.usefixtures("figureless")
 def test_scores_are_those_of_the_predicted_label_maps(make_scored, role):
     work, run = make_scored(role)
     table = pd.read_csv(run.folder / "scores" / f"{role}.csv")
@@ -85,6 +86,7 @@ def test_scores_are_those_of_the_predicted_label_maps(make_scored, role):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_metrics_are_means_over_patients_and_the_matrix_is_pooled(make_scored, heard):
     work, run = make_scored()
     table = pd.read_csv(run.folder / "scores" / "test.csv")
@@ -120,12 +122,14 @@ def test_tables_and_figures_are_written_and_recorded(make_scored, heard):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_distances_can_be_left_out(make_scored):
     _, run = make_scored(distances=False)
     assert pd.read_csv(run.folder / "scores" / "test.csv")["hd95"].isna().all()
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_all_slices_count_also_those_that_are_not_stored(make_scored):
     few, run = make_scored(keep={"contains": "foreground", "draw": 2})
     first = (run.folder / "scores" / "test.csv").read_bytes()
@@ -135,6 +139,7 @@ def test_all_slices_count_also_those_that_are_not_stored(make_scored):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_split_by_slice_only_slices_of_the_role_are_scored(make_scored):
     work, run = make_scored(by="slice")
     table = pd.read_csv(run.folder / "scores" / "test.csv")
@@ -160,6 +165,7 @@ def test_split_by_slice_only_slices_of_the_role_are_scored(make_scored):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_recalling_gives_the_same_tables_without_predicting(make_scored, make_work):
     work, run = make_scored()
     fresh = make_work()
@@ -175,6 +181,7 @@ def test_recalling_gives_the_same_tables_without_predicting(make_scored, make_wo
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figureless")
 def test_two_roles_have_their_own_tables(make_scored):
     work, run = make_scored("val")
     both = Evaluate("test")(work, run)
@@ -215,6 +222,7 @@ def test_an_unknown_role_is_refused():
         Evaluate("tset")
 
 
+@pytest.mark.usefixtures("figureless")
 def test_a_table_of_slices_counts_every_slice_of_every_case(make_work, make_run, heard):
     work = make_work()
     work = replace(work, predictor=replace(work.predictor, network=ByIntensity()))

@@ -43,6 +43,7 @@ def images_of(work, frame):
 
 
 @pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.usefixtures("undrawn")
 def test_the_network_gives_the_probabilities_of_scikit_learn(make_feature_work, make_run, take, classes):
     work = make_feature_work(classes=ROUND[:classes])
     work = take(work, make_run("embed"), "Embed")
@@ -54,6 +55,7 @@ def test_the_network_gives_the_probabilities_of_scikit_learn(make_feature_work, 
     assert np.ptp(expected[:, 0]) > 0.2  # they are not all alike
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_is_saved_and_recalled_is_an_ordinary_model(embedded, make_run, take):
     run = make_run("probe")
     images = images_of(embedded, embedded.artifacts["features"].read()).astype(np.float32)
@@ -67,6 +69,7 @@ def test_what_is_saved_and_recalled_is_an_ordinary_model(embedded, make_run, tak
     assert done.predictor.classify(done.predictor.read_image(case)).names == case.labels
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_only_the_last_layer_changes(embedded, make_run, take):
     before = {name: each.clone() for name, each in embedded.predictor.network.state_dict().items()}
     take(embedded, make_run("probe"), "Probe", strengths=FEW)
@@ -104,6 +107,7 @@ def test_c_its_curve_and_the_scores_are_recorded(embedded, make_run, take, heard
     np.testing.assert_allclose(listed["mean"][listed["used"]], train.mean(axis=0)[listed["used"]])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_test_cases_and_unlabelled_ones_count_for_nothing(make_feature_work, make_run, take):
     found = []
     for folder, drop in (("all", ()), ("fewer", ("test", "unlabelled"))):
@@ -116,6 +120,7 @@ def test_test_cases_and_unlabelled_ones_count_for_nothing(make_feature_work, mak
     assert torch.allclose(*found, atol=1e-6)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_it_works_without_validation_cases(make_feature_work, make_run, take, heard):
     work = take(make_feature_work(lambda _: "train"), make_run("embed"), "Embed")
     take(work, make_run("probe"), "Probe", strengths=FEW)
@@ -124,11 +129,13 @@ def test_it_works_without_validation_cases(make_feature_work, make_run, take, he
     assert "val/score" not in found
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_end_of_what_was_tried_is_said(embedded, make_run, take, heard):
     take(embedded, make_run("probe"), "Probe", strengths=[1e-9, 1e-8])
     assert any("the best C is at the end" in text for text in heard.said)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_settings_of_the_loss_that_do_not_count_are_said(embedded, make_run, take, heard):
     task = ImageClasses(embedded.predictor.task.classes, label_smoothing=0.1)
     work = replace(embedded, predictor=replace(embedded.predictor, task=task))
@@ -152,12 +159,14 @@ def test_another_head_is_refused_before_anything_runs(make_feature_work):
         Probe().check(replace(predictor, network=network))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_features_of_another_layer_are_refused(make_feature_work, make_run, take):
     work = take(make_feature_work(), make_run("embed"), "Embed", layer="features.0")
     with pytest.raises(DefinitionError, match=r"are of the layer features.0, .* set steps.embed.layer=null"):
         take(work, make_run("probe"), "Probe")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_features_of_other_weights_are_refused(embedded, make_run, take):
     with torch.no_grad():
         embedded.predictor.network.classifier.weight.zero_()  # which features do not depend on
@@ -168,6 +177,7 @@ def test_features_of_other_weights_are_refused(embedded, make_run, take):
         take(embedded, make_run("probe"), "Probe")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_features_that_are_not_there_are_refused(make_feature_work, make_run, take):
     with pytest.raises(DefinitionError, match="no features yet"):
         take(make_feature_work(), make_run("probe"), "Probe")
@@ -188,6 +198,7 @@ def test_features_that_are_not_there_are_refused(make_feature_work, make_run, ta
         ),
     ],
 )
+@pytest.mark.usefixtures("undrawn")
 def test_too_few_training_cases_are_refused(make_feature_work, make_run, take, role, folds, said):
     work = take(make_feature_work(role), make_run("embed"), "Embed")
     with pytest.raises(DataError, match=said):
