@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import floor, prod
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_flatten, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 from medseg.machine.memory import available_memory
 
@@ -135,7 +135,7 @@ def _refuse_unfit(nbytes: int) -> None:
 
 def _nbytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
     """Bytes that a function makes; 0 where only its data tell, or where what it gives is a view of what it got."""
-    held = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, torch.Tensor)]
+    held = list(_tensors((*args, *kwargs.values())))
     name, shapes = getattr(func, "__name__", ""), {each.shape for each in held}
     if held and (name in _ALIKE or (name in _OF_ALIKE and len(shapes) == 1)):
         return held[0].nbytes
@@ -145,16 +145,27 @@ def _nbytes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
         if name in _SPELT_OUT:
             return held[0].element_size() * prod(_SPELT_OUT[name](*args, **kwargs))
         bare, more = [_bare(each) for each in args], {key: _bare(each) for key, each in kwargs.items()}
-        left = any(isinstance(each, torch.Tensor) for each in tree_flatten((bare, more))[0])
-        where = {} if left else {"device": torch.device("meta")}
+        left = next(_tensors((*bare, *more.values())), None)
+        where = {} if left is not None else {"device": torch.device("meta")}
         made = func(*bare, **{**more, **where})
     except Exception:  # noqa: BLE001 - no function that makes tensors, or it fails in earnest as well
         return 0
     return sum(
         each.numel() * each.element_size()
-        for each in tree_flatten(made)[0]
-        if isinstance(each, torch.Tensor) and each.is_meta and not each._is_view()  # noqa: SLF001 - torch has no other
+        for each in _tensors((made,))
+        if each.is_meta and not each._is_view()  # noqa: SLF001 - torch has no other
     )
+
+
+def _tensors(given: Iterable[Any]) -> Iterator[torch.Tensor]:
+    """Those among arguments, and within lists and the like; several times as fast as torch's own trees."""
+    for each in given:
+        if isinstance(each, torch.Tensor):
+            yield each
+        elif isinstance(each, list | tuple):
+            yield from _tensors(each)
+        elif isinstance(each, dict):
+            yield from _tensors(each.values())
 
 
 def _interpolated(
@@ -193,6 +204,8 @@ def _bare(given: Any) -> Any:
     """An argument without its data; of sizes, which may be tensors of one whole number each, the numbers."""
     if isinstance(given, torch.Tensor):
         return _without_data(given)
+    if not isinstance(given, list | tuple | dict):
+        return given
     return tree_map_only(torch.Tensor, _size_or_bare, given)
 
 
