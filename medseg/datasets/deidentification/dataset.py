@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_has_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -42,6 +44,14 @@ _TYPED = re.compile(
     r"|OwnerID|PrintJobID|HangingProtocolCreator|SelectorUCValue|PatientBreedDescription|BreedRegistrationNumber"
 )
 """Keywords of short texts that somebody typed, or that number an order, a journey or an animal."""
+
+#: Not in the table; whoever has the key reads the former identity from it.
+_SEALED = Tag("EncryptedAttributesSequence")
+
+_CHARACTERS = Tag("SpecificCharacterSet")
+
+#: Codes by which pixels are decoded, and the kind of the images.
+_OF_PIXELS, _MODALITY = 0x0028, Tag("Modality")
 
 #: The group of numbers of series, acquisitions and images, all of which may be empty.
 _RELATIONS = 0x0020
@@ -89,6 +99,10 @@ def _readable(data: Dataset) -> Iterator[DataElement]:
         if element.VR == "SQ":
             for item in element.value:
                 yield from _readable(item)
+
+
+def _values(element: DataElement) -> list[Any]:
+    return list(element.value) if isinstance(element.value, MultiValue) else [element.value]
 
 
 def _is_own(uid: str) -> bool:
@@ -158,10 +172,14 @@ class DatasetCleaner:
 
     def _unlisted(self, data: Dataset, element: DataElement) -> None:
         """What the table leaves as it is: names, free text and dates are emptied all the same."""
-        if element.VR == "SQ":
-            self._walk(data, element)
-        elif element.VR == "UN":
+        if element.tag == _CHARACTERS:
+            self._characters(element)
+        elif element.VR == "UN" or element.tag == _SEALED:
             self._remove(data, element)
+        elif element.VR == "SQ":
+            self._walk(data, element)
+        elif element.VR == "CS":
+            self._codes(element)
         elif element.VR == "UI":
             self._unlisted_uids(data, element)
         elif element.VR in _TIMES and self._choice.shift_dates:
@@ -185,6 +203,24 @@ class DatasetCleaner:
         text = str(element.value).casefold()
         return any(part in text for part in self._naming)
 
+    def _characters(self, element: DataElement) -> None:
+        """Only character sets that there are: any other text is one that somebody put there."""
+        if any(each not in python_encoding for each in _values(element)):
+            element.value = "ISO_IR 100"
+            self.counts["replaced"] += 1
+
+    def _codes(self, element: DataElement) -> None:
+        """Codes of which a word is a part of a name or number: the standard lets programs add some of their own."""
+        if element.tag.group == _OF_PIXELS or element.tag == _MODALITY or element.is_empty:
+            return
+        values = [str(each) for each in _values(element)]
+        new = [
+            "REMOVED" if self._naming & set(re.split(r"[\W_]+", each.casefold())) else each for each in values
+        ]
+        if new != values:
+            element.value = new if len(new) > 1 else new[0]
+            self.counts["replaced"] += 1
+
     def _drop(self, data: Dataset, tag: BaseTag) -> None:
         del data[tag]
         self.counts["removed"] += 1
@@ -207,18 +243,17 @@ class DatasetCleaner:
         if element.VR != "UI":
             self._replace(data, element)
             return
-        values = element.value if isinstance(element.value, MultiValue) else [element.value]
+        values = _values(element)
         new = [self._substitutes.uid(str(each)) if _is_own(str(each)) else each for each in values]
-        if new != list(values):
+        if new != values:
             element.value = new if len(new) > 1 else new[0]
             self.counts["replaced"] += 1
 
     def _shift(self, data: Dataset, element: DataElement) -> None:
         if element.VR == "TM" or element.is_empty:
             return
-        values = element.value if isinstance(element.value, MultiValue) else [element.value]
         try:
-            new = [shifted(str(each), self._days) for each in values]
+            new = [shifted(str(each), self._days) for each in _values(element)]
         except (ValueError, OverflowError):
             self._replace(data, element)
             return

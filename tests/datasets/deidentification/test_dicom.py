@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import CTImageStorage, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
@@ -176,6 +176,36 @@ def test_short_texts_and_numbers_that_name_the_patient_are_emptied(cleaned: Call
     assert not data.SoftwareVersions
     assert data.SeriesNumber is None
     assert (data.InstanceNumber, data.Manufacturer) == (12, "Good")
+
+
+def test_codes_that_name_the_patient_are_replaced_and_others_stay(cleaned: Callable[..., Any]) -> None:
+    """The standard lets programs add codes of their own."""
+    told: dict[str, Any] = {
+        "PatientName": "Headley^Primary",
+        "BodyPartExamined": "HEADLEY",
+        "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+        "PatientPosition": "HFS",
+    }
+    _, data = cleaned(**told)
+
+    assert data.BodyPartExamined == "REMOVED"
+    assert list(data.ImageType) == ["ORIGINAL", "REMOVED", "AXIAL"]
+    assert (data.PatientPosition, data.Modality) == ("HFS", "CT")
+    assert data.PhotometricInterpretation == "MONOCHROME2"
+
+
+@pytest.mark.filterwarnings("ignore:Unknown encoding")  # pydicom's own
+def test_what_is_no_character_set_is_none_afterwards(cleaned: Callable[..., Any]) -> None:
+    assert cleaned(SpecificCharacterSet="HEADLEY GREEN")[1].SpecificCharacterSet == "ISO_IR 100"
+    assert cleaned(SpecificCharacterSet="ISO_IR 192")[1].SpecificCharacterSet == "ISO_IR 192"
+
+
+def test_a_sealed_identity_is_removed(cleaned: Callable[..., Any]) -> None:
+    sealed = Dataset()
+    sealed.EncryptedContentTransferSyntaxUID = "1.2.840.10008.1.2"
+    sealed.EncryptedContent = b"4711" * 4
+
+    assert "EncryptedAttributesSequence" not in cleaned(EncryptedAttributesSequence=[sealed])[1]
 
 
 def test_it_says_what_was_done(cleaned: Callable[..., Any]) -> None:
