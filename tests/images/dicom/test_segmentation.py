@@ -249,6 +249,27 @@ def test_what_de_identification_took_out_is_left_empty(
     assert measures.SliceThickness == pytest.approx(GAP)
 
 
+@pytest.mark.filterwarnings("ignore")  # pydicom's own, of values in no form of the standard
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientSex", "female"),
+        ("PatientBirthDate", "unknown"),
+        ("StudyDate", "2020-01-02"),
+        ("StudyTime", "25:61"),
+    ],
+)
+def test_what_highdicom_would_refuse_of_the_images_is_left_empty_and_said(
+    keyword: str, value: str, mask: NDArray[np.uint8], series: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    sources = series(**{keyword: value})
+    notes = write_segmentation(mask, affine(), SEGMENTS, sources, tmp_path / "a", algorithm=MADE_BY)
+
+    assert notes[0].startswith(f"{keyword} of the source images are not in the form of the standard")
+    assert value not in "".join(notes)
+    assert not dcmread(tmp_path / "a").get(keyword)
+
+
 @pytest.mark.parametrize(
     ("characters", "name"),
     [

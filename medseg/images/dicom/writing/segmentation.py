@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
+from pydicom.valuerep import DA, TM
 
 from medseg.images.dicom.header import Header, opened_frames
 from medseg.images.dicom.quiet import quiet
@@ -34,6 +35,9 @@ _STUDY = (
     *("StudyDate", "StudyTime", "ReferringPhysicianName"),
 )
 
+_UNLIKE = (
+    "{names} of the source images are not in the form of the standard, and are left empty in the segmentation"
+)
 
 _NO_FRAME = (
     "the source images name no frame of reference, as many de-identified ones: the segmentation names one made of "
@@ -102,6 +106,19 @@ def refuse_without_highdicom() -> None:
     _highdicom()
 
 
+def _sex(text: str) -> None:
+    if text not in ("", "M", "F", "O"):
+        raise ValueError(text)
+
+
+_FORMS: Mapping[str, Callable[[str], object]] = {
+    "PatientBirthDate": DA,
+    "PatientSex": _sex,
+    "StudyDate": DA,
+    "StudyTime": TM,
+}
+
+
 def _highdicom() -> Any:
     try:
         return import_module("highdicom")
@@ -159,18 +176,33 @@ def _completed(images: Sequence[Dataset]) -> tuple[str, ...]:
             "the source images have different frames of reference",
             "Give the images of one series as it was taken.",
         )
+    unlike: set[str] = set()
     for image in images:
         image.decode()  # names are written anew, whichever letters their own character set has
         for keyword in _STUDY:
             if keyword not in image:
                 setattr(image, keyword, "")
+        unlike |= _emptied(image)
         _share(image)
+    notes = (_UNLIKE.format(names=", ".join(sorted(unlike))),) if unlike else ()
     if frames != {""}:
-        return ()
+        return notes
     invented = generate_uid(entropy_srcs=["frame of reference", *series])
     for image in images:
         image.FrameOfReferenceUID = invented
-    return (_NO_FRAME,)
+    return (*notes, _NO_FRAME)
+
+
+def _emptied(image: Dataset) -> set[str]:
+    """Empty what highdicom takes from an image and refuses, out of the form of the standard; its names."""
+    wrong = set()
+    for keyword, form in _FORMS.items():
+        try:
+            form(str(image.get(keyword) or ""))
+        except (ValueError, KeyError):
+            setattr(image, keyword, "")
+            wrong.add(keyword)
+    return wrong
 
 
 def _share(image: Dataset) -> None:
