@@ -60,15 +60,14 @@ def is_of_store(place: str, uri: str) -> bool:
         uri: Address of the store, which the user gave.
 
     Returns:
-        Of a sqlite file, whether the place lies in `mlartifacts` beside it; of another store, whether it is no web
-        address of another host.
+        Of a sqlite file, whether the place lies in `mlartifacts` beside it, or beside what a link of that name leads
+        to; of another store, whether it is no web address of another host.
     """
     database, parts = sqlite_path(uri), urlsplit(place)
     if database is not None:
-        beside = (database.parent / "mlartifacts").resolve()
-        return parts.scheme in ("", "file") and Path(url2pathname(parts.path)).resolve().is_relative_to(
-            beside
-        )
+        path = Path(url2pathname(parts.path)).resolve()
+        beside = [(each.parent / "mlartifacts").resolve() for each in (database, database.resolve())]
+        return parts.scheme in ("", "file") and any(map(path.is_relative_to, beside))
     return parts.scheme not in ("http", "https", "ftp", "sftp") or parts.hostname == urlsplit(uri).hostname
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from medseg.recorder import DataInput, Status, is_score
 from medseg.tracking.jsonl import FolderRecorder
-from medseg.tracking.mlflow.address import reach, sqlite_path
+from medseg.tracking.mlflow.address import is_of_store, masked, reach, sqlite_path
 from medseg.tracking.mlflow.calls import (
     Call,
     data_call,
@@ -171,6 +171,12 @@ class MlflowRecorder:
         with open_store(uri) as client:
             run = existing_run(client, run_id)
             client.update_run(run_id, status="RUNNING")
+        place = run.info.artifact_uri
+        if sqlite_path(uri) is not None and not is_of_store(place, uri):
+            say(
+                "The tracking database was copied without the files of this run: those that come are put beside its "
+                f"earlier ones, at {masked(place)}."
+            )
         return cls(
             client,
             run_id,
