@@ -164,6 +164,46 @@ def test_everything_recorded_is_read_back(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="needs /proc, which tells the name of an open file"
+)
+def test_what_is_sent_to_a_folder_of_this_machine_is_on_its_disk_before_it_waits_no_more(
+    empty_tracking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stub_predictor: None
+) -> None:
+    flushed: dict[Path, tuple[int, bool]] = {}
+    folder = tmp_path / "run"
+
+    def flush(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        flushed[path] = path.stat().st_mtime_ns, (folder / UNTRACKED).exists()
+
+    shutil.copyfile(empty_tracking, tmp_path / "mlflow.db")
+    recorder = start(default_uri(f"sqlite:///{(tmp_path / 'mlflow.db').as_posix()}"), folder)
+    (folder / "figures").mkdir()
+    (folder / "figures" / "good.png").write_bytes(b"png")
+    (folder / "figures" / "good.png").chmod(0o400)
+    (folder / "test.csv").write_text("case,dice\na,0.5\n")
+    saved_predictor(folder / "model")
+    monkeypatch.setattr("os.fsync", flush)
+    recorder.artifact(folder / "test.csv", "tables")
+    recorder.artifact(folder / "figures")
+    recorder.table(folder / "test.csv")
+    recorder.settle()
+    recorder.model(folder / "model")
+    recorder.close("FINISHED")
+
+    made = tmp_path / "mlartifacts"
+    lacking = {
+        path.relative_to(tmp_path).as_posix()
+        for path in (made, *made.rglob("*"))
+        if path not in flushed or not flushed[path][1] or flushed[path][0] != path.stat().st_mtime_ns
+    }
+    assert not lacking
+    assert tmp_path in flushed
+    assert {"good.png", "test.csv", "test.json", "MLmodel"} <= {path.name for path in made.rglob("*")}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
 def test_a_run_ends_as_told(uri: str, client: Any, tmp_path: Path, status: Any) -> None:
     recorder = start(uri, tmp_path)
