@@ -23,7 +23,7 @@ import pytest
 
 from medseg.errors import RunError, TrackingError
 from medseg.recorder import DataInput
-from medseg.tracking.jsonl import METRICS, TAGS, FolderRecorder, read_metrics
+from medseg.tracking.jsonl import METRICS, PARAMS, TAGS, FolderRecorder, read_metrics
 from medseg.tracking.mlflow.address import default_uri
 from medseg.tracking.mlflow.model import save_model
 from medseg.tracking.mlflow.recorder import MlflowRecorder
@@ -646,6 +646,16 @@ def test_a_score_that_has_changed_is_the_one_that_is_shown(uri: str, client: Any
     assert len(steps(client, first.run_id, "test/dice/mean")) == 2
 
 
+PARAMETERS = {
+    "loading.cache_used": "memory",
+    "fit.ranks": 2,
+    "fit.lr": 1e-3,
+    "fit.freeze": None,
+    "sizes": [1, "a"],
+    "on": True,
+}
+
+
 @pytest.mark.parametrize("damage", ["its end", "all of it"])
 def test_what_a_run_folder_has_lost_is_given_back_by_the_store(
     damage: str, uri: str, client: Any, tmp_path: Path
@@ -658,6 +668,7 @@ def test_what_a_run_folder_has_lost_is_given_back_by_the_store(
             each.metrics({"epoch/train/loss": 1 / step, "epoch/val/score": step / 4}, step)
     for each in (own, recorder):
         each.tags({"fit.best_epoch": "3"})
+        each.params(PARAMETERS)
     recorder.close("FAILED")
     before = {
         (line["step"], *each)
@@ -667,7 +678,9 @@ def test_what_a_run_folder_has_lost_is_given_back_by_the_store(
     journal, tags = tmp_path / "run" / METRICS, tmp_path / "run" / TAGS
     content = journal.read_bytes()
     journal.write_bytes(b"\0" * len(content) if damage == "all of it" else content[:-20] + b"\0" * 20)
-    tags.write_bytes(b"")
+    params = tmp_path / "run" / PARAMS
+    for damaged in (tags, params):
+        damaged.write_bytes(b"")
 
     again = MlflowRecorder.resume(uri, recorder.run_id, tmp_path / "run", say=said.append, system=False)
     own = FolderRecorder(tmp_path / "run", said.append)
@@ -681,4 +694,5 @@ def test_what_a_run_folder_has_lost_is_given_back_by_the_store(
     }
     assert after == before
     assert json.loads(tags.read_text(encoding="utf-8")) == {"fit.best_epoch": "3"}
+    assert json.loads(params.read_text(encoding="utf-8")) == PARAMETERS
     assert "What the tracking store had of it has been written into the run's folder again." in said

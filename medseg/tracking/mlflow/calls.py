@@ -95,6 +95,15 @@ def params_call(values: Mapping[str, object]) -> Call:
     return Call("params", {name: _cut(text, _PARAM) for name, text in texts.items()})
 
 
+def value_of(text: str) -> object:
+    """A setting from the text that `params_call` made of it: a text that reads as JSON comes back as its value."""
+    try:
+        found: object = parse_json(text)
+    except ValueError:
+        return text
+    return found
+
+
 def tags_call(values: Mapping[str, str]) -> Call:
     """Tags, at most 8000 characters each."""
     return Call("tags", {key_of(name): _cut(str(value), _TAG) for name, value in values.items()})
