@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ def _runs(console: Console, found: DataFrame) -> None:
         )
 
 
-def _waits(row: Mapping[str, Any]) -> bool:
+def _waits(row: Mapping[Hashable, Any]) -> bool:
     """Whether records wait that nobody sends: those of a run that is going on are on their way."""
     return bool(row["waiting"]) and row["status"] != "RUNNING"
 

@@ -86,7 +86,7 @@ def _refuse_other_answers() -> None:
         if answer.is_redirect:
             raise OtherAnswerError(answer, "a redirect, as to a login page")
         augmented_raise_for_status(answer)
-        if _is_upload(answer.request) and not _is_object(answer.text):
+        if _is_upload(answer.request) and answer.text and not _is_object(answer.text):
             raise OtherAnswerError(answer, "a page, such as that of a login, which keeps no file")
 
     files.augmented_raise_for_status = refuse
@@ -98,7 +98,7 @@ def _is_upload(request: Any) -> bool:
 
 
 def _is_object(text: str) -> bool:
-    """Whether it is an object of JSON: MLflow's server answers a file with an empty one."""
+    """Whether it is an object of JSON: MLflow's server answers a file with an empty one, or with nothing."""
     try:
         return isinstance(parse_json(text), dict)
     except ValueError:
