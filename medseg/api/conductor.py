@@ -18,6 +18,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import DECLARATION, RunFolder, State
 from medseg.pipeline.options import RunOptions, working
+from medseg.pipeline.signature import refuse_damaged_key
 from medseg.pipeline.study.part import Part
 from medseg.places import written_whole
 from medseg.progress import LOADING, Progress
@@ -96,6 +97,7 @@ class Conductor:
 
         uri = default_uri(self.tracking_uri)
         reach(uri)
+        refuse_damaged_key()
         if self.options.register:
             refuse_unregistrable(uri, experiment_named(self.definition.name, generated=self.root is None))
         with quiet_libraries(), working(self.options, self.progress):

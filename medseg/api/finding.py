@@ -168,6 +168,8 @@ def _tell_trackers(folder: RunFolder, state: State, status: Status, say: Callabl
 
     note_status(folder.path, status)  # whoever goes on with the run is told what of its record is damaged
     tracked, uri = state.tracked, with_credentials(state.tracking_uri)
+    with suppress(TrackingError):  # reported when the store is needed
+        uri = own_address(state.name, state.tracking_uri, folder.path, tracked=bool(tracked)) or uri
     if not tracked:  # killed before it noted the id, perhaps after it made the run
         with suppress(MedsegError):
             tracked = MlflowRecorder.find(uri, experiment_of(state), folder.path)
@@ -186,21 +188,24 @@ def with_credentials(uri: str) -> str:
     return given if given and masked(given) == uri else uri
 
 
-def own_address(name: str, kept: str, folder: Path, *, tracked: bool) -> str | None:
+def own_address(name: str, kept: str, folder: Path, *, tracked: bool, runs: Sequence[str] = ()) -> str | None:
     """Where a run is tracked, with user and password; None if it does not say.
 
-    A database in a file is looked for in the working folder too, which may have been moved with all that it holds.
+    The working folder may have been moved or copied with all that it holds, and anything may lie where it was: a
+    database in a file is the one in the working folder, if that has the run or there is no other.
 
     Args:
         name: Of the run.
         kept: Its address as it was kept.
         folder: Of the run.
         tracked: Whether the store must have it already.
+        runs: Of several runs, their names.
 
     Raises:
         TrackingError: User and password are expected, and not given; or the database is gone.
     """
     from medseg.tracking.mlflow.address import sqlite_path  # noqa: PLC0415
+    from medseg.tracking.mlflow.runs import holds_run  # noqa: PLC0415
 
     uri = with_credentials(kept)
     if "***" in uri:
@@ -209,10 +214,13 @@ def own_address(name: str, kept: str, folder: Path, *, tracked: bool) -> str | N
             "address: --tracking-uri or MLFLOW_TRACKING_URI."
         )
     path, here = sqlite_path(uri), folder.absolute().parent.parent
-    if path is None or path.exists():
+    if path is None:
         return uri or None
-    if (here / path.name).exists():
-        return f"sqlite:///{(here / path.name).as_posix()}"
+    beside, names = here / path.name, (name, folder.name, *runs)
+    if beside != path and beside.exists() and (not path.exists() or holds_run(beside, names)):
+        return f"sqlite:///{beside.as_posix()}"
+    if path.exists():
+        return uri
     if tracked or not path.parent.is_dir():
         raise TrackingError(
             f"the tracking database {path.name} of the run {name} is not where it was, and not in the folder that "

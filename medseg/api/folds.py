@@ -183,8 +183,8 @@ def _claimed(found: CrossValidation, given: Given) -> tuple[CrossValidation, str
 
 
 def _address_of(found: CrossValidation) -> str | None:
-    tracked = any(state.tracked for _, state in found.begun())
-    return own_address(found.name, found.tracking_uri, found.folder, tracked=tracked)
+    runs = [state.name for _, state in found.begun() if state.tracked]
+    return own_address(found.name, found.tracking_uri, found.folder, tracked=bool(runs), runs=runs)
 
 
 def _declared(name: str | Path, changes: Sequence[str], allowed: Allowed) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from medseg.named import Found, find_manifest, find_pipeline
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.overrides import apply_set, override
 from medseg.pipeline.options import RunOptions
+from medseg.pipeline.signature import refuse_damaged_key
 from medseg.progress import LOADING, Progress, Silent
 from medseg.yaml import read_yaml
 
@@ -118,6 +119,7 @@ def check_pipeline(
     whole = complete(opened.definition, opened.manifest, root, allowed)
     resolved = resolve(whole.definition, whole.manifest, allowed)
     if root is not None:
+        refuse_damaged_key()
         from medseg.pipeline.checks.readiness import readiness  # noqa: PLC0415
         from medseg.pipeline.gather import check_data, gather  # noqa: PLC0415
 

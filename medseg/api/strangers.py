@@ -80,13 +80,19 @@ def refuse_changed_declaration(folder: RunFolder, state: State) -> None:
     now = folder.declaration()
     for name, before in state.declared.items():
         if now.get(name) != before:
-            what = "has changed since it began" if name in now else "is gone"
-            if name in now and not (folder.path / name).stat().st_size:
-                what = "is empty, as a crash or a full disk leaves it"
+            what = _changed(folder.path / name) if name in now else "is gone"
             raise RunError(
                 f"{name} of the run {state.name} {what}, so that it cannot end as it would have. "
                 f"{_put_back(folder, name, before)}{_anew(folder, state)}"
             )
+
+
+def _changed(path: Path) -> str:
+    """What is to be said of a file that is not as it was: a crash is no edit."""
+    content = path.read_bytes()
+    if not content:
+        return "is empty, as a crash or a full disk leaves it"
+    return "holds NUL bytes, as a power cut leaves it" if b"\0" in content else "has changed since it began"
 
 
 def _put_back(folder: RunFolder, name: str, before: str) -> str:

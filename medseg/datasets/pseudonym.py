@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from medseg.errors import DataError
-from medseg.files.keys import KEY_BYTES, key_at
+from medseg.files.keys import damage, key_at
 from medseg.places import config_folder
 
 _DIGITS = 10
@@ -44,9 +44,9 @@ def secret_key(folder: Path | None = None) -> bytes:
             f"the key of pseudonyms cannot be read or made: {error.strerror}. Set MEDSEG_CONFIG to a folder "
             "that this user may write to; ids of this data set are identifying and are never shown"
         ) from error
-    if len(key) != KEY_BYTES:
+    if wrong := damage(key):
         raise DataError(
-            f"the key of pseudonyms ('pseudonym.key' in the configuration folder) holds {len(key)} bytes, "
-            f"expected {KEY_BYTES}: put back the right one, or remove it, which gives every case a new name"
+            f"the key of pseudonyms ('pseudonym.key' in the configuration folder) {wrong}: put back the right one, "
+            "or remove it, which gives every case a new name"
         )
     return key

@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from isal import isal_zlib
 
@@ -38,8 +39,13 @@ def flush(made: Path) -> None:
         if each.is_dir():
             flush_folder(each)
         elif each.is_file():
-            with each.open("rb+") as handle:
+            with each.open(_mode(each)) as handle:
                 os.fsync(handle.fileno())
+
+
+def _mode(file: Path) -> Literal["rb+", "rb"]:
+    """Windows flushes only what is open for writing, and POSIX also what may only be read."""
+    return "rb" if os.name == "posix" and not os.access(file, os.W_OK) else "rb+"
 
 
 def flush_folder(folder: Path) -> None:

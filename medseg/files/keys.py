@@ -19,12 +19,30 @@ def key_at(path: Path) -> bytes:
         path: Of the file.
 
     Returns:
-        What the file holds: `KEY_BYTES` bytes, unless somebody has damaged it.
+        What the file holds: a key, unless somebody or something has damaged it, see `damage`.
 
     Raises:
         OSError: It can be neither read nor made.
     """
     _make(path)
+    return read_key(path)
+
+
+def damage(key: bytes) -> str:
+    """What is wrong with a key, to be said of it; empty if nothing is."""
+    if not key:
+        return f"is empty, expected {KEY_BYTES} bytes"
+    if len(key) != KEY_BYTES:
+        return f"holds {len(key)} bytes, expected {KEY_BYTES}"
+    return "" if any(key) else "holds NUL bytes alone, as a power cut leaves it"
+
+
+def read_key(path: Path) -> bytes:
+    """The key in a file that is there, as of `key_at`.
+
+    Raises:
+        OSError: It cannot be read.
+    """
     for _ in range(50):
         with open_regular(path) as file:
             key = file.read(KEY_BYTES + 1)

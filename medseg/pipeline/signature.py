@@ -11,11 +11,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from medseg.errors import RunError
-from medseg.files.keys import KEY_BYTES, key_at
+from medseg.files.keys import damage, key_at, read_key
 from medseg.places import config_folder
 
 SIGNATURE = "signature"
@@ -50,26 +51,40 @@ def user_key() -> bytes:
             f"the key that marks runs as yours cannot be read or made: {error.strerror}. Set MEDSEG_CONFIG to a "
             "folder that this user may write to."
         ) from error
-    if len(key) != KEY_BYTES:
-        raise RunError(
-            f"the key that marks runs as yours ('{_place().name}' in the configuration folder) holds {len(key)} "
-            f"bytes, expected {KEY_BYTES}. Put back the right one, or remove it: runs until now then count as those "
-            "of somebody else."
-        )
-    return key
+    return _sound(key)
+
+
+def refuse_damaged_key() -> None:
+    """Refuse a key that nothing can be signed with, before anything is done; one that is missing is made later.
+
+    Raises:
+        RunError: It is damaged.
+    """
+    with suppress(OSError):
+        _sound(read_key(_place()))
 
 
 def is_signed(kind: Kind, content: Mapping[str, Any]) -> bool:
-    """Whether a file's content is as this user wrote it. Makes no key, and takes anything for content."""
+    """Whether a file's content is as this user wrote it. Makes no key, and takes anything for content.
+
+    Raises:
+        RunError: The key is damaged, so that nobody can tell.
+    """
     try:
-        key, expected = _place().read_bytes(), b""
-        if len(key) == KEY_BYTES:
-            expected = _digest(kind, content, key).encode()
+        expected = _digest(kind, content, _sound(read_key(_place())))
     except (OSError, RecursionError):  # no key, or values within values a thousand deep
         return False
-    return bool(expected) and hmac.compare_digest(
-        str(content.get(SIGNATURE)).encode(errors="replace"), expected
-    )
+    return hmac.compare_digest(str(content.get(SIGNATURE)).encode(errors="replace"), expected.encode())
+
+
+def _sound(key: bytes) -> bytes:
+    if wrong := damage(key):
+        raise RunError(
+            f"the key that marks runs as yours ('{_place().name}' in the configuration folder) {wrong}. Put back a "
+            "copy of it, or remove it: a new one is made, and runs until now count as those of somebody else, which "
+            "go on with medseg pipeline resume RUN --data FOLDER --tracking-uri ADDRESS."
+        )
+    return key
 
 
 def _place() -> Path:

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class FolderRecorder:
             other files are made anew of what is recorded from now on.
 
     Attributes:
-        lost: Whether something was damaged, and numbers or tags may be missing that a tracking store still has.
+        lost: Names of files that were damaged: what is missing in them a tracking store may still have.
 
     Raises:
         RunError: A line of metrics other than the last is no longer JSON.
@@ -46,16 +47,16 @@ class FolderRecorder:
     def __init__(self, folder: Path, say: Callable[[str], None] = lambda _: None) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.lost = False
+        self.lost: set[str] = set()
 
-        def damaged(text: str) -> None:
-            self.lost = True
+        def damaged(name: str, text: str) -> None:
+            self.lost.add(name)
             say(text)
 
-        self._params: dict[str, Any] = _read(folder / PARAMS, {}, damaged)
-        self._tags: dict[str, Any] = _read(folder / TAGS, {}, damaged)
-        self._inputs: list[Any] = _read(folder / INPUTS, [], damaged)
-        lines = read_metrics(folder, damaged)
+        self._params: dict[str, Any] = _read(folder / PARAMS, {}, partial(damaged, PARAMS))
+        self._tags: dict[str, Any] = _read(folder / TAGS, {}, partial(damaged, TAGS))
+        self._inputs: list[Any] = _read(folder / INPUTS, [], partial(damaged, INPUTS))
+        lines = read_metrics(folder, partial(damaged, METRICS))
         self._seen = {
             (name, line["step"]): value for line in lines for name, value in line["metrics"].items()
         }

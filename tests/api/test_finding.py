@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from medseg.api.finding import find_run_folder, unfinished
+from medseg.api.finding import find_run_folder, own_address, unfinished
 from medseg.errors import RunError
 from medseg.pipeline.folder import RUNS, RunFolder, State
 from medseg.pipeline.options import RunOptions
@@ -114,3 +116,43 @@ def test_a_run_is_found_by_the_name_that_a_tracker_shows() -> None:
     assert find_run_folder("0102-1105-00ff-fold2").path.name == "acdc-20260102-110522-00ff"
     with pytest.raises(RunError, match="no run 'wider stop'"):
         find_run_folder("wider stop")
+
+
+def database_of(folder: Path, *runs: str) -> str:
+    """A tracking database that has these runs; gives its address."""
+    folder.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        database.execute("CREATE TABLE tags (key TEXT, value TEXT, run_uuid TEXT)")
+        database.executemany("INSERT INTO tags VALUES ('medseg.run', ?, 'f')", [(run,) for run in runs])
+    return f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
+
+
+@pytest.mark.parametrize(
+    ("there", "beside", "expected"),
+    [
+        (["other"], ["run"], "beside"),  # the folder was moved, and another project is where it was
+        (["run"], ["run"], "beside"),  # it was copied
+        (["run"], ["other"], "there"),  # the run alone was moved, and its tracking store was not
+        (["run"], [], "there"),
+        (None, [], "beside"),
+        (["run"], None, "there"),
+    ],
+)
+def test_a_run_is_tracked_in_the_database_beside_it_if_that_has_it(
+    there: list[str] | None, beside: list[str] | None, expected: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new" / "medseg-runs" / "run"
+    places = {"there": tmp_path / "old", "beside": tmp_path / "new"}
+    found = {"there": there, "beside": beside}
+    uris = {name: database_of(places[name], *runs) for name, runs in found.items() if runs is not None}
+    kept = f"sqlite:///{(places['there'] / 'mlflow.db').as_posix()}"
+
+    assert own_address("run", kept, folder, tracked=True) == uris[expected]
+
+
+def test_of_several_runs_one_tells_which_database_has_them(tmp_path: Path) -> None:
+    old, new = database_of(tmp_path / "old", "other"), database_of(tmp_path / "new", "trial-1", "trial-2")
+    folder = tmp_path / "new" / "medseg-sweeps" / "sweep"
+
+    assert own_address("sweep", old, folder, tracked=True, runs=["trial-2"]) == new
+    assert own_address("sweep", old, folder, tracked=True) == old

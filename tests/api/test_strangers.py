@@ -18,6 +18,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from medseg.api import RunResult, find_run_folder, load_model, mark_gone, resume_pipeline, run_folds
+from medseg.api.strangers import refuse_changed_declaration
 from medseg.cli.main import app
 from medseg.cli.tables import print_result
 from medseg.errors import DefinitionError, MedsegError, RunError
@@ -280,6 +281,27 @@ def test_where_no_copy_of_an_emptied_definition_is_left_nothing_that_cannot_be_r
     assert refused.exit_code == 2
     assert "Put it back as it was, or start the pipeline again" in refused.stderr
     assert "pipeline run" not in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["definition.yaml", "manifest.yaml"])
+@pytest.mark.parametrize(
+    ("left", "says"),
+    [
+        (0, "is empty, as a crash"),
+        (9, "holds NUL bytes, as a power cut"),
+        (None, "has changed since it began"),
+    ],
+)
+def test_a_declaration_that_a_crash_has_damaged_is_not_called_changed(
+    left: int | None, says: str, name: str, made_run: Callable[..., RunFolder]
+) -> None:
+    folder = made_run("run", {})
+    (folder.path / "manifest.yaml").write_text("name: mine\n")
+    state = folder.write(replace(folder.read(), declared=folder.declaration()))
+    (folder.path / name).write_bytes(b"name: other" if left is None else b"\0" * left)
+
+    with pytest.raises(RunError, match=f"{name} of the run run {says}.*Put it back as it was"):
+        refuse_changed_declaration(folder, state)
 
 
 def test_a_record_that_waits_sends_no_file_from_elsewhere(

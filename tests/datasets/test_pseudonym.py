@@ -81,6 +81,9 @@ def test_a_damaged_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pseudonym.key").write_bytes(b"short")
     with pytest.raises(DataError, match="holds 5 bytes, expected 32"):
         secret_key(tmp_path)
+    (tmp_path / "pseudonym.key").write_bytes(b"\0" * 32)
+    with pytest.raises(DataError, match="holds NUL bytes alone"):
+        secret_key(tmp_path)
 
 
 def test_a_key_that_cannot_be_made_is_an_error_and_no_silent_change(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from medseg.errors import RunError
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.options import RunOptions
-from medseg.pipeline.signature import is_signed, signed
+from medseg.pipeline.signature import is_signed, refuse_damaged_key, signed
 from medseg.pipeline.study.cross_validation import CrossValidation
 from medseg.pipeline.study.part import Part
 
@@ -167,10 +167,25 @@ def test_a_key_that_cannot_be_made_or_is_damaged_is_told_with_what_to_do(
     state = run.read()
     monkeypatch.setenv("MEDSEG_CONFIG", str(tmp_path / "config"))
     (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "runs.key").write_bytes(b"short")
+    key, uses = (
+        tmp_path / "config" / "runs.key",
+        [lambda: state.mine, lambda: run.write(state), refuse_damaged_key],
+    )
+    for damaged, wrong in (
+        (b"short", "holds 5 bytes, expected 32"),
+        (b"\0" * 32, "holds NUL bytes alone"),
+        (b"", "is empty, expected 32 bytes"),
+    ):
+        key.write_bytes(damaged)
+        for use in uses if damaged else uses[:1]:  # an empty one is waited for, for a second
+            with pytest.raises(
+                RunError, match=rf"'runs\.key'.* {wrong}.*Put back a copy of it, or remove it"
+            ):
+                use()
+    key.unlink()
+    refuse_damaged_key()
     assert not state.mine
-    with pytest.raises(RunError, match="holds 5 bytes, expected 32"):
-        run.write(state)
+    assert run.write(state).mine
     (tmp_path / "file").touch()
     monkeypatch.setenv("MEDSEG_CONFIG", str(tmp_path / "file" / "config"))
     with pytest.raises(RunError, match="Set MEDSEG_CONFIG"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import socket
 import sqlite3
 import time
@@ -18,6 +19,7 @@ from medseg.tracking.mlflow.address import (
     masked,
     reach,
     sqlite_path,
+    unreachable,
 )
 
 
@@ -106,6 +108,29 @@ def test_a_database_file_may_be_new_or_real_and_nothing_else(tmp_path: Path) -> 
         reach(f"sqlite:///{(tmp_path / 'text.db').as_posix()}")
     with pytest.raises(TrackingError):
         reach(f"sqlite:///{tmp_path.as_posix()}")  # a folder
+
+
+@pytest.mark.parametrize(
+    ("why", "remedy"),
+    [
+        ("(sqlite3.OperationalError) database or disk is full", "Free space on its disk"),
+        ("[Errno 28] No space left on device", "Free space on its disk"),
+        ("(sqlite3.DatabaseError) database disk image is malformed", "Put back a copy of it; or move it to"),
+        ("that file is no SQLite database", r"of the names runs\.db-journal"),
+        ("(sqlite3.OperationalError) database is locked", "Another program is at it"),
+        ("PermissionError: Permission denied", "Give this user the right"),
+        ("attempt to write a readonly database", "Give this user the right"),
+        ("Detected out-of-date database schema", "Correct --tracking-uri"),
+    ],
+)
+def test_of_a_database_in_a_file_it_is_said_what_can_be_done_and_that_is_not_to_start_it(
+    why: str, remedy: str
+) -> None:
+    error = str(unreachable("sqlite:////data/runs.db", why))
+
+    assert re.search(f"runs\\.db cannot be used: .*{remedy}", error)
+    assert "Start it" not in error
+    assert "Start it" in str(unreachable("http://there:5000", why))
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,9 @@ def test_files_are_sent_while_others_are_written_beside_them(tmp_path):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "data.png").write_bytes(b"x")
     sent: list[str] = []
-    client = SimpleNamespace(log_artifact=lambda _run, path, _folder: sent.append(path))
+    client = SimpleNamespace(
+        tracking_uri="http://there", log_artifact=lambda _run, path, _folder: sent.append(path)
+    )
     outbox = Outbox(lambda call: call.send(client, "run", tmp_path), lambda: None, tmp_path, lambda _: None)
     background = Background(outbox, tmp_path, lambda _: None)
     for count in range(150):

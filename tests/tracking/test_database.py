@@ -210,3 +210,15 @@ def test_a_lock_that_cannot_be_had_is_named_with_what_to_do(tmp_path: Path, quic
 
     lock.unlink()
     assert usable(tmp_path / "mlflow.db")
+
+
+def test_a_database_that_was_cut_off_is_told_with_what_is_lost_if_it_is_moved_away(
+    tmp_path: Path, empty_tracking: Path
+) -> None:
+    (tmp_path / "mlflow.db").write_bytes(empty_tracking.read_bytes()[:200_000])
+
+    with (
+        pytest.raises(TrackingError, match=r"malformed.*move it to another folder.*registered models"),
+        open_store(f"sqlite:///{(tmp_path / 'mlflow.db').as_posix()}"),
+    ):
+        pass

@@ -23,7 +23,7 @@ import pytest
 
 from medseg.errors import RunError, TrackingError
 from medseg.recorder import DataInput
-from medseg.tracking.jsonl import METRICS, TAGS, FolderRecorder, read_metrics
+from medseg.tracking.jsonl import METRICS, PARAMS, TAGS, FolderRecorder, read_metrics
 from medseg.tracking.mlflow.address import default_uri
 from medseg.tracking.mlflow.model import save_model
 from medseg.tracking.mlflow.recorder import MlflowRecorder
@@ -161,6 +161,46 @@ def test_everything_recorded_is_read_back(
     assert [one.path for one in client.list_artifacts(recorder.run_id, "tables")] == ["tables/scores.csv"]
     fetched = Path(client.download_artifacts(recorder.run_id, "figures/val/good.png", str(tmp_path)))
     assert fetched.read_bytes() == b"png"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="needs /proc, which tells the name of an open file"
+)
+def test_what_is_sent_to_a_folder_of_this_machine_is_on_its_disk_before_it_waits_no_more(
+    empty_tracking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stub_predictor: None
+) -> None:
+    flushed: dict[Path, tuple[int, bool]] = {}
+    folder = tmp_path / "run"
+
+    def flush(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        flushed[path] = path.stat().st_mtime_ns, (folder / UNTRACKED).exists()
+
+    shutil.copyfile(empty_tracking, tmp_path / "mlflow.db")
+    recorder = start(default_uri(f"sqlite:///{(tmp_path / 'mlflow.db').as_posix()}"), folder)
+    (folder / "figures").mkdir()
+    (folder / "figures" / "good.png").write_bytes(b"png")
+    (folder / "figures" / "good.png").chmod(0o400)
+    (folder / "test.csv").write_text("case,dice\na,0.5\n")
+    saved_predictor(folder / "model")
+    monkeypatch.setattr("os.fsync", flush)
+    recorder.artifact(folder / "test.csv", "tables")
+    recorder.artifact(folder / "figures")
+    recorder.table(folder / "test.csv")
+    recorder.settle()
+    recorder.model(folder / "model")
+    recorder.close("FINISHED")
+
+    made = tmp_path / "mlartifacts"
+    lacking = {
+        path.relative_to(tmp_path).as_posix()
+        for path in (made, *made.rglob("*"))
+        if path not in flushed or not flushed[path][1] or flushed[path][0] != path.stat().st_mtime_ns
+    }
+    assert not lacking
+    assert tmp_path in flushed
+    assert {"good.png", "test.csv", "test.json", "MLmodel"} <= {path.name for path in made.rglob("*")}
 
 
 @pytest.mark.slow
@@ -606,6 +646,16 @@ def test_a_score_that_has_changed_is_the_one_that_is_shown(uri: str, client: Any
     assert len(steps(client, first.run_id, "test/dice/mean")) == 2
 
 
+PARAMETERS = {
+    "loading.cache_used": "memory",
+    "fit.ranks": 2,
+    "fit.lr": 1e-3,
+    "fit.freeze": None,
+    "sizes": [1, "a"],
+    "on": True,
+}
+
+
 @pytest.mark.parametrize("damage", ["its end", "all of it"])
 def test_what_a_run_folder_has_lost_is_given_back_by_the_store(
     damage: str, uri: str, client: Any, tmp_path: Path
@@ -618,6 +668,7 @@ def test_what_a_run_folder_has_lost_is_given_back_by_the_store(
             each.metrics({"epoch/train/loss": 1 / step, "epoch/val/score": step / 4}, step)
     for each in (own, recorder):
         each.tags({"fit.best_epoch": "3"})
+        each.params(PARAMETERS)
     recorder.close("FAILED")
     before = {
         (line["step"], *each)
@@ -627,7 +678,9 @@ def test_what_a_run_folder_has_lost_is_given_back_by_the_store(
     journal, tags = tmp_path / "run" / METRICS, tmp_path / "run" / TAGS
     content = journal.read_bytes()
     journal.write_bytes(b"\0" * len(content) if damage == "all of it" else content[:-20] + b"\0" * 20)
-    tags.write_bytes(b"")
+    params = tmp_path / "run" / PARAMS
+    for damaged in (tags, params):
+        damaged.write_bytes(b"")
 
     again = MlflowRecorder.resume(uri, recorder.run_id, tmp_path / "run", say=said.append, system=False)
     own = FolderRecorder(tmp_path / "run", said.append)
@@ -641,4 +694,5 @@ def test_what_a_run_folder_has_lost_is_given_back_by_the_store(
     }
     assert after == before
     assert json.loads(tags.read_text(encoding="utf-8")) == {"fit.best_epoch": "3"}
+    assert json.loads(params.read_text(encoding="utf-8")) == PARAMETERS
     assert "What the tracking store had of it has been written into the run's folder again." in said

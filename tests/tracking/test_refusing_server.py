@@ -35,6 +35,7 @@ class Server(ThreadingHTTPServer):
         self.login = "Bearer first"
         self.files_answer = self.answer_all = self.health = 200
         self.largest = 1 << 30
+        self.page = b""
         self.fails_at = b"nothing is this"
         self.seen: list[str] = []
         self.run = uuid4().hex  # MLflow remembers where files of a run go
@@ -95,8 +96,10 @@ class Answer(BaseHTTPRequestHandler):
             self.server.refused.append(status)
             self.reply(status, b"refused, as a proxy says it")
         elif path.startswith(FILES):
-            self.server.files[path.removeprefix(FILES)] = content
-            self.reply(200, b"{}")
+            page = self.server.page if self.command == "PUT" else b""
+            if not page:
+                self.server.files[path.removeprefix(FILES)] = content
+            self.reply(200, page or b"{}")
         else:
             body = json.loads(content) if content else {}
             self.reply(200, json.dumps(self.server.answered(path, body)).encode())
@@ -244,6 +247,23 @@ def test_files_that_are_always_refused_hold_up_neither_scores_nor_the_end(
         f"1/{server.run}/artifacts/{name}" for name in ("scores.csv", "tables/scores.csv")
     ]
     assert not (folder / UNTRACKED).exists()
+
+
+@pytest.mark.parametrize("page", [b"<html>login</html>", b"OK", b"[]"], ids=repr)
+def test_files_that_a_page_answers_have_not_arrived(page: bytes, server: Server, tmp_path: Path) -> None:
+    said: list[str] = []
+    folder = tmp_path / "tiny"
+    recorder = begun(server, folder, said)
+    server.page = page
+    recorder.artifact(folder / "scores.csv", "tables")
+    recorder.close("FINISHED")
+
+    assert server.status == "FINISHED"
+    assert "1 record waits in untracked.jsonl (1 artifact): it did not take artifact: 200, a page" in said[-1]
+    assert send_rest(server.uri, server.run, folder, "FINISHED", said.append)[0] == 1
+    server.page = b""
+    assert send_rest(server.uri, server.run, folder, "FINISHED", said.append) == (0, "")
+    assert list(server.files) == [f"1/{server.run}/artifacts/tables/scores.csv"]
 
 
 def test_files_that_are_too_large_hold_back_no_smaller_ones(server: Server, tmp_path: Path) -> None:

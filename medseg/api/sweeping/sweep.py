@@ -180,8 +180,9 @@ def resume_sweep(
         )
     found = replace(found, options=found.options.but(on=on))
     mark_gone()
-    tracked = any(state.tracked for _, state in found.runs())
-    uri = tracking_uri or own_address(found.name, found.tracking_uri, found.folder, tracked=tracked)
+    runs = [state.name for _, state in found.runs() if state.tracked]
+    kept = found.tracking_uri
+    uri = tracking_uri or own_address(found.name, kept, found.folder, tracked=bool(runs), runs=runs)
     sweeping = _Sweeping.of(found, default_uri(uri), progress or Silent())
     found.take()
     return sweeping.to_its_end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -56,14 +56,19 @@ def _runs(console: Console, found: DataFrame) -> None:
         say(console, f"{many(len(others), 'run')} of somebody else, of an earlier medseg, or edited.")
     if any(row["status"] == "GONE" for row in own):
         say(console, "GONE: its process is no longer there. Go on with it: medseg pipeline resume RUN")
-    if any(row["waiting"] for row in own):
+    if any(_waits(row) for row in own):
         say(console, "Records wait for the tracking server. Send them: medseg runs sync")
-    if any(row["status"] == "GONE" or row["waiting"] for row in others):
+    if any(row["status"] == "GONE" or _waits(row) for row in others):
         say(
             console,
             "What is GONE or waiting of somebody else's is yours once you go on with it: medseg pipeline resume RUN "
             "--data FOLDER --tracking-uri ADDRESS",
         )
+
+
+def _waits(row: Mapping[Hashable, Any]) -> bool:
+    """Whether records wait that nobody sends: those of a run that is going on are on their way."""
+    return bool(row["waiting"]) and row["status"] != "RUNNING"
 
 
 def print_run(console: Console, found: Shown, form: str) -> None:

@@ -20,6 +20,24 @@ _SECRET = re.compile(r"(?i)((?:pass(?:word|wd)?|pwd|token|secret|key|signature)=
 _DATABRICKS = ("databricks", "databricks-uc")
 _DATABASE_PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mssql": 1433}
 
+_OTHER = (
+    "Correct --tracking-uri or MLFLOW_TRACKING_URI; leave both out for sqlite:///mlflow.db in this folder."
+)
+#: What to do about a database in a file, by what SQLite or the system says of it.
+_OF_FILES = {
+    r"disk is full|no space left|quota": "Free space on its disk, and give the command again.",
+    r"malformed|not a database|no SQLite database": (
+        "Put back a copy of it; or move it to another folder, with what else there is of the names {name}-journal, "
+        "{name}-wal and {name}-shm: a new one is made. What MLflow shows of the runs until now is lost with it, and "
+        "so are registered models; and runs that have not ended cannot go on. What runs have made is in medseg-runs/ "
+        "as well."
+    ),
+    r"locked": "Another program is at it: wait for that, or end it, and give the command again.",
+    r"permission|readonly|read-only|unable to open": (
+        "Give this user the right to write to it and to its folder, or name another: --tracking-uri sqlite:///PATH"
+    ),
+}
+
 
 def default_uri(given: str | None) -> str:
     """Return the tracking store's address: `given`, else `MLFLOW_TRACKING_URI`, else `./mlflow.db`.
@@ -60,15 +78,14 @@ def is_of_store(place: str, uri: str) -> bool:
         uri: Address of the store, which the user gave.
 
     Returns:
-        Of a sqlite file, whether the place lies in `mlartifacts` beside it; of another store, whether it is no web
-        address of another host.
+        Of a sqlite file, whether the place lies in `mlartifacts` beside it, or beside what a link of that name leads
+        to; of another store, whether it is no web address of another host.
     """
     database, parts = sqlite_path(uri), urlsplit(place)
     if database is not None:
-        beside = (database.parent / "mlartifacts").resolve()
-        return parts.scheme in ("", "file") and Path(url2pathname(parts.path)).resolve().is_relative_to(
-            beside
-        )
+        path = Path(url2pathname(parts.path)).resolve()
+        beside = [(each.parent / "mlartifacts").resolve() for each in (database, database.resolve())]
+        return parts.scheme in ("", "file") and any(map(path.is_relative_to, beside))
     return parts.scheme not in ("http", "https", "ftp", "sftp") or parts.hostname == urlsplit(uri).hostname
 
 
@@ -144,6 +161,14 @@ def _malformed(uri: str, why: str) -> TrackingError:
 
 def unreachable(uri: str, why: str) -> TrackingError:
     """Return the error for a store that does not answer, with credentials hidden."""
+    path = sqlite_path(uri)
+    if path is not None:
+        remedy = next(
+            (text for told, text in _OF_FILES.items() if re.search(told, why, re.IGNORECASE)), _OTHER
+        )
+        return TrackingError(
+            f"The tracking database {masked(uri)} cannot be used: {masked(why)}. {remedy.format(name=path.name)}"
+        )
     return TrackingError(
         f"The tracking server {masked(uri)} cannot be used: {masked(why)}. Start it, or correct "
         "--tracking-uri or MLFLOW_TRACKING_URI; leave both out for sqlite:///mlflow.db in this folder."

@@ -17,6 +17,7 @@ from medseg.files.regular import parse_json
 from medseg.recorder import DataInput
 from medseg.tracking.mlflow.model import log_model
 from medseg.tracking.mlflow.registry import register
+from medseg.tracking.mlflow.sending.local import flush_artifact
 from medseg.tracking.mlflow.tables import send_table
 
 # MLflow's limits: mlflow/utils/validation.py and the REST documentation of log-batch.
@@ -94,6 +95,15 @@ def params_call(values: Mapping[str, object]) -> Call:
     return Call("params", {name: _cut(text, _PARAM) for name, text in texts.items()})
 
 
+def value_of(text: str) -> object:
+    """A setting from the text that `params_call` made of it: a text that reads as JSON comes back as its value."""
+    try:
+        found: object = parse_json(text)
+    except ValueError:
+        return text
+    return found
+
+
 def tags_call(values: Mapping[str, str]) -> Call:
     """Tags, at most 8000 characters each."""
     return Call("tags", {key_of(name): _cut(str(value), _TAG) for name, value in values.items()})
@@ -167,10 +177,12 @@ def _send_artifact(client: Any, run_id: str, folder: Path, body: Mapping[str, An
     path, below = _sendable(folder, body["path"]), body["folder"]
     if below and not is_normal(below):
         raise RunError(f"{path.name} would leave the artifacts of the run.")
+    target = "/".join(filter(None, [below, path.name]))
     if path.is_dir():
-        client.log_artifacts(run_id, str(path), "/".join(filter(None, [below, path.name])))
+        client.log_artifacts(run_id, str(path), target)
     else:
         client.log_artifact(run_id, str(path), below or None)
+    flush_artifact(client, run_id, target)
 
 
 def _send_model(client: Any, run_id: str, folder: Path, body: Mapping[str, Any]) -> str | None:
@@ -183,7 +195,7 @@ def _send_model(client: Any, run_id: str, folder: Path, body: Mapping[str, Any])
 
 
 def _send_table(client: Any, run_id: str, folder: Path, body: Mapping[str, Any]) -> None:
-    send_table(client, run_id, _sendable(folder, body["path"]))
+    flush_artifact(client, run_id, send_table(client, run_id, _sendable(folder, body["path"])))
 
 
 def _sendable(folder: Path, given: str) -> Path:

@@ -21,6 +21,7 @@ from medseg.places import FULL, written_whole
 from medseg.slices.rule import SliceRule
 from medseg.tracking.mlflow.address import is_of_store, sqlite_path
 from medseg.tracking.mlflow.quiet import quiet_mlflow
+from medseg.tracking.mlflow.sending.local import flush_place
 
 _USE = "research use only, not a medical device"
 _LONGEST_NOTE = 5000  # characters, of MLflow
@@ -73,6 +74,7 @@ def log_model(client: Any, run_id: str, predictor: Path, into: Path) -> str:
         )
         save_model(predictor, into, record)
         client.log_model_artifacts(logged.model_id, str(into))
+        flush_place(logged.artifact_location)
         client.finalize_logged_model(logged.model_id, "READY")
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         _log_scores(client, run_id, logged.model_id)

@@ -14,7 +14,7 @@ from typing import Any
 
 from medseg.recorder import DataInput, Status, is_score
 from medseg.tracking.jsonl import FolderRecorder
-from medseg.tracking.mlflow.address import reach, sqlite_path
+from medseg.tracking.mlflow.address import is_of_store, masked, reach, sqlite_path
 from medseg.tracking.mlflow.calls import (
     Call,
     data_call,
@@ -23,6 +23,7 @@ from medseg.tracking.mlflow.calls import (
     params_call,
     tags_call,
 )
+from medseg.tracking.mlflow.giving_back import give_back
 from medseg.tracking.mlflow.sending.background import Background
 from medseg.tracking.mlflow.sending.outbox import Outbox
 from medseg.tracking.mlflow.store import existing_run, experiment_id, open_store, tagged_run
@@ -30,7 +31,6 @@ from medseg.tracking.mlflow.system import SystemWatch
 
 SOURCE = "medseg"
 RUN_TAG = "medseg.run"
-_NOT_OURS = ("mlflow.", RUN_TAG)  # tags that the store, or the beginning of a run, has set
 
 
 def _say_nothing(_text: str) -> None:
@@ -171,6 +171,12 @@ class MlflowRecorder:
         with open_store(uri) as client:
             run = existing_run(client, run_id)
             client.update_run(run_id, status="RUNNING")
+        place = run.info.artifact_uri
+        if sqlite_path(uri) is not None and not is_of_store(place, uri):
+            say(
+                "The tracking database was copied without the files of this run: those that come are put beside its "
+                f"earlier ones, at {masked(place)}."
+            )
         return cls(
             client,
             run_id,
@@ -254,22 +260,8 @@ class MlflowRecorder:
         self.settle()  # a later step may write another in its place
 
     def give_back(self, recorder: FolderRecorder) -> None:
-        """Let the record in the run's own folder have again what it has lost of numbers and tags."""
-        if not recorder.lost:
-            return
-        try:
-            data = self._client.get_run(self.run_id).data
-            numbers: dict[int, dict[str, float]] = {}
-            for name in (each for each in data.metrics if not each.startswith("system/")):
-                for each in self._client.get_metric_history(self.run_id, name):
-                    numbers.setdefault(each.step, {})[name] = each.value
-        except Exception as error:  # noqa: BLE001 - MLflow raises whatever its stores and HTTP layers raise
-            self._say(f"The tracking store could not be asked for what is lost ({type(error).__name__}).")
-            return
-        for step, values in sorted(numbers.items()):
-            recorder.metrics(values, step)
-        recorder.tags({name: text for name, text in data.tags.items() if not name.startswith(_NOT_OURS)})
-        self._say("What the tracking store had of it has been written into the run's folder again.")
+        """Let the record in the run's own folder have again what it has lost, as far as the store has it."""
+        give_back(self._client, self.run_id, recorder, self._say)
 
     def settle(self) -> None:
         """Wait until the server has what was recorded so far, or is known to be away."""

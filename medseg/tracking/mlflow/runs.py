@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,19 @@ def run_folder_of(uri: str, run_id: str, below: Path | None = None) -> Path | No
         return None
     folder = (below or Path("medseg-runs")) / name
     return folder if folder.is_dir() else None
+
+
+def holds_run(database: Path, names: Sequence[str]) -> bool:
+    """Whether a database in a file has a run that was made for a folder of one of these names."""
+    given = ", ".join("?" * len(names))
+    try:
+        with closing(
+            sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", timeout=30, uri=True)
+        ) as found:
+            asked = f"SELECT 1 FROM tags WHERE key = ? AND value IN ({given})"  # noqa: S608 - question marks
+            return found.execute(asked, (RUN_TAG, *names)).fetchone() is not None
+    except sqlite3.Error:  # whoever opens it says so
+        return False
 
 
 def fetch_model(uri: str, run_id: str, below: Path) -> Path:

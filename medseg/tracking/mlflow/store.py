@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from medseg.errors import RunError, TrackingError
+from medseg.files.regular import parse_json
 from medseg.tracking.mlflow.address import (
     artifact_location,
     is_database,
@@ -23,6 +24,8 @@ from medseg.tracking.mlflow.database import make_database
 from medseg.tracking.mlflow.moved import follow
 from medseg.tracking.mlflow.quiet import quiet_mlflow
 from medseg.tracking.mlflow.sending.refusal import LOGIN, code_of
+
+_UPLOADS = "/mlflow-artifacts/artifacts/"
 
 
 @contextmanager
@@ -42,7 +45,7 @@ def open_store(uri: str) -> Iterator[Any]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        _refuse_redirects()
+        _refuse_other_answers()
         make_database(uri)
         follow(uri)
         _refuse_bad_database(uri)
@@ -74,25 +77,40 @@ def _lacks_driver(uri: str, package: str) -> TrackingError:
     )
 
 
-def _refuse_redirects() -> None:
-    """Let a redirected file be an error: MLflow, which does not follow it, takes it for success."""
+def _refuse_other_answers() -> None:
+    """Let a redirected file, or one that a page answers, be an error: MLflow takes both for success."""
     from mlflow.store.artifact import http_artifact_repo as files
     from mlflow.utils.rest_utils import augmented_raise_for_status
 
     def refuse(answer: Any) -> None:
         if answer.is_redirect:
-            raise RedirectedError(answer)
+            raise OtherAnswerError(answer, "a redirect, as to a login page")
         augmented_raise_for_status(answer)
+        if _is_upload(answer.request) and answer.text and not _is_object(answer.text):
+            raise OtherAnswerError(answer, "a page, such as that of a login, which keeps no file")
 
     files.augmented_raise_for_status = refuse
 
 
-class RedirectedError(OSError):
-    """A server that sends on to another address, such as a login page."""
+def _is_upload(request: Any) -> bool:
+    """Whether a file was sent to MLflow's own server, and not to the store of its parts, which answers otherwise."""
+    return request.method == "PUT" and _UPLOADS in request.url
 
-    def __init__(self, answer: Any) -> None:
+
+def _is_object(text: str) -> bool:
+    """Whether it is an object of JSON: MLflow's server answers a file with an empty one, or with nothing."""
+    try:
+        return isinstance(parse_json(text), dict)
+    except ValueError:
+        return False
+
+
+class OtherAnswerError(OSError):
+    """An answer to a file that is none of MLflow's server: the file has not arrived."""
+
+    def __init__(self, answer: Any, what: str) -> None:
         self.response = answer
-        super().__init__(f"{answer.status_code}, a redirect, as to a login page")
+        super().__init__(f"{answer.status_code}, {what}")
 
 
 def _refuse_bad_database(uri: str) -> None:

@@ -45,13 +45,16 @@ def one_row_a_case(table: DataFrame) -> DataFrame:
     return table[[*first, *table.columns.difference([*first, *last], sort=False), *last]]
 
 
-def send_table(client: Any, run_id: str, path: Path) -> None:
+def send_table(client: Any, run_id: str, path: Path) -> str:
     """Log a CSV as `mlflow.log_table` would, but in place of one that was logged before, which that would add to.
 
     Args:
         client: An `MlflowClient`.
         run_id: The run.
         path: Of the CSV: `test.csv` becomes the table `tables/test.json`.
+
+    Returns:
+        The place of the table among the artifacts of the run.
     """
     from medseg.learning.scores.tables import read_scores
 
@@ -62,7 +65,9 @@ def send_table(client: Any, run_id: str, path: Path) -> None:
         target = place / f"{path.stem}.json"
         table.to_json(target, orient="split", index=False)
         client.log_artifact(run_id, str(target), _FOLDER)
-    entry = {"path": f"{_FOLDER}/{path.stem}.json", "type": "table"}
+    sent = f"{_FOLDER}/{path.stem}.json"
+    entry = {"path": sent, "type": "table"}
     known = json.loads(client.get_run(run_id).data.tags.get(_TAG, "[]"))
     if entry not in known:
         client.set_tag(run_id, _TAG, json.dumps([*known, entry]))
+    return sent

@@ -23,3 +23,18 @@ def test_a_damaged_run_is_listed_beside_sound_ones(made_run, content: str) -> No
     lines = {line.split()[0]: line.split()[1:] for line in shown.getvalue().splitlines() if line.split()}
     assert lines["spoilt"] == ["DAMAGED", "7", "-", "-", "-"]  # the seed is that of its definition
     assert lines["sound"][0] != "DAMAGED"
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_what_a_run_that_is_alive_has_on_its_way_does_not_wait_for_anybody(made_run, mine: bool) -> None:
+    from medseg.api import runs
+
+    made_run("run", {})
+    found = runs().assign(waiting=2, mine=mine)
+    said = {}
+    for status in ("RUNNING", "FAILED", "GONE"):
+        shown = io.StringIO()
+        print_runs(Console(file=shown, width=200), found.assign(status=status), "text")
+        said[status] = "runs sync" in shown.getvalue() or "GONE or waiting" in shown.getvalue()
+
+    assert said == {"RUNNING": False, "FAILED": True, "GONE": True}
