@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom.uid import RTStructureSetStorage
+from pydicom.uid import RTStructureSetStorage, SegmentationStorage
 
 from medseg.datasets.finding.scan import scan
 from medseg.datasets.manifest.manifest import Manifest
@@ -97,6 +97,54 @@ def test_descriptions_that_patients_share_tell_channels_where_no_word_does(tmp_p
     seen = look(tmp_path)
     assert channels_of(seen)["early_1"] == {"SeriesDescription": r"^early\ \(1\)$"}
     assert found_by(seen, tmp_path) == 2
+
+
+def test_a_series_that_one_study_has_twice_is_a_fault_of_that_study_alone(tmp_path):
+    studies = write_studies(tmp_path, "flair", "t1 post gd", patients=4)
+    for number, study in enumerate(studies):
+        write_drawn(tmp_path / str(number) / "drawn", study, "GTV")
+    write_series(
+        tmp_path / "again",
+        RNG.integers(0, 500, (3, 8, 8)),
+        SeriesDescription="flair",
+        SeriesInstanceUID=uid_of("again"),
+        **studies[0],
+    )
+    seen = look(tmp_path)
+    assert list(channels_of(seen)) == ["flair", "t1ce"]
+    fields = {choice.key: choice.value for choice in manifest_choices("ward", seen)}
+    listing = scan(Manifest.model_validate({**fields, "ids": "pseudonyms"}), tmp_path)
+    assert (len(listing.cases), len(listing.faults)) == (3, 1)
+
+
+def write_segmented(path: Path, study: dict[str, Any], *names: str) -> None:
+    """What a segmentation says of its segments; a label map lists its background too."""
+    segments = [{"SegmentNumber": n, "SegmentLabel": name} for n, name in enumerate(["Background", *names])]
+    write_dicom(
+        path, None, SOPClassUID=SegmentationStorage, Modality="SEG", SegmentSequence=segments,
+        SeriesInstanceUID=uid_of(path), **study,
+    )  # fmt: skip
+
+
+def test_where_some_studies_have_segmentations_and_some_structure_sets_both_are_taken(tmp_path):
+    for number, study in enumerate(write_studies(tmp_path, "flair", patients=5)):
+        write = write_drawn if number % 2 else write_segmented
+        write(tmp_path / str(number) / "drawn", study, "GTV")
+    seen = look(tmp_path)
+    assert seen.fields["layout"]["mask"]["tags"] == {"Modality": "^(RTSTRUCT|SEG)$"}
+    assert seen.fields["label_values"] == {0: "background", 1: "gtv"}
+    assert found_by(seen, tmp_path) == 5
+
+
+def test_where_studies_have_both_the_kind_that_most_have_is_taken_with_its_own_names(tmp_path):
+    for number, study in enumerate(write_studies(tmp_path, "flair", patients=3)):
+        write_segmented(tmp_path / str(number) / "seg", study, "GTV")
+        if number:
+            write_drawn(tmp_path / str(number) / "drawn", study, "Outline")
+    layout = look(tmp_path).layout
+    assert layout is not None
+    assert layout.fields["layout"]["mask"] == {"structures": {"gtv": "gtv"}, "tags": {"Modality": "^SEG$"}}
+    assert layout.fields["classes"] == ["background", "gtv"]
 
 
 @pytest.mark.parametrize("place", ["{number}/seg.nii.gz", "labels/Zylinski-{number}_seg.nii.gz"])

@@ -130,12 +130,13 @@ def _channels(studies: Sequence[Study]) -> tuple[Channels, str]:
 
 
 def _usual(every: Sequence[Sequence[Instance]], text: str) -> bool:
-    """Whether most studies have one series, and no more, of a description."""
+    """Whether most studies have one series of a description, and few more: these are then faults of their own."""
     expression = re.compile(text)
     counts = [
         sum(bool(expression.search(each.tags["SeriesDescription"])) for each in found) for found in every
     ]
-    return sum(count == 1 for count in counts) >= _SHARE * len(counts) and max(counts) == 1
+    single, several = sum(count == 1 for count in counts), sum(count > 1 for count in counts)
+    return single >= _SHARE * len(counts) and single > 2 * several
 
 
 def _shared(studies: Sequence[Study]) -> Channels:
@@ -173,9 +174,11 @@ def _masks(
     """What the label maps are, the classes that this names, what values mean, and why: the likeliest first."""
     drawn = [study for study in studies if study.drawn]
     if drawn:
-        structures = _structures(drawn)
         kinds = Counter(each.tags["Modality"] for study in drawn for each in study.drawn)
-        kind = kinds.most_common(1)[0][0]
+        kind, *others = (name for name, _ in kinds.most_common())
+        if others and all(len(study.drawn) == 1 for study in drawn):
+            kind = f"({'|'.join(sorted(kinds))})"
+        structures = _structures(drawn, kind)
         classes = {
             "classes": ["background", *structures],
             "label_values": dict(enumerate(["background", *structures])),
@@ -188,7 +191,8 @@ def _masks(
             else "all that is drawn is one class"
         )
         meaning = DeclaredLabels(dict(enumerate(structures, start=1)), why=why)
-        yield mask, classes, meaning, f"{kinds[kind]} {kind} are label maps"
+        taken = [f"{count} {name}" for name, count in kinds.most_common() if re.fullmatch(kind, name)]
+        yield mask, classes, meaning, f"{' and '.join(taken)} are label maps"
     if folder.of(VOLUME):
         found = {mask: _complete(mask, names, channels, folder) for mask in _BESIDE}
         best = max(found, key=lambda mask: found[mask])
@@ -196,13 +200,18 @@ def _masks(
             yield best, {}, UnknownLabels(), f"{many(found[best], 'study', 'have')} one NIfTI file as {best}"
 
 
-def _structures(drawn: Sequence[Study]) -> dict[str, str]:
-    """A class for each name of a structure that several patients have; else one for all that is drawn."""
+def _structures(drawn: Sequence[Study], kind: str) -> dict[str, str]:
+    """A class for each name of a structure that several patients have; else one for all that is drawn.
+
+    Args:
+        drawn: Studies in which something is drawn.
+        kind: Modalities of what counts, an expression.
+    """
     from medseg.images.dicom.series.names import names_of  # noqa: PLC0415 - imports pydicom
 
     patients: defaultdict[str, set[str]] = defaultdict(set)
     for study in drawn:
-        for each in study.drawn:
+        for each in (one for one in study.drawn if re.fullmatch(kind, one.tags["Modality"])):
             try:
                 for name in names_of(each.path):
                     patients[name.strip().lower()].add(study.patient)

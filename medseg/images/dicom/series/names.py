@@ -18,6 +18,8 @@ _TAGS = [tag for keyword in _LISTS if (tag := tag_for_keyword(keyword)) is not N
 def names_of(path: Path) -> tuple[str, ...]:
     """Names of the structures of a file, from its header alone. Private: people write them.
 
+    Segment 0 of a LABELMAP is its background, and no structure.
+
     Raises:
         DataError: It cannot be read.
     """
@@ -28,6 +30,7 @@ def names_of(path: Path) -> tuple[str, ...]:
                 str(item.get(name) or "")
                 for keyword, name in _LISTS.items()
                 for item in data.get(keyword) or ()
+                if item.get("SegmentNumber") != 0
             ]
         except (
             Exception
