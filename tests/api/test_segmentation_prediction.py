@@ -152,6 +152,15 @@ def test_the_table_and_the_readme_say_what_was_written(tmp_path):
     assert kept[0] != kept[1]
 
 
+def test_what_an_earlier_prediction_left_in_another_format_is_said(tmp_path):
+    folder = study(tmp_path / "in")
+    (first,) = predict(predictor(), [folder], tmp_path / "out", format=["nifti", "seg"]).cases
+    (again,) = predict(predictor(), [folder], tmp_path / "out").cases
+
+    assert not any("earlier" in note for note in first.warnings)
+    assert any("its .seg.dcm in this folder is of an earlier prediction" in note for note in again.warnings)
+
+
 def test_a_missing_frame_of_reference_is_a_warning(tmp_path):
     folder = study(tmp_path / "in", FrameOfReferenceUID=None)
     (case,) = predict(predictor(), [folder], tmp_path / "out", format="seg").cases

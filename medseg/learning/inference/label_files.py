@@ -55,6 +55,9 @@ class LabelFile(Protocol):
         """
 
 
+_ENDINGS = (".nii.gz", ".mha", ".nrrd", ".seg.dcm", ".seg-labelmap.dcm")
+
+
 @dataclass(frozen=True)
 class NiftiFile:
     """The data set's own values, on the grid of the input."""
@@ -206,6 +209,11 @@ def write_together(
             for file, target in zip(files, targets, strict=True)
             for note in file.write(predictor, case, prediction, target)
         ]
+    notes += [
+        f"its {ending} in this folder is of an earlier prediction: remove it, or predict into a new folder"
+        for ending in _ENDINGS
+        if (path := out / f"{case.id}{ending}").exists() and path not in paths
+    ]
     return paths, tuple(notes)
 
 
