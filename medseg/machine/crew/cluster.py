@@ -7,8 +7,7 @@ import pickle
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -128,35 +127,57 @@ class Cluster:
         self, waiting: Iterator[Task], asked: _Asked, begun: list[Task]
     ) -> Iterator[tuple[Task, Any]]:
         """Do tasks as they are given; `begun` gets those whose worker was lost."""
-        from distributed import KilledWorker  # noqa: PLC0415 - an extra that not everyone has
+        # An extra that not everyone has. Its executor is not used: a future of it never ends where a result was made,
+        # and its worker and the one that makes it again are lost before it is fetched.
+        from distributed import KilledWorker  # noqa: PLC0415
 
-        executor = self._client.get_executor(pure=False)
-        running: dict[Future[Refused | Done], Task] = {}
+        running: dict[Any, Task] = {}
         try:
             while True:
                 for task in islice(waiting, max(0, asked.each * self.at_once - len(running))):
-                    running[executor.submit(partial(done_there, asked.guarded), pickle.dumps(task))] = task
+                    sent = partial(done_there, asked.guarded)
+                    running[self._client.submit(sent, pickle.dumps(task), pure=False)] = task
                 if not running:
                     return
-                ended = wait(running, timeout=_LOOK, return_when=FIRST_COMPLETED).done
-                self._look()
-                for future in ended:
+                for future, found in self._ended(running):
                     task = running.pop(future)
-                    try:
-                        found = future.result()
-                    except KilledWorker:
+                    if isinstance(found, KilledWorker):
                         begun.append(task)
-                        continue
-                    except CancelledError as error:
-                        raise self._gone() from error
-                    except ModuleNotFoundError as error:
-                        raise _without_medseg(error) from error
-                    yield task, _taken(found)
+                    else:
+                        yield task, _taken(found)
         except BaseException:
             asked.stop()
             raise
         finally:
-            executor.shutdown(wait=False)
+            with suppress(Exception):  # a scheduler that is gone has cancelled them
+                self._client.cancel(list(running))
+
+    def _ended(self, running: Iterable[Any]) -> list[tuple[Any, Any]]:
+        """Futures that have ended, a while at most after there is one, with what they gave, or that killed workers.
+
+        Raises:
+            RunError: The scheduler is gone, there was no worker for too long, or workers lack a package.
+        """
+        from distributed import KilledWorker, wait  # noqa: PLC0415 - as above
+        from distributed.client import CancelledError  # noqa: PLC0415
+
+        found = []
+        try:
+            ended: Iterable[Any] = ()
+            with suppress(TimeoutError), self._client.as_current():
+                ended = wait(list(running), timeout=_LOOK, return_when="FIRST_COMPLETED").done
+            self._look()
+            for future in ended:
+                with suppress(TimeoutError):  # its worker was lost meanwhile, and it is made again
+                    try:
+                        found.append((future, future.result(timeout=_LOOK)))
+                    except KilledWorker as error:
+                        found.append((future, error))
+        except CancelledError as error:
+            raise self._gone() from error
+        except ModuleNotFoundError as error:
+            raise _without_medseg(error) from error
+        return found
 
     def _look(self) -> None:
         """Look whether there are workers, once in a while, so that none waits for ever for a cluster without.
