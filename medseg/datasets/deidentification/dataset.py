@@ -205,7 +205,7 @@ class DatasetCleaner:
 
     def _characters(self, element: DataElement) -> None:
         """Only character sets that there are: any other text is one that somebody put there."""
-        if any(each not in python_encoding for each in _values(element)):
+        if not element.is_empty and any(each not in python_encoding for each in _values(element)):
             element.value = "ISO_IR 100"
             self.counts["replaced"] += 1
 

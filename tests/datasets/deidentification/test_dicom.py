@@ -198,6 +198,9 @@ def test_codes_that_name_the_patient_are_replaced_and_others_stay(cleaned: Calla
 def test_what_is_no_character_set_is_none_afterwards(cleaned: Callable[..., Any]) -> None:
     assert cleaned(SpecificCharacterSet="HEADLEY GREEN")[1].SpecificCharacterSet == "ISO_IR 100"
     assert cleaned(SpecificCharacterSet="ISO_IR 192")[1].SpecificCharacterSet == "ISO_IR 192"
+    assert not cleaned(SpecificCharacterSet=None)[1].get("SpecificCharacterSet")
+    several = ["", "ISO 2022 IR 87"]
+    assert list(cleaned(SpecificCharacterSet=several)[1].SpecificCharacterSet) == several
 
 
 def test_a_sealed_identity_is_removed(cleaned: Callable[..., Any]) -> None:
