@@ -7,8 +7,9 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,7 @@ from medseg.api.result import RunResult
 from medseg.errors import DataError, RunError
 from medseg.machine.crew import cluster as cluster_module
 from medseg.machine.crew import opened as opened_module
+from medseg.machine.crew.cluster import Cluster
 from medseg.machine.crew.crew import Crew, Needs
 from medseg.machine.crew.opened import opened
 from medseg.testing.cases import write_brats
@@ -146,6 +148,28 @@ def test_tasks_of_a_lost_worker_are_done_again_and_one_that_ends_two_is_told(
     found = dict(crew.results(tasks, eval, len, needs=Needs(write=tmp_path / "out")))
     assert found == {task: len(task) if task == ENDS else 2 * number for number, task in enumerate(tasks)}
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_result_whose_workers_are_lost_before_it_is_fetched_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was made, and the scheduler has it made again as it is asked for: that may fail, or take its time."""
+    import distributed
+
+    def lost(_: float) -> None:
+        raise distributed.KilledWorker("task", None, 0)
+
+    def late(_: float) -> None:
+        raise TimeoutError
+
+    made = [SimpleNamespace(result=lambda timeout, give=give: give(timeout)) for give in (lost, late, str)]
+    monkeypatch.setattr(distributed, "wait", lambda *_, **__: SimpleNamespace(done=made))
+    client = SimpleNamespace(status="running", as_current=nullcontext)
+
+    found = Cluster(client, "a scheduler")._ended(made)
+
+    assert [future for future, _ in found] == [made[0], made[2]]  # the other is asked again
+    assert isinstance(found[0][1], distributed.KilledWorker)
 
 
 def test_a_defect_is_raised_here(crew: Crew) -> None:
