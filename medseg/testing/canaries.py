@@ -76,7 +76,7 @@ class Planter:
 
 def profile_tags() -> list[int]:
     """Every attribute of the confidentiality profile's table, a group or element of several by its first."""
-    text = files("medseg.datasets.deidentification").joinpath("profile.csv").read_text(encoding="utf-8")
+    text = files("medseg.datasets.deidentification.dicom").joinpath("profile.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     tags = [int(row["tag"].replace("xxxxxx", "002500").replace("x", "0"), 16) for row in rows]
     return [tag for tag in tags if tag >> 16 not in {0x0000, 0x0002, 0xFFFC}]

@@ -14,7 +14,7 @@ from PIL import Image
 from medseg.api import deidentify, write_sample
 from medseg.datasets.checks.check import Report
 from medseg.datasets.deidentification.choice import Choice
-from medseg.datasets.deidentification.dicom import clean_dicom
+from medseg.datasets.deidentification.dicom.file import clean_dicom
 from medseg.datasets.deidentification.substitutes import Substitutes
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.sample_mark import is_mark, mark_sample

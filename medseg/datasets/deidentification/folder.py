@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from medseg.datasets.deidentification.choice import Choice, Cleaned
-from medseg.datasets.deidentification.kinds import Kind, kind_of
+from medseg.datasets.deidentification.dicom.known import gather
+from medseg.datasets.deidentification.kinds import Kind, Rules, kind_of
 from medseg.datasets.deidentification.names import public_place
 from medseg.datasets.deidentification.substitutes import Substitutes
 from medseg.datasets.key_map import refuse_key_map, write_key_map
@@ -77,6 +78,7 @@ def clean_folder(
     if not paths:
         raise DataError("the folder holds no file: there is nothing to de-identify")
     clear_leftovers(out.absolute().parent, below=out.name)
+    rules = _rules(paths, choice, Substitutes(key), progress)
     with written_whole(out) as target:
         target.mkdir()
         found = []
@@ -85,7 +87,7 @@ def clean_folder(
                 if reason := paths[path]:
                     found.append(FileReport(number, path, reason=reason))
                 else:
-                    found.append(_one(number, path, source, target, choice, Substitutes(key)))
+                    found.append(_one(number, path, source, target, rules))
                 bar.advance()
         sign_files(target, _made_up(found, target))
         _write_report(target / REPORT, found)
@@ -141,19 +143,31 @@ def _paths(source: Path) -> dict[Path, str]:
     return found
 
 
-def _one(
-    number: int, path: Path, source: Path, target: Path, choice: Choice, substitutes: Substitutes
-) -> FileReport:
+def _rules(paths: Mapping[Path, str], choice: Choice, substitutes: Substitutes, progress: Progress) -> Rules:
+    """With what DICOM files say of their patients."""
+    dicom = [path for path, reason in paths.items() if not reason and _is_dicom(path)]
+    with progress.bar("reading names", len(dicom), "files") as bar:
+        return Rules(choice, substitutes, gather(dicom, bar))
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        return not path.is_symlink() and kind_of(path).name == "DICOM"
+    except (DataError, OSError):  # it is left out later, with its reason
+        return False
+
+
+def _one(number: int, path: Path, source: Path, target: Path, rules: Rules) -> FileReport:
     kind: Kind | None = None
     try:
         if path.is_symlink():
             raise RefusedError("a link", "Put the file itself there, or leave it out.")
         kind = kind_of(path)
-        cleaned = kind.clean(path, choice, substitutes)
+        cleaned = kind.clean(path, rules)
     except Exception as error:  # noqa: BLE001 - one file's fault must not cost the others
         return FileReport(number, path, kind="" if kind is None else kind.name, reason=_reason(error))
     relative = path.relative_to(source) if source.is_dir() else PurePath(path.name)
-    written = _written(target, relative, kind, cleaned, choice, substitutes)
+    written = _written(target, relative, kind, cleaned, rules)
     return FileReport(number, path, written, kind.name, cleaned.changes, cleaned.warnings)
 
 
@@ -169,16 +183,9 @@ def _reason(error: Exception) -> str:
     return f"it cannot be cleaned ({type(error).__name__}). Leave it out."
 
 
-def _written(
-    target: Path,
-    relative: PurePath,
-    kind: Kind,
-    cleaned: Cleaned,
-    choice: Choice,
-    substitutes: Substitutes,
-) -> str:
+def _written(target: Path, relative: PurePath, kind: Kind, cleaned: Cleaned, rules: Rules) -> str:
     ending = next((each for each in kind.endings if relative.name.lower().endswith(each)), "")
-    place = cleaned.place or public_place(relative, ending, choice.words, substitutes.key)
+    place = cleaned.place or public_place(relative, ending, rules.choice.words, rules.substitutes.key)
     folder, name = target.joinpath(*place[:-1]), place[-1]
     free = (f"{name}{more}{kind.ending}" for more in ("", *(f"-{count}" for count in range(2, _MOST_ALIKE))))
     path = next(path for path in (folder / each for each in free) if not path.exists())

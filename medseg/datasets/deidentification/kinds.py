@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medseg.datasets.deidentification.choice import Choice, Cleaned
-from medseg.datasets.deidentification.dicom import clean_dicom
-from medseg.datasets.deidentification.nifti import begins_as_nifti, clean_nifti
+from medseg.datasets.deidentification.dicom.file import clean_dicom
+from medseg.datasets.deidentification.dicom.known import Known
+from medseg.datasets.deidentification.nifti import (
+    begins_as_header,
+    begins_as_nifti,
+    clean_header,
+    clean_nifti,
+    clean_voxels,
+)
 from medseg.datasets.deidentification.pictures import clean_jpeg, clean_png
 from medseg.datasets.deidentification.sidecar import clean_sidecar
 from medseg.datasets.deidentification.substitutes import Substitutes
@@ -18,6 +25,21 @@ from medseg.images.dicom.sniff import begins_as_dicom
 from medseg.images.refusal import RefusedError
 
 _MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Rules:
+    """By what files are cleaned.
+
+    Attributes:
+        choice: Options.
+        substitutes: In place of identifiers.
+        known: What the DICOM files of the folder say of their patients.
+    """
+
+    choice: Choice
+    substitutes: Substitutes
+    known: Known
 
 
 @dataclass(frozen=True)
@@ -36,11 +58,11 @@ class Kind:
     ending: str
     endings: tuple[str, ...]
     is_one: Callable[[Path, bytes], bool]
-    clean: Callable[[Path, Choice, Substitutes], Cleaned]
+    clean: Callable[[Path, Rules], Cleaned]
 
 
-def _whole(clean: Callable[[bytes], Cleaned]) -> Callable[[Path, Choice, Substitutes], Cleaned]:
-    def cleaned(path: Path, choice: Choice, substitutes: Substitutes) -> Cleaned:  # noqa: ARG001 - as DICOM
+def _whole(clean: Callable[[bytes], Cleaned]) -> Callable[[Path, Rules], Cleaned]:
+    def cleaned(path: Path, rules: Rules) -> Cleaned:  # noqa: ARG001 - as DICOM
         with open_regular(path) as file:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
@@ -58,14 +80,18 @@ def _nifti(packed: bool) -> Callable[[Path, bytes], bool]:
     return lambda path, head: head.startswith(b"\x1f\x8b") == packed and begins_as_nifti(path)
 
 
-def _clean_nifti(path: Path, choice: Choice, substitutes: Substitutes) -> Cleaned:  # noqa: ARG001 - as DICOM
-    return clean_nifti(path)
+def _alone(clean: Callable[[Path], Cleaned]) -> Callable[[Path, Rules], Cleaned]:
+    return lambda path, _: clean(path)
+
+
+def _clean_dicom(path: Path, rules: Rules) -> Cleaned:
+    return clean_dicom(path, rules.choice, rules.substitutes, rules.known)
 
 
 _NII = (".nii.gz", ".nii")
 
 KINDS = (
-    Kind("DICOM", ".dcm", (".dcm",), lambda _, head: begins_as_dicom(head), clean_dicom),
+    Kind("DICOM", ".dcm", (".dcm",), lambda _, head: begins_as_dicom(head), _clean_dicom),
     Kind("PNG", ".png", (".png",), _begins(b"\x89PNG\r\n\x1a\n"), _whole(clean_png)),
     Kind("JPEG", ".jpg", (".jpeg", ".jpg"), _begins(b"\xff\xd8\xff"), _whole(clean_jpeg)),
     Kind(
@@ -75,8 +101,10 @@ KINDS = (
         _begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         _whole(clean_tiff),
     ),
-    Kind("NIfTI", ".nii.gz", _NII, _nifti(packed=True), _clean_nifti),
-    Kind("NIfTI", ".nii", _NII, _nifti(packed=False), _clean_nifti),
+    Kind("NIfTI", ".nii.gz", _NII, _nifti(packed=True), _alone(clean_nifti)),
+    Kind("NIfTI", ".nii", _NII, _nifti(packed=False), _alone(clean_nifti)),
+    Kind("NIfTI", ".hdr", (".hdr",), begins_as_header, _alone(clean_header)),
+    Kind("NIfTI", ".img", (".img",), lambda path, _: path.suffix.lower() == ".img", _alone(clean_voxels)),
     Kind("JSON", ".json", (".json",), lambda path, _: path.suffix.lower() == ".json", _whole(clean_sidecar)),
 )
 

@@ -13,11 +13,12 @@ import tifffile
 from PIL import Image
 
 from medseg.datasets.deidentification.choice import Cleaned
-from medseg.datasets.deidentification.nifti import clean_nifti
+from medseg.datasets.deidentification.nifti import clean_header, clean_nifti, clean_voxels
 from medseg.datasets.deidentification.pictures import clean_jpeg, clean_png
 from medseg.datasets.deidentification.sidecar import clean_sidecar
 from medseg.datasets.deidentification.tiff import clean_tiff
 from medseg.errors import DataError
+from medseg.images.nifti.pair import read_pair
 from medseg.images.pictures.read import read_picture
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8)
@@ -43,6 +44,65 @@ def test_voxels_and_place_of_nifti_stay(form: type, ending: str, order: str, tmp
     assert np.array_equal(before.affine, after.affine)
     assert after.header["descrip"] == b""
     assert not after.header.extensions
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("form", [nibabel.Nifti1Pair, nibabel.Spm99AnalyzeImage, nibabel.AnalyzeImage])
+def test_voxels_and_size_of_a_pair_stay(form: type, order: str, tmp_path: Path) -> None:
+    image = form(
+        np.arange(24, dtype=np.int16).reshape(2, 3, 4),
+        np.diag([2.0, 3, 4, 1]),
+        form.header_class(endianness=order),
+    )
+    image.to_filename(tmp_path / "a.img")
+    before = read_pair(tmp_path / "a.hdr")
+    header = bytearray((tmp_path / "a.hdr").read_bytes())
+    for start in (14, 148, 228):
+        header[start : start + 5] = b"Meier"
+    if form is not nibabel.Nifti1Pair:
+        header[283:288] = b"Meier"  # patient_id
+    (tmp_path / "a.hdr").write_bytes(bytes(header) + b"Meier")
+    with (tmp_path / "a.img").open("ab") as file:
+        file.write(b"Meier")
+
+    head, voxels = clean_header(tmp_path / "a.hdr"), clean_voxels(tmp_path / "a.img")
+    (tmp_path / "b.hdr").write_bytes(head.content)
+    (tmp_path / "b.img").write_bytes(voxels.content)
+
+    after = read_pair(tmp_path / "b.hdr")
+    assert np.array_equal(before.data, after.data)
+    assert np.array_equal(before.geometry.affine, after.geometry.affine)
+    assert np.array_equal(nibabel.load(tmp_path / "b.img").dataobj.get_unscaled(), image.dataobj)
+    assert b"Meier" not in head.content + voxels.content
+    assert head.changes["emptied"] >= 3
+    assert head.changes["removed"] == voxels.changes["removed"] == 1
+
+
+def test_voxels_that_do_not_begin_with_their_file_begin_with_it_afterwards(tmp_path: Path) -> None:
+    array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    nibabel.Nifti1Pair(array, AFFINE).to_filename(tmp_path / "a.img")
+    header = bytearray((tmp_path / "a.hdr").read_bytes())
+    header[108:112] = np.float32(16).tobytes()
+    (tmp_path / "a.hdr").write_bytes(header)
+    (tmp_path / "a.img").write_bytes(b"Meier, Sophie  \0" + (tmp_path / "a.img").read_bytes())
+
+    (tmp_path / "b.hdr").write_bytes(clean_header(tmp_path / "a.hdr").content)
+    (tmp_path / "b.img").write_bytes(clean_voxels(tmp_path / "a.img").content)
+
+    assert np.array_equal(read_pair(tmp_path / "b.hdr").data, read_pair(tmp_path / "a.hdr").data)
+    assert b"Meier" not in (tmp_path / "b.img").read_bytes()
+
+
+def test_of_a_pair_neither_file_goes_without_the_other(tmp_path: Path) -> None:
+    nibabel.Nifti1Pair(np.zeros((9, 9, 9), np.int16), AFFINE).to_filename(tmp_path / "a.img")
+    (tmp_path / "cut.hdr").write_bytes((tmp_path / "a.hdr").read_bytes())
+    (tmp_path / "cut.img").write_bytes((tmp_path / "a.img").read_bytes()[:-2])
+    (tmp_path / "alone.img").write_bytes((tmp_path / "a.img").read_bytes())
+
+    with pytest.raises(DataError, match="fewer voxels"):
+        clean_voxels(tmp_path / "cut.img")
+    with pytest.raises(DataError, match="no header"):
+        clean_voxels(tmp_path / "alone.img")
 
 
 def test_a_truncated_nifti_is_left_out(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_defect_in_one_file_costs_no_other(
     def broken(_: object) -> None:
         raise RuntimeError("of a library, with Meier in it")
 
-    monkeypatch.setattr("medseg.datasets.deidentification.dicom.refuse_other_objects", broken)
+    monkeypatch.setattr("medseg.datasets.deidentification.dicom.file.refuse_other_objects", broken)
 
     found = deidentify(study, tmp_path / "out")
 

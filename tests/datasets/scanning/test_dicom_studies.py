@@ -203,6 +203,29 @@ def test_series_that_nothing_tells_apart_say_so(tmp_path):
     assert "Zylinski" not in f"{layout.reasons}{layout.cannot}"
 
 
+def test_series_that_nothing_tells_apart_are_listed_by_what_several_patients_call_them(tmp_path):
+    for number, text in enumerate(("spin", "spin", "Zylinski", "only here", "")):
+        study = {
+            "PatientID": f"Zylinski-{number}",
+            "StudyInstanceUID": uid_of(number),
+            "SeriesDescription": text,
+        }
+        for each in range(2):
+            volume = RNG.integers(0, 500, (3, 8, 8)).astype(np.uint16)
+            write_series(
+                tmp_path / f"{number}{each}", volume, SeriesInstanceUID=uid_of(number, each), **study
+            )
+
+    layout = look(tmp_path).layout
+
+    assert layout is not None
+    assert "cannot be told apart" in layout.cannot
+    assert "SeriesDescription 'spin': 4 series of 2 patients" in layout.reasons
+    assert "2 series without SeriesDescription" in layout.reasons
+    assert "4 series called as in no other patient" in layout.reasons
+    assert "Zylinski" not in str(layout.reasons)
+
+
 @pytest.mark.real_data
 def test_the_four_series_of_a_real_study_are_four_channels(real_data):
     layout = look(real_data("dicom") / "mr_brain").layout

@@ -18,6 +18,7 @@ from medseg.errors import DataError
 from medseg.images.dicom.series.index import Instance
 from medseg.text import many
 
+_MOST_NAMES = 8  # of series that are listed
 _SHARE = 0.5  # of images that have to be of volumes, and of studies that have to have a channel
 
 _CONTRAST = r"post|gad|contrast|(?<![a-z])(?:gd|ce)(?![a-z])|\+ *c(?![a-z])"
@@ -81,7 +82,7 @@ class DicomStudies:
         ]
         channels, why = _channels(studies)
         if not channels:
-            return Layout("DICOM series", "guess", tuple(reasons), cannot=_NO_CHANNEL)
+            return Layout("DICOM series", "guess", (*reasons, *_called(studies)), cannot=_NO_CHANNEL)
         reasons.append(f"channels: {', '.join(channels)}, {why}")
         fields: dict[str, Any] = {"channels": list(channels)}
         modalities = {name: modality.lower() for name, modality in _modalities(studies, channels).items()}
@@ -150,6 +151,28 @@ def _shared(studies: Sequence[Study]) -> Channels:
     return {
         name: {"SeriesDescription": f"^{re.escape(text)}$"} for name, text in zip(names, texts, strict=True)
     }
+
+
+def _called(studies: Sequence[Study]) -> Iterator[str]:
+    """What series are called, where several patients have it: a name that one alone has may be the patient's."""
+    whose: defaultdict[str, list[str]] = defaultdict(list)
+    for study in studies:
+        for one in study.volumes.values():
+            whose[one.tags["SeriesDescription"]].append(study.patient)
+    nameless = len(whose.pop("", ()))
+    shared = {text: found for text, found in whose.items() if len(set(found)) > 1}
+    most = sorted(shared, key=lambda text: (-len(shared[text]), text))
+    for text in most[:_MOST_NAMES]:
+        yield f"SeriesDescription {text!r}: {len(shared[text])} series of {len(set(shared[text]))} patients"
+    others = (
+        (len(most) - _MOST_NAMES, "further SeriesDescriptions that several patients have"),
+        (
+            sum(len(found) for text, found in whose.items() if text not in shared),
+            "series called as in no other patient",
+        ),
+        (nameless, "series without SeriesDescription"),
+    )
+    yield from (f"{count} {what}" for count, what in others if count > 0)
 
 
 def _modalities(studies: Sequence[Study], channels: Channels) -> dict[str, str]:

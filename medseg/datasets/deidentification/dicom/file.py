@@ -21,9 +21,10 @@ from pydicom.uid import (
 )
 
 from medseg.datasets.deidentification.choice import Choice, Cleaned
-from medseg.datasets.deidentification.dataset import DatasetCleaner, identifiers
+from medseg.datasets.deidentification.dicom.dataset import DatasetCleaner
+from medseg.datasets.deidentification.dicom.known import Known
+from medseg.datasets.deidentification.dicom.objects import refuse_other_objects, warnings_of
 from medseg.datasets.deidentification.markers import bare_jpeg, bare_jpeg2000
-from medseg.datasets.deidentification.objects import refuse_other_objects, warnings_of
 from medseg.datasets.deidentification.substitutes import Substitutes
 from medseg.images.dicom.attributes import says_made_up
 from medseg.images.dicom.header import PIXELS, TOO_DEEP, parsed
@@ -43,16 +44,18 @@ _BARE: Mapping[str, Callable[[bytes], tuple[bytes, int]]] = {
     **dict.fromkeys(JPEG2000TransferSyntaxes, bare_jpeg2000),
 }
 _ANEW = "Export it anew, or leave it out."
+_NOTHING = Known()
 _TRAILING = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 
-def clean_dicom(path: Path, choice: Choice, substitutes: Substitutes) -> Cleaned:
+def clean_dicom(path: Path, choice: Choice, substitutes: Substitutes, known: Known = _NOTHING) -> Cleaned:
     """One DICOM object without what names a patient.
 
     Args:
         path: Of the file.
         choice: Options of the profile.
         substitutes: In place of identifiers.
+        known: What other files say of the same patient.
 
     Returns:
         The file, with folders of its patient, study and series as its place.
@@ -62,7 +65,7 @@ def clean_dicom(path: Path, choice: Choice, substitutes: Substitutes) -> Cleaned
     """
     with quiet():
         try:
-            return _clean(path, choice, substitutes)
+            return _clean(path, choice, substitutes, known)
         except RecursionError:
             raise RefusedError(TOO_DEEP, _ANEW) from None
         except NotImplementedError:  # what pydicom raises where such a value is asked for
@@ -71,14 +74,14 @@ def clean_dicom(path: Path, choice: Choice, substitutes: Substitutes) -> Cleaned
             ) from None
 
 
-def _clean(path: Path, choice: Choice, substitutes: Substitutes) -> Cleaned:
+def _clean(path: Path, choice: Choice, substitutes: Substitutes, known: Known) -> Cleaned:
     data = parsed(path, pixels=True)[0]
     refuse_other_objects(data)
     warnings = tuple(warnings_of(data))
     syntax = _syntax(data)
-    patient = str(data.get("PatientID") or data.get("PatientName") or data.get("StudyInstanceUID") or "")
+    patient = known.patient(data)
     place = _place(data, patient, substitutes)
-    cleaner = DatasetCleaner(choice, substitutes, patient, identifiers(data))
+    cleaner = DatasetCleaner(choice, substitutes, patient, known.naming(path, data))
     _clean_pixels(data, syntax, cleaner)
     made_up = says_made_up(data)
     cleaner.clean(data)

@@ -15,7 +15,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import CTImageStorage, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from medseg.datasets.deidentification.choice import Choice, Cleaned
-from medseg.datasets.deidentification.dicom import clean_dicom
+from medseg.datasets.deidentification.dicom.file import clean_dicom
 from medseg.datasets.deidentification.substitutes import Substitutes, shifted
 from medseg.datasets.pseudonym import pseudonym
 from medseg.errors import DataError

@@ -17,7 +17,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from medseg.datasets.deidentification.choice import Choice
-from medseg.datasets.deidentification.profile import Action, Rule, is_graphic, table
+from medseg.datasets.deidentification.dicom.profile import Action, Rule, is_graphic, table
 from medseg.datasets.deidentification.substitutes import Substitutes, shifted
 
 #: Replaced by the patient's public name, wherever they stand.
