@@ -24,6 +24,7 @@ from medseg.datasets.manifest.series.layout import (
 )
 from medseg.errors import DataError, Fault
 from medseg.files.many import files_of, together
+from medseg.images.dicom.series.directory import is_directory, missing, of_disc
 from medseg.images.dicom.series.index import Instance, instance_of
 from medseg.images.dicom.sniff import is_dicom
 from medseg.images.refusal import found_and_remedy
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _MISSING = "no {what} of the study fits {key} of the manifest"
 _ADD = "Add it, widen the expressions in the manifest, or leave the case out."
 _TWICE = "{count} {what} of the study fit {key} of the manifest{numbers}"
+_LISTED = "Copy the disc anew; or take the DICOMDIR out, if what it says is not so on purpose."
 _NARROW = "Narrow the expressions by further attributes of the one that is meant, or leave the case out."
 
 
@@ -64,6 +66,18 @@ class _Headers:
     broken: dict[Path, tuple[str, str]] = field(default_factory=dict)
     within: defaultdict[Path, list[Draft]] = field(default_factory=lambda: defaultdict(list))
 
+    def cut(self) -> dict[str, tuple[int, int]]:
+        """Series that lack files which a DICOMDIR lists: how many of how many, by their UID."""
+        there = [*self.others, *(name for study in self.studies.values() for name in study.files)]
+        found: dict[str, tuple[int, int]] = {}
+        for name, path in self.others.items():
+            if is_directory(name) and is_dicom(path):
+                try:
+                    found |= missing(path, name, there)
+                except DataError as error:
+                    self.broken[path] = found_and_remedy(error, _LISTED)
+        return found
+
     def strays(self, masks: Collection[Path]) -> list[str]:
         """Names of the others that are no label maps; those of them that may be slices are broken from now on."""
         beside: defaultdict[Path, set[str]] = defaultdict(set)
@@ -85,9 +99,11 @@ class SeriesFinder:
 
     def find(self, root: Path, parts: Sequence[str], *, truth: bool, progress: Progress) -> Found:  # noqa: ARG002
         """The studies below a root, each with the series of its channels; headers alone are read."""
+        root = of_disc(root)
         walk = Walk(root, (), all=True)
         found = Found(faults=walk.faults)
         read = self._read(walk, progress)
+        cut = read.cut()
         above = composed((root.resolve().parent if root.is_file() else root.resolve()).name)
         channels = [part for part in parts if part != MASK]
         used, masks = set[Path](), set[Path]()
@@ -95,6 +111,7 @@ class SeriesFinder:
             draft = self._draft(study, channels, above)
             if not draft.files:
                 continue
+            draft.complaints += _cut(draft, study, cut)
             if MASK in parts:
                 self._add_mask(draft, study, read.others, above)
             found.drafts.append(draft)
@@ -257,6 +274,16 @@ def _shared(draft: Draft) -> Iterator[Complaint]:
                 keys = f"'layout.series.{other}' and 'layout.series.{channel}'"
                 yield Complaint(channel, f"one series fits both {keys} of the manifest", _NARROW, each)
                 break
+
+
+def _cut(draft: Draft, study: _Study, cut: Mapping[str, tuple[int, int]]) -> Iterator[Complaint]:
+    """That files of a channel are missing which a DICOMDIR lists: a volume without its ends shows no gap."""
+    series = {instance.path: instance.series for instance in study.files.values()}
+    for channel, ((_, path), *_) in draft.files.items():
+        first = files_of(path)[0]
+        if counted := cut.get(series[first]):
+            problem = f"the DICOMDIR lists {counted[1]} files of this series, and {counted[0]} of them are not there"
+            yield Complaint(channel, problem, _LISTED, first)
 
 
 def _several(fitting: Mapping[str, Sequence[tuple[str, Instance]]], what: str, key: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from medseg.datasets.finding.walk import Walk, without_ending
 from medseg.errors import DataError, Fault
+from medseg.images.dicom.series.directory import of_disc
 from medseg.images.itk.names import METAIMAGE, MGH, NRRD, PAIR
 from medseg.progress import Progress, Silent
 
@@ -110,6 +111,7 @@ def read_folder(root: Path, progress: Progress | None = None) -> Folder:
     Raises:
         DataError: It is not there, no folder, or may not be read.
     """
+    root = of_disc(root)
     _refuse(root)
     walk = Walk(root, (), all=True)
     entries = []

@@ -486,3 +486,36 @@ def test_files_of_other_kinds_are_left_out_by_name(tmp_path, ids):
         "of parts that are not asked for": 1,
         "of other kinds": 3,
     }
+
+
+DIRECTORY = "medseg.datasets.finding.by_series.missing"
+
+
+@pytest.fixture
+def cut_disc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two studies, of one of which a directory lists a file of its FLAIR that is not there."""
+    for patient in "ab":
+        for each in ("FLAIR", "T1"):
+            study = {"PatientID": patient, "StudyInstanceUID": uid_of(patient)}
+            write_series(tmp_path / "disc" / patient, VOLUME, SeriesDescription=each, **study)
+    write_dicom(
+        tmp_path / "disc" / "DICOMDIR", None, SOPClassUID="1.2.840.10008.1.3.10", SeriesInstanceUID="1.2"
+    )
+    series = uid_of(uid_of("a"), "FLAIR")
+    monkeypatch.setattr(DIRECTORY, lambda *_: {series: (1, 5)})
+    return tmp_path / "disc"
+
+
+def test_a_series_that_lacks_files_of_the_directory_is_a_fault_of_its_case(cut_disc: Path) -> None:
+    found = scan(manifest(), cut_disc, truth=False)
+
+    (fault,) = found.faults
+    assert fault.found == "the DICOMDIR lists 5 files of this series, and 1 of them are not there"
+    assert len(found.cases) == 1
+
+
+def test_a_directory_may_be_named_in_place_of_its_folder(cut_disc: Path) -> None:
+    assert (
+        scan(manifest(), cut_disc / "DICOMDIR", truth=False).cases
+        == scan(manifest(), cut_disc, truth=False).cases
+    )
