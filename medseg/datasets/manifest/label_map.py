@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.datasets.manifest.numbered import has_rims, made_up, mostly_in_pieces
+from medseg.datasets.manifest.numbered import graded, has_rims, made_up, mostly_in_pieces
 from medseg.datasets.unannotated import UNANNOTATED
 from medseg.geometry.background import is_background
 from medseg.images.brighter import half_way
@@ -146,6 +146,10 @@ class LabelRule:
         marked = self.marked(stored)
         if self.instances is not None and mostly_in_pieces(marked):
             return ("most of its numbers of objects occur in several pieces that do not touch",)
+        if self.instances is not None and graded(marked):
+            return (
+                "its numbers of objects rise by small steps from pixel to pixel, as shades of one object do",
+            )
         if self.instances is None and has_rims(marked):
             return (_RIMS,)
         return ()

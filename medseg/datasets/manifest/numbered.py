@@ -28,6 +28,9 @@ _LEAST_OF_ONE = 0.2
 #: Of fewer numbers, how many of those that lie in rims must be in several pieces.
 _MOST_IN_PIECES = 0.5
 
+#: Shades differ between neighbours by so many of all numbers, sorted, at most; and nearly everywhere.
+_SMALL_STEP, _MOSTLY = 0.15, 0.9
+
 #: A map was enlarged by a whole number of times, this at most, where all of so many steps or more lie on such a grid.
 _MOST_TIMES = 8
 _FEWEST_STEPS = 5
@@ -172,6 +175,28 @@ def mostly_in_pieces(stored: NDArray[Any]) -> bool:
         stored: (I, J, K), integers; 0 is background.
     """
     return _in_pieces(stored) > 1 / 2
+
+
+def graded(stored: NDArray[Any]) -> bool:
+    """Whether numbers rise or fall by small steps from voxel to voxel, as shades within an object do.
+
+    A row of thin objects that touch, numbered from one end to the other, looks alike: it is a hint.
+
+    Args:
+        stored: (I, J, K), integers; 0 is background.
+    """
+    inside = stored > 0
+    edge, touching = _edges(stored)
+    numbers = np.unique(stored[inside])
+    if numbers.size < _FEWEST_NUMBERS or not _many(inside & touching & ~_solid(stored), inside & edge):
+        return False
+    ranked = np.searchsorted(numbers, stored)
+    steps = []
+    for axis in range(stored.ndim):
+        here, next_to = (_cut(stored.ndim, {axis: end}) for end in _ENDS)
+        both = inside[here] & inside[next_to] & (stored[here] != stored[next_to])
+        steps.append(np.abs(ranked[here][both] - ranked[next_to][both]))
+    return bool(np.mean(np.concatenate(steps) <= _SMALL_STEP * numbers.size) >= _MOSTLY)
 
 
 def _in_pieces(stored: NDArray[Any], *, least: int = 2) -> float:

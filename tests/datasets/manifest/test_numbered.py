@@ -8,7 +8,7 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from medseg.datasets.manifest.numbered import has_rims, made_up, mostly_in_pieces
+from medseg.datasets.manifest.numbered import graded, has_rims, made_up, mostly_in_pieces
 
 
 def disc(radius: int, size: int = 96) -> np.ndarray:
@@ -172,3 +172,31 @@ def test_classes_that_were_resized_have_rims_and_classes_within_each_other_have_
     ventricle = sum((disc(radius) > 0).astype(int) for radius in (12, 15, 30))
     assert not has_rims(ventricle[None])
     assert not has_rims(np.zeros((1, 4, 4), dtype=int))
+
+
+@pytest.mark.parametrize("radius", [8, 20, 40])
+@pytest.mark.parametrize("shape", ["cone", "slope", "distance"])
+def test_shades_within_an_object_are_graded(radius, shape):
+    rows, columns = np.mgrid[:96, :96]
+    away = np.hypot(rows - 48, columns - 43)
+    value = {
+        "cone": 255 - 200 * away / radius,
+        "slope": 40 + 200 * (rows - 48 + radius) / (2 * radius),
+        "distance": 20 * ndimage.distance_transform_edt(away < radius),
+    }[shape]
+    soft = np.where(away < radius, value, 0).clip(0, 255).astype(np.uint8)[..., None]
+
+    assert graded(soft) or made_up(soft)
+
+
+def test_objects_that_touch_are_not_graded():
+    random = np.random.default_rng(3)
+    seeds = random.random((60, 2)) * 96
+    cells = (
+        KDTree(seeds).query(np.moveaxis(np.mgrid[:96, :96], 0, -1).reshape(-1, 2))[1].reshape(96, 96, 1) + 1
+    )
+    tiny = np.kron(random.permutation(24 * 24).reshape(24, 24), np.ones((1, 2), int))[..., None] + 1
+
+    assert not graded(cells)
+    assert not graded(tiny)
+    assert not graded(np.where(disc(20) > 0, 1, 0)[..., None])
