@@ -10,6 +10,9 @@ from collections.abc import Sequence
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
+_LEAST_SHOWN = 0.05
+
+
 def printable(text: str) -> str:
     """The text as a terminal may be given it: what would steer the terminal is escaped; lines and tabs stay.
 
@@ -22,6 +25,14 @@ def printable(text: str) -> str:
 def _steers(letter: str) -> bool:
     """Whether it is a control character, or turns the direction of what follows."""
     return unicodedata.category(letter) == "Cc" or unicodedata.bidirectional(letter) in _TURNS
+
+
+def two_decimals(value: float) -> str:
+    """A length or a volume with two decimals; one that these would make almost nothing, with two digits.
+
+    Voxels may be of micrometres: 0.00034 mm, and not 0.00 mm.
+    """
+    return f"{value:.2f}" if value == 0 or abs(value) >= _LEAST_SHOWN else f"{value:.2g}"
 
 
 def as_names(given: Sequence[str] | str) -> tuple[str, ...]:

@@ -14,10 +14,11 @@ from rich.text import Text
 
 from medseg.cli.guard import MEND, print_faults
 from medseg.cli.next_commands import compare_line, named, predict_line
+from medseg.cli.printing.amounts import bytes_text, measure_text, time_text
 from medseg.cli.printing.class_table import class_score_table, tables_of
 from medseg.cli.printing.origin import origin_in_title, origin_line
 from medseg.datasets.roles import ROLES, UNLABELLED
-from medseg.text import many, printable
+from medseg.text import many, printable, two_decimals
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -74,7 +75,7 @@ def print_described(console: Console, found: Described) -> None:
         table.add_column(head, justify="right", no_wrap=True)
     for layer in network.layers:
         shape = "-" if layer.shape is None else " x ".join(map(str, layer.shape))
-        size = _size(layer.activation_bytes) if layer.activation_bytes else "-"
+        size = bytes_text(layer.activation_bytes) if layer.activation_bytes else "-"
         table.add_row(
             Text(layer.name), layer.kind, shape, f"{layer.parameters:,}" if layer.parameters else "-", size
         )
@@ -83,8 +84,8 @@ def print_described(console: Console, found: Described) -> None:
     say(
         console,
         f"{network.parameters:,} parameters, {network.trainable:,} of them trainable "
-        f"({_size(network.weights_bytes)}). Outputs of all layers: {_size(network.activation_bytes)} a slice. "
-        f"Training takes about {_size(found.need.of(batch))} with batches of {batch}.",
+        f"({bytes_text(network.weights_bytes)}). Outputs of all layers: {bytes_text(network.activation_bytes)} a slice. "
+        f"Training takes about {bytes_text(found.need.of(batch))} with batches of {batch}.",
     )
     say(console, f"Drawn to {found.picture}")
 
@@ -95,8 +96,8 @@ def print_plan(console: Console, plan: StorePlan) -> None:
     say(
         console,
         f"{many(plan.cases, 'case')}, {plan.ready} of them prepared already; {bound}{plan.slices:,} slices, "
-        f"{bound}{_size(plan.bytes)}, of which {_size(plan.missing_bytes)} are still to be written "
-        f"({_size(plan.free_bytes)} free); about {_time(plan.seconds)}.",
+        f"{bound}{bytes_text(plan.bytes)}, of which {bytes_text(plan.missing_bytes)} are still to be written "
+        f"({bytes_text(plan.free_bytes)} free); about {time_text(plan.seconds)}.",
     )
 
 
@@ -108,7 +109,7 @@ def print_store(console: Console, store: SliceStore) -> None:
         if role == UNLABELLED and not samples:
             continue
         cases = len({sample.case for sample in samples})
-        table.add_row(role, str(cases), f"{len(samples):,}", _size(store.nbytes(role)))
+        table.add_row(role, str(cases), f"{len(samples):,}", bytes_text(store.nbytes(role)))
     console.print(table)
 
 
@@ -193,6 +194,9 @@ _COLUMNS = {
 }
 
 
+_COARSE = ("hd95", "volume_difference_ml")
+
+
 def _score_table(result: RunResult, role: str) -> Table:
     kind = origin_in_title(result.generated, result.mixture)
     return _table_of(result.summary(role), f"{role}: mean over {result.grouped_by}{kind}")
@@ -239,7 +243,7 @@ def _curve_table(verdicts: Mapping[str, Mapping[str, str]]) -> Table:
 def _number(row: Any) -> str:
     if not row.patients:
         return "-"
-    return f"{row.mean:.2f}" if row.score in ("hd95", "volume_difference_ml") else f"{row.mean:.3f}"
+    return two_decimals(row.mean) if row.score in _COARSE else f"{row.mean:.3f}"
 
 
 def print_predicted(
@@ -297,7 +301,8 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
     the regions come last.
     """
     columns = {
-        name: [_measure(each.measures[name]) for each in found.cases] for name in found.cases[0].measures
+        name: [measure_text(each.measures[name], name) for each in found.cases]
+        for name in found.cases[0].measures
     }
     # Heads may break between words, but classes of images are called as in the data: `10_x`.
     heads = {name: _of(name) if name.startswith(_CHANCE) else _of(name).replace("_", " ") for name in columns}
@@ -327,22 +332,10 @@ def _of(measure: str) -> str:
     return measure.removesuffix("_ml").removeprefix(_CHANCE)
 
 
-def _measure(value: float | str) -> str:
-    return str(value) if isinstance(value, int | str) else f"{value:.3f}" if value < 1 else f"{value:.1f}"
-
-
 def print_cache(console: Console, folder: Path, contents: Mapping[str, tuple[int, int]]) -> None:
     """What the cache holds."""
     table = Table("kind", "entries", "size", header_style="bold")
     for kind, (entries, size) in contents.items():
-        table.add_row(kind, str(entries), _size(size))
+        table.add_row(kind, str(entries), bytes_text(size))
     say(console, f"Cache: {folder}")
     console.print(table)
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

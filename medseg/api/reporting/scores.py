@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from medseg.api.reporting.blocks import Block, Figure, Figures, Table, Words
 from medseg.api.reporting.kept import SUMMARY, Kept
 from medseg.errors import RunError
+from medseg.text import two_decimals
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -199,7 +200,7 @@ def number(value: float, score: str = "") -> str:
     """A score as text; `-` where it is undefined."""
     if not isinstance(value, int | float) or not isfinite(value):
         return "-"
-    return f"{value:.2f}" if score in _COARSE else f"{value:.3f}"
+    return two_decimals(value) if score in _COARSE else f"{value:.3f}"
 
 
 def interval(row: Row, score: str = "") -> str:

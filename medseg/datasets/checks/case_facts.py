@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -31,8 +32,9 @@ from medseg.images.refusal import RefusedError, found_and_remedy
 #: A label map with more distinct values than this is no label map; they are not listed one by one.
 _MOST_VALUES = 256
 
-#: An affine enters digests rounded to this many decimals of a mm, so that noise of storage does not.
-_AFFINE_DECIMALS = 3
+#: An affine enters digests rounded to this many decimals of a mm, so that noise of storage does not, and sizes of
+#: voxels are told so; of voxels below a tenth of a mm to more, as far as their size needs.
+_AFFINE_DECIMALS, _SIZE_DECIMALS = 3, 6
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class CaseFacts:
         shape: (I, J, K) as stored in the first channel that could be read; None if none could.
         spacing: Voxel size along these axes, mm.
         orientation: Directions in which these axes run, such as `LPS`.
-        affine: The 16 numbers of the 4x4 affine, row by row, rounded to 0.001 mm.
+        affine: The 16 numbers of the 4x4 affine, row by row, rounded to 0.001 mm,
+            or to a hundredth of the smallest voxel.
         channels: Facts of each channel that could be read.
         labels: Voxels of each stored label value; None without a label map of whole numbers.
         mask_digest: As `ChannelFacts.digest`, of the label map.
@@ -210,7 +213,7 @@ def _likeness(planes: Sequence[NDArray[Any]], seen: Mapping[str, ChannelFacts]) 
 
 
 def _placed(facts: CaseFacts, grid: Geometry) -> CaseFacts:
-    spacing = tuple(round(size, 6) for size in grid.spacing)
+    spacing = tuple(round(size, _SIZE_DECIMALS + _further(grid)) for size in grid.spacing)
     return replace(
         facts,
         shape=grid.shape,
@@ -223,7 +226,12 @@ def _placed(facts: CaseFacts, grid: Geometry) -> CaseFacts:
 
 def _rounded(grid: Geometry) -> tuple[float, ...]:
     # `+ 0.0` turns the -0.0 that rounding leaves into 0.0, which is written otherwise.
-    return tuple(float(x) + 0.0 for x in np.round(grid.affine, _AFFINE_DECIMALS).ravel())
+    return tuple(float(x) + 0.0 for x in np.round(grid.affine, _AFFINE_DECIMALS + _further(grid)).ravel())
+
+
+def _further(grid: Geometry) -> int:
+    """How many decimals more than usual the smallest voxel needs."""
+    return max(0, -1 - math.floor(math.log10(min(grid.spacing))))
 
 
 def _read(

@@ -22,6 +22,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.machine.crew import crew as crew_module
 from medseg.machine.crew.crew import Here
 from medseg.named import find_manifest
+from medseg.slices.store.estimate import stored_stack
 from medseg.testing.cases import take_place
 from medseg.testing.pictures import write_picture
 
@@ -459,3 +460,27 @@ def test_a_case_that_ends_its_process_is_a_fault_of_that_case_alone(monkeypatch:
     assert fault.found.startswith("the process that read the case ended twice")
     assert fault.path == Path("p3.nii")
     assert all(facts.group == "g ('t1',)" and not facts.faults for facts in found.values())
+
+
+@pytest.mark.parametrize("size", [3e-7, 2e-4, 0.04])
+def test_voxels_of_micrometres_keep_their_size_and_their_axes(tmp_path: Path, size: float) -> None:
+    image = nibabel.Nifti1Image(volume(1), np.diag([-size, size, 3 * size, 1.0]))
+    image.header.set_xyzt_units("mm")
+    for part in ("t1", "t2", "seg"):
+        (tmp_path / "P1").mkdir(exist_ok=True)
+        nibabel.save(image if part != "seg" else like(image), tmp_path / "P1" / f"P1_{part}.nii.gz")
+
+    (facts,) = checked(tmp_path).facts
+
+    np.testing.assert_allclose(facts.spacing, (size, size, 3 * size), rtol=0.02)
+    np.testing.assert_allclose(
+        np.diag(np.reshape(facts.affine, (4, 4))), (-size, size, 3 * size, 1), rtol=0.02
+    )
+    assert stored_stack(facts.shape, np.reshape(facts.affine, (4, 4)), "axial") == (5, 7, 6)
+
+
+def like(image: nibabel.Nifti1Image) -> nibabel.Nifti1Image:
+    """A label map on the grid of an image."""
+    label = np.zeros(SHAPE, np.uint8)
+    label[2:4, 2:4, 1:3] = 4
+    return nibabel.Nifti1Image(label, image.affine, image.header, dtype=np.uint8)
