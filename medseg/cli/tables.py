@@ -84,7 +84,8 @@ def print_described(console: Console, found: Described) -> None:
     say(
         console,
         f"{network.parameters:,} parameters, {network.trainable:,} of them trainable "
-        f"({bytes_text(network.weights_bytes)}). Outputs of all layers: {bytes_text(network.activation_bytes)} a slice. "
+        f"({bytes_text(network.weights_bytes)}). "
+        f"Outputs of all layers: {bytes_text(network.activation_bytes)} a slice. "
         f"Training takes about {bytes_text(found.need.of(batch))} with batches of {batch}.",
     )
     say(console, f"Drawn to {found.picture}")

@@ -14,7 +14,7 @@ def time_text(seconds: float) -> str:
 
 
 def measure_text(value: float | str, name: str) -> str:
-    """What is measured of a case; volumes of micrometre voxels with all of their digits, where three decimals hide them.
+    """What is measured of a case; a volume that three decimals would hide has all of its digits.
 
     Args:
         value: The measure, or a class.
