@@ -25,6 +25,11 @@ def refuse_key_map(path: Path, *passed_on: Path) -> None:
     Raises:
         RunError: There is something at `path`, its folder is not there, or it lies in a folder that is passed on.
     """
+    if any(path.resolve().is_relative_to(folder.resolve()) for folder in passed_on):
+        raise RunError(
+            f"{path.name}, for the key map, lies in a folder that is passed on. Name a file outside of it: who has "
+            "both knows who everybody is."
+        )
     if os.path.lexists(path):
         raise RunError(
             f"{path.name}, for the key map, is there already, and is not written over. Name a new file."
@@ -32,11 +37,6 @@ def refuse_key_map(path: Path, *passed_on: Path) -> None:
     if not path.absolute().parent.is_dir():
         raise RunError(
             f"the folder of {path.name}, for the key map, is not there. Make it, or name another place."
-        )
-    if any(path.resolve().is_relative_to(folder.resolve()) for folder in passed_on):
-        raise RunError(
-            f"{path.name}, for the key map, lies in a folder that is passed on. Name a file outside of it: who has "
-            "both knows who everybody is."
         )
 
 
