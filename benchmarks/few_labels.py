@@ -2,9 +2,10 @@
 
     python benchmarks/few_labels.py --data FOLDER [--seeds 5] [--size 128] [--methods probe,rank] [--quick]
 
-FOLDER has `labelled/yes`, `labelled/no`, `unlabelled` and `key.csv` (columns file and tumour), which is read after
-all runs, to say how many accepted labels are right. Prints scores of the test images of all seeds with intervals over
-patients, what changes against the probe with a paired test, and the figures of the notebook that this follows.
+FOLDER has `labelled/yes`, `labelled/no`, `unlabelled` and `key.csv` (columns file, origin and tumour), which is read
+after all runs, to say how many accepted labels are right, and how well the unlabelled images of each origin are told.
+Prints scores of the test images of all seeds with intervals over patients, what changes against the probe with a
+paired test, and the figures of the notebook that this follows.
 `--quick` runs on tiny made-up pictures and a tiny network: it shows that the script runs; its numbers mean nothing.
 """
 
@@ -16,7 +17,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,8 @@ class Tested:
         frame: Columns case, group, truth, and probability of each class, as the model gives them.
         temperature: At which it gives them.
         accepted: Predicted class of each image that the best round learned from.
+        pool: Probabilities of the classes of each unlabelled image, by its case: methods that learn from these
+            images have seen them, not their classes.
         verdict: On confirmation bias; empty where there were no rounds.
         seconds: Of the run.
     """
@@ -119,6 +122,7 @@ class Tested:
     frame: pd.DataFrame
     temperature: float
     accepted: Mapping[str, str]
+    pool: Mapping[str, NDArray[np.float32]]
     verdict: str
     seconds: float
 
@@ -141,11 +145,17 @@ def run(path: Path, data: Path, seed: int) -> Tested:
     )
     weak = result.folder / "steps" / "self_train" / "self_train_weak_labels.parquet"
     bias = result.folder / "steps" / "self_train" / "confirmation_bias.json"
+    predictor = result.predictor
     labels = pd.read_parquet(weak) if weak.exists() else pd.DataFrame({"case": [], "label": []})
     return Tested(
         result.scores("test"),
-        result.predictor.task.temperature,  # type: ignore[attr-defined]
+        predictor.task.temperature,  # type: ignore[attr-defined]
         dict(zip(labels["case"], labels["label"], strict=True)),
+        {
+            case.id: predictor.classify(predictor.read_image(case)).probabilities
+            for case in scan(medseg.Manifest.named("brain_mri_ssl"), data).cases
+            if next(iter(case.images.values())).is_relative_to(data / "unlabelled")
+        },
         json.loads(bias.read_text(encoding="utf-8"))["kind"] if bias.exists() else "",
         time.perf_counter() - began,
     )
@@ -181,10 +191,24 @@ def precision(parts: Sequence[Tested], key: Mapping[str, str]) -> str:
     return f"{np.mean(right):.3f} of {len(right)}" if right else "none accepted"
 
 
-def key_of(data: Path) -> dict[str, str]:
-    """The true class of each image, by its case; read after all runs."""
+def by_origin(parts: Sequence[Tested], key: Mapping[str, str], origins: Mapping[str, str]) -> Iterator[str]:
+    """Scores of the unlabelled images of each origin, of all seeds; images stand for patients, whom nobody knows."""
+    for origin in sorted({*origins.values()}):
+        cases = [case for case in parts[0].pool if origins.get(case) == origin]
+        if len({key[case] for case in cases}) < len(CLASSES):
+            continue
+        truth = np.array([[key[case] == name for name in CLASSES] for case in cases])
+        chances = np.concatenate([[each.pool[case] for case in cases] for each in parts])
+        measures = ClassMeasures(OneClass(), np.tile(truth, (len(parts), 1)), chances)
+        scores = over_images(measures, np.tile(np.arange(len(cases)), len(parts)), 1)
+        f2, always, area = scores[1, "f2"], scores[1, "f2_always"]["mean"], scores[None, "auroc"]
+        yield f"{origin}: F2 {within(f2)} (always yes {always:.3f}), AUROC {within(area)} of {len(cases)} images"
+
+
+def key_of(data: Path, column: str = "tumour") -> dict[str, str]:
+    """The true class of each image, or what else a column of the key says, by its case; read after all runs."""
     with (data / "key.csv").open(encoding="utf-8", newline="") as file:
-        told = {row["file"]: row["tumour"] for row in csv.DictReader(file)}
+        told = {row["file"]: row[column] for row in csv.DictReader(file)}
     cases = scan(medseg.Manifest.named("brain_mri_ssl"), data).cases
     paths = {case.id: next(iter(case.images.values())).relative_to(data).as_posix() for case in cases}
     return {case: told[path] for case, path in paths.items() if path in told}
@@ -208,7 +232,7 @@ def within(score: Mapping[str, float]) -> str:
     return f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
 
 
-def tell(found: Mapping[str, Sequence[Tested]], key: Mapping[str, str]) -> None:
+def tell(found: Mapping[str, Sequence[Tested]], key: Mapping[str, str], origins: Mapping[str, str]) -> None:
     for name, parts in found.items():
         scores, before = measured(parts), measured(parts, scaled=False)
         f2, area, error = scores[1, "f2"], scores[None, "auroc"], (None, "calibration_error")
@@ -225,6 +249,8 @@ def tell(found: Mapping[str, Sequence[Tested]], key: Mapping[str, str]) -> None:
             print(
                 f"{'':11} accepted labels of the best rounds right: {precision(parts, key)}; bias: {verdicts}"
             )
+        for line in by_origin(parts, key, origins):
+            print(f"{'':11} unlabelled, {line}")
     for name in [name for name in found if name != "probe" and "probe" in found]:
         print(
             f"{name:11} against the probe, probability of the true class: {against(found[name], found['probe'])}"
@@ -240,8 +266,8 @@ def made_up(folder: Path) -> Path:
     for number in range(12):
         name = f"unlabelled/{number}.png"
         write_picture(folder / name, disc([number % 2], 2, seed=(400, number)))
-        rows.append(f"{name},{CLASSES[number % 2]}")
-    (folder / "key.csv").write_text("\n".join(["file,tumour", *rows]) + "\n", encoding="utf-8")
+        rows.append(f"{name},{'ab'[number // 6]},{CLASSES[number % 2]}")
+    (folder / "key.csv").write_text("\n".join(["file,origin,tumour", *rows]) + "\n", encoding="utf-8")
     return folder
 
 
@@ -281,7 +307,7 @@ def main() -> None:
             if done := {
                 name: parts for name, parts in found.items() if parts
             }:  # also where a later method failed
-                tell(done, key_of(data))
+                tell(done, key_of(data), key_of(data, "origin"))
             os.chdir(before)
 
 
