@@ -38,7 +38,7 @@ def vouched_run(folder: RunFolder, state: State, given: Given) -> Mapping[str, A
     return {
         "name": folder.path.name,
         "data": None if state.data is None else given.root,
-        "options": replace(state.options, allow=tuple(given.allow), jobs=None),
+        "options": replace(state.options, allow=tuple(given.allow), jobs=None, own_store=""),
         "tracking_uri": masked(default_uri(given.address)),
         "tracked": "",
         "declared": folder.declaration(),
@@ -61,7 +61,7 @@ def vouched_folds(found: CrossValidation, given: Given) -> Mapping[str, Any]:
         )
     return {
         "data": None if found.data is None else given.root,
-        "options": replace(found.options, allow=tuple(given.allow), jobs=None),
+        "options": replace(found.options, allow=tuple(given.allow), jobs=None, own_store=""),
         "tracking_uri": masked(default_uri(given.address)),
     }
 

@@ -114,7 +114,7 @@ class Conductor:
     ) -> RunResult:
         """Run what was checked, in a new folder."""
         from medseg.pipeline.preparing import rows_of  # noqa: PLC0415
-        from medseg.tracking.mlflow.address import masked  # noqa: PLC0415
+        from medseg.tracking.mlflow.address import masked, place_below  # noqa: PLC0415
 
         folder = RunFolder.create(self.definition.name)
         self._keep_declaration(folder)
@@ -122,7 +122,7 @@ class Conductor:
             folder.path.name,
             self.definition.name,
             None if self.root is None else str(self.root.resolve()),
-            self.options,
+            self.options.but(own_store=place_below(uri, Path())),
             tracking_uri=masked(uri),
             data_fingerprint=gathered.report.fingerprint(),
             declared=folder.declaration(),
@@ -260,7 +260,7 @@ class Conductor:
         from medseg.pipeline.run import Job, choose_device, execute  # noqa: PLC0415
         from medseg.tracking.fan_out import FanOut  # noqa: PLC0415
         from medseg.tracking.jsonl import FolderRecorder  # noqa: PLC0415
-        from medseg.tracking.mlflow.address import masked  # noqa: PLC0415
+        from medseg.tracking.mlflow.address import masked, place_below  # noqa: PLC0415
 
         try:
             tracker = self._tracker(folder, uri, gathered.generated)
@@ -268,7 +268,8 @@ class Conductor:
             folder.write(replace(folder.read(), status="FAILED"))
             raise
         now = without_records(folder.read())
-        state = folder.write(replace(now, tracked=tracker.run_id, tracking_uri=masked(uri)))
+        options = now.options.but(own_store=place_below(uri, folder.path.absolute().parent.parent))
+        state = folder.write(replace(now, tracked=tracker.run_id, tracking_uri=masked(uri), options=options))
         own = FolderRecorder(folder.path, self.progress.say)
         tracker.give_back(own)
         recorder = FanOut([own, tracker, *self.watch])

@@ -169,7 +169,16 @@ def _tell_trackers(folder: RunFolder, state: State, status: Status, say: Callabl
     note_status(folder.path, status)  # whoever goes on with the run is told what of its record is damaged
     tracked, uri = state.tracked, with_credentials(state.tracking_uri)
     with suppress(TrackingError):  # reported when the store is needed
-        uri = own_address(state.name, state.tracking_uri, folder.path, tracked=bool(tracked)) or uri
+        uri = (
+            own_address(
+                state.name,
+                state.tracking_uri,
+                folder.path,
+                own=state.options.own_store,
+                tracked=bool(tracked),
+            )
+            or uri
+        )
     if not tracked:  # killed before it noted the id, perhaps after it made the run
         with suppress(MedsegError):
             tracked = MlflowRecorder.find(uri, experiment_of(state), folder.path)
@@ -188,16 +197,21 @@ def with_credentials(uri: str) -> str:
     return given if given and masked(given) == uri else uri
 
 
-def own_address(name: str, kept: str, folder: Path, *, tracked: bool, runs: Sequence[str] = ()) -> str | None:
+def own_address(
+    name: str, kept: str, folder: Path, *, own: str, tracked: bool, runs: Sequence[str] = ()
+) -> str | None:
     """Where a run is tracked, with user and password; None if it does not say.
 
     The working folder may have been moved or copied with all that it holds, and anything may lie where it was: a
-    database in a file is the one in the working folder, if that has the run or there is no other.
+    database in a file is the one in the working folder, if that has the run or there is no other. A run that was
+    stopped before it was tracked begins with the database of its working folder, where that is the one it would have
+    had.
 
     Args:
         name: Of the run.
         kept: Its address as it was kept.
         folder: Of the run.
+        own: As of `RunOptions`.
         tracked: Whether the store must have it already.
         runs: Of several runs, their names.
 
@@ -216,7 +230,9 @@ def own_address(name: str, kept: str, folder: Path, *, tracked: bool, runs: Sequ
     path, here = sqlite_path(uri), folder.absolute().parent.parent
     if path is None:
         return uri or None
-    beside, names = here / path.name, (name, folder.name, *runs)
+    beside, names = here / (own or path.name), (name, folder.name, *runs)
+    if beside != path and own and not tracked:
+        return f"sqlite:///{beside.as_posix()}"
     if beside != path and beside.exists() and (not path.exists() or holds_run(beside, names)):
         return f"sqlite:///{beside.as_posix()}"
     if path.exists():

@@ -76,7 +76,7 @@ def run_folds(
         DefinitionError: The pipeline does not end with scores of the role test.
         MedsegError: What is wrong with a run.
     """
-    from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
+    from medseg.tracking.mlflow.address import default_uri, masked, place_below  # noqa: PLC0415
 
     options = RunOptions.of(
         device=device,
@@ -100,7 +100,7 @@ def run_folds(
         data=None if data is None else str(Path(data).resolve()),
         folds=folds,
         set=tuple(set),
-        options=options,
+        options=options.but(own_store=place_below(uri, Path())),
         declared=declared,
         tracking_uri=masked(uri),
         process=this_process(),
@@ -184,7 +184,14 @@ def _claimed(found: CrossValidation, given: Given) -> tuple[CrossValidation, str
 
 def _address_of(found: CrossValidation) -> str | None:
     runs = [state.name for _, state in found.begun() if state.tracked]
-    return own_address(found.name, found.tracking_uri, found.folder, tracked=bool(runs), runs=runs)
+    return own_address(
+        found.name,
+        found.tracking_uri,
+        found.folder,
+        own=found.options.own_store,
+        tracked=bool(runs),
+        runs=runs,
+    )
 
 
 def _declared(name: str | Path, changes: Sequence[str], allowed: Allowed) -> Mapping[str, Any]:

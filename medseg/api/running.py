@@ -250,7 +250,9 @@ def _gone_on(
 
 
 def _address_of(folder: RunFolder, state: State) -> str | None:
-    return own_address(state.name, state.tracking_uri, folder.path, tracked=bool(state.tracked))
+    return own_address(
+        state.name, state.tracking_uri, folder.path, own=state.options.own_store, tracked=bool(state.tracked)
+    )
 
 
 def _send_rest(folder: RunFolder, given: Given, shown: Progress) -> RunResult:

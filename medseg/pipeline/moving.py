@@ -51,8 +51,8 @@ def move(folder: RunFolder, to: Path, tracking_uri: str) -> RunFolder:
     _refuse_whole_links(source)
     state = _held(folder)
     try:
-        if state.mine and state.tracking_uri != tracking_uri:
-            folder.write(replace(state, tracking_uri=tracking_uri))
+        if state.mine:
+            folder.write(replace(state, tracking_uri=tracking_uri, options=state.options.but(own_store="")))
         _moved(source, target)
     except OSError as error:
         problem = (

@@ -52,6 +52,15 @@ def _alias(text: str) -> str:
     return text
 
 
+def _below(text: str) -> str:
+    parts = text.split("/")
+    if text and (
+        not text.isprintable() or "\\" in text or {"", ".", ".."}.intersection(parts) or ":" in parts[0]
+    ):
+        raise ValueError("expected the place of a file below the working folder, in its plain form")
+    return text
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class RunOptions:
     """The options of the command line, or of a script.
@@ -67,6 +76,8 @@ class RunOptions:
         note: Goes before the description that a tracker shows, as Markdown.
         tags: `key=value` texts that a tracker shows.
         register: Alias that the model is registered with, if it is the best so far; empty: it is not registered.
+        own_store: Place of the tracking database below the working folder, if it lies there: it goes with the folder
+            where that is moved or copied. Whoever writes a file of a run says it.
         on: Where the work is done, case by case or run by run, such as `local:4`; empty: as is usual on this machine.
             No file remembers it: only a command says it.
     """
@@ -80,6 +91,7 @@ class RunOptions:
     note: str = ""
     tags: tuple[Annotated[str, AfterValidator(_tag)], ...] = ()
     register: Annotated[str, AfterValidator(_alias)] = ""
+    own_store: Annotated[str, AfterValidator(_below)] = ""
     on: Annotated[str, AfterValidator(place)] = ""
 
     @classmethod
@@ -111,7 +123,7 @@ class RunOptions:
 
     def kept(self) -> dict[str, Any]:
         """What files hold of them: as earlier versions wrote it where nothing later was asked for."""
-        later = ("run_name", "note", "tags", "register")
+        later = ("run_name", "note", "tags", "register", "own_store")
         said = {name: value for name, value in asdict(self).items() if name != "on"}
         return {name: value for name, value in said.items() if value or name not in later}
 

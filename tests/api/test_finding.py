@@ -147,12 +147,43 @@ def test_a_run_is_tracked_in_the_database_beside_it_if_that_has_it(
     uris = {name: database_of(places[name], *runs) for name, runs in found.items() if runs is not None}
     kept = f"sqlite:///{(places['there'] / 'mlflow.db').as_posix()}"
 
-    assert own_address("run", kept, folder, tracked=True) == uris[expected]
+    assert own_address("run", kept, folder, own="mlflow.db", tracked=True) == uris[expected]
+
+
+@pytest.mark.parametrize(
+    "there",
+    [None, [], ["other"], ["run"]],
+    ids=["nothing", "an empty one", "another project", "the copied one"],
+)
+@pytest.mark.parametrize("beside", [None, ["other"]], ids=["none yet", "of a new run"])
+@pytest.mark.parametrize("own", ["mlflow.db", "sub/track.db"])
+def test_a_run_that_was_stopped_before_it_was_tracked_begins_with_the_database_of_its_folder(
+    there: list[str] | None, beside: list[str] | None, own: str, tmp_path: Path
+) -> None:
+    """Its folder was moved or copied, and whatever lies where it was is left alone."""
+    (tmp_path / "old").mkdir()
+    if there is not None:
+        database_of(tmp_path / "old", *there)
+    if beside is not None:
+        database_of(tmp_path / "new", *beside)
+    kept = f"sqlite:///{(tmp_path / 'old' / own).as_posix()}"
+
+    found = own_address("run", kept, tmp_path / "new" / "medseg-runs" / "run", own=own, tracked=False)
+
+    assert found == f"sqlite:///{(tmp_path / 'new' / own).as_posix()}"
+
+
+def test_a_run_that_was_to_be_tracked_elsewhere_still_is(tmp_path: Path) -> None:
+    shared = database_of(tmp_path / "shared", "other")
+
+    assert (
+        own_address("run", shared, tmp_path / "new" / "medseg-runs" / "run", own="", tracked=False) == shared
+    )
 
 
 def test_of_several_runs_one_tells_which_database_has_them(tmp_path: Path) -> None:
     old, new = database_of(tmp_path / "old", "other"), database_of(tmp_path / "new", "trial-1", "trial-2")
     folder = tmp_path / "new" / "medseg-sweeps" / "sweep"
 
-    assert own_address("sweep", old, folder, tracked=True, runs=["trial-2"]) == new
-    assert own_address("sweep", old, folder, tracked=True) == old
+    assert own_address("sweep", old, folder, own="mlflow.db", tracked=True, runs=["trial-2"]) == new
+    assert own_address("sweep", old, folder, own="mlflow.db", tracked=True) == old

@@ -79,3 +79,13 @@ def test_files_of_runs_hold_names_notes_and_tags_only_where_they_were_given() ->
     named = RunOptions.of(run_name="wide", tags=["a=b"])
     assert set(named.kept()) == plain | {"run_name", "tags"}
     assert RunOptions.of(**named.kept()) == named
+
+
+@pytest.mark.parametrize(
+    "place", ["/mlflow.db", "../mlflow.db", "a/../../b", "a//b", "a\\..\\b", "C:/x", "a\nb", "."]
+)
+def test_a_database_of_the_working_folder_lies_within_it(place: str) -> None:
+    with pytest.raises(DefinitionError, match="own_store"):
+        RunOptions.of(own_store=place)
+
+    assert RunOptions.of(own_store="sub/track.db").kept()["own_store"] == "sub/track.db"

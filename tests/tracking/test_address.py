@@ -17,6 +17,7 @@ from medseg.tracking.mlflow.address import (
     is_of_copied,
     is_of_store,
     masked,
+    place_below,
     reach,
     sqlite_path,
     unreachable,
@@ -163,3 +164,17 @@ def test_a_copied_database_leaves_its_files_to_the_first_of_the_same_user(tmp_pa
     assert not is_of_copied((tmp_path / "public" / "mlartifacts" / "1").as_uri(), uri)
     assert not is_of_copied((tmp_path / "first" / "elsewhere").as_uri(), uri)
     assert not is_of_copied("http://127.0.0.1:9/mlartifacts/1", uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("sqlite:///{}/mlflow.db", "mlflow.db"),
+        ("sqlite:///{}/sub/my.db?timeout=3", "sub/my.db"),
+        ("sqlite:///{}x/mlflow.db", ""),
+        ("sqlite:////elsewhere/mlflow.db", ""),
+        ("http://127.0.0.1:5000", ""),
+    ],
+)
+def test_a_database_below_a_folder_has_a_place_there(uri: str, place: str, tmp_path: Path) -> None:
+    assert place_below(uri.format(tmp_path.as_posix()), tmp_path) == place

@@ -67,7 +67,9 @@ def _marked(folder: Path, state: State, *, keep_tracked: bool, given: str | None
     if keep_tracked:
         return Deleted(state.name, "", f"Its MLflow run {state.tracked} stays as it is.")
     try:
-        uri = given or own_address(state.name, state.tracking_uri, folder, tracked=True)
+        uri = given or own_address(
+            state.name, state.tracking_uri, folder, own=state.options.own_store, tracked=True
+        )
         if not mark_deleted(default_uri(uri), state.tracked):
             return Deleted(state.name, "", f"The tracking store has no run {state.tracked} any more.")
     except TrackingError as error:

@@ -38,7 +38,11 @@ def track(
         return
     calls = [file_call(folder.path, path, below) for path in files] + ([tags_call(tags)] if tags else [])
     try:
-        uri = default_uri(own_address(state.name, state.tracking_uri, folder.path, tracked=True))
+        uri = default_uri(
+            own_address(
+                state.name, state.tracking_uri, folder.path, own=state.options.own_store, tracked=True
+            )
+        )
         unsent = send_more(uri, state.tracked, folder.path, calls, say)
     except TrackingError as error:
         send_more_later(folder.path, calls, say)

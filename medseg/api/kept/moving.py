@@ -30,6 +30,13 @@ def move_run(run: str, folder: str | Path) -> Path:
     address = state.tracking_uri
     with suppress(TrackingError):  # reported when the store is needed
         address = masked(
-            own_address(state.name, state.tracking_uri, found.path, tracked=bool(state.tracked)) or address
+            own_address(
+                state.name,
+                state.tracking_uri,
+                found.path,
+                own=state.options.own_store,
+                tracked=bool(state.tracked),
+            )
+            or address
         )
     return move(found, Path(folder), address).path

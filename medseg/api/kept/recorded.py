@@ -63,7 +63,9 @@ class Recorded:
         state = folder.read()
         _refuse(folder, state)
         tags = read_kept(inside(folder.path, "tags.json"), dict)
-        uri = own_address(state.name, state.tracking_uri, folder.path, tracked=False)
+        uri = own_address(
+            state.name, state.tracking_uri, folder.path, own=state.options.own_store, tracked=False
+        )
         root = None if state.data is None else Path(state.data)
         return cls(
             folder.path.name,

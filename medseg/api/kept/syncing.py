@@ -117,7 +117,9 @@ def _of_run(folder: RunFolder, given: str | None, say: Callable[[str], None]) ->
     with folder.turn():
         state = folder.read()
         _refuse(folder, state)
-        uri = given or own_address(state.name, state.tracking_uri, folder.path, tracked=True)
+        uri = given or own_address(
+            state.name, state.tracking_uri, folder.path, own=state.options.own_store, tracked=True
+        )
         return send_waiting(folder, state, default_uri(uri), say)
 
 
@@ -145,7 +147,12 @@ def _of_folds(found: CrossValidation, given: str | None, say: Callable[[str], No
 
     refuse_ways_out(found.folder)
     with turn(found.folder):
-        uri = default_uri(given or own_address(found.name, found.tracking_uri, found.folder, tracked=True))
+        uri = default_uri(
+            given
+            or own_address(
+                found.name, found.tracking_uri, found.folder, own=found.options.own_store, tracked=True
+            )
+        )
         run_id = MlflowRecorder.find(uri, found.experiment, found.folder)
         if not run_id:
             raise RunError(

@@ -87,7 +87,7 @@ def run_sweep(
         RunError: The extra is missing, or no combination could be trained.
         MedsegError: What is wrong with the data or the tracking store.
     """
-    from medseg.tracking.mlflow.address import default_uri, masked, reach  # noqa: PLC0415
+    from medseg.tracking.mlflow.address import default_uri, masked, place_below, reach  # noqa: PLC0415
 
     options = RunOptions.of(
         device=device,
@@ -126,7 +126,7 @@ def run_sweep(
         trials=min(trials or count or _TRIALS, count or MOST_TRIALS, MOST_TRIALS),
         seeds=seeds,
         minutes=minutes,
-        options=options,
+        options=options.but(own_store=place_below(uri, Path())),
         declared={
             "definition": definition.to_dict(),
             "manifest": opened.manifest.model_dump(mode="json", by_alias=True, exclude_none=True),
@@ -182,7 +182,9 @@ def resume_sweep(
     mark_gone()
     runs = [state.name for _, state in found.runs() if state.tracked]
     kept = found.tracking_uri
-    uri = tracking_uri or own_address(found.name, kept, found.folder, tracked=bool(runs), runs=runs)
+    uri = tracking_uri or own_address(
+        found.name, kept, found.folder, own=found.options.own_store, tracked=bool(runs), runs=runs
+    )
     sweeping = _Sweeping.of(found, default_uri(uri), progress or Silent())
     found.take()
     return sweeping.to_its_end()

@@ -59,6 +59,12 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(uri.removeprefix(_SQLITE).split("?")[0]).absolute()
 
 
+def place_below(uri: str, folder: Path) -> str:
+    """Place of a sqlite store's file below a folder, with `/`; empty where it lies elsewhere, or is none."""
+    path, above = sqlite_path(uri), folder.absolute()
+    return path.relative_to(above).as_posix() if path is not None and path.is_relative_to(above) else ""
+
+
 def is_database(uri: str) -> bool:
     """Whether `uri` is a database that this process opens itself, rather than a server that it asks."""
     return urlsplit(uri).scheme.split("+")[0] in {"sqlite", *_DATABASE_PORTS}
