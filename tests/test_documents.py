@@ -24,6 +24,9 @@ import numpy as np
 import psutil
 import pytest
 import requests
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from medseg.api import RunResult
@@ -80,12 +83,54 @@ def test_each_reason_not_to_run_something_stands_above_a_block() -> None:
     written = sum(page.read_text(encoding="utf-8").count("<!-- not run") for page in PAGES)
     assert written == sum(block.why is not None for kind in ("sh", "python") for block in blocks(kind)) + 2
     # the two that CONTRIBUTING.md shows as examples
+    reasons = [block.why for kind in ("sh", "python") for block in blocks(kind) if block.why]
+    named = [path for why in reasons for path in re.findall(r"tests/[\w/.]+", why)]
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_what_is_run_is_of_pages_that_are_followed_here_or_elsewhere() -> None:
     run = {block.page for block in blocks("sh") if block.commands}
     run |= {block.page for block in blocks("python") if not block.why}
     assert run - FOLLOWED.keys() == {"README.md"}
+
+
+def of_medseg() -> list[tuple[str, str]]:
+    """Every call of medseg in a block of shell, run or not, with its page."""
+    found = []
+    for block in blocks("sh"):
+        for line in block.text.replace("\\\n", " ").splitlines():
+            for part in re.split(r"&&|\||;", re.split(r"(?:^|\s)#", line)[0]):
+                before, name, words = part.partition("medseg ")
+                if name and (not before.strip() or before.endswith("-m ") or "=" in before.split()[-1]):
+                    found.append((block.page, words.strip()))
+    return found
+
+
+def test_each_command_that_a_page_shows_is_one() -> None:
+    """Options are there, and take what is given; nothing is run."""
+    medseg, wrong = get_command(app), []
+    every = of_medseg()
+    for page, words in every:
+        try:
+            parse(medseg, shlex.split(words))
+        except TyperException as error:
+            wrong.append(f"{page}: medseg {words}: {error}")
+
+    assert not wrong
+    assert len(every) > 100
+    for words in ("data chek x", "data check", "data check x y", "data check x --date y", "data key-map"):
+        with pytest.raises(TyperException):
+            parse(medseg, words.split())
+
+
+def parse(command: Any, words: list[str]) -> None:
+    """As a call does, up to the last command, which is not called."""
+    context: Any = None
+    while isinstance(command, TyperGroup):
+        context = command.make_context(command.name, [*words], parent=context)
+        _, command, words = command.resolve_command(context, words)
+    command.make_context(command.name, words, parent=context)
 
 
 GENERATOR = '''
