@@ -35,7 +35,7 @@ class Server(ThreadingHTTPServer):
         self.login = "Bearer first"
         self.files_answer = self.answer_all = self.health = 200
         self.largest = 1 << 30
-        self.page = b""
+        self.page = self.login_page = b""
         self.fails_at = b"nothing is this"
         self.seen: list[str] = []
         self.run = uuid4().hex  # MLflow remembers where files of a run go
@@ -92,7 +92,9 @@ class Answer(BaseHTTPRequestHandler):
                 status = 500
             if self.headers.get("Authorization") != self.server.login:
                 status = 401
-        if status != 200:
+        if self.server.login_page and path.startswith("/api/"):
+            self.reply(200, self.server.login_page, "text/html; charset=utf-8")
+        elif status != 200:
             self.server.refused.append(status)
             self.reply(status, b"refused, as a proxy says it")
         elif path.startswith(FILES):
@@ -106,9 +108,9 @@ class Answer(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = answer  # noqa: N815 - the names that http.server calls
 
-    def reply(self, status: int, content: bytes) -> None:
+    def reply(self, status: int, content: bytes, kind: str = "application/json") -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         if 300 <= status < 400:
             self.send_header("Location", "/login")  # which would answer 200, as login pages do
@@ -264,6 +266,32 @@ def test_files_that_a_page_answers_have_not_arrived(page: bytes, server: Server,
     server.page = b""
     assert send_rest(server.uri, server.run, folder, "FINISHED", said.append) == (0, "")
     assert list(server.files) == [f"1/{server.run}/artifacts/tables/scores.csv"]
+
+
+def test_a_login_page_in_place_of_a_file_is_told_as_one(server: Server, tmp_path: Path) -> None:
+    from mlflow.artifacts import download_artifacts
+
+    server.login_page = b"<html>login</html>"
+
+    with (
+        pytest.raises(TrackingError, match="a page, such as that of a login"),
+        open_store(server.uri) as client,
+    ):
+        download_artifacts(
+            artifact_uri=f"mlflow-artifacts:/1/{server.run}/artifacts/MLmodel",
+            dst_path=str(tmp_path),
+            tracking_uri=client.tracking_uri,
+        )
+
+
+def test_a_login_page_in_place_of_an_answer_is_told_as_one(server: Server) -> None:
+    server.login_page = b"<html>login</html>"
+
+    with (
+        pytest.raises(TrackingError, match="a page, such as that of a login"),
+        open_store(server.uri) as client,
+    ):
+        client.get_run(server.run)
 
 
 def test_files_that_are_too_large_hold_back_no_smaller_ones(server: Server, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from typing import Any
+from urllib.parse import urlsplit
 
 from medseg.errors import RunError, TrackingError
 from medseg.files.regular import parse_json
@@ -26,6 +28,8 @@ from medseg.tracking.mlflow.quiet import quiet_mlflow
 from medseg.tracking.mlflow.sending.refusal import LOGIN, code_of
 
 _UPLOADS = "/mlflow-artifacts/artifacts/"
+_NO_JSON = "was successful but the response body was not in a valid JSON format"  # MLflow's words
+_PAGE = "it answers with a page, such as that of a login, and not as MLflow does"
 
 
 @contextmanager
@@ -57,7 +61,9 @@ def open_store(uri: str) -> Iterator[Any]:
         if code_of(error) in LOGIN:
             raise _refuses_login(uri) from None
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise unreachable(uri, " ".join(lines[:2])[:500].rstrip(".")) from None
+        page = isinstance(error, JSONDecodeError) or _NO_JSON in str(error)
+        told = _PAGE if page else " ".join(lines[:2])[:500].rstrip(".")
+        raise unreachable(uri, told) from None
 
 
 def _refuses_login(uri: str) -> TrackingError:
@@ -88,6 +94,8 @@ def _refuse_other_answers() -> None:
         augmented_raise_for_status(answer)
         if _is_upload(answer.request) and answer.text and not _is_object(answer.text):
             raise OtherAnswerError(answer, "a page, such as that of a login, which keeps no file")
+        if _is_page(answer):
+            raise OtherAnswerError(answer, "a page, such as that of a login, in place of a file")
 
     files.augmented_raise_for_status = refuse
 
@@ -95,6 +103,13 @@ def _refuse_other_answers() -> None:
 def _is_upload(request: Any) -> bool:
     """Whether a file was sent to MLflow's own server, and not to the store of its parts, which answers otherwise."""
     return request.method == "PUT" and _UPLOADS in request.url
+
+
+def _is_page(answer: Any) -> bool:
+    """Whether a file was asked for and a page came; MLflow calls the kind of a file by its ending."""
+    place = urlsplit(answer.request.url).path.lower()
+    asked = answer.request.method == "GET" and _UPLOADS in place and not place.endswith((".html", ".htm"))
+    return asked and answer.headers.get("Content-Type", "").lower().startswith("text/html")
 
 
 def _is_object(text: str) -> bool:
