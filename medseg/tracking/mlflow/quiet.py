@@ -16,6 +16,7 @@ _ALWAYS = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_PRINT_MODEL_URLS_ON_CREATION": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # of a run that ends, in the midst of a table
     # A redirect leads to an address that nobody gave: to a login page, which answers 200 to a file and keeps nothing.
     "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
 }
