@@ -268,6 +268,19 @@ def test_files_that_a_page_answers_have_not_arrived(page: bytes, server: Server,
     assert list(server.files) == [f"1/{server.run}/artifacts/tables/scores.csv"]
 
 
+def test_a_run_that_is_gone_on_with_prints_nothing_of_mlflow(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    begun(server, tmp_path / "tiny", said).close("KILLED")
+    MlflowRecorder.resume(server.uri, server.run, tmp_path / "tiny", say=said.append, system=False).close(
+        "FINISHED"
+    )
+
+    assert server.status == "FINISHED"
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_login_page_in_place_of_a_file_is_told_as_one(server: Server, tmp_path: Path) -> None:
     from mlflow.artifacts import download_artifacts
 
