@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +29,36 @@ from medseg.text import printable
 _LINE_FROM_S = 2.0
 
 
+#: Lines that are there to be copied: a command or a path behind a word or two.
+_COPIED = re.compile(r"[A-Z][\w ,()]*: +(medseg |/|[A-Za-z]:\\)")
+
+
+def print_line(console: Console, text: str, style: str = "") -> None:
+    """Print a line: as it is, however long, in files and pipes; in a terminal it is broken between words.
+
+    What is there to be copied stays whole: a terminal joins again what it breaks itself.
+    """
+    shown = printable(text)
+    if console.is_terminal and not _COPIED.match(shown):
+        shown = "\n".join(broken for line in shown.split("\n") for broken in _broken(line, console.width))
+    console.print(Text(shown, style=style), soft_wrap=True)
+
+
+def _broken(line: str, width: int) -> list[str]:
+    """A line in pieces of a width; longer words stay whole."""
+    indent = line[: len(line) - len(line.lstrip())]
+    further = f"{indent}  " if line.lstrip().startswith("- ") else indent
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=further,
+        break_long_words=False,
+        break_on_hyphens=False,
+        expand_tabs=False,
+        replace_whitespace=False,
+    ) or [line]
+
+
 def display(console: Console) -> TerminalDisplay | PlainDisplay:
     """What suits the console."""
     return TerminalDisplay(console) if console.is_terminal else PlainDisplay(console)
@@ -45,17 +77,44 @@ def _rate(speed: float, unit: str) -> str:
     return f"{speed:.1f} {unit}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
 
 
-class _TerminalBar:
+class _PlainBar:
+    def __init__(self) -> None:
+        self.done = 0.0
+        self.shown: dict[str, str] = {}
+
+    def advance(self, count: float = 1, **shown: str) -> None:
+        """Count."""
+        self.done += count
+        self.shown = shown or self.shown
+
+    def restart(self, total: float, label: str = "") -> None:  # noqa: ARG002
+        """Begin again."""
+        self.done = 0.0
+
+    def line(self, label: str, unit: str, seconds: float) -> str:
+        """What is left of it at its end; empty if it took no time to speak of, or nothing was done."""
+        if seconds < _LINE_FROM_S or not self.done:
+            return ""
+        rate = f", {_rate(self.done / seconds, unit)}" if unit else ""
+        extra = "".join(f", {name} {value}" for name, value in self.shown.items())
+        done = f"{self.done:g} {unit} in " if unit else ""
+        return f"{label}: {done}{seconds:.1f} s{rate}{extra}"
+
+
+class _TerminalBar(_PlainBar):
     def __init__(self, owner: RichProgress, task: object) -> None:
+        super().__init__()
         self.owner, self.task = owner, task
 
     def advance(self, count: float = 1, **shown: str) -> None:
         """Move on; what is shown stays until the next."""
+        super().advance(count, **shown)
         extra = "  ".join(f"{name} {value}" for name, value in shown.items())
         self.owner.update(self.task, advance=count, **({"extra": extra} if extra else {}))  # type: ignore[arg-type]
 
     def restart(self, total: float, label: str = "") -> None:
         """Begin again."""
+        super().restart(total, label)
         words = {"description": label} if label else {}
         self.owner.reset(self.task, total=total, **words)  # type: ignore[arg-type]
 
@@ -71,7 +130,7 @@ class TerminalDisplay:
 
     @contextmanager
     def bar(self, label: str, total: float | None, unit: str = "") -> Iterator[Bar]:
-        """Show a bar until the block ends."""
+        """Show a bar until the block ends, and then a line if that took a while."""
         with self._lock:
             if self._live is None:
                 self._live = self._new()
@@ -79,8 +138,11 @@ class TerminalDisplay:
             self._open += 1
             live = self._live
         task = live.add_task(label, total=total, unit=unit, extra="")
+        bar, started = _TerminalBar(live, task), time.perf_counter()
         try:
-            yield _TerminalBar(live, task)
+            yield bar
+            if line := bar.line(label, unit, time.perf_counter() - started):
+                self.say(line)
         finally:
             with self._lock:
                 live.remove_task(task)
@@ -105,22 +167,7 @@ class TerminalDisplay:
 
     def say(self, text: str, *, loud: bool = False) -> None:
         """Print above the bars."""
-        self.console.print(Text(printable(text), style="bold yellow" if loud else ""))
-
-
-class _PlainBar:
-    def __init__(self) -> None:
-        self.done = 0.0
-        self.shown: dict[str, str] = {}
-
-    def advance(self, count: float = 1, **shown: str) -> None:
-        """Count."""
-        self.done += count
-        self.shown = shown or self.shown
-
-    def restart(self, total: float, label: str = "") -> None:  # noqa: ARG002
-        """Begin again."""
-        self.done = 0.0
+        print_line(self.console, text, "bold yellow" if loud else "")
 
 
 class PlainDisplay:
@@ -134,13 +181,9 @@ class PlainDisplay:
         """Print a line when the block ends."""
         bar, started = _PlainBar(), time.perf_counter()
         yield bar
-        seconds = time.perf_counter() - started
-        if seconds >= _LINE_FROM_S and bar.done:
-            rate = f", {_rate(bar.done / seconds, unit)}" if unit else ""
-            extra = "".join(f", {name} {value}" for name, value in bar.shown.items())
-            done = f"{bar.done:g} {unit} in " if unit else ""
-            self.say(f"{label}: {done}{seconds:.1f} s{rate}{extra}")
+        if line := bar.line(label, unit, time.perf_counter() - started):
+            self.say(line)
 
     def say(self, text: str, *, loud: bool = False) -> None:
         """Print a line."""
-        self.console.print(Text(printable(f"*** {text} ***" if loud else text)), soft_wrap=True)
+        print_line(self.console, f"*** {text} ***" if loud else text)

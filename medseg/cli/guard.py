@@ -17,12 +17,11 @@ from typing import TextIO
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
+from medseg.cli.display import print_line
 from medseg.errors import DataError, Fault, MedsegError
 from medseg.machine.ranks.place import refuse_ranks
 from medseg.places import FULL, NotWrittenError
-from medseg.text import printable
 
 MEND, DEFECT, INTERRUPTED = 2, 1, 130
 _SHOWN_FAULTS = 100
@@ -51,15 +50,15 @@ def guarded(
                 refuse_ranks()
             yield
     except DataError as error:
-        console.print(Text(printable(f"Error: {_headline(error)}"), style="bold red"), soft_wrap=True)
+        print_line(console, f"Error: {_headline(error)}", "bold red")
         print_faults(console, error.faults, show_paths=bool(show_paths) or error.show_paths)
         raise typer.Exit(MEND) from None
     except MedsegError as error:
-        console.print(Text(printable(f"Error: {error}"), style="bold red"), soft_wrap=True)
+        print_line(console, f"Error: {error}", "bold red")
         raise typer.Exit(MEND) from None
     except KeyboardInterrupt as error:  # what was being done may say what became of it
         said = " ".join(filter(None, ("Interrupted.", *map(str, error.args), hint())))
-        console.print(Text(printable(said), style="bold yellow"), soft_wrap=True)
+        print_line(console, said, "bold yellow")
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, typer.Abort):
         raise
@@ -70,7 +69,7 @@ def guarded(
     except OSError as error:
         # A full disk, a folder that may not be written: reading of data has errors of its own.
         message = _system_message(error, show_paths=bool(show_paths))
-        console.print(Text(printable(f"Error: {message}"), style="bold red"), soft_wrap=True)
+        print_line(console, f"Error: {message}", "bold red")
         raise typer.Exit(MEND) from None
     except Exception as error:  # noqa: BLE001  # a defect: the user gets a sentence, and we get the traceback
         hidden = show_paths is False
@@ -80,12 +79,10 @@ def guarded(
             if hidden
             else "they may name your files, so look at them before you send them"
         )
-        console.print(
-            Text(
-                f"This is a defect of medseg ({type(error).__name__}). The details are in {place}; {about}.",
-                style="bold red",
-            ),
-            soft_wrap=True,
+        print_line(
+            console,
+            f"This is a defect of medseg ({type(error).__name__}). The details are in {place}; {about}.",
+            "bold red",
         )
         raise typer.Exit(DEFECT) from None
 
@@ -136,12 +133,12 @@ def _headline(error: DataError) -> str:
 def print_faults(console: Console, faults: Sequence[Fault], *, show_paths: bool) -> None:
     """One line a fault."""
     for fault in faults[:_SHOWN_FAULTS]:
-        console.print(Text(printable(f"  - {fault.text(show_path=show_paths)}")), soft_wrap=True)
+        print_line(console, f"  - {fault.text(show_path=show_paths)}")
     if len(faults) > _SHOWN_FAULTS:
-        console.print(Text(f"  - and {len(faults) - _SHOWN_FAULTS} more"))
+        print_line(console, f"  - and {len(faults) - _SHOWN_FAULTS} more")
     if faults and not show_paths and any(fault.path is not None for fault in faults):
-        console.print(
-            Text("  Paths are not shown, since they may identify patients: --show-paths shows them.")
+        print_line(
+            console, "  Paths are not shown, since they may identify patients: --show-paths shows them."
         )
 
 

@@ -9,11 +9,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from medseg.cli import data, pipeline, runs
 from medseg.cli.deidentify import deidentify
-from medseg.cli.display import display
+from medseg.cli.display import display, print_line
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import guarded
 from medseg.cli.models.export import export
@@ -255,9 +254,9 @@ def ui(
 
         def ready(address: str) -> None:
             opened = " It is opened in the browser." if opens else ""
-            console.print(Text(f"{title}: {address}{opened} Ctrl-C ends it."), soft_wrap=True)
+            print_line(console, f"{title}: {address}{opened} Ctrl-C ends it.")
 
-        console.print(Text(f"Starting the {title}."), soft_wrap=True)
+        print_line(console, f"Starting the {title}.")
         serve_ui(uri, port=port, open_browser=opens, ready=ready)
 
 

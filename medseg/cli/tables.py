@@ -12,6 +12,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from medseg.cli.display import print_line
 from medseg.cli.guard import MEND, print_faults
 from medseg.cli.next_commands import compare_line, named, predict_line
 from medseg.cli.printing.amounts import bytes_text, measure_text, time_text
@@ -41,8 +42,8 @@ RESEARCH = "Research use only; not a medical device."
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """Print a line as it is, however long."""
-    console.print(Text(printable(text), style=style), soft_wrap=True)
+    """Print a line, as `print_line`."""
+    print_line(console, text, style)
 
 
 def print_pipelines(console: Console, found: Sequence[Found]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from medseg.cli import display as module
-from medseg.cli.display import PlainDisplay, TerminalDisplay, _Rate, display
+from medseg.cli.display import PlainDisplay, TerminalDisplay, _Rate, display, print_line
 
 
 def plain(seconds: float, parts: int, unit: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -60,3 +60,42 @@ def test_what_is_loud_stands_out_in_a_file() -> None:
 def test_a_terminal_shows_how_fast_it_goes(speed: float | None, unit: str, expected: str) -> None:
     task: Any = SimpleNamespace(fields={"unit": unit}, finished_speed=None, speed=speed)
     assert str(_Rate().render(task)) == expected
+
+
+LONG = (
+    "The runs were scored on other test patients, so that nothing can be paired: name two runs of one split."
+)
+
+
+def printed(text: str, **how: object) -> str:
+    file = io.StringIO()
+    print_line(Console(file=file, width=40, **how), text)
+    return file.getvalue()
+
+
+def test_a_terminal_breaks_lines_between_words() -> None:
+    lines = printed(LONG, force_terminal=True).splitlines()
+
+    assert len(lines) > 1
+    assert all(len(line) <= 40 for line in lines)
+    assert " ".join(line.strip() for line in lines) == LONG
+
+
+def test_a_word_that_is_longer_than_the_terminal_stays_whole() -> None:
+    path = "/a/" + "b" * 60
+    assert f"{path}\n" in printed(f"It lies in {path}", force_terminal=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Predict: medseg predict brats2d-20261130-155938-610d INPUT -o OUT --device cpu",
+        "Model:   /home/somebody/a folder of some length/medseg-runs/brats2d-20261130/model",
+    ],
+)
+def test_what_is_there_to_be_copied_stays_whole(text: str) -> None:
+    assert printed(text, force_terminal=True) == f"{text}\n"
+
+
+def test_files_and_pipes_get_lines_as_they_are() -> None:
+    assert printed(LONG) == f"{LONG}\n"

@@ -9,10 +9,10 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.text import Text
 
+from medseg.cli.display import print_line
 from medseg.pipeline.drafting.budget import LEAST_STEPS
-from medseg.text import many, printable
+from medseg.text import many
 
 if TYPE_CHECKING:
     from medseg.api.dicomweb.scanning import Announced
@@ -26,7 +26,7 @@ _LISTED = 12  # of values of labels, and of faults, before they are counted
 def print_look(console: Console, look: Look) -> None:
     """Files, layout, cases, labels, grids, intensities, and every file that belongs to nothing."""
     for line in (*_files(look), *_layout(look), *_cases(look), *_labels(look), *_images(look), *_rest(look)):
-        console.print(Text(printable(line)), soft_wrap=True)
+        print_line(console, line)
 
 
 def print_new(console: Console, made: NewPipeline, data: Path) -> None:
@@ -48,7 +48,7 @@ def print_new(console: Console, made: NewPipeline, data: Path) -> None:
     lines.append(f"See whether a run would begin: medseg pipeline check {made.name} --data {folder}{bad}")
     lines.append(f"Train: medseg pipeline run {made.name} --data {folder}{bad}")
     for line in lines:
-        console.print(Text(printable(line)), soft_wrap=True)
+        print_line(console, line)
 
 
 def print_announced(console: Console, found: Announced, address: str) -> None:
@@ -58,7 +58,7 @@ def print_announced(console: Console, found: Announced, address: str) -> None:
     lines += [f"  {name}: in {count} of them" for name, count in found.modalities.most_common(_LISTED)]
     lines.append(f"Look at one, by its StudyInstanceUID: medseg data scan {shlex.quote(address)} --study UID")
     for line in lines:
-        console.print(Text(printable(line)), soft_wrap=True)
+        print_line(console, line)
 
 
 def _length(course: Course) -> Iterator[str]:
