@@ -44,6 +44,11 @@ def print_line(console: Console, text: str, style: str = "") -> None:
     console.print(Text(shown, style=style), soft_wrap=True)
 
 
+def print_whole(console: Console, text: str) -> None:
+    """Print what a program reads, such as CSV and JSON, as it is."""
+    console.print(Text(printable(text)), soft_wrap=True)
+
+
 def _broken(line: str, width: int) -> list[str]:
     """A line in pieces of a width; longer words stay whole."""
     indent = line[: len(line) - len(line.lstrip())]

@@ -142,7 +142,7 @@ def predict(
     errors = Console(stderr=True)
     with guarded(errors, show_paths=show_paths):
         from medseg.api import predict as ask  # noqa: PLC0415  # imports torch and MONAI
-        from medseg.cli.tables import print_predicted  # noqa: PLC0415
+        from medseg.cli.printing.predicted import print_predicted  # noqa: PLC0415
 
         console = Console()
         found = ask(

@@ -81,15 +81,18 @@ def new(
 
 @app.command()
 def show(name: Name, sets: Set = None) -> None:
-    """Print a definition, as it is after --set, with the transforms that its data go through as comments."""
+    """Print a definition with its comments, as it is after --set, and the transforms that its data go through."""
     with guarded(Console(stderr=True)):
         from medseg.api.opening import open_pipeline  # noqa: PLC0415
-        from medseg.cli.stages import stage_comments  # noqa: PLC0415
-        from medseg.yaml import to_yaml  # noqa: PLC0415
+        from medseg.cli.stages import stage_comments, without_stages  # noqa: PLC0415
+        from medseg.pipeline.declaration.overrides import override  # noqa: PLC0415
+        from medseg.yaml import read_yaml  # noqa: PLC0415
+        from medseg.yaml_comments import with_comments  # noqa: PLC0415
 
         opened = open_pipeline(name, assignments=sets or ())
         typer.echo(f"# {opened.found.path} ({opened.found.origin})", err=True)
-        typer.echo(to_yaml(opened.definition.to_dict()), nl=False)
+        text = without_stages(opened.found.path.read_text(encoding="utf-8"))
+        typer.echo(with_comments(text, override(read_yaml(opened.found.path), sets or ())), nl=False)
         typer.echo(stage_comments(opened.definition, opened.manifest), nl=False)
 
 

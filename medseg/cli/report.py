@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from medseg.errors import Fault
 
 _SIZES = 8  # of pictures, listed one by one
+_MOST_GRIDS = 12
 
 
 def print_report(console: Console, found: Checked, *, show_paths: bool = False) -> None:
@@ -135,10 +136,23 @@ def _print_pairs(console: Console, listing: Listing, *, show_paths: bool) -> Non
 
 def _grid_table(report: Report) -> Table:
     grids = Table("cases", "shape", "spacing (mm)", "orientation", title="Grids", header_style="bold")
-    for row in report.rows():
+    rows = report.rows()
+    for row in rows[:_MOST_GRIDS]:
         shape, spacing = " x ".join(map(str, row["shape"])), " x ".join(f"{v:g}" for v in row["spacing"])
         grids.add_row(str(row["cases"]), shape, spacing, Text(row["orientation"]))
+    if rest := rows[_MOST_GRIDS:]:
+        ranges = [_range([row[key] for row in rest]) for key in ("shape", "spacing")]
+        ways = sorted({row["orientation"] for row in rest})
+        grids.add_row(str(sum(row["cases"] for row in rest)), *ranges, Text(", ".join(ways)), style="italic")
+        grids.caption = f"The last row: {many(len(rest), 'further grid')}, each of few cases."
     return grids
+
+
+def _range(found: Sequence[Sequence[float]]) -> str:
+    """From the least to the most along each axis, such as `31 to 43 x 40 to 59 x 24 to 47`."""
+    least, most = (tuple(map(which, zip(*found, strict=True))) for which in (min, max))
+    ends = zip(least, most, strict=True)
+    return " x ".join(f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in ends)
 
 
 def _class_table(report: Report) -> Table:

@@ -10,6 +10,8 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.slices.stages import case_stages
 
+_FIRST = "Each case goes through these MONAI transforms"
+
 
 def stage_comments(definition: PipelineDefinition, manifest: Manifest) -> str:
     """Say which MONAI transforms a case goes through, and which a slice in training; each line is a comment."""
@@ -19,12 +21,17 @@ def stage_comments(definition: PipelineDefinition, manifest: Manifest) -> str:
     stages = case_stages(definition.channels, definition.slices, files, truth=truth)
     whose = " (prediction leaves out the label)" if truth else ""
     lines = [
-        f"Each case goes through these MONAI transforms, from its files to slices{whose}:",
+        f"{_FIRST}, from its files to slices{whose}:",
         *_numbered(stages),
     ]
     if definition.loading.augment:
         lines += ["In training each slice then goes through:", *_numbered(definition.loading.augment)]
     return "".join(f"# {line}\n" for line in lines)
+
+
+def without_stages(text: str) -> str:
+    """A definition that was written with such comments, without them."""
+    return text.partition(f"# {_FIRST}")[0]
 
 
 def _numbered(stages: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from medseg.cli.display import print_line
-from medseg.cli.guard import MEND, print_faults
 from medseg.cli.next_commands import compare_line, named, predict_line
-from medseg.cli.printing.amounts import bytes_text, measure_text, time_text
+from medseg.cli.printing.amounts import bytes_text, time_text
 from medseg.cli.printing.class_table import class_score_table, tables_of
 from medseg.cli.printing.origin import origin_in_title, origin_line
 from medseg.datasets.roles import ROLES, UNLABELLED
@@ -26,17 +24,10 @@ if TYPE_CHECKING:
 
     from medseg.api.description import Described
     from medseg.api.folds_result import FoldsResult
-    from medseg.api.prediction import Predicted
     from medseg.api.result import RunResult
     from medseg.named import Found
     from medseg.slices.store.estimate import StorePlan
     from medseg.slices.store.store import SliceStore
-
-#: Of the time that a case took, among the names of measures.
-_SECONDS = ""
-
-#: Before the name of a class of whole images, among the names of measures.
-_CHANCE = "probability_"
 
 RESEARCH = "Research use only; not a medical device."
 
@@ -246,92 +237,6 @@ def _number(row: Any) -> str:
     if not row.patients:
         return "-"
     return two_decimals(row.mean) if row.score in _COARSE else f"{row.mean:.3f}"
-
-
-def print_predicted(
-    console: Console,
-    errors: Console,
-    found: Predicted,
-    out: Path | None,
-    *,
-    show_paths: bool,
-    key_map: Path | None = None,
-) -> int:
-    """What `predict` did; gives the exit code."""
-    table, left_out = _volume_table(found, console.width)
-    console.print(table)
-    if left_out:
-        say(console, f"Too wide for this terminal, see {found.table}: {', '.join(left_out)}.")
-    for each in found.cases:
-        for warning in each.warnings:
-            say(errors, f"Warning: {each.case}: {warning}.", "yellow")
-    if show_paths and not found.pseudonyms:
-        for case, source in found.sources.items():
-            say(console, f"{case}: {source}")
-        for name in found.left:
-            say(console, f"of no case: {name}")
-    mean = sum(each.seconds for each in found.cases) / len(found.cases)
-    noun = re.sub(r"s\b", "", found.noun, count=1) if len(found.cases) == 1 else found.noun
-    files = f"{len(found.cases)} {noun} and {found.table}" if noun else found.table
-    if out is not None:
-        say(console, f"Wrote {files} to {out}; {mean:.1f} s a case.")
-    if found.archive:
-        stored = f"Stored {len(found.stored)} of {many(len(found.cases), 'case')} in {found.archive}"
-        checked = ", each read back from there and found the same" if found.stored else ""
-        say(console, f"{stored}{checked}; {mean:.1f} s a case.")
-    if key_map is not None:
-        say(console, f"Wrote which name is which to {key_map}, readable by you alone.")
-    elif not (found.pseudonyms or show_paths):
-        say(console, "Names are pseudonyms: --write-key-map FILE writes which is which, for you alone.")
-    say(console, RESEARCH, "italic")
-    if found.faults:
-        say(
-            errors,
-            f"Error: {many(len(found.faults), 'fault')}; these files were not predicted"
-            f"{', or not stored' if found.archive else ''}:",
-            "bold red",
-        )
-        print_faults(errors, found.faults, show_paths=show_paths or found.pseudonyms)
-        return MEND
-    return 0
-
-
-def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
-    """Volumes, a case a row, and the columns for which there is no room.
-
-    Ids stay whole, to be copied. What goes first is what comes first: the background, then other classes;
-    the regions come last.
-    """
-    columns = {
-        name: [measure_text(each.measures[name], name) for each in found.cases]
-        for name in found.cases[0].measures
-    }
-    # Heads may break between words, but classes of images are called as in the data: `10_x`.
-    heads = {name: _of(name) if name.startswith(_CHANCE) else _of(name).replace("_", " ") for name in columns}
-    heads[_SECONDS] = "s"
-    columns[_SECONDS] = [f"{each.seconds:.1f}" for each in found.cases]
-    widths = {
-        name: max(map(len, [*heads[name].split(), *cells])) + 2  # and the gap
-        for name, cells in columns.items()
-    }
-    ids = min(max(len(each.case) for each in found.cases), room // 2)
-    shown = list(columns)
-    while len(shown) > 2 and ids + 3 + sum(widths[name] for name in shown) > room:
-        shown.remove(next(name for name in shown if name not in found.first))
-    table = Table(
-        title=Text(found.title), header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
-    )
-    table.add_column("case", overflow="fold", min_width=ids)
-    for name in shown:
-        table.add_column(Text(heads[name]), justify="right", min_width=widths[name] - 2)
-    for row, each in enumerate(found.cases):
-        table.add_row(Text(printable(each.case)), *(Text(columns[name][row]) for name in shown))
-    return table, [_of(name) for name in columns if name not in shown]
-
-
-def _of(measure: str) -> str:
-    """What a measure is of; the title of the table says what it is."""
-    return measure.removesuffix("_ml").removeprefix(_CHANCE)
 
 
 def print_cache(console: Console, folder: Path, contents: Mapping[str, tuple[int, int]]) -> None:

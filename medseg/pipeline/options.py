@@ -32,6 +32,9 @@ def default_jobs() -> int:
 
 _TAG = re.compile(r"(?!mlflow\.|medseg\.)[\w./ -]{1,250}=.*", re.DOTALL)
 _LONGEST_NAME = 100
+
+#: How a command asks for what scripts call otherwise.
+_ASKED = {"run_name": "run_name (--name)", "tags": "tags (--tag)", "register": "register (--alias)"}
 _ALIAS = re.compile(r"(?!latest$|v\d+$)[A-Za-z0-9_-]{1,255}", re.IGNORECASE)
 
 
@@ -49,6 +52,12 @@ def _alias(text: str) -> str:
         raise ValueError(
             "expected an alias of letters, digits, '_' and '-', such as champion; not latest, nor v and a number"
         )
+    return text
+
+
+def _line(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError("expected one line, without blanks around it")
     return text
 
 
@@ -87,7 +96,9 @@ class RunOptions:
     allow_duplicates: bool = False
     allow: tuple[str, ...] = ()
     jobs: Annotated[int, Field(ge=1)] | None = None
-    run_name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)] | None = None
+    run_name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME), AfterValidator(_line)] | None = (
+        None
+    )
     note: str = ""
     tags: tuple[Annotated[str, AfterValidator(_tag)], ...] = ()
     register: Annotated[str, AfterValidator(_alias)] = ""
@@ -105,7 +116,10 @@ class RunOptions:
             return cls(device=device, skip_bad=skip_bad, **others)  # type: ignore[arg-type]  # validated there
         except ValidationError as error:
             wrong = {each["loc"][0]: (each["input"], plain(each["msg"])) for each in error.errors()}
-            complaints = [f"{name} is {given!r}, {expected}." for name, (given, expected) in wrong.items()]
+            complaints = [
+                f"{_ASKED.get(str(name), name)} is {given!r}, {expected}."
+                for name, (given, expected) in wrong.items()
+            ]
             raise DefinitionError(" ".join(complaints)) from error
 
     def but(self, **changed: Any) -> RunOptions:

@@ -88,6 +88,18 @@ def test_what_show_prints_is_a_definition_that_can_be_run(workspace: Path) -> No
     assert "epochs: 3" in shown.stdout
 
 
+@pytest.mark.parametrize("sets", [(), ("--set", "slices.size=[32, 32]")])
+def test_what_show_prints_has_the_comments_of_the_definition(workspace: Path, sets: tuple[str, ...]) -> None:
+    path = Path(__file__).parents[2] / "pipelines" / "brats2d.yaml"
+    comments = re.findall(r"# .+", path.read_text(encoding="utf-8"))
+
+    shown = medseg("pipeline", "show", "brats2d", *sets).stdout
+
+    assert comments
+    assert [each for each in comments if each not in shown] == []
+    assert not sets or "size: [32, 32]" in shown
+
+
 def test_show_tells_the_transforms_that_are_applied_in_their_order(
     workspace: Path, monai_imported: None
 ) -> None:
@@ -110,7 +122,7 @@ def test_show_tells_the_transforms_that_are_applied_in_their_order(
 
 def test_comments_stay_comments_whatever_a_definition_says(workspace: Path) -> None:
     shown = medseg("pipeline", "show", "brats2d").stdout
-    odd = r"""  - {_target_: "a.b\nname: other", "c\nd": "e\n\x85\u2028name: f"}"""
+    odd = r"""    - {_target_: "a.b\nname: other", "c\nd": "e\n\x85\u2028name: f"}"""
     assert "  transforms:\n" in shown
     (workspace / "odd.yaml").write_text(shown.replace("  transforms:\n", f"  transforms:\n{odd}\n", 1))
     again = medseg("pipeline", "show", "odd.yaml")

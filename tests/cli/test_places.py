@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from medseg.api.prediction import Predicted, PredictedCase
 from medseg.cli.guard import guarded
 from medseg.cli.main import app
-from medseg.cli.tables import print_predicted
+from medseg.cli.printing.predicted import print_predicted
 from medseg.pipeline.folder import this_process
 from medseg.places import NotWrittenError, written_whole
 

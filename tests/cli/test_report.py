@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from types import SimpleNamespace
+
 import pytest
 from rich.console import Console
 
-from medseg.cli.report import _groups_text, _print_files, _print_left, _refused_text
+from medseg.cli.report import _grid_table, _groups_text, _print_files, _print_left, _refused_text
 from medseg.datasets.case import Case
+from medseg.datasets.checks.check import Report
 from medseg.datasets.finding.scan import Listing
 from medseg.errors import Fault
 
@@ -58,3 +62,18 @@ def test_cases_that_have_faults_are_spoken_of_where_some_have_any() -> None:
     assert _refused_text([], "too few patients.") == "A run would be refused: too few patients."
     assert _refused_text([of_all], "too few") == "A run would be refused: too few."
     assert "A run without the cases that have faults would be refused" in _refused_text([of_all, of_one], "x")
+
+
+def test_of_many_grids_the_frequent_ones_are_listed_and_the_ranges_of_the_rest() -> None:
+    facts = [
+        SimpleNamespace(shape=(30 + number, 40, 24), spacing=(1.0, 1.0, 1.0), orientation="LPS")
+        for number in range(50)
+    ]
+    table = _grid_table(SimpleNamespace(rows=lambda: Report.rows(SimpleNamespace(facts=facts))))  # type: ignore[arg-type]
+    file = io.StringIO()
+
+    Console(file=file, width=80).print(table)
+
+    assert len(file.getvalue().splitlines()) < 25
+    assert "42 to 79 x 40 x 24" in file.getvalue()
+    assert "38 further grids" in file.getvalue()

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from medseg.cli.display import print_whole
 from medseg.cli.tables import RESEARCH, say
 from medseg.text import many, printable
 
@@ -24,11 +25,11 @@ _WORST = 3
 def print_comparison(console: Console, found: Comparison, form: str) -> None:
     """A comparison, as text, as CSV (its differences) or as JSON (all of it)."""
     if form == "csv":
-        say(console, found.differences().to_csv(index=False).rstrip("\n"))
+        print_whole(console, found.differences().to_csv(index=False).rstrip("\n"))
     elif form == "json":
         from medseg.api.kept.comparing import to_json  # noqa: PLC0415
 
-        say(console, to_json(found))
+        print_whole(console, to_json(found))
     else:
         _print_text(console, found)
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from medseg.cli.display import print_whole
 from medseg.cli.printing.origin import origin_in_title
 from medseg.cli.tables import say, summary_table
 from medseg.text import many, printable
@@ -26,30 +27,22 @@ if TYPE_CHECKING:
 def print_runs(console: Console, found: DataFrame, form: str) -> None:
     """The runs of a working folder."""
     printed: Mapping[str, Callable[[], None]] = {
-        "csv": lambda: say(console, found.to_csv(index=False).rstrip("\n")),
-        "json": lambda: say(console, found.to_json(orient="records", date_format="iso", indent=1)),
+        "csv": lambda: print_whole(console, found.to_csv(index=False).rstrip("\n")),
+        "json": lambda: print_whole(console, found.to_json(orient="records", date_format="iso", indent=1)),
         "text": lambda: _runs(console, found),
     }
     printed[form]()
+
+
+#: What the columns of runs take beside names and data, and that of what waits.
+_BESIDE, _WAITING = 35, 9
 
 
 def _runs(console: Console, found: DataFrame) -> None:
     if found.empty:
         say(console, "There are no runs in this folder. Start one: medseg pipeline run NAME")
         return
-    table = _table()
-    table.add_column("run", overflow="fold")
-    for head in ("status", "seed", "val score", "data", "waiting"):
-        table.add_column(
-            head, justify="right" if head in ("seed", "val score", "waiting") else "left", no_wrap=True
-        )
-    # A run that is damaged has no values, which pandas makes NaN beside those of the others.
-    for row in found.astype(object).where(found.notna(), None).to_dict("records"):
-        score, waiting = _shown(row["val_score"]), str(row["waiting"] or "-")
-        name = f"{row['run']} ({row['name']})" if row["name"] else row["run"]
-        cells = [name, row["status"], _whole(row["seed"]), score, row["data"] or "-", waiting]
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    console.print(table)
+    console.print(_run_table(found, console.width))
     others = [row for row in found.to_dict("records") if not row["mine"]]
     own = [row for row in found.to_dict("records") if row["mine"]]
     if others:
@@ -66,6 +59,26 @@ def _runs(console: Console, found: DataFrame) -> None:
         )
 
 
+def _run_table(found: DataFrame, width: int) -> Table:
+    """Names stay whole, to be copied, where there is room: what is long of the data breaks first."""
+    longest, waiting = max(map(len, map(str, found["run"]))), bool(found["waiting"].any())
+    room = width - longest - _BESIDE - _WAITING * waiting
+    table = _table()
+    table.add_column("run", overflow="fold", min_width=min(longest, width // 2))
+    for head in ("status", "seed", "val score"):
+        table.add_column(head, justify="left" if head == "status" else "right", no_wrap=True)
+    table.add_column("data", max_width=max(9, room))
+    if waiting:
+        table.add_column("waiting", justify="right", no_wrap=True)
+    # A run that is damaged has no values, which pandas makes NaN beside those of the others.
+    for row in found.astype(object).where(found.notna(), None).to_dict("records"):
+        name = f"{row['run']} ({row['name']})" if row["name"] else row["run"]
+        cells = [name, row["status"], _whole(row["seed"]), _shown(row["val_score"]), row["data"] or "-"]
+        cells += [str(row["waiting"] or "-")] if waiting else []
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table
+
+
 def _waits(row: Mapping[Hashable, Any]) -> bool:
     """Whether records wait that nobody sends: those of a run that is going on are on their way."""
     return bool(row["waiting"]) and row["status"] != "RUNNING"
@@ -77,7 +90,7 @@ def print_run(console: Console, found: Shown, form: str) -> None:
         summaries = {
             role: json.loads(frame.to_json(orient="records")) for role, frame in found.summaries.items()
         }
-        say(
+        print_whole(
             console,
             json.dumps({**found.facts, "scores": summaries}, indent=1, default=str, ensure_ascii=False),
         )
@@ -86,7 +99,9 @@ def print_run(console: Console, found: Shown, form: str) -> None:
         import pandas as pd  # noqa: PLC0415 - half a second
 
         parts = [frame.assign(role=role) for role, frame in found.summaries.items()]
-        say(console, pd.concat(parts).to_csv(index=False).rstrip("\n") if parts else "role,name,score")
+        print_whole(
+            console, pd.concat(parts).to_csv(index=False).rstrip("\n") if parts else "role,name,score"
+        )
         return
     for name, value in found.facts.items():
         if value not in (None, "", []):

@@ -12,7 +12,7 @@ from rich.console import Console
 from medseg.api.prediction import Predicted, PredictedCase
 from medseg.api.result import RunResult
 from medseg.cli.printing.class_table import class_score_table
-from medseg.cli.tables import print_predicted
+from medseg.cli.printing.predicted import print_predicted
 from medseg.learning.scores.classes import ClassScorer
 from medseg.learning.tasks.exclusive import OneClass
 from medseg.learning.tasks.multilabel import AnyClasses
@@ -174,6 +174,22 @@ def test_the_class_and_each_probability_stand_in_a_row():
     assert cells(text, "case0") == ["cat", "0.100", "0.200", "0.5"]
     assert cells(text, "case1") == ["dog", "0.100", "0.200", "0.5"]
     assert "Wrote classes.csv to out" in text
+
+
+def test_where_not_all_classes_fit_the_one_that_is_told_has_its_probability():
+    classes = tuple(f"a rather long class {number}" for number in range(9))
+
+    text = printed(predicted(classes, [classes[8], f"{classes[0]}; {classes[8]}"]), width=80)
+
+    assert "0.900" in text
+    assert "0.100; 0.900" in " ".join(text.split())
+
+
+def test_of_hundreds_of_images_the_first_are_listed():
+    text = printed(predicted(("cat", "dog"), ["cat"] * 300))
+
+    assert len(text.splitlines()) < 60
+    assert "And 260 further cases, see classes.csv." in text
 
 
 def test_no_name_of_a_class_hides_another_column():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -21,7 +22,7 @@ def test_a_damaged_run_is_listed_beside_sound_ones(made_run, content: str) -> No
     print_runs(Console(file=shown, width=80), runs(), "text")
 
     lines = {line.split()[0]: line.split()[1:] for line in shown.getvalue().splitlines() if line.split()}
-    assert lines["spoilt"] == ["DAMAGED", "7", "-", "-", "-"]  # the seed is that of its definition
+    assert lines["spoilt"] == ["DAMAGED", "7", "-", "-"]  # the seed is that of its definition
     assert lines["sound"][0] != "DAMAGED"
 
 
@@ -38,3 +39,18 @@ def test_what_a_run_that_is_alive_has_on_its_way_does_not_wait_for_anybody(made_
         said[status] = "runs sync" in shown.getvalue() or "GONE or waiting" in shown.getvalue()
 
     assert said == {"RUNNING": False, "FAILED": True, "GONE": True}
+
+
+@pytest.mark.parametrize("waiting", [0, 3])
+def test_names_of_runs_stay_whole_in_a_narrow_terminal_whatever_the_data_are_called(waiting: int) -> None:
+    file = io.StringIO()
+    name = "radiology_cnn-20261130-161036-a43e"
+    row = {"run": name, "name": "wider", "status": "FINISHED", "seed": 7, "val_score": 0.5, "mine": True}
+    found = pd.DataFrame([row | {"data": "432 of 435 generated", "waiting": waiting}])
+
+    print_runs(Console(file=file, width=80 + 4 * bool(waiting)), found, "text")
+
+    lines = file.getvalue().splitlines()
+    assert any(line.strip().startswith(name) for line in lines)
+    assert all(len(line) <= 84 for line in lines)
+    assert ("waiting" in file.getvalue()) == bool(waiting)
