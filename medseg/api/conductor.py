@@ -101,7 +101,8 @@ class Conductor:
         if self.options.register:
             refuse_unregistrable(uri, experiment_named(self.definition.name, generated=self.root is None))
         with quiet_libraries(), working(self.options, self.progress):
-            resolved, gathered = self._checked(going_on=part_of is not None and part_of.follows)
+            again = look is not None or (part_of is not None and part_of.follows)
+            resolved, gathered = self._checked(going_on=again)
             if look is not None:
                 gathered = look(gathered)
             shared = self._shared(resolved, gathered)

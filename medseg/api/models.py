@@ -87,7 +87,11 @@ def model_folder(model: str | Path, *, tracking_uri: str | None = None) -> Path:
         refuse_damaged(run, "model/")
     folder = _downloaded(str(model), tracking_uri) if run is None else inside(run.path, "model")
     if not folder.is_dir():
-        raise RunError("this run has no model yet: its training has not ended. medseg pipeline resume RUN")
+        named = str(model) if run is None else run.path.name
+        raise RunError(
+            f"the run {named} has no model yet: its training has not ended. Go on with it: medseg pipeline resume "
+            f"{named}"
+        )
     return folder
 
 

@@ -242,9 +242,8 @@ def servable(
 
         made, console = save_servable(run, out, tracking_uri=tracking_uri, force=force), Console()
         say(console, f"Model: {made}")
-        say(
-            console, f"Serve: mlflow models serve -m {shlex.quote(str(made))} --env-manager local --port 5001"
-        )
+        serve = f"mlflow models serve -m {shlex.quote(str(made))} --env-manager local --port 5001"
+        say(console, f"Serve: MLFLOW_DISABLE_TELEMETRY=true {serve}")
 
 
 @app.command()

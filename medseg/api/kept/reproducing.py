@@ -11,11 +11,14 @@ from medseg.api.conductor import Conductor
 from medseg.api.finding import find_run_folder, mark_gone
 from medseg.api.kept.keeping import track
 from medseg.api.kept.recorded import Recorded
+from medseg.datasets.case import Case, cases_text
+from medseg.datasets.roles import ROLES
 from medseg.errors import RunError
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder
 from medseg.places import read_kept
 from medseg.progress import LOADING, Progress, Silent
+from medseg.text import agreed
 
 if TYPE_CHECKING:
     from medseg.pipeline.gather import Gathered
@@ -108,6 +111,19 @@ def _recorded(run: str, tracking_uri: str | None, place: Path, data: Path | None
     return Recorded.of_folder(folder)
 
 
+def _difference(first: Recorded, cases: Sequence[Case]) -> str:
+    """Which cases are missing or new; else that some have other content."""
+    told = read_kept(first.roles or first.folder / "split.json", dict)
+    then = {str(name) for role in ROLES for name in told.get(role) or ()}
+    now = {case.id for case in cases}
+    parts = [
+        f"{cases_text(sorted(found))} {agreed('are', len(found))} {what}"
+        for found, what in ((then - now, "missing"), (now - then, "new"))
+        if then and found
+    ]
+    return " and ".join(parts) or "its cases are there, and some hold other images, label maps or classes"
+
+
 def _look(first: Recorded, definition: PipelineDefinition) -> Callable[[Gathered], Gathered]:
     """What refuses, before anything is learned, data and roles that are not those of the run."""
 
@@ -118,8 +134,9 @@ def _look(first: Recorded, definition: PipelineDefinition) -> Callable[[Gathered
         found: Any = gathered.without(faults_of(first.unprepared))
         if first.data != found.report.fingerprint():
             raise RunError(
-                f"the data are not those of the run {first.name}: {first.data} then, "
-                f"{found.report.fingerprint()} now. Put them back, or say where they are: --data FOLDER"
+                f"the data are not those of the run {first.name}: {_difference(first, found.cases)} (fingerprint "
+                f"{first.data} then, {found.report.fingerprint()} now). Put them back, or say where they are: --data "
+                "FOLDER"
             )
         drawn = share_out(definition, found.cases, found.report).split.digest()
         if first.split != drawn:

@@ -52,8 +52,9 @@ def pair(sides: Sequence[Side], *, on_common: bool = False) -> Pairing:
         )
     if differing and not on_common:
         raise RunError(
-            f"the runs were not tested on the same: {'; '.join(differing)}. To compare them on the {len(shared)} "
-            "patients that they share: --on-common. To give runs of other seeds one test part: --set split.seed=1"
+            f"the runs were not tested on the same: {'; '.join(differing)}. To compare them on the "
+            f"{many(len(shared), 'patient')} that they share: --on-common. To give runs of other seeds one "
+            "test part: --set split.seed=1"
         )
     left_out = [name for run in runs for name in kind.names(run) if name not in names]
     notes = (

@@ -9,6 +9,8 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
 import medseg
@@ -145,8 +147,16 @@ def test_other_data_or_roles_are_refused_before_anything_is_run(
 ) -> None:
     fewer = shutil.copytree(patients, tmp_path / "fewer")
     shutil.rmtree(sorted(path for path in fewer.rglob("*") if any(path.glob("*.nii*")))[0])
-    with pytest.raises(RunError, match=r"the data are not those of the run .* then, .* now"):
+    with pytest.raises(
+        RunError, match=r"the data are not those of the run .*: 1 case \(.+\) is missing .* then, .* now"
+    ):
         medseg.reproduce_run("latest", data=fewer)
+    other = shutil.copytree(patients, tmp_path / "other")
+    path = sorted(other.rglob("*_t1.nii.gz"))[0]
+    image = nibabel.load(path)
+    nibabel.save(nibabel.Nifti1Image(np.asanyarray(image.dataobj) + 1, image.affine, image.header), path)
+    with pytest.raises(RunError, match=r"its cases are there, and some hold other images"):
+        medseg.reproduce_run("latest", data=other)
     ended.write(replace(ended.read(), split_digest="0" * 32))
     with pytest.raises(RunError, match="the split is not that of the run"):
         medseg.reproduce_run("latest")
