@@ -98,8 +98,6 @@ class Conductor:
         uri = default_uri(self.tracking_uri)
         reach(uri)
         refuse_damaged_key()
-        if self.options.register:
-            refuse_unregistrable(uri, experiment_named(self.definition.name, generated=self.root is None))
         with quiet_libraries(), working(self.options, self.progress):
             again = look is not None or (part_of is not None and part_of.follows)
             resolved, gathered = self._checked(going_on=again)
@@ -107,6 +105,8 @@ class Conductor:
                 gathered = look(gathered)
             shared = self._shared(resolved, gathered)
             learned = () if look is not None else self._say_learned(resolved, shared)
+            if self.options.register:  # last, for it makes the registered model
+                refuse_unregistrable(uri, experiment_named(self.definition.name, generated=self.root is None))
             options = self.options.but(tags=(*self.options.tags, *learned))
             return replace(self, options=options).begun(uri, resolved, gathered, shared, part_of)
 
