@@ -8,6 +8,7 @@ from monai.losses import NACLLoss
 
 from medseg.errors import DefinitionError
 from medseg.learning.tasks.task import Loss, Task
+from medseg.pipeline.checks.each_map import apart, refuse_not_each
 
 _SURE = 3.0  # logits of a network that is fairly sure
 _SURER = 10  # times as sure
@@ -89,8 +90,10 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
         )
     for name, alone in zip(task.classes, task.target.alone(classes, size), strict=True):
         _refuse_none_of_one(task, loss, name, torch.from_numpy(alone))
-    for several in task.target.extremes(classes):
-        _refuse_one_of_all(task, loss, torch.from_numpy(several))
+    several = task.target.extremes(classes)
+    if (len(task.maps) > 1 or several) and apart(task, size):
+        every = torch.cat([label, *map(torch.from_numpy, several)])
+        refuse_not_each(task, loss, every, _shown(task, every), best, lambda logits: _number(loss, logits, every))
 
 
 def _shown(task: Task, label: torch.Tensor) -> torch.Tensor:
@@ -109,22 +112,6 @@ def _refuse_none_of_one(task: Task, loss: Loss, name: str, label: torch.Tensor) 
             f"task.loss gives {found} for a batch that holds the class {name!r} alone, expected a finite number. "
             "Give every class a weight above 0, be it a small one (task.class_weights, or the weight of task.loss), "
             "or take another loss."
-        )
-
-
-def _refuse_one_of_all(task: Task, loss: Loss, label: torch.Tensor) -> None:
-    """Refuse a loss of one class for each image where there may be none or several."""
-    right = 2 * task.target.indicators(label, len(task.classes)) - 1
-    losses = {
-        "right": _number(loss, _SURE * right, label),
-        "undecided": _number(loss, torch.zeros_like(right), label),
-    }
-    if losses["right"] >= losses["undecided"]:
-        count = "every class" if label.any() else "no class"
-        raise DefinitionError(
-            f"task.loss gives {_listed(losses)} of an image with {count}; expected the least for right logits. It is "
-            "made for one class an image: take one that asks for each class by itself, such as "
-            "torch.nn.BCEWithLogitsLoss, or leave task.loss out."
         )
 
 
