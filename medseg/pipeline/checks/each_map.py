@@ -2,110 +2,169 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 
 from medseg.errors import DefinitionError
 from medseg.learning.tasks.task import Loss, Task
 
-_ROUNDED = 1e-4  # of what the logits of a place move a loss by: softmax of equal logits gives such a rest, and no 0
-_EXACT = 1e-6  # of a loss, in float32
+_ROUNDED = 1e-4  # of what logits move a loss by: a softmax of equal ones leaves such a rest in place of 0
+_EXACT = 1e-6  # of a loss in float32
 
-Number = Callable[[torch.Tensor], float]
-"""Loss of logits for the labels at hand."""
+Held = tuple[str, ...]
+"""The maps that a place has."""
 
 
 def apart(task: Task, size: tuple[int, int]) -> bool:
-    """Whether the probability of each map follows from its own logit alone, as sigmoids have it, not a softmax.
+    """Whether the probability of each map follows from its own logit alone, as by sigmoids, and not by a softmax.
 
     Args:
         task: Whose maps.
         size: (H, W) of a slice.
     """
-    count = task.out_channels
-    logits = torch.zeros(count, *task.target.output(count, size))
-    each = torch.arange(count)
-    logits[each, each] = 1.0
-    found = task.probabilities(logits)
-    found[each, each] = task.probabilities(torch.zeros_like(logits[:1]))[0, each]
-    return bool((found == found[:1]).all())
+    maps = torch.arange(task.out_channels)
+    before = torch.zeros(len(maps), *task.target.output(len(maps), size))
+    after = before.clone()
+    after[maps, maps] = 1.0  # in each row another logit
+    moved = task.probabilities(after) != task.probabilities(before)
+    moved[maps, maps] = False
+    return not bool(moved.any())
 
 
 def refuse_not_each(
-    task: Task, loss: Loss, label: torch.Tensor, shown: torch.Tensor, sure: float, number: Number
+    task: Task, loss: Loss, label: torch.Tensor, shown: torch.Tensor, sure: float, made_for: str
 ) -> None:
-    """Refuse a loss that leaves a map out, or gives no low value to maps that are true together, or none of which is.
+    """Refuse a loss that leaves a map out, or wants exactly one of the maps to be true.
 
-    Asked are gradients, at logits of 0 and of either sign, and values where some logits are right and others not.
+    Asked are its gradients at undecided and at wrong logits, and its values where some logits are right and some not.
 
     Args:
-        task: Each of whose maps has a logit by itself.
+        task: Each of whose M maps has a logit for itself.
         loss: That of the task.
         label: Batch of labels.
-        shown: (B, M, ...) float32 of 0 and 1: where labels have what each of the M maps is of.
-        sure: Of a logit that is right.
-        number: The value of the loss.
+        shown: (B, M, ...) float32 of 0 and 1: where the labels have what each map is of.
+        sure: Logit of what is right.
+        made_for: What to say of a loss that may be made for probabilities.
 
     Raises:
         DefinitionError: It does.
     """
     right = sure * (2 * shown - 1)
-    slopes = [_slope(loss, logits, label) for logits in (torch.zeros_like(right), -right, right)]
-    for place, name in enumerate(task.maps):
-        if not any(each[:, place].any() for each in slopes) and not _left_out_by_task(task, place):
+    undecided, wrong = (
+        _towards_right(loss, each, label, right) for each in (torch.zeros_like(right), -right)
+    )
+    places = list(_combinations(task, shown))
+    _refuse_left_out(task, places, undecided, wrong)
+    for held, place in places:
+        if not _falls(undecided, place) and not _falls(wrong, place):
+            raise _one_of_all(task, _values(loss, label, right, {"undecided ones": (place, 0.0)}), held)
+    for held, place in places:
+        _refuse_never_absent(task, held, _by_map(undecided.abs() + wrong.abs(), place))
+        if bool((_by_map(wrong, place) > _ROUNDED * _by_map(wrong.abs(), place)).any()):
             raise DefinitionError(
-                f"task.loss does not change with the logits of {_all_of(task, [name])}: nothing would be learned of "
-                f"it. Take a loss that counts every {_noun(task)} (`include_background: true` in losses of MONAI, and "
-                "weights above 0, be they small ones), or leave task.loss out."
+                f"task.loss rises as wrong logits of {_place(task, held)} become less so; expected the least for "
+                f"right logits. {made_for}"
             )
-    at_right = number(right)
-    for place, held in _combinations(shown):
-        undecided = number(torch.where(place, 0.0, right))
-        towards = float((slopes[0] * right.sign() * place).sum())
-        moved = float((slopes[0] * place).abs().sum())
-        if towards >= -_ROUNDED * moved or at_right > undecided + _EXACT * abs(undecided):
-            losses = f"{at_right:.3g} for right logits, {undecided:.3g} for undecided ones"
-            raise _one_of_all(task, losses, [name for name, has in zip(task.maps, held, strict=True) if has])
-    several = shown.sum(dim=1, keepdim=True) > 1
-    for index, name in enumerate(task.maps):
-        place = torch.zeros_like(several).expand_as(shown).clone()
-        place[:, index] = several[:, 0] & (shown[:, index] > 0)
-        for word, other in (("0", 0.0), (f"{-sure:g}", -sure)):
-            left = number(torch.where(place, other, right))
-            if left < at_right - _EXACT * abs(at_right):
-                losses = f"{at_right:.3g} for right logits, {left:.3g} where that of {name!r} is {word}"
-                raise _one_of_all(task, losses, [name], beside=True)
+    for held, place in places:
+        values = _values(loss, label, right, _others(task, held, place, sure))
+        at_right = values["right logits"]
+        for name, value in values.items():
+            if value < at_right - _EXACT * abs(at_right):
+                raise _one_of_all(task, {"right logits": at_right, name: value}, held)
 
 
-def _slope(loss: Loss, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """How the loss changes with each logit."""
+def _towards_right(
+    loss: Loss, logits: torch.Tensor, label: torch.Tensor, right: torch.Tensor
+) -> torch.Tensor:
+    """How the loss changes as each logit moves to where it is right: below 0 if it falls."""
     asked = logits.clone().requires_grad_()
-    return torch.autograd.grad(loss(asked, label).sum(), asked)[0]
+    return torch.autograd.grad(loss(asked, label).sum(), asked)[0] * right.sign()
 
 
-def _left_out_by_task(task: Task, place: int) -> bool:
+def _combinations(task: Task, shown: torch.Tensor) -> Iterator[tuple[Held, torch.Tensor]]:
+    """Each combination of maps that occurs, and where: (B, 1, ...)."""
+    for flags in torch.unique(shown.movedim(1, -1).flatten(0, -2), dim=0):
+        place = (shown == flags.reshape(1, -1, *[1] * (shown.ndim - 2))).all(dim=1, keepdim=True)
+        yield tuple(name for name, flag in zip(task.maps, flags, strict=True) if flag), place
+
+
+def _by_map(slopes: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+    """(M,) their sums in a place."""
+    return (slopes * place).movedim(1, 0).flatten(1).sum(dim=1)
+
+
+def _falls(slopes: torch.Tensor, place: torch.Tensor) -> bool:
+    """Whether a loss falls as all logits of a place become right together."""
+    return float((slopes * place).sum()) < -_ROUNDED * float((slopes * place).abs().sum())
+
+
+def _refuse_left_out(
+    task: Task, places: Sequence[tuple[Held, torch.Tensor]], undecided: torch.Tensor, wrong: torch.Tensor
+) -> None:
+    """Refuse a loss that no logit of a map moves."""
+    moved = sum(_by_map(undecided.abs() + wrong.abs(), place) for _, place in places)
+    for index, name in enumerate(task.maps):
+        if not moved[index] and not _unweighted(task, index):
+            raise _left_out(task, name, "")
+
+
+def _refuse_never_absent(task: Task, held: Held, moved: torch.Tensor) -> None:
+    """Refuse a loss that no logit of a map moves at a place without it.
+
+    Where the map is, that is no fault: losses by the distance from the boundary do not move next to it.
+    """
+    for index, name in enumerate(task.maps):
+        if name not in held and not moved[index] and not _unweighted(task, index):
+            raise _left_out(task, name, f" of {_place(task, held)}")
+
+
+def _unweighted(task: Task, index: int) -> bool:
     """Whether the task itself gives the class of a map no weight."""
     weights = getattr(task, "class_weights", None)
-    return isinstance(weights, tuple) and len(weights) == len(task.maps) and not weights[place]
+    return isinstance(weights, tuple) and len(weights) == len(task.maps) and not weights[index]
 
 
-def _combinations(shown: torch.Tensor) -> Iterator[tuple[torch.Tensor, Sequence[bool]]]:
-    """Each combination of maps that occurs: where, (B, 1, ...), and which maps it has."""
-    for held in torch.unique(shown.movedim(1, -1).flatten(0, -2), dim=0):
-        alike = held.reshape(1, -1, *(1 for _ in shown.shape[2:])) == shown
-        yield alike.all(dim=1, keepdim=True), [bool(each) for each in held]
-
-
-def _one_of_all(
-    task: Task, losses: str, names: Sequence[str], *, beside: bool = False
-) -> DefinitionError:
-    unit, noun = task.target.unit, _noun(task)
-    more = f" and another {noun}" if beside else ""
+def _left_out(task: Task, name: str, where: str) -> DefinitionError:
+    noun = _noun(task)
     return DefinitionError(
-        f"task.loss gives {losses} of {unit} with {_all_of(task, names)}{more}; expected the least for right logits. "
-        f"It is made for one class {unit}: take one that asks for each {noun} by itself, such as "
+        f"task.loss does not change with the logit of the {noun} {name!r}{where}: a training would leave it as it "
+        f"is. Let the loss count every {noun} (`include_background: true` in losses of MONAI; weights above 0, be they "
+        "small ones), or leave task.loss out."
+    )
+
+
+_Asked = dict[str, tuple[torch.Tensor, float]]
+"""Where logits are to be another number, by what they are called."""
+
+
+def _others(task: Task, held: Held, place: torch.Tensor, sure: float) -> _Asked:
+    """Of a place, logits that must not be better than right ones: of no map, and of one less than it has."""
+    found: _Asked = {"undecided ones": (place, 0.0)}
+    for index, name in enumerate(task.maps):
+        if name in held and len(held) > 1:
+            alone = torch.zeros(len(task.maps), dtype=torch.bool)
+            alone[index] = True
+            one = place & alone.reshape(1, -1, *[1] * (place.ndim - 2))
+            found |= {f"{name!r} undecided": (one, 0.0), f"{name!r} wrong": (one, -sure)}
+    return found
+
+
+def _values(loss: Loss, label: torch.Tensor, right: torch.Tensor, asked: _Asked) -> dict[str, float]:
+    """The loss of right logits, and where those of some places are others."""
+    with torch.no_grad():
+        values = {name: loss(torch.where(place, to, right), label) for name, (place, to) in asked.items()}
+        return {
+            "right logits": float(loss(right, label)),
+            **{name: float(each) for name, each in values.items()},
+        }
+
+
+def _one_of_all(task: Task, values: dict[str, float], held: Held) -> DefinitionError:
+    told = ", ".join(f"{value:.3g} for {name}" for name, value in values.items())
+    return DefinitionError(
+        f"task.loss gives {told} of {_place(task, held)}; expected the least for right logits. It is made for one "
+        f"class {task.target.unit}: take one that asks for each {_noun(task)} by itself, such as "
         "torch.nn.BCEWithLogitsLoss, or leave task.loss out."
     )
 
@@ -114,11 +173,11 @@ def _noun(task: Task) -> str:
     return "region" if task.maps[0] in task.regions else "class"
 
 
-def _all_of(task: Task, names: Sequence[str]) -> str:
-    """Some of the maps in words."""
-    noun = _noun(task)
-    if not names:
-        return f"no {noun}"
-    if len(names) > 1 and len(names) == len(task.maps):
-        return f"every {noun}"
-    return f"the {noun} {names[0]!r}" if len(names) == 1 else f"{noun} {' and '.join(map(repr, names))}"
+def _place(task: Task, held: Held) -> str:
+    """Such as: a pixel with no region, an image with every class."""
+    noun, unit = _noun(task), task.target.unit
+    if not held:
+        return f"{unit} with no {noun}"
+    if len(held) == len(task.maps):
+        return f"{unit} with every {noun}"
+    return f"{unit} with {' and '.join(map(repr, held))} alone"
