@@ -84,9 +84,13 @@ def _towards_right(
 
 def _combinations(task: Task, shown: torch.Tensor) -> Iterator[tuple[Held, torch.Tensor]]:
     """Each combination of maps that occurs, and where: (B, 1, ...)."""
-    for flags in torch.unique(shown.movedim(1, -1).flatten(0, -2), dim=0):
-        place = (shown == flags.reshape(1, -1, *[1] * (shown.ndim - 2))).all(dim=1, keepdim=True)
-        yield tuple(name for name, flag in zip(task.maps, flags, strict=True) if flag), place
+    number = torch.zeros_like(shown[:, 0], dtype=torch.long)
+    for flags in shown.unbind(dim=1):  # numbered anew by each map, so that they stay small
+        number = torch.unique(2 * number + flags.long(), return_inverse=True)[1]
+    for each in range(int(number.max()) + 1):
+        place = (number == each)[:, None]
+        held = ((shown * place) > 0).movedim(1, 0).flatten(1).any(dim=1)
+        yield tuple(name for name, has in zip(task.maps, held, strict=True) if has), place
 
 
 def _by_map(slopes: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
@@ -129,8 +133,8 @@ def _left_out(task: Task, name: str, where: str) -> DefinitionError:
     noun = _noun(task)
     return DefinitionError(
         f"task.loss does not change with the logit of the {noun} {name!r}{where}: a training would leave it as it "
-        f"is. Let the loss count every {noun} (`include_background: true` in losses of MONAI; weights above 0, be they "
-        "small ones), or leave task.loss out."
+        f"is. Let the loss count every {noun} (`include_background: true` in losses of MONAI; weights above 0, be "
+        "they small ones), or leave task.loss out."
     )
 
 
