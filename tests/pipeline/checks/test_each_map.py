@@ -46,7 +46,8 @@ OF_REGIONS = ("nested", "tumour", "beside")
 
 TAKEN = "taken"
 ONE = r"It is made for one class (a pixel|an image): take one that asks for each (region|class) by itself"
-LEFT_OUT = r"does not change with the logit of the (region|class) '\w+'.*`include_background: true`"
+LEFT_OUT = r"does not change with the logit of the (region|class) '\w+': .*`include_background: true`"
+NEVER_ABSENT = r"does not change with the logit of the (region|class) '\w+' of (a pixel|an image) with "
 PROBABILITIES = r"made for probabilities.*`sigmoid: true`"
 
 MANY = ("many",)  # slower: only what is judged by the shares of its regions
@@ -82,7 +83,7 @@ TABLE = [
         "Dice but one, and cross-entropy",
         partial(DiceCELoss, sigmoid=True, include_background=False),
         OF_SEVERAL,
-        LEFT_OUT,
+        NEVER_ABSENT,
     ),
     ("focal but one", partial(FocalLoss, include_background=False), OF_SEVERAL, LEFT_OUT),
     ("Tversky but one", partial(TverskyLoss, sigmoid=True, include_background=False), OF_SEVERAL, LEFT_OUT),
