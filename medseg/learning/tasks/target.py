@@ -34,6 +34,10 @@ class Target(Protocol):
         """What such a truth is, and the tasks of medseg that learn from it, for people."""
 
     @property
+    def unit(self) -> str:
+        """What has a class by itself: a pixel or an image, with its article."""
+
+    @property
     def background(self) -> bool:
         """Whether the first class is what is left where nothing else is."""
 
@@ -80,6 +84,7 @@ class MaskTarget:
     truth: Truth = "masks"
     noun: str = "label maps"
     remedy: str = "label maps: take medseg.learning.ClassMasks, BinaryMask or RegionMasks"
+    unit: str = "a pixel"
     background: bool = True
     keys: tuple[str, ...] = ("image", "label")
 
@@ -130,6 +135,7 @@ class LabelTarget:
     truth: Truth
     remedy: str
     noun: str = "classes of images"
+    unit: str = "an image"
     background: bool = False
     keys: tuple[str, ...] = ("image",)
 

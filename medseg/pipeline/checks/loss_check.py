@@ -8,13 +8,14 @@ from monai.losses import NACLLoss
 
 from medseg.errors import DefinitionError
 from medseg.learning.tasks.task import Loss, Task
+from medseg.pipeline.checks.each_map import apart, refuse_not_each
 
 _SURE = 3.0  # logits of a network that is fairly sure
 _SURER = 10  # times as sure
 _FAINTER = (0.1, 0.3, 1.0)  # which smoothed labels may prefer
 
-#: Faint logits of K classes, times K - 2. Dice of logits divides by their sum, which is 0 at 1 (its Jaccard form, a
-#: little before): behind that it is worse than nothing, and cross-entropy beside it does not outweigh that before 2.
+#: Faint logits, in parts of those at which Dice of logits divides by 0 (its Jaccard form, a little before): behind
+#: that it is worse than nothing, and cross-entropy beside it does not outweigh that before twice as much.
 _BEHIND_ZERO = (1.2, 1.6)
 _OFTEN = 100  # made-up count of the first class; the next ones occur once more each
 _ROUNDED = 1e-4  # of a loss
@@ -46,7 +47,8 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
             wrong.
     """
     classes = len(task.classes)
-    label = torch.from_numpy(task.target.examples(classes, size))
+    examples = (task.target.examples(classes, size), *task.target.extremes(classes))
+    label = torch.from_numpy(np.concatenate(examples))
     shown = _shown(task, label)
     right = 2 * shown - 1
     unequal = _OFTEN + np.arange(classes, dtype=np.int64)  # so that weights are, as those of data
@@ -60,7 +62,7 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
         "wrong": _number(loss, -best * right, label),
         "surer": _number(loss, _SURER * _SURE * right, label),
     }
-    faint = [each / (classes - 2) for each in _BEHIND_ZERO if classes > 2 and each / (classes - 2) <= best]
+    faint = [each for each in _behind_zero(shown) if each <= best]
     if faint:
         losses["faint"] = max(_number(loss, each * right, label) for each in faint)
     if not all(torch.isfinite(torch.tensor(value)) for value in losses.values()):
@@ -89,8 +91,8 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
         )
     for name, alone in zip(task.classes, task.target.alone(classes, size), strict=True):
         _refuse_none_of_one(task, loss, name, torch.from_numpy(alone))
-    for several in task.target.extremes(classes):
-        _refuse_one_of_all(task, loss, torch.from_numpy(several))
+    if (len(task.maps) > 1 or len(examples) > 1) and apart(task, size):
+        refuse_not_each(task, loss, label, shown, best, _MADE_FOR)
 
 
 def _shown(task: Task, label: torch.Tensor) -> torch.Tensor:
@@ -98,6 +100,20 @@ def _shown(task: Task, label: torch.Tensor) -> torch.Tensor:
     members = {name: (index,) for index, name in enumerate(task.classes)} | dict(task.regions)
     classes = task.target.indicators(label, len(task.classes))
     return torch.stack([classes[:, list(members[name])].amax(dim=1) for name in task.maps], dim=1)
+
+
+def _behind_zero(shown: torch.Tensor) -> list[float]:
+    """Faint logits a little beyond those at which Dice of the logits of a map divides by 0.
+
+    Of right logits s and -s, and a share f of a map, that sum is s (2 f - 1) + f: 0 at s = f / (1 - 2 f).
+    """
+    shares = {round(float(share), 2) for share in shown.movedim(1, 0).flatten(1).mean(dim=1)}
+    return [
+        times * share / (1 - 2 * share)
+        for share in sorted(shares)
+        if 0 < share < 0.5
+        for times in _BEHIND_ZERO
+    ]
 
 
 def _refuse_none_of_one(task: Task, loss: Loss, name: str, label: torch.Tensor) -> None:
@@ -109,22 +125,6 @@ def _refuse_none_of_one(task: Task, loss: Loss, name: str, label: torch.Tensor) 
             f"task.loss gives {found} for a batch that holds the class {name!r} alone, expected a finite number. "
             "Give every class a weight above 0, be it a small one (task.class_weights, or the weight of task.loss), "
             "or take another loss."
-        )
-
-
-def _refuse_one_of_all(task: Task, loss: Loss, label: torch.Tensor) -> None:
-    """Refuse a loss of one class for each image where there may be none or several."""
-    right = 2 * task.target.indicators(label, len(task.classes)) - 1
-    losses = {
-        "right": _number(loss, _SURE * right, label),
-        "undecided": _number(loss, torch.zeros_like(right), label),
-    }
-    if losses["right"] >= losses["undecided"]:
-        count = "every class" if label.any() else "no class"
-        raise DefinitionError(
-            f"task.loss gives {_listed(losses)} of an image with {count}; expected the least for right logits. It is "
-            "made for one class an image: take one that asks for each class by itself, such as "
-            "torch.nn.BCEWithLogitsLoss, or leave task.loss out."
         )
 
 
