@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -21,8 +22,9 @@ from medseg.images import limits
 from medseg.images.itk import read as reading
 from medseg.images.itk.apart import whole
 from medseg.images.itk.kind import ItkFiles
-from medseg.images.itk.read import itk_geometry, read_itk, read_several, stored_channels
+from medseg.images.itk.read import header_of, itk_geometry, read_itk, read_several, stored_channels
 from medseg.images.nifti.read import read_nifti
+from medseg.testing.dicoms import write_dicom
 
 FILES = ItkFiles()
 SHAPE = (3, 4, 5)
@@ -148,6 +150,66 @@ def test_ways_to_say_where_the_voxels_are(tmp_path, write, fields, content):
     np.testing.assert_array_equal(read_itk(path).data, VOXELS)
 
 
+@pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd", ".nhdr"])
+@pytest.mark.parametrize("before", ["NIfTI", "DICOM"])
+def test_what_simpleitk_converts_is_read_with_all_that_it_writes_of_the_header(
+    tmp_path, capfd, ending, before
+):
+    if before == "NIfTI":
+        SimpleITK.WriteImage(image(), str(tmp_path / "a.nii.gz"))
+        first = tmp_path / "a.nii.gz"
+    else:
+        comments = "a = b\r\nof\r\nseveral lines"
+        first = write_dicom(tmp_path / "a.dcm", VOXELS[:, :, 0].astype(np.uint16), ImageComments=comments)
+    converted = SimpleITK.ReadImage(str(first))
+    path = tmp_path / f"b{ending}"
+    SimpleITK.WriteImage(converted, str(path))
+    capfd.readouterr()  # SimpleITK warns of what it does not write
+
+    found, expected = read_itk(path), SimpleITK.ReadImage(str(path))
+
+    assert (b"dim[0]" if before == "NIfTI" else b"0020|4000") in path.read_bytes()
+    np.testing.assert_array_equal(found.data, SimpleITK.GetArrayFromImage(expected).T)
+    np.testing.assert_allclose(found.geometry.spacing, expected.GetSpacing())
+    np.testing.assert_allclose(found.geometry.affine[:3, 3], expected.GetOrigin() * np.array([-1, -1, 1]))
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("write", "fields"),
+    [
+        (metaimage, {"DistanceUnits": "mm"}),
+        (metaimage, {"DistanceUnits": "?"}),
+        (nrrd, {"space_units": '"mm" "mm" "mm"'}),
+        (
+            nrrd,
+            {
+                "space_units": '"mm" "mm" "mm"',
+                "units": '"" "" "" "s"',
+                "dimension": "4",
+                "sizes": "3 4 5 1",
+                "space_directions": "(1,0,0) (0,1,0) (0,0,1) none",
+                "kinds": "domain domain domain domain",
+            },
+        ),
+    ],
+)
+def test_lengths_in_mm_and_units_of_other_things_are_no_matter(tmp_path, write, fields):
+    path = write(tmp_path / f"a{'.mha' if write is metaimage else '.nrrd'}", **fields)
+
+    assert header_of(path).sizes[:3] == SHAPE
+
+
+def test_spaces_within_a_header_cost_no_more_than_other_characters(tmp_path):
+    path = metaimage(tmp_path / "a.mha", Name="Doe" + " " * 60_000 + "Jane")
+    begun = time.process_time()
+
+    with pytest.raises(DataError, match="60007 characters"):
+        read_itk(path)
+
+    assert time.process_time() - begun < 1
+
+
 def test_sides_of_nrrd_are_those_that_it_names(tmp_path):
     path = nrrd(tmp_path / "a.nrrd", space="right-anterior-superior", space_origin="(1,2,3)")
 
@@ -180,6 +242,8 @@ def test_a_picture_is_one_slice_whose_thickness_is_assumed(tmp_path):
             "no sides",
         ),
         (nrrd, "a.nrrd", {"space": "3D-right-handed"}, "no sides"),
+        (metaimage, "a.mha", {"Offset": ""}, r"no origin (Offset); 0 is assumed"),
+        (nrrd, "a.nrrd", {"space_origin": ""}, r"no origin (space origin); 0 is assumed"),
     ],
 )
 def test_what_a_header_leaves_open_is_said(tmp_path, write, name, fields, said):
@@ -205,6 +269,9 @@ BAD = [
         "voxels of 0 mm, which is smaller than an atom",
     ),
     (metaimage, {"ElementNumberOfChannels": "3"}, BYTES * 3, "3 values in each voxel"),
+    (metaimage, {"DistanceUnits": "cm"}, BYTES, "lengths in cm, expected mm"),
+    (metaimage, {"DistanceUnits": "um"}, BYTES, "lengths in um, expected mm"),
+    (metaimage, {"DistanceUnits": "Doe"}, BYTES, "lengths in something else, expected mm"),
     (metaimage, {"ElementType": "MET_FLOAT_MATRIX"}, BYTES, "type MET_FLOAT_MATRIX"),
     (metaimage, {"BinaryData": "False"}, BYTES, "as text"),
     (metaimage, {"DimSize": "3 4 0"}, BYTES, "whole numbers above 0 under 'DimSize'"),
@@ -232,6 +299,8 @@ BAD = [
     ),
     (nrrd, {"space_origin": "(1e30,0,0)"}, BYTES, "beyond any image"),
     (nrrd, {"space_units": '"um" "um" "um"'}, BYTES, "lengths in um"),
+    (nrrd, {"space_units": "cm cm cm"}, BYTES, "lengths in cm"),
+    (nrrd, {"space_units": '"mm" "mm" "mm"', "units": '"cm" "cm" "cm"'}, BYTES, "lengths in cm"),
     (nrrd, {"type": "block"}, BYTES, "type block"),
     (nrrd, {"encoding": "bzip2"}, BYTES, "encoded as bzip2"),
     (nrrd, {"endian": ""}, BYTES, "order bytes"),
@@ -418,6 +487,7 @@ def test_voxels_without_their_header_are_refused_with_the_endings_of_headers(tmp
         (nrrd, "a.nrrd", {"space directions": "(" * 401}),
         (nrrd, "a.nrrd", {"custom": "x" * 401}),
         (metaimage, "a.mha", {"Name": "x" * 251}),
+        (metaimage, "a.mha", {"x" * 251: "a"}),
     ],
 )
 def test_texts_over_which_simpleitk_would_end_the_program_never_reach_it(
