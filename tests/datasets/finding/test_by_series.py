@@ -275,6 +275,15 @@ def test_a_label_map_that_is_missing_or_there_twice_is_a_fault(tmp_path):
     assert found(with_mask("{PatientID}*.nii"), tmp_path, truth=False).faults == ()
 
 
+def test_a_pattern_of_label_maps_that_takes_too_long_is_refused_with_its_key(tmp_path):
+    write_study(tmp_path)
+    mask = "{PatientID}" + "*a" * 12 + "b.nii.gz"
+    (tmp_path / f"p1{'a' * 200}cb.nii.gz").write_bytes(b"x")
+
+    with pytest.raises(ManifestError, match=r"'layout\.mask': the expression takes too long"):
+        found(with_mask(mask), tmp_path)
+
+
 def test_a_changed_slice_is_read_again_whichever_it_is(tmp_path):
     paths = write_study(tmp_path)
     (case,) = found(manifest(), tmp_path).cases

@@ -8,11 +8,13 @@ import time
 import tracemalloc
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from medseg.errors import DataError
@@ -29,6 +31,7 @@ from medseg.testing.dicoms import write_dicom
 FILES = ItkFiles()
 SHAPE = (3, 4, 5)
 VOXELS = np.arange(60, dtype=np.int16).reshape(SHAPE)
+EMPTY = gzip.compress(b"", mtime=0)
 BYTES = VOXELS.tobytes(order="F")
 TURNED = (0.36, 0.48, -0.8, -0.8, 0.6, 0.0, 0.48, 0.64, 0.6)
 
@@ -382,6 +385,40 @@ def test_a_bomb_is_not_unpacked(tmp_path, write, name, fields):
     tracemalloc.stop()
 
     assert most < 1 << 26
+
+
+def test_very_many_packed_members_take_time_by_their_number_alone(tmp_path, monkeypatch):
+    """What stands behind a member is copied for each."""
+    path = nrrd(tmp_path / "a.nrrd", EMPTY * 2000 + gzip.compress(BYTES, mtime=0), encoding="gzip")
+    given = []
+
+    class Watched:
+        def __init__(self, **options):
+            self._inner = isal_zlib.decompressobj(**options)
+
+        def decompress(self, data, most):
+            given.append(len(data))
+            return self._inner.decompress(data, most)
+
+        def __getattr__(self, name):
+            return getattr(self._inner, name)
+
+    monkeypatch.setattr(reading, "isal_zlib", SimpleNamespace(decompressobj=Watched))
+    np.testing.assert_array_equal(read_itk(path).data, VOXELS)
+
+    assert len(given) == 2001
+    assert max(given) <= 4096
+
+
+@pytest.mark.parametrize("first", [1, 7, 1 << 12])
+def test_members_and_pieces_of_any_size_come_together(tmp_path, monkeypatch, first):
+    monkeypatch.setattr(reading, "_FIRST", first)
+    monkeypatch.setattr(reading, "PIECE", 50)
+    for cut in (0, 1, 60, 119, 120):
+        parts = (BYTES[:cut], b"", BYTES[cut:])
+        content = b"".join(gzip.compress(part, mtime=0) for part in parts)
+        path = nrrd(tmp_path / "a.nrrd", content, encoding="gzip")
+        np.testing.assert_array_equal(read_itk(path).data, VOXELS)
 
 
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
