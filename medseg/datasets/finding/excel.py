@@ -25,7 +25,7 @@ _OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # what older Excel wrote, and what hol
 MAX_BYTES = 200_000_000
 MAX_ELEMENTS = 5_000_000
 MAX_STRINGS = 500_000
-MAX_STYLES = 200_000
+MAX_STYLES = 100_000
 """Formats of cells, names and such, which openpyxl makes one by one; Excel keeps to 65,490 formats of cells."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _STYLE = re.compile(
@@ -85,7 +85,7 @@ def read_sheet(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
         OSError: The file cannot be read.
         RefusedError: openpyxl is not installed. Or the file is under a password, of another format, damaged, has a
             formula without its value, more than `MAX_ROWS` rows, or unpacks to more than `MAX_BYTES`,
-            `MAX_ELEMENTS` or `MAX_STRINGS`.
+            `MAX_ELEMENTS`, `MAX_STRINGS` or `MAX_STYLES`; or it is packed in a way that Excel does not use.
     """
     with open_regular(path) as file:
         _refuse_other(file, path.name)
