@@ -32,6 +32,7 @@ from medseg.text import many
 SUFFIXES = (".npz",)
 _ANEW = "Write the archive anew (numpy.savez_compressed), or leave the case out."
 _NO_MATTER = 1 << 26  # bytes for which nobody asks how much memory is free
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _PIECE = 1 << 24  # bytes that are read at a time
 
 #: As BraTS stores its volumes.
@@ -152,6 +153,11 @@ def _member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], in
             f"the archive holds no array '{name}': it has {_named(archive.namelist())}",
             "Write the case with `data` (X, Y, Z, channels) and `seg` (X, Y, Z), or leave it out.",
         ) from None
+    if told.compress_type not in _METHODS:  # zipfile unpacks those of others whole, whatever they come to
+        raise RefusedError(
+            f"its array '{name}' is packed in another way than NumPy packs, expected deflated or stored",
+            _ANEW,
+        )
     with archive.open(told) as stream:
         yield stream, told.file_size
 

@@ -10,11 +10,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from isal import isal_zlib
+from isal import igzip, isal_zlib
 
 from medseg.errors import DataError
 from medseg.files.regular import open_regular
 from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
+
+
+class Unpacked(igzip.IGzipFile):
+    """What is packed by gzip, as a stream of what is within."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """So many bytes.
+
+        Raises:
+            OSError: It is damaged, or a name before the data is longer than the half megabyte that isal holds.
+        """
+        try:
+            return super().read(size)
+        except OverflowError as error:
+            raise gzip.BadGzipFile(str(error)) from None
 
 
 @contextmanager

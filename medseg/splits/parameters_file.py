@@ -15,6 +15,7 @@ from medseg.splits.rule import MOST_COUNTED
 from medseg.text import many
 
 COLUMNS = ("image_axis", "channels", "img_shape", "train_size", "validation_ratio")
+_LONGEST = 100  # characters of a number
 _AXES = ("sagittal", "coronal", "axial")  # of X, Y and Z
 
 
@@ -109,7 +110,9 @@ def read_parameters(path: Path, known: Sequence[str]) -> Parameters:
 
 def _number(text: str) -> float:
     """A number from 0, as programs write it (0.25, .25, 2.5e-05); infinite where the text is none."""
-    plain = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", text, re.ASCII | re.IGNORECASE)
+    plain = len(text) < _LONGEST and re.fullmatch(
+        r"\s*(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", text, re.ASCII | re.IGNORECASE
+    )
     return float(text) if plain else math.inf
 
 

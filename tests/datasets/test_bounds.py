@@ -246,8 +246,13 @@ def test_cells_in_the_last_column_cost_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("limit", "more", "met"),
     [
-        ("MAX_STRINGS", {"strings": "<si/>" * 1000}, "texts, as decompression bombs do"),
-        ("MAX_ELEMENTS", {"rows": NAMES + "<row/>" * 1000}, "elements or"),
+        ("MAX_STRINGS", {"strings": "<si/>" * 1000}, "texts or "),
+        ("MAX_ELEMENTS", {"rows": NAMES + "<row/>" * 1000}, "elements, "),
+        (
+            "MAX_STYLES",
+            {"strings": '<xf numFmtId="0"/>' * 1000},
+            "formats and names, as decompression bombs do",
+        ),
         ("MAX_CELLS", {"rows": NAMES + f"<row>{cell('A1', 'x')}</row>" * 200}, "above 999 cells"),
     ],
 )
@@ -263,7 +268,19 @@ def test_many_texts_in_utf_16_are_counted_as_well(tmp_path, monkeypatch):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/t.xml", ("<si/>" * 1000).encode("utf-16"))
 
-    assert "texts, as decompression bombs do" in open_table(path, "the list").found
+    assert "999 texts or " in open_table(path, "the list").found
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_part_that_zipfile_would_unpack_whole_is_refused(tmp_path, monkeypatch, method):
+    with zipfile.ZipFile(sheet(tmp_path / "a.xlsx", NAMES)) as usual:
+        parts = {name: usual.read(name) for name in usual.namelist()}
+    with zipfile.ZipFile(tmp_path / "b.xlsx", "w", method) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("it was unpacked"))
+
+    assert "packed in another way than Excel packs" in open_table(tmp_path / "b.xlsx", "the list").found
 
 
 def test_a_sheet_with_entities_is_refused(tmp_path):
@@ -288,6 +305,15 @@ def test_a_csv_of_giant_rows_is_refused_as_it_is_read(tmp_path, monkeypatch, tex
     (tmp_path / "a.csv").write_text(text)
 
     assert met in open_table(tmp_path / "a.csv", "the list").found
+
+
+def test_a_csv_of_very_many_empty_lines_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "MOST_LINES", 100)
+    (tmp_path / "a.csv").write_text("image,label\n" + "\n" * 99)
+    assert open_table(tmp_path / "a.csv", "the list").columns == ("image", "label")
+
+    (tmp_path / "a.csv").write_text("image,label\n" + "\n" * 100)
+    assert "more than 100 lines, empty ones counted" in open_table(tmp_path / "a.csv", "the list").found
 
 
 def test_a_csv_of_more_cells_than_fit_into_memory_is_refused(tmp_path, monkeypatch):

@@ -122,6 +122,19 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         FILES.read(path, ["t1"])
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_array_that_zipfile_would_unpack_whole_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: int
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as file:
+        file.writestr("data.npy", header((1, 1, 1, 4)) + bytes(16))
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("it was unpacked"))
+
+    for read in (lambda: FILES.read(tmp_path / "a.npz", ["t1"]), lambda: FILES.geometry(tmp_path / "a.npz")):
+        with pytest.raises(DataError, match=r"packed in another way than NumPy packs.*savez_compressed"):
+            read()
+
+
 def test_a_header_that_claims_more_than_is_there_takes_no_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from isal import igzip, isal_zlib
 from medseg.datasets.deidentification.choice import Cleaned
 from medseg.files.regular import open_regular
 from medseg.images.made_up import is_made_up
+from medseg.images.opening import Unpacked
 from medseg.images.refusal import RefusedError
 from medseg.machine.memory import available_memory
 
@@ -85,7 +86,7 @@ def begins_as_nifti(path: Path) -> bool:
         head = file.read(2)
         file.seek(0)
         try:
-            stream: Any = igzip.IGzipFile(fileobj=file) if head == _PACKED else file
+            stream: Any = Unpacked(fileobj=file) if head == _PACKED else file
             return form_of(stream.read(348)) is not None
         except (OSError, EOFError, isal_zlib.error, zlib.error):  # type: ignore[misc]  # its stubs call it a value
             return False
@@ -102,7 +103,7 @@ def clean_nifti(path: Path) -> Cleaned:
     with open_regular(path) as file:
         packed = file.read(2) == _PACKED
         file.seek(0)
-        stream: Any = igzip.IGzipFile(fileobj=file) if packed else file
+        stream: Any = Unpacked(fileobj=file) if packed else file
         try:
             content, changes = _cleaned(stream)
         except (OSError, EOFError, isal_zlib.error, zlib.error) as error:  # type: ignore[misc]  # as above

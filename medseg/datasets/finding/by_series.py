@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from medseg.datasets.finding.doubtful import may_be_image, own_ending, refusal
 from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.finding.walk import Walk, leave_out
+from medseg.datasets.manifest.expressions import Pattern, compiled
 from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.manifest.series.layout import (
     FOLDER,
@@ -216,8 +217,11 @@ class SeriesFinder:
         shared = os.path.commonpath([f"/{name}" for name in study.files])
         tags = next(iter(study.files.values())).tags
         texts = {**tags, FOLDER: (shared if len(study.files) > 1 else shared.rpartition("/")[0])[1:]}
-        expression = _expression(self.layout.mask, texts)
-        return [(name, path) for name, path in sorted(others.items()) if expression.fullmatch(name)]
+        expression, at = (
+            _expression(self.layout.mask, texts),
+            f"manifest '{self.manifest.name}', 'layout.mask'",
+        )
+        return [(name, path) for name, path in sorted(others.items()) if expression.fullmatch(name, at)]
 
     def _fits(self, instance: Instance, tags: Tags, key: str) -> bool:
         return fits(tags, instance.tags, f"manifest '{self.manifest.name}', 'layout.{key}")
@@ -294,7 +298,7 @@ def _several(fitting: Mapping[str, Sequence[tuple[str, Instance]]], what: str, k
     )
 
 
-def _expression(mask: str, texts: Mapping[str, str]) -> re.Pattern[str]:
+def _expression(mask: str, texts: Mapping[str, str]) -> Pattern:
     """A pattern of file names with texts put in: `**/` stands for any folders, `*` for any part of a name."""
     written = ""
     for token in re.finditer(r"\{\w+\}/?|\*\*/|\*|[^{*]+|.", composed(mask)):
@@ -305,4 +309,4 @@ def _expression(mask: str, texts: Mapping[str, str]) -> re.Pattern[str]:
             written += re.escape(text) + ("/" if slash and text else "")
         else:
             written += {"**/": "(?:.*/)?", "*": "[^/]*"}.get(token[0], re.escape(token[0]))
-    return re.compile(written)
+    return compiled(written)

@@ -25,6 +25,12 @@ _OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # what older Excel wrote, and what hol
 MAX_BYTES = 200_000_000
 MAX_ELEMENTS = 5_000_000
 MAX_STRINGS = 500_000
+MAX_STYLES = 100_000
+"""Formats of cells, names and such, which openpyxl makes one by one; Excel keeps to 65,490 formats of cells."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_STYLE = re.compile(
+    rb"<(?:[\w.-]+:)?(?:xf|font|fill|border|dxf|numFmt|cellStyle|definedName|Override|Default|Relationship|sheet)[\s/>]"
+)
 _FORMULA = re.compile(rb"<(?:[\w.-]+:)?f[\s/>]")
 _STRING = re.compile(rb"<(?:[\w.-]+:)?si[\s/>]")
 
@@ -79,7 +85,7 @@ def read_sheet(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
         OSError: The file cannot be read.
         RefusedError: openpyxl is not installed. Or the file is under a password, of another format, damaged, has a
             formula without its value, more than `MAX_ROWS` rows, or unpacks to more than `MAX_BYTES`,
-            `MAX_ELEMENTS` or `MAX_STRINGS`.
+            `MAX_ELEMENTS`, `MAX_STRINGS` or `MAX_STYLES`; or it is packed in a way that Excel does not use.
     """
     with open_regular(path) as file:
         _refuse_other(file, path.name)
@@ -181,15 +187,23 @@ def _refuse_bomb(file: BinaryIO) -> bool:
                 "do",
                 remedy,
             )
-        elements = strings = 0
+        if any(part.compress_type not in _METHODS for part in parts):  # zipfile unpacks others whole
+            raise RefusedError(
+                "the Excel file is packed in another way than Excel packs, expected deflated or stored",
+                _REMEDY,
+            )
+        elements = strings = styles = 0
         for part in parts:
             with archive.open(part) as stream:
                 end = b""
                 while piece := stream.read(_PIECE).replace(b"\0", b""):  # UTF-16 has zeros in between
                     elements += piece.count(b"<")
                     strings += len(_STRING.findall(piece))
-                    if elements > MAX_ELEMENTS or strings > MAX_STRINGS:
-                        bounds = f"{MAX_ELEMENTS} elements or {MAX_STRINGS} texts"
+                    styles += len(_STYLE.findall(piece))
+                    if elements > MAX_ELEMENTS or strings > MAX_STRINGS or styles > MAX_STYLES:
+                        bounds = (
+                            f"{MAX_ELEMENTS} elements, {MAX_STRINGS} texts or {MAX_STYLES} formats and names"
+                        )
                         raise RefusedError(
                             f"the Excel file holds more than {bounds}, as decompression bombs do", remedy
                         )

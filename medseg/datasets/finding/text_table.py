@@ -27,6 +27,8 @@ _QUOTES = (
 #: A table of more characters in a row, or in all, is refused.
 LONGEST_ROW = 1_000_000
 MOST_TEXT = 500_000_000
+MOST_LINES = 2_500_000
+_NEEDED = "Save it with the needed rows and columns alone, one row a line."
 
 _SEPARATORS = (",", ";", "\t")
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\w"\r\n])"?[\r\n]*', re.IGNORECASE)
@@ -115,21 +117,24 @@ def _csv_rows(file: TextIO, separator: str, above: int) -> Iterator[tuple[int, S
 
     One of more than `LONGEST_ROW` characters is refused as it is read, and so is one that a quotation mark spoils.
     """
-    row = whole = width = 0
+    row = whole = width = count = 0
     separators: list[int] = []  # in each line of the row, but for those before a space, as in sentences
     tight = re.compile(re.escape(separator) + "(?! )")
 
     def lines() -> Iterator[str]:
-        nonlocal row, whole
+        nonlocal row, whole, count
         while line := file.readline(LONGEST_ROW + 1):
             row += len(line)
             whole += len(line)
+            count += 1
+            if count > MOST_LINES:
+                problem = f"the table has more than {MOST_LINES} lines, empty ones counted"
+                raise RefusedError(problem, _NEEDED)
             if row > LONGEST_ROW or whole > MOST_TEXT:
                 what, most = (
                     ("a row of the table", LONGEST_ROW) if row > LONGEST_ROW else ("the table", MOST_TEXT)
                 )
-                remedy = "Save it with the needed rows and columns alone, one row a line."
-                raise RefusedError(f"{what} has more than {most} characters", remedy)
+                raise RefusedError(f"{what} has more than {most} characters", _NEEDED)
             separators.append(len(tight.findall(line)))
             yield line
 

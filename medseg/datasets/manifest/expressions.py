@@ -93,6 +93,13 @@ class Pattern:
         return found
 
 
+def compiled(text: str) -> Pattern:
+    """Compile an expression of any length, without counted repeats, that was made of a pattern of file names."""
+    import regex  # noqa: PLC0415 - only where there is such a pattern
+
+    return Pattern(regex.compile(text))
+
+
 @lru_cache(maxsize=1024)
 def pattern(text: str) -> Pattern:
     """Compile a regular expression of Python's `re`.

@@ -40,6 +40,8 @@ from medseg.images.dicom.attributes import COPY
 from medseg.images.dicom.compressed import DECODERS, decoded
 from medseg.images.dicom.header import Header
 from medseg.images.dicom.lookup_table import table
+from medseg.images.dicom.run_lengths import refuse_long_runs
+from medseg.images.dicom.segmented_palette import refuse_long
 from medseg.images.pictures.scans import refuse_many_scans
 from medseg.images.refusal import RefusedError, of_format
 
@@ -57,6 +59,9 @@ _GREYS = {"MONOCHROME1", "MONOCHROME2"}
 _WAVELET_COLOURS = {"YBR_ICT", "YBR_RCT"}
 _COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", *_WAVELET_COLOURS}
 _KNOWN = {"HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "XYB"}
+
+_MOST_CODED, _BESIDE = 2, 1 << 20
+"""Of the bytes of a picture, those that it may take compressed, with so many for what stands beside, as a profile."""
 
 _EXPORT = "Export it uncompressed (as with dcmtk's dcmdjpeg or gdcmconv --raw), or leave the case out."
 
@@ -105,6 +110,7 @@ def palette_colours(head: Header, stored: NDArray[Any]) -> tuple[NDArray[Any], i
     data, colours = head.data, ("Red", "Green", "Blue")
     try:
         if f"Segmented{colours[0]}PaletteColorLookupTableData" in data:
+            _refuse_long_segments(head)
             unpacked = apply_color_lut(stored.astype(np.int32), data)[..., :3]
             return unpacked, 8 * unpacked.dtype.itemsize
         tables = [
@@ -119,6 +125,14 @@ def palette_colours(head: Header, stored: NDArray[Any]) -> tuple[NDArray[Any], i
     except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise RefusedError("the palette of the DICOM file is missing or damaged", COPY) from error
     return np.stack([each.of(stored) for each in tables], axis=-1), tables[0].bits
+
+
+def _refuse_long_segments(head: Header) -> None:
+    _, _, bits = head.data["RedPaletteColorLookupTableDescriptor"].value
+    for colour in ("Red", "Green", "Blue", "Alpha"):
+        given = head.value(f"Segmented{colour}PaletteColorLookupTableData")
+        if given:
+            refuse_long(given, bits=int(bits), little=head.syntax.is_little_endian)
 
 
 def _refuse_odd_samples(head: Header) -> None:
@@ -173,9 +187,11 @@ def _coded(head: Header) -> bytes | None:
         if len(raw) < (samples * head.allocated + 7) // 8:
             raise _early()
         return None
-    if head.syntax == RLELossless:
-        return None
     coded = _frame(head)
+    _refuse_much(head, coded)
+    if head.syntax == RLELossless:
+        refuse_long_runs(coded, head.height * head.width)
+        return None
     inner = header(coded)
     if inner is None:
         raise RefusedError(
@@ -193,6 +209,17 @@ def _coded(head: Header) -> bytes | None:
     else:
         refuse_many_scans(coded)
     return coded
+
+
+def _refuse_much(head: Header, coded: bytes) -> None:
+    """Refuse a picture that takes much more compressed than it needs otherwise: a decoder would go through it all."""
+    needed = head.height * head.width * head.samples * max(head.allocated // 8, 1)
+    if len(coded) > _MOST_CODED * needed + _BESIDE:
+        raise RefusedError(
+            f"the compressed pixels of a picture of the DICOM file take {len(coded)} bytes, and {needed} are its "
+            "pixels unpacked: one of these is damaged",
+            COPY,
+        )
 
 
 def _early() -> RefusedError:

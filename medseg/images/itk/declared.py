@@ -22,7 +22,14 @@ _FIELDS = frozenset(
         *("ndims", "dimsize", "offset", "position", "origin", "transformmatrix", "rotation", "orientation"),
         *("anatomicalorientation", "centerofrotation", "elementspacing", "elementsize", "elementtype"),
         *("elementnumberofchannels", "elementdatafile", "elementbyteordermsb", "binarydata"),
-        *("binarydatabyteordermsb", "compresseddata", "compresseddatasize", "headersize", "objecttype"),
+        *(
+            "binarydatabyteordermsb",
+            "compresseddata",
+            "compresseddatasize",
+            "headersize",
+            "objecttype",
+            "distanceunits",
+        ),
         *(
             "type",
             "dimension",
@@ -39,6 +46,15 @@ _FIELDS = frozenset(
         *("datafile", "lineskip", "byteskip", "thicknesses", "labels", "min", "max", "axismins", "axismaxs"),
     )
 )
+LENGTHS = frozenset({"m", "cm", "um", "nm", "pixel", "pixels", "meter", "metre", "inch", "microns", "micron"})
+"""Units of a length other than mm, in lower case."""
+
+ORIGIN = (
+    "its header gives no origin ({}); 0 is assumed: it may lie elsewhere than other images of the patient"
+)
+"""What is assumed of the place where voxels begin; to be filled with the field that would say so."""
+
+_MM = frozenset({"mm", "millimeter", "millimeters", "millimetre", "millimetres", "", "?", "???", "none"})
 _WHOLE = re.compile(r"[0-9]{1,10}")
 
 
@@ -89,6 +105,20 @@ def once(fields: Iterator[tuple[str, str]]) -> dict[str, str]:
             raise refused(f"the file's header gives {of_format(name, _FIELDS)} twice")
         found[name] = value
     return found
+
+
+def refuse_other_lengths(*units: str) -> None:
+    """Refuse units of length other than mm, which SimpleITK passes over.
+
+    Raises:
+        RefusedError: One of them is none that is known for mm, and not left open.
+    """
+    strange = sorted({each for each in units if each.strip().lower() not in _MM})
+    if strange:
+        raise RefusedError(
+            f"the file's header gives lengths in {of_format(strange[0], LENGTHS)}, expected mm",
+            "Export it anew with sizes in mm, or leave the case out.",
+        )
 
 
 def whole_numbers(fields: Mapping[str, str], name: str) -> tuple[int, ...]:

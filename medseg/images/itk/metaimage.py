@@ -12,7 +12,15 @@ from typing import BinaryIO
 import numpy as np
 
 from medseg.images.beside import plain_name
-from medseg.images.itk.declared import MOST_HEADER, Declared, once, refused, whole_numbers
+from medseg.images.itk.declared import (
+    MOST_HEADER,
+    ORIGIN,
+    Declared,
+    once,
+    refuse_other_lengths,
+    refused,
+    whole_numbers,
+)
 from medseg.images.refusal import of_format
 
 #: Bytes of each type, with its letter in NumPy. `LONG` has four, whatever the machine.
@@ -30,7 +38,7 @@ _TYPES = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
-_LINE = re.compile(r"\s*(\w+)\s*[=:]\s*(.*?)\s*")
+_SIGN = re.compile("[=:]")
 _OTHER_TYPES = frozenset(
     {"ascii", "none", "string", "other", "char", "uchar", "short", "ushort", "int", "uint", "float", "double"}
 )
@@ -38,6 +46,7 @@ _LONGEST = 250
 """Characters of a text: SimpleITK 2.5 writes longer ones behind their place in memory."""
 _OF_NUMBERS = frozenset("0123456789 .+-eE")
 _SPACINGS = ("ElementSpacing", "ElementSize")
+_ORIGINS = ("Offset", "Position", "Origin")
 _DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
 
 
@@ -60,6 +69,7 @@ def declared(file: BinaryIO) -> Declared:
         raise refused(f"the file holds voxels of type {_named(kind)}, expected one number each")
     if not _true(fields, "BinaryData", usual=True):
         raise refused("the file holds its voxels as text, expected them as bytes (BinaryData = True)")
+    refuse_other_lengths(fields.get("DistanceUnits", ""))
     big = _true(fields, "BinaryDataByteOrderMSB") or _true(fields, "ElementByteOrderMSB")
     data = fields["ElementDataFile"]
     packed, skipped = _packed(fields), _skipped(fields)
@@ -87,20 +97,29 @@ def _named(kind: str) -> str:
 
 
 def _fields(file: BinaryIO) -> Iterator[tuple[str, str]]:
-    """Keys and values up to that which names the file of the voxels, behind which the file then is."""
-    while file.tell() < MOST_HEADER:
-        line = file.readline(MOST_HEADER)
-        found = _LINE.fullmatch(line.decode("latin-1"))
-        if not line or (found is None and line.strip()):
-            break
-        if found is not None:
-            if len(found[2]) > _LONGEST and not set(found[2]) <= _OF_NUMBERS:
-                raise refused(
-                    f"'{found[1]}' of the file's header is of {len(found[2])} characters, expected {_LONGEST} at most"
-                )
-            yield found[1], found[2]
-            if found[1] == "ElementDataFile":
-                return
+    """Keys and values up to that which names the file of the voxels, behind which the file then is.
+
+    A key ends with the first sign behind it, and may hold anything else, such as the `dim[0]` and `0010|0010` that
+    SimpleITK writes of NIfTI and DICOM. Of a text of several lines the rest belongs to the next key, as MetaIO reads.
+    """
+    begun = ""
+    while file.tell() < MOST_HEADER and len(begun) <= _LONGEST:
+        line = file.readline(MOST_HEADER).decode("latin-1")
+        sign = _SIGN.search(line)
+        if sign is None:
+            if not line:
+                break
+            begun = (begun + line).lstrip()
+            continue
+        key, value, begun = (begun + line[: sign.start()]).strip(), line[sign.end() :].strip(), ""
+        longest = max(len(key), 0 if set(value) <= _OF_NUMBERS else len(value))
+        if longest > _LONGEST:
+            raise refused(
+                f"a field of the file's header is of {longest} characters, expected {_LONGEST} at most"
+            )
+        yield key, value
+        if key == "ElementDataFile":
+            return
     raise refused(
         "the file is not MetaImage, or truncated: lines 'Key = Value' were expected, with ElementDataFile as the last"
     )
@@ -132,3 +151,5 @@ def _assumed(fields: Mapping[str, str]) -> Iterator[str]:
             "its header gives no directions (TransformMatrix); axes are assumed to run to the patient's left, back "
             "and top"
         )
+    elif not any(name in fields for name in _ORIGINS):
+        yield ORIGIN.format("Offset")

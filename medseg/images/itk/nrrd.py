@@ -12,9 +12,18 @@ from typing import BinaryIO
 import numpy as np
 
 from medseg.images.beside import plain_name
-from medseg.images.itk.declared import MOST_HEADER, Declared, once, refused, whole_numbers
+from medseg.images.itk.declared import (
+    LENGTHS,
+    MOST_HEADER,
+    ORIGIN,
+    Declared,
+    once,
+    refuse_other_lengths,
+    refused,
+    whole_numbers,
+)
 from medseg.images.limits import refuse_placeless
-from medseg.images.refusal import RefusedError, of_format
+from medseg.images.refusal import of_format
 
 MAGIC = b"NRRD000"
 
@@ -53,13 +62,8 @@ _VECTORS = frozenset(
     }
 )
 _DOMAINS = frozenset({"domain", "space", "???", "none"})
-_LENGTHS = frozenset(
-    {"m", "cm", "um", "nm", "pixel", "pixels", "meter", "metre", "inch", "microns", "micron"}
-)
 _LONGEST = 400
 """Characters of a field: SimpleITK 2.5 ends the program over a fault in one of about a thousand, path included."""
-
-_MM = frozenset({"mm", "millimeter", "millimeters", "millimetre", "millimetres", "", "???", "none"})
 
 
 def declared(file: BinaryIO) -> Declared:
@@ -150,13 +154,16 @@ def _begin(fields: Mapping[str, str], begin: int, *, packed: bool) -> int | None
 
 
 def _refuse_other_units(fields: Mapping[str, str]) -> None:
-    given = fields.get("spaceunits", fields.get("units", ""))
-    strange = sorted({each for each in re.findall(r'"([^"]*)"', given) if each.lower() not in _MM})
-    if strange:
-        raise RefusedError(
-            f"the file's header gives lengths in {of_format(strange[0], _LENGTHS)}, expected mm",
-            "Export it anew with sizes in mm, or leave the case out.",
-        )
+    """Of the axes where there are units of the space, only lengths count: others are of times and the like."""
+    of_space, of_axes = (_quoted(fields.get(name, "")) for name in ("spaceunits", "units"))
+    if of_space:
+        of_axes = [each for each in of_axes if each.lower() in LENGTHS]
+    refuse_other_lengths(*of_space, *of_axes)
+
+
+def _quoted(text: str) -> list[str]:
+    """Units as the format quotes them, or words of a list that does not."""
+    return re.findall(r'"([^"]*)"', text) or text.split()
 
 
 def _several(fields: Mapping[str, str], axes: int) -> str:
@@ -202,3 +209,5 @@ def _assumed(fields: Mapping[str, str]) -> Iterator[str]:
             "its header gives no sides of the patient (space, space directions); axes are assumed to run to the "
             "patient's left, back and top"
         )
+    elif "spaceorigin" not in fields:
+        yield ORIGIN.format("space origin")

@@ -46,6 +46,7 @@ HEADERS: Mapping[str, Callable[[BinaryIO], Declared]] = {
 """What reads a header, by the ending of the file's name."""
 
 _LONGEST_PATH = 500
+_FIRST = 1 << 12  # bytes of a packed member that are looked at first: what stands behind its end is copied
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From the world of SimpleITK to ours, RAS, and back."""
@@ -234,18 +235,20 @@ def _unpacked(file: BinaryIO, packed: int, expected: int) -> bytearray:
     Raises:
         DataError: It is damaged, or much more.
     """
-    held, waiting = bytearray(), b""
+    held, waiting, begin, size = bytearray(), memoryview(b""), 0, _FIRST
     unpacker = isal_zlib.decompressobj(wbits=47)  # zlib and gzip
-    while waiting or packed:
+    while begin < len(waiting) or packed:
         if unpacker.eof:
-            unpacker = isal_zlib.decompressobj(wbits=47)
-        if not waiting:
-            waiting = file.read(min(PIECE, packed))
+            unpacker, size = isal_zlib.decompressobj(wbits=47), _FIRST
+        if begin == len(waiting):
+            waiting, begin = memoryview(file.read(min(PIECE, packed))), 0
             packed -= len(waiting)
             if not waiting:
                 break
-        held += unpacker.decompress(waiting, PIECE)
-        waiting = unpacker.unused_data or unpacker.unconsumed_tail
+        given = waiting[begin : begin + size]
+        held += unpacker.decompress(given, PIECE)
+        begin += len(given) - len(unpacker.unused_data or unpacker.unconsumed_tail)
+        size = min(2 * size, PIECE)
         if len(held) > expected + SLACK:
             raise bomb(expected)
         if len(held) >= expected and unpacker.eof:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from isal import igzip
 from nibabel.freesurfer.mghformat import MGHHeader
 
 from medseg.errors import DataError
@@ -26,6 +25,7 @@ from medseg.images.limits import (
     volume_shape,
 )
 from medseg.images.nifti.read import unpacked
+from medseg.images.opening import Unpacked
 from medseg.images.refusal import RefusedError
 
 SUFFIXES = (".mgh", ".mgz")
@@ -59,7 +59,7 @@ def read_mgh(path: Path, count: int = 1) -> list[StoredImage]:
                 raise DataError(SHORT)
             held += piece
         # behind the voxels stand a few parameters of the scan, and texts
-        if isinstance(stream, igzip.IGzipFile) and len(stream.read(SLACK + 1)) > SLACK:
+        if isinstance(stream, Unpacked) and len(stream.read(SLACK + 1)) > SLACK:
             raise bomb(expected)
     data = np.frombuffer(held, dtype).reshape((*grid.shape, count), order="F")
     return [StoredImage(data[..., each], grid, grid.assumed) for each in range(count)]

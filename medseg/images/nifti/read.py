@@ -11,7 +11,6 @@ from typing import Any
 
 import nibabel
 import numpy as np
-from isal import igzip
 from nibabel.filebasedimages import ImageFileError
 from nibabel.imageglobals import logger
 from nibabel.spatialimages import HeaderDataError
@@ -32,7 +31,7 @@ from medseg.images.limits import (
 )
 from medseg.images.made_up import is_made_up
 from medseg.images.nifti.place import placed, with_known_codes
-from medseg.images.opening import opened
+from medseg.images.opening import Unpacked, opened
 from medseg.images.refusal import RefusedError
 
 _FORMS = (nibabel.Nifti1Image, nibabel.Nifti2Image)
@@ -172,7 +171,7 @@ def unpacked(path: Path) -> Iterator[tuple[Any, float]]:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         if packed:
-            with igzip.IGzipFile(fileobj=file, mode="rb") as stream:
+            with Unpacked(fileobj=file, mode="rb") as stream:
                 yield stream, size * MOST_PACKED
         else:
             yield file, size
@@ -194,7 +193,7 @@ def _held(stream: Any, head: bytes, proxy: Any, most: float) -> io.BytesIO:
             raise DataError(SHORT)
         held.write(piece)
     # To the end of what is packed stands a check sum; what is not packed may go on as it likes.
-    if isinstance(stream, igzip.IGzipFile) and len(stream.read(SLACK + 1)) > SLACK:
+    if isinstance(stream, Unpacked) and len(stream.read(SLACK + 1)) > SLACK:
         raise bomb(expected)
     held.seek(0)
     return held

@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,18 @@ def test_a_label_map_that_is_missing_or_there_twice_is_a_fault(tmp_path):
     (fault,) = found(with_mask("{PatientID}*.nii"), tmp_path).faults
     assert fault.found == "2 files of the study fit 'layout.mask' of the manifest"
     assert found(with_mask("{PatientID}*.nii"), tmp_path, truth=False).faults == ()
+
+
+def test_a_pattern_of_label_maps_of_many_stars_is_answered_at_once(tmp_path):
+    """`re` tries every way to share the letters among the stars."""
+    write_study(tmp_path)
+    (tmp_path / f"p1{'a' * 120}b.nii.gz").write_bytes(b"x")
+    begun = time.process_time()
+
+    (fault,) = found(with_mask("{PatientID}" + "*a" * 5 + "*x*b.nii.gz"), tmp_path).faults
+
+    assert fault.found == "no file of the study fits 'layout.mask' of the manifest"
+    assert time.process_time() - begun < 1
 
 
 def test_a_changed_slice_is_read_again_whichever_it_is(tmp_path):

@@ -19,13 +19,14 @@ import SimpleITK
 from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 
 from medseg.errors import DataError
 from medseg.images.dicom import header as dicom_file
+from medseg.images.dicom import pixels
 from medseg.images.dicom.deflated import refuse_bomb
-from medseg.images.dicom.reader import dicom_size, dicom_tag, read_dicom
+from medseg.images.dicom.reader import dicom_frames_size, dicom_size, dicom_tag, read_dicom, read_dicom_frames
 from medseg.images.dicom.sniff import is_dicom
 from medseg.images.pictures import decoders as picture_kinds
 from medseg.images.refusal import RefusedError
@@ -385,6 +386,111 @@ def test_a_palette_gives_its_colours(tmp_path, bits, first):
     path = write_dicom(tmp_path / "a.dcm", places, PhotometricInterpretation="PALETTE COLOR", **palette)
     expected = apply_color_lut(places, pydicom.dcmread(path)) / (257 if bits == 16 else 1)
     np.testing.assert_allclose(read_one(path, channels="rgb").transpose(1, 2, 0), expected, atol=1e-3)
+
+
+def segmented(path, segments, bits=16):
+    """A picture whose palette is the same segments for each colour: numbers of 8 or 16 bits."""
+    palette: dict[str, Any] = {}
+    for name in ("Red", "Green", "Blue"):
+        palette[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
+        palette[f"Segmented{name}PaletteColorLookupTableData"] = np.array(
+            segments, f"<u{bits // 8}"
+        ).tobytes()
+    return write_dicom(path, COLOURS[..., 0], PhotometricInterpretation="PALETTE COLOR", **palette)
+
+
+@pytest.mark.parametrize(
+    ("bits", "segments"),
+    [
+        (16, [0, 2, 0, 700, 1, 127, 9000, 2, 1, 4, 0, 0, 1, 5, 1, 126, 65535]),
+        (8, [0, 2, 0, 70, 1, 127, 255, 2, 1, 4, 0, 0, 0, 1, 127, 9]),
+    ],
+)
+def test_a_palette_in_segments_gives_its_colours(tmp_path, bits, segments):
+    path = segmented(tmp_path / "a.dcm", segments, bits)
+    data = pydicom.dcmread(path)
+
+    expected = apply_color_lut(COLOURS[..., 0].astype(np.int32), data) / (257 if bits == 16 else 1)
+
+    np.testing.assert_allclose(read_one(path, channels="rgb").transpose(1, 2, 0), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("bits", "segments"),
+    [
+        (16, [0, 1, 5, *[1, 65535, 9] * 2]),
+        (16, [0, 1, 5, 1, 65000, 9, *[2, 1, 3, 0] * 2]),
+        (16, [0, 1, 5, 1, 10, 9, 2, 1, 6, 0]),
+        (16, [0, 1, 5, *[2, 65535, 0, 0] * 9]),
+        (16, [0, 1, 5, *[0, 0] * 70_000]),
+        (16, [0, 1, 5, 3, 1, 9]),
+        (8, [0, 1, 5, *[1, 255, 9] * 300]),
+        (8, [0, 1, 5, *[1, 255, 9] * 2, *[2, 2, 3, 0, 0, 0] * 200]),
+    ],
+    ids=[
+        "two long lines",
+        "the same by reference",
+        "a reference to itself",
+        "references to references",
+        "no entries at all",
+        "no known kind",
+        "many lines of bytes",
+        "references in bytes",
+    ],
+)
+def test_a_palette_in_segments_of_too_much_is_not_written_out(tmp_path, monkeypatch, bits, segments):
+    path = segmented(tmp_path / "a.dcm", segments, bits)
+    monkeypatch.setattr(pixels, "apply_color_lut", lambda *_: pytest.fail("it was written out"))
+
+    with pytest.raises(RefusedError, match="palette"):
+        read_dicom(path, "rgb")
+
+
+def run_lengths(path, array, segment):
+    """A picture of RLE whose one segment is this."""
+    data = pydicom.dcmread(write_dicom(path, array, transfer_syntax=uid.RLELossless))
+    data.PixelData = encapsulate([struct.pack("<16I", 1, 64, *[0] * 14) + segment])
+    data["PixelData"].is_undefined_length = True
+    data.save_as(path)
+    return path
+
+
+def test_runs_of_very_much_are_not_unpacked(tmp_path, monkeypatch):
+    small, large = np.zeros((4, 5), np.uint8), np.zeros((1500, 1500), np.uint8)
+    unpacked = pixels._of_pydicom
+    monkeypatch.setattr(pixels, "_of_pydicom", lambda _: pytest.fail("it was unpacked"))
+
+    with pytest.raises(RefusedError, match=r"take 1200064 bytes, and 20 are its pixels"):
+        read_dicom(run_lengths(tmp_path / "a.dcm", small, b"\x81\x00" * 600_000), "grey")
+    with pytest.raises(RefusedError, match="unpacks to more than twice the 2250000 bytes"):
+        read_dicom(run_lengths(tmp_path / "b.dcm", large, b"\x81\x00" * 600_000), "grey")
+
+    monkeypatch.setattr(pixels, "_of_pydicom", unpacked)
+    noise = RNG.integers(0, 256, (1100, 1100)).astype(np.uint8)  # of which runs take more than the pixels
+    np.testing.assert_array_equal(
+        read_one(write_dicom(tmp_path / "c.dcm", noise, transfer_syntax=uid.RLELossless), "none"), noise
+    )
+
+
+@pytest.mark.parametrize("syntax", ["JPEGLSLossless", "JPEG2000Lossless"])
+def test_a_compressed_picture_of_very_many_bytes_never_reaches_its_decoder(tmp_path, monkeypatch, syntax):
+    path = write_dicom(tmp_path / "a.dcm", TWELVE, transfer_syntax=getattr(uid, syntax))
+    data = pydicom.dcmread(path)
+    data.PixelData = encapsulate([get_frame(data.PixelData, 0) + bytes(1_100_000)])
+    data["PixelData"].is_undefined_length = True
+    data.save_as(path)
+    monkeypatch.setattr(pixels, "decoded", lambda *_: pytest.fail("it was decoded"))
+
+    with pytest.raises(RefusedError, match="one of these is damaged"):
+        read_dicom(path, "grey")
+
+
+def test_very_many_frames_are_refused_by_the_header_alone(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", np.zeros((20_001, 1, 1), np.uint8), NumberOfFrames=20_001)
+
+    for read in (lambda: read_dicom_frames(path, "grey"), lambda: dicom_frames_size(path)):
+        with pytest.raises(RefusedError, match="holds 20001 frames, expected 20000 at most"):
+            read()
 
 
 def test_a_palette_that_is_missing_is_refused(tmp_path):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import os
+import time
 import tracemalloc
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from medseg.errors import DataError
@@ -21,12 +24,14 @@ from medseg.images import limits
 from medseg.images.itk import read as reading
 from medseg.images.itk.apart import whole
 from medseg.images.itk.kind import ItkFiles
-from medseg.images.itk.read import itk_geometry, read_itk, read_several, stored_channels
+from medseg.images.itk.read import header_of, itk_geometry, read_itk, read_several, stored_channels
 from medseg.images.nifti.read import read_nifti
+from medseg.testing.dicoms import write_dicom
 
 FILES = ItkFiles()
 SHAPE = (3, 4, 5)
 VOXELS = np.arange(60, dtype=np.int16).reshape(SHAPE)
+EMPTY = gzip.compress(b"", mtime=0)
 BYTES = VOXELS.tobytes(order="F")
 TURNED = (0.36, 0.48, -0.8, -0.8, 0.6, 0.0, 0.48, 0.64, 0.6)
 
@@ -148,6 +153,66 @@ def test_ways_to_say_where_the_voxels_are(tmp_path, write, fields, content):
     np.testing.assert_array_equal(read_itk(path).data, VOXELS)
 
 
+@pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd", ".nhdr"])
+@pytest.mark.parametrize("before", ["NIfTI", "DICOM"])
+def test_what_simpleitk_converts_is_read_with_all_that_it_writes_of_the_header(
+    tmp_path, capfd, ending, before
+):
+    if before == "NIfTI":
+        SimpleITK.WriteImage(image(), str(tmp_path / "a.nii.gz"))
+        first = tmp_path / "a.nii.gz"
+    else:
+        comments = "a = b\r\nof\r\nseveral lines"
+        first = write_dicom(tmp_path / "a.dcm", VOXELS[:, :, 0].astype(np.uint16), ImageComments=comments)
+    converted = SimpleITK.ReadImage(str(first))
+    path = tmp_path / f"b{ending}"
+    SimpleITK.WriteImage(converted, str(path))
+    capfd.readouterr()  # SimpleITK warns of what it does not write
+
+    found, expected = read_itk(path), SimpleITK.ReadImage(str(path))
+
+    assert (b"dim[0]" if before == "NIfTI" else b"0020|4000") in path.read_bytes()
+    np.testing.assert_array_equal(found.data, SimpleITK.GetArrayFromImage(expected).T)
+    np.testing.assert_allclose(found.geometry.spacing, expected.GetSpacing())
+    np.testing.assert_allclose(found.geometry.affine[:3, 3], expected.GetOrigin() * np.array([-1, -1, 1]))
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("write", "fields"),
+    [
+        (metaimage, {"DistanceUnits": "mm"}),
+        (metaimage, {"DistanceUnits": "?"}),
+        (nrrd, {"space_units": '"mm" "mm" "mm"'}),
+        (
+            nrrd,
+            {
+                "space_units": '"mm" "mm" "mm"',
+                "units": '"" "" "" "s"',
+                "dimension": "4",
+                "sizes": "3 4 5 1",
+                "space_directions": "(1,0,0) (0,1,0) (0,0,1) none",
+                "kinds": "domain domain domain domain",
+            },
+        ),
+    ],
+)
+def test_lengths_in_mm_and_units_of_other_things_are_no_matter(tmp_path, write, fields):
+    path = write(tmp_path / f"a{'.mha' if write is metaimage else '.nrrd'}", **fields)
+
+    assert header_of(path).sizes[:3] == SHAPE
+
+
+def test_spaces_within_a_header_cost_no_more_than_other_characters(tmp_path):
+    path = metaimage(tmp_path / "a.mha", Name="Doe" + " " * 60_000 + "Jane")
+    begun = time.process_time()
+
+    with pytest.raises(DataError, match="60007 characters"):
+        read_itk(path)
+
+    assert time.process_time() - begun < 1
+
+
 def test_sides_of_nrrd_are_those_that_it_names(tmp_path):
     path = nrrd(tmp_path / "a.nrrd", space="right-anterior-superior", space_origin="(1,2,3)")
 
@@ -180,6 +245,8 @@ def test_a_picture_is_one_slice_whose_thickness_is_assumed(tmp_path):
             "no sides",
         ),
         (nrrd, "a.nrrd", {"space": "3D-right-handed"}, "no sides"),
+        (metaimage, "a.mha", {"Offset": ""}, r"no origin (Offset); 0 is assumed"),
+        (nrrd, "a.nrrd", {"space_origin": ""}, r"no origin (space origin); 0 is assumed"),
     ],
 )
 def test_what_a_header_leaves_open_is_said(tmp_path, write, name, fields, said):
@@ -205,6 +272,9 @@ BAD = [
         "voxels of 0 mm, which is smaller than an atom",
     ),
     (metaimage, {"ElementNumberOfChannels": "3"}, BYTES * 3, "3 values in each voxel"),
+    (metaimage, {"DistanceUnits": "cm"}, BYTES, "lengths in cm, expected mm"),
+    (metaimage, {"DistanceUnits": "um"}, BYTES, "lengths in um, expected mm"),
+    (metaimage, {"DistanceUnits": "Doe"}, BYTES, "lengths in something else, expected mm"),
     (metaimage, {"ElementType": "MET_FLOAT_MATRIX"}, BYTES, "type MET_FLOAT_MATRIX"),
     (metaimage, {"BinaryData": "False"}, BYTES, "as text"),
     (metaimage, {"DimSize": "3 4 0"}, BYTES, "whole numbers above 0 under 'DimSize'"),
@@ -232,6 +302,8 @@ BAD = [
     ),
     (nrrd, {"space_origin": "(1e30,0,0)"}, BYTES, "beyond any image"),
     (nrrd, {"space_units": '"um" "um" "um"'}, BYTES, "lengths in um"),
+    (nrrd, {"space_units": "cm cm cm"}, BYTES, "lengths in cm"),
+    (nrrd, {"space_units": '"mm" "mm" "mm"', "units": '"cm" "cm" "cm"'}, BYTES, "lengths in cm"),
     (nrrd, {"type": "block"}, BYTES, "type block"),
     (nrrd, {"encoding": "bzip2"}, BYTES, "encoded as bzip2"),
     (nrrd, {"endian": ""}, BYTES, "order bytes"),
@@ -313,6 +385,40 @@ def test_a_bomb_is_not_unpacked(tmp_path, write, name, fields):
     tracemalloc.stop()
 
     assert most < 1 << 26
+
+
+def test_very_many_packed_members_take_time_by_their_number_alone(tmp_path, monkeypatch):
+    """What stands behind a member is copied for each."""
+    path = nrrd(tmp_path / "a.nrrd", EMPTY * 2000 + gzip.compress(BYTES, mtime=0), encoding="gzip")
+    given = []
+
+    class Watched:
+        def __init__(self, **options):
+            self._inner = isal_zlib.decompressobj(**options)
+
+        def decompress(self, data, most):
+            given.append(len(data))
+            return self._inner.decompress(data, most)
+
+        def __getattr__(self, name):
+            return getattr(self._inner, name)
+
+    monkeypatch.setattr(reading, "isal_zlib", SimpleNamespace(decompressobj=Watched))
+    np.testing.assert_array_equal(read_itk(path).data, VOXELS)
+
+    assert len(given) == 2001
+    assert max(given) <= 4096
+
+
+@pytest.mark.parametrize("first", [1, 7, 1 << 12])
+def test_members_and_pieces_of_any_size_come_together(tmp_path, monkeypatch, first):
+    monkeypatch.setattr(reading, "_FIRST", first)
+    monkeypatch.setattr(reading, "PIECE", 50)
+    for cut in (0, 1, 60, 119, 120):
+        parts = (BYTES[:cut], b"", BYTES[cut:])
+        content = b"".join(gzip.compress(part, mtime=0) for part in parts)
+        path = nrrd(tmp_path / "a.nrrd", content, encoding="gzip")
+        np.testing.assert_array_equal(read_itk(path).data, VOXELS)
 
 
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
@@ -418,6 +524,7 @@ def test_voxels_without_their_header_are_refused_with_the_endings_of_headers(tmp
         (nrrd, "a.nrrd", {"space directions": "(" * 401}),
         (nrrd, "a.nrrd", {"custom": "x" * 401}),
         (metaimage, "a.mha", {"Name": "x" * 251}),
+        (metaimage, "a.mha", {"x" * 251: "a"}),
     ],
 )
 def test_texts_over_which_simpleitk_would_end_the_program_never_reach_it(

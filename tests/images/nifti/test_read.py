@@ -15,6 +15,8 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from medseg.errors import DataError
 from medseg.geometry.grid import Geometry
+from medseg.images.formats import NIFTI
+from medseg.images.itk.kind import ItkFiles
 from medseg.images.nifti.read import nifti_geometry, read_nifti, stored_shape
 from medseg.images.nifti.write import write_nifti
 from medseg.images.refusal import RefusedError
@@ -216,6 +218,16 @@ def test_a_header_that_claims_more_than_the_file_holds_asks_for_no_memory(tmp_pa
     path.write_bytes(header.binaryblock + bytes(104))
     with pytest.raises(DataError, match="truncated"):
         read_nifti(path)
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.mgz"])
+def test_a_name_without_an_end_within_a_packed_file_is_damage(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x1f\x8b\x08\x08" + bytes(6) + b"A" * 600_000)
+    files = NIFTI if name.endswith(".nii.gz") else ItkFiles()
+
+    for read in (lambda: files.read(tmp_path / name, ["t1"]), lambda: files.geometry(tmp_path / name)):
+        with pytest.raises(DataError, match="damaged: its compressed data cannot be unpacked"):
+            read()
 
 
 def test_an_absent_file_and_a_folder_are_data_errors(tmp_path: Path) -> None:
