@@ -213,6 +213,14 @@ def test_tiles_of_all_pages_count_together(tmp_path: Path) -> None:
     )
 
 
+def test_pixels_of_all_pages_are_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watched, "BESIDE", 1000 * CALL)
+    pixels = np.random.default_rng(4).integers(0, 256, (200, 200), dtype=np.uint8)
+    code = zlib.compress(pixels)
+
+    assert len(read_pictures(chained(tmp_path / "x.tif", 9, code, pixels.shape), "grey")) == 9
+
+
 def test_pages_that_lead_back_to_one_another_are_left_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

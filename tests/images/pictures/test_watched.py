@@ -160,6 +160,7 @@ def test_all_ways_of_reading_count(tmp_path: Path) -> None:
                 handle.read(BESIDE - BESIDE // 64)
             with pytest.raises(RefusedError):
                 way(handle)
+            assert handle.tell() <= BESIDE + 1  # it is refused before it is read
             with pytest.raises(RefusedError):  # nor is it read by somebody who passes that over
                 handle.read(1)
 
