@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: Start of frame of JPEG (SOF0 to SOF15 without DHT, JPG, DAC) and of JPEG-LS (SOF55).
 #: Source: ITU-T T.81, table B.1; ITU-T T.87, table C.1.
@@ -38,8 +38,10 @@ class Coded:
 
 
 def header(data: bytes) -> Coded | None:
-    """Read the size out of a codestream; None if it holds none."""
+    """Read the size out of a codestream, or a JP2 file around one; None if it holds none."""
     try:
+        if data.startswith(_BOXED):
+            return _of_jp2(data)
         return _of_jpeg_2000(data) if data.startswith(_WAVELETS) else _of_jpeg(data)
     except (struct.error, ValueError):
         return None
@@ -105,8 +107,49 @@ def _of_jpeg(data: bytes) -> Coded | None:
     return None
 
 
-def _of_jpeg_2000(data: bytes) -> Coded:
+def _of_jp2(data: bytes) -> Coded | None:
+    """Of the codestream that a JP2 file holds, with as many samples as its palette, if any, makes of each pixel.
+
+    Boxes are walked, as decoders do: any other may hold bytes that look like a codestream. Source: ITU-T T.800,
+    I.5.3.4, I.5.3.5.
+    """
+    made = 0
+    for name, begin, end in _boxes(data, 0, len(data)):
+        if name == b"jp2c":
+            found = _of_jpeg_2000(data, begin)
+            return replace(found, samples=max(found.samples, made))
+        if name == b"pclr":
+            made = max(made, struct.unpack_from(">HB", data, begin)[1])
+        elif name == b"cmap":
+            made = max(made, (end - begin) // 4)
+    return None
+
+
+def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Each box of a JP2 file, and within its header: name, begin and end of what it holds. Source: ITU-T T.800, I.4.
+
+    Raises:
+        ValueError: One is shorter than its own header, or longer than what it is in.
+    """
+    while at < end:
+        length, name = struct.unpack_from(">I4s", data, at)
+        begin = at + 8
+        if length == 1:
+            (length,) = struct.unpack_from(">Q", data, begin)
+            begin += 8
+        last = at + length if length else end
+        if not begin <= last <= end:
+            raise ValueError("a box of another length")
+        yield name, begin, last
+        if name == b"jp2h":
+            yield from _boxes(data, begin, last)
+        at = last
+
+
+def _of_jpeg_2000(data: bytes, at: int = 0) -> Coded:
     """Read its segment SIZ. Source: ITU-T T.800, A.5.1."""
-    right, down, left, above = struct.unpack_from(">4I", data, 8)
-    samples, bits = struct.unpack_from(">HB", data, 40)
+    if not data.startswith(_WAVELETS, at):
+        raise ValueError("no codestream")
+    right, down, left, above = struct.unpack_from(">4I", data, at + 8)
+    samples, bits = struct.unpack_from(">HB", data, at + 40)
     return Coded(down - above, right - left, samples, (bits & 0x7F) + 1, wavelets=True)

@@ -15,7 +15,8 @@ from medseg.images.pictures.decoders import (
     refuse_no_numbers,
     within_limit,
 )
-from medseg.images.pictures.stored import Kind, Stored, Watched
+from medseg.images.pictures.stored import Kind, Stored
+from medseg.images.pictures.watched import Watched
 from medseg.images.refusal import RefusedError
 
 

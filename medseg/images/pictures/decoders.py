@@ -21,7 +21,8 @@ from PIL.PngImagePlugin import PngImageFile
 from medseg.images.jpeg import END, lacks_end, whole
 from medseg.images.made_up import is_made_up
 from medseg.images.pictures.scans import refuse_many_scans
-from medseg.images.pictures.stored import Kind, Stored, Watched
+from medseg.images.pictures.stored import Kind, Stored
+from medseg.images.pictures.watched import CALL, Watched
 from medseg.images.refusal import RefusedError
 
 MAX_PIXELS = 100_000_000
@@ -53,6 +54,9 @@ class _Pillow(Kind):
 
     plugin: ClassVar[type[ImageFile.ImageFile]]
 
+    most: ClassVar[int] = 4
+    """Bytes that a sample can need: two of PNG; two of a JPEG of noise, which is read twice."""
+
     def size(self, handle: Watched) -> tuple[int, int]:
         image = self._opened(handle)
         width, height = image.size
@@ -60,7 +64,9 @@ class _Pillow(Kind):
         return (width, height) if turned else (height, width)
 
     def read(self, handle: Watched) -> Stored:
-        image = self._opened(handle)
+        return self._loaded(self._opened(handle), handle)
+
+    def _loaded(self, image: Any, handle: Watched) -> Stored:
         if self.reduced(image):
             raise RefusedError(
                 "16-bit colour (or grey with alpha), of which Pillow would keep 8 bits",
@@ -75,8 +81,10 @@ class _Pillow(Kind):
         return replace(stored, notes=(*notes, *stored.notes), lossy=self.lossy(image))
 
     def _opened(self, handle: Watched) -> Any:
+        handle.allow(0)
         image = self.plugin(handle)
         within_limit(image.height, image.width)
+        handle.allow(image.height * image.width * len(image.getbands()) * self.most)
         if (frames := self.frames(image, handle)) > 1:
             raise RefusedError(
                 f"{frames} pictures in one file, expected one", "Save each in a file of its own."
@@ -138,11 +146,12 @@ class _Jpeg(_Pillow):
     plugin = JpegImageFile
 
     def read(self, handle: Watched) -> Stored:
+        image = self._opened(handle)
+        handle.seek(0)
         data = handle.read()
         refuse_many_scans(data)
-        handle.seek(0)
         if lacks_end(data):
-            if self._opened(handle).info.get("progressive"):
+            if image.info.get("progressive"):
                 raise RefusedError(
                     "the JPEG file ends early: it is progressive and lacks its end marker, so that whether its last "
                     "scan is whole is not known",
@@ -150,8 +159,7 @@ class _Jpeg(_Pillow):
                 )
             whole(data, self._pixels)  # raises if more is missing than the end marker
             return super().read(Watched(io.BytesIO(data + END)))
-        handle.seek(0)
-        return super().read(handle)
+        return self._loaded(image, handle)
 
     @staticmethod
     def _pixels(data: bytes) -> NDArray[Any]:
@@ -173,6 +181,7 @@ class _Jpeg(_Pillow):
 class _Bmp(_Pillow):
     name, starts, suffixes = "BMP", (b"BM",), (".bmp",)
     plugin = BmpImageFile
+    most = 2 * CALL  # runs of one pixel, of which Pillow reads each byte by itself
 
     def surely(self, head: bytes) -> bool:
         # Behind the 14 bytes of the file's own header stands the length of the next, of which there are a few.

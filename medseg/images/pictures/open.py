@@ -12,7 +12,8 @@ from medseg.errors import DataError
 from medseg.files.regular import opener
 from medseg.images.pictures.decoders import DAMAGE
 from medseg.images.pictures.kinds import KINDS
-from medseg.images.pictures.stored import Kind, Stored, Watched
+from medseg.images.pictures.stored import Kind, Stored
+from medseg.images.pictures.watched import Watched
 from medseg.images.refusal import NO_RIGHT, NOT_THERE, RefusedError
 
 OTHERS = {

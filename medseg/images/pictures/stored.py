@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
+
+from medseg.images.pictures.watched import Watched
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,6 @@ class Stored:
     inverted: bool = False
     turned: int = 1
     made_up: bool = False
-
-
-class Watched(io.BufferedReader):
-    """An open file that remembers whether anybody read on past its end."""
-
-    starved = False
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read, and remember if there was nothing left."""
-        data = super().read(size)
-        self.starved = self.starved or (bool(size) and not data)
-        return data
 
 
 class Kind(ABC):

@@ -20,9 +20,10 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from medseg.images.made_up import is_made_up
 from medseg.images.pictures.decoders import refuse_no_numbers, turned, within_limit
-from medseg.images.pictures.stored import Kind, Stored, Watched
+from medseg.images.pictures.stored import Kind, Stored
 from medseg.images.pictures.tiff_colours import RULES, shown
-from medseg.images.pictures.tiff_pieces import JPEG, JPEG_2000, WEBP, refuse_incomplete
+from medseg.images.pictures.tiff_pieces import JPEG, JPEG_2000, WEBP, needed, refuse_incomplete
+from medseg.images.pictures.watched import Watched
 from medseg.images.refusal import FRAMES, RefusedError
 
 _SAVE = "Save it uncompressed, or with LZW or Deflate, or leave the case out."
@@ -59,7 +60,9 @@ _NEEDED = {
 }
 
 #: Tags of one number: sizes, compression, kind of pixels, orientation, and so on.
-_SINGLE = (256, 257, 259, 262, 266, 274, 277, 278, 284, 292, 317, 322, 323, 32997)
+_SINGLE = (256, 257, 259, 262, 266, 274, 277, 278, 284, 292, 317, 322, 323, 32997, 32998)
+
+_AXES = 64  # that NumPy has at most
 
 _reading: ContextVar[bool] = ContextVar("reading", default=False)
 # What tifffile logs names what stands in a file; what is wrong with it is raised or found here.
@@ -76,6 +79,7 @@ class _Tiff(Kind):
 
     def read(self, handle: Watched) -> Stored:
         with _opened(handle) as (tiff, page):
+            handle.allow(needed(page))
             return _decoded(tiff, page)
 
     def sizes(self, handle: Watched) -> tuple[int, int, int]:
@@ -88,6 +92,7 @@ class _Tiff(Kind):
         with _opened(handle, several=True) as (tiff, first):
             shape = (len(tiff.pages), first.imagelength, first.imagewidth)
             refuse_beyond(shape, math.prod(shape) * first.samplesperpixel * 8, math.inf)
+            handle.allow(len(tiff.pages) * needed(first))
             return [_decoded(tiff, page) for page in _pages(handle, tiff, first)]
 
 
@@ -102,7 +107,7 @@ def _size(page: TiffPage) -> tuple[int, int]:
 
 def _decoded(tiff: TiffFile, page: TiffPage) -> Stored:
     _refuse_unread(page)
-    refuse_incomplete(page, tiff.filehandle.size)
+    refuse_incomplete(page, tiff.filehandle.size, len(tiff.pages))
     stored = replace(shown(page, _planes(page)), made_up=is_made_up(page.description))
     return turned(stored, _orientation(page))
 
@@ -132,6 +137,7 @@ def _opened(handle: Watched, *, several: bool = False) -> Iterator[tuple[TiffFil
     """The only page of a file, or the first of several, of a size that is read."""
     token = _reading.set(True)
     try:
+        handle.allow(0)
         tiff = TiffFile(handle, name="picture.tif", **_DIALECTS)
         page = tiff.pages.first
         if not isinstance(page, TiffPage):
@@ -174,7 +180,10 @@ def _pictures(tiff: TiffFile, page: TiffPage) -> int:
     if counted := re.match(r"ImageJ=.*?^images=(\d+)", text, re.DOTALL | re.MULTILINE):
         return int(counted[1])
     if text.startswith('{"shape":'):  # as tifffile itself writes
-        return math.prod(json.loads(text)["shape"]) // math.prod(page.shaped)
+        shape = json.loads(text)["shape"]
+        if len(shape) > _AXES:
+            raise ValueError("a description of more axes than an array may have")
+        return math.prod(shape) // math.prod(page.shaped)
     planes = page.tags.get(33629)  # of MetaMorph
     return max(page.imagedepth, planes.count if planes is not None else 1)
 
