@@ -45,8 +45,9 @@ def audit_run(
 ) -> Certificate:
     """Look for leaks in a run, and write the certificate into its folder.
 
-    Roles, slices and steps are those that the run kept; its images are read again, if they are where they were. Into
-    the folder of somebody else's run nothing is written, and its data must be given.
+    Roles, slices and steps are those that the run kept; its images are read again, if they are where they were. What
+    an earlier certificate of the same slices has found stays said: where less is looked at this time, it is taken
+    over. Into the folder of somebody else's run nothing is written, and its data must be given.
 
     Args:
         run: A run's folder, name or id, or `latest`.
@@ -59,7 +60,8 @@ def audit_run(
         progress: Where it is shown.
 
     Raises:
-        RunError: There is no such run, it has no split or slices yet, these are damaged, or a canary cannot be made.
+        RunError: There is no such run, it has no split or slices yet, these are damaged, `data` is no folder, or a
+            canary cannot be made.
     """
     shown, folder = progress or Silent(), find_run_folder(str(run))
     options = RunOptions.of(
@@ -67,8 +69,10 @@ def audit_run(
     )
     with shown.bar(LOADING, 1) as bar:
         from medseg.pipeline.audit.canary import with_canary  # noqa: PLC0415 - torch and MONAI
+        from medseg.pipeline.audit.earlier import Earlier, with_earlier  # noqa: PLC0415
 
         bar.advance()
+    _refuse_no_folder(data)
     looked = _Looked.of(folder, options, None if data is None else Path(data), shown)
     found = looked.certificate()
     if canary:
@@ -77,6 +81,7 @@ def audit_run(
         gathered, shared = looked.images
         with quiet_libraries():
             found = with_canary(found, looked.definition, looked.manifest, gathered, shared, options, shown)
+    found = with_earlier(found, Earlier.of(folder.path), mine=looked.state.mine)
     if looked.state.mine:
         _keep(folder, looked.state, found, shown.say)
     else:
@@ -248,6 +253,14 @@ def _keep(folder: RunFolder, state: State, found: Certificate, say: Callable[[st
     with folder.turn():
         files = found.write(folder.path)
         track(folder, state, files, _FOLDER, "certificate", say, tags=leak_tags(found))
+
+
+def _refuse_no_folder(data: str | Path | None) -> None:
+    if data is not None and not Path(data).is_dir():
+        raise RunError(
+            f"there is no folder {data}, which --data names. Name the folder of the data of the run; without --data "
+            "they are looked for where they were."
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -123,7 +123,8 @@ class Certificate:
         yield ""
         yield from (f"LEAK: {leak}" for leak in self.leaks.values())
         if not self.leaks:
-            yield "No leak was found in what was looked at."
+            bare = "" if self.images else " No images were."
+            yield f"No leak was found in what was looked at.{bare}"
         yield ""
         yield f"Patient: {_key_text(self.group_key)}"
         for role, count in self.counts.items():

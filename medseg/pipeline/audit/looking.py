@@ -87,7 +87,8 @@ def certify(
     if copies:
         pairs = [f"{each['first']} and {each['second']}" for each in copies]
         leaks["images"] = (
-            f"{len(pairs)} pairs of images are one, or nearly, and in roles that must be apart: {some(pairs)}."
+            f"{many(len(pairs), 'pair')} of images that are one, or nearly, in roles that must be apart: "
+            f"{some(pairs)}."
         )
     leaks |= dict(_on_test(fitted))
     return Certificate(
@@ -121,6 +122,19 @@ def group_key(manifest: Manifest) -> Any:
 def must_be_apart(one: str, other: str) -> bool:
     """Whether roles may not share a patient: training and images without a label are both learned from."""
     return one != other and {one, other} != {"train", UNLABELLED}
+
+
+def near_unseen(compared: Mapping[str, int]) -> Iterator[str]:
+    """That near copies of some images cannot be looked for.
+
+    Args:
+        compared: How many were compared, as `Certificate.images`.
+    """
+    if rest := compared.get("cases", 0) - compared.get("near", 0):
+        yield (
+            f"Near copies among {many(rest, 'case')}: volumes, images with masks and images that are blank or nearly "
+            "so are compared value by value alone."
+        )
 
 
 def _by_role(slices: Sequence[Loaded]) -> dict[str, list[Loaded]]:
@@ -219,11 +233,8 @@ def _unseen(
         if key is None
         else "Whether the manifest tells patients rightly: two names may be one person."
     )
-    if images is not None and (apart := _compared(images))["near"] < apart["cases"]:
-        yield (
-            f"Near copies among {many(apart['cases'] - apart['near'], 'case')}: volumes, images with masks and "
-            "images that are blank or nearly so are compared value by value alone."
-        )
+    if images is not None:
+        yield from near_unseen(_compared(images))
     yield from (
         f"What steps.{name} was fitted on: it does not say (`fits`), or could not be built."
         for name, step in steps.items()
