@@ -47,13 +47,16 @@ def _runs(console: Console, found: DataFrame) -> None:
     for row in found.astype(object).where(found.notna(), None).to_dict("records"):
         score, waiting = _shown(row["val_score"]), str(row["waiting"] or "-")
         name = f"{row['run']} ({row['name']})" if row["name"] else row["run"]
-        cells = [name, row["status"], _whole(row["seed"]), score, row["data"] or "-", waiting]
+        status = f"{row['status']}, LEAK" if row["leaks"] else row["status"]
+        cells = [name, status, _whole(row["seed"]), score, row["data"] or "-", waiting]
         table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)
     others = [row for row in found.to_dict("records") if not row["mine"]]
     own = [row for row in found.to_dict("records") if row["mine"]]
     if others:
         say(console, f"{many(len(others), 'run')} of somebody else, of an earlier medseg, or edited.")
+    if any(row["leaks"] for row in found.to_dict("records")):
+        say(console, "LEAK: its scores are too good. See why: medseg runs audit RUN", "bold red")
     if any(row["status"] == "GONE" for row in own):
         say(console, "GONE: its process is no longer there. Go on with it: medseg pipeline resume RUN")
     if any(_waits(row) for row in own):
@@ -91,6 +94,8 @@ def print_run(console: Console, found: Shown, form: str) -> None:
     for name, value in found.facts.items():
         if value not in (None, "", []):
             say(console, f"{name.replace('_', ' ') + ':':18}{_shown(value)}")
+    if found.facts["leaks"]:
+        say(console, f"LEAK ({found.facts['leaks']}): its scores are too good (audit.txt).", "bold red")
     for role, frame in found.summaries.items():
         origin = origin_in_title(found.facts["data"] == "generated", found.facts["generated_cases"] or "")
         console.print(summary_table(frame, f"{role}{origin}"))

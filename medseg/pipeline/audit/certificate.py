@@ -9,11 +9,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from medseg.errors import RunError
 from medseg.places import read_kept, written_whole
 from medseg.text import many
 
 JSON, TEXT = "audit.json", "audit.txt"
 """Files of a run's folder, and of its artifacts."""
+
+KINDS = {
+    "split": "Slices of one patient may be in several roles.",
+    "slices": "Slices were loaded for two roles.",
+    "patients": "Patients were loaded for two roles.",
+    "cases": "Cases were loaded for two roles.",
+    "roles": "Cases were loaded for another role than the split's.",
+    "images": "Images in roles that must be apart are one, or nearly.",
+    "fitted": "A step was fitted on the test part.",
+    "canary": "Labels that were shuffled by patient were learned: the canary sings.",
+}
+"""What each kind of leak is, as a sentence without names: texts of somebody else's certificate are not passed on."""
 
 _FORM = 1
 _SHOWN = 5  # names of patients or pairs in a sentence: the JSON has all
@@ -168,6 +181,18 @@ def leaks_of(folder: Path) -> dict[str, str]:
         return {}
     found = read_kept(folder / JSON, dict).get("leaks")
     return {str(kind): str(text) for kind, text in found.items()} if isinstance(found, dict) else {}
+
+
+def leaking_kinds(folder: Path) -> str:
+    """Kinds of leak that the certificate in a run's folder names, in a word each; empty where there is none.
+
+    Somebody else may have made it: what is no kind that medseg knows is `other`, and what cannot be read none.
+    """
+    try:
+        kinds = leaks_of(folder)
+    except (RunError, OSError):
+        return ""
+    return ", ".join(dict.fromkeys(kind if kind in KINDS else "other" for kind in kinds))
 
 
 def leak_tags(certificate: Certificate) -> dict[str, str]:
