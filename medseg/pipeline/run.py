@@ -197,6 +197,7 @@ def _certify(job: Job, split: Split, store: SliceStore) -> None:
         split=split,
         slices=[Loaded(each.case, each.group, each.position, each.role) for each in store.samples],
         steps=resolved.steps,
+        task=resolved.predictor.task,
         images=Images(shared.used, report.facts, shared.duplicates),
     )
     certificate = with_earlier(

@@ -16,6 +16,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, MedsegError, RunError
 from medseg.files.inside import inside, refuse_ways_out
 from medseg.files.regular import open_text
+from medseg.pipeline.claim import alive
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.made import damaged
@@ -126,6 +127,7 @@ class _Looked:
         from medseg.pipeline.audit.looking import Images, certify  # noqa: PLC0415
 
         slices = list(_slices(self.folder))
+        steps = {name: self._built(spec, f"steps.{name}") for name, spec in self.definition.steps.items()}
         if self.images is None:
             split, images = _recorded(self.folder, slices), None
         else:
@@ -139,16 +141,23 @@ class _Looked:
             digest=self.state.split_digest,
             split=split,
             slices=slices,
-            steps={name: self._built(name, spec) for name, spec in self.definition.steps.items()},
+            steps={name: step for name, step in steps.items() if name in self.state.done},
             images=images,
+            task=self._built(self.definition.task, "task"),
+            undone={name: step for name, step in steps.items() if name not in self.state.done},
+            ended=self._ended(),
             unseen=[self.why] if self.why else [],
         )
 
-    def _built(self, name: str, spec: Any) -> Any:
+    def _ended(self) -> str:
+        gone = self.state.status == "RUNNING" and not alive(self.state, self.folder.path)
+        return "GONE" if gone else self.state.status
+
+    def _built(self, spec: Any, at: str) -> Any:
         from medseg.component import build  # noqa: PLC0415
 
         try:
-            return build(spec, at=f"steps.{name}", kind=None, allowed=self.options.allowed)
+            return build(spec, at=at, kind=None, allowed=self.options.allowed)
         except DefinitionError:  # of a package that the caller does not allow
             return None
 

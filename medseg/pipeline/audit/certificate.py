@@ -29,6 +29,12 @@ KINDS = {
 """What each kind of leak is, as a sentence without names: texts of somebody else's certificate are not passed on."""
 
 _FORM = 1
+_ENDED = {
+    "RUNNING": "THE RUN IS STILL GOING ON",
+    "FAILED": "THE RUN HAS FAILED",
+    "KILLED": "THE RUN WAS INTERRUPTED",
+    "GONE": "THE RUN WAS CUT OFF",
+}
 _SHOWN = 5  # names of patients or pairs in a sentence: the JSON has all
 
 
@@ -67,6 +73,9 @@ class Certificate:
         leaks: What leaks, as sentences by its kind.
         unseen: What could not be looked at, as sentences.
         canary: What a training on shuffled labels scored; None where none was made.
+        ended: How the run ended: FINISHED, FAILED, KILLED or GONE; RUNNING where it goes on.
+        undone: Steps that were not done.
+        unscored: Roles that one of these would have scored, and none has.
     """
 
     run: str
@@ -84,6 +93,9 @@ class Certificate:
     leaks: Mapping[str, str]
     unseen: Sequence[str]
     canary: Mapping[str, Any] | None = field(default=None)
+    ended: str = "FINISHED"
+    undone: Sequence[str] = ()
+    unscored: Sequence[str] = ()
 
     def content(self) -> dict[str, Any]:
         """All of it as plain data."""
@@ -96,6 +108,8 @@ class Certificate:
             **vars(self),
             "groups": {role: list(names) for role, names in self.groups.items()},
             "fitted": fitted,
+            "undone": list(self.undone),
+            "unscored": list(self.unscored),
         }
 
     def digest(self) -> str:
@@ -133,6 +147,11 @@ class Certificate:
         yield f"Leak certificate of the run {self.run} ({self.pipeline})"
         yield f"SHA-256 of audit.json without this digest: {self.digest()}"
         yield f"Data {self.data}; split {self.split}, by {'slice' if self.split_by == 'slice' else 'patient'}"
+        if self.undone or self.ended != "FINISHED":
+            steps = (
+                ", ".join(f"steps.{name}" for name in self.undone) or "nothing; its model may not be whole"
+            )
+            yield f"{_ENDED.get(self.ended, 'THE RUN DID NOT END')}. Not done: {steps}."
         yield ""
         yield from (f"LEAK: {leak}" for leak in self.leaks.values())
         if not self.leaks:
@@ -141,8 +160,9 @@ class Certificate:
         yield ""
         yield f"Patient: {_key_text(self.group_key)}"
         for role, count in self.counts.items():
+            scored = ", not scored" if role in self.unscored else ""
             who = f"{many(count['patients'], 'patient')}, {many(count['cases'], 'case')}"
-            yield f"  {role}: {who}, {many(count['slices'], 'slice')} loaded"
+            yield f"  {role}: {who}, {many(count['slices'], 'slice')} prepared{scored}"
         yield f"Images: {self._compared()}"
         yield f"Intensities: {', '.join(self.intensities) or 'no transform'}; each image by itself"
         yield "Fitted:"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def _looks(found: Certificate, before: Earlier) -> dict[str, Any]:
     if before.canary is not None and found.canary is None:
         taken["canary"] = vars(before.canary)
         unseen.append("The canary a second time: what is said of it is what an earlier look has found.")
-    if rows := list(_fitted(found.fitted, before)):
+    if rows := list(_fitted(found, before)):
         taken["fitted"] = [*found.fitted, *rows]
         steps = ", ".join(dict.fromkeys(f"steps.{each.step}" for each in rows))
         unseen.append(
@@ -114,7 +114,7 @@ def _looks(found: Certificate, before: Earlier) -> dict[str, Any]:
     return {**taken, "unseen": unseen} if unseen else taken
 
 
-def _fitted(known: Sequence[Fitted], before: Earlier) -> Iterator[Fitted]:
+def _fitted(found: Certificate, before: Earlier) -> Iterator[Fitted]:
     """Rows of steps that say nothing now, such as of a package that the caller does not allow this time."""
-    there = {each.step for each in known}
+    there = {*(each.step for each in found.fitted), *found.undone}
     yield from (Fitted(row.step, row.what, row.on) for row in before.fitted if row.step not in there)

@@ -15,6 +15,7 @@ import medseg
 from medseg.errors import RunError
 from medseg.pipeline.folder import RunFolder
 from medseg.tracking.mlflow.store import open_store
+from medseg.yaml import read_yaml, to_yaml
 
 pytestmark = [
     pytest.mark.slow,  # all look at a run
@@ -141,6 +142,22 @@ def test_a_folder_of_data_that_is_not_there_is_refused_and_nothing_is_written(
     assert "there is no folder" in done.stderr
     assert "--data" in done.stderr
     assert (ended.path / "audit.json").read_bytes() == before
+
+
+def test_a_run_that_was_killed_says_so_and_nothing_of_the_steps_that_were_not_done(killed: RunFolder) -> None:
+    """Its earlier certificate says what they fit; they are to be done again."""
+    path = killed.path / "definition.yaml"
+    declared = read_yaml(path)
+    later = {"post": {"_target_": "medseg.steps.PostProcess"}, "test": declared["steps"].pop("evaluate")}
+    path.write_text(to_yaml({**declared, "steps": {**declared["steps"], **later}}), encoding="utf-8")
+    killed.write(replace(killed.read(), declared=killed.declaration()))
+    text = medseg.audit_run("latest").text()
+
+    assert "THE RUN WAS INTERRUPTED. Not done: steps.post, steps.test." in text
+    assert "steps.post: " not in text
+    assert "slices prepared, not scored" in text
+    assert "steps.fit: weights on train" in text
+    assert "class weights" not in text
 
 
 def test_a_canary_of_masks_is_refused(ended: RunFolder) -> None:
