@@ -212,7 +212,9 @@ def reproduce(
     with guarded(errors):
         mark_and_tell()
         from medseg.api import reproduce_run  # noqa: PLC0415  # imports torch and MONAI
-        from medseg.cli.tables import say  # noqa: PLC0415
+        from medseg.api.running import ended  # noqa: PLC0415
+        from medseg.cli.tables import print_result, say  # noqa: PLC0415
+        from medseg.pipeline.folder import RUNS, RunFolder  # noqa: PLC0415
 
         found = reproduce_run(
             run,
@@ -223,6 +225,7 @@ def reproduce(
             jobs=jobs,
             progress=display(errors),
         )
+        print_result(Console(), ended(RunFolder(RUNS / found.again)))
         say(Console(), found.text())
 
 

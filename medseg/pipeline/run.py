@@ -18,6 +18,7 @@ from medseg.machine.crew.crew import Crew
 from medseg.machine.ranks.ranks import led
 from medseg.pipeline.about import run_about, run_tags
 from medseg.pipeline.audit.certificate import leak_tags
+from medseg.pipeline.audit.earlier import Earlier, with_earlier
 from medseg.pipeline.audit.looking import Images, Loaded, certify
 from medseg.pipeline.checks.order import without_outdated
 from medseg.pipeline.checks.shortfalls import cut_away_note, enlarged_note, unlearned_note
@@ -196,8 +197,12 @@ def _certify(job: Job, split: Split, store: SliceStore) -> None:
         split=split,
         slices=[Loaded(each.case, each.group, each.position, each.role) for each in store.samples],
         steps=resolved.steps,
+        task=resolved.predictor.task,
         images=Images(shared.used, report.facts, shared.duplicates),
     )
+    certificate = with_earlier(
+        certificate, Earlier.of(job.folder.path)
+    )  # of a run that has gone on after its end
     for path in certificate.write(job.folder.path):
         job.recorder.artifact(path, "audit")
     job.recorder.tags(leak_tags(certificate))

@@ -17,6 +17,7 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.outputs.deep_supervision import DeepSupervision
 from medseg.learning.selftraining.mixmatch import MixMatch
 from medseg.learning.settings import is_number, is_whole, refuse_unless
+from medseg.learning.tasks.class_weights import are_counted
 from medseg.learning.tasks.image_classes import ImageClasses
 from medseg.learning.tasks.partial_loss import loss_of
 from medseg.learning.tasks.task import Task, on_device
@@ -156,9 +157,13 @@ class Fit:
 
     @property
     def fits(self) -> Fits:
-        """Weights, their class weights and the best epoch."""
+        """Weights and the best epoch."""
         learned = self.roles[::2]  # all but validation
-        return {"weights": learned, "class weights": ("train",), "best epoch": ("val",)}
+        return {"weights": learned, "best epoch": ("val",)}
+
+    def fits_of(self, task: Task) -> Fits:
+        """Class weights too, where the task counts classes."""
+        return {**self.fits, **({"class weights": ("train",)} if are_counted(task) else {})}
 
     @property
     def roles(self) -> tuple[Role, ...]:

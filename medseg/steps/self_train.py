@@ -22,7 +22,7 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.selftraining.rounds import KEPT, Quality, Round, best_round, ending, outcome, quality_of
 from medseg.learning.selftraining.rules import Rule
 from medseg.learning.settings import is_number, refuse_unless
-from medseg.learning.tasks.task import temperature_task
+from medseg.learning.tasks.task import Task, temperature_task
 from medseg.places import read_kept, written_whole
 from medseg.splits.split import Role
 from medseg.steps.features.groupings import class_task
@@ -32,7 +32,7 @@ from medseg.steps.rounds.concluding import conclude, record_round, say_round
 from medseg.steps.rounds.kept import PREDICTED, is_sound, keep_made
 from medseg.steps.rounds.quietly import BarsAlone, CurvesAlone
 from medseg.steps.scale_temperature import with_temperature
-from medseg.steps.step import Fits, Run, Stage, Step, Work
+from medseg.steps.step import Fits, Run, Stage, Step, Work, fits_of
 
 _ROUNDS = TypeAdapter(tuple[Round, ...])
 
@@ -97,7 +97,14 @@ class SelfTrain:
     @property
     def fits(self) -> Fits:
         """What its steps fit, on images that were predicted too; labels, and the round that is kept."""
-        found = {what: on for step in self._steps for what, on in getattr(step, "fits", {}).items()}
+        return self._fits(None)
+
+    def fits_of(self, task: Task) -> Fits:
+        """The same with what depends on the task."""
+        return self._fits(task)
+
+    def _fits(self, task: Task | None) -> Fits:
+        found = {what: on for step in self._steps for what, on in (fits_of(step, task) or {}).items()}
         found = {what: (*on, UNLABELLED) if on and "train" in on else on for what, on in found.items()}
         return {**found, "predicted labels": (UNLABELLED,), "best round": ("val",)}
 

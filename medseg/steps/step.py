@@ -25,6 +25,21 @@ Fits = Mapping[str, tuple[Role, ...] | None]
 """What a step fits, and on which roles; None: it was learned elsewhere."""
 
 
+def fits_of(step: Any, task: Any) -> Fits | None:
+    """What a step fits with a task.
+
+    Args:
+        step: Any step.
+        task: That it is run with; None: what it fits with whatever task.
+
+    Returns:
+        None where the step does not say.
+    """
+    by_task = getattr(step, "fits_of", None)
+    found: Fits | None = getattr(step, "fits", None) if by_task is None or task is None else by_task(task)
+    return found
+
+
 @dataclass(frozen=True)
 class Work:
     """What the steps have made so far.
@@ -131,7 +146,8 @@ class Step(Protocol):
 
     A step may have `gives` and `needs`, names of `Work.artifacts`: then a definition in which no step before it gives
     what it needs is refused before anything runs. It says what it `fits`, such as `{"threshold": ("val",)}`, and `{}`
-    if it fits nothing: the leak certificate of a run lists it, and names a step that does not say. It may have a
+    if it fits nothing: the leak certificate of a run lists it, and names a step that does not say. Where that depends
+    on the task, `fits_of(task)` says the whole. It may have a
     `stage`, what of the model it makes: then a definition is refused in which a later step changes what it rests on,
     and the step begins without what was chosen for the model as it was, such as by the run of a model that is taken.
     Where it makes more, as one that trains and finds a temperature, `settles` is the last stage of it.

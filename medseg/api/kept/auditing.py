@@ -16,6 +16,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, MedsegError, RunError
 from medseg.files.inside import inside, refuse_ways_out
 from medseg.files.regular import open_text
+from medseg.pipeline.claim import alive
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.made import damaged
@@ -45,8 +46,9 @@ def audit_run(
 ) -> Certificate:
     """Look for leaks in a run, and write the certificate into its folder.
 
-    Roles, slices and steps are those that the run kept; its images are read again, if they are where they were. Into
-    the folder of somebody else's run nothing is written, and its data must be given.
+    Roles, slices and steps are those that the run kept; its images are read again, if they are where they were. What
+    an earlier certificate of the same slices has found stays said: where less is looked at this time, it is taken
+    over. Into the folder of somebody else's run nothing is written, and its data must be given.
 
     Args:
         run: A run's folder, name or id, or `latest`.
@@ -59,7 +61,8 @@ def audit_run(
         progress: Where it is shown.
 
     Raises:
-        RunError: There is no such run, it has no split or slices yet, these are damaged, or a canary cannot be made.
+        RunError: There is no such run, it has no split or slices yet, these are damaged, `data` is no folder, or a
+            canary cannot be made.
     """
     shown, folder = progress or Silent(), find_run_folder(str(run))
     options = RunOptions.of(
@@ -67,8 +70,10 @@ def audit_run(
     )
     with shown.bar(LOADING, 1) as bar:
         from medseg.pipeline.audit.canary import with_canary  # noqa: PLC0415 - torch and MONAI
+        from medseg.pipeline.audit.earlier import Earlier, with_earlier  # noqa: PLC0415
 
         bar.advance()
+    _refuse_no_folder(data)
     looked = _Looked.of(folder, options, None if data is None else Path(data), shown)
     found = looked.certificate()
     if canary:
@@ -77,6 +82,7 @@ def audit_run(
         gathered, shared = looked.images
         with quiet_libraries():
             found = with_canary(found, looked.definition, looked.manifest, gathered, shared, options, shown)
+    found = with_earlier(found, Earlier.of(folder.path), mine=looked.state.mine)
     if looked.state.mine:
         _keep(folder, looked.state, found, shown.say)
     else:
@@ -121,6 +127,7 @@ class _Looked:
         from medseg.pipeline.audit.looking import Images, certify  # noqa: PLC0415
 
         slices = list(_slices(self.folder))
+        steps = {name: self._built(spec, f"steps.{name}") for name, spec in self.definition.steps.items()}
         if self.images is None:
             split, images = _recorded(self.folder, slices), None
         else:
@@ -134,16 +141,23 @@ class _Looked:
             digest=self.state.split_digest,
             split=split,
             slices=slices,
-            steps={name: self._built(name, spec) for name, spec in self.definition.steps.items()},
+            steps={name: step for name, step in steps.items() if name in self.state.done},
             images=images,
+            task=self._built(self.definition.task, "task"),
+            undone={name: step for name, step in steps.items() if name not in self.state.done},
+            ended=self._ended(),
             unseen=[self.why] if self.why else [],
         )
 
-    def _built(self, name: str, spec: Any) -> Any:
+    def _ended(self) -> str:
+        gone = self.state.status == "RUNNING" and not alive(self.state, self.folder.path)
+        return "GONE" if gone else self.state.status
+
+    def _built(self, spec: Any, at: str) -> Any:
         from medseg.component import build  # noqa: PLC0415
 
         try:
-            return build(spec, at=f"steps.{name}", kind=None, allowed=self.options.allowed)
+            return build(spec, at=at, kind=None, allowed=self.options.allowed)
         except DefinitionError:  # of a package that the caller does not allow
             return None
 
@@ -248,6 +262,14 @@ def _keep(folder: RunFolder, state: State, found: Certificate, say: Callable[[st
     with folder.turn():
         files = found.write(folder.path)
         track(folder, state, files, _FOLDER, "certificate", say, tags=leak_tags(found))
+
+
+def _refuse_no_folder(data: str | Path | None) -> None:
+    if data is not None and not Path(data).is_dir():
+        raise RunError(
+            f"there is no folder {data}, which --data names. Name the folder of the data of the run; without --data "
+            "they are looked for where they were."
+        )
 
 
 def _first_line(error: Exception) -> str:

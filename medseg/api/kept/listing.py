@@ -13,6 +13,7 @@ from medseg.api.finding import find_run_folder
 from medseg.errors import MedsegError, RunError
 from medseg.files.inside import inside
 from medseg.files.regular import open_regular, parse_json
+from medseg.pipeline.audit.certificate import leaking_kinds
 from medseg.pipeline.claim import alive
 from medseg.pipeline.folder import RUNS, RunFolder, State
 from medseg.tracking.jsonl import METRICS
@@ -27,7 +28,7 @@ _BEST = "val/score"
 
 COLUMNS = (
     "run", "name", "pipeline", "status", "began", "seed", "data", "val_score", "tested", "fold_of", "waiting", "mine",
-    "mlflow_run",
+    "mlflow_run", "leaks",
 )  # fmt: skip
 
 
@@ -52,7 +53,8 @@ def runs() -> DataFrame:
         that says RUNNING is; DAMAGED where run.json cannot be read), began (local time), seed, data (`generated` or
         `given`), val_score (that of its best epoch; NaN before there is one), tested (whether it has scores of a test
         part), fold_of (name of its cross-validation), waiting (records that the tracking server has not had), mine
-        (whether this user signed it), mlflow_run.
+        (whether this user signed it), mlflow_run, leaks (kinds that its leak certificate names; empty where it names
+        none or there is none).
     """
     from pandas import DataFrame  # noqa: PLC0415 - half a second
 
@@ -113,6 +115,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "mine": False,
     }
     row["waiting"], row["val_score"], row["seed"] = _waiting(folder), best_score(folder), _seed(folder)
+    row["leaks"] = leaking_kinds(folder.path)
     row["tested"] = (folder.path / "scores" / "test.csv").exists()
     try:
         state = folder.read()

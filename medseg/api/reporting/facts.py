@@ -10,6 +10,8 @@ from typing import Any
 from medseg.api.reporting.blocks import Block, Facts, Table, Text, Words
 from medseg.api.reporting.kept import Kept
 from medseg.api.scoring.learned import TAG as LEARNED
+from medseg.pipeline.audit.certificate import JSON as CERTIFICATE
+from medseg.pipeline.audit.told import Told
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.public import GIVEN, public_definition
 from medseg.splits.rule import SplitRule
@@ -47,6 +49,7 @@ def warnings(kept: Kept) -> Iterator[Words]:
         yield Words(MIXED.format(mixture=mixture), "loud")
     if kept.leaking:
         yield Words(LEAKING, "loud")
+    yield from _leak_warning(kept)
     if kept.ended in _ENDED:
         yield Words(_ENDED[kept.ended], "loud")
     if not all(each.mine and not each.edited for each in (kept, *kept.folds)):
@@ -121,7 +124,49 @@ def data_blocks(kept: Kept) -> Sequence[Block]:
                 ("To be cited", manifest.citation),
             ]
         )
-    return [about, Facts([("How patients were shared out", how_split(kept))]), *_roles(kept)]
+    return [
+        *_leak_blocks(kept),
+        about,
+        Facts([("How patients were shared out", how_split(kept))]),
+        *_roles(kept),
+    ]
+
+
+def _certificates(kept: Kept) -> Sequence[Told | None]:
+    """The leak certificate of each run; None where there is none."""
+    found = [(run, run.json(CERTIFICATE, dict)) for run in kept.runs]
+    return [
+        None if known is None else Told.of(known, vouched=run.mine and not run.edited) for run, known in found
+    ]
+
+
+def _leak_warning(kept: Kept) -> Iterator[Words]:
+    kinds = dict.fromkeys(kind for told in _certificates(kept) if told for kind in told.leaks)
+    if kinds:
+        yield Words(
+            f"LEAK ({', '.join(kinds)}): what was tested can have been learned from. The scores are too good; see "
+            "Data.",
+            "loud",
+        )
+
+
+def _leak_blocks(kept: Kept) -> Sequence[Block]:
+    """Leaks loudly, then what was looked at and what was not; of folds those of each."""
+    loud: list[Block] = []
+    rows: list[tuple[str, str]] = []
+    for number, told in enumerate(_certificates(kept), start=1):
+        fold = f"Fold {number}: " if kept.folds else ""
+        if told is None:
+            loud.append(Words(f"{fold}There is no leak certificate: nobody has looked for leaks.", "missing"))
+            continue
+        loud += [
+            Words(f"{fold}LEAK: {text} The scores are too good.", "loud") for text in told.leaks.values()
+        ]
+        rows += [
+            (f"{fold}Leak certificate", told.verdict),
+            (f"{fold}Nobody looked at", " ".join(told.unseen)),
+        ]
+    return [*loud, *([Facts(rows)] if rows else [])]
 
 
 def how_split(kept: Kept) -> str:

@@ -34,8 +34,8 @@ def print_runs(console: Console, found: DataFrame, form: str) -> None:
     printed[form]()
 
 
-#: What the columns of runs take beside names and data, and that of what waits.
-_BESIDE, _WAITING = 35, 9
+#: What the columns of runs take beside names and data, that of what waits, and a leak beside a status.
+_BESIDE, _WAITING, _LEAK = 35, 9, 6
 
 
 def _runs(console: Console, found: DataFrame) -> None:
@@ -47,6 +47,8 @@ def _runs(console: Console, found: DataFrame) -> None:
     own = [row for row in found.to_dict("records") if row["mine"]]
     if others:
         say(console, f"{many(len(others), 'run')} of somebody else, of an earlier medseg, or edited.")
+    if any(row["leaks"] for row in found.to_dict("records")):
+        say(console, "LEAK: its scores are too good. See why: medseg runs audit RUN", "bold red")
     if any(row["status"] == "GONE" for row in own):
         say(console, "GONE: its process is no longer there. Go on with it: medseg pipeline resume RUN")
     if any(_waits(row) for row in own):
@@ -62,7 +64,8 @@ def _runs(console: Console, found: DataFrame) -> None:
 def _run_table(found: DataFrame, width: int) -> Table:
     """Names stay whole, to be copied, where there is room: what is long of the data breaks first."""
     longest, waiting = max(map(len, map(str, found["run"]))), bool(found["waiting"].any())
-    room = width - longest - _BESIDE - _WAITING * waiting
+    leaking = bool(found["leaks"].fillna("").astype(bool).any())
+    room = width - longest - _BESIDE - _WAITING * waiting - _LEAK * leaking
     table = _table()
     table.add_column("run", overflow="fold", min_width=min(longest, width // 2))
     for head in ("status", "seed", "val score"):
@@ -73,7 +76,8 @@ def _run_table(found: DataFrame, width: int) -> Table:
     # A run that is damaged has no values, which pandas makes NaN beside those of the others.
     for row in found.astype(object).where(found.notna(), None).to_dict("records"):
         name = f"{row['run']} ({row['name']})" if row["name"] else row["run"]
-        cells = [name, row["status"], _whole(row["seed"]), _shown(row["val_score"]), row["data"] or "-"]
+        status = f"{row['status']}, LEAK" if row["leaks"] else row["status"]
+        cells = [name, status, _whole(row["seed"]), _shown(row["val_score"]), row["data"] or "-"]
         cells += [str(row["waiting"] or "-")] if waiting else []
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
@@ -106,6 +110,8 @@ def print_run(console: Console, found: Shown, form: str) -> None:
     for name, value in found.facts.items():
         if value not in (None, "", []):
             say(console, f"{name.replace('_', ' ') + ':':18}{_shown(value)}")
+    if found.facts["leaks"]:
+        say(console, f"LEAK ({found.facts['leaks']}): its scores are too good (audit.txt).", "bold red")
     for role, frame in found.summaries.items():
         origin = origin_in_title(found.facts["data"] == "generated", found.facts["generated_cases"] or "")
         console.print(summary_table(frame, f"{role}{origin}"))

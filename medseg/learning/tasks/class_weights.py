@@ -20,6 +20,12 @@ Weights = tuple[float, ...] | Literal["frequency"] | None
 """As a task holds them: in the order of its classes."""
 
 
+def are_counted(task: object) -> bool:
+    """Whether a task weighs classes by how often each occurs in the training part."""
+    given = getattr(task, "class_weights", None)
+    return isinstance(given, str) and given == FREQUENCY
+
+
 def weights_of(given: Given, classes: tuple[str, ...]) -> Weights:
     """Weights in the order of the classes; `frequency` and None stay what they are.
 

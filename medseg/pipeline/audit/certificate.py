@@ -9,13 +9,32 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from medseg.errors import RunError
 from medseg.places import read_kept, written_whole
 from medseg.text import many
 
 JSON, TEXT = "audit.json", "audit.txt"
 """Files of a run's folder, and of its artifacts."""
 
+KINDS = {
+    "split": "Slices of one patient may be in several roles.",
+    "slices": "Slices were loaded for two roles.",
+    "patients": "Patients were loaded for two roles.",
+    "cases": "Cases were loaded for two roles.",
+    "roles": "Cases were loaded for another role than the split's.",
+    "images": "Images in roles that must be apart are one, or nearly.",
+    "fitted": "A step was fitted on the test part.",
+    "canary": "Labels that were shuffled by patient were learned: the canary sings.",
+}
+"""What each kind of leak is, as a sentence without names: texts of somebody else's certificate are not passed on."""
+
 _FORM = 1
+_ENDED = {
+    "RUNNING": "THE RUN IS STILL GOING ON",
+    "FAILED": "THE RUN HAS FAILED",
+    "KILLED": "THE RUN WAS INTERRUPTED",
+    "GONE": "THE RUN WAS CUT OFF",
+}
 _SHOWN = 5  # names of patients or pairs in a sentence: the JSON has all
 
 
@@ -54,6 +73,9 @@ class Certificate:
         leaks: What leaks, as sentences by its kind.
         unseen: What could not be looked at, as sentences.
         canary: What a training on shuffled labels scored; None where none was made.
+        ended: How the run ended: FINISHED, FAILED, KILLED or GONE; RUNNING where it goes on.
+        undone: Steps that were not done.
+        unscored: Roles that one of these would have scored, and none has.
     """
 
     run: str
@@ -71,6 +93,9 @@ class Certificate:
     leaks: Mapping[str, str]
     unseen: Sequence[str]
     canary: Mapping[str, Any] | None = field(default=None)
+    ended: str = "FINISHED"
+    undone: Sequence[str] = ()
+    unscored: Sequence[str] = ()
 
     def content(self) -> dict[str, Any]:
         """All of it as plain data."""
@@ -83,6 +108,8 @@ class Certificate:
             **vars(self),
             "groups": {role: list(names) for role, names in self.groups.items()},
             "fitted": fitted,
+            "undone": list(self.undone),
+            "unscored": list(self.unscored),
         }
 
     def digest(self) -> str:
@@ -120,15 +147,22 @@ class Certificate:
         yield f"Leak certificate of the run {self.run} ({self.pipeline})"
         yield f"SHA-256 of audit.json without this digest: {self.digest()}"
         yield f"Data {self.data}; split {self.split}, by {'slice' if self.split_by == 'slice' else 'patient'}"
+        if self.undone or self.ended != "FINISHED":
+            steps = (
+                ", ".join(f"steps.{name}" for name in self.undone) or "nothing; its model may not be whole"
+            )
+            yield f"{_ENDED.get(self.ended, 'THE RUN DID NOT END')}. Not done: {steps}."
         yield ""
         yield from (f"LEAK: {leak}" for leak in self.leaks.values())
         if not self.leaks:
-            yield "No leak was found in what was looked at."
+            bare = "" if self.images else " No images were."
+            yield f"No leak was found in what was looked at.{bare}"
         yield ""
         yield f"Patient: {_key_text(self.group_key)}"
         for role, count in self.counts.items():
+            scored = ", not scored" if role in self.unscored else ""
             who = f"{many(count['patients'], 'patient')}, {many(count['cases'], 'case')}"
-            yield f"  {role}: {who}, {many(count['slices'], 'slice')} loaded"
+            yield f"  {role}: {who}, {many(count['slices'], 'slice')} prepared{scored}"
         yield f"Images: {self._compared()}"
         yield f"Intensities: {', '.join(self.intensities) or 'no transform'}; each image by itself"
         yield "Fitted:"
@@ -167,6 +201,18 @@ def leaks_of(folder: Path) -> dict[str, str]:
         return {}
     found = read_kept(folder / JSON, dict).get("leaks")
     return {str(kind): str(text) for kind, text in found.items()} if isinstance(found, dict) else {}
+
+
+def leaking_kinds(folder: Path) -> str:
+    """Kinds of leak that the certificate in a run's folder names, in a word each; empty where there is none.
+
+    Somebody else may have made it: what is no kind that medseg knows is `other`, and what cannot be read none.
+    """
+    try:
+        kinds = leaks_of(folder)
+    except (RunError, OSError):
+        return ""
+    return ", ".join(dict.fromkeys(kind if kind in KINDS else "other" for kind in kinds))
 
 
 def leak_tags(certificate: Certificate) -> dict[str, str]:

@@ -16,6 +16,7 @@ from medseg.datasets.roles import ROLES, UNLABELLED
 from medseg.pipeline.audit.certificate import Certificate, Fitted, some
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.splits.split import Split
+from medseg.steps.step import fits_of
 from medseg.text import many
 
 _BY_SLICE = "the split is by slice: slices of one patient may be in training and in test"
@@ -64,6 +65,9 @@ def certify(
     slices: Sequence[Loaded],
     steps: Mapping[str, Any],
     images: Images | None,
+    task: Any = None,
+    undone: Mapping[str, Any] | None = None,
+    ended: str = "FINISHED",
     unseen: Sequence[str] = (),
 ) -> Certificate:
     """Look at a run.
@@ -76,18 +80,22 @@ def certify(
         digest: Of the split.
         split: Who is in which role.
         slices: Every slice that was loaded.
-        steps: The steps by name; None for one that could not be built.
+        steps: The steps that were done, by name; None for one that could not be built.
         images: The images; None where they are not at hand.
+        task: That the steps were run with; None where it could not be built.
+        undone: The steps that were not done, likewise: nothing is said of what they fit.
+        ended: How the run ended: FINISHED, FAILED, KILLED or GONE; RUNNING where it goes on.
         unseen: What else could not be looked at, as sentences.
     """
-    fitted = [each for name, step in steps.items() for each in _fitted(name, step)]
+    fitted = [each for name, step in steps.items() for each in _fitted(name, step, task)]
     copies = [] if images is None else list(_copies(images, split))
     leaks = {"split": f"{_BY_SLICE}."} if split.leaking else {}
     leaks |= dict(_shared(slices, split))
     if copies:
         pairs = [f"{each['first']} and {each['second']}" for each in copies]
         leaks["images"] = (
-            f"{len(pairs)} pairs of images are one, or nearly, and in roles that must be apart: {some(pairs)}."
+            f"{many(len(pairs), 'pair')} of images that are one, or nearly, in roles that must be apart: "
+            f"{some(pairs)}."
         )
     leaks |= dict(_on_test(fitted))
     return Certificate(
@@ -105,6 +113,9 @@ def certify(
         [str(each["_target_"]).rpartition(".")[2] for each in definition.slices.transforms],
         leaks,
         [*_unseen(definition, manifest, steps, fitted, images), *unseen],
+        ended=ended,
+        undone=list(undone or {}),
+        unscored=sorted(_scored(undone or {}) - _scored(steps)),
     )
 
 
@@ -121,6 +132,19 @@ def group_key(manifest: Manifest) -> Any:
 def must_be_apart(one: str, other: str) -> bool:
     """Whether roles may not share a patient: training and images without a label are both learned from."""
     return one != other and {one, other} != {"train", UNLABELLED}
+
+
+def near_unseen(compared: Mapping[str, int]) -> Iterator[str]:
+    """That near copies of some images cannot be looked for.
+
+    Args:
+        compared: How many were compared, as `Certificate.images`.
+    """
+    if rest := compared.get("cases", 0) - compared.get("near", 0):
+        yield (
+            f"Near copies among {many(rest, 'case')}: volumes, images with masks and images that are blank or nearly "
+            "so are compared value by value alone."
+        )
 
 
 def _by_role(slices: Sequence[Loaded]) -> dict[str, list[Loaded]]:
@@ -192,8 +216,13 @@ def _compared(images: Images) -> dict[str, int]:
     return {"cases": len(mine), "near": sum(each.likeness is not None for each in mine)}
 
 
-def _fitted(name: str, step: Any) -> Iterator[Fitted]:
-    for what, roles in (getattr(step, "fits", None) or {}).items():
+def _scored(steps: Mapping[str, Any]) -> set[str]:
+    """Roles that steps score."""
+    return {str(step.role) for step in steps.values() if hasattr(step, "evaluation")}
+
+
+def _fitted(name: str, step: Any, task: Any) -> Iterator[Fitted]:
+    for what, roles in (fits_of(step, task) or {}).items():
         yield Fitted(name, what, None if roles is None else tuple(roles))
 
 
@@ -219,11 +248,8 @@ def _unseen(
         if key is None
         else "Whether the manifest tells patients rightly: two names may be one person."
     )
-    if images is not None and (apart := _compared(images))["near"] < apart["cases"]:
-        yield (
-            f"Near copies among {many(apart['cases'] - apart['near'], 'case')}: volumes, images with masks and "
-            "images that are blank or nearly so are compared value by value alone."
-        )
+    if images is not None:
+        yield from near_unseen(_compared(images))
     yield from (
         f"What steps.{name} was fitted on: it does not say (`fits`), or could not be built."
         for name, step in steps.items()

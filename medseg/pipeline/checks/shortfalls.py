@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from medseg.datasets.checks.case_facts import CaseFacts
+from medseg.learning.tasks.class_weights import are_counted
 from medseg.learning.tasks.task import Task
 from medseg.slices.preparation import Preparation
 from medseg.slices.store.estimate import stored_stack
@@ -68,8 +69,7 @@ def absent_note(names: list[str], task: Task) -> str:
         return ""
     which = f"class {names[0]}" if len(names) == 1 else f"classes {', '.join(names)}"
     it, has = ("it", "It has") if len(names) == 1 else ("they", "They have")
-    weighed = getattr(task, "class_weights", None) == "frequency"
-    weight = f" {has} no weight in the loss (task.class_weights: frequency)." if weighed else ""
+    weight = f" {has} no weight in the loss (task.class_weights: frequency)." if are_counted(task) else ""
     return (
         f"Nothing for training shows the {which}: {it} cannot be learned.{weight} Add cases that do, share out "
         "otherwise (split.seed, split.stratify), or keep other slices (slices.keep)."

@@ -14,6 +14,7 @@ from medseg.errors import RunError
 from medseg.learning.scores.paired.differences import Compared, Difference
 from medseg.learning.scores.paired.direction import SIGNED, Direction, direction_of
 from medseg.learning.scores.paired.significance import DIGITS, holm, least_p
+from medseg.pipeline.audit.certificate import leaking_kinds
 from medseg.pipeline.folder import RunFolder
 from medseg.pipeline.study.pairing import Pairing, pair
 from medseg.pipeline.study.score_tables import Amounts, ScoreTables
@@ -277,6 +278,9 @@ def _notes(sides: Sequence[Side], rows: Sequence[Row]) -> Iterator[str]:
             yield (f"GENERATED CASES: {mixture}, of a sample. This says little about real patients.")
     if any(run.by_slice for side in sides for run in side.runs):
         yield "LEAKING SPLIT: slices of one patient may be in training and in test."
+    for run in (run for side in sides for run in side.runs):
+        if kinds := leaking_kinds(run.folder.path):
+            yield f"LEAK: {run.name} leaks ({kinds}), as its certificate says (audit.txt). Its scores are too good."
     single = [side.letter for side in sides if len(side.runs) == 1]
     if single:
         yield (

@@ -20,6 +20,8 @@ from medseg.learning.features.logistic import CANDIDATES, Logistic, Predicted, f
 from medseg.learning.features.table import NumberTable, numbers
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.settings import is_number
+from medseg.learning.tasks.class_weights import are_counted
+from medseg.learning.tasks.task import Task
 from medseg.learning.transfer.linear_head import fold, linear_head
 from medseg.places import written_whole
 from medseg.slices.store.store import Sample
@@ -56,6 +58,10 @@ class Probe:
     def roles(self) -> tuple[Role, ...]:
         """To learn from; validation is scored where it is there."""
         return ("train",)
+
+    def fits_of(self, task: Task) -> Fits:
+        """Class weights too, where the task counts classes."""
+        return {**self.fits, **({"class weights": ("train",)} if are_counted(task) else {})}
 
     def check(self, predictor: Predictor) -> None:
         """Look for the last layer.

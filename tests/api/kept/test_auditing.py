@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -14,11 +15,23 @@ import medseg
 from medseg.errors import RunError
 from medseg.pipeline.folder import RunFolder
 from medseg.tracking.mlflow.store import open_store
+from medseg.yaml import read_yaml, to_yaml
 
 pytestmark = [
     pytest.mark.slow,  # all look at a run
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own
 ]
+
+
+def put_leak(folder: RunFolder) -> dict[str, Any]:
+    """Write the certificate of a run anew, as of one in which images of two roles are alike; gives what it holds."""
+    path = folder.path / "audit.json"
+    known = json.loads(path.read_text(encoding="utf-8"))
+    known["leaks"] = {
+        "images": "1 pair of images that are one, or nearly, in roles that must be apart: a and b."
+    }
+    path.write_text(json.dumps(known), encoding="utf-8")
+    return dict(known)
 
 
 def test_a_run_ends_with_its_certificate_and_an_audit_finds_the_same(ended: RunFolder) -> None:
@@ -65,6 +78,7 @@ def test_where_the_data_are_gone_or_others_the_images_are_said_not_to_be_compare
 ) -> None:
     gone = replace(ended.read(), data=str(tmp_path / "gone"))
     ended.write(gone)
+    (ended.path / "audit.json").unlink()
     found = medseg.audit_run(ended.path.name)
 
     assert found.images == {}
@@ -80,7 +94,70 @@ def test_other_data_than_the_run_learned_from_are_not_looked_at(
     fewer = shutil.copytree(patients, tmp_path / "fewer")
     shutil.rmtree(sorted(path for path in fewer.rglob("*") if any(path.glob("*.nii*")))[0])
 
-    assert "not those that the run learned from" in medseg.audit_run("latest", data=fewer).unseen[-1]
+    assert "not those that the run learned from" in " ".join(medseg.audit_run("latest", data=fewer).unseen)
+
+
+def test_a_leak_of_images_stays_said_where_they_are_not_looked_at_again(
+    ended: RunFolder, tmp_path: Path
+) -> None:
+    """Neither the certificate nor the tag of a look that had the images gives way to one that had none."""
+    from medseg.cli.main import app
+
+    own = put_leak(ended)
+    ended.write(replace(ended.read(), data=str(tmp_path / "gone")))
+    done = CliRunner().invoke(app, ["runs", "audit", ended.path.name])
+    known = json.loads((ended.path / "audit.json").read_text(encoding="utf-8"))
+
+    assert done.exit_code == 2, done.output
+    assert "LEAK: 1 pair of images" in done.stdout
+    assert "No leak was found" not in done.stdout
+    assert "Images a second time" in done.stdout
+    assert (known["leaks"], known["images"]) == (own["leaks"], own["images"])
+    with open_store(ended.read().tracking_uri) as client:
+        assert client.get_run(ended.read().tracked).data.tags["leaks"] == "images"
+
+
+def test_where_the_data_are_back_the_certificate_is_that_of_a_whole_look(
+    ended: RunFolder, tmp_path: Path
+) -> None:
+    state, whole = ended.read(), json.loads((ended.path / "audit.json").read_text(encoding="utf-8"))
+    ended.write(replace(state, data=str(tmp_path / "gone")))
+    less = medseg.audit_run("latest")
+    ended.write(state)
+
+    assert less.images == whole["images"]
+    assert "Images a second time" in less.unseen[-1]
+    assert medseg.audit_run("latest").digest() == whole["sha256"]
+
+
+def test_a_folder_of_data_that_is_not_there_is_refused_and_nothing_is_written(
+    ended: RunFolder, tmp_path: Path
+) -> None:
+    from medseg.cli.main import app
+
+    before = (ended.path / "audit.json").read_bytes()
+    done = CliRunner().invoke(app, ["runs", "audit", "latest", "--data", str(tmp_path / "gone")])
+
+    assert done.exit_code == 2
+    assert "there is no folder" in done.stderr
+    assert "--data" in done.stderr
+    assert (ended.path / "audit.json").read_bytes() == before
+
+
+def test_a_run_that_was_killed_says_so_and_nothing_of_the_steps_that_were_not_done(killed: RunFolder) -> None:
+    """Its earlier certificate says what they fit; they are to be done again."""
+    path = killed.path / "definition.yaml"
+    declared = read_yaml(path)
+    later = {"post": {"_target_": "medseg.steps.PostProcess"}, "test": declared["steps"].pop("evaluate")}
+    path.write_text(to_yaml({**declared, "steps": {**declared["steps"], **later}}), encoding="utf-8")
+    killed.write(replace(killed.read(), declared=killed.declaration()))
+    text = medseg.audit_run("latest").text()
+
+    assert "THE RUN WAS INTERRUPTED. Not done: steps.post, steps.test." in text
+    assert "steps.post: " not in text
+    assert "slices prepared, not scored" in text
+    assert "steps.fit: weights on train" in text
+    assert "class weights" not in text
 
 
 def test_a_canary_of_masks_is_refused(ended: RunFolder) -> None:
@@ -113,4 +190,4 @@ def test_a_run_that_has_no_slices_yet_has_nothing_to_audit(made_run) -> None:
         (Path(__file__).parents[3] / "data_manifests" / "brats2019.yaml").read_text(encoding="utf-8"), "utf-8"
     )
     with pytest.raises(RunError, match="no roles and slices yet"):
-        medseg.audit_run("young", data="nowhere")
+        medseg.audit_run("young", data=".")

@@ -124,3 +124,22 @@ def test_runs_of_a_trained_pipeline_are_compared(finished, monkeypatch: pytest.M
     found = medseg.compare(finished.folder, "copy")
     assert set(found.differences()["difference"].dropna()) <= {0.0}
     assert set(found.differences()["verdict"]) == {"no evidence"}
+
+
+def test_a_run_that_leaks_is_named_in_what_it_is_compared_in(made_run) -> None:
+    from io import StringIO
+
+    from rich.console import Console
+
+    from medseg.cli.printing.comparison_tables import print_comparison
+
+    made_run("a", {"": table()})
+    made_run("b", {"": table(0.1)}).path.joinpath("audit.json").write_text('{"leaks": {"images": "a and b"}}')
+    found = medseg.compare("a", "b")
+    console = Console(width=200, file=StringIO(), record=True)
+    print_comparison(console, found, "text")
+
+    told = [note for note in found.notes if note.startswith("LEAK: b leaks (images)")]
+    assert len(told) == 1
+    assert told[0] in console.export_text()
+    assert not any(note.startswith("LEAK: a") for note in found.notes)

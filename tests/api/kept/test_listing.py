@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import medseg
 from medseg.api import show_run
+from medseg.cli.main import app
 from medseg.errors import RunError
 from medseg.pipeline.process import this_process
 from medseg.tracking.mlflow.calls import metrics_call
@@ -74,3 +76,26 @@ def test_a_damaged_summary_is_refused(content: bytes, made_run) -> None:
     (folder.path / "scores" / "test_summary.csv").write_bytes(content)
     with pytest.raises(RunError, match=r"test_summary.csv of the run run is damaged"):
         show_run("run")
+
+
+@pytest.mark.parametrize(
+    ("content", "kinds"),
+    [
+        ('{"leaks": {"images": "a and b", "rm -rf": "x"}}', "images, other"),
+        ('{"leaks": {}}', ""),
+        ("{", ""),
+        (None, ""),
+    ],
+)
+def test_a_leak_stands_in_the_list_and_where_a_run_is_shown(
+    content: str | None, kinds: str, made_run
+) -> None:
+    folder = made_run("run", {})
+    if content is not None:
+        (folder.path / "audit.json").write_text(content)
+    listed, shown = (CliRunner().invoke(app, ["runs", *what]).stdout for what in (["list"], ["show", "run"]))
+
+    assert medseg.runs()["leaks"].tolist() == [kinds]
+    assert ("FINISHED, LEAK" in listed) == bool(kinds)
+    assert ("LEAK: its scores are too good. See why: medseg runs audit RUN" in listed) == bool(kinds)
+    assert (f"LEAK ({kinds}): its scores are too good" in shown) == bool(kinds)

@@ -12,14 +12,17 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import medseg
 from medseg.api.kept.recorded import Recorded
 from medseg.api.result import RunResult
+from medseg.cli.main import app
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import RunError
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.made import known
+from medseg.pipeline.study.reproduction import reproduction
 from medseg.tracking.mlflow import moved
 from medseg.tracking.mlflow.store import open_store
 from medseg.yaml import read_yaml, to_yaml
@@ -52,10 +55,19 @@ def runs() -> int:
 
 
 @pytest.mark.usefixtures("figureless")
-def test_a_run_that_is_made_again_is_the_same_to_the_bit_and_says_so_in_mlflow(ended: RunFolder) -> None:
-    found = medseg.reproduce_run(ended.path.name)
-    again = RunFolder(Path("medseg-runs") / found.again)
+def test_a_run_that_is_made_again_is_the_same_to_the_bit_and_says_so_in_mlflow(
+    ended: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does the command, below a closing table that names a leak as that of `run` does."""
+    monkeypatch.setattr("medseg.steps.Fit.fits", {"weights": ("train", "test")})
+    done = CliRunner().invoke(app, ["runs", "reproduce", ended.path.name])
+    (again,) = (RunFolder(path) for path in Path("medseg-runs").iterdir() if path.name != ended.path.name)
+    found = reproduction(ended.path, again.path)
 
+    assert done.exit_code == 0, done.output
+    assert "LEAK: steps.fit has fitted its weights on the test part." in done.stdout
+    assert "test: mean over patients" in done.stdout
+    assert found.text() in done.stdout
     assert found.identical, found.text()
     assert (
         json.loads((again.path / "reproduction.json").read_text(encoding="utf-8"))["verdict"] == found.verdict

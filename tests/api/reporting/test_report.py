@@ -507,6 +507,44 @@ def test_a_split_file_of_slices_is_said_to_leak_as_a_draw_of_slices_is(made_run,
     assert "LEAKING SPLIT" not in apart
 
 
+LEAK = "1 pair of images that are one, or nearly, in roles that must be apart: c1 and c2."
+
+
+def certificate(folder: RunFolder, **content: object) -> None:
+    known = {"leaks": {}, "unseen": ["Whether two names are one person."], "images": {"cases": 8}, **content}
+    (folder.path / "audit.json").write_text(json.dumps(known), encoding="utf-8")
+
+
+def test_a_leak_heads_the_page_and_its_part_on_data(made_run, tables, page) -> None:
+    folder, found = own_run(made_run, tables), []
+    for leaks in (None, {}, {"images": LEAK}):
+        if leaks is not None:
+            certificate(folder, leaks=leaks)
+        found.append(page(medseg.report("run", force=True)).words)
+    none, clean, leaky = found
+
+    data = leaky.index("LEAK: 1 pair")
+    assert (
+        leaky.index("LEAK (images): what was tested") < data < leaky.index("How patients were shared", data)
+    )
+    assert f"LEAK: {LEAK} The scores are too good." in leaky
+    assert "LEAK" not in clean
+    assert "No leak was found in what was looked at. The images of 8 cases were compared." in clean
+    assert "Nobody looked at Whether two names are one person." in clean
+    assert "There is no leak certificate" in none
+
+
+def test_texts_of_somebody_elses_certificate_are_not_passed_on(made_run, tables, page, monkeypatch) -> None:
+    leaks = {"patients": CANARY, CANARY: CANARY}
+    certificate(made_run("run", tables()), leaks=leaks, unseen=[CANARY], images=CANARY)
+    monkeypatch.setenv("MEDSEG_CONFIG", "another-user")
+    found = page(medseg.report("run", out="report.html"))
+
+    assert "LEAK (patients, other)" in found.words
+    assert "LEAK: Patients were loaded for two roles. The scores are too good." in found.words
+    assert CANARY not in found.raw
+
+
 def test_what_is_not_known_of_the_learning_of_a_scored_model_stands_in_the_page(made_run) -> None:
     folder = made_run("scored", {})
     tagged = RunOptions.of(device="cpu", tags=("model.learned_from=not known of emps-1",))

@@ -45,7 +45,15 @@ def test_what_a_run_that_is_alive_has_on_its_way_does_not_wait_for_anybody(made_
 def test_names_of_runs_stay_whole_in_a_narrow_terminal_whatever_the_data_are_called(waiting: int) -> None:
     file = io.StringIO()
     name = "radiology_cnn-20261130-161036-a43e"
-    row = {"run": name, "name": "wider", "status": "FINISHED", "seed": 7, "val_score": 0.5, "mine": True}
+    row = {
+        "run": name,
+        "name": "wider",
+        "status": "FINISHED",
+        "seed": 7,
+        "val_score": 0.5,
+        "mine": True,
+        "leaks": "",
+    }
     found = pd.DataFrame([row | {"data": "432 of 435 generated", "waiting": waiting}])
 
     print_runs(Console(file=file, width=80 + 4 * bool(waiting)), found, "text")

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+import medseg.learning
+import medseg.steps
 from medseg.datasets.case import Case
 from medseg.datasets.checks.case_facts import CaseFacts, ChannelFacts
 from medseg.datasets.checks.duplicates import Duplicates, Pair
@@ -37,6 +39,7 @@ def certified(
     by: str = "group",
     steps: dict[str, Any] | None = None,
     images: Images | None = None,
+    **other: Any,
 ) -> Certificate:
     loaded = slices or [(name, f"p{name}", place, role) for name, role in roles.items() for place in (0, 1)]
     split = split_of(roles, by)
@@ -50,6 +53,7 @@ def certified(
         slices=[Loaded(*each) for each in loaded],
         steps={"fit": FIT} if steps is None else steps,
         images=images,
+        **other,
     )
 
 
@@ -135,6 +139,63 @@ def test_what_could_not_be_looked_at_is_said() -> None:
     assert "Near copies among 1 case:" in " ".join(certified(images=images(image("a", "1"))).unseen)
 
 
+@pytest.mark.parametrize(
+    ("ended", "told"),
+    [
+        ("FAILED", "THE RUN HAS FAILED"),
+        ("KILLED", "INTERRUPTED"),
+        ("GONE", "CUT OFF"),
+        ("RUNNING", "GOING ON"),
+    ],
+)
+def test_of_a_run_that_did_not_end_nothing_is_said_of_steps_that_were_not_done(ended: str, told: str) -> None:
+    post, test = SimpleNamespace(fits={"rule": ("val", "test")}), medseg.steps.Evaluate("test")
+    found = certified(ended=ended, undone={"post": post, "test": test})
+
+    assert told in found.text()
+    assert "Not done: steps.post, steps.test." in found.text()
+    assert "steps.post: " not in found.text()
+    assert found.leaks == {}
+    assert "test: 1 patient, 1 case, 2 slices prepared, not scored" in found.text()
+    assert "val: 1 patient, 1 case, 2 slices prepared\n" in found.text()
+
+
+def test_of_a_run_that_has_ended_nothing_is_undone_nor_unscored() -> None:
+    text = certified(steps={"fit": FIT, "test": medseg.steps.Evaluate("test")}).text()
+
+    assert "not scored" not in text
+    assert "Not done" not in text
+    assert (
+        "not scored"
+        not in certified(
+            steps={"test": medseg.steps.Evaluate("test")}, undone={"again": medseg.steps.Evaluate("test")}
+        ).text()
+    )
+
+
+def test_a_run_that_failed_after_its_last_step_says_so() -> None:
+    assert (
+        "THE RUN HAS FAILED. Not done: nothing; its model may not be whole."
+        in certified(ended="FAILED").text()
+    )
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0], "frequency"])
+def test_class_weights_are_fitted_where_the_task_counts_classes_alone(weights: Any) -> None:
+    import torch
+
+    from medseg.steps.features.probe import Probe
+
+    fit = medseg.steps.Fit(torch.optim.AdamW, epochs=1)
+    steps = {"fit": fit, "probe": Probe(), "rounds": medseg.steps.SelfTrain(medseg.learning.ByRank(), fit)}
+    task = medseg.learning.ImageClasses(["a", "b"], class_weights=weights)
+    fitted = {(each.step, each.what) for each in certified(steps=steps, task=task).fitted}
+
+    for name in steps:
+        assert ((name, "class weights") in fitted) == (weights == "frequency")
+    assert {("fit", "weights"), ("fit", "best epoch"), ("probe", "C"), ("rounds", "best round")} <= fitted
+
+
 def test_the_digest_is_that_of_the_json_without_it_and_changes_with_it(tmp_path: Path) -> None:
     found = certified()
     path, page = found.write(tmp_path)
@@ -149,8 +210,6 @@ def test_the_digest_is_that_of_the_json_without_it_and_changes_with_it(tmp_path:
 
 
 def test_every_step_that_comes_with_medseg_says_what_it_fits(monai_imported: None) -> None:
-    import medseg.steps
-
     silent = [name for name in medseg.steps.__all__ if not hasattr(getattr(medseg.steps, name), "fits")]
 
     assert silent == []
