@@ -85,9 +85,9 @@ def show(name: Name, sets: Set = None) -> None:
     with guarded(Console(stderr=True)):
         from medseg.api.opening import open_pipeline  # noqa: PLC0415
         from medseg.cli.stages import stage_comments, without_stages  # noqa: PLC0415
+        from medseg.pipeline.declaration.comments import with_comments  # noqa: PLC0415
         from medseg.pipeline.declaration.overrides import override  # noqa: PLC0415
         from medseg.yaml import read_yaml  # noqa: PLC0415
-        from medseg.yaml_comments import with_comments  # noqa: PLC0415
 
         opened = open_pipeline(name, assignments=sets or ())
         typer.echo(f"# {opened.found.path} ({opened.found.origin})", err=True)

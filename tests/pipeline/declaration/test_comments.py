@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from medseg.pipeline.declaration.comments import with_comments
 from medseg.yaml import parse_yaml
-from medseg.yaml_comments import with_comments
 
 TEXT = """# what this is
 name: mine
