@@ -53,7 +53,7 @@ class _Sheet:
 
     def words(self, slice_: int) -> str:
         """What a slice is."""
-        where = f", {self.plane} slice {slice_} of 0 to {self.of - 1}" if self.plane else ""
+        where = f", {self.plane} slice {slice_} (0 to {self.of - 1})" if self.plane else ""
         return f"{self.case}{where}: {self.channel}, truth, prediction"
 
     @property
