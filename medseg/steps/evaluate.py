@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from medseg.datasets.case import folders_of
 from medseg.errors import DataError, DefinitionError, Fault
 from medseg.figures.saving import save_figure
-from medseg.figures.slice_sheet import SliceSheet
+from medseg.figures.slices.slice_sheet import SliceSheet
 from medseg.learning.inference.predictor import Predictor
 from medseg.machine.crew.crew import Needs, in_order
 from medseg.places import written_whole

@@ -18,7 +18,7 @@ from medseg.datasets.unannotated import UNANNOTATED, annotated
 from medseg.figures.classes.claim import Claim
 from medseg.figures.classes.claim_grid import claim_grid
 from medseg.figures.overlay import grey
-from medseg.figures.slice_grid import SliceView, slice_grid
+from medseg.figures.slices.slice_grid import SliceView, slice_grid
 from medseg.geometry.axes import AXES
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.tasks.task import MaskTask

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from medseg.component import named
 from medseg.datasets.case import Case
-from medseg.figures.slice_sheet import SliceSheet
+from medseg.figures.slices.slice_sheet import SliceSheet
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.training.batches import SliceDataset
 from medseg.steps.evaluation.pooled import Part, Pooled

@@ -15,8 +15,8 @@ from medseg.datasets.case import Case
 from medseg.datasets.reading.volume import Volume
 from medseg.errors import DataError, DefinitionError
 from medseg.figures.classes.confusion import confusion_figure
-from medseg.figures.slice_grid import SliceView, slice_grid
-from medseg.figures.slice_sheet import SliceSheet, sheet_of
+from medseg.figures.slices.slice_grid import SliceView, slice_grid
+from medseg.figures.slices.slice_sheet import SliceSheet, sheet_of
 from medseg.geometry.axes import AXES
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.added.choice import chosen_scores, headlines, made_up, rehearse

@@ -8,7 +8,7 @@ from PIL import Image
 
 from medseg.datasets.unannotated import UNANNOTATED
 from medseg.figures.palette import colours
-from medseg.figures.slice_sheet import SIDE, SliceSheet, sheet_of
+from medseg.figures.slices.slice_sheet import SIDE, SliceSheet, sheet_of
 
 RNG = np.random.default_rng(3)
 
