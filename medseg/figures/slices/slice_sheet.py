@@ -16,7 +16,7 @@ from medseg.figures.overlay import grey, overlay, window_of
 from medseg.places import written_whole
 
 SIDE = 240
-"""Pixels of the longer side of a slice: three of them fill a page, and 35 rows of three take two megabytes or so."""
+"""Pixels of the longer side of a slice: three of them fill a page, and 35 rows of three take one or two megabytes."""
 
 _LEAST = 24  # pixels of the shorter side, whatever a header says of the size of voxels
 _GAP = 4  # white pixels between two columns
