@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from medseg.datasets.case import folders_of
 from medseg.errors import DataError, DefinitionError, Fault
 from medseg.figures.saving import save_figure
+from medseg.figures.slices.slice_sheet import SliceSheet
 from medseg.learning.inference.predictor import Predictor
 from medseg.machine.crew.crew import Needs, in_order
 from medseg.places import written_whole
@@ -139,8 +140,10 @@ class Evaluate:
     def _draw(self, evaluation: Evaluation, tables: Mapping[str, DataFrame], work: Work, run: Run) -> None:
         figures = evaluation.figures(tables["_summary"], work.cases, self.role, run.progress.say)
         for name, draw in figures.items():
-            path = save_figure(draw(), run.figures / f"{self.role}_{name}.png")
-            run.recorder.artifact(path, "figures")
+            drawn, path = draw(), run.figures / f"{self.role}_{name}.png"
+            files = drawn.save(path) if isinstance(drawn, SliceSheet) else (save_figure(drawn, path),)
+            for each in files:
+                run.recorder.artifact(each, "figures")
 
 
 EvaluateClasses = EvaluateForeground = Evaluate

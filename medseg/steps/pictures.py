@@ -18,7 +18,7 @@ from medseg.datasets.unannotated import UNANNOTATED, annotated
 from medseg.figures.classes.claim import Claim
 from medseg.figures.classes.claim_grid import claim_grid
 from medseg.figures.overlay import grey
-from medseg.figures.slice_grid import SliceView, slice_grid
+from medseg.figures.slices.slice_grid import SliceView, slice_grid
 from medseg.geometry.axes import AXES
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.tasks.task import MaskTask
@@ -96,14 +96,14 @@ def dice_text(dice: float, truth: NDArray[Any], task: MaskTask | None = None) ->
         task: Whose selected classes and regions the mean is over; None where it is over all but the first class.
     """
     shown = {int(index) for index in np.unique(truth)} - {UNANNOTATED}
-    if dice != 1 or (shown - {0} if task is None else shown & _selected(task)):
-        return f"mean Dice {dice:.2f}"
-    if task is None or _selected(task) >= set(range(1, len(task.classes))):
+    if dice != 1 or (shown - {0} if task is None else shown & selected(task)):
+        return f"mean Dice {dice:.3f}"
+    if task is None or selected(task) >= set(range(1, len(task.classes))):
         return "truth and prediction are empty"
     return f"no {' or '.join(task.select)} in truth and prediction"
 
 
-def _selected(task: MaskTask) -> set[int]:
+def selected(task: MaskTask) -> set[int]:
     """Indices of the classes that are selected, by themselves or in a region."""
     members = {name: (index,) for index, name in enumerate(task.classes)} | dict(task.regions)
     return {index for name in task.select for index in members[name]}

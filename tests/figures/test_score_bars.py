@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 
 from medseg.figures.score_bars import score_bars
@@ -37,6 +38,21 @@ def test_each_name_has_its_mean_its_interval_and_its_number_of_patients():
     whiskers = axes.collections[0].get_segments()
     (whisker,) = whiskers  # one patient has no interval
     assert whisker[:, 0].tolist() == pytest.approx([0.6, 0.8])
+
+
+def test_each_patient_is_a_dot_on_its_bar_and_the_title_says_so():
+    values = {"core": np.array([0.2, 0.7, 0.7, 1.3]), "whole": np.array([1.0]), "unknown": np.array([0.5])}
+    figure = score_bars(summary(), heading="test: Dice", patients=values, noun="group")
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [sorted(line.get_xdata()) for line in dots] == [sorted(values["core"]), [1.0]]
+    for place, line in zip((0, 2), dots, strict=True):
+        assert (np.abs(line.get_ydata() - place) <= 0.31 + 1e-9).all()
+        assert len({*zip(line.get_xdata(), line.get_ydata(), strict=True)}) == len(line.get_xdata())
+    assert axes.get_xlim()[1] > 1.3
+    assert axes.get_title() == "test: Dice; dot: a group, bar: mean, whisker: 95 % bootstrap interval"
+    assert "dot" not in score_bars(summary()).axes[0].get_title()
 
 
 @pytest.mark.parametrize("score", ["hd95", "volume_difference_ml"])

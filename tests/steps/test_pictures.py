@@ -58,8 +58,8 @@ def test_one_case_is_no_good_one():
 def test_where_nothing_is_and_nothing_is_found_no_dice_is_told():
     empty, some = np.zeros((2, 4, 4), np.uint8), np.ones((2, 4, 4), np.uint8)
     assert dice_text(1.0, empty) == "truth and prediction are empty"
-    assert dice_text(0.0, empty) == "mean Dice 0.00"  # predicted, and not there
-    assert dice_text(1.0, some) == "mean Dice 1.00"
+    assert dice_text(0.0, empty) == "mean Dice 0.000"  # predicted, and not there
+    assert dice_text(1.0, some) == "mean Dice 1.000"
 
 
 def test_a_case_without_what_is_selected_says_so_though_it_shows_other_classes() -> None:
@@ -67,17 +67,17 @@ def test_a_case_without_what_is_selected_says_so_though_it_shows_other_classes()
     kidney = np.array([[0, 1], [1, 255]], dtype=np.uint8)
     task = ClassMasks(classes, {"lesion": (2, 3)}, select=("tumour",))
     assert dice_text(1.0, kidney, task) == "no tumour in truth and prediction"
-    assert dice_text(0.0, kidney, task) == "mean Dice 0.00"
-    assert dice_text(1.0, kidney + 1, task) == "mean Dice 1.00"
+    assert dice_text(0.0, kidney, task) == "mean Dice 0.000"
+    assert dice_text(1.0, kidney + 1, task) == "mean Dice 1.000"
     assert dice_text(1.0, kidney * 0, task) == "no tumour in truth and prediction", (
         "a kidney may be predicted"
     )
     assert dice_text(1.0, kidney * 0, ClassMasks(classes)) == "truth and prediction are empty"
     lesion = ClassMasks(classes, {"lesion": (2, 3)}, select=("lesion", "cyst"))
     assert dice_text(1.0, kidney, lesion) == "no lesion or cyst in truth and prediction"
-    assert dice_text(1.0, np.full((2, 2), 3), lesion) == "mean Dice 1.00"
+    assert dice_text(1.0, np.full((2, 2), 3), lesion) == "mean Dice 1.000"
     everything = ClassMasks(classes, select=classes)
-    assert dice_text(1.0, kidney, everything) == "mean Dice 1.00"
+    assert dice_text(1.0, kidney, everything) == "mean Dice 1.000"
 
 
 def test_ties_go_by_name():

@@ -55,7 +55,7 @@ def html(given: Sequence[Named], sides: Sequence[Sequence[Kept]], today: date, *
             Chapter("compared", "Compared", names, [Section("compared-1", "On the same patients", blocks)])
         )
     chapters += [chapter(run, album, f"run{place}") for place, run in enumerate(runs, start=1)]
-    title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs compared"
+    title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"
     return html_of(title, chapters, today)
 
 

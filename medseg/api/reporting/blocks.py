@@ -125,12 +125,26 @@ class Slider:
         anchor: Begins the names of its places on the page.
         label: What is looked through.
         pictures: In order.
+        small: Whether two of them stand beside each other on paper.
     """
 
     template: ClassVar[str] = "slider.html"
     anchor: str
     label: str
     pictures: Sequence[Picture]
+    small: bool = False
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Names with their colours.
+
+    Attributes:
+        rows: Name and colour, `#rrggbb`.
+    """
+
+    template: ClassVar[str] = "legend.html"
+    rows: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -219,7 +233,7 @@ class Text:
     text: str
 
 
-Block = Words | Facts | Figures | Table | Picture | Slider | Strips | Checklist | Text
+Block = Words | Facts | Figures | Table | Picture | Slider | Legend | Strips | Checklist | Text
 
 
 @dataclass(frozen=True)

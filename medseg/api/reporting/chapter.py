@@ -12,7 +12,13 @@ from medseg.api.reporting.facts import data_blocks, run_blocks, warnings
 from medseg.api.reporting.kept import Kept
 from medseg.api.reporting.pictures import Album
 from medseg.api.reporting.scores import score_blocks
-from medseg.api.reporting.tested import calibration_blocks, look_blocks, patient_blocks, score_pictures
+from medseg.api.reporting.tested import (
+    calibration_blocks,
+    look_blocks,
+    mean_words,
+    patient_blocks,
+    score_pictures,
+)
 from medseg.api.reporting.training import fold_table, threshold_blocks, training_blocks
 
 _NAMED = 20  # pictures that were left out
@@ -42,7 +48,8 @@ def chapter(kept: Kept, album: Album, anchor: str) -> Chapter:
         last = sections[-1]
         sections[-1] = Section(last.anchor, last.title, [*last.blocks, words])
     kind = "Cross-validation" if kept.parts else "Run"
-    return Chapter(anchor, kept.name, f"{kind}, {kept.ended.lower()}", sections)
+    called = f" {kept.name}" if kept.title != kept.name else ""
+    return Chapter(anchor, kept.title, f"{kind}{called}, {kept.ended.lower()}", sections)
 
 
 def _sections(kept: Kept, album: Album, anchor: str) -> Iterator[Section]:
@@ -50,7 +57,7 @@ def _sections(kept: Kept, album: Album, anchor: str) -> Iterator[Section]:
     parts: Mapping[str, Sequence[Block]] = {
         "What was run": [*warnings(kept), *run_blocks(kept), *fold_table(kept)],
         "Data": [*data_blocks(kept), *([data] if data is not None else [])],
-        "Scores": [*score_blocks(kept), *score_pictures(kept, album)],
+        "Scores": [*mean_words(kept), *score_blocks(kept), *score_pictures(kept, album)],
         "Every patient": patient_blocks(kept),
         "Cases to look through": look_blocks(kept, album, f"{anchor}-look"),
         "Learning curves": training_blocks(kept, album, f"{anchor}-curves"),

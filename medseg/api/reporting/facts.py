@@ -34,6 +34,9 @@ _ROLES = {"train": "training", "val": "validation", "test": "test"}
 COUNT = re.compile(r"[0-9]{1,15}")
 """A count in a tag."""
 
+_LONGEST_NOTE = 5000  # characters that are shown
+_LONGEST_TAG, _MOST_TAGS = 500, 100
+
 _ENDED = {
     "FAILED": "This run has failed: what follows is what it held by then, and no finished result.",
     "KILLED": "This run was interrupted: what follows is what it held by then, and no finished result.",
@@ -83,9 +86,11 @@ def run_blocks(kept: Kept) -> Sequence[Block]:
     """Pipeline, network, seed."""
     definition = kept.definition
     if definition is None:
-        return [Words("Its definition cannot be read, so that nobody can tell what was run.", "missing")]
+        gone = Words("Its definition cannot be read, so that nobody can tell what was run.", "missing")
+        return [gone, *([Facts(rows)] if (rows := said_of(kept)) else [])]
     left_out = _left_out(kept)
     rows = [
+        *said_of(kept),
         ("Pipeline", definition.name),
         ("What it does", definition.about),
         ("Network", f"{definition.network['_target_']}{_parameters(kept)}"),
@@ -97,6 +102,19 @@ def run_blocks(kept: Kept) -> Sequence[Block]:
     ]
     folds = [("Folds", str(kept.parts))] if kept.parts else []
     return [Facts([*rows, *folds]), *declared_text(kept)]
+
+
+def said_of(kept: Kept) -> Sequence[tuple[str, str]]:
+    """What whoever ran it has said of it: its note and its tags, and its name where it is headed by another."""
+    options = kept.state.options
+    tags = [f"{key}: {value[:_LONGEST_TAG]}" for key, value in options.own_tags().items() if key != LEARNED]
+    note, more = options.note[:_LONGEST_NOTE].strip(), len(options.note) > _LONGEST_NOTE
+    rows = [
+        ("Name of the run", kept.name if kept.title != kept.name else ""),
+        ("Note", f"{note} [...]" if more else note),
+        ("Tags", "\n".join(tags[:_MOST_TAGS])),
+    ]
+    return [row for row in rows if row[1]]
 
 
 def data_blocks(kept: Kept) -> Sequence[Block]:

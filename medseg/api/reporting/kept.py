@@ -73,6 +73,11 @@ class Kept:
         return self.folds or (self,)
 
     @property
+    def title(self) -> str:
+        """What whoever ran it called it; else its name."""
+        return self.state.options.run_name or self.name
+
+    @property
     def leaking(self) -> bool:
         """Whether slices of one patient may be in several roles: by the definition, or by the split file it names."""
         declared = self.definition is not None and self.definition.split.by == "slice"

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from medseg.api.reporting.blocks import Block, Dot, Strip, Strips, Table, Words
 from medseg.api.reporting.kept import Kept
-from medseg.api.reporting.scores import Summary, chosen, head, number
+from medseg.api.reporting.scores import Summary, head, number
+from medseg.api.reporting.worst.mean import mean_names, of_patients, over
 from medseg.errors import RunError
 from medseg.figures.dot_strip import Axis, axis_of, dot_levels
 from medseg.figures.palette import inks
@@ -62,7 +63,7 @@ class Patients:
         self.who = sorted(set(self.tested.cases["group"]))
         has = self.kind.scores(self.tested)
         self.score = next((score for score in self.kind.usual if score in has), has[0] if has else "")
-        self._over, self._chosen = kept.grouped_by, chosen(kept)
+        self._over, self._kept = kept.grouped_by, kept
         self._background = "correct" not in self.tested.cases
         try:
             self.values = self._values()
@@ -75,7 +76,7 @@ class Patients:
             return [Words(f"{len(self.who)} patients are too many to be drawn one by one.", "missing")]
         if (dots := len(self.who) * len(self.values)) > MOST_DOTS:
             return [Words(f"{dots:,} scores of patients are too many to be drawn one by one.", "missing")]
-        return [self._strips(summary), *self._worst(), self._everybody()]
+        return [self._strips(summary), *self._worst(summary), self._everybody()]
 
     def _values(self) -> Values:
         """(P,) the score of each patient, by class or region; of classes of images those of all together first."""
@@ -138,17 +139,19 @@ class Patients:
             (100 * axis.across(ends[0]), 100 * axis.across(ends[1])) if sure else None,
         )
 
-    def _worst(self) -> Sequence[Block]:
-        """The patients with the worst mean over the classes that count."""
-        names = [name for name in self._chosen if name in self.values] or list(self.values)
-        names = [""] if "" in self.values else names
-        stacked = np.stack([self.values[name] for name in names])
-        known = ~np.isnan(stacked)
-        means = np.divide(
-            np.where(known, stacked, 0).sum(axis=0),
-            known.sum(axis=0),
-            out=np.full(len(self.who), np.nan),
-            where=known.any(axis=0),
+    def _worst(self, summary: Summary | None) -> Sequence[Block]:
+        """The patients with the worst mean: that of the first number of the scores, over the same names."""
+        names = [""] if "" in self.values else mean_names(self._kept, self.tested.cases, self.score, summary)
+        if not names:
+            return [
+                Words(
+                    "Over which classes the mean is taken is not known: nobody is the worst by it.", "missing"
+                )
+            ]
+        means = (
+            self.values[names[0]]
+            if len(names) == 1
+            else of_patients(self.tested.cases, names, self.score).reindex(self.who).to_numpy(dtype=float)
         )
         sign = direction_of(self.score, self.kind.known).sign
         order = sorted(
@@ -166,7 +169,8 @@ class Patients:
             for p in order[:_WORST]
         ]
         noun = self._over.removesuffix("s")
-        return [Table(f"The worst first: {len(rows)} of {len(order)}", [noun, mean, *beside], rows)]
+        told = f", by the mean over {over(names)}" if len(names) > 1 else ""
+        return [Table(f"The worst first{told}: {len(rows)} of {len(order)}", [noun, mean, *beside], rows)]
 
     def _everybody(self) -> Table:
         rows = [

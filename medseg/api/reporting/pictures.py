@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +76,29 @@ class Album:
             self.refused.append(words)
             return None
 
+    def cut(self, folder: Path, place: str, words: Sequence[str]) -> Sequence[Picture]:
+        """A PNG file of equal pictures one below another, cut apart; none if it is not there or refused.
+
+        Args:
+            folder: Of the run.
+            place: Of the file in it.
+            words: What each picture shows, from above.
+        """
+        try:
+            if not (folder / place).is_file():
+                return []
+            whole = decoded(self._admitted(own_place(folder, place)))
+            height, rest = divmod(whole.height, len(words))
+            if rest or not height:
+                raise ValueError("the picture has other rows than it is said to have")
+            boxes = [(0, row * height, whole.width, (row + 1) * height) for row in range(len(words))]
+            return [
+                self._picture(_written(whole.crop(box)), text) for box, text in zip(boxes, words, strict=True)
+            ]
+        except (OSError, RunError, ValueError):
+            self.refused.append(words[0])
+            return []
+
     def drawn(self, draw: Callable[[], Figure], words: str) -> Picture | None:
         """A figure that is drawn now; None if there is no room left for it.
 
@@ -127,6 +150,11 @@ def anew(raw: bytes) -> bytes:
         ValueError: It is no PNG file, damaged, or larger than any that medseg draws.
         OSError: Likewise.
     """
+    return _written(decoded(raw))
+
+
+def decoded(raw: bytes) -> Image.Image:
+    """The pixels of a PNG file, on white; arguments and errors as of `anew`."""
     width, height = _size(raw)
     if len(raw) > MOST_BYTES or not 0 < width * height <= MOST_PIXELS:
         raise ValueError("the picture is larger than any that medseg draws")
@@ -138,8 +166,12 @@ def anew(raw: bytes) -> bytes:
         raise ValueError("the picture is damaged") from error
     paper = Image.new("RGB", shown.size, "white")
     paper.paste(shown, mask=shown.getchannel("A"))
+    return paper
+
+
+def _written(picture: Image.Image) -> bytes:
     written = io.BytesIO()
-    paper.save(written, format="PNG")
+    picture.save(written, format="PNG")
     return written.getvalue()
 
 

@@ -8,7 +8,9 @@ from medseg.api.reporting.blocks import Block, Picture, Slider, Table, Words
 from medseg.api.reporting.kept import Kept
 from medseg.api.reporting.patients import Patients
 from medseg.api.reporting.pictures import Album
-from medseg.api.reporting.scores import head, interval, number, summary_of
+from medseg.api.reporting.scores import MEAN, head, interval, number, summary_of
+from medseg.api.reporting.worst.mean import mean_names, over
+from medseg.api.reporting.worst.slices import worst_blocks
 from medseg.errors import RunError
 from medseg.text import many
 
@@ -22,7 +24,7 @@ TO_LOOK_AT: Mapping[str, str] = {
 """Figures of single cases, by the ends of their names, and what they show."""
 
 OF_SCORES: Mapping[str, str] = {
-    "dice": "Dice of each class and region",
+    "dice": "Dice of each class and region: patients, their mean and its interval",
     "confusion": "What was predicted of each true class",
 }
 
@@ -44,6 +46,18 @@ def score_pictures(kept: Kept, album: Album) -> Sequence[Picture]:
     return _pictures(kept, album, words)
 
 
+def mean_words(kept: Kept) -> Sequence[Words]:
+    """Over which classes and regions the first number is the mean, where there are several."""
+    summary, cases = summary_of(kept), kept.table("test")
+    if summary is None or cases is None or not {"case", "group", "name", summary.first} <= set(cases.columns):
+        return []
+    if summary.row(MEAN, summary.first) is None:
+        return []
+    names = mean_names(kept, cases, summary.first, summary)
+    told = f"The mean {head(summary.first)} of a case is over {over(names)}; here, and wherever cases are ranked."
+    return [Words(told)] if names else []
+
+
 def patient_blocks(kept: Kept) -> Sequence[Block]:
     """Every patient as a dot."""
     if kept.table("test") is None:
@@ -58,9 +72,14 @@ def patient_blocks(kept: Kept) -> Sequence[Block]:
 def look_blocks(kept: Kept, album: Album, anchor: str) -> Sequence[Block]:
     """Test cases to look through, the worst among them."""
     pictures = _pictures(kept, album, TO_LOOK_AT)
-    if not pictures:
+    worst = worst_blocks(kept, album, anchor)
+    if not pictures and not worst:
         return [Words("No pictures of test cases were kept.", "missing")]
-    return [Slider(anchor, "Test cases, the worst among them", pictures)]
+    several = len(pictures) > 1
+    return [
+        *([Slider(anchor, "Test cases, the worst among them", pictures)] if several else pictures),
+        *worst,
+    ]
 
 
 def calibration_blocks(kept: Kept, album: Album) -> Sequence[Block]:

@@ -122,6 +122,23 @@ def summarise(frame: DataFrame, scores: Sequence[str], *, seed: int = 0) -> Data
     return DataFrame(rows, columns=["name", "score", *OVER_PATIENTS])
 
 
+def case_means(frame: DataFrame, names: Sequence[str], score: str) -> DataFrame:
+    """The mean of a score over some classes and regions, of each case over those of them that it defines.
+
+    The score of them all together, `dice/mean`, is the mean of these over patients.
+
+    Args:
+        frame: One row per case and name: case, group, name, and the score.
+        names: Which of the names.
+        score: A column.
+
+    Returns:
+        One row per case: case, group, and the score; NaN where the case defines it for none of the names.
+    """
+    chosen = frame[frame["name"].isin(list(names))]
+    return chosen.groupby(["case", "group"], sort=False, dropna=False)[score].mean().reset_index()
+
+
 def by_patient(frame: DataFrame, scores: Sequence[str]) -> DataFrame:
     """The mean of the defined scores of each patient's cases.
 

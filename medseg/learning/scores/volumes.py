@@ -17,6 +17,7 @@ from medseg.datasets.unannotated import blanked
 from medseg.learning.scores.added.case_score import CaseScore, computed
 from medseg.learning.scores.added.cases import MaskCase
 from medseg.learning.scores.counts import COUNT_SCORES, confusion, counts_of
+from medseg.learning.scores.intervals import case_means
 from medseg.learning.scores.surface_distance import hausdorff95
 
 if TYPE_CHECKING:
@@ -164,13 +165,12 @@ class VolumeScorer:
             rows.append(row)
         return ScoredVolume(case, rows, matrix)
 
-    def dice(self, names: Sequence[str]) -> dict[str, float]:
-        """Mean Dice of each case over the names that it has; 1 where it rightly has none of them."""
-        found = {}
-        for case, rows in self._rows.items():
-            values = np.array([row["dice"] for row in rows if row["name"] in names], dtype=float)
-            found[case] = 1.0 if np.isnan(values).all() else float(np.nanmean(values))
-        return found
+    def dice(self, names: Sequence[str]) -> DataFrame:
+        """Mean Dice of each case over the names that it has, as of `case_means`: case, group, dice."""
+        from pandas import DataFrame  # noqa: PLC0415 - as below
+
+        rows = DataFrame([row for rows in self._rows.values() for row in rows])
+        return case_means(rows, names, "dice")
 
     def frame(self) -> DataFrame:
         """Give the scores as a tidy table.

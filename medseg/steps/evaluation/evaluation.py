@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from medseg.component import named
 from medseg.datasets.case import Case
+from medseg.figures.slices.slice_sheet import SliceSheet
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.training.batches import SliceDataset
 from medseg.steps.evaluation.pooled import Part, Pooled
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 Mine = Callable[[int], bool]
 """Whether the slice at a place of a volume has the role that is scored."""
+
+Drawn = Figure | SliceSheet
+"""A figure, or slices as pixels."""
 
 Figures = Mapping[str, Callable[[], Figure]]
 """What draws each figure, by its name."""
@@ -76,8 +80,8 @@ class Evaluation(Protocol):
 
     def figures(
         self, summary: DataFrame, cases: Mapping[str, Case], role: str, say: Callable[[str], None]
-    ) -> Figures:
-        """What draws each figure.
+    ) -> Mapping[str, Callable[[], Drawn]]:
+        """What draws each figure, and each sheet of slices to look through.
 
         Args:
             summary: That of the tables.

@@ -15,14 +15,13 @@ from medseg.figures.classes.confusion_image import ConfusionView, confusion_imag
 from medseg.figures.classes.reliability import reliability_diagram
 from medseg.figures.classes.roc import RocCurve, roc_and_precision_recall
 from medseg.figures.mask_grid import MaskView, mask_grid
-from medseg.figures.score_bars import score_bars
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.added.choice import chosen_scores, headlines, made_up, rehearse
 from medseg.learning.scores.counts import COUNT_SCORES
 from medseg.learning.scores.pictures import PICTURE_SCORES, ForegroundScorer
 from medseg.learning.scores.tables import matrix_table, metrics_of
 from medseg.learning.tasks.task import threshold_task
-from medseg.steps.evaluation.added_bars import added_bars
+from medseg.steps.evaluation.added_bars import added_bars, patient_bars
 from medseg.steps.evaluation.evaluation import Figures, Mine
 from medseg.steps.evaluation.pooled import Part, Pooled, joined, summed
 from medseg.steps.evaluation.seen import SeenPicture, see
@@ -98,9 +97,9 @@ class ForegroundEvaluation:
         }
         figures: dict[str, Callable[[], Figure]] = {
             "confusion": lambda: confusion_figure(matrix, self._task.classes),
-            "dice": lambda: score_bars(summary, heading="all folds: Dice per group"),
+            "dice": lambda: patient_bars(summary, "dice", (groups,), "all folds", "group"),
         }
-        return Pooled(tables, {**figures, **added_bars(self._added, summary, "all folds")})
+        return Pooled(tables, {**figures, **added_bars(self._added, summary, groups, "all folds", "group")})
 
     def metrics(self, tables: Mapping[str, DataFrame], role: str) -> dict[str, float]:
         """`<role>/<score>/<foreground>`, and `/pooled` of all pixels."""
@@ -124,7 +123,7 @@ class ForegroundEvaluation:
             "confusion_images": lambda: _confusion_images(scores, seen, role),
             "roc": lambda: _roc(scorer, self._task.threshold, role),
             "reliability": lambda: _reliability(scorer, role),
-            **added_bars(self._added, summary, role),
+            **added_bars(self._added, summary, scorer.frame(), role, "group"),
         }
 
 

@@ -121,7 +121,7 @@ class LabelEvaluation:
         frame = self.scorer.frame()
         figures = {
             **class_figures(self.scorer, role),
-            **added_bars(self._added, summary, role),
+            **added_bars(self._added, summary, frame, role),
             "mistakes": lambda: self._mistakes(frame, cases, role),
         }
         try:

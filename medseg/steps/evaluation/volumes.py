@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,26 +15,28 @@ from medseg.datasets.case import Case
 from medseg.datasets.reading.volume import Volume
 from medseg.errors import DataError, DefinitionError
 from medseg.figures.classes.confusion import confusion_figure
-from medseg.figures.score_bars import score_bars
-from medseg.figures.slice_grid import SliceView, slice_grid
+from medseg.figures.slices.slice_grid import SliceView, slice_grid
+from medseg.figures.slices.slice_sheet import SliceSheet, sheet_of
 from medseg.geometry.axes import AXES
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.added.choice import chosen_scores, headlines, made_up, rehearse
 from medseg.learning.scores.added.slice_statistics import SliceTable
 from medseg.learning.scores.counts import COUNT_SCORES, confusions
-from medseg.learning.scores.intervals import summarise
+from medseg.learning.scores.intervals import case_means, summarise
 from medseg.learning.scores.tables import matrix_table, metrics_of
 from medseg.learning.scores.volumes import IN_MM, VOLUME_SCORES, VolumeScorer
 from medseg.learning.tasks.task import MaskTask, mask_task
-from medseg.steps.evaluation.added_bars import added_bars
-from medseg.steps.evaluation.evaluation import Figures, Mine
+from medseg.steps.evaluation.added_bars import added_bars, patient_bars
+from medseg.steps.evaluation.evaluation import Drawn, Figures, Mine
 from medseg.steps.evaluation.pooled import Part, Pooled, joined, summed
 from medseg.steps.evaluation.slice_counts import ENDING, KEY, SliceCounts
+from medseg.steps.evaluation.worst import Ranked, looked_through, worst_patients
 from medseg.steps.pictures import (
     best_median_worst,
     dice_text,
     fullest,
     ras_spacing,
+    selected,
     shown_channels,
     validation_picture,
 )
@@ -67,6 +71,17 @@ def slice_tables(given: Sequence[Any], task: MaskTask) -> tuple[SliceTable, ...]
     for each in given:
         each.check(task.classes, task.regions)
     return tuple(given)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A volume as slices, with those that are of the role."""
+
+    image: NDArray[Any]  # (S, C, H, W)
+    truth: NDArray[Any]  # (S, H, W), and so is what is predicted
+    predicted: NDArray[np.uint8]
+    spacing: tuple[float, float]  # of rows and columns, mm
+    own: NDArray[np.intp]
 
 
 class VolumeEvaluation:
@@ -107,6 +122,9 @@ class VolumeEvaluation:
         usual = [score for score in VOLUME_SCORES if files.measured or score not in IN_MM]
         ours, self._added = chosen_scores(scores, usual, list(dict.fromkeys([*usual, *COUNT_SCORES])))
         self._headlines = headlines(scores, ("dice",), self._added)
+        self._own: dict[
+            str, NDArray[np.intp]
+        ] = {}  # split by slice, the places of a case that are of the role
         self._scorer = VolumeScorer(self._task.classes, self._task.regions, ours, self._added)
         self._slices_counted = SliceCounts(slice_tables(tables, self._task), self._task)
         shape = (24, 24, 1) if files.flat else (24, 24, 24)
@@ -132,14 +150,16 @@ class VolumeEvaluation:
         scored = self._scorer.scored(
             case.id, case.group, *pair, size, voxel_volume=grid.voxel_volume, distances=distances
         )
-        return scored, counted
+        return scored, counted, None if mine is None else np.flatnonzero(kept)
 
     def keep(self, answer: tuple[Any, ...] | None) -> None:
         """Take its scores into the tables."""
         if answer is None:
             return
-        scored, counted = answer
+        scored, counted, own = answer
         self._scorer.keep(scored)
+        if own is not None:
+            self._own[scored.case] = own
         if counted is not None:
             self._slices_counted.add(*counted)
 
@@ -169,7 +189,7 @@ class VolumeEvaluation:
         tables = {"": frame, "_summary": summary, "_confusion": matrix_table(matrix, self._task.classes)}
         if self._slices_counted:
             tables |= self._slices_counted.pooled(joined(parts, ENDING, KEY))
-        return Pooled(tables, self._scores_drawn(summary, matrix, "all folds"))
+        return Pooled(tables, self._scores_drawn(summary, frame, matrix, "all folds"))
 
     def _summary(self, frame: DataFrame, seed: int) -> DataFrame:
         """Of each name and score, and of the mean Dice by which the best weights are chosen."""
@@ -177,8 +197,7 @@ class VolumeEvaluation:
         summary = summarise(frame, scores, seed=seed)
         if "dice" not in scores or MEAN in self._scorer.members:
             return summary
-        chosen = frame[frame["name"].isin(self._task.select)]
-        means = chosen.groupby(["case", "group"], sort=False, dropna=False)["dice"].mean().reset_index()
+        means = case_means(frame, self._task.select, "dice")
         from pandas import concat  # noqa: PLC0415 - as above
 
         return concat([summary, summarise(means.assign(name=MEAN), ["dice"], seed=seed)], ignore_index=True)
@@ -190,19 +209,28 @@ class VolumeEvaluation:
 
     def figures(
         self, summary: DataFrame, cases: Mapping[str, Case], role: str, say: Callable[[str], None]
-    ) -> Figures:
-        """Confusion, Dice by name, and slices of the best, the median and the worst patient."""
+    ) -> Mapping[str, Callable[[], Drawn]]:
+        """Confusion, Dice by name, slices of the best, median and worst patient, and through the worst few."""
         del say
-        drawn = self._scores_drawn(summary, self._scorer.matrix, role)
-        return {**drawn, "slices": lambda: self._slices(cases, role)}
+        drawn = self._scores_drawn(summary, self._scorer.frame(), self._scorer.matrix, role)
+        worst = {
+            f"worst_{place}": partial(self._through, cases[ranked.case], ranked)
+            for place, ranked in enumerate(
+                worst_patients(self._scorer.dice(self._task.select), "dice"), start=1
+            )
+        }
+        return {**drawn, "slices": lambda: self._slices(cases, role), **worst}
 
-    def _scores_drawn(self, summary: DataFrame, matrix: NDArray[np.int64], role: str) -> Figures:
+    def _scores_drawn(
+        self, summary: DataFrame, frame: DataFrame, matrix: NDArray[np.int64], role: str
+    ) -> Figures:
         figures: dict[str, Callable[[], Figure]] = {
             "confusion": lambda: confusion_figure(matrix, self._task.classes)
         }
         if "dice" in self._scorer.scores:
-            figures["dice"] = lambda: score_bars(summary, heading=f"{role}: Dice per patient")
-        return {**figures, **added_bars(self._added, summary, role)}
+            means = case_means(frame, self._task.select, "dice").assign(name=MEAN)
+            figures["dice"] = lambda: patient_bars(summary, "dice", (frame, means), role)
+        return {**figures, **added_bars(self._added, summary, frame, role)}
 
     def _predicted(self, case: Case) -> tuple[Volume, NDArray[np.uint8], NDArray[np.uint8]]:
         """A volume, its truth (RAS), and what is predicted (on its own grid)."""
@@ -212,17 +240,44 @@ class VolumeEvaluation:
         return volume, volume.label, self._predictor.predict_volume(volume).labels
 
     def _slices(self, cases: Mapping[str, Case], role: str) -> Figure:
-        scores = self._scorer.dice(self._task.select)
+        means = self._scorer.dice(self._task.select).set_index("case")["dice"]
+        known = means.dropna()  # as the mean over patients leaves out who has none of the classes
+        scores = {
+            str(case): float(dice) for case, dice in (known if len(known) else means.fillna(1.0)).items()
+        }
         views = []
         for name, kind in best_median_worst(scores).items():
-            volume, label, labels = self._predicted(cases[name])
-            truth = self._axis.cut(label)
-            predicted = self._axis.cut(volume.geometry.to_ras(labels))
-            place = fullest(truth)
-            image = self._axis.cut(volume.image)[place]
-            where = f", slice {place}" if len(truth) > 1 else ""
-            title = f"{kind}: {name}{where}, {dice_text(scores[name], truth, self._task)}"
-            channels = shown_channels(self._predictor, image)
-            rows, columns = self._axis.seen(ras_spacing(volume))[1:]
-            views.append(SliceView(title, channels, truth[place], predicted[place], (rows, columns)))
+            case = self._cut(cases[name])
+            place = int(case.own[fullest(case.truth[case.own])])
+            where = f", slice {place}" if len(case.truth) > 1 else ""
+            title = f"{kind}: {name}{where}, {dice_text(scores[name], case.truth, self._task)}"
+            channels = shown_channels(self._predictor, case.image[place])
+            views.append(SliceView(title, channels, case.truth[place], case.predicted[place], case.spacing))
         return slice_grid(views, self._task.classes, heading=f"{role} patients")
+
+    def _through(self, case: Case, ranked: Ranked) -> SliceSheet:
+        """The slices of a case that are looked through."""
+        cut = self._cut(case)
+        places = looked_through(cut.truth, cut.predicted, selected(self._task), cut.own)
+        shown = [next(iter(shown_channels(self._predictor, cut.image[place]).items())) for place in places]
+        images = np.stack([image for _, image in shown])
+        classes = self._task.classes
+        picture = sheet_of(images, cut.truth[places], cut.predicted[places], len(classes), cut.spacing)
+        about = {
+            "case": ranked.case,
+            "group": ranked.group,
+            "dice": ranked.score,
+            "slices": [int(place) for place in places],
+            "of": len(cut.truth),
+            "plane": self._predictor.preparation.rule.axis if len(cut.truth) > 1 else "",
+            "channel": shown[0][0],
+            "classes": list(classes),
+        }
+        return SliceSheet(picture, about)
+
+    def _cut(self, case: Case) -> _Cut:
+        volume, label, labels = self._predicted(case)
+        truth, predicted = (self._axis.cut(each) for each in (label, volume.geometry.to_ras(labels)))
+        rows, columns = self._axis.seen(ras_spacing(volume))[1:]
+        own = self._own.get(case.id, np.arange(len(truth)))
+        return _Cut(self._axis.cut(volume.image), truth, predicted, (rows, columns), own)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from medseg.errors import DataError, ModelError
 from medseg.figures.saving import save_figure
-from medseg.figures.slice_grid import SliceView, slice_grid
+from medseg.figures.slices.slice_grid import SliceView, slice_grid
 from medseg.learning.features.source import SourceVerdict, Told, source_verdict
 from medseg.learning.inference.features import feature_place
 from medseg.learning.inference.predictor import Predictor

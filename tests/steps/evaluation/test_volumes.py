@@ -112,12 +112,13 @@ def test_tables_and_figures_are_written_and_recorded(make_scored, heard):
     _, run = make_scored()
     assert set(heard.artifacts) == {
         *(f"scores/test{end}.csv" for end in ("", "_summary", "_confusion")),
-        *(f"figures/test_{name}.png" for name in ("confusion", "dice", "slices")),
+        *(f"figures/test_{name}.png" for name in ("confusion", "dice", "slices", "worst_1", "worst_2")),
+        *(f"figures/test_worst_{place}.json" for place in (1, 2)),
     }
     summary = pd.read_csv(run.folder / "scores" / "test_summary.csv")
     assert {"dice", "iou", "hd95", "volume_difference_ml"} <= set(summary["score"])
     assert set(summary["name"]) == {*NAMES, "mean"}
-    for path in run.figures.iterdir():
+    for path in run.figures.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medseg.figures.overlay import overlay
-from medseg.figures.slice_grid import SliceView, slice_grid
+from medseg.figures.slices.slice_grid import SliceView, slice_grid
 
 CLASSES = ["outside", "core", "oedema"]
 

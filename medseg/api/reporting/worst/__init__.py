@@ -1,0 +1,1 @@
+"""The worst patients of a page: by which mean they are the worst, and slices to look through."""

@@ -1,0 +1,1 @@
+"""Figures of slices beside one another."""
