@@ -337,8 +337,10 @@ def unmade_figures(blank_figures: BlankFigures, monai_imported: None) -> BlankFi
 
     @contextmanager
     def unmade() -> Iterator[None]:
+        import numpy as np
         from matplotlib.figure import Figure
 
+        from medseg.figures.slices.slice_sheet import SliceSheet
         from medseg.pipeline import run
         from medseg.steps import tune_threshold
         from medseg.steps.evaluation.foreground import ForegroundEvaluation
@@ -350,7 +352,8 @@ def unmade_figures(blank_figures: BlankFigures, monai_imported: None) -> BlankFi
             return Figure()
 
         def named(figures: Callable[..., dict[str, object]]) -> Callable[..., dict[str, object]]:
-            return lambda *args: dict.fromkeys(figures(*args), empty)
+            made = {True: lambda: SliceSheet(np.zeros((2, 2, 3), np.uint8), {}), False: empty}
+            return lambda *args: {name: made[name.startswith("worst_")] for name in figures(*args)}
 
         with blank_figures(), pytest.MonkeyPatch.context() as patch:
             patch.setattr(run, "data_picture", empty)

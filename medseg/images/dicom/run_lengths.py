@@ -18,7 +18,9 @@ def refuse_long_runs(coded: bytes, pixels: int) -> None:
     """
     count = min(int.from_bytes(coded[:4], "little"), 15)
     begins = [int.from_bytes(coded[4 * place : 4 * place + 4], "little") for place in range(1, count + 1)]
-    for begin, end in zip(begins, (*begins[1:], len(coded)), strict=True):
+    for begin, end in zip(
+        begins, (*begins, len(coded))[1:], strict=True
+    ):  # of no segment the decoder says so
         segment = coded[max(begin, _HEAD) : end]
         if _MOST_RUN * len(segment) > _NO_MATTER and _is_longer(segment, 2 * pixels):
             raise RefusedError(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from medseg.api.apart import task as task_module
@@ -64,10 +65,17 @@ def test_one_that_is_killed_is_begun_again_once(ask: Any, monkeypatch: pytest.Mo
 @pytest.mark.slow
 def test_it_ends_when_it_is_told_to(ask: Any) -> None:
     task = ask("subprocess", "run", args=["sleep", "60"])
-    threading.Timer(1.0, task.stop.touch).start()
-    begun = time.monotonic()
+    begun = []
+
+    def tell() -> None:
+        while not any(each.name() == "sleep" for each in psutil.Process().children(recursive=True)):
+            time.sleep(0.05)
+        begun.append(time.monotonic())
+        task.stop.touch()
+
+    threading.Thread(target=tell, daemon=True).start()
     assert run_apart(task) is None
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun[0] < 30
 
 
 @pytest.mark.parametrize(
