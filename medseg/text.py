@@ -10,7 +10,7 @@ from collections.abc import Sequence
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
-_LEAST_SHOWN = 0.05
+_LEAST_SHOWN = 0.005
 
 
 def printable(text: str) -> str:
