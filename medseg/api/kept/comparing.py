@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -163,14 +164,23 @@ def _plain(rows: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:
     return [{str(key): value(each) for key, each in row.items()} for row in rows]
 
 
+def _called(found: Comparison) -> str:
+    """The folder of a comparison: `with-A` of two runs; of more, with digits that tell which they are."""
+    first = found.sides[0].runs[0].name
+    name = f"with-{first if is_plain(first) else 'A'}"
+    sides = [[run.name for run in side.runs] for side in found.sides]
+    if [len(side) for side in sides] == [1, 1]:
+        return name
+    return f"{name}-{hashlib.sha256(json.dumps(sides).encode()).hexdigest()[:6]}"
+
+
 def _kept(found: Comparison, run: Tested, say: Callable[[str], None]) -> Path:
     from medseg.figures.saving import save_figure  # noqa: PLC0415 - Matplotlib
 
     folder = run.folder
     refuse_ways_out(folder.path)
     with folder.turn():
-        first = found.sides[0].runs[0].name
-        target = folder.path / KEPT / f"with-{first if is_plain(first) else 'A'}"
+        target = folder.path / KEPT / _called(found)
         with written_whole(target) as beside:
             beside.mkdir()
             (beside / "comparison.json").write_text(to_json(found) + "\n", encoding="utf-8")

@@ -100,6 +100,20 @@ def test_to_a_run_of_somebody_else_nothing_is_written(made_run, monkeypatch: pyt
     assert sorted(b.path.rglob("*")) == before
 
 
+@pytest.mark.usefixtures("figureless")
+def test_a_comparison_of_more_runs_lies_beside_that_of_two(made_run) -> None:
+    for name in ("a", "c"):
+        made_run(name, {"": table()})
+    b = made_run("b", {"": table(0.1)})
+
+    for sides in (("a", "b"), ("a,c", "b"), ("a", "b"), ("a", "c", "b")):
+        medseg.keep_comparison(medseg.compare(*sides))
+
+    names = sorted(path.name for path in (b.path / "comparisons").iterdir())
+    assert len(names) == 3
+    assert names[0] == "with-a"
+
+
 def test_folds_are_no_run_and_named_as_what_they_are(made_run) -> None:
     made_run("a", {"": table()})
     declared = {"definition": {}, "manifest": {}}
