@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from medseg.cli.display import display
+from medseg.cli.display import display, print_whole
 from medseg.cli.gone import mark_and_tell
 from medseg.cli.guard import MEND, guarded
 from medseg.cli.options import Allow, Device, Jobs
@@ -147,7 +147,10 @@ def audit(
         found = audit_run(
             run, data=data, canary=canary, device=device, allow=allow or (), progress=display(errors)
         )
-        say(Console(), (found.json() if as_json else found.text()).rstrip("\n"))
+        if as_json:
+            print_whole(Console(), found.json().rstrip("\n"))
+        else:
+            say(Console(), found.text().rstrip("\n"))
     raise typer.Exit(MEND if found.leaks else 0)
 
 

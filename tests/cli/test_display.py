@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from medseg.cli import display as module
-from medseg.cli.display import PlainDisplay, TerminalDisplay, _Rate, display, print_line
+from medseg.cli.display import PlainDisplay, TerminalDisplay, _Rate, display, print_line, print_whole
 
 
 def plain(seconds: float, parts: int, unit: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -95,6 +95,12 @@ def test_a_word_that_is_longer_than_the_terminal_stays_whole() -> None:
 )
 def test_what_is_there_to_be_copied_stays_whole(text: str) -> None:
     assert printed(text, force_terminal=True) == f"{text}\n"
+
+
+def test_what_a_program_reads_stays_whole_in_a_terminal_too() -> None:
+    file = io.StringIO()
+    print_whole(Console(file=file, width=40, force_terminal=True), LONG)
+    assert file.getvalue() == f"{LONG}\n"
 
 
 def test_files_and_pipes_get_lines_as_they_are() -> None:

@@ -109,8 +109,8 @@ def _volume_table(found: Predicted, room: int) -> tuple[Table, list[str]]:
     first = [*found.first]
     shown, widths = _fitting(columns, heads, room - ids - 3, first)
     if _CLASS in first and len(shown) < len(columns):
-        every = {_CLASS: columns.pop(_CLASS), _ITS_CHANCE: [_chance(each) for each in cases], **columns}
-        columns = every
+        told = columns.pop(_CLASS)
+        columns = {_CLASS: told, _ITS_CHANCE: [_chance(each) for each in cases], **columns}
         shown, widths = _fitting(columns, heads, room - ids - 3, [*first, _ITS_CHANCE])
     table = Table(
         title=Text(found.title), header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False

@@ -33,9 +33,9 @@ def with_comments(text: str, data: Mapping[str, Any]) -> str:
     stream = StringIO()
     try:
         document = writer.load(text)
-        _merge(document, plain)
+        _merge(document, parse_yaml(text, ""), plain)
         writer.dump(document, stream)
-    except (YAMLError, ValueError, TypeError, AttributeError):
+    except (DefinitionError, YAMLError, ValueError, TypeError, AttributeError):
         return to_yaml(data)
     return stream.getvalue() if _is(stream.getvalue(), plain) else to_yaml(data)
 
@@ -47,15 +47,15 @@ def _is(text: str, plain: Any) -> bool:
         return False
 
 
-def _merge(there: Any, new: Mapping[str, Any]) -> None:
-    """Give a mapping that was read with its comments the keys and values of another."""
-    for key in [key for key in there if key not in new]:
+def _merge(there: Any, before: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Give a mapping that was read with its comments the keys and values of another; `before` it held these."""
+    for key in before.keys() - new.keys():
         del there[key]
     for key, value in new.items():
-        old = there.get(key)
+        old = before.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            _merge(old, value)
-        elif key not in there or repr(_plain(old)) != repr(value):
+            _merge(there[key], old, value)
+        elif key not in before or repr(old) != repr(value):
             there[key] = _on_one_line(value)
 
 
@@ -68,14 +68,3 @@ def _on_one_line(value: Any) -> Any:
     found = CommentedSeq(value)
     found.fa.set_flow_style()
     return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    for kind in (bool, int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return value
