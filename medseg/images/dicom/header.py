@@ -60,6 +60,7 @@ class Header:
         notes: What is odd about the file.
         frames: How many pictures it holds.
         frame: Which of them is meant, from 0.
+        coded: Those of a compressed file, taken apart once for all frames; empty before that.
     """
 
     data: FileDataset
@@ -75,6 +76,7 @@ class Header:
     notes: list[str] = field(default_factory=list)
     frames: int = 1
     frame: int = 0
+    coded: list[bytes] = field(default_factory=list)
 
     @property
     def is_float(self) -> bool:
