@@ -128,7 +128,7 @@ def _bare(data: bytes, tiff: TiffFile) -> tuple[bytes, int]:
             copied += size
             if copied > _OFTEN * len(data) + BESIDE:
                 raise RefusedError(
-                    f"strips, tiles or tags of the TIFF lie in one place, and are longer together than {copied} bytes, "
+                    f"strips, tiles or tags of the TIFF lie in one place, and take {copied} bytes together, or more, "
                     f"{AS_BOMBS}",
                     _ANEW,
                 )

@@ -26,7 +26,7 @@ from medseg.images.pictures.watched import AS_BOMBS, CALL, Watched
 from medseg.images.refusal import RefusedError
 
 _MOST_CHUNKS = 4096
-"""Before the pixels of a PNG, each of which Pillow takes apart; there are about twenty kinds, most of which come once."""
+"""Before the pixels of a PNG: each is taken apart. There are about twenty kinds, most of which may come once."""
 
 MAX_PIXELS = 100_000_000
 """More in one picture are refused before anything is decoded."""

@@ -222,7 +222,7 @@ def test_very_many_pages_are_refused_before_they_are_read(
 
     assert len(read_pictures(paths[0], "grey")) == most
     for read in (picture_size, pictures_size, lambda path: read_pictures(path, "grey")):
-        with pytest.raises(RefusedError, match="the TIFF holds 61 pages, expected 60 at most. Save those"):
+        with pytest.raises(RefusedError, match=r"the TIFF holds 61 pages, expected 60 at most\. Save those"):
             read(paths[1])
 
 
