@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,9 +21,10 @@ from pydicom.uid import (
 )
 
 from medseg.errors import DataError
-from medseg.files.regular import open_regular
+from medseg.files.regular import opener
 from medseg.images.dicom.attributes import COPY, is_given, value_of
 from medseg.images.dicom.deflated import refuse_bomb
+from medseg.images.dicom.elements import Counted, refuse_many_elements
 from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.sniff import begins_with_element
 from medseg.images.pictures.decoders import within_limit
@@ -203,7 +205,7 @@ def parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[
         DataError: It cannot be read, or is no DICOM.
     """
     try:
-        handle = open_regular(path)
+        handle = Counted(io.FileIO(path, opener=opener))
     except FileNotFoundError:
         raise RefusedError("the file is not there", NOT_THERE) from None
     except PermissionError:
@@ -228,6 +230,7 @@ def parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[
         try:
             refuse_bomb(handle, 0 if bare else 132, _MOST_BYTES)
             data = dcmread(handle, force=bare, stop_before_pixels=not pixels, specific_tags=only)
+            refuse_many_elements(data)
         except DataError:
             raise
         except MemoryError:
