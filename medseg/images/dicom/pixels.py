@@ -123,7 +123,7 @@ def palette_colours(head: Header, stored: NDArray[Any]) -> tuple[NDArray[Any], i
             )
             for colour in colours
         ]
-    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise RefusedError("the palette of the DICOM file is missing or damaged", COPY) from error
     return np.stack([each.of(stored) for each in tables], axis=-1), tables[0].bits
 

@@ -447,6 +447,12 @@ def test_a_palette_in_segments_of_too_much_is_not_written_out(tmp_path, monkeypa
         read_dicom(path, "rgb")
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_with_a_line_of_no_length_is_refused(tmp_path, bits):
+    with pytest.raises(RefusedError, match="palette of the DICOM file is missing or damaged"):
+        read_dicom(segmented(tmp_path / "a.dcm", [0, 1, 5, 1, 0, 9, 0], bits), "rgb")
+
+
 def run_lengths(path, array, segment):
     """A picture of RLE whose one segment is this."""
     data = pydicom.dcmread(write_dicom(path, array, transfer_syntax=uid.RLELossless))
