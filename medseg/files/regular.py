@@ -14,8 +14,9 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
-#: A JSON file of more bytes or more levels was not written by medseg.
+#: A JSON file of more bytes, lists and objects, or levels was not written by medseg.
 MOST_JSON = 64_000_000
+MOST_LISTS_OF_JSON = 2_000_000
 DEEPEST_JSON = 50
 
 _KINDS = (
@@ -102,8 +103,10 @@ def parse_json(text: str) -> Any:
     """Read JSON.
 
     Raises:
-        ValueError: It is none, or has more than `DEEPEST_JSON` levels.
+        ValueError: It is none, or has more than `DEEPEST_JSON` levels or `MOST_LISTS_OF_JSON` lists and objects.
     """
+    if text.count("[") + text.count("{") > MOST_LISTS_OF_JSON:  # two bytes of which take sixty of memory
+        raise ValueError(f"it holds more than {MOST_LISTS_OF_JSON} lists and objects")
     try:
         found = json.loads(text)
     except RecursionError:

@@ -73,3 +73,11 @@ def test_json_that_is_very_large_is_not_read(tmp_path, monkeypatch):
 
     with pytest.raises(ValueError, match="more than 9 bytes"):
         read_json(tmp_path / "a.json")
+
+
+def test_json_of_very_many_lists_is_not_taken_apart(monkeypatch):
+    monkeypatch.setattr(regular, "MOST_LISTS_OF_JSON", 4)
+    assert parse_json('[[], {}, {"a": 1}]') == [[], {}, {"a": 1}]
+
+    with pytest.raises(ValueError, match="more than 4 lists and objects"):
+        parse_json("[[], [], [], {}]")

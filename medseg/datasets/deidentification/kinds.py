@@ -20,8 +20,9 @@ from medseg.datasets.deidentification.pictures import clean_jpeg, clean_png
 from medseg.datasets.deidentification.sidecar import clean_sidecar
 from medseg.datasets.deidentification.substitutes import Substitutes
 from medseg.datasets.deidentification.tiff import clean_tiff
-from medseg.files.regular import open_regular
+from medseg.files.regular import MOST_JSON, open_regular
 from medseg.images.dicom.sniff import begins_as_dicom
+from medseg.images.pictures.open import opened_picture
 from medseg.images.refusal import RefusedError
 
 _MOST_BYTES = 1 << 30
@@ -61,15 +62,22 @@ class Kind:
     clean: Callable[[Path, Rules], Cleaned]
 
 
-def _whole(clean: Callable[[bytes], Cleaned]) -> Callable[[Path, Rules], Cleaned]:
+def _picture(clean: Callable[[bytes], Cleaned]) -> Callable[[Path, Rules], Cleaned]:
+    """Clean a picture, of which no more is read than its pixels can need."""
+
     def cleaned(path: Path, rules: Rules) -> Cleaned:  # noqa: ARG001 - as DICOM
-        with open_regular(path) as file:
-            data = file.read(_MOST_BYTES + 1)
-        if len(data) > _MOST_BYTES:
+        if path.stat().st_size > _MOST_BYTES:
             raise RefusedError(f"it holds more than {_MOST_BYTES} bytes", "Leave it out.")
+        with opened_picture(path) as (handle, kind):
+            data = kind.content(handle)
         return clean(data)
 
     return cleaned
+
+
+def _clean_json(path: Path) -> Cleaned:
+    with open_regular(path) as file:
+        return clean_sidecar(file.read(MOST_JSON + 1))
 
 
 def _begins(*marks: bytes) -> Callable[[Path, bytes], bool]:
@@ -92,20 +100,20 @@ _NII = (".nii.gz", ".nii")
 
 KINDS = (
     Kind("DICOM", ".dcm", (".dcm",), lambda _, head: begins_as_dicom(head), _clean_dicom),
-    Kind("PNG", ".png", (".png",), _begins(b"\x89PNG\r\n\x1a\n"), _whole(clean_png)),
-    Kind("JPEG", ".jpg", (".jpeg", ".jpg"), _begins(b"\xff\xd8\xff"), _whole(clean_jpeg)),
+    Kind("PNG", ".png", (".png",), _begins(b"\x89PNG\r\n\x1a\n"), _picture(clean_png)),
+    Kind("JPEG", ".jpg", (".jpeg", ".jpg"), _begins(b"\xff\xd8\xff"), _picture(clean_jpeg)),
     Kind(
         "TIFF",
         ".tif",
         (".tiff", ".tif"),
         _begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-        _whole(clean_tiff),
+        _picture(clean_tiff),
     ),
     Kind("NIfTI", ".nii.gz", _NII, _nifti(packed=True), _alone(clean_nifti)),
     Kind("NIfTI", ".nii", _NII, _nifti(packed=False), _alone(clean_nifti)),
     Kind("NIfTI", ".hdr", (".hdr",), begins_as_header, _alone(clean_header)),
     Kind("NIfTI", ".img", (".img",), lambda path, _: path.suffix.lower() == ".img", _alone(clean_voxels)),
-    Kind("JSON", ".json", (".json",), lambda path, _: path.suffix.lower() == ".json", _whole(clean_sidecar)),
+    Kind("JSON", ".json", (".json",), lambda path, _: path.suffix.lower() == ".json", _alone(_clean_json)),
 )
 
 

@@ -27,7 +27,7 @@ _ANEW = "Copy or export it anew, or leave it out."
 _DAMAGED = "the header of the NIfTI file is damaged"
 
 #: Voxels begin within so many bytes, and what follows the header of a pair is looked at so far.
-_FURTHEST, _MOST_EXTENSIONS = 2**31, 1 << 20
+_FURTHEST, _MOST_EXTENSIONS = 1 << 28, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _cleaned(stream: Any) -> tuple[bytes, dict[str, int]]:
         raise RefusedError("the NIfTI file holds fewer voxels than its header says", _ANEW)
     head, emptied = _emptied(raw, form)
     struct.pack_into(voxels.order + form.offset[1], head, form.offset[0], form.size + 4)
-    removed = bool(any(extensions)) + bool(stream.read(1))
+    removed = (extensions.count(0) < len(extensions)) + bool(stream.read(1))
     changes = {name: count for name, count in (("emptied", emptied), ("removed", removed)) if count}
     return bytes(head) + bytes(4) + content, changes
 

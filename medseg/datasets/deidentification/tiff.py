@@ -12,6 +12,7 @@ from tifffile import TiffFile, TiffPage, TiffTag
 
 from medseg.datasets.deidentification.choice import Cleaned
 from medseg.images.made_up import MADE_UP, is_made_up
+from medseg.images.pictures.watched import AS_BOMBS, BESIDE
 from medseg.images.refusal import RefusedError
 
 _ANEW = "Save the picture anew as plain TIFF or PNG, or leave it out."
@@ -46,6 +47,8 @@ _KEPT = {
 }
 
 _DESCRIPTION = 270
+
+_OFTEN = 4  # times that a byte of a file may be copied, since strips may share their place
 
 
 @contextmanager
@@ -103,7 +106,7 @@ def _bare(data: bytes, tiff: TiffFile) -> tuple[bytes, int]:
     kind, found = tiff.tiff, bytearray(len(data))
     head = 16 if kind.is_bigtiff else 8
     found[:head] = data[:head]
-    left_out = 0
+    left_out = copied = 0
     order = "little" if kind.byteorder == "<" else "big"
     for page in tiff.pages:
         if not isinstance(page, TiffPage):
@@ -122,6 +125,13 @@ def _bare(data: bytes, tiff: TiffFile) -> tuple[bytes, int]:
             raise RefusedError("the TIFF holds a JPEG in the way of TIFF 6.0, with text of its own", _ANEW)
         pieces = zip(page.dataoffsets, page.databytecounts, strict=True)
         for at, size in (*values, *pieces):
+            copied += size
+            if copied > _OFTEN * len(data) + BESIDE:
+                raise RefusedError(
+                    f"strips, tiles or tags of the TIFF lie in one place, and take {copied} bytes together, or more, "
+                    f"{AS_BOMBS}",
+                    _ANEW,
+                )
             if at + size > len(data):
                 raise EOFError("truncated")
             found[at : at + size] = data[at : at + size]

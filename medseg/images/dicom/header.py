@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,9 +21,10 @@ from pydicom.uid import (
 )
 
 from medseg.errors import DataError
-from medseg.files.regular import open_regular
+from medseg.files.regular import opener
 from medseg.images.dicom.attributes import COPY, is_given, value_of
 from medseg.images.dicom.deflated import refuse_bomb
+from medseg.images.dicom.elements import Counted, refuse_many_elements
 from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.sniff import begins_with_element
 from medseg.images.pictures.decoders import within_limit
@@ -60,6 +62,7 @@ class Header:
         notes: What is odd about the file.
         frames: How many pictures it holds.
         frame: Which of them is meant, from 0.
+        coded: Those of a compressed file, taken apart once for all frames; empty before that.
     """
 
     data: FileDataset
@@ -75,6 +78,7 @@ class Header:
     notes: list[str] = field(default_factory=list)
     frames: int = 1
     frame: int = 0
+    coded: list[bytes] = field(default_factory=list)
 
     @property
     def is_float(self) -> bool:
@@ -201,7 +205,7 @@ def parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[
         DataError: It cannot be read, or is no DICOM.
     """
     try:
-        handle = open_regular(path)
+        handle = Counted(io.FileIO(path, opener=opener))
     except FileNotFoundError:
         raise RefusedError("the file is not there", NOT_THERE) from None
     except PermissionError:
@@ -226,6 +230,7 @@ def parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[
         try:
             refuse_bomb(handle, 0 if bare else 132, _MOST_BYTES)
             data = dcmread(handle, force=bare, stop_before_pixels=not pixels, specific_tags=only)
+            refuse_many_elements(data)
         except DataError:
             raise
         except MemoryError:

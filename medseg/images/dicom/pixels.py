@@ -24,9 +24,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, generate_frames, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -76,16 +77,16 @@ def stored_values(head: Header) -> NDArray[Any]:
     _refuse_unknown_syntax(head)
     coded = _coded(head)
     try:
-        if coded is not None:
-            found = decoded(head, coded)
+        if coded is None:
+            found = _bits(head) if head.allocated == 1 else _uncoded(head)
         else:
-            found = _bits(head) if head.allocated == 1 and head.syntax in _NATIVE else _uncoded(head)
+            found = _unrolled(head, coded) if head.syntax == RLELossless else decoded(head, coded)
     except MemoryError:
         raise RefusedError("the picture does not fit into memory", "Save it smaller, or in tiles.") from None
     except EOFError as error:
         raise _early() from error
     except Exception as error:  # decoders raise whatever they meet
-        if coded is not None and not complete(coded):
+        if coded is not None and head.syntax != RLELossless and not complete(coded):
             raise _early() from error
         raise RefusedError(
             f"the pixels of the DICOM file ({head.syntax.name}) are damaged and cannot be decoded", COPY
@@ -122,7 +123,7 @@ def palette_colours(head: Header, stored: NDArray[Any]) -> tuple[NDArray[Any], i
             )
             for colour in colours
         ]
-    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise RefusedError("the palette of the DICOM file is missing or damaged", COPY) from error
     return np.stack([each.of(stored) for each in tables], axis=-1), tables[0].bits
 
@@ -175,7 +176,7 @@ def _refuse_unknown_syntax(head: Header) -> None:
 
 
 def _coded(head: Header) -> bytes | None:
-    """The codestream of a compressed picture, of the size that the header says; None where pydicom decodes."""
+    """The code of a compressed picture, of the size that the header says; None where none is compressed."""
     raw = head.value(head.keyword)
     if not raw:
         raise RefusedError("the pixel data of the DICOM file are empty", COPY)
@@ -191,7 +192,7 @@ def _coded(head: Header) -> bytes | None:
     _refuse_much(head, coded)
     if head.syntax == RLELossless:
         refuse_long_runs(coded, head.height * head.width)
-        return None
+        return coded
     inner = header(coded)
     if inner is None:
         raise RefusedError(
@@ -227,8 +228,13 @@ def _early() -> RefusedError:
 
 
 def _frame(head: Header) -> bytes:
+    data = head.data.PixelData
     try:
-        return bare(get_frame(head.data.PixelData, head.frame, number_of_frames=head.frames))
+        if head.frames == 1:
+            return bare(get_frame(data, 0, number_of_frames=1))
+        if not head.coded:  # each asked for by itself would be looked for from the first one on
+            head.coded.extend(generate_frames(data, number_of_frames=head.frames))
+        return bare(head.coded[head.frame])
     except Exception as error:
         raise RefusedError(
             "the DICOM file ends early or is damaged: its compressed pixels cannot be taken apart", COPY
@@ -249,26 +255,39 @@ def _uncoded(head: Header) -> NDArray[Any]:
     raw: Any = head.data.get_item(head.keyword) if head.keyword else None
     held, size = getattr(raw, "value", None), head.allocated // 8
     needed = head.height * head.width * size
-    plain = (
-        head.syntax in _PLAIN and head.samples == head.frames == 1 and size in (1, 2) and not head.is_float
-    )
-    if not plain or not isinstance(held, bytes) or not needed <= len(held) <= needed + needed % 2:
+    together = head.frames * needed
+    plain = head.syntax in _PLAIN and head.samples == 1 and size in (1, 2) and not head.is_float
+    if not plain or not isinstance(held, bytes) or not together <= len(held) <= together + together % 2:
         return _of_pydicom(head)
     kind = np.dtype(f"<{'i' if head.signed else 'u'}{size}")
-    found = np.frombuffer(held, kind, head.height * head.width).reshape(head.height, head.width)
+    found = np.frombuffer(held, kind, head.height * head.width, head.frame * needed)
+    found = found.reshape(head.height, head.width)
     unused = kind.type(head.allocated - head.stored)  # bits that may hold anything, such as overlays
     return np.right_shift(np.left_shift(found, unused), unused) if unused else found
 
 
 def _of_pydicom(head: Header) -> NDArray[Any]:
-    data, samples = head.data, head.samples
+    data = head.data
     if not getattr(data, "file_meta", None) or "TransferSyntaxUID" not in data.file_meta:
         data.file_meta.TransferSyntaxUID = head.syntax
-    if samples > 1 and head.value("PlanarConfiguration") is None:
-        data.PlanarConfiguration = 0
-        if head.syntax in _NATIVE:
-            head.notes.append(PIXEL_BY_PIXEL)
+    if _give_planes(head):
+        head.notes.append(PIXEL_BY_PIXEL)
     options: Any = {"allow_excess_frames": False}
-    plugin = "pydicom" if head.syntax == RLELossless else ""
-    array, _ = get_decoder(head.syntax).as_array(data, index=head.frame, decoding_plugin=plugin, **options)
-    return array
+    return get_decoder(head.syntax).as_array(data, index=head.frame, **options)[0]
+
+
+def _unrolled(head: Header, coded: bytes) -> NDArray[Any]:
+    """A picture in run lengths, by pydicom, which gets this one alone: it would look for it from the first one on."""
+    _give_planes(head)
+    options = as_pixel_options(head.data, number_of_frames=1)
+    options.pop("extended_offsets", None)
+    source: Any = encapsulate([coded])
+    return get_decoder(head.syntax).as_array(source, index=0, decoding_plugin="pydicom", **options)[0]
+
+
+def _give_planes(head: Header) -> bool:
+    """Say for pydicom how colours lie where the file does not; whether that was needed."""
+    missing = head.samples > 1 and head.value("PlanarConfiguration") is None
+    if missing:
+        head.data.PlanarConfiguration = 0
+    return missing

@@ -18,10 +18,8 @@ from medseg.images.dicom.quiet import quiet
 from medseg.images.dicom.window import Window
 from medseg.images.limits import refuse_beyond
 from medseg.images.pictures.read import ChannelRule, Picture, luma
+from medseg.images.pictures.stored import refuse_many
 from medseg.images.refusal import RefusedError
-
-MOST_FRAMES = 20_000
-"""Of a file, each of which is read as a picture of its own."""
 
 COLOURS_AS_STORED = "its colours are shown as stored: a window is for greys"
 
@@ -61,11 +59,7 @@ def frames_size(path: Path) -> tuple[int, int, int]:
 
 def _placeless(head: Header) -> Header:
     """Refuse frames that say where they lie: as pictures their distances in mm would be lost. And very many."""
-    if head.frames > MOST_FRAMES:
-        raise RefusedError(
-            f"the DICOM file holds {head.frames} frames, expected {MOST_FRAMES} at most",
-            "Export the needed ones in several files, or leave the case out.",
-        )
+    refuse_many(head.frames, "DICOM file", "frames")
     if head.frames > 1 and is_given(head.frame_value("PlanePositionSequence", "ImagePositionPatient")):
         raise RefusedError(
             "its frames say where they lie in space, so that they make a volume, and no pictures",

@@ -30,6 +30,12 @@ class NumpyArray(Kind):
         height, width = self._mapped(handle).shape[:2]
         return height, width
 
+    def content(self, handle: Watched) -> bytes:
+        """The header and the numbers."""
+        handle.allow(self._mapped(handle).nbytes)
+        handle.seek(0)
+        return handle.read()
+
     def read(self, handle: Watched) -> Stored:
         """Take the numbers as they are."""
         planes = kept_type(self._mapped(handle), "array")

@@ -22,8 +22,11 @@ from medseg.images.jpeg import END, lacks_end, whole
 from medseg.images.made_up import is_made_up
 from medseg.images.pictures.scans import refuse_many_scans
 from medseg.images.pictures.stored import Kind, Stored
-from medseg.images.pictures.watched import CALL, Watched
+from medseg.images.pictures.watched import AS_BOMBS, CALL, Watched
 from medseg.images.refusal import RefusedError
+
+_MOST_CHUNKS = 4096
+"""Before the pixels of a PNG: each is taken apart. There are about twenty kinds, most of which may come once."""
 
 MAX_PIXELS = 100_000_000
 """More in one picture are refused before anything is decoded."""
@@ -80,11 +83,20 @@ class _Pillow(Kind):
         stored = turned(stored, orientation)
         return replace(stored, notes=(*notes, *stored.notes), lossy=self.lossy(image))
 
-    def _opened(self, handle: Watched) -> Any:
+    def content(self, handle: Watched) -> bytes:
+        self._header(handle)
+        handle.seek(0)
+        return handle.read()
+
+    def _header(self, handle: Watched) -> Any:
         handle.allow(0)
         image = self.plugin(handle)
         within_limit(image.height, image.width)
         handle.allow(image.height * image.width * len(image.getbands()) * self.most)
+        return image
+
+    def _opened(self, handle: Watched) -> Any:
+        image = self._header(handle)
         if (frames := self.frames(image, handle)) > 1:
             raise RefusedError(
                 f"{frames} pictures in one file, expected one", "Save each in a file of its own."
@@ -115,6 +127,10 @@ class _Pillow(Kind):
 class _Png(_Pillow):
     name, starts, suffixes = "PNG", (b"\x89PNG\r\n\x1a\n",), (".png",)
     plugin = PngImageFile
+
+    def _header(self, handle: Watched) -> Any:
+        _refuse_many_chunks(handle)
+        return super()._header(handle)
 
     def read(self, handle: Watched) -> Stored:
         self._opened(handle)  # what is too large is not even read through
@@ -191,6 +207,23 @@ class _Bmp(_Pillow):
 
 PILLOW = (_Png(), _Jpeg(), _Bmp())
 ALPHA_DROPPED = "its alpha channel was dropped"
+
+
+def _refuse_many_chunks(handle: Watched) -> None:
+    """Refuse a PNG of more chunks before its pixels than any program writes."""
+    at = handle.tell()
+    handle.seek(8, io.SEEK_CUR)  # what a PNG begins with
+    for _ in range(_MOST_CHUNKS):
+        head = handle.read(8)
+        if len(head) < 8 or head.endswith((b"IDAT", b"IEND")):
+            handle.seek(at)
+            handle.starved = False
+            return
+        handle.seek(int.from_bytes(head[:4]) + 4, io.SEEK_CUR)
+    raise RefusedError(
+        f"more than {_MOST_CHUNKS} chunks stand before the pixels of the PNG, {AS_BOMBS}",
+        "Save it anew, or leave the case out.",
+    )
 
 
 def turned(stored: Stored, orientation: int) -> Stored:

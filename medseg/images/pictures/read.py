@@ -33,8 +33,9 @@ What a file is, its first bytes say, not its name. Rows stay rows: pixels are (C
   pixels are refused by their names.
 - No more is read of a file than its pixels can need, and 32 MiB beside them; tiles of a TIFF that hold far more
   pixels than the picture, and JPEG or JPEG 2000 in them of more pixels or samples than it says, are refused.
-- Several pictures in one file (animation, pages, stereo) are refused, and so are more than `MAX_PIXELS`. Pages of a
-  TIFF that are of one size and kind are read as slices where that is asked for (`read_pictures`).
+- Several pictures in one file (animation, pages, stereo) are refused, and so are more than `MAX_PIXELS`, or very many
+  chunks before the pixels of a PNG. Pages of a TIFF that are of one size and kind, up to `MOST_PICTURES`, are read as
+  slices where that is asked for (`read_pictures`).
 """
 
 from __future__ import annotations

@@ -9,6 +9,10 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from medseg.images.pictures.watched import Watched
+from medseg.images.refusal import RefusedError
+
+MOST_PICTURES = 10_000
+"""Of a file, which takes time for each, be it of one pixel."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,14 @@ class Kind(ABC):
         """Height and width as read, from the header."""
 
     @abstractmethod
+    def content(self, handle: Watched) -> bytes:
+        """All bytes of a file, coded as they are; of several pictures as well.
+
+        Raises:
+            RefusedError: They are more than its pixels can need.
+        """
+
+    @abstractmethod
     def read(self, handle: Watched) -> Stored:
         """Decode the one picture of a file."""
 
@@ -53,3 +65,16 @@ class Kind(ABC):
     def read_all(self, handle: Watched) -> list[Stored]:
         """Decode all pictures of a file, in their order; they are of one size."""
         return [self.read(handle)]
+
+
+def refuse_many(count: int, name: str, called: str) -> None:
+    """Refuse a file of more pictures than `MOST_PICTURES`, whose kind calls them frames or pages.
+
+    Raises:
+        RefusedError: It is one.
+    """
+    if count > MOST_PICTURES:
+        raise RefusedError(
+            f"the {name} holds {count} {called}, expected {MOST_PICTURES} at most",
+            "Save those that are needed in several files, or leave the case out.",
+        )

@@ -20,7 +20,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from medseg.images.made_up import is_made_up
 from medseg.images.pictures.decoders import refuse_no_numbers, turned, within_limit
-from medseg.images.pictures.stored import Kind, Stored
+from medseg.images.pictures.stored import Kind, Stored, refuse_many
 from medseg.images.pictures.tiff_colours import RULES, shown
 from medseg.images.pictures.tiff_pieces import JPEG, JPEG_2000, WEBP, needed, refuse_incomplete
 from medseg.images.pictures.watched import Watched
@@ -82,6 +82,18 @@ class _Tiff(Kind):
             handle.allow(needed(page))
             return _decoded(tiff, page)
 
+    def content(self, handle: Watched) -> bytes:
+        with _first(handle) as (tiff, _):
+            refuse_many(len(tiff.pages), "TIFF", "pages")
+            needs = 0
+            for page in tiff.pages:
+                if not isinstance(page, TiffPage):
+                    raise TypeError("a page refers to another")
+                needs += needed(page)
+                handle.allow(needs)
+            handle.seek(0)
+            return handle.read()
+
     def sizes(self, handle: Watched) -> tuple[int, int, int]:
         with _opened(handle, several=True) as (tiff, first):
             return (len(tiff.pages), *_size(first))
@@ -133,8 +145,8 @@ def _likeness(page: TiffPage) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _opened(handle: Watched, *, several: bool = False) -> Iterator[tuple[TiffFile, TiffPage]]:
-    """The only page of a file, or the first of several, of a size that is read."""
+def _first(handle: Watched) -> Iterator[tuple[TiffFile, TiffPage]]:
+    """A file and its first page, of whatever size."""
     token = _reading.set(True)
     try:
         handle.allow(0)
@@ -142,11 +154,21 @@ def _opened(handle: Watched, *, several: bool = False) -> Iterator[tuple[TiffFil
         page = tiff.pages.first
         if not isinstance(page, TiffPage):
             raise TypeError("its first page refers to another")
+        yield tiff, page
+    finally:
+        _reading.reset(token)
+
+
+@contextmanager
+def _opened(handle: Watched, *, several: bool = False) -> Iterator[tuple[TiffFile, TiffPage]]:
+    """The only page of a file, or the first of several, of a size that is read."""
+    with _first(handle) as (tiff, page):
         _refuse_damaged_tags(handle, tiff, page)
         if 0 in (page.imagelength, page.imagewidth):
             raise RefusedError("the TIFF says a picture of no rows or no columns", "Leave the case out.")
         within_limit(page.imagelength, page.imagewidth)
         pictures = _pictures(tiff, page)
+        refuse_many(len(tiff.pages), "TIFF", "pages")
         if pictures > 1 and not (several and pictures == len(tiff.pages)):
             remedy = (
                 "Save each in a file of its own, or each as a page."
@@ -155,8 +177,6 @@ def _opened(handle: Watched, *, several: bool = False) -> Iterator[tuple[TiffFil
             )
             raise RefusedError(f"{pictures} pictures in one file, expected one", remedy)
         yield tiff, page
-    finally:
-        _reading.reset(token)
 
 
 def _refuse_damaged_tags(handle: Watched, tiff: TiffFile, page: TiffPage) -> None:

@@ -17,6 +17,10 @@ _FAINTER = (0.1, 0.3, 1.0)  # which smoothed labels may prefer
 #: Faint logits, in parts of those at which Dice of logits divides by 0 (its Jaccard form, a little before): behind
 #: that it is worse than nothing, and cross-entropy beside it does not outweigh that before twice as much.
 _BEHIND_ZERO = (1.2, 1.6)
+_BEYOND = 1.1
+"""By how much of what right logits gain, faint ones of sigmoids may be worse than undecided ones. Losses by distances
+count those from the shape that logits show beside those from the true one, so that none is better than the right one,
+shown faintly: by as much as is gained, at most. A softmax of faint logits shows none."""
 _OFTEN = 100  # made-up count of the first class; the next ones occur once more each
 _ROUNDED = 1e-4  # of a loss
 
@@ -68,7 +72,8 @@ def check_loss(task: Task, size: tuple[int, int]) -> None:
     if not all(torch.isfinite(torch.tensor(value)) for value in losses.values()):
         raise DefinitionError(f"task.loss gives {_listed(losses)}; expected finite numbers. {_MADE_FOR}")
     gain = losses["undecided"] - losses["right"]
-    worse = losses.get("faint", losses["right"]) - losses["undecided"] > _ROUNDED * abs(losses["undecided"])
+    allowed = _BEYOND * gain if apart(task, size) else _ROUNDED * abs(losses["undecided"])
+    worse = losses.get("faint", losses["right"]) - losses["undecided"] > allowed
     if gain <= 0 or losses["right"] >= losses["wrong"] or worse:
         raise DefinitionError(
             f"task.loss gives {_listed(losses)}; expected the least for right logits. {_MADE_FOR}"

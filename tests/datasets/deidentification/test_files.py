@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import tracemalloc
 from pathlib import Path
 
 import nibabel
@@ -12,16 +14,21 @@ import pytest
 import tifffile
 from PIL import Image
 
-from medseg.datasets.deidentification.choice import Cleaned
+from medseg.datasets.deidentification.choice import Choice, Cleaned
+from medseg.datasets.deidentification.dicom.known import Known
+from medseg.datasets.deidentification.kinds import Rules, kind_of
 from medseg.datasets.deidentification.nifti import clean_header, clean_nifti, clean_voxels
 from medseg.datasets.deidentification.pictures import clean_jpeg, clean_png
 from medseg.datasets.deidentification.sidecar import clean_sidecar
+from medseg.datasets.deidentification.substitutes import Substitutes
 from medseg.datasets.deidentification.tiff import clean_tiff
 from medseg.errors import DataError
 from medseg.images.nifti.pair import read_pair
 from medseg.images.pictures.read import read_picture
+from medseg.images.refusal import RefusedError
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8)
+RULES = Rules(Choice(), Substitutes(b"k"), Known())
 AFFINE = np.array([[0.0, -2, 0, 5], [1.5, 0, 0, -7], [0, 0, 3, 9], [0, 0, 0, 1]])
 
 
@@ -205,6 +212,63 @@ def test_a_stack_that_only_its_description_tells_is_left_out(tmp_path: Path) -> 
 
     with pytest.raises(DataError, match="only its description"):
         clean_tiff(raw)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_of_a_picture_no_more_is_read_than_its_pixels_can_need(kind: str, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.png"
+    Image.fromarray(GREY).save(whole, kind)
+    path = tmp_path / "a.png"
+    with path.open("wb") as file:
+        file.write(whole.read_bytes())
+        file.truncate(500_000_000)
+
+    for each in (whole, path):
+        found = kind_of(each)
+        assert found.name == kind
+    assert kind_of(whole).clean(whole, RULES).content
+    tracemalloc.start()
+    with pytest.raises(RefusedError, match="where its pixels can need"):
+        kind_of(path).clean(path, RULES)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 100_000_000
+
+
+def test_pages_of_several_sizes_are_cleaned_as_before(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for size in (40, 9):
+            file.write(np.full((size, size), size, np.uint8), description="Meier", metadata=None)
+    path = tmp_path / "a.tif"
+
+    assert kind_of(path).clean(path, RULES) == clean_tiff(path.read_bytes())
+
+
+def test_pieces_of_a_tiff_in_one_place_are_left_out(tmp_path: Path) -> None:
+    strips, size = 400, 300_000
+    head = struct.pack("<2sHIH", b"II", 42, 8, 8)
+    at = len(head) + 8 * 12 + 4
+    entries = [
+        *((256, 4, 1, size), (257, 4, 1, strips), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)),
+        *((273, 4, strips, at), (278, 4, 1, 1), (279, 4, strips, at + 4 * strips)),
+    ]
+    begin = at + 8 * strips
+    places, sizes = (struct.pack(f"<{strips}I", *[number] * strips) for number in (begin, size))
+    tags = b"".join(struct.pack("<HHII", *each) for each in entries) + bytes(4)
+    (tmp_path / "a.tif").write_bytes(head + tags + places + sizes + bytes(size))
+
+    with pytest.raises(RefusedError, match=r"lie in one place.*as decompression bombs do"):
+        clean_tiff((tmp_path / "a.tif").read_bytes())
+
+
+def test_a_nifti_whose_voxels_begin_far_away_is_left_out(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), AFFINE), tmp_path / "a.nii")
+    raw = bytearray((tmp_path / "a.nii").read_bytes())
+    raw[108:112] = np.float32(2**29).tobytes()
+    (tmp_path / "a.nii").write_bytes(raw)
+
+    with pytest.raises(DataError, match="header of the NIfTI file is damaged"):
+        clean_nifti(tmp_path / "a.nii")
 
 
 def test_a_sidecar_keeps_what_says_how_an_image_was_taken() -> None:

@@ -14,8 +14,8 @@ import pytest
 import tifffile
 
 from medseg.errors import DataError
-from medseg.images.pictures import watched
-from medseg.images.pictures.read import picture_size, read_picture, read_pictures
+from medseg.images.pictures import stored, watched
+from medseg.images.pictures.read import picture_size, pictures_size, read_picture, read_pictures
 from medseg.images.pictures.scans import MAX_SCANS
 from medseg.images.pictures.watched import CALL
 from medseg.images.refusal import RefusedError
@@ -211,6 +211,19 @@ def test_tiles_of_all_pages_count_together(tmp_path: Path) -> None:
         len(read_pictures(chained(tmp_path / "y.tif", 60, small, (1, 1), columns=16, length=16), "grey"))
         == 60
     )
+
+
+def test_very_many_pages_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, most = zlib.compress(b"\0"), 60
+    paths = [chained(tmp_path / f"{count}.tif", count, code, (1, 1)) for count in (most, most + 1)]
+    monkeypatch.setattr(stored, "MOST_PICTURES", most)
+
+    assert len(read_pictures(paths[0], "grey")) == most
+    for read in (picture_size, pictures_size, lambda path: read_pictures(path, "grey")):
+        with pytest.raises(RefusedError, match=r"the TIFF holds 61 pages, expected 60 at most\. Save those"):
+            read(paths[1])
 
 
 def test_pixels_of_all_pages_are_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

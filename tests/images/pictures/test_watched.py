@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,17 @@ def refused(
 ) -> None:
     with pytest.raises(RefusedError, match=rf"more than \d+ bytes.*{words}.*Save the picture alone anew"):
         read(path)
+
+
+def test_very_many_chunks_before_the_pixels_of_a_png_are_refused(tmp_path: Path) -> None:
+    whole, empty = encoded("PNG"), struct.pack(">I4sI", 0, b"prIV", zlib.crc32(b"prIV"))
+    for count, path in ((4000, tmp_path / "some.png"), (4096, tmp_path / "many.png")):
+        path.write_bytes(whole[:33] + count * empty + whole[33:])
+
+    np.testing.assert_array_equal(read_picture(tmp_path / "some.png", "grey").pixels[0], GREY)
+    for read in (picture_size, lambda path: read_picture(path, "grey")):
+        with pytest.raises(RefusedError, match="more than 4096 chunks stand before the pixels of the PNG"):
+            read(tmp_path / "many.png")
 
 
 @pytest.mark.parametrize("name", ["tEXt", "zTXt", "iTXt", "iCCP", "eXIf", "PLTE", "tRNS", "prIV"])

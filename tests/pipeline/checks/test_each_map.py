@@ -13,6 +13,7 @@ from monai.losses import (
     FocalLoss,
     GeneralizedDiceLoss,
     HausdorffDTLoss,
+    LogHausdorffDTLoss,
     TverskyLoss,
 )
 
@@ -38,6 +39,9 @@ TASKS = {
         tuple(f"c{n}" for n in range(13)),
         {f"r{n}": tuple(range(n, 13)) for n in range(1, 13)},
     ),
+    "four beside": partial(
+        RegionMasks, ("background", "a", "b", "c", "d"), {f"r{n}": (n,) for n in range(1, 5)}
+    ),
     "tags": partial(ImageTags, ("a", "b", "c")),
     "one tag": partial(ImageTags, ("a",)),
 }
@@ -51,7 +55,7 @@ NEVER_ABSENT = r"does not change with the logit of the (region|class) '\w+' of (
 PROBABILITIES = r"made for probabilities.*`sigmoid: true`"
 
 MANY = ("many",)  # slower: only what is judged by the shares of its regions
-EVERY = tuple(name for name in TASKS if name not in MANY)
+EVERY = tuple(name for name in TASKS if name not in (*MANY, "four beside"))
 TABLE = [
     ("own", None, EVERY + MANY, TAKEN),
     ("binary cross-entropy", torch.nn.BCEWithLogitsLoss, EVERY, TAKEN),
@@ -68,13 +72,26 @@ TABLE = [
     (
         "distance",
         partial(HausdorffDTLoss, sigmoid=True, include_background=True),
-        ("nested", "beside"),
+        ("nested", "beside", "four beside"),
+        TAKEN,
+    ),
+    (
+        "logarithm of the distance",
+        partial(LogHausdorffDTLoss, sigmoid=True, include_background=True),
+        ("four beside",),
         TAKEN,
     ),
     ("Dice, softmax", partial(DiceLoss, softmax=True), OF_SEVERAL + MANY, ONE),
     ("cross-entropy", torch.nn.CrossEntropyLoss, OF_SEVERAL, ONE),
     ("Dice and cross-entropy, softmax", partial(DiceCELoss, softmax=True), OF_SEVERAL, ONE),
     ("Dice and focal, softmax", partial(DiceFocalLoss, softmax=True), ("nested", "tumour"), ONE),
+    # its focal part is of sigmoids: where no regions overlap, trainings reach the Dice of the others
+    (
+        "Dice and focal, softmax, beside",
+        partial(DiceFocalLoss, softmax=True),
+        ("beside", "four beside"),
+        TAKEN,
+    ),
     ("focal, softmax", partial(FocalLoss, use_softmax=True), OF_SEVERAL, ONE),
     ("Tversky, softmax", partial(TverskyLoss, softmax=True), OF_SEVERAL, ONE),
     ("generalised, softmax", partial(GeneralizedDiceLoss, softmax=True), OF_REGIONS, ONE),

@@ -19,6 +19,7 @@ from pydicom.uid import UID
 from medseg.datasets.deidentification.choice import Choice
 from medseg.datasets.deidentification.dicom.profile import Action, Rule, is_graphic, table
 from medseg.datasets.deidentification.substitutes import Substitutes, shifted
+from medseg.images.dicom.elements import most_elements, too_many
 
 #: Replaced by the patient's public name, wherever they stand.
 _PATIENT = {Tag("PatientID"), Tag("PatientName")}
@@ -81,8 +82,17 @@ _SHORTEST = 4  # letters of a part of a name that is looked for: shorter ones st
 
 
 def identifiers(data: Dataset) -> frozenset[str]:
-    """Parts of names and numbers of a patient and of those around, in lower case, of all levels."""
-    texts = [str(element.value) for element in _readable(data) if element.tag in _NAMING]
+    """Parts of names and numbers of a patient and of those around, in lower case, of all levels.
+
+    Raises:
+        RefusedError: It holds more attributes than any file needs.
+    """
+    most, texts = most_elements(data), []
+    for count, element in enumerate(_readable(data)):
+        if count > most:
+            raise too_many(most)
+        if element.tag in _NAMING:
+            texts.append(str(element.value))
     return frozenset(
         part.casefold() for text in texts for part in re.split(r"[\W_]+", text) if len(part) >= _SHORTEST
     )
