@@ -71,7 +71,8 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
     one's own fits: names and ids in its file may be made up.
 
     Args:
-        run: A run's folder, the name of a run here or in MLflow, `latest`, or an MLflow run id or unique prefix.
+        run: A run's folder, the name of a run here or in MLflow, `latest` (of those that began), or an MLflow run id
+            or unique prefix.
         holding: What the latest run's folder must hold, such as `model`.
 
     Raises:
@@ -82,7 +83,7 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
         return RunFolder(given if given.name not in ("", "..") else given.resolve())
     known = list(all_runs())
     mine = [(f, s) for f, s in known if s.mine]
-    fit_for_use = [(f, s) for f, s in mine if (f.path / holding).exists()]
+    fit_for_use = [(f, s) for f, s in mine if (f.path / holding).exists() and not _never_began(s)]
     plain = [folder.path.name for folder, _ in known if is_plain(folder.path.name)]
     names = ", ".join(plain[:5]) or "none"
     if run == "latest":
@@ -108,6 +109,11 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
         f"no run {run!r} in {RUNS}/ of this folder. Latest runs here: {names}. Name one that lies elsewhere by its "
         "folder."
     )
+
+
+def _never_began(state: State) -> bool:
+    """Whether it failed before anything was made or tracked: earlier versions left such folders of refused logins."""
+    return state.status == "FAILED" and not state.tracked and not state.done
 
 
 def _fitting(run: str, known: Mapping[RunFolder, Sequence[str]]) -> list[RunFolder]:

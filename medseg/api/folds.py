@@ -16,7 +16,6 @@ from typing import Any
 
 from medseg.api.adopting import adopted_runs, vouched_folds
 from medseg.api.apart.one_fold import OWN_PARTS, changes_of, learned, look_at
-from medseg.api.conductor import quiet_libraries
 from medseg.api.finding import mark_gone, own_address
 from medseg.api.folds_found import find_folds, interrupted_folds
 from medseg.api.folds_result import FoldsResult, put_together
@@ -28,7 +27,7 @@ from medseg.files.inside import refuse_ways_out
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import this_process
 from medseg.pipeline.study.cross_validation import FOLDS, MOST_FOLDS, CrossValidation
-from medseg.progress import Progress, Silent
+from medseg.progress import Progress, Silent, quiet_libraries
 
 
 def run_folds(

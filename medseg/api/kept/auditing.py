@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medseg.api.conductor import quiet_libraries
 from medseg.api.finding import find_run_folder
 from medseg.api.kept.keeping import track
 from medseg.api.strangers import refuse_changed_declaration
@@ -21,7 +20,7 @@ from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.made import damaged
 from medseg.pipeline.options import RunOptions
-from medseg.progress import LOADING, Progress, Silent
+from medseg.progress import LOADING, Progress, Silent, quiet_libraries
 
 if TYPE_CHECKING:
     from medseg.pipeline.audit.certificate import Certificate

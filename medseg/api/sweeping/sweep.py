@@ -10,7 +10,6 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from medseg.api.conductor import quiet_libraries
 from medseg.api.finding import mark_gone, own_address
 from medseg.api.opening import open_pipeline
 from medseg.api.running import refuse_needless_run
@@ -28,7 +27,7 @@ from medseg.pipeline.made import damaged
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.study.sweep import MOST_SEEDS, MOST_TRIALS, Sweep, find_sweep
 from medseg.pipeline.study.varied import Varied, refuse_unlike, varied
-from medseg.progress import Progress, Silent
+from medseg.progress import Progress, Silent, quiet_libraries
 from medseg.recorder import StoppedEarly
 
 _TRIALS = 20  # where a setting has a range
