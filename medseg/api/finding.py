@@ -38,7 +38,7 @@ def shown_name(state: State, options: RunOptions) -> str:
 
 
 def unfinished(*, take_over: bool = False) -> RunFolder:
-    """The latest run of this user in this folder that was killed or has failed.
+    """The latest run of this user in this folder that was killed, or has failed and would not fail so again.
 
     Args:
         take_over: Runs that may still go on on another machine count too.
@@ -46,22 +46,23 @@ def unfinished(*, take_over: bool = False) -> RunFolder:
     Raises:
         RunError: There is none.
     """
-    others = 0
+    others, hopeless = 0, ""
     for folder, state in all_runs():
         if state.part_of is not None and state.part_of.of_sweep:
             continue  # stopped on purpose, or gone on with by its sweep
         if state.status in ("KILLED", "FAILED") or (take_over and unsure(state, folder.path)):
-            if state.mine:
+            if state.mine and not state.anew:
                 return folder
-            others += 1
+            hopeless = hopeless or (f" {state.name} has failed. {folder.way_on(state)}" if state.mine else "")
+            others += not state.mine
     more = (
         f" {others} of somebody else, or of an earlier medseg, are gone on with by name alone."
         if others
         else ""
     )
-    raise RunError(
-        f"no unfinished run of yours in {RUNS}/ of this folder.{more} Name one: medseg pipeline resume RUN"
-    )
+    name = "" if hopeless else " Name one: medseg pipeline resume RUN"
+    which = " that could go on" if hopeless else ""
+    raise RunError(f"no unfinished run of yours{which} in {RUNS}/ of this folder.{more}{name}{hopeless}")
 
 
 def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:

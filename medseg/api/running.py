@@ -243,6 +243,8 @@ def _gone_on(
     if root is None:
         _say_generated(definition, shown)
     shown.say(f"Going on with {kept.name}.")
+    if state.mine and state.anew:
+        shown.say(f"It has failed. {folder.way_on(state)}", loud=True)
     conductor = Conductor(
         definition, manifest, root, given.over(kept.options), uri, shown, given.set, tuple(watch)
     )

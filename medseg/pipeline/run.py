@@ -22,6 +22,7 @@ from medseg.pipeline.audit.earlier import Earlier, with_earlier
 from medseg.pipeline.audit.looking import Images, Loaded, certify
 from medseg.pipeline.checks.order import without_outdated
 from medseg.pipeline.checks.shortfalls import cut_away_note, enlarged_note, unlearned_note
+from medseg.pipeline.declaration.anew import needed
 from medseg.pipeline.declaration.definition import flatten
 from medseg.pipeline.declaration.public import public_definition
 from medseg.pipeline.duplicates import SharedCopies
@@ -102,18 +103,18 @@ def execute(job: Job) -> Work:
     except KeyboardInterrupt:
         _end(job, "KILLED")
         raise
-    except BaseException:
-        _end(job, "FAILED")
+    except BaseException as error:
+        _end(job, "FAILED", needed(error, job.resolved.definition.steps, job.folder.read().done))
         raise
     return work
 
 
-def _end(job: Job, status: Status) -> None:
+def _end(job: Job, status: Status, anew: str = "") -> None:
     """Note how it ends, tell the trackers, write it down: whatever fails or is killed, the rest can be done."""
     with ExitStack() as last_first:
         last_first.callback(lambda: job.folder.write(replace(job.folder.read(), status=status, ending="")))
         last_first.callback(job.recorder.close, status)
-        job.folder.write(replace(job.folder.read(), ending=status))
+        job.folder.write(replace(job.folder.read(), ending=status, anew=anew))
 
 
 def _all_steps(job: Job, crew: Crew) -> Work:

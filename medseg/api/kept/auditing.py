@@ -219,8 +219,8 @@ def _slices(folder: RunFolder) -> Iterator[Loaded]:
     path = inside(folder.path, "slices.csv")
     if not path.is_file() or not (folder.path / "split.json").is_file():
         raise RunError(
-            f"the run {folder.path.name} has no roles and slices yet, so that there is nothing to audit. Go on with "
-            f"it: medseg pipeline resume {folder.called}"
+            f"the run {folder.path.name} has no roles and slices yet, so that there is nothing to audit. "
+            f"{folder.way_on(folder.read())}"
         )
     try:
         with open_text(path) as file:

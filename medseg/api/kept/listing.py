@@ -86,6 +86,7 @@ def show_run(run: str) -> Shown:
         "changed": list(state.changed),
         "left_out": len(state.unprepared),
         "generated_cases": state.mixture,
+        "way_on": _way_on(folder, state),
     }
     summaries = {}
     for role in ("train", "val", "test"):
@@ -98,6 +99,12 @@ def show_run(run: str) -> Shown:
                     f"{path.name} of the run {folder.path.name} is damaged. Put it back, or run the pipeline again."
                 ) from error
     return Shown(facts, summaries)
+
+
+def _way_on(folder: RunFolder, state: State) -> str:
+    """What brings it to its end; empty where it has ended, or a process is at it."""
+    ended = state.status == "FINISHED" or alive(state, folder.path) or not state.mine
+    return "" if ended else folder.way_on(state)
 
 
 def _folders() -> Iterator[RunFolder]:
