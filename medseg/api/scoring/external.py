@@ -15,7 +15,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError
 from medseg.named import find_manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.options import RunOptions
+from medseg.pipeline.options import RunOptions, refuse_own_tags
 from medseg.progress import LOADING, Progress, Silent, quiet_libraries
 from medseg.text import agreed, many
 from medseg.yaml import read_yaml
@@ -92,6 +92,7 @@ def evaluate(
     root = Path(data)
     of_data = _manifest(predictor, manifest, root, options)
     definition = _definition(predictor, folder, of_data, set)
+    refuse_own_tags(options.tags, definition.steps)
 
     known = learned_by(folder)
     if known.gap:

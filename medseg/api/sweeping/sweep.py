@@ -24,7 +24,7 @@ from medseg.api.sweeping.runs import Runs
 from medseg.api.sweeping.study import Watch, combinations, import_optuna, next_trial, open_study
 from medseg.errors import DataError, DefinitionError, MedsegError, RunError, StoreError, TrackingError
 from medseg.pipeline.made import damaged
-from medseg.pipeline.options import RunOptions
+from medseg.pipeline.options import RunOptions, refuse_own_tags
 from medseg.pipeline.study.sweep import MOST_SEEDS, MOST_TRIALS, Sweep, find_sweep
 from medseg.pipeline.study.varied import Varied, refuse_unlike, varied
 from medseg.progress import Progress, Silent, quiet_libraries
@@ -113,6 +113,7 @@ def run_sweep(
     opened = open_pipeline(name, assignments=set, sample=root is None)
     refuse_needless_run(opened, root)
     definition = fixed_split(opened.definition)
+    refuse_own_tags(options.tags, definition.steps)
     refuse_wrong(definition, given, seeds, options.allowed)
     with quiet_libraries():
         refuse_unrunnable(definition, opened.manifest, root, given, options.allowed)
