@@ -18,7 +18,7 @@ from medseg.files.regular import open_text
 from medseg.pipeline.claim import alive
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder, State
-from medseg.pipeline.made import damaged
+from medseg.pipeline.made import damaged, keep_certificate
 from medseg.pipeline.options import RunOptions
 from medseg.progress import LOADING, Progress, Silent, quiet_libraries
 
@@ -70,6 +70,7 @@ def audit_run(
     with shown.bar(LOADING, 1) as bar:
         from medseg.pipeline.audit.canary import with_canary  # noqa: PLC0415 - torch and MONAI
         from medseg.pipeline.audit.earlier import Earlier, with_earlier  # noqa: PLC0415
+        from medseg.pipeline.audit.standing import ALTERED, altered  # noqa: PLC0415
 
         bar.advance()
     _refuse_no_folder(data)
@@ -81,7 +82,10 @@ def audit_run(
         gathered, shared = looked.images
         with quiet_libraries():
             found = with_canary(found, looked.definition, looked.manifest, gathered, shared, options, shown)
-    found = with_earlier(found, Earlier.of(folder.path), mine=looked.state.mine)
+    before = Earlier.of(folder.path)
+    if changed := altered(folder):
+        shown.say(f"{ALTERED.capitalize()}: of it, leaks alone are taken over.", loud=True)
+    found = with_earlier(found, before, mine=looked.state.mine and not changed)
     if looked.state.mine:
         _keep(folder, looked.state, found, shown.say)
     else:
@@ -260,6 +264,8 @@ def _keep(folder: RunFolder, state: State, found: Certificate, say: Callable[[st
 
     with folder.turn():
         files = found.write(folder.path)
+        if not alive(state, folder.path):  # whose process writes the state itself
+            keep_certificate(folder)
         track(folder, state, files, _FOLDER, "certificate", say, tags=leak_tags(found))
 
 

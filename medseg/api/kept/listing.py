@@ -14,6 +14,7 @@ from medseg.errors import MedsegError, RunError
 from medseg.files.inside import inside
 from medseg.files.regular import open_regular, parse_json
 from medseg.pipeline.audit.certificate import leaking_kinds
+from medseg.pipeline.audit.standing import altered
 from medseg.pipeline.claim import alive
 from medseg.pipeline.folder import RUNS, RunFolder, State
 from medseg.tracking.jsonl import METRICS
@@ -28,7 +29,7 @@ _BEST = "val/score"
 
 COLUMNS = (
     "run", "name", "pipeline", "status", "began", "seed", "data", "val_score", "tested", "fold_of", "waiting", "mine",
-    "mlflow_run", "leaks",
+    "mlflow_run", "leaks", "altered",
 )  # fmt: skip
 
 
@@ -54,7 +55,7 @@ def runs() -> DataFrame:
         `given`), val_score (that of its best epoch; NaN before there is one), tested (whether it has scores of a test
         part), fold_of (name of its cross-validation), waiting (records that the tracking server has not had), mine
         (whether this user signed it), mlflow_run, leaks (kinds that its leak certificate names; empty where it names
-        none or there is none).
+        none or there is none), altered (whether that certificate was changed after it was written).
     """
     from pandas import DataFrame  # noqa: PLC0415 - half a second
 
@@ -123,6 +124,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     }
     row["waiting"], row["val_score"], row["seed"] = _waiting(folder), best_score(folder), _seed(folder)
     row["leaks"] = leaking_kinds(folder.path)
+    row["altered"] = altered(folder)
     row["tested"] = (folder.path / "scores" / "test.csv").exists()
     try:
         state = folder.read()

@@ -15,6 +15,7 @@ from medseg.learning.scores.paired.differences import Compared, Difference
 from medseg.learning.scores.paired.direction import SIGNED, Direction, direction_of
 from medseg.learning.scores.paired.significance import DIGITS, holm, least_p
 from medseg.pipeline.audit.certificate import leaking_kinds
+from medseg.pipeline.audit.standing import ALTERED, altered
 from medseg.pipeline.folder import RunFolder
 from medseg.pipeline.study.pairing import Pairing, pair
 from medseg.pipeline.study.score_tables import Amounts, ScoreTables
@@ -281,6 +282,8 @@ def _notes(sides: Sequence[Side], rows: Sequence[Row]) -> Iterator[str]:
     for run in (run for side in sides for run in side.runs):
         if kinds := leaking_kinds(run.folder.path):
             yield f"LEAK: {run.name} leaks ({kinds}), as its certificate says (audit.txt). Its scores are too good."
+        if altered(run.folder):
+            yield f"CERTIFICATE ALTERED: {run.name}, {ALTERED}. Look again: medseg runs audit {run.folder.called}"
     single = [side.letter for side in sides if len(side.runs) == 1]
     if single:
         yield (

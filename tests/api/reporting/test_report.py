@@ -17,6 +17,7 @@ from medseg.api.reporting.facts import warnings
 from medseg.api.reporting.kept import kept_run
 from medseg.errors import RunError
 from medseg.files.lock import take
+from medseg.pipeline.audit.certificate import digest_of
 from medseg.pipeline.folder import RunFolder
 from medseg.pipeline.made import keep_made, keep_result, known
 from medseg.pipeline.options import RunOptions
@@ -513,7 +514,22 @@ LEAK = "1 pair of images that are one, or nearly, in roles that must be apart: c
 
 def certificate(folder: RunFolder, **content: object) -> None:
     known = {"leaks": {}, "unseen": ["Whether two names are one person."], "images": {"cases": 8}, **content}
-    (folder.path / "audit.json").write_text(json.dumps(known), encoding="utf-8")
+    (folder.path / "audit.json").write_text(
+        json.dumps({**known, "sha256": digest_of(known)}), encoding="utf-8"
+    )
+
+
+def test_a_certificate_that_was_changed_by_hand_says_nothing_for_the_run(made_run, tables, page) -> None:
+    folder = own_run(made_run, tables)
+    certificate(folder, leaks={"images": LEAK})
+    path = folder.path / "audit.json"
+    path.write_text(path.read_text(encoding="utf-8").replace(LEAK, "None."), encoding="utf-8")
+    words = page(medseg.report("run")).words
+
+    assert words.index("CERTIFICATE ALTERED") < words.index("How patients were shared")
+    assert "It was changed after it was written, so that what it says counts for nothing." in words
+    assert "The images of 8 cases were compared" not in words
+    assert "LEAK (images)" in words
 
 
 def test_a_leak_heads_the_page_and_its_part_on_data(made_run, tables, page) -> None:

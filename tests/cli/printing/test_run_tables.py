@@ -53,6 +53,7 @@ def test_names_of_runs_stay_whole_in_a_narrow_terminal_whatever_the_data_are_cal
         "val_score": 0.5,
         "mine": True,
         "leaks": "",
+        "altered": False,
     }
     found = pd.DataFrame([row | {"data": "432 of 435 generated", "waiting": waiting}])
 
