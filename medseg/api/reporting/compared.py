@@ -11,7 +11,7 @@ from medseg.api.kept.comparing import KEPT, Named, compare, figures
 from medseg.api.reporting.blocks import Block, Facts, Picture, Table, Words
 from medseg.api.reporting.kept import Kept
 from medseg.api.reporting.pictures import Album
-from medseg.api.reporting.scores import head, interval, number, summary_of
+from medseg.api.reporting.scores import difference, head, interval, number, summary_of
 from medseg.errors import RunError
 from medseg.pipeline.folder import is_plain
 from medseg.text import many
@@ -80,7 +80,7 @@ def _found(found: Comparison) -> Sequence[Block]:
             head(row["score"]),
             number(row["a"], row["score"]),
             number(row["b"], row["score"]),
-            f"{number(row['difference'], row['score'])}\n{interval(row, row['score'])}",
+            f"{difference(row['difference'], row['score'])}\n{interval(row, row['score'], difference)}",
             "<0.001" if row["p_holm"] < 0.001 else number(row["p_holm"]),
             f"{row['patients_worse']} of {row['patients']}" if each.of_each_patient else "-",
             row["verdict"],
@@ -143,7 +143,7 @@ def _spread(summaries: Sequence[Any], name: str, score: str) -> str:
     values = [float(row["mean"]) for row in rows if row is not None and np.isfinite(row["mean"])]
     if len(values) < 2:
         return "-"
-    return f"{number(float(np.mean(values)), score)} ± {number(float(np.std(values, ddof=1)), score)}"
+    return f"{number(float(np.mean(values)), score)} ± {difference(float(np.std(values, ddof=1)), score)}"
 
 
 def letter(place: int) -> str:

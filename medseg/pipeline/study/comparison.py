@@ -20,7 +20,7 @@ from medseg.pipeline.folder import RunFolder
 from medseg.pipeline.study.pairing import Pairing, pair
 from medseg.pipeline.study.score_tables import Amounts, ScoreTables
 from medseg.pipeline.study.tested import Side, Tested
-from medseg.text import many
+from medseg.text import many, three_decimals
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -324,7 +324,8 @@ def _sentence(rows: Sequence[Row], side: str, score: str) -> str:
 
 def _by(row: Row) -> str:
     low, high = sorted((abs(row.found.low), abs(row.found.high)))
-    return f"{row.name or ALL} by {abs(row.found.difference):.3f} [{low:.3f}, {high:.3f}]"
+    difference, low, high = map(three_decimals, (abs(row.found.difference), low, high))
+    return f"{row.name or ALL} by {difference} [{low}, {high}]"
 
 
 def _listed(words: Sequence[str]) -> str:
