@@ -28,6 +28,9 @@ KINDS = {
 }
 """What each kind of leak is, as a sentence without names: texts of somebody else's certificate are not passed on."""
 
+NONE_FOUND = "none found"
+"""What the tag `leaks` says of a run whose certificate names none."""
+
 _FORM = 1
 _ENDED = {
     "RUNNING": "THE RUN IS STILL GOING ON",
@@ -217,7 +220,7 @@ def leaking_kinds(folder: Path) -> str:
 
 def leak_tags(certificate: Certificate) -> dict[str, str]:
     """What trackers learn of it: no name of a patient."""
-    return {"leaks": ", ".join(certificate.leaks) or "none found", "leaks.sha256": certificate.digest()}
+    return {"leaks": ", ".join(certificate.leaks) or NONE_FOUND, "leaks.sha256": certificate.digest()}
 
 
 def some(names: Sequence[str]) -> str:
