@@ -188,6 +188,7 @@ def compare(
     on_common: bool = False,
     scores: Sequence[str] = (),
     names: Sequence[str] = (),
+    letters: Sequence[str] = string.ascii_uppercase,
 ) -> Comparison:
     """Compare runs on the same test patients.
 
@@ -196,6 +197,7 @@ def compare(
         on_common: Compare on those patients whom all have in common, where patients or data differ.
         scores: Names of scores; by default the usual ones of the task.
         names: Classes and regions; by default all.
+        letters: Of the sides, where these are some of more; that of the first is A.
 
     Raises:
         RunError: Runs cannot be compared; says why.
@@ -206,7 +208,7 @@ def compare(
         raise RunError(f"{len(given)} sides are too many to compare at once; expected 26 or fewer")
     sides = [
         Side.of(letter, [Tested.of(folder) for folder in folders])
-        for letter, folders in zip(string.ascii_uppercase, given, strict=False)
+        for letter, folders in zip(letters, given, strict=False)
     ]
     _refuse_twice(sides)
     found = pair(sides, on_common=on_common)

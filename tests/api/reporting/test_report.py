@@ -571,3 +571,24 @@ def test_what_is_not_known_of_the_learning_of_a_scored_model_stands_in_the_page(
 
     assert said.text.startswith("What the model has learned from is not known of emps-1:")
     assert said.manner == "loud"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_of_several_runs_those_that_can_are_compared_and_the_others_named(made_run, tables, page) -> None:
+    fewer = tables()
+    less = {"": fewer[""].query("case != 'c3'"), "_summary": fewer["_summary"]}
+    for name, found in {"a": tables(), "b": less, "c": tables(), "d": less, "e": {}}.items():
+        made_run(name, found)
+    words = page(medseg.report("a", "b", "c", "d", "e")).words
+
+    for other in "BD":  # the reasons name the runs
+        assert f"{other} is not compared with A: the runs were not tested on the same" in words
+    assert "E is not compared with A: the run e has no scores of a test part" in words
+    assert "E is not compared with B: the run e has no scores of a test part" in words
+    assert "no evidence that A and C differ" in words
+    own = words.index("Compared with one another, with letters of their own:")
+    assert "no evidence that A and B differ" in words[own:]
+    assert "They are not compared" not in words
+    words = page(medseg.report("e", "a", "c", force=True)).words
+    assert "B and C are not compared with A: the run e has no scores of a test part" in words
+    assert "no evidence that A and B differ" in words
