@@ -185,9 +185,10 @@ def refuse_own_tags(tags: Sequence[str], steps: Iterable[str]) -> None:
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
         raise DefinitionError(f"tags (--tag) give {', '.join(twice)} twice. Give each key once.")
     if taken := [key for key in keys if key in OWN_TAGS or key.startswith(tuple(begins))]:
+        begin = ", ".join([*begins, "mlflow."])
         raise DefinitionError(
             f"tags (--tag): medseg sets {', '.join(taken)} itself, so that yours would be lost. Choose another key. "
-            f"Taken are {', '.join(sorted(OWN_TAGS))}, and what begins with {', '.join(begins)} mlflow. or medseg."
+            f"Taken are {', '.join(sorted(OWN_TAGS))}, and what begins with {begin} or medseg."
         )
 
 

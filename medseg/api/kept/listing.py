@@ -29,7 +29,7 @@ _BEST = "val/score"
 
 COLUMNS = (
     "run", "name", "pipeline", "status", "began", "seed", "data", "val_score", "tested", "fold_of", "waiting", "mine",
-    "mlflow_run", "leaks", "altered",
+    "mlflow_run", "leaks", "altered", "part",
 )  # fmt: skip
 
 
@@ -50,12 +50,13 @@ def runs() -> DataFrame:
     """The runs of this working folder, a row each, the latest first.
 
     Returns:
-        run (name of its folder), pipeline, status (RUNNING, FINISHED, FAILED, KILLED; GONE where the process of one
-        that says RUNNING is; DAMAGED where run.json cannot be read), began (local time), seed, data (`generated` or
-        `given`), val_score (that of its best epoch; NaN before there is one), tested (whether it has scores of a test
-        part), fold_of (name of its cross-validation), waiting (records that the tracking server has not had), mine
-        (whether this user signed it), mlflow_run, leaks (kinds that its leak certificate names; empty where it names
-        none or there is none), altered (whether that certificate was changed after it was written).
+        run (name of its folder), pipeline, status (RUNNING, FINISHED, FAILED, KILLED; GONE where the process of
+        one that says RUNNING is; DAMAGED where run.json cannot be read), began (local time), seed, data
+        (`generated` or `given`), val_score (that of its best epoch; NaN before there is one), tested (whether it
+        has scores of a test part), fold_of (name of its cross-validation), waiting (records that the tracking
+        server has not had), mine (whether this user signed it), mlflow_run, leaks (kinds that its leak
+        certificate names; empty where it names none or there is none), altered (whether that certificate was
+        changed after it was written), part (which fold it is, such as `fold1`; of a sweep `run2` or `winner1`).
     """
     from pandas import DataFrame  # noqa: PLC0415 - half a second
 
@@ -87,7 +88,7 @@ def show_run(run: str) -> Shown:
         "changed": list(state.changed),
         "left_out": len(state.unprepared),
         "generated_cases": state.mixture,
-        "way_on": _way_on(folder, state),
+        "next": _next(folder, state),
     }
     summaries = {}
     for role in ("train", "val", "test"):
@@ -102,7 +103,7 @@ def show_run(run: str) -> Shown:
     return Shown(facts, summaries)
 
 
-def _way_on(folder: RunFolder, state: State) -> str:
+def _next(folder: RunFolder, state: State) -> str:
     """What brings it to its end; empty where it has ended, or a process is at it."""
     ended = state.status == "FINISHED" or alive(state, folder.path) or not state.mine
     return "" if ended else folder.way_on(state)
@@ -136,6 +137,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "status": _status(folder, state),
         "data": _origin(state),
         "fold_of": state.part_of.name if state.part_of else None,
+        "part": state.part_of.ending if state.part_of else None,
         "mine": state.mine,
         "name": state.options.run_name or "",
         "mlflow_run": state.tracked or None,

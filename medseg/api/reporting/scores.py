@@ -144,8 +144,9 @@ class Summary:
             ]
             for (name, score), row in self._rows.items()
         ]
+        over = "patients" if self.of_images else self._over
         return Table(
-            "All scores", ["class or region", "score", "mean", "95 % interval", "patients"], rows, folded=True
+            "All scores", ["class or region", "score", "mean", "95 % interval", over], rows, folded=True
         )
 
 

@@ -78,7 +78,8 @@ def _run_table(found: DataFrame, width: int) -> Table:
         table.add_column("waiting", justify="right", no_wrap=True)
     # A run that is damaged has no values, which pandas makes NaN beside those of the others.
     for row in found.astype(object).where(found.notna(), None).to_dict("records"):
-        name = f"{row['run']} ({row['name']})" if row["name"] else row["run"]
+        called = "-".join(filter(None, (row["name"], row["part"])))
+        name = f"{row['run']} ({called})" if called else row["run"]
         marks = [row["status"], *(["LEAK"] if row["leaks"] else []), *(["ALTERED"] if row["altered"] else [])]
         cells = [name, ", ".join(marks), _whole(row["seed"]), _shown(row["val_score"]), row["data"] or "-"]
         cells += [str(row["waiting"] or "-")] if waiting else []
@@ -111,7 +112,7 @@ def print_run(console: Console, found: Shown, form: str) -> None:
         )
         return
     for name, value in found.facts.items():
-        if value not in (None, "", []):
+        if value not in (None, "", []) and (name, value) != ("altered", False):
             say(console, f"{name.replace('_', ' ') + ':':18}{_shown(value)}")
     if found.facts["leaks"]:
         say(console, f"LEAK ({found.facts['leaks']}): its scores are too good (audit.txt).", "bold red")

@@ -239,7 +239,7 @@ def canary_text(found: Mapping[str, Any]) -> str:
 
 def _key_text(key: Any) -> str:
     if key is None:
-        return "each case is its own patient: nothing in the manifest says which belong together"
+        return "each case counts as one; nothing in the manifest says which belong together"
     told = key if isinstance(key, str) else ", ".join(f"{name} {value}" for name, value in key.items())
     return f"by {told}"
 
