@@ -326,8 +326,8 @@ def _sentence(rows: Sequence[Row], side: str, score: str) -> str:
 
 def _by(row: Row) -> str:
     low, high = sorted((abs(row.found.low), abs(row.found.high)))
-    difference, low, high = map(three_decimals, (abs(row.found.difference), low, high))
-    return f"{row.name or ALL} by {difference} [{low}, {high}]"
+    between = f"[{three_decimals(low)}, {three_decimals(high)}]"
+    return f"{row.name or ALL} by {three_decimals(abs(row.found.difference))} {between}"
 
 
 def _listed(words: Sequence[str]) -> str:
