@@ -5,7 +5,8 @@ MedsegError               something the user can mend; the command line ends wit
 ├── ManifestError         a data manifest cannot be read, or contradicts itself
 ├── DataError             the data cannot be used; carries the faults
 ├── StoreError            slices cannot be prepared, or a prepared store cannot be read
-├── TrainingError         a training cannot go on: NaN loss, out of memory
+├── TrainingError         a training cannot go on: out of memory, a process that ended
+│   └── OtherSettingsError    it would end so again, as with a NaN loss: it needs other settings; a ModelError too
 ├── ModelError            a saved model cannot be loaded, or does not fit its input
 ├── RunError              a run cannot be found, continued or written
 └── TrackingError         the tracking server cannot be used
@@ -43,6 +44,19 @@ class TrainingError(MedsegError):
 
 class ModelError(MedsegError):
     """A saved model cannot be loaded, or does not fit its input."""
+
+
+class OtherSettingsError(TrainingError, ModelError):
+    """What was learned is of no use, and would end so again: a new run needs other settings.
+
+    Attributes:
+        setting: What of the step that learns to set to what, such as `best_by=score`; `optimiser.lr` alone is to be
+            lowered.
+    """
+
+    def __init__(self, message: str, *, setting: str = "optimiser.lr") -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 class RunError(MedsegError):

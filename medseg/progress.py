@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -54,3 +56,20 @@ class Silent:
 
     def say(self, text: str, *, loud: bool = False) -> None:
         """Say nothing."""
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep libraries from talking over the display; what matters reaches the user as an error."""
+    loggers = [logging.getLogger(name) for name in ("ignite", "ignite.engine", "monai", "nibabel.global")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            # such as that a slice of one intensity is left alone, once for each of them
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"monai\.transforms")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

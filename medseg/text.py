@@ -10,7 +10,7 @@ from collections.abc import Sequence
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
-_LEAST_SHOWN = 0.005
+_NOISE = 12  # decimals: what is after them is rounding of sums
 
 
 def printable(text: str) -> str:
@@ -32,7 +32,17 @@ def two_decimals(value: float) -> str:
 
     Voxels may be of micrometres: 0.00034 mm, and not 0.00 mm.
     """
-    return f"{value:.2f}" if value == 0 or abs(value) >= _LEAST_SHOWN else f"{value:.2g}"
+    return _decimals(value, 2)
+
+
+def three_decimals(value: float) -> str:
+    """A difference of scores with three decimals; one that these would make nothing, with two digits: 0.00034."""
+    return _decimals(round(value, _NOISE) + 0.0, 3)  # without the sign of what is nothing
+
+
+def _decimals(value: float, count: int) -> str:
+    """So many decimals, or two digits of what half of the last of them is more than."""
+    return f"{value:.{count}f}" if value == 0 or abs(value) >= 0.5 * 10**-count else f"{value:.2g}"
 
 
 def as_names(given: Sequence[str] | str) -> tuple[str, ...]:

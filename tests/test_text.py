@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from medseg.text import as_names, many, plain, printable
+from medseg.text import as_names, many, plain, printable, three_decimals
 
 
 def test_lines_tabs_and_letters_of_all_languages_stay():
@@ -94,3 +94,20 @@ def test_a_verb_agrees_with_its_number(count: int, verb: str, told: str) -> None
 def test_a_text_is_no_list_of_its_letters() -> None:
     assert as_names("kidney") == ("kidney",)
     assert as_names(["kidney", "liver"]) == ("kidney", "liver")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.000"),
+        (0.0126, "0.013"),
+        (-0.0005, "-0.001"),
+        (0.00034, "0.00034"),
+        (-1.24e-5, "-1.2e-05"),
+        (-1e-17, "0.000"),
+    ],
+)
+def test_a_difference_of_scores_is_told_where_three_decimals_would_make_it_nothing(
+    value: float, text: str
+) -> None:
+    assert three_decimals(value) == text

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 from medseg.api.finding import experiment_named, experiment_of, shown_name
 from medseg.api.result import RunResult
 from medseg.datasets.case import cases_text
 from medseg.datasets.manifest.manifest import Manifest
+from medseg.errors import MedsegError
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import DECLARATION, RunFolder, State
 from medseg.pipeline.options import RunOptions, working
 from medseg.pipeline.signature import refuse_damaged_key
 from medseg.pipeline.study.part import Part
 from medseg.places import written_whole
-from medseg.progress import LOADING, Progress
+from medseg.progress import LOADING, Progress, quiet_libraries
 from medseg.recorder import Recorder, Status
 from medseg.text import agreed, many
 from medseg.yaml import write_yaml
@@ -32,36 +31,6 @@ if TYPE_CHECKING:
     from medseg.pipeline.resolve import Resolved
     from medseg.pipeline.sharing import KeptSplit
     from medseg.tracking.mlflow.recorder import MlflowRecorder
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep libraries from talking over the display; what matters reaches the user as an error."""
-    loggers = [logging.getLogger(name) for name in ("ignite", "ignite.engine", "monai", "nibabel.global")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            # such as that a slice of one intensity is left alone, once for each of them
-            warnings.filterwarnings("ignore", category=UserWarning, module=r"monai\.transforms")
-            yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
-
-
-def _without(gathered: Gathered) -> str:
-    """What a run goes on without, and in spite of what, as a sentence without a full stop."""
-    faults = gathered.report.faults
-    count, others = len({each.case for each in faults} - {""}), sum(not each.case for each in faults)
-    have, are = (
-        "case that has" if count == 1 else "cases that have",
-        "fault is" if others == 1 else "faults are",
-    )
-    cases = f"Going on without {count} {have} faults" if count else ""
-    whole = f"{others} {are} of the data set itself, so more may be missing"
-    return f"{cases}. {whole}" if cases and others else cases or f"Going on, though {whole}"
 
 
 @dataclass(frozen=True)
@@ -94,9 +63,11 @@ class Conductor:
         """Check everything, then begin a new run; arguments as of `medseg.api.running.begin`."""
         from medseg.tracking.mlflow.address import default_uri, reach  # noqa: PLC0415
         from medseg.tracking.mlflow.registry import refuse_unregistrable  # noqa: PLC0415
+        from medseg.tracking.mlflow.store import refuse_login  # noqa: PLC0415
 
         uri = default_uri(self.tracking_uri)
         reach(uri)
+        refuse_login(uri)
         refuse_damaged_key()
         with quiet_libraries(), working(self.options, self.progress):
             again = look is not None or (part_of is not None and part_of.follows)
@@ -135,7 +106,8 @@ class Conductor:
         try:
             folder.claim(replace(state, status="KILLED"))
             self._say_unlocked(folder)
-            return self._conduct(folder, uri, resolved, gathered, shared)
+            tracker = self._first_tracker(folder, uri, gathered)
+            return self._conduct(folder, uri, resolved, gathered, shared, tracker)
         finally:
             folder.let_go()
 
@@ -177,13 +149,14 @@ class Conductor:
             kept = KeptSplit(folder.path / "split.json", before.split_digest)
             shared = self._shared(resolved, gathered, kept)
             change.keep(folder)
+            tracker = self._tracker(folder, uri, gathered.generated)
         except BaseException:
             now = folder.read()
             lost = state.status == "FINISHED" and now.done != state.done  # some steps have to be done again
             ended: Status = "KILLED" if lost or state.status == "RUNNING" else state.status
             folder.write(replace(now, status=ended))
             raise
-        return self._conduct(folder, uri, resolved, gathered, shared)
+        return self._conduct(folder, uri, resolved, gathered, shared, tracker)
 
     def _say_unlocked(self, folder: RunFolder) -> None:
         from medseg.pipeline.process import holds  # noqa: PLC0415
@@ -225,7 +198,7 @@ class Conductor:
         otherwise = gather.CHANGED if going_on else ""
         gathered = gather.gather(report, skip_bad=options.skip_bad, otherwise=otherwise)
         if report.faults:
-            self.progress.say(f"{_without(gathered)} (left_out.csv).", loud=True)
+            self.progress.say(f"{gather.without_text(gathered)} (left_out.csv).", loud=True)
         if skipped := report.skipped_note():
             self.progress.say(f"{skipped} (left_out.csv).", loud=True)
         return resolved, gathered
@@ -255,7 +228,13 @@ class Conductor:
         return [f"{step}.learned_test_cases={count}" for step, count in found]
 
     def _conduct(
-        self, folder: RunFolder, uri: str, resolved: Resolved, gathered: Gathered, shared: SharedCopies
+        self,
+        folder: RunFolder,
+        uri: str,
+        resolved: Resolved,
+        gathered: Gathered,
+        shared: SharedCopies,
+        tracker: MlflowRecorder,
     ) -> RunResult:
         from medseg.pipeline.made import without_records  # noqa: PLC0415
         from medseg.pipeline.run import Job, choose_device, execute  # noqa: PLC0415
@@ -263,11 +242,6 @@ class Conductor:
         from medseg.tracking.jsonl import FolderRecorder  # noqa: PLC0415
         from medseg.tracking.mlflow.address import masked, place_below  # noqa: PLC0415
 
-        try:
-            tracker = self._tracker(folder, uri, gathered.generated)
-        except BaseException:
-            folder.write(replace(folder.read(), status="FAILED"))
-            raise
         now = without_records(folder.read())
         options = now.options.but(own_store=place_below(uri, folder.path.absolute().parent.parent))
         state = folder.write(replace(now, tracked=tracker.run_id, tracking_uri=masked(uri), options=options))
@@ -288,6 +262,17 @@ class Conductor:
             tracker.refused,
             state.mixture,
         )
+
+    def _first_tracker(self, folder: RunFolder, uri: str, gathered: Gathered) -> MlflowRecorder:
+        """Of a new run; where its store refuses it, nothing is left that could be gone on with, shown or used."""
+        try:
+            return self._tracker(folder, uri, gathered.generated)
+        except BaseException as error:
+            status: Status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            folder.write(replace(folder.read(), status=status))
+            if isinstance(error, MedsegError):
+                rmtree(folder.path, ignore_errors=True)
+            raise
 
     def _tracker(self, folder: RunFolder, uri: str, generated: bool) -> MlflowRecorder:
         from medseg.tracking.mlflow.recorder import MlflowRecorder  # noqa: PLC0415

@@ -13,7 +13,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError
 from medseg.pipeline.options import RunOptions, working
 from medseg.places import clear_outputs
-from medseg.progress import LOADING, Progress, Silent
+from medseg.progress import LOADING, Progress, Silent, quiet_libraries
 from medseg.text import many
 
 if TYPE_CHECKING:
@@ -76,7 +76,6 @@ def check_data(
 def _with_refusals(found: Checked, opened: Opened, allowed: Allowed, shown: Progress) -> Checked:
     """What was found, with all that a run would refuse; what it refuses of single cases is a fault of theirs."""
     with shown.bar(LOADING, 1) as bar:
-        from medseg.api.conductor import quiet_libraries  # noqa: PLC0415
         from medseg.pipeline.checks.readiness import readiness  # noqa: PLC0415
 
         bar.advance()

@@ -38,7 +38,7 @@ def shown_name(state: State, options: RunOptions) -> str:
 
 
 def unfinished(*, take_over: bool = False) -> RunFolder:
-    """The latest run of this user in this folder that was killed or has failed.
+    """The latest run of this user in this folder that was killed, or has failed and would not fail so again.
 
     Args:
         take_over: Runs that may still go on on another machine count too.
@@ -46,22 +46,23 @@ def unfinished(*, take_over: bool = False) -> RunFolder:
     Raises:
         RunError: There is none.
     """
-    others = 0
+    others, hopeless = 0, ""
     for folder, state in all_runs():
         if state.part_of is not None and state.part_of.of_sweep:
             continue  # stopped on purpose, or gone on with by its sweep
         if state.status in ("KILLED", "FAILED") or (take_over and unsure(state, folder.path)):
-            if state.mine:
+            if state.mine and not state.anew:
                 return folder
-            others += 1
+            hopeless = hopeless or (f" {state.name} has failed. {folder.way_on(state)}" if state.mine else "")
+            others += not state.mine
     more = (
         f" {others} of somebody else, or of an earlier medseg, are gone on with by name alone."
         if others
         else ""
     )
-    raise RunError(
-        f"no unfinished run of yours in {RUNS}/ of this folder.{more} Name one: medseg pipeline resume RUN"
-    )
+    name = "" if hopeless else " Name one: medseg pipeline resume RUN"
+    which = " that could go on" if hopeless else ""
+    raise RunError(f"no unfinished run of yours{which} in {RUNS}/ of this folder.{more}{name}{hopeless}")
 
 
 def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
@@ -71,7 +72,8 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
     one's own fits: names and ids in its file may be made up.
 
     Args:
-        run: A run's folder, the name of a run here or in MLflow, `latest`, or an MLflow run id or unique prefix.
+        run: A run's folder, the name of a run here or in MLflow, `latest` (of those that began), or an MLflow run id
+            or unique prefix.
         holding: What the latest run's folder must hold, such as `model`.
 
     Raises:
@@ -82,7 +84,7 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
         return RunFolder(given if given.name not in ("", "..") else given.resolve())
     known = list(all_runs())
     mine = [(f, s) for f, s in known if s.mine]
-    fit_for_use = [(f, s) for f, s in mine if (f.path / holding).exists()]
+    fit_for_use = [(f, s) for f, s in mine if (f.path / holding).exists() and not _never_began(s)]
     plain = [folder.path.name for folder, _ in known if is_plain(folder.path.name)]
     names = ", ".join(plain[:5]) or "none"
     if run == "latest":
@@ -108,6 +110,11 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
         f"no run {run!r} in {RUNS}/ of this folder. Latest runs here: {names}. Name one that lies elsewhere by its "
         "folder."
     )
+
+
+def _never_began(state: State) -> bool:
+    """Whether it failed before anything was made or tracked: earlier versions left such folders of refused logins."""
+    return state.status == "FAILED" and not state.tracked and not state.done
 
 
 def _fitting(run: str, known: Mapping[RunFolder, Sequence[str]]) -> list[RunFolder]:

@@ -16,7 +16,6 @@ from typing import Any
 
 from medseg.api.adopting import adopted_runs, vouched_folds
 from medseg.api.apart.one_fold import OWN_PARTS, changes_of, learned, look_at
-from medseg.api.conductor import quiet_libraries
 from medseg.api.finding import mark_gone, own_address
 from medseg.api.folds_found import find_folds, interrupted_folds
 from medseg.api.folds_result import FoldsResult, put_together
@@ -25,10 +24,10 @@ from medseg.api.strangers import Given, built, refuse_unvouched
 from medseg.component import Allowed, resolve
 from medseg.errors import DefinitionError, RunError
 from medseg.files.inside import refuse_ways_out
-from medseg.pipeline.options import RunOptions
+from medseg.pipeline.options import RunOptions, refuse_own_tags
 from medseg.pipeline.process import this_process
 from medseg.pipeline.study.cross_validation import FOLDS, MOST_FOLDS, CrossValidation
-from medseg.progress import Progress, Silent
+from medseg.progress import Progress, Silent, quiet_libraries
 
 
 def run_folds(
@@ -94,6 +93,7 @@ def run_folds(
     uri = default_uri(tracking_uri)
     _refuse_own_parts(set)
     declared = _declared(name, set, options.allowed)
+    refuse_own_tags(options.tags, declared["definition"]["steps"])
     asked = CrossValidation(
         name=f"{declared['definition']['name']}-folds-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{token_hex(2)}",
         pipeline=str(name),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from medseg.api.result import RunResult
 from medseg.component import build
+from medseg.pipeline.folder import RunFolder
 from medseg.pipeline.study.cross_validation import CrossValidation
 from medseg.places import written_whole
 from medseg.progress import Progress
@@ -48,6 +49,15 @@ class FoldsResult:
         """As `RunResult.mixture`."""
         return next((each.mixture for each in self.results), "")
 
+    @property
+    def leaks(self) -> Sequence[str]:
+        """What leaks in which folds, as sentences; none where the leak certificates found nothing."""
+        from medseg.pipeline.audit.together import leak_lines  # noqa: PLC0415
+
+        return leak_lines(
+            {f"fold {fold}": RunFolder(each.folder) for fold, each in enumerate(self.results, 1)}
+        )
+
     def summary(self, role: str = "test") -> DataFrame:
         """Scores of all test parts together, as `RunResult.summary` gives those of one.
 
@@ -74,6 +84,7 @@ def put_together(
         uri: Of MLflow, with credentials; None as by default.
     """
     from medseg.learning.inference.predictor import Predictor  # noqa: PLC0415
+    from medseg.pipeline.audit.together import leak_tag  # noqa: PLC0415
     from medseg.tracking.mlflow.address import default_uri, masked  # noqa: PLC0415
     from medseg.tracking.mlflow.runs import put_below  # noqa: PLC0415
 
@@ -85,7 +96,8 @@ def put_together(
     parts = [{ending: result.table(f"test{ending}") for ending in evaluation.parts} for result in results]
     pooled = evaluation.pooled(parts, definition["seed"])
     recorder = _recorder(asked, uri, noun=evaluation.noun, say=shown.say)
-    recorder.tags({"pipeline": str(definition["name"]), "folds": str(len(results))})
+    leaks = leak_tag([RunFolder(result.folder) for result in results])
+    recorder.tags({"pipeline": str(definition["name"]), "folds": str(len(results)), **leaks})
     recorder.metrics(evaluation.metrics(pooled.tables, _ROLE), 0)
     for path in _written(pooled, asked.folder):
         recorder.artifact(path, "figures" if path.suffix == ".png" else "scores")

@@ -62,10 +62,7 @@ def _folders(model: str | Path, tracking_uri: str | None) -> list[Path]:
     found = dict(folds.runs(mine=folds.mine))
     lacking = [fold for fold in range(1, folds.folds + 1) if fold not in found]
     if lacking:
-        raise RunError(
-            f"fold {lacking[0]} of {folds.name} has no run in this folder. Finish it: medseg pipeline resume "
-            f"{folds.name}"
-        )
+        raise RunError(f"fold {lacking[0]} of {folds.name} has no run in this folder. {folds.way_on}")
     return [model_folder(run.path) for run, _ in found.values()]
 
 
@@ -88,10 +85,8 @@ def model_folder(model: str | Path, *, tracking_uri: str | None = None) -> Path:
     folder = _downloaded(str(model), tracking_uri) if run is None else inside(run.path, "model")
     if not folder.is_dir():
         named = str(model) if run is None else run.path.name
-        raise RunError(
-            f"the run {named} has no model yet: its training has not ended. Go on with it: medseg pipeline resume "
-            f"{named}"
-        )
+        way = f"Go on with it: medseg pipeline resume {named}" if run is None else run.way_on(run.read())
+        raise RunError(f"the run {named} has no model yet: its training has not ended. {way}")
     return folder
 
 

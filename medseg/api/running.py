@@ -23,7 +23,7 @@ from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.overrides import in_effect
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.made import damaged
-from medseg.pipeline.options import RunOptions
+from medseg.pipeline.options import RunOptions, refuse_own_tags
 from medseg.pipeline.signature import user_key
 from medseg.pipeline.study.part import Part
 from medseg.places import read_kept
@@ -115,6 +115,7 @@ def begin(
         look: Looks at the cases before anything is made or learned, and gives those to go on with, or refuses them.
     """
     opened = open_pipeline(name, assignments=changes, sample=root is None)
+    refuse_own_tags(options.tags, opened.definition.steps)
     if root is None and opened.definition.sample is not None:
         _say_generated(opened.definition, shown)
     mark_gone(shown.say)
@@ -243,6 +244,8 @@ def _gone_on(
     if root is None:
         _say_generated(definition, shown)
     shown.say(f"Going on with {kept.name}.")
+    if state.mine and state.anew:
+        shown.say(f"It has failed. {folder.way_on(state)}", loud=True)
     conductor = Conductor(
         definition, manifest, root, given.over(kept.options), uri, shown, given.set, tuple(watch)
     )

@@ -290,14 +290,17 @@ def move(
         place = move_run(run, folder)
         typer.echo(f"Moved to {place}. Its MLflow run stays in the same tracking store.")
         typer.echo(f"Work with it there: cd {shlex.quote(str(folder))}")
-        typer.echo(f"  medseg predict {place.name} INPUT -o OUT")
         state = RunFolder(place).read()
+        if (place / "model").is_dir():
+            typer.echo(f"  medseg predict {place.name} INPUT -o OUT")
         broken = damaged(RunFolder(place)) if state.mine else {}
         if broken:
             typer.echo(
                 f"Damaged or missing in it, as it was before, until it is resumed: {', '.join(broken)}."
             )
-        if state.mine and (broken or state.status != "FINISHED"):
+        if state.mine and state.anew:
+            typer.echo(f"It has failed. {RunFolder(place).way_on(state)}")
+        elif state.mine and (broken or state.status != "FINISHED"):
             typer.echo(f"  medseg pipeline resume {place.name}")
 
 

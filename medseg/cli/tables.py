@@ -159,6 +159,8 @@ def print_folds(console: Console, result: FoldsResult) -> None:
     console.print(summary_table(summary, title))
     if origin := origin_line(result.generated, result.mixture):
         say(console, origin, "bold yellow")
+    for leak in result.leaks:
+        say(console, leak, "bold red")
     for fold, each in enumerate(result.results, start=1):
         say(console, f"Fold {fold}: {each.folder}")
     say(console, f"Together: {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")

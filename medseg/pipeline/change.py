@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from medseg.component import Allowed, build, resolve
 from medseg.errors import RunError
 from medseg.files.inside import inside
+from medseg.pipeline.declaration.anew import anew
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.overrides import override
 from medseg.pipeline.folder import DECLARATION, RunFolder, State
@@ -111,14 +111,15 @@ def change_of(
     old, new = before.flat(), after.flat()
     absent = object()
     paths = tuple(path for path in {**old, **new} if old.get(path, absent) != new.get(path, absent))
-    again, anew = [], _anew(folder, state, asked)
+    again = []
+    begin = f"Begin a new run: {anew(folder.path, data=state.data is not None, assignments=asked)}"
     for path in paths:
         step = _step_that_goes_on(path, folder, state, before, allowed)
         if step is None:
             raise RunError(
                 f"{path} of the run {state.name} cannot change any more: what it has done rests on it. Of what has "
                 "begun, epochs, patience and pictures_every of a training can change, and loading.workers and "
-                f"loading.cache. {anew}"
+                f"loading.cache. {begin}"
             )
         again.append(step)
     if paths and state.part_of is not None and state.part_of.of_sweep:
@@ -136,7 +137,7 @@ def change_of(
     idle = state.status == "FINISHED" and set(before.steps) <= set(state.done)
     if asked and idle and not first:
         raise RunError(f"the run {state.name} is finished, and --set changes nothing that is done again.")
-    return Change(before, after, paths, first, anew)
+    return Change(before, after, paths, first, begin)
 
 
 def _step_that_goes_on(
@@ -155,10 +156,3 @@ def _step_that_goes_on(
     if name not in state.done and not trained:
         return ""
     return name if setting in changeable else None
-
-
-def _anew(folder: RunFolder, state: State, asked: Sequence[str]) -> str:
-    declaration = shlex.quote((folder.path / DECLARATION[0]).as_posix())
-    sets = "".join(f" --set {shlex.quote(each)}" for each in asked)
-    data = "" if state.data is None else " --data FOLDER"
-    return f"Begin a new run: medseg pipeline run {declaration}{sets}{data}"

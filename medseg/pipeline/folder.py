@@ -23,6 +23,7 @@ from medseg.errors import RunError
 from medseg.files.inside import inside, is_normal, own_place
 from medseg.files.regular import read_json
 from medseg.pipeline.claim import Process, alive, taken, unsure
+from medseg.pipeline.declaration.anew import way_on
 from medseg.pipeline.declaration.definition import Slug
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import LOCKS, hold, holds, let_go, this_process, turn, worked_on
@@ -97,6 +98,7 @@ class State:
             its path.
         sample: Whether the data are a generated sample, be it the pipeline's own or in a folder.
         mixture: How many of the cases were generated, such as `8 of 11`, where others were not; else empty.
+        anew: What a new run is to set, as `path=value`, where this one failed and would fail so again; else empty.
         signature: Of all the rest, with the key of the user who wrote it.
     """
 
@@ -121,6 +123,7 @@ class State:
     unprepared: tuple[tuple[str, int, str, str, str], ...] = ()
     sample: bool = False
     mixture: Annotated[str, Field(pattern=r"^([0-9]{1,9} of [0-9]{1,9})?$")] = ""
+    anew: Address = ""
     signature: str = ""
 
     @property
@@ -138,7 +141,7 @@ class State:
         known = asdict(self)
         part = known.pop("part_of")
         options = self.options.kept() | ({"part_of": part} if part else {})
-        added = ("changed", "unprepared", "sample", "mixture")
+        added = ("changed", "unprepared", "sample", "mixture", "anew")
         later = {name: value for name in added if (value := known.pop(name))}
         return {**known, "options": options, **later}
 
@@ -233,6 +236,12 @@ class RunFolder:
         beside = self.path.absolute().parent == RUNS.absolute()
         return shlex.quote(self.path.name if beside else str(self.path))
 
+    def way_on(self, state: State) -> str:
+        """What brings a run that has not finished to its end, as of `medseg.pipeline.declaration.anew.way_on`."""
+        whole = state.part_of.whole if state.part_of is not None else ""
+        data, packages = state.data is not None, state.options.allow
+        return way_on(self.path, self.called, setting=state.anew, whole=whole, data=data, packages=packages)
+
     @property
     def touched(self) -> float:
         """When the state was last written, in seconds since 1970."""
@@ -271,7 +280,7 @@ class RunFolder:
             self._hold(now)
             if holds(self.path):
                 clear_leftovers(self.path, own=True)
-            mine = replace(now, status="RUNNING", process=this_process(), ending="")
+            mine = replace(now, status="RUNNING", process=this_process(), ending="", anew="")
             return self.write(replace(mine, **(vouched or {})))
 
     def reserve(self, *, take_over: bool = False) -> None:

@@ -224,3 +224,16 @@ def gather(report: Report, *, skip_bad: bool, otherwise: str = "") -> Gathered:
     if not labelled(good):
         raise DataError("no case can be used.", faults)
     return Gathered(report, good, named)
+
+
+def without_text(gathered: Gathered) -> str:
+    """What a run goes on without, and in spite of what, as a sentence without a full stop."""
+    faults = gathered.report.faults
+    count, others = len({each.case for each in faults} - {""}), sum(not each.case for each in faults)
+    have, are = (
+        "case that has" if count == 1 else "cases that have",
+        "fault is" if others == 1 else "faults are",
+    )
+    cases = f"Going on without {count} {have} faults" if count else ""
+    whole = f"{others} {are} of the data set itself, so more may be missing"
+    return f"{cases}. {whole}" if cases and others else cases or f"Going on, though {whole}"

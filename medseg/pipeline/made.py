@@ -10,6 +10,7 @@ from pathlib import Path
 from medseg.errors import RunError
 from medseg.files.durable import checksum
 from medseg.files.inside import own_place
+from medseg.pipeline.audit.certificate import JSON, TEXT
 from medseg.pipeline.folder import MOST_MADE, RunFolder, State
 
 _FIGURES = "figures/"
@@ -21,7 +22,8 @@ DATA_PICTURE = f"{_FIGURES}data.png"
 RECORDS = ("metrics.jsonl", "params.json", "tags.json", "inputs.json")
 """What is recorded in the folder of a run: it changes until the run ends, and again when it goes on."""
 
-_RESULT = ("model", "split.json", "slices.csv", DATA_PICTURE, *RECORDS)
+_CERTIFICATE = (JSON, TEXT)
+_RESULT = ("model", "split.json", "slices.csv", DATA_PICTURE, *_CERTIFICATE, *RECORDS)
 _NO_STEP = ""  # of what the run itself makes, whenever it goes on to its end
 
 
@@ -67,6 +69,13 @@ def keep_result(folder: RunFolder) -> State:
     found = {name: (_NO_STEP, *known(path)) for name, path in _named(folder, _RESULT)}
     of_steps = {name: of for name, of in state.made.items() if of[0] != _NO_STEP}
     return folder.write(replace(state, made={**of_steps, **found}))
+
+
+def keep_certificate(folder: RunFolder) -> State:
+    """Note size and checksum of the leak certificate, which is made anew after the end of a run, too."""
+    state = folder.read()
+    found = {name: (_NO_STEP, *known(folder.path / name)) for name in _CERTIFICATE}
+    return folder.write(replace(state, made={**state.made, **found}))
 
 
 def without_records(state: State) -> State:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -149,6 +149,47 @@ class RunOptions:
     def at_once(self) -> int:
         """Cases that are read at a time."""
         return self.jobs or default_jobs()
+
+
+OWN_TAGS = frozenset(
+    {
+        *("pipeline", "device", "threads", "git.commit", "definition.fingerprint", "network.parameters"),
+        *("data.name", "data.kind", "data.fingerprint", "data.left_out", "data.faults", "data.assumed"),
+        *("data.generated_cases", "split.by", "split.hash", "split.leaking", "leaks", "leaks.sha256"),
+        *("duplicates.exact", "duplicates.near", "duplicates.sets", "duplicates.across_roles"),
+        *(
+            "duplicates.odd_parts",
+            "unlabelled.cases",
+            "unlabelled.held_back",
+            "unlabelled.copies_of_labelled",
+        ),
+        *("version.medseg", "version.python", "version.torch", "version.monai", "version.numpy"),
+        *("version.nibabel", "scores.outdated", "resumed.set", "val/score.of", "model.learned_from"),
+        *("folds", "sweep", "sweep.trials", "sweep.best", "reproduces", "reproduction"),
+    }
+)
+"""Keys of tags that medseg sets itself, beside those of each step, which begin with its name and a dot."""
+
+
+def refuse_own_tags(tags: Sequence[str], steps: Iterable[str]) -> None:
+    """Refuse tags of a caller that would be replaced by those of the run itself, or by one another.
+
+    Args:
+        tags: `key=value` texts.
+        steps: Names of the steps of the pipeline.
+
+    Raises:
+        DefinitionError: Says which, and lists the keys that are taken.
+    """
+    keys, begins = [each.partition("=")[0] for each in tags], [f"{step}." for step in steps]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise DefinitionError(f"tags (--tag) give {', '.join(twice)} twice. Give each key once.")
+    if taken := [key for key in keys if key in OWN_TAGS or key.startswith(tuple(begins))]:
+        begin = ", ".join([*begins, "mlflow."])
+        raise DefinitionError(
+            f"tags (--tag): medseg sets {', '.join(taken)} itself, so that yours would be lost. Choose another key. "
+            f"Taken are {', '.join(sorted(OWN_TAGS))}, and what begins with {begin} or medseg."
+        )
 
 
 @contextmanager

@@ -20,14 +20,16 @@ from medseg.pipeline.about import run_about, run_tags
 from medseg.pipeline.audit.certificate import leak_tags
 from medseg.pipeline.audit.earlier import Earlier, with_earlier
 from medseg.pipeline.audit.looking import Images, Loaded, certify
+from medseg.pipeline.audit.standing import altered
 from medseg.pipeline.checks.order import without_outdated
 from medseg.pipeline.checks.shortfalls import cut_away_note, enlarged_note, unlearned_note
+from medseg.pipeline.declaration.anew import needed
 from medseg.pipeline.declaration.definition import flatten
 from medseg.pipeline.declaration.public import public_definition
 from medseg.pipeline.duplicates import SharedCopies
 from medseg.pipeline.folder import TRACKED, RunFolder, State
 from medseg.pipeline.gather import Gathered
-from medseg.pipeline.made import DATA_PICTURE, damaged, keep_made, keep_result, stamps
+from medseg.pipeline.made import DATA_PICTURE, damaged, keep_certificate, keep_made, keep_result, stamps
 from medseg.pipeline.options import RunOptions, working
 from medseg.pipeline.preparing import prepared, rows_of
 from medseg.pipeline.resolve import Resolved
@@ -102,18 +104,18 @@ def execute(job: Job) -> Work:
     except KeyboardInterrupt:
         _end(job, "KILLED")
         raise
-    except BaseException:
-        _end(job, "FAILED")
+    except BaseException as error:
+        _end(job, "FAILED", needed(error, job.resolved.definition.steps, job.folder.read().done))
         raise
     return work
 
 
-def _end(job: Job, status: Status) -> None:
+def _end(job: Job, status: Status, anew: str = "") -> None:
     """Note how it ends, tell the trackers, write it down: whatever fails or is killed, the rest can be done."""
     with ExitStack() as last_first:
         last_first.callback(lambda: job.folder.write(replace(job.folder.read(), status=status, ending="")))
         last_first.callback(job.recorder.close, status)
-        job.folder.write(replace(job.folder.read(), ending=status))
+        job.folder.write(replace(job.folder.read(), ending=status, anew=anew))
 
 
 def _all_steps(job: Job, crew: Crew) -> Work:
@@ -200,11 +202,11 @@ def _certify(job: Job, split: Split, store: SliceStore) -> None:
         task=resolved.predictor.task,
         images=Images(shared.used, report.facts, shared.duplicates),
     )
-    certificate = with_earlier(
-        certificate, Earlier.of(job.folder.path)
-    )  # of a run that has gone on after its end
+    # Of a run that has gone on after its end there is one already.
+    certificate = with_earlier(certificate, Earlier.of(job.folder.path), mine=not altered(job.folder))
     for path in certificate.write(job.folder.path):
         job.recorder.artifact(path, "audit")
+    keep_certificate(job.folder)
     job.recorder.tags(leak_tags(certificate))
 
 

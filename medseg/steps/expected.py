@@ -56,6 +56,10 @@ def _share(found: float, expected: float) -> str:
     return f"{found / expected:.0%} of the"
 
 
+def _took(minutes: float) -> str:
+    return f"{minutes:.1f} minutes" if minutes >= 1 else f"{60 * minutes:.2g} seconds"
+
+
 def account(run: Run, standing: Standing, taken: int | None, expected: Expected | None) -> None:
     """Say what a training took, and how far off that is from what was expected.
 
@@ -68,7 +72,7 @@ def account(run: Run, standing: Standing, taken: int | None, expected: Expected 
     minutes = sum(row.get("seconds", 0.0) for row in standing.history) / 60
     off = "" if expected is None else f": {expected.against(minutes, taken)}"
     memory = "" if taken is None else f" and {taken / 2**30:.2g} GiB of memory"
-    run.progress.say(f"The training took {minutes:.1f} minutes{memory}{off}.")
+    run.progress.say(f"The training took {_took(minutes)}{memory}{off}.")
     run.recorder.tags({f"{run.step}.minutes": f"{minutes:.2f}"})
     if taken is not None:
         run.recorder.tags({f"{run.step}.memory.taken_bytes": str(taken)})

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from medseg.api import run_pipeline
 from medseg.api.conductor import Conductor
+from medseg.api.finding import find_run_folder
 from medseg.api.opening import open_pipeline
+from medseg.errors import RunError, TrackingError
+from medseg.pipeline.folder import RUNS
 from medseg.pipeline.options import RunOptions
 from medseg.progress import Silent
 from medseg.testing.cases import take_place, write_brats
+from medseg.tracking.mlflow.recorder import MlflowRecorder
 
 SMALL = ("network.in_channels=4", "network.channels=[4,8]", "network.strides=[2]", "network.num_res_units=0")
 
@@ -46,3 +51,26 @@ def test_a_run_says_loudly_of_which_cases_sizes_and_sides_are_assumed(tmp_path: 
     assert place.startswith("2 cases (Brats_001, Brats_003): its header gives no place and no directions")
     assert size.startswith("2 cases (Brats_001, Brats_003): its header gives no voxel size along I, J, K")
     assert "mm and mL are no measures" in size
+
+
+class RefusedError(TrackingError):
+    """A store that takes no new run."""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("monai_imported")
+def test_a_run_that_its_store_refuses_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RefusedError("no login")
+
+    monkeypatch.chdir(tmp_path)
+    write_brats(tmp_path / "data", cases=5, shape=(10, 12, 8))
+    monkeypatch.setattr(MlflowRecorder, "start", refuse)
+    with pytest.raises(RefusedError):
+        run_pipeline("brats2d", tmp_path / "data", set=SMALL, device="cpu", jobs=1)
+
+    assert not list(Path(RUNS).iterdir())
+    with pytest.raises(RunError, match="no run of yours"):
+        find_run_folder("latest")

@@ -67,6 +67,14 @@ def test_the_latest_model_is_that_of_the_latest_run_that_has_one() -> None:
     assert find_run_folder("latest").path.name.startswith("brats2d")
 
 
+def test_a_run_that_failed_before_it_began_is_not_the_latest() -> None:
+    began = made("acdc-20260101-120000-aaaa", status="FAILED", tracked="0123abcd")
+    made("acdc-20260102-120000-aaaa", status="FAILED")  # as earlier versions left where a login was refused
+
+    assert find_run_folder("latest").path == began
+    assert find_run_folder("acdc-20260102").path.name == "acdc-20260102-120000-aaaa"
+
+
 def test_there_is_no_latest_model_before_one_was_saved() -> None:
     made("acdc-20260101-120000-aaaa")
 

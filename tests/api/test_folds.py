@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -14,16 +15,19 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from sklearn.metrics import accuracy_score
 from typer.testing import CliRunner
 
 from medseg.api import are_folds, load_model, resume_folds, run_folds
 from medseg.cli.main import app
+from medseg.cli.tables import print_folds
 from medseg.errors import DataError, DefinitionError, RunError
 from medseg.files.lock import take
 from medseg.learning.scores.classes import ClassScorer
 from medseg.learning.scores.pooled_folds import fill
 from medseg.learning.tasks.exclusive import OneClass
+from medseg.pipeline.audit.certificate import digest_of
 from medseg.pipeline.folder import RunFolder, State, all_runs
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.study.cross_validation import CrossValidation, all_cross_validations
@@ -93,6 +97,7 @@ def test_the_folds_lie_below_one_run_with_the_scores(folded):
     parent = client.get_run(result.run_id)
 
     assert parent.info.status == "FINISHED"
+    assert parent.data.tags["leaks"] == "none found"
     for key in ("folds/accuracy", "folds/accuracy/low", "folds/recall/yes"):
         assert np.isfinite(parent.data.metrics[key])
     for each in result.results:
@@ -100,6 +105,24 @@ def test_the_folds_lie_below_one_run_with_the_scores(folded):
     assert any(
         file.path.endswith("folds_confusion.png") for file in client.list_artifacts(result.run_id, "figures")
     )
+
+
+def test_the_closing_table_names_the_leak_of_a_fold(folded, tmp_path):
+    result, _ = folded
+    second = tmp_path / result.results[1].name
+    shutil.copytree(result.results[1].folder, second)
+    path = second / "audit.json"
+    known = json.loads(path.read_text()) | {"leaks": {"images": "1 pair of images that are one."}}
+    path.write_text(json.dumps(known | {"sha256": digest_of(known)}))
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_folds(
+        console, replace(result, results=(result.results[0], replace(result.results[1], folder=second)))
+    )
+
+    told = console.export_text()
+    assert "LEAK in fold 2: 1 pair of images that are one. Scores may be too good (audit.txt)." in told
+    assert "CERTIFICATE ALTERED in fold 2" in told, "which the test wrote by hand"
+    assert not result.leaks
 
 
 def test_the_run_above_is_not_the_latest_model(folded):

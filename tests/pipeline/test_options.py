@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medseg import api
+from medseg.api import RunResult
 from medseg.errors import DefinitionError
-from medseg.pipeline.options import RunOptions, default_jobs
+from medseg.pipeline.declaration.definition import PipelineDefinition
+from medseg.pipeline.options import OWN_TAGS, RunOptions, default_jobs, refuse_own_tags
 
 
 @pytest.mark.parametrize(
@@ -89,3 +93,28 @@ def test_a_database_of_the_working_folder_lies_within_it(place: str) -> None:
         RunOptions.of(own_store=place)
 
     assert RunOptions.of(own_store="sub/track.db").kept()["own_store"] == "sub/track.db"
+
+
+@pytest.mark.parametrize("begin", [api.run_pipeline, api.run_folds, api.run_sweep])
+@pytest.mark.parametrize("tag", ["leaks=none found", "fit.verdict=good", "split.by=group"])
+def test_a_tag_that_medseg_sets_is_refused_before_anything_is_made(
+    begin: Callable[..., Any], tag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    more = {"vary": ["steps.fit.optimiser.lr=0.1,0.2"]} if begin is api.run_sweep else {}
+    key = tag.partition("=")[0]
+    with pytest.raises(DefinitionError, match=rf"medseg sets {key} itself.*leaks\.sha256.*fit\., .*mlflow\."):
+        begin("nuclei", tags=[tag], **more)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_key_is_given_once_and_a_key_of_ones_own_is_kept() -> None:
+    refuse_own_tags(["leak=1", "fitness=2", "data.site=Ulm"], ["fit"])
+    with pytest.raises(DefinitionError, match="give site twice"):
+        refuse_own_tags(["site=a", "site=b"], [])
+
+
+def test_every_tag_that_a_run_has_set_is_known(finished: RunResult) -> None:
+    set_by_it = json.loads((finished.folder / "tags.json").read_text(encoding="utf-8"))
+    steps = PipelineDefinition.from_yaml(finished.folder / "definition.yaml").steps
+    assert {key for key in set_by_it if key.partition(".")[0] not in steps} <= OWN_TAGS

@@ -82,7 +82,7 @@ def test_how_far_a_training_was_off_from_what_was_expected_is_said(make_work, ma
     start(make_step(expected={"minutes": 0.3, "gib": 64}), make_work(), make_run())
 
     (said,) = [text for text in heard.said if text.startswith("The training took")]
-    assert said.startswith("The training took 0.1 minutes")
+    assert said.startswith("The training took 9 seconds")
     assert ": 50% of the 0.3 minutes" in said
     assert "64 GiB that the definition expects" in said
     assert heard.tagged["fit.minutes"] == "0.15"

@@ -20,7 +20,7 @@ from medseg.errors import TrackingError
 from medseg.tracking.mlflow.ending import send_rest
 from medseg.tracking.mlflow.recorder import MlflowRecorder
 from medseg.tracking.mlflow.sending.outbox import UNTRACKED
-from medseg.tracking.mlflow.store import open_store
+from medseg.tracking.mlflow.store import open_store, refuse_login
 
 FILES = "/api/2.0/mlflow-artifacts/artifacts/"
 
@@ -189,6 +189,18 @@ def test_a_login_that_is_refused_at_the_start_is_told_with_the_variables_to_set(
         begun(server, tmp_path / "tiny", [])
     assert "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in str(caught.value)
     assert "hidden" not in str(caught.value)
+
+
+def test_who_may_log_in_is_asked_before_anything_is_made(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_login(server.uri)
+    refuse_login(f"sqlite:///{(tmp_path / 'none.db').as_posix()}")
+    assert not (tmp_path / "none.db").exists()
+
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "hidden")
+    with pytest.raises(TrackingError, match="refuses the login"):
+        refuse_login(server.uri)
 
 
 def test_a_database_without_its_driver_is_told_with_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medseg.api.conductor import quiet_libraries
 from medseg.api.finding import find_run_folder
 from medseg.api.kept.keeping import track
 from medseg.api.strangers import refuse_changed_declaration
@@ -19,9 +18,9 @@ from medseg.files.regular import open_text
 from medseg.pipeline.claim import alive
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.folder import RunFolder, State
-from medseg.pipeline.made import damaged
+from medseg.pipeline.made import damaged, keep_certificate
 from medseg.pipeline.options import RunOptions
-from medseg.progress import LOADING, Progress, Silent
+from medseg.progress import LOADING, Progress, Silent, quiet_libraries
 
 if TYPE_CHECKING:
     from medseg.pipeline.audit.certificate import Certificate
@@ -71,6 +70,7 @@ def audit_run(
     with shown.bar(LOADING, 1) as bar:
         from medseg.pipeline.audit.canary import with_canary  # noqa: PLC0415 - torch and MONAI
         from medseg.pipeline.audit.earlier import Earlier, with_earlier  # noqa: PLC0415
+        from medseg.pipeline.audit.standing import ALTERED, altered  # noqa: PLC0415
 
         bar.advance()
     _refuse_no_folder(data)
@@ -82,7 +82,10 @@ def audit_run(
         gathered, shared = looked.images
         with quiet_libraries():
             found = with_canary(found, looked.definition, looked.manifest, gathered, shared, options, shown)
-    found = with_earlier(found, Earlier.of(folder.path), mine=looked.state.mine)
+    before = Earlier.of(folder.path)
+    if changed := altered(folder):
+        shown.say(f"{ALTERED.capitalize()}: of it, leaks alone are taken over.", loud=True)
+    found = with_earlier(found, before, mine=looked.state.mine and not changed)
     if looked.state.mine:
         _keep(folder, looked.state, found, shown.say)
     else:
@@ -220,8 +223,8 @@ def _slices(folder: RunFolder) -> Iterator[Loaded]:
     path = inside(folder.path, "slices.csv")
     if not path.is_file() or not (folder.path / "split.json").is_file():
         raise RunError(
-            f"the run {folder.path.name} has no roles and slices yet, so that there is nothing to audit. Go on with "
-            f"it: medseg pipeline resume {folder.called}"
+            f"the run {folder.path.name} has no roles and slices yet, so that there is nothing to audit. "
+            f"{folder.way_on(folder.read())}"
         )
     try:
         with open_text(path) as file:
@@ -261,6 +264,8 @@ def _keep(folder: RunFolder, state: State, found: Certificate, say: Callable[[st
 
     with folder.turn():
         files = found.write(folder.path)
+        if not alive(state, folder.path):  # whose process writes the state itself
+            keep_certificate(folder)
         track(folder, state, files, _FOLDER, "certificate", say, tags=leak_tags(found))
 
 

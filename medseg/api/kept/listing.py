@@ -14,6 +14,7 @@ from medseg.errors import MedsegError, RunError
 from medseg.files.inside import inside
 from medseg.files.regular import open_regular, parse_json
 from medseg.pipeline.audit.certificate import leaking_kinds
+from medseg.pipeline.audit.standing import altered
 from medseg.pipeline.claim import alive
 from medseg.pipeline.folder import RUNS, RunFolder, State
 from medseg.tracking.jsonl import METRICS
@@ -28,7 +29,7 @@ _BEST = "val/score"
 
 COLUMNS = (
     "run", "name", "pipeline", "status", "began", "seed", "data", "val_score", "tested", "fold_of", "waiting", "mine",
-    "mlflow_run", "leaks",
+    "mlflow_run", "leaks", "altered", "part",
 )  # fmt: skip
 
 
@@ -49,12 +50,13 @@ def runs() -> DataFrame:
     """The runs of this working folder, a row each, the latest first.
 
     Returns:
-        run (name of its folder), pipeline, status (RUNNING, FINISHED, FAILED, KILLED; GONE where the process of one
-        that says RUNNING is; DAMAGED where run.json cannot be read), began (local time), seed, data (`generated` or
-        `given`), val_score (that of its best epoch; NaN before there is one), tested (whether it has scores of a test
-        part), fold_of (name of its cross-validation), waiting (records that the tracking server has not had), mine
-        (whether this user signed it), mlflow_run, leaks (kinds that its leak certificate names; empty where it names
-        none or there is none).
+        run (name of its folder), pipeline, status (RUNNING, FINISHED, FAILED, KILLED; GONE where the process of
+        one that says RUNNING is; DAMAGED where run.json cannot be read), began (local time), seed, data
+        (`generated` or `given`), val_score (that of its best epoch; NaN before there is one), tested (whether it
+        has scores of a test part), fold_of (name of its cross-validation), waiting (records that the tracking
+        server has not had), mine (whether this user signed it), mlflow_run, leaks (kinds that its leak
+        certificate names; empty where it names none or there is none), altered (whether that certificate was
+        changed after it was written), part (which fold it is, such as `fold1`; of a sweep `run2` or `winner1`).
     """
     from pandas import DataFrame  # noqa: PLC0415 - half a second
 
@@ -86,6 +88,7 @@ def show_run(run: str) -> Shown:
         "changed": list(state.changed),
         "left_out": len(state.unprepared),
         "generated_cases": state.mixture,
+        "next": _next(folder, state),
     }
     summaries = {}
     for role in ("train", "val", "test"):
@@ -98,6 +101,12 @@ def show_run(run: str) -> Shown:
                     f"{path.name} of the run {folder.path.name} is damaged. Put it back, or run the pipeline again."
                 ) from error
     return Shown(facts, summaries)
+
+
+def _next(folder: RunFolder, state: State) -> str:
+    """What brings it to its end; empty where it has ended, or a process is at it."""
+    ended = state.status == "FINISHED" or alive(state, folder.path) or not state.mine
+    return "" if ended else folder.way_on(state)
 
 
 def _folders() -> Iterator[RunFolder]:
@@ -116,6 +125,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     }
     row["waiting"], row["val_score"], row["seed"] = _waiting(folder), best_score(folder), _seed(folder)
     row["leaks"] = leaking_kinds(folder.path)
+    row["altered"] = altered(folder)
     row["tested"] = (folder.path / "scores" / "test.csv").exists()
     try:
         state = folder.read()
@@ -127,6 +137,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "status": _status(folder, state),
         "data": _origin(state),
         "fold_of": state.part_of.name if state.part_of else None,
+        "part": state.part_of.ending if state.part_of else None,
         "mine": state.mine,
         "name": state.options.run_name or "",
         "mlflow_run": state.tracked or None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import RunError
 from medseg.files.inside import inside
 from medseg.files.regular import read_json
+from medseg.pipeline.declaration.anew import anew
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.public import GIVEN
 from medseg.pipeline.folder import RunFolder, State
@@ -108,7 +108,7 @@ class Recorded:
     @property
     def anew(self) -> str:
         """The command that runs its definition with what is there now; empty where only a server has it."""
-        return "" if self._options is None else f": {_anew(self.folder, self.root)}"
+        return "" if self._options is None else f": {anew(self.folder, data=self.root is not None)}"
 
     def options(self, *, allow: Sequence[str], device: str | None, jobs: int | None) -> RunOptions:
         """How it is made again; what is None is as it was."""
@@ -152,18 +152,12 @@ def _refuse(folder: RunFolder, state: State) -> None:
     if not state.mine:
         raise RunError(
             f"the run {folder.path.name} was made by somebody else, or its file was edited. To run what it says: "
-            f"{_anew(folder.path, state.data)}"
+            f"{anew(folder.path, data=state.data is not None)}"
         )
     if state.status != "FINISHED":
         raise RunError(
-            f"the run {state.name} is not finished, so that there is nothing to compare with. Go on with it: medseg "
-            f"pipeline resume {folder.called}"
+            f"the run {state.name} is not finished, so that there is nothing to compare with. {folder.way_on(state)}"
         )
     refuse_changed_declaration(folder, state)
     for below in ("model/", "scores/", _SPLIT, "tags.json"):
         refuse_damaged(folder, below)
-
-
-def _anew(folder: Path, data: Path | str | None) -> str:
-    declared = shlex.quote((folder / "definition.yaml").as_posix())
-    return f"medseg pipeline run {declared}{'' if data is None else ' --data FOLDER'}"

@@ -134,8 +134,7 @@ def _refuse(folder: RunFolder, state: State) -> None:
         raise RunError(f"the run {state.name} is still going on, and sends what waits itself.")
     if not state.tracked:
         raise RunError(
-            f"the run {state.name} has no MLflow run to send to: it ended before one was made. Go on with it: medseg "
-            f"pipeline resume {state.name}"
+            f"the run {state.name} has no MLflow run to send to: it ended before one was made. {folder.way_on(state)}"
         )
 
 

@@ -8,9 +8,10 @@ from datetime import date
 from medseg.api.finding import find_run_folder
 from medseg.api.folds_found import find_folds
 from medseg.api.kept.comparing import Named, each_of, run_to_compare
+from medseg.api.kept.grouping import letter
 from medseg.api.reporting.blocks import Chapter, Section
 from medseg.api.reporting.chapter import chapter
-from medseg.api.reporting.compared import compared_blocks, letter
+from medseg.api.reporting.compared import compared_blocks
 from medseg.api.reporting.kept import Kept, kept_folds, kept_run
 from medseg.api.reporting.page import html_of
 from medseg.api.reporting.pictures import Album

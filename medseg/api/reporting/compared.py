@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medseg.api.kept.comparing import KEPT, Named, compare, figures
+from medseg.api.kept.comparing import KEPT, Named, figures
+from medseg.api.kept.grouping import Refused, compared_together, letter
 from medseg.api.reporting.blocks import Block, Facts, Picture, Table, Words
 from medseg.api.reporting.kept import Kept
 from medseg.api.reporting.pictures import Album
-from medseg.api.reporting.scores import head, interval, number, summary_of
-from medseg.errors import RunError
+from medseg.api.reporting.scores import difference, head, interval, number, summary_of
 from medseg.pipeline.folder import is_plain
-from medseg.text import many
+from medseg.text import agreed, many
 
 if TYPE_CHECKING:
     from medseg.pipeline.study.comparison import Comparison
@@ -41,15 +41,30 @@ def compared_blocks(
     beside = _beside(sides)
     if len(sides) < 2:
         return beside
-    try:
-        found = compare(given[0], given[1], *given[2:], on_common=on_common)
-    except RunError as error:
-        return [
-            *beside,
-            Words(f"They are not compared patient by patient: {_public(str(error), sides)}", "missing"),
-        ]
-    letters = [(side.letter, ", ".join(run.state.name for run in side.runs)) for side in found.sides]
-    return [Facts(letters), *_found(found), *beside, *_drawn(found, album)]
+    found, refused = compared_together(given, on_common=on_common)
+    if not found and len(sides) == 2:
+        why = _public(refused[0].reason, sides)
+        return [*beside, Words(f"They are not compared patient by patient: {why}", "missing")]
+    named = Facts(
+        [(letter(place), ", ".join(run.state.name for run in side)) for place, side in enumerate(sides)]
+    )
+    not_compared = [Words(_why_not(each, sides), "missing") for each in refused]
+    first: list[Block] = [named, *not_compared]
+    for places, comparison in found:
+        if places[0] != 0:
+            first += [Words("Compared with one another, with letters of their own:"), _letters(comparison)]
+        first += _found(comparison)
+    return [*first, *beside, *(picture for _, each in found for picture in _drawn(each, album))]
+
+
+def _why_not(refused: Refused, sides: Sequence[Sequence[Kept]]) -> str:
+    names = " and ".join(letter(place) for place in refused.places)
+    are = agreed("are", len(refused.places))
+    return f"{names} {are} not compared with {letter(refused.other)}: {_public(refused.reason, sides)}"
+
+
+def _letters(found: Comparison) -> Facts:
+    return Facts([(side.letter, ", ".join(run.state.name for run in side.runs)) for side in found.sides])
 
 
 def kept_blocks(kept: Kept, album: Album) -> Sequence[Block]:
@@ -80,7 +95,7 @@ def _found(found: Comparison) -> Sequence[Block]:
             head(row["score"]),
             number(row["a"], row["score"]),
             number(row["b"], row["score"]),
-            f"{number(row['difference'], row['score'])}\n{interval(row, row['score'])}",
+            f"{difference(row['difference'], row['score'])}\n{interval(row, row['score'], difference)}",
             "<0.001" if row["p_holm"] < 0.001 else number(row["p_holm"]),
             f"{row['patients_worse']} of {row['patients']}" if each.of_each_patient else "-",
             row["verdict"],
@@ -143,12 +158,7 @@ def _spread(summaries: Sequence[Any], name: str, score: str) -> str:
     values = [float(row["mean"]) for row in rows if row is not None and np.isfinite(row["mean"])]
     if len(values) < 2:
         return "-"
-    return f"{number(float(np.mean(values)), score)} ± {number(float(np.std(values, ddof=1)), score)}"
-
-
-def letter(place: int) -> str:
-    """Of a side, by its place."""
-    return chr(ord("A") + place)
+    return f"{number(float(np.mean(values)), score)} ± {difference(float(np.std(values, ddof=1)), score)}"
 
 
 def _public(text: str, sides: Sequence[Sequence[Kept]]) -> str:

@@ -11,9 +11,11 @@ from medseg.api.reporting.blocks import Block, Facts, Table, Text, Words
 from medseg.api.reporting.kept import Kept
 from medseg.api.scoring.learned import TAG as LEARNED
 from medseg.pipeline.audit.certificate import JSON as CERTIFICATE
+from medseg.pipeline.audit.standing import altered
 from medseg.pipeline.audit.told import Told
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.public import GIVEN, public_definition
+from medseg.pipeline.folder import RunFolder
 from medseg.splits.rule import SplitRule
 from medseg.yaml import to_yaml
 
@@ -154,7 +156,10 @@ def _certificates(kept: Kept) -> Sequence[Told | None]:
     """The leak certificate of each run; None where there is none."""
     found = [(run, run.json(CERTIFICATE, dict)) for run in kept.runs]
     return [
-        None if known is None else Told.of(known, vouched=run.mine and not run.edited) for run, known in found
+        None
+        if known is None
+        else Told.of(known, vouched=run.mine and not run.edited, changed=altered(RunFolder(run.folder)))
+        for run, known in found
     ]
 
 
@@ -164,6 +169,12 @@ def _leak_warning(kept: Kept) -> Iterator[Words]:
         yield Words(
             f"LEAK ({', '.join(kinds)}): what was tested can have been learned from. The scores are too good; see "
             "Data.",
+            "loud",
+        )
+    if any(altered(RunFolder(run.folder)) for run in kept.runs):
+        yield Words(
+            "CERTIFICATE ALTERED: a leak certificate was changed after it was written, and what it says counts for "
+            "nothing.",
             "loud",
         )
 

@@ -187,8 +187,8 @@ def kept_folds(found: CrossValidation) -> Kept:
     """
     if found.status != "FINISHED":
         raise RunError(
-            f"the cross-validation {found.name} has not ended, and has no scores of all folds together. Go on with "
-            f"it: medseg pipeline resume {found.name}. Or report its runs: medseg runs list"
+            f"the cross-validation {found.name} has not ended, and has no scores of all folds together. Report its "
+            f"runs: medseg runs list. {found.way_on}"
         )
     runs = {fold: kept_run(pair[0]) for mine in (False, True) for fold, pair in found.runs(mine=mine)}
     declared = found.declared

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from medseg.api.reporting.blocks import Block, Figure, Figures, Table, Words
 from medseg.api.reporting.kept import SUMMARY, Kept
 from medseg.errors import RunError
-from medseg.text import two_decimals
+from medseg.text import three_decimals, two_decimals
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -144,8 +144,9 @@ class Summary:
             ]
             for (name, score), row in self._rows.items()
         ]
+        over = "patients" if self.of_images else self._over
         return Table(
-            "All scores", ["class or region", "score", "mean", "95 % interval", "patients"], rows, folded=True
+            "All scores", ["class or region", "score", "mean", "95 % interval", over], rows, folded=True
         )
 
 
@@ -203,9 +204,16 @@ def number(value: float, score: str = "") -> str:
     return two_decimals(value) if score in _COARSE else f"{value:.3f}"
 
 
-def interval(row: Row, score: str = "") -> str:
-    """The 95 % interval in brackets; empty where there is none."""
-    low, high = number(row["low"], score), number(row["high"], score)
+def difference(value: float, score: str = "") -> str:
+    """A difference of a score, which may be far less than scores are told by; `-` where it is undefined."""
+    if score in _COARSE or number(value) == "-":
+        return number(value, score)
+    return three_decimals(value)
+
+
+def interval(row: Row, score: str = "", told: Callable[[float, str], str] = number) -> str:
+    """The 95 % interval in brackets, with its ends told by `told`; empty where there is none."""
+    low, high = told(row["low"], score), told(row["high"], score)
     return "" if "-" in (low, high) else f"[{low}, {high}]"
 
 

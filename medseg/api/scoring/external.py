@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medseg.api.conductor import Conductor, quiet_libraries
+from medseg.api.conductor import Conductor
 from medseg.api.finding import mark_gone
 from medseg.api.models import load_model, model_folder
 from medseg.api.result import RunResult
@@ -15,8 +15,8 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError, DefinitionError
 from medseg.named import find_manifest
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.options import RunOptions
-from medseg.progress import LOADING, Progress, Silent
+from medseg.pipeline.options import RunOptions, refuse_own_tags
+from medseg.progress import LOADING, Progress, Silent, quiet_libraries
 from medseg.text import agreed, many
 from medseg.yaml import read_yaml
 
@@ -92,6 +92,7 @@ def evaluate(
     root = Path(data)
     of_data = _manifest(predictor, manifest, root, options)
     definition = _definition(predictor, folder, of_data, set)
+    refuse_own_tags(options.tags, definition.steps)
 
     known = learned_by(folder)
     if known.gap:

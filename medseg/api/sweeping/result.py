@@ -69,6 +69,7 @@ class SweepResult:
         best: What won.
         results: Runs that score the winner on the test part, one for each seed.
         generated: Whether it ran on a generated sample.
+        leaks: What leaks in which of its runs, as sentences; none where the leak certificates found nothing.
     """
 
     name: str
@@ -79,6 +80,7 @@ class SweepResult:
     best: Tried
     results: tuple[RunResult, ...]
     generated: bool
+    leaks: tuple[str, ...] = ()
 
     @property
     def mixture(self) -> str:
@@ -129,13 +131,16 @@ def put_together(
         shown: Where progress is shown.
         uri: Of MLflow, with credentials.
     """
+    from medseg.pipeline.audit.together import leak_lines, leak_tag  # noqa: PLC0415
     from medseg.tracking.mlflow.address import masked  # noqa: PLC0415
     from medseg.tracking.mlflow.runs import put_below  # noqa: PLC0415
 
     definition = asked.declared["definition"]
     table = asked.folder / _TABLE
+    runs = {folder.path.name: folder for folder, state in asked.runs() if state.mine}
     result = SweepResult(
-        asked.name, asked.folder, "", masked(uri), tuple(tried), best, tuple(results), asked.generated
+        *(asked.name, asked.folder, "", masked(uri), tuple(tried), best, tuple(results), asked.generated),
+        leaks=tuple(leak_lines(runs)),
     )
     with written_whole(table) as target:
         result.trials().to_csv(target, index=False)
@@ -145,6 +150,7 @@ def put_together(
             "pipeline": str(definition["name"]),
             "sweep.trials": str(len(tried)),
             "sweep.best": "; ".join(best.settings)[:400] or "as declared",
+            **leak_tag(list(runs.values())),
         }
     )
     tested = {name: mean(values) for name, values in result.test_scores().items()}

@@ -10,7 +10,6 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from medseg.api.conductor import quiet_libraries
 from medseg.api.finding import mark_gone, own_address
 from medseg.api.opening import open_pipeline
 from medseg.api.running import refuse_needless_run
@@ -25,10 +24,10 @@ from medseg.api.sweeping.runs import Runs
 from medseg.api.sweeping.study import Watch, combinations, import_optuna, next_trial, open_study
 from medseg.errors import DataError, DefinitionError, MedsegError, RunError, StoreError, TrackingError
 from medseg.pipeline.made import damaged
-from medseg.pipeline.options import RunOptions
+from medseg.pipeline.options import RunOptions, refuse_own_tags
 from medseg.pipeline.study.sweep import MOST_SEEDS, MOST_TRIALS, Sweep, find_sweep
 from medseg.pipeline.study.varied import Varied, refuse_unlike, varied
-from medseg.progress import Progress, Silent
+from medseg.progress import Progress, Silent, quiet_libraries
 from medseg.recorder import StoppedEarly
 
 _TRIALS = 20  # where a setting has a range
@@ -114,6 +113,7 @@ def run_sweep(
     opened = open_pipeline(name, assignments=set, sample=root is None)
     refuse_needless_run(opened, root)
     definition = fixed_split(opened.definition)
+    refuse_own_tags(options.tags, definition.steps)
     refuse_wrong(definition, given, seeds, options.allowed)
     with quiet_libraries():
         refuse_unrunnable(definition, opened.manifest, root, given, options.allowed)

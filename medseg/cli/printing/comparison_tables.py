@@ -13,7 +13,7 @@ from rich.text import Text
 
 from medseg.cli.display import print_whole
 from medseg.cli.tables import RESEARCH, say
-from medseg.text import many, printable
+from medseg.text import many, printable, three_decimals
 
 if TYPE_CHECKING:
     from medseg.pipeline.study.comparison import Comparison, Row
@@ -71,9 +71,10 @@ def _table(rows: Sequence[Row], side: str, score: str) -> Table:
         found, cells = row.found, [Text(printable(row.name or "all classes"))]
         if row.verdict != "no evidence":
             cells[0].stylize("bold")
-        cells += [Text(_number(value)) for value in (found.a, found.b, found.difference)]
+        cells += [Text(_number(value)) for value in (found.a, found.b)]
         cells += [
-            Text("-" if isnan(found.low) else f"{found.low:.3f} to {found.high:.3f}"),
+            Text(_difference(found.difference)),
+            Text("-" if isnan(found.low) else f"{_difference(found.low)} to {_difference(found.high)}"),
             Text("<0.001" if row.corrected < 0.001 else _number(row.corrected)),
             Text(_share(row.chance)),
             Text(str(int((row.losses() > 0).sum())) if row.of_each_patient else "-"),
@@ -95,7 +96,7 @@ def _spread(rows: Sequence[Row], side: str, found: Comparison) -> Table:
         table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
         of = row.found
-        values = (_number(value) for value in (of.a_seed_std, of.b_seed_std, of.patient_std))
+        values = (_difference(value) for value in (of.a_seed_std, of.b_seed_std, of.patient_std))
         table.add_row(Text(printable(row.name or "all classes")), *values)
     return table
 
@@ -107,7 +108,7 @@ def _say_worst(console: Console, found: Comparison, row: Row) -> None:
         key=lambda each: (-each[0], each[1]),
     )
     if worst:
-        named = ", ".join(f"{patient} by {loss:.3f}" for loss, patient in worst[:_WORST])
+        named = ", ".join(f"{patient} by {three_decimals(loss)}" for loss, patient in worst[:_WORST])
         more = f", and {len(worst) - _WORST} more" if len(worst) > _WORST else ""
         of = f"{row.score} of {row.name}" if row.name else row.score
         say(console, f"{row.direction.worse.capitalize()} with {row.side}, {of}: {named}{more}.")
@@ -115,6 +116,11 @@ def _say_worst(console: Console, found: Comparison, row: Row) -> None:
 
 def _number(value: float) -> str:
     return "-" if isnan(value) else f"{value:.3f}"
+
+
+def _difference(value: float) -> str:
+    """What may be far less than scores are told by."""
+    return "-" if isnan(value) else three_decimals(value)
 
 
 def _share(value: float) -> str:

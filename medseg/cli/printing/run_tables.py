@@ -15,6 +15,7 @@ from rich.text import Text
 from medseg.cli.display import print_whole
 from medseg.cli.printing.origin import origin_in_title
 from medseg.cli.tables import say, summary_table
+from medseg.pipeline.audit.standing import ALTERED
 from medseg.text import many, printable
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def print_runs(console: Console, found: DataFrame, form: str) -> None:
     printed[form]()
 
 
-#: What the columns of runs take beside names and data, that of what waits, and a leak beside a status.
-_BESIDE, _WAITING, _LEAK = 35, 9, 6
+#: What the columns of runs take beside names and data, that of what waits, and a leak or a change beside a status.
+_BESIDE, _WAITING, _LEAK, _ALTERED = 35, 9, 6, 9
 
 
 def _runs(console: Console, found: DataFrame) -> None:
@@ -49,6 +50,8 @@ def _runs(console: Console, found: DataFrame) -> None:
         say(console, f"{many(len(others), 'run')} of somebody else, of an earlier medseg, or edited.")
     if any(row["leaks"] for row in found.to_dict("records")):
         say(console, "LEAK: its scores are too good. See why: medseg runs audit RUN", "bold red")
+    if any(row["altered"] for row in found.to_dict("records")):
+        say(console, f"ALTERED: {ALTERED}. Look again: medseg runs audit RUN", "bold red")
     if any(row["status"] == "GONE" for row in own):
         say(console, "GONE: its process is no longer there. Go on with it: medseg pipeline resume RUN")
     if any(_waits(row) for row in own):
@@ -64,8 +67,8 @@ def _runs(console: Console, found: DataFrame) -> None:
 def _run_table(found: DataFrame, width: int) -> Table:
     """Names stay whole, to be copied, where there is room: what is long of the data breaks first."""
     longest, waiting = max(map(len, map(str, found["run"]))), bool(found["waiting"].any())
-    leaking = bool(found["leaks"].fillna("").astype(bool).any())
-    room = width - longest - _BESIDE - _WAITING * waiting - _LEAK * leaking
+    leaking, altered = (bool(found[head].fillna("").astype(bool).any()) for head in ("leaks", "altered"))
+    room = width - longest - _BESIDE - _WAITING * waiting - _LEAK * leaking - _ALTERED * altered
     table = _table()
     table.add_column("run", overflow="fold", min_width=min(longest, width // 2))
     for head in ("status", "seed", "val score"):
@@ -75,9 +78,10 @@ def _run_table(found: DataFrame, width: int) -> Table:
         table.add_column("waiting", justify="right", no_wrap=True)
     # A run that is damaged has no values, which pandas makes NaN beside those of the others.
     for row in found.astype(object).where(found.notna(), None).to_dict("records"):
-        name = f"{row['run']} ({row['name']})" if row["name"] else row["run"]
-        status = f"{row['status']}, LEAK" if row["leaks"] else row["status"]
-        cells = [name, status, _whole(row["seed"]), _shown(row["val_score"]), row["data"] or "-"]
+        called = "-".join(filter(None, (row["name"], row["part"])))
+        name = f"{row['run']} ({called})" if called else row["run"]
+        marks = [row["status"], *(["LEAK"] if row["leaks"] else []), *(["ALTERED"] if row["altered"] else [])]
+        cells = [name, ", ".join(marks), _whole(row["seed"]), _shown(row["val_score"]), row["data"] or "-"]
         cells += [str(row["waiting"] or "-")] if waiting else []
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
@@ -108,10 +112,12 @@ def print_run(console: Console, found: Shown, form: str) -> None:
         )
         return
     for name, value in found.facts.items():
-        if value not in (None, "", []):
+        if value not in (None, "", []) and (name, value) != ("altered", False):
             say(console, f"{name.replace('_', ' ') + ':':18}{_shown(value)}")
     if found.facts["leaks"]:
         say(console, f"LEAK ({found.facts['leaks']}): its scores are too good (audit.txt).", "bold red")
+    if found.facts["altered"]:
+        say(console, f"ALTERED: {ALTERED}. Look again: medseg runs audit RUN", "bold red")
     for role, frame in found.summaries.items():
         origin = origin_in_title(found.facts["data"] == "generated", found.facts["generated_cases"] or "")
         console.print(summary_table(frame, f"{role}{origin}"))

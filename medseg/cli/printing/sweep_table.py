@@ -46,6 +46,8 @@ def print_sweep(console: Console, result: SweepResult) -> None:
             say(console, f"Seed {number}: {each.folder}")
     if origin := origin_line(result.generated, result.mixture):
         say(console, origin, "bold yellow")
+    for leak in result.leaks:
+        say(console, leak, "bold red")
     say(console, f"Model:    {first.folder / 'model'}")
     say(console, f"Together: {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
     say(console, f"Predict:  {predict_line(first)}")

@@ -16,7 +16,7 @@ from medseg.component import Allowed, build
 from medseg.datasets.case import Case
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.reading.volume import Volume
-from medseg.errors import MedsegError, ModelError
+from medseg.errors import MedsegError, ModelError, OtherSettingsError
 from medseg.geometry.axes import AXES
 from medseg.learning.inference.cleaning import Cleaning, as_given, cleaned, cleanings_of
 from medseg.learning.inference.deciding import decided, over_axes
@@ -164,7 +164,7 @@ class Predictor:
             with torch.inference_mode():
                 logits = mean_logits(self.network, batch.float().to(self.device), self.flips)
             if not torch.isfinite(logits).all():  # its decision would be the first class, or any
-                raise ModelError(
+                raise OtherSettingsError(
                     "the network returned NaN or infinity. Training diverged, or the input is far outside the "
                     "training data."
                 )

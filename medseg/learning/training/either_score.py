@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from medseg.class_names import key_name
-from medseg.errors import DefinitionError, TrainingError
+from medseg.errors import DefinitionError, OtherSettingsError
 from medseg.learning.settings import is_number
 from medseg.learning.tasks.task import LabelTask, Task
 
@@ -65,15 +65,16 @@ class AveragePrecisionOrF2:
             earlier: Those of the epochs before, validated or not.
 
         Raises:
-            TrainingError: It has not both scores.
+            OtherSettingsError: It has not both scores.
         """
         of = f"/{key_name(self.positive)}" if self.positive else ""
         keys = [f"val/{score}{of}" for score in ("average_precision", "f2")]
         found = [row.get(key, math.nan) for key in keys]
         if any(map(math.isnan, found)):
-            raise TrainingError(
+            raise OtherSettingsError(
                 f"the validation images do not define {self.name}, by which the best epoch is chosen: some must have "
-                "the class, and others not. Give validation a larger share, or set best_by: score."
+                "the class, and others not. Give validation a larger share, or set best_by: score.",
+                setting="best_by=score",
             )
         known = [each for each in earlier if keys[0] in each]
         if not known:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 
-from medseg.errors import TrainingError
+from medseg.errors import OtherSettingsError
 from medseg.learning.scores.added.case_score import CaseScore
 from medseg.learning.tasks.task import Task
 
@@ -78,7 +78,7 @@ class Plan:
         """How good an epoch is, from its row and those before: larger is better.
 
         Raises:
-            TrainingError: It cannot be known.
+            OtherSettingsError: It cannot be known.
         """
         if isinstance(self.best_by, EpochRule):  # the later of two that it found better is the better one
             return row["epoch"] if self.best_by.better(row, earlier) else -math.inf
@@ -87,8 +87,9 @@ class Plan:
             return row.get("val/score", 0.0)
         value = row.get(f"val/{name}", math.nan)
         if not math.isfinite(value):
-            raise TrainingError(
+            raise OtherSettingsError(
                 f"the validation {name} became {value} in epoch {int(row['epoch'])}, and the best epoch is chosen by "
-                "it. Lower optimiser.lr of the step, set its clip, or set its best_by: score."
+                "it. Lower optimiser.lr of the step, set its clip, or set its best_by: score.",
+                setting="optimiser.lr" if name == "loss" else "best_by=score",
             )
         return value if name != "loss" and getattr(self.best_by, "larger_is_better", True) else -value

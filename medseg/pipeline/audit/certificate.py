@@ -28,6 +28,9 @@ KINDS = {
 }
 """What each kind of leak is, as a sentence without names: texts of somebody else's certificate are not passed on."""
 
+NONE_FOUND = "none found"
+"""What the tag `leaks` says of a run whose certificate names none."""
+
 _FORM = 1
 _ENDED = {
     "RUNNING": "THE RUN IS STILL GOING ON",
@@ -217,7 +220,7 @@ def leaking_kinds(folder: Path) -> str:
 
 def leak_tags(certificate: Certificate) -> dict[str, str]:
     """What trackers learn of it: no name of a patient."""
-    return {"leaks": ", ".join(certificate.leaks) or "none found", "leaks.sha256": certificate.digest()}
+    return {"leaks": ", ".join(certificate.leaks) or NONE_FOUND, "leaks.sha256": certificate.digest()}
 
 
 def some(names: Sequence[str]) -> str:
@@ -236,7 +239,7 @@ def canary_text(found: Mapping[str, Any]) -> str:
 
 def _key_text(key: Any) -> str:
     if key is None:
-        return "each case is its own patient: nothing in the manifest says which belong together"
+        return "each case counts as one; nothing in the manifest says which belong together"
     told = key if isinstance(key, str) else ", ".join(f"{name} {value}" for name, value in key.items())
     return f"by {told}"
 

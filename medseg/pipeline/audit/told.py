@@ -27,19 +27,26 @@ class Told:
     unseen: Sequence[str]
 
     @classmethod
-    def of(cls, content: Mapping[str, Any], *, vouched: bool) -> Told:
+    def of(cls, content: Mapping[str, Any], *, vouched: bool, changed: bool = False) -> Told:
         """Read a certificate.
 
         Args:
             content: Of `audit.json`.
             vouched: Whether this user's run wrote it; else none of its texts and numbers is passed on.
+            changed: Whether it was changed after it was written; then neither.
         """
         given, unseen = content.get("leaks"), content.get("unseen")
         known = given if isinstance(given, dict) else {}
         leaks = {
-            kind if kind in KINDS else "other": str(text) if vouched else KINDS.get(kind, _OTHER)
+            kind if kind in KINDS else "other": str(text)
+            if vouched and not changed
+            else KINDS.get(kind, _OTHER)
             for kind, text in known.items()
         }
+        if changed:
+            return cls(
+                leaks, "It was changed after it was written, so that what it says counts for nothing.", ()
+            )
         if not vouched:
             found = "leaks" if leaks else "names no leak"
             return cls(leaks, f"It {found}; somebody else may have written it.", ())

@@ -15,11 +15,12 @@ from medseg.learning.scores.paired.differences import Compared, Difference
 from medseg.learning.scores.paired.direction import SIGNED, Direction, direction_of
 from medseg.learning.scores.paired.significance import DIGITS, holm, least_p
 from medseg.pipeline.audit.certificate import leaking_kinds
+from medseg.pipeline.audit.standing import ALTERED, altered
 from medseg.pipeline.folder import RunFolder
 from medseg.pipeline.study.pairing import Pairing, pair
 from medseg.pipeline.study.score_tables import Amounts, ScoreTables
 from medseg.pipeline.study.tested import Side, Tested
-from medseg.text import many
+from medseg.text import many, three_decimals
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -187,6 +188,7 @@ def compare(
     on_common: bool = False,
     scores: Sequence[str] = (),
     names: Sequence[str] = (),
+    letters: Sequence[str] = string.ascii_uppercase,
 ) -> Comparison:
     """Compare runs on the same test patients.
 
@@ -195,6 +197,7 @@ def compare(
         on_common: Compare on those patients whom all have in common, where patients or data differ.
         scores: Names of scores; by default the usual ones of the task.
         names: Classes and regions; by default all.
+        letters: Of the sides, where these are some of more; that of the first is A.
 
     Raises:
         RunError: Runs cannot be compared; says why.
@@ -205,7 +208,7 @@ def compare(
         raise RunError(f"{len(given)} sides are too many to compare at once; expected 26 or fewer")
     sides = [
         Side.of(letter, [Tested.of(folder) for folder in folders])
-        for letter, folders in zip(string.ascii_uppercase, given, strict=False)
+        for letter, folders in zip(letters, given, strict=False)
     ]
     _refuse_twice(sides)
     found = pair(sides, on_common=on_common)
@@ -281,6 +284,8 @@ def _notes(sides: Sequence[Side], rows: Sequence[Row]) -> Iterator[str]:
     for run in (run for side in sides for run in side.runs):
         if kinds := leaking_kinds(run.folder.path):
             yield f"LEAK: {run.name} leaks ({kinds}), as its certificate says (audit.txt). Its scores are too good."
+        if altered(run.folder):
+            yield f"CERTIFICATE ALTERED: {run.name}, {ALTERED}. Look again: medseg runs audit {run.folder.called}"
     single = [side.letter for side in sides if len(side.runs) == 1]
     if single:
         yield (
@@ -321,7 +326,8 @@ def _sentence(rows: Sequence[Row], side: str, score: str) -> str:
 
 def _by(row: Row) -> str:
     low, high = sorted((abs(row.found.low), abs(row.found.high)))
-    return f"{row.name or ALL} by {abs(row.found.difference):.3f} [{low:.3f}, {high:.3f}]"
+    between = f"[{three_decimals(low)}, {three_decimals(high)}]"
+    return f"{row.name or ALL} by {three_decimals(abs(row.found.difference))} {between}"
 
 
 def _listed(words: Sequence[str]) -> str:

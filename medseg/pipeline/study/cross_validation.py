@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from medseg.errors import RunError
 from medseg.files.regular import read_json
+from medseg.packages import allowing
 from medseg.pipeline.claim import Process, alive, taken, unsure
 from medseg.pipeline.folder import MOST_MADE, Address, Plain, RunFolder, State, all_runs
 from medseg.pipeline.made import is_as, known
@@ -184,6 +185,12 @@ class CrossValidation:
         if found.name != folder.absolute().name:
             raise _damaged(folder)
         return found
+
+    @property
+    def way_on(self) -> str:
+        """What brings it to its end, as a sentence: to go on with it, or to start it again if a fold fails again."""
+        lost = next((folder.way_on(state) for _, (folder, state) in self.runs() if state.anew), "")
+        return lost or f"Go on with it: medseg pipeline resume {self.name}{allowing(self.options.allow)}"
 
     @property
     def is_interrupted(self) -> bool:

@@ -154,10 +154,7 @@ def _refuse_unfinished(folder: RunFolder, state: State) -> None:
     if alive(state, folder.path):
         raise RunError(f"the run {state.name} is still going on. Compare it when it has ended.")
     what = {"FAILED": "has failed", "KILLED": "was interrupted"}.get(state.status, "was interrupted")
-    raise RunError(
-        f"the run {state.name} {what}, and has no whole test part. Go on with it first: medseg pipeline resume "
-        f"{state.name}"
-    )
+    raise RunError(f"the run {state.name} {what}, and has no whole test part. {folder.way_on(state)}")
 
 
 def _read(folder: RunFolder, name: str) -> DataFrame:

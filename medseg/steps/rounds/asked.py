@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from medseg.class_names import class_name, key_name
 from medseg.datasets.roles import UNLABELLED
-from medseg.errors import DataError, ModelError
+from medseg.errors import DataError, ModelError, OtherSettingsError
 from medseg.learning.augmentation.by_place import AugmentByPlace
 from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.class_measures import ClassMeasures
@@ -151,9 +151,12 @@ def _asked(work: Work, samples: Sequence[Sample], ask: Ask, label: str, run: Run
             try:
                 found.append(ask(here))
             except ModelError as error:
-                raise ModelError(f"{label}: {error}") from error
+                raise type(error)(f"{label}: {error}") from error
             if not np.isfinite(found[-1]).all():
-                raise ModelError(f"{label}: the network gives NaN or infinity. Training diverged.")
+                raise OtherSettingsError(
+                    f"{label}: the network gives NaN or infinity. Training diverged: lower optimiser.lr of the step "
+                    "that learned it."
+                )
             bar.advance(len(here))
     return np.concatenate(found)
 

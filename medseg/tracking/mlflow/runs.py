@@ -119,8 +119,8 @@ def fetch_model(uri: str, run_id: str, below: Path) -> Path:
         models = models_of(client, run_id, run.info.experiment_id)
         if not models:
             raise RunError(
-                f"Run {run_id} has no model: it ended before one was saved. Finish it: "
-                f"medseg pipeline resume {run_id}"
+                f"Run {run_id} has no model: it ended before one was saved. Where its folder is, see how to finish "
+                f"it, or whether its training diverged: medseg runs show {run_id}"
             )
         place, into = models[0].artifact_location, own_place(below, models[0].model_id)
         if not is_of_store(place, uri):

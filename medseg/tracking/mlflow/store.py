@@ -20,6 +20,7 @@ from medseg.tracking.mlflow.address import (
     is_of_store,
     masked,
     reach,
+    sqlite_path,
     unreachable,
 )
 from medseg.tracking.mlflow.database import make_database
@@ -138,6 +139,20 @@ def _refuse_bad_database(uri: str) -> None:
             sqlalchemy.inspect(engine).get_table_names()
         finally:
             engine.dispose()
+
+
+def refuse_login(uri: str) -> None:
+    """Ask a store on a server for something: who may not is told so before data are looked through.
+
+    Args:
+        uri: Address of the tracking store; a database in a file has no logins, and is not asked.
+
+    Raises:
+        TrackingError: The login is refused, or the store does not answer.
+    """
+    if sqlite_path(uri) is None:
+        with open_store(uri) as client:
+            client.search_experiments(max_results=1)
 
 
 def experiment_id(client: Any, uri: str, name: str) -> str:

@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 import medseg
 from medseg.errors import RunError
+from medseg.pipeline.audit.certificate import digest_of
 from medseg.pipeline.folder import RunFolder
+from medseg.pipeline.made import keep_certificate
 from medseg.tracking.mlflow.store import open_store
 from medseg.yaml import read_yaml, to_yaml
 
@@ -30,8 +32,31 @@ def put_leak(folder: RunFolder) -> dict[str, Any]:
     known["leaks"] = {
         "images": "1 pair of images that are one, or nearly, in roles that must be apart: a and b."
     }
-    path.write_text(json.dumps(known), encoding="utf-8")
+    path.write_text(json.dumps({**known, "sha256": digest_of(known)}), encoding="utf-8")
+    keep_certificate(folder)
     return dict(known)
+
+
+def test_a_certificate_that_somebody_edited_is_told_and_made_anew(ended: RunFolder, tmp_path: Path) -> None:
+    """Also where the digest was computed anew: the signed state of the run keeps its checksum."""
+    from medseg.cli.main import app
+
+    assert medseg.runs()["altered"].tolist() == [False]
+    path = ended.path / "audit.json"
+    known = {**put_leak(ended), "leaks": {}, "canary": None, "images": {"cases": 99, "near": 0}}
+    path.write_text(json.dumps({**known, "sha256": digest_of(known)}), encoding="utf-8")
+    state = ended.read()
+    ended.write(replace(state, data=str(tmp_path / "gone")))
+
+    assert medseg.runs()["altered"].tolist() == [True]
+    done = CliRunner().invoke(app, ["runs", "audit", "latest"])
+    assert "leak certificate was changed after it was written" in " ".join(done.stderr.split())
+    assert json.loads(path.read_text(encoding="utf-8"))["images"] == {}, (
+        "what speaks for it is not taken over"
+    )
+    assert medseg.runs()["altered"].tolist() == [False]
+    (ended.path / "audit.txt").write_text("No leak was found.", encoding="utf-8")
+    assert medseg.runs()["altered"].tolist() == [True]
 
 
 def test_a_run_ends_with_its_certificate_and_an_audit_finds_the_same(ended: RunFolder) -> None:

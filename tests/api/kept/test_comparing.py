@@ -157,3 +157,4 @@ def test_a_run_that_leaks_is_named_in_what_it_is_compared_in(made_run) -> None:
     assert len(told) == 1
     assert told[0] in console.export_text()
     assert not any(note.startswith("LEAK: a") for note in found.notes)
+    assert [note for note in found.notes if note.startswith("CERTIFICATE ALTERED: b, its leak certificate")]

@@ -12,6 +12,7 @@ import medseg
 from medseg.api import show_run
 from medseg.cli.main import app
 from medseg.errors import RunError
+from medseg.pipeline.audit.certificate import digest_of
 from medseg.pipeline.process import this_process
 from medseg.tracking.mlflow.calls import metrics_call
 from medseg.tracking.mlflow.sending.outbox import leave
@@ -79,16 +80,18 @@ def test_a_damaged_summary_is_refused(content: bytes, made_run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "kinds"),
+    ("content", "kinds", "altered"),
     [
-        ('{"leaks": {"images": "a and b", "rm -rf": "x"}}', "images, other"),
-        ('{"leaks": {}}', ""),
-        ("{", ""),
-        (None, ""),
+        ('{"leaks": {"images": "a and b", "rm -rf": "x"}}', "images, other", True),
+        ('{"leaks": {}}', "", True),
+        (json.dumps({"leaks": {}, "sha256": digest_of({"leaks": {}})}), "", False),
+        ("{", "", True),
+        (None, "", False),
     ],
+    ids=["leaks", "no digest", "whole", "damaged", "none"],
 )
 def test_a_leak_stands_in_the_list_and_where_a_run_is_shown(
-    content: str | None, kinds: str, made_run
+    content: str | None, kinds: str, altered: bool, made_run
 ) -> None:
     folder = made_run("run", {})
     if content is not None:
@@ -96,6 +99,9 @@ def test_a_leak_stands_in_the_list_and_where_a_run_is_shown(
     listed, shown = (CliRunner().invoke(app, ["runs", *what]).stdout for what in (["list"], ["show", "run"]))
 
     assert medseg.runs()["leaks"].tolist() == [kinds]
+    assert medseg.runs()["altered"].tolist() == [altered]
+    assert ("ALTERED: its leak certificate was changed" in " ".join(listed.split())) == altered
+    assert ("ALTERED: its leak certificate was changed" in " ".join(shown.split())) == altered
     assert ("FINISHED, LEAK" in listed) == bool(kinds)
     assert ("LEAK: its scores are too good. See why: medseg runs audit RUN" in listed) == bool(kinds)
     assert (f"LEAK ({kinds}): its scores are too good" in shown) == bool(kinds)

@@ -17,6 +17,7 @@ from medseg.api.reporting.facts import warnings
 from medseg.api.reporting.kept import kept_run
 from medseg.errors import RunError
 from medseg.files.lock import take
+from medseg.pipeline.audit.certificate import digest_of
 from medseg.pipeline.folder import RunFolder
 from medseg.pipeline.made import keep_made, keep_result, known
 from medseg.pipeline.options import RunOptions
@@ -513,7 +514,22 @@ LEAK = "1 pair of images that are one, or nearly, in roles that must be apart: c
 
 def certificate(folder: RunFolder, **content: object) -> None:
     known = {"leaks": {}, "unseen": ["Whether two names are one person."], "images": {"cases": 8}, **content}
-    (folder.path / "audit.json").write_text(json.dumps(known), encoding="utf-8")
+    (folder.path / "audit.json").write_text(
+        json.dumps({**known, "sha256": digest_of(known)}), encoding="utf-8"
+    )
+
+
+def test_a_certificate_that_was_changed_by_hand_says_nothing_for_the_run(made_run, tables, page) -> None:
+    folder = own_run(made_run, tables)
+    certificate(folder, leaks={"images": LEAK})
+    path = folder.path / "audit.json"
+    path.write_text(path.read_text(encoding="utf-8").replace(LEAK, "None."), encoding="utf-8")
+    words = page(medseg.report("run")).words
+
+    assert words.index("CERTIFICATE ALTERED") < words.index("How patients were shared")
+    assert "It was changed after it was written, so that what it says counts for nothing." in words
+    assert "The images of 8 cases were compared" not in words
+    assert "LEAK (images)" in words
 
 
 def test_a_leak_heads_the_page_and_its_part_on_data(made_run, tables, page) -> None:
@@ -555,3 +571,24 @@ def test_what_is_not_known_of_the_learning_of_a_scored_model_stands_in_the_page(
 
     assert said.text.startswith("What the model has learned from is not known of emps-1:")
     assert said.manner == "loud"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_of_several_runs_those_that_can_are_compared_and_the_others_named(made_run, tables, page) -> None:
+    fewer = tables()
+    less = {"": fewer[""].query("case != 'c3'"), "_summary": fewer["_summary"]}
+    for name, found in {"a": tables(), "b": less, "c": tables(), "d": less, "e": {}}.items():
+        made_run(name, found)
+    words = page(medseg.report("a", "b", "c", "d", "e")).words
+
+    for other in "BD":  # the reasons name the runs
+        assert f"{other} is not compared with A: the runs were not tested on the same" in words
+    assert "E is not compared with A: the run e has no scores of a test part" in words
+    assert "E is not compared with B: the run e has no scores of a test part" in words
+    assert "no evidence that A and C differ" in words
+    own = words.index("Compared with one another, with letters of their own:")
+    assert "no evidence that A and B differ" in words[own:]
+    assert "They are not compared" not in words
+    words = page(medseg.report("e", "a", "c", force=True)).words
+    assert "B and C are not compared with A: the run e has no scores of a test part" in words
+    assert "no evidence that A and B differ" in words

@@ -62,6 +62,7 @@ def test_a_sweep_that_was_killed_goes_on_and_scores_the_winner_alone(
         parent = client.get_run(result.run_id)
         below = [client.get_run(state.tracked).data.tags["mlflow.parentRunId"] for _, state in runs.values()]
     assert set(below) == {result.run_id}
+    assert (parent.data.tags["leaks"], result.leaks) == ("none found", ())
     assert parent.data.metrics["val/score"] == pytest.approx(result.best.score)
     means = [
         each.summary().query("name == 'mean' and score == 'dice'")["mean"].item() for each in result.results

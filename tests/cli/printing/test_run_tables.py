@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,8 @@ import pytest
 from rich.console import Console
 
 from medseg.cli.printing.run_tables import print_runs
+from medseg.pipeline.options import RunOptions
+from medseg.pipeline.study.part import Part
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"status": "FINI'])
@@ -24,6 +27,20 @@ def test_a_damaged_run_is_listed_beside_sound_ones(made_run, content: str) -> No
     lines = {line.split()[0]: line.split()[1:] for line in shown.getvalue().splitlines() if line.split()}
     assert lines["spoilt"] == ["DAMAGED", "7", "-", "-"]  # the seed is that of its definition
     assert lines["sound"][0] != "DAMAGED"
+
+
+def test_a_fold_is_told_from_the_others_of_its_name(made_run) -> None:
+    from medseg.api import runs
+
+    for fold in (1, 2):
+        folder = made_run(f"run{fold}", {}, part_of=Part("emps-folds-x", fold))
+        folder.write(replace(folder.read(), options=RunOptions.of(device="cpu", run_name="cv")))
+    made_run("run3", {}, part_of=Part("emps-folds-y", 1))
+    shown = io.StringIO()
+    print_runs(Console(file=shown, width=100), runs(), "text")
+
+    for name in ("run1 (cv-fold1)", "run2 (cv-fold2)", "run3 (fold1)"):
+        assert name in shown.getvalue()
 
 
 @pytest.mark.parametrize("mine", [True, False])
@@ -53,6 +70,8 @@ def test_names_of_runs_stay_whole_in_a_narrow_terminal_whatever_the_data_are_cal
         "val_score": 0.5,
         "mine": True,
         "leaks": "",
+        "altered": False,
+        "part": None,
     }
     found = pd.DataFrame([row | {"data": "432 of 435 generated", "waiting": waiting}])
 

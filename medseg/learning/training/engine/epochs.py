@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.engines.utils import IterationEvents
 
-from medseg.errors import TrainingError
+from medseg.errors import OtherSettingsError
 from medseg.learning.outputs.main_output import Outputs
 from medseg.learning.tasks.task import Scorer, Task
 from medseg.learning.training.batches import Batches
@@ -110,12 +110,13 @@ class Epochs:
         """Refuse to choose among epochs by scores of two kinds.
 
         Raises:
-            TrainingError: The score is no longer that of earlier epochs, and the best epoch is chosen by it.
+            OtherSettingsError: The score is no longer that of earlier epochs, and the best epoch is chosen by it.
         """
         if before not in ("", now) and self.plan.chosen_by == "score":
-            raise TrainingError(
+            raise OtherSettingsError(
                 f"the validation score is now {now}, and was {before} in earlier epochs, among which the best one is "
-                "chosen. Set task.select to a score that every epoch defines, or best_by: loss of the step."
+                "chosen. Set task.select to a score that every epoch defines, or best_by: loss of the step.",
+                setting="best_by=loss",
             )
 
     def _train(self, epoch: int, bar: Bar, best: str) -> float:
@@ -174,14 +175,16 @@ class Epochs:
             losses.read()
         return losses.mean
 
-    def _not_finite(self, epoch: int, loss: float, place: int, batch: Mapping[str, Any]) -> TrainingError:
-        return TrainingError(
+    def _not_finite(
+        self, epoch: int, loss: float, place: int, batch: Mapping[str, Any]
+    ) -> OtherSettingsError:
+        return OtherSettingsError(
             f"the loss became {loss} in epoch {epoch}, batch {place} ({self.train.described(dict(batch))}). Lower "
             "optimiser.lr of the step, set its clip, or look at these slices."
         )
 
-    def _diverged(self, epoch: int, batch: Mapping[str, Any]) -> TrainingError:
-        return TrainingError(
+    def _diverged(self, epoch: int, batch: Mapping[str, Any]) -> OtherSettingsError:
+        return OtherSettingsError(
             f"the network returned NaN or infinity in the validation of epoch {epoch}, for the batch of "
             f"{self.val.described(dict(batch))}. Training diverged, or these slices are far outside the training "
             "data: lower optimiser.lr of the step, set its clip, or look at them."

@@ -1,0 +1,71 @@
+"""The command that begins a new run of what a run kept, and what of it to change."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medseg.errors import OtherSettingsError
+from medseg.packages import allowing
+
+_LOWER = 10  # the rate of a new run is this part of the one that was too high
+_RATE = "optimiser.lr"
+
+
+def anew(folder: Path, *, data: bool, assignments: Sequence[str] = (), packages: Sequence[str] = ()) -> str:
+    """The command that runs the definition of a run again.
+
+    Args:
+        folder: Of the run.
+        data: Whether its data must be named.
+        assignments: `path=value` strings that change the definition.
+        packages: Those that it was allowed.
+    """
+    declared = shlex.quote((folder / "definition.yaml").as_posix())
+    sets = "".join(f" --set {shlex.quote(each)}" for each in assignments)
+    return f"medseg pipeline run {declared}{sets}{' --data FOLDER' if data else ''}{allowing(packages)}"
+
+
+def way_on(
+    folder: Path, called: str, *, setting: str, whole: str, data: bool, packages: Sequence[str] = ()
+) -> str:
+    """What brings a run that has not finished to its end, as a sentence: to go on with it, or to begin anew.
+
+    Args:
+        folder: Of the run.
+        called: What names it on the command line.
+        setting: What a new run is to set, as of `needed`; empty where this one can go on.
+        whole: The cross-validation or sweep that it is a part of; empty for a run by itself.
+        data: Whether data must be named for a new run.
+        packages: Those that it was allowed.
+    """
+    if not setting:
+        return f"Go on with it: medseg pipeline resume {called}{allowing(packages)}"
+    if whole:
+        return (
+            f"Going on would end so again. Start {whole} again with other settings, such as --set {setting}."
+        )
+    begin = anew(folder, data=data, assignments=[setting], packages=packages)
+    return f"Going on would end so again. Begin a new run with other settings: {begin}"
+
+
+def needed(error: BaseException, steps: Mapping[str, Mapping[str, Any]], done: Sequence[str]) -> str:
+    """What a new run is to set, as `path=value`, where going on would end as it did; else empty.
+
+    Args:
+        error: What ended the run.
+        steps: Of its definition, in order.
+        done: Those that were done.
+    """
+    if not isinstance(error, OtherSettingsError):
+        return ""
+    begun = [name for name in steps if name in done] + [name for name in steps if name not in done][:1]
+    learned = [name for name in begun if isinstance(steps[name].get("optimiser"), Mapping)]
+    if not learned:  # a model of elsewhere, which no setting of this run has made
+        return ""
+    if error.setting != _RATE:
+        return f"steps.{learned[-1]}.{error.setting}"
+    rate = steps[learned[-1]]["optimiser"].get("lr")
+    return f"steps.{learned[-1]}.{_RATE}={rate / _LOWER:g}" if isinstance(rate, int | float) else ""
