@@ -39,13 +39,14 @@ class Cut:
         choices: The keys below `slices`.
         size: Of a slice, (H, W).
         slices: How many the data set has, about.
-        plane: `axial`, `coronal` or `sagittal`; of pictures `axial`.
+        mirrored: Whether training sees mirror images. Of pictures it does; volumes lie in a known orientation, and
+            where something lies tells what it is.
     """
 
     choices: tuple[Choice, ...]
     size: tuple[int, int]
     slices: int
-    plane: str = "axial"
+    mirrored: bool = True
 
     @property
     def halvings(self) -> int:
@@ -111,7 +112,7 @@ def cut_volumes(look: Look, part: float = 1.0) -> Cut:
         ),
         size,
         int(np.median(shapes[:, axis.axis]) * _cases(look) * _tiles(sizes, size, fit)),
-        axis.plane,
+        mirrored=False,
     )
 
 

@@ -139,7 +139,7 @@ def _of_masks(look: Look, cut: Cut, size: _Size, length: Course, machine: Machin
     yield from augmentation(cut, list(look.labels.names.values.values()))
     yield from _binary_task() if binary else _class_task(look, size.batch)
     yield from _unet(size.features, machine, binary=binary)
-    yield from _training(length, _PEAK, binary=binary)
+    yield from _training(length, _PEAK, mirrored=cut.mirrored, binary=binary)
 
 
 def _split(look: Look) -> Iterator[Choice]:
@@ -196,7 +196,9 @@ def _unet(features: Sequence[int], machine: Machine, *, binary: bool) -> Iterato
     yield Choice("network.norm", "instance")
 
 
-def _training(length: Course, peak: float, *, masks: bool = True, binary: bool = False) -> Iterator[Choice]:
+def _training(
+    length: Course, peak: float, *, masks: bool = True, mirrored: bool = False, binary: bool = False
+) -> Iterator[Choice]:
     yield Choice("steps.fit._target_", "medseg.steps.Fit")
     within = (
         ""
@@ -227,7 +229,7 @@ def _training(length: Course, peak: float, *, masks: bool = True, binary: bool =
             {"minutes": max(round(length.minutes, 1), 0.1), "gib": max(round(length.gib, 2), 0.01)},
             "measured on this machine; the run says how far it was off",
         )
-    if masks:
+    if mirrored:
         why = "predicts mirror images too, if that helps on the validation cases; takes up to four times as long"
         yield Choice("steps.flips", {"_target_": "medseg.steps.AverageFlips"}, why)
     if binary:

@@ -153,22 +153,21 @@ def test_where_most_of_a_volume_is_0_that_is_left_out_of_its_mean(tmp_path: Path
     assert framed.slices.keep.contains == "image"
 
 
-def test_sides_that_are_classes_are_not_mirrored(tmp_path: Path) -> None:
-    folder = write_nnunet(tmp_path, cases=3, shape=SHAPE)
-    text = (
-        (folder / "dataset.json")
-        .read_text()
-        .replace("Oedema", "kidney left")
-        .replace("enhancing", "kidney right")
-    )
-    (folder / "dataset.json").write_text(text)
+@pytest.mark.parametrize(
+    ("make", "mirrored"),
+    [
+        (lambda folder: write_nnunet(folder, cases=3, shape=SHAPE), False),
+        (lambda folder: write_nuclei(folder, cases=4), True),
+    ],
+    ids=["volumes", "pictures"],
+)
+def test_pictures_are_mirrored_in_training_and_prediction_and_volumes_are_not(
+    make: Callable[[Path], Path], mirrored: bool, tmp_path: Path
+) -> None:
+    _, _, definition = draft_of(make(tmp_path))
 
-    _, _, definition = draft_of(folder)
-
-    flips = [
-        spec["spatial_axis"] for spec in definition.loading.augment if spec["_target_"].endswith("RandFlipd")
-    ]
-    assert flips == [0]
+    assert any(spec["_target_"].endswith("RandFlipd") for spec in definition.loading.augment) is mirrored
+    assert any(step["_target_"].endswith("AverageFlips") for step in definition.steps.values()) is mirrored
 
 
 def test_a_gpu_gives_a_network_twice_as_wide(plain: Look) -> None:
