@@ -233,7 +233,20 @@ def _construct(spec: Any, at: str, allowed: Allowed, supplied: Mapping[str, Any]
         return found(**given)
     except Exception as error:  # a constructor may raise anything at what a user wrote
         reason = str(error) or type(error).__name__
-        raise DefinitionError(f"at {at}: {spec['_target_']} refused its arguments: {reason}") from error
+        unlike = _unlike_defaults(given, taken)
+        raise DefinitionError(
+            f"at {at}: {spec['_target_']} refused its arguments: {reason}{unlike}"
+        ) from error
+
+
+def _unlike_defaults(given: Mapping[str, Any], taken: Mapping[str, inspect.Parameter]) -> str:
+    """Which arguments are texts where the default is a number: libraries seldom say that of what they refuse."""
+    odd = [
+        f"{name} is {value!r}, by default {taken[name].default!r}: expected a number"
+        for name, value in given.items()
+        if isinstance(value, str) and name in taken and type(taken[name].default) in (int, float)
+    ]
+    return "".join(f"; {each}" for each in odd)
 
 
 def _refuse_without(found: type, at: str) -> None:

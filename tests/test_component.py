@@ -216,6 +216,7 @@ ONE_TO_ONE = {"in_channels": 1, "out_channels": 1}
         (spec("torch.nn.Linear", in_features=1), "at network: Linear needs 'out_features'"),
         (spec("torch.nn.Linear", in_features=1, out_features=1, _mode_="debug"), "takes no '_mode_'"),
         (spec("torch.nn.Linear", in_features="a", out_features=1), "torch.nn.Linear refused its arguments: "),
+        (spec("torch.optim.AdamW", params=[], lr="x"), "; lr is 'x', by default 0.001: expected a number"),
         (spec("torch.optim.lr_scheduler.Tensor"), "does not say what it takes"),
         (spec("monai.transforms.Transform"), "is abstract"),
         (spec("monai.networks.nets.ResNetFeatures", model_name="resnet10"), "at network.pretrained: refused"),

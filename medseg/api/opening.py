@@ -137,4 +137,6 @@ def check_pipeline(
         )
         for refusal in ready.refused:
             raise refusal
+        for note in ready.notes:
+            shown.say(note, loud=True)
     return resolved

@@ -97,7 +97,7 @@ class SharedCopies:
 
     def odd_parts(self, rule: SplitRule) -> str:
         """What parts the draw could not make as large as they should be, for copies stay together; else empty."""
-        expected, free = _drawn(rule, self.split, labelled(self.cases))
+        expected, free = drawn_by_ratio(rule, self.split, labelled(self.cases))
         if not self.duplicates.pairs:
             return ""
         odd = []
@@ -171,7 +171,7 @@ class SharedCopies:
         return "left out" if case in self.split.held_back else self.split.role(case)
 
 
-def _drawn(
+def drawn_by_ratio(
     rule: SplitRule, split: Split, cases: Sequence[Case]
 ) -> tuple[Mapping[Role, float], Mapping[str, str]]:
     """Ratios by which roles were drawn, and of whom: a case of each patient."""

@@ -217,7 +217,8 @@ def gather(report: Report, *, skip_bad: bool, otherwise: str = "") -> Gathered:
     if faults and not skip_bad:
         count, them = (f"{len(faults)} faults", "them") if len(faults) > 1 else ("1 fault", "it")
         go_on = "go on without these cases" if any(each.case for each in faults) else "go on all the same"
-        remedy = otherwise or f"Mend {them}, or {go_on}: --skip-bad."
+        mend = f"Mend {them}, or {go_on}: --skip-bad." if labelled(good) else f"Mend {them}."
+        remedy = otherwise or mend
         raise DataError(
             f"{count} in the data, {len(good)} case{'' if len(good) == 1 else 's'} without. {remedy}", faults
         )

@@ -21,7 +21,7 @@ from medseg.datasets.checks.duplicates import Duplicates
 from medseg.datasets.roles import ROLES, UNLABELLED, Role
 from medseg.errors import DataError, RunError
 from medseg.pipeline.declaration.definition import PipelineDefinition
-from medseg.pipeline.duplicates import SharedCopies, copies
+from medseg.pipeline.duplicates import SharedCopies, copies, drawn_by_ratio
 from medseg.slices.store.estimate import stored_stack
 from medseg.splits.by_slice import Place
 from medseg.splits.rule import SplitRule
@@ -289,7 +289,7 @@ def _unlearned(resolved: Resolved, shared: SharedCopies, say: Callable[[str], No
             say(
                 f"The role {role} has no picture of the class {shown(lacking)}: its scores leave it out. To change "
                 f"that, {otherwise}{'or ' if otherwise else ''}add pictures of more patients to it."
-                f"{_needed(shared, role, lacking)}"
+                f"{_needed(resolved, shared, role, lacking)}"
             )
 
 
@@ -304,15 +304,14 @@ def _lost(resolved: Resolved, shared: SharedCopies) -> list[str]:
     return _lacking(resolved, _classes_of({*ROLES}, shared), _classes_of({"train"}, shared))
 
 
-def _needed(shared: SharedCopies, role: Role, lacking: Sequence[str]) -> str:
-    """How many patients of a class it takes for one of them to be in a role that is drawn by its share."""
-    share = shared.split.ratios.get(role)
-    if not share:
+def _needed(resolved: Resolved, shared: SharedCopies, role: Role, lacking: Sequence[str]) -> str:
+    """How many patients of a class it takes for one of them to be in a role, where too few are drawn by its share."""
+    cases = labelled(shared.cases)
+    share = drawn_by_ratio(resolved.definition.split, shared.split, cases)[0].get(role)
+    found = {name: len({case.group for case in cases if name in case.labels}) for name in lacking}
+    if not share or min(found.values()) >= ceil(1 / share):
         return ""
-    patients = {
-        name: {case.group for case in shared.cases if name in (case.labels or ())} for name in lacking
-    }
-    there = " and ".join(f"{name!r} has {len(patients[name])}" for name in lacking)
+    there = " and ".join(f"{name!r} has {count}" for name, count in found.items())
     return (
         f" With split.{role}={share:g} it takes about {ceil(1 / share)} patients of a class for one; {there}."
     )

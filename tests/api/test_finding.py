@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -156,6 +157,22 @@ def test_a_run_is_tracked_in_the_database_beside_it_if_that_has_it(
     kept = f"sqlite:///{(places['there'] / 'mlflow.db').as_posix()}"
 
     assert own_address("run", kept, folder, own="mlflow.db", tracked=True) == uris[expected]
+
+
+@pytest.mark.parametrize("left", [0.0, 0.5, 0.9], ids=["nothing", "half", "all but its end"])
+def test_a_damaged_database_of_a_copied_folder_is_not_passed_over_for_the_original(
+    left: float, tmp_path: Path
+) -> None:
+    kept = database_of(tmp_path / "old", *(f"run-{number}" for number in range(2000)))
+    copy = Path(shutil.copytree(tmp_path / "old", tmp_path / "new")) / "mlflow.db"
+    content = copy.read_bytes()
+    copy.write_bytes(content[: int(left * len(content))])
+
+    found = own_address(
+        "run-7", kept, tmp_path / "new" / "medseg-runs" / "run-7", own="mlflow.db", tracked=True
+    )
+
+    assert found == f"sqlite:///{copy.as_posix()}"
 
 
 @pytest.mark.parametrize(

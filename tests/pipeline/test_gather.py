@@ -16,7 +16,7 @@ from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.gather import check_data, find_data, gather, generator_of
 from medseg.pipeline.options import RunOptions
 from medseg.progress import Silent
-from medseg.testing.cases import take_place
+from medseg.testing.cases import take_place, write_brats
 
 ONE = RunOptions.of(jobs=1)
 
@@ -88,6 +88,17 @@ def test_faults_stop_it_unless_bad_cases_may_be_left_out(spoilt: Path) -> None:
     found = gather(report, skip_bad=True)
     assert found.left_out == ("Brats_002",)
     assert len(found.cases) == 5
+
+
+def test_leaving_out_is_not_offered_where_no_case_would_be_left(tmp_path: Path) -> None:
+    brats = manifest("brats2019")
+    write_brats(tmp_path, cases=1)
+    (scan_path,) = tmp_path.rglob("*_flair.nii*")
+    scan_path.write_bytes(b"no image")
+    report = check_data(brats, brats.channels, tmp_path, ONE, Silent())
+
+    with pytest.raises(DataError, match=r"0 cases without\. Mend it\.$"):
+        gather(report, skip_bad=False)
 
 
 def test_a_channel_that_is_not_used_may_be_bad(spoilt: Path) -> None:

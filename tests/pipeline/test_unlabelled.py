@@ -209,9 +209,9 @@ def test_a_run_that_goes_on_leaves_out_the_same_for_the_same_reasons(tmp_path: P
     assert again.split.digest() == first.split.digest()
 
 
-def resolved(*roles: str) -> Any:
+def resolved(*roles: str, **split: Any) -> Any:
     return SimpleNamespace(
-        definition=definition(), manifest=PARTLY, steps={"embed": SimpleNamespace(roles=roles)}
+        definition=definition(**split), manifest=PARTLY, steps={"embed": SimpleNamespace(roles=roles)}
     )
 
 
@@ -251,6 +251,37 @@ def test_of_a_class_that_a_role_lacks_it_is_told_how_many_patients_it_takes(tmp_
         shared = share_out(rule, few, report)  # type: ignore[arg-type]
         if shared.split.role("labelled_dog_1") == "train":
             break
-    assert list(refusals(resolved("train", "val"), shared, allow_duplicates=False, say=said.append)) == []
+    asked = resolved("train", "val", val=0.2, test=0.2)
+    assert list(refusals(asked, shared, allow_duplicates=False, say=said.append)) == []
     assert len(said) == 2
     assert said[0].endswith("With split.val=0.2 it takes about 5 patients of a class for one; 'dog' has 1.")
+
+
+def test_of_a_role_that_the_data_give_it_is_not_told_what_a_share_of_it_takes(tmp_path: Path) -> None:
+    report = report_of(tmp_path)
+    few = [case for case in report.good if case.labels == ("cat",) or case.id == "labelled_dog_1"]
+    for number, case in enumerate(few):
+        case.extra["role"] = "train" if case.labels == ("dog",) or number > 2 else "val"
+    rule = {"column": "role", "val": 0.2, "test": 0.2}
+    said: list[str] = []
+
+    shared = share_out(definition(**rule), few, report)
+    assert (
+        list(refusals(resolved("train", "val", **rule), shared, allow_duplicates=False, say=said.append))
+        == []
+    )
+
+    assert said[0].startswith("The role val has no picture of the class 'dog'")
+    assert "it takes about" not in said[0]
+
+
+def test_that_a_role_lacks_a_class_of_enough_patients_is_no_matter_of_their_number(tmp_path: Path) -> None:
+    report = report_of(tmp_path)
+    said: list[str] = []
+    shared = share_out(definition(), report.good, report)
+    roles = {case.id: "train" if case.labels == ("dog",) else "val" for case in report.good}
+    moved = replace(shared, split=replace(shared.split, roles=roles))
+
+    list(refusals(resolved("train", "val", val=0.2), moved, allow_duplicates=False, say=said.append))
+
+    assert "it takes about" not in " ".join(said)

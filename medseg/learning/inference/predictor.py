@@ -29,6 +29,7 @@ from medseg.learning.inference.saved_model import (
     fill,
     part_of,
     refuse_contradictions,
+    unbuilt,
 )
 from medseg.learning.inference.training_profile import TrainingProfile, profile_volume
 from medseg.learning.outputs.main_output import with_main_output
@@ -319,10 +320,7 @@ class Predictor:
                 refuse_contradictions(part.network, task, part.preparation, manifest, profile)
         except (LookupError, TypeError, ValueError, AttributeError, MedsegError) as error:
             reason = " ".join(str(error).split())[:500].rstrip(".")
-            raise ModelError(
-                f"the saved model cannot be built: {reason}. Its model.json was changed, or is of another version of "
-                "medseg: take the folder anew from its run."
-            ) from error
+            raise unbuilt(described, may, reason) from error
         first, *others = [
             cls(
                 *(each.network, each.spec, task, each.preparation, manifest),

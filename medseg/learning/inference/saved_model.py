@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from json import JSONDecodeError
@@ -23,6 +24,7 @@ from medseg.learning.inference.training_profile import TrainingProfile
 from medseg.learning.tasks.task import Task
 from medseg.learning.training.loading import AT_ONCE, MOST_AT_ONCE
 from medseg.machine.within_memory import is_unmade, within_memory
+from medseg.packages import allowing, further_packages
 from medseg.slices.preparation import Preparation
 from medseg.slices.rule import SliceRule
 from medseg.slices.transforms import TRANSFORMS_KEY, Chain
@@ -49,6 +51,29 @@ def described_in(folder: Path) -> dict[str, Any]:
     if form != FORM:
         raise ModelError(f"the model is of form {form}; this medseg reads form {FORM}")
     return described
+
+
+def unbuilt(described: Mapping[str, Any], allowed: Allowed, reason: str) -> ModelError:
+    """Why a saved model cannot be built, with what helps.
+
+    Args:
+        described: The content of its `model.json`.
+        allowed: Where its parts may come from.
+        reason: Of whatever refused a part.
+    """
+    parts = [described.get(key) for key in ("network", "task", "slices", "others")]
+    further = further_packages(parts, allowed)
+    if (
+        further and not {each.partition(".")[0] for each in further} & sys.stdlib_module_names
+    ):  # never offered
+        return ModelError(
+            f"the saved model needs {', '.join(further)}, which nothing allows. If you trust it:{allowing(further)}, "
+            f"or in a script MEDSEG_ALLOW='{' '.join(further)}'."
+        )
+    return ModelError(
+        f"the saved model cannot be built: {reason}. Its model.json was changed, or is of another version of medseg: "
+        "take the folder anew from its run."
+    )
 
 
 @dataclass(frozen=True)

@@ -296,7 +296,10 @@ def _standing_still(curves: Curves, step: str) -> Verdict:
             "the pictures of the data."
         )
         return Verdict("underfitting", None, since, advice)
-    advice = "Nothing needs to change: compare by the test scores; more patients help more than more epochs."
+    advice = (
+        "Nothing needs to change: choose among trainings by their validation scores; more patients help more than "
+        "more epochs."
+    )
     if curves.apart:
         advice = "The training loss is far below: more patients, more loading.augment or dropout may help."
     if late := _late_rise(curves):

@@ -11,7 +11,7 @@ import torch
 
 from medseg.datasets.case import Case
 from medseg.datasets.reading.unforeseen import ended, one_case
-from medseg.errors import DataError, Fault
+from medseg.errors import DataError, Fault, OtherSettingsError
 from medseg.learning.inference.predictor import Predictor
 from medseg.splits.split import Role, Split
 from medseg.steps.evaluation.evaluation import Evaluation, Mine
@@ -65,7 +65,11 @@ class Scoring:
         self.evaluation = made(predictor)
 
     def __call__(self, task: Task) -> Scored:
-        """Score one case; what is wrong with it is part of what comes of it."""
+        """Score one case; what is wrong with it is part of what comes of it.
+
+        Raises:
+            OtherSettingsError: The network returned NaN; the case is named, and what is wrong is the network.
+        """
         case, mine = task
         try:
             with one_case(case):
@@ -73,6 +77,8 @@ class Scoring:
         except DataError as error:
             fault = Fault(case.id, case.position, "", str(error).rstrip("."), "Leave it out.")
             return Scored(faults=error.faults or (fault,))
+        except OtherSettingsError as error:
+            raise OtherSettingsError(f"{case.id}: {error}", setting=error.setting) from error
 
     def __getstate__(self) -> dict[str, Any]:
         """The model on the CPU, so that a machine without a GPU can take it."""

@@ -85,7 +85,12 @@ def run_folder_of(uri: str, run_id: str, below: Path | None = None) -> Path | No
 
 
 def holds_run(database: Path, names: Sequence[str]) -> bool:
-    """Whether a database in a file has a run that was made for a folder of one of these names."""
+    """Whether a database in a file has a run that was made for a folder of one of these names, or is damaged.
+
+    A damaged one may have it, so that no other takes its place; whoever opens it says that it is damaged.
+    """
+    if database.stat().st_size == 0:  # SQLite calls that a database without tables
+        return True
     given = ", ".join("?" * len(names))
     try:
         with closing(
@@ -93,8 +98,10 @@ def holds_run(database: Path, names: Sequence[str]) -> bool:
         ) as found:
             asked = f"SELECT 1 FROM tags WHERE key = ? AND value IN ({given})"  # noqa: S608 - question marks
             return found.execute(asked, (RUN_TAG, *names)).fetchone() is not None
-    except sqlite3.Error:  # whoever opens it says so
+    except sqlite3.OperationalError:  # such as: it has no tables yet
         return False
+    except sqlite3.DatabaseError:
+        return True
 
 
 def fetch_model(uri: str, run_id: str, below: Path) -> Path:

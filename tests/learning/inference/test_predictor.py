@@ -166,9 +166,23 @@ HOSTILE = {"_target_": "subprocess.Popen", "args": ["touch", "hacked"]}
 def test_a_hostile_target_is_refused(saved, tmp_path, monkeypatch, change):
     monkeypatch.chdir(tmp_path)
     edit(saved, change)
-    with pytest.raises(ModelError, match="cannot be built"):
+    with pytest.raises(ModelError, match="cannot be built") as caught:
         Predictor.load(saved)
     assert not (tmp_path / "hacked").exists()
+    assert "If you trust it" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", ["network", "task"])
+def test_a_model_of_a_package_that_nothing_allows_names_it_and_how_to_allow_it(saved, where):
+    edit(saved, lambda d: d[where].update(_target_="mynets.small.Net"))
+
+    with pytest.raises(ModelError) as caught:
+        Predictor.load(saved)
+
+    assert str(caught.value) == (
+        "the saved model needs mynets.small, which nothing allows. If you trust it: --allow mynets.small, or in a "
+        "script MEDSEG_ALLOW='mynets.small'."
+    )
 
 
 @pytest.mark.parametrize(

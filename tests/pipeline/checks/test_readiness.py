@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from medseg.api.data import check_data
+from medseg.api.opening import check_pipeline
+from medseg.progress import Silent
 from medseg.testing.cases import write_brats
 
 
@@ -65,6 +68,24 @@ def test_slices_far_larger_than_what_is_stored_are_noted(
 
     notes = [remark for remark in found.remarks if "slices.size" in remark]
     assert [said in note for note in notes] == [True] * bool(said)
+
+
+@pytest.mark.usefixtures("monai_imported")
+def test_what_the_check_of_data_notes_the_check_of_a_pipeline_with_data_says(
+    patients: Path, tiny: tuple[str, ...]
+) -> None:
+    class Heard(Silent):
+        said: ClassVar[list[str]] = []
+
+        def say(self, text: str, *, loud: bool = False) -> None:
+            self.said.append(text)
+
+    changed = [*tiny, "slices.size=[16,16]"]
+    remarks = check_data("brats2d", patients, set=changed, jobs=1).remarks
+    check_pipeline("brats2d", data=patients, set=changed, jobs=1, progress=Heard())
+
+    assert remarks
+    assert set(remarks) <= set(Heard.said)
 
 
 @pytest.mark.usefixtures("monai_imported")

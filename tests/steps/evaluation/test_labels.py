@@ -471,7 +471,8 @@ def test_an_image_without_a_class_is_refused(make_class_work, make_run, sides):
 def test_a_network_whose_answers_are_no_numbers_is_refused(make_class_work, make_run, sides):
     work = make_class_work(sides, SIDES)
     torch.nn.init.constant_(work.predictor.network.features[0].weight, float("nan"))
-    with pytest.raises(ModelError, match="returned NaN or infinity"):
+    (first, *_) = work.of("test")
+    with pytest.raises(ModelError, match=f"^{first.id}: the network returned NaN or infinity"):
         evaluate(work, make_run())
     assert not (make_run().folder / "scores").exists()
 
