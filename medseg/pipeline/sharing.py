@@ -308,7 +308,7 @@ def _needed(resolved: Resolved, shared: SharedCopies, role: Role, lacking: Seque
     """How many patients of a class it takes for one of them to be in a role, where too few are drawn by its share."""
     cases = labelled(shared.cases)
     share = drawn_by_ratio(resolved.definition.split, shared.split, cases)[0].get(role)
-    found = {name: len({case.group for case in cases if name in case.labels}) for name in lacking}
+    found = {name: len({case.group for case in cases if name in (case.labels or ())}) for name in lacking}
     if not share or min(found.values()) >= ceil(1 / share):
         return ""
     there = " and ".join(f"{name!r} has {count}" for name, count in found.items())
