@@ -241,12 +241,11 @@ def _construct(spec: Any, at: str, allowed: Allowed, supplied: Mapping[str, Any]
 
 def _unlike_defaults(given: Mapping[str, Any], taken: Mapping[str, inspect.Parameter]) -> str:
     """Which arguments are texts where the default is a number: libraries seldom say that of what they refuse."""
-    odd = [
-        f"{name} is {value!r}, by default {taken[name].default!r}: expected a number"
+    return "".join(
+        f"; {name} is {value!r}, by default {taken[name].default!r}: expected a number"
         for name, value in given.items()
         if isinstance(value, str) and name in taken and type(taken[name].default) in (int, float)
-    ]
-    return "".join(f"; {each}" for each in odd)
+    )
 
 
 def _refuse_without(found: type, at: str) -> None:
