@@ -323,9 +323,8 @@ def _imported(name: str, where: str) -> ModuleType:
         return importlib.import_module(name)
     except Exception as error:  # importing a package that the caller allowed may raise anything
         if name in EXTRAS and isinstance(error, ModuleNotFoundError) and error.name == name:
-            raise DefinitionError(
-                f"at {where}: {name} is not installed. Install it: pip install {EXTRAS[name]}"
-            ) from error
+            why = f"{name} is not installed. Install it: pip install {EXTRAS[name]}"
+            raise DefinitionError(f"at {where}: {why}") from error
         raise DefinitionError(f"at {where}: the module {name} cannot be imported: {error}.") from error
 
 
