@@ -80,6 +80,46 @@ def test_series_are_channels_by_words_and_structures_of_several_patients_are_cla
     assert len(seen.rest["DICOM files that belong to no case"]) == 6
 
 
+def write_with_and_without_agent(folder: Path) -> None:
+    """Studies of FLAIR and of two series that are called alike, one of them after a contrast agent."""
+    studies = write_studies(folder, "AX T2 FLAIR", "AX T1 SE")
+    for number, study in enumerate(studies):
+        volume = RNG.integers(0, 500, (3, 8, 8)).astype(np.uint16)
+        after = {"SeriesDescription": "AX T1 SE", "ContrastBolusAgent": "Gd-DOTA"}
+        own = {"SeriesInstanceUID": uid_of("after", number)}
+        write_series(folder / f"{number} after", volume, **after, **own, **study)
+        write_drawn(folder / str(number) / "drawn", study, "GTV")
+
+
+def test_series_that_are_called_alike_are_told_apart_by_the_contrast_agent(tmp_path):
+    write_with_and_without_agent(tmp_path)
+    seen = look(tmp_path)
+
+    assert list(channels_of(seen)) == ["flair", "t1ce", "t1"]
+    assert found_by(seen, tmp_path) == 2
+    assert seen.layout is not None
+    assert "by words in SeriesDescription, and ContrastBolusAgent" in seen.layout.reasons[1]
+
+
+def test_a_single_series_after_a_contrast_agent_is_one_channel_and_not_two(tmp_path):
+    for number, study in enumerate(write_studies(tmp_path, "FLAIR", "T1", ContrastBolusAgent="Gd")):
+        write_drawn(tmp_path / str(number) / "drawn", study, "GTV")
+
+    assert list(channels_of(look(tmp_path))) == ["flair", "t1"]
+
+
+def test_series_that_are_in_no_channel_are_listed_by_what_several_patients_call_them(tmp_path):
+    names = ("AX FLAIR", "perfusion", "t2 tse")
+    for number, study in enumerate(write_studies(tmp_path, *names)):
+        write_drawn(tmp_path / str(number) / "drawn", study, "GTV")
+    seen = look(tmp_path)
+
+    assert list(channels_of(seen)) == ["flair", "t2"]
+    assert seen.layout is not None
+    assert "in no channel: SeriesDescription 'perfusion': 2 series of 2 patients" in seen.layout.reasons
+    assert not any("FLAIR" in reason for reason in seen.layout.reasons[2:])
+
+
 def test_a_study_of_one_series_has_its_modality_for_a_channel(tmp_path):
     for number, study in enumerate(write_studies(tmp_path, "Zylinski", patients=3, Modality="CT")):
         write_drawn(tmp_path / str(number) / "drawn", study, f"tumour of {number}")

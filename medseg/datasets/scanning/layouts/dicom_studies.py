@@ -36,6 +36,13 @@ _WORDS = {
     "pd": "(?i)(?<![a-z])pd(?![a-z])",
 }
 
+#: What is looked for where the description says t1 and not whether a contrast agent was given.
+_T1 = "(?i)^(?!.*flair).*t1"
+_BY_AGENT = {
+    "t1ce": {"SeriesDescription": _T1, "ContrastBolusAgent": "."},
+    "t1": {"SeriesDescription": _T1, "ContrastBolusAgent": "^$"},
+}
+
 #: Where label maps in NIfTI lie, if they lie beside the series.
 _BESIDE = (
     "{folder}/**/*.nii*",
@@ -81,9 +88,13 @@ class DicomStudies:
             )
         ]
         channels, why = _channels(studies)
+        left = [
+            each for each in _volumes(studies) if not any(_fits(tags, each[1]) for tags in channels.values())
+        ]
         if not channels:
-            return Layout("DICOM series", "guess", (*reasons, *_called(studies)), cannot=_NO_CHANNEL)
+            return Layout("DICOM series", "guess", (*reasons, *_called(left)), cannot=_NO_CHANNEL)
         reasons.append(f"channels: {', '.join(channels)}, {why}")
+        reasons += [f"in no channel: {text}" for text in _called(left)]
         fields: dict[str, Any] = {"channels": list(channels)}
         modalities = {name: modality.lower() for name, modality in _modalities(studies, channels).items()}
         for mask, classes, meaning, told in _masks(studies, fields["channels"], channels, folder):
@@ -124,18 +135,27 @@ def _channels(studies: Sequence[Study]) -> tuple[Channels, str]:
     shared = _shared(studies)
     ways = ((words, "by words in SeriesDescription"), (shared, "by SeriesDescription, which patients share"))
     for offered, why in ways:
-        fitting = {name: tags for name, tags in offered.items() if _usual(every, tags["SeriesDescription"])}
+        fitting = {name: tags for name, tags in offered.items() if _usual(every, tags)}
+        alike = offered is words and not fitting.keys() & _BY_AGENT.keys()
+        if alike and all(_usual(every, tags) for tags in _BY_AGENT.values()):
+            return fitting | _BY_AGENT, f"{why}, and ContrastBolusAgent"
         if fitting:
             return fitting, why
     return {}, ""
 
 
-def _usual(every: Sequence[Sequence[Instance]], text: str) -> bool:
-    """Whether most studies have one series of a description, and few more: these are then faults of their own."""
-    expression = re.compile(text)
-    counts = [
-        sum(bool(expression.search(each.tags["SeriesDescription"])) for each in found) for found in every
-    ]
+def _volumes(studies: Sequence[Study]) -> list[tuple[str, Instance]]:
+    """One file of each series, with the patient."""
+    return [(study.patient, one) for study in studies for one in study.volumes.values()]
+
+
+def _fits(tags: Mapping[str, str], one: Instance) -> bool:
+    return all(re.search(text, one.tags[keyword]) for keyword, text in tags.items())
+
+
+def _usual(every: Sequence[Sequence[Instance]], tags: Mapping[str, str]) -> bool:
+    """Whether most studies have one such series, and few more: these are then faults of their own."""
+    counts = [sum(_fits(tags, each) for each in found) for found in every]
     single, several = sum(count == 1 for count in counts), sum(count > 1 for count in counts)
     return single >= _SHARE * len(counts) and single > 2 * several
 
@@ -143,9 +163,8 @@ def _usual(every: Sequence[Sequence[Instance]], text: str) -> bool:
 def _shared(studies: Sequence[Study]) -> Channels:
     """Descriptions that several patients have: they name nobody."""
     patients: defaultdict[str, set[str]] = defaultdict(set)
-    for study in studies:
-        for one in study.volumes.values():
-            patients[one.tags["SeriesDescription"]].add(study.patient)
+    for patient, one in _volumes(studies):
+        patients[one.tags["SeriesDescription"]].add(patient)
     texts = [text for text, whose in sorted(patients.items()) if text and len(whose) > 1]
     names = identifiers(texts, "series")
     return {
@@ -153,12 +172,11 @@ def _shared(studies: Sequence[Study]) -> Channels:
     }
 
 
-def _called(studies: Sequence[Study]) -> Iterator[str]:
+def _called(volumes: Sequence[tuple[str, Instance]]) -> Iterator[str]:
     """What series are called, where several patients have it: a name that one alone has may be the patient's."""
     whose: defaultdict[str, list[str]] = defaultdict(list)
-    for study in studies:
-        for one in study.volumes.values():
-            whose[one.tags["SeriesDescription"]].append(study.patient)
+    for patient, one in volumes:
+        whose[one.tags["SeriesDescription"]].append(patient)
     nameless = len(whose.pop("", ()))
     shared = {text: found for text, found in whose.items() if len(set(found)) > 1}
     most = sorted(shared, key=lambda text: (-len(shared[text]), text))
@@ -179,13 +197,7 @@ def _modalities(studies: Sequence[Study], channels: Channels) -> dict[str, str]:
     """The modality of each channel, as far as it is one."""
     found = {}
     for name, tags in channels.items():
-        ((keyword, text),) = tags.items()
-        kinds = {
-            one.tags["Modality"]
-            for study in studies
-            for one in study.volumes.values()
-            if re.search(text, one.tags[keyword])
-        }
+        kinds = {one.tags["Modality"] for _, one in _volumes(studies) if _fits(tags, one)}
         if len(kinds) == 1:
             found[name] = kinds.pop()
     return found
