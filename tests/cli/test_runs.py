@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,18 @@ def test_a_run_that_is_not_there_or_has_no_place_is_refused(workspace: Path) -> 
         result = CliRunner().invoke(app, ["runs", "move", *words])
         assert result.exit_code == 2
         assert "Traceback" not in result.output
+
+
+def test_a_finished_run_is_audited_as_text_and_as_json_and_a_canary_of_masks_is_refused(
+    workspace: Path, finished: RunResult
+) -> None:
+    shutil.copytree(finished.folder, RUNS / finished.name)
+
+    assert "No leak" in medseg("runs", "audit", "latest")
+    assert json.loads(medseg("runs", "audit", "latest", "--json"))["leaks"] == {}
+    refused = CliRunner().invoke(app, ["runs", "audit", "latest", "--canary"])
+    assert refused.exit_code == 2
+    assert "a canary is for classes of whole images" in " ".join(refused.output.split())
 
 
 @pytest.mark.parametrize("command", ["audit", "reproduce", "servable", "show"])

@@ -48,6 +48,8 @@ _OF_NUMBERS = frozenset("0123456789 .+-eE")
 _SPACINGS = ("ElementSpacing", "ElementSize")
 _ORIGINS = ("Offset", "Position", "Origin")
 _DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
+_SIDES = "AnatomicalOrientation"
+_CERTAIN = 0.8  # of an axis that runs along one side of the patient
 
 
 def declared(file: BinaryIO) -> Declared:
@@ -144,12 +146,38 @@ def _skipped(fields: Mapping[str, str]) -> int | None:
 
 
 def _assumed(fields: Mapping[str, str]) -> Iterator[str]:
-    if not any(name in fields for name in _SPACINGS):
+    spacing = next((name for name in _SPACINGS if name in fields), None)
+    if spacing is None:
         yield "its header gives no voxel size (ElementSpacing); 1 mm is assumed: mm and mL are no measures"
-    if not any(name in fields for name in _DIRECTIONS):
+    elif any(word.startswith("-") for word in fields[spacing].split()):
+        yield f"its header gives voxel sizes below 0 ({spacing}), which are taken without their sign"
+    directions = next((name for name in _DIRECTIONS if name in fields), None)
+    if directions is None:
         yield (
-            "its header gives no directions (TransformMatrix); axes are assumed to run to the patient's left, back "
-            "and top"
+            f"its header gives no directions (TransformMatrix; {_SIDES} is not looked at); axes are assumed to run "
+            "to the patient's left, back and top"
         )
-    elif not any(name in fields for name in _ORIGINS):
+    elif told := _contradicted(fields.get(_SIDES, ""), fields[directions]):
+        yield f"its header says {told} ({_SIDES}) against its directions ({directions}), which are taken"
+    if directions is not None and not any(name in fields for name in _ORIGINS):
         yield ORIGIN.format("Offset")
+
+
+def _contradicted(sides: str, directions: str) -> str:
+    """Sides of the patient that axes begin at, where directions say others for certain; empty otherwise.
+
+    Args:
+        sides: A letter each axis, such as RAI of an identity.
+        directions: Three numbers each axis, to the patient's left, back and top.
+    """
+    try:
+        axes = np.array(directions.split(), float).reshape(3, 3)
+    except ValueError:  # of a picture, or refused elsewhere
+        return ""
+    if not re.fullmatch("[RLAPIS]{3}", sides):
+        return ""
+    main = np.abs(axes).argmax(axis=1)
+    certain = np.abs(axes).max(axis=1) > _CERTAIN * np.linalg.norm(axes, axis=1)
+    begun = [("RAI" if axes[axis, along] > 0 else "LPS")[along] for axis, along in enumerate(main)]
+    odd = any(sure and side != said for sure, side, said in zip(certain, begun, sides, strict=True))
+    return sides if odd else ""

@@ -200,10 +200,13 @@ def _refuse_sizeless(fields: Mapping[str, str]) -> None:
 
 def _assumed(fields: Mapping[str, str]) -> Iterator[str]:
     directions, spacings = _vectors(fields), fields.get("spacings", "").lower()
+    ends = "axismaxs" in fields
     if not directions and not spacings:
-        yield (
-            "its header gives no voxel size (space directions); 1 mm is assumed: mm and mL are no measures"
-        )
+        found = "its header gives no voxel size (space directions"
+        found += "; axis maxs, which would give one, are not looked at)" if ends else ")"
+        yield f"{found}; 1 mm is assumed: mm and mL are no measures"
+    elif ends:
+        yield "its header says where axes end (axis maxs), which is not looked at: its voxel size is taken"
     if not directions or not _SIDES.fullmatch(fields.get("space", "")):
         yield (
             "its header gives no sides of the patient (space, space directions); axes are assumed to run to the "

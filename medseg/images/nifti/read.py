@@ -132,7 +132,8 @@ def stored_shape(path: Path) -> tuple[int, ...]:
 def _head(stream: Any) -> tuple[Any, bytes]:
     """The header as stored, None where there is none, and the first bytes of the file, with codes that nibabel knows.
 
-    nibabel mends what it reads, and where nothing is given, that is no longer seen in what it gives.
+    nibabel mends what it reads, and where nothing is given, that is no longer seen in what it gives. Extensions are
+    said not to be there: nothing asks for them, and nibabel takes each of millions apart.
 
     Raises:
         DataError: The header says that the voxels do not lie behind it.
@@ -144,7 +145,8 @@ def _head(stream: Any) -> tuple[Any, bytes]:
     if raw is None:
         return None, head
     _refuse_elsewhere(raw)
-    return raw, with_known_codes(raw).binaryblock + head[raw.sizeof_hdr :]
+    behind = head[raw.sizeof_hdr :]
+    return raw, with_known_codes(raw).binaryblock + bytes(len(behind[:4])) + behind[4:]
 
 
 def _refuse_elsewhere(raw: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import time
 import tracemalloc
@@ -232,6 +233,18 @@ def test_a_picture_is_one_slice_whose_thickness_is_assumed(tmp_path):
         assert "thickness" in found.notes[-1]
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("signs", list(itertools.product((1, -1), repeat=3)))
+def test_the_sides_that_simpleitk_writes_beside_a_matrix_are_not_against_it(tmp_path, order, signs):
+    turned = np.diag(signs)[:, order]
+    if np.linalg.det(turned) < 0:
+        turned = turned * [-1, -1, -1]
+    SimpleITK.WriteImage(image(direction=tuple(turned.ravel().astype(float))), tmp_path / "a.mha")
+
+    assert b"AnatomicalOrientation" in (tmp_path / "a.mha").read_bytes()
+    assert read_itk(tmp_path / "a.mha").notes == ()
+
+
 @pytest.mark.parametrize(
     ("write", "name", "fields", "said"),
     [
@@ -245,6 +258,33 @@ def test_a_picture_is_one_slice_whose_thickness_is_assumed(tmp_path):
             "no sides",
         ),
         (nrrd, "a.nrrd", {"space": "3D-right-handed"}, "no sides"),
+        (
+            nrrd,
+            "a.nrrd",
+            {"space": "", "space_directions": "", "space_origin": "", "axis_maxs": "3 8 15"},
+            "axis maxs",
+        ),
+        (
+            nrrd,
+            "a.nrrd",
+            {
+                "space": "",
+                "space_directions": "",
+                "space_origin": "",
+                "centers": "cell cell cell",
+                "spacings": "1 2 3",
+                "axis_maxs": "3 8 15",
+            },
+            "axis maxs), which is not looked at: its voxel size is taken",
+        ),
+        (metaimage, "a.mha", {"ElementSpacing": "1 -2 3"}, "below 0 (ElementSpacing)"),
+        (metaimage, "a.mha", {"AnatomicalOrientation": "LPI"}, "says LPI (AnatomicalOrientation) against"),
+        (
+            metaimage,
+            "a.mha",
+            {"TransformMatrix": "", "AnatomicalOrientation": "RAS"},
+            "no directions (TransformMatrix;",
+        ),
         (metaimage, "a.mha", {"Offset": ""}, r"no origin (Offset); 0 is assumed"),
         (nrrd, "a.nrrd", {"space_origin": ""}, r"no origin (space origin); 0 is assumed"),
     ],

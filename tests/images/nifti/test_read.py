@@ -404,6 +404,19 @@ def test_voxels_that_do_not_lie_behind_the_header_are_refused(
         assert "leave the case out" in str(refused.value)
 
 
+def test_millions_of_extensions_are_not_taken_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 3000
+    raw = nibabel.Nifti1Image(np.ones(SHAPE, np.uint8), oriented("LPS")).to_bytes()
+    header = nibabel.Nifti1Header(raw[:348])
+    header["vox_offset"] = 352 + 16 * count
+    extension = np.array([16, 6], "<i4").tobytes() + bytes(8)
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + b"\1\0\0\0" + extension * count + raw[352:])
+    monkeypatch.setattr(nibabel.nifti1.Nifti1Extensions, "from_fileobj", None)
+
+    assert read_nifti(tmp_path / "a.nii").data.min() == 1
+    assert nifti_geometry(tmp_path / "a.nii").shape == read_nifti(tmp_path / "a.nii").data.shape
+
+
 def test_voxels_of_nifti_2_begin_at_byte_544(tmp_path: Path) -> None:
     raw = bytearray(nibabel.Nifti2Image(np.ones(SHAPE, np.uint8), oriented("LPS")).to_bytes())
     (tmp_path / "good.nii").write_bytes(raw)
