@@ -78,6 +78,7 @@ def stacked(planes: Sequence[Plane]) -> Series:
     _refuse_mixed(placed, _pixel, "distances of pixels (mm)", lambda plane: _by(plane.spacing))
     at = np.array([float(plane.corner @ first.normal) for plane in placed])
     _refuse_repeated(placed, at)
+    _refuse_one_name(placed, at)
     _refuse_gaps(at)
     return _on_grid(placed, at)
 
@@ -173,6 +174,18 @@ def _refuse_repeated(placed: Sequence[Plane], at: NDArray[np.float64]) -> None:
         if told
         else "Keep one image of each position, or leave the case out.",
     )
+
+
+def _refuse_one_name(placed: Sequence[Plane], at: NDArray[np.float64]) -> None:
+    """Refuse slices at several places that say the same SOPInstanceUID: what refers to one may mean another."""
+    counts = Counter((plane.instance, plane.frame) for plane in placed if plane.instance)
+    shared = np.array([counts[plane.instance, plane.frame] > 1 for plane in placed])
+    if shared.any():
+        raise RefusedError(
+            f"the slices at {_listed(at[shared])} mm share a SOPInstanceUID with another of them, and each image has "
+            "one of its own",
+            "Export the series anew, or leave the case out.",
+        )
 
 
 def _telling(placed: Sequence[Plane]) -> dict[str, str]:
