@@ -26,6 +26,7 @@ _TILTED = 0.1  # degrees between the normal of the slices and the way from the f
 _SAME_PLACE = 0.01  # of a pixel: slices that are nearer to each other lie at one place
 _NUMBERS = re.compile(r"[-+.0-9]{1,10}(, [-+.0-9]{1,10})*")
 _NAMED = 5  # positions in a message
+_LONGEST = 200  # letters of values in a message
 
 _ONE_GRID = "Leave out the slices that do not belong to it, export the series anew, or leave the case out."
 _RESAMPLE = (
@@ -198,7 +199,11 @@ def _telling(placed: Sequence[Plane]) -> dict[str, str]:
             listed = sorted(values, key=lambda text: (len(text), text))[:_NAMED]
             found[keyword] = ", ".join(each or "none" for each in listed)
     # Texts, as of a stack's name, may name a patient; those of ImageType are codes.
-    return {key: text for key, text in found.items() if key == "ImageType" or _NUMBERS.fullmatch(text)}
+    return {
+        key: text
+        for key, text in found.items()
+        if len(text) <= _LONGEST and (key == "ImageType" or _NUMBERS.fullmatch(text))
+    }
 
 
 def _refuse_gaps(at: NDArray[np.float64]) -> None:
