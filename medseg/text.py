@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
+_NAME = 64
 _NOISE = 12  # decimals: what is after them is rounding of sums
 
 
@@ -25,6 +27,22 @@ def printable(text: str) -> str:
 def _steers(letter: str) -> bool:
     """Whether it is a control character, or turns the direction of what follows."""
     return unicodedata.category(letter) == "Cc" or unicodedata.bidirectional(letter) in _TURNS
+
+
+def brief(text: str, most: int = 80) -> str:
+    """The text as a message shows it: of one that is longer than so many letters its beginning, and `...`."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def short_name(text: str) -> str:
+    """The text as a name of something: of one longer than 128 letters its first 64, and a digest that tells it apart.
+
+    Attributes of DICOM that name a patient or a study have at most 64, but a file may hold megabytes.
+    """
+    if len(text) <= 2 * _NAME:
+        return text
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return f"{text[:_NAME]}...{digest[:10]}"
 
 
 def two_decimals(value: float) -> str:

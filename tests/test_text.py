@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from medseg.text import as_names, many, plain, printable, three_decimals
+from medseg.text import as_names, brief, many, plain, printable, short_name, three_decimals
 
 
 def test_lines_tabs_and_letters_of_all_languages_stay():
@@ -111,3 +111,11 @@ def test_a_difference_of_scores_is_told_where_three_decimals_would_make_it_nothi
     value: float, text: str
 ) -> None:
     assert three_decimals(value) == text
+
+
+def test_long_texts_are_cut_and_long_names_still_differ():
+    assert (brief("a" * 80), brief("a" * 81)) == ("a" * 80, "a" * 80 + "...")
+    assert short_name("a" * 128) == "a" * 128
+    one, other = short_name("a" * 200), short_name("a" * 201)
+    assert one != other
+    assert len(one) == len(other) < 80

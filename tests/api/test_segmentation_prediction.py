@@ -161,6 +161,26 @@ def test_what_an_earlier_prediction_left_in_another_format_is_said(tmp_path):
     assert any("its .seg.dcm in this folder is of an earlier prediction" in note for note in again.warnings)
 
 
+def test_what_concerns_both_forms_of_segmentation_is_said_once(tmp_path):
+    folder = study(tmp_path / "in", FrameOfReferenceUID=None)
+    (case,) = predict(predictor(), [folder], tmp_path / "out", format="seg,seg-labelmap").cases
+    assert len([note for note in case.warnings if "frame of reference" in note]) == 1
+
+
+def test_slices_of_one_instance_uid_are_a_fault_of_their_case_alone(tmp_path, capfd):
+    folder = study(tmp_path / "in", "sound").parent
+    path, other = images(study(folder, "twice"), "flair")[:2]
+    data = dcmread(path)
+    uid = data.SOPInstanceUID = dcmread(other).SOPInstanceUID
+    data.save_as(path)
+    found = predict(predictor(), [folder], tmp_path / "out", format="seg")
+    (fault,) = found.faults
+    assert "share a SOPInstanceUID with another of them" in fault.found
+    assert len(found.cases) == 1
+    shown = capfd.readouterr()
+    assert uid not in shown.out + shown.err + fault.text()
+
+
 def test_a_missing_frame_of_reference_is_a_warning(tmp_path):
     folder = study(tmp_path / "in", FrameOfReferenceUID=None)
     (case,) = predict(predictor(), [folder], tmp_path / "out", format="seg").cases

@@ -30,12 +30,13 @@ from medseg.images.dicom.series.index import Instance, instance_of
 from medseg.images.dicom.sniff import is_dicom
 from medseg.images.refusal import found_and_remedy
 from medseg.progress import Progress
-from medseg.text import composed, many
+from medseg.text import brief, composed, many, short_name
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
 
 _MISSING = "no {what} of the study fits {key} of the manifest"
+_DIGITS = 12  # of a number that a header writes as a text; Source: DICOM PS3.5, IS
 _ADD = "Add it, widen the expressions in the manifest, or leave the case out."
 _TWICE = "{count} {what} of the study fit {key} of the manifest{numbers}"
 _LISTED = "Copy the disc anew; or take the DICOMDIR out, if what it says is not so on purpose."
@@ -157,8 +158,8 @@ class SeriesFinder:
 
     def _draft(self, study: _Study, channels: Sequence[str], above: str) -> Draft:
         """A case with a series for each channel, and what is wrong with these."""
-        raw = "/".join(filter(None, (study.patient, study.uid)))
-        draft = Draft(raw, group=composed(study.patient))
+        patient, uid = short_name(study.patient), short_name(study.uid)
+        draft = Draft("/".join(filter(None, (patient, uid))), group=composed(patient))
         lacking, first = [], next(iter(study.files.values())).path
         for channel in channels:
             fitting: defaultdict[str, list[tuple[str, Instance]]] = defaultdict(list)
@@ -292,7 +293,7 @@ def _cut(draft: Draft, study: _Study, cut: Mapping[str, tuple[int, int]]) -> Ite
 
 def _several(fitting: Mapping[str, Sequence[tuple[str, Instance]]], what: str, key: str) -> str:
     numbers = Counter(each[0][1].tags["SeriesNumber"] for each in fitting.values())
-    listed = ", ".join(number for number in sorted(numbers) if number.isdigit())
+    listed = brief(", ".join(brief(number, _DIGITS) for number in sorted(numbers) if number.isdigit()))
     return _TWICE.format(
         count=len(fitting), what=what, key=key, numbers=f" (SeriesNumber {listed})" if listed else ""
     )

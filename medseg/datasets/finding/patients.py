@@ -12,7 +12,7 @@ from medseg.datasets.manifest.expressions import pattern
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.errors import ManifestError
 from medseg.images.refusal import RefusedError
-from medseg.text import composed, many
+from medseg.text import composed, many, short_name
 
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
@@ -72,7 +72,7 @@ class Patients:
         """The attribute of the first of a case's files, if that is DICOM and has it."""
         path = next((places[0][1] for places in draft.files.values()), None)
         try:
-            return "" if path is None else composed(self._files.tag(path, keyword).strip())
+            return "" if path is None else short_name(composed(self._files.tag(path, keyword).strip()))
         except RefusedError as error:
             raise ManifestError(f"{self._at}'group.tag': {error}") from error
 

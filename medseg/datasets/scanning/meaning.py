@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+_LONGEST = 80  # letters of a name in a draft
 _ODD = re.compile(r"[^A-Za-z0-9]+")
 
 #: Names that `medseg` or a manifest takes for something else.
@@ -87,7 +88,7 @@ def identifiers(names: Sequence[str], otherwise: str = "label") -> list[str]:
     """Names as a manifest takes them, all different: letters, digits and `_`, with a letter first."""
     made: list[str] = []
     for number, name in enumerate(names):
-        word = _ODD.sub("_", name.strip()).strip("_").lower()
+        word = _ODD.sub("_", name.strip()[:_LONGEST]).strip("_").lower()
         word = word if word[:1].isalpha() and word.isascii() else f"{otherwise}_{word or number}"
         word = f"{word}_1" if word in _TAKEN else word
         while word in made:

@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from medseg.errors import DataError
-from medseg.files.regular import opener
+from medseg.files import regular
 from medseg.images.dicom.attributes import COPY, is_given, value_of
 from medseg.images.dicom.deflated import refuse_bomb
 from medseg.images.dicom.elements import Counted, refuse_many_elements
@@ -205,7 +205,7 @@ def parsed(path: Path, *, pixels: bool, only: list[int] | None = None) -> tuple[
         DataError: It cannot be read, or is no DICOM.
     """
     try:
-        handle = Counted(io.FileIO(path, opener=opener))
+        handle = Counted(io.FileIO(path, opener=regular.opener))
     except FileNotFoundError:
         raise RefusedError("the file is not there", NOT_THERE) from None
     except PermissionError:

@@ -1,4 +1,4 @@
-"""Catching what pydicom says while it reads, which may hold values of a file."""
+"""Catching what pydicom and highdicom say while they read and write, which may hold values of a file."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ _NOTES = {
 }
 """Notes for warnings of pydicom: those that have to do with pixels, by a part of their text."""
 
-_LOGGERS = ("pydicom",)
+_LOGGERS = ("pydicom", "highdicom")
 
+_NOWHERE = logging.NullHandler()
 _LOCK = threading.Lock()
 _own = threading.local()
 
@@ -43,6 +44,8 @@ class _Watch:
                 for log in map(logging.getLogger, _LOGGERS):
                     self._within.callback(setattr, log, "propagate", log.propagate)
                     log.propagate = False
+                    log.addHandler(_NOWHERE)  # without any, the last resort of `logging` prints warnings
+                    self._within.callback(log.removeHandler, _NOWHERE)
 
     def end(self) -> None:
         """A thread has read."""
@@ -66,7 +69,7 @@ _WATCH = _Watch()
 
 @contextmanager
 def quiet() -> Iterator[list[str]]:
-    """Catch what pydicom warns of and logs, which may hold values; gives the notes that a person needs.
+    """Catch warnings, and what pydicom and highdicom log, which may hold values; gives the notes that a person needs.
 
     Threads may read at the same time; one reads one file at a time.
     """

@@ -204,11 +204,11 @@ def write_together(
     paths = [out / f"{case.id}{file.ending(case)}" for file in files]
     with ExitStack() as stack:
         targets = [stack.enter_context(written_whole(path)) for path in paths]
-        notes = [
-            note
+        each = [
+            file.write(predictor, case, prediction, target)
             for file, target in zip(files, targets, strict=True)
-            for note in file.write(predictor, case, prediction, target)
         ]
+    notes = list(dict.fromkeys(note for told in each for note in told))  # two forms of DICOM SEG say the same
     notes += [
         f"its {ending} in this folder is of an earlier prediction: remove it, or predict into a new folder"
         for ending in _ENDINGS

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pydicom.uid import RTStructureSetStorage, SegmentationStorage
+from rich.console import Console
 
+from medseg.cli.printing.look_report import print_look
 from medseg.datasets.finding.scan import scan
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.scanning.look import Look, look
+from medseg.images.dicom.series.index import Instance
 from medseg.images.dicom.series.read import series_of
 from medseg.images.nifti.write import write_nifti
 from medseg.pipeline.drafting.manifest_choices import manifest_choices
@@ -137,6 +141,48 @@ def test_descriptions_that_patients_share_tell_channels_where_no_word_does(tmp_p
     seen = look(tmp_path)
     assert channels_of(seen)["early_1"] == {"SeriesDescription": r"^early\ \(1\)$"}
     assert found_by(seen, tmp_path) == 2
+
+
+LONG = "Zylinski" * 5_000
+
+
+def shown_of(seen: Look) -> str:
+    """What a terminal shows of a look."""
+    console = Console(file=StringIO(), width=10_000)
+    print_look(console, seen)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.filterwarnings("ignore")  # of pydicom, which writes them all the same
+@pytest.mark.parametrize("masks", [True, False], ids=["with label maps", "without"])
+def test_long_values_of_headers_are_cut_where_they_are_shown(tmp_path, masks):
+    """PatientID, what patients share, names of structures, numbers: none is there to name anything so long."""
+    studies = [{"PatientID": f"P{number}{LONG}", "StudyInstanceUID": uid_of(number)} for number in range(4)]
+    volume = RNG.integers(0, 500, (3, 8, 8)).astype(np.uint16)
+
+    def write(name: str, study: dict[str, Any], description: str, series: str) -> None:
+        texts = {"SeriesDescription": description, "SeriesNumber": series}
+        write_series(tmp_path / name, volume, each=lambda _: texts, SeriesInstanceUID=uid_of(name), **study)
+
+    for number, study in enumerate(studies):
+        write(f"early {number}", study, f"early {LONG}", "1")
+        write(f"late {number}", study, f"late {LONG}", "2")
+    write("again", studies[0], f"late {LONG}", "7" * 300)
+    for number, each in enumerate(studies if masks else []):
+        write_drawn(tmp_path / "drawn" / str(number), each, f"GTV {LONG}")
+    seen = look(tmp_path)
+    assert len(shown_of(seen)) < 4_000
+    assert len(str(seen.layout)) < 4_000
+    assert (seen.listing is not None) == masks
+    if seen.listing is not None:
+        assert len(seen.listing.cases) == 3
+        assert all(len(case.id) < 150 and len(case.group) < 80 for case in seen.listing.cases)
+
+
+@pytest.mark.parametrize("frames", ["9" * 5_000, "\N{SUPERSCRIPT TWO}"], ids=["endless", "no digit"])
+def test_a_number_of_frames_that_is_none_stops_no_scan(tmp_path, frames):
+    tags = {"NumberOfFrames": frames, "ImagePositionPatient": "here"}
+    assert Instance(tmp_path, tags).place == (frames if frames.isdecimal() else "here")
 
 
 def test_a_series_that_one_study_has_twice_is_a_fault_of_that_study_alone(tmp_path):

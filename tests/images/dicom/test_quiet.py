@@ -40,6 +40,19 @@ def test_everything_is_as_before_once_all_have_read() -> None:
     assert (log.propagate, warnings.showwarning, list(warnings.filters)) == (propagates, before, filters)
 
 
+@pytest.mark.parametrize("name", ["pydicom", "highdicom.image"])
+def test_logs_that_may_hold_identifiers_reach_no_terminal(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as where nobody set logging up
+    log = logging.getLogger(name)
+    before = list(logging.getLogger(name.split(".", maxsplit=1)[0]).handlers)
+    with quiet():
+        log.warning("instance %s", "1.2.3")
+    assert capsys.readouterr() == ("", "")
+    assert logging.getLogger(name.split(".", maxsplit=1)[0]).handlers == before
+
+
 def test_a_warning_of_another_thread_is_shown_there(recwarn: pytest.WarningsRecorder) -> None:
     with quiet() as notes:
         other = threading.Thread(target=warnings.warn, args=(PADDED, UserWarning))

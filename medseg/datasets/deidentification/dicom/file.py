@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -24,6 +25,7 @@ from medseg.datasets.deidentification.choice import Choice, Cleaned
 from medseg.datasets.deidentification.dicom.dataset import DatasetCleaner
 from medseg.datasets.deidentification.dicom.known import Known
 from medseg.datasets.deidentification.dicom.objects import refuse_other_objects, warnings_of
+from medseg.datasets.deidentification.dicom.run_lengths import bare_rle
 from medseg.datasets.deidentification.markers import bare_jpeg, bare_jpeg2000
 from medseg.datasets.deidentification.substitutes import Substitutes
 from medseg.images.dicom.attributes import says_made_up
@@ -134,9 +136,9 @@ def _clean_pixels(data: Dataset, syntax: UID, cleaner: DatasetCleaner) -> None:
             data.PixelData = data.PixelData[:longest]
             cleaner.counts["removed"] += 1
         return
-    bare = _BARE.get(syntax, lambda frame: (frame, 0))
     frames = []
     try:
+        bare = _BARE.get(syntax) or partial(bare_rle, pixels=int(data.Rows) * int(data.Columns))
         for frame in generate_frames(data.PixelData, number_of_frames=int(data.get("NumberOfFrames") or 1)):
             content, left_out = bare(frame)
             frames.append(content)

@@ -16,9 +16,11 @@ from medseg.datasets.scanning.meaning import DeclaredLabels, Meaning, UnknownLab
 from medseg.datasets.scanning.studies import Study, studies_of
 from medseg.errors import DataError
 from medseg.images.dicom.series.index import Instance
-from medseg.text import many
+from medseg.text import brief, many
 
 _MOST_NAMES = 8  # of series that are listed
+_LONGEST = 80  # letters of a text of the data that a draft holds
+_CODE = 16  # letters of a code, such as that of a modality. Source: DICOM PS3.5, CS
 _SHARE = 0.5  # of images that have to be of volumes, and of studies that have to have a channel
 
 _CONTRAST = r"post|gad|contrast|(?<![a-z])(?:gd|ce)(?![a-z])|\+ *c(?![a-z])"
@@ -127,7 +129,7 @@ def _channels(studies: Sequence[Study]) -> tuple[Channels, str]:
     every = [list(study.volumes.values()) for study in studies]
     if all(len(found) == 1 for found in every):
         modalities = Counter(found[0].tags["Modality"] for found in every)
-        if len(modalities) == 1 and (modality := next(iter(modalities))).isalnum():
+        if len(modalities) == 1 and _is_code(modality := next(iter(modalities))):
             return {
                 identifiers([modality])[0]: {"Modality": f"^{modality}$"}
             }, "since each study has one series"
@@ -142,6 +144,11 @@ def _channels(studies: Sequence[Study]) -> tuple[Channels, str]:
         if fitting:
             return fitting, why
     return {}, ""
+
+
+def _is_code(text: str) -> bool:
+    """Whether it may be a modality."""
+    return text.isalnum() and len(text) <= _CODE
 
 
 def _volumes(studies: Sequence[Study]) -> list[tuple[str, Instance]]:
@@ -166,10 +173,10 @@ def _shared(studies: Sequence[Study]) -> Channels:
     for patient, one in _volumes(studies):
         patients[one.tags["SeriesDescription"]].add(patient)
     texts = [text for text, whose in sorted(patients.items()) if text and len(whose) > 1]
-    names = identifiers(texts, "series")
-    return {
-        name: {"SeriesDescription": f"^{re.escape(text)}$"} for name, text in zip(names, texts, strict=True)
-    }
+    # Of what is longer than any description in DICOM the beginning counts.
+    patterns = {f"^{re.escape(text[:_LONGEST])}{'$' * (len(text) <= _LONGEST)}": text for text in texts}
+    names = identifiers(list(patterns.values()), "series")
+    return {name: {"SeriesDescription": pattern} for name, pattern in zip(names, patterns, strict=True)}
 
 
 def _called(volumes: Sequence[tuple[str, Instance]]) -> Iterator[str]:
@@ -181,7 +188,7 @@ def _called(volumes: Sequence[tuple[str, Instance]]) -> Iterator[str]:
     shared = {text: found for text, found in whose.items() if len(set(found)) > 1}
     most = sorted(shared, key=lambda text: (-len(shared[text]), text))
     for text in most[:_MOST_NAMES]:
-        yield f"SeriesDescription {text!r}: {len(shared[text])} series of {len(set(shared[text]))} patients"
+        yield f"SeriesDescription {brief(text)!r}: {len(shared[text])} series of {len(set(shared[text]))} patients"
     others = (
         (len(most) - _MOST_NAMES, "further SeriesDescriptions that several patients have"),
         (
@@ -199,7 +206,7 @@ def _modalities(studies: Sequence[Study], channels: Channels) -> dict[str, str]:
     for name, tags in channels.items():
         kinds = {one.tags["Modality"] for _, one in _volumes(studies) if _fits(tags, one)}
         if len(kinds) == 1:
-            found[name] = kinds.pop()
+            found[name] = brief(kinds.pop(), _CODE)
     return found
 
 
@@ -255,7 +262,9 @@ def _structures(drawn: Sequence[Study], kind: str) -> dict[str, str]:
     shared = sorted(name for name, whose in patients.items() if len(whose) > 1 and "*" not in name)
     if not shared:
         return {"foreground": "*"}
-    return dict(zip(identifiers(["background", *shared])[1:], shared, strict=True))
+    # Of what is longer than any name in DICOM the beginning counts.
+    names = list(dict.fromkeys(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}*" for name in shared))
+    return dict(zip(identifiers(["background", *names])[1:], names, strict=True))
 
 
 def _complete(mask: str, names: Sequence[str], channels: Channels, folder: Folder) -> int:

@@ -66,7 +66,8 @@ class Instance:
     def place(self) -> str:
         """Where a slice lies, or how many frames there are, as a text; empty where neither is said."""
         frames = self.tags["NumberOfFrames"]
-        return frames if frames.isdigit() and int(frames) > 1 else self.tags["ImagePositionPatient"]
+        several = frames.isdecimal() and frames.lstrip("0") not in {"", "1"}
+        return frames if several else self.tags["ImagePositionPatient"]
 
     @property
     def is_image(self) -> bool:

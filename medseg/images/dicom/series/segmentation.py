@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ from medseg.images.refusal import RefusedError
 FRACTIONS = "it holds fractions (FRACTIONAL): half and more count as marked"
 
 _ANEW = "Export it on the grid of the series, or leave the case out."
+_NAMED = 5  # slices in a message
+_VOXEL = "marked voxel"
+_ONE_EACH = "Export it with one frame for each slice, or leave the case out."
 _PER_FRAME = "PerFrameFunctionalGroupsSequence"
 
 
@@ -61,11 +66,9 @@ def _read(path: Path, series: Series, structures: Structures) -> tuple[NDArray[n
     if kind not in _KINDS:
         raise RefusedError("its SegmentationType is none of BINARY, FRACTIONAL and LABELMAP", COPY)
     each = [head.of_frame(number) for number in range(head.frames)]
-    frames = [_Frame(one, _slice_of(one, path, places)) for one in each]
-    if kind != "LABELMAP" and any(frame.segment not in labels for frame in frames):
-        raise RefusedError("it has frames of segments that its list of segments does not hold", COPY)
+    frames = [_Frame(one, _slice_of(one, path, places), series) for one in each]
     label = np.zeros(series.shape[::-1], dtype=np.int32).T  # slice by slice, as images lie in memory
-    notes = _KINDS[kind](label, frames, found)
+    notes = _KINDS[kind](label, frames, found, labels.keys())
     return label, (*found.notes(), *places.notes, *notes)
 
 
@@ -75,6 +78,12 @@ class _Frame:
 
     head: Header
     number: int
+    series: Series
+
+    @property
+    def at(self) -> float:
+        """Where it lies, mm along the normal of the slices."""
+        return float(self.series.planes[self.number].corner @ self.series.planes[0].normal)
 
     @property
     def segment(self) -> int:
@@ -122,9 +131,13 @@ def _references(head: Header) -> Iterator[tuple[str, int]]:
             yield str(source.get("ReferencedSOPInstanceUID")), 0 if number is None else int(number) - 1
 
 
-def _marked(label: NDArray[np.int32], frames: list[_Frame], found: Named, half: float) -> int:
-    """Mark the frames of each segment; gives in how many voxels classes overlap."""
-    overlap = 0
+def _marked(
+    label: NDArray[np.int32], frames: list[_Frame], found: Named, listed: AbstractSet[int], half: float
+) -> tuple[str, ...]:
+    """Mark the frames of each segment; notes on those that mark nothing, and on voxels of several classes."""
+    if any(frame.segment not in listed for frame in frames):
+        raise RefusedError("it has frames of segments that its list of segments does not hold", COPY)
+    overlap, filled = 0, set()
     for value, numbers in found.numbers:
         for frame in frames:
             if frame.segment in numbers:
@@ -132,33 +145,55 @@ def _marked(label: NDArray[np.int32], frames: list[_Frame], found: Named, half: 
                 plane = label[..., frame.number]
                 overlap += int(np.count_nonzero(marked & (plane != 0) & (plane != value)))
                 plane[marked] = value
-    return overlap
+                if marked.any():
+                    filled.add(frame.segment)
+    return (*found.empty(filled, _VOXEL), *((OVERLAP.format(count=overlap),) if overlap else ()))
 
 
-def _empty(frames: list[_Frame], found: Named) -> tuple[str, ...]:
-    return found.empty({frame.segment for frame in frames}, "frame")
+def _binary(
+    label: NDArray[np.int32], frames: list[_Frame], found: Named, listed: AbstractSet[int]
+) -> tuple[str, ...]:
+    return _marked(label, frames, found, listed, 1)
 
 
-def _binary(label: NDArray[np.int32], frames: list[_Frame], found: Named) -> tuple[str, ...]:
-    overlap = _marked(label, frames, found, 1)
-    return (*_empty(frames, found), *((OVERLAP.format(count=overlap),) if overlap else ()))
-
-
-def _fractional(label: NDArray[np.int32], frames: list[_Frame], found: Named) -> tuple[str, ...]:
+def _fractional(
+    label: NDArray[np.int32], frames: list[_Frame], found: Named, listed: AbstractSet[int]
+) -> tuple[str, ...]:
     most = frames[0].head.value("MaximumFractionalValue") if frames else 1
     if not isinstance(most, int) or most < 1:
         raise RefusedError("its MaximumFractionalValue is missing or damaged", COPY)
-    overlap = _marked(label, frames, found, most / 2)
-    return (FRACTIONS, *_empty(frames, found), *((OVERLAP.format(count=overlap),) if overlap else ()))
+    return (FRACTIONS, *_marked(label, frames, found, listed, most / 2))
 
 
-def _label_map(label: NDArray[np.int32], frames: list[_Frame], found: Named) -> tuple[str, ...]:
-    values = np.zeros(1 << 16, dtype=np.int32)
+def _label_map(
+    label: NDArray[np.int32], frames: list[_Frame], found: Named, listed: AbstractSet[int]
+) -> tuple[str, ...]:
+    """Every pixel is the number of a segment, 0 or the padding value, which is background where it is no segment."""
+    _refuse_repeated(frames)
+    padding = frames[0].head.value("PixelPaddingValue") if frames else None
+    known = np.array(sorted({0, *listed, *([padding] if isinstance(padding, int) else [])}))
+    values, filled = np.zeros(len(known), dtype=np.int32), np.zeros(len(known), dtype=bool)
     for value, numbers in found.numbers:
-        values[list(numbers)] = value
+        values[np.isin(known, numbers)] = value
     for frame in frames:
-        label[..., frame.number] = values[frame.values()]
-    return ()
+        pixels = frame.values()
+        at = np.searchsorted(known, pixels).clip(max=len(known) - 1)
+        if (known[at] != pixels).any():
+            raise RefusedError("it has pixels of segments that its list of segments does not hold", COPY)
+        label[..., frame.number] = values[at]
+        filled[at] = True
+    return found.empty(set(known[filled].tolist()), _VOXEL)
+
+
+def _refuse_repeated(frames: list[_Frame]) -> None:
+    """Refuse several frames of a label map on one slice: none says which of them counts."""
+    counts = Counter(frame.number for frame in frames)
+    if twice := sorted({frame.at for frame in frames if counts[frame.number] > 1}):
+        more = f" and {len(twice) - _NAMED} more" if len(twice) > _NAMED else ""
+        where = ", ".join(f"{at:.2f}" for at in twice[:_NAMED])
+        raise RefusedError(
+            f"it is a label map with several frames on one slice, at {where} mm{more}", _ONE_EACH
+        )
 
 
 _KINDS = {"BINARY": _binary, "FRACTIONAL": _fractional, "LABELMAP": _label_map}

@@ -26,6 +26,7 @@ _TILTED = 0.1  # degrees between the normal of the slices and the way from the f
 _SAME_PLACE = 0.01  # of a pixel: slices that are nearer to each other lie at one place
 _NUMBERS = re.compile(r"[-+.0-9]{1,10}(, [-+.0-9]{1,10})*")
 _NAMED = 5  # positions in a message
+_LONGEST = 200  # letters of values in a message
 
 _ONE_GRID = "Leave out the slices that do not belong to it, export the series anew, or leave the case out."
 _RESAMPLE = (
@@ -78,6 +79,7 @@ def stacked(planes: Sequence[Plane]) -> Series:
     _refuse_mixed(placed, _pixel, "distances of pixels (mm)", lambda plane: _by(plane.spacing))
     at = np.array([float(plane.corner @ first.normal) for plane in placed])
     _refuse_repeated(placed, at)
+    _refuse_one_name(placed, at)
     _refuse_gaps(at)
     return _on_grid(placed, at)
 
@@ -175,6 +177,18 @@ def _refuse_repeated(placed: Sequence[Plane], at: NDArray[np.float64]) -> None:
     )
 
 
+def _refuse_one_name(placed: Sequence[Plane], at: NDArray[np.float64]) -> None:
+    """Refuse slices at several places that say the same SOPInstanceUID: what refers to one may mean another."""
+    counts = Counter((plane.instance, plane.frame) for plane in placed if plane.instance)
+    shared = np.array([counts[plane.instance, plane.frame] > 1 for plane in placed])
+    if shared.any():
+        raise RefusedError(
+            f"the slices at {_listed(at[shared])} mm share a SOPInstanceUID with another of them, and each image has "
+            "one of its own",
+            "Export the series anew, or leave the case out.",
+        )
+
+
 def _telling(placed: Sequence[Plane]) -> dict[str, str]:
     """Attributes by whose values each position is there once for each: keyword, and the values in words."""
     told = [telling(plane) for plane in placed]
@@ -185,7 +199,11 @@ def _telling(placed: Sequence[Plane]) -> dict[str, str]:
             listed = sorted(values, key=lambda text: (len(text), text))[:_NAMED]
             found[keyword] = ", ".join(each or "none" for each in listed)
     # Texts, as of a stack's name, may name a patient; those of ImageType are codes.
-    return {key: text for key, text in found.items() if key == "ImageType" or _NUMBERS.fullmatch(text)}
+    return {
+        key: text
+        for key, text in found.items()
+        if len(text) <= _LONGEST and (key == "ImageType" or _NUMBERS.fullmatch(text))
+    }
 
 
 def _refuse_gaps(at: NDArray[np.float64]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Callable
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from pydicom.uid import CTImageStorage, JPEG2000Lossless, JPEGBaseline8Bit, JPEG
 
 from medseg.datasets.deidentification.choice import Choice, Cleaned
 from medseg.datasets.deidentification.dicom.file import clean_dicom
+from medseg.datasets.deidentification.dicom.run_lengths import bare_rle
 from medseg.datasets.deidentification.substitutes import Substitutes, shifted
 from medseg.datasets.pseudonym import pseudonym
 from medseg.errors import DataError
@@ -90,6 +94,56 @@ def test_a_comment_in_compressed_pixels_goes(tmp_path: Path) -> None:
 
     assert b"Sophie" in path.read_bytes()
     assert b"Sophie" not in found.content
+
+
+@pytest.mark.parametrize("where", ["behind the last run", "between segments", "before the first", "in a run"])
+def test_what_the_runs_of_rle_do_not_need_goes(tmp_path: Path, where: str) -> None:
+    wide = PIXELS.astype(np.uint16) * 300  # two bytes, and so two segments
+    path = write_dicom(tmp_path / "a.dcm", wide, transfer_syntax=RLELossless, **STUDY)
+    usual = clean_dicom(path, Choice(), Substitutes(KEY))
+    data = dcmread(path)
+    (frame,) = generate_frames(data.PixelData, number_of_frames=1)
+    count, *starts = struct.unpack_from("<16L", frame)
+    segments = [frame[a:b] for a, b in pairwise([*starts[:count], len(frame)])]
+    text = b"Sophie Meier"
+    before = text if where == "before the first" else b""
+    if where == "between segments":
+        segments[0] += text
+    if where == "behind the last run":
+        segments[-1] += text
+    if where == "in a run":  # the last pixel is the first of a literal run that goes on
+        row = [bytes([257 - 128]) + bytes(1)] * (PIXELS.size // 128)
+        left = PIXELS.size % 128
+        segments[-1] = (
+            b"".join(row) + (bytes([257 - (left - 1)]) + bytes(1)) + bytes([len(text)]) + b"7" + text
+        )
+    at = [64 + len(before) + sum(map(len, segments[:n])) for n in range(count)]
+    head = struct.pack("<16L", count, *at, *[0] * (15 - count))
+    data.PixelData = encapsulate([head + before + b"".join(segments)])
+    data.save_as(path)
+
+    found = clean_dicom(path, Choice(), Substitutes(KEY))
+
+    assert b"Sophie" in path.read_bytes()
+    assert b"Sophie" not in found.content
+    with warnings.catch_warnings(action="ignore"):  # pydicom's, of what is more than the pixels need
+        expected = dcmread(path).pixel_array
+    assert np.array_equal(dcmread(BytesIO(found.content)).pixel_array, expected)
+    assert found.changes["removed"] == usual.changes["removed"] + 1
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16], ids=["a byte", "two bytes"])
+def test_sound_runs_of_rle_stay_byte_by_byte(tmp_path: Path, depth: Any) -> None:
+    wide = np.repeat(PIXELS, 3, axis=0).astype(depth) * 7
+    data = dcmread(write_dicom(tmp_path / "a.dcm", wide, transfer_syntax=RLELossless, **STUDY))
+    (frame,) = generate_frames(data.PixelData, number_of_frames=1)
+    assert bare_rle(frame, wide.size) == (frame, 0)
+
+
+@pytest.mark.parametrize("frame", [b"", bytes(64), struct.pack("<16L", 1, 63, *[0] * 14) + bytes(9)])
+def test_damaged_rle_is_refused(frame: bytes) -> None:
+    with pytest.raises((ValueError, struct.error)):
+        bare_rle(frame, 4)
 
 
 def test_what_follows_the_pixels_goes(cleaned: Callable[..., Any]) -> None:

@@ -149,6 +149,62 @@ def test_a_label_map_holds_numbers_of_segments(tmp_path):
     np.testing.assert_array_equal(found.data, np.array([0, 3, 1])[numbers].T)
 
 
+def altered(path: Path, change: Any) -> Path:
+    data = pydicom.dcmread(path)
+    change(data)
+    data.save_as(path)
+    return path
+
+
+def test_pixels_of_a_label_map_that_no_segment_lists_are_refused(tmp_path):
+    sources = write_series(tmp_path / "s", VOLUME)
+    numbers = RNG.integers(0, 3, (5, 7, 9)).astype(np.uint8)
+
+    def unlisted(data: Any) -> None:
+        data.PixelData = data.PixelData.replace(b"\2", b"\7")
+
+    def padded(data: Any) -> None:
+        unlisted(data)
+        data.PixelPaddingValue = 7
+
+    path = write_seg(tmp_path / "seg", sources, numbers, "LABELMAP")
+    assert "pixels of segments that its list of segments does not hold" in refusal(
+        altered(path, unlisted), sources, WANTED
+    )
+    found = read_drawn(altered(path, padded), sources, WANTED)  # says itself that 7 is no structure
+    np.testing.assert_array_equal(found.data, np.array([0, 3, 0])[numbers].T)
+
+
+def test_a_background_that_a_label_map_lists_is_none_of_its_structures(tmp_path):
+    sources = write_series(tmp_path / "s", VOLUME)
+    numbers = RNG.integers(0, 3, (5, 7, 9)).astype(np.uint8)
+
+    def change(data: Any) -> None:
+        background = pydicom.Dataset()
+        background.SegmentNumber, background.SegmentLabel = 0, "Liver"
+        data.SegmentSequence = [background, *(each for each in data.SegmentSequence if each.SegmentNumber)]
+
+    path = altered(write_seg(tmp_path / "seg", sources, numbers, "LABELMAP"), change)
+    found = read_drawn(path, sources, WANTED)
+    np.testing.assert_array_equal(found.data, np.array([0, 3, 1])[numbers].T)
+    assert found.notes == ()
+
+
+def test_two_frames_of_a_label_map_on_one_slice_are_refused(tmp_path):
+    sources = write_series(tmp_path / "s", VOLUME)
+    numbers = RNG.integers(1, 3, (5, 7, 9)).astype(np.uint8)
+
+    def repeat(data: Any) -> None:
+        size = data.Rows * data.Columns * data.NumberOfFrames
+        data.PixelData = data.PixelData[:size] + bytes(data.Rows * data.Columns)
+        groups = data.PerFrameFunctionalGroupsSequence
+        data.PerFrameFunctionalGroupsSequence = [*groups, groups[2]]
+        data.NumberOfFrames += 1
+
+    path = altered(write_seg(tmp_path / "seg", sources, numbers, "LABELMAP"), repeat)
+    assert "several frames on one slice, at -34.00 mm" in refusal(path, sources, WANTED)
+
+
 def test_a_segmentation_of_an_enhanced_image_lies_on_its_frames(tmp_path):
     image = write_frames(tmp_path / "image", VOLUME, FrameOfReferenceUID="1.2.7")
     pixels = marked()
@@ -266,7 +322,28 @@ def test_a_structure_that_holds_nothing_is_said(tmp_path):
     empty = marked().astype(np.uint8)
     empty[..., 0] = 0
     found = read_drawn(write_seg(tmp_path / "seg", sources, empty), sources, WANTED)
-    assert found.notes == ("1 structure of a class has no frame, and counts as not there",)
+    assert found.notes == (UNMARKED,)
+
+
+UNMARKED = "1 structure of a class has no marked voxel, and counts as not there"
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("BINARY", {}), ("FRACTIONAL", {"max_fractional_value": 4}), ("LABELMAP", {})],
+    ids=["binary", "fractional", "label map"],
+)
+def test_a_structure_whose_frames_mark_nothing_is_said(tmp_path, kind, more):
+    sources, pixels = write_series(tmp_path / "s", VOLUME), marked().astype(np.float32)
+    pixels[..., 0] = pixels[..., 1] = 0
+    pixels[2, 3, 3, 1] = 1
+    given = (pixels[..., 1] * 2 if kind == "LABELMAP" else pixels).astype(
+        np.float32 if kind == "FRACTIONAL" else np.uint8
+    )
+    path = write_seg(tmp_path / "seg", sources, given, kind, omit_empty_frames=False, **more)
+    found = read_drawn(path, sources, WANTED)
+    np.testing.assert_array_equal(found.data, expected(pixels > 0))
+    assert UNMARKED in found.notes
 
 
 def test_what_contradicts_itself_is_refused(tmp_path):

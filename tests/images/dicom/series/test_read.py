@@ -295,6 +295,15 @@ def test_two_copies_of_an_image_are_named(tmp_path):
     assert "the same image is there more than once, at -37.00 mm" in refusal([*paths, copy])
 
 
+def test_slices_of_one_instance_uid_are_named_by_their_positions(tmp_path):
+    paths = write_series(
+        tmp_path, VOLUME, each=lambda n: {"SOPInstanceUID": "1.2.3.4"} if n in (1, 3) else {}
+    )
+    text = refusal(paths)
+    assert "the slices at -37.00, -31.00 mm share a SOPInstanceUID with another of them" in text
+    assert "1.2.3.4" not in text
+
+
 def test_two_images_of_a_place_are_named_with_what_tells_them_apart(tmp_path):
     paths = write_series(tmp_path, VOLUME, AcquisitionNumber=1)
     later = write_series(
