@@ -34,6 +34,7 @@ OTHERWISE: dict[str, Any] = {
     "split_digest": "abc",
     "done": ["fit"],
     "ending": "FINISHED",
+    "anew": "steps.fit.optimiser.lr=1",
     "declared": {"definition.yaml": "abc"},
     "made": {"scores/test.csv": ["fit", 1, 2]},
     "part_of": {"name": "folds", "fold": 1},
