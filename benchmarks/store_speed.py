@@ -61,6 +61,16 @@ def prepared(cases: list[Case], root: str, jobs: int) -> SliceStore:
     return prepare(cases, split, preparation, LABELS, regions={}, seed=1, root=Path(root), jobs=jobs)
 
 
+def in_processes(cases: list[Case], root: str, processes: int) -> None:
+    begin = time.perf_counter()
+    parts = [cases[start::processes] for start in range(processes)]
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(prepared, parts, [root] * processes, [1] * processes))
+    print(
+        f"{processes} processes: {(time.perf_counter() - begin) / len(cases):.2f} s a case, with their imports"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?")
@@ -77,14 +87,8 @@ def main() -> None:
             cpu = (time.process_time() - cpu) / len(cases)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
             print(f"{jobs} threads: {each:.2f} s a case, {cpu:.2f} s of processor, peak {peak:.2f} GB")
-        begin = time.perf_counter()
-        processes = 1 if given.quick else 2
-        halves = [cases[start::processes] for start in range(processes)]
-        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-            list(pool.map(prepared, halves, [f"{temporary}/processes"] * processes, [1] * processes))
-        print(
-            f"{processes} processes: {(time.perf_counter() - begin) / len(cases):.2f} s a case, with their imports"
-        )
+        if not given.quick:  # most of it is their imports
+            in_processes(cases, f"{temporary}/processes", 2)
         begin = time.perf_counter()
         prepared(cases, f"{temporary}/threads1", 1)
         print(f"reused: {(time.perf_counter() - begin) / len(cases) * 1e3:.2f} ms a case")
