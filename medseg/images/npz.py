@@ -117,6 +117,12 @@ def write_npz(
                 archive.comment = MADE_UP.encode("ascii")
 
 
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
+    UnicodeDecodeError,  # a name that is said to be UTF-8 and is not
+)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
@@ -126,7 +132,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise RefusedError("the file is not there", NOT_THERE) from None
     except PermissionError:
         raise RefusedError("the file may not be read by this user", NO_RIGHT) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise RefusedError("the file is no whole NumPy archive (a zip file of .npy files)", _ANEW) from error
     except OSError as error:
         raise DataError(f"the file cannot be read: {error.strerror or 'it is damaged'}") from error

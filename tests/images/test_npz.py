@@ -215,3 +215,12 @@ def test_a_flipped_bit_is_seen(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not there"):
         FILES.read(tmp_path / "a.npz", ["t1"])
+
+
+def test_a_name_within_that_is_no_utf_8_is_damage(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", dätä=np.zeros(3))
+    content = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "b.npz").write_bytes(content.replace("ä".encode(), b"\xff\xff"))
+
+    with pytest.raises(DataError, match="no whole NumPy archive"):
+        FILES.read_mask(tmp_path / "b.npz")
