@@ -226,7 +226,7 @@ def own_address(
         TrackingError: User and password are expected, and not given; or the database is gone.
     """
     from medseg.tracking.mlflow.address import sqlite_path  # noqa: PLC0415
-    from medseg.tracking.mlflow.runs import holds_run  # noqa: PLC0415
+    from medseg.tracking.mlflow.runs import may_hold_run  # noqa: PLC0415
 
     uri = with_credentials(kept)
     if "***" in uri:
@@ -240,7 +240,7 @@ def own_address(
     beside, names = here / (own or path.name), (name, folder.name, *runs)
     if beside != path and own and not tracked:
         return f"sqlite:///{beside.as_posix()}"
-    if beside != path and beside.exists() and (not path.exists() or holds_run(beside, names)):
+    if beside != path and beside.exists() and (not path.exists() or may_hold_run(beside, names)):
         return f"sqlite:///{beside.as_posix()}"
     if path.exists():
         return uri

@@ -24,9 +24,8 @@ def main() -> int:
     """Do the task, and write what came of it."""
     stream = sys.stdin.buffer
     task: Apart = pickle.loads(stream.read(int.from_bytes(stream.read(8), "big")))  # noqa: S301 - of our parent
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # shells have what runs in the background ignore it
+    # Shells have what runs in the background ignore interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     told = threading.Event()
     for watch in (_when_parent_ends, _when_told):
         threading.Thread(target=watch, args=(task, told), daemon=True, name="told-to-end").start()

@@ -63,9 +63,8 @@ def unbuilt(described: Mapping[str, Any], allowed: Allowed, reason: str) -> Mode
     """
     parts = [described.get(key) for key in ("network", "task", "slices", "others")]
     further = further_packages(parts, allowed)
-    if (
-        further and not {each.partition(".")[0] for each in further} & sys.stdlib_module_names
-    ):  # never offered
+    pythons_own = {each.partition(".")[0] for each in further} & sys.stdlib_module_names  # never offered
+    if further and not pythons_own:
         return ModelError(
             f"the saved model needs {', '.join(further)}, which nothing allows. If you trust it:{allowing(further)}, "
             f"or in a script MEDSEG_ALLOW='{' '.join(further)}'."

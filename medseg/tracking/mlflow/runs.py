@@ -84,7 +84,7 @@ def run_folder_of(uri: str, run_id: str, below: Path | None = None) -> Path | No
     return folder if folder.is_dir() else None
 
 
-def holds_run(database: Path, names: Sequence[str]) -> bool:
+def may_hold_run(database: Path, names: Sequence[str]) -> bool:
     """Whether a database in a file has a run that was made for a folder of one of these names, or is damaged.
 
     A damaged one may have it, so that no other takes its place; whoever opens it says that it is damaged.
