@@ -5,7 +5,8 @@ MedsegError               something the user can mend; the command line ends wit
 ├── ManifestError         a data manifest cannot be read, or contradicts itself
 ├── DataError             the data cannot be used; carries the faults
 ├── StoreError            slices cannot be prepared, or a prepared store cannot be read
-├── TrainingError         a training cannot go on: out of memory, a process that ended
+├── TrainingError         a training cannot go on: a process that ended, a device that was lost
+│   ├── ShortOfMemoryError    a batch does not fit: more free memory, or another setting
 │   └── OtherSettingsError    it would end so again, as with a NaN loss: it needs other settings; a ModelError too
 ├── ModelError            a saved model cannot be loaded, or does not fit its input
 ├── RunError              a run cannot be found, continued or written
@@ -44,6 +45,18 @@ class TrainingError(MedsegError):
 
 class ModelError(MedsegError):
     """A saved model cannot be loaded, or does not fit its input."""
+
+
+class ShortOfMemoryError(TrainingError):
+    """A batch does not fit into the memory that is free: it goes on where more is, or with another setting.
+
+    Attributes:
+        setting: What of the definition to set to what, such as `loading.batch_size=4`; empty where no batch fits.
+    """
+
+    def __init__(self, message: str, *, setting: str = "") -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 class OtherSettingsError(TrainingError, ModelError):

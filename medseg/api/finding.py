@@ -51,7 +51,7 @@ def unfinished(*, take_over: bool = False) -> RunFolder:
         if state.part_of is not None and state.part_of.of_sweep:
             continue  # stopped on purpose, or gone on with by its sweep
         if state.status in ("KILLED", "FAILED") or (take_over and unsure(state, folder.path)):
-            if state.mine and not state.anew:
+            if state.mine and not state.hopeless:
                 return folder
             hopeless = hopeless or (f" {state.name} has failed. {folder.way_on(state)}" if state.mine else "")
             others += not state.mine

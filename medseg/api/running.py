@@ -244,7 +244,7 @@ def _gone_on(
     if root is None:
         _say_generated(definition, shown)
     shown.say(f"Going on with {kept.name}.")
-    if state.mine and state.anew:
+    if state.mine and state.hopeless:
         shown.say(f"It has failed. {folder.way_on(state)}", loud=True)
     conductor = Conductor(
         definition, manifest, root, given.over(kept.options), uri, shown, given.set, tuple(watch)

@@ -33,6 +33,17 @@ _LINE_FROM_S = 2.0
 _COPIED = re.compile(r"[A-Z][\w ,()]*: +(medseg |/|[A-Za-z]:\\)")
 
 
+#: A command in the middle of a sentence: up to three words in small letters, then options with what they are
+#: given, placeholders, names and places.
+_COMMAND = re.compile(
+    r"\b(?:medseg|mlflow|pip|torchrun)(?: [a-z][\w-]*(?=$|[\s,;:)`]|\.(?:\s|$))){0,3}"
+    r"(?: (?:--?[a-z][\w-]*(?:=\S+)?(?: [\w./~][^\s,;)]*)?|'[^']*'|[A-Z]{2,}\b"
+    r"|[^\s,;:()]*(?:[\d/_=~-]|\.\w)[^\s,;)]*))*"
+)
+#: Stands for a blank at which no line is broken.
+_JOINED = "\0"
+
+
 def print_line(console: Console, text: str, style: str = "") -> None:
     """Print a line: as it is, however long, in files and pipes; in a terminal it is broken between words.
 
@@ -50,18 +61,25 @@ def print_whole(console: Console, text: str) -> None:
 
 
 def _broken(line: str, width: int) -> list[str]:
-    """A line in pieces of a width; longer words stay whole."""
+    """A line in pieces of a width; longer words stay whole, and commands that fit into a line."""
     indent = line[: len(line) - len(line.lstrip())]
     further = f"{indent}  " if line.lstrip().startswith("- ") else indent
-    return textwrap.wrap(
-        line,
+    whole = _COMMAND.sub(lambda found: _together(found.group(), width - len(further)), line)
+    pieces = textwrap.wrap(
+        whole,
         width,
         subsequent_indent=further,
         break_long_words=False,
         break_on_hyphens=False,
         expand_tabs=False,
         replace_whitespace=False,
-    ) or [line]
+    )
+    return [piece.replace(_JOINED, " ") for piece in pieces] or [line]
+
+
+def _together(command: str, room: int) -> str:
+    """A command without places to break it at, if it fits into a line."""
+    return command.replace(" ", _JOINED) if len(command) <= room else command
 
 
 def display(console: Console) -> TerminalDisplay | PlainDisplay:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data._utils.signal_handling import _remove_worker_pids
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from medseg.errors import MedsegError, TrainingError
+from medseg.errors import MedsegError, ShortOfMemoryError
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def workers_watched(loader: DataLoader[Any]) -> Iterator[None]:
         loader: Of torch, with persistent processes.
 
     Raises:
-        TrainingError: One was killed or crashed, or found no memory.
+        ShortOfMemoryError: One was killed or crashed, or found no memory.
         MedsegError: What one of them raised, with the message that it has in this process.
     """
     try:
@@ -41,11 +41,12 @@ def workers_watched(loader: DataLoader[Any]) -> Iterator[None]:
     except (RuntimeError, MemoryError, EOFError, OSError, UnpicklingError) as error:
         if not _lacked_memory(str(error)) and not _cut_off(error):
             raise
-        raise TrainingError(
+        raise ShortOfMemoryError(
             f"one of {loader.num_workers} processes that load slices ended unexpectedly: most likely the system "
             "stopped it for want of memory, of which each takes its own, in a container also of shared memory "
             "(--shm-size). Start the run again with --set loading.workers=0, or a smaller loading.batch_size; or "
-            "free memory and go on with medseg pipeline resume."
+            "free memory and go on with medseg pipeline resume.",
+            setting="loading.workers=0",
         ) from error
 
 

@@ -97,6 +97,33 @@ def test_what_is_there_to_be_copied_stays_whole(text: str) -> None:
     assert printed(text, force_terminal=True) == f"{text}\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "after"),
+    [
+        ("medseg pipeline resume acdc-3", " goes on."),
+        ("medseg pipeline run my.yaml --data /a", ", once it is there."),
+        ("medseg data check acdc --data DIR", " lists them."),
+        ("medseg runs list", ". Then look."),
+        ("medseg predict latest IN -o OUT", ""),
+        ("pip install 'medseg[cluster]'", " brings it."),
+    ],
+)
+@pytest.mark.parametrize("before", ["It stopped; ", "It stopped there, as one says, and "])
+def test_a_command_in_a_sentence_can_be_copied(before: str, command: str, after: str) -> None:
+    lines = printed(f"{before}{command}{after}", force_terminal=True).splitlines()
+
+    assert any(command in line for line in lines)
+    assert all(len(line) <= 40 for line in lines)
+
+
+def test_a_command_that_is_longer_than_the_terminal_is_broken_between_words() -> None:
+    command = "medseg pipeline run acdc --set steps.fit.epochs=3 --data /data/acdc --device cpu"
+    lines = printed(f"Then {command}", force_terminal=True).splitlines()
+
+    assert " ".join(lines) == f"Then {command}"
+    assert all(len(line) <= 40 for line in lines)
+
+
 def test_what_a_program_reads_stays_whole_in_a_terminal_too() -> None:
     file = io.StringIO()
     print_whole(Console(file=file, width=40, force_terminal=True), LONG)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from medseg.errors import TrainingError
+from medseg.errors import ShortOfMemoryError
 from medseg.learning.inspection.trial_pass import untouched
 from medseg.learning.training.objective import OutputsLoss
 from medseg.machine.memory import Limits, available_memory, own_limits
@@ -96,21 +96,20 @@ def refuse_too_large(need: MemoryNeed, batch: int, device: torch.device, free: i
     """Compare the predicted need with what is free.
 
     Raises:
-        TrainingError: It will not fit; names a batch size that would.
+        ShortOfMemoryError: It will not fit; names a batch size that would.
     """
     if need.of(batch) > free:
-        raise TrainingError(
+        raise _short(
+            need.fits(free),
             f"a batch of {many(batch, 'slice')} needs about {_gib(need.of(batch))} on {device}, where {_gib(free)} "
-            f"are free. {_advice(need.fits(free))}"
+            "are free.",
         )
 
 
-def out_of_memory(need: MemoryNeed, batch: int, free: int) -> TrainingError:
+def out_of_memory(need: MemoryNeed, batch: int, free: int) -> ShortOfMemoryError:
     """The error for a batch that did not fit on the device after all."""
     fits = min(need.fits(free), max(batch // 2, 1)) if batch > 1 else 0
-    return TrainingError(
-        f"the device ran out of memory with a batch of {many(batch, 'slice')}. {_advice(fits)}"
-    )
+    return _short(fits, f"the device ran out of memory with a batch of {many(batch, 'slice')}.")
 
 
 def lacks_memory(error: Exception) -> bool:
@@ -120,10 +119,13 @@ def lacks_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _advice(fits: int) -> str:
+def _short(fits: int, found: str) -> ShortOfMemoryError:
     if fits < 1:
-        return "Not even one slice fits: take a smaller network or slices.size."
-    return f"Set loading.batch_size={fits} or less, or take a smaller network or slices.size."
+        return ShortOfMemoryError(f"{found} Not even one slice fits: take a smaller network or slices.size.")
+    setting = f"loading.batch_size={fits}"
+    return ShortOfMemoryError(
+        f"{found} Set {setting} or less, or take a smaller network or slices.size.", setting=setting
+    )
 
 
 def _gib(count: int) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medseg.errors import OtherSettingsError
+from medseg.errors import OtherSettingsError, ShortOfMemoryError
 from medseg.packages import allowing
 
 _LOWER = 10  # the rate of a new run is this part of the one that was too high
 _RATE = "optimiser.lr"
+_MEMORY = "loading."  # what saves memory, of which more may be free another time
 
 
 def anew(folder: Path, *, data: bool, assignments: Sequence[str] = (), packages: Sequence[str] = ()) -> str:
@@ -41,24 +42,33 @@ def way_on(
         data: Whether data must be named for a new run.
         packages: Those that it was allowed.
     """
+    resume = f"medseg pipeline resume {(setting and whole) or called}{allowing(packages)}"
     if not setting:
-        return f"Go on with it: medseg pipeline resume {called}{allowing(packages)}"
+        return f"Go on with it: {resume}"
+    instead = "Going on would end so again."
+    if not would_fail_again(setting):
+        instead = f"It needs more free memory to go on by {resume}."
     if whole:
-        return (
-            f"Going on would end so again. Start {whole} again with other settings, such as --set {setting}."
-        )
+        return f"{instead} Start {whole} again with other settings, such as --set {setting}."
     begin = anew(folder, data=data, assignments=[setting], packages=packages)
-    return f"Going on would end so again. Begin a new run with other settings: {begin}"
+    return f"{instead} Begin a new run with other settings: {begin}"
+
+
+def would_fail_again(setting: str) -> bool:
+    """Whether going on is in vain where a new run is to set this; with more free memory, it is not."""
+    return bool(setting) and not setting.startswith(_MEMORY)
 
 
 def needed(error: BaseException, steps: Mapping[str, Mapping[str, Any]], done: Sequence[str]) -> str:
-    """What a new run is to set, as `path=value`, where going on would end as it did; else empty.
+    """What a new run is to set, as `path=value`, where going on as before would end as it did; else empty.
 
     Args:
         error: What ended the run.
         steps: Of its definition, in order.
         done: Those that were done.
     """
+    if isinstance(error, ShortOfMemoryError):
+        return error.setting
     if not isinstance(error, OtherSettingsError):
         return ""
     begun = [name for name in steps if name in done] + [name for name in steps if name not in done][:1]

@@ -236,7 +236,8 @@ class Epochs:
         """Say what to do about a device that fails.
 
         Raises:
-            TrainingError: A batch did not fit, or the device is lost.
+            ShortOfMemoryError: A batch did not fit.
+            TrainingError: The device is lost.
         """
         try:
             yield
