@@ -35,6 +35,7 @@ from medseg.text import brief, composed, many, short_name
 if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
 
+_MAKER = "Manufacturer"  # of segmentations; a manifest that asks for it may take those of our own models
 _MISSING = "no {what} of the study fits {key} of the manifest"
 _DIGITS = 12  # of a number that a header writes as a text; Source: DICOM PS3.5, IS
 _ADD = "Add it, widen the expressions in the manifest, or leave the case out."
@@ -208,7 +209,9 @@ class SeriesFinder:
         return [
             (name, instance.path)
             for name, instance in study.files.items()
-            if instance.is_labels and self._fits(instance, rule.tags, "mask.tags")
+            if instance.is_labels
+            and (not instance.is_predicted or _MAKER in rule.tags)
+            and self._fits(instance, rule.tags, "mask.tags")
         ]
 
     def _beside(self, study: _Study, others: Mapping[str, Path]) -> list[tuple[str, Path]]:
@@ -232,7 +235,8 @@ class SeriesFinder:
     ) -> None:
         """How many files there are of each use, and that there is no case."""
         studies = read.studies
-        dicom = {each.path for study in studies.values() for each in study.files.values()}
+        instances = [each for study in studies.values() for each in study.files.values()]
+        dicom = {each.path for each in instances}
         known = {
             "of cases": len(used),
             "of series that are not asked for": len(dicom.difference(used)),
@@ -240,6 +244,13 @@ class SeriesFinder:
             "that cannot be read as DICOM": len(read.broken),
         }
         found.files = {**known, "of other kinds": walk.files - sum(known.values()), **walk.uses()}
+        predicted = sum(each.is_predicted for each in instances)
+        rule = self.layout.mask
+        if predicted and isinstance(rule, SegmentationRule) and _MAKER not in rule.tags:
+            found.notes.append(
+                f"{many(predicted, 'segmentation', 'were')} predicted by medseg, and become no label maps; "
+                f"if it is to be, ask for {_MAKER} in 'layout.mask.tags' of the manifest"
+            )
         if left := len(studies) - len(found.drafts):
             found.notes.append(
                 f"{left} of {many(len(studies), 'study')} have a series of no channel, and are no cases"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,11 +21,13 @@ class Study:
         patient: PatientID.
         series: Files of images by the UID of their series.
         drawn: Segmentations and structure sets.
+        predicted: How many segmentations of our models there are, which are not among these.
     """
 
     patient: str
     series: Mapping[str, Sequence[Instance]] = field(default_factory=dict)
     drawn: tuple[Instance, ...] = ()
+    predicted: int = 0
 
     @property
     def volumes(self) -> dict[str, Instance]:
@@ -52,6 +55,7 @@ def studies_of(folder: Folder) -> list[Study]:
     """The studies of a folder; files whose header cannot be read are of none."""
     series: dict[tuple[str, str], dict[str, list[Instance]]] = {}
     drawn: dict[tuple[str, str], list[Instance]] = {}
+    predicted = Counter[tuple[str, str]]()
     for entry in folder.of(DICOM):
         try:
             found = instance_of(entry.path)
@@ -59,9 +63,11 @@ def studies_of(folder: Folder) -> list[Study]:
             continue
         if found is None:
             continue
-        if found.is_labels:
+        if found.is_predicted:
+            predicted[found.study] += 1
+        elif found.is_labels:
             drawn.setdefault(found.study, []).append(found)
         elif found.is_image:
             series.setdefault(found.study, {}).setdefault(found.series, []).append(found)
     keys = dict.fromkeys((*series, *drawn))
-    return [Study(key[0], series.get(key, {}), tuple(drawn.get(key, ()))) for key in keys]
+    return [Study(key[0], series.get(key, {}), tuple(drawn.get(key, ())), predicted[key]) for key in keys]

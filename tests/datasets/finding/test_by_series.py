@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from pydicom.data import get_testdata_file
-from pydicom.uid import RTStructureSetStorage
+from pydicom.uid import RTStructureSetStorage, SegmentationStorage
 
 from medseg.datasets.checks.check import check
 from medseg.datasets.finding.scan import scan
@@ -413,6 +413,33 @@ def test_a_segmentation_or_structure_set_of_the_study_is_the_label_map(tmp_path)
     narrow["tags"] = {"Modality": "SEG"}
     (fault,) = found(with_mask(narrow), tmp_path).faults
     assert fault.found == "no segmentation or structure set of the study fits 'layout.mask' of the manifest"
+
+
+def test_what_medseg_predicted_is_no_truth_unless_its_manufacturer_is_asked_for(tmp_path):
+    write_study(tmp_path)
+    drawn = {"SOPClassUID": SegmentationStorage, "Modality": "SEG", "Manufacturer": "medseg"}
+    study = {"PatientID": "p1", "StudyInstanceUID": uid_of("p1", "a")}
+    write_dicom(tmp_path / "predicted", None, SeriesInstanceUID="1.2.9", **drawn, **study)
+
+    rule: dict[str, Any] = {"structures": {"tumour": "*"}}
+    listing = found(with_mask(rule), tmp_path)
+    (fault,) = listing.faults
+    assert fault.found == "no segmentation or structure set of the study fits 'layout.mask' of the manifest"
+    (told,) = [note for note in listing.notes if "predicted" in note]
+    assert told.startswith("1 segmentation was predicted by medseg")
+
+    write_dicom(
+        tmp_path / "drawn", None, SeriesInstanceUID="1.2.8", **drawn | {"Manufacturer": "A ward"}, **study
+    )
+    listing = found(with_mask(rule), tmp_path)
+    assert listing.faults == ()
+    assert files_of(listing.cases[0].mask)[0] == tmp_path / "drawn"
+
+    rule["tags"] = {"Manufacturer": "medseg"}
+    listing = found(with_mask(rule), tmp_path)
+    assert listing.faults == ()
+    assert listing.notes == ()
+    assert files_of(listing.cases[0].mask)[0] == tmp_path / "predicted"
 
 
 def _fifo(path: Path) -> None:

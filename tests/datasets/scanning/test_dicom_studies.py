@@ -84,6 +84,22 @@ def test_series_are_channels_by_words_and_structures_of_several_patients_are_cla
     assert len(seen.rest["DICOM files that belong to no case"]) == 6
 
 
+def test_what_medseg_predicted_is_no_label_map(tmp_path):
+    for number, study in enumerate(write_studies(tmp_path, "FLAIR")):
+        own = {"Modality": "SEG", "Manufacturer": "medseg", "SeriesInstanceUID": uid_of("own", number)}
+        write_dicom(tmp_path / f"{number}.dcm", None, SOPClassUID=SegmentationStorage, **own, **study)
+    seen = look(tmp_path)
+    assert seen.layout is not None
+    assert "no label maps were found" in seen.layout.cannot
+    assert "no label maps, since medseg predicted them: 2 segmentations" in seen.layout.reasons
+
+    for number, study in enumerate(write_studies(tmp_path / "drawn", "FLAIR")):
+        write_drawn(tmp_path / str(number) / "drawn", study, "GTV")
+    again = look(tmp_path)
+    assert again.layout is not None
+    assert "2 RTSTRUCT are label maps" in again.layout.reasons
+
+
 def write_with_and_without_agent(folder: Path) -> None:
     """Studies of FLAIR and of two series that are called alike, one of them after a contrast agent."""
     studies = write_studies(folder, "AX T2 FLAIR", "AX T1 SE")

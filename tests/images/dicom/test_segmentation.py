@@ -19,6 +19,7 @@ from pydicom import dcmread
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, generate_uid
 
 from medseg.errors import DataError
+from medseg.images.dicom.series.index import instance_of
 from medseg.images.dicom.writing.segmentation import Form, write_segmentation
 from medseg.images.dicom.writing.segments import Algorithm, Code, Segment
 from medseg.testing.dicoms import write_dicom
@@ -139,6 +140,23 @@ def test_it_says_of_what_by_what_and_how_shown(
     assert data.NumberOfFrames == SLICES * (3 if form == "binary" else 1), "empty frames are kept"
     assert data.PatientID == "test"
     assert data.ContentCreatorName == ""
+
+
+def test_it_is_known_as_predicted_and_what_others_drew_is_not(
+    mask: NDArray[Any], series: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    path = written(mask, series(), tmp_path)
+    made = instance_of(path)
+    assert made is not None
+    assert made.is_predicted
+
+    dataset = dcmread(path)
+    dataset.Manufacturer = "A ward"
+    dataset.save_as(path)
+    corrected = instance_of(path)
+    assert corrected is not None
+    assert corrected.is_labels
+    assert not corrected.is_predicted
 
 
 def test_axes_in_another_order_give_the_same_object(

@@ -89,6 +89,8 @@ class DicomStudies:
                 f"{many(patients, 'patient')}, by their headers"
             )
         ]
+        if predicted := sum(study.predicted for study in studies):
+            reasons.append(f"no label maps, since medseg predicted them: {many(predicted, 'segmentation')}")
         channels, why = _channels(studies)
         left = [
             each for each in _volumes(studies) if not any(_fits(tags, each[1]) for tags in channels.values())

@@ -21,6 +21,9 @@ _NO_IMAGES = {"SR", "PR", "KO", "DOC", "RTPLAN", "RTDOSE", "RTRECORD", "REG", "F
 LABELS = {"SEG", "RTSTRUCT"}
 """Modalities of objects that are label maps, or may become some."""
 
+MAKER = "medseg"
+"""Manufacturer of the segmentations that this package writes."""
+
 #: A DICOMDIR, which lists the files of a disc. Source: DICOM PS3.4, annex B.5.
 _DIRECTORY = "1.2.840.10008.1.3.10"
 
@@ -36,7 +39,7 @@ _ALWAYS = (
         "ImageType",
     ),
     *("ContrastBolusAgent", "BodyPartExamined", "ConvolutionKernel", "AcquisitionNumber", "EchoNumbers"),
-    *("TemporalPositionIdentifier", "ImagePositionPatient", "NumberOfFrames"),
+    *("TemporalPositionIdentifier", "ImagePositionPatient", "NumberOfFrames", "Manufacturer"),
 )
 
 
@@ -78,6 +81,11 @@ class Instance:
     def is_labels(self) -> bool:
         """Whether it is a segmentation or a structure set."""
         return self.tags["Modality"] in LABELS
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether a model of ours predicted it: a model that learned from it would learn from itself."""
+        return self.is_labels and self.tags["Manufacturer"] == MAKER
 
 
 def holds_images(modality: str) -> bool:

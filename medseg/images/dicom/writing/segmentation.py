@@ -16,6 +16,7 @@ from pydicom.valuerep import DA, TM
 
 from medseg.images.dicom.header import Header, opened_frames
 from medseg.images.dicom.quiet import quiet
+from medseg.images.dicom.series.index import MAKER
 from medseg.images.dicom.series.plane import planes_in
 from medseg.images.dicom.writing.check import refuse_other_voxels
 from medseg.images.dicom.writing.identity import identify
@@ -248,7 +249,7 @@ def _object(
             series_number=series_number,
             sop_instance_uid=generate_uid(),
             instance_number=1,
-            manufacturer="medseg",
+            manufacturer=MAKER,
             manufacturer_model_name=algorithm.name[:64],
             software_versions=algorithm.software[:64],
             device_serial_number=algorithm.version[:64],
