@@ -135,3 +135,21 @@ def test_a_study_without_a_channel_is_refused_for_its_reason(both, tmp_path):
         "t1",
         "no series of the study fits 'layout.series.t1' of the manifest",
     )
+
+
+@pytest.mark.parametrize("on", ["", "local:1"])
+def test_slices_that_are_named_one_by_one_are_the_studies_that_they_are_of(both, tmp_path, on, monkeypatch):
+    monkeypatch.chdir(both)
+    images = both / "dicom" / "images"
+    usual = predict(predictor(SERIES), [images], tmp_path / "folder")
+    slices = sorted(path.relative_to(both) for path in images.rglob("*") if path.is_file())
+    again = predict(predictor(SERIES), slices, tmp_path / "files", on=on)
+
+    assert again.faults == ()
+    assert [each.case for each in again.cases] == [each.case for each in usual.cases]
+    for each in usual.cases:
+        first, second = (
+            nibabel.load(tmp_path / place / f"{each.case}.nii.gz") for place in ("folder", "files")
+        )
+        np.testing.assert_array_equal(first.get_fdata(), second.get_fdata())
+        np.testing.assert_array_equal(first.affine, second.affine)

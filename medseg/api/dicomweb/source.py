@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from medseg.datasets.manifest.series.announced import asked, may_be_asked_for
 from medseg.datasets.manifest.series.layout import SeriesLayout
 from medseg.errors import DataError, DefinitionError, Fault
+from medseg.files.many import together
+from medseg.images.dicom.series.directory import is_directory
 from medseg.images.refusal import RefusedError, found_and_remedy
 from medseg.places import passing_folder
 from medseg.progress import Progress
@@ -65,8 +67,13 @@ class Files:
 
     @contextmanager
     def opened(self, manifest: Manifest, progress: Progress) -> Iterator[Inputs]:  # noqa: ARG002 - as the other
-        """As they are."""
-        yield Inputs(self.paths)
+        """As they are; slices that are named one by one, as a shell does for `*`, together."""
+        files = [path.absolute() for path in self.paths if path.is_file() and not is_directory(path.name)]
+        if len(files) < 2 or not manifest.layout.by_content:
+            yield Inputs(self.paths)
+            return
+        others = [path for path in self.paths if path.absolute() not in files]
+        yield Inputs((*others, together(list(dict.fromkeys(files)))))
 
 
 @dataclass(frozen=True)

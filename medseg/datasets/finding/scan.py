@@ -71,7 +71,8 @@ def scan(
 
     Args:
         manifest: Says how files are named.
-        root: The data set's folder, a folder within it, one case's folder, or a single image file.
+        root: The data set's folder, a folder within it, one case's folder, or a single image file; where files tell
+            themselves what they belong to, also several (`medseg.files.many.together`).
         truth: Whether a case must have a truth, be it a label map or its class; else none is looked for.
         only: The channels that a case must have, in this order; by default all of the manifest's.
         allowed: Where a layout that the manifest declares may come from.
@@ -82,7 +83,7 @@ def scan(
         DataError: Ids are identifying, and the key of their pseudonyms cannot be used.
     """
     channels = _channels_asked(manifest, only)
-    root = Path(root)
+    root = root if isinstance(root, Path) else Path(root)  # a path that stands for several files stays so
     fault = _unusable(root, manifest)
     if fault is not None:
         return Listing((), (fault,))

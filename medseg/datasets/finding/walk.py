@@ -14,6 +14,7 @@ from medseg.datasets.finding.doubtful import may_be_image, own_ending
 from medseg.datasets.finding.draft import Draft, Found
 from medseg.datasets.sample_mark import is_mark
 from medseg.errors import Fault
+from medseg.files.many import files_of
 from medseg.files.of_systems import is_of_system
 from medseg.files.regular import open_regular
 from medseg.text import composed
@@ -31,7 +32,7 @@ class Walk:
     """Files below a root, and what could not be looked into.
 
     Attributes:
-        root: A folder, or one file.
+        root: A folder, or one file, or several together.
         suffixes: Endings of names, in lower case, that `kind` counts.
         all: Whether files of other endings are given as well.
         unread: Images of kinds that are not read, by their ending. Where not all files are given, by their names
@@ -55,7 +56,10 @@ class Walk:
     def paths(self) -> Iterator[tuple[str, Path]]:
         """Path relative to the root with `/` and in NFC, and full path, of every file that is not hidden."""
         if self.root.is_file():
-            yield from self._counted(self.root.name, self.root)
+            files = files_of(self.root)
+            above = os.path.commonpath([each.parent for each in files])
+            for each in files:
+                yield from self._counted(each.relative_to(above).as_posix(), each)
             return
         waiting, linked = [("", self.root)], {os.path.realpath(self.root)}
         while waiting:

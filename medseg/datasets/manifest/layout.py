@@ -32,6 +32,8 @@ class FileLayout(BaseModel):
     finder: ClassVar[str]
     own_kind: ClassVar[str] = ""
     """What the files are called where the layout itself says of which kind they are, so that the manifest may not."""
+    by_content: ClassVar[bool] = False
+    """Whether files tell themselves what they belong to, so that those named one by one may be one case."""
 
     def files(self, values: Mapping[str, int]) -> FileKind | None:  # noqa: ARG002 - for layouts with a kind
         """The kind of the files, None where the manifest says it.

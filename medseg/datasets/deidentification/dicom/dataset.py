@@ -18,6 +18,7 @@ from pydicom.uid import UID
 
 from medseg.datasets.deidentification.choice import Choice
 from medseg.datasets.deidentification.dicom.profile import Action, Rule, is_graphic, table
+from medseg.datasets.deidentification.dicom.spellings import parts_of, spellings
 from medseg.datasets.deidentification.substitutes import Substitutes, shifted
 from medseg.images.dicom.elements import most_elements, too_many
 
@@ -82,7 +83,7 @@ _SHORTEST = 4  # letters of a part of a name that is looked for: shorter ones st
 
 
 def identifiers(data: Dataset) -> frozenset[str]:
-    """Parts of names and numbers of a patient and of those around, in lower case, of all levels.
+    """Parts of names and numbers of a patient and of those around, in lower case and all spellings, of all levels.
 
     Raises:
         RefusedError: It holds more attributes than any file needs.
@@ -93,9 +94,7 @@ def identifiers(data: Dataset) -> frozenset[str]:
             raise too_many(most)
         if element.tag in _NAMING:
             texts.append(str(element.value))
-    return frozenset(
-        part.casefold() for text in texts for part in re.split(r"[\W_]+", text) if len(part) >= _SHORTEST
-    )
+    return frozenset().union(*(parts_of(text, _SHORTEST) for text in texts))
 
 
 def _readable(data: Dataset) -> Iterator[DataElement]:
@@ -210,8 +209,7 @@ class DatasetCleaner:
         """Whether a short text, or the number of a series or image, holds a part of a name or number."""
         if element.VR not in _SHORT and (element.VR != "IS" or element.tag.group != _RELATIONS):
             return False
-        text = str(element.value).casefold()
-        return any(part in text for part in self._naming)
+        return any(part in text for text in spellings(str(element.value)) for part in self._naming)
 
     def _characters(self, element: DataElement) -> None:
         """Only character sets that there are: any other text is one that somebody put there."""
@@ -224,9 +222,7 @@ class DatasetCleaner:
         if element.tag.group == _OF_PIXELS or element.tag == _MODALITY or element.is_empty:
             return
         values = [str(each) for each in _values(element)]
-        new = [
-            "REMOVED" if self._naming & set(re.split(r"[\W_]+", each.casefold())) else each for each in values
-        ]
+        new = ["REMOVED" if self._naming & parts_of(each, _SHORTEST) else each for each in values]
         if new != values:
             element.value = new if len(new) > 1 else new[0]
             self.counts["replaced"] += 1

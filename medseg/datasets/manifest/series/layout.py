@@ -59,6 +59,7 @@ class SeriesLayout(FileLayout):
 
     finder: ClassVar[str] = "medseg.datasets.finding.by_series.SeriesFinder"
     own_kind: ClassVar[str] = "DICOM series"
+    by_content: ClassVar[bool] = True
 
     series: dict[str, Tags] = Field(min_length=1)
     mask: str | SegmentationRule | None = None

@@ -232,6 +232,17 @@ def test_short_texts_and_numbers_that_name_the_patient_are_emptied(cleaned: Call
     assert (data.InstanceNumber, data.Manufacturer) == (12, "Good")
 
 
+def test_a_name_is_found_in_other_spellings_and_a_number_without_its_letters(
+    cleaned: Callable[..., Any],
+) -> None:
+    naming = {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Müller^Anna", "PatientID": "KH-0012345"}
+    _, data = cleaned(**naming, SoftwareVersions="for MUELLER", Manufacturer="Good", SeriesNumber=12345)
+
+    assert not data.SoftwareVersions
+    assert data.SeriesNumber is None
+    assert data.Manufacturer == "Good"
+
+
 def test_codes_that_name_the_patient_are_replaced_and_others_stay(cleaned: Callable[..., Any]) -> None:
     """The standard lets programs add codes of their own."""
     told: dict[str, Any] = {
