@@ -105,8 +105,7 @@ class RunResult:
         from medseg.datasets.manifest.manifest import Manifest  # noqa: PLC0415
 
         path = self.folder / "manifest.yaml"
-        pictures = path.exists() and Manifest.from_yaml(path).pictures is not None
-        return "groups" if pictures else "patients"
+        return f"{Manifest.from_yaml(path).groups_are}s" if path.exists() else "patients"
 
     def table(self, name: str) -> DataFrame:
         """A table of scores by its name without `.csv`, such as `test_confusion`.

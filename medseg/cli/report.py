@@ -35,7 +35,7 @@ def print_report(console: Console, found: Checked, *, show_paths: bool = False) 
     console.print((_size_table if found.manifest.pictures else _grid_table)(report))
     if report.class_rows():
         console.print(_class_table(report))
-    each, groups_are = ("pixels", "group") if found.manifest.pictures else ("voxels", "patient")
+    each, groups_are = "pixels" if found.manifest.pictures else "voxels", found.manifest.groups_are
     labels = Table("value", "class", each, "cases", title="Labels", header_style="bold")
     for row in report.label_rows():
         name = Text(printable(row["class"]) or "unknown")

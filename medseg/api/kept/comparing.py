@@ -118,7 +118,7 @@ def figures(found: Comparison) -> dict[str, Callable[[], Figure]]:
                 {row.name or ALL: row.compared.of_patients() for row in rows},
                 sides=("A", side),
                 larger_is_better=rows[0].direction.sign > 0,
-                heading=f"{score} per patient",
+                heading=f"{score} per {found.noun}",
             )
     for side, amounts in found.amounts.items():
         if amounts:

@@ -116,7 +116,7 @@ def _found(found: Comparison) -> Sequence[Block]:
     sentences = [Words(sentence) for sentence in found.sentences()]
     notes = [Words(note, "loud" if note.partition(":")[0].isupper() else "plain") for note in found.notes]
     table = Table(
-        f"On {many(len(found.patients), 'patient')}, one by one: the other side less A", columns, rows
+        f"On {many(len(found.patients), found.noun)}, one by one: the other side less A", columns, rows
     )
     return [*sentences, *notes, table]
 

@@ -39,14 +39,14 @@ def _print_text(console: Console, found: Comparison) -> None:
         say(console, each.label)
     for side, score in dict.fromkeys((row.side, row.score) for row in found.rows):
         rows = [row for row in found.rows if (row.side, row.score) == (side, score)]
-        console.print(_table(rows, side, score))
+        console.print(_table(rows, side, score, found.noun))
         if any(len(each.runs) > 1 for each in found.sides if each.letter in ("A", side)):
             console.print(_spread(rows, side, found))
     tests = ", ".join(dict.fromkeys(row.found.test for row in found.rows))
     say(
         console,
-        f"p: {tests}; corrected after Holm for {many(len(found.rows), 'test')}. Interval: 95 %, over patients. "
-        "Chance: share of resamples of the patients in which it is better.",
+        f"p: {tests}; corrected after Holm for {many(len(found.rows), 'test')}. Interval: 95 %, over {found.noun}s. "
+        f"Chance: share of resamples of the {found.noun}s in which it is better.",
     )
     for sentence in found.sentences():
         say(console, sentence, "bold")
@@ -57,11 +57,11 @@ def _print_text(console: Console, found: Comparison) -> None:
     say(console, RESEARCH, "italic")
 
 
-def _table(rows: Sequence[Row], side: str, score: str) -> Table:
+def _table(rows: Sequence[Row], side: str, score: str, noun: str) -> Table:
     """The number of patients stands in the title where all rows have as many: names need the room."""
     counts = {row.found.patients for row in rows}
     less = ", less is better" if rows[0].direction.sign < 0 else ""
-    of = f", {many(max(counts), 'patient')}" if len(counts) == 1 else ""
+    of = f", {many(max(counts), noun)}" if len(counts) == 1 else ""
     table = _empty(f"{score}{less}: {side} compared with A{of}")
     table.add_column("class or region", overflow="fold")
     heads = ("A", side, f"{side} - A", "95% interval", "p", "chance", "worse", *(() if of else ("n",)))
@@ -91,7 +91,7 @@ def _spread(rows: Sequence[Row], side: str, found: Comparison) -> Table:
     for head in (
         f"A, {many(runs['A'], 'seed')}",
         f"{side}, {many(runs[side], 'seed')}",
-        "difference, patients",
+        f"difference, {found.noun}s",
     ):
         table.add_column(head, justify="right", no_wrap=True)
     for row in rows:

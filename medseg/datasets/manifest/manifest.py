@@ -72,6 +72,11 @@ class Manifest(ManifestFields):
         return self.image_labels or "masks"
 
     @property
+    def groups_are(self) -> Literal["patient", "group"]:
+        """What a group of cases is called: pictures may be of articles or plates, volumes are of patients."""
+        return "patient" if self.pictures is None else "group"
+
+    @property
     def open_classes(self) -> bool:
         """Whether the classes are yet to be found in the data: see `medseg.datasets.finding.scan.found_classes`."""
         return self.image_labels is not None and not self.classes

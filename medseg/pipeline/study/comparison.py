@@ -99,6 +99,7 @@ class Comparison:
         rows: Each score and class or region of each other side.
         notes: What keeps this from saying much, as sentences.
         amounts: How much there is of each class or region, by the letter of the other side and name.
+        noun: What those are whom `patients` names: patients, or groups of pictures.
     """
 
     sides: Sequence[Side]
@@ -106,6 +107,7 @@ class Comparison:
     rows: Sequence[Row]
     notes: Sequence[str]
     amounts: Mapping[str, Mapping[str, Amounts]]
+    noun: str = "patient"
 
     def differences(self) -> DataFrame:
         """A row each score and name of each side but A.
@@ -220,7 +222,8 @@ def compare(
     amounts = {
         side.letter: found.kind.amounts(sides[0].runs, side.runs, of, found.patients) for side in sides[1:]
     }
-    return Comparison(sides, found.patients, held, [*found.notes, *_notes(sides, held)], amounts)
+    notes = [*found.notes, *_notes(sides, held, found.noun)]
+    return Comparison(sides, found.patients, held, notes, amounts, found.noun)
 
 
 def _rows(
@@ -273,7 +276,7 @@ def _wished_names(found: Pairing, wished: Sequence[str]) -> Sequence[str]:
     return [name for name in found.names if name in wished] if wished else found.names
 
 
-def _notes(sides: Sequence[Side], rows: Sequence[Row]) -> Iterator[str]:
+def _notes(sides: Sequence[Side], rows: Sequence[Row], noun: str) -> Iterator[str]:
     if any(run.state.generated for side in sides for run in side.runs):
         yield "GENERATED DATA: this says nothing about real patients."
     for mixture in dict.fromkeys(run.state.mixture for side in sides for run in side.runs):
@@ -289,20 +292,20 @@ def _notes(sides: Sequence[Side], rows: Sequence[Row]) -> Iterator[str]:
     single = [side.letter for side in sides if len(side.runs) == 1]
     if single:
         yield (
-            f"One run of {' and '.join(single)}: interval and test are over patients, for these very runs. Another "
+            f"One run of {' and '.join(single)}: interval and test are over {noun}s, for these very runs. Another "
             "seed may give another difference; runs of other seeds are joined with commas."
         )
     least = min((least_p(row.found.patients) for row in rows), default=1.0) * len(rows)
     if all(row.found.test.startswith("Wilcoxon") for row in rows) and least >= LEVEL:
         most = max((row.found.patients for row in rows), default=0)
         yield (
-            f"{many(most, 'patient', 'are')} too few for {many(len(rows), 'test')}: not even if all of them differ "
+            f"{many(most, noun, 'are')} too few for {many(len(rows), 'test')}: not even if all of them differ "
             "in one direction could a difference be shown."
         )
     for row in rows:
         if row.found.left_out:
             yield (
-                f"{row.score} of {row.name or ALL}, A and {row.side}: {many(row.found.left_out, 'patient', 'are')} "
+                f"{row.score} of {row.name or ALL}, A and {row.side}: {many(row.found.left_out, noun, 'are')} "
                 "left out, since the score is defined in some of the runs alone, as where one predicts what is not "
                 "there."
             )

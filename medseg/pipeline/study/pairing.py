@@ -20,12 +20,14 @@ class Pairing:
         names: Classes and regions of all of them.
         patients: Of all of them, sorted.
         notes: What they have not in common, as sentences.
+        noun: What those are whom `patients` names: patients, or groups of pictures.
     """
 
     kind: ScoreTables
     names: Sequence[str]
     patients: Sequence[str]
     notes: Sequence[str]
+    noun: str
 
 
 def pair(sides: Sequence[Side], *, on_common: bool = False) -> Pairing:
@@ -42,29 +44,30 @@ def pair(sides: Sequence[Side], *, on_common: bool = False) -> Pairing:
     kind = _kind(runs)
     names = _names(kind, runs)
     _refuse_other_slices(runs)
-    differing = [*_data(runs), *_patients(kind, names, runs)]
+    noun = runs[0].groups_are
+    differing = [*_data(runs), *_patients(kind, names, runs, noun)]
     shared = _shared(kind, names, runs)
     if not shared:
         raise RunError(
-            "the runs have no test patient in common, so that nobody can be paired. Where ids of the data set are "
+            f"the runs have no test {noun} in common, so that nothing can be paired. Where ids of the data set are "
             "identifying, tables hold pseudonyms, and each machine gives others: score both runs on one machine. "
             "Else give both pipelines the same test part: split.file, or one split.seed."
         )
     if differing and not on_common:
         raise RunError(
             f"the runs were not tested on the same: {'; '.join(differing)}. To compare them on the "
-            f"{many(len(shared), 'patient')} that they share: --on-common. To give runs of other seeds one "
+            f"{many(len(shared), noun)} that they share: --on-common. To give runs of other seeds one "
             "test part: --set split.seed=1"
         )
     left_out = [name for run in runs for name in kind.names(run) if name not in names]
     notes = (
-        [f"Compared on the {many(len(shared), 'patient')} that all runs share: {'; '.join(differing)}."]
+        [f"Compared on the {many(len(shared), noun)} that all runs share: {'; '.join(differing)}."]
         if differing
         else []
     )
     if left_out:
         notes.append(f"Not compared, since not all runs have them: {', '.join(dict.fromkeys(left_out))}.")
-    return Pairing(kind, names, shared, notes)
+    return Pairing(kind, names, shared, notes, noun)
 
 
 def _kind(runs: Sequence[Tested]) -> ScoreTables:
@@ -137,7 +140,7 @@ def _tested(kind: ScoreTables, names: Sequence[str], run: Tested) -> dict[str, d
     return found
 
 
-def _patients(kind: ScoreTables, names: Sequence[str], runs: Sequence[Tested]) -> list[str]:
+def _patients(kind: ScoreTables, names: Sequence[str], runs: Sequence[Tested], noun: str) -> list[str]:
     """In what the patients of other runs differ from those of the first."""
     first, found = _tested(kind, names, runs[0]), []
     for run in runs[1:]:
@@ -145,13 +148,13 @@ def _patients(kind: ScoreTables, names: Sequence[str], runs: Sequence[Tested]) -
         alone = [len(a.keys() - b.keys()) for a, b in ((first, other), (other, first))]
         if any(alone):
             found.append(
-                f"{many(alone[0], 'patient', 'were')} tested by {runs[0].name} alone, {alone[1]} by {run.name} alone"
+                f"{many(alone[0], noun, 'were')} tested by {runs[0].name} alone, {alone[1]} by {run.name} alone"
             )
         both = first.keys() & other.keys()
         cases = sum(first[one].keys() != other[one].keys() for one in both)
         truth = sum(first[one] != other[one] for one in both) - cases
-        found += [f"{many(cases, 'patient', 'have')} other cases in {run.name}"] if cases else []
-        found += [f"the truth of {many(truth, 'patient')} is another in {run.name}"] if truth else []
+        found += [f"{many(cases, noun, 'have')} other cases in {run.name}"] if cases else []
+        found += [f"the truth of {many(truth, noun)} is another in {run.name}"] if truth else []
     return found
 
 

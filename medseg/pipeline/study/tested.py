@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import MedsegError, RunError
 from medseg.files.inside import inside
 from medseg.files.regular import read_json
@@ -90,6 +91,14 @@ class Tested:
     def name(self) -> str:
         """Of its folder."""
         return self.folder.path.resolve().name
+
+    @property
+    def groups_are(self) -> str:
+        """What a group of cases is called: `patient`, also where the kept manifest cannot be read, or `group`."""
+        try:
+            return Manifest.from_yaml(inside(self.folder.path, "manifest.yaml")).groups_are
+        except (OSError, MedsegError):
+            return "patient"
 
     @property
     def by_slice(self) -> bool:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+from io import StringIO
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from scipy.stats import wilcoxon
 
 from medseg.api import load_pipeline
+from medseg.cli.printing.comparison_tables import print_comparison
 from medseg.datasets.case import Case
 from medseg.errors import RunError
 from medseg.pipeline.study.comparison import compare
 from medseg.splits.split import make_split
+
+ROOT = Path(__file__).parents[3]
 
 
 def records(found):
@@ -329,6 +337,20 @@ def test_of_pictures_the_table_of_groups_is_compared(made_run):
     assert found.of_patients()["a"].tolist() == [0.8, 0.5]
     amounts = found.amounts["B"]["foreground"]
     assert (amounts.unit, amounts.truth.tolist()) == ("pixels", [5.5, 7])
+
+
+def test_groups_of_pictures_are_called_so_and_patients_patients(made_run, volumes):
+    runs = [made_run(name, {"": volumes(seed)}) for seed, name in enumerate("ab")]
+    assert compare([[run] for run in runs]).noun == "patient"
+
+    for run in runs:
+        shutil.copy(ROOT / "data_manifests" / "emps.yaml", run.path / "manifest.yaml")
+    told = StringIO()
+    print_comparison(Console(file=told, width=400), compare([[run] for run in runs]), "text")
+
+    assert ", 12 groups" in told.getvalue()
+    assert "over groups, for these very runs" in told.getvalue()
+    assert "of patients" not in told.getvalue()
 
 
 def test_runs_of_other_seeds_have_one_test_part_once_the_split_has_a_seed_of_its_own(tmp_path):
