@@ -46,7 +46,7 @@ class Expected:
             minutes: Of the training.
             taken: Bytes, if known.
         """
-        memory = "" if taken is None else f", and {_share(taken / 2**30, self.gib)} {self.gib:.2g} GiB"
+        memory = "" if taken is None else f", and {_share(taken / 2**30, self.gib)} {self.gib:.3g} GiB"
         return (
             f"{_share(minutes, self.minutes)} {self.minutes:.3g} minutes{memory} that the definition expects"
         )
@@ -71,7 +71,7 @@ def account(run: Run, standing: Standing, taken: int | None, expected: Expected 
     """
     minutes = sum(row.get("seconds", 0.0) for row in standing.history) / 60
     off = "" if expected is None else f": {expected.against(minutes, taken)}"
-    memory = "" if taken is None else f" and {taken / 2**30:.2g} GiB of memory"
+    memory = "" if taken is None else f" and {taken / 2**30:.3g} GiB of memory"
     run.progress.say(f"The training took {_took(minutes)}{memory}{off}.")
     run.recorder.tags({f"{run.step}.minutes": f"{minutes:.2f}"})
     if taken is not None:

@@ -226,7 +226,7 @@ def _training(
     if length.minutes is not None:
         yield Choice(
             "steps.fit.expected",
-            {"minutes": max(round(length.minutes, 1), 0.1), "gib": max(round(length.gib, 2), 0.01)},
+            {"minutes": max(round(length.minutes, 1), 0.1), "gib": float(f"{max(length.gib, 0.001):.3g}")},
             "measured on this machine; the run says how far it was off",
         )
     if mirrored:
