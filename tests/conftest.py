@@ -461,8 +461,9 @@ def made_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeRun:
         (folder.path / "scores").mkdir(parents=True)
         declared = read_yaml(ROOT / "pipelines" / f"{pipeline}.yaml") | (definition or {})
         (folder.path / "definition.yaml").write_text(to_yaml(declared), encoding="utf-8")
-        known = {"data": "/data", "status": "FINISHED", "data_fingerprint": "0" * 32, **state}
-        folder.write(State(name, pipeline, options=RunOptions.of(device="cpu"), **known))
+        options = RunOptions.of(device="cpu")
+        known = {"data": "/data", "status": "FINISHED", "data_fingerprint": "0" * 32, "options": options}
+        folder.write(State(name, pipeline, **known | state))
         for ending, table in tables.items():
             table.to_csv(folder.path / "scores" / f"test{ending}.csv", index=False)
         return folder

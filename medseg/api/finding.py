@@ -13,6 +13,7 @@ from medseg.errors import MedsegError, RunError, TrackingError
 from medseg.files.inside import refuse_ways_out
 from medseg.packages import allowing
 from medseg.pipeline.claim import alive, unsure
+from medseg.pipeline.declaration.anew import would_fail_again
 from medseg.pipeline.folder import RUNS, RunFolder, State, all_runs, gone, is_plain
 from medseg.pipeline.options import RunOptions
 from medseg.recorder import Status
@@ -51,7 +52,7 @@ def unfinished(*, take_over: bool = False) -> RunFolder:
         if state.part_of is not None and state.part_of.of_sweep:
             continue  # stopped on purpose, or gone on with by its sweep
         if state.status in ("KILLED", "FAILED") or (take_over and unsure(state, folder.path)):
-            if state.mine and not state.hopeless:
+            if state.mine and not would_fail_again(state.anew):
                 return folder
             hopeless = hopeless or (f" {state.name} has failed. {folder.way_on(state)}" if state.mine else "")
             others += not state.mine

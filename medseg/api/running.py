@@ -19,6 +19,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DefinitionError, RunError
 from medseg.files.inside import refuse_ways_out
 from medseg.machine.ranks.across import across
+from medseg.pipeline.declaration.anew import would_fail_again
 from medseg.pipeline.declaration.definition import PipelineDefinition
 from medseg.pipeline.declaration.overrides import in_effect
 from medseg.pipeline.folder import RunFolder, State
@@ -244,7 +245,7 @@ def _gone_on(
     if root is None:
         _say_generated(definition, shown)
     shown.say(f"Going on with {kept.name}.")
-    if state.mine and state.hopeless:
+    if state.mine and would_fail_again(state.anew):
         shown.say(f"It has failed. {folder.way_on(state)}", loud=True)
     conductor = Conductor(
         definition, manifest, root, given.over(kept.options), uri, shown, given.set, tuple(watch)

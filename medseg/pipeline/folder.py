@@ -23,7 +23,7 @@ from medseg.errors import RunError
 from medseg.files.inside import inside, is_normal, own_place
 from medseg.files.regular import read_json
 from medseg.pipeline.claim import Process, alive, taken, unsure
-from medseg.pipeline.declaration.anew import way_on, would_fail_again
+from medseg.pipeline.declaration.anew import way_on
 from medseg.pipeline.declaration.definition import Slug
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import LOCKS, hold, holds, let_go, this_process, turn, worked_on
@@ -126,11 +126,6 @@ class State:
     mixture: Annotated[str, Field(pattern=r"^([0-9]{1,9} of [0-9]{1,9})?$")] = ""
     anew: Address = ""
     signature: str = ""
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether it failed and would fail so again, whatever is free on the machine."""
-        return would_fail_again(self.anew)
 
     @property
     def mine(self) -> bool:

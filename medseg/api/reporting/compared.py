@@ -14,6 +14,7 @@ from medseg.api.reporting.kept import Kept
 from medseg.api.reporting.pictures import Album
 from medseg.api.reporting.scores import difference, head, interval, number, summary_of
 from medseg.pipeline.folder import is_plain
+from medseg.pipeline.study.tested import titled
 from medseg.text import agreed, many
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def compared_blocks(
         why = _public(refused[0].reason, sides)
         return [*beside, Words(f"They are not compared patient by patient: {why}", "missing")]
     named = Facts(
-        [(letter(place), ", ".join(run.state.name for run in side)) for place, side in enumerate(sides)]
+        [(letter(place), ", ".join(titled(run.state) for run in side)) for place, side in enumerate(sides)]
     )
     not_compared = [Words(_why_not(each, sides), "missing") for each in refused]
     first: list[Block] = [named, *not_compared]
@@ -64,7 +65,7 @@ def _why_not(refused: Refused, sides: Sequence[Sequence[Kept]]) -> str:
 
 
 def _letters(found: Comparison) -> Facts:
-    return Facts([(side.letter, ", ".join(run.state.name for run in side.runs)) for side in found.sides])
+    return Facts([(side.letter, ", ".join(titled(run.state) for run in side.runs)) for side in found.sides])
 
 
 def kept_blocks(kept: Kept, album: Album) -> Sequence[Block]:

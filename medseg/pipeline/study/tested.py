@@ -153,8 +153,13 @@ class Side:
 
     @property
     def label(self) -> str:
-        """The letter with the names of its runs."""
-        return f"{self.letter} = {', '.join(run.name for run in self.runs)}"
+        """The letter with the names of its runs, those first that users gave them."""
+        return f"{self.letter} = {', '.join(titled(run.state) for run in self.runs)}"
+
+
+def titled(state: State) -> str:
+    """The name that a run was given, with that of its folder; else that alone."""
+    return f"{state.options.run_name} ({state.name})" if state.options.run_name else state.name
 
 
 def _refuse_unfinished(folder: RunFolder, state: State) -> None:

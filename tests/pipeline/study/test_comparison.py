@@ -16,6 +16,7 @@ from medseg.api import load_pipeline
 from medseg.cli.printing.comparison_tables import print_comparison
 from medseg.datasets.case import Case
 from medseg.errors import RunError
+from medseg.pipeline.options import RunOptions
 from medseg.pipeline.study.comparison import compare
 from medseg.splits.split import make_split
 
@@ -39,6 +40,12 @@ def test_a_difference_is_found_where_it_is_and_in_plain_words(made_run, volumes)
     assert sentence == f"dice: B is better on oedema by {by}; no evidence for core."
     (turned,) = compare([[b], [a]]).sentences()
     assert turned == f"dice: B is worse on oedema by {by}; no evidence for core."
+
+
+def test_a_side_is_called_by_the_name_that_its_run_was_given(made_run, volumes):
+    options = RunOptions.of(device="cpu", run_name="with flips")
+    found = compare([[made_run("a", {"": volumes(1)})], [made_run("b", {"": volumes(2)}, options=options)]])
+    assert [side.label for side in found.sides] == ["A = a", "B = with flips (b)"]
 
 
 def test_p_is_scipys_of_the_patients_and_holm_counts_every_row(made_run, volumes):
