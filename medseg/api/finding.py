@@ -16,6 +16,7 @@ from medseg.pipeline.claim import alive, unsure
 from medseg.pipeline.declaration.anew import would_fail_again
 from medseg.pipeline.folder import RUNS, RunFolder, State, all_runs, gone, is_plain
 from medseg.pipeline.options import RunOptions
+from medseg.pipeline.study.tested import titled
 from medseg.recorder import Status
 
 
@@ -82,7 +83,7 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
     """
     given = Path(run)
     if (given / "run.json").is_file():
-        return RunFolder(given if given.name not in ("", "..") else given.resolve())
+        return RunFolder(given if given.name and ".." not in given.parts else given.resolve())
     known = list(all_runs())
     mine = [(f, s) for f, s in known if s.mine]
     fit_for_use = [(f, s) for f, s in mine if (f.path / holding).exists() and not _never_began(s)]
@@ -103,7 +104,8 @@ def find_run_folder(run: str, *, holding: str = "run.json") -> RunFolder:
     if len(fitting) == 1:
         return fitting[0]
     if len(fitting) > 1:
-        named = ", ".join(folder.path.name for folder in fitting[:5])
+        titles = {folder: titled(state) for folder, state in mine}
+        named = ", ".join(titles.get(folder, folder.path.name) for folder in fitting[:5])
         raise RunError(f"{run!r} may be {named}. Give more of the name or id.")
     if is_plain(run) and (RUNS / run / "run.json").is_file():
         return RunFolder(RUNS / run)  # damaged, or of another medseg: whoever reads it says so

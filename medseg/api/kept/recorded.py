@@ -64,7 +64,11 @@ class Recorded:
         _refuse(folder, state)
         tags = read_kept(inside(folder.path, "tags.json"), dict)
         uri = own_address(
-            state.name, state.tracking_uri, folder.path, own=state.options.own_store, tracked=False
+            state.name,
+            state.tracking_uri,
+            folder.path,
+            own=state.options.own_store,
+            tracked=bool(state.tracked),
         )
         root = None if state.data is None else Path(state.data)
         return cls(

@@ -56,7 +56,8 @@ def sqlite_path(uri: str) -> Path | None:
     """Return the absolute path of a sqlite store's file, None for any other address."""
     if not uri.startswith(_SQLITE):
         return None
-    return Path(uri.removeprefix(_SQLITE).split("?")[0]).absolute()
+    path = Path(uri.removeprefix(_SQLITE).split("?")[0])
+    return path.parent.resolve() / path.name if ".." in path.parts else path.absolute()
 
 
 def place_below(uri: str, folder: Path) -> str:
