@@ -57,8 +57,43 @@ def test_nothing_starts_without_passwords_and_none_has_a_default(text: str) -> N
     assert {line.partition("=")[0] for line in lines if line and not line.startswith("#")} == required
 
 
-def test_every_variable_is_in_the_example_and_the_other_way_round(text: str) -> None:
-    assert {name for name, _, _ in VARIABLE.findall(text)} == set(example())
+def test_every_variable_is_in_the_example_and_the_other_way_round(
+    text: str, services: dict[str, Any]
+) -> None:
+    passed_on = {
+        name for each in services.values() for name, value in each["environment"].items() if value is None
+    }
+    assert {name for name, _, _ in VARIABLE.findall(text)} | passed_on == set(example())
+
+
+def test_what_a_store_of_s3_needs_is_passed_on_only_where_it_is_set(services: dict[str, Any]) -> None:
+    """An empty address of the store is one for MLflow, and no valid one."""
+    environment = services["tracking"]["environment"]
+    of_s3 = {name: value for name, value in environment.items() if "S3" in name or name.startswith("AWS_")}
+
+    assert set(of_s3) >= {"MLFLOW_S3_ENDPOINT_URL", "AWS_DEFAULT_REGION"}
+    assert set(of_s3.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("variables", "answered"),
+    [
+        ({}, ["localhost:5000", "127.0.0.1:5000", "tracking:5000"]),
+        ({"MEDSEG_PORT": "8080"}, ["localhost:8080", "127.0.0.1:8080", "tracking:5000"]),
+        ({"MEDSEG_HOSTS": "mlflow.ward"}, ["localhost:5000", "tracking:5000", "mlflow.ward"]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # MLflow's own, at import
+def test_the_server_answers_by_the_names_that_clients_call_it(
+    services: dict[str, Any], variables: dict[str, str], answered: list[str]
+) -> None:
+    from mlflow.server.security_utils import is_allowed_host_header
+
+    text = services["tracking"]["environment"]["MLFLOW_SERVER_ALLOWED_HOSTS"]
+    hosts = VARIABLE.sub(lambda each: variables.get(each[1], each[3]), text).split(",")
+
+    assert all(is_allowed_host_header(hosts, name) for name in answered)
+    assert not is_allowed_host_header(hosts, "elsewhere:5000")
 
 
 def test_images_are_pinned_and_ours_are_of_this_version(services: dict[str, Any], dockerfile: str) -> None:

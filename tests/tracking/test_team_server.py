@@ -121,7 +121,7 @@ class Team:
         }
         options = [each.partition("=") for each in map(self.filled, service["command"])]
         command = [f"{name}{sign}{own.get(name, value)}" for name, sign, value in options]
-        environment = {name: self.filled(value) for name, value in service["environment"].items()}
+        environment = {name: self.filled(value) for name, value in service["environment"].items() if value}
         environment["MLFLOW_AUTH_CONFIG_PATH"] = str(config)
         with (self.folder / "server.log").open("ab") as log:
             self.processes["tracking"] = subprocess.Popen(
