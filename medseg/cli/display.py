@@ -61,10 +61,10 @@ def print_whole(console: Console, text: str) -> None:
 
 
 def _broken(line: str, width: int) -> list[str]:
-    """A line in pieces of a width; longer words stay whole, and commands that fit into a line."""
+    """A line in pieces of a width; longer words stay whole, and commands: a terminal joins what it breaks itself."""
     indent = line[: len(line) - len(line.lstrip())]
     further = f"{indent}  " if line.lstrip().startswith("- ") else indent
-    whole = _COMMAND.sub(lambda found: _together(found.group(), width - len(further)), line)
+    whole = _COMMAND.sub(lambda found: found.group().replace(" ", _JOINED), line)
     pieces = textwrap.wrap(
         whole,
         width,
@@ -75,11 +75,6 @@ def _broken(line: str, width: int) -> list[str]:
         replace_whitespace=False,
     )
     return [piece.replace(_JOINED, " ") for piece in pieces] or [line]
-
-
-def _together(command: str, room: int) -> str:
-    """A command without places to break it at, if it fits into a line."""
-    return command.replace(" ", _JOINED) if len(command) <= room else command
 
 
 def display(console: Console) -> TerminalDisplay | PlainDisplay:
@@ -120,7 +115,7 @@ class _PlainBar:
             return ""
         rate = f", {_rate(self.done / seconds, unit)}" if unit else ""
         extra = "".join(f", {name} {value}" for name, value in self.shown.items())
-        done = f"{self.done:g} {unit} in " if unit else ""
+        done = f"{self.done:g} {unit.removesuffix('s') if self.done == 1 else unit} in " if unit else ""
         return f"{label}: {done}{seconds:.1f} s{rate}{extra}"
 
 

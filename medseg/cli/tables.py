@@ -146,7 +146,8 @@ def print_result(console: Console, result: RunResult) -> None:
             "bold yellow",
         )
     say(console, f"Model:   {result.folder / 'model'}")
-    say(console, f"Run:     {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
+    say(console, f"Run:     {result.folder}")
+    say(console, f"MLflow:  run {result.run_id} on {result.tracking_uri}")
     say(console, f"Predict: {predict_line(result)}")
     say(console, f"Compare: {compare_line(result.tracking_uri)}")
     say(console, RESEARCH, "italic")
@@ -163,7 +164,8 @@ def print_folds(console: Console, result: FoldsResult) -> None:
         say(console, leak, "bold red")
     for fold, each in enumerate(result.results, start=1):
         say(console, f"Fold {fold}: {each.folder}")
-    say(console, f"Together: {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
+    say(console, f"Together: {result.folder}")
+    say(console, f"MLflow: run {result.run_id} on {result.tracking_uri}")
     say(console, f"Compare: {compare_line(result.tracking_uri)}")
     say(console, RESEARCH, "italic")
 

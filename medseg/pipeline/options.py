@@ -61,6 +61,12 @@ def _line(text: str) -> str:
     return text
 
 
+def _own_name(text: str) -> str:
+    if text.casefold() == "latest":
+        raise ValueError("expected another name, since latest stands for the latest run")
+    return _line(text)
+
+
 def _below(text: str) -> str:
     parts = text.split("/")
     if text and (
@@ -96,9 +102,9 @@ class RunOptions:
     allow_duplicates: bool = False
     allow: tuple[str, ...] = ()
     jobs: Annotated[int, Field(ge=1)] | None = None
-    run_name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME), AfterValidator(_line)] | None = (
-        None
-    )
+    run_name: (
+        Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME), AfterValidator(_own_name)] | None
+    ) = None
     note: str = ""
     tags: tuple[Annotated[str, AfterValidator(_tag)], ...] = ()
     register: Annotated[str, AfterValidator(_alias)] = ""

@@ -57,7 +57,8 @@ def _share(found: float, expected: float) -> str:
 
 
 def _took(minutes: float) -> str:
-    return f"{minutes:.1f} minutes" if minutes >= 1 else f"{60 * minutes:.2g} seconds"
+    count, unit = (f"{minutes:.1f}", "minute") if minutes >= 1 else (f"{60 * minutes:.2g}", "second")
+    return f"{count} {unit}{'' if count == '1' else 's'}"
 
 
 def account(run: Run, standing: Standing, taken: int | None, expected: Expected | None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from medseg.api.finding import find_run_folder, own_address, unfinished
-from medseg.errors import RunError
+from medseg.errors import DefinitionError, RunError
 from medseg.pipeline.folder import RUNS, RunFolder, State
 from medseg.pipeline.options import RunOptions
 from medseg.pipeline.process import this_process
@@ -212,3 +212,25 @@ def test_of_several_runs_one_tells_which_database_has_them(tmp_path: Path) -> No
 
     assert own_address("sweep", old, folder, own="mlflow.db", tracked=True, runs=["trial-2"]) == new
     assert own_address("sweep", old, folder, own="mlflow.db", tracked=True) == old
+
+
+def test_a_run_that_is_named_by_a_way_back_lies_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = made("brats2d-20260101-000000-aaaa").absolute()
+    (tmp_path / "beside").mkdir()
+    monkeypatch.chdir(tmp_path / "beside")
+
+    assert find_run_folder(f"../{RUNS}/brats2d-20260101-000000-aaaa").path == place
+
+
+def test_runs_that_may_be_meant_are_told_with_the_names_that_they_were_given() -> None:
+    made("brats2d-20260101-000000-aaaa", options=RunOptions.of(device="cpu", run_name="with flips"))
+    made("brats2d-20260101-000001-bbbb")
+    with pytest.raises(RunError, match=r"may be .*with flips \(brats2d-20260101-000000-aaaa\)"):
+        find_run_folder("brats2d")
+
+
+def test_no_run_is_named_latest() -> None:
+    with pytest.raises(DefinitionError, match="latest stands for the latest run"):
+        RunOptions.of(run_name="Latest")

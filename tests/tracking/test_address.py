@@ -34,6 +34,7 @@ def test_given_beats_environment_beats_the_working_folder(
     assert default_uri(None) == "http://server:5000"
     assert default_uri("https://other") == "https://other"
     assert sqlite_path(default_uri("sqlite:///sub/my.db")) == tmp_path / "sub" / "my.db"
+    assert sqlite_path(default_uri("sqlite:///sub/../my.db")) == tmp_path / "my.db"
     assert default_uri("sqlite:///my.db?timeout=5").endswith("/my.db?timeout=5")
 
 

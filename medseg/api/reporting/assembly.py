@@ -53,7 +53,7 @@ def html(given: Sequence[Named], sides: Sequence[Sequence[Kept]], today: date, *
         blocks = compared_blocks(given, sides, album, on_common=on_common)
         names = ", ".join(run.name for run in runs)
         chapters.append(
-            Chapter("compared", "Compared", names, [Section("compared-1", "On the same patients", blocks)])
+            Chapter("compared", "Compared", names, [Section("compared-1", "On the same test part", blocks)])
         )
     chapters += [chapter(run, album, f"run{place}") for place, run in enumerate(runs, start=1)]
     title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"

@@ -58,7 +58,7 @@ def _sections(kept: Kept, album: Album, anchor: str) -> Iterator[Section]:
         "What was run": [*warnings(kept), *run_blocks(kept), *fold_table(kept)],
         "Data": [*data_blocks(kept), *([data] if data is not None else [])],
         "Scores": [*mean_words(kept), *score_blocks(kept), *score_pictures(kept, album)],
-        "Every patient": patient_blocks(kept),
+        f"Every {kept.grouped_by.removesuffix('s')}": patient_blocks(kept),
         "Cases to look through": look_blocks(kept, album, f"{anchor}-look"),
         "Learning curves": training_blocks(kept, album, f"{anchor}-curves"),
         "Calibration": calibration_blocks(kept, album),

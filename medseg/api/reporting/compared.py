@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 _MOST = 20  # comparisons that a run keeps; pictures of each
 _LONGEST = 1000  # characters of a sentence that is shown
 _FIGURES: Mapping[str, str] = {
-    "paired_dots": "The score of each patient, under A and under the other side",
-    "bland_altman": "Predicted and true amounts of each patient, under A and under the other side",
+    "paired_dots": "Scores one by one, under A and under the other side",
+    "bland_altman": "Predicted and true amounts one by one, under A and under the other side",
 }
 
 
@@ -45,7 +47,7 @@ def compared_blocks(
     found, refused = compared_together(given, on_common=on_common)
     if not found and len(sides) == 2:
         why = _public(refused[0].reason, sides)
-        return [*beside, Words(f"They are not compared patient by patient: {why}", "missing")]
+        return [*beside, Words(f"They are not compared one by one: {why}", "missing")]
     named = Facts(
         [(letter(place), ", ".join(titled(run.state) for run in side)) for place, side in enumerate(sides)]
     )
@@ -163,7 +165,9 @@ def _spread(summaries: Sequence[Any], name: str, score: str) -> str:
 
 
 def _public(text: str, sides: Sequence[Sequence[Kept]]) -> str:
-    """A message with the names of runs in place of those of their folders."""
+    """A message with the names of runs in place of those of their folders, without commands, which hold places."""
+    sentences = re.split(r"(?<=[.:]) ", text)
+    text = " ".join(takewhile(lambda each: "medseg " not in each, sentences)).removesuffix(":")
     for run in (run for side in sides for run in side):
         text = text.replace(run.folder.resolve().name, run.name)
     return text

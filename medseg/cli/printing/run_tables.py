@@ -129,7 +129,7 @@ def print_synced(console: Console, errors: Console, found: Sequence[Synced]) -> 
         say(console, "Nothing waits for the tracking server.")
     for each in found:
         if not each.sent:
-            say(errors, f"Not sent: {each.note}", "bold red")
+            say(errors, f"Not sent of {each.name}: {each.note}", "bold red")
         else:
             say(console, f"Sent: {each.name}{f', but of it {each.note}' if each.note else ''}")
 

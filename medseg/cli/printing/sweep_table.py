@@ -49,7 +49,8 @@ def print_sweep(console: Console, result: SweepResult) -> None:
     for leak in result.leaks:
         say(console, leak, "bold red")
     say(console, f"Model:    {first.folder / 'model'}")
-    say(console, f"Together: {result.folder} (MLflow run {result.run_id} on {result.tracking_uri})")
+    say(console, f"Together: {result.folder}")
+    say(console, f"MLflow:   run {result.run_id} on {result.tracking_uri}")
     say(console, f"Predict:  {predict_line(first)}")
     say(console, f"Compare:  {compare_line(result.tracking_uri)}")
     say(console, RESEARCH, "italic")

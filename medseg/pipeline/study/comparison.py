@@ -296,7 +296,8 @@ def _notes(sides: Sequence[Side], rows: Sequence[Row], noun: str) -> Iterator[st
             "seed may give another difference; runs of other seeds are joined with commas."
         )
     least = min((least_p(row.found.patients) for row in rows), default=1.0) * len(rows)
-    if all(row.found.test.startswith("Wilcoxon") for row in rows) and least >= LEVEL:
+    lone = all(len(side.runs) == 1 for side in sides)  # of more, there are more ways to swap
+    if all(lone or row.found.test.startswith("Wilcoxon") for row in rows) and least >= LEVEL:
         most = max((row.found.patients for row in rows), default=0)
         yield (
             f"{many(most, noun, 'are')} too few for {many(len(rows), 'test')}: not even if all of them differ "

@@ -96,7 +96,7 @@ class ForegroundEvaluation:
             "_confusion": matrix_table(matrix, self._task.classes),
         }
         figures: dict[str, Callable[[], Figure]] = {
-            "confusion": lambda: confusion_figure(matrix, self._task.classes),
+            "confusion": lambda: confusion_figure(matrix, self._task.classes, unit="pixels"),
             "dice": lambda: patient_bars(summary, "dice", (groups,), "all folds", "group"),
         }
         return Pooled(tables, {**figures, **added_bars(self._added, summary, groups, "all folds", "group")})
@@ -118,7 +118,7 @@ class ForegroundEvaluation:
             return see(cases[case], self._predictor)
 
         return {
-            "confusion": lambda: confusion_figure(scorer.matrix, self._task.classes),
+            "confusion": lambda: confusion_figure(scorer.matrix, self._task.classes, unit="pixels"),
             "masks": lambda: _grid(scores, seen, role),
             "confusion_images": lambda: _confusion_images(scores, seen, role),
             "roc": lambda: _roc(scorer, self._task.threshold, role),

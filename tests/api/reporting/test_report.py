@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 import medseg
+from medseg.api.reporting.compared import _public
 from medseg.api.reporting.facts import warnings
 from medseg.api.reporting.kept import kept_run
 from medseg.errors import RunError
@@ -289,7 +290,7 @@ def test_several_runs_are_compared_and_seeds_are_put_together(made_run, tables, 
     sentence = medseg.compare("a1,a2", "b").sentences()[0]
     assert sentence in found.words
     assert "0.580 ± 0.014" in found.words  # the mean of A, and its spread over seeds
-    assert "The score of each patient, under A and under the other side" in found.words
+    assert "Scores one by one, under A and under the other side" in found.words
     alone = page(medseg.report(["a1", "a2"], out="seeds.html"))
     assert "A: mean, spread over seeds" in alone.words
 
@@ -307,9 +308,7 @@ def test_runs_that_cannot_be_compared_say_why_and_the_remedy_works(made_run, tab
     fewer = tables()
     made_run("b", {"": fewer[""].query("case != 'c3'"), "_summary": fewer["_summary"]})
     path = medseg.report("a", "b")
-    assert (
-        "They are not compared patient by patient: the runs were not tested on the same" in page(path).words
-    )
+    assert "They are not compared one by one: the runs were not tested on the same" in page(path).words
     assert "7 patients" in page(medseg.report("a", "b", on_common=True, force=True)).words
 
 
@@ -592,3 +591,14 @@ def test_of_several_runs_those_that_can_are_compared_and_the_others_named(made_r
     words = page(medseg.report("e", "a", "c", force=True)).words
     assert "B and C are not compared with A: the run e has no scores of a test part" in words
     assert "no evidence that A and B differ" in words
+
+
+def test_reasons_of_a_page_hold_no_command_and_so_no_place() -> None:
+    reason = (
+        "the run b has failed, and has no whole test part. Going on would end so again. Begin a new run with other "
+        "settings: medseg pipeline run /data/a. b/definition.yaml --set a=1"
+    )
+    assert _public(reason, []) == (
+        "the run b has failed, and has no whole test part. Going on would end so again. Begin a new run with other "
+        "settings"
+    )

@@ -270,6 +270,16 @@ def test_too_few_patients_and_single_runs_are_noted(made_run, volumes):
     assert "One run of A and B" in notes
 
 
+def test_too_few_patients_of_classes_are_noted_too(made_run, images):
+    few, enough = (
+        compare([[made_run(f"{name}{count}", images(seed, count=count))] for seed, name in enumerate("ab")])
+        for count in (10, 40)
+    )
+    assert any("5 patients are too few for" in note for note in few.notes)
+    assert min(row.found.p for row in few.rows if row.found.test == "swaps of patients") >= 0.03
+    assert not any("too few" in note for note in enough.notes)
+
+
 def test_a_patient_of_whom_one_run_says_nothing_is_left_out_and_noted(made_run, volumes):
     gaps = volumes(2)
     gaps.loc[(gaps["case"] == "case00") & (gaps["name"] == "core"), "dice"] = np.nan
