@@ -25,7 +25,7 @@ from medseg.files.regular import read_json
 from medseg.places import private_folder, written_whole
 
 #: Raised whenever facts, or the rules behind faults, change their meaning.
-_VERSION = 8
+_VERSION = 9
 
 
 @dataclass(frozen=True)

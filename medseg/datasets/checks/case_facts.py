@@ -36,6 +36,9 @@ _MOST_VALUES = 256
 #: voxels are told so; of voxels below a tenth of a mm to more, as far as their size needs.
 _AFFINE_DECIMALS, _SIZE_DECIMALS = 3, 6
 
+#: Pixels of an image of which a hash is made: it takes a copy of them in float32.
+_MOST_HASHED = 1 << 26
+
 
 @dataclass(frozen=True)
 class ChannelFacts:
@@ -76,8 +79,8 @@ class CaseFacts:
         labels: Voxels of each stored label value; None without a label map of whole numbers.
         mask_digest: As `ChannelFacts.digest`, of the label map.
         classes: Classes of the whole image, where these are the truth.
-        likeness: Hash of an image of one slice with such a truth, be it known or not, as
-            `perceptual_hash.likeness`; None of others, and where the image is blank or nearly so.
+        likeness: Hash of an image of one slice, as `perceptual_hash.likeness`; None of others, of very large ones,
+            and where the image is blank or nearly so.
         contents: What the bytes of each file are, by its part; channels that were not asked for, and files with
             faults, are left out.
         made_up: Channels whose files say that medseg generated them.
@@ -155,7 +158,7 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, grid: CaseGr
             seen[channel] = _channel_facts(image.data.T)
             if not first.geometry.same_grid(image.geometry):
                 seen[channel] = replace(seen[channel], affine=_rounded(image.geometry))
-            planes += [image.data.T[0]] if case.is_whole and image.data.shape[2] == 1 else []
+            planes += [image.data.T[0]] if image.data.shape[2] == 1 else []
             unusable += _unusable(case, channel, image.data, seen[channel])
             notes += image.notes
             made_up += [channel] * stored.made_up
@@ -208,6 +211,7 @@ def _contents(case: Case, channels: Sequence[str], faulty: Collection[Path | Non
 def _likeness(planes: Sequence[NDArray[Any]], seen: Mapping[str, ChannelFacts]) -> str | None:
     """Hash of a picture's planes; None unless all of its channels are finite and of one shape."""
     whole = len(planes) == len(seen) > 0 and len({plane.shape for plane in planes}) == 1
+    whole = whole and sum(plane.size for plane in planes) <= _MOST_HASHED
     finite = all(facts.intensity is not None for facts in seen.values())
     return likeness(np.stack(planes)) if whole and finite else None
 

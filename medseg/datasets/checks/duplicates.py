@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,30 +89,26 @@ def find_duplicates(cases: Sequence[Case], facts: Sequence[CaseFacts]) -> Duplic
         facts: Of all of them; of others too, if that is simpler.
     """
     known = {each.case: each for each in facts}
+    return Duplicates(tuple(_pairs(_compared(sorted(cases, key=lambda case: case.unlabelled), known), known)))
+
+
+def _pairs(names: Iterable[str], known: Mapping[str, CaseFacts]) -> Iterator[Pair]:
+    """Exact pairs of some cases, and then near ones."""
     first: dict[tuple[str, ...], str] = {}
-    exact = []
-    for name in _compared(sorted(cases, key=lambda case: case.unlabelled), known):
+    for name in names:
         other = first.setdefault(_pixels(known[name]), name)
         if other != name:
-            exact.append(Pair(other, name, "exact", 0))
+            yield Pair(other, name, "exact", 0)
     hashes = {name: known[name].likeness or "" for name in first.values() if known[name].likeness}
-    names = list(hashes)
-    near = [
-        Pair(names[one], names[two], "near", apart)
-        for one, two, apart in near_pairs(list(hashes.values())).tolist()
-    ]
-    return Duplicates((*exact, *near))
+    alike = list(hashes)
+    for one, two, apart in near_pairs(list(hashes.values())).tolist():
+        yield Pair(alike[one], alike[two], "near", apart)
 
 
-def equal_volumes(cases: Sequence[Case], facts: Sequence[CaseFacts]) -> Iterator[Pair]:
-    """Pairs of cases with label maps whose images are equal, value by value; arguments as of `find_duplicates`."""
+def copies_with_masks(cases: Sequence[Case], facts: Sequence[CaseFacts]) -> Iterator[Pair]:
+    """Pairs of cases with label maps: they are told, and neither kept together in a draw nor refused."""
     known = {each.case: each for each in facts}
-    first: dict[tuple[str, ...], str] = {}
-    for case in cases:
-        if not case.is_whole and known[case.id].channels:
-            other = first.setdefault(_pixels(known[case.id]), case.id)
-            if other != case.id:
-                yield Pair(other, case.id, "exact", 0)
+    yield from _pairs([case.id for case in cases if not case.is_whole and known[case.id].channels], known)
 
 
 def twins(duplicates: Duplicates, cases: Sequence[Case]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from medseg.datasets.case import Case
 from medseg.datasets.checks.case_facts import CaseFacts
-from medseg.datasets.checks.duplicates import Duplicates, equal_volumes
+from medseg.datasets.checks.duplicates import Duplicates, copies_with_masks
 from medseg.datasets.manifest.group_rule import GroupRule
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.datasets.roles import ROLES, UNLABELLED
@@ -142,8 +142,8 @@ def near_unseen(compared: Mapping[str, int]) -> Iterator[str]:
     """
     if rest := compared.get("cases", 0) - compared.get("near", 0):
         yield (
-            f"Near copies among {many(rest, 'case')}: volumes, images with masks and images that are blank or nearly "
-            "so are compared value by value alone."
+            f"Near copies among {many(rest, 'case')}: volumes, and images that are very large, blank or nearly so, "
+            "are compared value by value alone."
         )
 
 
@@ -196,7 +196,7 @@ def _shared(slices: Sequence[Loaded], split: Split) -> Iterator[tuple[str, str]]
 
 def _copies(images: Images, split: Split) -> Iterator[dict[str, Any]]:
     named = {case.id for case in images.cases}
-    for pair in (*images.duplicates.pairs, *equal_volumes(images.cases, images.facts)):
+    for pair in (*images.duplicates.pairs, *copies_with_masks(images.cases, images.facts)):
         if {pair.first, pair.second} <= named:
             first, second = split.role(pair.first), split.role(pair.second)
             if must_be_apart(first, second):

@@ -15,9 +15,16 @@ from rich.console import Console
 from medseg.api.data import Checked
 from medseg.cli.report import print_report
 from medseg.datasets.case import Case
+from medseg.datasets.checks import case_facts
 from medseg.datasets.checks.case_facts import CaseFacts, ChannelFacts, examine
 from medseg.datasets.checks.check import Report, check
-from medseg.datasets.checks.duplicates import Duplicates, Pair, contradictions, find_duplicates
+from medseg.datasets.checks.duplicates import (
+    Duplicates,
+    Pair,
+    contradictions,
+    copies_with_masks,
+    find_duplicates,
+)
 from medseg.datasets.checks.perceptual_hash import NEAR, near_pairs
 from medseg.datasets.finding.scan import scan
 from medseg.datasets.manifest.label_map import LabelRule
@@ -119,11 +126,28 @@ def test_nearly_blank_pictures_are_copies_only_if_equal(tmp_path: Path) -> None:
     assert told(report) == [("cat_2", "cat_3", "exact")]
 
 
-def test_a_case_without_classes_has_no_hash(tmp_path: Path) -> None:
-    path = write_picture(tmp_path / "a.png", picture(1))
+def test_of_pictures_with_masks_copies_are_found_though_a_pixel_was_changed(tmp_path: Path) -> None:
+    changed = picture(1)
+    changed[3, 3] ^= 1
+    pixels = {"a": picture(1), "b": changed, "c": picture(1), "d": picture(2)}
     rule, files = LabelRule({0: "x"}, ("x",)), FOLDERS.files()
-    assert examine(Case("a", "a", {"grey": path}), ("grey",), rule, files).likeness is None
-    assert examine(Case("a", "a", {"grey": path}, labels=()), ("grey",), rule, files).likeness
+    cases = [
+        Case(name, name, {"grey": write_picture(tmp_path / f"{name}.png", each)})
+        for name, each in pixels.items()
+    ]
+    facts = [examine(case, ("grey",), rule, files) for case in cases]
+
+    found = {(pair.first, pair.second): pair.kind for pair in copies_with_masks(cases, facts)}
+    assert found == {("a", "c"): "exact", ("a", "b"): "near"}
+    assert find_duplicates(cases, facts).pairs == ()
+
+
+def test_of_a_very_large_picture_no_hash_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case("a", "a", {"grey": write_picture(tmp_path / "a.png", picture(1))}, labels=())
+    rule, files = LabelRule({0: "x"}, ("x",)), FOLDERS.files()
+    assert examine(case, ("grey",), rule, files).likeness
+    monkeypatch.setattr(case_facts, "_MOST_HASHED", picture(1).size - 1)
+    assert examine(case, ("grey",), rule, files).likeness is None
 
 
 def test_what_is_remembered_without_classes_does_not_count_with_them(tmp_path: Path) -> None:

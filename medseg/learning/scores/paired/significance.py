@@ -101,5 +101,5 @@ def holm(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def least_p(patients: int) -> float:
-    """The smallest p of Wilcoxon's test, or of swaps of two models: all of so many patients differ in one direction."""
+    """The smallest p of Wilcoxon's test, or of swaps of two models: all patients differ in one direction."""
     return min(1.0, 2.0 ** (1 - patients))
