@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -94,28 +94,20 @@ def _found(found: Comparison) -> Sequence[Block]:
     rows = [
         [
             row["name"] or "all classes",
-            f"{row['side']} and A",
+            f"{difference(row['difference'], row['score'])}\n{interval(row, row['score'], difference)}",
+            row["verdict"],
             head(row["score"]),
             number(row["a"], row["score"]),
             number(row["b"], row["score"]),
-            f"{difference(row['difference'], row['score'])}\n{interval(row, row['score'], difference)}",
             "<0.001" if row["p_holm"] < 0.001 else number(row["p_holm"]),
             f"{row['patients_worse']} of {row['patients']}" if each.of_each_patient else "-",
-            row["verdict"],
+            f"{row['side']} and A",
         ]
         for each, row in zip(found.rows, found.differences().to_dict("records"), strict=True)
     ]
-    columns = [
-        "class or region",
-        "sides",
-        "score",
-        "A",
-        "other",
-        "difference [95 % interval]",
-        "p (Holm)",
-        "worse",
-        "verdict",
-    ]
+    # What matters first: a telephone shows two or three columns, and the others beside them.
+    columns = ["class or region", "difference [95 % interval]", "verdict", "score", "A", "other"]
+    columns += ["p (Holm)", "worse", "sides"]
     sentences = [Words(sentence) for sentence in found.sentences()]
     notes = [Words(note, "loud" if note.partition(":")[0].isupper() else "plain") for note in found.notes]
     table = Table(
@@ -143,7 +135,7 @@ def _beside(sides: Sequence[Sequence[Kept]]) -> Sequence[Block]:
         else [(name, first.first) for name in first.names]
     )
     several = [place for place, side in enumerate(sides) if len(side) > 1]
-    columns = ["class or region", "score", *summaries]
+    columns = ["class or region", "score", *(shown for name, shown in _heads(sides) if name in summaries)]
     columns += [f"{letter(place)}: mean, spread over seeds" for place in several]
     rows = []
     for name, score in asked:
@@ -154,6 +146,14 @@ def _beside(sides: Sequence[Sequence[Kept]]) -> Sequence[Block]:
         ]
         rows.append([name or "all classes", head(score), *cells])
     return [Table("Scores side by side: mean [95 % interval]", columns, rows)]
+
+
+def _heads(sides: Sequence[Sequence[Kept]]) -> Iterator[tuple[str, str]]:
+    """The name of each run, and what heads its column: a letter, as above the table, since names are long."""
+    for place, side in enumerate(sides):
+        for number_, run in enumerate(side, start=1):
+            several = str(number_) if len(side) > 1 else ""
+            yield run.name, f"{letter(place)}{several}" if len(sides) > 1 else run.title
 
 
 def _spread(summaries: Sequence[Any], name: str, score: str) -> str:

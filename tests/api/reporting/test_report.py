@@ -291,6 +291,9 @@ def test_several_runs_are_compared_and_seeds_are_put_together(made_run, tables, 
     assert sentence in found.words
     assert "0.580 ± 0.014" in found.words  # the mean of A, and its spread over seeds
     assert "Scores one by one, under A and under the other side" in found.words
+    heads = "class or region score A1 A2 B A: mean, spread over seeds"
+    assert heads in found.words
+    assert "class or region difference [95 % interval] verdict" in found.words
     alone = page(medseg.report(["a1", "a2"], out="seeds.html"))
     assert "A: mean, spread over seeds" in alone.words
 
