@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial, partialmethod
 
@@ -18,6 +19,7 @@ from medseg.learning.training.engine.running_loss import RunningLoss
 from medseg.learning.training.fit import fit, resolve_precision
 from medseg.learning.training.memory import MemoryNeed
 from medseg.learning.training.plan import Plan
+from medseg.progress import Silent
 from medseg.testing.cases import slice_store
 
 CPU = torch.device("cpu")
@@ -744,3 +746,31 @@ def test_a_sample_counts_as_its_weight_says(store, tmp_path, weight):
 
     assert moved[1.0].abs().max() > 0
     torch.testing.assert_close(moved[weight], weight * moved[1.0], atol=1e-7, rtol=1e-4)
+
+
+class Lines(Silent):
+    """Keeps what is shown beside each bar in the end."""
+
+    def __init__(self):
+        self.shown = {}
+
+    @contextmanager
+    def bar(self, label, total, unit=""):
+        class Last:
+            def advance(_, count=1, **shown):  # noqa: N805 - the lines are those of the display
+                self.shown[label] = {**self.shown.get(label, {}), **shown}
+
+            def restart(_, total, label=""):  # noqa: N805
+                pass
+
+        yield Last()
+
+
+def test_a_validation_shows_its_own_score(store, tmp_path):
+    lines = Lines()
+    _, standing = train(store, tmp_path, watch=Watch(progress=lines))
+
+    scores = {row["epoch"]: f"{row['val/score']:.3f}" for row in standing.history}
+    assert {label: shown for label, shown in lines.shown.items() if label.startswith("validation")} == {
+        f"validation {epoch:.0f}": {"score": score} for epoch, score in scores.items()
+    }

@@ -221,14 +221,16 @@ class Epochs:
                     evaluator.run()
                 # at the end: to read each would wait for the device
                 values, sound = (torch.stack(each).tolist() if each else [] for each in (losses, finite))
-        rows = self.joint.validated(list(zip(values, sound, places, strict=True)), scorer)
-        if diverged := [index for _, fine, index in rows if not fine]:
-            raise self._diverged(epoch, {"index": diverged[0]})
-        total = sum(value * len(index) for value, _, index in rows)
-        found = {
-            "val/loss": total / sum(len(index) for *_, index in rows),
-            **{f"val/{name}": value for name, value in scorer.compute().items()},
-        }
+            rows = self.joint.validated(list(zip(values, sound, places, strict=True)), scorer)
+            if diverged := [index for _, fine, index in rows if not fine]:
+                raise self._diverged(epoch, {"index": diverged[0]})
+            total = sum(value * len(index) for value, _, index in rows)
+            found = {
+                "val/loss": total / sum(len(index) for *_, index in rows),
+                **{f"val/{name}": value for name, value in scorer.compute().items()},
+            }
+            if "val/score" in found:
+                bar.advance(0, score=f"{found['val/score']:.3f}")
         return found, scorer.by_case(), scorer.score_name
 
     @contextmanager
