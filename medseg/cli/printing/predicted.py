@@ -58,6 +58,10 @@ def print_predicted(
             say(console, f"{case}: {source}")
         for name in found.left:
             say(console, f"of no case: {name}")
+    elif found.left and not found.pseudonyms:
+        say(
+            console, "--show-paths lists the files that belong to no case; their names may identify patients."
+        )
     mean = sum(each.seconds for each in found.cases) / len(found.cases)
     noun = re.sub(r"s\b", "", found.noun, count=1) if len(found.cases) == 1 else found.noun
     files = f"{len(found.cases)} {noun} and {found.table}" if noun else found.table

@@ -14,7 +14,14 @@ from medseg.datasets.finding.class_faults import Wording, judge
 from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.finding.strays.masks_beside import leave_masks
 from medseg.datasets.finding.text_table import Rows, beside, lacking, open_table
-from medseg.datasets.finding.walk import Walk, few, looks_picture, named_itself, without_ending
+from medseg.datasets.finding.walk import (
+    Walk,
+    few,
+    leave_archives,
+    looks_picture,
+    named_itself,
+    without_ending,
+)
 from medseg.datasets.manifest.csv_layout import CsvLayout
 from medseg.datasets.manifest.label_columns import RowLabels
 from medseg.datasets.manifest.patterns import MASK
@@ -128,13 +135,15 @@ class ListFinder:
         """Note that the folder holds images that no row names, of its first `_MOST_SEEN` files."""
         columns = [self.layout.column(part) for part in parts]
         image = self.layout.image
-        every = [image] if isinstance(image, str) else [*image.values()]
-        if not root.is_dir() or not {*every, self.layout.mask or every[0]} <= {*columns}:
+        wanted = [image] if isinstance(image, str) else [*image.values()]
+        if not root.is_dir() or not {*wanted, self.layout.mask or wanted[0]} <= {*columns}:
             return  # a part that was not asked for is no stranger
         endings = self.manifest.files().suffixes
         walk = Walk(root, endings, all=True)
         plain = {os.path.normpath(path) for path in named}
-        seen = (each for each in islice(walk.paths(), _MOST_SEEN) if each[0].lower().endswith(endings))
+        every = list(islice(walk.paths(), _MOST_SEEN))
+        leave_archives(found, [name for name, _ in every], named=self.manifest.ids == "pseudonyms")
+        seen = (each for each in every if each[0].lower().endswith(endings))
         others = [each for each in seen if os.path.normpath(each[1]) not in plain]
         real = {os.path.realpath(path) for path in named} if others else set()
         names = sorted(name for name, path in others if os.path.realpath(path) not in real)
