@@ -233,18 +233,17 @@ def _construct(spec: Any, at: str, allowed: Allowed, supplied: Mapping[str, Any]
         return found(**given)
     except Exception as error:  # a constructor may raise anything at what a user wrote
         reason = str(error) or type(error).__name__
-        unlike = _unlike_defaults(given, taken)
-        raise DefinitionError(
-            f"at {at}: {spec['_target_']} refused its arguments: {reason}{unlike}"
-        ) from error
+        reason += _unlike_defaults(given, taken, reason)
+        raise DefinitionError(f"at {at}: {spec['_target_']} refused its arguments: {reason}") from error
 
 
-def _unlike_defaults(given: Mapping[str, Any], taken: Mapping[str, inspect.Parameter]) -> str:
-    """Which arguments are texts where the default is a number: libraries seldom say that of what they refuse."""
+def _unlike_defaults(given: Mapping[str, Any], taken: Mapping[str, inspect.Parameter], reason: str) -> str:
+    """Which arguments are texts where the default is a number, if the reason does not say so itself."""
+    texts = {name: value for name, value in given.items() if isinstance(value, str) and name in taken}
     return "".join(
         f"; {name} is {value!r}, by default {taken[name].default!r}: expected a number"
-        for name, value in given.items()
-        if isinstance(value, str) and name in taken and type(taken[name].default) in (int, float)
+        for name, value in texts.items()
+        if type(taken[name].default) in (int, float) and f"{name} is {value!r}" not in reason
     )
 
 

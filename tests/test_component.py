@@ -407,3 +407,14 @@ def test_a_module_that_fails_to_import_is_told(tmp_path: Path, monkeypatch: pyte
 
     with pytest.raises(DefinitionError, match="broken_shapes cannot be imported: no engine"):
         resolve("broken_shapes.Circle", at="a", allowed=Allowed().also("broken_shapes"))
+
+
+def test_a_text_in_place_of_a_number_is_said_once() -> None:
+    with pytest.raises(DefinitionError) as caught:
+        build(
+            spec("medseg.steps.Fit", epochs="abc", optimiser=spec("torch.optim.AdamW")),
+            at="steps.fit",
+            kind=None,
+        )
+    assert str(caught.value).count("epochs is 'abc'") == 1
+    assert "expected a whole number, 1 or more" in str(caught.value)

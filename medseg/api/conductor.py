@@ -193,7 +193,7 @@ class Conductor:
             self.progress.say(note, loud=True)
         for note in report.listing.notes:
             self.progress.say(f"{note}.", loud=True)
-        for row in report.assumed_rows():
+        for row in report.image_note_rows():
             self.progress.say(f"{cases_text(row['ids'])}: {row['note']}.", loud=True)
         otherwise = gather.CHANGED if going_on else ""
         gathered = gather.gather(report, skip_bad=options.skip_bad, otherwise=otherwise)

@@ -188,6 +188,7 @@ class Preparation:
             None if label is None else as_array(label)[0],
             data["geometry"],
             None if objects is None else as_array(objects)[0],
+            data["notes"],
         )
 
     def apply(self, volume: Volume) -> PreparedVolume:
@@ -241,7 +242,10 @@ class Preparation:
         """From files to a volume; `kept` with what a `Volume` holds beside its arrays."""
         stages = reading_stages(self.channels, self.rule, self.files.noun, truth=labels is not None)
         more: dict[str, dict[str, Any]] = {
-            "LoadCased": {"files": self.files, "geometry_key": "geometry" if kept else None},
+            "LoadCased": {
+                "files": self.files,
+                **({"geometry_key": "geometry", "notes_key": "notes"} if kept else {}),
+            },
             "EncodeLabelsd": {"rule": labels, "objects_key": "objects" if kept else None},
         }
         return [_built(stage, more) for stage in stages]

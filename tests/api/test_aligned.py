@@ -138,7 +138,10 @@ def test_label_maps_drawn_in_dicom_are_read_on_the_slices_of_the_reference(
     of = predictor(manifest("series"), {"reference": "t1"})
     path = written(of, folder, tmp_path / "out", format=["nifti", "seg"])
     shutil.copy(next(path.parent.glob("*.seg.dcm")), folder)
-    drawn = {"series": SERIES["series"], "mask": {"structures": {"tumour": "tumour"}}}
+    drawn = {
+        "series": SERIES["series"],
+        "mask": {"structures": {"tumour": "tumour"}, "tags": {"Manufacturer": "medseg"}},
+    }
     asked = manifest("series", layout=drawn)
     (case,) = scan(asked, folder).cases
     volume = predictor(asked, {"reference": "t1"}).read(case)

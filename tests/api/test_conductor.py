@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
 from medseg.api import run_pipeline
@@ -51,6 +53,24 @@ def test_a_run_says_loudly_of_which_cases_sizes_and_sides_are_assumed(tmp_path: 
     assert place.startswith("2 cases (Brats_001, Brats_003): its header gives no place and no directions")
     assert size.startswith("2 cases (Brats_001, Brats_003): its header gives no voxel size along I, J, K")
     assert "mm and mL are no measures" in size
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("monai_imported")
+def test_a_run_says_all_that_is_odd_about_its_images_as_the_check_does(tmp_path: Path) -> None:
+    write_brats(tmp_path / "data", cases=3, shape=(10, 12, 8))
+    for path in (tmp_path / "data" / "Brats_002").glob("*.nii.gz"):
+        image = nibabel.load(path)
+        image.header.set_xyzt_units("micron")
+        image.to_filename(path)
+    for path in (tmp_path / "data" / "Brats_003").glob("*.nii.gz"):
+        image = nibabel.load(path)
+        image.set_qform(np.diag([-1, -1, 1, 1]) @ image.affine, 1)
+        image.to_filename(path)
+
+    units, place = sorted(checked(tmp_path / "data"), key=lambda text: "sform" in text)
+    assert units.startswith("1 case (Brats_002): its header gives lengths in micrometres")
+    assert place.startswith("1 case (Brats_003): its sform and its qform place it differently")
 
 
 class RefusedError(TrackingError):

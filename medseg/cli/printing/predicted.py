@@ -16,6 +16,7 @@ from medseg.class_names import BETWEEN
 from medseg.cli.guard import MEND, print_faults
 from medseg.cli.printing.amounts import measure_text
 from medseg.cli.tables import RESEARCH, say
+from medseg.datasets.case import cases_text
 from medseg.text import many, printable
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ def print_predicted(
             say(console, f"{case}: {source}")
         for name in found.left:
             say(console, f"of no case: {name}")
+    elif found.left and not found.pseudonyms:
+        say(
+            console, "--show-paths lists the files that belong to no case; their names may identify patients."
+        )
     mean = sum(each.seconds for each in found.cases) / len(found.cases)
     noun = re.sub(r"s\b", "", found.noun, count=1) if len(found.cases) == 1 else found.noun
     files = f"{len(found.cases)} {noun} and {found.table}" if noun else found.table
@@ -84,10 +89,14 @@ def print_predicted(
 
 
 def _print_warnings(errors: Console, found: Predicted) -> None:
-    told = [f"{each.case}: {warning}" for each in found.cases for warning in each.warnings]
-    for text in told[:_MOST_ROWS]:
+    told: dict[str, list[str]] = {}
+    for each in found.cases:
+        for warning in each.warnings:
+            told.setdefault(warning, []).append(each.case)
+    texts = [f"{ids[0] if len(ids) == 1 else cases_text(ids)}: {warning}" for warning, ids in told.items()]
+    for text in texts[:_MOST_ROWS]:
         say(errors, f"Warning: {text}.", "yellow")
-    if (more := len(told) - _MOST_ROWS) > 0:
+    if (more := len(texts) - _MOST_ROWS) > 0:
         say(errors, f"And {many(more, 'further warning')} of such cases.", "yellow")
 
 

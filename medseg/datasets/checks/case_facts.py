@@ -20,7 +20,7 @@ from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.reading.masks import read_truth
 from medseg.datasets.reading.placed import CaseGrid
 from medseg.datasets.reading.unforeseen import unforeseen
-from medseg.datasets.reading.volume import by_file
+from medseg.datasets.reading.volume import by_file, empty_planes
 from medseg.errors import DataError, Fault
 from medseg.files.content import Content, content_of
 from medseg.geometry.background import background_values
@@ -31,6 +31,9 @@ from medseg.images.refusal import RefusedError, found_and_remedy
 
 #: A label map with more distinct values than this is no label map; they are not listed one by one.
 _MOST_VALUES = 256
+
+#: Before a note of the label map.
+_OF_MASK = "mask: "
 
 #: An affine enters digests rounded to this many decimals of a mm, so that noise of storage does not, and sizes of
 #: voxels are told so; of voxels below a tenth of a mm to more, as far as their size needs.
@@ -109,6 +112,11 @@ class CaseFacts:
     assumed: tuple[str, ...] = ()
     unexpected: bool = False
 
+    @property
+    def image_notes(self) -> tuple[str, ...]:
+        """Those of the notes that are of images, as a prediction gives them."""
+        return tuple(note for note in self.notes if not note.startswith(_OF_MASK))
+
     def digest(self) -> str:
         """32 hexadecimal digits over the content: voxels, truth and affine; no name of a patient and no path."""
         parts = [f"{name} {facts.digest}" for name, facts in self.channels.items()]
@@ -164,8 +172,8 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, grid: CaseGr
             made_up += [channel] * stored.made_up
         # A picture in one colour is no empty one: of the planes of a file, one has to hold something.
         empty = [channel for channel in held if channel in seen and _empty(seen[channel])]
-        if 0 < len(empty) < len(held):
-            notes.append(f"its planes {empty} are empty")
+        if told := empty_planes(empty, held):
+            notes += told
             unusable = [fault for fault in unusable if fault.part not in empty]
         faults += unusable
     labels, digest = None, None
@@ -178,7 +186,7 @@ def _examined(case: Case, channels: Sequence[str], rule: LabelRule, grid: CaseGr
         faults += mislabelled
         labels, digest = _label_counts(rule, mask.data.T), _digest(mask.data.T)
         odd = () if mislabelled else rule.odd(mask.data.T)
-        notes += [f"mask: {note}" for note in (*mask.notes, *odd)]
+        notes += [f"{_OF_MASK}{note}" for note in (*mask.notes, *odd)]
     facts = CaseFacts(
         case.id,
         case.group,

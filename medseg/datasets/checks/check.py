@@ -132,6 +132,11 @@ class Report:
         """What is odd though it can be used: `note`, the number of `cases`, and their `ids`; frequent ones first."""
         return _note_rows((facts.case, facts.notes) for facts in self.facts)
 
+    def image_note_rows(self) -> list[dict[str, Any]]:
+        """Those of `note_rows` that are of images, and not of label maps; of good cases."""
+        good = {case.id for case in self.good}
+        return _note_rows((facts.case, facts.image_notes) for facts in self.facts if facts.case in good)
+
     def assumed_rows(self) -> list[dict[str, Any]]:
         """Those of `note_rows` that say which sizes in mm or sides of the patient are assumed; of good cases."""
         good = {case.id for case in self.good}

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.draft import Complaint, Draft, Found
 from medseg.datasets.finding.strays.masks_beside import leave_masks
-from medseg.datasets.finding.strays.near_misses import Names, Seen, lacked, slipped
+from medseg.datasets.finding.strays.near_misses import Names, Seen, lacked, leave_near, slipped
+from medseg.datasets.finding.strays.unfitting import unfitting
 from medseg.datasets.finding.walk import (
     Walk,
     few,
-    is_bare_image,
     kinds_listed,
+    leave_archives,
     leave_out,
     leave_passed,
     named_itself,
-    without_ending,
 )
 from medseg.datasets.manifest.patterns import IMAGE, MASK, Layout
-from medseg.datasets.manifest.slips import may_be_image
 from medseg.errors import Fault
 from medseg.progress import Progress
 from medseg.text import composed, many
@@ -160,8 +159,12 @@ class PatternFinder:
         outside = [] if files.by_name else files.elsewhere
         known = {*files.near, *(each.path for each in files.elsewhere)}
         rest = [each for each in files.others if each[1] not in known]
-        unfit, alike = self._unfit(walk, rest, [*files.seen, *files.elsewhere])
+        unfit, alike = unfitting(walk, rest, [*files.seen, *files.elsewhere])
         self._leave_out(found, unfit, alike, [each.relative for each in outside])
+        leave_near(found, files.near, files.parts, named=self._named)
+        named = {*unfit, *alike}
+        others = [name for name, _ in rest if name not in named]
+        archives = len(others) - len(leave_archives(found, others, named=self._named))
         fitting = [*files.seen, *files.near.values(), *(files.elsewhere if files.by_name else ())]
         uses = {
             "of cases": len(files.used) + len(files.by_name) - files.masks,
@@ -172,6 +175,7 @@ class PatternFinder:
             ),
             _OUTSIDE: len(outside),
             "with names that fit no pattern": len(unfit) + len(alike),
+            "that are archives": archives,
         }
         found.files = {**uses, "of other kinds": walk.files - sum(uses.values()), **walk.uses()}
 
@@ -205,27 +209,6 @@ class PatternFinder:
                 files.seen.append(Seen(place, within, path))
         files.others = files.strays + _below(walk)
         return files
-
-    def _unfit(
-        self, walk: Walk, others: Sequence[tuple[str, Path]], seen: Sequence[Seen]
-    ) -> tuple[list[str], list[str]]:
-        """Names that fit nothing: of files of the kind, and of others that are images.
-
-        Those are images by their ending, or by their content if they have none and lie in the folder of a case. What
-        lies beside an image under its name is none of them: the preview of a volume, or the voxels of a header.
-        """
-        unfit = [name for name, _ in others if name.lower().endswith(walk.suffixes)]
-        stems = {without_ending(each.relative, walk.suffixes) for each in seen}
-        folders = {each.path.parent for each in seen}
-        alike = [
-            name
-            for name, path in others
-            if (may_be_image(name) or (path.parent in folders and is_bare_image(path)))
-            and not name.lower().endswith(walk.suffixes)
-            and not walk.counts(name)
-            and stems.isdisjoint(_stems(name))
-        ]
-        return unfit, alike
 
     def _leave_out(
         self, found: Found, unfit: Sequence[str], alike: Sequence[str], outside: Sequence[str]
@@ -287,14 +270,6 @@ class PatternFinder:
                     "Add or rename it, use the manifest of this edition of the data, or leave the case out."
                 )
                 yield Complaint(part, problem, remedy, near)
-
-
-def _stems(name: str) -> Iterator[str]:
-    """A path without one of its endings, without two, and so on."""
-    folder, slash, last = name.rpartition("/")
-    while "." in last:
-        last = last.rpartition(".")[0]
-        yield f"{folder}{slash}{last}"
 
 
 def _below(walk: Walk) -> list[tuple[str, Path]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.doubtful import may_be_image, own_ending, refusal
 from medseg.datasets.finding.draft import Complaint, Draft, Found
-from medseg.datasets.finding.walk import Walk, leave_out
+from medseg.datasets.finding.walk import Walk, leave_archives, leave_out
 from medseg.datasets.manifest.expressions import Pattern, compiled
 from medseg.datasets.manifest.patterns import MASK
 from medseg.datasets.manifest.series.layout import (
@@ -126,7 +126,10 @@ class SeriesFinder:
                 read.within[folder].append(draft)
         left = read.strays(masks)
         _complain(found, read)
-        leave_out(found, sorted(left), "no DICOM", "no DICOM", named=self.manifest.ids == "pseudonyms")
+        named = self.manifest.ids == "pseudonyms"
+        leave_out(
+            found, leave_archives(found, sorted(left), named=named), "no DICOM", "no DICOM", named=named
+        )
         self._tell(found, walk, read, used, masks)
         return found
 

@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING
 
 from medseg.datasets.finding.class_faults import Wording, judge
 from medseg.datasets.finding.draft import Complaint, Draft, Found
+from medseg.datasets.finding.row_paths import Bases, missing, named_below, spellings, there
 from medseg.datasets.finding.strays.masks_beside import leave_masks
 from medseg.datasets.finding.text_table import Rows, beside, lacking, open_table
-from medseg.datasets.finding.walk import Walk, few, looks_picture, named_itself, without_ending
+from medseg.datasets.finding.walk import (
+    Walk,
+    few,
+    leave_archives,
+    looks_picture,
+    named_itself,
+    without_ending,
+)
 from medseg.datasets.manifest.csv_layout import CsvLayout
 from medseg.datasets.manifest.label_columns import RowLabels
 from medseg.datasets.manifest.patterns import MASK
@@ -26,6 +34,13 @@ if TYPE_CHECKING:
     from medseg.datasets.manifest.manifest import Manifest
 
 _REMEDY = "Correct the row, add the file, or remove the row."
+
+_OUTSIDE = "what lies outside of the folder of the data"
+
+_BRING = (
+    "Copy the file below the folder of the list, and name it so; or name with --data a folder that holds both, and "
+    "give 'layout.csv' of the manifest as the way from there to the list."
+)
 
 _WHAT = "the list of paths"
 
@@ -89,7 +104,7 @@ class ListFinder:
         problem = self._unfit(table, parts, truth=truth)
         if problem:
             return Found(faults=[Fault("", 0, "", problem, "Correct it, or 'layout' of the manifest.", path)])
-        bases = (path.parent, root if root.is_dir() else path.parent)
+        bases = Bases.of(path.parent, root if root.is_dir() else path.parent)
         drafts, named = self._drafts(table, parts, bases, truth=truth)
         found = Found(drafts)
         if truth:
@@ -128,13 +143,15 @@ class ListFinder:
         """Note that the folder holds images that no row names, of its first `_MOST_SEEN` files."""
         columns = [self.layout.column(part) for part in parts]
         image = self.layout.image
-        every = [image] if isinstance(image, str) else [*image.values()]
-        if not root.is_dir() or not {*every, self.layout.mask or every[0]} <= {*columns}:
+        wanted = [image] if isinstance(image, str) else [*image.values()]
+        if not root.is_dir() or not {*wanted, self.layout.mask or wanted[0]} <= {*columns}:
             return  # a part that was not asked for is no stranger
         endings = self.manifest.files().suffixes
         walk = Walk(root, endings, all=True)
         plain = {os.path.normpath(path) for path in named}
-        seen = (each for each in islice(walk.paths(), _MOST_SEEN) if each[0].lower().endswith(endings))
+        every = list(islice(walk.paths(), _MOST_SEEN))
+        leave_archives(found, [name for name, _ in every], named=self.manifest.ids == "pseudonyms")
+        seen = (each for each in every if each[0].lower().endswith(endings))
         others = [each for each in seen if os.path.normpath(each[1]) not in plain]
         real = {os.path.realpath(path) for path in named} if others else set()
         names = sorted(name for name, path in others if os.path.realpath(path) not in real)
@@ -160,7 +177,7 @@ class ListFinder:
         return "" if table.lines else f"{_WHAT} has no rows"
 
     def _drafts(
-        self, table: Rows, parts: Sequence[str], bases: tuple[Path, Path], *, truth: bool
+        self, table: Rows, parts: Sequence[str], bases: Bases, *, truth: bool
     ) -> tuple[list[Draft], set[Path]]:
         """The cases, and the files that any row names."""
         drafts: dict[str, Draft] = {}
@@ -171,17 +188,17 @@ class ListFinder:
             draft = self._draft(raw, line, row, parts, bases)
             named |= {place[0][1] for place in draft.files.values()}
             if truth:
-                self._label(draft, line, row, bases[0])
+                self._label(draft, line, row, bases.listed)
             images = [place[0][1].resolve() for part, place in draft.files.items() if part != MASK]
             shared = next((first_of[image] for image in images if image in first_of), None)
             if shared is not None:
                 other, first = shared
                 problem = f"rows {other} and {line} of the list name one image"
-                first.complaints.append(Complaint("", problem, "Keep one of the rows.", bases[0]))
+                first.complaints.append(Complaint("", problem, "Keep one of the rows.", bases.listed))
             elif raw in drafts:
                 problem = f"rows {line_of[raw]} and {line} of the list are of one case"
                 drafts[raw].complaints.append(
-                    Complaint("", problem, "Keep one, or give each its id.", bases[0])
+                    Complaint("", problem, "Keep one, or give each its id.", bases.listed)
                 )
             else:
                 drafts[raw], line_of[raw] = draft, line
@@ -189,7 +206,7 @@ class ListFinder:
         return list(drafts.values()), named
 
     def _draft(
-        self, raw: str, line: int, row: Mapping[str, str], parts: Sequence[str], bases: tuple[Path, Path]
+        self, raw: str, line: int, row: Mapping[str, str], parts: Sequence[str], bases: Bases
     ) -> Draft:
         layout = self.layout
         draft = Draft(raw, extra={column: row.get(column, "") for column in layout.extra})
@@ -197,13 +214,16 @@ class ListFinder:
         for part in parts:
             column = layout.column(part)
             text = row[column].strip()
-            path = _there(text, bases) if text else None
+            within = bases.ways(text)
+            path = there(within) if text else None
             if path is not None:
-                draft.files[part] = [(_named_below(path, bases[1]), path)]
+                draft.files[part] = [(named_below(path, bases.root), path)]
             else:
-                what = _missing(text, bases) if text else "no file"
+                out = len({written for _, written in within}) < len(spellings(text))
+                what = "no file" if not text else _OUTSIDE if out else missing(within)
                 problem = f"row {line} of the list names in column '{column}' {what}"
-                draft.complaints.append(Complaint(part, problem, _REMEDY, bases[0] / text))
+                remedy = _BRING if out else _REMEDY
+                draft.complaints.append(Complaint(part, problem, remedy, bases.listed / text))
         return draft
 
     def _label(self, draft: Draft, line: int, row: Mapping[str, str], near: Path) -> None:
@@ -257,46 +277,3 @@ def _shortest(images: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
         short |= {image: "/".join(image[-depth:]) for image in done}
         left -= done
     return short
-
-
-def _there(text: str, bases: Sequence[Path]) -> Path | None:
-    """The file that a row names, if it is there; a backslash may stand for a slash."""
-    for spelling in dict.fromkeys((text, text.replace("\\", "/"))):
-        for base in dict.fromkeys(bases):
-            path = _spelt(base, Path(spelling))
-            if path is not None:
-                return path
-    return None
-
-
-def _missing(text: str, bases: Sequence[Path]) -> str:
-    """What a row names in place of a file."""
-    named = (base / text for base in bases)
-    return "what is no regular file" if any(map(os.path.lexists, named)) else "a file that is missing"
-
-
-def _spelt(base: Path, written: Path) -> Path | None:
-    """The file, with names spelt as they are stored: with composed accents, or with decomposed ones."""
-    path = base / written
-    try:
-        if path.is_file():
-            return path
-        if written.is_absolute():
-            return None
-        path = base
-        for name in written.parts:
-            step = path / name
-            if not step.exists():
-                step = next((each for each in path.iterdir() if composed(each.name) == composed(name)), step)
-            path = step
-        return path if path.is_file() else None
-    except (OSError, ValueError):  # no folder, no right to enter it, or no name of a file at all
-        return None
-
-
-def _named_below(path: Path, root: Path) -> str:
-    """`<root's name>/<relative path>`, in which further columns are searched; the name alone if not below."""
-    try:
-        return composed(f"{root.resolve().name}/{path.relative_to(root).as_posix()}")
-    except ValueError:
-        return composed(path.name)

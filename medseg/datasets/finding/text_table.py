@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from medseg.datasets.finding.excel import Cells, is_spreadsheet, read_sheet
 from medseg.errors import Fault
-from medseg.files.regular import open_text
+from medseg.files.regular import IrregularError, open_text
 from medseg.images.refusal import RefusedError, found_and_remedy
 from medseg.text import composed
 
@@ -28,6 +28,7 @@ _QUOTES = (
 LONGEST_ROW = 1_000_000
 MOST_TEXT = 500_000_000
 MOST_LINES = 2_500_000
+_LONGEST_FIRST = csv.field_size_limit()  # of another separator it is one value
 _NEEDED = "Save it with the needed rows and columns alone, one row a line."
 
 _SEPARATORS = (",", ";", "\t")
@@ -62,6 +63,8 @@ def open_table(path: Path, what: str) -> Rows | Fault:
         return Fault("", 0, "", f"{what} cannot be read: {problem}", remedy, path)
     except OSError as error:
         remedy = "Give this user the right to read it, or copy it again."
+        if isinstance(error, IrregularError):
+            remedy = "Put the file itself there."
         return Fault(
             "", 0, "", f"{what} cannot be read: {error.strerror or 'the file is damaged'}", remedy, path
         )
@@ -97,7 +100,12 @@ def _of_sheet(path: Path) -> Rows:
 
 def _of_csv(path: Path) -> Rows:
     with open_text(path) as file:
-        first = file.readline(LONGEST_ROW)
+        first = file.readline(_LONGEST_FIRST + 1)
+        if len(first) > _LONGEST_FIRST:
+            problem = (
+                f"its first line has more than {_LONGEST_FIRST} characters: no table has as many columns"
+            )
+            raise RefusedError(problem, _NEEDED)
         if "\0" in first:  # UTF-16 that does not begin with its mark
             raise RefusedError("the file is not UTF-8 text", _REMEDY)
         declared = _SEPARATOR_LINE.fullmatch(first)
@@ -211,7 +219,15 @@ def beside(root: Path, name: str) -> Path | None:
     """The file of this name in a data set's folder, or in the folder above it; None if there is none."""
     if Path(name).is_absolute() or ".." in Path(name).parts:  # a manifest leads nowhere else
         return None
-    return next((path for path in (root / name, root.resolve().parent / name) if path.is_file()), None)
+    return next((path for path in (root / name, root.resolve().parent / name) if _is_there(path)), None)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is something that is no folder: what is no regular file is refused as it is opened."""
+    try:
+        return path.exists() and not path.is_dir()
+    except OSError:  # a name that is too long, or a circle of links
+        return False
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+
 _GZIP = b"\x1f\x8b"
 
 
@@ -172,7 +174,20 @@ def leave_out(found: Found, names: Sequence[str], one: str, many: str, *, named:
 
 def leave_passed(found: Found, walk: Walk, *, named: bool) -> None:
     """As `leave_out`, of what a walk passed over since it is no picture."""
-    leave_out(found, [name for name, _ in walk.passed], "no picture", "no pictures", named=named)
+    rest = leave_archives(found, [name for name, _ in walk.passed], named=named)
+    leave_out(found, rest, "no picture", "no pictures", named=named)
+
+
+def leave_archives(found: Found, names: Sequence[str], *, named: bool) -> list[str]:
+    """As `leave_out`, of those that are archives by their names, whatever they hold; gives the other names."""
+    packed = [name for name in names if name.lower().endswith(_ARCHIVES)]
+    found.left += packed
+    if packed:
+        are = "1 archive lies among the data, and is not looked into: unpack it, or move it out"
+        several = f"{len(packed)} archives lie among the data, and are not looked into: unpack them, or move them out"
+        listed = few(sorted(packed), named=named)
+        found.notes.append(f"{are if len(packed) == 1 else several}{f' ({listed[2:]})' if listed else ''}")
+    return [name for name in names if name not in {*packed}]
 
 
 def _is_left_out(name: str) -> bool:

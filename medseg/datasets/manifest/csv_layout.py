@@ -16,7 +16,7 @@ from medseg.datasets.manifest.patterns import MASK
 class CsvLayout(FileLayout):
     """How a table lists a data set's files: CSV with comma, semicolon or tab in UTF-8, or an Excel sheet (.xlsx).
 
-    Paths are relative to the table's folder or to the data set's, or absolute.
+    Paths are relative to the table's folder or to the data set's, or absolute; they lead below one of these.
 
     Attributes:
         csv: Name of the file, in the data set's folder. Another is read if it is given in place of a folder.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +31,14 @@ class Volume:
         geometry: The grid of the first channel's file, or of the one that others were resampled onto; it leads back
             to its own order of axes.
         objects: (I, J, K) int32, the stored values of a truth that numbers its objects; None of any other.
+        notes: What is odd about the files of the image, though they can be used, as `medseg data check` says it.
     """
 
     image: NDArray[np.float32]
     label: NDArray[np.uint8] | None
     geometry: Geometry
     objects: NDArray[np.int32] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_volume(
@@ -64,15 +66,16 @@ def read_volume(
     geometry = stored[0].geometry
     image = np.stack([geometry.to_ras(each.data) for each in stored]).astype(np.float32)
     truth = None if labels is None else read_mask(case, grid)
+    notes = notes_of(stored)
     if labels is None or truth is None:
-        return Volume(image, None, geometry)
+        return Volume(image, None, geometry, notes=notes)
     values = geometry.to_ras(truth.data)
     try:
         label = labels.encode(values, image)
     except DataError as error:
         raise without_meaning(case, error) from error
     numbered = None if labels.instances is None else labels.marked(values).astype(np.int32)
-    return Volume(image, label, geometry, numbered)
+    return Volume(image, label, geometry, numbered, notes)
 
 
 def read_channels(case: Case, channels: Sequence[str], grid: CaseGrid) -> list[StoredImage]:
@@ -124,6 +127,21 @@ def without_meaning(case: Case, error: DataError) -> DataError:
     return _failed(case, "mask", *found_and_remedy(error, remedy))
 
 
+def notes_of(stored: Iterable[StoredImage]) -> tuple[str, ...]:
+    """What is odd about the files of some channels, each note once."""
+    return tuple(dict.fromkeys(note for each in stored for note in each.notes))
+
+
+def empty_planes(empty: Sequence[str], held: Sequence[str]) -> tuple[str, ...]:
+    """That some of the planes of a file hold one value only, as a note.
+
+    Args:
+        empty: Those channels.
+        held: All channels of the file.
+    """
+    return (f"its planes {list(empty)} are empty",) if 0 < len(empty) < len(held) else ()
+
+
 def by_file(case: Case, channels: Sequence[str]) -> dict[Path | None, list[str]]:
     """Which of the channels each file holds; under None those that have no file."""
     found: dict[Path | None, list[str]] = {}
@@ -138,10 +156,20 @@ def _channels(case: Case, channels: Sequence[str], files: FileKind) -> list[Stor
         if path is None:
             raise _failed(case, held[0], "the file is missing", "Add it, or leave the case out.")
         try:
-            read |= dict(zip(held, files.read(path, held), strict=True))
+            found = dict(zip(held, files.read(path, held), strict=True))
         except DataError as error:
             raise _failed(case, held[0], *found_and_remedy(error)) from error
+        first, empty = (
+            held[0],
+            [channel for channel in held if len(held) > 1 and _is_one_value(found[channel])],
+        )
+        read |= found
+        read[first] = replace(found[first], notes=(*found[first].notes, *empty_planes(empty, held)))
     return [read[channel] for channel in channels]
+
+
+def _is_one_value(stored: StoredImage) -> bool:
+    return bool(stored.data.min() == stored.data.max())
 
 
 def _placed(case: Case, part: str, grid: CaseGrid, stored: StoredImage) -> StoredImage:

@@ -215,6 +215,10 @@ def _voxels(path: Path, said: Declared) -> NDArray[Any]:
     with opened(beside(path, said.data)) as (file, size):
         begin = size - said.expected if said.begin is None else said.begin
         left = size - begin
+        if left < 0:
+            raise refused(
+                f"the file's header says that the voxels begin at byte {begin}, and the file ends at {size}"
+            )
         refuse_beyond(said.sizes, said.expected, left if said.packed is None else left * MOST_PACKED)
         if begin < 0 or (said.packed or 0) > left:
             raise DataError(SHORT)

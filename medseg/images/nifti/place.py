@@ -24,6 +24,11 @@ _CODES = ("sform_code", "qform_code")
 _KNOWN = range(6)  # 0: none; 5: a template, which nifti1.h added last
 _ALIGNED = 2  # to another file, or to anatomical truth: the least that a code can say of a place
 
+_TAKEN = (
+    "the place that goes with it is taken, as by the NIfTI library, where nibabel takes none and shows label maps "
+    "elsewhere than the image; write 1 or 2"
+)
+
 _OTHER_SIZE = 0.01  # share by which voxel sizes that a header gives twice may differ
 
 
@@ -112,7 +117,7 @@ def _odd(raw: Any, header: Any, grid: Geometry, sizes: NDArray[Any]) -> Iterator
         yield f"its header gives lengths in {_UNITS[unit][1]} (xyzt_units); they are turned into mm"
     for name in _CODES:
         if (code := int(raw[name])) not in _KNOWN:
-            taken = "the place that goes with it is taken" if code > 0 else "it is taken for 0, which is none"
+            taken = _TAKEN if code > 0 else "it is taken for 0, which is none"
             yield f"its header has a {name} that NIfTI does not know ({code}); {taken}"
     if (negative := np.asarray(raw["pixdim"][1:4], dtype=float) < 0).any():
         axes = ", ".join(name for name, below in zip("IJK", negative, strict=True) if below)

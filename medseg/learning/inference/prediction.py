@@ -21,7 +21,7 @@ class Prediction:
             asked for.
         volume: The input.
         millilitres: Volume of each class and region, mL.
-        warnings: Which sizes or sides its files do not give and are assumed; what lies outside the training data.
+        warnings: What is odd about its files, as `medseg data check` notes it; what lies outside the training data.
     """
 
     labels: NDArray[np.uint8]
@@ -39,7 +39,7 @@ class Classification:
         probabilities: (K,) float32 in [0, 1], one for each class: the mean over the slices of the case.
         names: The predicted classes: one, or any number where classes are no alternatives.
         volume: The input.
-        warnings: Which sizes or sides its files do not give and are assumed; what lies outside the training data.
+        warnings: What is odd about its files, as `medseg data check` notes it; what lies outside the training data.
     """
 
     probabilities: NDArray[np.float32]

@@ -264,10 +264,9 @@ class Predictor:
         return found
 
     def _warnings(self, volume: Volume) -> tuple[str, ...]:
-        if self.profile is None:
-            return volume.geometry.assumed
-        unlike = self.profile.warnings(profile_volume(volume, self.channels))
-        return *volume.geometry.assumed, *unlike
+        odd = tuple(dict.fromkeys((*volume.geometry.assumed, *volume.notes)))
+        unlike = () if self.profile is None else self.profile.warnings(profile_volume(volume, self.channels))
+        return *odd, *unlike
 
     def save(self, folder: Path) -> Path:
         """Write `model.json`, `weights.safetensors` and a model card, as one folder that is never half there."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from medseg.datasets.case import Case
 from medseg.datasets.reading.placed import CaseGrid
-from medseg.datasets.reading.volume import read_channels, read_mask
+from medseg.datasets.reading.volume import notes_of, read_channels, read_mask
 from medseg.errors import DataError
 from medseg.geometry.grid import Geometry, StoredImage
 from medseg.images.formats import NIFTI, FileKind, PictureFiles
@@ -56,6 +56,8 @@ class LoadCased(MapTransform):
         files: `nifti`, `itk`, `grey` or `rgb`; or a kind of files, such as `manifest.files()`.
         geometry_key: Where the grid is kept as a `Geometry` with the file's header; None keeps none, since data
             loaders cannot collate it.
+        notes_key: Where what is odd about the files of the image is kept, a tuple of clauses; None keeps it in the
+            image's `meta` alone.
         allow_missing_keys: Go on without the label map where there is none.
         reference: The channel onto whose grid the others are resampled where they lie on another, linearly, by the
             affines of their files; nothing is registered, and no label map resampled. None refuses other grids.
@@ -72,6 +74,7 @@ class LoadCased(MapTransform):
         geometry_key: str | None = None,
         allow_missing_keys: bool = False,
         reference: str | None = None,
+        notes_key: str | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if len(self.keys) > 2:
@@ -82,7 +85,7 @@ class LoadCased(MapTransform):
             raise ValueError(f"files is {files!r}, expected one of {', '.join(FILES)}, or a kind of files")
         self.files = FILES[files] if isinstance(files, str) else files
         self.channels = None if channels is None else tuple(channels)
-        self.geometry_key = geometry_key
+        self.geometry_key, self.notes_key = geometry_key, notes_key
         if reference is not None and self.channels is not None and reference not in self.channels:
             raise ValueError(f"reference is {reference!r}, expected one of {', '.join(self.channels)}")
         self.reference = reference
@@ -117,6 +120,8 @@ class LoadCased(MapTransform):
             done["case"] = case.id
         if self.geometry_key is not None:
             done[self.geometry_key] = stored[0].geometry
+        if self.notes_key is not None:
+            done[self.notes_key] = notes_of(stored)
         return done
 
     def _listed(self, data: Mapping[Any, Any]) -> Case:
@@ -168,7 +173,7 @@ def _tensor(array: NDArray[Any], stored: Sequence[StoredImage], name: str) -> Me
         MetaKeys.SPATIAL_SHAPE: np.array(grid.shape),
         MetaKeys.SPACE: SpaceKeys.RAS,
         MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
-        "notes": "; ".join(dict.fromkeys(note for each in stored for note in each.notes)),
+        "notes": "; ".join(notes_of(stored)),
     }
     if name:
         meta["filename_or_obj"] = name  # by which MONAI's SaveImaged names its files: never by the patient's

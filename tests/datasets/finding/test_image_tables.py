@@ -23,6 +23,7 @@ from medseg.datasets.finding.text_table import read_rows
 from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import DataError
 from medseg.images.refusal import RefusedError
+from medseg.testing.empty import empty_files
 from medseg.testing.labelled import write_labelled_table
 
 MANIFESTS = Path(__file__).parents[3] / "data_manifests"
@@ -519,3 +520,63 @@ def test_files_beside_a_list_are_looked_through_up_to_a_bound(
         (tmp_path / f"x{number}.png").touch()
     monkeypatch.setattr(by_table, "_MOST_SEEN", 6)  # the list, its pictures, and two more
     assert beside(scan(manifest(), tmp_path))[0].startswith("at least 2 pictures in the folder")
+
+
+BRING = "Copy the file below the folder of the list"
+
+
+def outside(tmp_path: Path) -> Path:
+    """A data set's folder, and a picture and a folder of pictures beside it."""
+    empty_files(
+        tmp_path, "d/own.png", "d/sub/own.png", "elsewhere/deep/i1.png", "elsewhere/i1.png", "d-more/i1.png"
+    )
+    (tmp_path / "d" / "linked").symlink_to(tmp_path / "elsewhere" / "deep")
+    return tmp_path / "d"
+
+
+WAYS_OUT = (
+    *("../elsewhere/i1.png", "..\\elsewhere\\i1.png", "sub/../../elsewhere/i1.png", "../d-more/i1.png"),
+    *("{above}/elsewhere/i1.png", "linked/../i1.png", "../elsewhere/none.png", "{above}/elsewhere"),
+)
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_a_row_that_leads_out_of_the_folder_of_the_data_is_a_fault(tmp_path: Path, way: str) -> None:
+    root = outside(tmp_path)
+    written(root, [["img", "label"], ["own.png", "a"], [way.format(above=tmp_path), "b"]], images=False)
+    listing = scan(manifest(), root)
+    assert [case.id for case in listing.cases] == ["own"]
+    (fault,) = [fault for fault in listing.faults if fault.case]
+    assert (
+        fault.found == "row 3 of the list names in column 'img' what lies outside of the folder of the data"
+    )
+    assert fault.remedy.startswith(BRING)
+    assert str(tmp_path) not in fault.text()
+
+
+@pytest.mark.parametrize("way", ["sub/own.png", "sub/../sub/own.png", "{root}/sub/own.png", "linked/i1.png"])
+def test_a_row_that_stays_below_the_folder_of_the_data_is_read(tmp_path: Path, way: str) -> None:
+    root = outside(tmp_path)
+    (tmp_path / "same").symlink_to(root)
+    written(root, [["img", "label"], ["own.png", "a"], [way.format(root=root), "b"]], images=False)
+    for folder in (root, tmp_path / "same"):
+        listing = scan(manifest(), folder)
+        assert (len(listing.cases), listing.faults) == (2, ())
+
+
+@pytest.mark.parametrize(
+    "way", ["sub/../\0.png", f"sub/../{'x' * 999}.png", "sub/../none.png", "own.png/../x.png"]
+)
+def test_a_row_that_names_no_file_at_all_is_one_of_a_missing_file(tmp_path: Path, way: str) -> None:
+    root = outside(tmp_path)
+    (root / "list.csv").write_text(f"img,label\nown.png,a\n{way},b\n")
+    (found,) = [fault.found for fault in scan(manifest(), root).faults if fault.case]
+    assert found == "row 3 of the list names in column 'img' a file that is missing"
+
+
+def test_a_folder_that_holds_both_is_the_remedy_for_a_row_that_leads_out(tmp_path: Path) -> None:
+    root = outside(tmp_path)
+    written(root, [["img", "label"], ["own.png", "a"], ["../elsewhere/i1.png", "b"]], images=False)
+    assert len(scan(manifest(), root).faults) > 0
+    listing = scan(manifest(csv="d/list.csv"), tmp_path)
+    assert (len(listing.cases), listing.faults) == (2, ())

@@ -418,3 +418,81 @@ def test_a_picture_without_an_ending_is_told_by_its_content(tmp_path: Path, name
     assert "'{within}Images/{case}.*' but for the ending" in fault.found
     (root / f"Images/{name}").rename(root / f"Images/{name}.png")  # the remedy
     assert scan(kind, root, truth=truth).faults == ()
+
+
+BESIDE = [
+    ("P001_Mask.nii.gz", "'**/{case}_mask.nii*' but for upper and lower case"),
+    ("P001_T2.nii.gz", "'**/{case}_{channel}.nii*' but for upper and lower case"),
+    ("P001-t2.nii.gz", "'**/{case}_{channel}.nii*' but for the separator (- _ . or a space)"),
+    ("P001_t2.NII", "'**/{case}_{channel}.nii*' but for upper and lower case"),
+    ("P001_t2.nii.gz.bak", "'**/{case}_{channel}.nii*' but for an ending of files that were put aside"),
+]
+
+
+@pytest.mark.parametrize("ids", ["pseudonyms", "identifying"])
+@pytest.mark.parametrize(("name", "pattern"), BESIDE)
+def test_a_name_that_nearly_fits_beside_a_complete_case_is_named_with_its_pattern(
+    tmp_path: Path, name: str, pattern: str, ids: str
+) -> None:
+    root = made(tmp_path / "d", *GOOD, name)
+    listing = scan(manifest(TWO, ids=ids), root)
+    assert (len(listing.cases), listing.faults) == (1, ())
+    (note,) = listing.notes
+    assert note.startswith(
+        "1 file nearly fits a pattern, and is left out, since its case has another that fits"
+    )
+    assert (f": d/{name} ({pattern})" in note) == (ids == "pseudonyms")
+    assert ("P001" in note) == (ids == "pseudonyms")
+    assert listing.left == (f"d/{name} ({pattern})",)
+    (root / name).unlink()  # the remedy
+    assert (scan(manifest(TWO, ids=ids), root).notes, listing.faults) == ((), ())
+
+
+def test_of_many_names_that_nearly_fit_the_first_few_are_named(tmp_path: Path) -> None:
+    good = (f"P{number}_{part}.nii.gz" for number in range(9) for part in ("t2", "mask"))
+    root = made(tmp_path / "d", *good, *(f"P{number}_T2.nii.gz" for number in range(9)))
+    (note,) = scan(manifest(TWO), root).notes
+    assert note.startswith("9 files nearly fit a pattern")
+    assert note.endswith(
+        "d/P4_T2.nii.gz ('**/{case}_{channel}.nii*' but for upper and lower case) and 4 more"
+    )
+
+
+def test_a_prediction_names_images_that_nearly_fit_and_no_masks(tmp_path: Path) -> None:
+    root = made(tmp_path / "d", *GOOD, "P001_T2.nii.gz", "P001_Mask.nii.gz")
+    (note,) = scan(manifest(TWO), root, truth=False).notes
+    assert "d/P001_T2.nii.gz ('**/{case}_{channel}.nii*' but for upper and lower case)" in note
+    assert "Mask" not in note
+
+
+ARCHIVES = ("more.zip", "more.tar", "more.tar.gz", "more.TGZ", "more.7z", "more.rar", "P001_t2.nii.gz.zip")
+
+
+@pytest.mark.parametrize("truth", [True, False])
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_an_archive_among_the_data_is_said_not_to_be_looked_into(
+    tmp_path: Path, name: str, truth: bool
+) -> None:
+    root = made(tmp_path / "d", *GOOD, name)
+    listing = scan(manifest(TWO), root, truth=truth)
+    (note,) = listing.notes
+    told = "1 archive lies among the data, and is not looked into: unpack it, or move it out"
+    assert note == f"{told} (d/{name})"
+    assert scan(manifest(TWO, ids="identifying"), root, truth=truth).notes == (told,)
+    assert counted(listing)["that are archives"] == 1
+    assert sum(listing.files.values()) == 3
+
+
+@pytest.mark.parametrize("kind", ["patterns", "table"])
+def test_an_archive_among_pictures_is_said_not_to_be_looked_into(tmp_path: Path, kind: str) -> None:
+    layout: dict[str, Any] = {
+        "patterns": {"images": "Images/{case}.png", "mask": "Masks/{case}.png"},
+        "table": {"csv": "list.csv", "image": "image", "mask": "mask"},
+    }[kind]
+    root = made(tmp_path / "d", "Images/a.png", "Masks/a.png", "Images/b.zip", "all.tar.gz")
+    (root / "list.csv").write_text("image,mask\nImages/a.png,Masks/a.png\n")
+    (note,) = scan(manifest(layout, channels=["grey"], pictures={"channels": "grey"}), root).notes
+    assert note.startswith(
+        "2 archives lie among the data, and are not looked into: unpack them, or move them out"
+    )
+    assert note.count("all.tar.gz") == note.count("b.zip") == 1

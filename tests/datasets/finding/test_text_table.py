@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from medseg.datasets.finding.text_table import open_table, read_rows
+from medseg.datasets.finding.text_table import beside, open_table, read_rows
 from medseg.errors import Fault
 from medseg.images.refusal import RefusedError
 
@@ -116,3 +117,27 @@ def test_empty_values_at_the_end_of_a_row_are_not_too_many(tmp_path: Path) -> No
         (3, "2.png", "b"),
         (5, "3.png", ""),
     ]
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.xlsx"])
+def test_a_pipe_in_place_of_a_table_is_told_as_no_regular_file(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    path = beside(tmp_path, name)
+    assert path is not None
+    fault = open_table(path, "the table")
+    assert isinstance(fault, Fault)
+    assert fault.found == "the table cannot be read: it is a named pipe, expected a regular file"
+    assert fault.remedy == "Put the file itself there."
+
+
+def test_a_folder_or_a_circle_of_links_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").mkdir()
+    (tmp_path / "other.csv").symlink_to(tmp_path / "other.csv")
+    assert [beside(tmp_path, name) for name in ("list.csv", "other.csv", "x" * 999)] == [None, None, None]
+
+
+def test_a_table_with_too_many_columns_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(",".join(f"column{number}" for number in range(20_000)) + "\n")
+    fault = open_table(tmp_path / "list.csv", "the table")
+    assert isinstance(fault, Fault)
+    assert "no table has as many columns" in fault.found

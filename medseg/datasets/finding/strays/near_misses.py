@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medseg.datasets.finding.draft import Complaint, Draft
-from medseg.datasets.finding.walk import is_bare_image, kinds_listed
+from medseg.datasets.finding.draft import Complaint, Draft, Found
+from medseg.datasets.finding.walk import few, is_bare_image, kinds_listed
 from medseg.datasets.manifest.patterns import MASK, Layout, Matcher, Place, Rule
 from medseg.datasets.manifest.slips import (
     EXACT,
@@ -190,3 +190,31 @@ def slipped(draft: Draft, near: Mapping[Path, Seen], suffixes: Sequence[str]) ->
                     rename = f"Rename it if its content is that of {kinds}, save it as such if not"
                     remedy = f"{rename}, or leave the case out."
                 yield Complaint(part, problem, remedy, path)
+
+
+def leave_near(found: Found, near: Mapping[Path, Seen], parts: Sequence[str], *, named: bool) -> None:
+    """Note which files a pattern nearly fits whose case has another file that it fits, each with that pattern.
+
+    Args:
+        found: Takes the note, and the names; its cases have those files that they lack.
+        near: Files that a pattern nearly fits.
+        parts: Those that are asked for: of others nothing is said.
+        named: Whether the note may show names.
+    """
+    used = {path for draft in found.drafts for places in draft.files.values() for _, path in places}
+    beside = sorted(
+        (each for each in near.values() if each.place.part in parts and each.path not in used),
+        key=lambda each: each.relative,
+    )
+    told = [f"{each.relative} ('{each.place.pattern}' but for {each.slip})" for each in beside]
+    found.left += told
+    if beside:
+        only = (
+            "1 file nearly fits a pattern, and is left out, since its case has another that fits: move out the "
+            "wrong one"
+        )
+        several = (
+            f"{len(beside)} files nearly fit a pattern, and are left out, since their cases have others that fit: "
+            "move out the wrong ones"
+        )
+        found.notes.append(f"{only if len(beside) == 1 else several}{few(told, named=named)}")
