@@ -28,10 +28,8 @@ from medseg.text import printable
 #: Work that took less gets no line where there is no terminal.
 _LINE_FROM_S = 2.0
 
-
 #: Lines that are there to be copied: a command or a path behind a word or two.
 _COPIED = re.compile(r"[A-Z][\w ,()]*: +(medseg |/|[A-Za-z]:\\)")
-
 
 #: A command in the middle of a sentence: up to three words in small letters, then options with what they are
 #: given, placeholders, names and places.

@@ -100,7 +100,7 @@ def test_a_training_that_lacked_memory_is_gone_on_with_where_more_is_free_or_beg
     folder = find_run_folder("latest")
     told = folder.way_on(folder.read())
     assert told.startswith(
-        f"It needs more free memory to go on by medseg pipeline resume {folder.called}. Begin a new run"
+        f"Where more memory is free, go on: medseg pipeline resume {folder.called}. Else begin a new run"
     )
     command = shlex.split(told[told.index("medseg pipeline run") :])
     assert open_pipeline(command[3], assignments=[command[5]]).definition.loading.batch_size < 4

@@ -45,13 +45,16 @@ def way_on(
     resume = f"medseg pipeline resume {(setting and whole) or called}{allowing(packages)}"
     if not setting:
         return f"Go on with it: {resume}"
-    instead = "Going on would end so again."
-    if not would_fail_again(setting):
-        instead = f"It needs more free memory to go on by {resume}."
+    hopeless = would_fail_again(setting)
+    first = (
+        "Going on would end so again." if hopeless else f"Where more memory is free, go on: {resume}. Else"
+    )
     if whole:
-        return f"{instead} Start {whole} again with other settings, such as --set {setting}."
-    begin = anew(folder, data=data, assignments=[setting], packages=packages)
-    return f"{instead} Begin a new run with other settings: {begin}"
+        start = "Start" if hopeless else "start"
+        return f"{first} {start} {whole} again with other settings, such as --set {setting}."
+    begin = "Begin" if hopeless else "begin"
+    command = anew(folder, data=data, assignments=[setting], packages=packages)
+    return f"{first} {begin} a new run with other settings: {command}"
 
 
 def would_fail_again(setting: str) -> bool:
