@@ -15,7 +15,6 @@ from medseg.api.predicting.asking import Asking, PredictedCase, faults_of_case, 
 from medseg.datasets.case import Case, folders_of
 from medseg.datasets.key_map import CASE_COLUMNS, case_rows, refuse_key_map, source_of
 from medseg.errors import DataError, Fault, RunError
-from medseg.files.many import files_of
 from medseg.machine.crew.crew import Crew, Needs
 from medseg.pipeline.options import RunOptions, working
 from medseg.places import clear_outputs, written_whole
@@ -309,7 +308,7 @@ def _listed(predictor: Predictor, given: Inputs, shown: Progress, *, absolute: b
     for root in given.paths:
         listing = scan(
             predictor.manifest,
-            root.absolute() if absolute and len(files_of(root)) == 1 else root,
+            root.absolute() if absolute else root,
             truth=False,
             only=predictor.channels,
             allowed=predictor.preparation.allowed,

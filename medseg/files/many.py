@@ -21,6 +21,10 @@ class ManyFiles(_Path):
 
     every: tuple[Path, ...] = ()
 
+    def absolute(self) -> Any:
+        """All of them, from the root of the file system."""
+        return together([each.absolute() for each in self.every]) if self.every else Path(self).absolute()
+
     def __reduce__(self) -> Any:
         """The others go along to another process."""
         return (together, (self.every,)) if self.every else (Path, (str(self),))

@@ -49,3 +49,8 @@ def test_stamp_and_digest_are_those_of_all_files_in_their_order(paths):
     paths[2].write_text("other")
     assert content_of(made, before).digest != before.digest
     assert content_of(together(paths[:1])) == content_of(paths[0])
+
+
+def test_from_the_root_they_are_still_all_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert files_of(together([Path("a"), Path("b/c")]).absolute()) == (tmp_path / "a", tmp_path / "b" / "c")

@@ -68,12 +68,13 @@ class Files:
     @contextmanager
     def opened(self, manifest: Manifest, progress: Progress) -> Iterator[Inputs]:  # noqa: ARG002 - as the other
         """As they are; slices that are named one by one, as a shell does for `*`, together."""
-        files = [path.absolute() for path in self.paths if path.is_file() and not is_directory(path.name)]
+        named = (path for path in self.paths if path.is_file() and not is_directory(path.name))
+        files = dict.fromkeys(path.absolute() for path in named)
         if len(files) < 2 or not manifest.layout.by_content:
             yield Inputs(self.paths)
             return
         others = [path for path in self.paths if path.absolute() not in files]
-        yield Inputs((*others, together(list(dict.fromkeys(files)))))
+        yield Inputs((*others, together(list(files))))
 
 
 @dataclass(frozen=True)

@@ -151,8 +151,8 @@ def _beside(sides: Sequence[Sequence[Kept]]) -> Sequence[Block]:
 def _heads(sides: Sequence[Sequence[Kept]]) -> Iterator[tuple[str, str]]:
     """The name of each run, and what heads its column: a letter, as above the table, since names are long."""
     for place, side in enumerate(sides):
-        for number_, run in enumerate(side, start=1):
-            several = str(number_) if len(side) > 1 else ""
+        for order, run in enumerate(side, start=1):
+            several = str(order) if len(side) > 1 else ""
             yield run.name, f"{letter(place)}{several}" if len(sides) > 1 else run.title
 
 

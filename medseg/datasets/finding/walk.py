@@ -187,7 +187,7 @@ def leave_archives(found: Found, names: Sequence[str], *, named: bool) -> list[s
         several = f"{len(packed)} archives lie among the data, and are not looked into: unpack them, or move them out"
         listed = few(sorted(packed), named=named)
         found.notes.append(f"{are if len(packed) == 1 else several}{f' ({listed[2:]})' if listed else ''}")
-    return [name for name in names if name not in {*packed}]
+    return [name for name in names if not name.lower().endswith(_ARCHIVES)]
 
 
 def _is_left_out(name: str) -> bool:

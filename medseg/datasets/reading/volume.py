@@ -159,10 +159,7 @@ def _channels(case: Case, channels: Sequence[str], files: FileKind) -> list[Stor
             found = dict(zip(held, files.read(path, held), strict=True))
         except DataError as error:
             raise _failed(case, held[0], *found_and_remedy(error)) from error
-        first, empty = (
-            held[0],
-            [channel for channel in held if len(held) > 1 and _is_one_value(found[channel])],
-        )
+        first, empty = held[0], [each for each in held if len(held) > 1 and _is_one_value(found[each])]
         read |= found
         read[first] = replace(found[first], notes=(*found[first].notes, *empty_planes(empty, held)))
     return [read[channel] for channel in channels]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 import medseg
+from medseg.api.kept import recorded
 from medseg.api.kept.recorded import Recorded
 from medseg.api.result import RunResult
 from medseg.cli.main import app
@@ -22,6 +24,7 @@ from medseg.datasets.manifest.manifest import Manifest
 from medseg.errors import RunError
 from medseg.pipeline.folder import RunFolder, State
 from medseg.pipeline.made import known
+from medseg.pipeline.options import RunOptions
 from medseg.pipeline.study.reproduction import reproduction
 from medseg.tracking.mlflow import moved
 from medseg.tracking.mlflow.store import open_store
@@ -190,3 +193,17 @@ def test_an_unfinished_run_an_edited_one_and_that_of_somebody_else_are_refused(
         RunError, match=r"made by somebody else.*medseg pipeline run .*definition.yaml --data"
     ):
         medseg.reproduce_run(ended.path)
+
+
+def test_a_copy_is_tracked_where_its_run_is_and_in_no_new_database(
+    tracked_run: Callable[..., RunFolder], uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that lies below no `medseg-runs/`, beside whose folder above a database would be made."""
+    monkeypatch.setattr(recorded, "_refuse", lambda *_: None)  # of what a run made by hand lacks
+    options = RunOptions.of(device="cpu", own_store="mlflow.db")
+    run = tracked_run("brats2d-20260101-000000-aaaa", options=options)
+    (run.path / "tags.json").write_text("{}")
+    copied = tmp_path / "beside" / "copied"
+    shutil.copytree(run.path, copied)
+
+    assert Recorded.of_folder(RunFolder(copied)).uri == uri

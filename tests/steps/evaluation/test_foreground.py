@@ -24,6 +24,7 @@ from medseg.learning.inference.predictor import Predictor
 from medseg.learning.scores.pictures import PICTURE_SCORES
 from medseg.splits.split import Split
 from medseg.steps.evaluate import Evaluate
+from medseg.steps.evaluation import foreground
 from medseg.steps.evaluation.seen import see
 from medseg.testing.pictures import shapes, write_emps, write_lgg, write_nuclei, write_picture
 
@@ -165,7 +166,11 @@ def test_metrics_are_means_over_groups_and_of_all_pixels_together(kind, make_run
 
 
 @pytest.mark.slow
-def test_tables_and_figures_are_written_and_recorded(particles, make_run, heard, drawn):
+def test_tables_and_figures_are_written_and_recorded(particles, make_run, heard, drawn, monkeypatch):
+    counted, draw = [], foreground.confusion_figure
+    monkeypatch.setattr(
+        foreground, "confusion_figure", lambda *given, unit: counted.append(unit) or draw(*given, unit=unit)
+    )
     run = make_run("evaluate")
     work = evaluate(particles, run)
     assert work.tables == {"test": run.folder / "scores" / "test.csv"}
@@ -175,6 +180,7 @@ def test_tables_and_figures_are_written_and_recorded(particles, make_run, heard,
     }
     assert {path.name for path in (run.folder / "scores").iterdir()} == set(TABLES)
     assert {path.name for path in run.figures.iterdir()} == {f"test_{name}.png" for name in FIGURES}
+    assert counted == ["pixels"]
     for path in run.figures.iterdir():
         image = np.asarray(Image.open(path))
         assert image.std() > 0
